@@ -1,0 +1,106 @@
+"""Addresses by which a person is found and reached: e-mail, phone, username. One way to write each.
+
+Look-alike characters are folded first (Unicode NFKC) and the outcome is checked, never the other way round:
+otherwise "K" (U+212A, KELVIN SIGN) would be a second Karl. An account is unique by what these functions return,
+and mail goes to that, not to what was typed. The three kinds never overlap: only an e-mail address has an @,
+and a username has a letter, which a phone number has not.
+"""
+
+import re
+import unicodedata
+
+EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets of the path
+_UNWANTED = re.compile(r"[\x00-\x20\x7f-\xa0,;<>\ud800-\udfff]")
+_PHONE = re.compile(r"[+\d ().\-/‐-―−]{3,40}\Z")  # as people write them, any dash
+_USERNAME = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9._-]{2,63}\Z")
+
+
+class InvalidAddress(ValueError):
+    """A text is not an address of the kind that was asked for. Its message never repeats that text.
+
+    :ivar kind: "email", "phone" or "username"
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+def email(text: str) -> str:
+    """Return an e-mail address as it is stored and written to. Raises ``InvalidAddress``.
+
+    Lower case throughout, the domain in its IDNA form (RFC 5890): "Ada@Bücher.example" is
+    "ada@xn--bcher-kva.example". At most 254 characters (RFC 5321). Spaces around it are dropped.
+
+    Refused though some RFC allows it: quoted local parts and address literals, which mail programs read in different
+    ways, and local parts beyond ASCII, which need SMTPUTF8 (RFC 6531) all the way and look like other people's.
+    The reserved names .test and .example (RFC 2606) are let through for trials; whether mail arrives is not asked here.
+    """
+    # Imported here, as below: not every process reads addresses, and a start should not wait for the tables.
+    from email_validator import EmailNotValidError, validate_email
+
+    folded = _folded("email", text)
+    if _UNWANTED.search(folded) or folded.count("@") != 1:
+        raise InvalidAddress("email", "An e-mail address has one @ and no spaces, commas or brackets.")
+    try:
+        parsed = validate_email(
+            folded, check_deliverability=False, test_environment=True, allow_smtputf8=False, strict=True
+        )
+    except (EmailNotValidError, UnicodeError):
+        raise InvalidAddress("email", "This is not an e-mail address.") from None
+    canonical = f"{parsed.local_part}@{parsed.ascii_domain}".lower()
+    if len(canonical) > EMAIL_MAX:
+        raise InvalidAddress("email", f"An e-mail address has at most {EMAIL_MAX} characters.")
+    return canonical
+
+
+def phone(text: str, region: str) -> str:
+    """Return a phone number in E.164: "(650) 555-1234" in the US is "+16505551234". Raises ``InvalidAddress``.
+
+    The number must lie in a range that its country has given out, not only have a possible length: each message
+    to one that cannot exist costs money. 555 numbers for trials lie in such ranges where the area code does.
+    Extensions and letters are refused; a text message cannot go there.
+    :param region: two-letter country (ISO 3166) for numbers without a +, such as "US"
+    """
+    import phonenumbers
+
+    folded = _folded("phone", text)
+    if not _PHONE.match(folded):
+        raise InvalidAddress("phone", "A phone number has digits, and perhaps + ( ) . - / and spaces.")
+    try:
+        number = phonenumbers.parse(folded, region)
+    except phonenumbers.NumberParseException:
+        raise InvalidAddress("phone", "This is not a phone number.") from None
+    if not phonenumbers.is_valid_number(number):
+        raise InvalidAddress("phone", "There is no such phone number.")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def username(text: str) -> str:
+    """Return a username in the one way it is stored: case folded, 3 to 64 of a-z 0-9 . _ - . Raises ``InvalidAddress``.
+
+    It begins with a letter or digit and has at least one letter.
+    """
+    folded = unicodedata.normalize("NFKC", _folded("username", text).casefold())
+    if not _USERNAME.match(folded):
+        raise InvalidAddress("username", "A username has 3 to 64 letters, digits, dots, dashes and underscores.")
+    return folded
+
+
+def mask(kind: str, value: str) -> str:
+    """Return enough of a canonical address for its owner to know it, and too little to write to it.
+
+    "j...@example.com", "...1234", "a...". For logs and for pages that somebody else may see.
+    :param kind: "email", "phone" or "username"
+    """
+    if kind == "email":
+        local, _, domain = value.rpartition("@")
+        return f"{local[:1]}...@{domain}"
+    return f"...{value[-4:]}" if kind == "phone" else f"{value[:1]}..."
+
+
+def _folded(kind: str, text: object) -> str:
+    """Fold look-alikes and drop spaces at both ends. Only spaces: a line end is no slip of a thumb."""
+    if not isinstance(text, str) or len(text) > 4 * EMAIL_MAX:
+        raise InvalidAddress(kind, "This is too long, or no text at all.")
+    return unicodedata.normalize("NFKC", text).strip(" ")

@@ -1,0 +1,166 @@
+"""One person, one spelling; look-alikes are folded or refused (OWASP cheat sheet on e-mail validation)."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.kit import addresses
+from app.kit.addresses import InvalidAddress
+
+FOLDED = {
+    "ada@example.com": "ada@example.com",
+    "Ada.Lovelace@Example.COM": "ada.lovelace@example.com",
+    " ada@mail.test ": "ada@mail.test",
+    "\u00a0ada@mail.test": "ada@mail.test",
+    "ada+news@example.org": "ada+news@example.org",
+    "ada＠example.com": "ada@example.com",
+    "ａｄａ@ｅｘａｍｐｌｅ.com": "ada@example.com",
+    "\u212aarl@example.com": "karl@example.com",
+    "ada@\u212aiosk.example": "ada@kiosk.example",
+    "ada@Bücher.example": "ada@xn--bcher-kva.example",
+    "ada@xn--bcher-kva.example": "ada@xn--bcher-kva.example",
+    "o'brien@example.com": "o'brien@example.com",
+    "a" * 64 + "@example.com": "a" * 64 + "@example.com",
+}
+REFUSED = [
+    "", "@", "ada", "ada@", "@example.com", "a@x@y.com", "a@@x.com", "a＠x@y.com",
+    "mıke@example.com", "аda@example.com", "jürgen@example.com",
+    "ada@example.com\u200b", "a\u200bda@example.com", "ada@exam\u200bple.com", "ada@example.com\u2060",
+    "ada@example.com\n", "\rada@example.com", "ada@example.com\r\nBcc: eve@example.com", "ada\x00@example.com",
+    "ada@example.com\x7f", "a da@example.com", "ada@exam ple.com", "ada\t@example.com",
+    "ada@example.com,eve@example.com", "ada,@example.com", "ada;eve@example.com", "<ada@example.com>",
+    "Ada <ada@example.com>", '"a da"@example.com', '"ada"@example.com', "ada@[127.0.0.1]", "ada(x)@example.com",
+    "ada@localhost", "ada@mail.local", "ada@x.onion", "ada@-x.com", "ada@x..com", ".ada@x.com", "a..a@x.com",
+    "ada@example.com.", "\ud800@example.com", "ada@\udfff.com",
+    "a" * 65 + "@example.com", "a@" + "x" * 64 + ".com", "a@" + ".".join(["x" * 60] * 5) + ".com", "a" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("typed", "stored"), FOLDED.items())
+def test_email_is_stored_in_one_spelling(typed, stored):
+    assert addresses.email(typed) == stored
+
+
+@pytest.mark.parametrize("typed", REFUSED, ids=lambda typed: ascii(typed)[:40])
+def test_doubtful_email_is_refused(typed):
+    with pytest.raises(InvalidAddress) as refusal:
+        addresses.email(typed)
+    assert refusal.value.kind == "email"
+
+
+def test_email_of_254_characters_is_the_longest():
+    longest = "a@" + ".".join(["x" * 61] * 3 + ["x" * 62]) + ".com"
+    assert len(addresses.email(longest)) == 254
+    with pytest.raises(InvalidAddress):
+        addresses.email("a" + longest)
+
+
+@given(st.one_of(st.emails(), st.text(), st.text("aK\u212a@＠.\u200b,; <ß", max_size=12)))
+@example("ß@ß.example")
+def test_email_is_refused_or_stable_and_plain(typed):
+    try:
+        stored = addresses.email(typed)
+    except InvalidAddress:
+        return
+    assert addresses.email(stored) == stored
+    assert stored.isascii()
+    assert stored == stored.lower()
+    assert stored.count("@") == 1
+    assert not set(stored) & set(" ,;<>\r\n\t\x00")
+
+
+@pytest.mark.parametrize(("typed", "region", "stored"), [
+    ("+1 650 555 1234", "DE", "+16505551234"),
+    ("(650) 555-1234", "US", "+16505551234"),
+    ("650–555‑1234", "US", "+16505551234"),
+    ("650.555.1234", "US", "+16505551234"),
+    ("6505551234", "US", "+16505551234"),
+    ("＋１ ６５０ ５５５ １２３４", "US", "+16505551234"),
+    ("+٤٤٢٠٧٩٤٦٠٩٥٨", "US", "+442079460958"),
+    ("020 7946 0958", "GB", "+442079460958"),
+    ("+49 151 12345678", "US", "+4915112345678"),
+])  # fmt: skip
+def test_phone_is_stored_in_e164(typed, region, stored):
+    assert addresses.phone(typed, region) == stored
+
+
+@pytest.mark.parametrize("typed", [
+    "", "+", "123", "+999 123 4567", "+1 555 555 5555", "555-1234", "+1 650 555 12345", "1-800-FLOWERS", "ada",
+    "+1 650 555 1234 ext 5", "+16505551234;ext=5", "tel:+16505551234", "+16505551234\n", "+1650\x005551234",
+    "+1650\u200b5551234", "\ud800", "+1 650 555 1234, +1 650 555 1235", "1" * 100_000,
+], ids=lambda typed: ascii(typed)[:30])  # fmt: skip
+def test_number_nobody_can_be_texted_at_is_refused(typed):
+    with pytest.raises(InvalidAddress):
+        addresses.phone(typed, "US")
+
+
+@given(st.text("+0123456789()-. ٤４", max_size=20))
+def test_phone_is_refused_or_stable(typed):
+    try:
+        stored = addresses.phone(typed, "US")
+    except InvalidAddress:
+        return
+    assert addresses.phone(stored, "DE") == stored
+
+
+@pytest.mark.parametrize(("typed", "stored"), [
+    ("Ada", "ada"), ("ＡＤＡ", "ada"), ("\u212aarl", "karl"), (" ada_l-1.0 ", "ada_l-1.0"),
+    ("1ada", "1ada"), ("a" * 64, "a" * 64), ("Groß", "gross"),
+])  # fmt: skip
+def test_username_is_stored_in_one_spelling(typed, stored):
+    assert addresses.username(typed) == stored
+
+
+@pytest.mark.parametrize("typed", [
+    "", "ad", "a" * 65, "ada@example.com", "ada＠x", ".ada", "-ada", "_ada", "a da",
+    "ada\n", "mıke", "аda", "ada\u200b", "ada/..", "6505551234", "\ud800ada",
+], ids=lambda typed: ascii(typed)[:30])  # fmt: skip
+def test_doubtful_username_is_refused(typed):
+    with pytest.raises(InvalidAddress):
+        addresses.username(typed)
+
+
+@given(st.text())
+def test_username_is_refused_or_stable_and_of_no_other_kind(typed):
+    try:
+        stored = addresses.username(typed)
+    except InvalidAddress:
+        return
+    assert addresses.username(stored) == stored
+    for another_kind in (addresses.email, lambda text: addresses.phone(text, "US")):
+        with pytest.raises(InvalidAddress):
+            another_kind(stored)
+
+
+@pytest.mark.parametrize("read", [addresses.email, addresses.username, lambda text: addresses.phone(text, "US")])
+@pytest.mark.parametrize("value", [None, 5, b"ada@example.com", ["ada@example.com"]])
+def test_what_is_no_text_is_no_address(read, value):
+    with pytest.raises(InvalidAddress):
+        read(value)
+
+
+def test_refusal_never_repeats_what_was_typed():
+    with pytest.raises(InvalidAddress) as refusal:
+        addresses.email("<b>hunter2</b>@example.com")
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("kind", "value", "masked"), [
+    ("email", "jane.doe@example.com", "j...@example.com"),
+    ("email", "j@example.com", "j...@example.com"),
+    ("phone", "+16505551234", "...1234"),
+    ("username", "ada", "a..."),
+])  # fmt: skip
+def test_mask_keeps_what_the_owner_recognises(kind, value, masked):
+    assert addresses.mask(kind, value) == masked
+
+
+def test_heavy_tables_are_read_at_first_use_only():
+    program = (
+        "import sys, app.kit.addresses, app.kit.agents;"
+        "print({'phonenumbers', 'email_validator', 'ua_parser'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "set()"
