@@ -1,0 +1,131 @@
+"""What must hold before a start: refusals that end it, and warnings that do not."""
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from config import environment, keys, kinds
+from config.problems import Problem, variable
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+KEY_REMEDY = "Set it: openssl rand -hex 32"
+LONG_MAIL_CODE, LONG_SMS_CODE, MANY_TRIES = timedelta(minutes=10), timedelta(minutes=5), 5
+NO_DEBUG = ("", "0", "false", "no")
+
+
+def problem(field: str, what: str, remedy: str) -> Problem:
+    """A problem with a field of Settings."""
+    return Problem(variable(field), what, remedy)
+
+
+def problems(settings: "Settings") -> list[Problem]:
+    """Return every reason not to start with these settings; none means they are safe to use."""
+    rules = PRODUCTION_RULES if settings.is_production else DEVELOPMENT_RULES
+    return [found for rule in (*COMMON_RULES, *rules) for found in rule(settings)]
+
+
+def order_of_times(settings: "Settings") -> Iterable[Problem]:
+    """Times that contain each other."""
+    if settings.session_idle > settings.session_absolute:
+        yield problem("session_idle", f"is longer than {variable('session_absolute')}", "Shorten it.")
+    if settings.sms_connect_timeout > settings.sms_timeout:
+        yield problem("sms_connect_timeout", f"is longer than {variable('sms_timeout')}", "Shorten it.")
+
+
+def master_keys(settings: "Settings") -> Iterable[Problem]:
+    """A key that is missing, short, known or of low variety lets anyone forge and read what it protects."""
+    if not settings.secret_keys:
+        yield problem("secret_keys", "is not set", KEY_REMEDY)
+    for what in dict.fromkeys(keys.weakness(key) for key in settings.key_texts):
+        if what:
+            yield problem("secret_keys", what, KEY_REMEDY)
+
+
+def public_address(settings: "Settings") -> Iterable[Problem]:
+    """Without HTTPS, links and cookies can be read on the way."""
+    if not settings.public_url:
+        yield problem("public_url", "is not set", "Set it to the address people use: https://login.example.com")
+    elif not settings.public_url.startswith("https://"):
+        yield problem("public_url", "does not begin with https://", "Put TLS in front and set the https:// address.")
+
+
+def debugging(_settings: "Settings") -> Iterable[Problem]:
+    """The debugger runs what a visitor types. Flask takes any other word for on, "off" too."""
+    if os.environ.get("FLASK_DEBUG", "").strip().lower() not in NO_DEBUG:
+        yield Problem("FLASK_DEBUG", "is on in production", "Unset it.")
+
+
+def mail_transport(settings: "Settings") -> Iterable[Problem]:
+    """Codes must be able to leave, and not readable for everyone on the way."""
+    if not settings.mail_url and "email" in settings.methods:
+        remedy = "Set it: smtp+starttls://user:password@mail.example.com:587"
+        yield problem("mail_url", "is not set, but people sign in by e-mail", remedy)
+    if settings.mail_url.startswith("smtp://") and not settings.mail_allow_plaintext:
+        remedy = f"Use smtp+starttls:// or smtps://, or set {variable('mail_allow_plaintext')}=on for a private way."
+        yield problem("mail_url", "sends mail without TLS", remedy)
+
+
+def sms_provider(settings: "Settings") -> Iterable[Problem]:
+    """SMS that was asked for by name must be able to leave; as a mere default it is switched off instead."""
+    if "sms" in settings.methods and "methods" in settings.model_fields_set and not settings.can_send_sms:
+        missing = "twilio_auth_token" if settings.sms_provider == "twilio" else "sms_url"
+        if settings.sms_provider == "twilio":
+            remedy = "Set account SID, token and sender of Twilio, or take sms out of LATCHKEY_METHODS."
+        else:
+            remedy = "Set it, or take sms out of LATCHKEY_METHODS."
+        yield problem(missing, "is not complete, but LATCHKEY_METHODS names sms", remedy)
+
+
+def second_factors(settings: "Settings") -> Iterable[Problem]:
+    """A second factor can be asked for only after a first one that exists."""
+    if not set(settings.us_mfa_required) <= set(settings.methods):
+        yield problem("us_mfa_required", "names a method that LATCHKEY_METHODS does not", "Name only methods in use.")
+
+
+def own_machine(settings: "Settings") -> Iterable[Problem]:
+    """Development relaxes cookies and shows mail, so it stays on this machine."""
+    if not kinds.is_loopback(urlsplit(settings.public_url).hostname or ""):
+        remedy = "Use http://127.0.0.1:8000, or set LATCHKEY_ENVIRONMENT=production."
+        yield problem("public_url", "leads to another machine, but LATCHKEY_ENVIRONMENT is development", remedy)
+
+
+COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (order_of_times, second_factors)
+PRODUCTION_RULES = (master_keys, public_address, debugging, mail_transport, sms_provider)
+DEVELOPMENT_RULES = (own_machine,)
+
+
+def unread_variables(settings: "Settings") -> list[Problem]:
+    """Return a warning for each variable that looks like a setting and is none."""
+    names = environment.unknown_variables(type(settings).model_fields)
+    return [Problem(name, "is no setting: nothing reads it", "docs/settings.md has the names.") for name in names]
+
+
+def warnings(settings: "Settings") -> list[Problem]:
+    """Return what is allowed in production but weaker than it could be; nothing in development."""
+    if not settings.is_production:
+        return []
+    no_sms = "sms" in settings.methods and not settings.can_send_sms
+    weak = {
+        "methods": (no_sms, "has sms by default, but no SMS provider is set: switched off", "Set LATCHKEY_SMS_URL."),
+        "limits": (not settings.limits, "is off: guesses and messages are not limited", "Switch it on."),
+        "generic_responses": (
+            not settings.generic_responses,
+            "is off: answers tell who is known",
+            "Switch it on.",
+        ),
+        "hsts": (not settings.hsts, "is off: a first visit may come without TLS", "Switch it on."),
+        "mail_allow_plaintext": (settings.mail_allow_plaintext, "is on: mail may leave without TLS", "Use TLS."),
+        "email_code_lifetime": (
+            settings.email_code_lifetime > LONG_MAIL_CODE,
+            "is over 10 minutes",
+            "Shorten it.",
+        ),
+        "sms_code_lifetime": (settings.sms_code_lifetime > LONG_SMS_CODE, "is over 5 minutes", "Shorten it."),
+        "challenge_tries": (settings.challenge_tries > MANY_TRIES, "allows more than 5 guesses", "Lower it."),
+        "sms_url": (settings.sms_url.startswith("http://"), "hands codes over without TLS", "Use https://."),
+    }
+    return [problem(field, what, remedy) for field, (applies, what, remedy) in weak.items() if applies]

@@ -1,0 +1,66 @@
+"""Settings of what leaves the service: mail, SMS and the queue."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+from config import kinds
+
+
+def default_sender(fields: dict[str, Any]) -> str:
+    """no-reply at the public host, or at localhost when that host is no name."""
+    host = urlsplit(fields.get("public_url") or "").hostname or "localhost"
+    is_name = any(letter.isalpha() for letter in host) and ":" not in host
+    return f"no-reply@{host if is_name else 'localhost'}"
+
+
+class DeliverySettings(BaseSettings, defer_build=True):
+    """Channels, and the queue before them."""
+
+    mail_url: Annotated[str, kinds.having_scheme("smtp", "smtp+starttls", "smtps")] = Field(
+        default="",
+        repr=False,
+        description="Mail server: `smtp+starttls://user:password@host:587`, `smtps://...:465` or plain `smtp://host:25`.",
+    )
+    mail_sender: str = Field(
+        default_factory=default_sender,
+        max_length=254,
+        pattern=r"^[^\x00-\x1f]*[^\s@<>]+@[^\s@<>]+>?$",
+        description="Sender of every mail: an address, or `Name <address>`. Default: no-reply at the public host.",
+    )
+    mail_allow_plaintext: bool = Field(default=False, description="Let mail leave without TLS in production.")
+    mail_timeout: kinds.Duration = Field(default=timedelta(seconds=20), description="Longest wait for the mail server.")
+    sms_url: Annotated[str, kinds.having_scheme("http", "https")] = Field(
+        default="", repr=False, description='Where an SMS is handed over: POST with the JSON body `{"to", "text"}`.'
+    )
+    sms_provider: Literal["http", "twilio"] = Field(
+        default="http", description="Who sends SMS: the SMS URL (`http`) or `twilio`."
+    )
+    sms_connect_timeout: kinds.Duration = Field(
+        default=timedelta(seconds=3), description="Longest wait for a connection."
+    )
+    sms_timeout: kinds.Duration = Field(
+        default=timedelta(seconds=10), description="Longest wait for the SMS provider in all."
+    )
+    twilio_account_sid: str = Field(default="", max_length=64, description="Account of Twilio.")
+    twilio_auth_token: SecretStr = Field(default=SecretStr(""), repr=False, description="Token of that account.")
+    twilio_sender: str = Field(default="", max_length=64, description="Number or service from which Twilio sends.")
+    twilio_url: Annotated[str, kinds.having_scheme("http", "https")] = Field(
+        default="https://api.twilio.com", description="Where Twilio is reached."
+    )
+    queue_url: Annotated[str, kinds.having_scheme("sqlite", "redis", "rediss", "postgresql")] = Field(
+        default="",
+        repr=False,
+        description="Queue: `sqlite:///path`, `redis://host/0`, `postgresql://...`; empty: file by the database.",
+    )
+    worker_threads: int = Field(default=4, ge=1, le=64, description="Messages one worker process delivers at a time.")
+    outbox_sweep_every: kinds.Duration = Field(
+        default=timedelta(seconds=5),
+        description="Time between two looks for messages that are due or were lost by the queue.",
+    )
+    outbox_keep: kinds.Duration = Field(
+        default=timedelta(days=7), description="How long a finished message stays listed."
+    )

@@ -1,0 +1,80 @@
+"""Reads the settings from the environment: ``LATCHKEY_<NAME>``, or the file that ``LATCHKEY_<NAME>_FILE`` names."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from config.problems import PREFIX, ConfigurationError, Problem, variable
+
+FILE = "_FILE"
+LARGEST_FILE = 65536
+SECRETS = ("database_url", "secret_keys", "mail_url", "sms_url", "twilio_auth_token", "queue_url", "redis_url")
+
+
+class EnvironmentSource(EnvSettingsSource):
+    """The environment and its files, for pydantic-settings. An empty variable counts as not set.
+
+    :raises ConfigurationError: when made, with every file that is no use and every setting given twice
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, case_sensitive=False, env_prefix=PREFIX, env_ignore_empty=True)
+        self.env_vars = {**self.env_vars, **read_files(settings_cls.model_fields)}
+
+
+def read_files(fields: Iterable[str]) -> dict[str, str]:
+    """Return the texts of all ``_FILE`` variables by the name, in lower case, of the variable each stands for.
+
+    :raises ConfigurationError: as EnvironmentSource
+    """
+    texts, problems = {}, []
+    for name in map(variable, fields):
+        if not (path := os.environ.get(name + FILE)):
+            continue
+        if os.environ.get(name):
+            problems.append(Problem(name, f"is set, and {name}{FILE} too", "Keep one of them."))
+        try:
+            texts[name.lower()] = read_file(path)
+        except ValueError as error:
+            problems.append(Problem(name + FILE, f"names a file that {error}", "Put the value, and only it, into it."))
+    if problems:
+        raise ConfigurationError(problems)
+    return texts
+
+
+def read_file(path: str) -> str:
+    """Return a file's text without the blanks and line ends around it.
+
+    :raises ValueError: when it can't be read, is empty, larger than 64 KiB or no UTF-8; says which, not what it holds
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"can't be read ({error.strerror})") from None
+    if len(data) > LARGEST_FILE:
+        raise ValueError("is larger than 64 KiB")
+    try:
+        text = data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
+def unknown_variables(fields: Iterable[str]) -> list[str]:
+    """Return the ``LATCHKEY_`` variables that no setting reads, sorted: most are misspelt."""
+    known = {name + ending for name in map(variable, fields) for ending in ("", FILE)}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def forget_secrets() -> None:
+    """Take what holds secrets out of the environment, so that no child process or error report carries it.
+
+    For a process that starts no further one that reads the settings itself; files of secrets need no such care.
+    """
+    for field in SECRETS:
+        os.environ.pop(variable(field), None)

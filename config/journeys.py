@@ -1,0 +1,67 @@
+"""Settings of the journeys: with what people sign in, and where they go then."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
+
+from config import kinds
+
+Method = Literal["email", "sms", "authenticator", "password"]
+Attribute = Literal["email", "phone", "username"]
+Methods = Annotated[tuple[Method, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+Attributes = Annotated[tuple[Attribute, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+
+
+class JourneySettings(BaseSettings, defer_build=True):
+    """Methods, identities and redirects."""
+
+    methods: Methods = Field(
+        default=("email", "sms", "authenticator"),
+        min_length=1,
+        description="Ways to sign in, in the order shown: `email`, `sms`, `authenticator`, `password`.",
+    )
+    identity_attributes: Attributes = Field(
+        default=("email", "phone", "username"),
+        min_length=1,
+        description="What people may type into the identity box, in the order it is tried.",
+    )
+    phone_region_default: str = Field(
+        default="US",
+        pattern=r"^[A-Z]{2}$",
+        description="Country (ISO 3166, two letters) of phone numbers typed without +.",
+    )
+    us_mfa_required: Methods = Field(default=(), description="First factors after which a second one is asked for.")
+    default_remember_me: bool = Field(
+        default=False, description="Whether 'keep me signed in' is ticked when nobody chose."
+    )
+    generic_responses: bool = Field(default=True, description="Answer alike whether an account exists or not.")
+    totp_issuer: str = Field(
+        default="Latchkey",
+        min_length=1,
+        max_length=60,
+        pattern=r"^[^\x00-\x1f:]+$",
+        description="Name that an authenticator app shows beside its code.",
+    )
+    redirect_behavior: Literal["", "browser", "spa"] = Field(
+        default="",
+        description="What a click in a mail leads to: our own pages (empty or `browser`) or a front end (`spa`).",
+    )
+    post_login_url: kinds.Target = Field(default="/", min_length=1, description="Page after signing in.")
+    post_logout_url: kinds.Target = Field(default="/", min_length=1, description="Page after signing out.")
+    login_error_url: kinds.Target = Field(
+        default="", description="Page of the front end that shows a sign-in link's failure."
+    )
+    post_register_url: kinds.Target = Field(default="", description="Page after asking for an account; empty: our own.")
+    post_confirm_url: kinds.Target = Field(
+        default="", description="Page after an address is confirmed; empty: our own."
+    )
+    confirm_error_url: kinds.Target = Field(
+        default="", description="Page of the front end that shows a failed confirmation."
+    )
+    post_verify_url: kinds.Target = Field(
+        default="", description="Page after proving oneself again; empty: where one came from."
+    )
+    us_post_setup_url: kinds.Target = Field(
+        default="", description="Page after a method was set up; empty: the set-up page."
+    )

@@ -1,0 +1,50 @@
+"""Whether a master key could have been drawn at random. Says what is wrong with it, never what it is."""
+
+import math
+import re
+from collections import Counter
+from itertools import pairwise
+
+SHORTEST = 32
+LEAST_DISTINCT = 8
+LEAST_BITS = 80
+SAMPLES = (
+    "asdfgh",
+    "changeme",
+    "default",
+    "development",
+    "example",
+    "insecure",
+    "latchkey",
+    "password",
+    "placeholder",
+    "qwerty",
+    "replace",
+    "sample",
+    "secret",
+)
+
+
+def weakness(key: str) -> str | None:
+    """Say why a key must not protect a service, or return None when nothing speaks against it.
+
+    A drawn key is as good as never refused: the words are six letters or more, and the least
+    variety (8 different characters, 80 bits by their frequency) lies far below 32 random hex digits.
+    """
+    if len(key.encode("utf-8", "surrogatepass")) < SHORTEST:
+        return f"holds a key shorter than {SHORTEST} bytes"
+    letters = re.sub(r"[^a-z]", "", key.lower())
+    if any(word in letters for word in SAMPLES):
+        return "holds a sample key that others know"
+    if has_low_variety(key):
+        return "holds a key of too little variety to have been drawn at random"
+    return None
+
+
+def has_low_variety(key: str) -> bool:
+    """Whether a key repeats itself, counts up or down, or is made of few characters."""
+    counts = Counter(key)
+    bits = -sum(count * math.log2(count / len(key)) for count in counts.values())
+    repeats = (key + key).find(key, 1) < len(key) or key[: len(key) // 2] == key[len(key) // 2 :][: len(key) // 2]
+    steps = sum(abs(ord(a) - ord(b)) <= 1 for a, b in pairwise(key))
+    return len(counts) < LEAST_DISTINCT or bits < LEAST_BITS or repeats or steps > 0.6 * len(key)

@@ -1,0 +1,130 @@
+"""The kinds of value a setting can take besides plain text, numbers and booleans."""
+
+import ipaddress
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+ISO_8601 = re.compile(
+    r"P(?=[0-9T])([0-9]+W)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]+)?S)?)?", re.ASCII
+)
+HOST = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+LONGEST = timedelta(days=3650)
+
+
+def read_duration(value: Any) -> Any:
+    """Read text as seconds ("600") or as an ISO 8601 duration of weeks to seconds ("PT10M"); leave the rest alone.
+
+    :raises ValueError: for any other text, such as "10 minutes" or "00:10", which could be read two ways
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if NUMBER.fullmatch(text):
+        return float(text)
+    if ISO_8601.fullmatch(text.upper()):
+        return text.upper()
+    raise ValueError("a duration is a number of seconds (600) or ISO 8601 (PT10M)")
+
+
+def read_list(value: Any) -> Any:
+    """Split text at commas and line ends, without blanks and empty parts."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in re.split(r"[,\n]", value) if part.strip())
+    return value
+
+
+def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse a list that says something twice."""
+    if len(set(values)) != len(values):
+        raise ValueError("a value stands twice in the list")
+    return values
+
+
+def lower(value: Any) -> Any:
+    """Read names without regard to case."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def split_url(text: str) -> SplitResult:
+    """Split a URL with a host and a sound port.
+
+    :raises ValueError: without showing the URL, which may hold a password
+    """
+    try:
+        parts = urlsplit(text)
+        sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        sound = False
+    if not sound or re.search(r"[\s\\\x00-\x1f]", text):
+        raise ValueError("it is not a URL with a host (percent-encode special characters of a password)")
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine (RFC 6761 section 6.3 for localhost)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_origin(text: str) -> str:
+    """Return scheme://host[:port] of a web address that has nothing more: no path, no query, no user."""
+    parts = split_url(text.strip().rstrip("/"))
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("it must begin with https:// (http:// in development)")
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("it must be scheme and host alone, as in https://login.example.com")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+
+
+def check_target(text: str) -> str:
+    """Accept a path on this host ("/welcome") or a whole http(s) URL; "" where that means the built-in page."""
+    if not text or re.fullmatch(r"/(?![/\\])[^\s\\\x00-\x1f]*", text):
+        return text
+    if split_url(text).scheme not in ("http", "https"):
+        raise ValueError("it must be a path beginning with one / or an http(s) URL")
+    return text
+
+
+def check_host(text: str) -> str:
+    """Return host or host:port in lower case; patterns such as * are refused."""
+    if not HOST.fullmatch(text.lower()):
+        raise ValueError("a host is a name or address, as in login.example.com or login.example.com:8443")
+    return text.lower()
+
+
+def having_scheme(*schemes: str) -> AfterValidator:
+    """Accept "" or a URL with one of these schemes. Files, sockets and databases (maybe several) need no host."""
+
+    def check(text: str) -> str:
+        scheme, mark, rest = text.partition("://")
+        if text and (not mark or scheme not in schemes or not rest):
+            raise ValueError(f"it must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
+        if rest and not scheme.startswith(("sqlite", "postgresql", "unix")):
+            split_url(text)
+        return text
+
+    return AfterValidator(check)
+
+
+def read_optional_origin(text: str) -> str:
+    """As read_origin; "" stays "", for the default that depends on the environment."""
+    return read_origin(text) if text else ""
+
+
+Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=LONGEST)]
+DurationOrZero = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST)]
+WebOrigin = Annotated[str, AfterValidator(read_origin)]
+OptionalOrigin = Annotated[str, AfterValidator(read_optional_origin)]
+Host = Annotated[str, AfterValidator(check_host)]
+Target = Annotated[str, AfterValidator(check_target)]

@@ -1,0 +1,65 @@
+"""Settings of what a code is worth: digits, lifetimes, budgets."""
+
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from config import kinds
+
+
+class LimitSettings(BaseSettings, defer_build=True):
+    """Codes and links, how often, and how long a proof counts."""
+
+    limits: bool = Field(default=True, description="Whether sends and failures are counted and stopped.")
+    email_code_digits: int = Field(default=8, ge=6, le=8, description="Digits of a mailed code.")
+    sms_code_digits: int = Field(default=6, ge=6, le=8, description="Digits of a code sent by SMS.")
+    email_code_lifetime: kinds.Duration = Field(
+        default=timedelta(minutes=10), description="Life of a mailed code and its link."
+    )
+    sms_code_lifetime: kinds.Duration = Field(default=timedelta(minutes=5), description="Life of a code sent by SMS.")
+    challenge_tries: int = Field(default=5, ge=1, le=100, description="Wrong codes after which a challenge ends.")
+    open_challenges: int = Field(
+        default=5, ge=1, le=100, description="Challenges of one account that are open at once, at most."
+    )
+    mail_resend_wait: kinds.DurationOrZero = Field(
+        default=timedelta(seconds=30), description="Time between two mails of one challenge."
+    )
+    sms_resend_wait: kinds.DurationOrZero = Field(
+        default=timedelta(seconds=60), description="Time between two SMS of one challenge."
+    )
+    mails_per_hour: int = Field(default=5, ge=1, description="Mails with codes to one account in an hour.")
+    mails_per_day: int = Field(default=20, ge=1, description="Mails with codes to one account in a day.")
+    sms_per_hour: int = Field(default=3, ge=1, description="SMS to one number in an hour.")
+    sms_per_day: int = Field(default=6, ge=1, description="SMS to one number in a day.")
+    starts_per_address: int = Field(
+        default=20, ge=1, description="Codes asked for from one network address in a window."
+    )
+    failures_per_address: int = Field(default=30, ge=1, description="Failures from one network address in a window.")
+    address_window: kinds.Duration = Field(default=timedelta(minutes=10), description="That window.")
+    address_shared_share: int = Field(
+        default=5,
+        ge=1,
+        description="Starts, and failures, that all callers without a readable address share in a window.",
+    )
+    us_setup_within: kinds.Duration = Field(
+        default=timedelta(minutes=10), description="Time to finish setting up a method."
+    )
+    confirm_email_within: kinds.Duration = Field(
+        default=timedelta(hours=24), description="Time to confirm a new address."
+    )
+    freshness: kinds.Duration = Field(
+        default=timedelta(seconds=300), description="Age of a proof at which a sensitive step asks for a new one."
+    )
+    freshness_grace_period: kinds.DurationOrZero = Field(
+        default=timedelta(0), description="Time after a sensitive step in which the next one asks for nothing."
+    )
+    session_idle: kinds.Duration = Field(
+        default=timedelta(days=7), description="Time unused after which a session ends."
+    )
+    session_absolute: kinds.Duration = Field(
+        default=timedelta(days=30), description="Age at which a session ends anyway."
+    )
+    token_max_age: kinds.Duration = Field(default=timedelta(minutes=15), description="Life of a program's token.")
+    csrf_lifetime: kinds.Duration = Field(default=timedelta(hours=24), description="Life of the token in a form.")
+    password_length_min: int = Field(default=15, ge=8, le=128, description="Characters of a password, at least.")

@@ -1,0 +1,47 @@
+"""What is wrong with the settings, said so that an operator can mend it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+PREFIX = "LATCHKEY_"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to mend: the variable's name, what is wrong with it (never its value), and what to do."""
+
+    setting: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.setting} {self.what}. {self.remedy}"
+
+
+class ConfigurationError(Exception):
+    """The settings can't be used. ``problems`` lists every reason found, in the order they were found."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def variable(field: str) -> str:
+    """Return the environment variable that holds a field of Settings."""
+    return PREFIX + field.upper()
+
+
+def from_validation(error: "ValidationError") -> list[Problem]:
+    """Turn what the types refused into problems, without the refused values."""
+    found: dict[str, Problem] = {}
+    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        if detail["type"] == "default_factory_not_called":  # follows from another problem
+            continue
+        name = variable(str(detail["loc"][0])) if detail["loc"] else PREFIX + "*"
+        what = detail["msg"].removeprefix("Value error, ").replace("datetime.timedelta(0)", "0")
+        what = f"is not usable: {what[:1].lower()}{what[1:]}"
+        found.setdefault(name, Problem(name, what, "Mend it; docs/settings.md says what it takes."))
+    return list(found.values())

@@ -1,0 +1,88 @@
+"""Settings of the service as a whole: where it stands, what it keeps, how it is named."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode
+
+from config import kinds
+
+Hosts = Annotated[tuple[kinds.Host, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+Origins = Annotated[tuple[kinds.WebOrigin, ...], NoDecode, BeforeValidator(kinds.read_list)]
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+LOCAL_URL = "http://127.0.0.1:8000"
+
+
+def default_public_url(fields: dict[str, Any]) -> str:
+    """On a developer's machine the address is known; in production only the operator knows it."""
+    return LOCAL_URL if fields.get("environment") == "development" else ""
+
+
+class ServiceSettings(BaseSettings, defer_build=True):
+    """The service and what it stands on."""
+
+    environment: Literal["development", "production"] = Field(
+        default="production",
+        description="Where this runs. `production` refuses unsafe settings; `development` works on this machine alone.",
+    )
+    database_url: Annotated[str, kinds.having_scheme("sqlite", "postgresql", "postgresql+psycopg")] = Field(
+        default="sqlite:///var/latchkey.db",
+        repr=False,
+        description="Database: `sqlite:///path` or `postgresql://user:password@host/name`.",
+    )
+    secret_keys: Keys = Field(
+        default=(),
+        repr=False,
+        description="Master keys, 32 bytes or more each, separated by commas. The first one writes, all of them read.",
+    )
+    public_url: kinds.OptionalOrigin = Field(
+        default_factory=default_public_url,
+        validate_default=True,
+        description="Address under which people reach the service. Every link in a mail begins with it.",
+    )
+    allowed_hosts: Hosts = Field(
+        default=(), description="Further host names that requests may carry, as `host` or `host:port`."
+    )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Number of proxies in front whose forwarded headers are believed, from the right.",
+    )
+    brand_name: str = Field(
+        default="Latchkey",
+        min_length=1,
+        max_length=60,
+        pattern=r"^[^\x00-\x1f<>]+$",
+        description="Name on pages and in mails.",
+    )
+    support_contact: str = Field(
+        default="", max_length=200, description="Address or URL shown to people who need help."
+    )
+    log_level: Annotated[Level, BeforeValidator(kinds.lower)] = Field(
+        default="info", description="Least important line logged."
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="`json` for machines, `text` for a terminal."
+    )
+    registration: bool = Field(default=True, description="Whether people can open an account themselves.")
+    redis_url: Annotated[str, kinds.having_scheme("redis", "rediss", "unix")] = Field(
+        default="",
+        repr=False,
+        description="Redis that all replicas share for counting per address; empty: each process counts.",
+    )
+    statement_timeout: kinds.Duration = Field(
+        default=timedelta(seconds=5), description="Longest wait for the database or its lock; then the answer is 503."
+    )
+    pool_size: int = Field(default=16, ge=1, le=200, description="Open database connections of one process, at most.")
+    body_limit: int = Field(default=65536, ge=1024, le=10_485_760, description="Bytes in a request's body, at most.")
+    json_depth: int = Field(default=32, ge=2, le=200, description="Levels of nesting in a JSON body, at most.")
+    cors_origins: Origins = Field(
+        default=(), description="Origins whose scripts may call the JSON endpoints with cookies."
+    )
+    hsts: bool = Field(
+        default=True, description="Tell browsers to come by HTTPS only, for a year, sub-domains included."
+    )

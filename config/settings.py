@@ -1,0 +1,117 @@
+"""``Settings``: every decision of the operator, typed, documented, and unchangeable once read."""
+
+import logging
+import sys
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
+
+from config import checks, development, environment
+from config.delivery import DeliverySettings
+from config.journeys import JourneySettings
+from config.limits import LimitSettings
+from config.problems import ConfigurationError, Problem, from_validation
+from config.service import ServiceSettings
+
+__all__ = ["ConfigurationError", "Problem", "Settings"]
+
+log = logging.getLogger("latchkey.settings")
+NOT_CONFIGURED = 78
+
+
+class Settings(LimitSettings, JourneySettings, DeliverySettings, ServiceSettings, defer_build=True):
+    """Every setting, unchangeable. ``Settings(name=value)`` reads no environment; ``Settings.load()`` does.
+
+    The fields stand, by subject, in the four classes above. Made by hand, values are checked for their
+    type alone; ``load`` also refuses what is unsafe to start with (``config.checks``).
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Source, *_others: Source, **_more: Source
+    ) -> tuple[Source, ...]:
+        return (init_settings,)
+
+    @staticmethod
+    def load() -> "Settings":
+        """Read the environment and its files, check everything, and return the settings.
+
+        In development without keys, one is drawn and kept in ``var/dev-secrets``. Warnings are logged.
+
+        :raises ConfigurationError: with all problems found; its text holds no value of a setting
+        """
+        try:
+            settings: Settings = EnvironmentSettings()
+        except ValidationError as error:
+            raise ConfigurationError(from_validation(error)) from None
+        if found := checks.problems(settings):
+            raise ConfigurationError(found)
+        for warning in (*checks.unread_variables(settings), *checks.warnings(settings)):
+            log.warning("%s", warning)
+        return settings.completed()
+
+    @staticmethod
+    def load_or_exit() -> "Settings":
+        """Load the settings, or say on standard error what to mend and end the process with status 78.
+
+        The status is EX_CONFIG of sysexits.h: starting again changes nothing before a person has.
+        """
+        try:
+            return Settings.load()
+        except ConfigurationError as error:
+            sys.stderr.write(f"Latchkey does not start with these settings:\n{error}\n")
+            raise SystemExit(NOT_CONFIGURED) from None
+
+    def completed(self) -> "Settings":
+        """Return these settings with a development key where one is missing, and without SMS that can't be sent."""
+        changes: dict[str, Any] = {}
+        if not self.is_production and not self.secret_keys:
+            changes["secret_keys"] = tuple(SecretStr(key) for key in development.ensure_secrets())
+        if self.is_production and "sms" in self.methods and not self.can_send_sms:
+            changes["methods"] = tuple(name for name in self.methods if name != "sms")
+        return self.model_copy(update=changes) if changes else self
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite:")
+
+    @property
+    def can_send_sms(self) -> bool:
+        """Whether everything the chosen SMS provider needs is set."""
+        if self.sms_provider == "twilio":
+            token = self.twilio_auth_token.get_secret_value()
+            return bool(self.twilio_account_sid and token and self.twilio_sender)
+        return bool(self.sms_url)
+
+    @property
+    def key_texts(self) -> list[str]:
+        """The master keys themselves, current one first. Never for a log or a page."""
+        return [key.get_secret_value() for key in self.secret_keys]
+
+    @property
+    def origin(self) -> str:
+        """scheme://host[:port] of the public address."""
+        return self.public_url
+
+    @property
+    def cookie_prefix(self) -> str:
+        """``__Host-`` where cookies travel by HTTPS alone; empty on a developer's http:// address."""
+        return "__Host-" if self.is_production or self.public_url.startswith("https://") else ""
+
+
+class EnvironmentSettings(Settings, defer_build=True):
+    """Settings whose values come from the environment."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: Source, *_others: Source, **_more: Source
+    ) -> tuple[Source, ...]:
+        return (init_settings, environment.EnvironmentSource(settings_cls))

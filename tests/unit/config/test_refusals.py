@@ -1,0 +1,142 @@
+"""What production refuses to start with: each names the setting and a remedy, and shows no value."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from config import keys
+from config.settings import ConfigurationError, Settings
+
+pytestmark = pytest.mark.one_database
+
+ROOT = Path(__file__).resolve().parents[3]
+SAMPLE = "replace-this-sample-with-the-output-of-openssl-rand-hex-32"
+
+REFUSED = [
+    ("LATCHKEY_SECRET_KEYS", "", "is not set"),
+    ("LATCHKEY_SECRET_KEYS", "5f1d9be2c07a4483a6e1d2b7f90c335", "shorter than 32 bytes"),
+    ("LATCHKEY_SECRET_KEYS", "5f1d9be2c07a4483a6e1d2b7f90c3358,5f1d9be2c07a4483a6e", "shorter than 32 bytes"),
+    ("LATCHKEY_SECRET_KEYS", "changeme" * 4, "sample key"),
+    ("LATCHKEY_SECRET_KEYS", "secret" * 6, "sample key"),
+    ("LATCHKEY_SECRET_KEYS", "SuperSecretKeyForMyApplication!!", "sample key"),
+    ("LATCHKEY_SECRET_KEYS", SAMPLE, "sample key"),
+    ("LATCHKEY_SECRET_KEYS", "x" * 32, "too little variety"),
+    ("LATCHKEY_SECRET_KEYS", "0123456789abcdef" * 2, "too little variety"),
+    ("LATCHKEY_SECRET_KEYS", "12345678901234567890123456789012", "too little variety"),
+    ("LATCHKEY_SECRET_KEYS", "abcdefghijklmnopqrstuvwxyz012345", "too little variety"),
+    ("LATCHKEY_PUBLIC_URL", "", "is not set"),
+    ("LATCHKEY_PUBLIC_URL", "http://login.example.com", "does not begin with https://"),
+    ("LATCHKEY_PUBLIC_URL", "http://127.0.0.1:8000", "does not begin with https://"),
+    ("FLASK_DEBUG", "1", "is on"),
+    ("FLASK_DEBUG", "off", "is on"),
+    ("LATCHKEY_MAIL_URL", "", "people sign in by e-mail"),
+    ("LATCHKEY_MAIL_URL", "smtp://ada:s3same@mail.example.com", "without TLS"),
+    ("LATCHKEY_MAIL_URL", "smtp://127.0.0.1:25", "without TLS"),
+    ("LATCHKEY_US_MFA_REQUIRED", "password", "that LATCHKEY_METHODS does not"),
+    ("LATCHKEY_SESSION_IDLE", "P31D", "is longer than LATCHKEY_SESSION_ABSOLUTE"),
+]
+
+
+@pytest.mark.parametrize(("setting", "value", "what"), REFUSED)
+def test_production_refuses(production, monkeypatch, setting, value, what):
+    monkeypatch.setenv(setting, value)
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    (problem,) = refused.value.problems
+    assert problem.setting == setting
+    assert what in problem.what
+    assert problem.remedy
+    assert not value or value not in problem.what
+
+
+def test_production_starts_with_what_it_needs(production, caplog):
+    settings = Settings.load()
+    assert settings.is_production
+    assert [record.getMessage() for record in caplog.records] == [
+        "LATCHKEY_METHODS has sms by default, but no SMS provider is set: switched off. Set LATCHKEY_SMS_URL."
+    ]
+
+
+def test_sms_named_without_a_provider_is_refused(production, set_up):
+    set_up(methods="email,sms")
+    with pytest.raises(ConfigurationError, match="LATCHKEY_SMS_URL is not complete"):
+        Settings.load()
+    set_up(sms_provider="twilio", twilio_account_sid="AC1", twilio_sender="+15005550006")
+    with pytest.raises(ConfigurationError, match="LATCHKEY_TWILIO_AUTH_TOKEN is not complete"):
+        Settings.load()
+    set_up(twilio_auth_token="5f1d9be2")
+    assert Settings.load().methods == ("email", "sms")
+
+
+def test_sms_stays_a_method_when_its_provider_is_set(production, set_up):
+    set_up(sms_url="https://sms.example.com/send")
+    assert "sms" in Settings.load().methods
+
+
+def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up, caplog):
+    set_up(mail_url="smtp://127.0.0.1:25", mail_allow_plaintext="on")
+    assert Settings.load().mail_allow_plaintext
+    assert "LATCHKEY_MAIL_ALLOW_PLAINTEXT is on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("limits", "off"),
+        ("generic_responses", "off"),
+        ("hsts", "off"),
+        ("email_code_lifetime", "PT11M"),
+        ("sms_code_lifetime", "301"),
+        ("challenge_tries", "6"),
+        ("sms_url", "http://sms.example.com"),
+    ],
+)
+def test_what_weakens_production_is_warned_of(production, set_up, caplog, setting, value):
+    set_up(**{setting: value})
+    Settings.load()
+    assert f"LATCHKEY_{setting.upper()} " in caplog.text
+
+
+@pytest.mark.parametrize(
+    "address", ["http://localhost:8000", "http://127.0.0.9", "http://[::1]:8000", "https://a.localhost"]
+)
+def test_development_serves_its_own_machine(set_up, address):
+    set_up(environment="development", public_url=address)
+    assert Settings.load().public_url == address
+
+
+def test_development_serves_no_other_machine(set_up):
+    set_up(environment="development", public_url="http://192.0.2.1:8000")
+    with pytest.raises(ConfigurationError, match="LATCHKEY_PUBLIC_URL leads to another machine"):
+        Settings.load()
+
+
+def test_a_drawn_key_is_never_refused():
+    drawn = [draw(size) for _ in range(2000) for draw, size in ((secrets.token_hex, 16), (secrets.token_urlsafe, 32))]
+    assert [keys.weakness(key) for key in drawn] == [None] * len(drawn)
+
+
+@pytest.mark.parametrize(("setting", "value", "what"), [REFUSED[3], REFUSED[12], REFUSED[14], REFUSED[17]])
+def test_a_refused_start_ends_soon_and_shows_no_value(production, monkeypatch, setting, value, what):
+    monkeypatch.setenv(setting, value)
+    program = "from config.settings import Settings; Settings.load_or_exit()"
+    begun = time.monotonic()
+    end = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (end.returncode, end.stdout) == (78, "")
+    assert setting in end.stderr
+    assert what in end.stderr
+    assert "Traceback" not in end.stderr
+    assert len(value) == 1 or value not in end.stderr
+    assert time.monotonic() - begun < 5

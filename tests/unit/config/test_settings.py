@@ -1,0 +1,207 @@
+"""How settings are read: kinds, files, names, and that they never change."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from config import environment
+from config.display import shown
+from config.problems import variable
+from config.settings import ConfigurationError, Settings
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("600", 600), (" 600 ", 600), ("0.5", 0.5), ("PT10M", 600), ("pt10m", 600), ("P1DT2H", 93600), ("P1W", 604800)],
+)
+def test_a_duration_is_seconds_or_iso_8601(set_up, production, text, seconds):
+    set_up(email_code_lifetime=text)
+    assert Settings.load().email_code_lifetime == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["10 minutes", "00:10", "-5", "1e3", "nan", "inf", "P", "PT", "P1M", "²", "0", "9" * 400, "999999999"]
+)
+def test_any_other_duration_is_refused(set_up, production, text):
+    set_up(email_code_lifetime=text)
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    assert [problem.setting for problem in refused.value.problems] == ["LATCHKEY_EMAIL_CODE_LIFETIME"]
+
+
+@pytest.mark.parametrize(("text", "is_on"), [("on", True), ("off", False), ("true", True), ("0", False), ("No", False)])
+def test_a_switch_is_on_or_off(set_up, production, text, is_on):
+    set_up(registration=text)
+    assert Settings.load().registration is is_on
+
+
+def test_a_list_is_split_at_commas(set_up, production):
+    set_up(methods="password, email,", allowed_hosts="Other.example.com,[::1]:8443")
+    settings = Settings.load()
+    assert settings.methods == ("password", "email")
+    assert settings.allowed_hosts == ("other.example.com", "[::1]:8443")
+
+
+def test_an_empty_variable_counts_as_not_set(set_up, production):
+    set_up(methods="", brand_name="", trusted_proxies="", mail_url_file="")
+    settings = Settings.load()
+    assert settings.methods == ("email", "authenticator")
+    assert (settings.brand_name, settings.trusted_proxies) == ("Latchkey", 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("environment", "staging"),
+        ("database_url", "mysql://host/name"),
+        ("public_url", "https://login.example.com/path"),
+        ("public_url", "https://ada@login.example.com"),
+        ("public_url", "login.example.com"),
+        ("public_url", "https://login.example.com:99999"),
+        ("allowed_hosts", "*.example.com"),
+        ("cors_origins", "*"),
+        ("cors_origins", "null"),
+        ("mail_url", "smtp://user:pa/ss@host"),
+        ("mail_url", "https://host"),
+        ("mail_sender", "nobody"),
+        ("methods", "email,email"),
+        ("methods", "pigeon"),
+        ("email_code_digits", "5"),
+        ("sms_code_digits", "9"),
+        ("challenge_tries", "0"),
+        ("challenge_tries", "many"),
+        ("limits", "maybe"),
+        ("post_login_url", "//elsewhere.example"),
+        ("post_login_url", "javascript:alert(1)"),
+        ("post_login_url", "/\\elsewhere.example"),
+        ("totp_issuer", "a:b"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_its_name(set_up, production, field, text):
+    set_up(**{field: text})
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    assert [problem.setting for problem in refused.value.problems] == [variable(field)]
+    assert "docs/settings.md" in str(refused.value)
+
+
+def test_all_problems_are_told_at_once(set_up):
+    set_up(email_code_digits="5", log_level="loud")
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    assert {problem.setting for problem in refused.value.problems} == {
+        "LATCHKEY_EMAIL_CODE_DIGITS",
+        "LATCHKEY_LOG_LEVEL",
+    }
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_each_setting_can_come_from_a_file(set_up, tmp_path, field):
+    file = tmp_path / "value"
+    file.write_text(" the value\n")
+    set_up(**{f"{field}_file": str(file)})
+    assert environment.read_files(Settings.model_fields) == {variable(field).lower(): "the value"}
+
+
+def test_keys_in_a_file_stand_on_lines_of_their_own(set_up, production, monkeypatch, tmp_path):
+    monkeypatch.delenv("LATCHKEY_SECRET_KEYS")
+    file = tmp_path / "keys"
+    file.write_text("5f1d9be2c07a4483a6e1d2b7f90c3358\n77b0e94c1f2d4ea9b3c68d5a0e1f9246\n")
+    set_up(secret_keys_file=str(file))
+    assert Settings.load().key_texts == file.read_text().split()
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"", "is empty"), (b"\xff\xfe", "UTF-8"), (b"a" * 70000, "64 KiB"), (None, "can't be read")]
+)
+def test_a_file_that_is_no_use_is_named(set_up, production, tmp_path, content, what):
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    set_up(sms_url_file=str(file))
+    with pytest.raises(ConfigurationError, match=f"LATCHKEY_SMS_URL_FILE names a file that .*{what}"):
+        Settings.load()
+
+
+def test_a_setting_given_twice_is_refused(set_up, production, tmp_path):
+    file = tmp_path / "url"
+    file.write_text("smtps://mail.example.com")
+    set_up(mail_url_file=str(file))
+    with pytest.raises(ConfigurationError, match="LATCHKEY_MAIL_URL is set, and LATCHKEY_MAIL_URL_FILE too"):
+        Settings.load()
+
+
+def test_a_misspelt_setting_is_warned_of(set_up, production, caplog):
+    set_up(limit="off")
+    Settings.load()
+    assert "LATCHKEY_LIMIT is no setting" in caplog.text
+
+
+def test_settings_made_by_hand_read_no_environment(set_up):
+    set_up(brand_name="From outside", limits="off")
+    settings = Settings(environment="development", sms_timeout=4, methods="email")
+    assert (settings.brand_name, settings.limits, settings.methods) == ("Latchkey", True, ("email",))
+    assert settings.sms_timeout == timedelta(seconds=4)
+
+
+def test_settings_never_change():
+    settings = Settings()
+    with pytest.raises(ValidationError):
+        settings.limits = False
+    assert all(not isinstance(getattr(settings, field), list | dict | set) for field in Settings.model_fields)
+
+
+def test_settings_made_by_hand_refuse_unknown_names():
+    with pytest.raises(ValidationError):
+        Settings(limit=False)
+
+
+def test_defaults_follow_the_environment_and_the_public_address():
+    assert Settings(environment="development").public_url == "http://127.0.0.1:8000"
+    assert Settings(environment="development").mail_sender == "no-reply@localhost"
+    assert Settings().public_url == ""
+    assert Settings(public_url="https://login.example.com").mail_sender == "no-reply@login.example.com"
+
+
+def test_the_origin_has_no_usual_port_and_cookies_follow_https():
+    settings = Settings(environment="development", public_url="https://Localhost:443/")
+    assert (settings.origin, settings.cookie_prefix) == ("https://localhost", "__Host-")
+    assert Settings(environment="development").cookie_prefix == ""
+    assert Settings(environment="production").cookie_prefix == "__Host-"
+
+
+def test_no_secret_is_shown():
+    urls = dict.fromkeys(("mail_url", "sms_url", "queue_url", "redis_url", "database_url"))
+    urls |= {"mail_url": "smtp://u:hush@h:25", "sms_url": "https://h/hush?k=hush", "queue_url": "redis://:hush@h/0"}
+    urls |= {"redis_url": "rediss://u:hush@h", "database_url": "postgresql://u:hush@h/d?password=hush"}
+    settings = Settings(secret_keys=("hush",), twilio_auth_token=SecretStr("hush"), **urls)
+    assert "hush" not in f"{settings!r} {settings} {shown(settings)}"
+    assert shown(settings)["LATCHKEY_DATABASE_URL"] == "postgresql://***@h/***"
+    assert shown(settings)["LATCHKEY_SESSION_ABSOLUTE"] == "2592000"
+
+
+def test_secrets_leave_the_environment_when_asked(production, monkeypatch):
+    settings = Settings.load()
+    environment.forget_secrets()
+    assert settings.key_texts
+    with pytest.raises(ConfigurationError, match="LATCHKEY_SECRET_KEYS is not set"):
+        Settings.load()
+
+
+def test_every_setting_that_can_hold_a_secret_is_kept_out_of_texts():
+    hidden = {name for name, field in Settings.model_fields.items() if not field.repr}
+    assert hidden == set(environment.SECRETS)
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_a_development_key_is_drawn_once_and_for_its_owner_alone(set_up):
+    set_up(environment="development")
+    first, second = Settings.load(), Settings.load()
+    assert first.key_texts == second.key_texts
+    assert len(first.key_texts[0]) == 64
+    assert Path("var/dev-secrets").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in Path("var").iterdir()] == ["dev-secrets"]

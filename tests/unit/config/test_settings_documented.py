@@ -1,0 +1,38 @@
+"""Every setting is explained to operators, with the default it has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config.display import as_text
+from config.problems import variable
+from config.settings import Settings
+
+pytestmark = pytest.mark.one_database
+
+ROOT = Path(__file__).resolve().parents[3]
+ROW = re.compile(r"^\| `(LATCHKEY_[A-Z_]+)` \| (.*?) \| (.*?) \| (.*) \|$", re.MULTILINE)
+ROWS = {
+    name: (default, unit, text) for name, default, unit, text in ROW.findall((ROOT / "docs/settings.md").read_text())
+}
+
+
+def test_each_setting_stands_in_the_settings_page_and_nothing_else_does():
+    assert sorted(ROWS) == sorted(map(variable, Settings.model_fields))
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_the_settings_page_says_default_and_unit(field):
+    default, unit, text = ROWS[variable(field)]
+    known = Settings.model_fields[field]
+    assert unit
+    assert text.startswith(known.description)
+    if known.default_factory is None and field != "twilio_auth_token":
+        assert default.strip("`").replace("none", "") == as_text(known.default)
+
+
+def test_the_example_file_names_only_settings():
+    names = re.findall(r"^#? ?(LATCHKEY_[A-Z_]+?)(?:_FILE)?=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert names
+    assert set(names) <= set(map(variable, Settings.model_fields))
