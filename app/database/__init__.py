@@ -1,0 +1,10 @@
+"""How rows are kept: the engine, its transactions and their deadlines, and column types.
+
+Promises that a read never takes a lock and that no statement outlives its deadline.
+"""
+
+from app.database.columns import Base, UtcDateTime
+from app.database.engine import attach, engine_options
+from app.database.faults import DatabaseUnavailable, unavailable
+
+__all__ = ["Base", "DatabaseUnavailable", "UtcDateTime", "attach", "engine_options", "unavailable"]

@@ -1,0 +1,148 @@
+"""The engine: autocommit reads, one BEGIN before the first write, the same on both databases.
+
+Connections run in autocommit, so that a read is one round trip and takes no lock. Before the first
+writing statement the engine opens a transaction (``BEGIN IMMEDIATE`` on SQLite, where upgrading a
+reading transaction fails at once when somebody else has written). What is checked before that is
+checked again by the conditional statement that changes it: READ COMMITTED on both databases.
+
+A statement run with ``execution_options(at_once=True)`` is a transaction of its own. It counts
+tries before a passcode is compared, so that no failure afterwards can undo the count.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from app.database.deadlines import Watchdog
+
+WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
+LOCK_HELD = "latchkey.write_lock_held"
+BEGUN = "latchkey.transaction_begun"
+
+
+def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any]:
+    """Return the options of ``create_engine`` for ``url``; ``timeout`` is in seconds."""
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
+    if url.startswith("sqlite"):
+        connect = {"timeout": timeout, "cached_statements": 512, "check_same_thread": False}
+    else:
+        milliseconds = int(timeout * 1000)
+        connect = {
+            "connect_timeout": 2,
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC",
+        }
+    if ":memory:" not in url:
+        options |= {"pool_size": pool_size, "max_overflow": 4, "pool_timeout": 2}
+    return options | {"connect_args": connect}
+
+
+def attach(engine: sa.Engine, *, timeout: float) -> None:
+    """Give ``engine`` its transactions and deadlines; ``timeout`` is in seconds."""
+    event.listen(engine, "before_cursor_execute", _begin_before_writing)
+    event.listen(engine, "commit", _forget_transaction)
+    event.listen(engine, "rollback", _forget_transaction)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        _queue_writers(engine, timeout)
+    else:
+        event.listen(engine, "checkout", _refuse_closed_socket)
+        _watch(engine, Watchdog(timeout))
+
+
+def _writes(statement: str) -> bool:
+    return statement.split(None, 1)[0].upper() in WRITING
+
+
+def _begin_before_writing(
+    conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+) -> None:
+    if conn.info.get(BEGUN):
+        if context and context.execution_options.get("at_once"):
+            raise RuntimeError("a statement that must commit at once came after another write")
+        return
+    if not _writes(statement):
+        return
+    if context and context.execution_options.get("at_once"):
+        return
+    cursor.execute("BEGIN IMMEDIATE" if conn.dialect.name == "sqlite" else "BEGIN")
+    conn.info[BEGUN] = True
+
+
+def _forget_transaction(conn: sa.Connection) -> None:
+    conn.info.pop(BEGUN, None)
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    """WAL lets reads go on beside a write; FULL keeps a used code used after a power cut."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    cursor.close()
+
+
+def _queue_writers(engine: sa.Engine, timeout: float) -> None:
+    """Let the writers of this process queue for SQLite's one write lock instead of polling for it."""
+    lock = threading.Lock()
+
+    @event.listens_for(engine, "before_cursor_execute", insert=True)
+    def take(conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if conn.info.get(LOCK_HELD) or not _writes(statement):
+            return
+        if not lock.acquire(timeout=timeout):
+            raise exc.TimeoutError("waited too long for other writers of this process")
+        conn.info[LOCK_HELD] = True
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def give_after_single_statement(
+        conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
+        if conn.info.get(LOCK_HELD) and not conn.info.get(BEGUN):
+            conn.info.pop(LOCK_HELD)
+            lock.release()
+
+    @event.listens_for(engine, "invalidate")
+    @event.listens_for(engine, "checkin")
+    def give(connection: Any, record: Any, *error: Any) -> None:
+        if record.info.pop(LOCK_HELD, None):
+            lock.release()
+
+
+def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:
+    """Drop a pooled connection whose server has gone: its idle socket is readable. No round trip."""
+    if connection.closed:
+        raise exc.DisconnectionError("the connection was closed")
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN | select.POLLHUP)
+    if poll.poll(0):
+        raise exc.DisconnectionError("the server closed the connection")
+
+
+def _watch(engine: sa.Engine, watchdog: Watchdog) -> None:
+    @event.listens_for(engine, "before_cursor_execute", insert=True)
+    def begin(conn: sa.Connection, *rest: Any) -> None:
+        watchdog.begin(conn.connection.dbapi_connection)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(conn: sa.Connection, *rest: Any) -> None:
+        watchdog.end(conn.connection.dbapi_connection)
+
+    @event.listens_for(engine, "handle_error")
+    def failed(context: Any) -> None:
+        if context.connection is not None and not context.connection.invalidated:
+            watchdog.end(context.connection.connection.dbapi_connection)
+
+    @event.listens_for(engine, "commit")
+    def begin_commit(conn: sa.Connection) -> None:
+        watchdog.begin(conn.connection.dbapi_connection)
+
+    @event.listens_for(engine, "invalidate")
+    @event.listens_for(engine, "checkin")
+    def returned(connection: Any, record: Any, *error: Any) -> None:
+        watchdog.end(connection)

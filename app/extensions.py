@@ -1,0 +1,31 @@
+"""The extensions, created unbound; create_app binds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import current_app
+from flask_login import LoginManager
+from flask_mail import Mail
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from werkzeug.local import LocalProxy
+
+from app.database import Base
+
+if TYPE_CHECKING:
+    from app.kit.sealing import KeyRing
+    from config.settings import Settings
+
+db = SQLAlchemy(model_class=Base, session_options={"autoflush": False, "expire_on_commit": False})
+login_manager = LoginManager()
+mail = Mail()
+migrate = Migrate()
+
+
+def _of_this_app(name: str) -> Any:
+    return LocalProxy(lambda: current_app.extensions[name])
+
+
+settings = cast("Settings", _of_this_app("latchkey.settings"))
+keyring = cast("KeyRing", _of_this_app("latchkey.keyring"))
