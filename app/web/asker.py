@@ -1,0 +1,24 @@
+"""Who asks, read off the request under way."""
+
+from __future__ import annotations
+
+from flask import g, request
+
+from app.kit import secrets
+from app.kit.asking import Asker
+from app.web.browser import browser_secret, known_browser_secret
+
+
+def asker(challenge: str | None = None) -> Asker:
+    """Return who asks; a browser without our cookie is given one with the answer."""
+    return _asker(secrets.digest(browser_secret()), challenge)
+
+
+def present_asker(challenge: str | None = None) -> Asker:
+    """Return who asks, without giving anybody a cookie; the binding is "" for a browser we never saw."""
+    secret = known_browser_secret()
+    return _asker(secrets.digest(secret) if secret else "", challenge)
+
+
+def _asker(binding: str, challenge: str | None) -> Asker:
+    return Asker(binding, g.get("client_address", ""), request.headers.get("User-Agent", "")[:256], challenge or "")

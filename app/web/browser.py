@@ -1,0 +1,50 @@
+"""The browser that asks: a random cookie set before anyone is signed in.
+
+A challenge is bound to it, so that a passcode or link works only where it was asked for
+(ASVS 6.6.2). It never becomes the session.
+"""
+
+from __future__ import annotations
+
+from flask import Response, g, request
+
+from app.extensions import settings
+from app.kit import secrets
+
+NAME = "latchkey_browser"
+
+
+def browser_secret() -> str:
+    """Return this browser's secret; a browser that has none is given one with the answer."""
+    secret = known_browser_secret()
+    if not secret:
+        secret = g.new_browser_secret = secrets.token()
+    return secret
+
+
+def known_browser_secret() -> str:
+    """Return the secret this browser sent, or was given by this very answer; empty when there is none."""
+    given = g.get("new_browser_secret")
+    if given:
+        return str(given)
+    sent = request.cookies.get(settings.cookie_prefix + NAME, "")
+    return sent if 40 <= len(sent) <= 64 and sent.isascii() else ""
+
+
+def set_browser_cookie(response: Response) -> Response:
+    """Hand out the browser's secret if this request made one (an ``after_request`` function)."""
+    secret = g.get("new_browser_secret")
+    if secret:
+        set_cookie(response, NAME, secret)
+    return response
+
+
+def set_cookie(response: Response, name: str, value: str, max_age: int | None = None) -> None:
+    """Set a cookie of ours: host-only, out of reach for scripts, not sent across sites (ASVS 3.3.1-3.3.4).
+
+    :param max_age: seconds; None for as long as the browser stays open, 0 to remove it
+    """
+    prefix = settings.cookie_prefix
+    response.set_cookie(
+        prefix + name, value, max_age=max_age, path="/", httponly=True, samesite="Lax", secure=bool(prefix)
+    )

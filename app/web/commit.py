@@ -1,0 +1,43 @@
+"""view_commit: a request's one commit, made once its response is built."""
+
+from __future__ import annotations
+
+import structlog
+from flask import Response, g, session
+
+from app.extensions import db
+from app.web.errors import unavailable_answer
+
+log = structlog.get_logger()
+
+
+def view_commit(response: Response) -> Response:
+    """Commit what the handler did, or keep nothing of it.
+
+    Registered by ``after_this_request(view_commit)`` as a handler's first statement. An answer below 500
+    commits, with what a refusal recorded; from 500 up, and when the request was forged, nothing is kept. When the
+    commit itself fails the answer becomes a 503 that hands out no cookie, and nothing is tried again:
+    Flask would run these callbacks a second time for the error page, so this function never raises.
+    """
+    if g.get("commit_done"):
+        return response
+    g.commit_done = True
+    if response.status_code >= 500 or g.get("csrf_fault"):
+        db.session.rollback()
+        return response
+    try:
+        db.session.commit()
+    except Exception:
+        log.exception("commit.failed")
+        return _nothing_stored()
+    return response
+
+
+def _nothing_stored() -> Response:
+    g.commit_failed = True
+    session.clear()
+    try:
+        db.session.rollback()
+    except Exception:
+        log.exception("rollback.failed")
+    return unavailable_answer()

@@ -1,0 +1,98 @@
+"""Every answer that is not a view's own: one page and one envelope for all of them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, current_app, flash, g, redirect, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from app.database import unavailable
+from app.extensions import db, login_manager
+from app.kit.refusals import ReauthenticationRequired, Refused
+from app.web.redirects import login_with_next, safe_next, with_query
+from app.web.respond import error_envelope, wants_json
+from app.web.texts import SENTENCES, Sentence, sentence
+
+log = structlog.get_logger()
+
+RETRY_AFTER = 2
+"""Seconds after which a client may try again when the database was away."""
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of ``app`` here."""
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(ReauthenticationRequired, _reauthenticate)
+    app.register_error_handler(Exception, _unexpected)
+    login_manager.unauthorized_handler(unauthenticated)
+
+
+def error_answer(status: int, text: Sentence, *, fields: bool = False, retry_after: int | None = None) -> Response:
+    """Return the page or envelope for ``status`` with one sentence."""
+    if wants_json():
+        answer = error_envelope(status, [("", text)], fields=fields)
+    else:
+        title = HTTPStatus(status).phrase
+        page = render_template("errors/error.html", status=status, title=title, text=text, retry_after=retry_after,
+                               support_id=g.get("support_id", ""), back=None)  # fmt: skip
+        answer = current_app.make_response((page, status))
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(retry_after)
+    return answer
+
+
+def unavailable_answer() -> Response:
+    """Return the 503 that says: nothing was stored, try again shortly."""
+    return error_answer(503, sentence("service_unavailable"), retry_after=RETRY_AFTER)
+
+
+def unauthenticated() -> Response:
+    """Answer somebody who has to sign in first: 401 to a program, the sign-in page to a browser."""
+    text = sentence("unauthenticated")
+    if wants_json():
+        return error_answer(401, text)
+    flash(text, "info")
+    return redirect(login_with_next())  # type: ignore[return-value]
+
+
+def _http_error(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400:
+        return error
+    known = error.description if isinstance(error.description, Sentence) else None
+    name = HTTPStatus(error.code).name.lower()
+    name = {"content_too_large": "request_entity_too_large"}.get(name, name)
+    fallback = name if name in SENTENCES else "bad_request" if error.code < 500 else "internal_server_error"
+    answer = error_answer(error.code, known or sentence(fallback))
+    for header, value in error.get_headers():
+        if header in ("Allow", "Retry-After"):
+            answer.headers[header] = value
+    return answer
+
+
+def _refused(refused: Refused) -> Response:
+    text = sentence(refused.code, **refused.facts)
+    return error_answer(refused.status, text, fields=True, retry_after=refused.facts.get("retry_after"))
+
+
+def _reauthenticate(error: ReauthenticationRequired) -> Response:
+    text = sentence("reauthentication_required")
+    if wants_json():
+        facts = {"reauth_required": True, "unified_signin_enabled": True, "has_webauthn_verify_credential": False}
+        facts |= {"oauth_enabled": False, "oauth_providers": []}
+        return error_envelope(401, [("", text)], fields=False, **facts)
+    flash(text, "info")
+    path = request.full_path if request.query_string else request.path
+    return redirect(with_query("/us-verify", next=safe_next(path) or "/"))  # type: ignore[return-value]
+
+
+def _unexpected(error: Exception) -> Response:
+    db.session.rollback()
+    if unavailable(error):
+        log.error("database.unavailable", error=type(error).__name__)
+        return unavailable_answer()
+    log.exception("request.failed")
+    return error_answer(500, sentence("internal_server_error"))

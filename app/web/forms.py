@@ -1,0 +1,164 @@
+"""HouseForm: every form of ours, filled from a form body or a JSON body alike.
+
+Forms check shape only; what a flow refuses is shown on them afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from flask import g, request
+from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
+from wtforms import BooleanField, Field, Form, StringField
+from wtforms.csrf.core import CSRF
+from wtforms.validators import StopValidation
+
+from app.kit.refusals import Refused
+from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault, csrf_token
+from app.web.json_body import json_members
+from app.web.redirects import safe_next
+from app.web.texts import Sentence, sentence
+
+log = structlog.get_logger()
+
+
+class HouseCSRF(CSRF):  # type: ignore[misc]
+    """Checks the token from header, field or JSON member, whichever is there."""
+
+    def generate_csrf_token(self, csrf_token_field: Field) -> str:
+        """Return the token a page carries."""
+        return csrf_token()
+
+    def validate_csrf_token(self, form: Form, field: Field) -> None:
+        """Raise ValidationError with the sentence of what is wrong."""
+        given = field.data if isinstance(field.data, str) else None
+        g.csrf_fault = csrf_fault(given)
+        g.csrf_checked = True
+        if g.csrf_fault:
+            log.warning("csrf.rejected", reason=g.csrf_fault, route=str(request.url_rule))
+            raise StopValidation(sentence(g.csrf_fault))
+
+
+class Required:
+    """The field must have something in it besides blanks."""
+
+    field_flags = {"required": True}
+
+    def __init__(self, code: str = "required") -> None:
+        self.code = code
+
+    def __call__(self, form: Form, field: Field) -> None:
+        """Raise StopValidation with the sentence of ``code`` when the field is empty."""
+        if not field.data or (isinstance(field.data, str) and not field.data.strip()):
+            raise StopValidation(sentence(self.code))
+
+
+class SafeNext:
+    """The field, if given, must be a place on this site."""
+
+    def __call__(self, form: Form, field: Field) -> None:
+        """Raise StopValidation on a target that leaves this site."""
+        if field.data and safe_next(field.data) is None:
+            raise StopValidation(sentence("invalid_redirect"))
+
+
+class TypedField(Field):  # type: ignore[misc]
+    """A field that refuses values of the wrong JSON type instead of turning them into text."""
+
+    accepts: tuple[type, ...] = (str,)
+
+    def process_formdata(self, valuelist: Sequence[Any]) -> None:
+        """Take the first value. Raises ValueError with our sentence on a wrong type or a NUL."""
+        if not valuelist:
+            return
+        value = valuelist[0]
+        if type(value) not in self.accepts or (isinstance(value, str) and "\x00" in value):
+            self.data = None
+            raise ValueError(sentence("api_error"))
+        self.data = value
+
+    def validate(self, form: Form, extra_validators: Sequence[Any] = ()) -> bool:
+        """Report a wrong type alone, without what follows from it."""
+        if self.process_errors:
+            self.errors = list(self.process_errors)
+            return False
+        return bool(super().validate(form, extra_validators))
+
+
+class TextField(TypedField, StringField):  # type: ignore[misc]
+    """A line of text."""
+
+
+class PasscodeField(TypedField, StringField):  # type: ignore[misc]
+    """A short answer a person types: text, or a whole number from a program."""
+
+    accepts = (str, int)
+
+
+class ManyField(TypedField):
+    """A list of texts, or one text."""
+
+    def process_formdata(self, valuelist: Sequence[Any]) -> None:
+        """Take all values. Raises ValueError with our sentence when one is no text."""
+        self.data = []
+        if not all(type(value) is str and "\x00" not in value for value in valuelist):
+            raise ValueError(sentence("api_error"))
+        self.data = list(valuelist)
+
+
+class TickField(BooleanField):  # type: ignore[misc]
+    """Yes or no; ``false`` and nothing are no, in JSON and in forms."""
+
+    false_values = (False, "false", "False", "", "0", 0)
+
+
+class HouseForm(FlaskForm):  # type: ignore[misc]
+    """The base of every form: CSRF, both languages, and refusals shown where they belong."""
+
+    class Meta(FlaskForm.Meta):  # type: ignore[misc]
+        """WTForms' settings for all our forms."""
+
+        csrf = True
+        csrf_class = HouseCSRF
+        csrf_field_name = FIELD
+
+        def wrap_formdata(self, form: Form, formdata: Any) -> Any:
+            """Return the body's fields, from a form or from JSON; nothing on a safe method."""
+            return submitted()
+
+    refusal_status = 400
+    refusal_facts: dict[str, Any]
+
+    def refuse(self, refused: Refused) -> None:
+        """Show ``refused`` on its field, or on the form as a whole."""
+        text = sentence(refused.code, **refused.facts)
+        self.refusal_status, self.refusal_facts = refused.status, refused.facts
+        if refused.field in self._fields:
+            field = self._fields[refused.field]
+            field.errors = [*field.errors, text]
+        else:
+            self.form_errors.append(text)
+
+    @contextmanager
+    def showing_refusals(self) -> Iterator[None]:
+        """Show a refusal raised in this block on the form, and go on after the block."""
+        try:
+            yield
+        except Refused as refused:
+            self.refuse(refused)
+
+    def faults(self) -> list[tuple[str, Sentence | str]]:
+        """Return (field, sentence) for each thing that is wrong, in the form's order; "" is the form as a whole."""
+        found = [(name, text) for name, field in self._fields.items() for text in field.errors]
+        return found + [("", text) for text in self.form_errors]
+
+
+def submitted() -> MultiDict[str, Any] | None:
+    """Return what the request submits, or None where nothing can be submitted."""
+    if request.method in SAFE_METHODS:
+        return None
+    return json_members() if request.mimetype == "application/json" else request.form

@@ -1,0 +1,29 @@
+"""Under which names this service answers: those of its settings, never one a request claims (ASVS 4.1.3)."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import request
+from werkzeug.exceptions import BadRequest
+
+from app.extensions import settings
+from app.web.texts import sentence
+
+LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
+MACHINES_ASK = frozenset(("/healthz", "/readyz"))
+"""Paths that a load balancer asks by address, and that say nothing worth a forged name."""
+
+
+def refuse_foreign_host() -> None:
+    """Refuse a request whose Host is not ours (a ``before_request`` function). Raises BadRequest."""
+    host = request.environ.get("HTTP_HOST", "").lower()
+    if host in _names() or request.path in MACHINES_ASK:
+        return
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    if settings.is_production or name not in LOOPBACK:
+        raise BadRequest(sentence("host_unknown"))
+
+
+def _names() -> set[str]:
+    return {urlsplit(settings.origin).netloc.lower(), *(name.lower() for name in settings.allowed_hosts)}

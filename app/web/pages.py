@@ -1,0 +1,60 @@
+"""What every template can use."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app
+from flask_login import current_user
+from markupsafe import Markup
+
+from app.extensions import settings
+from app.web.csrf import FIELD, csrf_token
+from app.web.headers import csp_nonce
+
+
+def init_app(app: Flask) -> None:
+    """Give the templates of ``app`` their filters and values."""
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters |= {"datetime_text": datetime_text, "code_groups": code_groups}
+    app.jinja_env.globals |= {"asset": asset, "csrf_field": csrf_field, "csrf_token": csrf_token}
+    app.context_processor(_values)
+
+
+def _values() -> dict[str, Any]:
+    return {
+        "brand": settings.brand_name,
+        "support_contact": settings.support_contact,
+        "csp_nonce": csp_nonce(),
+        "signed_in": bool(current_user and current_user.is_authenticated),
+        "user_label": None,
+    }
+
+
+def asset(name: str) -> str:
+    """Return the address of a static file; it changes with the file, so that browsers may keep it for ever."""
+    return f"{current_app.static_url_path}/{name}?v={_mark(Path(current_app.static_folder or '') / name)}"
+
+
+@lru_cache(maxsize=64)
+def _mark(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def csrf_field() -> Markup:
+    """Return the hidden input that every form of ours carries."""
+    return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, csrf_token())
+
+
+def datetime_text(moment: datetime) -> str:
+    """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
+    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+
+
+def code_groups(code: str) -> str:
+    """Return a passcode in two halves, as people read it: ``1234 5678``."""
+    return f"{code[: len(code) // 2]} {code[len(code) // 2 :]}"

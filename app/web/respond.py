@@ -1,0 +1,92 @@
+"""respond(): the one place that knows whether a browser or a program is asking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from flask import Response, current_app, g, redirect, render_template, request
+
+from app.web.csrf import SAFE_METHODS, csrf_token
+from app.web.texts import Sentence, code_of
+
+if TYPE_CHECKING:
+    from app.web.forms import HouseForm
+
+
+def wants_json() -> bool:
+    """Say whether this client speaks JSON: it sent some, or likes it best."""
+    if request.mimetype == "application/json":
+        return True
+    accept = request.headers.get("Accept")
+    if not accept or "application/json" not in accept:
+        return False
+    return accept == "application/json" or request.accept_mimetypes.best == "application/json"
+
+
+def respond(
+    page: str | None = None,
+    form: HouseForm | None = None,
+    *,
+    go: str | None = None,
+    shown: dict[str, Any] | None = None,
+    bare: bool = False,
+    **facts: Any,
+) -> Response:
+    """Answer the request in the client's own language.
+
+    :param page: template for a browser
+    :param form: shown on the page; when it has faults the answer is a refusal
+    :param go: where a browser is sent on success (302); a program is never redirected
+    :param shown: what the page shows and a program does not get
+    :param bare: leave ``csrf_token`` out of the JSON
+    :param facts: what a program gets; the page has it too
+    :raises RuntimeError: on success of an unsafe request that no form has checked
+    """
+    if form is not None and (faults := form.faults()):
+        return _refuse(page, form, faults, (shown or {}) | facts)
+    if request.method not in SAFE_METHODS and not g.get("csrf_checked"):
+        raise RuntimeError("an unsafe request was answered without a form having checked it")
+    if wants_json():
+        return envelope(200, facts if bare else facts | {"csrf_token": csrf_token()})
+    if go is not None:
+        return redirect(go)  # type: ignore[return-value]
+    return current_app.make_response(render_template(page or "", form=form, **((shown or {}) | facts)))
+
+
+def envelope(status: int, response: dict[str, Any]) -> Response:
+    """Return the JSON envelope around ``response``; its keys are sorted by name."""
+    body = orjson.dumps({"meta": {"code": status}, "response": response}, option=orjson.OPT_SORT_KEYS)
+    return Response(body, status, mimetype="application/json")
+
+
+def error_envelope(status: int, faults: list[tuple[str, Sentence | str]], *, fields: bool, **more: Any) -> Response:
+    """Return the JSON of a refusal.
+
+    :param faults: (field, sentence) pairs
+    :param fields: whether to say which field each belongs to; without a form there is none
+    """
+    answer: dict[str, Any] = {
+        "errors": [str(text) for _, text in faults],
+        "error_codes": [code_of(text) for _, text in faults],
+        "support_id": g.get("support_id", ""),
+    }
+    if fields:
+        by_field: dict[str, list[str]] = {}
+        for name, text in faults:
+            by_field.setdefault(name, []).append(str(text))
+        answer["field_errors"] = by_field
+    return envelope(status, answer | more)
+
+
+def _refuse(
+    page: str | None, form: HouseForm, faults: list[tuple[str, Sentence | str]], shown: dict[str, Any]
+) -> Response:
+    status = form.refusal_status
+    if wants_json():
+        answer = error_envelope(status, faults, fields=True)
+    else:
+        answer = current_app.make_response((render_template(page or "", form=form, **shown), status))
+    if "retry_after" in getattr(form, "refusal_facts", {}):
+        answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])
+    return answer

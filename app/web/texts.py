@@ -1,0 +1,97 @@
+"""What we say: one sentence for each stable code.
+
+A sentence tells what happened and what to do next. Programs read the code beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SENTENCES = {
+    # sign in
+    "generic_authn_failed": "That did not work. Check what you typed, or ask for a new code and try again.",
+    "generic_us_signin": "If an account belongs to that address, a code is on its way. It can take a minute.",
+    "us_specify_identity": "We do not know that address, number or name. Check it, or open an account.",
+    "us_method_not_available": "That way of signing in is not available here. Choose another one.",
+    "invalid_password_code": "That code did not work. Check it, or ask for a new one and try again.",
+    "invalid_code": "This link does not work any more. Ask for a new one and use the latest mail.",
+    "link_elsewhere": "This link works in the browser that asked for it. Open it there, or ask for a new one here.",
+    "link_expired": "This link is too old. Ask for a new one and use it within {minutes} minutes.",
+    "disabled_account": "This account is switched off. Ask whoever runs this service.",
+    "confirmation_required": "Confirm your address first: open the mail we sent you, or ask for it again.",
+    "code_has_been_sent": "A code is on its way. Enter it here, or follow the link in the mail.",
+    "passwordless_login_successful": "You are signed in.",
+    "anonymous_user_required": "You are signed in already. Sign out first to do this.",
+    "unauthenticated": "Sign in to go on.",
+    "reauthentication_required": "Show that it is you before you go on.",
+    "reauthentication_successful": "Thank you. You can go on.",
+    "signed_out": "You are signed out.",
+    # set up
+    "us_setup_expired": "Setting this up took too long. Start again; nothing was changed.",
+    "us_setup_successful": "This way of signing in is ready.",
+    "method_removed": "This way of signing in is gone.",
+    "last_method": "This is your last way to sign in. Add another one before you remove it.",
+    "phone_invalid": "That is not a phone number we can use. Write it with the country code, like +44 7400 123456.",
+    "identity_already_associated": "That belongs to an account already. Use another one.",
+    # register and confirm
+    "confirm_registration": "Almost done: we sent a mail to {email}. Enter its code here or follow its link.",
+    "email_already_associated": "{email} belongs to an account already. Sign in instead.",
+    "invalid_email_address": "That is not an e-mail address. Check it for slips, like a missing dot or @.",
+    "email_not_provided": "Enter your e-mail address.",
+    "password_not_provided": "Enter a password.",
+    "password_invalid_length": "A password needs at least {length} characters. A short sentence is a good one.",
+    "password_too_long": "A password can have at most {length} characters.",
+    "password_too_common": "That password is known from lists of stolen ones. Choose another one.",
+    "retype_password_mismatch": "The two passwords differ. Enter the same one twice.",
+    "user_does_not_exist": "We do not know that address. Check it, or open an account.",
+    "already_confirmed": "This address is confirmed already. You can sign in.",
+    "email_confirmed": "Thank you, your address is confirmed.",
+    "confirmation_expired": "This link is too old. We can send a new one: enter your address.",
+    "invalid_confirmation_token": "This link does not work. We can send a new one: enter your address.",
+    "confirm_generic": "If that address waits to be confirmed, a mail is on its way to it.",
+    "registration_closed": "New accounts are opened by whoever runs this service. Ask there.",
+    # forms
+    "required": "This field is required.",
+    "invalid_choice": "That is not one of the choices.",
+    "api_error": "This could not be read. Check it and try again.",
+    "invalid_redirect": "We do not send people to that place. Leave it out, or use a path of this site.",
+    "csrf_token_missing": "This form had lost its protection. Please send it once more.",
+    "csrf_session_token_missing": "Your browser sent no cookie of ours. Allow cookies for this site and try again.",
+    "csrf_token_invalid": "This form belongs to another visit. Please send it once more.",
+    "csrf_token_expired": "This page was open for a long time. Please send it once more.",
+    "csrf_origin_foreign": "This form came from another site, so we did not act on it.",
+    # the service
+    "bad_request": "This request could not be read.",
+    "json_invalid": "The body is not valid JSON.",
+    "json_not_an_object": "The body must be one JSON object.",
+    "host_unknown": "This service does not answer under that name.",
+    "not_found": "There is nothing at this address. Check it, or start again from the first page.",
+    "method_not_allowed": "This address does not take that kind of request.",
+    "request_entity_too_large": "That was too much at once. Send less.",
+    "unsupported_media_type": "Send this as a form or as JSON.",
+    "too_many_requests": "That was a lot in a short time. Wait a moment, then try again.",
+    "internal_server_error": "Something went wrong on our side and nothing was changed. Try again in a moment.",
+    "service_unavailable": "The service is busy or being mended, and nothing was changed. Try again in a moment.",
+}
+
+
+class Sentence(str):
+    """A sentence for a person that carries the stable code a program reads."""
+
+    code: str
+
+    def __new__(cls, text: str, code: str) -> Sentence:
+        """Join ``text`` with its ``code``."""
+        sentence = super().__new__(cls, text)
+        sentence.code = code
+        return sentence
+
+
+def sentence(code: str, **facts: Any) -> Sentence:
+    """Return the sentence of ``code`` with ``facts`` filled in. Raises KeyError for a code without one."""
+    return Sentence(SENTENCES[code].format(**facts), code)
+
+
+def code_of(text: str) -> str:
+    """Return the code that ``text`` carries; ``invalid_input`` for a library's own sentence."""
+    return getattr(text, "code", "invalid_input")
