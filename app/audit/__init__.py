@@ -1,0 +1,9 @@
+"""What happened: Event rows, written in the same transaction as their effect.
+
+Promises that an event never holds a passcode, token, link or secret.
+"""
+
+from app.audit.models import Event
+from app.audit.recording import record
+
+__all__ = ["Event", "record"]

@@ -1,0 +1,28 @@
+"""Event: one thing that happened, named in the past tense."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import db
+
+
+class Event(db.Model):
+    """One thing that happened. Rows are only ever added, and pruned by age."""
+
+    __tablename__ = "event"
+    __table_args__ = (sa.Index("ix_event_user_id_at", "user_id", "at"),)
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    name: Mapped[str] = mapped_column(sa.String(48))
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="SET NULL"))
+    support_id: Mapped[str] = mapped_column(sa.String(16), index=True)
+    request_id: Mapped[str] = mapped_column(sa.String(32))
+    address: Mapped[str] = mapped_column(sa.String(64))
+    agent: Mapped[str] = mapped_column(sa.String(256))
+    facts: Mapped[dict[str, Any]]

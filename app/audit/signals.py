@@ -1,0 +1,26 @@
+"""Signals for code in the same process (Blinker; the sender is the app). None carries a passcode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blinker import Namespace, NamedSignal
+from flask import current_app
+
+_namespace = Namespace()
+
+user_authenticated = _namespace.signal("user-authenticated")
+user_unauthenticated = _namespace.signal("user-unauthenticated")
+user_failed_authn = _namespace.signal("user-failed-authn")
+us_security_token_sent = _namespace.signal("us-security-token-sent")
+us_profile_changed = _namespace.signal("us-profile-changed")
+user_registered = _namespace.signal("user-registered")
+user_not_registered = _namespace.signal("user-not-registered")
+confirm_instructions_sent = _namespace.signal("confirm-instructions-sent")
+user_confirmed = _namespace.signal("user-confirmed")
+
+
+def send(signal: NamedSignal, **facts: Any) -> None:
+    """Send ``signal`` from the app that is running."""
+    if signal.receivers:
+        signal.send(current_app._get_current_object(), **facts)  # type: ignore[attr-defined]

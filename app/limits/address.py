@@ -1,0 +1,74 @@
+"""Limits by network address: an IPv4 address, or the /64 that an IPv6 customer holds."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from flask import current_app
+
+from app.audit import record
+from app.extensions import settings
+from app.kit.refusals import Refused
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.strategies import MovingWindowRateLimiter
+
+SHARED = "shared"
+
+
+def take(name: str, address: str) -> None:
+    """Use one of ``address``'s turns of the limit ``name`` (``starts`` or ``failures``).
+
+    :raises Refused: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
+    """
+    if settings.limits and not _limiter().hit(_item(name, _bucket(address)), name, _bucket(address)):
+        _refuse(name, _bucket(address))
+
+
+def allow(name: str, address: str) -> None:
+    """Go on only while ``address`` has turns of ``name`` left; uses none.
+
+    :raises Refused: as ``take``
+    """
+    if settings.limits and not _limiter().test(_item(name, _bucket(address)), name, _bucket(address)):
+        _refuse(name, _bucket(address))
+
+
+def _refuse(name: str, bucket: str) -> None:
+    reset = _limiter().get_window_stats(_item(name, bucket), name, bucket).reset_time
+    record("limit.hit", limit=name)
+    raise Refused("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
+
+
+@lru_cache(maxsize=4096)
+def _bucket(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return SHARED
+    if parsed.version == 6:
+        return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
+    return str(parsed)
+
+
+def _item(name: str, bucket: str) -> RateLimitItem:
+    from limits import RateLimitItemPerSecond
+
+    most = settings.starts_per_address if name == "starts" else settings.failures_per_address
+    if bucket == SHARED:
+        most = settings.address_shared_share
+    return RateLimitItemPerSecond(most, int(settings.address_window.total_seconds()))
+
+
+def _limiter() -> MovingWindowRateLimiter:
+    limiter: MovingWindowRateLimiter | None = current_app.extensions.get("latchkey.limiter")
+    if limiter is None:
+        from limits.storage import MemoryStorage
+        from limits.strategies import MovingWindowRateLimiter
+
+        limiter = current_app.extensions["latchkey.limiter"] = MovingWindowRateLimiter(MemoryStorage())
+    return limiter

@@ -1,0 +1,21 @@
+"""Who has an account, and by which identities they are found.
+
+Promises that one identity finds one user, in one statement, whatever way it was typed.
+"""
+
+from app.users.accounts import add_identity, confirm, create_user, drop_identity, identities_of
+from app.users.finding import TypedIdentity, find_by_identity, read_identity
+from app.users.models import Identity, User
+
+__all__ = [
+    "Identity",
+    "TypedIdentity",
+    "User",
+    "add_identity",
+    "confirm",
+    "create_user",
+    "drop_identity",
+    "find_by_identity",
+    "identities_of",
+    "read_identity",
+]

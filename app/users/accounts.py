@@ -1,0 +1,65 @@
+"""Open accounts, and give them or take from them the identities that find them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from app.extensions import db
+from app.kit import clock
+from app.kit.refusals import Refused
+from app.users.finding import TypedIdentity
+from app.users.models import Identity, User
+
+
+def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
+    """Open an account found by ``identities``.
+
+    :raises Refused: ``identity_already_associated`` when one of them finds somebody already,
+        also when two requests ask at the same moment
+    """
+    user = User(confirmed_at=clock.now() if confirmed else None)
+    with db.session.begin_nested():
+        db.session.add(user)
+        db.session.flush()
+        for identity in identities:
+            add_identity(user, identity, confirmed=confirmed)
+    return user
+
+
+def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool) -> Identity:
+    """Let ``identity`` find ``user``.
+
+    :raises Refused: ``identity_already_associated`` when it finds somebody already
+    """
+    confirmed_at = clock.now() if confirmed else None
+    row = Identity(user_id=user.id, kind=identity.kind, value=identity.value, confirmed_at=confirmed_at)
+    try:
+        with db.session.begin_nested():
+            db.session.add(row)
+    except IntegrityError as taken:
+        raise Refused("identity_already_associated", field=identity.kind) from taken
+    return row
+
+
+def confirm(user: User, kind: str, value: str) -> bool:
+    """Note that ``value`` was proved to be the user's; return whether it is the account's first proof."""
+    now = clock.now()
+    mine = (Identity.user_id == user.id, Identity.kind == kind, Identity.value == value)
+    unproved = sa.update(Identity).where(*mine, Identity.confirmed_at.is_(None)).values(confirmed_at=now)
+    db.session.execute(unproved.execution_options(synchronize_session=False))
+    first = user.confirmed_at is None
+    if first:
+        user.confirmed_at = now
+    return first
+
+
+def identities_of(user_id: int) -> dict[str, str]:
+    """Return the user's identities as kind and canonical value."""
+    rows = sa.select(Identity.kind, Identity.value).where(Identity.user_id == user_id).order_by(Identity.id)
+    return {kind: value for kind, value in db.session.execute(rows)}
+
+
+def drop_identity(user: User, kind: str) -> None:
+    """Let this kind of identity find ``user`` no longer."""
+    db.session.execute(sa.delete(Identity).where(Identity.user_id == user.id, Identity.kind == kind))

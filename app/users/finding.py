@@ -1,0 +1,44 @@
+"""Find the account behind what a person typed into the identity box."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from app.extensions import db, settings
+from app.kit import addresses
+from app.users.models import Identity, User
+
+
+@dataclass(frozen=True, slots=True)
+class TypedIdentity:
+    """What was typed, read as the first configured kind that accepts it."""
+
+    kind: str
+    value: str
+
+
+def read_identity(text: str) -> TypedIdentity | None:
+    """Read ``text`` as one of the configured identity kinds, in their order; None if it is none of them."""
+    readers = {
+        "email": addresses.email,
+        "phone": lambda typed: addresses.phone(typed, settings.phone_region_default),
+        "username": addresses.username,
+    }
+    for kind in settings.identity_attributes:
+        try:
+            return TypedIdentity(kind, readers[kind](text))
+        except addresses.InvalidAddress:
+            continue
+    return None
+
+
+def find_by_identity(typed: TypedIdentity | None) -> User | None:
+    """Find the user whom ``typed`` names, by the unique index on (kind, value). One statement, always.
+
+    An identity nobody could have (None) is looked up too, so that it costs the same.
+    """
+    kind, value = (typed.kind, typed.value) if typed else ("", "")
+    found = sa.select(User).join(Identity, Identity.user_id == User.id)
+    return db.session.scalar(found.where(Identity.kind == kind, Identity.value == value))

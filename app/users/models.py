@@ -1,0 +1,57 @@
+"""User and Identity: the account, and the names that find it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.extensions import db
+from app.kit import clock, secrets
+
+
+class User(db.Model):
+    """One account. Holds no proof and no address: methods and identities point here."""
+
+    __tablename__ = "user"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    handle: Mapped[str] = mapped_column(sa.String(32), unique=True, default=secrets.row_id)
+    """Opaque name for other programs; never reused, says nothing."""
+    language: Mapped[str] = mapped_column(sa.String(16), default="en")
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    confirmed_at: Mapped[datetime | None]
+    """When an address of this account was first proved; before that it opens no session."""
+    disabled_at: Mapped[datetime | None]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether this account may sign in at all (Flask-Login asks by this name)."""
+        return self.disabled_at is None
+
+    is_authenticated = True
+    is_anonymous = False
+
+    def get_id(self) -> str:
+        """Return the handle (Flask-Login asks by this name)."""
+        return self.handle
+
+
+class Identity(db.Model):
+    """An e-mail address, phone number or username that finds one User.
+
+    ``value`` is the canonical form, and the only one kept: mail goes where it says.
+    """
+
+    __tablename__ = "identity"
+    __table_args__ = (sa.UniqueConstraint("kind", "value"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    value: Mapped[str] = mapped_column(sa.String(254))
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    confirmed_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(lazy="raise_on_sql")
