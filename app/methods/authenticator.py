@@ -1,0 +1,56 @@
+"""Authenticator: an enrolled TOTP app (RFC 6238), each 30-second step accepted once."""
+
+from __future__ import annotations
+
+import pyotp
+import sqlalchemy as sa
+from pyotp.exceptions import OTPVerificationError
+
+from app.extensions import db, keyring, settings
+from app.kit import clock
+from app.methods.codes import enrolled_context, tidy
+from app.methods.models import EnrolledMethod
+
+DIGITS = 6
+DRIFT = 1
+"""Steps of 30 s that a slow or fast clock may be off, each way (RFC 6238, section 5.2)."""
+
+
+def proven_step(secret: str, passcode: str | int, last_step: int) -> int | None:
+    """Return the 30-second step a passcode proves now, or None if it proves none.
+
+    Never a step up to ``last_step``: a passcode works once (RFC 6238, section 5.2).
+    :param secret: base32, unsealed
+    """
+    typed = tidy(passcode, DIGITS)
+    if typed is None:
+        return None
+    try:
+        totp = pyotp.TOTP(secret, digits=DIGITS)
+        step = totp.verify_and_get_timecode(typed, for_time=int(clock.unix()), valid_window=DRIFT)
+    except OTPVerificationError:
+        return None
+    return step if step > last_step else None
+
+
+def accept(enrolled: EnrolledMethod, passcode: str | int) -> bool:
+    """Accept ``passcode`` for this authenticator, once over all requests and replicas."""
+    secret = keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode()
+    step = proven_step(secret, passcode, enrolled.last_step)
+    if step is None:
+        return False
+    newer = (EnrolledMethod.id == enrolled.id, EnrolledMethod.last_step < step)
+    burn = sa.update(EnrolledMethod).where(*newer).values(last_step=step, last_used_at=clock.now())
+    return bool(db.session.execute(burn.execution_options(synchronize_session=False)).rowcount)
+
+
+def otpauth_uri(secret: str, account: str) -> str:
+    """Return the ``otpauth://`` address that an app reads from the QR code."""
+    return pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=settings.totp_issuer)
+
+
+def grouped(secret: str) -> str:
+    """Return a base32 key in groups of four joined by dashes, for typing."""
+    return "-".join(secret[i : i + 4] for i in range(0, len(secret), 4))
+
+

@@ -1,0 +1,199 @@
+"""Issue, count and spend challenges. Counting and spending are decided by the database, never by us."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from app import outbox
+from app.audit import record
+from app.extensions import db, keyring, settings
+from app.kit import clock, secrets
+from app.kit.asking import Asker
+from app.methods.handles import challenge_id_of
+from app.methods.models import Challenge, EnrolledMethod
+from app.methods.registry import REGISTRY
+
+LAST_MINUTE = timedelta(seconds=60)
+"""A challenge with less time left than this is not sent again; a new one is issued."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be proved, by which method, and where the passcode goes.
+
+    :ivar user_id: None for a decoy
+    :ivar identity: canonical identity that was typed; names a decoy's subject
+    :ivar destination: address the passcode goes to, "" when there is none
+    """
+
+    purpose: str
+    method: str
+    user_id: int | None
+    identity: str
+    destination: str
+    enrolled: EnrolledMethod | None = None
+    pending_secret: str = ""
+    lifetime: timedelta | None = None
+    next: str = ""
+    letter: str = ""
+
+
+def subject_of(user_id: int | None, identity: str) -> str:
+    """Return the keyed digest that stands for a user, or for an identity that nobody has."""
+    text = f"user:{user_id}" if user_id is not None else f"nobody:{identity}"
+    return hmac.digest(keyring.derive("subject", keyring.kids[-1]), text.encode(), hashlib.sha256).hex()
+
+
+def ask(question: Question, asker: Asker) -> Challenge:
+    """Issue the challenge for ``question``, or find the one this browser was given just now, and send it.
+
+    A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent
+    and the answer is the same: a decoy costs the same statements as a real one.
+    """
+    subject = subject_of(question.user_id, question.identity)
+    now = clock.now()
+    challenge = _open_for(question, subject, asker, now)
+    may_send = question.letter != "" and _within_budget(question, subject, now)
+    wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
+    if challenge is None:
+        challenge = _new(question, subject, asker, now, may_send)
+    elif may_send and challenge.last_sent_at is not None and now < challenge.last_sent_at + wait:
+        may_send = False
+    elif may_send:
+        _count_send(challenge, now)
+    if may_send:
+        _send(question, challenge)
+    outcome = "sent" if may_send else "withheld"
+    record("challenge.started", question.user_id, method=question.method, purpose=question.purpose, outcome=outcome)
+    return challenge
+
+
+def count_try(
+    purpose: str, methods: Sequence[str], subject: str, asker: Asker
+) -> list[Challenge]:
+    """Count one try against each open challenge that could be meant, and return those that were let through.
+
+    Committed at once: whatever happens next, the try has happened. The budget is exact under parallel
+    guesses because the database raises and checks it in one statement.
+    """
+    now = clock.now()
+    mine = Challenge.binding == asker.binding
+    if asker.challenge and (named := challenge_id_of(asker.challenge)):
+        mine = Challenge.id == named
+    counted = (
+        sa.update(Challenge)
+        .where(Challenge.subject == subject, mine, Challenge.purpose == purpose, Challenge.method.in_(methods))
+        .where(Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now)
+        .where(Challenge.tries < settings.challenge_tries)
+        .values(tries=Challenge.tries + 1)
+        .returning(Challenge)
+        .execution_options(at_once=True, synchronize_session=False)
+    )
+    return list(db.session.scalars(counted))
+
+
+def spend(challenge: Challenge) -> bool:
+    """Use ``challenge`` up; False when somebody else was first, or it has expired meanwhile."""
+    now = clock.now()
+    unspent = (Challenge.id == challenge.id, Challenge.spent_at.is_(None), Challenge.expires_at > now)
+    spent = sa.update(Challenge).where(*unspent).values(spent_at=now).execution_options(synchronize_session=False)
+    return bool(db.session.execute(spent).rowcount)
+
+
+def _open_for(question: Question, subject: str, asker: Asker, now: datetime) -> Challenge | None:
+    """Find the challenge this browser holds for the same question, with time and tries left."""
+    found = (
+        sa.select(Challenge)
+        .where(Challenge.subject == subject, Challenge.binding == asker.binding, Challenge.purpose == question.purpose)
+        .where(Challenge.method == question.method, Challenge.destination == question.destination)
+        .where(Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now + LAST_MINUTE)
+        .where(Challenge.tries < settings.challenge_tries)
+        .order_by(Challenge.created_at.desc())
+    )
+    return db.session.scalars(found.limit(1)).first() if not question.pending_secret else None
+
+
+def _within_budget(question: Question, subject: str, now: datetime) -> bool:
+    """Say whether one more send stays within the hourly and daily budgets of the account, or of the number."""
+    if not settings.limits:
+        return True
+    sms = REGISTRY[question.method].sends == "sms"
+    mine = Challenge.destination == question.destination if sms else Challenge.subject == subject
+    this_hour = sa.case((Challenge.last_sent_at > now - timedelta(hours=1), Challenge.sends), else_=0)
+    sums = sa.select(sa.func.coalesce(sa.func.sum(this_hour), 0), sa.func.coalesce(sa.func.sum(Challenge.sends), 0))
+    since = Challenge.last_sent_at > now - timedelta(days=1)
+    hour, day = db.session.execute(sums.where(mine, Challenge.method == question.method, since)).one()
+    per_hour, per_day = (
+        (settings.sms_per_hour, settings.sms_per_day) if sms else (settings.mails_per_hour, settings.mails_per_day)
+    )
+    return bool(hour < per_hour and day < per_day)
+
+
+def _new(question: Question, subject: str, asker: Asker, now: datetime, sent: bool) -> Challenge:
+    passcode_life = settings.sms_code_lifetime if question.method == "sms" else settings.email_code_lifetime
+    life = question.lifetime or passcode_life
+    challenge = Challenge(
+        id=secrets.row_id(), purpose=question.purpose, method=question.method, subject=subject,
+        user_id=question.user_id, enrolled_id=question.enrolled.id if question.enrolled else None,
+        destination=question.destination, binding=asker.binding, address=asker.address,
+        agent=asker.agent[:256], tag=secrets.reference(4), next=question.next, created_at=now, tries=0,
+        passcode_expires_at=now + min(passcode_life, life), expires_at=now + life,
+        sends=int(sent), last_sent_at=now if sent else None,
+    )  # fmt: skip
+    if question.pending_secret:
+        context = ("challenge", challenge.id, str(challenge.user_id), challenge.method)
+        challenge.secret = keyring.seal(question.pending_secret.encode(), *context)
+    db.session.add(challenge)
+    db.session.flush()
+    return challenge
+
+
+def _count_send(challenge: Challenge, now: datetime) -> None:
+    again = sa.update(Challenge).where(Challenge.id == challenge.id)
+    again = again.values(sends=Challenge.sends + 1, last_sent_at=now)
+    db.session.execute(again.execution_options(synchronize_session=False))
+
+
+def _send(question: Question, challenge: Challenge) -> None:
+    outbox.enqueue(
+        question.letter, REGISTRY[question.method].sends, question.destination, user_id=question.user_id,
+        challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag, decoy=question.user_id is None,
+    )  # fmt: skip
+
+
+def latest_in_browser(asker: Asker, *purposes: str) -> Challenge | None:
+    """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
+    now = clock.now()
+    mine = (Challenge.binding == asker.binding, Challenge.purpose.in_(purposes))
+    still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now)
+    found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
+    return db.session.scalars(found.limit(1)).first() if asker.binding else None
+
+
+def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | None:
+    """Count one try against the enrollment ``challenge_id`` of this user; None when no try is left.
+
+    Committed at once, as in ``count_try``.
+    """
+    counted = (
+        sa.update(Challenge)
+        .where(Challenge.id == challenge_id, Challenge.user_id == user_id, Challenge.purpose == purpose)
+        .where(Challenge.spent_at.is_(None), Challenge.expires_at > clock.now())
+        .where(Challenge.tries < settings.challenge_tries)
+        .values(tries=Challenge.tries + 1)
+        .returning(Challenge)
+        .execution_options(at_once=True, synchronize_session=False)
+    )
+    return db.session.scalars(counted).first()
+
+
+def find(challenge_id: str, purpose: str) -> Challenge | None:
+    """Return the challenge with this id, whatever became of it."""
+    found = sa.select(Challenge).where(Challenge.id == challenge_id, Challenge.purpose == purpose)
+    return db.session.scalars(found).first()

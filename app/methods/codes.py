@@ -1,0 +1,91 @@
+"""Passcodes and link secrets, derived from a method's TOTP secret for one challenge each.
+
+Exactly one passcode answers a challenge, whenever it is derived: when the mail is rendered, when it is sent
+once more, and when an answer is compared. Nothing that could be replayed is stored (ASVS 6.5.2).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import pyotp
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from app.extensions import keyring, settings
+from app.kit import secrets
+from app.methods.models import Challenge, EnrolledMethod
+
+VERSION = "v1"
+SECRET_BYTES = 20
+"""160 bits, as RFC 4226 (requirement 6) recommends."""
+
+_SPACING = re.compile(r"[ \t\u00a0-]")
+
+
+def new_secret() -> str:
+    """Return a new base32 TOTP secret of 160 bits."""
+    return pyotp.random_base32(32)
+
+
+def digits_of(method: str) -> int:
+    """Return how many digits a passcode of ``method`` has."""
+    return {"email": settings.email_code_digits, "sms": settings.sms_code_digits}.get(method, 6)
+
+
+def tidy(passcode: str | int, digits: int) -> str | None:
+    """Return what was typed as ``digits`` ASCII digits, or None if it is not that.
+
+    Blanks and dashes are dropped, a number is padded with zeros. Digits of other scripts are refused: they would
+    be the same passcode written differently (ASVS 2.2.1).
+    """
+    text = f"{passcode:0{digits}d}" if isinstance(passcode, int) else _SPACING.sub("", passcode)
+    return text if len(text) == digits and text.isascii() and text.isdigit() else None
+
+
+def passcode_of(challenge: Challenge, root: bytes) -> str:
+    """Return the one passcode that answers ``challenge``.
+
+    :param root: the method's secret, from ``root_of``
+    """
+    secret = base64.b32encode(_derive(root, challenge, "passcode")).decode()
+    return pyotp.HOTP(secret, digits=digits_of(challenge.method)).at(0)
+
+
+def link_secret_of(challenge: Challenge, root: bytes) -> str:
+    """Return the 256-bit secret in the link of ``challenge``, as base64url without padding."""
+    return base64.urlsafe_b64encode(_derive(root, challenge, "link", length=32)).rstrip(b"=").decode()
+
+
+def root_of(challenge: Challenge, enrolled: EnrolledMethod | None) -> bytes:
+    """Return the secret that ``challenge`` grows from: of the enrolled method, the enrollment, or the decoy.
+
+    :raises CannotOpen: when the sealed secret was moved or changed, or its key is not in the ring
+    """
+    if challenge.secret:
+        return keyring.open(challenge.secret, *challenge_context(challenge))
+    if enrolled is not None:
+        return keyring.open(enrolled.secret, *enrolled_context(enrolled))
+    return keyring.derive("decoy", keyring.kids[-1])
+
+
+def enrolled_context(enrolled: EnrolledMethod) -> tuple[str, ...]:
+    """Return what the secret of ``enrolled`` is sealed to."""
+    return ("enrolled_method", enrolled.id, str(enrolled.user_id), enrolled.method)
+
+
+def challenge_context(challenge: Challenge) -> tuple[str, ...]:
+    """Return what the secret of an enrollment is sealed to."""
+    return ("challenge", challenge.id, str(challenge.user_id), challenge.method)
+
+
+def passcode_matches(challenge: Challenge, root: bytes, typed: str) -> bool:
+    """Compare in constant time (ASVS 11.2.4)."""
+    return secrets.same(passcode_of(challenge, root), typed)
+
+
+def _derive(root: bytes, challenge: Challenge, use: str, length: int = SECRET_BYTES) -> bytes:
+    parts = (VERSION, use, challenge.purpose, challenge.method, challenge.subject, challenge.binding)
+    info = "|".join(parts).encode()
+    return HKDF(SHA256(), length=length, salt=bytes.fromhex(challenge.id), info=info).derive(root)

@@ -1,0 +1,39 @@
+"""What a user has set up: add, find and remove ways to sign in."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app.extensions import db, keyring
+from app.kit import secrets
+from app.methods.codes import enrolled_context, new_secret
+from app.methods.models import EnrolledMethod
+
+
+def enroll(user_id: int, method: str, secret: str | None = None, *, last_step: int = 0) -> EnrolledMethod:
+    """Add a way to sign in, sealed to its row.
+
+    :param secret: base32 TOTP secret or password hash; a new TOTP secret when None
+    """
+    row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step)
+    row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
+    db.session.add(row)
+    return row
+
+
+def replace(user_id: int, method: str, secret: str | None = None, *, last_step: int = 0) -> EnrolledMethod:
+    """Add a way to sign in instead of the user's earlier one of this kind."""
+    remove(user_id, method)
+    return enroll(user_id, method, secret, last_step=last_step)
+
+
+def remove(user_id: int, method: str) -> int:
+    """Remove a user's way to sign in, with the challenges that hang on it; return how many rows went."""
+    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method)
+    return db.session.execute(sa.delete(EnrolledMethod).where(*mine)).rowcount
+
+
+def enrolled_of(user_id: int | None) -> list[EnrolledMethod]:
+    """Return everything a user has set up; nothing for nobody, at the same cost."""
+    mine = sa.select(EnrolledMethod).where(EnrolledMethod.user_id == (user_id or 0)).order_by(EnrolledMethod.created_at)
+    return list(db.session.scalars(mine))

@@ -1,0 +1,74 @@
+"""EnrolledMethod and Challenge: what a user can prove by, and the questions still open."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import db
+from app.kit import clock, secrets
+
+
+class EnrolledMethod(db.Model):
+    """A way in that a user has set up. The secret is sealed to this row, user and method.
+
+    ``secret`` opens to a base32 TOTP secret of 160 bits, or for a password to its argon2id hash.
+    """
+
+    __tablename__ = "enrolled_method"
+    __table_args__ = (sa.Index("ix_enrolled_method_user_id_method", "user_id", "method"),)
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
+    method: Mapped[str] = mapped_column(sa.String(16))
+    secret: Mapped[str] = mapped_column(sa.Text)
+    name: Mapped[str] = mapped_column(sa.String(64), default="")
+    last_step: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    """The newest 30-second step an authenticator has proved; that step and older ones prove nothing more."""
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    last_used_at: Mapped[datetime | None]
+
+
+class Challenge(db.Model):
+    """An outstanding question: a passcode or link that was sent, or an enrollment, not yet answered.
+
+    No passcode and no link is in it: both are derived from the method's secret, this row's id and what it is
+    bound to. A challenge without a user is a decoy, the same in every way but that nothing answers it.
+    """
+
+    __tablename__ = "challenge"
+    __table_args__ = (
+        sa.Index("ix_challenge_subject_binding", "subject", "binding", "purpose"),
+        sa.Index("ix_challenge_destination_last_sent_at", "destination", "last_sent_at"),
+    )
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    purpose: Mapped[str] = mapped_column(sa.String(16))
+    method: Mapped[str] = mapped_column(sa.String(16))
+    subject: Mapped[str] = mapped_column(sa.String(64))
+    """A keyed digest of whom it is about: a user, or an identity that nobody has."""
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    enrolled_id: Mapped[str | None] = mapped_column(sa.ForeignKey("enrolled_method.id", ondelete="CASCADE"))
+    secret: Mapped[str] = mapped_column(sa.Text, default="")
+    """Sealed secret of an enrollment; empty where the enrolled method's own secret is the root."""
+    destination: Mapped[str] = mapped_column(sa.String(254))
+    binding: Mapped[str] = mapped_column(sa.String(64))
+    address: Mapped[str] = mapped_column(sa.String(64))
+    agent: Mapped[str] = mapped_column(sa.String(256))
+    tag: Mapped[str] = mapped_column(sa.String(8))
+    """A short mark that page and mail both show, so that a person can match them."""
+    next: Mapped[str] = mapped_column(sa.Text, default="")
+    """Where the person was going."""
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    passcode_expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    sends: Mapped[int] = mapped_column(default=0)
+    last_sent_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    spent_at: Mapped[datetime | None]
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it can still be answered by its link."""
+        return self.spent_at is None and now < self.expires_at

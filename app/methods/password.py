@@ -1,0 +1,51 @@
+"""Password: off unless the operator names it. argon2id, and its hash is sealed besides (ASVS 11.4.2)."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from app.extensions import keyring, settings
+from app.kit.refusals import Refused
+from app.methods.codes import enrolled_context
+from app.methods.models import EnrolledMethod
+
+LONGEST = 128
+"""Characters; NIST SP 800-63B, section 3.1.1.2 asks for at least 64."""
+
+
+@lru_cache(maxsize=1)
+def _hasher() -> PasswordHasher:
+    """argon2id with 19 MiB, two passes, one lane (OWASP's first recommendation)."""
+    return PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
+
+
+@lru_cache(maxsize=1)
+def _nobodys_hash() -> str:
+    return _hasher().hash("a password that nobody has")
+
+
+def hash_password(password: str) -> str:
+    """Return the argon2id hash of ``password``, in the PHC string form.
+
+    :raises Refused: ``password_invalid_length`` or ``password_too_long`` on ``password``
+    """
+    text = unicodedata.normalize("NFKC", password)
+    if len(text) < settings.password_length_min:
+        raise Refused("password_invalid_length", field="password", length=settings.password_length_min)
+    if len(text) > LONGEST:
+        raise Refused("password_too_long", field="password", length=LONGEST)
+    return _hasher().hash(text)
+
+
+def accept(enrolled: EnrolledMethod | None, password: str) -> bool:
+    """Say whether ``password`` is right. Somebody without a password costs as much time as anybody else."""
+    kept = keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode() if enrolled else _nobodys_hash()
+    try:
+        _hasher().verify(kept, unicodedata.normalize("NFKC", password[: 4 * LONGEST]))
+    except (Argon2Error, InvalidHashError):
+        return False
+    return enrolled is not None

@@ -1,0 +1,51 @@
+"""REGISTRY: every way in that this service knows. A new one is one line here and one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.extensions import settings
+from app.methods.models import EnrolledMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to prove who you are.
+
+    :ivar sends: the channel by which it sends a passcode, or "" when it sends nothing
+    :ivar reaches: the kind of identity that it sends to, or ""
+    :ivar amr: its name in an authentication method reference (RFC 8176)
+    """
+
+    name: str
+    sends: str
+    reaches: str
+    amr: str
+
+
+REGISTRY = {
+    method.name: method
+    for method in (
+        Method("password", sends="", reaches="", amr="pwd"),
+        Method("email", sends="mail", reaches="email", amr="otp"),
+        Method("authenticator", sends="", reaches="", amr="otp"),
+        Method("sms", sends="sms", reaches="phone", amr="sms"),
+    )
+}
+
+
+def enabled_methods() -> list[str]:
+    """Return the methods the operator allows, in their configured order."""
+    return [name for name in settings.methods if name in REGISTRY]
+
+
+def code_methods() -> list[str]:
+    """Return the allowed methods that send a passcode."""
+    return [name for name in enabled_methods() if REGISTRY[name].sends]
+
+
+def active_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
+    """Return the names among ``enrolled`` in configured order, each once."""
+    names = {row.method for row in enrolled}
+    return [name for name in enabled_methods() if name in names]

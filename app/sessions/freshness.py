@@ -1,0 +1,22 @@
+"""Freshness: how long ago the person behind a session proved that it is them."""
+
+from __future__ import annotations
+
+from app.extensions import settings
+from app.kit import clock
+from app.kit.refusals import ReauthenticationRequired
+from app.sessions.models import AuthSession
+
+
+def require_fresh(session: AuthSession | None) -> None:
+    """Go on only if ``session`` is fresh.
+
+    A fresh request may open a grace (``LATCHKEY_FRESHNESS_GRACE_PERIOD``); the grace never extends itself.
+    :raises ReauthenticationRequired: when the last proof is too old
+    """
+    now = clock.now()
+    if session is None or not session.is_fresh(now):
+        raise ReauthenticationRequired
+    grace = settings.freshness_grace_period
+    if grace and (session.grace_until is None or session.grace_until < now):
+        session.grace_until = now + grace

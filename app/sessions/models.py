@@ -1,0 +1,49 @@
+"""AuthSession: one signed-in browser or program."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import db, settings
+
+
+class AuthSession(db.Model):
+    """One signed-in browser or program. Holds the digest of its token; a stolen row signs nobody in."""
+
+    __tablename__ = "auth_session"
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    family: Mapped[str] = mapped_column(sa.String(32), index=True)
+    """Shared by a browser's session and the program tokens it was given; they end together."""
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(sa.String(8))
+    """``browser`` (a cookie) or ``program`` (the Authentication-Token header)."""
+    amr: Mapped[str] = mapped_column(sa.String(128))
+    """Names of the methods that were proved, joined by commas."""
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    authenticated_at: Mapped[datetime]
+    """When a proof was last given; freshness counts from here."""
+    grace_until: Mapped[datetime | None]
+    """End of the grace that a fresh request opened; it is never moved."""
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    persistent: Mapped[bool] = mapped_column(default=False)
+    address: Mapped[str] = mapped_column(sa.String(64))
+    agent: Mapped[str] = mapped_column(sa.String(256))
+    revoked_at: Mapped[datetime | None]
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether it still signs its holder in."""
+        return self.revoked_at is None and now < self.expires_at and now < self.seen_at + settings.session_idle
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether a proof was given recently enough for a sensitive step; a negative setting switches this off."""
+        if settings.freshness.total_seconds() < 0:
+            return True
+        return now < self.authenticated_at + settings.freshness or (
+            self.grace_until is not None and now < self.grace_until
+        )

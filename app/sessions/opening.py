@@ -1,0 +1,140 @@
+"""Open a session, and find the one a request brings: the only module that knows cookie and header.
+
+The cookie carries a random token and nothing else; it goes out only when the row it names is stored.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+from flask import Request, Response, g
+
+from app.extensions import db, login_manager, settings
+from app.kit import clock, secrets
+from app.kit.asking import Asker
+from app.sessions.models import AuthSession
+from app.users import User
+from app.web.browser import set_cookie
+from app.web.csrf import SESSION_COOKIE, TOKEN_HEADER
+
+SEEN_EVERY = timedelta(minutes=1)
+"""``seen_at`` is written at most this often, so that reading stays reading."""
+
+
+def open_session(user: User, amr: str, asker: Asker, *, remember: bool) -> AuthSession:
+    """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
+
+    Whatever session the browser brought is ended.
+    """
+    token = secrets.token()
+    now = clock.now()
+    session = AuthSession(
+        digest=secrets.digest(token), family=secrets.row_id(), user_id=user.id, kind="browser", amr=amr,
+        created_at=now, seen_at=now, authenticated_at=now, expires_at=now + settings.session_absolute,
+        persistent=remember, address=asker.address, agent=asker.agent[:256],
+    )  # fmt: skip
+    if brought := brought_session():
+        end_family(brought.family)
+    db.session.add(session)
+    db.session.flush()
+    _hand_out(token, session)
+    g.auth_session, g._login_user = session, user
+    return session
+
+
+def open_program_session(session: AuthSession) -> str:
+    """Give a program a token of its own beside ``session``; return it, for it is shown only now."""
+    token = secrets.token()
+    now = clock.now()
+    program = AuthSession(
+        digest=secrets.digest(token), family=session.family, user_id=session.user_id, kind="program", amr=session.amr,
+        created_at=now, seen_at=now, authenticated_at=session.authenticated_at,
+        expires_at=min(now + settings.token_max_age, session.expires_at), persistent=False,
+        address=session.address, agent=session.agent,
+    )  # fmt: skip
+    db.session.add(program)
+    return token
+
+
+def renew_token(session: AuthSession) -> None:
+    """Give the browser another token for ``session``; the old one is dead with the commit (ASVS 7.2.4)."""
+    token = secrets.token()
+    session.digest = secrets.digest(token)
+    _hand_out(token, session)
+
+
+def end_session() -> AuthSession | None:
+    """End the session of this request and all that hangs on it; return it, or None if there was none."""
+    session = brought_session()
+    if session is not None:
+        end_family(session.family)
+    g.session_cookie = ("", 0)
+    g.auth_session, g._login_user = None, login_manager.anonymous_user()
+    return session
+
+
+def end_family(family: str) -> None:
+    """Revoke a session and the tokens it gave; at once, on every replica."""
+    alive = (AuthSession.family == family, AuthSession.revoked_at.is_(None))
+    ended = sa.update(AuthSession).where(*alive).values(revoked_at=clock.now())
+    db.session.execute(ended.execution_options(synchronize_session=False))
+
+
+def end_all(user_id: int, *, but: str = "") -> int:
+    """Revoke every session of a user, except the family ``but``; return how many were open."""
+    others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.family != but)
+    ended = sa.update(AuthSession).where(*others).values(revoked_at=clock.now())
+    return db.session.execute(ended.execution_options(synchronize_session=False)).rowcount
+
+
+def brought_session() -> AuthSession | None:
+    """Return the living session that this request brought, or opened, or None."""
+    from flask_login import current_user
+
+    bool(current_user)  # has it looked up, once a request
+    session: AuthSession | None = g.get("auth_session")
+    return session
+
+
+@login_manager.request_loader
+def load_user(request: Request) -> User | None:
+    """Return whom the request's token or cookie names, for Flask-Login. One statement, on a unique index."""
+    g.auth_session = None
+    token = request.headers.get(TOKEN_HEADER) or request.cookies.get(settings.cookie_prefix + SESSION_COOKIE)
+    if not token:
+        return None
+    kind = "program" if TOKEN_HEADER in request.headers else "browser"
+    mine = (AuthSession.digest == secrets.digest(token), AuthSession.kind == kind)
+    rows = sa.select(AuthSession, User).join(User, User.id == AuthSession.user_id).where(*mine)
+    found = db.session.execute(rows).one_or_none()
+    now = clock.now()
+    if found is None or not found[0].is_alive(now) or not found[1].is_active:
+        return None
+    session, user = found
+    if now - session.seen_at > SEEN_EVERY:
+        _touch(session)
+    g.auth_session = session
+    return user
+
+
+def set_session_cookie(response: Response) -> Response:
+    """Hand out the session's cookie, unless storing its row failed (an ``after_request`` function)."""
+    cookie = g.get("session_cookie")
+    if cookie and not g.get("commit_failed") and response.status_code < 500:
+        value, max_age = cookie
+        set_cookie(response, SESSION_COOKIE, value, max_age)
+    return response
+
+
+def _hand_out(token: str, session: AuthSession) -> None:
+    max_age = int((session.expires_at - clock.now()).total_seconds()) if session.persistent else None
+    g.session_cookie = (token, max_age)
+    g.csrf_anchor = token
+
+
+def _touch(session: AuthSession) -> None:
+    now = clock.now()
+    due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
+    seen = sa.update(AuthSession).where(*due).values(seen_at=now)
+    db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
