@@ -1,0 +1,13 @@
+"""What must leave: messages written with the work they tell about, sent by a worker after the commit.
+
+Promises that no message leaves for work that was rolled back, none is lost for work that was done,
+two workers never send one short of a crash, and no code, link or address is readable in queue or log.
+"""
+
+from app.outbox.channels.mail import mail_config
+from app.outbox.delivery import deliver
+from app.outbox.letters import Letter, Text, renderer
+from app.outbox.models import Message
+from app.outbox.sending import enqueue
+
+__all__ = ["Letter", "Message", "Text", "deliver", "enqueue", "mail_config", "renderer"]

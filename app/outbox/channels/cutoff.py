@@ -1,0 +1,78 @@
+"""A hard end for a conversation with a server outside.
+
+A socket's own time-out bounds each wait, so a server that sends one byte now and then could hold a
+worker for ever. Here the whole conversation has an end: its socket is shut.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from app.outbox.channels.failures import Failed, Interrupted
+
+
+class Conversation:
+    """A talk through a client of smtplib or http.client, which another thread may end."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._client: Any = None
+
+    def through(self, client: Any) -> None:
+        """Name the client whose ``sock`` is to be shut at the end. Raises Failed when that has come already."""
+        self._client = client
+        if self.over:
+            raise Failed("timed out")
+
+    def end(self) -> None:
+        """Shut the socket: whoever waits for it gets an error at once."""
+        self.over = True
+        with suppress(OSError, AttributeError):  # not connected yet, or closed already
+            socket.socket.shutdown(self._client.sock, socket.SHUT_RDWR)
+
+
+_under_way: set[Conversation] = set()
+_stopping = threading.Event()
+
+
+@contextmanager
+def cut_off_after(seconds: float) -> Iterator[Conversation]:
+    """Run a block that talks to a server, and end that talk ``seconds`` after its beginning.
+
+    :raises Failed: "timed out", when the block failed because of that
+    :raises Interrupted: when it failed because the worker stops
+    """
+    conversation = Conversation()
+    timer = threading.Timer(max(seconds, 0.01), conversation.end)
+    timer.daemon = True
+    timer.start()
+    _under_way.add(conversation)
+    try:
+        if _stopping.is_set():
+            raise Interrupted
+        yield conversation
+    except Exception as error:
+        if _stopping.is_set():
+            raise Interrupted from error
+        if conversation.over or isinstance(error, TimeoutError):
+            raise Failed("timed out") from error
+        raise
+    finally:
+        timer.cancel()
+        _under_way.discard(conversation)
+
+
+def cut_off_all() -> None:
+    """End every conversation and let none begin, because this worker stops."""
+    _stopping.set()
+    for conversation in list(_under_way):
+        conversation.end()
+
+
+def resume() -> None:
+    """Let conversations begin again: a worker starts in this process."""
+    _stopping.clear()

@@ -1,0 +1,83 @@
+"""Commands for the operator: what waits, what was given up, and the worker itself."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import datetime
+from types import FrameType
+from typing import Any
+
+import click
+import sqlalchemy as sa
+
+from app.extensions import db
+from app.kit import clock
+from app.outbox import leases, queue, worker
+from app.outbox.models import STATES, Message
+from app.outbox.sending import lane
+
+ROW = "{:32}  {:9}  {:7}  {:16}  {:>5}  {:>8}  {:28}  {}"
+
+
+@click.group("outbox")
+def outbox() -> None:
+    """Messages that must leave: see them, send them again."""
+
+
+@outbox.command("list")
+@click.option("--state", type=click.Choice(STATES), multiple=True, help="Only these states; may be repeated.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Newest so many.")
+def list_messages(state: tuple[str, ...], limit: int) -> None:
+    """List messages, newest first, with addresses masked."""
+    query = sa.select(Message).order_by(Message.created_at.desc()).limit(limit)
+    if state:
+        query = query.where(Message.state.in_(state))
+    messages = list(db.session.scalars(query))
+    if not messages:
+        click.echo("No messages.")
+        return
+    click.echo(ROW.format("ID", "STATE", "CHANNEL", "KIND", "TRIES", "AGE", "TO", "WHY NOT"))
+    now = clock.now()
+    for each in messages:
+        how_far = (each.state, each.channel, each.kind, each.attempts, _age(now, each.created_at))
+        click.echo(ROW.format(each.id, *how_far, each.masked_to, each.last_error).rstrip())
+
+
+@outbox.command("retry")
+@click.argument("ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every abandoned message that has not expired.")
+def retry(ids: tuple[str, ...], everything: bool) -> None:
+    """Send abandoned messages again, by their IDS or all of them."""
+    if bool(ids) == everything:
+        raise click.UsageError("Name messages by their ids (flask outbox list --state abandoned), or say --all.")
+    again = leases.retry(None if everything else ids)
+    db.session.commit()
+    for message in again:
+        queue.push(message.id, lane(message.channel, message.to))
+    click.echo(f"{len(again)} message{'' if len(again) == 1 else 's'} will be tried again.")
+    if missed := set(ids) - {message.id for message in again}:
+        click.echo(f"Not abandoned, expired or unknown: {', '.join(sorted(missed))}.", err=True)
+        raise click.exceptions.Exit(1)
+
+
+@click.command("worker")
+@click.pass_obj
+def run_worker(info: Any) -> None:
+    """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
+    stop = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    worker.run(info.load_app(), stop)
+
+
+def _age(now: datetime, then: datetime) -> str:
+    seconds = int((now - then).total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,133 @@
+"""Send what is in the outbox: claim, render, hand over, and settle how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.extensions import db, settings
+from app.kit import clock
+from app.outbox import retries
+from app.outbox.channels import mail, sms
+from app.outbox.channels.failures import Failed, Interrupted, Postponed, Unreached
+from app.outbox.leases import claim
+from app.outbox.letters import Letter, Text, render
+from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
+from app.outbox.sending import MAIL
+from app.outbox.settling import settle
+
+log = structlog.get_logger()
+
+ENOUGH = 2.0
+"""Seconds after which the rest of a batch is given back rather than kept waiting."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one try ended: the message's next state, when it is due again, and why it did not leave."""
+
+    message: Message
+    state: str
+    due: datetime | None = None
+    reason: str = ""
+    counts: bool = True
+    """Whether this was a try at all; False when the channel rested or the worker stops."""
+
+
+def deliver(message_id: str) -> bool:
+    """Try to send one message now. Return whether it left; False also when another worker has it or it is settled.
+
+    Runs in an app context. Never raises for what a channel or a renderer does wrong; that is planned again.
+    """
+    return any(outcome.state == SENT for outcome in deliver_all([message_id]))
+
+
+def deliver_all(ids: Sequence[str]) -> list[Outcome]:
+    """Try to send these messages, one after the other, and settle them together. Return what became of each.
+
+    What takes longer than ``ENOUGH`` gives the rest of the batch back. Messages that are not due are left out.
+    """
+    began = time.monotonic()
+    outcomes = []
+    for message in claim(ids):
+        if time.monotonic() - began > ENOUGH:
+            outcomes.append(_again(message, clock.now(), "worker busy"))
+        else:
+            outcomes.append(_attempt(message))
+    settle(outcomes)
+    return outcomes
+
+
+def _attempt(message: Message) -> Outcome:
+    if message.decoy:
+        return Outcome(message, DROPPED)
+    if message.has_expired(clock.now()):
+        return Outcome(message, ABANDONED, reason="expired")
+    began = time.monotonic()
+    try:
+        words = _render(message)
+        if words is None:
+            return Outcome(message, DROPPED)
+        _hand_over(message, words)
+    except Postponed as rest:
+        return _again(message, clock.now() + timedelta(seconds=rest.seconds), "channel rests")
+    except Interrupted:
+        return _again(message, clock.now(), "worker stopped")
+    except Failed as failure:
+        return _failed(message, failure)
+    log.info("message.sent", **named(message), seconds=round(time.monotonic() - began, 3))
+    return Outcome(message, SENT)
+
+
+def _render(message: Message) -> Letter | Text | None:
+    """Return the words of a message, with no connection of ours kept busy afterwards.
+
+    :raises Failed: when its renderer fails, whatever for: the next release may know better
+    """
+    try:
+        words = render(message)
+    except Exception as error:  # a renderer belongs to another room
+        log.exception("message.not_rendered", **named(message))
+        raise Failed(f"not rendered ({type(error).__name__})") from error
+    finally:
+        db.session.close()
+    if words is not None and isinstance(words, Letter) != (message.channel == MAIL):
+        raise Failed(f"not rendered as {message.channel}", permanent=True)
+    return words
+
+
+def _hand_over(message: Message, words: Letter | Text) -> None:
+    limit = settings.mail_timeout if message.channel == MAIL else settings.sms_timeout
+    seconds = limit.total_seconds()
+    if message.expires_at is not None:
+        seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
+    if isinstance(words, Letter):
+        mail.send(message, words, seconds)
+    else:
+        sms.send(message, words, seconds)
+
+
+def _again(message: Message, due: datetime, reason: str) -> Outcome:
+    """Give a message back untried; what would be due after its end is given up."""
+    if message.has_expired(due):
+        return Outcome(message, ABANDONED, reason="expired")
+    return Outcome(message, WAITING, due=due, reason=reason, counts=False)
+
+
+def _failed(message: Message, failure: Failed) -> Outcome:
+    costly = message.channel != MAIL and not isinstance(failure, Unreached)
+    delays = retries.SMS_DELAYS if costly else retries.MAIL_DELAYS
+    due = None
+    if not failure.permanent:
+        due = retries.next_attempt(delays, message.attempts, clock.now(), message.expires_at)
+    log.warning("message.failed", **named(message), reason=failure.reason, gives_up=due is None)
+    return Outcome(message, WAITING if due else ABANDONED, due=due, reason=failure.reason)
+
+
+def named(message: Message) -> dict[str, object]:
+    """Return what a log line may say of a message."""
+    return {"message": message.id, "kind": message.kind, "to": message.masked_to, "attempt": message.attempts}

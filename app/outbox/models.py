@@ -1,0 +1,57 @@
+"""Message: one mail or text message that must leave."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.extensions import db
+from app.kit import addresses, clock, secrets
+
+WAITING = "waiting"
+SENDING = "sending"
+SENT = "sent"
+ABANDONED = "abandoned"
+DROPPED = "dropped"
+STATES = (WAITING, SENDING, SENT, ABANDONED, DROPPED)
+
+
+class Message(db.Model):
+    """What must leave, to whom, and how far it got. Holds no text: that is rendered when it is sent.
+
+    ``next_attempt_at`` alone says when a row is due, and is NULL once it is settled. While a worker
+    sends, it is the end of that worker's lease: after a crash the row falls due again by itself.
+    """
+
+    __tablename__ = "message"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    kind: Mapped[str] = mapped_column(sa.String(32))
+    channel: Mapped[str] = mapped_column(sa.String(8))
+    to: Mapped[str] = mapped_column(sa.String(254))
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="SET NULL"))
+    challenge_id: Mapped[str | None] = mapped_column(sa.String(64))
+    facts: Mapped[dict[str, Any]]
+    language: Mapped[str] = mapped_column(sa.String(16), default="en")
+    tag: Mapped[str] = mapped_column(sa.String(16), default="")
+    decoy: Mapped[bool] = mapped_column(default=False)
+    """Asked for by somebody we do not know: the same work as for anybody, but nothing leaves."""
+    state: Mapped[str] = mapped_column(sa.String(16), default=WAITING)
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
+    lease_until: Mapped[datetime | None]
+    last_error: Mapped[str] = mapped_column(sa.String(80), default="")
+    created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
+    sent_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+
+    def has_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
+
+    @property
+    def masked_to(self) -> str:
+        """The recipient as a log may show it."""
+        return addresses.mask("email" if self.channel == "mail" else "phone", self.to)

@@ -1,0 +1,95 @@
+"""Put a message in the outbox: in the transaction of the work it tells about, never before its commit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from app.extensions import db
+from app.kit import clock, secrets
+from app.outbox import queue
+from app.outbox.models import WAITING, Message
+
+MAIL = "mail"
+SMS = "sms"
+CHANNELS = (MAIL, SMS)
+
+UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
+"""Names of facts that would put a secret at rest. The renderer derives such things when it sends."""
+
+ENQUEUED = "latchkey.enqueued"
+
+_insert = sa.insert(Message.__table__)
+
+
+def enqueue(
+    kind: str,
+    channel: str,
+    to: str,
+    *,
+    user_id: int | None = None,
+    challenge_id: str | None = None,
+    expires_at: datetime | None = None,
+    tag: str = "",
+    language: str = "en",
+    decoy: bool = False,
+    **facts: Any,
+) -> None:
+    """Add a message to this transaction: one INSERT. A worker sends it after the commit, or never.
+
+    :param kind: names the renderer that will say it
+    :param channel: "mail" or "sms"
+    :param to: the canonical address or number
+    :param expires_at: the moment after which it must not be sent any more
+    :param decoy: True does all the work and sends nothing
+    :param facts: plain JSON values for the renderer
+    :raises ValueError: for an unknown channel, or a fact whose name says that it is secret
+    """
+    if channel not in CHANNELS:
+        raise ValueError(f"there is no channel {channel!r}")
+    if secret := UNKEPT.intersection(facts):
+        raise ValueError(f"a message must not keep {', '.join(sorted(secret))}")
+    message_id, now = secrets.row_id(), clock.now()
+    row = {
+        "id": message_id,
+        "kind": kind,
+        "channel": channel,
+        "to": to,
+        "user_id": user_id,
+        "challenge_id": challenge_id,
+        "facts": facts,
+        "language": language,
+        "tag": tag,
+        "decoy": decoy,
+        "state": WAITING,
+        "attempts": 0,
+        "next_attempt_at": now,
+        "last_error": "",
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    db.session.execute(_insert, row)
+    db.session().info.setdefault(ENQUEUED, []).append((message_id, lane(channel, to)))
+
+
+def lane(channel: str, to: str) -> str:
+    """Return the queue in which a message waits for others like it: its mail domain, or ``sms``."""
+    return to.rpartition("@")[2] if channel == MAIL else SMS
+
+
+@event.listens_for(db.session, "after_commit")
+def _tell_queue(session: Session) -> None:
+    if session.in_nested_transaction():
+        return
+    for message_id, its_lane in session.info.pop(ENQUEUED, ()):
+        queue.push(message_id, its_lane)
+
+
+@event.listens_for(db.session, "after_soft_rollback")
+def _forget(session: Session, transaction: SessionTransaction) -> None:
+    if not transaction.nested:
+        session.info.pop(ENQUEUED, None)
