@@ -1,0 +1,39 @@
+"""/: the account page, and a welcome for who is not signed in."""
+
+from __future__ import annotations
+
+from flask import Response
+from flask_login import current_user
+
+from app.account import bp
+from app.extensions import settings
+from app.kit import agents
+from app.methods.enrollment import enrolled_of
+from app.methods.registry import active_methods
+from app.methods.showing import TITLES, ways_in
+from app.sessions.opening import brought_session
+from app.users import identities_of
+from app.web.respond import respond, wants_json
+from app.web.errors import unauthenticated
+
+
+@bp.get("/")
+def home() -> Response:
+    """Show who is signed in and how; a program that is not signed in gets a 401."""
+    session = brought_session()
+    if session is None:
+        return unauthenticated() if wants_json() else respond("account/welcome.html", registration=settings.registration)
+    mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
+    if wants_json():
+        user = {"id": current_user.handle, **mine}
+        return respond(user=user, active_methods=active_methods(enrolled), amr=session.amr.split(","))
+    shown = {
+        "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")} | {"created_at": current_user.created_at},
+        "methods": ways_in(enrolled, mine),
+        "session": {
+            "browser": agents.label(session.agent),
+            "since": session.created_at,
+            "methods": [TITLES.get(name, "Confirmed address") for name in session.amr.split(",")],
+        },
+    }
+    return respond("account/home.html", shown=shown)

@@ -1,0 +1,95 @@
+"""How the app is put together; knows every room, and nothing else does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from app import account, observing, outbox, register, setup, signin, status
+from app.database import attach, engine_options
+from app.extensions import db, login_manager, mail, migrate
+from app.kit.sealing import KeyRing
+from app.methods import letters
+from app.sessions import opening
+from app.web import browser, errors, headers, hosts, pages
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+LETTERS = letters
+"""Named so that its renderers are registered with the outbox."""
+
+STATIC_FOR = timedelta(days=365)
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Turn our settings into those of Flask and its extensions."""
+    prefix = settings.cookie_prefix
+    keyring = KeyRing(settings.key_texts)
+    app.extensions["latchkey.settings"] = settings
+    app.extensions["latchkey.keyring"] = keyring
+    timeout = settings.statement_timeout.total_seconds()
+    app.config.update(
+        SECRET_KEY=keyring.derive("flash").hex(),
+        SECRET_KEY_FALLBACKS=[keyring.derive("flash", kid).hex() for kid in keyring.kids[1:]],
+        SESSION_COOKIE_NAME=f"{prefix}latchkey_flash",
+        SESSION_COOKIE_SECURE=bool(prefix),
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        REMEMBER_COOKIE_NAME="latchkey-unused",
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url, timeout=timeout, pool_size=settings.pool_size),
+        MAX_CONTENT_LENGTH=settings.body_limit,
+        MAX_FORM_MEMORY_SIZE=settings.body_limit,
+        MAX_FORM_PARTS=100,
+        PROPAGATE_EXCEPTIONS=False,
+        SEND_FILE_MAX_AGE_DEFAULT=STATIC_FOR,
+        **outbox.mail_config(settings),
+    )
+    observing.configure_logging(settings.log_level, settings.log_format)
+
+
+def bind_extensions(app: Flask) -> None:
+    """Bind the extensions to ``app``."""
+    db.init_app(app)
+    login_manager.init_app(app)
+    mail.init_app(app)
+    migrate.init_app(app, db, directory="migrations", render_as_batch=True, compare_type=True)
+    with app.app_context():
+        attach(db.engine, timeout=app.extensions["latchkey.settings"].statement_timeout.total_seconds())
+
+
+def guard_requests(app: Flask) -> None:
+    """Put around every request what no view should have to think of.
+
+    Flask runs ``after_request`` functions last registered first: the log line is written when all is set.
+    """
+    observing.init_app(app)
+    app.before_request(hosts.refuse_foreign_host)
+    app.after_request(headers.set_headers)
+    app.after_request(browser.set_browser_cookie)
+    app.after_request(opening.set_session_cookie)
+    errors.init_app(app)
+    pages.init_app(app)
+
+
+def serve_journeys(app: Flask) -> None:
+    """Serve every journey's addresses."""
+    for journey in (signin, register, setup, account, status):
+        journey.init_app(app)
+    if not app.extensions["latchkey.settings"].is_production:
+        from app import inbox
+
+        if hasattr(inbox, 'init_app'): inbox.init_app(app)
+
+
+def add_commands(app: Flask) -> None:
+    """Add the operator's commands."""
+    from app import cli
+    from app.outbox.cli import outbox as outbox_group
+    from app.outbox.cli import run_worker
+
+    for command in (*cli.GROUPS, outbox_group, run_worker):
+        app.cli.add_command(command)

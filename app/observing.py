@@ -1,0 +1,81 @@
+"""What the service says of itself: request ids, support ids and one log line a request, as JSON.
+
+Logged are route templates, never raw paths or queries: a link's path is a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, g, request
+
+from app.extensions import settings
+from app.kit import secrets
+from app.web.client_address import client_address
+
+log = structlog.get_logger("latchkey.request")
+
+
+def configure_logging(level: str, form: str) -> None:
+    """Send every log line of this process to standard error.
+
+    :param form: ``json`` or ``text``
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    if form == "json":
+        render: list[Any] = [structlog.processors.JSONRenderer(serializer=_dumps)]
+        factory: Any = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
+    else:
+        render, factory = [structlog.dev.ConsoleRenderer(colors=False)], structlog.PrintLoggerFactory(file=sys.stderr)
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=factory,
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
+
+
+def begin_request() -> None:
+    """Give the request its ids and note where it came from (a ``before_request`` function)."""
+    g.began = time.perf_counter()
+    g.request_id = secrets.row_id()
+    g.support_id = secrets.reference(8)
+    g.client_address = client_address(request.environ, settings.trusted_proxies)
+
+
+def end_request(response: Response) -> Response:
+    """Write the request's log line (an ``after_request`` function)."""
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    log.info(
+        "request",
+        method=request.method,
+        route=str(request.url_rule) if request.url_rule else "-",
+        status=response.status_code,
+        ms=round((time.perf_counter() - g.get("began", time.perf_counter())) * 1000, 1),
+        request_id=g.get("request_id", ""),
+        support_id=g.get("support_id", ""),
+        address=g.get("client_address", ""),
+    )
+    return response
+
+
+def init_app(app: Flask) -> None:
+    """Observe every request of ``app``."""
+    app.before_request(begin_request)
+    app.after_request(end_request)
+
+
+def _dumps(event: dict[str, Any], **_: Any) -> bytes:
+    return orjson.dumps(event, default=str)

@@ -1,0 +1,15 @@
+"""Open an account with an address, and confirm that the address is one's own.
+
+Promises that an address that was not proved opens nothing.
+"""
+
+from flask import Blueprint
+
+bp = Blueprint("register", __name__)
+
+
+def init_app(app) -> None:  # type: ignore[no-untyped-def]
+    """Serve this journey's addresses."""
+    from app.register import confirm_views, views  # noqa: F401 - they register themselves
+
+    app.register_blueprint(bp)

@@ -1,0 +1,113 @@
+"""/confirm: show that an address is one's own, by the code or the link in its mail."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request, redirect, request
+from flask_login import current_user
+
+from app.extensions import settings
+from app.kit import addresses
+from app.kit.refusals import Refused
+from app.methods.challenges import latest_in_browser
+from app.methods.showing import asked, sent
+from app.register import bp, flow
+from app.register.forms import ConfirmForm, ConfirmLinkForm
+from app.sessions.showing import user_facts
+from app.users import User
+from app.web.asker import asker, present_asker
+from app.web.browser import browser_secret
+from app.web.commit import view_commit
+from app.web.redirects import with_query
+from app.web.respond import respond
+from app.web.telling import say, wants_token
+from app.web.texts import sentence
+
+PAGE = "register/confirm.html"
+ELSEWHERE = "register/confirm_elsewhere.html"
+
+
+@bp.get("/confirm")
+def confirm_page() -> Response:
+    """Show where the code goes, or ask for the address to send one to."""
+    browser_secret()
+    return respond(PAGE, ConfirmForm(), shown={"sent": _waiting()})
+
+
+@bp.post("/confirm")
+def confirm() -> Response:
+    """Confirm an address by its code, or send the mail again."""
+    after_this_request(view_commit)
+    form = ConfirmForm()
+    if form.validate():
+        with form.showing_refusals():
+            if form.passcode.data in (None, "") or form.send_again.data:
+                challenge = flow.send_again(form.email.data, asker(form.challenge.data))
+                told = sent(challenge, form.email.data)
+                say("confirm_generic" if settings.generic_responses else "confirm_registration", "info", email=form.email.data)
+                return respond(PAGE, form, shown={"sent": told}, challenge=told["challenge"])
+            session = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
+            say("email_confirmed")
+            facts = user_facts(current_user, session, with_token=wants_token())
+            return respond(go=settings.post_confirm_url or settings.post_login_url, user=facts, tf_required=False)
+    return respond(PAGE, form, shown={"sent": _waiting()})
+
+
+@bp.get("/confirm/<token>")
+def confirm_link(token: str) -> Response:
+    """Confirm and sign in the browser that asked; ask any other to press a button first."""
+    after_this_request(view_commit)
+    try:
+        challenge, user, here = flow.look_at_link(token, present_asker())
+        if not here or request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
+            shown = {"address": addresses.mask("email", challenge.destination), "asked": asked(challenge), "token": token}
+            return _quiet(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
+        next_page = challenge.next
+        flow.confirm_by_link(token, present_asker())
+    except Refused as refused:
+        return _quiet(_went_wrong(refused))
+    return _quiet(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
+
+
+@bp.post("/confirm/<token>")
+def confirm_link_post(token: str) -> Response:
+    """Confirm the address from a browser other than the one that asked; nobody is signed in by it."""
+    after_this_request(view_commit)
+    form = ConfirmLinkForm()
+    if form.validate():
+        with form.showing_refusals():
+            user, session = flow.confirm_by_link(token, present_asker())
+            say("email_confirmed")
+            go = settings.post_confirm_url or (settings.post_login_url if session else "/login")
+            return _quiet(respond(go=go, user=user_facts(user)))
+    return _quiet(respond(ELSEWHERE, form, shown={"address": "", "asked": None, "token": token}))
+
+
+def _waiting() -> dict[str, object] | None:
+    """Return what to say of the confirmation that this browser waits for, if it does."""
+    challenge = latest_in_browser(present_asker(), flow.CONFIRM, flow.TAKEN)
+    return sent(challenge, challenge.destination) if challenge else None
+
+
+def _confirmed(user: User, email: str, go: str) -> Response:
+    target = settings.post_confirm_url or go
+    if settings.redirect_behavior == "spa":
+        text = sentence("email_confirmed")
+        return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
+    say("email_confirmed")
+    return redirect(target)  # type: ignore[return-value]
+
+
+def _went_wrong(refused: Refused) -> Response:
+    category = "info" if refused.code == "already_confirmed" else "error"
+    target = settings.confirm_error_url or ("/us-signin" if refused.code == "already_confirmed" else "/confirm")
+    if settings.redirect_behavior == "spa":
+        text = sentence(refused.code)
+        return redirect(with_query(target, **{category: text, "error_code": refused.code}))  # type: ignore[return-value]
+    say(refused.code, category)
+    return redirect(target)  # type: ignore[return-value]
+
+
+def _quiet(response: Response) -> Response:
+    """Keep the token out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

@@ -1,0 +1,141 @@
+"""Opening an account: nothing is opened before its address is proved."""
+
+from __future__ import annotations
+
+from app import limits
+from app.audit import record, signals
+from app.extensions import settings
+from app.kit import addresses, clock, secrets
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import Challenge, enrollment, password, reaching
+from app.methods.challenges import Question, ask, spend
+from app.methods.first_proof import prove_address
+from app.methods.links import has_expired, open_link
+from app.methods.proving import prove
+from app.sessions.models import AuthSession
+from app.sessions.signing_in import sign_in_as
+from app.users import TypedIdentity, User, create_user, find_by_identity
+
+CONFIRM = "confirm"
+TAKEN = "registered"
+
+
+def register(email: str, new_password: str | None, asker: Asker, next_page: str = "") -> Challenge:
+    """Open an account for ``email`` and send the code and link that confirm it; return their challenge.
+
+    In generic mode somebody who has an account gets the same answer, and a mail that says so.
+    :raises Refused: ``invalid_email_address``, ``password_...``, ``registration_closed``, ``too_many_requests``;
+        in explicit mode ``email_already_associated``
+    """
+    if not settings.registration:
+        raise Refused("registration_closed", status=403)
+    limits.take("starts", asker.address)
+    typed = _read(email)
+    hashed = password.hash_password(new_password) if new_password else None
+    user = find_by_identity(typed)
+    if user is not None and not settings.generic_responses:
+        raise Refused("email_already_associated", field="email", email=typed.value)
+    if user is None:
+        user = _open(typed, hashed)
+    elif user.confirmed_at is not None:
+        signals.send(signals.user_not_registered, user=user, existing_email=True, existing_username=False)
+        return ask(Question(TAKEN, "email", user.id, typed.value, typed.value, letter="already_registered"), asker)
+    return _send_confirmation(user, typed.value, asker, next_page)
+
+
+def send_again(email: str, asker: Asker) -> Challenge:
+    """Send the confirmation once more, to an address that waits for it.
+
+    :raises Refused: ``too_many_requests``; in explicit mode ``user_does_not_exist`` or ``already_confirmed``
+    """
+    limits.take("starts", asker.address)
+    typed = _read(email)
+    reached = reaching.reach(typed, "email")
+    if not settings.generic_responses and reached is None:
+        raise Refused("user_does_not_exist", field="email")
+    if not settings.generic_responses and reached is not None and reached.user.confirmed_at is not None:
+        raise Refused("already_confirmed", field="email")
+    if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
+        return ask(Question(CONFIRM, "email", None, typed.value, typed.value, letter="confirm"), asker)
+    return _send_confirmation(reached.user, typed.value, asker)
+
+
+def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSession:
+    """Confirm ``email`` by the code in its mail, and sign its owner in.
+
+    :raises Refused: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
+    """
+    limits.allow("failures", asker.address)
+    typed = _read(email)
+    user = find_by_identity(typed)
+    user_id = user.id if user else None
+    proof = prove(CONFIRM, user_id, typed.value, enrollment.enrolled_of(user_id), passcode, asker, sent_only=True)
+    if user is None or proof is None or proof.challenge is None or not user.is_active:
+        limits.take("failures", asker.address)
+        record("sign_in.failed", user_id, reason="invalid_password_code", purpose=CONFIRM)
+        raise Refused("invalid_password_code", field="passcode")
+    prove_address(user, proof.challenge, same_browser=proof.challenge.binding == asker.binding)
+    return sign_in_as(user, "confirm", asker, remember=False)
+
+
+def look_at_link(token: str, asker: Asker) -> tuple[Challenge, User, bool]:
+    """Return the challenge and user of a confirmation link, and whether this is the browser that asked.
+
+    :raises Refused: ``invalid_confirmation_token``, ``confirmation_expired`` or ``already_confirmed``
+    """
+    opened = open_link(token, CONFIRM)
+    if opened is None or not opened.user.is_active:
+        raise Refused("invalid_confirmation_token")
+    if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
+        raise Refused("already_confirmed")
+    if not opened.challenge.is_open(clock.now()) or has_expired(token):
+        raise Refused("confirmation_expired")
+    here = bool(asker.binding) and secrets.same(asker.binding, opened.challenge.binding)
+    return opened.challenge, opened.user, here
+
+
+def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | None]:
+    """Confirm the address that ``token`` was mailed to; sign in only the browser that asked.
+
+    :raises Refused: as ``look_at_link``
+    """
+    challenge, user, here = look_at_link(token, asker)
+    if not spend(challenge):
+        raise Refused("already_confirmed")
+    prove_address(user, challenge, same_browser=here)
+    return user, sign_in_as(user, "confirm", asker, remember=False) if here else None
+
+
+def _open(typed: TypedIdentity, hashed: str | None) -> User:
+    try:
+        user = create_user(typed)
+    except Refused:
+        # Two asked at the same moment: the other one's account is this one's too, once the address is proved.
+        user = find_by_identity(typed)
+        if user is None:
+            raise
+        return user
+    enrollment.enroll(user.id, "email")
+    if hashed:
+        enrollment.enroll(user.id, "password", hashed)
+    record("account.created", user.id)
+    signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
+    return user
+
+
+def _send_confirmation(user: User, email: str, asker: Asker, next_page: str = "") -> Challenge:
+    mailbox = next((row for row in enrollment.enrolled_of(user.id) if row.method == "email"), None)
+    question = Question(
+        CONFIRM, "email", user.id, email, email, mailbox, lifetime=settings.confirm_email_within,
+        next=next_page, letter="confirm",
+    )  # fmt: skip
+    signals.send(signals.confirm_instructions_sent, user=user, confirmation_token=None)
+    return ask(question, asker)
+
+
+def _read(email: str) -> TypedIdentity:
+    try:
+        return TypedIdentity("email", addresses.email(email))
+    except addresses.InvalidAddress:
+        raise Refused("invalid_email_address", field="email") from None

@@ -1,0 +1,33 @@
+"""Forms of opening an account."""
+
+from __future__ import annotations
+
+from app.extensions import settings
+from app.web.forms import HouseForm, PasscodeField, Required, SafeNext, TextField, TickField
+
+
+class RegisterForm(HouseForm):
+    """An e-mail address, and a password where the operator allows one."""
+
+    email = TextField("E-mail", [Required("email_not_provided")])
+    password = TextField("Password")
+    password_confirm = TextField("Password again")
+    next = TextField(validators=[SafeNext()])
+
+    def __init__(self) -> None:
+        super().__init__()
+        if "password" not in settings.methods:
+            del self.password, self.password_confirm
+
+
+class ConfirmForm(HouseForm):
+    """An address to be confirmed, and the code that does it."""
+
+    email = TextField("E-mail", [Required("email_not_provided")])
+    passcode = PasscodeField("Code")
+    send_again = TickField("Send a new code")
+    challenge = TextField()
+
+
+class ConfirmLinkForm(HouseForm):
+    """The button on a confirmation link's page."""

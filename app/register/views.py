@@ -1,0 +1,57 @@
+"""/register: open an account with an address."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request, request
+
+from app.extensions import settings
+from app.methods.showing import sent
+from app.register import bp, flow
+from app.register.forms import RegisterForm
+from app.web.asker import asker
+from app.web.browser import browser_secret
+from app.web.commit import view_commit
+from app.web.guards import anonymous_only
+from app.web.redirects import safe_next
+from app.web.respond import respond
+from app.web.telling import say
+from app.kit.refusals import Refused
+
+PAGE = "register/register.html"
+
+
+@bp.get("/register")
+@anonymous_only
+def register_page() -> Response:
+    """Show the form that opens an account."""
+    form = RegisterForm()
+    form.next.data = safe_next(request.args.get("next"))
+    browser_secret()
+    return respond(PAGE, form)
+
+
+@bp.post("/register")
+@anonymous_only
+def register() -> Response:
+    """Open an account and send the mail that confirms its address."""
+    after_this_request(view_commit)
+    form = RegisterForm()
+    if form.validate():
+        with form.showing_refusals():
+            password = _password(form)
+            challenge = flow.register(form.email.data, password, asker(), next_page=form.next.data or "")
+            say("confirm_registration", "info", email=form.email.data)
+            facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"]}
+            return respond(go=settings.post_register_url or "/confirm", **facts)
+    return respond(PAGE, form)
+
+
+def _password(form: RegisterForm) -> str | None:
+    """Return the password if one was given twice alike; without one the account is opened by its mailbox alone."""
+    if "password" not in form or not (form.password.data or form.password_confirm.data):
+        return None
+    if not form.password.data:
+        raise Refused("password_not_provided", field="password")
+    if form.password.data != form.password_confirm.data:
+        raise Refused("retype_password_mismatch", field="password_confirm")
+    return str(form.password.data)

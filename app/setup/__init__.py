@@ -1,0 +1,15 @@
+"""Set up and remove the ways one signs in.
+
+Promises that nothing is stored before it is proved, and that the last way in stays.
+"""
+
+from flask import Blueprint
+
+bp = Blueprint("setup", __name__)
+
+
+def init_app(app) -> None:  # type: ignore[no-untyped-def]
+    """Serve this journey's addresses."""
+    from app.setup import views  # noqa: F401 - they register themselves
+
+    app.register_blueprint(bp)

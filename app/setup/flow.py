@@ -1,0 +1,157 @@
+"""Enrollments: begin, prove and confirm them; remove what is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app import limits, outbox
+from app.audit import record, signals
+from app.extensions import keyring, settings
+from app.kit import addresses, agents, clock
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import REGISTRY, Challenge, authenticator, challenges, codes, enrollment, password
+from app.methods.challenges import Question
+from app.methods.handles import challenge_id_of
+from app.methods.registry import active_methods, enabled_methods
+from app.methods.showing import TITLES
+from app.sessions.models import AuthSession
+from app.sessions.opening import renew_token
+from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_identity, identities_of
+
+PURPOSE = "setup"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """A method being set up, unproved.
+
+    :ivar secret: base32 key of an authenticator, shown this once; "" for other methods
+    """
+
+    challenge: Challenge
+    account: str
+    secret: str = ""
+
+
+def begin(user: User, method: str, phone: str | None, asker: Asker) -> Enrollment:
+    """Begin to set up ``method``; the user's account stays as it is until it is proved.
+
+    :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
+        ``identity_already_associated`` on ``phone``; ``too_many_requests``
+    """
+    if method not in enabled_methods():
+        raise Refused("us_method_not_available", field="chosen_method")
+    limits.take("starts", asker.address)
+    mine = identities_of(user.id)
+    destination = _free_number(phone) if method == "sms" else mine.get(REGISTRY[method].reaches, "")
+    if method == "email" and not destination:
+        raise Refused("us_method_not_available", field="chosen_method")
+    secret = codes.new_secret()
+    letter = "setup" if REGISTRY[method].sends else ""
+    question = Question(
+        PURPOSE, method, user.id, "", destination, pending_secret=secret, lifetime=settings.us_setup_within, letter=letter
+    )
+    challenge = challenges.ask(question, asker)
+    account = mine.get("email") or mine.get("username") or mine.get("phone", "")
+    return Enrollment(challenge, account, secret if method == "authenticator" else "")
+
+
+def confirm(user: User, session: AuthSession, state: str, passcode: str | int, asker: Asker) -> Challenge:
+    """Store the enrollment that ``state`` names if ``passcode`` proves it.
+
+    :raises Refused: ``api_error`` or ``us_setup_expired`` on the form; ``invalid_password_code`` or a password's
+        own refusal on ``passcode``; ``identity_already_associated`` when the number was taken meanwhile
+    """
+    challenge_id = challenge_id_of(state) or ""
+    challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE)
+    if challenge is None:
+        raise _why_not(challenge_id, user)
+    if challenge.method == "password":
+        _store_password(challenge, passcode)
+    else:
+        _store_proved(user, challenge, passcode)
+    if session.kind == "browser":
+        renew_token(session)
+    _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker)
+    signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
+    return challenge
+
+
+def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker) -> None:
+    """Remove ways to sign in, at once. A removed phone number finds nobody any more.
+
+    :raises Refused: ``us_method_not_available`` or ``last_method`` on ``delete_method``
+    """
+    enrolled = enrollment.enrolled_of(user.id)
+    active = active_methods(enrolled)
+    if any(name not in REGISTRY for name in names):
+        raise Refused("us_method_not_available", field="delete_method")
+    if active and not set(active) - set(names):
+        raise Refused("last_method", field="delete_method")
+    gone = [name for name in dict.fromkeys(names) if enrollment.remove(user.id, name)]
+    for name in gone:
+        if name == "sms":
+            drop_identity(user, "phone")
+        _tell(user, "factor.removed", name, f"{TITLES[name]} was removed.", asker)
+    if gone and session.kind == "browser":
+        renew_token(session)
+    signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
+
+
+def _store_password(challenge: Challenge, typed: str | int) -> None:
+    try:
+        hashed = password.hash_password(str(typed))
+    except Refused as refused:
+        raise Refused(refused.code, field="passcode", **refused.facts) from None
+    if not challenges.spend(challenge):
+        raise Refused("api_error")
+    enrollment.replace(challenge.user_id or 0, "password", hashed)
+
+
+def _store_proved(user: User, challenge: Challenge, passcode: str | int) -> None:
+    root = keyring.open(challenge.secret, *codes.challenge_context(challenge))
+    step = 0
+    if challenge.method == "authenticator":
+        step = authenticator.proven_step(root.decode(), passcode, 0) or 0
+        proved = step > 0
+    else:
+        typed = codes.tidy(passcode, codes.digits_of(challenge.method))
+        live = clock.now() < challenge.passcode_expires_at
+        proved = live and typed is not None and codes.passcode_matches(challenge, root, typed)
+    if not proved:
+        raise Refused("invalid_password_code", field="passcode")
+    if not challenges.spend(challenge):
+        raise Refused("api_error")
+    if challenge.method == "sms":
+        drop_identity(user, "phone")
+        add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
+    enrollment.replace(user.id, challenge.method, root.decode(), last_step=step)
+
+
+def _free_number(phone: str | None) -> str:
+    try:
+        number = addresses.phone(phone or "", settings.phone_region_default)
+    except addresses.InvalidAddress:
+        raise Refused("phone_invalid", field="phone") from None
+    if find_by_identity(TypedIdentity("phone", number)) is not None:
+        raise Refused("identity_already_associated", field="phone")
+    return number
+
+
+def _why_not(challenge_id: str, user: User) -> Refused:
+    """Tell an enrollment that took too long, or was guessed at, from a state that was never this user's."""
+    challenge = challenges.find(challenge_id, PURPOSE) if challenge_id else None
+    if challenge is None or challenge.user_id != user.id or challenge.spent_at is not None:
+        return Refused("api_error")
+    if clock.now() >= challenge.expires_at:
+        return Refused("us_setup_expired")
+    return Refused("invalid_password_code", field="passcode")
+
+
+def _tell(user: User, event: str, method: str, what: str, asker: Asker) -> None:
+    record(event, user.id, method=method)
+    email = identities_of(user.id).get("email")
+    if email:
+        outbox.enqueue("changed", "mail", email, user_id=user.id, what=what, browser=agents.label(asker.agent))

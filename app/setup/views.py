@@ -1,0 +1,144 @@
+"""/us-setup: add and remove ways to sign in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import segno
+from flask import Response, after_this_request
+from flask_login import current_user, login_required
+
+from app.extensions import settings
+from app.kit import clock
+from app.methods import authenticator
+from app.methods.enrollment import enrolled_of
+from app.methods.handles import handle_of
+from app.methods.registry import active_methods, enabled_methods
+from app.methods.showing import methods_offered, ways_in
+from app.sessions.freshness import require_fresh
+from app.sessions.opening import brought_session
+from app.setup import bp, flow
+from app.setup.forms import ProveForm, SetupForm
+from app.users import identities_of
+from app.web.asker import asker
+from app.web.commit import view_commit
+from app.web.respond import respond, wants_json
+from app.web.telling import say
+
+PAGE = "setup/setup.html"
+WORTH_ADDING_AGAIN = ("authenticator",)
+"""Methods offered though they are set up: a new phone needs a new key."""
+
+
+@bp.get("/us-setup")
+@login_required
+def us_setup_page() -> Response:
+    """Show what is set up and what can be."""
+    require_fresh(brought_session())
+    mine = identities_of(current_user.id)
+    enrolled = enrolled_of(current_user.id)
+    offered = methods_offered()
+    facts = {
+        "active_methods": active_methods(enrolled) or [None],
+        "available_methods": offered["available_methods"],
+        "identity_attributes": offered["identity_attributes"],
+        "setup_methods": [name for name in enabled_methods() if name != "password"],
+        "phone": mine.get("phone"),
+    }
+    return respond(PAGE, SetupForm(), shown=_page(None), **facts)
+
+
+@bp.post("/us-setup")
+@login_required
+def us_setup() -> Response:
+    """Begin to add a method, or remove some, or both."""
+    after_this_request(view_commit)
+    require_fresh(brought_session())
+    form = SetupForm()
+    if form.validate():
+        with form.showing_refusals():
+            chosen, removed = form.chosen_method.data, form.delete_method.data or []
+            if not chosen and not removed:
+                raise flow.Refused("api_error")
+            session = brought_session()
+            if removed:
+                flow.remove(current_user, session, removed, asker())  # type: ignore[arg-type]
+            if not chosen:
+                say("method_removed")
+                return respond(PAGE, form, shown=_page(None))
+            begun = flow.begin(current_user, chosen, form.phone.data, asker())
+            return respond(PAGE, form, shown=_page(_enrolling(begun)), **_facts(begun))
+    return respond(PAGE, form, shown=_page(None))
+
+
+@bp.post("/us-setup/<state>")
+@login_required
+def us_setup_confirm(state: str) -> Response:
+    """Prove an enrollment; only now it is stored."""
+    after_this_request(view_commit)
+    form = ProveForm()
+    if form.validate():
+        with form.showing_refusals():
+            session = brought_session()
+            assert session is not None  # noqa: S101 - login_required saw it
+            done = flow.confirm(current_user, session, state, form.passcode.data, asker())
+            say("us_setup_successful")
+            phone = identities_of(current_user.id).get("phone")
+            return respond(go=settings.us_post_setup_url or "/us-setup", chosen_method=done.method, phone=phone)
+    return _refused(state, form)
+
+
+def _refused(state: str, form: ProveForm) -> Response:
+    """Tell a program what is wrong; bring a browser back to a page it can go on from."""
+    if wants_json():
+        return respond(PAGE, form)
+    return respond(PAGE, SetupForm(), shown=_page(None))
+
+
+def _facts(begun: flow.Enrollment) -> dict[str, Any]:
+    challenge = begun.challenge
+    handle = handle_of(challenge.id)
+    phone = challenge.destination if challenge.method == "sms" else identities_of(current_user.id).get("phone")
+    facts = {"chosen_method": challenge.method, "phone": phone, "state": handle, "challenge": handle}
+    if begun.secret:
+        facts |= {
+            "authr_key": authenticator.grouped(begun.secret),
+            "authr_b32key": begun.secret,
+            "authr_username": begun.account,
+            "authr_issuer": settings.totp_issuer,
+            "authr_uri": authenticator.otpauth_uri(begun.secret, begun.account),
+        }
+    return facts
+
+
+def _enrolling(begun: flow.Enrollment) -> dict[str, Any] | None:
+    if wants_json():
+        return None
+    challenge = begun.challenge
+    shown: dict[str, Any] = {
+        "method": challenge.method,
+        "state": handle_of(challenge.id),
+        "phone": challenge.destination if challenge.method == "sms" else None,
+        "account": begun.account,
+        "issuer": settings.totp_issuer,
+        "expires_in": int((challenge.expires_at - clock.now()).total_seconds()),
+        "tag": challenge.tag,
+        "form": ProveForm(),
+    }
+    if begun.secret:
+        uri = authenticator.otpauth_uri(begun.secret, begun.account)
+        qr = segno.make(uri, error="m", micro=False).svg_data_uri(scale=6, border=2, dark="#000", light="#fff")
+        shown |= {"key": authenticator.grouped(begun.secret), "uri": uri, "qr": qr}
+    return shown
+
+
+def _page(enrolling: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the page shows; a program needs none of it."""
+    if wants_json():
+        return {}
+    enrolled = enrolled_of(current_user.id)
+    ways = ways_in(enrolled, identities_of(current_user.id))
+    names = {way["name"] for way in ways}
+    addable = [name for name in enabled_methods() if name not in names or name in WORTH_ADDING_AGAIN]
+    return {"methods": ways, "addable": addable, "enrolling": enrolling,
+            "password_length_min": settings.password_length_min}  # fmt: skip

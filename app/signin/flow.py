@@ -1,0 +1,93 @@
+"""Signing in: a code is asked for, a proof is given, a session is opened."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from app import limits
+from app.audit import record, signals
+from app.extensions import settings
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import Challenge, enrollment, reaching
+from app.methods.challenges import Question, ask
+from app.methods.first_proof import PROVE_NO_ADDRESS, prove_address
+from app.methods.proving import Proof, prove
+from app.methods.registry import code_methods
+from app.sessions.models import AuthSession
+from app.sessions.signing_in import sign_in_as
+from app.users import TypedIdentity, User, find_by_identity, read_identity
+
+PURPOSE = "sign_in"
+
+
+def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> Challenge:
+    """Send a passcode to whom ``identity`` names, and return the challenge that it answers.
+
+    In generic mode the outcome is the same for everybody: who cannot be reached gets a decoy.
+    :raises Refused: ``too_many_requests``; in explicit mode also why nothing was sent
+    """
+    limits.take("starts", asker.address)
+    if method not in code_methods():
+        raise Refused("us_method_not_available", field="chosen_method")
+    typed = read_identity(identity)
+    reached = reaching.reach(typed, method)
+    if not settings.generic_responses:
+        _say_why_not(typed, reached, method)
+    spoken = typed.value if typed else identity.strip()[:254]
+    if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
+        return ask(Question(PURPOSE, method, None, spoken, spoken, letter="sign_in"), asker)
+    question = Question(
+        PURPOSE, method, reached.user.id, spoken, reached.destination, reached.enrolled, next=next_page, letter="sign_in"
+    )
+    signals.send(signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method == "email")
+    return ask(question, asker)
+
+
+def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember: bool) -> AuthSession:
+    """Open a session for whom ``identity`` names, if ``passcode`` answers one of their methods.
+
+    :raises Refused: ``generic_authn_failed``, or in explicit mode what was wrong; ``too_many_requests``
+    """
+    limits.allow("failures", asker.address)
+    typed = read_identity(identity)
+    user = find_by_identity(typed)
+    user_id = user.id if user else None
+    spoken = typed.value if typed else identity.strip()[:254]
+    enrolled = enrollment.enrolled_of(user_id)
+    proof = prove(PURPOSE, user_id, spoken, enrolled, passcode, asker) if passcode not in (None, "") else None
+    if user is None or proof is None:
+        _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code")
+    if not user.is_active:
+        _failed(user, asker, "disabled_account")
+    if user.confirmed_at is None and proof.method in PROVE_NO_ADDRESS:
+        _failed(user, asker, "confirmation_required")
+    return finish(user, proof, asker, remember=remember)
+
+
+def finish(user: User, proof: Proof, asker: Asker, *, remember: bool) -> AuthSession:
+    """Open the session that ``proof`` earns; a passcode that was sent proves the address it went to."""
+    if proof.challenge is not None:
+        prove_address(user, proof.challenge)
+    return sign_in_as(user, proof.method, asker, remember=remember)
+
+
+def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, method: str) -> None:
+    if reached is None:
+        raise Refused("us_specify_identity", field="identity")
+    if reached.user.confirmed_at is None:
+        raise Refused("confirmation_required", field="identity")
+    if method == "sms" and reached.enrolled is not None and not reached.destination:
+        raise Refused("phone_invalid", field="chosen_method")
+    if reached.enrolled is None:
+        raise Refused("us_method_not_available", field="chosen_method")
+
+
+def _failed(user: User | None, asker: Asker, why: str) -> NoReturn:
+    limits.take("failures", asker.address)
+    record("sign_in.failed", user.id if user else None, reason=why)
+    if user is not None:
+        signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
+    if settings.generic_responses:
+        raise Refused("generic_authn_failed")
+    raise Refused(why, field="passcode" if why == "invalid_password_code" else "identity")

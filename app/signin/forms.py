@@ -1,0 +1,77 @@
+"""Forms of signing in: shapes, not proofs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wtforms.validators import StopValidation
+
+from app.extensions import settings
+from app.methods.registry import code_methods
+from app.web.forms import HouseForm, PasscodeField, Required, SafeNext, TextField, TickField
+from app.web.texts import sentence
+
+
+def _required_when_explicit(form: HouseForm, field: Any) -> None:
+    """A missing identity is told apart from a wrong one only where the operator wants explicit answers."""
+    if not settings.generic_responses:
+        Required()(form, field)
+
+
+def _a_code_method(form: HouseForm, field: Any) -> None:
+    if not field.data:
+        raise StopValidation(sentence("us_method_not_available"))
+    if field.data not in code_methods():
+        raise StopValidation(sentence("invalid_choice"))
+
+
+class SignInForm(HouseForm):
+    """An identity and what answers for it."""
+
+    identity = TextField("E-mail, phone or username", [_required_when_explicit])
+    passcode = PasscodeField("Code")
+    remember = TickField("Keep me signed in on this browser")
+    next = TextField(validators=[SafeNext()])
+    challenge = TextField()
+    chosen_method = TextField()
+
+
+class SendCodeForm(HouseForm):
+    """An identity and how to reach it."""
+
+    identity = TextField("E-mail, phone or username", [Required()])
+    chosen_method = TextField("How to send it", [_a_code_method])
+    passcode = PasscodeField("Code")
+    remember = TickField("Keep me signed in on this browser")
+    next = TextField(validators=[SafeNext()])
+    challenge = TextField()
+
+
+class VerifyForm(HouseForm):
+    """A proof that it is still the same person."""
+
+    passcode = PasscodeField("Code", [Required()])
+    next = TextField(validators=[SafeNext()])
+    challenge = TextField()
+    chosen_method = TextField()
+
+
+class VerifySendForm(HouseForm):
+    """How to reach the signed-in person."""
+
+    chosen_method = TextField("How to send it", [_a_code_method])
+    passcode = PasscodeField("Code")
+    next = TextField(validators=[SafeNext()])
+    challenge = TextField()
+
+
+class LinkForm(HouseForm):
+    """The button on a link's page: the token, and nothing a robot could guess."""
+
+    token = TextField(validators=[Required()])
+
+
+class PlainForm(HouseForm):
+    """Nothing but the protection every form has."""
+
+    next = TextField(validators=[SafeNext()])

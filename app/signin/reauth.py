@@ -1,0 +1,50 @@
+"""Prove again: freshen a session by any method its user has."""
+
+from __future__ import annotations
+
+from app import limits
+from app.audit import record, signals
+from app.kit import clock
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import Challenge, enrollment, reaching
+from app.methods.challenges import Question, ask
+from app.methods.proving import prove
+from app.methods.registry import code_methods
+from app.sessions.models import AuthSession
+from app.sessions.opening import renew_token
+from app.users import User
+
+PURPOSE = "verify"
+
+
+def send_code(user: User, method: str, asker: Asker) -> Challenge:
+    """Send a passcode to the signed-in user.
+
+    :raises Refused: ``us_method_not_available`` when they have no such method
+    """
+    limits.take("starts", asker.address)
+    reached = reaching.reach_user(user.id, method) if method in code_methods() else None
+    if reached is None or reached.enrolled is None or not reached.destination:
+        raise Refused("us_method_not_available", field="chosen_method")
+    signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
+    return ask(Question(PURPOSE, method, user.id, "", reached.destination, reached.enrolled, letter="verify"), asker)
+
+
+def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) -> None:
+    """Freshen ``session`` if ``passcode`` answers one of the user's methods; its cookie changes.
+
+    :raises Refused: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
+    """
+    limits.allow("failures", asker.address)
+    proof = prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker)
+    if proof is None:
+        limits.take("failures", asker.address)
+        record("sign_in.failed", user.id, reason="invalid_password_code", purpose=PURPOSE)
+        signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
+        raise Refused("invalid_password_code", field="passcode")
+    session.authenticated_at = clock.now()
+    session.amr = ",".join(dict.fromkeys([*session.amr.split(","), proof.method]))
+    if session.kind == "browser":
+        renew_token(session)
+    record("sign_in.step_up", user.id, method=proof.method)

@@ -1,0 +1,66 @@
+"""/us-verify: prove again that it is you."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request, request
+from flask_login import current_user, login_required
+
+from app.extensions import settings
+from app.methods.enrollment import enrolled_of
+from app.methods.registry import active_methods, code_methods
+from app.methods.showing import sent
+from app.sessions.opening import brought_session
+from app.sessions.showing import user_facts
+from app.signin import bp, reauth
+from app.signin.forms import VerifyForm, VerifySendForm
+from app.web.asker import asker
+from app.web.commit import view_commit
+from app.web.redirects import next_or
+from app.web.respond import respond
+from app.web.telling import say, wants_token
+
+PAGE = "signin/verify.html"
+
+
+@bp.get("/us-verify")
+@login_required
+def us_verify_page() -> Response:
+    """Show how one can prove it is still oneself."""
+    active = active_methods(enrolled_of(current_user.id))
+    form = VerifyForm()
+    form.next.data = request.args.get("next")
+    facts = {"available_methods": active, "code_methods": [name for name in active if name in code_methods()]}
+    facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
+    return respond(PAGE, form, shown={"methods": active, "sent": None}, **facts)
+
+
+@bp.post("/us-verify")
+@login_required
+def us_verify() -> Response:
+    """Freshen the session with a passcode of any of one's methods."""
+    after_this_request(view_commit)
+    form = VerifyForm()
+    if form.validate():
+        with form.showing_refusals():
+            session = brought_session()
+            assert session is not None  # noqa: S101 - login_required saw it
+            reauth.verify(current_user, session, form.passcode.data, asker(form.challenge.data))
+            say("reauthentication_successful")
+            go = next_or(settings.post_verify_url or "/", form.next.data)
+            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()))
+    return respond(PAGE, form, shown={"methods": active_methods(enrolled_of(current_user.id)), "sent": None})
+
+
+@bp.post("/us-verify/send-code")
+@login_required
+def us_verify_send_code() -> Response:
+    """Send a passcode to the signed-in user."""
+    after_this_request(view_commit)
+    form = VerifySendForm()
+    shown: dict[str, object] = {"methods": active_methods(enrolled_of(current_user.id)), "sent": None}
+    if form.validate():
+        with form.showing_refusals():
+            challenge = reauth.send_code(current_user, form.chosen_method.data, asker(form.challenge.data))
+            shown["sent"] = sent(challenge, challenge.destination)
+            return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"])  # type: ignore[index]
+    return respond(PAGE, form, shown=shown)

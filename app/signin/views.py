@@ -1,0 +1,107 @@
+"""/us-signin, /us-signin/send-code, /login and /logout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, request
+from flask_login import current_user
+
+from app.audit import record
+from app.extensions import settings
+from app.methods.challenges import latest_in_browser
+from app.methods.showing import methods_offered, sent
+from app.sessions.opening import end_session
+from app.sessions.showing import user_facts
+from app.signin import bp, flow
+from app.signin.forms import PlainForm, SendCodeForm, SignInForm
+from app.web.asker import asker, present_asker
+from app.web.browser import browser_secret
+from app.web.commit import view_commit
+from app.web.guards import already_signed_in, anonymous_only
+from app.web.redirects import next_or, safe_next
+from app.web.respond import respond, wants_json
+from app.web.telling import say, wants_token
+
+PAGE = "signin/signin.html"
+
+
+@bp.get("/us-signin")
+@bp.get("/login", endpoint="login")
+def us_signin_page() -> Response:
+    """Show the sign-in page; tell a program who is signed in, or how one can sign in."""
+    if current_user.is_authenticated:
+        if not wants_json():
+            return already_signed_in()
+        return respond(**methods_offered(), user=user_facts(current_user))
+    form = SignInForm()
+    form.next.data = safe_next(request.args.get("next"))
+    form.remember.data = settings.default_remember_me
+    browser_secret()
+    return respond(PAGE, form, shown=_page("identity"), **methods_offered())
+
+
+@bp.post("/us-signin")
+@bp.post("/login", endpoint="login_post")
+@anonymous_only
+def us_signin() -> Response:
+    """Sign in with an identity and a passcode."""
+    after_this_request(view_commit)
+    form = SignInForm()
+    if form.validate():
+        with form.showing_refusals():
+            session = flow.sign_in(
+                form.identity.data or "", form.passcode.data, asker(form.challenge.data), remember=form.remember.data
+            )
+            facts = user_facts(current_user, session, with_token=wants_token())
+            return respond(go=next_or(settings.post_login_url, form.next.data), user=facts, tf_required=False)
+    return respond(PAGE, form, shown=_page_again(form))
+
+
+@bp.post("/us-signin/send-code")
+@anonymous_only
+def us_signin_send_code() -> Response:
+    """Send a passcode to an identity, if somebody has it."""
+    after_this_request(view_commit)
+    form = SendCodeForm()
+    if form.validate():
+        with form.showing_refusals():
+            method, typed = form.chosen_method.data, form.identity.data
+            challenge = flow.send_code(typed, method, asker(form.challenge.data), next_page=form.next.data or "")
+            shown = sent(challenge, typed)
+            return respond(PAGE, form, shown=_page("code", shown), challenge=shown["challenge"])
+    return respond(PAGE, form, shown=_page("identity"))
+
+
+@bp.post("/logout")
+def logout() -> Response:
+    """Sign out: the session and every token it gave are dead at once."""
+    after_this_request(view_commit)
+    form = PlainForm()
+    if form.validate():
+        session = end_session()
+        if session is not None:
+            record("session.ended", session.user_id, reason="signed_out")
+            say("signed_out")
+        return _cleared(respond(go=next_or(settings.post_logout_url, form.next.data), bare=True))
+    return respond("errors/form.html", form)
+
+
+def _page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
+    return methods_offered() | {"step": step, "sent": told, "methods": methods_offered()["available_methods"]}
+
+
+def _page_again(form: SignInForm) -> dict[str, Any]:
+    """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code."""
+    if wants_json():
+        return {}
+    challenge = latest_in_browser(present_asker(form.challenge.data), flow.PURPOSE)
+    if challenge is None or not form.identity.data:
+        return _page("identity")
+    return _page("code", sent(challenge, form.identity.data))
+
+
+def _cleared(response: Response) -> Response:
+    """Have the browser forget what it kept of this site (ASVS 14.3.1)."""
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response

@@ -1,0 +1,15 @@
+"""How the service is: health, readiness, and the description of its interface.
+
+Promises that a load balancer learns the truth and a stranger learns nothing.
+"""
+
+from flask import Blueprint
+
+bp = Blueprint("status", __name__)
+
+
+def init_app(app) -> None:  # type: ignore[no-untyped-def]
+    """Serve the addresses that machines ask."""
+    from app.status import views  # noqa: F401 - they register themselves
+
+    app.register_blueprint(bp)
