@@ -1,0 +1,114 @@
+// Latchkey. What a page can do better with a script; each works without it too.
+"use strict";
+
+// Time left, in words that do not jump about in width.
+const clockText = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+const spoken = (seconds) => {
+  const amount = seconds >= 60 ? Math.round(seconds / 60) : seconds;
+  return `${amount} ${seconds >= 60 ? "minute" : "second"}${amount === 1 ? "" : "s"}`;
+};
+
+// Call `each` with the whole seconds left, once a second, until none is left.
+// The end is a moment, not a count of ticks: a sleeping tab wakes up right.
+const countDown = (seconds, each) => {
+  const end = Date.now() + seconds * 1000;
+  const step = () => {
+    const left = Math.max(0, Math.ceil((end - Date.now()) / 1000));
+    each(left);
+    if (left > 0) setTimeout(step, (end - Date.now()) % 1000 || 1000);
+  };
+  step();
+};
+
+// How long the code works: shown each second, read out only at these seconds.
+const announced = new Set([300, 120, 60, 30, 10]);
+for (const clock of document.querySelectorAll("[data-clock]")) {
+  const part = (name) => clock.querySelector(`[data-clock-${name}]`);
+  countDown(Number(clock.dataset.clock), (left) => {
+    part("left").textContent = clockText(left);
+    if (announced.has(left)) part("voice").textContent = `The code works for another ${spoken(left)}.`;
+    if (left > 0) return;
+    part("running").hidden = true;
+    part("over").hidden = false;
+    part("voice").textContent = part("over").textContent;
+  });
+}
+
+// Asking again has to wait; the server keeps the time, this only shows it.
+for (const resend of document.querySelectorAll("[data-resend]")) {
+  const wait = resend.querySelector("[data-resend-wait]");
+  if (!wait) continue;
+  const button = resend.querySelector("button");
+  button.disabled = true;
+  countDown(Number(resend.dataset.resend), (left) => {
+    wait.querySelector("[data-resend-left]").textContent = clockText(left);
+    if (left > 0) return;
+    button.disabled = false;
+    wait.hidden = true;
+  });
+}
+
+// A code pasted as "1234 5678" or "1234-5678" becomes 12345678.
+for (const input of document.querySelectorAll("[data-code]")) {
+  input.addEventListener("input", (event) => {
+    if (event.isComposing || !/^[\d\s\-\u2010-\u2015]+$/.test(input.value)) return;
+    const tidy = input.value.replace(/\D/g, "");
+    if (tidy !== input.value) input.value = tidy;
+  });
+}
+
+// Enter in a group with a button of its own presses that one, not the form's first.
+for (const group of document.querySelectorAll("[data-enter]")) {
+  group.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing || event.target.tagName !== "INPUT") return;
+    event.preventDefault();
+    event.target.form.requestSubmit(group.querySelector("button"));
+  });
+}
+
+// A second press while the first is under way sends nothing more.
+for (const form of document.querySelectorAll("form[data-once]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.hasAttribute("aria-busy")) event.preventDefault();
+    form.setAttribute("aria-busy", "true");
+  });
+}
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-once]")) form.removeAttribute("aria-busy");
+});
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  const words = button.textContent;
+  const voice = button.parentElement.querySelector("[data-copy-voice]");
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = document.getElementById(button.dataset.copy).textContent;
+    try {
+      await navigator.clipboard.writeText(text.replace(/[\s-]/g, ""));
+      button.textContent = voice.textContent = "Copied";
+    } catch {
+      button.textContent = voice.textContent = "Could not copy";
+    }
+    setTimeout(() => { button.textContent = words; voice.textContent = ""; }, 2500);
+  });
+}
+
+// A list that keeps itself fresh: the page is fetched again, and its list put in.
+for (const list of document.querySelectorAll("[data-refresh]")) {
+  const refresh = async () => {
+    if (document.hidden) return;
+    try {
+      const answer = await fetch(list.dataset.refreshFrom, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (!answer.ok) return;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.querySelector("[data-refresh]");
+      if (!fresh || fresh.innerHTML === list.innerHTML) return;
+      const held = list.contains(document.activeElement) ? document.activeElement.id : "";
+      list.replaceChildren(...fresh.childNodes);
+      if (held) document.getElementById(held)?.focus();
+      document.querySelector("[data-refresh-voice]").textContent = "The list has changed.";
+    } catch { /* The server is away; the next round tries again. */ }
+  };
+  setInterval(refresh, Number(list.dataset.refresh) * 1000);
+}
