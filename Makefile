@@ -1,0 +1,82 @@
+# Latchkey: everything a maintainer types. `make` alone lists it.
+#
+# PYTHON=python3.12 chooses the interpreter of .venv; JOBS=4 the number of test processes;
+# DB=sqlite|postgresql|both the databases; T=tests/unit what to test; MESSAGE="add x" names a migration.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+VENV := .venv
+BIN := $(VENV)/bin
+PINNED := $(VENV)/.pinned
+AXE := node_modules/axe-core/axe.min.js
+
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.14; do \
+	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+HOST ?= 127.0.0.1
+PORT ?= 8000
+JOBS ?= auto
+DB ?= both
+T ?= tests
+
+.PHONY: help run worker test lint types fix bench migration screenshots pins clean
+
+help: ## List what make can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# exec, so that Ctrl-C and kill reach the server itself.
+run: $(PINNED) ## Serve http://127.0.0.1:8000 with an embedded database, worker and mailbox
+	@export LATCHKEY_ENVIRONMENT="$${LATCHKEY_ENVIRONMENT:-development}"; \
+	exec $(BIN)/flask --app wsgi serve --host $(HOST) --port $(PORT)
+
+worker: $(PINNED) ## Deliver messages from the queue named by LATCHKEY_QUEUE_URL
+	@exec $(BIN)/flask --app wsgi worker
+
+test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(T)
+
+lint: $(PINNED) ## Check style and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
+
+types: $(PINNED) ## Check types
+	$(BIN)/mypy
+
+fix: $(PINNED) ## Mend style where a program can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(PINNED) ## Measure the production server beside a bare floor app (PEERS=1 adds others)
+	$(BIN)/python -m bench $(if $(PEERS),--peers)
+
+migration: $(PINNED) ## Write a migration from the models (MESSAGE="add a table")
+	@test -n "$(MESSAGE)" || { echo 'Say what changes: make migration MESSAGE="add a table"'; exit 2; }
+	LATCHKEY_ENVIRONMENT=development $(BIN)/flask --app wsgi db upgrade
+	LATCHKEY_ENVIRONMENT=development $(BIN)/flask --app wsgi db migrate --message "$(MESSAGE)"
+
+screenshots: $(PINNED) ## Take a picture of each page (docs/screenshots)
+	$(BIN)/python -m tests.screenshots
+
+COMPILE := CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links $(UPGRADE)
+
+pins: $(PINNED) ## Pin what pyproject.toml asks for, with hashes (UPGRADE=--upgrade takes newer ones)
+	$(COMPILE) --output-file requirements/production.txt pyproject.toml
+	$(COMPILE) --extra dev --constraint requirements/production.txt --output-file requirements/development.txt pyproject.toml
+	touch $(PINNED)
+
+clean: ## Remove what make made (not var/, which holds your data)
+	rm -rf $(VENV) .cache node_modules .pytest_cache .mypy_cache .ruff_cache
+
+$(PINNED): requirements/development.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer, with its venv module, is needed. Name one: make PYTHON=/path/to/python3 run"; exit 2; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+# Only the accessibility tests want it; without npm they are skipped and say so.
+$(AXE): package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --ignore-scripts && touch $@; \
+	else echo "npm is not installed: the accessibility tests will be skipped"; fi

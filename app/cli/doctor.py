@@ -1,0 +1,39 @@
+"""``flask doctor``: look at everything the service stands on, and say what to mend."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.findings import EXAMINATIONS, Finding
+from app.extensions import db
+
+
+@click.command("doctor")
+@with_appcontext
+def doctor() -> None:
+    """Look at settings, database, keys, mail, SMS and queue; say what to mend. Changes and sends nothing.
+
+    Exits with 1 when something has to be mended. A note is something that works but could be better.
+    """
+    wrong = 0
+    for name, examination, remedy in EXAMINATIONS:
+        findings: list[Finding] = []
+        try:
+            findings.extend(examination())
+        except Exception as error:  # whatever a driver raises is what we came to find
+            db.session.rollback()
+            findings.append(Finding(f"does not answer ({type(error).__name__})", remedy, wrong=True))
+        for finding in findings:
+            _say(name, finding)
+        wrong += sum(finding.wrong for finding in findings)
+    click.echo(f"{wrong} to mend." if wrong else "All is well.")
+    sys.exit(1 if wrong else 0)
+
+
+def _say(name: str, finding: Finding) -> None:
+    mark, colour = ("mend", "red") if finding.wrong else ("note", "yellow") if finding.remedy else ("ok", "green")
+    remedy = f" -> {finding.remedy}" if finding.remedy else ""
+    click.echo(f"{click.style(f'{mark:<5}', fg=colour)} {name:<11} {finding.what}{remedy}")

@@ -1,0 +1,204 @@
+"""What ``flask doctor`` looks at. Each examination yields findings, changes nothing and takes seconds at most."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import current_app
+
+from app.cli.resealing import SEALED, sealed_rows
+from app.extensions import db, keyring, settings
+from app.kit import clock
+from app.kit.sealing import CannotOpen
+from app.outbox import queue
+from app.outbox.channels import mail
+from app.outbox.channels.failures import Failed
+from app.outbox.leases import oldest_due
+from app.outbox.models import ABANDONED, Message
+from config import checks, environment
+from config.settings import Settings
+
+PATIENCE = timedelta(seconds=5)
+"""How long another server may take to answer."""
+
+LATE = timedelta(minutes=1)
+"""A message due for longer than this was forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    :ivar what: a sentence; holds no secret
+    :ivar remedy: what to do about it; "" when all is well
+    :ivar wrong: whether the service does not work, or not safely, until that is done
+    """
+
+    what: str
+    remedy: str = ""
+    wrong: bool = False
+
+
+def settings_hold() -> Iterator[Finding]:
+    """Nothing unsafe or misspelt."""
+    held: list[Finding] = [Finding(f"{problem.setting} {problem.what}", problem.remedy, wrong=True)
+                           for problem in checks.problems(settings)]  # fmt: skip
+    held += [Finding(f"{problem.setting} {problem.what}", problem.remedy) for problem in checks.warnings(settings)]
+    unknown = environment.unknown_variables(Settings.model_fields)
+    held += [Finding(f"{name} is set, but there is no such setting", "Look in docs/settings.md.") for name in unknown]
+    yield from held or [Finding(f"sound, for {settings.environment}")]
+
+
+def database_answers() -> Iterator[Finding]:
+    """It can be read and written, with the durability we count on."""
+    with db.engine.connect() as connection:
+        if settings.is_sqlite:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("ROLLBACK")
+            version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+            yield Finding(f"SQLite {version}, can be written")
+            if mode not in ("wal", "memory"):
+                remedy = "Put the file on a local disk: WAL does not work on network file systems."
+                yield Finding(f"its journal mode is {mode}, not WAL", remedy, wrong=True)
+            return
+        version, read_only = connection.exec_driver_sql("SELECT version(), pg_is_in_recovery()").one()
+        yield Finding(" ".join(version.split()[:2]))
+        if read_only:
+            yield Finding(
+                "it is a replica that cannot be written", "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True
+            )
+        theirs = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        if abs(theirs - clock.now()) > PATIENCE:
+            yield Finding(
+                "its clock and ours differ by more than 5 s", "Let both machines keep time by NTP.", wrong=True
+            )
+
+
+def migrations_are_current() -> Iterator[Finding]:
+    """The tables are those that this release works with."""
+    scripts = ScriptDirectory.from_config(current_app.extensions["migrate"].migrate.get_config())
+    with db.engine.connect() as connection:
+        have, want = set(MigrationContext.configure(connection).get_current_heads()), set(scripts.get_heads())
+    if have == want:
+        yield Finding(f"up to date, at {', '.join(sorted(want)) or 'none'}")
+        return
+    known = {script.revision for script in scripts.walk_revisions()}
+    if have <= known:
+        yield Finding("the tables are older than this release", "Run: flask db upgrade", wrong=True)
+    else:
+        yield Finding("the tables are newer than this release", "Install the release that made them.", wrong=True)
+
+
+def keys_fit() -> Iterator[Finding]:
+    """Each key that something is sealed under is in the ring, and opens it."""
+    counts = sealed_rows()
+    for kid in counts.keys() - set(keyring.kids):
+        remedy = "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate"
+        yield Finding(f"{counts[kid]:,} rows are sealed under key {kid}, which is missing", remedy, wrong=True)
+    for kid in keyring.kids:
+        if not _opens(kid):
+            remedy = "Compare the database with a backup; its owner has to set up that method anew."
+            yield Finding(f"a row sealed under key {kid} was changed or moved", remedy, wrong=True)
+        elif kid == keyring.kid:
+            yield Finding(f"current key {kid}, {counts[kid]:,} rows")
+        elif counts[kid]:
+            yield Finding(f"older key {kid}, {counts[kid]:,} rows", "Run: flask keys rotate")
+        else:
+            yield Finding(f"older key {kid} seals nothing", "It can be taken out of LATCHKEY_SECRET_KEYS after a day.")
+
+
+def _opens(kid: str) -> bool:
+    """Try one row of each table that is sealed under this key."""
+    for model, context in SEALED:
+        row = db.session.scalar(sa.select(model).where(model.secret.like(f"v1.{kid}.%")).limit(1))
+        try:
+            if row is not None:
+                keyring.open(row.secret, *context(row))
+        except CannotOpen:
+            return False
+    return True
+
+
+def mail_server_answers() -> Iterator[Finding]:
+    """It can be reached, with TLS and sign-in as set. Nothing is sent."""
+    if not settings.mail_url:
+        yield Finding("no mail server is set", "Set LATCHKEY_MAIL_URL.", wrong="email" in settings.methods)
+        return
+    try:
+        mail.check(settings.model_copy(update={"mail_timeout": min(PATIENCE, settings.mail_timeout)}))
+    except Failed as failure:
+        yield Finding(failure.reason, "Look at LATCHKEY_MAIL_URL, and whether that server runs.", wrong=True)
+        return
+    parts = urlsplit(settings.mail_url)
+    yield Finding(f"{parts.hostname} answers by {parts.scheme}")
+
+
+def sms_provider_answers() -> Iterator[Finding]:
+    """Its machine takes connections. Nothing is sent."""
+    if "sms" not in settings.methods or not settings.can_send_sms:
+        yield Finding("not in use")
+        return
+    parts = urlsplit(settings.twilio_url if settings.sms_provider == "twilio" else settings.sms_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), PATIENCE.total_seconds()).close()
+    except OSError as error:
+        remedy = "Look at LATCHKEY_SMS_URL, and whether that server can be reached from here."
+        yield Finding(f"{parts.hostname} does not answer ({type(error).__name__})", remedy, wrong=True)
+        return
+    yield Finding(f"{parts.hostname} answers")
+
+
+def queue_answers() -> Iterator[Finding]:
+    """Workers can be told of messages at once. Without it they find them by looking, some seconds later."""
+    where = queue.location(settings)
+    waiting = len(queue.connect(where, PATIENCE.total_seconds()))
+    yield Finding(f"{where.partition(':')[0]}, {waiting:,} entries")
+
+
+def redis_answers() -> Iterator[Finding]:
+    """All replicas count together."""
+    if not settings.redis_url:
+        yield Finding("not in use: each process counts by itself")
+        return
+    from redis import Redis
+
+    seconds = PATIENCE.total_seconds()
+    Redis.from_url(settings.redis_url, socket_timeout=seconds, socket_connect_timeout=seconds).ping()
+    yield Finding("answers")
+
+
+def messages_leave() -> Iterator[Finding]:
+    """No message waits for a worker that does not run, and none was given up."""
+    due, now = oldest_due(), clock.now()
+    if due is not None and now - due > LATE:
+        minutes = int((now - due) / timedelta(minutes=1))
+        yield Finding(f"the oldest message has been due for {minutes} min", "Start a worker: flask worker", wrong=True)
+    lately = (Message.state == ABANDONED, Message.created_at > now - timedelta(days=1))
+    given_up = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*lately)) or 0
+    if given_up:
+        yield Finding(f"{given_up:,} messages were given up in the last day", "Look why: flask outbox list")
+    if due is None and not given_up:
+        yield Finding("nothing waits")
+
+
+EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
+    ("settings", settings_hold, "Look at the LATCHKEY_ variables."),
+    ("database", database_answers, "Look at LATCHKEY_DATABASE_URL, and whether the database runs."),
+    ("migrations", migrations_are_current, "Run: flask db upgrade"),
+    ("keys", keys_fit, "Run: flask db upgrade"),
+    ("mail", mail_server_answers, "Look at LATCHKEY_MAIL_URL."),
+    ("sms", sms_provider_answers, "Look at LATCHKEY_SMS_URL."),
+    ("queue", queue_answers, "Look at LATCHKEY_QUEUE_URL, and whether the queue runs."),
+    ("redis", redis_answers, "Look at LATCHKEY_REDIS_URL, and whether Redis runs."),
+    ("outbox", messages_leave, "Run: flask db upgrade"),
+)
+"""Name, examination, and what to do when it cannot even be made."""

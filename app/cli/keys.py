@@ -1,0 +1,60 @@
+"""``flask keys``: make, list and rotate the keys that seal what is at rest."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+
+import click
+from rich.console import Console
+
+from app.cli.group import OperatorGroup
+from app.cli.resealing import reseal, sealed_rows
+from app.extensions import keyring
+
+SHOWN = 5
+"""Rows that are named for each reason why some did not open."""
+
+keys = OperatorGroup("keys", help="Make, list and rotate the keys that seal what is at rest.")
+
+
+@keys.command("new", with_appcontext=False)
+def new() -> None:
+    """Print a new key. Put it first in LATCHKEY_SECRET_KEYS, restart, then: flask keys rotate."""
+    click.echo(secrets.token_hex(32))
+    click.echo("Put it before the others: LATCHKEY_SECRET_KEYS=NEW,OLD. Restart, then: flask keys rotate", err=True)
+
+
+@keys.command("list")
+def list_() -> None:
+    """List the keys by their ids, and how many rows each of them seals. No key is shown."""
+    counts = sealed_rows()
+    for kid in keyring.kids:
+        current = kid == keyring.kid
+        use = "current" if current else "can be dropped" if not counts[kid] else "still needed: flask keys rotate"
+        click.echo(f"{kid}  {counts.pop(kid, 0):>9,} rows  {use}")
+    for kid, count in counts.items():
+        click.echo(f"{kid}  {count:>9,} rows  MISSING: put this key back at the end of LATCHKEY_SECRET_KEYS")
+    sys.exit(1 if counts else 0)
+
+
+@keys.command("rotate")
+def rotate() -> None:
+    """Seal everything anew under the current key, while the service goes on. May be stopped and run again."""
+    with Console(stderr=True).status("Sealing anew") as status:
+        total = 0
+
+        def moved(count: int) -> None:
+            nonlocal total
+            total += count
+            status.update(f"Sealing anew: {total:,} rows")
+
+        result = reseal(moved)
+    for why, rows in result.shut.items():
+        more = f" and {len(rows) - SHOWN:,} more" if len(rows) > SHOWN else ""
+        click.echo(f"{why}: {', '.join(rows[:SHOWN])}{more}", err=True)
+    click.echo(f"{result.moved:,} rows are now under key {keyring.kid}, {result.shut_rows:,} could not be opened.")
+    older = sum(count for kid, count in sealed_rows().items() if kid != keyring.kid) - result.shut_rows
+    if older > 0:
+        click.echo(f"{older:,} rows were written meanwhile under an older key. Restart the servers, run this again.")
+    sys.exit(1 if older > 0 or result.shut_rows else 0)

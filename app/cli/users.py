@@ -1,0 +1,153 @@
+"""``flask users``: open, list, disable and enable accounts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+import orjson
+import sqlalchemy as sa
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from app.audit import record
+from app.cli.drafts import NotUsable, read_draft
+from app.cli.group import OperatorGroup
+from app.cli.importing import import_lines
+from app.cli.listing import accounts
+from app.cli.opening import open_accounts
+from app.extensions import db, settings
+from app.kit import clock
+from app.methods import REGISTRY
+from app.sessions.opening import end_all
+from app.users import User, find_by_identity, read_identity
+
+users = OperatorGroup("users", help="Open, list, disable and enable accounts.")
+
+
+@users.command("create")
+@click.argument("email")
+@click.option("--phone", help="A phone number; with --method sms, codes can go there.")
+@click.option("--username", help="A name that finds the account too.")
+@click.option("--password", help="A password. Others on this machine may see it here; import takes hashes.")
+@click.option("--authenticator", metavar="BASE32", help="The secret of an authenticator app.")
+@click.option("--method", "methods", multiple=True, metavar="M", help=f"{', '.join(REGISTRY)}; may be repeated.")
+@click.option("--disabled", is_flag=True, help="Open it, but let nobody in yet.")
+@click.option("--unconfirmed", is_flag=True, help="Its owner has still to prove the address.")
+def create(unconfirmed: bool, methods: tuple[str, ...], **described: Any) -> None:
+    """Open an account for EMAIL. Without --method, its owner signs in by e-mail."""
+    try:
+        draft = read_draft(described | {"confirmed": not unconfirmed, "methods": list(methods)})
+    except NotUsable as error:
+        raise click.ClickException(f"No account was opened: {error}") from None
+    outcome = open_accounts({1: draft})
+    if not outcome.opened:
+        raise click.ClickException(f"No account was opened: {outcome.refused.get(1, 'it is there already')}")
+    if unused := [name for name in draft.methods if name not in settings.methods]:
+        click.echo(f"Note: LATCHKEY_METHODS does not name {', '.join(unused)}, so that works nowhere yet.", err=True)
+    click.echo(f"Opened an account for {draft.identities[0].value}: {', '.join(draft.methods)}.")
+
+
+@users.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--refused", type=click.Path(path_type=Path), help="Where to put the lines that opened no account.")
+def import_(file: BinaryIO, refused: Path | None) -> None:
+    """Open an account for each line of FILE ("-" for standard input), a JSON object.
+
+    Its fields: email, phone, username (at least one of them), methods (a list), password or password_hash (argon2),
+    authenticator (base32), disabled, confirmed (true unless said otherwise).
+
+    What is there already is left alone: stopped half-way, run it again. Each line that opens no account is named.
+    """
+    rejects = refused.open("wb") if refused else None
+
+    def refuse(number: int, line: bytes, reason: str) -> None:
+        click.echo(f"line {number}: {reason}", err=True)
+        if rejects:
+            rejects.write(line.rstrip(b"\r\n") + b"\n")
+
+    with _progress(file) as read:
+        tally = import_lines(file, refuse, read)
+    if rejects:
+        rejects.close()
+    click.echo(f"{tally}.")
+    sys.exit(1 if tally.refused else 0)
+
+
+@contextmanager
+def _progress(file: BinaryIO) -> Iterator[Any]:
+    """Show on standard error, if that is a terminal, how much of ``file`` is done with."""
+    path = Path(str(getattr(file, "name", "-")))
+    size = path.stat().st_size if path.is_file() else None
+    console = Console(stderr=True)
+    columns = (TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=size)
+        yield lambda count: progress.advance(task, count)
+
+
+@users.command("list")
+@click.option("--disabled", is_flag=True, help="Only those who are let in nowhere.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+def list_(disabled: bool, as_json: bool) -> None:
+    """List the accounts, oldest first."""
+    count = 0
+    for account in accounts(disabled_only=disabled):
+        count += 1
+        if as_json:
+            click.echo(orjson.dumps(account))
+            continue
+        names = " ".join(filter(None, (account["email"], account["phone"], account["username"])))
+        marks = [
+            mark
+            for mark, holds in (("disabled", account["disabled"]), ("unconfirmed", not account["confirmed"]))
+            if holds
+        ]
+        click.echo("  ".join(filter(None, (names, ",".join(account["methods"]) or "nothing to sign in with", *marks))))
+    if not as_json:
+        click.echo(f"{count:,} accounts.", err=True)
+
+
+@users.command("disable")
+@click.argument("identity", nargs=-1, required=True)
+def disable(identity: tuple[str, ...]) -> None:
+    """Let the owner of IDENTITY (e-mail, phone or username) in nowhere, and end every session of theirs."""
+    _switch(identity, off=True)
+
+
+@users.command("enable")
+@click.argument("identity", nargs=-1, required=True)
+def enable(identity: tuple[str, ...]) -> None:
+    """Let the owner of IDENTITY (e-mail, phone or username) sign in again."""
+    _switch(identity, off=False)
+
+
+def _switch(identities: tuple[str, ...], *, off: bool) -> None:
+    """Disable or enable each account; what can be done is done, what cannot is named."""
+    missing = 0
+    state = "disabled" if off else "enabled"
+    for text in identities:
+        user = find_by_identity(read_identity(text))
+        if user is None:
+            missing += 1
+            click.echo(f"{text}: nobody has that.", err=True)
+        elif user.is_active is not off:
+            click.echo(f"{text}: {state} already.")
+        else:
+            ended = _switch_one(user, off)
+            click.echo(f"{text}: {state}{f', {ended} sessions ended' if ended else ''}.")
+    sys.exit(1 if missing else 0)
+
+
+def _switch_one(user: User, off: bool) -> int:
+    """Disable or enable, record it and commit; return how many sessions that ended."""
+    changed = sa.update(User).where(User.id == user.id).values(disabled_at=clock.now() if off else None)
+    db.session.execute(changed.execution_options(synchronize_session=False))
+    ended = end_all(user.id) if off else 0
+    record("account.disabled" if off else "account.enabled", user.id, by="operator")
+    db.session.commit()
+    return ended

@@ -1,0 +1,158 @@
+"""A load client on raw sockets: many clients, one thread, one epoll.
+
+Each client is a generator. It yields the bytes of a request, gets the
+:class:`Answer` back, and says with :class:`Done` that one operation ended.
+Speaks only as much HTTP/1.1 as a benchmark needs: kept connections and
+answers with a ``Content-Length``.
+"""
+
+import select
+import socket
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+MOST = 65536
+"""Bytes read from a socket at once."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """One HTTP answer: status, head as it came, and body."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    def cookies(self) -> dict[str, str]:
+        """Return the cookies this answer sets, by name; deleted ones are left out."""
+        found: dict[str, str] = {}
+        for line in self.head.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            if name.lower() == b"set-cookie":
+                key, _, rest = value.strip().decode().partition("=")
+                content = rest.split(";", 1)[0]
+                if content:
+                    found[key] = content
+        return found
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, or "" when it is not there."""
+        wanted = name.lower().encode()
+        for line in self.head.split(b"\r\n")[1:]:
+            key, _, value = line.partition(b":")
+            if key.lower() == wanted:
+                return value.strip().decode()
+        return ""
+
+
+@dataclass(slots=True)
+class Done:
+    """One finished operation; ``right`` says whether it ended as it should."""
+
+    right: bool = True
+    why: str = ""
+
+
+Script = Generator[bytes | Done, Answer | None, None]
+"""What a client does: yields requests and :class:`Done`, for ever."""
+
+
+@dataclass
+class Tally:
+    """What a run measured. Times are seconds of whole operations."""
+
+    seconds: float = 0.0
+    times: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Operations per second that ended as they should."""
+        return len(self.times) / self.seconds if self.seconds else 0.0
+
+    def percentile(self, share: float) -> float:
+        """Return the time below which this share (0 to 1) of operations ended."""
+        ordered = sorted(self.times)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+class Client:
+    """One kept connection and the script it plays."""
+
+    def __init__(self, address: tuple[str, int], script: Script) -> None:
+        self.address = address
+        self.script = script
+        self.buffer = b""
+        self.began = 0.0
+        self.socket = self.connect()
+
+    def connect(self) -> socket.socket:
+        made = socket.create_connection(self.address, timeout=30)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    def read(self) -> Answer | None:
+        """Read what has come; return an answer once it is whole."""
+        piece = self.socket.recv(MOST)
+        if not piece:
+            raise ConnectionError("the server closed the connection")
+        self.buffer += piece
+        head, blank, rest = self.buffer.partition(b"\r\n\r\n")
+        if not blank:
+            return None
+        length = announced_length(head)
+        if len(rest) < length:
+            return None
+        self.buffer = rest[length:]
+        return Answer(int(head[9:12]), head, rest[:length])
+
+    def advance(self, answer: Answer | None, tally: Tally, now: float) -> None:
+        """Give the script its answer and send the request it makes of it."""
+        step = self.script.send(answer)
+        while isinstance(step, Done):
+            if step.right:
+                tally.times.append(now - self.began)
+            else:
+                tally.wrong.append(step.why)
+            self.began = now
+            step = next(self.script)
+        self.socket.sendall(step)
+
+
+def announced_length(head: bytes) -> int:
+    """Return the Content-Length of an answer's head; 0 when there is none."""
+    lower = head.lower()
+    start = lower.find(b"\r\ncontent-length:")
+    if start < 0:
+        if b"\r\ntransfer-encoding:" in lower:
+            raise ValueError("an answer in chunks is not understood here")
+        return 0
+    end = lower.find(b"\r\n", start + 2)
+    return int(lower[start + 17 : end if end > 0 else len(lower)])
+
+
+def drive(address: tuple[str, int], scripts: list[Script], seconds: float) -> Tally:
+    """Let every script play on a connection of its own for this many seconds."""
+    tally = Tally()
+    poll = select.epoll()
+    clients: dict[int, Client] = {}
+    started = time.perf_counter()
+    for script in scripts:
+        client = Client(address, script)
+        clients[client.socket.fileno()] = client
+        poll.register(client.socket.fileno(), select.EPOLLIN)
+        client.began = time.perf_counter()
+        client.advance(None, tally, client.began)
+    until = started + seconds
+    while (now := time.perf_counter()) < until:
+        for number, _ in poll.poll(min(1.0, until - now)):
+            client = clients[number]
+            answer = client.read()
+            if answer is not None:
+                client.advance(answer, tally, time.perf_counter())
+    tally.seconds = time.perf_counter() - started
+    for client in clients.values():
+        client.socket.close()
+    poll.close()
+    return tally

@@ -1,0 +1,85 @@
+"""A real Chromium, and axe-core to look at pages with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.databases import ROOT
+from tests.requirements import missing
+from tests.serving import Server
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+SERIOUS = ("serious", "critical")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def chromium_path() -> str | None:
+    """Return where Chromium is: LATCHKEY_TEST_CHROMIUM, or what the system has."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("LATCHKEY_TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+def serious_faults(page: Any) -> list[str]:
+    """Return what axe-core finds on ``page`` (of Playwright) that is serious or critical, with where it is."""
+    if not AXE.exists():
+        missing("axe-core is not installed (make node_modules/axe-core/axe.min.js)")
+    page.evaluate(AXE.read_text())
+    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+    found = page.evaluate("options => axe.run(document, options)", options)
+    return [
+        f"{fault['id']} ({fault['impact']}): {fault['help']} at {[node['target'] for node in fault['nodes']]}"
+        for fault in found["violations"]
+        if fault["impact"] in SERIOUS
+    ]
+
+
+# --- fixtures -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One Chromium for this test process."""
+    path = chromium_path()
+    if path is None:
+        missing("Chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., Any]]:
+    """Opens browsers with no cookie of each other: ``new_browser(color_scheme="dark")`` returns Playwright's page.
+
+    Its faults (scripts that fail, what the content security policy stopped) are in ``page.faults``.
+    """
+    contexts = []
+
+    def open_page(**options: Any) -> Any:
+        context = chromium.new_context(base_url=live_server.url, **options)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.faults = []
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("console", lambda line: page.faults.append(line.text) if "Content Security" in line.text else None)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(new_browser: Callable[..., Any]) -> Any:
+    """Playwright's page in a browser of its own, at ``live_server``: ``page.goto("/us-signin")``."""
+    return new_browser()

@@ -1,0 +1,258 @@
+"""Fixtures for every test. What each is for stands in its docstring; ``pytest --fixtures tests`` lists them.
+
+Tests run without TESTING, so that faults become the 500 a person would see and mail really leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+
+from tests.databases import KEY, Database, stop_postgresql
+from tests.factories import People
+from tests.requirements import REQUIRE_ALL
+from tests.sinks import Mail, Sms, SmsStub, SmtpSink
+
+pytest_plugins = ["tests.databases", "tests.sinks", "tests.wire", "tests.serving", "tests.browsing"]
+
+RUN_DIRECTORY = pytest.StashKey[Path]()
+APART = pytest.StashKey[bool]()
+
+
+# --- the run ------------------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all test processes of this run one directory."""
+    shared = getattr(config, "workerinput", {}).get("run_directory")
+    config.stash[APART] = shared is None
+    config.stash[RUN_DIRECTORY] = Path(shared or tempfile.mkdtemp(prefix="latchkey-"))
+    for name in [name for name in os.environ if name.startswith("LATCHKEY_") and "_TEST_" not in name]:
+        del os.environ[name]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a test process of pytest-xdist where the run's directory is."""
+    node.workerinput["run_directory"] = str(node.config.stash[RUN_DIRECTORY])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what the run shared and remove its directory."""
+    if config.stash.get(APART, False):
+        stop_postgresql(config.stash[RUN_DIRECTORY] / "postgresql")
+        shutil.rmtree(config.stash[RUN_DIRECTORY], ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything is required, a run with skipped tests has failed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if REQUIRE_ALL and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("tests were skipped, and LATCHKEY_TEST_REQUIRE_ALL is set", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def run_directory(pytestconfig: pytest.Config) -> Path:
+    """The directory that all test processes of this run share."""
+    return pytestconfig.stash[RUN_DIRECTORY]
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """The name of this test process: ``gw0`` and so on, or ``alone``."""
+    return str(getattr(request.config, "workerinput", {}).get("workerid", "alone"))
+
+
+# --- the application ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def standing_apps() -> Iterator[dict[tuple[Any, ...], Flask]]:
+    """The applications of this test process, by what they were made with."""
+    apps: dict[tuple[Any, ...], Flask] = {}
+    yield apps
+    for app in apps.values():
+        _close(app)
+
+
+@pytest.fixture
+def settings_values(
+    database: Database, smtp: SmtpSink, sms: SmsStub, run_directory: Path, worker_id: str
+) -> dict[str, Any]:
+    """What ``Settings`` is made of for tests: development, limits on, mail and SMS to the sinks."""
+    return {
+        "environment": "development",
+        "database_url": database.url,
+        "secret_keys": KEY,
+        "public_url": "http://localhost",
+        "mail_url": smtp.url,
+        "mail_sender": "Latchkey <no-reply@latchkey.test>",
+        "sms_url": sms.url,
+        "log_level": "warning",
+        "log_format": "text",
+        "pool_size": 4,
+        "queue_url": f"sqlite:///{run_directory}/{worker_id}-queue.db",
+    }
+
+
+@pytest.fixture
+def make_app(settings_values: dict[str, Any], standing_apps: dict[tuple[Any, ...], Flask]) -> Callable[..., Flask]:
+    """Makes an application on this test's database: ``make_app(generic_responses=False)``. Kept for later tests."""
+
+    def make(**different: Any) -> Flask:
+        from app import create_app
+        from config.settings import Settings
+
+        values = settings_values | different
+        key = tuple(sorted((name, repr(value)) for name, value in values.items()))
+        if key not in standing_apps:
+            standing_apps[key] = create_app(Settings(**values))
+            standing_apps[key].config["PROPAGATE_EXCEPTIONS"] = False
+        _forget_in_memory(standing_apps[key])
+        return standing_apps[key]
+
+    return make
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, make_app: Callable[..., Flask], clock: ModuleType) -> Flask:
+    """The application, its tables empty. ``@pytest.mark.settings(limits=False)`` makes it with other settings."""
+    different: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers("settings"))):
+        different |= mark.kwargs
+    return make_app(**different)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A bare test client with cookies; ``wire`` is the comfortable one."""
+    return app.test_client()
+
+
+@pytest.fixture
+def clock() -> Iterator[ModuleType]:
+    """The house's clock: ``clock.shift(601)``, ``with clock.travel(601): ...``. Set right after the test."""
+    from app.kit import clock
+
+    clock.reset()
+    yield clock
+    clock.reset()
+
+
+@pytest.fixture
+def people(app: Flask) -> People:
+    """Opens accounts: ``people.open(email="ada@example.com", methods=["email"])``."""
+    return People(app)
+
+
+@pytest.fixture
+def rows(app: Flask) -> Callable[..., list[Any]]:
+    """Reads rows: ``rows(Challenge)``, ``rows(Event, name="sign_in.succeeded")``. They are detached copies."""
+
+    def read(model: type[Any], **equal: Any) -> list[Any]:
+        from app.extensions import db
+
+        with app.app_context():
+            found = list(db.session.scalars(sa.select(model).filter_by(**equal).order_by(*model.__table__.primary_key)))
+            db.session.expunge_all()
+            return found
+
+    return read
+
+
+@pytest.fixture
+def deliver(app: Flask, smtp: SmtpSink, sms: SmsStub) -> Callable[[], list[Mail | Sms]]:
+    """Runs the outbox: ``deliver()`` tries every message that is due, and returns what arrived by that."""
+
+    def run() -> list[Mail | Sms]:
+        from app import outbox
+        from app.extensions import db
+        from app.kit import clock
+
+        before = len(smtp.mails), len(sms.texts)
+        with app.app_context():
+            due = sa.select(outbox.Message.id).where(outbox.Message.next_attempt_at <= clock.now())
+            for message_id in list(db.session.scalars(due.order_by(outbox.Message.created_at))):
+                outbox.deliver(message_id)
+        return [*smtp.mails[before[0] :], *sms.texts[before[1] :]]
+
+    return run
+
+
+@pytest.fixture
+def mail_to(deliver: Callable[[], Any], smtp: SmtpSink) -> Callable[[str], Mail]:
+    """Runs the outbox and returns the newest mail to an address: ``code_in(mail_to("ada@example.com"))``."""
+
+    def newest(address: str) -> Mail:
+        deliver()
+        assert smtp.to(address), f"no mail to {address}; there is mail to {[mail.to for mail in smtp.mails]}"
+        return smtp.to(address)[-1]
+
+    return newest
+
+
+@pytest.fixture
+def text_to(deliver: Callable[[], Any], sms: SmsStub) -> Callable[[str], Sms]:
+    """Runs the outbox and returns the newest text message to a number."""
+
+    def newest(number: str) -> Sms:
+        deliver()
+        assert sms.to(number), f"no text to {number}; there are texts to {[text.to for text in sms.texts]}"
+        return sms.to(number)[-1]
+
+    return newest
+
+
+@pytest.fixture
+def statements(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]:
+    """Collects SQL: ``with statements() as seen: wire.post(...)``; BEGIN and COMMIT do not count."""
+
+    @contextmanager
+    def collect() -> Iterator[list[str]]:
+        seen: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            seen.append(statement)
+
+        engine = _engine(app)
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+
+    return collect
+
+
+def _forget_in_memory(app: Flask) -> None:
+    """Drop what processes remember beside the database: counts by address, channels at rest, open connections."""
+    from app.outbox.channels import cutoff, mail, sms
+
+    app.extensions.pop("latchkey.limiter", None)
+    sms.breaker.succeeded()
+    cutoff.resume()
+    mail.hang_up()
+
+
+def _engine(app: Flask) -> sa.Engine:
+    from app.extensions import db
+
+    with app.app_context():
+        return db.engine
+
+
+def _close(app: Flask) -> None:
+    _engine(app).dispose()

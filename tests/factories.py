@@ -1,0 +1,83 @@
+"""Accounts for tests, opened by the rooms that own them, with secrets the test knows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyotp
+from flask import Flask
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an account. ``authenticator`` is the base32 secret of their app, or ""."""
+
+    id: int
+    email: str
+    phone: str = ""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    authenticator: str = field(default="", repr=False)
+
+    def app_code(self, steps: int = 0) -> str:
+        """Return what their authenticator app shows now, or so many steps of 30 s from now."""
+        from app.kit import clock
+
+        return pyotp.TOTP(self.authenticator).at(int(clock.unix()) + 30 * steps)
+
+
+class People:
+    """Opens accounts in one application, and commits them."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self._numbers = itertools.count(1)
+
+    def open(
+        self,
+        email: str = "",
+        *,
+        phone: str = "",
+        username: str = "",
+        password: str = "",
+        methods: Sequence[str] | None = None,
+        confirmed: bool = True,
+        disabled: bool = False,
+    ) -> Person:
+        """Open an account. Without ``methods`` it signs in by what its identities and password allow.
+
+        :param email: an address nobody has, when neither this, nor phone, nor username is given
+        :param methods: "authenticator" among them makes a secret that ``Person.app_code`` knows
+        """
+        email = email or ("" if phone or username else f"person{next(self._numbers)}@example.com")
+        has = {"email": email, "sms": phone, "password": password}
+        chosen = [name for name, given in has.items() if given] if methods is None else list(methods)
+        authenticator = pyotp.random_base32(32) if "authenticator" in chosen else ""
+        with self.app.app_context():
+            user_id = self._store({"email": email, "phone": phone, "username": username}, confirmed, disabled)
+            self._enroll(user_id, chosen, {"authenticator": authenticator, "password": password})
+        return Person(user_id, email, phone, username, password, authenticator)
+
+    def _store(self, identities: dict[str, str], confirmed: bool, disabled: bool) -> int:
+        from app.extensions import db
+        from app.kit import clock
+        from app.users import TypedIdentity, create_user
+
+        typed = [TypedIdentity(kind, value) for kind, value in identities.items() if value]
+        user = create_user(*typed, confirmed=confirmed)
+        if disabled:
+            user.disabled_at = clock.now()
+        db.session.commit()
+        return user.id
+
+    def _enroll(self, user_id: int, methods: Sequence[str], secrets: dict[str, str]) -> None:
+        from app.extensions import db
+        from app.methods.enrollment import enroll
+        from app.methods.password import hash_password
+
+        for method in methods:
+            secret = secrets.get(method) or None
+            enroll(user_id, method, hash_password(secret) if method == "password" and secret else secret)
+        db.session.commit()

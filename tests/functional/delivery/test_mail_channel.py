@@ -1,0 +1,195 @@
+"""Mail as the mail server sees it, whatever state that server is in."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.functional.delivery.conftest import SECRET
+
+
+def test_a_mail_arrives_once_in_text_and_html(post, attempt, row, smtp):
+    message_id = post("mail", "ada@example.com", tag="K7Q2", browser="Firefox")
+    assert attempt(message_id)
+    (mail,) = smtp.mails
+    assert mail.to == ["ada@example.com"]
+    assert mail.subject == "Your code K7Q2"
+    assert SECRET in mail.text
+    assert f"<b>{SECRET}</b> für Firefox" in mail.html
+    assert row(message_id).state == "sent"
+    assert row(message_id).next_attempt_at is None
+
+
+def test_a_mail_says_that_a_program_wrote_it_and_where_it_comes_from(post, attempt, smtp):
+    message_id = post()
+    attempt(message_id)
+    headers = smtp.mails[0].message
+    assert headers["Auto-Submitted"] == "auto-generated"
+    assert headers["Message-ID"] == f"<{message_id}@localhost>"
+    assert headers["From"] == "Latchkey <no-reply@latchkey.test>"
+    assert headers.get_content_type() == "multipart/alternative"
+
+
+def test_what_was_sent_is_not_sent_again(post, attempt, smtp):
+    message_id = post()
+    assert attempt(message_id)
+    assert not attempt(message_id)
+    assert len(smtp.mails) == 1
+
+
+def test_a_copy_sent_because_an_answer_was_lost_is_the_same_to_the_last_byte(post, attempt, clock, smtp, row):
+    message_id = post()
+    smtp.mode = "drop"
+    assert not attempt(message_id)
+    smtp.mode = "ok"
+    with clock.travel(2):
+        assert attempt(message_id)
+    first, second = smtp.mails
+    assert first.raw == second.raw
+    assert row(message_id).attempts == 2
+
+
+def test_a_mail_server_that_is_down_costs_a_try_and_the_next_one_works(post, attempt, clock, smtp, row):
+    message_id = post()
+    smtp.down()
+    assert not attempt(message_id)
+    assert row(message_id).state == "waiting"
+    assert row(message_id).last_error == "mail server unreachable (ConnectionRefusedError)"
+    smtp.up()
+    assert not attempt(message_id), "it is not due yet"
+    with clock.travel(1.1):
+        assert attempt(message_id)
+
+
+def test_a_refusal_for_now_is_tried_again_by_the_plan_and_then_given_up(post, attempt, clock, smtp, row, rows):
+    from app.audit import Event
+
+    message_id = post()
+    smtp.mode = "busy"
+    waits = []
+    while row(message_id).state == "waiting":
+        due = row(message_id).next_attempt_at
+        waits.append(round((due - clock.now()).total_seconds()))
+        clock.shift(max(0.0, (due - clock.now()).total_seconds()) + 0.01)
+        attempt(message_id)
+    assert waits == [0, 1, 5, 30, 120, 600]
+    assert row(message_id).state == "abandoned"
+    assert row(message_id).last_error == "message refused (451)"
+    assert [event.facts["message"] for event in rows(Event, name="delivery.failed")] == [message_id]
+    assert smtp.attempts == 6
+
+
+def test_a_refusal_for_good_ends_that_message_at_once_and_no_other(post, attempt, smtp, row, rows):
+    from app.audit import Event
+
+    smtp.modes = {"refused.test": "refuse"}
+    bad, good = post(to="nobody@refused.test"), post()
+    assert not attempt(bad)
+    assert attempt(good)
+    assert row(bad).state == "abandoned"
+    assert row(bad).attempts == 1
+    assert rows(Event, name="delivery.failed")[0].facts["reason"] == "message refused (550)"
+
+
+@pytest.mark.settings(mail_timeout=0.5)
+def test_a_slow_mail_server_has_a_hard_time_limit(post, attempt, smtp, row):
+    smtp.mode = "slow"
+    message_id = post()
+    began = time.monotonic()
+    assert not attempt(message_id)
+    assert time.monotonic() - began < 1.5
+    assert row(message_id).last_error == "timed out"
+    assert row(message_id).state == "waiting"
+
+
+def test_an_expired_message_is_never_sent(post, attempt, clock, smtp, row):
+    from datetime import timedelta
+
+    message_id = post(expires_at=clock.now() + timedelta(seconds=600))
+    with clock.travel(600):
+        assert not attempt(message_id)
+    assert row(message_id).state == "abandoned"
+    assert row(message_id).last_error == "expired"
+    assert smtp.attempts == 0
+
+
+def test_no_try_is_planned_past_the_end_of_a_message(post, attempt, clock, smtp, row):
+    from datetime import timedelta
+
+    expires_at = clock.now() + timedelta(seconds=600)
+    message_id = post(expires_at=expires_at)
+    smtp.mode = "busy"
+    while (due := row(message_id).next_attempt_at) is not None:
+        assert due < expires_at
+        clock.shift(max(0.0, (due - clock.now()).total_seconds()) + 0.01)
+        attempt(message_id)
+    assert row(message_id).state == "abandoned"
+    assert smtp.attempts == 6, "the last one half-way to the end, for the plan's own would come too late"
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com", "ada", "<ada@example.com>", "ä@x.test"],
+)
+def test_a_mail_has_exactly_one_recipient(post, attempt, smtp, row, to):
+    message_id = post(to=to)
+    assert not attempt(message_id)
+    assert row(message_id).state == "abandoned"
+    assert row(message_id).last_error == "recipient is not one address"
+    assert smtp.attempts == 0
+
+
+def test_a_line_break_in_the_subject_is_refused(post, attempt, smtp, row):
+    message_id = post(tag="X\r\nBcc: e@x.y")
+    assert not attempt(message_id)
+    assert row(message_id).last_error == "subject has a line break"
+    assert smtp.attempts == 0
+
+
+def test_a_decoy_is_dropped(post, attempt, smtp, row):
+    message_id = post(decoy=True)
+    assert not attempt(message_id)
+    assert row(message_id).state == "dropped"
+    assert smtp.attempts == 0
+
+
+def test_a_renderer_that_has_nothing_to_say_any_more_drops_its_message(post, attempt, smtp, row):
+    from app import outbox
+
+    outbox.renderer("trial_moot")(say_nothing)
+    message_id = post(kind="trial_moot")
+    assert not attempt(message_id)
+    assert row(message_id).state == "dropped"
+
+
+def test_a_kind_nobody_renders_is_tried_again_not_lost(post, attempt, row):
+    message_id = post(kind="of_the_next_release")
+    assert not attempt(message_id)
+    assert row(message_id).state == "waiting"
+    assert row(message_id).last_error == "not rendered (KeyError)"
+
+
+def say_nothing(message):
+    """Render nothing."""
+
+
+def test_mails_in_a_row_share_a_connection(post, app, smtp):
+    from app.outbox.channels import mail
+    from app.outbox.delivery import deliver_all
+
+    ids = [post(to=f"person{number}@example.com") for number in range(5)]
+    with app.app_context():
+        assert [outcome.state for outcome in deliver_all(ids)] == ["sent"] * 5
+        before = mail._this_thread.connection
+        assert [outcome.state for outcome in deliver_all([post()])] == ["sent"]
+        assert mail._this_thread.connection is before
+
+
+def test_a_connection_that_the_server_closed_meanwhile_costs_no_try(post, attempt, smtp, row):
+    assert attempt(post())
+    smtp.down()
+    smtp.up()
+    message_id = post()
+    assert attempt(message_id)
+    assert row(message_id).attempts == 1

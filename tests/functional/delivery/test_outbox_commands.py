@@ -1,0 +1,65 @@
+"""What an operator sees of the outbox, and how a message that was given up is sent after all."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+
+@pytest.fixture
+def flask(app):
+    """Runs a command as an operator types it: ``flask("outbox", "list")``."""
+    return lambda *words: app.test_cli_runner().invoke(args=words)
+
+
+@pytest.fixture
+def abandoned(post, attempt, smtp):
+    """Id of a message that was given up."""
+    smtp.mode = "refuse"
+    message_id = post()
+    attempt(message_id)
+    smtp.mode = "ok"
+    return message_id
+
+
+def test_a_message_that_was_given_up_is_listed_with_its_reason(flask, abandoned):
+    listed = flask("outbox", "list", "--state", "abandoned")
+    assert listed.exit_code == 0
+    assert abandoned in listed.output
+    assert "message refused (550)" in listed.output
+    assert "a...@example.com" in listed.output
+    assert "ada@example.com" not in listed.output
+
+
+def test_an_empty_outbox_says_so(flask):
+    assert flask("outbox", "list").output == "No messages.\n"
+
+
+def test_a_message_that_was_given_up_is_sent_when_told_to(flask, abandoned, attempt, smtp, row):
+    done = flask("outbox", "retry", abandoned)
+    assert (done.exit_code, done.output) == (0, "1 message will be tried again.\n")
+    assert row(abandoned).state == "waiting"
+    assert attempt(abandoned)
+    assert len(smtp.mails) == 1
+
+
+def test_all_that_was_given_up_is_sent_when_told_to(flask, abandoned, attempt):
+    assert flask("outbox", "retry", "--all").exit_code == 0
+    assert attempt(abandoned)
+
+
+def test_what_was_sent_or_has_expired_is_not_sent_again(flask, post, attempt, clock, row):
+    sent = post()
+    attempt(sent)
+    expired = post(expires_at=clock.now() + timedelta(seconds=10))
+    with clock.travel(11):
+        attempt(expired)
+        done = flask("outbox", "retry", sent, expired)
+    assert done.exit_code == 1
+    assert "Not abandoned, expired or unknown" in done.output
+    assert (row(sent).state, row(expired).state) == ("sent", "abandoned")
+
+
+def test_retry_wants_ids_or_all(flask):
+    assert flask("outbox", "retry").exit_code == 2

@@ -1,0 +1,51 @@
+"""No passcode at rest, and nothing in a log that tells one, or to whom it went."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+
+from tests.functional.delivery.conftest import SECRET
+
+
+@pytest.fixture
+def app(make_app, clock, tmp_path):
+    """An application whose queue works."""
+    return make_app(queue_url=f"sqlite:///{tmp_path}/queue.db")
+
+
+def test_no_row_and_no_queue_entry_holds_what_a_message_says(post, attempt, database, tmp_path, smtp):
+    smtp.mode = "busy"
+    attempt(post(tag="K7Q2"))
+    smtp.mode = "ok"
+    attempt(post())
+    assert len(smtp.mails) == 1
+    kept = repr(database.query("SELECT * FROM message")) + repr(database.query("SELECT * FROM event"))
+    assert "ada@example.com" in kept
+    for secret in (SECRET, SECRET.replace(" ", "")):
+        assert secret not in kept
+    for path in tmp_path.iterdir():
+        assert b"ada@" not in path.read_bytes()
+        assert SECRET.encode() not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["code", "link", "passcode", "password", "secret", "token", "url"])
+def test_a_fact_that_would_keep_a_secret_is_refused(app, name):
+    from app import outbox
+
+    with app.app_context(), pytest.raises(ValueError, match="must not keep"):
+        outbox.enqueue("trial", "mail", "ada@example.com", **{name: "x"})
+
+
+@pytest.mark.parametrize("mode", ["ok", "busy", "refuse", "drop", "down"])
+def test_no_log_line_says_the_code_the_address_or_what_the_server_said(post, attempt, smtp, sms, mode, capfd, caplog):
+    caplog.set_level("DEBUG")
+    for sink in (smtp, sms):
+        sink.down() if mode == "down" else setattr(sink, "mode", mode)
+    with structlog.testing.capture_logs() as lines:
+        attempt(post("mail"))
+        attempt(post("sms"))
+    said = repr(lines) + caplog.text + "".join(capfd.readouterr())
+    assert "j...@example.com" in said.replace("a...@", "j...@")
+    for secret in (SECRET, "40719932", "ada@example.com", "+16502530000", "Try again later", "No such mailbox"):
+        assert secret not in said

@@ -1,0 +1,164 @@
+"""The worker beside the application: quick, fair, and losing nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.sinks import until
+
+
+@pytest.fixture
+def app(make_app, clock, tmp_path):
+    """An application whose queue works."""
+    return make_app(queue_url=f"sqlite:///{tmp_path}/queue.db")
+
+
+def test_a_message_leaves_soon_after_its_commit(app, post, working, smtp):
+    working(app)
+    post(to="first@example.com")
+    smtp.wait(1)
+    delays = []
+    for number in range(10):
+        began = time.monotonic()
+        post(to=f"person{number}@example.com")
+        smtp.wait(number + 2)
+        delays.append(time.monotonic() - began)
+    assert sorted(delays)[5] < 0.2
+
+
+def test_a_message_of_work_that_was_rolled_back_never_leaves(app, working, smtp, post, rows):
+    from app import outbox
+    from app.extensions import db
+
+    working(app)
+    with app.app_context():
+        outbox.enqueue("trial", "mail", "rolled@example.com")
+        db.session.rollback()
+        db.session.commit()
+    post(to="after@example.com")
+    assert [mail.to for mail in smtp.wait(1)] == [["after@example.com"]]
+    assert len(rows(outbox.Message)) == 1
+
+
+def test_a_message_whose_queue_entry_was_lost_is_found_by_the_sweep(make_app, app, working, smtp, monkeypatch):
+    from app import outbox
+    from app.extensions import db
+    from app.outbox import queue
+
+    quick = make_app(queue_url=app.extensions["latchkey.settings"].queue_url, outbox_sweep_every=0.2)
+    monkeypatch.setattr(queue, "push", lambda message_id, lane: None)
+    with quick.app_context():
+        outbox.enqueue("trial", "mail", "lost@example.com")
+        db.session.commit()
+    working(quick)
+    assert smtp.wait(1, 5)[0].to == ["lost@example.com"]
+
+
+def test_a_queue_that_is_away_fails_no_commit(make_app, rows):
+    from app import outbox
+    from app.extensions import db
+
+    app = make_app(queue_url="redis://127.0.0.1:1/0")
+    with app.app_context():
+        began = time.monotonic()
+        for _ in range(20):
+            outbox.enqueue("trial", "mail", "ada@example.com")
+            db.session.commit()
+        assert time.monotonic() - began < 1
+    assert len(rows(outbox.Message)) == 20
+
+
+def test_a_worker_that_died_leaves_its_message_to_the_next_when_its_lease_ends(post, attempt, clock, row, app, smtp):
+    from app.outbox.leases import claim
+
+    message_id = post()
+    with app.app_context():
+        assert [message.id for message in claim([message_id])] == [message_id]
+    assert row(message_id).state == "sending"
+    with clock.travel(59):
+        assert not attempt(message_id)
+    with clock.travel(60.1):
+        assert attempt(message_id)
+    assert len(smtp.mails) == 1
+
+
+def test_what_a_slow_worker_reports_after_its_lease_changes_nothing(post, clock, row, app):
+    from app.outbox.delivery import Outcome
+    from app.outbox.leases import claim
+    from app.outbox.settling import settle
+
+    message_id = post()
+    with app.app_context():
+        (late,) = claim([message_id])
+        with clock.travel(61):
+            assert claim([message_id])
+        settle([Outcome(late, "abandoned", reason="late")])
+    assert row(message_id).state == "sending"
+
+
+def test_a_failed_message_is_tried_again_without_being_asked(app, post, working, smtp, row):
+    working(app)
+    smtp.mode = "busy"
+    message_id = post()
+    until(lambda: row(message_id).last_error)
+    smtp.mode = "ok"
+    smtp.wait(1, 4)
+    until(lambda: row(message_id).state == "sent")
+    assert row(message_id).attempts == 2
+
+
+def test_a_mail_domain_that_stands_still_holds_up_nobody_else(app, post, working, smtp):
+    smtp.modes = {"slow.test": "slow"}
+    working(app)
+    for number in range(12):
+        post(to=f"person{number}@slow.test")
+    time.sleep(0.3)
+    for number in range(30):
+        post(to=f"person{number}@example.com")
+    until(lambda: sum(mail.to[0].endswith("@example.com") for mail in smtp.mails) == 30, 4)
+    assert sum(mail.to[0].endswith("@slow.test") for mail in smtp.mails) == 0
+
+
+def test_one_refused_in_ten_leaves_the_other_nine(app, post, working, smtp, rows):
+    from app.outbox import Message
+
+    smtp.modes = {"refused.test": "refuse"}
+    working(app)
+    for number in range(100):
+        post(to=f"person{number}@{'refused.test' if number % 10 == 0 else 'example.com'}")
+    until(lambda: len(rows(Message, state="sent")) == 90 and len(rows(Message, state="abandoned")) == 10, 20)
+    assert len({mail.to[0] for mail in smtp.mails}) == len(smtp.mails) == 90
+
+
+def test_a_worker_that_is_stopped_gives_back_what_it_was_sending(app, post, smtp, row):
+    from app.outbox import worker
+
+    smtp.modes, smtp.delay = {"slow.test": "slow"}, 30
+    stop = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(app, stop))
+    thread.start()
+    message_id = post(to="ada@slow.test")
+    until(lambda: row(message_id).state == "sending")
+    time.sleep(0.2)
+    began = time.monotonic()
+    stop.set()
+    thread.join(10)
+    assert time.monotonic() - began < 5
+    given_back = row(message_id)
+    assert (given_back.state, given_back.attempts, given_back.last_error) == ("waiting", 0, "worker stopped")
+
+
+def test_settled_messages_are_pruned_when_they_are_old(post, attempt, clock, app, rows):
+    from datetime import timedelta
+
+    from app.outbox import Message, leases
+
+    attempt(post())
+    with clock.travel(8 * 86400):
+        waiting = post()
+        with app.app_context():
+            assert leases.prune(timedelta(days=7)) == 1
+    assert [message.id for message in rows(Message)] == [waiting]

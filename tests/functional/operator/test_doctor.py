@@ -1,0 +1,141 @@
+"""``flask doctor``: says what to mend, and is right about it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app.extensions import db
+from app.methods import EnrolledMethod
+from app.outbox.models import ABANDONED, Message
+from tests.databases import KEY
+
+
+def lines_on(result, subject: str) -> list[str]:
+    """Return what was said of one subject, marks included."""
+    return [line for line in result.stdout.splitlines() if line.split()[1:2] == [subject]]
+
+
+def change(app, statement) -> None:
+    with app.app_context():
+        db.session.execute(statement)
+        db.session.commit()
+
+
+def message(clock, **different) -> Message:
+    fields = {
+        "kind": "sign_in",
+        "channel": "mail",
+        "to": "ada@example.com",
+        "facts": {},
+        "next_attempt_at": clock.now(),
+    }
+    return Message(**fields | different)
+
+
+def post(app, row: Message) -> None:
+    with app.app_context():
+        db.session.add(row)
+        db.session.commit()
+
+
+def test_a_sound_house_is_called_sound(operate, people, database):
+    people.open()
+    result = operate("doctor")
+    assert result.exit_code == 0, result.stdout
+    assert result.stdout.endswith("All is well.\n")
+    assert {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[database.kind] in lines_on(result, "database")[0]
+    for subject in ("settings", "database", "migrations", "keys", "mail", "sms", "queue", "redis", "outbox"):
+        assert all(line.startswith("ok") for line in lines_on(result, subject)), result.stdout
+
+
+def test_a_mail_server_that_is_down_is_found(operate, smtp):
+    smtp.down()
+    result = operate("doctor")
+    assert result.exit_code == 1
+    assert "mend  mail" in result.stdout
+    assert "LATCHKEY_MAIL_URL" in lines_on(result, "mail")[0]
+
+
+def test_looking_at_mail_and_sms_sends_nothing(operate, smtp, sms):
+    operate("doctor")
+    assert (smtp.mails, sms.texts) == ([], [])
+
+
+def test_an_sms_provider_that_is_down_is_found(operate, sms):
+    sms.down()
+    assert lines_on(operate("doctor"), "sms")[0].startswith("mend")
+
+
+def test_tables_of_another_release_are_found(operate, app, database):
+    [(revision,)] = database.query("SELECT version_num FROM alembic_version")
+    try:
+        change(app, sa.text("DELETE FROM alembic_version"))
+        older = operate("doctor")
+        change(app, sa.text("INSERT INTO alembic_version VALUES ('ffffffffffff')"))
+        newer = operate("doctor")
+    finally:
+        change(app, sa.text("DELETE FROM alembic_version"))
+        change(app, sa.text("INSERT INTO alembic_version VALUES (:revision)").bindparams(revision=revision))
+    assert (older.exit_code, newer.exit_code) == (1, 1)
+    assert "flask db upgrade" in lines_on(older, "migrations")[0]
+    assert "newer than this release" in lines_on(newer, "migrations")[0]
+
+
+def test_a_key_that_was_dropped_too_early_is_found(operate, people, new_key_app):
+    people.open()
+    result = operate("doctor", on=new_key_app)
+    assert result.exit_code == 1
+    assert "1 rows are sealed under key" in lines_on(result, "keys")[0]
+
+
+def test_an_older_key_in_use_is_a_note(operate, people, rotating_app):
+    people.open()
+    result = operate("doctor", on=rotating_app)
+    assert result.exit_code == 0
+    assert any(line.startswith("note") and "flask keys rotate" in line for line in lines_on(result, "keys"))
+
+
+def test_a_sealed_text_that_was_moved_is_found(operate, people, app, rows):
+    people.open()
+    ring = app.extensions["latchkey.keyring"]
+    change(app, sa.update(EnrolledMethod).values(secret=ring.seal(b"x", "elsewhere")))
+    result = operate("doctor")
+    assert result.exit_code == 1
+    assert "was changed or moved" in lines_on(result, "keys")[0]
+
+
+def test_messages_that_nobody_sends_are_found(operate, app, clock):
+    post(app, message(clock))
+    assert operate("doctor").exit_code == 0
+    clock.shift(150)
+    result = operate("doctor")
+    assert result.exit_code == 1
+    assert "due for 2 min -> Start a worker: flask worker" in lines_on(result, "outbox")[0]
+
+
+def test_messages_that_were_given_up_are_a_note(operate, app, clock):
+    post(app, message(clock, state=ABANDONED, next_attempt_at=None))
+    result = operate("doctor")
+    assert result.exit_code == 0
+    assert "1 messages were given up" in lines_on(result, "outbox")[0]
+
+
+def test_a_queue_that_is_down_is_found(operate, make_app):
+    result = operate("doctor", on=make_app(queue_url="redis://127.0.0.1:1/0", redis_url="redis://127.0.0.1:1/0"))
+    assert result.exit_code == 1
+    assert lines_on(result, "queue")[0].startswith("mend")
+    assert lines_on(result, "redis")[0].startswith("mend")
+
+
+def test_a_misspelt_setting_is_a_note(operate, monkeypatch):
+    monkeypatch.setenv("LATCHKEY_BRAND_NAMES", "Latchkey")
+    result = operate("doctor")
+    assert result.exit_code == 0
+    assert "LATCHKEY_BRAND_NAMES is set, but there is no such setting" in lines_on(result, "settings")[0]
+
+
+def test_no_secret_is_shown(operate, make_app):
+    app = make_app(mail_url="smtp://ada:s3same-open@127.0.0.1:1")
+    shown = operate("doctor", on=app).output
+    assert "s3same" not in shown
+    assert KEY not in shown

@@ -1,0 +1,160 @@
+"""``flask users import``: many accounts, nothing lost, and safe to run again."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from app.cli import importing, opening
+from app.methods import EnrolledMethod
+from app.methods.password import accept
+from app.users import Identity, User
+
+IMPORT = ("users", "import", "-")
+
+
+def lines(*accounts: object) -> bytes:
+    """Return accounts as JSON lines; bytes stand for themselves."""
+    return b"".join((a if isinstance(a, bytes) else json.dumps(a).encode()) + b"\n" for a in accounts)
+
+
+def many(count: int) -> bytes:
+    return lines(*({"email": f"person{number}@example.com"} for number in range(count)))
+
+
+def emails(rows) -> list[str]:
+    return [row.value for row in rows(Identity, kind="email")]
+
+
+def test_import_opens_an_account_for_each_line(operate, rows):
+    accounts = lines(
+        {"email": "Ada@example.com", "phone": "+16505551234", "methods": ["email", "sms"]},
+        {"phone": "+442079460958", "username": "bea", "confirmed": False},
+        {"email": "cleo@example.com", "authenticator": "JBSWY3DPEHPK3PXP", "disabled": True, "username": None},
+    )
+    result = operate(*IMPORT, stdin=accounts)
+    assert (result.exit_code, result.stdout) == (0, "3 opened, 0 there already, 0 refused.\n")
+    assert [user.is_active for user in rows(User)] == [True, True, False]
+    found = {(row.user_id, row.kind): row for row in rows(Identity)}
+    first = rows(User)[0].id
+    assert found[first, "email"].value == "ada@example.com"
+    assert found[first + 1, "phone"].confirmed_at is None
+    methods = sorted((row.user_id - first, row.method) for row in rows(EnrolledMethod))
+    assert methods == [(0, "email"), (0, "sms"), (1, "sms"), (2, "authenticator"), (2, "email")]
+
+
+def test_importing_again_changes_nothing(operate, rows):
+    operate(*IMPORT, stdin=many(7))
+    before = [(row.id, row.secret) for row in rows(EnrolledMethod)]
+    result = operate(*IMPORT, stdin=many(9))
+    assert (result.exit_code, result.stdout) == (0, "2 opened, 7 there already, 0 refused.\n")
+    assert [(row.id, row.secret) for row in rows(EnrolledMethod) if row.id in dict(before)] == before
+
+
+BAD = {
+    b"nonsense": "is not JSON",
+    b"[1, 2]": "is not a JSON object",
+    b'{"email": "x@example.com", "emial": "y"}': "has unknown fields: emial",
+    b'{"email": 5}': "email: should be a str",
+    b'{"email": "x@example.com", "disabled": "no"}': "disabled: should be a bool",
+    b'{"email": "x@example.com", "methods": "email"}': "methods: should be a list",
+    b'{"email": "x@example.com", "methods": [["email"]]}': "methods: there are only",
+    b'{"email": "a@x@example.com"}': "email: An e-mail address has one @",
+    b'{"username": "xavier"}': "has nothing to sign in with",
+    b"{}": "has no email, phone or username",
+    b'{"email": "x@example.com", "password": "hunter2"}': "password: A password needs at least 15",
+    b'{"email": "x@example.com", "password_hash": "hunter2"}': "password_hash: is not an encoded argon2 hash",
+    b'{"email": "\\ud800@example.com"}': "is not JSON",
+    b'{"email": "\xff@example.com"}': "is not JSON",
+    b"[" * 70_000: "is longer than 65536 bytes",
+    b"[" * 60_000: "is not JSON",
+    b'{"email": "ada@example.com", "username": "xenia"}': "email: belongs to an account already",
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), BAD.items(), ids=BAD.values())
+def test_a_bad_line_is_named_with_its_reason_and_the_others_are_imported(operate, rows, line, reason):
+    result = operate(*IMPORT, stdin=lines({"email": "ada@example.com"}, b"", line, {"email": "bea@example.com"}))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"line 3: {reason}")
+    assert result.stdout == "2 opened, 0 there already, 1 refused.\n"
+    assert emails(rows) == ["ada@example.com", "bea@example.com"]
+    assert "hunter2" not in result.output
+
+
+def test_refused_lines_can_be_kept_mended_and_imported(operate, tmp_path):
+    refused = tmp_path / "refused.jsonl"
+    operate(*IMPORT, "--refused", str(refused), stdin=lines(b"oops", {"email": "ada@example.com"}, b'{"email": "x"}'))
+    assert refused.read_bytes() == b'oops\n{"email": "x"}\n'
+
+
+def test_the_same_account_twice_in_a_file_is_opened_once(operate, rows):
+    ada = {"email": "ada@example.com"}
+    assert operate(*IMPORT, stdin=lines(ada, {"email": "ADA@example.com"}, ada)).stdout.startswith("1 opened, 2 there")
+    assert len(rows(User)) == 1
+
+
+@pytest.mark.one_database
+def test_a_file_without_line_end_with_a_mark_at_its_beginning_is_read(operate, rows, tmp_path):
+    file = tmp_path / "people.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + b'{"email": "ada@example.com"}\r\n{"email": "bea@example.com"}')
+    assert operate("users", "import", str(file)).exit_code == 0
+    assert emails(rows) == ["ada@example.com", "bea@example.com"]
+
+
+def test_an_import_that_was_stopped_is_finished_by_running_it_again(app, operate, rows, monkeypatch):
+    monkeypatch.setattr(importing, "BATCH", 10)
+
+    def stop(_count: int) -> None:
+        raise KeyboardInterrupt
+
+    with app.app_context(), pytest.raises(KeyboardInterrupt):
+        importing.import_lines(many(35).splitlines(), lambda *refused: None, stop)
+    assert len(rows(User)) == 10
+    assert operate(*IMPORT, stdin=many(35)).stdout == "25 opened, 10 there already, 0 refused.\n"
+    assert len(rows(User)) == len(rows(EnrolledMethod)) == 35
+
+
+def test_an_address_that_somebody_takes_meanwhile_costs_no_other_line(operate, people, rows, monkeypatch):
+    people.open("person1@example.com")
+    looks = []
+
+    def look(identities):
+        looks.append(len(identities))
+        return {} if len(looks) == 1 else real(identities)
+
+    real = opening._owners
+    monkeypatch.setattr(opening, "_owners", look)
+    assert operate(*IMPORT, stdin=many(3)).stdout == "2 opened, 1 there already, 0 refused.\n"
+    assert looks == [3, 3]
+    assert len(rows(User)) == len(rows(EnrolledMethod)) == 3
+
+
+def test_passwords_are_hashed_and_hashes_kept(operate, app, rows):
+    with app.app_context():
+        from app.methods.password import hash_password
+
+        made = hash_password("mind the old stairs")
+    operate(*IMPORT, stdin=lines(
+        {"email": "ada@example.com", "password": "leave by the back door"},
+        {"email": "bea@example.com", "password_hash": made},
+    ))  # fmt: skip
+    first, second = rows(EnrolledMethod, method="password")
+    if first.user_id > second.user_id:
+        first, second = second, first
+    with app.app_context():
+        assert accept(first, "leave by the back door")
+        assert accept(second, "mind the old stairs")
+
+
+def test_ten_thousand_accounts_take_less_than_twenty_seconds(operate, rows):
+    people = [
+        {"email": f"p{n}@example.com", "phone": f"+1650666{n:04}", "methods": ["email", "sms"]} for n in range(10_000)
+    ]
+    began = time.monotonic()
+    result = operate(*IMPORT, stdin=lines(*people))
+    assert result.stdout == "10,000 opened, 0 there already, 0 refused.\n"
+    assert time.monotonic() - began < 20
+    assert len(rows(EnrolledMethod)) == 20_000

@@ -1,0 +1,125 @@
+"""``flask keys``: another key, while people go on signing in."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import sqlalchemy as sa
+
+from app.audit import Event
+from app.cli import resealing
+from app.extensions import db
+from app.kit.sealing import KeyRing, kid_of
+from app.methods import EnrolledMethod
+from tests.functional.operator.conftest import NEW_KEY, OLD_KEY
+
+OLD, NEW = KeyRing([OLD_KEY]).kid, KeyRing([NEW_KEY]).kid
+
+
+def under(rows) -> list[str]:
+    """Return the id of the key that each enrolled method is sealed under."""
+    return [kid_of(row.secret) for row in rows(EnrolledMethod)]
+
+
+def test_new_prints_a_key_that_is_accepted(operate):
+    result = operate("keys", "new")
+    assert re.fullmatch(r"[0-9a-f]{64}\n", result.stdout)
+    assert result.stdout != operate("keys", "new").stdout
+
+
+def test_rotate_moves_everything_to_the_current_key(operate, people, rows, rotating_app):
+    people.open(methods=["email", "authenticator"])
+    result = operate("keys", "rotate", on=rotating_app)
+    assert (result.exit_code, result.stdout) == (0, f"2 rows are now under key {NEW}, 0 could not be opened.\n")
+    assert under(rows) == [NEW, NEW]
+    assert rows(Event, name="key.rotated")[0].facts["moved"] == 2
+
+
+def test_people_sign_in_before_during_and_after(operate, people, clock, app, rotating_app, new_key_app):
+    ada = people.open("ada@example.com", methods=["authenticator"])
+    for serving in (app, rotating_app, operate("keys", "rotate", on=rotating_app) and rotating_app, new_key_app):
+        client = serving.test_client()
+        token = client.get("/us-signin", json={}).get_json()["response"]["csrf_token"]
+        body = {"identity": ada.email, "passcode": ada.app_code(), "csrf_token": token}
+        assert client.post("/us-signin", json=body).status_code == 200
+        clock.shift(30)
+
+
+def test_rotating_again_finds_nothing_to_do(operate, people, rows, rotating_app):
+    people.open()
+    operate("keys", "rotate", on=rotating_app)
+    before = [row.secret for row in rows(EnrolledMethod)]
+    assert operate("keys", "rotate", on=rotating_app).stdout.startswith("0 rows are now")
+    assert [row.secret for row in rows(EnrolledMethod)] == before
+
+
+def test_a_rotation_that_was_stopped_is_finished_by_running_it_again(operate, people, rows, rotating_app, monkeypatch):
+    monkeypatch.setattr(resealing, "BATCH", 2)
+    for _ in range(5):
+        people.open()
+
+    def stop(_count: int) -> None:
+        raise KeyboardInterrupt
+
+    with rotating_app.app_context(), pytest.raises(KeyboardInterrupt):
+        resealing.reseal(stop)
+    assert sorted(under(rows)) == sorted([NEW] * 2 + [OLD] * 3)
+    assert operate("keys", "rotate", on=rotating_app).stdout.startswith("3 rows are now")
+
+
+def test_a_change_made_meanwhile_is_kept(people, rows, app, rotating_app, monkeypatch):
+    people.open()
+    [row] = rows(EnrolledMethod)
+    theirs = app.extensions["latchkey.keyring"].seal(b"another", "elsewhere")
+
+    def write_after_somebody_else(model, texts):
+        with db.engine.begin() as connection:
+            connection.execute(sa.update(EnrolledMethod).where(EnrolledMethod.id == row.id).values(secret=theirs))
+        return real(model, texts)
+
+    real = resealing._write
+    monkeypatch.setattr(resealing, "_write", write_after_somebody_else)
+    with rotating_app.app_context():
+        assert resealing.reseal().moved == 0
+    assert [row.secret for row in rows(EnrolledMethod)] == [theirs]
+
+
+def test_rotate_says_which_rows_do_not_open_and_moves_the_others(operate, people, rows, app, rotating_app):
+    people.open("ada@example.com")
+    people.open("eve@example.com")
+    ada, eve = rows(EnrolledMethod)
+    with app.app_context():
+        db.session.execute(sa.update(EnrolledMethod).where(EnrolledMethod.id == eve.id).values(secret=ada.secret))
+        db.session.commit()
+    result = operate("keys", "rotate", on=rotating_app)
+    assert result.exit_code == 1
+    assert f"changed or moved: enrolled_method {eve.id}" in result.stderr
+    assert result.stdout == f"1 rows are now under key {NEW}, 1 could not be opened.\n"
+    assert {row.id: kid_of(row.secret) for row in rows(EnrolledMethod)} == {ada.id: NEW, eve.id: OLD}
+
+
+def test_rotate_names_the_key_that_is_missing(operate, people, rows, new_key_app):
+    people.open()
+    result = operate("keys", "rotate", on=new_key_app)
+    assert result.exit_code == 1
+    assert f"key {OLD} is not in the ring" in result.stderr
+    assert under(rows) == [OLD]
+
+
+def test_list_tells_which_key_is_still_needed(operate, people, app, rotating_app, new_key_app):
+    people.open()
+    assert operate("keys", "list").stdout == f"{OLD}          1 rows  current\n"
+    assert "still needed: flask keys rotate" in operate("keys", "list", on=rotating_app).stdout
+    missing = operate("keys", "list", on=new_key_app)
+    assert missing.exit_code == 1
+    assert f"{OLD}          1 rows  MISSING" in missing.stdout
+    operate("keys", "rotate", on=rotating_app)
+    assert f"{OLD}          0 rows  can be dropped" in operate("keys", "list", on=rotating_app).stdout
+
+
+def test_no_key_is_ever_shown(operate, people, rotating_app):
+    people.open()
+    shown = "".join(operate("keys", word, on=rotating_app).output for word in ("list", "rotate"))
+    assert OLD_KEY not in shown
+    assert NEW_KEY not in shown

@@ -1,0 +1,154 @@
+"""``flask users create, list, disable, enable``."""
+
+from __future__ import annotations
+
+import json
+
+import pyotp
+import pytest
+
+from app.audit import Event
+from app.methods import EnrolledMethod
+from app.methods.codes import enrolled_context
+from app.methods.password import accept
+from app.users import Identity, User
+
+ADA = ("users", "create", "ada@example.com")
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+
+def opened(app, row):
+    """Return what an enrolled method's secret opens to."""
+    with app.app_context():
+        return app.extensions["latchkey.keyring"].open(row.secret, *enrolled_context(row)).decode()
+
+
+def test_create_opens_an_account_that_signs_in_by_mail(operate, app, rows):
+    result = operate("users", "create", "Ada@Example.com")
+    assert (result.exit_code, result.stdout) == (0, "Opened an account for ada@example.com: email.\n")
+    [identity], [method] = rows(Identity), rows(EnrolledMethod)
+    assert (identity.kind, identity.value, bool(identity.confirmed_at)) == ("email", "ada@example.com", True)
+    assert method.method == "email"
+    assert len(opened(app, method)) == 32
+    assert [event.name for event in rows(Event)] == ["account.created"]
+
+
+def test_create_takes_every_identity_and_method(operate, app, rows):
+    more = ("--phone", "(650) 555-1234", "--username", "Ada", "--method", "email", "--method", "sms")
+    result = operate(
+        *ADA, *more, "--authenticator", "jbsw y3dp-ehpk 3pxp JBSWY3DPEHPK3PXP", "--password", "mind the old stairs"
+    )
+    assert result.exit_code == 0, result.output
+    assert {(row.kind, row.value) for row in rows(Identity)} == {
+        ("email", "ada@example.com"), ("phone", "+16505551234"), ("username", "ada"),
+    }  # fmt: skip
+    methods = {row.method: row for row in rows(EnrolledMethod)}
+    assert methods.keys() == {"email", "sms", "authenticator", "password"}
+    assert opened(app, methods["authenticator"]) == SECRET
+    with app.app_context():
+        assert accept(methods["password"], "mind the old stairs")
+
+
+def test_who_was_opened_an_account_signs_in(operate, wire, clock):
+    operate(*ADA, "--authenticator", SECRET)
+    code = pyotp.TOTP(SECRET).at(int(clock.unix()))
+    assert wire.post("/us-signin", identity="ada@example.com", passcode=code).ok
+    assert wire.signed_in_as() == "ada@example.com"
+
+
+def test_create_can_leave_the_address_to_be_proved_and_the_account_shut(operate, rows):
+    operate(*ADA, "--unconfirmed", "--disabled")
+    assert rows(Identity)[0].confirmed_at is None
+    assert rows(User)[0].disabled_at is not None
+
+
+@pytest.mark.parametrize(("words", "reason"), [
+    (("users", "create", "ada"), "email: "),
+    ((*ADA, "--phone", "12"), "phone: There is no such phone number."),
+    ((*ADA, "--username", "a@b"), "username: "),
+    ((*ADA, "--method", "sms"), "sms needs a value for phone"),
+    ((*ADA, "--method", "authenticator"), "authenticator needs a value"),
+    ((*ADA, "--method", "pigeon"), "there are only"),
+    ((*ADA, "--authenticator", "not base32!"), "is not base32"),
+    ((*ADA, "--authenticator", "MFRGG"), "is shorter than"),
+    ((*ADA, "--password", "short"), "at least 15"),
+    ((*ADA, "--password", "p" * 200), "at most 128"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_what_cannot_work_is_refused_and_nothing_is_stored(operate, rows, words, reason):
+    result = operate(*words)
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert rows(User) == []
+
+
+def test_a_password_is_never_repeated(operate):
+    result = operate("users", "create", "nonsense", "--password", "mind the old stairs")
+    assert result.exit_code == 1
+    assert "stairs" not in result.output
+
+
+@pytest.mark.parametrize("words", [ADA, ("users", "create", "eve@example.com", "--phone", "+16505551234")])
+def test_an_identity_that_finds_somebody_is_refused(operate, rows, words):
+    operate(*ADA, "--phone", "+16505551234")
+    result = operate(*words)
+    assert result.exit_code == 1
+    assert "already" in result.stderr
+    assert len(rows(User)) == 1
+
+
+def test_disable_shuts_the_account_and_ends_its_sessions(operate, people, wire, rows):
+    ada = people.open("ada@example.com", methods=["authenticator"])
+    wire.post("/us-signin", identity=ada.email, passcode=ada.app_code())
+    assert wire.signed_in_as() == ada.email
+    result = operate("users", "disable", "Ada@Example.com")
+    assert (result.exit_code, result.stdout) == (0, "Ada@Example.com: disabled, 1 sessions ended.\n")
+    assert wire.signed_in_as() is None
+    assert [event.user_id for event in rows(Event, name="account.disabled")] == [ada.id]
+
+
+def test_enable_lets_in_again_but_brings_no_session_back(operate, people, wire, clock):
+    ada = people.open("ada@example.com", methods=["authenticator"])
+    wire.post("/us-signin", identity=ada.email, passcode=ada.app_code())
+    operate("users", "disable", ada.email)
+    assert operate("users", "enable", ada.email).stdout == "ada@example.com: enabled.\n"
+    assert wire.signed_in_as() is None
+    clock.shift(60)
+    assert wire.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
+
+
+def test_any_identity_finds_the_account_to_disable_and_unknown_ones_are_named(operate, people, rows):
+    people.open("ada@example.com", phone="+16505551234", username="ada")
+    result = operate("users", "disable", "(650) 555-1234", "nobody@example.com", "ada")
+    assert result.exit_code == 1
+    assert result.stdout == "(650) 555-1234: disabled.\nada: disabled already.\n"
+    assert result.stderr == "nobody@example.com: nobody has that.\n"
+
+
+def test_list_shows_everybody_in_order(operate, people):
+    people.open("ada@example.com", phone="+16505551234", username="ada")
+    people.open("eve@example.com", confirmed=False, disabled=True)
+    assert operate("users", "list").stdout.splitlines() == [
+        "ada@example.com +16505551234 ada  email,sms",
+        "eve@example.com  email  disabled  unconfirmed",
+    ]
+    assert operate("users", "list", "--disabled").stdout.startswith("eve@")
+
+
+def test_list_in_json_holds_no_secret(operate, people):
+    people.open("ada@example.com", methods=["email", "authenticator"])
+    [account] = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
+    assert account.keys() == {
+        "handle", "email", "phone", "username", "methods", "disabled", "confirmed", "created_at",
+    }  # fmt: skip
+    assert (account["email"], account["methods"], account["phone"]) == (
+        "ada@example.com",
+        ["email", "authenticator"],
+        None,
+    )
+
+
+@pytest.mark.one_database
+def test_list_goes_on_past_a_page(operate, people, monkeypatch):
+    monkeypatch.setattr("app.cli.listing.PAGE", 2)
+    emails = [people.open().email for _ in range(5)]
+    assert [line.split()[0] for line in operate("users", "list").stdout.splitlines()] == emails

@@ -1,0 +1,162 @@
+"""The container set-up fits the settings, its own parts, and the rules for a service that faces the world."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.problems import variable
+from config.settings import Settings
+
+pytestmark = pytest.mark.one_database
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = ("web", "worker", "migrate")
+NGINX = (ROOT / "deploy/nginx.conf").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def images() -> list[str]:
+    """Every image that compose or the Dockerfile starts from."""
+    return [service["image"] for service in SERVICES.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+
+
+def test_all_parts_are_there():
+    assert {"nginx", "web", "worker", "migrate", "postgres", "redis", "mail"} == set(SERVICES)
+    assert SERVICES["web"]["deploy"]["replicas"] == 2
+    assert SERVICES["worker"]["command"] == ["flask", "worker"]
+    assert SERVICES["migrate"]["command"] == ["flask", "db", "upgrade"]
+    assert SERVICES["migrate"]["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_variable_is_a_setting(name):
+    known = {variable(field) + ending for field in Settings.model_fields for ending in ("", "_FILE")}
+    assert set(SERVICES[name]["environment"]) <= known
+
+
+def test_all_our_services_have_the_same_settings():
+    assert all(SERVICES[name]["environment"] == SERVICES["web"]["environment"] for name in OURS)
+    assert SERVICES["web"]["environment"]["LATCHKEY_ENVIRONMENT"] == "production"
+
+
+def test_secrets_come_from_files_that_are_declared():
+    for service in SERVICES.values():
+        names = set(service.get("secrets", ()))
+        assert names <= set(COMPOSE["secrets"])
+        files = {text for key, text in service.get("environment", {}).items() if key.endswith("_FILE")}
+        assert files <= {f"/run/secrets/{name}" for name in names}
+        assert not {"LATCHKEY_SECRET_KEYS", "LATCHKEY_DATABASE_URL", "POSTGRES_PASSWORD"} & set(
+            service.get("environment", ())
+        )
+
+
+def test_make_secrets_writes_each_declared_secret():
+    script = (ROOT / "deploy/make-secrets").read_text()
+    for name, secret in COMPOSE["secrets"].items():
+        assert secret["file"] == f"./deploy/secrets/{name}"
+        assert re.search(rf"^write {name} |\$folder/{re.escape(name)}\"", script, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_each_container_can_write_and_do_as_little_as_possible(name):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert not service.get("privileged")
+    assert "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"worker", "migrate"}))
+def test_each_server_is_asked_whether_it_is_well(name):
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_web_waits_for_the_migrations_and_its_stores():
+    for name in ("web", "worker"):
+        conditions = {on: how["condition"] for on, how in SERVICES[name]["depends_on"].items()}
+        assert conditions == {
+            "migrate": "service_completed_successfully",
+            "postgres": "service_healthy",
+            "redis": "service_healthy",
+        }
+
+
+def test_only_the_proxy_faces_the_world():
+    open_ports = {name: [str(port) for port in service.get("ports", ())] for name, service in SERVICES.items()}
+    faced = {name for name, ports in open_ports.items() if any(not port.startswith("127.0.0.1:") for port in ports)}
+    assert faced == {"nginx"}
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+    assert all(set(service["networks"]) <= set(COMPOSE["networks"]) for service in SERVICES.values())
+
+
+def test_images_have_fixed_versions_and_no_registry():
+    for image in images():
+        name, _, tag = image.partition(":")
+        assert image == "latchkey:local" or re.search(r"[0-9]+\.[0-9]+|^[0-9]+-", tag), image
+        assert "latest" not in tag
+        assert "." not in name.split("/")[0]
+
+
+def test_the_image_runs_as_nobody_special_with_hashed_packages():
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)[-1] == "10001:10001"
+    assert "--require-hashes" in DOCKERFILE
+    assert len(re.findall(r"^FROM ", DOCKERFILE, re.MULTILINE)) == 2
+    assert "LATCHKEY_SECRET" not in DOCKERFILE
+
+
+def test_the_image_holds_no_more_than_what_runs():
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines[0] == "*"
+    assert {"!app", "!config", "!migrations", "!wsgi.py", "!requirements/production.txt"} <= set(lines)
+    assert not {"!.env", "!deploy", "!deploy/secrets", "!var", "!.git"} & set(lines)
+
+
+def test_every_host_that_nginx_asks_is_a_service():
+    hosts = re.findall(r"^\s*server ([a-z-]+):(\d+)", NGINX, re.MULTILINE)
+    assert hosts == [("web", "8000")]
+    assert set(re.findall(r"proxy_pass http://([a-z]+)", NGINX)) <= set(re.findall(r"upstream ([a-z]+)", NGINX))
+    assert "--port" in SERVICES["web"]["command"]
+    assert SERVICES["web"]["command"][SERVICES["web"]["command"].index("--port") + 1] == "8000"
+
+
+def test_nginx_finds_its_certificate_among_its_secrets():
+    files = set(re.findall(r"/run/secrets/(\S+);", NGINX))
+    assert files == set(SERVICES["nginx"]["secrets"])
+
+
+def test_nginx_overwrites_what_latchkey_believes_about_the_caller():
+    assert SERVICES["web"]["environment"]["LATCHKEY_TRUSTED_PROXIES"] == "1"
+    sent = dict(re.findall(r"proxy_set_header (\S+) (\S+);", NGINX))
+    assert sent["X-Forwarded-For"] == "$remote_addr"
+    assert sent["X-Forwarded-Proto"] == "https"
+    assert {sent[name] for name in ("Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix")} == {
+        '""'
+    }
+
+
+def test_nginx_logs_no_query_and_no_token():
+    formats = re.search(r"log_format latchkey(.*?);", NGINX, re.DOTALL)
+    assert formats
+    assert not re.search(r"\$(request|request_uri|args|query_string|http_referer|http_cookie)\b", formats[1])
+    assert "error_log /dev/stderr crit;" in NGINX
+
+
+def test_compose_starts_with_the_settings_it_gives(monkeypatch, tmp_path):
+    """What compose hands to web, with its defaults and drawn secrets, is accepted as production."""
+    contents = {"secret_keys": "5f1d9be2c07a4483a6e1d2b7f90c3358", "database_url": "postgresql://l:p@postgres:5432/l"}
+    for name, text in SERVICES["web"]["environment"].items():
+        value = re.sub(r"\$\{[A-Z_]+:-(.*?)\}", r"\1", text)
+        if name.endswith("_FILE"):
+            file = tmp_path / Path(value).name
+            file.write_text(contents[file.name])
+            value = str(file)
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("FLASK_DEBUG", raising=False)
+    settings = Settings.load()
+    assert settings.origin == "https://localhost:8443"
+    assert settings.key_texts == [contents["secret_keys"]]

@@ -1,0 +1,119 @@
+"""What may stand in the repository, and what every room must have."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.databases import ROOT
+
+PINS = sorted((ROOT / "requirements").glob("*.txt"))
+REGISTRY_HOST = re.compile(r"(pypi\.org|pythonhosted\.org|npmjs\.(org|com)|deb\.debian\.org|rubygems\.org)", re.I)
+MACHINE_PATH = re.compile(r"(?<![\w.$}~<*-])/(work|home|Users|root|farm|tmp/[a-z]\w*/venv)/\w")
+SECRET_FILES = re.compile(r"(^|/)(\.env|.*\.(pem|key|db|sqlite3?))$")
+
+
+@lru_cache(maxsize=1)
+def files() -> list[str]:
+    """Return the names of all files that git has or would take."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    names = listed.stdout.splitlines() if listed.returncode == 0 else _walked()
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+def _walked() -> list[str]:
+    """Return the same where there is no git, as in an unpacked archive."""
+    hidden = (".ci/", ".dockerignore", ".editorconfig", ".gitignore", ".npmrc")
+    names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
+    return [name for name in names if name.startswith(hidden) or not name.startswith((".", "node_modules/", "var/"))]
+
+
+def lines_with(pattern: re.Pattern[str]) -> list[str]:
+    found = []
+    for name in files():
+        try:
+            text = (ROOT / name).read_text()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{name}:{number}" for number, line in enumerate(text.splitlines(), 1) if pattern.search(line)]
+    return found
+
+
+def test_no_registry_is_named():
+    assert lines_with(REGISTRY_HOST) == []
+
+
+def test_no_path_of_a_machine_is_named():
+    assert lines_with(MACHINE_PATH) == []
+
+
+def test_no_lock_file_of_another_tool_and_no_secret_is_kept():
+    unwanted = {"uv.lock", "poetry.lock", "Pipfile.lock", "yarn.lock", "pnpm-lock.yaml"}
+    assert [name for name in files() if Path(name).name in unwanted or SECRET_FILES.search(name)] == []
+
+
+@pytest.mark.parametrize("pins", PINS, ids=lambda path: path.name)
+def test_every_pin_is_exact_and_hashed(pins):
+    entries = re.split(r"\n(?=\S)", re.sub(r"(?m)^#.*\n?", "", pins.read_text()).strip())
+    assert len(entries) > 10
+    for entry in entries:
+        assert re.match(r"[a-z0-9.-]+==\S+ \\\n    --hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+def test_what_runs_in_production_is_tested_in_development():
+    pinned = [
+        dict(re.findall(r"(?m)^([a-z0-9.-]+)==(\S+)", (ROOT / "requirements" / name).read_text()))
+        for name in ("production.txt", "development.txt")
+    ]
+    assert pinned[0].items() <= pinned[1].items()
+
+
+def test_every_dependency_is_pinned():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = (ROOT / "requirements" / "production.txt").read_text()
+    for wanted in map(Requirement, project["dependencies"]):
+        found = re.search(rf"(?mi)^{re.escape(wanted.name)}==(\S+)", pins)
+        assert found, wanted
+        assert wanted.specifier.contains(found[1]), wanted
+
+
+def test_node_packages_are_pinned_by_hash_alone():
+    lock = (ROOT / "package-lock.json").read_text()
+    assert '"resolved"' not in lock
+    assert '"integrity": "sha512-' in lock
+
+
+def rooms() -> list[Path]:
+    """Return every package of the house."""
+    return sorted(path.parent for room in ("app", "config") for path in (ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", sorted(set(rooms())), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_room_has_a_door_plate(room):
+    plate = room / "__init__.py"
+    assert plate.exists(), f"{room.name} has no __init__.py"
+    said = ast.get_docstring(ast.parse(plate.read_text()))
+    assert said, f"{room.name} does not say what it is for"
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert 1 <= len(lines) <= 4, f"{room.name} says too much at its door"
+
+
+def test_ci_runs_everything():
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert "LATCHKEY_TEST_REQUIRE_ALL=1" in script.read_text()
+
+
+def test_make_lists_what_it_can_do():
+    makefile = (ROOT / "Makefile").read_text()
+    declared = set(re.search(r"(?m)^\.PHONY: (.*)$", makefile)[1].split())
+    assert declared == set(re.findall(r"(?m)^([a-z]+):.*## ", makefile))

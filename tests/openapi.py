@@ -1,0 +1,86 @@
+"""Every JSON answer in the functional tests must be what openapi.yaml says."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+from werkzeug.test import TestResponse
+
+ROOT = Path(__file__).parent.parent
+PLACES = (ROOT / "openapi.yaml", ROOT / "docs" / "openapi.yaml")
+HERE = "urn:latchkey:openapi"
+
+
+def check_answer(method: str, path: str, response: TestResponse) -> None:
+    """Check a JSON answer against the document. Raises AssertionError; other answers pass.
+
+    Requests to paths that do not exist, and methods that a path does not take, are checked as plain errors.
+    """
+    if response.mimetype != "application/json" or not document():
+        return
+    template = template_of(urlsplit(path).path)
+    operation = document()["paths"].get(template, {}).get(method.lower()) if template else None
+    if operation is None:
+        assert response.status_code >= 400 or method == "HEAD", f"openapi.yaml does not have {method} {path}"
+        return
+    answers = operation["responses"]
+    status = str(response.status_code)
+    described = answers.get(status) or answers.get(f"{status[0]}XX") or answers.get("default")
+    assert described, f"openapi.yaml does not have {status} for {method} {template}: {response.get_data(as_text=True)}"
+    described = _resolved(described)
+    schema = described.get("content", {}).get("application/json", {}).get("schema")
+    if schema is not None and method != "HEAD":
+        faults = [f"{fault.json_path}: {fault.message}" for fault in validator(schema).iter_errors(response.get_json())]
+        assert not faults, f"{method} {template} {status} is not as in openapi.yaml: {'; '.join(faults)}"
+
+
+@lru_cache(maxsize=1)
+def document() -> dict[str, Any]:
+    """Return openapi.yaml, or nothing where there is none."""
+    found = next((place for place in PLACES if place.exists()), None)
+    return yaml.safe_load(found.read_text()) if found else {}
+
+
+@lru_cache(maxsize=512)
+def template_of(path: str) -> str | None:
+    """Return the documented path that ``path`` is an instance of; a plain one wins over one with parameters."""
+    paths = sorted(document()["paths"], key=lambda template: template.count("{"))
+    return next((template for template in paths if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path)), None)
+
+
+@lru_cache(maxsize=1)
+def _registry() -> Registry[Any]:
+    resource = Resource.from_contents(document(), default_specification=DRAFT202012)
+    return Registry().with_resource(HERE, resource)
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """Return what checks a value against a schema of the document."""
+    return Draft202012Validator(_absolute(schema), registry=_registry())
+
+
+def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        target: Any = document()
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        node = target
+    return node
+
+
+def _absolute(node: Any) -> Any:
+    """Let local references of a piece of the document be found from outside it."""
+    if isinstance(node, list):
+        return [_absolute(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    here = {"$ref": HERE + node["$ref"]} if str(node.get("$ref", "")).startswith("#") else {}
+    return {key: _absolute(value) for key, value in node.items()} | here

@@ -1,0 +1,86 @@
+"""Reads a page the way a person would: fields, what is wrong with them, notices, links."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+VOID = frozenset(("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"))
+
+
+class Page(HTMLParser):
+    """A parsed page.
+
+    :ivar errors: sentences by field name; "" holds error notices
+    :ivar notices: (kind, sentence), kind is "success", "info" or "error"
+    :ivar inputs: (name, attributes) of each control, in order
+    :ivar links: targets of all links
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.errors: dict[str, list[str]] = {}
+        self.notices: list[tuple[str, str]] = []
+        self.inputs: list[tuple[str, dict[str, str]]] = []
+        self.links: list[str] = []
+        self.forms: list[dict[str, str]] = []
+        self.title = ""
+        self.heading = ""
+        self._names_by_id: dict[str, str] = {}
+        self._open: list[tuple[str, dict[str, str]]] = []
+        self._texts: list[list[str]] = []
+        self.feed(html)
+        self.close()
+
+    def value(self, name: str) -> str | None:
+        """Return the value of the first control called ``name``, or None."""
+        return next((attributes.get("value") for found, attributes in self.inputs if found == name), None)
+
+    def attributes(self, name: str) -> dict[str, str]:
+        """Return the attributes of the first control called ``name``. Raises StopIteration."""
+        return next(attributes for found, attributes in self.inputs if found == name)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        if tag in ("input", "select", "textarea", "button") and "name" in attributes:
+            self.inputs.append((attributes["name"], attributes))
+            self._names_by_id[attributes.get("id", attributes["name"])] = attributes["name"]
+        elif tag == "a" and "href" in attributes:
+            self.links.append(attributes["href"])
+        elif tag == "form":
+            self.forms.append(attributes)
+        if tag not in VOID:
+            self._open.append((tag, attributes))
+            self._texts.append([])
+
+    def handle_data(self, data: str) -> None:
+        for texts in self._texts:
+            texts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open:
+            name, attributes = self._open.pop()
+            text = " ".join("".join(self._texts.pop()).split())
+            self._closed(name, attributes, text)
+            if name == tag:
+                return
+
+    def _closed(self, tag: str, attributes: dict[str, str], text: str) -> None:
+        classes = attributes.get("class", "").split()
+        if "field-error" in classes:
+            field = attributes.get("id", "").removesuffix("-error")
+            self.errors.setdefault(self._names_by_id.get(field, field), []).append(text)
+        elif tag == "title":
+            self.title = text
+        elif tag == "h1":
+            self.heading = text
+        elif tag == "p" and (kind := self._notice_kind()):
+            self.notices.append((kind, text))
+            if kind == "error":
+                self.errors.setdefault("", []).append(text)
+
+    def _notice_kind(self) -> str | None:
+        for _, attributes in self._open:
+            classes = attributes.get("class", "").split()
+            if "notice" in classes:
+                return next((name.removeprefix("notice-") for name in classes if name.startswith("notice-")), "info")
+        return None

@@ -1,0 +1,154 @@
+"""Real servers: ``flask serve`` with its worker processes, on a port and a database of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.databases import KEY, ROOT, Database
+from tests.sinks import SmsStub, SmtpSink
+
+START_WITHIN = 30.0
+STOP_WITHIN = 15.0
+
+
+class Server:
+    """A server started by ``flask serve``; ``url`` has no slash at its end."""
+
+    def __init__(self, environment: dict[str, str], log: Path, *, port: int = 0, workers: int = 2) -> None:
+        self.environment = environment
+        self.log = log
+        self.port = port or free_port()
+        self.workers = workers
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def output(self) -> str:
+        """What the server has written so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def start(self) -> Server:
+        """Start it and return when it answers. Raises AssertionError with its output when it does not."""
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--workers", str(self.workers)]
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_WITHIN
+        while not self.answers():
+            assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.output}"
+            assert time.monotonic() < deadline, f"the server does not answer after {START_WITHIN} s:\n{self.output}"
+            time.sleep(0.05)
+        return self
+
+    def answers(self) -> bool:
+        """Say whether /healthz is 200."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as response:
+                return bool(response.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def processes(self) -> list[int]:
+        """Return the ids of all processes that this server has now, its own first."""
+        assert self.process is not None
+        found = []
+        for pid in psutil.pids():
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getsid(pid) == self.process.pid and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                    found.append(pid)
+        return sorted(found)
+
+    def stop(self) -> int | None:
+        """Ask it to end, and return its exit status; None when it did not run. What it left behind is in ``processes``.
+
+        Raises AssertionError when it does not end within STOP_WITHIN.
+        """
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_WITHIN)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"the server did not stop within {STOP_WITHIN} s:\n{self.output}") from None
+        return int(self.process.returncode)
+
+    def kill(self) -> None:
+        """End it and all its processes at once, as ``kill -9`` does."""
+        if self.process is not None:
+            self._kill_group()
+            self.process.wait(STOP_WITHIN)
+
+    def _kill_group(self) -> None:
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # its own session: nothing but the server is in it
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# --- fixtures -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_server(tmp_path: Path, smtp: SmtpSink, sms: SmsStub) -> Iterator[Callable[..., Server]]:
+    """Makes servers: ``make_server(database, workers=2, LATCHKEY_LIMITS="off")``. They end with the test."""
+    made: list[Server] = []
+
+    def make(database: Database, *, workers: int = 2, start: bool = True, port: int = 0, **environment: Any) -> Server:
+        port = port or free_port()
+        values = {
+            "LATCHKEY_ENVIRONMENT": "development",
+            "LATCHKEY_DATABASE_URL": database.url,
+            "LATCHKEY_SECRET_KEYS": KEY,
+            "LATCHKEY_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "LATCHKEY_MAIL_URL": smtp.url,
+            "LATCHKEY_SMS_URL": sms.url,
+            "LATCHKEY_QUEUE_URL": f"sqlite:///{tmp_path}/queue.db",
+        } | environment
+        kept = {name: str(value) for name, value in values.items() if value is not None}
+        server = Server(kept, tmp_path / f"server-{len(made)}.log", port=port, workers=workers)
+        made.append(server)
+        return server.start() if start else server
+
+    yield make
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture
+def live_server(request: pytest.FixtureRequest, fresh_database: Database, make_server: Callable[..., Server]) -> Server:
+    """A running server with two worker processes; ``@pytest.mark.environment(LATCHKEY_LIMITS="off")`` sets it up."""
+    mark = request.node.get_closest_marker("environment")
+    return make_server(fresh_database, **(mark.kwargs if mark else {}))

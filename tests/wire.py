@@ -1,0 +1,250 @@
+"""One test, both languages: a browser that posts forms and a program that posts JSON, behind one face.
+
+def test_wrong_code_is_refused(wire, ...):
+    answer = wire.post("/us-signin", identity="ada@example.com", passcode="00000000")
+    assert answer.status == 400
+    assert answer.codes == ["generic_authn_failed"]
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Any, Literal
+
+import pytest
+from flask import Flask, has_app_context
+from werkzeug.test import TestResponse
+
+from tests.openapi import check_answer
+from tests.pages import Page
+
+Language = Literal["form", "json"]
+LANGUAGES: tuple[Language, ...] = ("form", "json")
+AUTO = "<a valid token>"
+
+
+class Answer:
+    """What came back, read the same way in both languages."""
+
+    def __init__(self, language: Language, response: TestResponse) -> None:
+        self.language = language
+        self.response = response
+        self.status = response.status_code
+        self.headers = response.headers
+        self.text = response.get_data(as_text=True)
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.language} {self.status} {self.location or ''} {self.errors or ''}>"
+
+    @property
+    def ok(self) -> bool:
+        """Whether it went well: no refusal by status, and no error shown on the page."""
+        return self.status < 400 and not self.errors
+
+    @property
+    def location(self) -> str | None:
+        """Where a browser is sent."""
+        return self.headers.get("Location")
+
+    @cached_property
+    def json(self) -> dict[str, Any]:
+        """The ``response`` member of the envelope; empty for a page."""
+        if self.response.mimetype != "application/json":
+            return {}
+        body = self.response.get_json()
+        found: dict[str, Any] = body.get("response", body)
+        return found
+
+    @cached_property
+    def page(self) -> Page:
+        """The page: its fields, errors, notices and headings."""
+        return Page(self.text if self.response.mimetype == "text/html" else "")
+
+    @cached_property
+    def errors(self) -> dict[str, list[str]]:
+        """Sentences by field; "" holds those of the form as a whole (on pages also those of hidden fields)."""
+        if self.response.mimetype == "application/json":
+            found: dict[str, list[str]] = self.json.get("field_errors", {"": self.json.get("errors", [])})
+            return {name: texts for name, texts in found.items() if texts}
+        return self.page.errors
+
+    @cached_property
+    def codes(self) -> list[str]:
+        """The stable codes of all errors, sorted; on pages found by the sentences."""
+        if self.response.mimetype == "application/json":
+            return sorted(self.json.get("error_codes", []))
+        return sorted(code for texts in self.errors.values() for text in texts for code in codes_of(text))
+
+    @property
+    def csrf_token(self) -> str | None:
+        """The token this answer hands out."""
+        token: str | None = self.json.get("csrf_token") or self.page.value("csrf_token")
+        return token
+
+
+class Wire:
+    """A browser or program with cookies, speaking one language.
+
+    :param agent: what it calls itself
+    :param address: where it comes from
+    """
+
+    def __init__(self, app: Flask, language: Language, *, agent: str = "", address: str = "127.0.0.1") -> None:
+        self.app = app
+        self.language = language
+        self.agent = agent or AGENTS[language]
+        self.address = address
+        self.client = app.test_client()
+        self._csrf: str | None = None
+
+    def elsewhere(self, **different: str) -> Wire:
+        """Return another browser of the same language, with no cookie of this one."""
+        return Wire(self.app, self.language, **({"agent": self.agent, "address": self.address} | different))
+
+    def get(self, path: str, /, *, headers: dict[str, str] | None = None) -> Answer:
+        """Ask for a page, or for the same in JSON."""
+        return self.send("GET", path, headers=headers)
+
+    def follow(self, answer: Answer) -> Answer:
+        """Go where ``answer`` sends a browser."""
+        assert answer.location, f"{answer!r} leads nowhere"
+        return self.get(answer.location.removeprefix("http://localhost"))
+
+    def post(
+        self, path: str, /, *, csrf: str | None = AUTO, headers: dict[str, str] | None = None, **fields: Any
+    ) -> Answer:
+        """Post ``fields``, as a form or as JSON, with a CSRF token.
+
+        In a form, True is ticked, False and None are left out, and a list is sent as several values.
+        :param csrf: a token to send instead of a valid one; None sends none
+        """
+        token = (self._csrf or self.fetch_csrf()) if csrf == AUTO else csrf
+        if token is not None:
+            fields["csrf_token"] = token
+        if self.language == "json":
+            return self.send("POST", path, headers=headers, json=fields)
+        form = {name: "y" if value is True else value for name, value in fields.items() if value not in (None, False)}
+        return self.send("POST", path, headers=headers, data=form)
+
+    def send(self, method: str, path: str, *, headers: dict[str, str] | None = None, **body: Any) -> Answer:
+        """Send anything; ``body`` is as Werkzeug's test client takes it."""
+        assert not has_app_context(), "an app context held open around a request hides a forgotten commit"
+        accept = "application/json" if self.language == "json" else "text/html"
+        response = self.client.open(
+            path,
+            method=method,
+            headers={"Accept": accept, "User-Agent": self.agent} | (headers or {}),
+            environ_base={"REMOTE_ADDR": self.address},
+            **body,
+        )
+        answer = Answer(self.language, response)
+        check_answer(method, path, response)
+        if answer.csrf_token or "Set-Cookie" in response.headers:
+            self._csrf = answer.csrf_token
+        return answer
+
+    def fetch_csrf(self) -> str:
+        """Ask for a CSRF token, and keep it for later posts."""
+        headers = {"Accept": "application/json", "User-Agent": self.agent}
+        response = self.client.get("/us-signin", headers=headers, environ_base={"REMOTE_ADDR": self.address})
+        self._csrf = response.get_json()["response"]["csrf_token"]
+        return str(self._csrf)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that would be sent to ``/``."""
+        return {cookie.key: cookie.value for cookie in self.client._cookies.values() if cookie.path == "/"}
+
+    def signed_in_as(self) -> str | None:
+        """Return the e-mail address (or other identity) of who is signed in here, or None."""
+        response = self.client.get("/us-signin", headers={"Accept": "application/json"})
+        answer = response.get_json()["response"]
+        if "identity_attributes" in answer and not answer.get("user"):
+            return None
+        user = answer["user"]
+        return str(user.get("email") or user.get("username") or user.get("us_phone_number"))
+
+
+class Program:
+    """A JSON client without cookies: it brings a token, or hands back the ``challenge`` it was given."""
+
+    def __init__(self, app: Flask, *, address: str = "127.0.0.1") -> None:
+        self.app = app
+        self.address = address
+        self.token: str | None = None
+
+    def get(self, path: str, /, **headers: str) -> Answer:
+        """Ask with the token, if there is one."""
+        return self._send("GET", path, headers)
+
+    def post(self, path: str, /, *, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
+        """Post ``fields`` as JSON with the token, if there is one."""
+        return self._send("POST", path, headers or {}, json=fields)
+
+    def _send(self, method: str, path: str, headers: dict[str, str], **body: Any) -> Answer:
+        assert not has_app_context(), "an app context held open around a request hides a forgotten commit"
+        own = {"Accept": "application/json", "User-Agent": "program/1"}
+        if self.token:
+            own["Authentication-Token"] = self.token
+        response = self.app.test_client(use_cookies=False).open(
+            path, method=method, headers=own | headers, environ_base={"REMOTE_ADDR": self.address}, **body
+        )
+        check_answer(method, path, response)
+        return Answer("json", response)
+
+
+AGENTS = {
+    "form": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "json": "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+}
+
+
+def codes_of(text: str) -> list[str]:
+    """Return the codes of the sentences in ``text``; the facts in them may be anything."""
+    from app.web.texts import SENTENCES
+
+    def said(template: str) -> bool:
+        parts = re.split(r"\{[^}]*\}", template)
+        return re.search(".+?".join(map(re.escape, parts)), text, re.DOTALL) is not None
+
+    found = [code for code, template in SENTENCES.items() if said(template)]
+    return [code for code in found if not any(_within(code, other, SENTENCES) for other in found)]
+
+
+def _within(code: str, other: str, sentences: dict[str, str]) -> bool:
+    return code != other and sentences[code] != sentences[other] and sentences[code] in sentences[other]
+
+
+# --- fixtures -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=LANGUAGES)
+def language(request: pytest.FixtureRequest) -> Language:
+    """Each of the two languages in turn."""
+    chosen: Language = request.param
+    return chosen
+
+
+@pytest.fixture
+def wire(app: Flask, language: Language) -> Wire:
+    """A browser posting forms, then a client posting JSON; the test runs once for each."""
+    return Wire(app, language)
+
+
+@pytest.fixture
+def browser_wire(app: Flask) -> Wire:
+    """A browser posting forms alone, for what only pages do."""
+    return Wire(app, "form")
+
+
+@pytest.fixture
+def json_wire(app: Flask) -> Wire:
+    """A client posting JSON with cookies alone, for what only JSON does."""
+    return Wire(app, "json")
+
+
+@pytest.fixture
+def program(app: Flask) -> Program:
+    """A JSON client without cookies."""
+    return Program(app)
