@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from app import account, observing, outbox, register, setup, signin, status
+from app.audit import pruning as event_pruning
 from app.database import attach, engine_options
 from app.extensions import db, login_manager, mail, migrate
 from app.kit.sealing import KeyRing
 from app.methods import letters
+from app.methods import pruning as challenge_pruning
 from app.sessions import opening
+from app.sessions import pruning as session_pruning
 from app.web import browser, errors, headers, hosts, pages
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
-LETTERS = letters
-"""Named so that its renderers are registered with the outbox."""
+REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning)
+"""Named so that they register what the worker calls: renderers of letters, and pruners of tables."""
 
 STATIC_FOR = timedelta(days=365)
 
@@ -82,7 +85,8 @@ def serve_journeys(app: Flask) -> None:
     if not app.extensions["latchkey.settings"].is_production:
         from app import inbox
 
-        if hasattr(inbox, 'init_app'): inbox.init_app(app)
+        if hasattr(inbox, "init_app"):
+            inbox.init_app(app)
 
 
 def add_commands(app: Flask) -> None:

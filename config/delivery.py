@@ -64,3 +64,6 @@ class DeliverySettings(BaseSettings, defer_build=True):
     outbox_keep: kinds.Duration = Field(
         default=timedelta(days=7), description="How long a finished message stays listed."
     )
+    events_keep: kinds.Duration = Field(
+        default=timedelta(days=365), description="How long an event stays in the audit log before it is deleted."
+    )

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask, has_app_context
 from werkzeug.test import TestResponse
 
@@ -157,13 +158,9 @@ class Wire:
         return {cookie.key: cookie.value for cookie in self.client._cookies.values() if cookie.path == "/"}
 
     def signed_in_as(self) -> str | None:
-        """Return the e-mail address (or other identity) of who is signed in here, or None."""
+        """Return the first identity (mostly the e-mail address) of who is signed in here, or None."""
         response = self.client.get("/us-signin", headers={"Accept": "application/json"})
-        answer = response.get_json()["response"]
-        if "identity_attributes" in answer and not answer.get("user"):
-            return None
-        user = answer["user"]
-        return str(user.get("email") or user.get("username") or user.get("us_phone_number"))
+        return identity_of(self.app, response.get_json()["response"].get("user"))
 
 
 class Program:
@@ -182,6 +179,10 @@ class Program:
         """Post ``fields`` as JSON with the token, if there is one."""
         return self._send("POST", path, headers or {}, json=fields)
 
+    def signed_in_as(self) -> str | None:
+        """Return the first identity of whose token this is, or None."""
+        return identity_of(self.app, self.get("/us-signin").json.get("user"))
+
     def _send(self, method: str, path: str, headers: dict[str, str], **body: Any) -> Answer:
         assert not has_app_context(), "an app context held open around a request hides a forgotten commit"
         own = {"Accept": "application/json", "User-Agent": "program/1"}
@@ -198,6 +199,18 @@ AGENTS = {
     "form": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "json": "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
 }
+
+
+def identity_of(app: Flask, user: dict[str, Any] | None) -> str | None:
+    """Return the first identity of the ``user`` that an answer told of; None for nobody."""
+    from app.extensions import db
+    from app.users import Identity, User
+
+    if not user:
+        return None
+    with app.app_context():
+        found = sa.select(Identity.value).join(User).where(User.handle == user["id"]).order_by(Identity.id)
+        return db.session.scalars(found).first()
 
 
 def codes_of(text: str) -> list[str]:

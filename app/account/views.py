@@ -13,8 +13,8 @@ from app.methods.registry import active_methods
 from app.methods.showing import TITLES, ways_in
 from app.sessions.opening import brought_session
 from app.users import identities_of
-from app.web.respond import respond, wants_json
 from app.web.errors import unauthenticated
+from app.web.respond import respond, wants_json
 
 
 @bp.get("/")
@@ -22,13 +22,16 @@ def home() -> Response:
     """Show who is signed in and how; a program that is not signed in gets a 401."""
     session = brought_session()
     if session is None:
-        return unauthenticated() if wants_json() else respond("account/welcome.html", registration=settings.registration)
+        return (
+            unauthenticated() if wants_json() else respond("account/welcome.html", registration=settings.registration)
+        )
     mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
     if wants_json():
         user = {"id": current_user.handle, **mine}
         return respond(user=user, active_methods=active_methods(enrolled), amr=session.amr.split(","))
     shown = {
-        "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")} | {"created_at": current_user.created_at},
+        "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
+        | {"created_at": current_user.created_at},
         "methods": ways_in(enrolled, mine),
         "session": {
             "browser": agents.label(session.agent),

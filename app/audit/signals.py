@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from blinker import Namespace, NamedSignal
+from blinker import NamedSignal, Namespace
 from flask import current_app
 
 _namespace = Namespace()

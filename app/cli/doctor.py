@@ -7,7 +7,7 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from app.cli.findings import EXAMINATIONS, Finding
+from app.cli.findings import EXAMINATIONS, NEED_DATABASE, Finding
 from app.extensions import db
 
 
@@ -19,12 +19,16 @@ def doctor() -> None:
     Exits with 1 when something has to be mended. A note is something that works but could be better.
     """
     wrong = 0
+    unreachable: set[str] = set()
     for name, examination, remedy in EXAMINATIONS:
+        if name in NEED_DATABASE and "database" in unreachable:
+            continue
         findings: list[Finding] = []
         try:
             findings.extend(examination())
         except Exception as error:  # whatever a driver raises is what we came to find
             db.session.rollback()
+            unreachable.add(name)
             findings.append(Finding(f"does not answer ({type(error).__name__})", remedy, wrong=True))
         for finding in findings:
             _say(name, finding)

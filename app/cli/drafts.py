@@ -78,6 +78,8 @@ def _checked_shape(described: Any) -> dict[str, Any]:
         kind = str if name in TEXTS else bool if name in FLAGS else list
         if not isinstance(value, kind):
             raise NotUsable(f"{name}: should be a {kind.__name__}")
+    if not all(isinstance(name, str) and name in REGISTRY for name in given.get("methods", ())):
+        raise NotUsable(f"methods: there are only {', '.join(REGISTRY)}")
     if {"password", "password_hash"} <= given.keys():
         raise NotUsable("has a password and a password_hash; one of them, please")
     return given
@@ -96,10 +98,8 @@ def _methods(given: dict[str, Any]) -> tuple[str, ...]:
     """Return what the account can sign in with: what was named or is usual, and what came with its secret."""
     usual = [name for name, kind in (("email", "email"), ("sms", "phone")) if kind in given][:1]
     with_secret = [name for name in ("password", "authenticator") if name in given or (f"{name}_hash" in given)]
-    named = dict.fromkeys([*given.get("methods", usual), *with_secret])
+    named = list(dict.fromkeys([*given.get("methods", usual), *with_secret]))
     for name in named:
-        if not isinstance(name, str) or name not in REGISTRY:
-            raise NotUsable(f"methods: there are only {', '.join(REGISTRY)}")
         if (reaches := REGISTRY[name].reaches) and reaches not in given:
             raise NotUsable(f"methods: {name} needs a value for {reaches}")
         if not reaches and name not in with_secret:

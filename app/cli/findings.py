@@ -202,3 +202,6 @@ EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
     ("outbox", messages_leave, "Run: flask db upgrade"),
 )
 """Name, examination, and what to do when it cannot even be made."""
+
+NEED_DATABASE = frozenset(("migrations", "keys", "outbox"))
+"""Examinations that say nothing while the database does not answer."""

@@ -110,7 +110,14 @@ def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> None:
     if not drafts:
         return
     now = clock.now()
-    users = [{"created_at": now, "disabled_at": now if draft.disabled else None} for draft in drafts.values()]
+    users = [
+        {
+            "created_at": now,
+            "confirmed_at": now if draft.confirmed else None,
+            "disabled_at": now if draft.disabled else None,
+        }
+        for draft in drafts.values()
+    ]
     returning = sa.insert(User).returning(User.id, sort_by_parameter_order=True)
     ids = db.session.scalars(returning, users).all()
     identities: list[dict[str, object]] = []

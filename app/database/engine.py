@@ -23,6 +23,9 @@ from app.database.deadlines import Watchdog
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
 BEGUN = "latchkey.transaction_begun"
+UNSYNCED = "latchkey.unsynced"
+"""On SQLite a statement at once is written but not synced: a power cut may lose the count of a try, which every
+crash short of that keeps, and the next transaction syncs both."""
 
 
 def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any]:
@@ -67,9 +70,15 @@ def _begin_before_writing(
         return
     if not _writes(statement):
         return
+    sqlite = conn.dialect.name == "sqlite"
     if context and context.execution_options.get("at_once"):
+        if sqlite and not conn.info.get(UNSYNCED):
+            cursor.execute("PRAGMA synchronous=NORMAL")
+            conn.info[UNSYNCED] = True
         return
-    cursor.execute("BEGIN IMMEDIATE" if conn.dialect.name == "sqlite" else "BEGIN")
+    if sqlite and conn.info.pop(UNSYNCED, None):
+        cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("BEGIN IMMEDIATE" if sqlite else "BEGIN")
     conn.info[BEGUN] = True
 
 

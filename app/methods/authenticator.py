@@ -52,5 +52,3 @@ def otpauth_uri(secret: str, account: str) -> str:
 def grouped(secret: str) -> str:
     """Return a base32 key in groups of four joined by dashes, for typing."""
     return "-".join(secret[i : i + 4] for i in range(0, len(secret), 4))
-
-

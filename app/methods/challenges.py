@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,12 +16,42 @@ from app.audit import record
 from app.extensions import db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
+from app.methods.codes import challenge_context
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import REGISTRY
 
 LAST_MINUTE = timedelta(seconds=60)
 """A challenge with less time left than this is not sent again; a new one is issued."""
+
+_INSERT = sa.insert(Challenge.__table__)  # type: ignore[arg-type]
+_OPEN_FOR = (
+    sa.select(Challenge)
+    .where(Challenge.subject == sa.bindparam("subject"), Challenge.binding == sa.bindparam("binding"))
+    .where(Challenge.purpose == sa.bindparam("purpose"), Challenge.method == sa.bindparam("method"))
+    .where(Challenge.destination == sa.bindparam("destination"), Challenge.spent_at.is_(None))
+    .where(Challenge.passcode_expires_at > sa.bindparam("then"), Challenge.tries < sa.bindparam("most"))
+    .order_by(Challenge.created_at.desc())
+    .limit(1)
+)
+_COUNT = (
+    sa.update(Challenge)
+    .where(Challenge.subject == sa.bindparam("whose"), Challenge.purpose == sa.bindparam("what_for"))
+    .where(Challenge.method.in_(sa.bindparam("methods", expanding=True)), Challenge.spent_at.is_(None))
+    .where(Challenge.passcode_expires_at > sa.bindparam("now"), Challenge.tries < sa.bindparam("most"))
+    .values(tries=Challenge.tries + 1)
+    .returning(Challenge)
+    .execution_options(at_once=True, synchronize_session=False)
+)
+_COUNT_NAMED = _COUNT.where(Challenge.id == sa.bindparam("named"))
+_COUNT_OF_BROWSER = _COUNT.where(Challenge.binding == sa.bindparam("where"))
+_SPEND = (
+    sa.update(Challenge)
+    .where(Challenge.id == sa.bindparam("spent"), Challenge.spent_at.is_(None))
+    .where(Challenge.expires_at > sa.bindparam("now"))
+    .values(spent_at=sa.bindparam("now"))
+    .execution_options(synchronize_session=False)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +105,63 @@ def ask(question: Question, asker: Asker) -> Challenge:
     return challenge
 
 
-def count_try(
-    purpose: str, methods: Sequence[str], subject: str, asker: Asker
-) -> list[Challenge]:
+def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) -> list[Challenge]:
     """Count one try against each open challenge that could be meant, and return those that were let through.
 
     Committed at once: whatever happens next, the try has happened. The budget is exact under parallel
     guesses because the database raises and checks it in one statement.
     """
-    now = clock.now()
-    mine = Challenge.binding == asker.binding
-    if asker.challenge and (named := challenge_id_of(asker.challenge)):
-        mine = Challenge.id == named
+    named = challenge_id_of(asker.challenge) if asker.challenge else None
+    which = {"named": named} if named else {"where": asker.binding}
+    counted = {"whose": subject, "what_for": purpose, "methods": methods, "most": settings.challenge_tries}
+    statement = _COUNT_NAMED if named else _COUNT_OF_BROWSER
+    return list(db.session.scalars(statement, counted | which | {"now": clock.now()}))
+
+
+def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | None:
+    """Count one try against the enrollment ``challenge_id`` of this user; None when no try is left.
+
+    Committed at once, as in ``count_try``.
+    """
     counted = (
         sa.update(Challenge)
-        .where(Challenge.subject == subject, mine, Challenge.purpose == purpose, Challenge.method.in_(methods))
-        .where(Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now)
+        .where(Challenge.id == challenge_id, Challenge.user_id == user_id, Challenge.purpose == purpose)
+        .where(Challenge.spent_at.is_(None), Challenge.expires_at > clock.now())
         .where(Challenge.tries < settings.challenge_tries)
         .values(tries=Challenge.tries + 1)
         .returning(Challenge)
         .execution_options(at_once=True, synchronize_session=False)
     )
-    return list(db.session.scalars(counted))
+    return db.session.scalars(counted).first()
 
 
 def spend(challenge: Challenge) -> bool:
     """Use ``challenge`` up; False when somebody else was first, or it has expired meanwhile."""
+    return bool(db.session.execute(_SPEND, {"spent": challenge.id, "now": clock.now()}).rowcount)
+
+
+def find(challenge_id: str, purpose: str) -> Challenge | None:
+    """Return the challenge with this id, whatever became of it."""
+    found = sa.select(Challenge).where(Challenge.id == challenge_id, Challenge.purpose == purpose)
+    return db.session.scalars(found).first()
+
+
+def latest_in_browser(asker: Asker, *purposes: str) -> Challenge | None:
+    """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
     now = clock.now()
-    unspent = (Challenge.id == challenge.id, Challenge.spent_at.is_(None), Challenge.expires_at > now)
-    spent = sa.update(Challenge).where(*unspent).values(spent_at=now).execution_options(synchronize_session=False)
-    return bool(db.session.execute(spent).rowcount)
+    mine = (Challenge.binding == asker.binding, Challenge.purpose.in_(purposes))
+    still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now)
+    found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
+    return db.session.scalars(found.limit(1)).first() if asker.binding else None
 
 
 def _open_for(question: Question, subject: str, asker: Asker, now: datetime) -> Challenge | None:
     """Find the challenge this browser holds for the same question, with time and tries left."""
-    found = (
-        sa.select(Challenge)
-        .where(Challenge.subject == subject, Challenge.binding == asker.binding, Challenge.purpose == question.purpose)
-        .where(Challenge.method == question.method, Challenge.destination == question.destination)
-        .where(Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now + LAST_MINUTE)
-        .where(Challenge.tries < settings.challenge_tries)
-        .order_by(Challenge.created_at.desc())
-    )
-    return db.session.scalars(found.limit(1)).first() if not question.pending_secret else None
+    if question.pending_secret:
+        return None
+    same = {"subject": subject, "binding": asker.binding, "purpose": question.purpose, "method": question.method}
+    limits = {"most": settings.challenge_tries, "then": now + LAST_MINUTE, "destination": question.destination}
+    return db.session.scalars(_OPEN_FOR, same | limits).first()
 
 
 def _within_budget(question: Question, subject: str, now: datetime) -> bool:
@@ -138,19 +183,18 @@ def _within_budget(question: Question, subject: str, now: datetime) -> bool:
 def _new(question: Question, subject: str, asker: Asker, now: datetime, sent: bool) -> Challenge:
     passcode_life = settings.sms_code_lifetime if question.method == "sms" else settings.email_code_lifetime
     life = question.lifetime or passcode_life
-    challenge = Challenge(
-        id=secrets.row_id(), purpose=question.purpose, method=question.method, subject=subject,
-        user_id=question.user_id, enrolled_id=question.enrolled.id if question.enrolled else None,
-        destination=question.destination, binding=asker.binding, address=asker.address,
-        agent=asker.agent[:256], tag=secrets.reference(4), next=question.next, created_at=now, tries=0,
-        passcode_expires_at=now + min(passcode_life, life), expires_at=now + life,
-        sends=int(sent), last_sent_at=now if sent else None,
-    )  # fmt: skip
+    row: dict[str, Any] = {
+        "id": secrets.row_id(), "purpose": question.purpose, "method": question.method, "subject": subject,
+        "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
+        "destination": question.destination, "binding": asker.binding, "address": asker.address,
+        "agent": asker.agent[:256], "tag": secrets.reference(4), "next": question.next, "created_at": now,
+        "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
+        "sends": int(sent), "last_sent_at": now if sent else None, "tries": 0,
+    }  # fmt: skip
+    challenge = Challenge(**row)
     if question.pending_secret:
-        context = ("challenge", challenge.id, str(challenge.user_id), challenge.method)
-        challenge.secret = keyring.seal(question.pending_secret.encode(), *context)
-    db.session.add(challenge)
-    db.session.flush()
+        row["secret"] = challenge.secret = keyring.seal(question.pending_secret.encode(), *challenge_context(challenge))
+    db.session.execute(_INSERT, row)
     return challenge
 
 
@@ -165,35 +209,3 @@ def _send(question: Question, challenge: Challenge) -> None:
         question.letter, REGISTRY[question.method].sends, question.destination, user_id=question.user_id,
         challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag, decoy=question.user_id is None,
     )  # fmt: skip
-
-
-def latest_in_browser(asker: Asker, *purposes: str) -> Challenge | None:
-    """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
-    now = clock.now()
-    mine = (Challenge.binding == asker.binding, Challenge.purpose.in_(purposes))
-    still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now)
-    found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
-    return db.session.scalars(found.limit(1)).first() if asker.binding else None
-
-
-def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | None:
-    """Count one try against the enrollment ``challenge_id`` of this user; None when no try is left.
-
-    Committed at once, as in ``count_try``.
-    """
-    counted = (
-        sa.update(Challenge)
-        .where(Challenge.id == challenge_id, Challenge.user_id == user_id, Challenge.purpose == purpose)
-        .where(Challenge.spent_at.is_(None), Challenge.expires_at > clock.now())
-        .where(Challenge.tries < settings.challenge_tries)
-        .values(tries=Challenge.tries + 1)
-        .returning(Challenge)
-        .execution_options(at_once=True, synchronize_session=False)
-    )
-    return db.session.scalars(counted).first()
-
-
-def find(challenge_id: str, purpose: str) -> Challenge | None:
-    """Return the challenge with this id, whatever became of it."""
-    found = sa.select(Challenge).where(Challenge.id == challenge_id, Challenge.purpose == purpose)
-    return db.session.scalars(found).first()

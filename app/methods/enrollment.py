@@ -9,6 +9,12 @@ from app.kit import secrets
 from app.methods.codes import enrolled_context, new_secret
 from app.methods.models import EnrolledMethod
 
+_OF_USER = (
+    sa.select(EnrolledMethod)
+    .where(EnrolledMethod.user_id == sa.bindparam("user_id"))
+    .order_by(EnrolledMethod.created_at)
+)
+
 
 def enroll(user_id: int, method: str, secret: str | None = None, *, last_step: int = 0) -> EnrolledMethod:
     """Add a way to sign in, sealed to its row.
@@ -35,5 +41,4 @@ def remove(user_id: int, method: str) -> int:
 
 def enrolled_of(user_id: int | None) -> list[EnrolledMethod]:
     """Return everything a user has set up; nothing for nobody, at the same cost."""
-    mine = sa.select(EnrolledMethod).where(EnrolledMethod.user_id == (user_id or 0)).order_by(EnrolledMethod.created_at)
-    return list(db.session.scalars(mine))
+    return list(db.session.scalars(_OF_USER, {"user_id": user_id or 0}))

@@ -22,6 +22,13 @@ from app.users import User
 
 _TOKEN = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9]{10,12})\.([\w-]{43})\.([\w-]{43})\Z", re.ASCII)
 
+_BY_ID = (
+    sa.select(Challenge, EnrolledMethod, User)
+    .join(User, User.id == Challenge.user_id)
+    .join(EnrolledMethod, EnrolledMethod.id == Challenge.enrolled_id, isouter=True)
+    .where(Challenge.id == sa.bindparam("id"), Challenge.purpose == sa.bindparam("purpose"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedLink:
@@ -51,13 +58,7 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
     kid, challenge_id, expiry, secret, mac = match.groups()
     if kid not in keyring.kids or not secrets.same(mac, _mac(kid, purpose, challenge_id, int(expiry), secret)):
         return None
-    rows = (
-        sa.select(Challenge, EnrolledMethod, User)
-        .join(User, User.id == Challenge.user_id)
-        .join(EnrolledMethod, EnrolledMethod.id == Challenge.enrolled_id, isouter=True)
-        .where(Challenge.id == challenge_id, Challenge.purpose == purpose)
-    )
-    found = db.session.execute(rows).one_or_none()
+    found = db.session.execute(_BY_ID, {"id": challenge_id, "purpose": purpose}).one_or_none()
     if found is None:
         return None
     challenge, enrolled, user = found

@@ -12,6 +12,20 @@ from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
 from app.users import Identity, TypedIdentity, User
 
+_named = aliased(Identity)
+_has = sa.and_(EnrolledMethod.user_id == User.id, EnrolledMethod.method == sa.bindparam("method"))
+_at = sa.and_(Identity.user_id == User.id, Identity.kind == sa.bindparam("reaches"))
+_REACHING = (
+    sa.select(User, EnrolledMethod, Identity.value)
+    .join(EnrolledMethod, _has, isouter=True)
+    .join(Identity, _at, isouter=True)
+    .limit(1)
+)
+_BY_USER = _REACHING.where(User.id == sa.bindparam("user_id"))
+_BY_IDENTITY = _REACHING.join(_named, _named.user_id == User.id).where(
+    _named.kind == sa.bindparam("kind"), _named.value == sa.bindparam("value")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:
@@ -25,24 +39,14 @@ class Reached:
 def reach(typed: TypedIdentity | None, method: str) -> Reached | None:
     """Find whom ``typed`` names and how ``method`` reaches them. One statement, whoever it is."""
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    named = aliased(Identity)
-    rows = _reaching(method).join(named, named.user_id == User.id)
-    return _first(rows.where(named.kind == kind, named.value == value))
+    return _first(_BY_IDENTITY, method, kind=kind, value=value)
 
 
 def reach_user(user_id: int, method: str) -> Reached | None:
     """Find how ``method`` reaches a user who is known already."""
-    return _first(_reaching(method).where(User.id == user_id))
+    return _first(_BY_USER, method, user_id=user_id)
 
 
-def _reaching(method: str) -> sa.Select[tuple[User, EnrolledMethod, str]]:
-    reaches = REGISTRY[method].reaches
-    has = sa.and_(EnrolledMethod.user_id == User.id, EnrolledMethod.method == method)
-    at = sa.and_(Identity.user_id == User.id, Identity.kind == reaches)
-    rows = sa.select(User, EnrolledMethod, Identity.value)
-    return rows.join(EnrolledMethod, has, isouter=True).join(Identity, at, isouter=True)
-
-
-def _first(rows: sa.Select[tuple[User, EnrolledMethod, str]]) -> Reached | None:
-    found = db.session.execute(rows.limit(1)).first()
+def _first(rows: sa.Select[tuple[User, EnrolledMethod, str]], method: str, **whom: str | int) -> Reached | None:
+    found = db.session.execute(rows, {"method": method, "reaches": REGISTRY[method].reaches, **whom}).first()
     return Reached(found[0], found[1], found[2] or "") if found else None

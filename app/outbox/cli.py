@@ -20,7 +20,15 @@ from app.outbox.sending import lane
 ROW = "{:32}  {:9}  {:7}  {:16}  {:>5}  {:>8}  {:28}  {}"
 
 
-@click.group("outbox")
+class InAppContext(click.Group):
+    """A group whose commands run in the application's context, however Flask was started."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with ctx.obj.load_app().app_context():
+            return super().invoke(ctx)
+
+
+@click.group("outbox", cls=InAppContext)
 def outbox() -> None:
     """Messages that must leave: see them, send them again."""
 

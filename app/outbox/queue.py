@@ -34,6 +34,7 @@ PUSH_TIMEOUT = 0.2
 PULL_TIMEOUT = 0.5
 """Seconds a worker waits for an entry before it looks whether it should stop."""
 
+
 class PlainEntries:
     """Entries as ``<id> <lane>``. Huey's own way is pickle, which would run what a stranger puts into the queue."""
 

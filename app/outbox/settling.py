@@ -68,7 +68,12 @@ def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
 def _write_unsent(outcome: Outcome, user_id: int | None) -> None:
     message = outcome.message
     values: dict[str, Any]
-    values = {"state": outcome.state, "next_attempt_at": outcome.due, "lease_until": None, "last_error": outcome.reason}
+    values = {
+        "state": outcome.state,
+        "next_attempt_at": outcome.due,
+        "lease_until": None,
+        "last_error": outcome.reason[:80],
+    }
     if not outcome.counts:
         values["attempts"] = message.attempts - 1
     if _update([message], values) and outcome.state == ABANDONED:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from app.database.pruning import PRUNERS
 from app.kit import clock
 from app.outbox import leases, queue
 from app.outbox.channels import cutoff, mail
@@ -17,8 +19,6 @@ from app.outbox.lanes import Lanes
 from app.outbox.sending import lane
 
 if TYPE_CHECKING:
-    from flask import Flask
-
     from config.settings import Settings
 
 log = structlog.get_logger()
@@ -37,7 +37,15 @@ STOP_WITHIN = 3.0
 """Seconds for tries under way when the worker stops; then they are cut off and their messages given back."""
 
 
-def run(app: Flask, stop: threading.Event) -> None:
+class App(Protocol):
+    """What the worker needs of the Flask application."""
+
+    extensions: dict[str, Any]
+
+    def app_context(self) -> AbstractContextManager[Any]: ...
+
+
+def run(app: App, stop: threading.Event) -> None:
     """Deliver messages until ``stop`` is set, then end within 5 s with every lease given back.
 
     Blocks. Use it in a process of its own, or in a thread; one at a time in a process.
@@ -55,7 +63,7 @@ def run(app: Flask, stop: threading.Event) -> None:
 class Worker:
     """One thread that pulls, one that sweeps, and those that deliver."""
 
-    def __init__(self, app: Flask, stop: threading.Event) -> None:
+    def __init__(self, app: App, stop: threading.Event) -> None:
         self.app = app
         self.stop = stop
         self.settings: Settings = app.extensions["latchkey.settings"]
@@ -132,6 +140,9 @@ class Worker:
     def _prune(self) -> None:
         while not self.stop.wait(0.05) and leases.prune(self.settings.outbox_keep):
             pass
+        for prune in PRUNERS:
+            while not self.stop.wait(0.05) and prune():
+                pass
 
     def deliver(self) -> None:
         """Deliver batch after batch."""

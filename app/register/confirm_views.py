@@ -43,7 +43,11 @@ def confirm() -> Response:
             if form.passcode.data in (None, "") or form.send_again.data:
                 challenge = flow.send_again(form.email.data, asker(form.challenge.data))
                 told = sent(challenge, form.email.data)
-                say("confirm_generic" if settings.generic_responses else "confirm_registration", "info", email=form.email.data)
+                say(
+                    "confirm_generic" if settings.generic_responses else "confirm_registration",
+                    "info",
+                    email=form.email.data,
+                )
                 return respond(PAGE, form, shown={"sent": told}, challenge=told["challenge"])
             session = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
             say("email_confirmed")
@@ -59,7 +63,11 @@ def confirm_link(token: str) -> Response:
     try:
         challenge, user, here = flow.look_at_link(token, present_asker())
         if not here or request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
-            shown = {"address": addresses.mask("email", challenge.destination), "asked": asked(challenge), "token": token}
+            shown = {
+                "address": addresses.mask("email", challenge.destination),
+                "asked": asked(challenge),
+                "token": token,
+            }
             return _quiet(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
         next_page = challenge.next
         flow.confirm_by_link(token, present_asker())

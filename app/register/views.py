@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Response, after_this_request, request
 
 from app.extensions import settings
+from app.kit.refusals import Refused
 from app.methods.showing import sent
 from app.register import bp, flow
 from app.register.forms import RegisterForm
@@ -15,7 +16,6 @@ from app.web.guards import anonymous_only
 from app.web.redirects import safe_next
 from app.web.respond import respond
 from app.web.telling import say
-from app.kit.refusals import Refused
 
 PAGE = "register/register.html"
 

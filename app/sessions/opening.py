@@ -21,6 +21,13 @@ from app.web.csrf import SESSION_COOKIE, TOKEN_HEADER
 SEEN_EVERY = timedelta(minutes=1)
 """``seen_at`` is written at most this often, so that reading stays reading."""
 
+_INSERT = sa.insert(AuthSession.__table__)  # type: ignore[arg-type]
+_BY_TOKEN = (
+    sa.select(AuthSession, User)
+    .join(User, User.id == AuthSession.user_id)
+    .where(AuthSession.digest == sa.bindparam("digest"), AuthSession.kind == sa.bindparam("kind"))
+)
+
 
 def open_session(user: User, amr: str, asker: Asker, *, remember: bool) -> AuthSession:
     """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
@@ -29,15 +36,15 @@ def open_session(user: User, amr: str, asker: Asker, *, remember: bool) -> AuthS
     """
     token = secrets.token()
     now = clock.now()
-    session = AuthSession(
-        digest=secrets.digest(token), family=secrets.row_id(), user_id=user.id, kind="browser", amr=amr,
-        created_at=now, seen_at=now, authenticated_at=now, expires_at=now + settings.session_absolute,
-        persistent=remember, address=asker.address, agent=asker.agent[:256],
-    )  # fmt: skip
+    row = {
+        "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
+        "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
+        "persistent": remember, "address": asker.address, "agent": asker.agent[:256],
+    }  # fmt: skip
     if brought := brought_session():
         end_family(brought.family)
-    db.session.add(session)
-    db.session.flush()
+    db.session.execute(_INSERT, row)
+    session = AuthSession(**row)
     _hand_out(token, session)
     g.auth_session, g._login_user = session, user
     return session
@@ -47,13 +54,13 @@ def open_program_session(session: AuthSession) -> str:
     """Give a program a token of its own beside ``session``; return it, for it is shown only now."""
     token = secrets.token()
     now = clock.now()
-    program = AuthSession(
-        digest=secrets.digest(token), family=session.family, user_id=session.user_id, kind="program", amr=session.amr,
-        created_at=now, seen_at=now, authenticated_at=session.authenticated_at,
-        expires_at=min(now + settings.token_max_age, session.expires_at), persistent=False,
-        address=session.address, agent=session.agent,
-    )  # fmt: skip
-    db.session.add(program)
+    row = {
+        "digest": secrets.digest(token), "family": session.family, "user_id": session.user_id, "kind": "program",
+        "amr": session.amr, "created_at": now, "seen_at": now, "authenticated_at": session.authenticated_at,
+        "expires_at": min(now + settings.token_max_age, session.expires_at), "persistent": False,
+        "address": session.address, "agent": session.agent,
+    }  # fmt: skip
+    db.session.execute(_INSERT, row)
     return token
 
 
@@ -77,14 +84,16 @@ def end_session() -> AuthSession | None:
 def end_family(family: str) -> None:
     """Revoke a session and the tokens it gave; at once, on every replica."""
     alive = (AuthSession.family == family, AuthSession.revoked_at.is_(None))
-    ended = sa.update(AuthSession).where(*alive).values(revoked_at=clock.now())
+    now = clock.now()
+    ended = sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now)
     db.session.execute(ended.execution_options(synchronize_session=False))
 
 
 def end_all(user_id: int, *, but: str = "") -> int:
     """Revoke every session of a user, except the family ``but``; return how many were open."""
     others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.family != but)
-    ended = sa.update(AuthSession).where(*others).values(revoked_at=clock.now())
+    now = clock.now()
+    ended = sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now)
     return db.session.execute(ended.execution_options(synchronize_session=False)).rowcount
 
 
@@ -105,9 +114,7 @@ def load_user(request: Request) -> User | None:
     if not token:
         return None
     kind = "program" if TOKEN_HEADER in request.headers else "browser"
-    mine = (AuthSession.digest == secrets.digest(token), AuthSession.kind == kind)
-    rows = sa.select(AuthSession, User).join(User, User.id == AuthSession.user_id).where(*mine)
-    found = db.session.execute(rows).one_or_none()
+    found = db.session.execute(_BY_TOKEN, {"digest": secrets.digest(token), "kind": kind}).one_or_none()
     now = clock.now()
     if found is None or not found[0].is_alive(now) or not found[1].is_active:
         return None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from app import limits, outbox
 from app.audit import record, signals
-from app.extensions import keyring, settings
+from app.extensions import db, keyring, settings
 from app.kit import addresses, agents, clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
@@ -17,7 +19,7 @@ from app.methods.handles import challenge_id_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
 from app.sessions.models import AuthSession
-from app.sessions.opening import renew_token
+from app.sessions.opening import end_all, renew_token
 from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_identity, identities_of
 
 PURPOSE = "setup"
@@ -51,11 +53,28 @@ def begin(user: User, method: str, phone: str | None, asker: Asker) -> Enrollmen
     secret = codes.new_secret()
     letter = "setup" if REGISTRY[method].sends else ""
     question = Question(
-        PURPOSE, method, user.id, "", destination, pending_secret=secret, lifetime=settings.us_setup_within, letter=letter
+        PURPOSE,
+        method,
+        user.id,
+        "",
+        destination,
+        pending_secret=secret,
+        lifetime=settings.us_setup_within,
+        letter=letter,
     )
     challenge = challenges.ask(question, asker)
-    account = mine.get("email") or mine.get("username") or mine.get("phone", "")
-    return Enrollment(challenge, account, secret if method == "authenticator" else "")
+    return Enrollment(challenge, _account(mine), secret if method == "authenticator" else "")
+
+
+def still_open(user: User, state: str) -> Enrollment | None:
+    """Return the enrollment that ``state`` names, without its key, if this user can still prove it."""
+    challenge_id = challenge_id_of(state)
+    challenge = challenges.find(challenge_id, PURPOSE) if challenge_id else None
+    if challenge is None or challenge.user_id != user.id or not challenge.is_open(clock.now()):
+        return None
+    if challenge.tries >= settings.challenge_tries:
+        return None
+    return Enrollment(challenge, _account(identities_of(user.id)))
 
 
 def confirm(user: User, session: AuthSession, state: str, passcode: str | int, asker: Asker) -> Challenge:
@@ -72,32 +91,36 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
         _store_password(challenge, passcode)
     else:
         _store_proved(user, challenge, passcode)
-    if session.kind == "browser":
-        renew_token(session)
+    _shut_out_others(user, session)
     _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
 
 
-def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker) -> None:
-    """Remove ways to sign in, at once. A removed phone number finds nobody any more.
+def allow_removal(user: User, names: Sequence[str]) -> None:
+    """Go on only if some way to sign in is left without ``names``; until the commit no other request can remove any.
 
     :raises Refused: ``us_method_not_available`` or ``last_method`` on ``delete_method``
     """
-    enrolled = enrollment.enrolled_of(user.id)
-    active = active_methods(enrolled)
     if any(name not in REGISTRY for name in names):
         raise Refused("us_method_not_available", field="delete_method")
+    hold = sa.update(User).where(User.id == user.id).values(language=User.language)
+    db.session.execute(hold.execution_options(synchronize_session=False))
+    active = active_methods(enrollment.enrolled_of(user.id))
     if active and not set(active) - set(names):
         raise Refused("last_method", field="delete_method")
+
+
+def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker) -> None:
+    """Remove ways to sign in, which ``allow_removal`` let go. A removed phone number finds nobody any more."""
     gone = [name for name in dict.fromkeys(names) if enrollment.remove(user.id, name)]
     for name in gone:
         if name == "sms":
             drop_identity(user, "phone")
         _tell(user, "factor.removed", name, f"{TITLES[name]} was removed.", asker)
-    if gone and session.kind == "browser":
-        renew_token(session)
-    signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
+    if gone:
+        _shut_out_others(user, session)
+        signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
 
 
 def _store_password(challenge: Challenge, typed: str | int) -> None:
@@ -125,9 +148,22 @@ def _store_proved(user: User, challenge: Challenge, passcode: str | int) -> None
     if not challenges.spend(challenge):
         raise Refused("api_error")
     if challenge.method == "sms":
-        drop_identity(user, "phone")
-        add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
+        with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
+            drop_identity(user, "phone")
+            add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
     enrollment.replace(user.id, challenge.method, root.decode(), last_step=step)
+
+
+def _account(mine: dict[str, str]) -> str:
+    """Return what an authenticator app calls the account."""
+    return mine.get("email") or mine.get("username") or mine.get("phone", "")
+
+
+def _shut_out_others(user: User, session: AuthSession) -> None:
+    """End the user's other sessions and change this browser's token (ASVS 7.4.3, 7.2.4)."""
+    end_all(user.id, but=session.family)
+    if session.kind == "browser":
+        renew_token(session)
 
 
 def _free_number(phone: str | None) -> str:

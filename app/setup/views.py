@@ -26,8 +26,8 @@ from app.web.respond import respond, wants_json
 from app.web.telling import say
 
 PAGE = "setup/setup.html"
-WORTH_ADDING_AGAIN = ("authenticator",)
-"""Methods offered though they are set up: a new phone needs a new key."""
+WORTH_ADDING_AGAIN = ("authenticator", "sms")
+"""Methods offered though they are set up: a new phone needs a new key, or has a new number."""
 
 
 @bp.get("/us-setup")
@@ -62,11 +62,13 @@ def us_setup() -> Response:
                 raise flow.Refused("api_error")
             session = brought_session()
             if removed:
+                flow.allow_removal(current_user, removed)
+            begun = flow.begin(current_user, chosen, form.phone.data, asker()) if chosen else None
+            if removed:
                 flow.remove(current_user, session, removed, asker())  # type: ignore[arg-type]
-            if not chosen:
+            if begun is None:
                 say("method_removed")
                 return respond(PAGE, form, shown=_page(None))
-            begun = flow.begin(current_user, chosen, form.phone.data, asker())
             return respond(PAGE, form, shown=_page(_enrolling(begun)), **_facts(begun))
     return respond(PAGE, form, shown=_page(None))
 
@@ -80,7 +82,7 @@ def us_setup_confirm(state: str) -> Response:
     if form.validate():
         with form.showing_refusals():
             session = brought_session()
-            assert session is not None  # noqa: S101 - login_required saw it
+            assert session is not None
             done = flow.confirm(current_user, session, state, form.passcode.data, asker())
             say("us_setup_successful")
             phone = identities_of(current_user.id).get("phone")
@@ -89,10 +91,14 @@ def us_setup_confirm(state: str) -> Response:
 
 
 def _refused(state: str, form: ProveForm) -> Response:
-    """Tell a program what is wrong; bring a browser back to a page it can go on from."""
+    """Tell a program what is wrong; show a browser the enrollment again, or that it is over."""
     if wants_json():
         return respond(PAGE, form)
-    return respond(PAGE, SetupForm(), shown=_page(None))
+    begun = flow.still_open(current_user, state)
+    if begun is None:
+        form.form_errors.extend(form.passcode.errors)
+        return respond(PAGE, form, shown=_page(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, shown=_page(_enrolling(begun, form)) | {"adding": SetupForm()})
 
 
 def _facts(begun: flow.Enrollment) -> dict[str, Any]:
@@ -111,7 +117,7 @@ def _facts(begun: flow.Enrollment) -> dict[str, Any]:
     return facts
 
 
-def _enrolling(begun: flow.Enrollment) -> dict[str, Any] | None:
+def _enrolling(begun: flow.Enrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
     if wants_json():
         return None
     challenge = begun.challenge
@@ -123,7 +129,7 @@ def _enrolling(begun: flow.Enrollment) -> dict[str, Any] | None:
         "issuer": settings.totp_issuer,
         "expires_in": int((challenge.expires_at - clock.now()).total_seconds()),
         "tag": challenge.tag,
-        "form": ProveForm(),
+        "form": form or ProveForm(),
     }
     if begun.secret:
         uri = authenticator.otpauth_uri(begun.secret, begun.account)

@@ -38,7 +38,14 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         return ask(Question(PURPOSE, method, None, spoken, spoken, letter="sign_in"), asker)
     question = Question(
-        PURPOSE, method, reached.user.id, spoken, reached.destination, reached.enrolled, next=next_page, letter="sign_in"
+        PURPOSE,
+        method,
+        reached.user.id,
+        spoken,
+        reached.destination,
+        reached.enrolled,
+        next=next_page,
+        letter="sign_in",
     )
     signals.send(signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method == "email")
     return ask(question, asker)

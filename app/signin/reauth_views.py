@@ -43,7 +43,7 @@ def us_verify() -> Response:
     if form.validate():
         with form.showing_refusals():
             session = brought_session()
-            assert session is not None  # noqa: S101 - login_required saw it
+            assert session is not None
             reauth.verify(current_user, session, form.passcode.data, asker(form.challenge.data))
             say("reauthentication_successful")
             go = next_or(settings.post_verify_url or "/", form.next.data)

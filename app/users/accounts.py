@@ -43,21 +43,23 @@ def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool) -> Ide
 
 
 def confirm(user: User, kind: str, value: str) -> bool:
-    """Note that ``value`` was proved to be the user's; return whether it is the account's first proof."""
-    now = clock.now()
+    """Note that ``value`` was proved to be the user's; return whether it is the account's first proof.
+
+    Later addresses are stored confirmed, so that only the first proof has anything to write.
+    """
+    if user.confirmed_at is not None:
+        return False
+    user.confirmed_at = clock.now()
     mine = (Identity.user_id == user.id, Identity.kind == kind, Identity.value == value)
-    unproved = sa.update(Identity).where(*mine, Identity.confirmed_at.is_(None)).values(confirmed_at=now)
-    db.session.execute(unproved.execution_options(synchronize_session=False))
-    first = user.confirmed_at is None
-    if first:
-        user.confirmed_at = now
-    return first
+    proved = sa.update(Identity).where(*mine).values(confirmed_at=user.confirmed_at)
+    db.session.execute(proved.execution_options(synchronize_session=False))
+    return True
 
 
 def identities_of(user_id: int) -> dict[str, str]:
     """Return the user's identities as kind and canonical value."""
     rows = sa.select(Identity.kind, Identity.value).where(Identity.user_id == user_id).order_by(Identity.id)
-    return {kind: value for kind, value in db.session.execute(rows)}
+    return dict(db.session.execute(rows).tuples().all())
 
 
 def drop_identity(user: User, kind: str) -> None:

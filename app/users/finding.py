@@ -10,6 +10,12 @@ from app.extensions import db, settings
 from app.kit import addresses
 from app.users.models import Identity, User
 
+_BY_IDENTITY = (
+    sa.select(User)
+    .join(Identity, Identity.user_id == User.id)
+    .where(Identity.kind == sa.bindparam("kind"), Identity.value == sa.bindparam("value"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TypedIdentity:
@@ -40,5 +46,4 @@ def find_by_identity(typed: TypedIdentity | None) -> User | None:
     An identity nobody could have (None) is looked up too, so that it costs the same.
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    found = sa.select(User).join(Identity, Identity.user_id == User.id)
-    return db.session.scalar(found.where(Identity.kind == kind, Identity.value == value))
+    return db.session.scalar(_BY_IDENTITY, {"kind": kind, "value": value})

@@ -24,9 +24,11 @@ def browser_secret() -> str:
 
 def known_browser_secret() -> str:
     """Return the secret this browser sent, or was given by this very answer; empty when there is none."""
-    given = g.get("new_browser_secret")
-    if given:
-        return str(given)
+    return str(g.get("new_browser_secret") or sent_browser_secret())
+
+
+def sent_browser_secret() -> str:
+    """Return the secret that this request brought; empty when it brought none of ours."""
     sent = request.cookies.get(settings.cookie_prefix + NAME, "")
     return sent if 40 <= len(sent) <= 64 and sent.isascii() else ""
 

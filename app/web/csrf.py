@@ -17,7 +17,7 @@ from flask import g, request
 
 from app.extensions import keyring, settings
 from app.kit import clock
-from app.web.browser import browser_secret, known_browser_secret
+from app.web.browser import browser_secret, sent_browser_secret
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")
 FIELD = "csrf_token"
@@ -44,7 +44,7 @@ def csrf_fault(given: str | None) -> str | None:
         return "csrf_origin_foreign"
     for header in HEADERS:
         given = given or request.headers.get(header)
-    anchor = _sent_session() or known_browser_secret()
+    anchor = _sent_session() or sent_browser_secret()
     if not anchor:
         if TOKEN_HEADER in request.headers or request.mimetype == "application/json":
             return None
@@ -84,4 +84,7 @@ def _foreign_origin() -> bool:
     if not origin:
         return False
     parts = urlsplit(origin)
-    return f"{parts.scheme}://{parts.netloc}" not in (settings.origin, f"{urlsplit(settings.origin).scheme}://{request.host}")
+    return f"{parts.scheme}://{parts.netloc}" not in (
+        settings.origin,
+        f"{urlsplit(settings.origin).scheme}://{request.host}",
+    )

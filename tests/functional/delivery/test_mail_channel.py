@@ -130,7 +130,13 @@ def test_no_try_is_planned_past_the_end_of_a_message(post, attempt, clock, smtp,
 
 @pytest.mark.parametrize(
     "to",
-    ["ada@example.com, eve@example.com", "ada@example.com\r\nBcc: eve@example.com", "ada", "<ada@example.com>", "ä@x.test"],
+    [
+        "ada@example.com, eve@example.com",
+        "ada@example.com\r\nBcc: eve@example.com",
+        "ada",
+        "<ada@example.com>",
+        "ä@x.test",
+    ],
 )
 def test_a_mail_has_exactly_one_recipient(post, attempt, smtp, row, to):
     message_id = post(to=to)

@@ -13,7 +13,12 @@ import pytest
 
 from tests.functional.delivery.conftest import SECRET
 
-TWILIO = {"sms_provider": "twilio", "twilio_account_sid": "AC/1", "twilio_auth_token": "t%41", "twilio_sender": "+15005550006"}
+TWILIO = {
+    "sms_provider": "twilio",
+    "twilio_account_sid": "AC/1",
+    "twilio_auth_token": "t%41",
+    "twilio_sender": "+15005550006",
+}
 
 
 @pytest.fixture

@@ -127,6 +127,27 @@ def test_a_queue_that_is_down_is_found(operate, make_app):
     assert lines_on(result, "redis")[0].startswith("mend")
 
 
+def test_a_database_that_is_down_is_found_and_nothing_else_is_blamed_for_it(operate, make_app):
+    result = operate("doctor", on=make_app(database_url="postgresql://ada:s3same@127.0.0.1:1/latchkey"))
+    assert result.exit_code == 1
+    assert lines_on(result, "database")[0].startswith("mend")
+    assert not lines_on(result, "keys")
+    assert result.stdout.endswith("1 to mend.\n")
+    assert "s3same" not in result.output
+
+
+def test_commands_say_so_when_the_database_is_down(operate, make_app):
+    result = operate("users", "list", on=make_app(database_url="postgresql://ada:s3same@127.0.0.1:1/latchkey"))
+    assert result.exit_code == 1
+    assert result.stderr == "Error: The database does not answer. Look what is wrong with it: flask doctor\n"
+
+
+def test_commands_say_so_when_tables_are_missing(operate, make_app, tmp_path):
+    result = operate("users", "list", on=make_app(database_url=f"sqlite:///{tmp_path}/empty.db"))
+    assert result.exit_code == 1
+    assert "flask db upgrade" in result.stderr
+
+
 def test_a_misspelt_setting_is_a_note(operate, monkeypatch):
     monkeypatch.setenv("LATCHKEY_BRAND_NAMES", "Latchkey")
     result = operate("doctor")

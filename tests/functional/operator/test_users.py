@@ -64,7 +64,7 @@ def test_create_can_leave_the_address_to_be_proved_and_the_account_shut(operate,
 
 @pytest.mark.parametrize(("words", "reason"), [
     (("users", "create", "ada"), "email: "),
-    ((*ADA, "--phone", "12"), "phone: There is no such phone number."),
+    ((*ADA, "--phone", "+15555555555"), "phone: There is no such phone number."),
     ((*ADA, "--username", "a@b"), "username: "),
     ((*ADA, "--method", "sms"), "sms needs a value for phone"),
     ((*ADA, "--method", "authenticator"), "authenticator needs a value"),

@@ -1,6 +1,7 @@
 """What is sealed opens with its key and its context, and with nothing else."""
 
 import string
+import time
 import timeit
 
 import pytest
@@ -142,7 +143,8 @@ def test_kid_of_something_else_is_empty():
 
 
 def test_opening_is_quick_enough_for_every_request():
-    """Some 8 us where this was written; the bound leaves room for a busy machine and catches a key made per read."""
+    """Some 8 us where this was written; the bound leaves room for a slow machine and catches a key made per read."""
     ring = KeyRing([NEW])
     sealed = ring.seal(b"s" * 20, *CONTEXT)
-    assert min(timeit.repeat(lambda: ring.open(sealed, *CONTEXT), number=500, repeat=5)) / 500 < 40e-6
+    taken = timeit.repeat(lambda: ring.open(sealed, *CONTEXT), number=500, repeat=5, timer=time.thread_time)
+    assert min(taken) / 500 < 40e-6

@@ -1,0 +1,19 @@
+"""Forget challenges that nobody can answer and no budget counts any more."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from app.database.pruning import delete_batch, pruner
+from app.extensions import db
+from app.kit import clock
+from app.methods.models import Challenge
+
+COUNTED_FOR = timedelta(days=1)
+"""The longest window of a send budget; a challenge counts for that long."""
+
+
+@pruner
+def prune_challenges() -> int:
+    """Delete a batch of challenges that ended more than a day ago; return how many."""
+    return delete_batch(db.session, Challenge, Challenge.expires_at < clock.now() - COUNTED_FOR)

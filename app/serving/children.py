@@ -1,0 +1,104 @@
+"""Child processes beside the web workers: kept alive, and never alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+import structlog
+
+from app.serving.preparing import Job
+
+log = structlog.get_logger()
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Seconds before a process that died is started again: doubled each time."""
+
+LONG_ENOUGH = 60.0
+"""Seconds of life after which the waits begin anew."""
+
+STOP_WITHIN = 10.0
+"""Seconds a child has to stop before it is killed."""
+
+LEAVE_WITHIN = 30.0
+"""Seconds for running work in a process whose supervisor is gone."""
+
+
+class Child:
+    """A process that runs a job, and is started again when it ends by itself."""
+
+    def __init__(self, name: str, job: Job) -> None:
+        self.name = name
+        self.job = job
+        self._stopping = threading.Event()
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._keeper: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the process, and a thread that looks after it."""
+        self._stopping.clear()
+        self._spawn()
+        self._keeper = threading.Thread(target=self._keep, name=f"keeper-{self.name}", daemon=True)
+        self._keeper.start()
+
+    def stop(self) -> None:
+        """Ask the process to end, and wait for it; kill it when it takes longer than STOP_WITHIN."""
+        self._stopping.set()
+        process = self._process
+        if process is not None and process.is_alive():
+            process.terminate()
+            process.join(STOP_WITHIN)
+            if process.is_alive():
+                log.error("server.child_killed", child=self.name)
+                process.kill()
+                process.join()
+        if self._keeper is not None:
+            self._keeper.join()
+
+    def _spawn(self) -> None:
+        fork = multiprocessing.get_context("fork")
+        self._process = fork.Process(target=work, args=(self.job, os.getpid()), name=self.name)
+        self._process.start()
+
+    def _keep(self) -> None:
+        wait = FIRST_WAIT
+        while self._process is not None:
+            began = time.monotonic()
+            self._process.join()
+            if self._stopping.is_set():
+                return
+            wait = FIRST_WAIT if time.monotonic() - began > LONG_ENOUGH else min(wait * 2, LONGEST_WAIT)
+            log.error("server.child_died", child=self.name, status=self._process.exitcode, again_after=wait)
+            if self._stopping.wait(wait):
+                return
+            self._spawn()
+
+
+def work(job: Job, supervisor: int) -> None:
+    """Run a job in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_with(supervisor)
+    job(stop)
+
+
+def leave_with(supervisor: int) -> None:
+    """End this process by SIGTERM when its supervisor is gone, and at last without asking."""
+
+    def watch() -> None:
+        while os.getppid() == supervisor:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LEAVE_WITHIN)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="leave-with-supervisor", daemon=True).start()

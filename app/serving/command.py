@@ -1,0 +1,43 @@
+"""The command ``flask serve``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from app.serving import preparing
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Web processes.")
+@click.option(
+    "--threads",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Requests that each web process works on at a time.",
+)
+@click.option("--no-worker", is_flag=True, help="Deliver no messages: `flask worker` does it elsewhere.")
+@click.pass_obj
+def serve_command(info: Any, host: str, port: int, workers: int, threads: int, no_worker: bool) -> None:
+    """Serve until Ctrl-C or SIGTERM, and deliver messages meanwhile.
+
+    In development the database is made or brought up to date first. In production pending migrations are
+    refused, with exit status 78; 69 says that the database does not answer or the port is taken.
+    """
+    app = info.load_app()
+    preparing.allow_many_connections()
+    preparing.claim_port(host, port)
+    sink = preparing.prepare(app, host, port)
+
+    from app.serving.supervisor import Supervisor  # after the refusals: a refused start should not wait for it
+
+    supervisor = Supervisor(app, host, port, workers=workers, threads=threads)
+    if sink:
+        supervisor.keep("sink", sink)
+    if not no_worker:
+        supervisor.keep("delivery", preparing.delivery(app))
+    raise SystemExit(supervisor.run())

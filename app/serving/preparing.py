@@ -1,0 +1,129 @@
+"""What happens before the first process starts: comfort in development, refusals in production."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.extensions import db
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from config.settings import Settings
+
+Job = Callable[[threading.Event], None]
+"""Work of a child process: runs until the event is set."""
+
+NOT_CONFIGURED = 78
+UNAVAILABLE = 69
+"""EX_CONFIG and EX_UNAVAILABLE of sysexits.h: the first needs a person, the second may pass by itself."""
+
+MOST_CONNECTIONS = 20_000
+
+
+def refuse(status: int, what: str, remedy: str) -> NoReturn:
+    """Say on standard error why nothing was started and what to do, and end the process with this status."""
+    sys.stderr.write(f"Latchkey does not start: {what} {remedy}\n")
+    raise SystemExit(status)
+
+
+def allow_many_connections() -> None:
+    """Let this process and its children open as many files as they may: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def claim_port(host: str, port: int) -> None:
+    """Refuse a port that is taken: the worker processes share theirs, and would share it with a stranger too."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        refuse(UNAVAILABLE, f"{host}:{port} can't be listened at ({error.strerror}).", "Choose another --port.")
+
+
+def prepare(app: Flask, host: str, port: int) -> Job | None:
+    """Make the database fit, or refuse to start; return the job of the development mailbox, if one is needed.
+
+    Leaves no database connection open: child processes would share it.
+    """
+    settings: Settings = app.extensions["latchkey.settings"]
+    job = None
+    with app.app_context():
+        try:
+            if settings.is_production:
+                refuse_pending_migrations()
+            else:
+                job = prepare_development(app, settings, f"http://{host}:{port}")
+        except SQLAlchemyError as error:
+            refuse(UNAVAILABLE, f"the database does not answer ({type(error).__name__}).", "Look: flask doctor")
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+    return job
+
+
+def refuse_pending_migrations() -> None:
+    """End the process when the database has not every migration of this release."""
+    if missing := pending_migrations():
+        what = f"{len(missing)} migration{'' if len(missing) == 1 else 's'} pending ({', '.join(missing)})."
+        refuse(NOT_CONFIGURED, what, "Bring the database up to date: flask db upgrade")
+
+
+def pending_migrations() -> list[str]:
+    """Return the newest revisions that the database has not reached."""
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    with db.engine.connect() as connection:
+        reached = MigrationContext.configure(connection).get_current_heads()
+    return sorted(set(ScriptDirectory("migrations").get_heads()) - set(reached))
+
+
+def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:
+    """Migrate; take the served address for the public one unless that was set; find out what the mailbox serves."""
+    from flask_migrate import upgrade
+
+    make_directory_of(settings.database_url)
+    if pending_migrations():
+        upgrade()
+    changes: dict[str, str] = {}
+    if "public_url" not in settings.model_fields_set:
+        changes["public_url"] = url
+    job = None
+    if not (settings.mail_url and settings.sms_url):
+        from app.inbox import sink
+
+        served = sink.Sink()
+        changes["mail_url"] = settings.mail_url or served.mail_url
+        changes["sms_url"] = settings.sms_url or served.sms_url
+        job = served.run
+    app.extensions["latchkey.settings"] = settings.model_copy(update=changes)
+    return job
+
+
+def make_directory_of(database_url: str) -> None:
+    """Make the directory of a SQLite database."""
+    url = sa.make_url(database_url)
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def delivery(app: Flask) -> Job:
+    """Return the job of the process that delivers messages."""
+    from app.outbox import worker
+
+    return lambda stop: worker.run(app, stop)

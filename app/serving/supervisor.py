@@ -1,0 +1,129 @@
+"""The process above all others: it starts the web workers and their companions, and stops them all."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+
+from app.serving import stuck
+from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
+from app.serving.gate import Gate
+from app.serving.preparing import Job
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = structlog.get_logger()
+
+BODY_THREADS: Final = 1024
+"""Threads of a web process that may wait for bodies. They are made on demand and leave when idle."""
+
+CONNECTIONS: Final = 4000
+"""Open connections of a web process; more wait in the kernel."""
+
+BACKLOG: Final = 2048
+LARGEST_HEAD: Final = 65536
+
+END_WITHIN: Final = 30
+"""Seconds for running requests when the service stops."""
+
+SECRET_PREFIXES: Final = ("LATCHKEY_", "HTTP_")
+"""Environment variables that no request may see: the server copies all others beside the request's headers."""
+
+
+class Supervisor:
+    """One service: web workers forked from the application that is loaded here, and the children kept."""
+
+    def __init__(self, app: Flask, host: str, port: int, *, workers: int, threads: int) -> None:
+        self.app = app
+        self.host = host
+        self.port = port
+        self.workers = workers
+        self.threads = threads
+        self.children: list[Child] = []
+        self._stop = threading.Event()
+
+    def keep(self, name: str, job: Job) -> None:
+        """Let a child process do this job as long as the service runs."""
+        self.children.append(Child(name, job))
+
+    def run(self) -> int:
+        """Serve until SIGINT or SIGTERM; return the exit status. Web workers that die again and again get a pause."""
+        wait = FIRST_WAIT
+        multiprocessing.set_start_method("fork", force=True)  # the workers are copies of what is loaded here
+        gc.collect()
+        gc.freeze()  # what is loaded now stays shared between the processes
+        while True:
+            server = self._server()
+            try:
+                server.serve(target_loader=self._load, wrap_loader=False)
+            except SystemExit as end:
+                if not server.interrupt_signal and end.code:
+                    log.error("server.workers_keep_dying", again_after=wait)
+                    if not self._stopped_within(wait):
+                        wait = min(wait * 2, LONGEST_WAIT)
+                        continue
+            return 0
+
+    def _server(self) -> Granian:
+        server = Granian(
+            "wsgi:app",
+            address=self.host,
+            port=self.port,
+            interface=Interfaces.WSGI,
+            workers=self.workers,
+            blocking_threads=BODY_THREADS,
+            backpressure=CONNECTIONS,
+            backlog=BACKLOG,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(stuck.HEAD_WITHIN * 1000), max_buffer_size=LARGEST_HEAD
+            ),
+            websockets=False,
+            log_enabled=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=END_WITHIN,
+        )
+        server.on_startup(self._start_children)
+        server.on_shutdown(self._stop_children)
+        return server
+
+    def _start_children(self) -> None:
+        for child in self.children:
+            child.start()
+        log.info("server.started", url=f"http://{self.host}:{self.port}", workers=self.workers, threads=self.threads)
+
+    def _stop_children(self) -> None:
+        for child in reversed(self.children):
+            child.stop()
+        log.info("server.stopped")
+
+    def _load(self) -> Gate:
+        """Make the web worker ready; runs in each of them, right after the fork."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
+        leave_with(os.getppid())
+        for name in [name for name in os.environ if name.startswith(SECRET_PREFIXES)]:
+            del os.environ[name]
+        limit = int(self.app.config["MAX_CONTENT_LENGTH"])
+        gate = Gate(self.app, places=self.threads, largest_body=limit)
+        stuck.watch(gate, self.port, BODY_THREADS)
+        return gate
+
+    def _stopped_within(self, seconds: float) -> bool:
+        """Wait, and say whether a signal to stop came meanwhile."""
+
+        def end(*_: Any) -> None:
+            self._stop.set()
+
+        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGTERM, end)
+        return self._stop.wait(seconds)

@@ -1,0 +1,18 @@
+"""Forget sessions that have ended."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from app.database.pruning import delete_batch, pruner
+from app.extensions import db
+from app.kit import clock
+from app.sessions.models import AuthSession
+
+KEPT_FOR = timedelta(days=1)
+
+
+@pruner
+def prune_sessions() -> int:
+    """Delete a batch of sessions that ended more than a day ago; return how many."""
+    return delete_batch(db.session, AuthSession, AuthSession.expires_at < clock.now() - KEPT_FOR)

@@ -1,0 +1,89 @@
+"""/: the account page, and a welcome for who is not signed in."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.signed_in import give_token, sign_in
+
+PHONE = "+16502530000"
+
+
+def test_nobody_signed_in_is_welcomed(browser_wire):
+    answer = browser_wire.get("/")
+    assert answer.status == 200
+    assert {"/us-signin", "/register"} <= set(answer.page.links)
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(registration=False)
+def test_the_welcome_offers_no_account_where_nobody_can_open_one(browser_wire):
+    assert "/register" not in browser_wire.get("/").page.links
+
+
+def test_a_program_that_is_not_signed_in_is_told_so(json_wire, program):
+    for client in (json_wire, program):
+        answer = client.get("/")
+        assert (answer.status, answer.codes) == (401, ["unauthenticated"])
+        assert "field_errors" not in answer.json
+
+
+def test_a_program_is_told_who_it_is_and_how_it_came_in(people, json_wire, rows):
+    from app.users import User
+
+    ada = people.open(email="ada@example.com", phone=PHONE, username="ada", methods=["sms", "email"])
+    answer = sign_in(json_wire, ada).get("/")
+    assert answer.json.pop("csrf_token")
+    assert answer.json == {
+        "user": {"id": rows(User)[0].handle, "email": ada.email, "phone": PHONE, "username": "ada"},
+        "active_methods": ["email", "sms"],
+        "amr": ["email"],
+    }
+
+
+def test_a_token_tells_who_it_is_for(people, program):
+    ada = people.open(email="ada@example.com")
+    assert give_token(program, ada).get("/").json["user"]["email"] == ada.email
+
+
+def test_the_page_shows_identities_methods_and_session(people, browser_wire):
+    ada = people.open(email="ada@example.com", phone=PHONE, username="ada-l", methods=["email", "authenticator"])
+    answer = sign_in(browser_wire, ada).get("/")
+    assert answer.status == 200
+    shown = ["ada@example.com", PHONE, "ada-l", "Code by mail", "Authenticator app", "Firefox on Linux"]
+    assert [text for text in shown if text not in answer.text] == []
+    assert ada.authenticator not in answer.text
+
+
+@pytest.mark.one_database
+def test_signing_out_is_a_form_and_not_a_link(people, browser_wire):
+    page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/").page
+    out = [form for form in page.forms if form.get("action") == "/logout"]
+    assert out
+    assert all(form.get("method") == "post" for form in out)
+    assert not [link for link in page.links if "logout" in link]
+    assert page.value("csrf_token")
+
+
+@pytest.mark.one_database
+def test_what_somebody_calls_their_browser_is_only_text(people, browser_wire):
+    mark = "<script>alert(1)</script>"
+    ada = people.open(email="ada@example.com")
+    answer = sign_in(browser_wire.elsewhere(agent=f"Firefox/140 {mark}"), ada).get("/")
+    assert answer.status == 200
+    assert mark not in answer.text
+
+
+@pytest.mark.one_database
+def test_the_page_writes_nothing(people, wire, statements):
+    sign_in(wire, people.open(email="ada@example.com"))
+    with statements() as seen:
+        wire.get("/")
+    assert {statement.split()[0] for statement in seen} == {"SELECT"}
+
+
+@pytest.mark.one_database
+def test_a_cookie_of_nobodys_making_is_nobody(wire):
+    for value in ("x", "a" * 43, "a" * 4000, "%00", "é"):
+        wire.client.set_cookie("latchkey_session", value)
+        assert wire.get("/").status == (401 if wire.language == "json" else 200)

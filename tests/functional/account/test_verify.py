@@ -1,0 +1,229 @@
+"""/us-verify: prove again that it is you, and be fresh for 300 seconds more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in, links_in
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who signs in by mail and by app."""
+    return people.open(email="ada@example.com", methods=["authenticator", "email"])
+
+
+@pytest.fixture
+def hers(wire, ada):
+    """Her browser, then her program, signed in."""
+    return sign_in(wire, ada)
+
+
+def is_fresh(wire) -> bool:
+    return wire.get("/us-setup").status == 200
+
+
+@pytest.mark.one_database
+def test_a_program_is_told_how_one_can_prove_it(json_wire, ada):
+    answer = sign_in(json_wire, ada).get("/us-verify").json
+    assert answer.pop("csrf_token")
+    assert answer == {
+        "available_methods": ["email", "authenticator"],
+        "code_methods": ["email"],
+        "has_webauthn_verify_credential": False,
+        "oauth_enabled": False,
+        "oauth_providers": [],
+    }
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("POST", ""), ("POST", "/send-code")])
+def test_nobody_signed_in_is_asked_to_sign_in(wire, method, path):
+    answer = wire.send(method, f"/us-verify{path}")
+    assert answer.status == (401 if wire.language == "json" else 302)
+    assert answer.location in (None, f"/login?next=%2Fus-verify{path.replace('/', '%2F')}")
+
+
+def test_a_code_by_mail_makes_fresh_again(hers, ada, clock, mail_to):
+    clock.shift(301)
+    assert not is_fresh(hers)
+    assert hers.post("/us-verify/send-code", chosen_method="email").ok
+    answer = hers.post("/us-verify", passcode=code_in(mail_to(ada.email)))
+    assert answer.ok
+    assert is_fresh(hers)
+    clock.shift(301)
+    assert not is_fresh(hers)
+
+
+def test_an_app_code_makes_fresh_again(hers, ada, clock):
+    clock.shift(301)
+    answer = hers.post("/us-verify", passcode=ada.app_code())
+    assert answer.ok
+    assert hers.language == "form" or set(answer.json) == {"csrf_token", "user"}
+    assert is_fresh(hers)
+
+
+def test_the_cookie_changes_and_the_old_one_is_dead(hers, ada):
+    before = hers.cookies["latchkey_session"]
+    assert hers.post("/us-verify", passcode=ada.app_code()).ok
+    assert hers.cookies["latchkey_session"] != before
+    assert hers.signed_in_as() == ada.email
+    stolen = hers.elsewhere()
+    stolen.client.set_cookie("latchkey_session", before)
+    assert stolen.signed_in_as() is None
+
+
+@pytest.mark.one_database
+def test_a_wrong_code_does_not_make_fresh(hers, clock, rows):
+    from app.audit import Event
+
+    clock.shift(301)
+    answer = hers.post("/us-verify", passcode="123456")
+    assert (answer.status, answer.codes, list(answer.errors)) == (400, ["invalid_password_code"], ["passcode"])
+    assert not is_fresh(hers)
+    assert [event.facts["purpose"] for event in rows(Event, name="sign_in.failed")] == ["verify"]
+
+
+def test_five_wrong_codes_end_the_code(hers, ada, mail_to):
+    hers.post("/us-verify/send-code", chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    for guess in range(1, 6):
+        hers.post("/us-verify", passcode=f"{(int(code) + guess) % 10**8:08}")
+    assert hers.post("/us-verify", passcode=code).codes == ["invalid_password_code"]
+
+
+def test_a_code_is_good_once(hers, ada, mail_to):
+    hers.post("/us-verify/send-code", chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    assert hers.post("/us-verify", passcode=code).ok
+    assert hers.post("/us-verify", passcode=code).status == 400
+
+
+@pytest.mark.one_database
+def test_a_code_for_signing_in_does_not_verify(hers, ada, mail_to):
+    hers.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    assert hers.post("/us-verify", passcode=code_in(mail_to(ada.email))).status == 400
+
+
+@pytest.mark.one_database
+def test_a_code_for_verifying_does_not_sign_in(hers, ada, mail_to):
+    hers.post("/us-verify/send-code", chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    hers.post("/logout")
+    assert hers.post("/us-signin", identity=ada.email, passcode=code).status == 400
+    assert hers.signed_in_as() is None
+
+
+@pytest.mark.one_database
+def test_somebody_elses_app_does_not_verify(hers, people, clock):
+    bob = people.open(email="bob@example.com", methods=["authenticator"])
+    clock.shift(301)
+    assert hers.post("/us-verify", passcode=bob.app_code()).status == 400
+    assert not is_fresh(hers)
+
+
+@pytest.mark.one_database
+def test_the_mail_has_a_code_and_no_link_that_signs_in(hers, ada, mail_to):
+    hers.post("/us-verify/send-code", chosen_method="email")
+    mail = mail_to(ada.email)
+    assert code_in(mail)
+    assert not [link for link in links_in(mail) if "token" in link]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        (None, "us_method_not_available"),
+        ("sms", "us_method_not_available"),
+        ("authenticator", "invalid_choice"),
+        ("password", "invalid_choice"),
+        ("pigeon", "invalid_choice"),
+    ],
+)
+def test_a_method_that_sends_nothing_is_refused(hers, method, code, deliver):
+    answer = hers.post("/us-verify/send-code", chosen_method=method)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert list(answer.errors) == ["chosen_method" if hers.language == "json" else ""]
+    assert deliver() == []
+
+
+@pytest.mark.one_database
+def test_a_browser_goes_on_to_where_it_was_going(browser_wire, ada, clock):
+    sign_in(browser_wire, ada)
+    clock.shift(301)
+    sent_away = browser_wire.get("/us-setup?tab=1")
+    page = browser_wire.follow(sent_away).page
+    assert page.value("next") == "/us-setup?tab=1"
+    done = browser_wire.post("/us-verify", passcode=ada.app_code(), next=page.value("next"))
+    assert (done.status, done.location) == (302, "/us-setup?tab=1")
+    assert browser_wire.follow(done).page.notices[0][0] == "success"
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_nobody_is_sent_off_this_site(hers, ada, target):
+    answer = hers.post("/us-verify", passcode=ada.app_code(), next=target)
+    assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
+
+
+@pytest.mark.one_database
+def test_a_program_without_cookies_verifies_its_token(program, ada, clock, mail_to):
+    give_token(program, ada)
+    clock.shift(301)
+    assert not is_fresh(program)
+    sent = program.post("/us-verify/send-code", chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    assert program.post("/us-verify", passcode=code).status == 400, "the code needs its challenge"
+    done = program.post("/us-verify?include_auth_token", passcode=code, challenge=sent.json["challenge"])
+    assert done.ok
+    assert is_fresh(program)
+    program.token = done.json["user"]["authentication_token"]
+    assert is_fresh(program), "so is the new token"
+
+
+@pytest.mark.one_database
+def test_no_token_is_given_unless_asked_for(program, ada):
+    answer = give_token(program, ada).post("/us-verify", passcode=ada.app_code())
+    assert "authentication_token" not in answer.json["user"]
+
+
+@pytest.mark.one_database
+def test_a_code_sent_to_one_browser_does_not_verify_in_another(hers, ada, mail_to):
+    elsewhere = sign_in(hers.elsewhere(), ada)
+    hers.post("/us-verify/send-code", chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    assert elsewhere.post("/us-verify", passcode=code).status == 400
+    assert hers.post("/us-verify", passcode=code).ok
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(freshness_grace_period=600)
+def test_the_grace_ends_when_it_says_however_often_it_is_used(hers, clock):
+    clock.shift(200)
+    hers.post("/us-setup", chosen_method="authenticator")
+    for _ in range(5):  # up to 700 s; the grace that began at 200 s ends at 800 s
+        clock.shift(100)
+        assert hers.post("/us-setup", chosen_method="authenticator").status == 200
+    clock.shift(101)
+    assert not is_fresh(hers)
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(freshness_grace_period=600)
+def test_a_page_opens_the_grace_too(hers, clock):
+    clock.shift(200)
+    assert is_fresh(hers)
+    clock.shift(200)
+    assert hers.post("/us-setup", chosen_method="authenticator").status == 200
+
+
+@pytest.mark.one_database
+def test_proofs_are_remembered_and_recorded(hers, ada, json_wire, rows):
+    from app.audit import Event
+    from app.sessions import AuthSession
+
+    hers.post("/us-verify", passcode=ada.app_code())
+    assert [row.amr for row in rows(AuthSession, kind="browser")] == ["email,authenticator"]
+    assert [event.facts["method"] for event in rows(Event, name="sign_in.step_up")] == ["authenticator"]

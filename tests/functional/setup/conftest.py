@@ -1,0 +1,60 @@
+"""Ada, who is signed in and sets things up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pyotp
+import pytest
+
+from tests.factories import People, Person
+from tests.signed_in import sign_in
+from tests.wire import Answer, Wire
+
+PHONE = "+16502530000"
+
+
+@pytest.fixture
+def ada(people: People) -> Person:
+    """Somebody who signs in by mail and has nothing else."""
+    return people.open(email="ada@example.com")
+
+
+@pytest.fixture
+def hers(wire: Wire, ada: Person) -> Wire:
+    """Ada's browser, then her program, signed in."""
+    return sign_in(wire, ada)
+
+
+@pytest.fixture
+def enrolled(rows: Callable[..., list], ada: Person) -> Callable[[], list[str]]:
+    """Tells what Ada has set up: ``enrolled() == ["email"]``."""
+    from app.methods import EnrolledMethod
+
+    return lambda: sorted(row.method for row in rows(EnrolledMethod, user_id=ada.id))
+
+
+def state_in(answer: Answer) -> str:
+    """Return the state of the enrollment that ``answer`` begins. Raises AssertionError."""
+    if answer.json:
+        assert "state" in answer.json, answer
+        return str(answer.json["state"])
+    found = [form["action"] for form in answer.page.forms if form.get("action", "").startswith("/us-setup/")]
+    assert len(found) == 1, f"one enrollment was expected in {answer!r}, found {found}"
+    return found[0].removeprefix("/us-setup/")
+
+
+def key_in(answer: Answer) -> str:
+    """Return the base32 key that ``answer`` shows, or "" when it shows none."""
+    if answer.json:
+        return str(answer.json.get("authr_b32key", ""))
+    found = re.search(r'id="enrolling-key">([A-Z2-7-]+)<', answer.text)
+    return found.group(1).replace("-", "") if found else ""
+
+
+def app_code(key: str, steps: int = 0) -> str:
+    """Return what an app with ``key`` shows now, or so many steps of 30 s from now."""
+    from app.kit import clock
+
+    return pyotp.TOTP(key).at(int(clock.unix()) + 30 * steps)

@@ -1,0 +1,163 @@
+"""POST /us-setup and /us-setup/<state>: adding a way to sign in."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
+from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in
+
+
+def test_an_authenticator_is_added_once_its_code_is_right(hers, enrolled):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    assert begun.status == 200
+    assert enrolled() == ["email"]
+    proved = hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    assert proved.ok
+    assert enrolled() == ["authenticator", "email"]
+
+
+def test_a_phone_is_added_once_its_code_is_right(hers, enrolled, text_to, rows, ada):
+    from app.users import Identity
+
+    begun = hers.post("/us-setup", chosen_method="sms", phone="(650) 253-0000")
+    code = code_in(text_to(PHONE))
+    assert enrolled() == ["email"]
+    assert [row.kind for row in rows(Identity)] == ["email"], "nothing is stored before the proof"
+    assert hers.post(f"/us-setup/{state_in(begun)}", passcode=code).ok
+    assert enrolled() == ["email", "sms"]
+    assert [(row.user_id, row.value) for row in rows(Identity, kind="phone")] == [(ada.id, PHONE)]
+    assert rows(Identity, kind="phone")[0].confirmed_at is not None
+
+
+def test_mail_is_added_once_its_code_is_right(people, wire, mail_to, rows):
+    from app.methods import EnrolledMethod
+
+    bob = people.open(email="bob@example.com", methods=["authenticator"])
+    begun = sign_in(wire, bob).post("/us-setup", chosen_method="email")
+    assert wire.post(f"/us-setup/{state_in(begun)}", passcode=code_in(mail_to(bob.email))).ok
+    assert {row.method for row in rows(EnrolledMethod)} == {"authenticator", "email"}
+
+
+@pytest.mark.settings(methods=["email", "password"])
+def test_a_password_is_added_and_signs_in(hers, enrolled):
+    begun = hers.post("/us-setup", chosen_method="password")
+    short = hers.post(f"/us-setup/{state_in(begun)}", passcode="too short")
+    assert (short.status, short.codes) == (400, ["password_invalid_length"])
+    assert hers.post(f"/us-setup/{state_in(begun)}", passcode="correct horse battery").ok
+    assert enrolled() == ["email", "password"]
+    elsewhere = hers.elsewhere()
+    elsewhere.post("/us-signin", identity="ada@example.com", passcode="correct horse battery")
+    assert elsewhere.signed_in_as() == "ada@example.com"
+
+
+@pytest.mark.one_database
+def test_a_program_is_told_all_about_an_authenticator(json_wire, ada):
+    answer = sign_in(json_wire, ada).post("/us-setup", chosen_method="authenticator").json
+    key = answer["authr_b32key"]
+    assert len(key) == 32, "160 bits"
+    assert answer["authr_key"].replace("-", "") == key
+    assert (answer["authr_username"], answer["authr_issuer"]) == ("ada@example.com", "Latchkey")
+    assert answer["authr_uri"].startswith("otpauth://totp/Latchkey:ada%40example.com?secret=" + key)
+    assert (answer["chosen_method"], answer["phone"]) == ("authenticator", None)
+    assert answer["state"]
+    assert answer["csrf_token"]
+
+
+@pytest.mark.one_database
+def test_a_program_is_told_the_phone_it_adds(json_wire, ada, text_to):
+    begun = sign_in(json_wire, ada).post("/us-setup", chosen_method="sms", phone=PHONE)
+    assert (begun.json["chosen_method"], begun.json["phone"]) == ("sms", PHONE)
+    done = json_wire.post(f"/us-setup/{begun.json['state']}", passcode=code_in(text_to(PHONE))).json
+    assert done.pop("csrf_token")
+    assert done == {"chosen_method": "sms", "phone": PHONE}
+
+
+@pytest.mark.one_database
+def test_a_code_may_be_a_number_and_is_padded(json_wire, ada, enrolled):
+    sign_in(json_wire, ada)
+    key, state = "", ""
+    for _ in range(200):  # until there is a key whose code of now begins with a zero
+        begun = json_wire.post("/us-setup", chosen_method="authenticator")
+        key, state = key_in(begun), state_in(begun)
+        if app_code(key).startswith("0"):
+            break
+    assert json_wire.post(f"/us-setup/{state}", passcode=int(app_code(key))).ok
+
+
+@pytest.mark.one_database
+def test_a_program_without_cookies_adds_by_its_token(program, ada, enrolled):
+    begun = give_token(program, ada).post("/us-setup", chosen_method="authenticator")
+    assert program.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    assert enrolled() == ["authenticator", "email"]
+    assert program.get("/").status == 200, "its token is still good"
+
+
+@pytest.mark.one_database
+def test_a_browser_is_sent_back_with_a_notice(browser_wire, ada):
+    begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="authenticator")
+    done = browser_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    assert (done.status, done.location) == (302, "/us-setup")
+    assert ("success", "This way of signing in is ready.") in browser_wire.follow(done).page.notices
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(us_post_setup_url="/elsewhere")
+def test_a_browser_is_sent_where_the_operator_wants(browser_wire, ada):
+    begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="authenticator")
+    assert browser_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).location == "/elsewhere"
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("fields", "field", "code"),
+    [
+        ({}, "", "api_error"),
+        ({"chosen_method": "pigeon"}, "chosen_method", "us_method_not_available"),
+        ({"chosen_method": "password"}, "chosen_method", "us_method_not_available"),
+        ({"chosen_method": "sms"}, "phone", "phone_invalid"),
+        ({"chosen_method": "sms", "phone": "12"}, "phone", "phone_invalid"),
+        ({"chosen_method": "sms", "phone": "+16502530001"}, "phone", "identity_already_associated"),
+    ],
+)
+def test_what_can_not_be_added_is_said_on_its_field(hers, people, smtp, sms, deliver, enrolled, fields, field, code):
+    people.open(email="bob@example.com", phone="+16502530001")
+    answer = hers.post("/us-setup", **fields)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert list(answer.errors) == [field if hers.language == "json" or field == "phone" else ""]
+    assert "csrf_token" not in answer.json
+    assert (deliver(), enrolled()) == ([], ["email"])
+
+
+@pytest.mark.one_database
+def test_ones_own_number_is_taken_too(people, wire):
+    sign_in(wire, people.open(email="ada@example.com", phone=PHONE))
+    assert wire.post("/us-setup", chosen_method="sms", phone=PHONE).codes == ["identity_already_associated"]
+
+
+@pytest.mark.one_database
+def test_mail_needs_an_address(people, wire):
+    sign_in(wire, people.open(username="ada", methods=["authenticator"]))
+    assert wire.post("/us-setup", chosen_method="email").codes == ["us_method_not_available"]
+
+
+def test_a_new_number_takes_the_place_of_the_old_one(people, wire, text_to, rows):
+    from app.users import Identity
+
+    sign_in(wire, people.open(email="ada@example.com", phone="+16502530001"))
+    begun = wire.post("/us-setup", chosen_method="sms", phone=PHONE)
+    assert wire.post(f"/us-setup/{state_in(begun)}", passcode=code_in(text_to(PHONE))).ok
+    assert [row.value for row in rows(Identity, kind="phone")] == [PHONE]
+
+
+def test_an_old_authenticator_stops_when_a_new_one_is_proved(people, wire, rows):
+    from app.methods import EnrolledMethod
+
+    ada = sign_in(wire, people.open(email="ada@example.com", methods=["email", "authenticator"]))
+    begun = ada.post("/us-setup", chosen_method="authenticator")
+    before = [row.id for row in rows(EnrolledMethod, method="authenticator")]
+    assert ada.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    after = [row.id for row in rows(EnrolledMethod, method="authenticator")]
+    assert len(after) == 1
+    assert after != before

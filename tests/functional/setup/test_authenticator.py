@@ -1,0 +1,101 @@
+"""An authenticator's codes: one step either side, and each step once (RFC 6238, section 5.2)."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.functional.setup.conftest import app_code, key_in, state_in
+from tests.signed_in import sign_in
+from tests.wire import Program
+
+
+@pytest.fixture
+def eve(people):
+    """Somebody with an app whose key the test knows."""
+    return people.open(email="eve@example.com", methods=["authenticator"])
+
+
+@pytest.fixture
+def middle_of_step(clock):
+    """Ten seconds into a step of 30, so that no test runs over its edge."""
+    clock.shift(-((clock.unix() - 10) % 30))
+
+
+@pytest.mark.usefixtures("middle_of_step")
+@pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_one_step_either_side_is_accepted(wire, eve, steps, good):
+    answer = wire.post("/us-signin", identity=eve.email, passcode=eve.app_code(steps))
+    assert answer.ok is good
+    assert wire.signed_in_as() == (eve.email if good else None)
+
+
+@pytest.mark.one_database
+@pytest.mark.usefixtures("middle_of_step")
+@pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_one_step_either_side_is_accepted_at_enrolment(hers, enrolled, steps, good):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun), steps)).ok is good
+    assert ("authenticator" in enrolled()) is good
+
+
+@pytest.mark.usefixtures("middle_of_step")
+def test_a_step_is_good_once_and_so_is_every_earlier_one(wire, eve):
+    assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code()).ok
+    for steps in (0, -1):
+        elsewhere = wire.elsewhere()
+        assert elsewhere.post("/us-signin", identity=eve.email, passcode=eve.app_code(steps)).status == 400
+    assert wire.elsewhere().post("/us-signin", identity=eve.email, passcode=eve.app_code(1)).ok
+
+
+@pytest.mark.usefixtures("middle_of_step")
+def test_the_code_that_enrolled_signs_nobody_in(hers):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    key = key_in(begun)
+    hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key))
+    elsewhere = hers.elsewhere()
+    assert elsewhere.post("/us-signin", identity="ada@example.com", passcode=app_code(key)).status == 400
+    assert elsewhere.post("/us-signin", identity="ada@example.com", passcode=app_code(key, 1)).ok
+
+
+@pytest.mark.one_database
+@pytest.mark.usefixtures("middle_of_step")
+def test_a_used_code_in_other_digits_is_refused(program, eve):
+    code = eve.app_code()
+    assert program.post("/us-signin", identity=eve.email, passcode=code).ok
+    wide = code.translate({48 + digit: 0xFF10 + digit for digit in range(10)})
+    assert program.post("/us-signin", identity=eve.email, passcode=wide).status == 400
+
+
+@pytest.mark.usefixtures("middle_of_step")
+def test_one_code_at_once_from_many_makes_one_session(app, eve, rows):
+    from app.sessions import AuthSession
+
+    code = eve.app_code()
+
+    def attempt(_: int) -> bool:
+        return Program(app).post("/us-signin", identity=eve.email, passcode=code).ok
+
+    with ThreadPoolExecutor(6) as pool:
+        done = list(pool.map(attempt, range(6)))
+    assert done.count(True) == 1
+    assert len(rows(AuthSession)) == 1
+
+
+@pytest.mark.usefixtures("middle_of_step")
+def test_one_state_at_once_from_many_stores_one_authenticator(app, people, json_wire, rows):
+    from app.methods import EnrolledMethod
+    from tests.signed_in import give_token
+
+    ada = people.open(email="ada@example.com")
+    begun = sign_in(json_wire, ada).post("/us-setup", chosen_method="authenticator")
+    programs = [give_token(Program(app), ada) for _ in range(4)]
+
+    def attempt(program: Program) -> bool:
+        return program.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(attempt, programs))
+    assert done.count(True) == 1
+    assert len(rows(EnrolledMethod, method="authenticator")) == 1

@@ -1,0 +1,90 @@
+"""GET /us-setup: what is set up, and what can be."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.setup.conftest import PHONE
+from tests.signed_in import give_token, sign_in
+
+
+def test_a_program_is_told_what_is_set_up_and_what_can_be(people, json_wire):
+    sign_in(json_wire, people.open(email="ada@example.com", phone=PHONE, methods=["sms", "email"]))
+    answer = json_wire.get("/us-setup").json
+    assert answer.pop("csrf_token")
+    assert answer == {
+        "active_methods": ["email", "sms"],
+        "available_methods": ["email", "sms", "authenticator"],
+        "setup_methods": ["email", "sms", "authenticator"],
+        "identity_attributes": ["email", "phone", "username"],
+        "phone": PHONE,
+    }
+
+
+@pytest.mark.one_database
+def test_nothing_set_up_is_a_list_of_null(people, json_wire):
+    sign_in(json_wire, people.open(email="ada@example.com", methods=[]))
+    assert json_wire.get("/us-setup").json["active_methods"] == [None]
+
+
+@pytest.mark.one_database
+def test_a_page_lists_what_is_set_up_and_offers_the_rest(ada, browser_wire):
+    page = sign_in(browser_wire, ada).get("/us-setup").page
+    offered = {attributes.get("value") for name, attributes in page.inputs if name == "chosen_method"}
+    assert offered == {"sms", "authenticator"}
+    assert "delete_method" not in dict(page.inputs), "the only way in can't be removed"
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nobody_signed_in_is_asked_to_sign_in(wire, method):
+    answer = wire.send(method, "/us-setup?a=1")
+    if wire.language == "json":
+        assert (answer.status, answer.codes) == (401, ["unauthenticated"])
+        assert "field_errors" not in answer.json
+    else:
+        assert (answer.status, answer.location) == (302, "/login?next=%2Fus-setup%3Fa%3D1")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_proof_older_than_300_seconds_is_not_enough(hers, clock, method):
+    clock.shift(301)
+    answer = hers.send(method, "/us-setup?a=1")
+    if hers.language == "json":
+        assert answer.status == 401
+        assert answer.codes == ["reauthentication_required"]
+        facts = {key: answer.json[key] for key in answer.json if key not in ("errors", "error_codes", "support_id")}
+        assert facts == {
+            "reauth_required": True,
+            "unified_signin_enabled": True,
+            "has_webauthn_verify_credential": False,
+            "oauth_enabled": False,
+            "oauth_providers": [],
+        }
+    else:
+        assert (answer.status, answer.location) == (302, "/us-verify?next=%2Fus-setup%3Fa%3D1")
+
+
+@pytest.mark.one_database
+def test_a_proof_of_299_seconds_is_enough(hers, clock):
+    clock.shift(299)
+    assert hers.get("/us-setup").status == 200
+
+
+@pytest.mark.one_database
+def test_a_token_counts_from_its_proof(people, program, clock):
+    give_token(program, people.open(email="ada@example.com"))
+    assert program.get("/us-setup").status == 200
+    clock.shift(301)
+    assert program.get("/us-setup").codes == ["reauthentication_required"]
+
+
+@pytest.mark.one_database
+def test_head_answers_as_get_does(hers):
+    answer = hers.client.head("/us-setup")
+    assert (answer.status_code, answer.get_data()) == (200, b"")
+
+
+@pytest.mark.one_database
+def test_a_state_can_only_be_posted_to(hers):
+    assert hers.get("/us-setup/anything").status == 405

@@ -1,0 +1,101 @@
+"""POST /us-setup with delete_method: removing ways to sign in, never the last."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
+from tests.signed_in import give_token, sign_in
+from tests.wire import Program
+
+ALL = ["email", "sms", "authenticator"]
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who signs in by mail, text and app."""
+    return people.open(email="ada@example.com", phone=PHONE, methods=ALL)
+
+
+def test_a_method_is_gone_at_once(hers, enrolled, ada):
+    answer = hers.post("/us-setup", delete_method="authenticator")
+    assert answer.ok
+    assert set(answer.json) <= {"csrf_token"}
+    assert enrolled() == ["email", "sms"]
+    assert hers.elsewhere().post("/us-signin", identity=ada.email, passcode=ada.app_code()).status == 400
+
+
+def test_several_are_removed_at_once(hers, enrolled):
+    assert hers.post("/us-setup", delete_method=["authenticator", "email"]).ok
+    assert enrolled() == ["sms"]
+
+
+def test_a_removed_phone_finds_nobody_any_more(hers, enrolled, rows):
+    from app.users import Identity
+
+    assert hers.post("/us-setup", delete_method="sms").ok
+    assert rows(Identity, kind="phone") == []
+
+
+def test_the_last_way_in_stays(hers, enrolled):
+    answer = hers.post("/us-setup", delete_method=ALL)
+    assert (answer.status, answer.codes) == (400, ["last_method"])
+    assert enrolled() == sorted(ALL)
+
+
+@pytest.mark.one_database
+def test_the_last_way_in_stays_though_another_is_being_added(people, wire, rows):
+    from app.methods import Challenge, EnrolledMethod
+
+    bob = people.open(email="bob@example.com")
+    answer = sign_in(wire, bob).post("/us-setup", delete_method="email", chosen_method="authenticator")
+    assert (answer.status, answer.codes) == (400, ["last_method"])
+    assert [row.method for row in rows(EnrolledMethod, user_id=bob.id)] == ["email"]
+    assert rows(Challenge) == []
+
+
+def test_two_removals_at_once_leave_one_way_in(app, people, rows):
+    from app.methods import EnrolledMethod
+
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
+    programs = [give_token(Program(app), bob), give_token(Program(app), bob)]
+    with ThreadPoolExecutor(2) as pool:
+        pairs = zip(programs, ["email", "authenticator"], strict=True)
+        list(pool.map(lambda pair: pair[0].post("/us-setup", delete_method=pair[1]), pairs))
+    assert len(rows(EnrolledMethod, user_id=bob.id)) == 1
+
+
+def test_one_is_removed_and_another_begun_in_one_request(people, wire, rows):
+    from app.methods import EnrolledMethod
+
+    bob = sign_in(wire, people.open(email="bob@example.com", phone=PHONE))
+    begun = bob.post("/us-setup", delete_method="sms", chosen_method="authenticator")
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert bob.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    assert {row.method for row in rows(EnrolledMethod)} == {"email", "authenticator"}
+
+
+def test_nothing_is_removed_when_what_is_to_be_added_is_refused(hers, enrolled):
+    answer = hers.post("/us-setup", delete_method="authenticator", chosen_method="sms", phone="12")
+    assert (answer.status, answer.codes) == (400, ["phone_invalid"])
+    assert enrolled() == sorted(ALL)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("names", ["pigeon", ["sms", "pigeon"], ["authenticator", ""]])
+def test_an_unknown_name_removes_nothing(hers, enrolled, names):
+    answer = hers.post("/us-setup", delete_method=names)
+    assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
+    assert enrolled() == sorted(ALL)
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(methods=["email", "password"])
+def test_a_password_is_removed_like_any_method(people, wire, rows):
+    from app.methods import EnrolledMethod
+
+    bob = people.open(email="bob@example.com", password="correct horse battery")
+    assert sign_in(wire, bob).post("/us-setup", delete_method="password").ok
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]

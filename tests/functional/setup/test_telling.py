@@ -1,0 +1,112 @@
+"""What a change of the ways to sign in does besides: mail to the owner, events, other sessions ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
+from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in
+
+
+def test_the_owner_gets_a_mail_when_a_method_is_added(hers, mail_to, ada):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    mail = mail_to(ada.email)
+    assert mail.subject.startswith("Your Latchkey account was changed")
+    assert "Authenticator app was added." in mail.text
+    assert "Authenticator app was added." in mail.html
+    assert key_in(begun) not in mail.text
+
+
+def test_the_owner_gets_a_mail_when_a_method_is_removed(people, wire, mail_to):
+    bob = people.open(email="bob@example.com", phone=PHONE)
+    sign_in(wire, bob).post("/us-setup", delete_method="sms")
+    assert "Code by text message was removed." in mail_to(bob.email).text
+
+
+@pytest.mark.one_database
+def test_nobody_is_told_of_what_was_refused(hers, deliver):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    hers.post(f"/us-setup/{state_in(begun)}", passcode="000")
+    hers.post("/us-setup", delete_method="email")
+    assert deliver() == []
+
+
+@pytest.mark.one_database
+def test_removing_what_is_not_there_changes_nothing(hers, deliver, rows):
+    from app.audit import Event
+
+    assert hers.post("/us-setup", delete_method="authenticator").ok
+    assert (deliver(), rows(Event, name="factor.removed")) == ([], [])
+
+
+def test_changes_are_recorded_with_who_asked(hers, rows, ada):
+    from app.audit import Event
+
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    hers.post("/us-setup", delete_method="authenticator")
+    for name in ("factor.added", "factor.removed"):
+        (event,) = rows(Event, name=name)
+        assert (event.user_id, event.facts["method"], event.address) == (ada.id, "authenticator", "127.0.0.1")
+        assert event.request_id
+        assert event.support_id
+
+
+def test_adding_a_method_ends_other_sessions_and_changes_the_cookie(hers, ada, program):
+    elsewhere = sign_in(hers.elsewhere(), ada)
+    give_token(program, ada)
+    before = hers.cookies["latchkey_session"]
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    assert (elsewhere.signed_in_as(), program.signed_in_as()) == (None, None)
+    assert hers.signed_in_as() == ada.email
+    assert hers.cookies["latchkey_session"] != before
+    stolen = hers.elsewhere()
+    stolen.client.set_cookie("latchkey_session", before)
+    assert stolen.signed_in_as() is None
+
+
+def test_removing_a_method_ends_other_sessions_and_changes_the_cookie(people, wire):
+    bob = people.open(email="bob@example.com", phone=PHONE)
+    sign_in(wire, bob)
+    elsewhere, before = sign_in(wire.elsewhere(), bob), wire.cookies["latchkey_session"]
+    assert wire.post("/us-setup", delete_method="sms").ok
+    assert elsewhere.signed_in_as() is None
+    assert wire.signed_in_as() == bob.email
+    assert wire.cookies["latchkey_session"] != before
+
+
+@pytest.mark.one_database
+def test_a_program_told_to_sign_out_its_owner_elsewhere_stays(program, people, wire):
+    bob = people.open(email="bob@example.com", phone=PHONE)
+    elsewhere = sign_in(wire, bob)
+    assert give_token(program, bob).post("/us-setup", delete_method="sms").ok
+    assert program.signed_in_as() == bob.email
+    assert elsewhere.signed_in_as() is None
+
+
+@pytest.mark.one_database
+def test_a_signal_says_what_changed(app, hers):
+    from app.audit import signals
+
+    told = []
+
+    def note(sender, user, methods, delete):
+        told.append((sender is app, methods, delete))
+
+    with signals.us_profile_changed.connected_to(note):
+        begun = hers.post("/us-setup", chosen_method="authenticator")
+        hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+        hers.post("/us-setup", delete_method="authenticator")
+    assert told == [(True, ["authenticator"], False), (True, ["authenticator"], True)]
+
+
+@pytest.mark.one_database
+def test_a_mail_for_setting_up_has_a_code_and_no_link_that_signs_in(people, wire, mail_to):
+    bob = people.open(email="bob@example.com", methods=["authenticator"])
+    sign_in(wire, bob).post("/us-setup", chosen_method="email")
+    mail = mail_to(bob.email)
+    assert code_in(mail)
+    assert "token=" not in mail.text + mail.html

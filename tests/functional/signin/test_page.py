@@ -1,0 +1,121 @@
+"""GET /us-signin and /login: how one can sign in here, or who is signed in."""
+
+from __future__ import annotations
+
+import pytest
+
+PATHS = ["/us-signin", "/login"]
+ANONYMOUS_ONLY = [
+    ("POST", "/us-signin"),
+    ("POST", "/login"),
+    ("POST", "/us-signin/send-code"),
+    ("GET", "/us-verify-link?token=x"),
+    ("POST", "/us-verify-link"),
+    ("GET", "/register"),
+    ("POST", "/register"),
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_program_learns_what_one_can_sign_in_with(json_wire, path):
+    answer = json_wire.get(path)
+    assert answer.status == 200
+    assert set(answer.json) == {"available_methods", "code_methods", "identity_attributes", "csrf_token"}
+    assert answer.json["available_methods"] == ["email", "sms", "authenticator"]
+    assert answer.json["code_methods"] == ["email", "sms"]
+    assert answer.json["identity_attributes"] == ["email", "phone", "username"]
+
+
+@pytest.mark.settings(methods=["authenticator", "email"], identity_attributes=["username", "email"])
+def test_lists_stand_in_the_configured_order(json_wire):
+    answer = json_wire.get("/us-signin")
+    assert answer.json["available_methods"] == ["authenticator", "email"]
+    assert answer.json["code_methods"] == ["email"]
+    assert answer.json["identity_attributes"] == ["username", "email"]
+
+
+def test_the_envelope_has_its_keys_sorted_and_says_the_status(json_wire):
+    answer = json_wire.get("/us-signin")
+    body = answer.response.get_json()
+    assert body["meta"] == {"code": 200}
+    assert list(body) == ["meta", "response"]
+    assert list(body["response"]) == sorted(body["response"])
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_browser_sees_the_fields_of_the_form(browser_wire, path):
+    page = browser_wire.get(path).page
+    assert {"identity", "passcode", "remember", "csrf_token", "chosen_method"} <= {name for name, _ in page.inputs}
+    by_mail = next(attributes for name, attributes in page.inputs if attributes.get("value") == "email")
+    assert by_mail["formaction"] == "/us-signin/send-code"
+    assert page.value("remember") == "y"
+
+
+@pytest.mark.parametrize(
+    ("accept", "mimetype"),
+    [
+        ("*/*", "text/html"),
+        ("", "text/html"),
+        ("text/html,application/json;q=0.9", "text/html"),
+        ("application/vnd.api+json", "text/html"),
+        ("application/json", "application/json"),
+        ("application/json, text/html;q=0.9", "application/json"),
+        ("application/json; charset=utf-8", "application/json"),
+    ],
+)
+@pytest.mark.one_database
+def test_the_best_entry_of_accept_decides_the_language(client, accept, mimetype):
+    answer = client.get("/us-signin", headers={"Accept": accept})
+    assert (answer.status_code, answer.mimetype) == (200, mimetype)
+
+
+def test_head_answers_without_a_body(wire):
+    answer = wire.send("HEAD", "/us-signin")
+    assert (answer.status, answer.text) == (200, "")
+
+
+def test_the_page_carries_where_to_go_next(browser_wire):
+    page = browser_wire.get("/us-signin?next=/us-setup%3Fa%3Db").page
+    assert page.value("next") == "/us-setup?a=b"
+
+
+def test_answers_are_kept_by_no_cache_and_vary_by_cookie(wire):
+    for answer in (wire.get("/us-signin"), wire.post("/us-signin"), wire.post("/us-signin", csrf=None)):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Cookie" in answer.headers["Vary"]
+
+
+def test_a_program_learns_who_is_signed_in(json_wire, ada, sign_in):
+    sign_in(ada.email, by=json_wire)
+    answer = json_wire.get("/us-signin")
+    assert answer.status == 200
+    assert {"user", "csrf_token", "available_methods", "code_methods", "identity_attributes"} <= set(answer.json)
+    assert answer.json["user"]["id"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_signed_in_browser_is_sent_on_whatever_next_says(browser_wire, ada, sign_in, path):
+    sign_in(ada.email, by=browser_wire)
+    answer = browser_wire.get(f"{path}?next=/us-setup")
+    assert (answer.status, answer.location) == (302, "/")
+
+
+@pytest.mark.parametrize(("method", "path"), ANONYMOUS_ONLY)
+def test_who_is_signed_in_cannot_do_it_again(wire, ada, sign_in, method, path):
+    sign_in(ada.email)
+    answer = wire.post(path, next="/us-setup") if method == "POST" else wire.get(path)
+    if wire.language == "form":
+        assert (answer.status, answer.location) == (302, "/")
+    else:
+        assert (answer.status, answer.codes) == (400, ["anonymous_user_required"])
+        assert "field_errors" not in answer.json
+    assert wire.signed_in_as() == ada.email
+
+
+@pytest.mark.parametrize("path", ["/us-signin/send-code", "/logout"])
+def test_what_only_takes_post_says_so(wire, path):
+    answer = wire.get(path)
+    assert answer.status == 405
+    assert "POST" in answer.headers["Allow"]
+    assert wire.language == "form" or answer.codes == ["method_not_allowed"]

@@ -1,0 +1,282 @@
+"""POST /us-signin with a mailed code: right once, here, soon, and written as people write it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from app.audit import Event
+from app.methods import Challenge
+from app.sessions import AuthSession
+from tests.functional.signin.conftest import wrong
+from tests.sinks import code_in
+
+FULLWIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
+ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+MATHEMATICAL = str.maketrans("0123456789", "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗")
+
+SPELLINGS = [
+    "{0} {1}",
+    "{0}-{1}",
+    " {0}{1} ",
+    "{0}\t{1}",
+    "{0}\u00a0{1}",
+    "{0}  -  {1}",
+]
+
+NOT_THE_CODE = [
+    0,
+    -1,
+    7,
+    10**8,
+    10**40,
+    1.5,
+    1e300,
+    True,
+    False,
+    None,
+    "",
+    " ",
+    "0",
+    "00000000",
+    "0" * 7,
+    "0" * 9,
+    "0" * 10_000,
+    [],
+    [[]],
+    [None],
+    {},
+    {"code": "00000000"},
+    "1e7",
+    "0x12345",
+    "+1234567",
+    "1234567٠",
+    "abcdefgh",
+    "' OR 1=1",
+    "\u200b",
+    "𝟎𝟎𝟎𝟎𝟎𝟎𝟎𝟎",
+]
+
+
+def test_the_right_code_signs_in(wire, ada, code_for):
+    answer = wire.post("/us-signin", identity=ada.email, passcode=code_for(ada.email))
+    assert wire.signed_in_as() == ada.email
+    if wire.language == "form":
+        assert (answer.status, answer.location) == (302, "/")
+    else:
+        assert answer.status == 200
+        assert set(answer.json) == {"csrf_token", "user", "tf_required"}
+        assert answer.json["tf_required"] is False
+
+
+def test_login_is_the_same_door(wire, ada, sign_in):
+    assert sign_in(ada.email, path="/login").signed_in_as() == ada.email
+
+
+def test_a_wrong_code_is_refused_and_counted(wire, ada, code_for, rows):
+    code = code_for(ada.email)
+    answer = wire.post("/us-signin", identity=ada.email, passcode=wrong(code))
+    assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
+    assert wire.signed_in_as() is None
+    assert rows(Challenge)[0].tries == 1
+    assert [event.user_id for event in rows(Event, name="sign_in.failed")] == [ada.id]
+
+
+def test_a_code_signs_in_once(wire, ada, code_for, rows):
+    code = code_for(ada.email)
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+    wire.post("/logout")
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).status == 400
+    assert wire.signed_in_as() is None
+    assert len(rows(AuthSession)) == 1
+
+
+@pytest.mark.parametrize(("age", "works"), [(599, True), (601, False)])
+def test_a_mailed_code_lives_ten_minutes(wire, ada, code_for, clock, age, works):
+    code = code_for(ada.email)
+    clock.shift(age - 1)
+    answer = wire.post("/us-signin", identity=ada.email, passcode=code, headers={"Date": "Thu, 01 Jan 1970 00:00:00 GMT"})
+    assert answer.ok is works
+    assert wire.signed_in_as() == (ada.email if works else None)
+
+
+def test_a_code_is_not_right_before_its_time(wire, ada, code_for, clock):
+    with clock.travel(3600):
+        code = code_for(ada.email)
+        clock.shift(700)
+        assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_after_five_tries_the_right_code_is_wrong_too(wire, ada, code_for, rows):
+    code = code_for(ada.email)
+    for _ in range(5):
+        assert wire.post("/us-signin", identity=ada.email, passcode=wrong(code)).status == 400
+    answer = wire.post("/us-signin", identity=ada.email, passcode=code)
+    assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
+    assert rows(Challenge)[0].tries == 5
+
+
+def test_the_fifth_try_still_counts(wire, ada, code_for):
+    code = code_for(ada.email)
+    for _ in range(4):
+        wire.post("/us-signin", identity=ada.email, passcode=wrong(code))
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_a_resend_carries_the_same_code(wire, ada, code_for, clock, rows):
+    first = code_for(ada.email)
+    clock.shift(31)
+    assert code_for(ada.email) == first
+    assert [challenge.sends for challenge in rows(Challenge)] == [2]
+    assert wire.post("/us-signin", identity=ada.email, passcode=first).ok
+
+
+def test_a_resend_gives_no_new_tries(wire, ada, code_for, clock):
+    code = code_for(ada.email)
+    for _ in range(3):
+        wire.post("/us-signin", identity=ada.email, passcode=wrong(code))
+    clock.shift(31)
+    code_for(ada.email)
+    for _ in range(2):
+        wire.post("/us-signin", identity=ada.email, passcode=wrong(code))
+    assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_nothing_is_sent_again_within_thirty_seconds(wire, ada, code_for, smtp, clock):
+    code_for(ada.email)
+    clock.shift(25)
+    assert wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
+    code_for(ada.email)
+    assert len(smtp.mails) == 1
+
+
+def test_a_used_up_challenge_makes_room_for_a_new_code(wire, ada, code_for):
+    first = code_for(ada.email)
+    for _ in range(5):
+        wire.post("/us-signin", identity=ada.email, passcode=wrong(first))
+    second = code_for(ada.email)
+    assert second != first
+    assert wire.post("/us-signin", identity=ada.email, passcode=second).ok
+
+
+def test_a_code_works_only_in_the_browser_that_asked(wire, ada, code_for):
+    code = code_for(ada.email)
+    other = wire.elsewhere()
+    refused = other.post("/us-signin", identity=ada.email, passcode=code)
+    assert (refused.status, refused.codes) == (400, ["generic_authn_failed"])
+    assert other.signed_in_as() is None
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_tries_in_another_browser_use_up_nobody_elses(wire, ada, code_for):
+    code = code_for(ada.email)
+    attacker = wire.elsewhere()
+    code_for(ada.email, by=attacker)
+    for _ in range(6):
+        attacker.post("/us-signin", identity=ada.email, passcode=wrong(code))
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_requests_from_elsewhere_do_not_end_a_code(wire, ada, code_for):
+    code = code_for(ada.email)
+    for _ in range(5):
+        wire.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_a_code_works_only_for_whom_it_was_sent_to(wire, ada, people, code_for):
+    eve = people.open(email="eve@example.com")
+    code = code_for(eve.email)
+    assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
+    assert wire.signed_in_as() is None
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_blanks_and_dashes_in_a_code_do_not_matter(wire, ada, code_for, spelling):
+    code = code_for(ada.email)
+    assert wire.post("/us-signin", identity=ada.email, passcode=spelling.format(code[:4], code[4:])).ok
+
+
+@pytest.mark.settings(challenge_tries=100)
+@pytest.mark.parametrize("script", [FULLWIDTH, ARABIC, SUPERSCRIPT, MATHEMATICAL])
+def test_digits_that_only_look_like_the_code_are_refused(wire, ada, code_for, script):
+    code = code_for(ada.email)
+    for typed in (code.translate(script), code[:-1] + code[-1].translate(script), f"{code}\u200b", f"\u200e{code}"):
+        assert not wire.post("/us-signin", identity=ada.email, passcode=typed).ok
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+@pytest.mark.settings(limits=False)
+def test_the_look_alike_of_a_used_code_is_refused(wire, ada, code_for):
+    code = code_for(ada.email)
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+    wire.post("/logout")
+    assert not wire.post("/us-signin", identity=ada.email, passcode=code.translate(FULLWIDTH)).ok
+
+
+@pytest.mark.settings(limits=False, challenge_tries=100)
+def test_whatever_else_is_sent_as_a_code_is_refused_and_no_fault(json_wire, ada, code_for):
+    code = code_for(ada.email, by=json_wire)
+    for typed in NOT_THE_CODE:
+        answer = json_wire.post("/us-signin", identity=ada.email, passcode=typed)
+        assert answer.status == 400, (typed, answer)
+        assert answer.codes in (["api_error"], ["generic_authn_failed"]), (typed, answer.codes)
+    assert json_wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+@pytest.mark.parametrize("typed", ["0" * 1_000_000, "\x00" * 8, "12\x005678"])
+def test_a_code_too_long_or_with_a_nul_is_refused(wire, ada, typed):
+    answer = wire.post("/us-signin", identity=ada.email, passcode=typed)
+    assert answer.status in (400, 413)
+    assert wire.signed_in_as() is None
+
+
+def test_a_lone_surrogate_as_code_is_refused(json_wire, ada):
+    token = json_wire.fetch_csrf()
+    body = f'{{"identity": "{ada.email}", "passcode": "\\ud800", "csrf_token": "{token}"}}'
+    answer = json_wire.send("POST", "/us-signin", data=body, headers={"Content-Type": "application/json"})
+    assert answer.status == 400
+
+
+def test_a_number_may_be_a_code(json_wire, ada, code_for):
+    code = code_for(ada.email, by=json_wire)
+    assert json_wire.post("/us-signin", identity=ada.email, passcode=[int(code)]).ok
+
+
+@pytest.mark.settings(limits=False)
+def test_a_number_is_padded_with_its_leading_zeros(json_wire, ada, code_for):
+    for _ in itertools.count():
+        browser = json_wire.elsewhere()
+        code = code_for(ada.email, by=browser)
+        if code.startswith("0"):
+            break
+    assert browser.post("/us-signin", identity=ada.email, passcode=int(code)).ok
+
+
+@pytest.mark.settings(email_code_digits=6)
+def test_codes_are_as_long_as_the_operator_says(wire, ada, code_for):
+    code = code_for(ada.email)
+    assert len(code) == 6
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_without_a_code_nobody_is_signed_in(wire, ada, code_for):
+    code_for(ada.email)
+    for fields in ({}, {"passcode": ""}, {"passcode": " "}):
+        answer = wire.post("/us-signin", identity=ada.email, **fields)
+        assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
+
+
+def test_after_a_wrong_code_the_page_still_asks_for_it(browser_wire, ada, code_for):
+    code = code_for(ada.email, by=browser_wire)
+    page = browser_wire.post("/us-signin", identity=ada.email, passcode=wrong(code), remember=True).page
+    assert page.value("identity") == ada.email
+    assert page.attributes("passcode")["autocomplete"] == "one-time-code"
+
+
+def test_the_identity_may_be_written_in_any_case(wire, ada, mail_to):
+    wire.post("/us-signin/send-code", identity=" ADA@Example.COM ", chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    assert wire.post("/us-signin", identity="Ada@example.com", passcode=code).ok

@@ -1,0 +1,120 @@
+"""POST /us-signin/send-code: who gets a code, and what is said about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import Challenge
+
+SEND = "/us-signin/send-code"
+
+
+def test_a_program_is_told_the_challenge_and_nothing_else(json_wire, ada):
+    answer = json_wire.post(SEND, identity=ada.email, chosen_method="email")
+    assert answer.status == 200
+    assert set(answer.json) == {"csrf_token", "challenge"}
+
+
+def test_a_browser_sees_where_to_enter_the_code(browser_wire, ada, rows):
+    answer = browser_wire.post(SEND, identity="Ada@Example.com", chosen_method="email")
+    assert answer.status == 200
+    assert answer.page.value("identity") == "Ada@Example.com"
+    assert answer.page.attributes("passcode")["inputmode"] == "numeric"
+    assert rows(Challenge)[0].tag in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("authenticator", "invalid_choice"),
+        ("password", "invalid_choice"),
+        ("pigeon", "invalid_choice"),
+        ("", "us_method_not_available"),
+        (None, "us_method_not_available"),
+    ],
+)
+def test_only_methods_that_send_something_can_be_chosen(wire, ada, method, code, deliver):
+    answer = wire.post(SEND, identity=ada.email, chosen_method=method)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert wire.language == "form" or answer.errors.keys() == {"chosen_method"}
+    assert deliver() == []
+
+
+def test_an_identity_is_required(wire):
+    answer = wire.post(SEND, chosen_method="email")
+    assert (answer.status, answer.codes) == (400, ["required"])
+    assert list(answer.errors) == ["identity"]
+
+
+@pytest.mark.parametrize("value", [5, True, {"a": 1}, [["a"]], 1.5])
+@pytest.mark.parametrize("name", ["identity", "chosen_method", "next", "challenge"])
+def test_a_field_of_the_wrong_type_is_refused(json_wire, ada, name, value):
+    fields = {"identity": ada.email, "chosen_method": "email"} | {name: value}
+    answer = json_wire.post(SEND, **fields)
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+    assert list(answer.json["field_errors"]) == [name]
+
+
+def test_a_list_stands_for_its_first_value(json_wire, ada, mail_to):
+    assert json_wire.post(SEND, identity=[ada.email, "eve@example.com"], chosen_method=["email"]).ok
+    assert mail_to(ada.email).to == [ada.email]
+
+
+@pytest.mark.parametrize("identity", ["ada@example.com", "nobody@example.com", "not an address", "@", "+1", "x" * 5000])
+def test_any_identity_gets_the_same_answer(wire, ada, identity):
+    answer = wire.post(SEND, identity=identity, chosen_method="email")
+    assert answer.status == 200
+    assert answer.errors == {}
+
+
+@pytest.mark.parametrize("identity", ["nobody@example.com", "off@example.com", "bare@example.com"])
+def test_nothing_is_sent_to_who_cannot_sign_in_by_mail(wire, people, deliver, identity):
+    people.open(email="off@example.com", disabled=True)
+    people.open(email="bare@example.com", methods=["authenticator"])
+    assert wire.post(SEND, identity=identity, chosen_method="email").ok
+    assert deliver() == []
+
+
+def test_mail_goes_to_the_stored_address(wire, people, deliver):
+    people.open(email="mike@example.com")
+    for typed in ("ＭＩＫＥ@example.com", "mi\u212ae@example.com", "MIKE@EXAMPLE.COM"):
+        wire.elsewhere().post(SEND, identity=typed, chosen_method="email")
+    arrived = deliver()
+    assert len(arrived) == 3
+    assert {tuple(mail.to) for mail in arrived} == {("mike@example.com",)}
+
+
+@pytest.mark.parametrize(
+    "identity", ["mıke@example.com", "mike@example.com\u200b", "mike@example.com@x", "mike@example.com,eve@example.com"]
+)
+def test_a_look_alike_address_reaches_nobody(wire, people, deliver, identity):
+    people.open(email="mike@example.com")
+    wire.post(SEND, identity=identity, chosen_method="email")
+    assert deliver() == []
+
+
+def test_without_a_token_nothing_is_sent(wire, ada, deliver):
+    wire.get("/us-signin")
+    answer = wire.post(SEND, csrf=None, identity=ada.email, chosen_method="email")
+    assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
+    assert deliver() == []
+
+
+def test_five_mails_an_hour_go_to_one_account(wire, ada, clock, smtp, deliver):
+    for _ in range(8):
+        assert wire.elsewhere().post(SEND, identity=ada.email, chosen_method="email").ok
+    deliver()
+    assert len(smtp.mails) == 5
+    clock.shift(3601)
+    wire.post(SEND, identity=ada.email, chosen_method="email")
+    deliver()
+    assert len(smtp.mails) == 6
+
+
+def test_twenty_codes_in_ten_minutes_are_asked_for_from_one_address(wire):
+    for number in range(20):
+        assert wire.post(SEND, identity=f"person{number}@example.com", chosen_method="email").ok
+    answer = wire.post(SEND, identity="one-more@example.com", chosen_method="email")
+    assert (answer.status, answer.codes) == (429, ["too_many_requests"])
+    assert int(answer.headers["Retry-After"]) > 0
+    assert wire.elsewhere(address="192.0.2.7").post(SEND, identity="x@example.com", chosen_method="email").ok

@@ -1,0 +1,38 @@
+"""A browser or program that is signed in already, for tests of what comes after."""
+
+from __future__ import annotations
+
+from flask import Flask, g
+
+from tests.factories import Person
+from tests.wire import Program, Wire
+
+
+def sign_in(wire: Wire, person: Person, via: str = "email") -> Wire:
+    """Give ``wire`` the cookie of a session opened for ``person`` just now; return it."""
+    wire.client.set_cookie("latchkey_session", _open(wire.app, person, via, wire.agent)[0])
+    wire._csrf = None
+    return wire
+
+
+def give_token(program: Program, person: Person, via: str = "email") -> Program:
+    """Give ``program`` a token of its own for ``person``; return it."""
+    program.token = _open(program.app, person, via, "program/1")[1]
+    return program
+
+
+def _open(app: Flask, person: Person, via: str, agent: str) -> tuple[str, str]:
+    """Open a session as every sign-in does; return the browser's token and a program's."""
+    from app.extensions import db
+    from app.kit.asking import Asker
+    from app.sessions.opening import open_program_session
+    from app.sessions.signing_in import sign_in_as
+    from app.users import User
+
+    with app.test_request_context():
+        user = db.session.get(User, person.id)
+        assert user is not None
+        session = sign_in_as(user, via, Asker("", "127.0.0.1", agent), remember=False)
+        tokens = g.session_cookie[0], open_program_session(session)
+        db.session.commit()
+        return tokens
