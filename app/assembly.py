@@ -85,8 +85,7 @@ def serve_journeys(app: Flask) -> None:
     if not app.extensions["latchkey.settings"].is_production:
         from app import inbox
 
-        if hasattr(inbox, "init_app"):
-            inbox.init_app(app)
+        inbox.init_app(app)
 
 
 def add_commands(app: Flask) -> None:
@@ -94,6 +93,7 @@ def add_commands(app: Flask) -> None:
     from app import cli
     from app.outbox.cli import outbox as outbox_group
     from app.outbox.cli import run_worker
+    from app.serving import serve_command
 
-    for command in (*cli.GROUPS, outbox_group, run_worker):
+    for command in (*cli.GROUPS, outbox_group, run_worker, serve_command):
         app.cli.add_command(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app
+from flask import Flask, current_app
 from flask_login import LoginManager
 from flask_mail import Mail
 from flask_migrate import Migrate
@@ -21,6 +21,11 @@ db = SQLAlchemy(model_class=Base, session_options={"autoflush": False, "expire_o
 login_manager = LoginManager()
 mail = Mail()
 migrate = Migrate()
+
+
+def this_app() -> Flask:
+    """Return the app that is running, for rooms that know nothing else of Flask."""
+    return cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined]
 
 
 def _of_this_app(name: str) -> Any:

@@ -19,10 +19,9 @@ SERIOUS = ("serious", "critical")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-def chromium_path() -> str | None:
-    """Return where Chromium is: LATCHKEY_TEST_CHROMIUM, or what the system has."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return os.environ.get("LATCHKEY_TEST_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("LATCHKEY_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+"""Where Chromium is: what LATCHKEY_TEST_CHROMIUM says, or what the system has."""
 
 
 def serious_faults(page: Any) -> list[str]:
@@ -45,13 +44,12 @@ def serious_faults(page: Any) -> list[str]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """One Chromium for this test process."""
-    path = chromium_path()
-    if path is None:
+    if CHROMIUM is None:
         missing("Chromium is not installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 

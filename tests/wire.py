@@ -51,7 +51,7 @@ class Answer:
     @cached_property
     def json(self) -> dict[str, Any]:
         """The ``response`` member of the envelope; empty for a page."""
-        if self.response.mimetype != "application/json":
+        if self.response.mimetype != "application/json" or not self.text:
             return {}
         body = self.response.get_json()
         found: dict[str, Any] = body.get("response", body)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from blinker import NamedSignal, Namespace
-from flask import current_app
+
+from app.extensions import this_app
 
 _namespace = Namespace()
 
@@ -23,4 +24,4 @@ user_confirmed = _namespace.signal("user-confirmed")
 def send(signal: NamedSignal, **facts: Any) -> None:
     """Send ``signal`` from the app that is running."""
     if signal.receivers:
-        signal.send(current_app._get_current_object(), **facts)  # type: ignore[attr-defined]
+        signal.send(this_app(), **facts)

@@ -7,10 +7,8 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from flask import current_app
-
 from app.audit import record
-from app.extensions import settings
+from app.extensions import settings, this_app
 from app.kit.refusals import Refused
 
 if TYPE_CHECKING:
@@ -65,10 +63,10 @@ def _item(name: str, bucket: str) -> RateLimitItem:
 
 
 def _limiter() -> MovingWindowRateLimiter:
-    limiter: MovingWindowRateLimiter | None = current_app.extensions.get("latchkey.limiter")
+    limiter: MovingWindowRateLimiter | None = this_app().extensions.get("latchkey.limiter")
     if limiter is None:
         from limits.storage import MemoryStorage
         from limits.strategies import MovingWindowRateLimiter
 
-        limiter = current_app.extensions["latchkey.limiter"] = MovingWindowRateLimiter(MemoryStorage())
+        limiter = this_app().extensions["latchkey.limiter"] = MovingWindowRateLimiter(MemoryStorage())
     return limiter

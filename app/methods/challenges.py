@@ -25,15 +25,17 @@ LAST_MINUTE = timedelta(seconds=60)
 """A challenge with less time left than this is not sent again; a new one is issued."""
 
 _INSERT = sa.insert(Challenge.__table__)  # type: ignore[arg-type]
-_OPEN_FOR = (
+_OPEN = (
     sa.select(Challenge)
-    .where(Challenge.subject == sa.bindparam("subject"), Challenge.binding == sa.bindparam("binding"))
+    .where(Challenge.subject == sa.bindparam("subject"))
     .where(Challenge.purpose == sa.bindparam("purpose"), Challenge.method == sa.bindparam("method"))
     .where(Challenge.destination == sa.bindparam("destination"), Challenge.spent_at.is_(None))
     .where(Challenge.passcode_expires_at > sa.bindparam("then"), Challenge.tries < sa.bindparam("most"))
     .order_by(Challenge.created_at.desc())
     .limit(1)
 )
+_OPEN_NAMED = _OPEN.where(Challenge.id == sa.bindparam("named"))
+_OPEN_OF_BROWSER = _OPEN.where(Challenge.binding == sa.bindparam("where"))
 _COUNT = (
     sa.update(Challenge)
     .where(Challenge.subject == sa.bindparam("whose"), Challenge.purpose == sa.bindparam("what_for"))
@@ -156,12 +158,14 @@ def latest_in_browser(asker: Asker, *purposes: str) -> Challenge | None:
 
 
 def _open_for(question: Question, subject: str, asker: Asker, now: datetime) -> Challenge | None:
-    """Find the challenge this browser holds for the same question, with time and tries left."""
+    """Find the challenge this browser holds, or this program names, for the same question; with time and tries left."""
     if question.pending_secret:
         return None
-    same = {"subject": subject, "binding": asker.binding, "purpose": question.purpose, "method": question.method}
+    named = challenge_id_of(asker.challenge) if asker.challenge else None
+    which = {"named": named} if named else {"where": asker.binding}
+    same = which | {"subject": subject, "purpose": question.purpose, "method": question.method}
     limits = {"most": settings.challenge_tries, "then": now + LAST_MINUTE, "destination": question.destination}
-    return db.session.scalars(_OPEN_FOR, same | limits).first()
+    return db.session.scalars(_OPEN_NAMED if named else _OPEN_OF_BROWSER, same | limits).first()
 
 
 def _within_budget(question: Question, subject: str, now: datetime) -> bool:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from flask import current_app
-
-from app.extensions import db, settings
+from app.extensions import db, settings, this_app
 from app.kit import clock
 from app.methods.codes import passcode_of, root_of
 from app.methods.links import link_token
@@ -63,4 +61,4 @@ def _write(message: Message, **facts: Any) -> Letter | Text:
 
 
 def _render(template: str, context: dict[str, Any]) -> str:
-    return current_app.jinja_env.get_template(template).render(context).strip()
+    return this_app().jinja_env.get_template(template).render(context).strip()

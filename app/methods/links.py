@@ -44,7 +44,7 @@ def link_token(challenge: Challenge, root: bytes) -> str:
     expiry = int(challenge.expires_at.timestamp())
     secret = link_secret_of(challenge, root)
     kid = keyring.kid
-    return f"{kid}.{challenge.id}.{expiry}.{secret}.{_mac(kid, challenge.purpose, challenge.id, expiry, secret)}"
+    return f"{kid}.{challenge.id}.{expiry}.{secret}.{_mac(kid, challenge.purpose, challenge.id, str(expiry), secret)}"
 
 
 def open_link(token: str, purpose: str) -> OpenedLink | None:
@@ -56,7 +56,7 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
     if match is None:
         return None
     kid, challenge_id, expiry, secret, mac = match.groups()
-    if kid not in keyring.kids or not secrets.same(mac, _mac(kid, purpose, challenge_id, int(expiry), secret)):
+    if kid not in keyring.kids or not secrets.same(mac, _mac(kid, purpose, challenge_id, expiry, secret)):
         return None
     found = db.session.execute(_BY_ID, {"id": challenge_id, "purpose": purpose}).one_or_none()
     if found is None:
@@ -73,7 +73,7 @@ def has_expired(token: str) -> bool:
     return match is not None and int(match.group(3)) <= clock.unix()
 
 
-def _mac(kid: str, purpose: str, challenge_id: str, expiry: int, secret: str) -> str:
-    message = "|".join(("link", purpose, settings.origin, challenge_id, str(expiry), secret)).encode()
+def _mac(kid: str, purpose: str, challenge_id: str, expiry: str, secret: str) -> str:
+    message = "|".join(("link", purpose, settings.origin, challenge_id, expiry, secret)).encode()
     raw = hmac.digest(keyring.derive("link", kid), message, hashlib.sha256)
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -17,6 +17,7 @@ from huey.registry import Message as Entry
 from sqlalchemy.engine import make_url
 
 from app.extensions import settings as current_settings
+from app.kit.secrets import digest
 from app.outbox.breaker import Breaker
 
 if TYPE_CHECKING:
@@ -97,11 +98,11 @@ def push(message_id: str, lane: str) -> None:
 
 
 def location(settings: Settings) -> str:
-    """Return the queue's URL: the one set, or that of a file beside the database, else in ``var/``."""
+    """Return the queue's URL: the one set, or that of a file beside the database, else in ``var/``, one for each."""
     if settings.queue_url:
         return settings.queue_url
     if not settings.is_sqlite:
-        return "sqlite:///var/queue.db"
+        return f"sqlite:///var/queue-{digest(settings.database_url)[:8]}.db"
     database = make_url(settings.database_url).database
     if not database or database == ":memory:":
         return IN_MEMORY
@@ -135,7 +136,7 @@ def _in_memory() -> Queue:
 
 def _sqlite(url: str, timeout: float, common: dict[str, Any]) -> Huey:
     """A file written without waiting for the disk: after a power cut the sweep knows better anyway."""
-    path = Path(make_url(url).database or "var/queue.db")
+    path = Path(str(make_url(url).database))
     path.parent.mkdir(parents=True, exist_ok=True)
     return SqliteHuey(filename=str(path), fsync=False, timeout=timeout, cache_mb=1, **common)
 

@@ -37,8 +37,9 @@ def us_verify_link() -> Response:
     except Refused as refused:
         return _quiet(_went_wrong(refused))
     if followed.session is None:
-        shown = {"state": "elsewhere", "asked": asked(followed.challenge), "token": token}
-        return _quiet(respond(PAGE, LinkForm(), shown=shown))
+        form = LinkForm()
+        form.token.data = token
+        return _quiet(respond(PAGE, form, shown={"state": "elsewhere", "asked": asked(followed.challenge)}))
     return _quiet(_signed_in(followed))
 
 

@@ -96,7 +96,7 @@ def _page_again(form: SignInForm) -> dict[str, Any]:
     if wants_json():
         return {}
     challenge = latest_in_browser(present_asker(form.challenge.data), flow.PURPOSE)
-    if challenge is None or not form.identity.data:
+    if challenge is None or not form.identity.data or form.identity.errors:
         return _page("identity")
     return _page("code", sent(challenge, form.identity.data))
 

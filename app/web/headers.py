@@ -32,7 +32,7 @@ def set_headers(response: Response) -> Response:
     """Add the security headers (ASVS 3.4.1-3.4.8, 14.3.2); what a view has set itself stays."""
     headers = response.headers
     chosen = {name.lower() for name in headers.keys()}
-    headers.extend(FIXED)
+    headers.extend([header for header in FIXED if header[0].lower() not in chosen])
     if "referrer-policy" not in chosen:
         headers.add("Referrer-Policy", "same-origin")
     if "cache-control" not in chosen and request.endpoint != "static":

@@ -211,15 +211,6 @@ def test_the_grace_ends_when_it_says_however_often_it_is_used(hers, clock):
 
 
 @pytest.mark.one_database
-@pytest.mark.settings(freshness_grace_period=600)
-def test_a_page_opens_the_grace_too(hers, clock):
-    clock.shift(200)
-    assert is_fresh(hers)
-    clock.shift(200)
-    assert hers.post("/us-setup", chosen_method="authenticator").status == 200
-
-
-@pytest.mark.one_database
 def test_proofs_are_remembered_and_recorded(hers, ada, json_wire, rows):
     from app.audit import Event
     from app.sessions import AuthSession

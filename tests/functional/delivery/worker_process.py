@@ -1,0 +1,23 @@
+"""A worker in a process of its own that knows the trial kind: ``python -m tests.functional.delivery.worker_process``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+
+def main() -> None:
+    """Deliver until SIGTERM, with settings from the environment."""
+    from app import create_app, outbox
+    from app.outbox import worker
+    from config.settings import Settings
+    from tests.functional.delivery.conftest import trial_words
+
+    outbox.renderer("trial")(trial_words)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    worker.run(create_app(Settings.load()), stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Cross-site request forgery: every unsafe request with a cookie needs a token of its own session, and our origin."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.web.conftest import addresses, wants_signed_in
+from tests.signed_in import give_token, sign_in
+
+TYPED = {"identity": "ada@example.com", "email": "ada@example.com", "chosen_method": "email", "passcode": "12345678"}
+
+
+def refuses(answer, code: str) -> bool:
+    """Say whether ``answer`` is the refusal of a forged request, in its language, with a visible message."""
+    where = "csrf_token" if answer.language == "json" else ""
+    shown = answer.language == "json" or answer.page.value("csrf_token")
+    return answer.status == 400 and answer.codes == [code] and list(answer.errors) == [where] and bool(shown)
+
+
+def test_every_unsafe_address_wants_a_token(app, visitor, unchanged):
+    for path in addresses(app, "POST"):
+        client = visitor(path)
+        with unchanged():
+            answer = client.post(path, csrf=None, **TYPED)
+        assert refuses(answer, "csrf_token_missing"), (path, answer, answer.codes)
+        assert "latchkey_session" not in answer.headers.get("Set-Cookie", "")
+
+
+@pytest.mark.one_database
+def test_no_unsafe_address_takes_a_token_of_another_visit(app, visitor, people, unchanged):
+    for path in addresses(app, "POST"):
+        client, other = visitor(path), visitor(path).elsewhere()
+        token = other.fetch_csrf()
+        with unchanged():
+            answer = client.post(path, csrf=token, **TYPED)
+        assert refuses(answer, "csrf_token_invalid"), (path, answer, answer.codes)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost.evil.example"},
+        {"Origin": "http://localhost@evil.example"},
+        {"Origin": "https://localhost"},
+        {"Origin": "http://[::1"},
+        {"Origin": "http://localhost:99999999"},
+        {"Referer": "https://evil.example/form"},
+        {"Referer": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+    ],
+    ids=str,
+)
+def test_no_unsafe_address_takes_a_form_of_another_site(app, visitor, unchanged, headers):
+    for path in addresses(app, "POST"):
+        client = visitor(path)
+        client.fetch_csrf()
+        with unchanged():
+            answer = client.post(path, headers=headers, **TYPED)
+        assert refuses(answer, "csrf_origin_foreign"), (path, answer, answer.codes)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "http://localhost"},
+        {"Referer": "http://localhost/us-signin"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+    ids=str,
+)
+def test_our_own_forms_are_taken(wire, headers):
+    assert wire.post("/logout", headers=headers).ok
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("given", ["", "x", "é", "\ud83d\ude00", "A" * 60, "-_" * 30, "=" * 60, "A" * 5000, "1.2.3"])
+def test_a_token_of_nobodys_making_is_refused(wire, given):
+    wire.fetch_csrf()
+    answer = wire.post("/logout", csrf=given.encode("utf-16", "surrogatepass").decode("utf-16"))
+    assert refuses(answer, "csrf_token_invalid" if given else "csrf_token_missing")
+
+
+@pytest.mark.one_database
+def test_a_token_with_any_character_changed_is_refused(json_wire):
+    token = json_wire.fetch_csrf()
+    for at in range(0, len(token) - 4, 7):
+        changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
+        assert refuses(json_wire.post("/logout", csrf=changed), "csrf_token_invalid"), at
+
+
+@pytest.mark.one_database
+def test_a_token_is_good_for_24_hours(wire, clock):
+    token = wire.fetch_csrf()
+    clock.shift(24 * 3600 - 2)
+    assert wire.post("/logout", csrf=token).ok
+    clock.shift(4)
+    assert refuses(wire.post("/logout", csrf=token), "csrf_token_expired")
+
+
+@pytest.mark.one_database
+def test_a_token_from_before_signing_in_is_no_good_after_it(wire, people):
+    token = wire.fetch_csrf()
+    sign_in(wire, people.open(email="ada@example.com"))
+    assert refuses(wire.post("/us-setup", csrf=token, chosen_method="authenticator"), "csrf_token_invalid")
+
+
+@pytest.mark.one_database
+def test_a_token_of_an_ended_session_is_no_good(wire, people):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
+    token = sign_in(wire, ada).fetch_csrf()
+    assert wire.post("/us-verify", passcode=ada.app_code()).ok
+    assert refuses(wire.post("/us-verify", csrf=token, passcode="123456"), "csrf_token_invalid")
+
+
+@pytest.mark.one_database
+def test_all_tokens_of_one_session_hold(wire):
+    first, second = wire.fetch_csrf(), wire.fetch_csrf()
+    assert first != second
+    assert wire.post("/logout", csrf=first).ok
+    assert wire.post("/logout", csrf=second).ok
+    assert wire.post("/logout", csrf=first).ok
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("header", ["X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token"])
+def test_a_token_may_come_in_a_header(wire, header):
+    assert wire.post("/logout", csrf=None, headers={header: wire.fetch_csrf()}).ok
+
+
+@pytest.mark.one_database
+def test_a_token_in_the_query_is_not_one(wire):
+    answer = wire.post(f"/logout?csrf_token={wire.fetch_csrf()}", csrf=None)
+    assert refuses(answer, "csrf_token_missing")
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("given", [5, True, {"a": 1}, ["x", "y"], 1.5])
+def test_a_token_that_is_no_text_is_refused(json_wire, given):
+    json_wire.fetch_csrf()
+    answer = json_wire.post("/logout", csrf=given)
+    assert answer.status == 400
+    assert list(answer.errors) == ["csrf_token"]
+
+
+def test_a_program_with_a_token_and_no_cookie_needs_none(program, people):
+    give_token(program, people.open(email="ada@example.com"))
+    assert program.post("/us-setup", chosen_method="authenticator").ok
+
+
+@pytest.mark.one_database
+def test_a_token_beside_a_cookie_does_not_replace_it(json_wire, program, people):
+    ada = people.open(email="ada@example.com")
+    give_token(program, ada)
+    sign_in(json_wire, ada)
+    headers = {"Authentication-Token": program.token}
+    answer = json_wire.post("/us-setup", csrf=None, headers=headers, chosen_method="authenticator")
+    assert refuses(answer, "csrf_token_missing")
+
+
+@pytest.mark.one_database
+def test_a_form_without_any_cookie_is_refused(app, browser_wire):
+    for path in addresses(app, "POST"):
+        if not wants_signed_in(path):
+            answer = browser_wire.elsewhere().post(path, csrf=None, **TYPED)
+            assert (answer.status, answer.codes) == (400, ["csrf_token_missing"]), path
+
+
+@pytest.mark.one_database
+def test_a_token_without_its_cookie_says_so(browser_wire):
+    token = browser_wire.fetch_csrf()
+    answer = browser_wire.elsewhere().post("/us-signin/send-code", csrf=token, **TYPED)
+    assert refuses(answer, "csrf_session_token_missing")
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("content_type", ["text/plain", "text/plain;charset=utf-8", "", "application/jsonx"])
+def test_json_in_disguise_is_no_json(browser_wire, unchanged, content_type):
+    """A foreign page can send these without asking first; JSON it cannot."""
+    body = '{"identity": "ada@example.com", "chosen_method": "email"}'
+    with unchanged():
+        answer = browser_wire.send("POST", "/us-signin/send-code", data=body, content_type=content_type)
+    assert answer.status == 400
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("path", "field"), [("/us-signin", "identity"), ("/us-signin/send-code", "identity"), ("/register", "email"),
+                        ("/confirm", "email")]
+)  # fmt: skip
+def test_the_form_comes_again_with_what_was_typed(browser_wire, path, field):
+    browser_wire.fetch_csrf()
+    answer = browser_wire.post(path, csrf="x", **TYPED)
+    assert answer.codes == ["csrf_token_invalid"]
+    assert answer.page.value(field) == "ada@example.com"
+    again = {**TYPED, "passcode": ""}
+    assert "csrf" not in str(browser_wire.post(path, csrf=answer.page.value("csrf_token"), **again).codes)
+
+
+@pytest.mark.one_database
+def test_the_number_typed_comes_again(browser_wire, people):
+    sign_in(browser_wire, people.open(email="ada@example.com"))
+    answer = browser_wire.post("/us-setup", csrf="x", chosen_method="sms", phone="+16502530000")
+    assert answer.page.value("phone") == "+16502530000"
+
+
+@pytest.mark.one_database
+def test_safe_requests_need_none(app, visitor):
+    for path in addresses(app, "GET"):
+        headers = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+        assert visitor(path).get(path, headers=headers).status in (200, 302, 400, 404), path

@@ -1,0 +1,29 @@
+"""A breaker opens after failures in a row, and closes after a while."""
+
+from __future__ import annotations
+
+from app.kit import clock
+from app.outbox.breaker import Breaker
+
+
+def test_it_opens_after_failures_in_a_row():
+    breaker = Breaker(failures=3, seconds=60)
+    assert [breaker.failed(), breaker.failed(), breaker.wait(), breaker.failed()] == [False, False, 0, True]
+    assert 59 < breaker.wait() <= 60
+
+
+def test_a_success_in_between_starts_the_count_again():
+    breaker = Breaker(failures=2, seconds=60)
+    breaker.failed()
+    breaker.succeeded()
+    assert not breaker.failed()
+
+
+def test_after_its_time_one_more_failure_opens_it_again():
+    breaker = Breaker(failures=3, seconds=60)
+    for _ in range(3):
+        breaker.failed()
+    with clock.travel(61):
+        assert breaker.wait() == 0
+        assert breaker.failed()
+        assert breaker.wait() > 59
