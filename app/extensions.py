@@ -14,6 +14,9 @@ from werkzeug.local import LocalProxy
 from app.database import Base
 
 if TYPE_CHECKING:
+    from sqlalchemy import CursorResult
+    from sqlalchemy.sql.dml import UpdateBase
+
     from app.kit.sealing import KeyRing
     from config.settings import Settings
 
@@ -34,3 +37,9 @@ def _of_this_app(name: str) -> Any:
 
 settings = cast("Settings", _of_this_app("latchkey.settings"))
 keyring = cast("KeyRing", _of_this_app("latchkey.keyring"))
+
+
+def changed(statement: UpdateBase, parameters: dict[str, Any] | None = None) -> int:
+    """Run an UPDATE or DELETE in this transaction and return how many rows it changed."""
+    done = db.session.execute(statement.execution_options(synchronize_session=False), parameters or {})
+    return cast("CursorResult[Any]", done).rowcount

@@ -9,7 +9,7 @@ answers with a ``Content-Length``.
 import select
 import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 MOST = 65536
@@ -132,27 +132,43 @@ def announced_length(head: bytes) -> int:
     return int(lower[start + 17 : end if end > 0 else len(lower)])
 
 
-def drive(address: tuple[str, int], scripts: list[Script], seconds: float) -> Tally:
-    """Let every script play on a connection of its own for this many seconds."""
-    tally = Tally()
+def drive(
+    address: tuple[str, int],
+    scripts: list[Script],
+    seconds: float,
+    *,
+    warm_up: float = 0.0,
+    when_warm: Callable[[], None] = lambda: None,
+) -> Tally:
+    """Let every script play on a connection of its own for this many seconds, after a warm-up that is not counted."""
     poll = select.epoll()
     clients: dict[int, Client] = {}
-    started = time.perf_counter()
-    for script in scripts:
-        client = Client(address, script)
-        clients[client.socket.fileno()] = client
-        poll.register(client.socket.fileno(), select.EPOLLIN)
-        client.began = time.perf_counter()
-        client.advance(None, tally, client.began)
-    until = started + seconds
+    try:
+        for script in scripts:
+            client = Client(address, script)
+            clients[client.socket.fileno()] = client
+            poll.register(client.socket.fileno(), select.EPOLLIN)
+        for client in clients.values():
+            client.began = time.perf_counter()
+            client.advance(None, Tally(), client.began)
+        _play(poll, clients, Tally(), warm_up)
+        when_warm()
+        tally = Tally()
+        _play(poll, clients, tally, seconds)
+    finally:
+        for client in clients.values():
+            client.socket.close()
+        poll.close()
+    return tally
+
+
+def _play(poll: select.epoll, clients: dict[int, Client], tally: Tally, seconds: float) -> None:
+    began = time.perf_counter()
+    until = began + seconds
     while (now := time.perf_counter()) < until:
         for number, _ in poll.poll(min(1.0, until - now)):
             client = clients[number]
             answer = client.read()
             if answer is not None:
                 client.advance(answer, tally, time.perf_counter())
-    tally.seconds = time.perf_counter() - started
-    for client in clients.values():
-        client.socket.close()
-    poll.close()
-    return tally
+    tally.seconds = time.perf_counter() - began

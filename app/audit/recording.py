@@ -12,7 +12,7 @@ from app.extensions import db
 from app.kit import clock
 
 AGENT_LENGTH = 256
-_INSERT = sa.insert(Event.__table__)  # type: ignore[arg-type]
+_INSERT = sa.insert(Event.__table__)
 
 
 def record(name: str, user_id: int | None = None, **facts: Any) -> None:

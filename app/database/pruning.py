@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import scoped_session
 
 BATCH = 1000
 """Rows a statement deletes at the most: a writer that waits for it hardly notices."""
@@ -24,7 +24,7 @@ def pruner(function: Pruner) -> Pruner:
     return function
 
 
-def delete_batch(session: scoped_session[Session], model: Any, old: sa.ColumnElement[bool]) -> int:
+def delete_batch(session: scoped_session[Any], model: Any, old: sa.ColumnElement[bool]) -> int:
     """Delete at most ``BATCH`` rows of ``model`` that are ``old``; return how many. Commits by itself."""
     ids = sa.select(model.id).where(old).limit(BATCH)
     statement = sa.delete(model).where(model.id.in_(ids))

@@ -6,7 +6,7 @@ import pyotp
 import sqlalchemy as sa
 from pyotp.exceptions import OTPVerificationError
 
-from app.extensions import db, keyring, settings
+from app.extensions import changed, keyring, settings
 from app.kit import clock
 from app.methods.codes import enrolled_context, tidy
 from app.methods.models import EnrolledMethod
@@ -41,7 +41,7 @@ def accept(enrolled: EnrolledMethod, passcode: str | int) -> bool:
         return False
     newer = (EnrolledMethod.id == enrolled.id, EnrolledMethod.last_step < step)
     burn = sa.update(EnrolledMethod).where(*newer).values(last_step=step, last_used_at=clock.now())
-    return bool(db.session.execute(burn.execution_options(synchronize_session=False)).rowcount)
+    return changed(burn) == 1
 
 
 def otpauth_uri(secret: str, account: str) -> str:

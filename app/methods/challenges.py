@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from app import outbox
 from app.audit import record
-from app.extensions import db, keyring, settings
+from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.methods.codes import challenge_context
@@ -24,7 +24,7 @@ from app.methods.registry import REGISTRY
 LAST_MINUTE = timedelta(seconds=60)
 """A challenge with less time left than this is not sent again; a new one is issued."""
 
-_INSERT = sa.insert(Challenge.__table__)  # type: ignore[arg-type]
+_INSERT = sa.insert(Challenge.__table__)
 _OPEN = (
     sa.select(Challenge)
     .where(Challenge.subject == sa.bindparam("subject"))
@@ -52,7 +52,6 @@ _SPEND = (
     .where(Challenge.id == sa.bindparam("spent"), Challenge.spent_at.is_(None))
     .where(Challenge.expires_at > sa.bindparam("now"))
     .values(spent_at=sa.bindparam("now"))
-    .execution_options(synchronize_session=False)
 )
 
 
@@ -96,7 +95,7 @@ def ask(question: Question, asker: Asker) -> Challenge:
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     if challenge is None:
         challenge = _new(question, subject, asker, now, may_send)
-    elif may_send and challenge.last_sent_at is not None and now < challenge.last_sent_at + wait:
+    elif settings.limits and challenge.last_sent_at is not None and now < challenge.last_sent_at + wait:
         may_send = False
     elif may_send:
         _count_send(challenge, now)
@@ -139,7 +138,7 @@ def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | N
 
 def spend(challenge: Challenge) -> bool:
     """Use ``challenge`` up; False when somebody else was first, or it has expired meanwhile."""
-    return bool(db.session.execute(_SPEND, {"spent": challenge.id, "now": clock.now()}).rowcount)
+    return changed(_SPEND, {"spent": challenge.id, "now": clock.now()}) == 1
 
 
 def find(challenge_id: str, purpose: str) -> Challenge | None:
@@ -205,7 +204,7 @@ def _new(question: Question, subject: str, asker: Asker, now: datetime, sent: bo
 def _count_send(challenge: Challenge, now: datetime) -> None:
     again = sa.update(Challenge).where(Challenge.id == challenge.id)
     again = again.values(sends=Challenge.sends + 1, last_sent_at=now)
-    db.session.execute(again.execution_options(synchronize_session=False))
+    changed(again)
 
 
 def _send(question: Question, challenge: Challenge) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.extensions import db, keyring
+from app.extensions import changed, db, keyring
 from app.kit import secrets
 from app.methods.codes import enrolled_context, new_secret
 from app.methods.models import EnrolledMethod
@@ -36,7 +36,7 @@ def replace(user_id: int, method: str, secret: str | None = None, *, last_step: 
 def remove(user_id: int, method: str) -> int:
     """Remove a user's way to sign in, with the challenges that hang on it; return how many rows went."""
     mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method)
-    return db.session.execute(sa.delete(EnrolledMethod).where(*mine)).rowcount
+    return changed(sa.delete(EnrolledMethod).where(*mine))
 
 
 def enrolled_of(user_id: int | None) -> list[EnrolledMethod]:

@@ -51,8 +51,8 @@ def _standing(enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof 
         if row.method == "authenticator" and "authenticator" in settings.methods and _accepted(row, passcode):
             return Proof("authenticator")
     if "password" in enabled_methods() and isinstance(passcode, str) and _is_no_code(passcode):
-        row = next((row for row in enrolled if row.method == "password"), None)
-        if password.accept(row, passcode):
+        kept = next((row for row in enrolled if row.method == "password"), None)
+        if password.accept(kept, passcode):
             return Proof("password")
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
@@ -47,6 +48,9 @@ def reach_user(user_id: int, method: str) -> Reached | None:
     return _first(_BY_USER, method, user_id=user_id)
 
 
-def _first(rows: sa.Select[tuple[User, EnrolledMethod, str]], method: str, **whom: str | int) -> Reached | None:
+def _first(rows: sa.Select[Any], method: str, **whom: str | int) -> Reached | None:
     found = db.session.execute(rows, {"method": method, "reaches": REGISTRY[method].reaches, **whom}).first()
-    return Reached(found[0], found[1], found[2] or "") if found else None
+    if found is None:
+        return None
+    user, enrolled, destination = found
+    return Reached(user, enrolled, destination or "")

@@ -112,10 +112,10 @@ def _open(typed: TypedIdentity, hashed: str | None) -> User:
         user = create_user(typed)
     except Refused:
         # Two asked at the same moment: the other one's account is this one's too, once the address is proved.
-        user = find_by_identity(typed)
-        if user is None:
+        other = find_by_identity(typed)
+        if other is None:
             raise
-        return user
+        return other
     enrollment.enroll(user.id, "email")
     if hashed:
         enrollment.enroll(user.id, "password", hashed)

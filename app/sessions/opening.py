@@ -10,18 +10,18 @@ from datetime import timedelta
 import sqlalchemy as sa
 from flask import Request, Response, g
 
-from app.extensions import db, login_manager, settings
+from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.sessions.models import AuthSession
 from app.users import User
-from app.web.browser import set_cookie
-from app.web.csrf import SESSION_COOKIE, TOKEN_HEADER
+from app.web.browser import TOKEN_HEADER, set_cookie
+from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
 """``seen_at`` is written at most this often, so that reading stays reading."""
 
-_INSERT = sa.insert(AuthSession.__table__)  # type: ignore[arg-type]
+_INSERT = sa.insert(AuthSession.__table__)
 _BY_TOKEN = (
     sa.select(AuthSession, User)
     .join(User, User.id == AuthSession.user_id)
@@ -86,7 +86,7 @@ def end_family(family: str) -> None:
     alive = (AuthSession.family == family, AuthSession.revoked_at.is_(None))
     now = clock.now()
     ended = sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now)
-    db.session.execute(ended.execution_options(synchronize_session=False))
+    changed(ended)
 
 
 def end_all(user_id: int, *, but: str = "") -> int:
@@ -94,7 +94,7 @@ def end_all(user_id: int, *, but: str = "") -> int:
     others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.family != but)
     now = clock.now()
     ended = sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now)
-    return db.session.execute(ended.execution_options(synchronize_session=False)).rowcount
+    return changed(ended)
 
 
 def brought_session() -> AuthSession | None:

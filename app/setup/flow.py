@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from app import limits, outbox
 from app.audit import record, signals
-from app.extensions import db, keyring, settings
+from app.extensions import changed, db, keyring, settings
 from app.kit import addresses, agents, clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
@@ -105,7 +105,7 @@ def allow_removal(user: User, names: Sequence[str]) -> None:
     if any(name not in REGISTRY for name in names):
         raise Refused("us_method_not_available", field="delete_method")
     hold = sa.update(User).where(User.id == user.id).values(language=User.language)
-    db.session.execute(hold.execution_options(synchronize_session=False))
+    changed(hold)
     active = active_methods(enrollment.enrolled_of(user.id))
     if active and not set(active) - set(names):
         raise Refused("last_method", field="delete_method")

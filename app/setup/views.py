@@ -10,6 +10,7 @@ from flask_login import current_user, login_required
 
 from app.extensions import settings
 from app.kit import clock
+from app.kit.refusals import Refused
 from app.methods import authenticator
 from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
@@ -38,7 +39,7 @@ def us_setup_page() -> Response:
     mine = identities_of(current_user.id)
     enrolled = enrolled_of(current_user.id)
     offered = methods_offered()
-    facts = {
+    facts: dict[str, Any] = {
         "active_methods": active_methods(enrolled) or [None],
         "available_methods": offered["available_methods"],
         "identity_attributes": offered["identity_attributes"],
@@ -59,7 +60,7 @@ def us_setup() -> Response:
         with form.showing_refusals():
             chosen, removed = form.chosen_method.data, form.delete_method.data or []
             if not chosen and not removed:
-                raise flow.Refused("api_error")
+                raise Refused("api_error")
             session = brought_session()
             if removed:
                 flow.allow_removal(current_user, removed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, after_this_request, request
 from flask_login import current_user, login_required
 
@@ -29,7 +31,8 @@ def us_verify_page() -> Response:
     active = active_methods(enrolled_of(current_user.id))
     form = VerifyForm()
     form.next.data = request.args.get("next")
-    facts = {"available_methods": active, "code_methods": [name for name in active if name in code_methods()]}
+    sending = [name for name in active if name in code_methods()]
+    facts: dict[str, Any] = {"available_methods": active, "code_methods": sending}
     facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
     return respond(PAGE, form, shown={"methods": active, "sent": None}, **facts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from app.extensions import db
+from app.extensions import changed, db
 from app.kit import clock
 from app.kit.refusals import Refused
 from app.users.finding import TypedIdentity
@@ -52,7 +52,7 @@ def confirm(user: User, kind: str, value: str) -> bool:
     user.confirmed_at = clock.now()
     mine = (Identity.user_id == user.id, Identity.kind == kind, Identity.value == value)
     proved = sa.update(Identity).where(*mine).values(confirmed_at=user.confirmed_at)
-    db.session.execute(proved.execution_options(synchronize_session=False))
+    changed(proved)
     return True
 
 

@@ -6,7 +6,7 @@ import structlog
 from flask import Response, g, session
 
 from app.extensions import db
-from app.web.errors import unavailable_answer
+from app.web.errors import roll_back, unavailable_answer
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ def view_commit(response: Response) -> Response:
         return response
     g.commit_done = True
     if response.status_code >= 500 or g.get("csrf_fault"):
-        db.session.rollback()
+        roll_back()
         return response
     try:
         db.session.commit()
@@ -36,8 +36,6 @@ def view_commit(response: Response) -> Response:
 def _nothing_stored() -> Response:
     g.commit_failed = True
     session.clear()
-    try:
-        db.session.rollback()
-    except Exception:
-        log.exception("rollback.failed")
+    session.modified = False  # no cookie, not even one that removes what the browser had
+    roll_back()
     return unavailable_answer()

@@ -17,13 +17,12 @@ from flask import g, request
 
 from app.extensions import keyring, settings
 from app.kit import clock
-from app.web.browser import browser_secret, sent_browser_secret
+from app.web.browser import TOKEN_HEADER, browser_secret, sent_browser_secret
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")
 FIELD = "csrf_token"
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 SESSION_COOKIE = "latchkey_session"
-TOKEN_HEADER = "Authentication-Token"  # noqa: S105 - the header's name
 _STAMP = struct.Struct(">8sI")
 
 
@@ -83,7 +82,10 @@ def _foreign_origin() -> bool:
     origin = request.headers.get("Origin") or request.headers.get("Referer")
     if not origin:
         return False
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return True
     return f"{parts.scheme}://{parts.netloc}" not in (
         settings.origin,
         f"{urlsplit(settings.origin).scheme}://{request.host}",

@@ -33,6 +33,7 @@ def init_app(app: Flask) -> None:
 
 def error_answer(status: int, text: Sentence, *, fields: bool = False, retry_after: int | None = None) -> Response:
     """Return the page or envelope for ``status`` with one sentence."""
+    g.asks_nobody = status >= 500  # the page of a fault looks nobody up: the database may be what failed
     if wants_json():
         answer = error_envelope(status, [("", text)], fields=fields)
     else:
@@ -50,6 +51,14 @@ def unavailable_answer() -> Response:
     return error_answer(503, sentence("service_unavailable"), retry_after=RETRY_AFTER)
 
 
+def roll_back() -> None:
+    """Keep nothing of what this request did; never raises, for the connection may be gone."""
+    try:
+        db.session.rollback()
+    except Exception:
+        log.exception("rollback.failed")
+
+
 def unauthenticated() -> Response:
     """Answer somebody who has to sign in first: 401 to a program, the sign-in page to a browser."""
     text = sentence("unauthenticated")
@@ -62,6 +71,8 @@ def unauthenticated() -> Response:
 def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error
+    if (fault := getattr(error, "original_exception", None)) is not None:
+        return _unexpected(fault)  # raised while another error's page was made
     known = error.description if isinstance(error.description, Sentence) else None
     name = HTTPStatus(error.code).name.lower()
     name = {"content_too_large": "request_entity_too_large"}.get(name, name)
@@ -81,8 +92,8 @@ def _refused(refused: Refused) -> Response:
 def _reauthenticate(error: ReauthenticationRequired) -> Response:
     text = sentence("reauthentication_required")
     if wants_json():
-        facts = {"reauth_required": True, "unified_signin_enabled": True, "has_webauthn_verify_credential": False}
-        facts |= {"oauth_enabled": False, "oauth_providers": []}
+        facts: dict[str, Any] = {"reauth_required": True, "unified_signin_enabled": True}
+        facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
     flash(text, "info")
     path = request.full_path if request.query_string else request.path
@@ -90,7 +101,7 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    db.session.rollback()
+    roll_back()
     if unavailable(error):
         log.error("database.unavailable", error=type(error).__name__)
         return unavailable_answer()

@@ -70,6 +70,7 @@ class TypedField(Field):  # type: ignore[misc]
     """A field that refuses values of the wrong JSON type instead of turning them into text."""
 
     accepts: tuple[type, ...] = (str,)
+    data: Any
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
         """Take the first value. Raises ValueError with our sentence on a wrong type or a NUL."""

@@ -31,11 +31,11 @@ def csp_nonce() -> str:
 def set_headers(response: Response) -> Response:
     """Add the security headers (ASVS 3.4.1-3.4.8, 14.3.2); what a view has set itself stays."""
     headers = response.headers
-    chosen = {name.lower() for name in headers.keys()}
+    chosen = {name.lower() for name, _ in headers}
     headers.extend([header for header in FIXED if header[0].lower() not in chosen])
     if "referrer-policy" not in chosen:
         headers.add("Referrer-Policy", "same-origin")
-    if "cache-control" not in chosen and request.endpoint != "static":
+    if "cache-control" not in chosen and (request.endpoint != "static" or response.status_code >= 400):
         headers.add("Cache-Control", "no-store")
     if "content-security-policy" not in chosen:
         headers.add("Content-Security-Policy", _policy() if response.mimetype == "text/html" else NOT_A_PAGE)

@@ -22,7 +22,7 @@ def safe_next(target: str | None) -> str | None:
 
     Taken are a path, and a full address of this very origin, which is cut down to its path.
     """
-    if not target or not isinstance(target, str) or len(target) > LONGEST:
+    if not target or len(target) > LONGEST:
         return None
     if target.startswith(settings.origin + "/"):
         target = target[len(settings.origin) :]

@@ -108,9 +108,9 @@ class _Connection(flask_mail.Connection):
 
     def configure_host(self) -> smtplib.SMTP:
         """Return a client that is connected, protected and signed in."""
-        tls = ssl.create_default_context()
         client: smtplib.SMTP
         if self.mail.use_ssl:
+            tls = ssl.create_default_context()
             client = smtplib.SMTP_SSL(local_hostname=self.hello, timeout=self.seconds, context=tls)
         else:
             client = smtplib.SMTP(local_hostname=self.hello, timeout=self.seconds)
@@ -119,7 +119,7 @@ class _Connection(flask_mail.Connection):
         try:
             client.connect(self.mail.server, self.mail.port)
             if self.mail.use_tls:
-                client.starttls(context=tls)
+                client.starttls(context=ssl.create_default_context())
             if self.mail.username and self.mail.password:
                 client.login(self.mail.username, self.mail.password)
             self.conversation.through(client)  # not over meanwhile

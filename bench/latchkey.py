@@ -1,0 +1,236 @@
+"""Latchkey as a subject: ``flask serve`` as in production, and clients that know the keys.
+
+A client reads no mail: it derives the code that the mail carries by the application's own functions, from the
+secrets in the database. The mails are delivered all the same, by the server's own worker.
+"""
+
+import base64
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import sqlalchemy as sa
+
+from bench.client import Answer, Done, Script
+from bench.messages import AGENT, HOST, cookie_line, get, post
+from bench.servers import ROOT, Server, free_port, python
+from bench.subject import shares
+
+BATCH = 500
+LINKS_AT_ONCE = 5000
+TRIES = 5
+SETTLE_WITHIN = 300.0
+
+
+@dataclass(slots=True)
+class Person:
+    """What a client knows of one account."""
+
+    user_id: int
+    enrolled_id: str
+    root: bytes
+    subject: str
+
+
+@dataclass(slots=True)
+class Asked:
+    """A challenge made beforehand, and the cookie of the browser that asked."""
+
+    number: int
+    cookie: str
+    token: str
+    csrf: str
+
+
+def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str]:
+    """Return the settings of a production server without limits."""
+    return {
+        "LATCHKEY_ENVIRONMENT": "production",
+        "LATCHKEY_DATABASE_URL": database_url,
+        "LATCHKEY_SECRET_KEYS": os.urandom(32).hex(),
+        "LATCHKEY_PUBLIC_URL": f"https://{HOST}",
+        "LATCHKEY_MAIL_URL": f"smtp://127.0.0.1:{mail_port}",
+        "LATCHKEY_MAIL_ALLOW_PLAINTEXT": "on",
+        "LATCHKEY_QUEUE_URL": f"sqlite:///{queue}",
+        "LATCHKEY_METHODS": "email,authenticator",
+        "LATCHKEY_LIMITS": "off",
+    }
+
+
+class Latchkey:
+    """Our server on a database of its own, and an app on the same database in this process."""
+
+    name = "latchkey"
+
+    def __init__(self, database_url: str, people: int, directory: Path, processes: int, mail_port: int) -> None:
+        self.count = people
+        self.people: list[Person] = []
+        self.sessions: list[str] = []
+        self.asked: list[Asked] = []
+        self.next = 0
+        self.environment = environment(database_url, directory / "queue.db", mail_port)
+        port = free_port()
+        command = python("-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes))
+        self.server = Server(command, self.environment, directory / "latchkey.log", port)
+
+    def populate(self) -> None:
+        """Migrate the database and open the accounts, as ``flask users import`` does."""
+        command = python("-m", "flask", "--app", "wsgi", "db", "upgrade")
+        subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
+        os.environ.update(self.environment)
+        from app import create_app
+        from app.cli.importing import import_lines
+        from app.extensions import db
+
+        self.app = create_app()
+        lines = (orjson.dumps({"email": address(number)}) for number in range(self.count))
+        with self.app.app_context():
+            tally = import_lines(lines, _stop, lambda _size: None)
+            if tally.opened != self.count:
+                raise RuntimeError(f"not all accounts could be opened: {tally}")
+            self._learn()
+            db.session.remove()
+            db.engine.dispose()
+
+    def _learn(self) -> None:
+        """Read every account's mail secret."""
+        from app.extensions import db, keyring
+        from app.methods.challenges import subject_of
+        from app.methods.codes import enrolled_context
+        from app.methods.models import EnrolledMethod
+
+        rows = sa.select(EnrolledMethod).where(EnrolledMethod.method == "email").order_by(EnrolledMethod.user_id)
+        for row in db.session.scalars(rows):
+            root = keyring.open(row.secret, *enrolled_context(row))
+            self.people.append(Person(row.user_id, row.id, root, subject_of(row.user_id, "")))
+
+    def start(self) -> float:
+        return self.server.start("/healthz")
+
+    def get_ready(self, work: str, operations: int) -> None:
+        self.next = int.from_bytes(os.urandom(4)) % self.count
+        if work in ("W3", "W4"):
+            self.asked = []
+            wanted = min(self.count, operations if work == "W3" else operations // TRIES + 1)
+            with self.app.app_context():
+                for first in range(0, wanted, LINKS_AT_ONCE):
+                    self._ask(range(first, min(first + LINKS_AT_ONCE, wanted)))
+
+    def _ask(self, numbers: range) -> None:
+        """Store a sent challenge for each of these people, as if the mail had just come."""
+        from app.extensions import db
+        from app.kit import clock, secrets
+        from app.methods.links import link_token
+        from app.methods.models import Challenge
+
+        now = clock.now()
+        end = now + timedelta(minutes=10)
+        rows = []
+        for number in numbers:
+            person, cookie = self.people[number], secrets.token()
+            row = {
+                "id": secrets.row_id(), "purpose": "sign_in", "method": "email", "subject": person.subject,
+                "user_id": person.user_id, "enrolled_id": person.enrolled_id, "secret": "",
+                "destination": address(number), "binding": secrets.digest(cookie), "address": "127.0.0.1",
+                "agent": AGENT, "tag": "K7Q2", "next": "", "created_at": now, "passcode_expires_at": end,
+                "expires_at": end, "sends": 1, "last_sent_at": now, "tries": 0,
+            }  # fmt: skip
+            rows.append(row)
+            token = link_token(Challenge(**row), person.root)
+            self.asked.append(Asked(number, cookie_line({"__Host-latchkey_browser": cookie}), token, csrf(cookie)))
+        db.session.execute(sa.insert(Challenge.__table__), rows)  # type: ignore[arg-type]
+        db.session.commit()
+
+    def settle(self) -> float:
+        """Wait until every mail has left."""
+        from app.extensions import db
+        from app.outbox import Message
+
+        began = time.perf_counter()
+        waiting = sa.select(sa.func.count()).where(Message.state.in_(("waiting", "sending")))
+        with self.app.app_context():
+            while left := db.session.scalar(waiting):
+                if time.perf_counter() - began > SETTLE_WITHIN:
+                    raise RuntimeError(f"{left} mails have not left after {SETTLE_WITHIN} s")
+                time.sleep(0.1)
+                db.session.rollback()
+        return time.perf_counter() - began
+
+    def scripts(self, work: str, clients: int) -> list[Script]:
+        plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess}
+        count = {"W1": self.count, "W2": len(self.sessions)}.get(work, len(self.asked))
+        return [plays[work](share) for share in shares(count, clients, self.next if work == "W1" else 0)]
+
+    def _sign_in(self, share: Iterator[int]) -> Script:
+        for number in share:
+            answer = yield post("/us-signin/send-code", {"identity": address(number), "chosen_method": "email"})
+            if answer is None or answer.status != 200:
+                yield Done(False, f"send-code {answer and answer.status} {answer and answer.body[:200]!r}")
+                continue
+            told, cookies = orjson.loads(answer.body)["response"], answer.cookies()
+            code = self._code(number, told["challenge"], cookies["__Host-latchkey_browser"])
+            body = {"identity": address(number), "passcode": code, "challenge": told["challenge"]}
+            answer = yield post("/us-signin", body, cookies=cookie_line(cookies), csrf=told["csrf_token"])
+            yield self._opened(answer, 200)
+
+    def _code(self, number: int, handle: str, cookie: str) -> str:
+        from app.kit import secrets
+        from app.methods.codes import passcode_of
+        from app.methods.models import Challenge
+
+        person = self.people[number]
+        known = {"method": "email", "subject": person.subject, "binding": secrets.digest(cookie)}
+        with self.app.app_context():
+            return passcode_of(Challenge(id=handle.partition(".")[0], purpose="sign_in", **known), person.root)
+
+    def _opened(self, answer: Answer | None, status: int) -> Done:
+        cookies = answer.cookies() if answer else {}
+        if answer and answer.status == status and "__Host-latchkey_session" in cookies:
+            self.sessions.append(cookie_line(cookies))
+            return Done()
+        return Done(False, f"{answer and answer.status} {answer and answer.body[:200]!r}")
+
+    def _check(self, share: Iterator[int]) -> Script:
+        for number in share:
+            answer = yield get("/us-signin", cookies=self.sessions[number])
+            right = answer is not None and answer.status == 200 and b'"user":' in answer.body
+            yield Done(right, f"{answer and answer.status}")
+
+    def _follow(self, share: Iterator[int]) -> Script:
+        for number in share:
+            asked = self.asked[number]
+            answer = yield get(f"/us-verify-link?token={asked.token}", cookies=asked.cookie, accept="text/html")
+            yield self._opened(answer, 302)
+
+    def _guess(self, share: Iterator[int]) -> Script:
+        for number in share:
+            asked = self.asked[number]
+            body = {"identity": address(asked.number), "passcode": "00000000"}
+            for _ in range(TRIES):
+                answer = yield post("/us-signin", body, cookies=asked.cookie, csrf=asked.csrf)
+                right = answer is not None and answer.status == 400 and b"generic_authn_failed" in answer.body
+                yield Done(right, f"{answer and answer.status} {answer and answer.body[:200]!r}")
+
+
+def address(number: int) -> str:
+    """Return the mail address of a person."""
+    return f"person{number}@example.com"
+
+
+def csrf(cookie: str) -> str:
+    """Return a token that goes with this browser cookie, as an earlier answer would have carried it."""
+    from app.extensions import keyring
+    from app.kit import clock
+    from app.web import csrf as tokens
+
+    stamp = tokens._STAMP.pack(os.urandom(8), int(clock.unix()))
+    return base64.urlsafe_b64encode(stamp + tokens._mac(keyring.kid, cookie, stamp)).decode()
+
+
+def _stop(number: int, line: bytes, why: str) -> None:
+    raise RuntimeError(f"account {number} was refused: {why}")

@@ -1,0 +1,234 @@
+"""Takes a picture of every page (``make screenshots``): desktop and phone, light and dark, from the real service.
+
+Walks the journey of a person who opens an account, sets up all ways to sign in and comes back. All pictures go to
+var/screenshots, the few that the documents show to docs/screenshots.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pyotp
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browsing import ARGUMENTS, chromium_path
+from tests.databases import ROOT
+from tests.serving import Server, free_port
+
+ALL = ROOT / "var" / "screenshots"
+SHOWN = ROOT / "docs" / "screenshots"
+
+WIDTHS = {"desktop": 1280, "phone": 390}
+HEIGHTS = {"desktop": 800, "phone": 844}
+SCHEMES = ("light", "dark")
+
+PUBLISHED = {
+    "sign-in-desktop-light": "sign-in-light",
+    "sign-in-desktop-dark": "sign-in-dark",
+    "code-phone-dark": "code-phone-dark",
+    "authenticator-desktop-light": "authenticator-light",
+    "account-desktop-light": "account-light",
+    "link-elsewhere-phone-light": "link-elsewhere-phone",
+}
+LARGEST = 150 * 1024
+"""Bytes of a picture in the repository, at most."""
+
+ARRIVES_WITHIN = 15.0
+
+
+class Walk:
+    """One walk through the service, in one width and colour scheme."""
+
+    def __init__(self, browser: Browser, url: str, device: str, scheme: Any) -> None:
+        self.url = url
+        self.looks = f"{device}-{scheme}"
+        self.options: dict[str, Any] = {
+            "base_url": url,
+            "color_scheme": scheme,
+            "reduced_motion": "reduce",
+            "viewport": {"width": WIDTHS[device], "height": HEIGHTS[device]},
+        }
+        self.browser = browser
+        self.email = f"ada.{device}.{scheme}@example.com"
+        self.phone = f"+1650555{100 + 10 * list(WIDTHS).index(device) + SCHEMES.index(scheme):04}"
+        self.page: Page = self.someone().new_page()
+
+    def someone(self) -> BrowserContext:
+        """Open a browser that the service has never seen."""
+        context = self.browser.new_context(**self.options)
+        context.set_default_timeout(10_000)
+        return context
+
+    def take(self, name: str, page: Page | None = None) -> None:
+        """Take a picture of the whole page as it is now."""
+        page = page or self.page
+        page.screenshot(path=ALL / f"{name}-{self.looks}.png", full_page=True, animations="disabled", caret="hide")
+
+    def see(self, path: str, name: str) -> None:
+        """Go to a page and take its picture."""
+        self.page.goto(path)
+        self.take(name)
+
+    def press(self, text: str) -> None:
+        """Press the button that says ``text``, and wait for the page it leads to."""
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name=re.compile(text)).first.click()
+
+    def newest(self, to: str, after: str = "") -> dict[str, Any]:
+        """Return the newest message to an address, once there is one newer than the message ``after``."""
+        deadline = time.monotonic() + ARRIVES_WITHIN
+        while time.monotonic() < deadline:
+            mine = [message for message in self._messages() if message["to"] == to and message["id"] > after]
+            if mine:
+                return mine[0]
+            time.sleep(0.1)
+        raise TimeoutError(f"no message to {to} within {ARRIVES_WITHIN} s")
+
+    def _messages(self) -> list[dict[str, Any]]:
+        request = urllib.request.Request(f"{self.url}/dev/inbox", headers={"Accept": "application/json"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            found: list[dict[str, Any]] = json.load(answer)["response"]["messages"]
+            return found
+
+    def link_in(self, message: dict[str, Any]) -> str:
+        """Return the link to this service in a message."""
+        return re.search(rf"{re.escape(self.url)}/\S+", message["text"])[0]  # type: ignore[index]
+
+    def code_in(self, message: dict[str, Any]) -> str:
+        """Return the code at the end of a text message."""
+        return re.search(r"#(\d+)\s*\Z", message["text"])[1]  # type: ignore[index]
+
+    def elsewhere(self, address: str, name: str) -> None:
+        """Take a picture of what another browser sees at an address."""
+        context = self.someone()
+        page = context.new_page()
+        page.goto(address)
+        self.take(name, page)
+        context.close()
+
+
+def open_account(walk: Walk) -> None:
+    """Open an account and confirm its address by the link in the mail."""
+    walk.see("/", "welcome")
+    walk.see("/register", "register")
+    walk.page.fill("[name=email]", walk.email)
+    walk.press("account|code")
+    walk.take("confirm")
+    mail = walk.newest(walk.email)
+    walk.see("/dev/inbox", "inbox")
+    walk.see(f"/dev/inbox/{mail['id']}", "inbox-message")
+    walk.see(f"/dev/inbox/{mail['id']}/html", "mail-confirm")
+    walk.elsewhere(walk.link_in(mail), "confirm-elsewhere")
+    walk.page.goto(walk.link_in(mail))
+    walk.take("account-new")
+
+
+def set_up(walk: Walk) -> None:
+    """Add an authenticator app and a phone."""
+    walk.see("/us-setup", "set-up")
+    walk.press("^Set it up to add")
+    walk.take("authenticator")
+    key = str(walk.page.locator("a[href^='otpauth:']").first.get_attribute("href"))
+    walk.page.fill("[name=passcode]", pyotp.parse_uri(key).now())  # type: ignore[union-attr]
+    walk.press("Confirm and add")
+    walk.take("set-up-added")
+    walk.page.fill("[name=phone]", walk.phone)
+    walk.press("^Text me a code")
+    walk.take("phone")
+    walk.page.fill("[name=passcode]", walk.code_in(walk.newest(walk.phone)))
+    walk.press("Confirm and add")
+    walk.see("/", "account")
+
+
+def prove_again(walk: Walk) -> None:
+    """Show that it is still the same person, and sign out."""
+    walk.see("/us-verify", "verify")
+    walk.press("Email me a code")
+    walk.take("verify-code")
+    walk.page.goto("/")
+    walk.press("Sign out of this browser")
+    walk.take("signed-out")
+
+
+def sign_in(walk: Walk) -> None:
+    """Sign in by mail, with what can go wrong on the way."""
+    walk.see("/us-signin", "sign-in")
+    walk.page.fill("[name=identity]", walk.email)
+    before = walk.newest(walk.email)["id"]
+    walk.press("Email me a code")
+    walk.take("code")
+    mail = walk.newest(walk.email, after=before)
+    walk.page.fill("[name=passcode]", "00000000")
+    walk.press("^Sign in")
+    walk.take("code-refused")
+    walk.elsewhere(walk.link_in(mail), "link-elsewhere")
+    walk.elsewhere(f"/dev/inbox/{mail['id']}/html", "mail-sign-in")
+    walk.page.goto(walk.link_in(mail))
+    walk.take("signed-in")
+    walk.elsewhere(walk.link_in(mail), "link-used")
+    walk.see("/nothing-here", "error")
+
+
+def take_all(url: str) -> None:
+    """Take every picture of the service at ``url``. Raises what Playwright raises."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+        for device in WIDTHS:
+            for scheme in SCHEMES:
+                walk = Walk(browser, url, device, scheme)
+                for part in (open_account, set_up, prove_again, sign_in):
+                    part(walk)
+                walk.page.context.close()
+        browser.close()
+
+
+def publish() -> list[str]:
+    """Copy what the documents show; return what is too large for the repository, with its size."""
+    SHOWN.mkdir(parents=True, exist_ok=True)
+    too_large = []
+    for name, shown in PUBLISHED.items():
+        picture = shutil.copyfile(ALL / f"{name}.png", SHOWN / f"{shown}.png")
+        if picture.stat().st_size > LARGEST:
+            too_large.append(f"{shown}.png ({picture.stat().st_size // 1024} KiB)")
+    return too_large
+
+
+def main() -> int:
+    """Take the pictures; return the exit status."""
+    if chromium_path() is None:
+        sys.stderr.write("Chromium is not installed. Install it, or name it: LATCHKEY_TEST_CHROMIUM=/path\n")
+        return 1
+    shutil.rmtree(ALL, ignore_errors=True)
+    ALL.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="latchkey-") as folder:
+        environment = {
+            "LATCHKEY_ENVIRONMENT": "development",
+            "LATCHKEY_DATABASE_URL": f"sqlite:///{folder}/latchkey.db",
+            "LATCHKEY_SECRET_KEYS": pyotp.random_hex(64),
+            "LATCHKEY_LIMITS": "off",
+            "LATCHKEY_MAIL_RESEND_WAIT": "0",
+        }
+        port = free_port()
+        environment["LATCHKEY_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
+        server = Server(environment, Path(folder) / "server.log", port=port, workers=1)
+        try:
+            take_all(server.start().url)
+        finally:
+            server.kill()
+    too_large = publish()
+    sys.stdout.write(f"{len(list(ALL.iterdir()))} pictures are in {ALL.relative_to(ROOT)}.\n")
+    if too_large:
+        sys.stderr.write(f"Larger than {LARGEST // 1024} KiB: {', '.join(too_large)}\n")
+    return 1 if too_large else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
