@@ -13,13 +13,14 @@ import sys
 import tempfile
 import time
 import urllib.request
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pyotp
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browsing import ARGUMENTS, chromium_path
+from tests.browsing import ARGUMENTS, CHROMIUM
 from tests.databases import ROOT
 from tests.serving import Server, free_port
 
@@ -29,6 +30,14 @@ SHOWN = ROOT / "docs" / "screenshots"
 WIDTHS = {"desktop": 1280, "phone": 390}
 HEIGHTS = {"desktop": 800, "phone": 844}
 SCHEMES = ("light", "dark")
+
+AGENTS = {
+    "desktop": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "phone": "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 "
+    "Mobile Safari/537.36",
+}
+EMAILS = ("ada@example.com", "ada@example.org", "ada@example.net", "ada@example.edu")
+"""One person for each walk."""
 
 PUBLISHED = {
     "sign-in-desktop-light": "sign-in-light",
@@ -47,18 +56,19 @@ ARRIVES_WITHIN = 15.0
 class Walk:
     """One walk through the service, in one width and colour scheme."""
 
-    def __init__(self, browser: Browser, url: str, device: str, scheme: Any) -> None:
+    def __init__(self, browser: Browser, url: str, device: str, scheme: Any, number: int) -> None:
         self.url = url
         self.looks = f"{device}-{scheme}"
         self.options: dict[str, Any] = {
             "base_url": url,
             "color_scheme": scheme,
             "reduced_motion": "reduce",
+            "user_agent": AGENTS[device],
             "viewport": {"width": WIDTHS[device], "height": HEIGHTS[device]},
         }
         self.browser = browser
-        self.email = f"ada.{device}.{scheme}@example.com"
-        self.phone = f"+1650555{100 + 10 * list(WIDTHS).index(device) + SCHEMES.index(scheme):04}"
+        self.email = EMAILS[number]
+        self.phone = f"+1650555{100 + number:04}"
         self.page: Page = self.someone().new_page()
 
     def someone(self) -> BrowserContext:
@@ -180,13 +190,12 @@ def sign_in(walk: Walk) -> None:
 def take_all(url: str) -> None:
     """Take every picture of the service at ``url``. Raises what Playwright raises."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
-        for device in WIDTHS:
-            for scheme in SCHEMES:
-                walk = Walk(browser, url, device, scheme)
-                for part in (open_account, set_up, prove_again, sign_in):
-                    part(walk)
-                walk.page.context.close()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for number, (device, scheme) in enumerate(product(WIDTHS, SCHEMES)):
+            walk = Walk(browser, url, device, scheme, number)
+            for part in (open_account, set_up, prove_again, sign_in):
+                part(walk)
+            walk.page.context.close()
         browser.close()
 
 
@@ -203,7 +212,7 @@ def publish() -> list[str]:
 
 def main() -> int:
     """Take the pictures; return the exit status."""
-    if chromium_path() is None:
+    if CHROMIUM is None:
         sys.stderr.write("Chromium is not installed. Install it, or name it: LATCHKEY_TEST_CHROMIUM=/path\n")
         return 1
     shutil.rmtree(ALL, ignore_errors=True)

@@ -24,6 +24,7 @@ def enroll(user_id: int, method: str, secret: str | None = None, *, last_step: i
     row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step)
     row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
     db.session.add(row)
+    db.session.flush()
     return row
 
 

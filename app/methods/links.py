@@ -62,6 +62,8 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
     if found is None:
         return None
     challenge, enrolled, user = found
+    if enrolled is None and not challenge.secret:
+        return None
     if not secrets.same(secret, link_secret_of(challenge, root_of(challenge, enrolled))):
         return None
     return OpenedLink(challenge, enrolled, user)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
@@ -48,7 +47,7 @@ def reach_user(user_id: int, method: str) -> Reached | None:
     return _first(_BY_USER, method, user_id=user_id)
 
 
-def _first(rows: sa.Select[Any], method: str, **whom: str | int) -> Reached | None:
+def _first(rows: sa.Executable, method: str, **whom: str | int) -> Reached | None:
     found = db.session.execute(rows, {"method": method, "reaches": REGISTRY[method].reaches, **whom}).first()
     if found is None:
         return None

@@ -39,7 +39,7 @@ def register() -> Response:
     if form.validate():
         with form.showing_refusals():
             password = _password(form)
-            challenge = flow.register(form.email.data, password, asker(), next_page=form.next.data or "")
+            challenge = flow.register(form.email.data, password, asker(), next_page=safe_next(form.next.data) or "")
             say("confirm_registration", "info", email=form.email.data)
             facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"]}
             return respond(go=settings.post_register_url or "/confirm", **facts)

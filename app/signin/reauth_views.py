@@ -8,6 +8,7 @@ from flask import Response, after_this_request, request
 from flask_login import current_user, login_required
 
 from app.extensions import settings
+from app.methods.challenges import latest_in_browser
 from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods, code_methods
 from app.methods.showing import sent
@@ -15,10 +16,10 @@ from app.sessions.opening import brought_session
 from app.sessions.showing import user_facts
 from app.signin import bp, reauth
 from app.signin.forms import VerifyForm, VerifySendForm
-from app.web.asker import asker
+from app.web.asker import asker, present_asker
 from app.web.commit import view_commit
 from app.web.redirects import next_or
-from app.web.respond import respond
+from app.web.respond import respond, wants_json
 from app.web.telling import say, wants_token
 
 PAGE = "signin/verify.html"
@@ -51,7 +52,7 @@ def us_verify() -> Response:
             say("reauthentication_successful")
             go = next_or(settings.post_verify_url or "/", form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()))
-    return respond(PAGE, form, shown={"methods": active_methods(enrolled_of(current_user.id)), "sent": None})
+    return respond(PAGE, form, shown=_page_again())
 
 
 @bp.post("/us-verify/send-code")
@@ -67,3 +68,13 @@ def us_verify_send_code() -> Response:
             shown["sent"] = sent(challenge, challenge.destination)
             return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"])  # type: ignore[index]
     return respond(PAGE, form, shown=shown)
+
+
+def _page_again() -> dict[str, Any]:
+    """Return what the page of a refused proof shows: the code entry, if this browser was sent a code."""
+    if wants_json():
+        return {}
+    challenge = latest_in_browser(present_asker(), reauth.PURPOSE)
+    mine = challenge is not None and challenge.user_id == current_user.id
+    told = sent(challenge, challenge.destination) if challenge is not None and mine else None
+    return {"methods": active_methods(enrolled_of(current_user.id)), "sent": told}

@@ -67,7 +67,8 @@ def us_signin_send_code() -> Response:
     if form.validate():
         with form.showing_refusals():
             method, typed = form.chosen_method.data, form.identity.data
-            challenge = flow.send_code(typed, method, asker(form.challenge.data), next_page=form.next.data or "")
+            go_on = safe_next(form.next.data) or ""
+            challenge = flow.send_code(typed, method, asker(form.challenge.data), next_page=go_on)
             shown = sent(challenge, typed)
             return respond(PAGE, form, shown=_page("code", shown), challenge=shown["challenge"])
     return respond(PAGE, form, shown=_page("identity"))

@@ -1,24 +1,30 @@
 """A hard end for a conversation with a server outside.
 
 A socket's own time-out bounds each wait, so a server that sends one byte now and then could hold a
-worker for ever. Here the whole conversation has an end: its socket is shut.
+worker for ever. Here the whole conversation has an end: one thread looks at all of them, and shuts the socket
+of one that is overdue.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from app.outbox.channels.failures import Failed, Interrupted
 
+TICK = 0.1
+"""Seconds between two looks."""
+
 
 class Conversation:
-    """A talk through a client of smtplib or http.client, which another thread may end."""
+    """A talk through a client of smtplib or http.client, which another thread ends at ``until`` (monotonic seconds)."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float) -> None:
+        self.until = until
         self.over = False
         self._client: Any = None
 
@@ -37,6 +43,7 @@ class Conversation:
 
 _under_way: set[Conversation] = set()
 _stopping = threading.Event()
+_watch: threading.Thread | None = None
 
 
 @contextmanager
@@ -46,11 +53,9 @@ def cut_off_after(seconds: float) -> Iterator[Conversation]:
     :raises Failed: "timed out", when the block failed because of that
     :raises Interrupted: when it failed because the worker stops
     """
-    conversation = Conversation()
-    timer = threading.Timer(max(seconds, 0.01), conversation.end)
-    timer.daemon = True
-    timer.start()
+    conversation = Conversation(time.monotonic() + seconds)
     _under_way.add(conversation)
+    _keep_watch()
     try:
         if _stopping.is_set():
             raise Interrupted
@@ -62,7 +67,6 @@ def cut_off_after(seconds: float) -> Iterator[Conversation]:
             raise Failed("timed out") from error
         raise
     finally:
-        timer.cancel()
         _under_way.discard(conversation)
 
 
@@ -76,3 +80,20 @@ def cut_off_all() -> None:
 def resume() -> None:
     """Let conversations begin again: a worker starts in this process."""
     _stopping.clear()
+
+
+def _keep_watch() -> None:
+    """See to it that somebody looks; threads do not survive a fork."""
+    global _watch
+    if _watch is None or not _watch.is_alive():
+        _watch = threading.Thread(target=_end_what_is_overdue, name="outbox-cutoff", daemon=True)
+        _watch.start()
+
+
+def _end_what_is_overdue() -> None:
+    while True:
+        time.sleep(TICK)
+        now = time.monotonic()
+        for conversation in list(_under_way):
+            if conversation.until <= now:
+                conversation.end()

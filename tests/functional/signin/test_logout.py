@@ -1,0 +1,77 @@
+"""POST /logout."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.audit import Event
+
+
+def test_a_program_gets_an_empty_answer(json_wire, ada, sign_in):
+    answer = sign_in(ada.email, by=json_wire).post("/logout")
+    assert answer.response.get_json() == {"meta": {"code": 200}, "response": {}}
+    assert json_wire.signed_in_as() is None
+
+
+def test_a_browser_is_sent_to_the_first_page(browser_wire, ada, sign_in):
+    answer = sign_in(ada.email, by=browser_wire).post("/logout")
+    assert (answer.status, answer.location) == (302, "/")
+    assert browser_wire.signed_in_as() is None
+    assert browser_wire.follow(answer).page.notices[0][0] == "success"
+
+
+def test_signing_out_is_noted_and_clears_what_the_browser_kept(wire, ada, sign_in, rows):
+    answer = sign_in(ada.email).post("/logout")
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert [event.user_id for event in rows(Event, name="session.ended")] == [ada.id]
+
+
+def test_nobody_may_sign_out_too(wire, rows):
+    answer = wire.post("/logout")
+    assert answer.status == (302 if wire.language == "form" else 200)
+    assert rows(Event, name="session.ended") == []
+
+
+@pytest.mark.parametrize(("carrier", "location"), [("field", "/us-signin"), ("query", "/us-signin")])
+def test_next_is_gone_to(browser_wire, ada, sign_in, carrier, location):
+    sign_in(ada.email, by=browser_wire)
+    path = "/logout?next=/us-signin" if carrier == "query" else "/logout"
+    fields = {"next": "/us-signin"} if carrier == "field" else {}
+    assert browser_wire.post(path, **fields).location == location
+
+
+@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
+def test_next_never_leads_away(wire, ada, sign_in, target):
+    sign_in(ada.email)
+    answer = wire.post("/logout", next=target)
+    assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
+    assert wire.send("POST", "/logout", query_string={"next": target}, data={}).location is None
+
+
+@pytest.mark.settings(post_logout_url="/us-signin")
+def test_the_operator_may_choose_the_page(browser_wire, ada, sign_in):
+    assert sign_in(ada.email, by=browser_wire).post("/logout").location == "/us-signin"
+
+
+@pytest.mark.parametrize("csrf", [None, "", "nonsense", "AAAAAAAAAAAAAAAAAAAA"])
+def test_nobody_is_signed_out_by_another_site(wire, ada, sign_in, csrf):
+    sign_in(ada.email)
+    answer = wire.post("/logout", csrf=csrf)
+    assert answer.status == 400
+    assert answer.codes[0].startswith("csrf_")
+    assert wire.signed_in_as() == ada.email
+
+
+def test_the_csrf_token_of_an_ended_session_is_worth_nothing(wire, ada, sign_in):
+    sign_in(ada.email)
+    token = wire.fetch_csrf()
+    wire.post("/logout", csrf=token)
+    answer = wire.post("/us-signin", csrf=token, identity=ada.email, passcode="00000000")
+    assert (answer.status, answer.codes) == (400, ["csrf_token_invalid"])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_no_get_signs_out(wire, ada, sign_in, method):
+    sign_in(ada.email)
+    assert wire.send(method, "/logout").status == 405
+    assert wire.signed_in_as() == ada.email

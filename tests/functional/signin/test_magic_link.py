@@ -1,0 +1,289 @@
+"""/us-verify-link: signs in the browser that asked, and does nothing anywhere else."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.audit import Event
+from app.methods import Challenge
+from app.sessions import AuthSession
+
+LINK = "/us-verify-link"
+AHEAD = [
+    {"Sec-Purpose": "prefetch"},
+    {"Sec-Purpose": "prefetch;prerender"},
+    {"Purpose": "prefetch"},
+    {"X-Moz": "prefetch"},
+    {"Sec-Fetch-Mode": "cors"},
+    {"Sec-Fetch-Mode": "no-cors"},
+]
+spa = pytest.mark.settings(
+    redirect_behavior="spa", post_login_url="https://front.example/in?a=b", login_error_url="https://front.example/no"
+)
+
+
+def token_of(link: str) -> str:
+    """Return the token in a link."""
+    return parse_qs(urlsplit(link).query)["token"][0]
+
+
+def test_the_link_signs_in_the_browser_that_asked(wire, ada, link_for):
+    answer = wire.get(link_for(ada.email))
+    assert (answer.status, answer.location) == (302, "/")
+    assert wire.signed_in_as() == ada.email
+
+
+def test_a_link_keeps_out_of_referrers_and_caches(wire, ada, link_for):
+    link = link_for(ada.email)
+    for answer in (wire.elsewhere().get(link), wire.get(link), wire.elsewhere().get(link)):
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert token_of(link) not in (answer.location or "")
+
+
+def test_a_browser_is_told_that_it_is_signed_in(browser_wire, ada, link_for):
+    answer = browser_wire.get(link_for(ada.email, by=browser_wire))
+    assert browser_wire.follow(answer).page.notices[0][0] == "success"
+
+
+@pytest.mark.parametrize("target", ["/us-setup?a=b", "http://localhost/us-setup?a=b"])
+def test_a_link_leads_where_the_person_was_going(wire, ada, link_for, target):
+    assert wire.get(link_for(ada.email, next=target)).location == "/us-setup?a=b"
+
+
+def test_a_next_beside_the_token_is_honoured(wire, ada, link_for):
+    assert wire.get(link_for(ada.email) + "&next=/us-setup").location == "/us-setup"
+
+
+@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/%5Cevil.example", "/%09/evil.example"])
+def test_a_next_that_leads_away_is_not_followed(wire, ada, link_for, target):
+    assert wire.get(link_for(ada.email) + f"&next={target}").location == "/"
+
+
+def test_a_link_signs_in_once(wire, ada, link_for, rows):
+    link = link_for(ada.email)
+    wire.get(link)
+    wire.post("/logout")
+    answer = wire.get(link)
+    assert (answer.status, answer.location) == (302, "/us-signin")
+    assert wire.signed_in_as() is None
+    assert len(rows(AuthSession)) == 1
+
+
+def test_a_browser_is_told_why_a_link_did_nothing(browser_wire, ada):
+    answer = browser_wire.get(f"{LINK}?token=nonsense")
+    assert browser_wire.follow(answer).codes == ["generic_authn_failed"]
+
+
+@pytest.mark.settings(generic_responses=False)
+def test_the_explicit_mode_calls_a_wrong_link_wrong(browser_wire):
+    answer = browser_wire.get(f"{LINK}?token=nonsense")
+    assert browser_wire.follow(answer).codes == ["invalid_code"]
+
+
+def test_using_the_link_uses_up_its_code(wire, ada, code_for, smtp):
+    code = code_for(ada.email)
+    from tests.sinks import link_in
+
+    wire.get(link_in(smtp.mails[0]).removeprefix("http://localhost"))
+    wire.post("/logout")
+    assert not wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_using_the_code_uses_up_its_link(wire, ada, code_for, smtp):
+    code = code_for(ada.email)
+    from tests.sinks import link_in
+
+    link = link_in(smtp.mails[0]).removeprefix("http://localhost")
+    wire.post("/us-signin", identity=ada.email, passcode=code)
+    wire.post("/logout")
+    wire.get(link)
+    assert wire.signed_in_as() is None
+
+
+@pytest.mark.parametrize(("age", "works"), [(598, True), (601, False)])
+def test_a_link_lives_ten_minutes(wire, ada, link_for, clock, age, works):
+    link = link_for(ada.email)
+    clock.shift(age)
+    answer = wire.get(link)
+    assert answer.location == ("/" if works else "/us-signin")
+    assert wire.signed_in_as() == (ada.email if works else None)
+
+
+def test_an_expired_link_says_so(browser_wire, ada, link_for, clock):
+    link = link_for(ada.email, by=browser_wire)
+    clock.shift(601)
+    assert browser_wire.follow(browser_wire.get(link)).codes == ["link_expired"]
+
+
+def test_elsewhere_a_link_shows_who_asked_and_changes_nothing(wire, ada, link_for, rows):
+    link = link_for(ada.email)
+    before = rows(Challenge)[0].__dict__ | {"_sa_instance_state": None}, len(rows(Event))
+    other = wire.elsewhere(agent="Mozilla/5.0 (iPhone) Safari/605", address="192.0.2.9")
+    answer = other.get(link)
+    assert answer.status == 200
+    assert other.signed_in_as() is None
+    assert (rows(Challenge)[0].__dict__ | {"_sa_instance_state": None}, len(rows(Event))) == before
+    assert wire.get(link).location == "/"
+
+
+def test_elsewhere_the_page_says_which_browser_asked_and_not_for_whom(browser_wire, ada, link_for):
+    link = link_for(ada.email, by=browser_wire)
+    answer = browser_wire.elsewhere().get(link)
+    assert "Firefox on Linux" in answer.text
+    assert ada.email not in answer.text
+    assert "127.0.0.1" in answer.text
+
+
+def test_a_link_opened_by_scanners_still_works(wire, ada, link_for):
+    link = link_for(ada.email)
+    for number in range(20):
+        scanner = wire.elsewhere(agent=f"Scanner/{number}", address=f"198.51.100.{number}")
+        scanner.send("HEAD" if number % 2 else "GET", link)
+        assert scanner.post(LINK, token=token_of(link)).status == 400
+        assert scanner.signed_in_as() is None
+    wire.get(link)
+    assert wire.signed_in_as() == ada.email
+
+
+def test_elsewhere_pressing_the_button_does_nothing(wire, ada, link_for):
+    link = link_for(ada.email)
+    other = wire.elsewhere()
+    other.get(link)
+    answer = other.post(LINK, token=token_of(link))
+    assert (answer.status, answer.codes) == (400, ["link_elsewhere"])
+    assert other.signed_in_as() is None
+    assert wire.get(link).location == "/"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_other_methods_do_nothing_in_the_browser_that_asked(wire, ada, link_for, method, rows):
+    link = link_for(ada.email)
+    wire.send(method, link)
+    assert wire.signed_in_as() is None
+    assert rows(Challenge)[0].spent_at is None
+    assert wire.get(link).location == "/"
+
+
+@pytest.mark.parametrize("headers", AHEAD, ids=str)
+def test_a_browser_that_looks_ahead_is_not_signed_in(wire, ada, link_for, headers):
+    link = link_for(ada.email)
+    assert wire.get(link, headers=headers).status == 200
+    assert wire.signed_in_as() is None
+    wire.get(link, headers={"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"})
+    assert wire.signed_in_as() == ada.email
+
+
+def test_the_button_works_in_the_browser_that_asked(browser_wire, ada, link_for):
+    link = link_for(ada.email, by=browser_wire, next="/us-setup")
+    page = browser_wire.get(link, headers={"Sec-Purpose": "prefetch"}).page
+    answer = browser_wire.post(LINK, token=page.value("token"))
+    assert (answer.status, answer.location) == (302, "/us-setup")
+    assert browser_wire.signed_in_as() == ada.email
+
+
+def test_a_program_with_cookies_posts_the_token(json_wire, ada, link_for):
+    link = link_for(ada.email, by=json_wire)
+    answer = json_wire.post(f"{LINK}?include_auth_token", token=token_of(link))
+    assert answer.status == 200
+    assert "authentication_token" not in answer.json["user"]
+    assert json_wire.signed_in_as() == ada.email
+
+
+def test_the_button_is_protected_against_forgery(wire, ada, link_for):
+    link = link_for(ada.email)
+    answer = wire.post(LINK, csrf=None, token=token_of(link))
+    assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
+    assert wire.signed_in_as() is None
+
+
+def test_a_strangers_link_signs_nobody_in_to_their_account(wire, people, link_for):
+    eve = people.open(email="eve@example.com")
+    link = link_for(eve.email, by=wire.elsewhere())
+    wire.fetch_csrf()
+    wire.get(link)
+    wire.post(LINK, token=token_of(link))
+    assert wire.signed_in_as() is None
+
+
+def test_a_strangers_link_signs_nobody_out(wire, ada, people, sign_in, link_for):
+    eve = people.open(email="eve@example.com")
+    link = link_for(eve.email, by=wire.elsewhere())
+    sign_in(ada.email)
+    wire.get(link)
+    assert wire.signed_in_as() == ada.email
+
+
+def test_the_link_of_a_disabled_account_does_nothing(app, wire, ada, link_for):
+    link = link_for(ada.email)
+    app.test_cli_runner().invoke(args=["users", "disable", ada.email])
+    assert wire.get(link).location == "/us-signin"
+    assert wire.signed_in_as() is None
+
+
+def test_a_changed_or_cut_link_does_nothing(browser_wire, ada, link_for):
+    link = link_for(ada.email, by=browser_wire)
+    path, token = link.split("=", 1)
+    changed = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
+    changed += [token[:i] for i in range(len(token))] + [token[i:] for i in range(1, len(token))]
+    changed += [token[:i] + token[i + 1 :] for i in range(0, len(token), 3)]
+    changed += [token[:i] + "0" + token[i:] for i in range(0, len(token) + 1, 3)] + [token.replace(".", ".0"), token.swapcase()]
+    for wrong in changed:
+        assert browser_wire.get(f"{path}={wrong}").location == "/us-signin", wrong
+    assert browser_wire.get(link).location == "/"
+
+
+def test_a_link_has_no_identity_and_no_digits_of_the_code(ada, wire, code_for, smtp):
+    from tests.sinks import link_in
+
+    code = code_for(ada.email)
+    link = link_in(smtp.mails[0])
+    assert "ada" not in link.lower()
+    assert code not in link
+    assert set(parse_qs(urlsplit(link).query)) == {"token"}
+
+
+@pytest.mark.settings(limits=False)
+def test_of_eight_clicks_at_once_one_signs_in(browser_wire, ada, link_for, rows):
+    link = link_for(ada.email, by=browser_wire)
+    clients = [browser_wire.elsewhere() for _ in range(8)]
+    for client in clients:
+        client.client.set_cookie("latchkey_browser", browser_wire.cookies["latchkey_browser"], domain="localhost")
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda client: client.get(link), clients))
+    assert sorted(answer.location for answer in answers) == ["/", *["/us-signin"] * 7]
+    assert len(rows(AuthSession)) == 1
+
+
+@spa
+def test_a_front_end_is_told_who_signed_in(wire, ada, link_for):
+    answer = wire.get(link_for(ada.email) + "&next=/us-setup")
+    where = urlsplit(answer.location)
+    assert (answer.status, where.netloc, where.path) == (302, "front.example", "/in")
+    assert parse_qs(where.query) == {"a": ["b"], "identity": [ada.email], "email": [ada.email]}
+    assert wire.signed_in_as() == ada.email
+
+
+@spa
+@pytest.mark.parametrize("case", ["missing", "nonsense", "spent", "expired", "disabled"])
+def test_a_front_end_is_told_what_went_wrong_and_no_address(app, wire, ada, link_for, clock, case):
+    link = {"missing": LINK, "nonsense": f"{LINK}?token=x.y.z"}.get(case) or link_for(ada.email)
+    if case == "spent":
+        wire.get(link)
+        wire.post("/logout")
+    elif case == "expired":
+        clock.shift(601)
+    elif case == "disabled":
+        app.test_cli_runner().invoke(args=["users", "disable", ada.email])
+    where = urlsplit(wire.get(link).location)
+    assert (where.netloc, where.path) == ("front.example", "/no")
+    assert set(parse_qs(where.query)) == {"error", "error_code"}
+    assert "ada" not in where.query
+
+
+@spa
+def test_elsewhere_a_front_end_is_not_troubled(wire, ada, link_for):
+    assert wire.elsewhere().get(link_for(ada.email)).status == 200

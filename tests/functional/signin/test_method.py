@@ -1,0 +1,143 @@
+"""Signing in by what else one holds: a phone, an authenticator app, a password; under any of one's names."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import EnrolledMethod
+from tests.functional.signin.conftest import wrong
+from tests.sinks import code_in
+
+PHONE = "+16502530000"
+PASSWORD = "correct horse battery staple"
+with_password = pytest.mark.settings(methods=["password", "email", "sms", "authenticator"])
+
+
+def test_a_texted_code_signs_in(wire, people, text_to):
+    eve = people.open(email="eve@example.com", phone=PHONE)
+    assert wire.post("/us-signin/send-code", identity=eve.email, chosen_method="sms").ok
+    code = code_in(text_to(PHONE))
+    assert len(code) == 6
+    assert wire.post("/us-signin", identity=eve.email, passcode=code).ok
+    assert wire.signed_in_as() == eve.email
+
+
+@pytest.mark.parametrize("typed", [PHONE, "(650) 253-0000", "650 253 0000", "６５０２５３００００"])
+def test_a_phone_number_is_an_identity_however_it_is_written(wire, people, text_to, typed):
+    people.open(phone=PHONE)
+    wire.post("/us-signin/send-code", identity=typed, chosen_method="sms")
+    assert wire.post("/us-signin", identity=PHONE, passcode=code_in(text_to(PHONE))).ok
+    assert wire.signed_in_as() == PHONE
+
+
+@pytest.mark.parametrize(("age", "works"), [(298, True), (301, False)])
+def test_a_texted_code_lives_five_minutes(wire, people, text_to, clock, age, works):
+    people.open(phone=PHONE)
+    wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
+    code = code_in(text_to(PHONE))
+    clock.shift(age)
+    assert wire.post("/us-signin", identity=PHONE, passcode=code).ok is works
+
+
+def test_a_text_is_sent_again_after_a_minute_with_the_same_code(wire, people, text_to, clock, sms):
+    people.open(phone=PHONE)
+    codes = set()
+    for wait in (0, 45, 20):
+        clock.shift(wait)
+        wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
+        codes.add(code_in(text_to(PHONE)))
+    assert len(sms.texts) == 2
+    assert len(codes) == 1
+
+
+def test_three_texts_an_hour_go_to_one_number(wire, people, deliver, sms):
+    people.open(phone=PHONE)
+    for _ in range(5):
+        assert wire.elsewhere().post("/us-signin/send-code", identity=PHONE, chosen_method="sms").ok
+    deliver()
+    assert len(sms.texts) == 3
+
+
+def test_a_username_is_an_identity(wire, people, mail_to):
+    people.open(email="eve@example.com", username="eve.online")
+    wire.post("/us-signin/send-code", identity="Eve.Online", chosen_method="email")
+    assert wire.post("/us-signin", identity="EVE.online", passcode=code_in(mail_to("eve@example.com"))).ok
+
+
+def test_a_code_asked_for_by_one_name_answers_under_another(wire, people, mail_to):
+    people.open(email="eve@example.com", username="eve.online")
+    wire.post("/us-signin/send-code", identity="eve.online", chosen_method="email")
+    assert wire.post("/us-signin", identity="eve@example.com", passcode=code_in(mail_to("eve@example.com"))).ok
+
+
+def test_an_app_signs_in_once_with_each_code(wire, people):
+    eve = people.open(email="eve@example.com", methods=["authenticator"])
+    code = eve.app_code()
+    assert wire.post("/us-signin", identity=eve.email, passcode=code).ok
+    assert wire.elsewhere().post("/us-signin", identity=eve.email, passcode=code).status == 400
+    assert wire.elsewhere().post("/us-signin", identity=eve.email, passcode=eve.app_code(-1)).status == 400
+
+
+@pytest.mark.parametrize(("steps", "works"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
+def test_an_app_may_be_one_step_off(wire, people, steps, works):
+    eve = people.open(email="eve@example.com", methods=["authenticator"])
+    assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code(steps)).ok is works
+
+
+def test_an_app_code_with_leading_zeros_may_be_a_number(json_wire, people, clock):
+    eve = people.open(email="eve@example.com", methods=["authenticator"])
+    while not eve.app_code().startswith("0"):
+        clock.shift(30)
+    assert json_wire.post("/us-signin", identity=eve.email, passcode=int(eve.app_code())).ok
+
+
+def test_an_app_secret_moved_to_another_account_opens_nothing(app, wire, people, rows):
+    from app.extensions import db
+
+    eve = people.open(email="eve@example.com", methods=["authenticator"])
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
+    with app.app_context():
+        stolen = db.session.query(EnrolledMethod).filter_by(user_id=eve.id).one().secret
+        db.session.query(EnrolledMethod).filter_by(user_id=ada.id).one().secret = stolen
+        db.session.commit()
+    assert wire.post("/us-signin", identity=ada.email, passcode=eve.app_code()).status == 400
+    from app.audit import Event
+
+    assert len(rows(Event, name="crypto.mismatch")) == 1
+
+
+@pytest.mark.settings(methods=["email"])
+def test_a_method_that_is_switched_off_opens_nothing(wire, people):
+    eve = people.open(email="eve@example.com", methods=["authenticator", "password"], password=PASSWORD)
+    for passcode in (eve.app_code(), eve.password):
+        assert wire.post("/us-signin", identity=eve.email, passcode=passcode).status == 400
+
+
+@with_password
+def test_a_password_signs_in_again_and_again(wire, people):
+    eve = people.open(email="eve@example.com", password=PASSWORD)
+    for browser in (wire, wire.elsewhere()):
+        assert browser.post("/us-signin", identity=eve.email, passcode=PASSWORD).ok
+    for typed in (PASSWORD.upper(), PASSWORD[:-1], f" {PASSWORD}", PASSWORD.replace(" ", "")):
+        assert not wire.elsewhere().post("/us-signin", identity=eve.email, passcode=typed).ok
+
+
+@with_password
+def test_any_of_the_methods_will_do(wire, people, mail_to):
+    eve = people.open(email="eve@example.com", password=PASSWORD, methods=["email", "password", "authenticator"])
+    wire.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
+    code = code_in(mail_to(eve.email))
+    assert wire.elsewhere().post("/us-signin", identity=eve.email, passcode=PASSWORD).ok
+    assert wire.elsewhere().post("/us-signin", identity=eve.email, passcode=eve.app_code()).ok
+    assert wire.post("/us-signin", identity=eve.email, passcode=code).ok
+
+
+def test_a_wrong_code_of_one_length_uses_up_no_code_of_another(wire, people, mail_to, text_to):
+    eve = people.open(email="eve@example.com", phone=PHONE)
+    for method in ("email", "sms"):
+        wire.post("/us-signin/send-code", identity=eve.email, chosen_method=method)
+    mailed, texted = code_in(mail_to(eve.email)), code_in(text_to(PHONE))
+    for _ in range(5):
+        wire.post("/us-signin", identity=eve.email, passcode=wrong(texted))
+    assert not wire.post("/us-signin", identity=eve.email, passcode=texted).ok
+    assert wire.post("/us-signin", identity=eve.email, passcode=mailed).ok

@@ -1,0 +1,162 @@
+"""What a sign-in leaves: a cookie of its own, dead when it should be."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.kit.secrets import digest
+from app.sessions import AuthSession
+
+COOKIE = "latchkey_session"
+DAY = 24 * 3600
+
+
+def set_cookies(answer) -> dict[str, str]:
+    """Return the attributes of each cookie that an answer sets."""
+    found = [header.partition("=") for header in answer.headers.getlist("Set-Cookie")]
+    return {name: rest.partition(";")[2] for name, _, rest in found}
+
+
+def carry(wire, value: str):
+    """Return another browser that carries ``value`` as its session cookie."""
+    other = wire.elsewhere()
+    other.client.set_cookie(COOKIE, value, domain="localhost")
+    return other
+
+
+def test_cookies_are_out_of_reach_for_scripts_and_other_sites(wire, ada, code_for):
+    seen = set_cookies(wire.elsewhere().get("/us-signin"))
+    answer = wire.post("/us-signin", identity=ada.email, passcode=code_for(ada.email))
+    seen |= set_cookies(answer) | set_cookies(wire.post("/logout"))
+    assert {COOKIE, "latchkey_browser"} <= set(seen)
+    for attributes in seen.values():
+        assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= {part.strip() for part in attributes.split(";")}
+        assert "Domain" not in attributes
+    assert all(len(header) < 4096 for header in answer.headers.getlist("Set-Cookie"))
+
+
+@pytest.mark.settings(public_url="https://localhost")
+def test_over_https_cookies_belong_to_this_host_alone(wire, ada):
+    answers = [wire.get("/us-signin"), wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")]
+    for answer in answers:
+        for name, attributes in set_cookies(answer).items():
+            assert name.startswith("__Host-")
+            assert "Secure" in attributes
+    assert set_cookies(answers[0])
+
+
+@pytest.mark.parametrize("remember", [True, False, "false"])
+def test_a_browser_is_remembered_only_when_it_asks(wire, ada, code_for, remember):
+    code = code_for(ada.email)
+    attributes = set_cookies(wire.post("/us-signin", identity=ada.email, passcode=code, remember=remember))[COOKIE]
+    assert ("Max-Age" in attributes) is (remember is True)
+
+
+def test_the_token_is_not_at_rest(wire, ada, sign_in, rows):
+    token = sign_in(ada.email).cookies[COOKIE]
+    assert len(token) >= 43
+    assert rows(AuthSession)[0].digest == digest(token)
+    assert carry(wire, rows(AuthSession)[0].digest).signed_in_as() is None
+    assert carry(wire, token).signed_in_as() == ada.email
+
+
+@pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t.swapcase(), lambda t: " " + t + "x"])
+def test_a_changed_token_signs_nobody_in(wire, ada, sign_in, change):
+    token = sign_in(ada.email).cookies[COOKIE]
+    assert carry(wire, change(token)).signed_in_as() is None
+
+
+def test_a_planted_cookie_never_becomes_the_session(wire, ada, sign_in):
+    planted = "planted-by-somebody-else-0123456789-0123456789"
+    victim = carry(wire, planted)
+    before = dict(victim.cookies)
+    sign_in(ada.email, by=victim)
+    assert victim.cookies[COOKIE] not in before.values()
+    assert carry(wire, planted).signed_in_as() is None
+
+
+def test_what_a_browser_had_before_signs_nobody_in(wire, ada, code_for):
+    code = code_for(ada.email)
+    before = dict(wire.cookies)
+    wire.post("/us-signin", identity=ada.email, passcode=code)
+    assert wire.cookies[COOKIE] not in before.values()
+    copy = wire.elsewhere()
+    for name, value in before.items():
+        copy.client.set_cookie(name, value, domain="localhost")
+    assert copy.signed_in_as() is None
+    assert carry(wire, before["latchkey_browser"]).signed_in_as() is None
+
+
+def test_each_sign_in_has_a_token_of_its_own(wire, ada, sign_in):
+    first = sign_in(ada.email).cookies[COOKIE]
+    second = sign_in(ada.email, by=wire.elsewhere()).cookies[COOKIE]
+    assert first != second
+    assert carry(wire, first).signed_in_as() == ada.email
+
+
+def test_signing_out_ends_every_copy_of_the_cookie(wire, ada, sign_in):
+    token = sign_in(ada.email).cookies[COOKIE]
+    wire.post("/logout")
+    assert COOKIE not in wire.cookies
+    assert carry(wire, token).signed_in_as() is None
+
+
+def test_signing_out_here_signs_out_nowhere_else(wire, ada, sign_in):
+    other = sign_in(ada.email, by=wire.elsewhere())
+    sign_in(ada.email)
+    wire.post("/logout")
+    assert other.signed_in_as() == ada.email
+
+
+@pytest.mark.parametrize(("unused", "alive"), [(7 * DAY - 5, True), (7 * DAY + 1, False)])
+def test_a_session_unused_for_seven_days_ends(wire, ada, sign_in, clock, unused, alive):
+    sign_in(ada.email)
+    clock.shift(unused)
+    assert wire.signed_in_as() == (ada.email if alive else None)
+
+
+def test_a_session_ends_after_thirty_days_however_it_is_used(wire, ada, sign_in, clock):
+    sign_in(ada.email)
+    for _ in range(4):
+        clock.shift(7 * DAY - 60)
+        assert wire.signed_in_as() == ada.email
+    clock.shift(2 * DAY + 239 - 5)
+    assert wire.signed_in_as() == ada.email
+    clock.shift(6)
+    assert wire.signed_in_as() is None
+
+
+def test_a_session_that_has_ended_does_not_come_back_with_the_clock(wire, ada, sign_in, clock):
+    sign_in(ada.email)
+    wire.post("/logout")
+    token = wire.cookies.get(COOKIE, "")
+    clock.shift(-3600)
+    assert carry(wire, token).signed_in_as() is None
+
+
+def test_a_disabled_account_is_signed_out_and_stays_so_when_enabled(app, wire, ada, sign_in):
+    sign_in(ada.email)
+    for command in ("disable", "enable"):
+        assert app.test_cli_runner().invoke(args=["users", command, ada.email]).exit_code == 0
+        assert wire.signed_in_as() is None
+
+
+def test_use_is_noted_once_a_minute(wire, ada, sign_in, clock, rows):
+    sign_in(ada.email)
+    began = rows(AuthSession)[0].seen_at
+    clock.shift(30)
+    wire.get("/us-signin")
+    assert rows(AuthSession)[0].seen_at == began
+    clock.shift(40)
+    wire.get("/us-signin")
+    assert (rows(AuthSession)[0].seen_at - began).total_seconds() >= 69
+
+
+def test_not_signed_in_a_program_is_told_and_a_browser_sent_to_sign_in(wire):
+    answer = wire.get("/us-verify?a=b")
+    if wire.language == "form":
+        assert (answer.status, answer.location) == (302, "/login?next=%2Fus-verify%3Fa%3Db")
+        assert wire.follow(answer).page.value("next") == "/us-verify?a=b"
+    else:
+        assert (answer.status, answer.codes) == (401, ["unauthenticated"])
+        assert "field_errors" not in answer.json

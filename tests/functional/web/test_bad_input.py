@@ -1,0 +1,275 @@
+"""Whatever is sent, wherever: a refusal in the envelope or on a page, nothing stored, never a 500."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.functional.web.conftest import addresses, wants_signed_in
+from tests.signed_in import sign_in
+
+pytestmark = pytest.mark.settings(limits=False)
+
+NESTED = 5000
+UNREADABLE = {
+    "no JSON": b"{",
+    "a form": b"identity=ada&passcode=1",
+    "nothing but a name": b"identity",
+    "two objects": b"{}{}",
+    "a trailing comma": b'{"a": 1,}',
+    "single quotes": b"{'a': 1}",
+    "NaN": b'{"passcode": NaN}',
+    "Infinity": b'{"passcode": -Infinity}',
+    "a NUL": b'{"identity": "a\x00b"}',
+    "an escaped NUL": b'{"identity": "a\\u0000b"}',
+    "a NUL in a name": b'{"a\\u0000b": 1}',
+    "a lone surrogate": b'{"identity": "\\ud800"}',
+    "a surrogate in a name": b'{"\\udfff": "x"}',
+    "surrogates the wrong way round": b'{"identity": "\\udc00\\ud800"}',
+    "a raw surrogate": b'{"identity": "\xed\xa0\x80"}',
+    "no UTF-8": b'{"identity": "\xff\xfe"}',
+    "UTF-16": '{"identity": "ada"}'.encode("utf-16"),
+    "UTF-16 without a mark": '{"identity": "ada"}'.encode("utf-16-le"),
+    "UTF-32": '{"identity": "ada"}'.encode("utf-32"),
+    "a byte order mark": b'\xef\xbb\xbf{"identity": "ada"}',
+    "a name twice": b'{"identity": "a", "identity": "b"}',
+    "a name twice inside": b'{"identity": {"a": 1, "a": 2}}',
+    "deep lists": b'{"identity": ' + b"[" * NESTED + b"]" * NESTED + b"}",
+    "deep objects": b'{"a":' * NESTED + b"1" + b"}" * NESTED,
+    "deep and unfinished": b"[" * NESTED,
+    "33 levels": b'{"a":' * 33 + b"1" + b"}" * 33,
+    "a very long number": b'{"passcode": ' + b"9" * 5000 + b"}",
+    "a control character": b'{"identity": "a\nb"}',
+}
+NO_OBJECT = {"a list": b"[1, 2]", "pairs": b'[["identity", "ada"]]', "text": b'"x"', "a number": b"5", "true": b"true"}
+ODD = [5, -5, 0, 1.5, 1e308, 10**400, True, False, None, "", " ", "\u202e", "x" * 4000, "🔑" * 500, "a\r\nb", "%00", "'--",
+       [], [[]], [None], [1, "a"], {}, {"a": 1}, {"$gt": ""}]  # fmt: skip
+FIELDS = ("identity", "passcode", "email", "phone", "chosen_method", "delete_method", "next", "challenge", "remember",
+          "password", "password_confirm", "token", "csrf_token")  # fmt: skip
+
+TYPED = {"identity": "nobody@example.com", "email": "nobody@example.com", "chosen_method": "email", "passcode": "12345678"}
+
+
+def refused_as_json(answer, status: int, code: str) -> bool:
+    """Say whether a response is the envelope of a refusal."""
+    body = answer.get_json()
+    told = body["response"]
+    return (answer.status_code, body["meta"]["code"], told["error_codes"]) == (status, status, [code]) and all(
+        told[key] for key in ("errors", "support_id")
+    )
+
+
+@pytest.fixture
+def send(json_wire, people):
+    """Sends bytes as JSON, with a valid CSRF token in a header: ``send("/us-signin", b"{")``."""
+    json_wire.fetch_csrf()
+    hers = sign_in(json_wire.elsewhere(), people.open(email="ada@example.com"))
+    hers.fetch_csrf()
+
+    def post(path: str, body: bytes, content_type: str = "application/json", **headers: str):
+        client = hers if wants_signed_in(path) else json_wire
+        headers = {"X-CSRFToken": client._csrf, "Accept": "application/json"} | headers
+        return client.client.post(path, data=body, content_type=content_type, headers=headers)
+
+    return post
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.one_database
+def test_a_body_that_is_no_json_is_refused_everywhere(app, send, unchanged, body):
+    with unchanged():
+        for path in addresses(app, "POST"):
+            assert refused_as_json(send(path, body), 400, "json_invalid"), path
+
+
+@pytest.mark.parametrize("body", NO_OBJECT.values(), ids=NO_OBJECT)
+@pytest.mark.one_database
+def test_json_that_is_no_object_is_refused_everywhere(app, send, unchanged, body):
+    with unchanged():
+        for path in addresses(app, "POST"):
+            assert refused_as_json(send(path, body), 400, "json_not_an_object"), path
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b" \n", b'{"unknown": {"a": [1, {}]}}'])
+@pytest.mark.one_database
+def test_a_body_with_nothing_of_ours_is_an_empty_form(app, send, body):
+    for path in addresses(app, "POST"):
+        answer = send(path, body)
+        assert answer.status_code == (200 if path == "/logout" else 400), path
+        assert answer.get_json()["meta"]["code"] == answer.status_code
+
+
+def test_a_value_of_any_type_is_answered_everywhere(app, send):
+    for path in addresses(app, "POST"):
+        for value in ODD:
+            answer = send(path, json.dumps(dict.fromkeys(FIELDS, value)).encode())
+            assert answer.status_code < 500, (path, str(value)[:60])
+            assert answer.get_json()["meta"]["code"] == answer.status_code
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.one_database
+def test_one_value_of_another_type_is_answered_everywhere(app, send, field):
+    for path in addresses(app, "POST"):
+        for value in (5, True, {"a": 1}, ["a", 1], "x" * 3000, "\r\n"):
+            answer = send(path, json.dumps(TYPED | {field: value}).encode())
+            assert answer.status_code < 500, (path, field, str(value)[:60])
+
+
+def test_a_form_field_of_any_kind_is_answered_everywhere(app, people, browser_wire):
+    sign_in(browser_wire, people.open(email="ada@example.com"))
+    other = browser_wire.elsewhere()
+    for path in addresses(app, "POST"):
+        client = browser_wire if wants_signed_in(path) else other
+        for value in ("", "\x00", "a\x00b", "x" * 5000, "🔑" * 200, "\r\n", "%", "\u202e", ["a", "b"] * 40):
+            for fields in (dict.fromkeys(FIELDS[:-1], value), TYPED | {"next": value, "phone": value}):
+                assert client.post(path, **fields).status < 500, (path, str(value)[:60])
+
+
+@pytest.mark.one_database
+def test_bytes_that_are_no_text_are_answered_everywhere(app, visitor):
+    for path in addresses(app, "POST"):
+        client = visitor(path).client
+        for body in (b"identity=%ff%fe&email=%ed%a0%80", b"identity=\xff\x00", b"=&=&&==", b"%" * 500, b"\x00" * 50):
+            for kind in ("application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=x"):
+                assert client.post(path, data=body, content_type=kind).status_code == 400, (path, body, kind)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain", ""])
+def test_a_megabyte_is_too_much_everywhere(app, send, unchanged, kind):
+    body = b'{"identity": "' + b"x" * 1_000_000 + b'"}'
+    with unchanged():
+        for path in addresses(app, "POST"):
+            answer = send(path, body, kind)
+            if kind == "text/plain" or not kind:
+                assert answer.status_code in (400, 413, 200), path
+            else:
+                assert refused_as_json(answer, 413, "request_entity_too_large"), path
+
+
+@pytest.mark.one_database
+def test_many_parts_and_huge_fields_are_too_much(browser_wire):
+    browser_wire.fetch_csrf()
+    part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
+    for body in (part * 500 + b"--x--\r\n", part.replace(b"1\r\n", b"1" * 65_000 + b"\r\n") * 2 + b"--x--\r\n"):
+        answer = browser_wire.client.post("/us-signin", data=body, content_type="multipart/form-data; boundary=x")
+        assert answer.status_code == 413
+    assert browser_wire.client.post("/us-signin", data={f"f{n}": "x" for n in range(3000)}).status_code == 400
+
+
+@pytest.mark.one_database
+def test_a_file_is_no_text(browser_wire):
+    from io import BytesIO
+
+    fields = {"identity": (BytesIO(b"ada@example.com"), "a.txt"), "csrf_token": browser_wire.fetch_csrf()}
+    answer = browser_wire.client.post("/us-signin/send-code", data=fields, content_type="multipart/form-data")
+    assert answer.status_code == 400
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json; charset=utf-16", "APPLICATION/JSON", "application/json;;;", "application/json; charset=\xff",
+     "application/x-www-form-urlencoded; charset=utf-7", "multipart/form-data; boundary=", "multipart/form-data; boundary=\xe9",
+     "text/html", "image/png", "a", "/", ";", "application/json, text/html", "x" * 5000]
+)  # fmt: skip
+def test_any_content_type_is_answered(app, send, kind):
+    for path in addresses(app, "POST"):
+        for body in (b"", b"{}", b'{"identity": "ada@example.com"}', b"identity=ada", b"\xff"):
+            assert send(path, body, kind).status_code < 500, (path, body)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "value", ["", " ", "*", "*/*;q=x", "application/json;q=", "application/json;q=1e9", ",,,", "é", "a/b" * 2000, "text/*",
+              'application/json; x="'],
+)  # fmt: skip
+@pytest.mark.parametrize("header", ["Accept", "User-Agent", "Cookie", "Referer", "Content-Language", "Range", "If-None-Match"])
+def test_any_header_is_answered(client, header, value):
+    for path in ("/", "/us-signin", "/static/app.css", "/nothing"):
+        assert client.get(path, headers={header: value}).status_code < 500, path
+    assert client.post("/us-signin", headers={header: value}).status_code < 500
+
+
+@pytest.mark.one_database
+def test_any_query_is_answered_everywhere(app, visitor):
+    for path in addresses(app, "GET"):
+        client = visitor(path).client
+        for query in ("%00", "next=%00", "next=%ff", "\xff\xfe", "token=%ed%a0%80", "next=//x", "=", "&" * 500, "token=" + "x" * 5000):
+            answer = client.get(path, environ_overrides={"QUERY_STRING": query})
+            assert answer.status_code < 500, (path, query)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", ["/us-setup", "/us-verify"])
+def test_a_query_that_is_no_text_is_answered_to_who_must_sign_in_first(client, path):
+    assert client.get(path, environ_overrides={"QUERY_STRING": "next=\xff\xfe"}).status_code == 302
+    assert client.post(path, environ_overrides={"QUERY_STRING": "\xed\xa0\x80"}).status_code == 302
+
+
+@pytest.mark.one_database
+def test_a_query_that_is_no_text_is_answered_to_who_must_prove_it_again(browser_wire, people, clock):
+    sign_in(browser_wire, people.open(email="ada@example.com"))
+    clock.shift(301)
+    answer = browser_wire.client.get("/us-setup", environ_overrides={"QUERY_STRING": "\xff"})
+    assert answer.status_code == 302
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", ["/%00", "/%ff", "/us-setup/%ff", "/confirm/%00", "/%2e%2e/%2e%2e/etc/passwd", "//evil.example",
+                                  "/static/../app.css", "/static/%2e%2e/__init__.py", "/static/%00", "/us-signin/", "/" + "a" * 9000])  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+def test_any_path_and_method_is_answered(client, path, method):
+    assert client.open(path, method=method).status_code < 500
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "localhost@evil.example", "evil.example:80", "", " ", "localhost,evil",
+             "[::1", "[evil]", "localhost:port", "é", "local host", "\x00", "localhost/x", "127.0.0.1.evil.example"],
+)  # fmt: skip
+def test_a_foreign_host_is_refused(client, host, unchanged):
+    with unchanged():
+        for path in ("/", "/us-signin", "/static/app.css", "/nothing"):
+            answer = client.get(path, environ_overrides={"HTTP_HOST": host})
+            if host != "localhost:port":
+                assert answer.status_code == 400, path
+            assert answer.status_code < 500
+            assert "evil" not in answer.headers.get("Location", "")
+
+
+@pytest.mark.one_database
+def test_a_foreign_host_is_told_to_a_program_in_its_envelope(client):
+    answer = client.get("/us-signin", headers={"Accept": "application/json", "Host": "evil.example"})
+    assert refused_as_json(answer, 400, "host_unknown")
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("header", ["X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix",
+                                    "X-Forwarded-For", "Forwarded", "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override"])  # fmt: skip
+def test_what_a_request_claims_of_its_way_changes_nothing(browser_wire, people, mail_to, header):
+    ada = people.open(email="ada@example.com")
+    claimed = {header: "host=evil.example;proto=https" if header == "Forwarded" else "evil.example"}
+    token = browser_wire.fetch_csrf()
+    fields = {"identity": ada.email, "chosen_method": "email"}
+    assert browser_wire.post("/us-signin/send-code", csrf=token, headers=claimed, **fields).ok
+    mail = mail_to(ada.email)
+    assert "evil" not in mail.text + mail.html
+    assert browser_wire.get("/us-setup", headers=claimed).location == "/login?next=%2Fus-setup"
+
+
+@pytest.mark.one_database
+def test_a_port_beside_our_name_is_another_origin_in_production(make_app, client):
+    production = make_app(**PRODUCTION).test_client()
+    for host, status in (("id.example.com", 200), ("id.example.com:8443", 400), ("localhost", 400), ("ID.EXAMPLE.COM", 200)):
+        assert production.get("/us-signin", headers={"Host": host}).status_code == status, host
+
+
+PRODUCTION = {
+    "environment": "production",
+    "public_url": "https://id.example.com",
+    "mail_url": "smtp+starttls://127.0.0.1:2525",
+    "sms_url": "https://sms.example.com/messages",
+}
