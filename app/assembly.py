@@ -9,7 +9,7 @@ from flask import Flask
 
 from app import account, observing, outbox, register, setup, signin, status
 from app.audit import pruning as event_pruning
-from app.database import attach, engine_options
+from app.database import absolute, attach, engine_options
 from app.extensions import db, login_manager, mail, migrate
 from app.kit.sealing import KeyRing
 from app.methods import letters
@@ -42,7 +42,7 @@ def configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         REMEMBER_COOKIE_NAME="latchkey-unused",
-        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_DATABASE_URI=absolute(settings.database_url),
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url, timeout=timeout, pool_size=settings.pool_size),
         MAX_CONTENT_LENGTH=settings.body_limit,
         MAX_FORM_MEMORY_SIZE=settings.body_limit,

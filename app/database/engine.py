@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import select
 import threading
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,12 @@ BEGUN = "latchkey.transaction_begun"
 UNSYNCED = "latchkey.unsynced"
 """On SQLite a statement at once is written but not synced: a power cut may lose the count of a try, which every
 crash short of that keeps, and the next transaction syncs both."""
+
+
+def absolute(url: str) -> str:
+    """Return ``url`` with an SQLite file's path counted from the working directory, as everything else of ours is."""
+    path = url.removeprefix("sqlite:///")
+    return url if path == url or path.startswith((":", "file:")) else f"sqlite:///{Path(path).absolute()}"
 
 
 def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any]:
@@ -45,16 +52,19 @@ def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any
 
 
 def attach(engine: sa.Engine, *, timeout: float) -> None:
-    """Give ``engine`` its transactions and deadlines; ``timeout`` is in seconds."""
-    event.listen(engine, "before_cursor_execute", _begin_before_writing)
-    event.listen(engine, "commit", _forget_transaction)
-    event.listen(engine, "rollback", _forget_transaction)
+    """Give ``engine`` its transactions and deadlines; ``timeout`` is in seconds.
+
+    Listeners run in the order they are registered here: the turn in the queue comes before BEGIN.
+    """
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         _queue_writers(engine, timeout)
     else:
         event.listen(engine, "checkout", _refuse_closed_socket)
         _watch(engine, Watchdog(timeout))
+    event.listen(engine, "before_cursor_execute", _begin_before_writing)
+    event.listen(engine, "commit", _forget_transaction)
+    event.listen(engine, "rollback", _forget_transaction)
 
 
 def _writes(statement: str) -> bool:
@@ -83,7 +93,8 @@ def _begin_before_writing(
 
 
 def _forget_transaction(conn: sa.Connection) -> None:
-    conn.info.pop(BEGUN, None)
+    if not conn.invalidated:  # what an invalidated connection had begun is gone with it
+        conn.info.pop(BEGUN, None)
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
@@ -100,7 +111,7 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
     """Let the writers of this process queue for SQLite's one write lock instead of polling for it."""
     lock = threading.Lock()
 
-    @event.listens_for(engine, "before_cursor_execute", insert=True)
+    @event.listens_for(engine, "before_cursor_execute")
     def take(conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if conn.info.get(LOCK_HELD) or not _writes(statement):
             return
@@ -134,7 +145,7 @@ def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:
 
 
 def _watch(engine: sa.Engine, watchdog: Watchdog) -> None:
-    @event.listens_for(engine, "before_cursor_execute", insert=True)
+    @event.listens_for(engine, "before_cursor_execute")
     def begin(conn: sa.Connection, *rest: Any) -> None:
         watchdog.begin(conn.connection.dbapi_connection)
 

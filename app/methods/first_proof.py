@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from app.audit import record, signals
-from app.methods import enrollment
-from app.methods.models import Challenge
+from app.extensions import db
+from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import REGISTRY
 from app.users import User, confirm
 
@@ -12,16 +14,24 @@ PROVE_NO_ADDRESS = ("password", "authenticator")
 """Methods that open no account whose address is unproved."""
 
 
-def prove_address(user: User, challenge: Challenge, *, same_browser: bool = False) -> bool:
+def prove_address(user: User, challenge: Challenge, *, browser: str = "") -> bool:
     """Note that the address ``challenge`` went to is the user's; return whether it is the account's first proof.
 
-    With the first proof goes every credential that was set up before it, for whoever opened the account may have
-    been somebody else; unless this is the browser in which it was opened.
+    With the first proof goes every credential that was set up before it, for whoever set it up may have been
+    somebody else; all but the password that was given in this very browser.
+    :param browser: its binding, or "" to keep nothing
     """
     first = confirm(user, REGISTRY[challenge.method].reaches, challenge.destination)
     if first:
-        for method in () if same_browser else PROVE_NO_ADDRESS:
-            enrollment.remove(user.id, method)
+        _sweep(user.id, browser)
         record("address.confirmed", user.id, method=challenge.method)
         signals.send(signals.user_confirmed, user=user)
     return first
+
+
+def _sweep(user_id: int, browser: str) -> None:
+    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method.in_(PROVE_NO_ADDRESS))
+    elsewhere = sa.or_(EnrolledMethod.name != browser, EnrolledMethod.name == "")
+    unkept = {"synchronize_session": False}
+    db.session.execute(sa.delete(EnrolledMethod).where(*mine, elsewhere).execution_options(**unkept))
+    db.session.execute(sa.update(EnrolledMethod).where(*mine).values(name="").execution_options(**unkept))

@@ -23,6 +23,8 @@ UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "
 
 ENQUEUED = "latchkey.enqueued"
 
+_NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": ""}
+
 _insert = sa.insert(Message.__table__)
 
 
@@ -53,27 +55,12 @@ def enqueue(
         raise ValueError(f"there is no channel {channel!r}")
     if secret := UNKEPT.intersection(facts):
         raise ValueError(f"a message must not keep {', '.join(sorted(secret))}")
-    message_id, now = secrets.row_id(), clock.now()
-    row = {
-        "id": message_id,
-        "kind": kind,
-        "channel": channel,
-        "to": to,
-        "user_id": user_id,
-        "challenge_id": challenge_id,
-        "facts": facts,
-        "language": language,
-        "tag": tag,
-        "decoy": decoy,
-        "state": WAITING,
-        "attempts": 0,
-        "next_attempt_at": now,
-        "last_error": "",
-        "created_at": now,
-        "expires_at": expires_at,
-    }
+    row = _NEW | {"id": secrets.row_id(), "kind": kind, "channel": channel, "to": to, "facts": facts}
+    row |= {"user_id": user_id, "challenge_id": challenge_id, "language": language, "tag": tag, "decoy": decoy}
+    row["created_at"] = row["next_attempt_at"] = clock.now()
+    row["expires_at"] = expires_at
     db.session.execute(_insert, row)
-    db.session().info.setdefault(ENQUEUED, []).append((message_id, lane(channel, to)))
+    db.session().info.setdefault(ENQUEUED, []).append((row["id"], lane(channel, to)))
 
 
 def lane(channel: str, to: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Response, after_this_request, redirect, request
+from flask import Response, after_this_request, redirect
 from flask_login import current_user
 
 from app.extensions import settings
@@ -14,7 +14,7 @@ from app.register import bp, flow
 from app.register.forms import ConfirmForm, ConfirmLinkForm
 from app.sessions.showing import user_facts
 from app.users import User
-from app.web.asker import asker, present_asker
+from app.web.asker import asker, clicking_asker, present_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.redirects import with_query
@@ -61,8 +61,8 @@ def confirm_link(token: str) -> Response:
     """Confirm and sign in the browser that asked; ask any other to press a button first."""
     after_this_request(view_commit)
     try:
-        challenge, user, here = flow.look_at_link(token, present_asker())
-        if not here or request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
+        challenge, user, here = flow.look_at_link(token, clicking_asker())
+        if not here:
             shown = {
                 "address": addresses.mask("email", challenge.destination),
                 "asked": asked(challenge),

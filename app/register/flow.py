@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app import limits
 from app.audit import record, signals
-from app.extensions import settings
+from app.extensions import db, settings
 from app.kit import addresses, clock, secrets
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
@@ -37,10 +37,12 @@ def register(email: str, new_password: str | None, asker: Asker, next_page: str 
     if user is not None and not settings.generic_responses:
         raise Refused("email_already_associated", field="email", email=typed.value)
     if user is None:
-        user = _open(typed, hashed)
+        user = _open(typed)
     elif user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=user, existing_email=True, existing_username=False)
         return ask(Question(TAKEN, "email", user.id, typed.value, typed.value, letter="already_registered"), asker)
+    if hashed:
+        _keep_password(user, hashed, asker)
     return _send_confirmation(user, typed.value, asker, next_page)
 
 
@@ -75,7 +77,7 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
         limits.take("failures", asker.address)
         record("sign_in.failed", user_id, reason="invalid_password_code", purpose=CONFIRM)
         raise Refused("invalid_password_code", field="passcode")
-    prove_address(user, proof.challenge, same_browser=proof.challenge.binding == asker.binding)
+    prove_address(user, proof.challenge, browser=proof.challenge.binding)
     return sign_in_as(user, "confirm", asker, remember=False)
 
 
@@ -103,11 +105,11 @@ def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | None]
     challenge, user, here = look_at_link(token, asker)
     if not spend(challenge):
         raise Refused("already_confirmed")
-    prove_address(user, challenge, same_browser=here)
+    prove_address(user, challenge, browser=asker.binding if here else "")
     return user, sign_in_as(user, "confirm", asker, remember=False) if here else None
 
 
-def _open(typed: TypedIdentity, hashed: str | None) -> User:
+def _open(typed: TypedIdentity) -> User:
     try:
         user = create_user(typed)
     except Refused:
@@ -117,11 +119,17 @@ def _open(typed: TypedIdentity, hashed: str | None) -> User:
             raise
         return other
     enrollment.enroll(user.id, "email")
-    if hashed:
-        enrollment.enroll(user.id, "password", hashed)
     record("account.created", user.id)
     signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
     return user
+
+
+def _keep_password(user: User, hashed: str, asker: Asker) -> None:
+    """Keep a password for the browser it was given in: no other proof of the address makes it good."""
+    for row in enrollment.enrolled_of(user.id):
+        if row.method == "password" and row.name == asker.binding:
+            db.session.delete(row)
+    enrollment.enroll(user.id, "password", hashed).name = asker.binding
 
 
 def _send_confirmation(user: User, email: str, asker: Asker, next_page: str = "") -> Challenge:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from flask import Response, after_this_request, redirect, request
 
 from app.extensions import settings
-from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods.showing import asked
 from app.sessions.showing import user_facts
 from app.signin import bp, links
 from app.signin.forms import LinkForm
 from app.users import User, identities_of
-from app.web.asker import present_asker
+from app.web.asker import clicking_asker, present_asker
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
 from app.web.redirects import next_or, with_query
@@ -33,7 +32,7 @@ def us_verify_link() -> Response:
     after_this_request(view_commit)
     token = request.args.get("token", "")
     try:
-        followed = links.follow(token, _asker_unless_prefetching())
+        followed = links.follow(token, clicking_asker())
     except Refused as refused:
         return _quiet(_went_wrong(refused))
     if followed.session is None:
@@ -59,17 +58,6 @@ def us_verify_link_post() -> Response:
             go = followed.challenge.next or settings.post_login_url
             return _quiet(respond(go=go, user=user_facts(followed.user, followed.session), tf_required=False))
     return _quiet(respond(PAGE, form, shown=shown))
-
-
-def _asker_unless_prefetching() -> Asker:
-    """Return who asks, without a binding when nobody has clicked: HEAD, prefetch, or not a navigation."""
-    asker = present_asker()
-    purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
-    ahead = "prefetch" in purpose or "preview" in purpose
-    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
-    if request.method == "HEAD" or ahead or mode != "navigate":
-        return Asker("", asker.address, asker.agent)
-    return asker
 
 
 def _signed_in(followed: links.Followed) -> Response:

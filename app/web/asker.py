@@ -20,5 +20,15 @@ def present_asker(challenge: str | None = None) -> Asker:
     return _asker(secrets.digest(secret) if secret else "", challenge)
 
 
+def clicking_asker() -> Asker:
+    """Return who clicked a link, without a binding when nobody has: HEAD, a prefetch, or not a navigation."""
+    purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
+    ahead = "prefetch" in purpose or "preview" in purpose
+    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
+    if request.method == "HEAD" or ahead or mode != "navigate":
+        return _asker("", None)
+    return present_asker()
+
+
 def _asker(binding: str, challenge: str | None) -> Asker:
     return Asker(binding, g.get("client_address", ""), request.headers.get("User-Agent", "")[:256], challenge or "")

@@ -33,7 +33,8 @@ def init_app(app: Flask) -> None:
 
 def error_answer(status: int, text: Sentence, *, fields: bool = False, retry_after: int | None = None) -> Response:
     """Return the page or envelope for ``status`` with one sentence."""
-    g.asks_nobody = status >= 500  # the page of a fault looks nobody up: the database may be what failed
+    if status >= 500:  # the page of a fault looks nobody up: the database may be what failed
+        g._login_user = login_manager.anonymous_user()
     if wants_json():
         answer = error_envelope(status, [("", text)], fields=fields)
     else:

@@ -16,13 +16,26 @@ MACHINES_ASK = frozenset(("/healthz", "/readyz"))
 
 
 def refuse_foreign_host() -> None:
-    """Refuse a request whose Host is not ours (a ``before_request`` function). Raises BadRequest."""
+    """Refuse a request whose Host is not ours, or whose query is no text (a ``before_request`` function).
+
+    :raises BadRequest: with its sentence as description
+    """
+    _refuse_unreadable(request.query_string)
     host = request.environ.get("HTTP_HOST", "").lower()
     if host in _names() or request.path in MACHINES_ASK:
         return
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if settings.is_production or name not in LOOPBACK:
         raise BadRequest(sentence("host_unknown"))
+
+
+def _refuse_unreadable(query: bytes) -> None:
+    """Refuse bytes that are not UTF-8; percent-encoded ones are read leniently, these would be a fault later."""
+    if not query.isascii():
+        try:
+            query.decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadRequest(sentence("bad_request")) from None
 
 
 def _names() -> set[str]:

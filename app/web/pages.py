@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app
 from flask_login import current_user
 from markupsafe import Markup
 
@@ -30,7 +30,7 @@ def _values() -> dict[str, Any]:
         "brand": settings.brand_name,
         "support_contact": settings.support_contact,
         "csp_nonce": csp_nonce(),
-        "signed_in": not g.get("asks_nobody") and bool(current_user and current_user.is_authenticated),
+        "signed_in": bool(current_user and current_user.is_authenticated),
         "user_label": None,
     }
 

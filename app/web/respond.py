@@ -18,10 +18,11 @@ def wants_json() -> bool:
     """Say whether this client speaks JSON: it sent some, or likes it best."""
     if request.mimetype == "application/json":
         return True
-    accept = request.headers.get("Accept")
-    if not accept or "application/json" not in accept:
+    accept = request.headers.get("Accept", "").lower()
+    if "application/json" not in accept:
         return False
-    return accept == "application/json" or request.accept_mimetypes.best == "application/json"
+    best = accept if accept == "application/json" else request.accept_mimetypes.best or ""
+    return best.partition(";")[0].strip().lower() == "application/json"
 
 
 def respond(

@@ -63,7 +63,8 @@ def cut_off_after(seconds: float) -> Iterator[Conversation]:
     except Exception as error:
         if _stopping.is_set():
             raise Interrupted from error
-        if conversation.over or isinstance(error, TimeoutError):
+        overdue = conversation.over or time.monotonic() >= conversation.until
+        if overdue or isinstance(error, TimeoutError):
             raise Failed("timed out") from error
         raise
     finally:

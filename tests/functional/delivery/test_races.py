@@ -32,9 +32,9 @@ def app(make_app, clock, queue_url):
 
 
 @pytest.fixture
-def start_worker(database, queue_url, smtp, tmp_path):
-    """Starts worker processes on this test's database; all of them are stopped after the test."""
-    environment = {
+def environment(database, queue_url, smtp):
+    """What a worker process finds in its environment."""
+    return {
         "PATH": os.environ["PATH"],
         "LATCHKEY_ENVIRONMENT": "development",
         "LATCHKEY_DATABASE_URL": database.url,
@@ -44,6 +44,11 @@ def start_worker(database, queue_url, smtp, tmp_path):
         "LATCHKEY_OUTBOX_SWEEP_EVERY": "0.1",
         "LATCHKEY_LOG_LEVEL": "warning",
     }
+
+
+@pytest.fixture
+def start_worker(environment, tmp_path):
+    """Starts worker processes on this test's database; all of them are stopped after the test."""
     command = [sys.executable, "-m", "tests.functional.delivery.worker_process"]
     running = []
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from app.audit import Event
+from app.extensions import db
 from app.methods import EnrolledMethod
 from tests.functional.signin.conftest import wrong
 from tests.sinks import code_in
@@ -92,8 +94,6 @@ def test_an_app_code_with_leading_zeros_may_be_a_number(json_wire, people, clock
 
 
 def test_an_app_secret_moved_to_another_account_opens_nothing(app, wire, people, rows):
-    from app.extensions import db
-
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     with app.app_context():
@@ -101,8 +101,6 @@ def test_an_app_secret_moved_to_another_account_opens_nothing(app, wire, people,
         db.session.query(EnrolledMethod).filter_by(user_id=ada.id).one().secret = stolen
         db.session.commit()
     assert wire.post("/us-signin", identity=ada.email, passcode=eve.app_code()).status == 400
-    from app.audit import Event
-
     assert len(rows(Event, name="crypto.mismatch")) == 1
 
 

@@ -203,18 +203,13 @@ def test_any_query_is_answered_everywhere(app, visitor):
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("path", ["/us-setup", "/us-verify"])
-def test_a_query_that_is_no_text_is_answered_to_who_must_sign_in_first(client, path):
-    assert client.get(path, environ_overrides={"QUERY_STRING": "next=\xff\xfe"}).status_code == 302
-    assert client.post(path, environ_overrides={"QUERY_STRING": "\xed\xa0\x80"}).status_code == 302
-
-
-@pytest.mark.one_database
-def test_a_query_that_is_no_text_is_answered_to_who_must_prove_it_again(browser_wire, people, clock):
-    sign_in(browser_wire, people.open(email="ada@example.com"))
-    clock.shift(301)
-    answer = browser_wire.client.get("/us-setup", environ_overrides={"QUERY_STRING": "\xff"})
-    assert answer.status_code == 302
+@pytest.mark.parametrize("query", ["\xff\xfe", "next=/%41\xed\xa0\x80"])
+def test_a_query_that_is_no_text_is_refused_everywhere(app, visitor, unchanged, query):
+    with unchanged():
+        for method in ("GET", "POST"):
+            for path in addresses(app, method):
+                answer = app.test_client().open(path, method=method, environ_overrides={"QUERY_STRING": query})
+                assert answer.status_code == 400, path
 
 
 @pytest.mark.one_database

@@ -1,0 +1,276 @@
+"""/confirm: an address is proved by the code or the link of its mail."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.audit import Event
+from app.methods import Challenge
+from app.users import Identity, User
+from tests.functional.signin.conftest import wrong
+
+ADA = "ada@example.com"
+DAY = 24 * 3600
+spa = pytest.mark.settings(
+    redirect_behavior="spa", post_confirm_url="https://front.example/in", confirm_error_url="https://front.example/no"
+)
+
+
+def test_a_program_learns_the_csrf_token(json_wire):
+    answer = json_wire.get("/confirm")
+    assert (answer.status, set(answer.json)) == (200, {"csrf_token"})
+
+
+def test_the_code_confirms_and_signs_in(wire, register, mailed_code, rows):
+    register()
+    answer = wire.post("/confirm", email=ADA, passcode=mailed_code())
+    assert answer.ok
+    assert wire.signed_in_as() == ADA
+    assert rows(User)[0].confirmed_at is not None
+    assert rows(Identity)[0].confirmed_at is not None
+    assert [event.name for event in rows(Event, user_id=rows(User)[0].id)][-2:] == ["address.confirmed", "sign_in.succeeded"]
+
+
+def test_a_program_without_cookies_confirms_with_its_challenge(program, mailed_code):
+    challenge = program.post("/register", email=ADA).json["challenge"]
+    code = mailed_code()
+    assert not program.post("/confirm", email=ADA, passcode=code).ok
+    answer = program.post("/confirm?include_auth_token", email=ADA, passcode=code, challenge=challenge)
+    program.token = answer.json["user"]["authentication_token"]
+    assert program.signed_in_as() == ADA
+
+
+def test_a_wrong_code_is_refused_and_counted(wire, register, mailed_code, rows):
+    register()
+    answer = wire.post("/confirm", email=ADA, passcode=wrong(mailed_code()))
+    assert (answer.status, answer.codes) == (400, ["invalid_password_code"])
+    assert rows(Challenge)[0].tries == 1
+    assert wire.signed_in_as() is None
+
+
+def test_after_five_tries_the_right_code_is_wrong_too(wire, register, mailed_code):
+    register()
+    code = mailed_code()
+    for _ in range(5):
+        wire.post("/confirm", email=ADA, passcode=wrong(code))
+    assert not wire.post("/confirm", email=ADA, passcode=code).ok
+
+
+def test_a_code_works_only_in_the_browser_that_asked(wire, register, mailed_code):
+    register()
+    code, other = mailed_code(), wire.elsewhere()
+    assert not other.post("/confirm", email=ADA, passcode=code).ok
+    assert wire.post("/confirm", email=ADA, passcode=code).ok
+
+
+def test_a_code_confirms_only_the_address_it_was_sent_to(wire, register, mailed_code):
+    register("eve@example.com")
+    code = mailed_code("eve@example.com")
+    register(ADA)
+    assert not wire.post("/confirm", email=ADA, passcode=code).ok
+
+
+def test_a_code_works_once(wire, register, mailed_code):
+    register()
+    code = mailed_code()
+    wire.post("/confirm", email=ADA, passcode=code)
+    wire.post("/logout")
+    assert not wire.post("/confirm", email=ADA, passcode=code).ok
+    assert wire.signed_in_as() is None
+
+
+@pytest.mark.parametrize(("age", "works"), [(598, True), (601, False)])
+def test_a_code_lives_ten_minutes(wire, register, mailed_code, clock, age, works):
+    register()
+    code = mailed_code()
+    clock.shift(age)
+    assert wire.post("/confirm", email=ADA, passcode=code).ok is works
+
+
+def test_whose_code_is_too_old_is_told_so_on_the_page(browser_wire, register, mailed_code, clock):
+    register(by=browser_wire)
+    code = mailed_code()
+    clock.shift(601)
+    answer = browser_wire.post("/confirm", email=ADA, passcode=code)
+    assert answer.codes == ["invalid_password_code"]
+    assert answer.page.attributes("send_again")
+
+
+def test_a_code_may_be_asked_for_again(wire, register, mailed_code, clock, smtp):
+    register()
+    first = mailed_code()
+    clock.shift(31)
+    assert wire.post("/confirm", email=ADA, send_again=True).ok
+    assert mailed_code() == first
+    assert len(smtp.mails) == 2
+    assert wire.post("/confirm", email=ADA, passcode=first).ok
+
+
+@pytest.mark.parametrize("email", ["nobody@example.com", "known@example.com"])
+def test_who_has_nothing_to_confirm_gets_no_mail_and_the_same_answer(wire, people, deliver, email):
+    people.open(email="known@example.com")
+    assert wire.post("/confirm", email=email).ok
+    assert deliver() == []
+
+
+@pytest.mark.settings(generic_responses=False)
+@pytest.mark.parametrize(
+    ("email", "code"), [("nobody@example.com", "user_does_not_exist"), ("known@example.com", "already_confirmed")]
+)
+def test_the_explicit_mode_says_why(wire, people, email, code):
+    people.open(email="known@example.com")
+    answer = wire.post("/confirm", email=email)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert list(answer.errors) == ["email"]
+
+
+@pytest.mark.parametrize(("email", "code"), [("", "email_not_provided"), ("nonsense", "invalid_email_address")])
+def test_an_address_is_needed(wire, email, code):
+    answer = wire.post("/confirm", email=email)
+    assert (answer.status, answer.codes) == (400, [code])
+
+
+def test_the_link_confirms_and_signs_in_the_browser_that_asked(wire, register, mailed_link):
+    register(next="/us-setup")
+    answer = wire.get(mailed_link())
+    assert (answer.status, answer.location) == (302, "/us-setup")
+    assert wire.signed_in_as() == ADA
+
+
+def test_the_link_outlives_the_code(wire, register, mailed_link, clock):
+    register()
+    link = mailed_link()
+    clock.shift(DAY - 5)
+    wire.get(link)
+    assert wire.signed_in_as() == ADA
+
+
+def test_after_a_day_the_link_says_that_it_is_too_old(browser_wire, register, mailed_link, clock, rows):
+    register(by=browser_wire)
+    link = mailed_link()
+    clock.shift(DAY + 1)
+    answer = browser_wire.get(link)
+    assert answer.location == "/confirm"
+    assert browser_wire.follow(answer).codes == ["confirmation_expired"]
+    assert rows(User)[0].confirmed_at is None
+
+
+def test_elsewhere_the_link_asks_before_it_confirms(wire, register, mailed_link, rows):
+    register()
+    link, other = mailed_link(), wire.elsewhere()
+    for method in ("GET", "HEAD", "GET"):
+        assert other.send(method, link).status == 200
+    assert rows(User)[0].confirmed_at is None
+    assert other.signed_in_as() is None
+
+
+def test_elsewhere_the_page_masks_the_address(browser_wire, register, mailed_link):
+    register(by=browser_wire)
+    answer = browser_wire.elsewhere().get(mailed_link())
+    assert "a...@example.com" in answer.text
+    assert ADA not in answer.text
+
+
+def test_elsewhere_the_button_confirms_and_signs_nobody_in(wire, register, mailed_link, rows):
+    register()
+    link, other = mailed_link(), wire.elsewhere()
+    answer = other.post(link)
+    assert answer.ok
+    assert wire.language == "json" or answer.location == "/login"
+    assert rows(User)[0].confirmed_at is not None
+    assert other.signed_in_as() is None
+    assert wire.signed_in_as() is None
+
+
+def test_without_a_csrf_token_nothing_is_confirmed(wire, register, mailed_link, rows):
+    register()
+    other = wire.elsewhere()
+    other.get("/confirm")
+    assert other.post(mailed_link(), csrf=None).status == 400
+    assert rows(User)[0].confirmed_at is None
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"Sec-Fetch-Mode": "no-cors"}, {"X-Moz": "prefetch"}], ids=str
+)
+def test_a_browser_that_looks_ahead_confirms_nothing(wire, register, mailed_link, rows, headers):
+    register()
+    assert wire.get(mailed_link(), headers=headers).status == 200
+    assert rows(User)[0].confirmed_at is None
+    assert wire.signed_in_as() is None
+
+
+def test_the_link_works_once(browser_wire, register, mailed_link):
+    register(by=browser_wire)
+    link = mailed_link()
+    browser_wire.get(link)
+    browser_wire.post("/logout")
+    assert browser_wire.follow(browser_wire.get(link)).page.notices[0][0] == "info"
+    assert browser_wire.signed_in_as() is None
+
+
+@pytest.mark.parametrize("token", ["x", "a.b.c.d.e", "%00", "0" * 4000])
+def test_nonsense_for_a_token_is_refused(wire, token):
+    answer = wire.get(f"/confirm/{token}")
+    assert (answer.status, answer.location) == (302, "/confirm")
+
+
+def test_a_changed_or_cut_link_confirms_nothing(browser_wire, register, mailed_link, rows):
+    register(by=browser_wire)
+    token = mailed_link().removeprefix("/confirm/")
+    changed = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
+    for wrong_token in changed + [token[:i] for i in range(1, len(token), 2)] + [token + "A", token.swapcase()]:
+        browser_wire.get(f"/confirm/{wrong_token}")
+    assert rows(User)[0].confirmed_at is None
+
+
+def test_a_strangers_link_signs_nobody_out(wire, people, register, mailed_link, mailed_code):
+    register("eve@example.com", by=wire.elsewhere())
+    link = mailed_link("eve@example.com")
+    register()
+    wire.post("/confirm", email=ADA, passcode=mailed_code())
+    wire.get(link)
+    wire.post(link)
+    assert wire.signed_in_as() == ADA
+
+
+def test_a_confirmation_keeps_its_token_to_itself(wire, register, mailed_link):
+    register()
+    link = mailed_link()
+    for answer in (wire.elsewhere().get(link), wire.get(link)):
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert "@" not in link
+    assert "example" not in link
+
+
+@spa
+def test_a_front_end_is_told_who_confirmed(wire, register, mailed_link):
+    register()
+    where = urlsplit(wire.get(mailed_link()).location)
+    assert (where.netloc, where.path) == ("front.example", "/in")
+    assert {name: values for name, values in parse_qs(where.query).items() if name != "success"} == {
+        "identity": [ADA],
+        "email": [ADA],
+    }
+    assert "success" in where.query
+
+
+@spa
+@pytest.mark.parametrize(
+    ("case", "key", "code"),
+    [("nonsense", "error", "invalid_confirmation_token"), ("expired", "error", "confirmation_expired"), ("twice", "info", "already_confirmed")],
+)
+def test_a_front_end_is_told_what_went_wrong_and_no_address(wire, register, mailed_link, clock, case, key, code):
+    register()
+    link = "/confirm/nonsense" if case == "nonsense" else mailed_link()
+    if case == "expired":
+        clock.shift(DAY + 1)
+    elif case == "twice":
+        wire.get(link)
+    where = urlsplit(wire.elsewhere().get(link).location)
+    assert (where.netloc, where.path) == ("front.example", "/no")
+    assert set(parse_qs(where.query)) == {key, "error_code"}
+    assert parse_qs(where.query)["error_code"] == [code]

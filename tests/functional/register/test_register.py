@@ -1,0 +1,187 @@
+"""GET and POST /register: an account is asked for, and nothing is open before its address is proved."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.audit import Event
+from app.methods import EnrolledMethod
+from app.users import Identity, User
+from tests.sinks import code_in
+
+explicit = pytest.mark.settings(generic_responses=False)
+PASSWORD = "correct horse battery staple"
+with_password = pytest.mark.settings(methods=["email", "password"])
+
+
+def test_a_program_learns_the_csrf_token(json_wire):
+    answer = json_wire.get("/register")
+    assert (answer.status, set(answer.json)) == (200, {"csrf_token"})
+
+
+def test_a_browser_sees_one_box(browser_wire):
+    page = browser_wire.get("/register?next=/us-setup").page
+    assert page.attributes("email")["type"] == "email"
+    assert page.value("next") == "/us-setup"
+    assert "password" not in dict(page.inputs)
+
+
+def test_an_account_is_opened_and_waits_for_its_proof(wire, register, rows):
+    answer = register(" Ada@Example.COM ")
+    if wire.language == "form":
+        assert (answer.status, answer.location) == (302, "/confirm")
+    else:
+        assert answer.status == 200
+        assert set(answer.json) == {"csrf_token", "user", "challenge"}
+        assert answer.json["user"] == {}
+    assert [(row.kind, row.value, row.confirmed_at) for row in rows(Identity)] == [("email", "ada@example.com", None)]
+    assert rows(User)[0].confirmed_at is None
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert wire.signed_in_as() is None
+
+
+def test_the_browser_is_told_where_to_look(browser_wire, register):
+    page = browser_wire.follow(register(by=browser_wire)).page
+    assert "ada@example.com" in page.notices[0][1]
+    assert page.value("email") == "ada@example.com"
+    assert page.attributes("passcode")["autocomplete"] == "one-time-code"
+
+
+def test_no_token_is_given_before_the_proof(json_wire):
+    answer = json_wire.post("/register?include_auth_token", email="ada@example.com")
+    assert answer.json["user"] == {}
+
+
+@pytest.mark.settings(post_register_url="/us-signin")
+def test_the_operator_may_choose_the_page(browser_wire, register):
+    assert register(by=browser_wire).location == "/us-signin"
+
+
+@pytest.mark.parametrize("email", [None, "", "  "])
+def test_an_address_is_required(wire, register, email):
+    answer = register(email)
+    assert (answer.status, answer.codes) == (400, ["email_not_provided"])
+    assert list(answer.errors) == ["email"]
+
+
+@pytest.mark.settings(limits=False)
+def test_what_is_no_address_is_refused(wire, register, rows, deliver):
+    for email in ("ada", "@example.com", "a@b@example.com", "a@x.com,b@x.com", "a b@example.com", "<a@example.com>", "a@-x.com"):
+        answer = register(email)
+        assert (answer.status, answer.codes) == (400, ["invalid_email_address"]), email
+    assert rows(User) == []
+    assert deliver() == []
+
+
+@pytest.mark.parametrize("email", ["a@example.com\nBcc: eve@example.com", "a@example.com\r\nX: y", "a@example.com\x00"])
+def test_a_line_end_or_nul_in_an_address_is_refused(wire, register, rows, deliver, email):
+    assert register(email).status == 400
+    assert rows(User) == []
+    assert deliver() == []
+
+
+@pytest.mark.parametrize("value", [5, True, {"a": 1}, [["a"]]])
+def test_an_address_of_the_wrong_type_is_refused(json_wire, value):
+    answer = json_wire.post("/register", email=value)
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+
+
+@pytest.mark.parametrize("typed", ["ADA@example.com", "ａｄａ@example.com", " ada@EXAMPLE.com"])
+def test_one_address_is_one_account_however_it_is_written(wire, register, rows, typed):
+    register("ada@example.com")
+    register(typed, by=wire.elsewhere())
+    assert len(rows(User)) == 1
+
+
+def test_who_has_an_account_is_told_by_mail_alone(wire, people, register, mail_to, rows):
+    people.open(email="ada@example.com")
+    assert register().ok
+    mail = mail_to("ada@example.com")
+    assert "already have" in mail.subject
+    assert len(rows(User)) == 1
+    with pytest.raises(AssertionError):
+        code_in(mail)
+
+
+def test_the_page_after_it_is_the_same_for_a_taken_address(browser_wire, people, register):
+    people.open(email="ada@example.com")
+    page = browser_wire.follow(register(by=browser_wire)).page
+    assert page.value("email") == "ada@example.com"
+    assert "passcode" in dict(page.inputs)
+
+
+@explicit
+def test_the_explicit_mode_says_that_an_address_is_taken(wire, people, register, deliver):
+    people.open(email="ada@example.com")
+    answer = register("Ada@EXAMPLE.com")
+    assert (answer.status, answer.codes) == (400, ["email_already_associated"])
+    assert list(answer.errors) == ["email"]
+    assert deliver() == []
+
+
+def test_who_asks_again_before_the_proof_gets_another_mail(wire, register, mailed_code, smtp):
+    register()
+    other = wire.elsewhere()
+    register(by=other)
+    assert other.post("/confirm", email="ada@example.com", passcode=mailed_code()).ok
+    assert len(smtp.mails) == 2
+
+
+def test_two_at_once_open_one_account(app, wire, rows):
+    browsers = [wire.elsewhere() for _ in range(4)]
+    for browser in browsers:
+        browser.fetch_csrf()
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda browser: browser.post("/register", email="ada@example.com"), browsers))
+    assert {answer.status for answer in answers} == {302 if wire.language == "form" else 200}
+    assert len(rows(User)) == len(rows(Identity)) == len(rows(EnrolledMethod)) == 1
+
+
+@pytest.mark.settings(registration=False)
+def test_where_registration_is_closed_nothing_is_opened(wire, register, rows):
+    answer = register()
+    assert (answer.status, answer.codes) == (403, ["registration_closed"])
+    assert rows(User) == []
+
+
+def test_without_a_csrf_token_nothing_is_opened(wire, register, rows):
+    wire.get("/register")
+    assert register(csrf=None).status == 400
+    assert rows(User) == []
+    assert rows(Event) == []
+
+
+@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
+def test_next_never_leads_away(wire, register, rows, target):
+    answer = register(next=target)
+    assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
+    assert rows(User) == []
+
+
+@with_password
+@pytest.mark.parametrize(
+    ("password", "again", "code", "field"),
+    [
+        ("short", "short", "password_invalid_length", "password"),
+        (PASSWORD, PASSWORD + "x", "retype_password_mismatch", "password_confirm"),
+        (PASSWORD, "", "retype_password_mismatch", "password_confirm"),
+        ("", PASSWORD, "password_not_provided", "password"),
+        ("x" * 129, "x" * 129, "password_too_long", "password"),
+    ],
+)
+def test_a_password_must_be_long_enough_and_given_twice(wire, register, rows, password, again, code, field):
+    answer = register(password=password, password_confirm=again)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert list(answer.errors) == [field]
+    assert rows(User) == []
+
+
+@with_password
+@pytest.mark.parametrize("password", ["x" * 15, "é" * 64, "y" * 128])
+def test_a_password_of_good_length_is_taken(wire, register, mailed_code, password):
+    assert register(password=password, password_confirm=password).ok
+    assert wire.post("/confirm", email="ada@example.com", passcode=mailed_code()).ok
+    wire.post("/logout")
+    assert wire.post("/us-signin", identity="ada@example.com", passcode=password).ok

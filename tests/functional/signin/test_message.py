@@ -1,0 +1,129 @@
+"""What the mails and text messages of a sign-in say, as they arrive."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from app.methods import Challenge
+from tests.sinks import code_in, link_in, links_in
+
+PHONE = "+16502530000"
+FORGED = {
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Proto": "gopher",
+    "X-Forwarded-Port": "1",
+    "X-Forwarded-Prefix": "/evil",
+    "X-Forwarded-For": "203.0.113.9",
+    "X-Original-URL": "http://evil.example/",
+    "X-Host": "evil.example",
+    "Forwarded": "host=evil.example;proto=gopher",
+}
+
+
+@pytest.fixture
+def mail(wire, ada, code_for, smtp):
+    """The mail of a sign-in."""
+    code_for(ada.email)
+    return smtp.mails[0]
+
+
+def test_a_mail_goes_to_one_person(mail, ada):
+    assert mail.to == [ada.email]
+    assert mail.message.get_all("To") == [ada.email]
+    assert mail.message["Cc"] is None
+    assert mail.sender == "no-reply@latchkey.test"
+
+
+def test_a_mail_says_the_same_in_text_and_in_html(mail):
+    code, link = code_in(mail), link_in(mail)
+    assert mail.message.get_content_type() == "multipart/alternative"
+    for part in (mail.text, mail.html):
+        assert f"{code[:4]} {code[4:]}" in part
+        assert link in part
+        assert "10 minutes" in part
+
+
+def test_the_subject_has_the_tag_and_not_the_code(mail, rows):
+    code = code_in(mail)
+    assert f"({rows(Challenge)[0].tag})" in mail.subject
+    assert code not in mail.subject
+    assert code[:4] not in mail.subject
+
+
+def test_a_mail_says_who_asked(browser_wire, ada, code_for, smtp):
+    code_for(ada.email, by=browser_wire)
+    for part in (smtp.mails[0].text, smtp.mails[0].html):
+        assert "Firefox on Linux" in part
+        assert "127.0.0.1" in part
+        assert "UTC" in part
+
+
+def test_each_code_has_one_link_and_no_other_place_is_named(mail):
+    assert {urlsplit(link).netloc for link in links_in(mail)} == {"localhost"}
+
+
+@pytest.mark.settings(public_url="http://localhost:8443")
+def test_links_come_from_the_settings_whatever_the_request_claims(wire, ada, mail_to):
+    answer = wire.post("/us-signin/send-code", headers=FORGED, identity=ada.email, chosen_method="email")
+    assert answer.ok
+    mail = mail_to(ada.email)
+    assert link_in(mail).startswith("http://localhost:8443/us-verify-link?token=")
+    assert "evil" not in mail.raw.decode(errors="replace")
+    assert "203.0.113.9" not in mail.text
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "evil.example:80", "localhost@evil.example", ""])
+def test_a_foreign_host_is_refused_and_nothing_is_sent(wire, ada, deliver, host):
+    wire.fetch_csrf()
+    answer = wire.post("/us-signin/send-code", headers={"Host": host}, identity=ada.email, chosen_method="email")
+    assert answer.status == 400
+    assert deliver() == []
+
+
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+def test_a_request_from_another_site_sends_nothing(wire, ada, deliver, header):
+    headers = {header: "https://evil.example/"}
+    answer = wire.post("/us-signin/send-code", headers=headers, identity=ada.email, chosen_method="email")
+    assert (answer.status, answer.codes) == (400, ["csrf_origin_foreign"])
+    assert deliver() == []
+
+
+def test_what_a_browser_calls_itself_is_no_markup_in_a_mail(wire, ada, mail_to):
+    agent = "<a href=https://evil.example>x</a> https://evil.example\t"
+    browser = wire.elsewhere(agent=agent)
+    browser.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    assert "evil.example" not in mail.text + mail.html
+
+
+def test_a_text_message_ends_with_the_line_that_binds_it_to_the_site(wire, people, text_to):
+    people.open(phone=PHONE)
+    wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
+    text = text_to(PHONE).text
+    assert text.splitlines()[-1] == f"@localhost #{code_in(text_to(PHONE))}"
+    assert "http" not in text
+    assert len(text) <= 160
+
+
+def test_a_text_message_has_no_link_and_a_mail_to_prove_it_again_neither(wire, ada, sign_in, clock, mail_to):
+    sign_in(ada.email)
+    wire.post("/us-verify/send-code", chosen_method="email")
+    mail = mail_to(ada.email)
+    assert not [link for link in links_in(mail) if "token" in link]
+    assert len(code_in(mail)) == 8
+
+
+def test_a_mail_that_comes_too_late_is_not_sent(wire, ada, deliver, smtp, clock):
+    wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    clock.shift(601)
+    assert deliver() == []
+
+
+@pytest.mark.parametrize("mode", ["busy", "refuse", "down"])
+def test_trouble_with_the_mail_server_is_nobodys_answer(wire, ada, smtp, mode, deliver):
+    smtp.down() if mode == "down" else setattr(smtp, "mode", mode)
+    answer = wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    assert answer.status == 200
+    assert answer.errors == {}

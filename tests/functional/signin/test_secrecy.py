@@ -1,0 +1,121 @@
+"""What a thief of the database or of the logs would find: nothing that signs anybody in."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import structlog
+
+from app import observing
+from app.sessions import AuthSession
+from tests.sinks import code_in, link_in
+
+
+@pytest.fixture
+def secrets(wire, json_wire, ada, code_for, smtp) -> dict[str, str]:
+    """Everything secret that two sign-ins bring about, one of them still open."""
+    open_code = code_for(ada.email, by=wire)
+    token = unquote(link_in(smtp.mails[0]).partition("=")[2])
+    other = json_wire.elsewhere()
+    used_code = code_for(ada.email, by=other)
+    answer = other.post("/us-signin?include_auth_token", identity=ada.email, passcode=used_code)
+    cookies = {f"{name} of {kind}": value for kind, by in (("wire", wire), ("other", other)) for name, value in by.cookies.items() if "flash" not in name}
+    return cookies | {
+        "open code": open_code,
+        "used code": used_code,
+        "link": token,
+        "link's secret": token.split(".")[3],
+        "link's mac": token.split(".")[4],
+        "program's token": answer.json["user"]["authentication_token"],
+        "csrf token": answer.json["csrf_token"],
+    }
+
+
+def dump(database) -> str:
+    """Return all that the database holds, as text."""
+    return "\n".join(repr(database.query(f'SELECT * FROM "{table}"')) for table in database._tables)
+
+
+def test_the_database_holds_nothing_that_signs_anybody_in(secrets, database):
+    kept = dump(database)
+    assert "ada@example.com" in kept
+    assert [name for name, value in secrets.items() if value in kept] == []
+
+
+def test_no_file_of_the_service_holds_it_either(secrets, database, run_directory, worker_id):
+    files = list(run_directory.glob(f"{worker_id}-queue.db*"))
+    if database.kind == "sqlite":
+        files += list(Path(database.url.removeprefix("sqlite:///")).parent.iterdir())
+    found = [(file.name, name) for file in files for name, value in secrets.items() if value.encode() in file.read_bytes()]
+    assert found == []
+
+
+def test_what_the_database_holds_signs_nobody_in(secrets, wire, rows):
+    for session in rows(AuthSession):
+        for value in (session.digest, session.family, str(session.id)):
+            thief = wire.elsewhere()
+            thief.client.set_cookie("latchkey_session", value, domain="localhost")
+            assert thief.signed_in_as() is None
+
+
+@pytest.fixture
+def said(app, monkeypatch) -> Iterator[Callable[[], str]]:
+    """Logging at its loudest, as JSON; what was said so far."""
+    before, handlers = structlog.get_config(), logging.root.handlers[:]
+    file = io.TextIOWrapper(io.BytesIO(), write_through=True)
+    monkeypatch.setattr("sys.stderr", file)
+    observing.configure_logging("debug", "json")
+    yield lambda: file.buffer.getvalue().decode()
+    structlog.configure(**before)
+    logging.root.handlers[:] = handlers
+
+
+def test_no_log_line_holds_a_secret(said, request, wire):
+    secrets = request.getfixturevalue("secrets")
+    wrong = secrets["open code"][::-1]
+    wire.post("/us-signin", identity="ada@example.com", passcode=wrong)
+    for path in (f"/us-verify-link?token={secrets['link']}", f"/confirm/{secrets['link']}"):
+        wire.get(path)
+    assert "/us-verify-link" in said()
+    assert [name for name, value in secrets.items() if value in said()] == []
+    assert wrong not in said()
+    assert "ada@example.com" not in said()
+
+
+def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("something broke")
+
+    code = code_for(ada.email)
+    monkeypatch.setattr("app.signin.flow.sign_in_as", fail)
+    answer = wire.post("/us-signin", identity=ada.email, passcode=code)
+    assert answer.status == 500
+    assert "something broke" in said()
+    assert code not in said()
+    for leak in ("Traceback", "something broke", "/app/", code):
+        assert leak not in answer.text
+
+
+def test_after_a_fault_the_code_still_works(wire, ada, code_for, monkeypatch):
+    code = code_for(ada.email)
+    with monkeypatch.context() as broken:
+        broken.setattr("app.signin.flow.sign_in_as", lambda *a, **k: 1 / 0)
+        assert wire.post("/us-signin", identity=ada.email, passcode=code).status == 500
+    assert wire.signed_in_as() is None
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_a_line_end_forges_no_log_line(said, wire):
+    wire.elsewhere(agent="x").post("/us-signin", identity="a@example.com\nforged=1", passcode="1")
+    assert "\nforged=1" not in said()
+
+
+def test_an_answer_never_repeats_the_passcode(wire, ada):
+    for passcode in ("48151623", "a passcode of some kind"):
+        answer = wire.post("/us-signin", identity=ada.email, passcode=passcode)
+        assert passcode not in answer.text

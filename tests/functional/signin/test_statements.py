@@ -1,0 +1,91 @@
+"""How many statements a request may cost (docs: performance), and that it costs everybody the same."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.functional.signin.conftest import wrong
+
+
+@pytest.fixture
+def cost(statements):
+    """Runs something and returns the statements it took, without their values."""
+
+    def measure(work) -> list[str]:
+        with statements() as seen:
+            work()
+        return [re.sub(r"\(method_\w+\)|\(.*?\)|\s+", " ", statement).strip()[:60] for statement in seen]
+
+    return measure
+
+
+def test_asking_for_a_code_takes_six(wire, ada, cost):
+    wire.fetch_csrf()
+    assert len(cost(lambda: wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email"))) <= 6
+
+
+def test_asking_again_takes_six(wire, ada, cost, code_for, clock):
+    code_for(ada.email)
+    clock.shift(31)
+    assert len(cost(lambda: wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email"))) <= 6
+
+
+def test_signing_in_takes_seven(wire, ada, cost, sign_in, code_for):
+    sign_in(ada.email, by=wire.elsewhere())
+    code = code_for(ada.email)
+    wire.fetch_csrf()
+    assert len(cost(lambda: wire.post("/us-signin", identity=ada.email, passcode=code))) <= 7
+
+
+def test_a_wrong_code_takes_five(wire, ada, cost, code_for):
+    code = code_for(ada.email)
+    wire.fetch_csrf()
+    assert len(cost(lambda: wire.post("/us-signin", identity=ada.email, passcode=wrong(code)))) <= 5
+
+
+def test_a_link_takes_six(wire, ada, cost, link_for):
+    link = link_for(ada.email)
+    assert len(cost(lambda: wire.get(link))) <= 6
+
+
+@pytest.mark.settings(redirect_behavior="spa")
+def test_a_link_to_a_front_end_takes_six(wire, ada, cost, link_for):
+    link = link_for(ada.email)
+    assert len(cost(lambda: wire.get(link))) <= 6
+
+
+@pytest.mark.parametrize("token", ["nonsense", "a.b.c.d.e", ""])
+def test_a_link_that_is_none_of_ours_takes_nothing(wire, cost, token):
+    wire.fetch_csrf()
+    assert cost(lambda: wire.get(f"/us-verify-link?token={token}")) == []
+
+
+def test_a_session_is_checked_by_one(json_wire, ada, cost, sign_in):
+    sign_in(ada.email, by=json_wire)
+    assert len(cost(lambda: json_wire.get("/us-signin"))) == 1
+
+
+def test_a_token_is_checked_by_one(program, json_wire, ada, cost, code_for):
+    code = code_for(ada.email, by=json_wire)
+    answer = json_wire.post("/us-signin?include_auth_token", identity=ada.email, passcode=code)
+    program.token = answer.json["user"]["authentication_token"]
+    assert len(cost(lambda: program.get("/us-signin"))) == 1
+
+
+def test_who_is_not_signed_in_costs_nothing(wire, cost):
+    assert cost(lambda: wire.get("/us-signin")) == []
+
+
+def test_a_stranger_costs_what_a_friend_costs(wire, ada, people, cost):
+    people.open(email="off@example.com", disabled=True)
+    people.open(email="app@example.com", methods=["authenticator"])
+    people.open(email="new@example.com", confirmed=False)
+    asked, tried = set(), set()
+    for email in (ada.email, "nobody@example.com", "off@example.com", "app@example.com", "new@example.com"):
+        browser = wire.elsewhere()
+        browser.fetch_csrf()
+        asked.add(tuple(cost(lambda: browser.post("/us-signin/send-code", identity=email, chosen_method="email"))))
+        tried.add(tuple(cost(lambda: browser.post("/us-signin", identity=email, passcode="00000000"))))
+    assert len(asked) == len(tried) == 1

@@ -1,0 +1,157 @@
+"""Errors: one page, one envelope, a number to quote, and nothing of what is inside."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import sqlalchemy as sa
+
+from tests.functional.web.conftest import addresses
+
+pytestmark = pytest.mark.one_database
+
+INSIDES = ("Traceback", "File &#34;", ".py", "SELECT ", "sqlite", "psycopg", "Werkzeug", "Flask", "werkzeug", "debugger",
+           "a fault of ours")  # fmt: skip
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Breaks the page at ``/``: ``broken(ValueError("..."))``."""
+
+    def break_with(fault: Exception) -> None:
+        def fail(*_args, **_kwargs):
+            raise fault
+
+        monkeypatch.setattr("app.account.views.brought_session", fail)
+
+    return break_with
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "not_found"),
+        ("POST", "/nothing", 404, "not_found"),
+        ("GET", "/static/nothing.css", 404, "not_found"),
+        ("GET", "/logout", 405, "method_not_allowed"),
+        ("GET", "/us-signin/send-code", 405, "method_not_allowed"),
+        ("DELETE", "/us-signin", 405, "method_not_allowed"),
+        ("PUT", "/", 405, "method_not_allowed"),
+        ("TRACE", "/", 405, "method_not_allowed"),
+        ("TRACE", "/us-signin", 405, "method_not_allowed"),
+    ],
+)
+def test_an_error_is_told_in_the_language_of_who_asks(wire, method, path, status, code):
+    answer = wire.send(method, path)
+    assert answer.status == status
+    if wire.language == "json":
+        assert answer.codes == [code]
+        assert set(answer.json) == {"errors", "error_codes", "support_id"}
+    else:
+        assert answer.response.mimetype == "text/html"
+        assert answer.page.heading
+        assert re.search(r"<b class=\"tag\">[2-9A-Z]{8}</b>", answer.text)
+
+
+def test_trace_is_refused_everywhere(app, client):
+    for path in {*addresses(app, "GET"), *addresses(app, "POST"), "/static/app.css"}:
+        answer = client.open(path, method="TRACE", headers={"X-Secret": "s3cr3t"})
+        assert answer.status_code == 405, path
+        assert "s3cr3t" not in answer.text
+
+
+def test_a_405_says_what_is_allowed(client):
+    assert set(client.get("/logout").headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (ValueError("a fault of ours"), 500, "internal_server_error"),
+        (RecursionError(), 500, "internal_server_error"),
+        (sa.exc.IntegrityError("INSERT INTO user", {}, Exception("a fault of ours")), 500, "internal_server_error"),
+        (sa.exc.OperationalError("SELECT 1", {}, Exception("a fault of ours")), 503, "service_unavailable"),
+        (sa.exc.TimeoutError("a fault of ours"), 503, "service_unavailable"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_a_fault_says_nothing_of_the_inside(wire, broken, fault, status, code):
+    broken(fault)
+    answer = wire.get("/")
+    assert answer.status == status
+    assert [word for word in INSIDES if word in answer.text] == []
+    assert wire.language == "form" or answer.codes == [code]
+    assert answer.headers.get("Retry-After") == ("2" if status == 503 else None)
+
+
+def test_no_page_says_what_it_is_made_with(app, client):
+    for path in [*addresses(app, "GET"), "/nothing", "/static/nothing"]:
+        if path != "/openapi.json":
+            assert [word for word in INSIDES if word in client.get(path).text] == [], path
+
+
+def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed_in(wire, people, monkeypatch):
+    from app.extensions import db
+    from tests.signed_in import sign_in
+
+    sign_in(wire, people.open(email="ada@example.com"))
+
+    def gone(*_args, **_kwargs):
+        raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(db.session, "execute", gone)
+    for path in ("/", "/us-setup", "/us-signin", *(["/nothing"] if wire.language == "form" else [])):
+        answer = wire.send("GET", path)
+        assert answer.status == 503, path
+        assert answer.headers["Retry-After"] == "2"
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """Collects the lines that are logged for requests."""
+    lines = []
+    monkeypatch.setattr("app.observing.log", type("Log", (), {"info": lambda self, event, **facts: lines.append(facts)})())
+    return lines
+
+
+def test_the_log_has_the_request_id_of_the_header(client, log):
+    answer = client.get("/us-signin")
+    (line,) = log
+    assert len(line["support_id"]) == 8
+    assert line["request_id"] == answer.headers["X-Request-Id"]
+    assert (line["method"], line["route"], line["status"], line["address"]) == ("GET", "/us-signin", 200, "127.0.0.1")
+    assert line["ms"] >= 0
+
+
+def test_request_ids_differ_and_are_never_the_clients(client):
+    given = client.get("/", headers={"X-Request-Id": "0" * 32}).headers["X-Request-Id"]
+    assert given != "0" * 32
+    assert given != client.get("/").headers["X-Request-Id"]
+
+
+def test_the_log_has_route_templates_and_no_tokens(client, log):
+    for path in ("/confirm/s3cr3t-token", "/us-verify-link?token=s3cr3t-token", "/nothing/s3cr3t-token"):
+        client.get(path)
+    client.post("/us-signin", json={"identity": "ada@example.com", "passcode": "s3cr3t-token"})
+    assert [line["route"] for line in log] == ["/confirm/<token>", "/us-verify-link", "-", "/us-signin"]
+    assert "s3cr3t" not in json.dumps(log)
+    assert "ada@" not in json.dumps(log)
+
+
+def test_machines_are_told_how_it_is(client):
+    assert (client.get("/healthz").text, client.get("/readyz").text) == ("ok\n", "ready\n")
+    assert client.get("/healthz", headers={"Host": "10.0.0.7:8000"}).status_code == 200
+
+
+def test_readiness_is_a_503_while_the_database_is_away_and_health_is_not(client, monkeypatch):
+    from app.extensions import db
+
+    def gone(*_args, **_kwargs):
+        raise sa.exc.OperationalError("SELECT", {}, Exception("a fault of ours"))
+
+    monkeypatch.setattr(db.session, "execute", gone)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.text, answer.headers["Retry-After"]) == (503, "database\n", "2")
+    assert client.get("/healthz").status_code == 200

@@ -1,0 +1,162 @@
+"""Headers and cookies on every answer, whatever its status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from tests.functional.web.conftest import addresses
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+pytestmark = pytest.mark.one_database
+
+PRODUCTION = {
+    "environment": "production",
+    "public_url": "https://id.example.com",
+    "mail_url": "smtp+starttls://127.0.0.1:2525",
+    "sms_url": "https://sms.example.com/messages",
+}
+
+
+@pytest.fixture
+def production(make_app) -> Flask:
+    """The application as an operator runs it."""
+    return make_app(**PRODUCTION)
+
+
+def answers(app: Flask, host: str) -> Iterator[TestResponse]:
+    """Yield an answer of every address and of every status that can be had without a fault of ours."""
+    at = {"Host": host}
+    for accept in ("text/html", "application/json"):
+        client = app.test_client()
+        headers = at | {"Accept": accept}
+        for path in addresses(app, "GET"):
+            yield client.get(path, headers=headers)
+        for path in addresses(app, "POST"):
+            yield client.post(path, headers=headers)
+        yield client.get("/nothing", headers=headers)
+        yield client.get("/static/nothing.css", headers=headers)
+        yield client.delete("/us-signin", headers=headers)
+        yield client.get("/us-signin", headers=headers | {"Host": "evil.example"})
+        yield client.post("/us-signin", data=b"x" * 1_000_000, content_type="application/json", headers=headers)
+        yield client.get("/static/app.css", headers=headers)
+        yield client.get("/static/app.css", headers=headers | {"Range": "bytes=9999999-"})
+        yield client.options("/us-signin", headers=headers)
+
+
+def test_every_answer_has_them(production):
+    seen = set()
+    for answer in answers(production, "id.example.com"):
+        headers, what = answer.headers, (answer.request.path, answer.status_code)
+        seen.add(answer.status_code)
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy, what
+        assert "frame-ancestors 'none'" in policy, what
+        assert "base-uri 'none'" in policy, what
+        assert "unsafe" not in policy, what
+        assert headers["X-Content-Type-Options"] == "nosniff", what
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin", what
+        assert headers["Referrer-Policy"] in ("same-origin", "no-referrer"), what
+        assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains", what
+        assert "Cookie" in headers["Vary"], what
+        assert len(headers["X-Request-Id"]) == 32, what
+        assert "Access-Control-Allow-Origin" not in headers, what
+        assert "Server" not in headers, what
+        assert "X-Powered-By" not in headers, what
+    assert seen >= {200, 302, 400, 401, 404, 405, 413, 416}
+
+
+def test_nothing_but_static_files_may_be_kept(production):
+    for answer in answers(production, "id.example.com"):
+        path = answer.request.path
+        if path.startswith("/static/") and answer.status_code < 400:
+            assert "max-age=31536000" in answer.headers["Cache-Control"]
+        else:
+            assert answer.headers["Cache-Control"] == "no-store", (path, answer.status_code)
+
+
+def test_a_500_and_a_503_have_them_too(app, monkeypatch):
+    import sqlalchemy as sa
+
+    for fault, status in ((ValueError("x"), 500), (sa.exc.OperationalError("", {}, Exception()), 503)):
+        monkeypatch.setattr("app.account.views.brought_session", raising(fault))
+        answer = app.test_client().get("/")
+        assert answer.status_code == status
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Request-Id"]
+
+
+def raising(fault: Exception):
+    """Return a function that raises ``fault``."""
+
+    def fail(*_args, **_kwargs):
+        raise fault
+
+    return fail
+
+
+def test_a_page_has_its_own_nonce(client):
+    first, second = client.get("/us-signin"), client.get("/us-signin")
+    nonces = [answer.headers["Content-Security-Policy"].split("'nonce-")[1].split("'")[0] for answer in (first, second)]
+    assert nonces[0] != nonces[1]
+    assert all(f'nonce="{nonce}"' in answer.text for nonce, answer in zip(nonces, (first, second), strict=True))
+    assert "<style" not in first.text
+    assert " style=" not in first.text
+
+
+def test_no_answer_in_plain_http_asks_for_https(client):
+    assert "Strict-Transport-Security" not in client.get("/").headers
+
+
+def test_every_cookie_in_production_is_locked_to_this_host(production, people, make_app):
+    host = {"Host": "id.example.com", "X-CSRFToken": ""}
+    client = production.test_client()
+    token = client.get("/us-signin", headers=host | {"Accept": "application/json"}, base_url="https://id.example.com")
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
+    host["X-CSRFToken"] = token.get_json()["response"]["csrf_token"]
+    body = {"identity": ada.email, "passcode": ada.app_code(), "remember": True}
+    opened = client.post("/us-signin", json=body, headers=host, base_url="https://id.example.com")
+    asked = client.get("/us-signin", headers=host, base_url="https://id.example.com")
+    away = production.test_client().get("/us-setup", headers=host, base_url="https://id.example.com")
+    cookies = [line for answer in (token, opened, asked, away) for line in answer.headers.getlist("Set-Cookie")]
+    assert {line.split("=")[0] for line in cookies} == {
+        "__Host-latchkey_browser", "__Host-latchkey_session", "__Host-latchkey_flash",
+    }  # fmt: skip
+    for line in cookies:
+        parts = [part.strip() for part in line.split(";")[1:]]
+        assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(parts), line
+        assert not [part for part in parts if part.startswith("Domain")]
+        assert len(line) <= 4096
+
+
+def test_a_cookie_says_nothing(people, wire):
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
+    wire.post("/us-signin", identity=ada.email, passcode=ada.app_code())
+    assert len(wire.cookies["latchkey_session"]) == 43
+    assert ada.email not in str(wire.cookies)
+
+
+def test_reading_pages_sets_one_cookie_once(browser_wire: Wire):
+    assert len(browser_wire.get("/us-signin").headers.getlist("Set-Cookie")) == 1
+    assert browser_wire.get("/us-signin").headers.getlist("Set-Cookie") == []
+    assert browser_wire.elsewhere().get("/static/app.css").headers.getlist("Set-Cookie") == []
+    assert browser_wire.elsewhere().get("/nothing").headers.getlist("Set-Cookie") == []
+
+
+def test_a_signed_in_reader_gets_no_new_cookie(people, browser_wire):
+    sign_in(browser_wire, people.open(email="ada@example.com"))
+    assert browser_wire.get("/").headers.getlist("Set-Cookie") == []
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://localhost"])
+def test_no_origin_is_let_in_from_afar(client, origin):
+    for method in ("GET", "OPTIONS"):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        answer = client.open("/us-signin", method=method, headers=asked)
+        assert not [name for name in answer.headers.keys() if name.lower().startswith("access-control")]
