@@ -4,7 +4,17 @@ Promises that a read never takes a lock and that no statement outlives its deadl
 """
 
 from app.database.columns import Base, UtcDateTime
-from app.database.engine import absolute, attach, engine_options
+from app.database.engine import absolute, attach, engine_options, has_written, write_lightly
 from app.database.faults import DatabaseUnavailable, unavailable
 
-__all__ = ["Base", "DatabaseUnavailable", "UtcDateTime", "absolute", "attach", "engine_options", "unavailable"]
+__all__ = [
+    "Base",
+    "DatabaseUnavailable",
+    "UtcDateTime",
+    "absolute",
+    "attach",
+    "engine_options",
+    "has_written",
+    "unavailable",
+    "write_lightly",
+]

@@ -6,7 +6,8 @@ reading transaction fails at once when somebody else has written). What is check
 checked again by the conditional statement that changes it: READ COMMITTED on both databases.
 
 A statement run with ``execution_options(at_once=True)`` is a transaction of its own. It counts
-tries before a passcode is compared, so that no failure afterwards can undo the count.
+tries before a passcode is compared, so that no failure afterwards can undo the count. It does not wait for
+the disk, as ``write_lightly`` explains: the next full transaction writes both.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ from app.database.deadlines import Watchdog
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
 BEGUN = "latchkey.transaction_begun"
+LIGHT = "latchkey.light_transaction"
 UNSYNCED = "latchkey.unsynced"
-"""On SQLite a statement at once is written but not synced: a power cut may lose the count of a try, which every
-crash short of that keeps, and the next transaction syncs both."""
 
 
 def absolute(url: str) -> str:
@@ -44,7 +44,8 @@ def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any
         milliseconds = int(timeout * 1000)
         connect = {
             "connect_timeout": 2,
-            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC",
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC"
+            " -c synchronous_commit=off",
         }
     if ":memory:" not in url:
         options |= {"pool_size": pool_size, "max_overflow": 4, "pool_timeout": 2}
@@ -80,21 +81,38 @@ def _begin_before_writing(
         return
     if not _writes(statement):
         return
-    sqlite = conn.dialect.name == "sqlite"
-    if context and context.execution_options.get("at_once"):
-        if sqlite and not conn.info.get(UNSYNCED):
-            cursor.execute("PRAGMA synchronous=NORMAL")
-            conn.info[UNSYNCED] = True
-        return
-    if sqlite and conn.info.pop(UNSYNCED, None):
-        cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("BEGIN IMMEDIATE" if sqlite else "BEGIN")
-    conn.info[BEGUN] = True
+    at_once = bool(context and context.execution_options.get("at_once"))
+    light = at_once or conn.info.pop(LIGHT, False)
+    if conn.dialect.name == "sqlite":
+        if light != conn.info.get(UNSYNCED, False):
+            cursor.execute(f"PRAGMA synchronous={'NORMAL' if light else 'FULL'}")
+            conn.info[UNSYNCED] = light
+        begin = "BEGIN IMMEDIATE"
+    else:
+        begin = "BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on"
+    if not at_once:
+        cursor.execute(begin)
+        conn.info[BEGUN] = True
+
+
+def has_written(conn: sa.Connection) -> bool:
+    """Say whether ``conn`` is in a transaction that has written something."""
+    return bool(conn.info.get(BEGUN))
+
+
+def write_lightly(conn: sa.Connection) -> None:
+    """Let the transaction that ``conn`` begins next be written without waiting for the disk.
+
+    It survives every crash of ours; the last moments before a power cut it may not. For what can be asked for
+    again, never for what must not be undone: a used passcode, a session, a revocation.
+    """
+    conn.info[LIGHT] = True
 
 
 def _forget_transaction(conn: sa.Connection) -> None:
     if not conn.invalidated:  # what an invalidated connection had begun is gone with it
         conn.info.pop(BEGUN, None)
+        conn.info.pop(LIGHT, None)
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from app import outbox
 from app.audit import record
+from app.database import has_written, write_lightly
 from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -88,6 +89,9 @@ def ask(question: Question, asker: Asker) -> Challenge:
     A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent
     and the answer is the same: a decoy costs the same statements as a real one.
     """
+    connection = db.session.connection()
+    if not has_written(connection):
+        write_lightly(connection)
     subject = subject_of(question.user_id, question.identity)
     now = clock.now()
     challenge = _open_for(question, subject, asker, now)

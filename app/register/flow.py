@@ -75,7 +75,7 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
     proof = prove(CONFIRM, user_id, typed.value, enrollment.enrolled_of(user_id), passcode, asker, sent_only=True)
     if user is None or proof is None or proof.challenge is None or not user.is_active:
         limits.take("failures", asker.address)
-        record("sign_in.failed", user_id, reason="invalid_password_code", purpose=CONFIRM)
+        record("sign_in.failed", user_id, at_once=True, reason="invalid_password_code", purpose=CONFIRM)
         raise Refused("invalid_password_code", field="passcode")
     prove_address(user, proof.challenge, browser=proof.challenge.binding)
     return sign_in_as(user, "confirm", asker, remember=False)

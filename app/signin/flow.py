@@ -92,7 +92,7 @@ def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, 
 
 def _failed(user: User | None, asker: Asker, why: str) -> NoReturn:
     limits.take("failures", asker.address)
-    record("sign_in.failed", user.id if user else None, reason=why)
+    record("sign_in.failed", user.id if user else None, at_once=True, reason=why)
     if user is not None:
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
     if settings.generic_responses:

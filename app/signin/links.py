@@ -53,7 +53,7 @@ def follow(token: str, asker: Asker) -> Followed:
 
 def _over(opened: OpenedLink, token: str) -> Refused:
     why = "link_expired" if has_expired(token) else "spent"
-    record("sign_in.failed", opened.user.id, reason=why, method="email")
+    record("sign_in.failed", opened.user.id, at_once=True, reason=why, method="email")
     signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
     if why == "link_expired":
         return Refused("link_expired", minutes=int(settings.email_code_lifetime.total_seconds() // 60))

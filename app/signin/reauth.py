@@ -40,7 +40,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
     proof = prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker)
     if proof is None:
         limits.take("failures", asker.address)
-        record("sign_in.failed", user.id, reason="invalid_password_code", purpose=PURPOSE)
+        record("sign_in.failed", user.id, at_once=True, reason="invalid_password_code", purpose=PURPOSE)
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
         raise Refused("invalid_password_code", field="passcode")
     session.authenticated_at = clock.now()

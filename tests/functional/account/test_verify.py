@@ -162,7 +162,9 @@ def test_a_browser_goes_on_to_where_it_was_going(browser_wire, ada, clock):
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
 def test_nobody_is_sent_off_this_site(hers, ada, target):
     answer = hers.post("/us-verify", passcode=ada.app_code(), next=target)
     assert (answer.status, answer.codes) == (400, ["invalid_redirect"])

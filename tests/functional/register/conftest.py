@@ -12,11 +12,11 @@ from tests.wire import Wire
 
 
 @pytest.fixture
-def register(wire: Wire) -> Callable[..., Any]:
+def register(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Asks for an account: ``register("ada@example.com", by=other_browser)``."""
 
     def ask(email: str = "ada@example.com", *, by: Wire | None = None, **more: Any) -> Any:
-        return (by or wire).post("/register", email=email, **more)
+        return (by or request.getfixturevalue("wire")).post("/register", email=email, **more)
 
     return ask
 

@@ -30,7 +30,10 @@ def test_the_code_confirms_and_signs_in(wire, register, mailed_code, rows):
     assert wire.signed_in_as() == ADA
     assert rows(User)[0].confirmed_at is not None
     assert rows(Identity)[0].confirmed_at is not None
-    assert [event.name for event in rows(Event, user_id=rows(User)[0].id)][-2:] == ["address.confirmed", "sign_in.succeeded"]
+    assert [event.name for event in rows(Event, user_id=rows(User)[0].id)][-2:] == [
+        "address.confirmed",
+        "sign_in.succeeded",
+    ]
 
 
 def test_a_program_without_cookies_confirms_with_its_challenge(program, mailed_code):
@@ -193,8 +196,11 @@ def test_without_a_csrf_token_nothing_is_confirmed(wire, register, mailed_link, 
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"Sec-Fetch-Mode": "no-cors"}, {"X-Moz": "prefetch"}], ids=str
+    "headers",
+    [{"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"Sec-Fetch-Mode": "no-cors"}, {"X-Moz": "prefetch"}],
+    ids=str,
 )
+@pytest.mark.one_database
 def test_a_browser_that_looks_ahead_confirms_nothing(wire, register, mailed_link, rows, headers):
     register()
     assert wire.get(mailed_link(), headers=headers).status == 200
@@ -212,11 +218,13 @@ def test_the_link_works_once(browser_wire, register, mailed_link):
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c.d.e", "%00", "0" * 4000])
+@pytest.mark.one_database
 def test_nonsense_for_a_token_is_refused(wire, token):
     answer = wire.get(f"/confirm/{token}")
     assert (answer.status, answer.location) == (302, "/confirm")
 
 
+@pytest.mark.one_database
 def test_a_changed_or_cut_link_confirms_nothing(browser_wire, register, mailed_link, rows):
     register(by=browser_wire)
     token = mailed_link().removeprefix("/confirm/")
@@ -261,7 +269,11 @@ def test_a_front_end_is_told_who_confirmed(wire, register, mailed_link):
 @spa
 @pytest.mark.parametrize(
     ("case", "key", "code"),
-    [("nonsense", "error", "invalid_confirmation_token"), ("expired", "error", "confirmation_expired"), ("twice", "info", "already_confirmed")],
+    [
+        ("nonsense", "error", "invalid_confirmation_token"),
+        ("expired", "error", "confirmation_expired"),
+        ("twice", "info", "already_confirmed"),
+    ],
 )
 def test_a_front_end_is_told_what_went_wrong_and_no_address(wire, register, mailed_link, clock, case, key, code):
     register()

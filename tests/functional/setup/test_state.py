@@ -127,7 +127,9 @@ def test_the_key_is_shown_once(hers):
     later = [hers.get("/us-setup"), hers.get("/"), hers.get("/us-verify"), done, wrong]
     grouped = "-".join(key[at : at + 4] for at in range(0, 32, 4))
     assert key in begun.text.replace("-", "")
-    assert [answer for answer in later if key in answer.text or grouped in answer.text or "otpauth" in answer.text] == []
+    assert [
+        answer for answer in later if key in answer.text or grouped in answer.text or "otpauth" in answer.text
+    ] == []
 
 
 def test_no_key_and_no_code_is_at_rest(hers, database, text_to):

@@ -19,12 +19,12 @@ def ada(people) -> Person:
 
 
 @pytest.fixture
-def code_for(wire: Wire, mail_to: Callable[[str], Any]) -> Callable[..., str]:
+def code_for(request: pytest.FixtureRequest, mail_to: Callable[[str], Any]) -> Callable[..., str]:
     """Asks for a code by mail and returns it: ``code_for("ada@example.com", by=other_browser)``."""
 
     def ask(identity: str, *, by: Wire | None = None, **more: Any) -> str:
         fields = {"identity": identity, "chosen_method": "email"} | more
-        answer = (by or wire).post("/us-signin/send-code", **fields)
+        answer = (by or request.getfixturevalue("wire")).post("/us-signin/send-code", **fields)
         assert answer.ok, answer
         return code_in(mail_to(identity))
 
@@ -43,11 +43,11 @@ def link_for(code_for: Callable[..., str], smtp) -> Callable[..., str]:
 
 
 @pytest.fixture
-def sign_in(wire: Wire, code_for: Callable[..., str]) -> Callable[..., Wire]:
+def sign_in(request: pytest.FixtureRequest, code_for: Callable[..., str]) -> Callable[..., Wire]:
     """Signs somebody in by a mailed code, and returns the browser: ``sign_in("ada@example.com")``."""
 
     def enter(identity: str, *, by: Wire | None = None, path: str = "/us-signin", **more: Any) -> Wire:
-        browser = by or wire
+        browser: Wire = by or request.getfixturevalue("wire")
         code = code_for(identity, by=browser)
         answer = browser.post(path, identity=identity, passcode=code, **more)
         assert answer.ok, answer

@@ -150,7 +150,12 @@ def test_a_disabled_account_signs_in_by_nothing(wire, ada, code_for, app):
 def test_an_unproved_address_opens_no_session(wire, people, make_app, mode):
     wire.app = make_app(methods=["email", "authenticator", "password"], generic_responses=mode == "generic")
     wire.client = wire.app.test_client()
-    eve = people.open(email="eve@example.com", password="a long enough password", methods=["password", "authenticator"], confirmed=False)
+    eve = people.open(
+        email="eve@example.com",
+        password="a long enough password",
+        methods=["password", "authenticator"],
+        confirmed=False,
+    )
     expected = ["generic_authn_failed"] if mode == "generic" else ["confirmation_required"]
     for passcode in (eve.password, eve.app_code()):
         assert wire.post("/us-signin", identity=eve.email, passcode=passcode).codes == expected

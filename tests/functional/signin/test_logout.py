@@ -33,6 +33,7 @@ def test_nobody_may_sign_out_too(wire, rows):
 
 
 @pytest.mark.parametrize(("carrier", "location"), [("field", "/us-signin"), ("query", "/us-signin")])
+@pytest.mark.one_database
 def test_next_is_gone_to(browser_wire, ada, sign_in, carrier, location):
     sign_in(ada.email, by=browser_wire)
     path = "/logout?next=/us-signin" if carrier == "query" else "/logout"
@@ -41,6 +42,7 @@ def test_next_is_gone_to(browser_wire, ada, sign_in, carrier, location):
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
+@pytest.mark.one_database
 def test_next_never_leads_away(wire, ada, sign_in, target):
     sign_in(ada.email)
     answer = wire.post("/logout", next=target)
@@ -54,6 +56,7 @@ def test_the_operator_may_choose_the_page(browser_wire, ada, sign_in):
 
 
 @pytest.mark.parametrize("csrf", [None, "", "nonsense", "AAAAAAAAAAAAAAAAAAAA"])
+@pytest.mark.one_database
 def test_nobody_is_signed_out_by_another_site(wire, ada, sign_in, csrf):
     sign_in(ada.email)
     answer = wire.post("/logout", csrf=csrf)

@@ -60,6 +60,7 @@ def test_a_next_beside_the_token_is_honoured(wire, ada, link_for):
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/%5Cevil.example", "/%09/evil.example"])
+@pytest.mark.one_database
 def test_a_next_that_leads_away_is_not_followed(wire, ada, link_for, target):
     assert wire.get(link_for(ada.email) + f"&next={target}").location == "/"
 
@@ -166,6 +167,7 @@ def test_other_methods_do_nothing_in_the_browser_that_asked(wire, ada, link_for,
 
 
 @pytest.mark.parametrize("headers", AHEAD, ids=str)
+@pytest.mark.one_database
 def test_a_browser_that_looks_ahead_is_not_signed_in(wire, ada, link_for, headers):
     link = link_for(ada.email)
     assert wire.get(link, headers=headers).status == 200
@@ -221,13 +223,17 @@ def test_the_link_of_a_disabled_account_does_nothing(app, wire, ada, link_for):
     assert wire.signed_in_as() is None
 
 
+@pytest.mark.one_database
 def test_a_changed_or_cut_link_does_nothing(browser_wire, ada, link_for):
     link = link_for(ada.email, by=browser_wire)
     path, token = link.split("=", 1)
     changed = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
     changed += [token[:i] for i in range(len(token))] + [token[i:] for i in range(1, len(token))]
     changed += [token[:i] + token[i + 1 :] for i in range(0, len(token), 3)]
-    changed += [token[:i] + "0" + token[i:] for i in range(0, len(token) + 1, 3)] + [token.replace(".", ".0"), token.swapcase()]
+    changed += [token[:i] + "0" + token[i:] for i in range(0, len(token) + 1, 3)] + [
+        token.replace(".", ".0"),
+        token.swapcase(),
+    ]
     for wrong in changed:
         assert browser_wire.get(f"{path}={wrong}").location == "/us-signin", wrong
     assert browser_wire.get(link).location == "/"

@@ -74,7 +74,10 @@ def test_links_come_from_the_settings_whatever_the_request_claims(wire, ada, mai
     assert "203.0.113.9" not in mail.text
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "evil.example:80", "localhost@evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "evil.example:80", "localhost@evil.example", ""]
+)
+@pytest.mark.one_database
 def test_a_foreign_host_is_refused_and_nothing_is_sent(wire, ada, deliver, host):
     wire.fetch_csrf()
     answer = wire.post("/us-signin/send-code", headers={"Host": host}, identity=ada.email, chosen_method="email")
@@ -83,6 +86,7 @@ def test_a_foreign_host_is_refused_and_nothing_is_sent(wire, ada, deliver, host)
 
 
 @pytest.mark.parametrize("header", ["Origin", "Referer"])
+@pytest.mark.one_database
 def test_a_request_from_another_site_sends_nothing(wire, ada, deliver, header):
     headers = {header: "https://evil.example/"}
     answer = wire.post("/us-signin/send-code", headers=headers, identity=ada.email, chosen_method="email")

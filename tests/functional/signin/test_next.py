@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.one_database
+
 SAFE = [
     ("/us-setup", "/us-setup"),
     ("/us-setup?a=b&c=d", "/us-setup?a=b&c=d"),

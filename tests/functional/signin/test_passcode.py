@@ -97,7 +97,9 @@ def test_a_code_signs_in_once(wire, ada, code_for, rows):
 def test_a_mailed_code_lives_ten_minutes(wire, ada, code_for, clock, age, works):
     code = code_for(ada.email)
     clock.shift(age - 1)
-    answer = wire.post("/us-signin", identity=ada.email, passcode=code, headers={"Date": "Thu, 01 Jan 1970 00:00:00 GMT"})
+    answer = wire.post(
+        "/us-signin", identity=ada.email, passcode=code, headers={"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}
+    )
     assert answer.ok is works
     assert wire.signed_in_as() == (ada.email if works else None)
 
@@ -194,6 +196,7 @@ def test_a_code_works_only_for_whom_it_was_sent_to(wire, ada, people, code_for):
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.one_database
 def test_blanks_and_dashes_in_a_code_do_not_matter(wire, ada, code_for, spelling):
     code = code_for(ada.email)
     assert wire.post("/us-signin", identity=ada.email, passcode=spelling.format(code[:4], code[4:])).ok
@@ -201,6 +204,7 @@ def test_blanks_and_dashes_in_a_code_do_not_matter(wire, ada, code_for, spelling
 
 @pytest.mark.settings(challenge_tries=100)
 @pytest.mark.parametrize("script", [FULLWIDTH, ARABIC, SUPERSCRIPT, MATHEMATICAL])
+@pytest.mark.one_database
 def test_digits_that_only_look_like_the_code_are_refused(wire, ada, code_for, script):
     code = code_for(ada.email)
     for typed in (code.translate(script), code[:-1] + code[-1].translate(script), f"{code}\u200b", f"\u200e{code}"):
@@ -227,6 +231,7 @@ def test_whatever_else_is_sent_as_a_code_is_refused_and_no_fault(json_wire, ada,
 
 
 @pytest.mark.parametrize("typed", ["0" * 1_000_000, "\x00" * 8, "12\x005678"])
+@pytest.mark.one_database
 def test_a_code_too_long_or_with_a_nul_is_refused(wire, ada, typed):
     answer = wire.post("/us-signin", identity=ada.email, passcode=typed)
     assert answer.status in (400, 413)

@@ -44,7 +44,15 @@ def test_without_its_challenge_a_code_is_wrong(program, ada, asked):
 def test_a_changed_challenge_is_worth_nothing(program, ada, asked):
     challenge, code = asked
     row, mac = challenge.split(".")
-    forged = [row, f"{row}.", f"{row}.{mac[:-1]}", f"{row}.{'0' * 64}", f"{'0' * 32}.{mac}", challenge + "0", challenge.upper()]
+    forged = [
+        row,
+        f"{row}.",
+        f"{row}.{mac[:-1]}",
+        f"{row}.{'0' * 64}",
+        f"{'0' * 32}.{mac}",
+        challenge + "0",
+        challenge.upper(),
+    ]
     for handle in [*forged, "x" * 5000, "\u0661" * 32]:
         assert not program.post("/us-signin", identity=ada.email, passcode=code, challenge=handle).ok
     assert program.post("/us-signin", identity=ada.email, passcode=code, challenge=challenge).ok
@@ -93,6 +101,7 @@ def test_a_decoy_has_a_challenge_of_the_same_form(program, asked):
 
 
 @pytest.mark.parametrize("query", ["?include_auth_token", "?include_auth_token=", "?include_auth_token=no"])
+@pytest.mark.one_database
 def test_a_token_is_given_to_who_asks_for_it(json_wire, ada, code_for, query):
     code = code_for(ada.email, by=json_wire)
     answer = json_wire.post(f"/us-signin{query}", identity=ada.email, passcode=code)
@@ -126,6 +135,7 @@ def test_a_token_needs_no_csrf_token(signed_in):
         {"Cookie": "latchkey_session={}"},
     ],
 )
+@pytest.mark.one_database
 def test_a_token_works_only_whole_and_in_its_header(app, signed_in, headers):
     carried = {name: value.format(signed_in.token) for name, value in headers.items()}
     assert Program(app).get("/", **carried).status == 401

@@ -13,7 +13,7 @@ import structlog
 
 from app import observing
 from app.sessions import AuthSession
-from tests.sinks import code_in, link_in
+from tests.sinks import link_in
 
 
 @pytest.fixture
@@ -24,7 +24,12 @@ def secrets(wire, json_wire, ada, code_for, smtp) -> dict[str, str]:
     other = json_wire.elsewhere()
     used_code = code_for(ada.email, by=other)
     answer = other.post("/us-signin?include_auth_token", identity=ada.email, passcode=used_code)
-    cookies = {f"{name} of {kind}": value for kind, by in (("wire", wire), ("other", other)) for name, value in by.cookies.items() if "flash" not in name}
+    cookies = {
+        f"{name} of {kind}": value
+        for kind, by in (("wire", wire), ("other", other))
+        for name, value in by.cookies.items()
+        if "flash" not in name
+    }
     return cookies | {
         "open code": open_code,
         "used code": used_code,
@@ -51,7 +56,9 @@ def test_no_file_of_the_service_holds_it_either(secrets, database, run_directory
     files = list(run_directory.glob(f"{worker_id}-queue.db*"))
     if database.kind == "sqlite":
         files += list(Path(database.url.removeprefix("sqlite:///")).parent.iterdir())
-    found = [(file.name, name) for file in files for name, value in secrets.items() if value.encode() in file.read_bytes()]
+    found = [
+        (file.name, name) for file in files for name, value in secrets.items() if value.encode() in file.read_bytes()
+    ]
     assert found == []
 
 

@@ -46,6 +46,7 @@ def test_over_https_cookies_belong_to_this_host_alone(wire, ada):
 
 
 @pytest.mark.parametrize("remember", [True, False, "false"])
+@pytest.mark.one_database
 def test_a_browser_is_remembered_only_when_it_asks(wire, ada, code_for, remember):
     code = code_for(ada.email)
     attributes = set_cookies(wire.post("/us-signin", identity=ada.email, passcode=code, remember=remember))[COOKIE]
@@ -60,7 +61,10 @@ def test_the_token_is_not_at_rest(wire, ada, sign_in, rows):
     assert carry(wire, token).signed_in_as() == ada.email
 
 
-@pytest.mark.parametrize("change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t.swapcase(), lambda t: " " + t + "x"])
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:-1], lambda t: t + "A", lambda t: t.swapcase(), lambda t: " " + t + "x"]
+)
+@pytest.mark.one_database
 def test_a_changed_token_signs_nobody_in(wire, ada, sign_in, change):
     token = sign_in(ada.email).cookies[COOKIE]
     assert carry(wire, change(token)).signed_in_as() is None

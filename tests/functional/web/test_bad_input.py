@@ -48,7 +48,12 @@ ODD = [5, -5, 0, 1.5, 1e308, 10**400, True, False, None, "", " ", "\u202e", "x" 
 FIELDS = ("identity", "passcode", "email", "phone", "chosen_method", "delete_method", "next", "challenge", "remember",
           "password", "password_confirm", "token", "csrf_token")  # fmt: skip
 
-TYPED = {"identity": "nobody@example.com", "email": "nobody@example.com", "chosen_method": "email", "passcode": "12345678"}
+TYPED = {
+    "identity": "nobody@example.com",
+    "email": "nobody@example.com",
+    "chosen_method": "email",
+    "passcode": "12345678",
+}
 
 
 def refused_as_json(answer, status: int, code: str) -> bool:
@@ -186,7 +191,9 @@ def test_any_content_type_is_answered(app, send, kind):
     "value", ["", " ", "*", "*/*;q=x", "application/json;q=", "application/json;q=1e9", ",,,", "é", "a/b" * 2000, "text/*",
               'application/json; x="'],
 )  # fmt: skip
-@pytest.mark.parametrize("header", ["Accept", "User-Agent", "Cookie", "Referer", "Content-Language", "Range", "If-None-Match"])
+@pytest.mark.parametrize(
+    "header", ["Accept", "User-Agent", "Cookie", "Referer", "Content-Language", "Range", "If-None-Match"]
+)
 def test_any_header_is_answered(client, header, value):
     for path in ("/", "/us-signin", "/static/app.css", "/nothing"):
         assert client.get(path, headers={header: value}).status_code < 500, path
@@ -197,7 +204,17 @@ def test_any_header_is_answered(client, header, value):
 def test_any_query_is_answered_everywhere(app, visitor):
     for path in addresses(app, "GET"):
         client = visitor(path).client
-        for query in ("%00", "next=%00", "next=%ff", "\xff\xfe", "token=%ed%a0%80", "next=//x", "=", "&" * 500, "token=" + "x" * 5000):
+        for query in (
+            "%00",
+            "next=%00",
+            "next=%ff",
+            "\xff\xfe",
+            "token=%ed%a0%80",
+            "next=//x",
+            "=",
+            "&" * 500,
+            "token=" + "x" * 5000,
+        ):
             answer = client.get(path, environ_overrides={"QUERY_STRING": query})
             assert answer.status_code < 500, (path, query)
 
@@ -258,7 +275,12 @@ def test_what_a_request_claims_of_its_way_changes_nothing(browser_wire, people, 
 @pytest.mark.one_database
 def test_a_port_beside_our_name_is_another_origin_in_production(make_app, client):
     production = make_app(**PRODUCTION).test_client()
-    for host, status in (("id.example.com", 200), ("id.example.com:8443", 400), ("localhost", 400), ("ID.EXAMPLE.COM", 200)):
+    for host, status in (
+        ("id.example.com", 200),
+        ("id.example.com:8443", 400),
+        ("localhost", 400),
+        ("ID.EXAMPLE.COM", 200),
+    ):
         assert production.get("/us-signin", headers={"Host": host}).status_code == status, host
 
 

@@ -7,7 +7,13 @@ import pytest
 from tests.functional.web.conftest import addresses, wants_signed_in
 from tests.signed_in import give_token, sign_in
 
-TYPED = {"identity": "ada@example.com", "email": "ada@example.com", "chosen_method": "email", "passcode": "12345678", "token": "x"}
+TYPED = {
+    "identity": "ada@example.com",
+    "email": "ada@example.com",
+    "chosen_method": "email",
+    "passcode": "12345678",
+    "token": "x",
+}
 
 
 def refuses(answer, code: str) -> bool:

@@ -112,7 +112,9 @@ def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed
 def log(monkeypatch):
     """Collects the lines that are logged for requests."""
     lines = []
-    monkeypatch.setattr("app.observing.log", type("Log", (), {"info": lambda self, event, **facts: lines.append(facts)})())
+    monkeypatch.setattr(
+        "app.observing.log", type("Log", (), {"info": lambda self, event, **facts: lines.append(facts)})()
+    )
     return lines
 
 

@@ -154,7 +154,9 @@ def test_a_signed_in_reader_gets_no_new_cookie(people, browser_wire):
     assert browser_wire.get("/").headers.getlist("Set-Cookie") == []
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://localhost"]
+)
 def test_no_origin_is_let_in_from_afar(client, origin):
     for method in ("GET", "OPTIONS"):
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}

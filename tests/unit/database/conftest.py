@@ -63,3 +63,10 @@ def in_thread(work: Callable[[], Any]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
+
+
+def count_one(engine: sa.Engine) -> None:
+    """Count one try and commit it."""
+    with Session(engine) as session:
+        session.execute(TRY)
+        session.commit()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 
@@ -11,21 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
-from app.database import UtcDateTime, unavailable
+from app.database import UtcDateTime
 from app.kit import clock
-from tests.unit.database.conftest import READ, TRY, in_thread
+from tests.unit.database.conftest import READ, TRY, count_one, in_thread
 
 AT_ONCE = {"at_once": True}
-
-
-@pytest.fixture
-def locker(database):
-    """A connection of another process, to lock the database with; only SQLite has one lock for all."""
-    if database.kind != "sqlite":
-        pytest.skip("PostgreSQL locks rows") if False else None
-    connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None, timeout=0)
-    yield connection
-    connection.close()
 
 
 def test_a_write_is_there_for_others_after_the_commit_only(session, tries):
@@ -123,14 +112,19 @@ def test_writers_wait_for_one_another(engine, tries):
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE trial SET tries = 1 / 0 + 200", "UPDATE nothing SET a = 1", "UPDATE trial SET", "INSERT INTO trial VALUES (NULL)"],
+    [
+        "UPDATE trial SET tries = 1 / 0 + 200",
+        "UPDATE nothing SET a = 1",
+        "UPDATE trial SET",
+        "INSERT INTO trial VALUES (NULL)",
+    ],
 )
 @pytest.mark.parametrize("options", [{}, AT_ONCE])
 def test_a_write_that_fails_gives_the_lock_back(engine, tries, statement, options):
     with Session(engine) as session, pytest.raises(exc.DBAPIError):
         session.execute(sa.text(statement), execution_options=options)
     began = time.monotonic()
-    other = in_thread(lambda: _count(engine))
+    other = in_thread(lambda: count_one(engine))
     other.join(5)
     assert tries() == 1
     assert time.monotonic() - began < 2
@@ -140,20 +134,13 @@ def test_a_session_left_open_gives_the_lock_back_when_it_is_collected(engine, tr
     session = Session(engine)
     session.execute(TRY)
     session.close()
-    _count(engine)
+    count_one(engine)
     assert tries() == 1
-
-
-def _count(engine: sa.Engine) -> None:
-    with Session(engine) as session:
-        session.execute(TRY)
-        session.commit()
 
 
 def test_times_come_back_in_utc(session):
     moment = clock.now()
-    kept = session.scalar(sa.select(sa.cast(sa.literal(moment, UtcDateTime()), UtcDateTime())) if False else
-                          sa.select(sa.literal(moment, UtcDateTime())))  # fmt: skip
+    kept = session.scalar(sa.select(sa.literal(moment, UtcDateTime())))
     assert kept == moment
     assert kept.tzinfo is not None
 
@@ -161,57 +148,3 @@ def test_times_come_back_in_utc(session):
 def test_a_time_without_a_zone_is_refused(session):
     with pytest.raises(exc.StatementError, match="naive"):
         session.scalar(sa.select(sa.literal(clock.now().replace(tzinfo=None), UtcDateTime())))
-
-
-class TestSqlite:
-    """What only SQLite's one lock for all brings."""
-
-    @pytest.fixture(autouse=True)
-    def _only_sqlite(self, database, engine):
-        if database.kind == "postgresql":
-            pytest.fail("these run on SQLite alone")
-
-    @pytest.mark.one_database
-    def test_reading_goes_on_while_another_process_holds_the_lock(self, session, locker):
-        session.scalar(READ)
-        locker.execute("BEGIN EXCLUSIVE")
-        began = time.monotonic()
-        assert session.scalar(READ) == 0
-        assert time.monotonic() - began < 0.5
-
-    @pytest.mark.one_database
-    def test_reading_holds_up_nobody(self, session, locker):
-        session.scalar(READ)
-        locker.execute("BEGIN EXCLUSIVE")
-        locker.execute("UPDATE trial SET tries = 3")
-        locker.execute("COMMIT")
-        assert session.scalar(READ) == 3
-
-    @pytest.mark.one_database
-    @pytest.mark.parametrize("options", [{}, AT_ONCE])
-    def test_writing_waits_and_then_says_it_is_unavailable(self, make_engine, locker, options):
-        engine = make_engine(timeout=0.3)
-        locker.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
-        with Session(engine) as session, pytest.raises(exc.OperationalError) as locked:
-            session.execute(TRY, execution_options=options)
-        assert unavailable(locked.value)
-        assert 0.25 < time.monotonic() - began < 2
-        locker.execute("ROLLBACK")
-        _count(engine)
-
-    @pytest.mark.one_database
-    def test_a_writer_of_this_process_is_waited_for_no_longer_than_the_deadline(self, make_engine):
-        engine = make_engine(timeout=0.3)
-        with Session(engine) as holder, Session(engine) as waiter:
-            holder.execute(TRY)
-            began = time.monotonic()
-            with pytest.raises(exc.TimeoutError) as waited:
-                waiter.execute(TRY)
-            assert unavailable(waited.value)
-            assert 0.25 < time.monotonic() - began < 2
-
-    @pytest.mark.one_database
-    def test_it_keeps_what_was_said_through_a_power_cut(self, session):
-        found = {name: session.scalar(sa.text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")}
-        assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}

@@ -1,0 +1,86 @@
+"""Plays a client's script on the application in this process, and counts the SQL statements of each request."""
+
+import io
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask
+
+from bench.client import Answer, Done, Script
+
+
+def statements_per_request(app: Flask, engine: sa.Engine, script: Script, operations: int) -> dict[str, tuple[int, float]]:
+    """Play ``script`` for this many operations; return by method and path the most statements and the median ms.
+
+    Statements are those that SQLAlchemy sends; BEGIN and COMMIT are not among them.
+    :raises RuntimeError: when an operation does not end as it should
+    """
+    counted = 0
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+
+    def count(*_: Any) -> None:
+        nonlocal counted
+        counted += 1
+
+    sa.event.listen(engine, "before_cursor_execute", count)
+    try:
+        step = next(script)
+        while operations:
+            if isinstance(step, Done):
+                if not step.right:
+                    raise RuntimeError(step.why)
+                operations -= 1
+                step = next(script)
+                continue
+            counted, began = 0, time.thread_time()
+            answer = call(app, step)
+            found[name_of(step)].append((counted, time.thread_time() - began))
+            step = script.send(answer)
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", count)
+    return {name: (max(many for many, _ in each), median_ms(each)) for name, each in found.items()}
+
+
+def median_ms(each: Iterable[tuple[int, float]]) -> float:
+    """Return the median processor time in ms."""
+    times = sorted(spent for _, spent in each)
+    return times[len(times) // 2] * 1000
+
+
+def name_of(raw: bytes) -> str:
+    """Return method and path of a request, without its query."""
+    method, target, _ = raw.split(b" ", 2)
+    return f"{method.decode()} {target.partition(b'?')[0].decode()}"
+
+
+def call(app: Flask, raw: bytes) -> Answer:
+    """Give a request, as the bytes a socket would carry, to the application."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    method, target, _ = first.split(" ")
+    path, _, query = target.partition("?")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000", "SERVER_PROTOCOL": "HTTP/1.1", "SCRIPT_NAME": "", "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.input": io.BytesIO(body), "wsgi.errors": io.StringIO(), "wsgi.url_scheme": "http",
+        "wsgi.version": (1, 0), "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
+    }  # fmt: skip
+    for line in lines:
+        name, _, value = line.partition(": ")
+        key = name.upper().replace("-", "_")
+        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+    answered: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], failed: Any = None) -> Any:
+        answered[:] = [status, headers]
+
+    answer = app(environ, start_response)
+    text = b"".join(answer)
+    if hasattr(answer, "close"):
+        answer.close()
+    status, headers = answered
+    told = "\r\n".join(["HTTP/1.1 " + status, *(f"{name}: {value}" for name, value in headers)])
+    return Answer(int(status[:3]), told.encode(), text)

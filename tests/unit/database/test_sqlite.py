@@ -1,0 +1,79 @@
+"""What SQLite's one lock for all writers brings: readers never wait, writers wait for no longer than the deadline."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.orm import Session
+
+from app.database import unavailable
+from tests.unit.database.conftest import READ, TRY, count_one
+
+pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("engine")]
+
+AT_ONCE = {"at_once": True}
+
+
+@pytest.fixture
+def database(databases):
+    """A database in SQLite, whichever kind this run is about."""
+    return databases.standing("sqlite")
+
+
+@pytest.fixture
+def locker(database):
+    """A connection of another process, to lock the database with."""
+    connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None, timeout=0)
+    yield connection
+    connection.close()
+
+
+def test_reading_goes_on_while_another_process_holds_the_lock(session, locker):
+    session.scalar(READ)
+    locker.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    assert session.scalar(READ) == 0
+    assert time.monotonic() - began < 0.5
+
+
+def test_reading_holds_up_nobody(session, locker):
+    session.scalar(READ)
+    locker.execute("BEGIN EXCLUSIVE")
+    locker.execute("UPDATE trial SET tries = 3")
+    locker.execute("COMMIT")
+    assert session.scalar(READ) == 3
+
+
+@pytest.mark.parametrize("options", [{}, AT_ONCE])
+def test_writing_waits_and_then_says_it_is_unavailable(make_engine, locker, options):
+    engine = make_engine(timeout=0.3)
+    locker.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with Session(engine) as session, pytest.raises(exc.OperationalError) as locked:
+        session.execute(TRY, execution_options=options)
+    assert unavailable(locked.value)
+    assert 0.25 < time.monotonic() - began < 2
+    locker.execute("ROLLBACK")
+    count_one(engine)
+
+
+def test_a_writer_of_this_process_is_waited_for_no_longer_than_the_deadline(make_engine):
+    engine = make_engine(timeout=0.3)
+    with Session(engine) as holder, Session(engine) as waiter:
+        holder.execute(TRY)
+        began = time.monotonic()
+        with pytest.raises(exc.TimeoutError) as waited:
+            waiter.execute(TRY)
+        assert unavailable(waited.value)
+        assert 0.25 < time.monotonic() - began < 2
+
+
+def test_it_keeps_what_was_said_through_a_power_cut(session):
+    found = {
+        name: session.scalar(sa.text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")
+    }
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
