@@ -81,9 +81,9 @@ def sms_provider(settings: "Settings") -> Iterable[Problem]:
 
 
 def second_factors(settings: "Settings") -> Iterable[Problem]:
-    """A second factor can be asked for only after a first one that exists."""
-    if not set(settings.us_mfa_required) <= set(settings.methods):
-        yield problem("us_mfa_required", "names a method that LATCHKEY_METHODS does not", "Name only methods in use.")
+    """What this release cannot ask for must not look as if it were asked for."""
+    if settings.us_mfa_required:
+        yield problem("us_mfa_required", "asks for a second factor, which this release has not yet", "Leave it empty.")
 
 
 def own_machine(settings: "Settings") -> Iterable[Problem]:

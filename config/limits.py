@@ -62,4 +62,7 @@ class LimitSettings(BaseSettings, defer_build=True):
     )
     token_max_age: kinds.Duration = Field(default=timedelta(minutes=15), description="Life of a program's token.")
     csrf_lifetime: kinds.Duration = Field(default=timedelta(hours=24), description="Life of the token in a form.")
+    password_blocklist: str = Field(
+        default="", description="File of passwords that are refused, one a line, such as a list of stolen ones."
+    )
     password_length_min: int = Field(default=15, ge=8, le=128, description="Characters of a password, at least.")

@@ -80,9 +80,6 @@ class ServiceSettings(BaseSettings, defer_build=True):
     pool_size: int = Field(default=16, ge=1, le=200, description="Open database connections of one process, at most.")
     body_limit: int = Field(default=65536, ge=1024, le=10_485_760, description="Bytes in a request's body, at most.")
     json_depth: int = Field(default=32, ge=2, le=200, description="Levels of nesting in a JSON body, at most.")
-    cors_origins: Origins = Field(
-        default=(), description="Origins whose scripts may call the JSON endpoints with cookies."
-    )
     hsts: bool = Field(
         default=True, description="Tell browsers to come by HTTPS only, for a year, sub-domains included."
     )

@@ -246,7 +246,7 @@ def _forget_in_memory(app: Flask) -> None:
     """Drop what processes remember beside the database: counts by address, channels at rest, open connections."""
     from app.outbox.channels import cutoff, mail, sms
 
-    app.extensions.pop("latchkey.limiter", None)
+    app.extensions.pop("latchkey.counters", None)
     sms.breaker.succeeded()
     cutoff.resume()
     mail.hang_up()

@@ -12,6 +12,7 @@ from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods
 from app.methods.showing import TITLES, ways_in
 from app.sessions.opening import brought_session
+from app.sessions.showing import label_of
 from app.users import identities_of
 from app.web.errors import unauthenticated
 from app.web.respond import respond, wants_json
@@ -32,6 +33,7 @@ def home() -> Response:
     shown = {
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
+        "user_label": label_of(mine),
         "methods": ways_in(enrolled, mine),
         "session": {
             "browser": agents.label(session.agent),

@@ -39,7 +39,7 @@ def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any
     """Return the options of ``create_engine`` for ``url``; ``timeout`` is in seconds."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
     if url.startswith("sqlite"):
-        connect = {"timeout": timeout, "cached_statements": 512, "check_same_thread": False}
+        connect: dict[str, Any] = {"timeout": timeout, "cached_statements": 512, "check_same_thread": False}
     else:
         milliseconds = int(timeout * 1000)
         connect = {

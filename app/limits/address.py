@@ -13,7 +13,8 @@ from app.kit.refusals import Refused
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
-    from limits.strategies import MovingWindowRateLimiter
+
+    from app.limits.counters import Counters
 
 SHARED = "shared"
 
@@ -37,7 +38,7 @@ def allow(name: str, address: str) -> None:
 
 
 def _refuse(name: str, bucket: str) -> None:
-    reset = _limiter().get_window_stats(_item(name, bucket), name, bucket).reset_time
+    reset = _limiter().full_until(_item(name, bucket), name, bucket)
     record("limit.hit", limit=name)
     raise Refused("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
 
@@ -62,11 +63,10 @@ def _item(name: str, bucket: str) -> RateLimitItem:
     return RateLimitItemPerSecond(most, int(settings.address_window.total_seconds()))
 
 
-def _limiter() -> MovingWindowRateLimiter:
-    limiter: MovingWindowRateLimiter | None = this_app().extensions.get("latchkey.limiter")
-    if limiter is None:
-        from limits.storage import MemoryStorage
-        from limits.strategies import MovingWindowRateLimiter
+def _limiter() -> Counters:
+    counters: Counters | None = this_app().extensions.get("latchkey.counters")
+    if counters is None:
+        from app.limits.counters import Counters
 
-        limiter = this_app().extensions["latchkey.limiter"] = MovingWindowRateLimiter(MemoryStorage())
-    return limiter
+        counters = this_app().extensions["latchkey.counters"] = Counters(settings.redis_url)
+    return counters

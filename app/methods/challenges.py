@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -78,9 +77,10 @@ class Question:
 
 
 def subject_of(user_id: int | None, identity: str) -> str:
-    """Return the keyed digest that stands for a user, or for an identity that nobody has."""
+    """Return the digest that stands for a user, or for an identity that nobody has."""
     text = f"user:{user_id}" if user_id is not None else f"nobody:{identity}"
-    return hmac.digest(keyring.derive("subject", keyring.kids[-1]), text.encode(), hashlib.sha256).hex()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
 
 
 def ask(question: Question, asker: Asker) -> Challenge:
@@ -95,7 +95,7 @@ def ask(question: Question, asker: Asker) -> Challenge:
     subject = subject_of(question.user_id, question.identity)
     now = clock.now()
     challenge = _open_for(question, subject, asker, now)
-    may_send = question.letter != "" and _within_budget(question, subject, now)
+    may_send = question.letter != "" and _within_budget(question, subject, now, again=challenge is not None)
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     if challenge is None:
         challenge = _new(question, subject, asker, now, may_send)
@@ -171,20 +171,21 @@ def _open_for(question: Question, subject: str, asker: Asker, now: datetime) -> 
     return db.session.scalars(_OPEN_NAMED if named else _OPEN_OF_BROWSER, same | limits).first()
 
 
-def _within_budget(question: Question, subject: str, now: datetime) -> bool:
-    """Say whether one more send stays within the hourly and daily budgets of the account, or of the number."""
+def _within_budget(question: Question, subject: str, now: datetime, again: bool) -> bool:
+    """Say whether one more send stays within the budgets of the account, or of the number: an hour's, a day's, open."""
     if not settings.limits:
         return True
     sms = REGISTRY[question.method].sends == "sms"
     mine = Challenge.destination == question.destination if sms else Challenge.subject == subject
     this_hour = sa.case((Challenge.last_sent_at > now - timedelta(hours=1), Challenge.sends), else_=0)
-    sums = sa.select(sa.func.coalesce(sa.func.sum(this_hour), 0), sa.func.coalesce(sa.func.sum(Challenge.sends), 0))
+    still_open = sa.case((sa.and_(Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now), 1), else_=0)
+    sums = sa.select(*(sa.func.coalesce(sa.func.sum(each), 0) for each in (this_hour, Challenge.sends, still_open)))
     since = Challenge.last_sent_at > now - timedelta(days=1)
-    hour, day = db.session.execute(sums.where(mine, Challenge.method == question.method, since)).one()
+    hour, day, unanswered = db.session.execute(sums.where(mine, Challenge.method == question.method, since)).one()
     per_hour, per_day = (
         (settings.sms_per_hour, settings.sms_per_day) if sms else (settings.mails_per_hour, settings.mails_per_day)
     )
-    return bool(hour < per_hour and day < per_day)
+    return bool(hour < per_hour and day < per_day and unanswered < settings.open_challenges + again)
 
 
 def _new(question: Question, subject: str, asker: Asker, now: datetime, sent: bool) -> Challenge:

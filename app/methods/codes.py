@@ -67,7 +67,7 @@ def root_of(challenge: Challenge, enrolled: EnrolledMethod | None) -> bytes:
         return keyring.open(challenge.secret, *challenge_context(challenge))
     if enrolled is not None:
         return keyring.open(enrolled.secret, *enrolled_context(enrolled))
-    return keyring.derive("decoy", keyring.kids[-1])
+    return keyring.derive("decoy")
 
 
 def enrolled_context(enrolled: EnrolledMethod) -> tuple[str, ...]:

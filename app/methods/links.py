@@ -61,7 +61,8 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
     found = db.session.execute(_BY_ID, {"id": challenge_id, "purpose": purpose}).one_or_none()
     if found is None:
         return None
-    challenge, enrolled, user = found
+    challenge, user = found.Challenge, found.User
+    enrolled: EnrolledMethod | None = found.EnrolledMethod
     if enrolled is None and not challenge.secret:
         return None
     if not secrets.same(secret, link_secret_of(challenge, root_of(challenge, enrolled))):

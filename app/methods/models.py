@@ -48,7 +48,7 @@ class Challenge(db.Model):
     purpose: Mapped[str] = mapped_column(sa.String(16))
     method: Mapped[str] = mapped_column(sa.String(16))
     subject: Mapped[str] = mapped_column(sa.String(64))
-    """A keyed digest of whom it is about: a user, or an identity that nobody has."""
+    """A digest of whom it is about: a user, or an identity that nobody has."""
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     enrolled_id: Mapped[str | None] = mapped_column(sa.ForeignKey("enrolled_method.id", ondelete="CASCADE"))
     secret: Mapped[str] = mapped_column(sa.Text, default="")

@@ -16,6 +16,18 @@ from app.methods.models import EnrolledMethod
 LONGEST = 128
 """Characters; NIST SP 800-63B, section 3.1.1.2 asks for at least 64."""
 
+FEWEST_CHARACTERS = 5
+"""Different characters that a password has at the least; ``aaaaaaaaaaaaaaaa`` is long and worth nothing."""
+
+
+@lru_cache(maxsize=1)
+def _blocked(path: str) -> frozenset[str]:
+    """Return the passwords that are refused (NIST SP 800-63B, section 3.1.1.2)."""
+    if not path:
+        return frozenset()
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        return frozenset(line.strip().casefold() for line in lines if line.strip())
+
 
 @lru_cache(maxsize=1)
 def _hasher() -> PasswordHasher:
@@ -31,13 +43,15 @@ def _nobodys_hash() -> str:
 def hash_password(password: str) -> str:
     """Return the argon2id hash of ``password``, in the PHC string form.
 
-    :raises Refused: ``password_invalid_length`` or ``password_too_long`` on ``password``
+    :raises Refused: ``password_invalid_length``, ``password_too_long`` or ``password_too_common`` on ``password``
     """
     text = unicodedata.normalize("NFKC", password)
     if len(text) < settings.password_length_min:
         raise Refused("password_invalid_length", field="password", length=settings.password_length_min)
     if len(text) > LONGEST:
         raise Refused("password_too_long", field="password", length=LONGEST)
+    if len(set(text)) < FEWEST_CHARACTERS or text.casefold() in _blocked(settings.password_blocklist):
+        raise Refused("password_too_common", field="password")
     return _hasher().hash(text)
 
 

@@ -77,7 +77,7 @@ def _write_unsent(outcome: Outcome, user_id: int | None) -> None:
     if not outcome.counts:
         values["attempts"] = message.attempts - 1
     if _update([message], values) and outcome.state == ABANDONED:
-        facts = {"message": message.id, "kind": message.kind, "channel": message.channel, "reason": outcome.reason}
+        facts: dict[str, Any] = {"message": message.id, "kind": message.kind, "channel": message.channel, "reason": outcome.reason}
         record("delivery.failed", user_id, **facts)
 
 

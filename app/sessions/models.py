@@ -41,9 +41,7 @@ class AuthSession(db.Model):
         return self.revoked_at is None and now < self.expires_at and now < self.seen_at + settings.session_idle
 
     def is_fresh(self, now: datetime) -> bool:
-        """Whether a proof was given recently enough for a sensitive step; a negative setting switches this off."""
-        if settings.freshness.total_seconds() < 0:
-            return True
+        """Whether a proof was given recently enough for a sensitive step."""
         return now < self.authenticated_at + settings.freshness or (
             self.grace_until is not None and now < self.grace_until
         )

@@ -6,10 +6,13 @@ The cookie carries a random token and nothing else; it goes out only when the ro
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from flask import Request, Response, g
+from flask_login import user_unauthorized
 
+from app.audit import signals
 from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -104,6 +107,11 @@ def brought_session() -> AuthSession | None:
     bool(current_user)  # has it looked up, once a request
     session: AuthSession | None = g.get("auth_session")
     return session
+
+
+@user_unauthorized.connect
+def _tell_listeners(_app: Any, **_more: Any) -> None:
+    signals.send(signals.user_unauthenticated)
 
 
 @login_manager.request_loader

@@ -1,4 +1,4 @@
-"""What a program is told of the user it signed in."""
+"""What pages and programs are told of the user who is signed in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 from app.sessions.models import AuthSession
 from app.sessions.opening import open_program_session
 from app.users import User
+
+
+def label_of(identities: dict[str, str]) -> str:
+    """Return by which of their identities a page calls somebody: the address, else the first there is."""
+    return identities.get("email") or next(iter(identities.values()), "")
 
 
 def user_facts(user: User, session: AuthSession | None = None, *, with_token: bool = False) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import methods_offered, ways_in
 from app.sessions.freshness import require_fresh
 from app.sessions.opening import brought_session
+from app.sessions.showing import label_of
 from app.setup import bp, flow
 from app.setup.forms import ProveForm, SetupForm
 from app.users import identities_of
@@ -143,9 +144,9 @@ def _page(enrolling: dict[str, Any] | None) -> dict[str, Any]:
     """Return what the page shows; a program needs none of it."""
     if wants_json():
         return {}
-    enrolled = enrolled_of(current_user.id)
-    ways = ways_in(enrolled, identities_of(current_user.id))
+    mine = identities_of(current_user.id)
+    ways = ways_in(enrolled_of(current_user.id), mine)
     names = {way["name"] for way in ways}
     addable = [name for name in enabled_methods() if name not in names or name in WORTH_ADDING_AGAIN]
-    return {"methods": ways, "addable": addable, "enrolling": enrolling,
+    return {"methods": ways, "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
             "password_length_min": settings.password_length_min}  # fmt: skip

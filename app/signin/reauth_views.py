@@ -13,9 +13,10 @@ from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods, code_methods
 from app.methods.showing import sent
 from app.sessions.opening import brought_session
-from app.sessions.showing import user_facts
+from app.sessions.showing import label_of, user_facts
 from app.signin import bp, reauth
 from app.signin.forms import VerifyForm, VerifySendForm
+from app.users import identities_of
 from app.web.asker import asker, present_asker
 from app.web.commit import view_commit
 from app.web.redirects import next_or
@@ -35,7 +36,7 @@ def us_verify_page() -> Response:
     sending = [name for name in active if name in code_methods()]
     facts: dict[str, Any] = {"available_methods": active, "code_methods": sending}
     facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
-    return respond(PAGE, form, shown={"methods": active, "sent": None}, **facts)
+    return respond(PAGE, form, shown=_page(active), **facts)
 
 
 @bp.post("/us-verify")
@@ -61,12 +62,12 @@ def us_verify_send_code() -> Response:
     """Send a passcode to the signed-in user."""
     after_this_request(view_commit)
     form = VerifySendForm()
-    shown: dict[str, object] = {"methods": active_methods(enrolled_of(current_user.id)), "sent": None}
+    shown = _page(active_methods(enrolled_of(current_user.id)))
     if form.validate():
         with form.showing_refusals():
             challenge = reauth.send_code(current_user, form.chosen_method.data, asker(form.challenge.data))
             shown["sent"] = sent(challenge, challenge.destination)
-            return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"])  # type: ignore[index]
+            return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"])
     return respond(PAGE, form, shown=shown)
 
 
@@ -77,4 +78,9 @@ def _page_again() -> dict[str, Any]:
     challenge = latest_in_browser(present_asker(), reauth.PURPOSE)
     mine = challenge is not None and challenge.user_id == current_user.id
     told = sent(challenge, challenge.destination) if challenge is not None and mine else None
-    return {"methods": active_methods(enrolled_of(current_user.id)), "sent": told}
+    return _page(active_methods(enrolled_of(current_user.id)), told)
+
+
+def _page(active: list[str], told: dict[str, Any] | None = None) -> dict[str, Any]:
+    label = None if wants_json() else label_of(identities_of(current_user.id))
+    return {"methods": active, "sent": told, "user_label": label}

@@ -66,6 +66,11 @@ for (const group of document.querySelectorAll("[data-enter]")) {
   });
 }
 
+// What stands on a page from the start is not read out; what comes into a live region later is.
+setTimeout(() => {
+  for (const notice of document.querySelectorAll(".notice")) notice.replaceChildren(...notice.childNodes);
+}, 200);
+
 // A second press while the first is under way sends nothing more.
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
@@ -73,7 +78,12 @@ for (const form of document.querySelectorAll("form[data-once]")) {
     form.setAttribute("aria-busy", "true");
   });
 }
-addEventListener("pageshow", () => {
+addEventListener("pageshow", (event) => {
+  // What a browser kept of somebody's page is asked for anew: they may have signed out since.
+  if (event.persisted && document.querySelector("form[action='/logout']")) {
+    document.body.replaceChildren();
+    location.reload();
+  }
   for (const form of document.querySelectorAll("form[data-once]")) form.removeAttribute("aria-busy");
 });
 

@@ -53,7 +53,7 @@ class Required:
 
     def __call__(self, form: Form, field: Field) -> None:
         """Raise StopValidation with the sentence of ``code`` when the field is empty."""
-        if not field.data or (isinstance(field.data, str) and not field.data.strip()):
+        if field.data is None or field.data == [] or (isinstance(field.data, str) and not field.data.strip()):
             raise StopValidation(sentence(self.code))
 
 

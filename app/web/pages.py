@@ -26,9 +26,11 @@ def init_app(app: Flask) -> None:
 
 
 def _values() -> dict[str, Any]:
+    """Return what every page has; a view that knows who is signed in says so by ``user_label``."""
     return {
         "brand": settings.brand_name,
         "support_contact": settings.support_contact,
+        "generic_responses": settings.generic_responses,
         "csp_nonce": csp_nonce(),
         "signed_in": bool(current_user and current_user.is_authenticated),
         "user_label": None,

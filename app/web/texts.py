@@ -41,7 +41,7 @@ SENTENCES = {
     "password_not_provided": "Enter a password.",
     "password_invalid_length": "A password needs at least {length} characters. A short sentence is a good one.",
     "password_too_long": "A password can have at most {length} characters.",
-    "password_too_common": "That password is known from lists of stolen ones. Choose another one.",
+    "password_too_common": "That password is too easy to guess. Choose another one.",
     "retype_password_mismatch": "The two passwords differ. Enter the same one twice.",
     "user_does_not_exist": "We do not know that address. Check it, or open an account.",
     "already_confirmed": "This address is confirmed already. You can sign in.",

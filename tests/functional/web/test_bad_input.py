@@ -43,10 +43,47 @@ UNREADABLE = {
     "a control character": b'{"identity": "a\nb"}',
 }
 NO_OBJECT = {"a list": b"[1, 2]", "pairs": b'[["identity", "ada"]]', "text": b'"x"', "a number": b"5", "true": b"true"}
-ODD = [5, -5, 0, 1.5, 1e308, 10**400, True, False, None, "", " ", "\u202e", "x" * 4000, "🔑" * 500, "a\r\nb", "%00", "'--",
-       [], [[]], [None], [1, "a"], {}, {"a": 1}, {"$gt": ""}]  # fmt: skip
-FIELDS = ("identity", "passcode", "email", "phone", "chosen_method", "delete_method", "next", "challenge", "remember",
-          "password", "password_confirm", "token", "csrf_token")  # fmt: skip
+ODD = [
+    5,
+    -5,
+    0,
+    1.5,
+    1e308,
+    10**400,
+    True,
+    False,
+    None,
+    "",
+    " ",
+    "\u202e",
+    "x" * 4000,
+    "🔑" * 500,
+    "a\r\nb",
+    "%00",
+    "'--",
+    [],
+    [[]],
+    [None],
+    [1, "a"],
+    {},
+    {"a": 1},
+    {"$gt": ""},
+]
+FIELDS = (
+    "identity",
+    "passcode",
+    "email",
+    "phone",
+    "chosen_method",
+    "delete_method",
+    "next",
+    "challenge",
+    "remember",
+    "password",
+    "password_confirm",
+    "token",
+    "csrf_token",
+)
 
 TYPED = {
     "identity": "nobody@example.com",
@@ -176,10 +213,23 @@ def test_a_file_is_no_text(browser_wire):
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     "kind",
-    ["application/json; charset=utf-16", "APPLICATION/JSON", "application/json;;;", "application/json; charset=\xff",
-     "application/x-www-form-urlencoded; charset=utf-7", "multipart/form-data; boundary=", "multipart/form-data; boundary=\xe9",
-     "text/html", "image/png", "a", "/", ";", "application/json, text/html", "x" * 5000]
-)  # fmt: skip
+    [
+        "application/json; charset=utf-16",
+        "APPLICATION/JSON",
+        "application/json;;;",
+        "application/json; charset=\xff",
+        "application/x-www-form-urlencoded; charset=utf-7",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=\xe9",
+        "text/html",
+        "image/png",
+        "a",
+        "/",
+        ";",
+        "application/json, text/html",
+        "x" * 5000,
+    ],
+)
 def test_any_content_type_is_answered(app, send, kind):
     for path in addresses(app, "POST"):
         for body in (b"", b"{}", b'{"identity": "ada@example.com"}', b"identity=ada", b"\xff"):
@@ -188,9 +238,21 @@ def test_any_content_type_is_answered(app, send, kind):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    "value", ["", " ", "*", "*/*;q=x", "application/json;q=", "application/json;q=1e9", ",,,", "é", "a/b" * 2000, "text/*",
-              'application/json; x="'],
-)  # fmt: skip
+    "value",
+    [
+        "",
+        " ",
+        "*",
+        "*/*;q=x",
+        "application/json;q=",
+        "application/json;q=1e9",
+        ",,,",
+        "é",
+        "a/b" * 2000,
+        "text/*",
+        'application/json; x="',
+    ],
+)
 @pytest.mark.parametrize(
     "header", ["Accept", "User-Agent", "Cookie", "Referer", "Content-Language", "Range", "If-None-Match"]
 )
@@ -230,8 +292,22 @@ def test_a_query_that_is_no_text_is_refused_everywhere(app, visitor, unchanged, 
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("path", ["/%00", "/%ff", "/us-setup/%ff", "/confirm/%00", "/%2e%2e/%2e%2e/etc/passwd", "//evil.example",
-                                  "/static/../app.css", "/static/%2e%2e/__init__.py", "/static/%00", "/us-signin/", "/" + "a" * 9000])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/%00",
+        "/%ff",
+        "/us-setup/%ff",
+        "/confirm/%00",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "//evil.example",
+        "/static/../app.css",
+        "/static/%2e%2e/__init__.py",
+        "/static/%00",
+        "/us-signin/",
+        "/" + "a" * 9000,
+    ],
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
 def test_any_path_and_method_is_answered(client, path, method):
     assert client.open(path, method=method).status_code < 500
@@ -239,9 +315,25 @@ def test_any_path_and_method_is_answered(client, path, method):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "localhost@evil.example", "evil.example:80", "", " ", "localhost,evil",
-             "[::1", "[evil]", "localhost:port", "é", "local host", "\x00", "localhost/x", "127.0.0.1.evil.example"],
-)  # fmt: skip
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "localhost@evil.example",
+        "evil.example:80",
+        "",
+        " ",
+        "localhost,evil",
+        "[::1",
+        "[evil]",
+        "localhost:port",
+        "é",
+        "local host",
+        "\x00",
+        "localhost/x",
+        "127.0.0.1.evil.example",
+    ],
+)
 def test_a_foreign_host_is_refused(client, host, unchanged):
     with unchanged():
         for path in ("/", "/us-signin", "/static/app.css", "/nothing"):
@@ -259,8 +351,20 @@ def test_a_foreign_host_is_told_to_a_program_in_its_envelope(client):
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize("header", ["X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix",
-                                    "X-Forwarded-For", "Forwarded", "X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override"])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-For",
+        "Forwarded",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-HTTP-Method-Override",
+    ],
+)
 def test_what_a_request_claims_of_its_way_changes_nothing(browser_wire, people, mail_to, header):
     ada = people.open(email="ada@example.com")
     claimed = {header: "host=evil.example;proto=https" if header == "Forwarded" else "evil.example"}

@@ -197,9 +197,9 @@ def test_json_in_disguise_is_no_json(browser_wire, unchanged, content_type):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    ("path", "field"), [("/us-signin", "identity"), ("/us-signin/send-code", "identity"), ("/register", "email"),
-                        ("/confirm", "email")]
-)  # fmt: skip
+    ("path", "field"),
+    [("/us-signin", "identity"), ("/us-signin/send-code", "identity"), ("/register", "email"), ("/confirm", "email")],
+)
 def test_the_form_comes_again_with_what_was_typed(browser_wire, path, field):
     browser_wire.fetch_csrf()
     answer = browser_wire.post(path, csrf="x", **TYPED)

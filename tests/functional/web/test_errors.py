@@ -12,8 +12,19 @@ from tests.functional.web.conftest import addresses
 
 pytestmark = pytest.mark.one_database
 
-INSIDES = ("Traceback", "File &#34;", ".py", "SELECT ", "sqlite", "psycopg", "Werkzeug", "Flask", "werkzeug", "debugger",
-           "a fault of ours")  # fmt: skip
+INSIDES = (
+    "Traceback",
+    "File &#34;",
+    ".py",
+    "SELECT ",
+    "sqlite",
+    "psycopg",
+    "Werkzeug",
+    "Flask",
+    "werkzeug",
+    "debugger",
+    "a fault of ours",
+)
 
 
 @pytest.fixture

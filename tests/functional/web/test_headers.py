@@ -126,8 +126,10 @@ def test_every_cookie_in_production_is_locked_to_this_host(production, people, m
     away = production.test_client().get("/us-setup", headers=host, base_url="https://id.example.com")
     cookies = [line for answer in (token, opened, asked, away) for line in answer.headers.getlist("Set-Cookie")]
     assert {line.split("=")[0] for line in cookies} == {
-        "__Host-latchkey_browser", "__Host-latchkey_session", "__Host-latchkey_flash",
-    }  # fmt: skip
+        "__Host-latchkey_browser",
+        "__Host-latchkey_session",
+        "__Host-latchkey_flash",
+    }
     for line in cookies:
         parts = [part.strip() for part in line.split(";")[1:]]
         assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"} <= set(parts), line
@@ -161,4 +163,4 @@ def test_no_origin_is_let_in_from_afar(client, origin):
     for method in ("GET", "OPTIONS"):
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         answer = client.open("/us-signin", method=method, headers=asked)
-        assert not [name for name in answer.headers.keys() if name.lower().startswith("access-control")]
+        assert not [name for name, _ in answer.headers if name.lower().startswith("access-control")]

@@ -63,8 +63,6 @@ def test_an_empty_variable_counts_as_not_set(set_up, production):
         ("public_url", "login.example.com"),
         ("public_url", "https://login.example.com:99999"),
         ("allowed_hosts", "*.example.com"),
-        ("cors_origins", "*"),
-        ("cors_origins", "null"),
         ("mail_url", "smtp://user:pa/ss@host"),
         ("mail_url", "https://host"),
         ("mail_sender", "nobody"),

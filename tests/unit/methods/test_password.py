@@ -1,0 +1,47 @@
+"""What a password must be, and what it is kept as."""
+
+import pytest
+
+from app.kit.refusals import Refused
+from app.methods import password
+
+pytestmark = pytest.mark.one_database
+
+GOOD = "seven quiet herons"
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_list():
+    password._blocked.cache_clear()
+    yield
+    password._blocked.cache_clear()
+
+
+def refusal(app, text):
+    with app.app_context(), pytest.raises(Refused) as refused:
+        password.hash_password(text)
+    return refused.value.code
+
+
+def test_a_password_is_kept_as_argon2id(app):
+    with app.app_context():
+        kept = password.hash_password(GOOD)
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("x2 4 6 8 0 2 4", "password_invalid_length"),
+        ("ab" * 65, "password_too_long"),
+        ("aaaaaaaabbbbbbbb", "password_too_common"),
+    ],
+)
+def test_a_weak_password_is_refused(app, text, code):
+    assert refusal(app, text) == code
+
+
+def test_a_password_on_the_operators_list_is_refused_in_any_case(make_app, tmp_path):
+    (tmp_path / "stolen.txt").write_text(f"something else\n{GOOD}\n", encoding="utf-8")
+    app = make_app(password_blocklist=str(tmp_path / "stolen.txt"))
+    assert refusal(app, GOOD.upper()) == "password_too_common"
