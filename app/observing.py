@@ -18,7 +18,8 @@ from app.extensions import settings
 from app.kit import secrets
 from app.web.client_address import client_address
 
-log = structlog.get_logger("latchkey.request")
+_bound: dict[str, Any] = {}
+"""The request log, bound when logging is configured and not with every line."""
 
 
 def configure_logging(level: str, form: str) -> None:
@@ -44,7 +45,13 @@ def configure_logging(level: str, form: str) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=False,
     )
+    bind_request_log()
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
+
+
+def bind_request_log() -> None:
+    """Bind the request log to what logging is configured as now."""
+    _bound["log"] = structlog.get_logger("latchkey.request").bind()
 
 
 def begin_request() -> None:
@@ -58,7 +65,7 @@ def begin_request() -> None:
 def end_request(response: Response) -> Response:
     """Write the request's log line (an ``after_request`` function)."""
     response.headers["X-Request-Id"] = g.get("request_id", "")
-    log.info(
+    _bound["log"].info(
         "request",
         method=request.method,
         route=str(request.url_rule) if request.url_rule else "-",

@@ -26,13 +26,16 @@ STOP_WITHIN = 15.0
 
 
 class Server:
-    """A server started by ``flask serve``; ``url`` has no slash at its end."""
+    """A server started by ``flask serve`` in ``directory``; ``url`` has no slash at its end."""
 
-    def __init__(self, environment: dict[str, str], log: Path, *, port: int = 0, workers: int = 2) -> None:
+    def __init__(
+        self, environment: dict[str, str], log: Path, *, port: int = 0, workers: int = 2, directory: Path = ROOT
+    ) -> None:
         self.environment = environment
         self.log = log
         self.port = port or free_port()
         self.workers = workers
+        self.directory = directory
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +54,7 @@ class Server:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.directory,
                 env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -118,6 +121,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def environment_of(database: Database, port: int, directory: Path, smtp: SmtpSink, sms: SmsStub) -> dict[str, str]:
+    """Return the settings of a server on ``database``, its queue in ``directory``."""
+    return {
+        "LATCHKEY_ENVIRONMENT": "development",
+        "LATCHKEY_DATABASE_URL": database.url,
+        "LATCHKEY_SECRET_KEYS": KEY,
+        "LATCHKEY_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "LATCHKEY_MAIL_URL": smtp.url,
+        "LATCHKEY_SMS_URL": sms.url,
+        "LATCHKEY_QUEUE_URL": f"sqlite:///{directory}/queue.db",
+    }
+
+
 # --- fixtures -----------------------------------------------------------------------------------
 
 
@@ -128,15 +144,7 @@ def make_server(tmp_path: Path, smtp: SmtpSink, sms: SmsStub) -> Iterator[Callab
 
     def make(database: Database, *, workers: int = 2, start: bool = True, port: int = 0, **environment: Any) -> Server:
         port = port or free_port()
-        values = {
-            "LATCHKEY_ENVIRONMENT": "development",
-            "LATCHKEY_DATABASE_URL": database.url,
-            "LATCHKEY_SECRET_KEYS": KEY,
-            "LATCHKEY_PUBLIC_URL": f"http://127.0.0.1:{port}",
-            "LATCHKEY_MAIL_URL": smtp.url,
-            "LATCHKEY_SMS_URL": sms.url,
-            "LATCHKEY_QUEUE_URL": f"sqlite:///{tmp_path}/queue.db",
-        } | environment
+        values = environment_of(database, port, tmp_path, smtp, sms) | environment
         kept = {name: str(value) for name, value in values.items() if value is not None}
         server = Server(kept, tmp_path / f"server-{len(made)}.log", port=port, workers=workers)
         made.append(server)

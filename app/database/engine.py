@@ -38,6 +38,7 @@ def absolute(url: str) -> str:
 def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any]:
     """Return the options of ``create_engine`` for ``url``; ``timeout`` is in seconds."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
+    options["hide_parameters"] = True  # an error in the log must not tell what was asked for
     if url.startswith("sqlite"):
         connect: dict[str, Any] = {"timeout": timeout, "cached_statements": 512, "check_same_thread": False}
     else:

@@ -40,7 +40,12 @@ def reference(length: int = 8) -> str:
     Each character has 4.9 bits: 8 are enough for a support id, 4 for the mark on a mail. Not a secret.
     :param length: in characters
     """
-    return "".join(secrets.choice(UNAMBIGUOUS) for _ in range(length))
+    number = int.from_bytes(secrets.token_bytes(length + 8), "big")  # 64 bits to spare: no character is favoured
+    mark = ""
+    for _ in range(length):
+        number, place = divmod(number, len(UNAMBIGUOUS))
+        mark += UNAMBIGUOUS[place]
+    return mark
 
 
 def same(one: str, other: str) -> bool:

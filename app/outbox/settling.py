@@ -77,8 +77,8 @@ def _write_unsent(outcome: Outcome, user_id: int | None) -> None:
     if not outcome.counts:
         values["attempts"] = message.attempts - 1
     if _update([message], values) and outcome.state == ABANDONED:
-        facts: dict[str, Any] = {"message": message.id, "kind": message.kind, "channel": message.channel, "reason": outcome.reason}
-        record("delivery.failed", user_id, **facts)
+        why = outcome.reason
+        record("delivery.failed", user_id, message=message.id, kind=message.kind, channel=message.channel, reason=why)
 
 
 def _update(messages: Sequence[Message], values: dict[str, Any]) -> int:

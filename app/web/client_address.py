@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 
 UNKNOWN = "unknown"
 
@@ -18,6 +19,11 @@ def client_address(environ: Mapping[str, str], trusted_proxies: int) -> str:
     if trusted_proxies > 0:
         hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
         claimed = hops[-trusted_proxies] if len(hops) >= trusted_proxies else ""
+    return _shortest(claimed)
+
+
+@lru_cache(maxsize=4096)
+def _shortest(claimed: str) -> str:
     try:
         address = ipaddress.ip_address(claimed)
     except ValueError:

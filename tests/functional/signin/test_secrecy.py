@@ -79,6 +79,8 @@ def said(app, monkeypatch) -> Iterator[Callable[[], str]]:
     observing.configure_logging("debug", "json")
     yield lambda: file.buffer.getvalue().decode()
     structlog.configure(**before)
+    monkeypatch.undo()
+    observing.bind_request_log()
     logging.root.handlers[:] = handlers
 
 

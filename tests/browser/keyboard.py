@@ -1,0 +1,59 @@
+"""A person who has a keyboard and nothing else: Tab, Enter, Space and letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FOCUSED = """() => {
+  const at = document.activeElement;
+  const words = at.labels?.length ? at.labels[0].textContent : at.getAttribute("aria-label") || at.textContent;
+  const looks = getComputedStyle(at), box = at.getBoundingClientRect();
+  return {
+    tag: at.tagName,
+    name: words.replace(/\\s+/g, " ").trim(),
+    marked: (looks.outlineStyle !== "none" && looks.outlineWidth !== "0px") || looks.boxShadow !== "none",
+    inView: box.bottom > 0 && box.top < innerHeight,
+  };
+}"""
+
+MOST_STOPS = 60
+
+
+class Keyboard:
+    """The keyboard of one page. Every stop on the way must show that it has the focus."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    def to(self, name: str) -> None:
+        """Press Tab until what is called ``name``, or begins with it, has the focus. Raises AssertionError."""
+        passed = []
+        for _ in range(MOST_STOPS):
+            at = self.page.evaluate(FOCUSED)
+            if at["tag"] not in ("BODY", "MAIN") and at["name"].startswith(name):
+                assert at["inView"], f"{name} has the focus out of sight"
+                return
+            passed.append(at["name"][:40])
+            self.page.keyboard.press("Tab")
+            self._shows_the_focus()
+        raise AssertionError(f"Tab does not lead to {name!r} on {self.page.url}; it led to {passed}")
+
+    def write(self, name: str, text: str) -> None:
+        """Go to a field and type."""
+        self.to(name)
+        self.page.keyboard.type(text)
+
+    def press(self, key: str = "Enter") -> None:
+        """Press a key that opens or ticks something on this page."""
+        self.page.keyboard.press(key)
+
+    def go(self, name: str = "") -> None:
+        """Press Enter, on what is called ``name`` or where the focus is, and wait for the page it leads to."""
+        if name:
+            self.to(name)
+        with self.page.expect_navigation():
+            self.page.keyboard.press("Enter")
+
+    def _shows_the_focus(self) -> None:
+        at = self.page.evaluate(FOCUSED)
+        assert at["tag"] in ("BODY", "IFRAME") or at["marked"], f"nothing shows that {at['name']!r} has the focus"

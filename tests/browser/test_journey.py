@@ -1,0 +1,161 @@
+"""The whole journey by keyboard alone, with the script and without it."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pyotp
+import pytest
+
+from tests.browser.keyboard import Keyboard
+from tests.browser.mailbox import Letter, Mailbox
+from tests.databases import Database
+
+
+class Walker:
+    """Somebody on their way through the service, in one browser."""
+
+    def __init__(self, page: Any, mailbox: Mailbox, email: str, phone: str) -> None:
+        self.page = page
+        self.keys = Keyboard(page)
+        self.mailbox = mailbox
+        self.email = email
+        self.phone = phone
+        self.key = ""
+        self.read: dict[str, Letter] = {}
+
+    @property
+    def heading(self) -> str:
+        return str(self.page.locator("h1").inner_text())
+
+    @property
+    def notice(self) -> str:
+        return str(self.page.locator(".notice").first.inner_text())
+
+    def open_letter(self, to: str) -> tuple[Keyboard, Letter]:
+        """Find the next message to ``to`` in the mailbox, in another tab of the same browser."""
+        letter = self.mailbox.newest(to, after=self.read.get(to))
+        self.read[to] = letter
+        tab = self.page.context.new_page()
+        tab.goto("/dev/inbox")
+        keys = Keyboard(tab)
+        keys.go(letter.subject or letter.text[:20])
+        assert letter.page in tab.url
+        return keys, letter
+
+    def type_code(self, to: str) -> None:
+        """Read the code in the mailbox and type it as it stands there."""
+        keys, letter = self.open_letter(to)
+        assert letter.text.splitlines()[0] in keys.page.locator("pre").inner_text()
+        keys.page.close()
+        code = letter.code
+        self.keys.write("Your code", f"{code[: len(code) // 2]} {code[len(code) // 2 :]}")
+        self.keys.go()
+
+    def open_account(self) -> None:
+        self.page.goto("/")
+        self.keys.go("Open an account")
+        self.keys.write("E-mail", self.email)
+        self.keys.go("Send me a code")
+        assert self.heading == "Check your mail"
+        self.type_code(self.email)
+        assert self.heading == "Your account"
+        assert self.page.locator(".bar-who").inner_text() == self.email
+
+    def set_up_app(self) -> None:
+        self.keys.go("Ways to sign in")
+        self.keys.go("Set it up to add Authenticator app")
+        self.keys.to("I can’t scan it")
+        self.keys.press("Enter")
+        self.key = re.sub(r"\W", "", self.page.locator("#enrolling-key").inner_text())
+        self.keys.write("Code from your app", self.app_code(-1))
+        self.keys.go()
+        assert self.notice == "This way of signing in is ready."
+
+    def app_code(self, steps: int) -> str:
+        return pyotp.TOTP(self.key).at(int(time.time()) + 30 * steps)
+
+    def set_up_phone(self) -> None:
+        self.keys.write("Phone number", self.phone)
+        self.keys.go()
+        self.type_code(self.phone)
+        assert self.ways() == ["Code by mail", "Code by text message", "Authenticator app"]
+
+    def ways(self) -> list[str]:
+        found: list[str] = self.page.locator("section[aria-labelledby=ways-set-up] h3").all_inner_texts()
+        return found
+
+    def sign_out(self) -> None:
+        self.keys.go("Sign out")
+        assert (self.heading, self.notice) == ("Welcome", "You are signed out.")
+
+    def ask_for_code(self) -> None:
+        self.keys.go("Sign in")
+        self.keys.write("E-mail, phone or username", self.email)
+        self.keys.go("Email me a code")
+        assert self.heading == "Check your mail"
+
+    def sign_in_by_code(self) -> None:
+        self.ask_for_code()
+        self.type_code(self.email)
+        assert self.heading == "Your account"
+
+    def sign_in_by_link(self) -> None:
+        self.ask_for_code()
+        keys, letter = self.open_letter(self.email)
+        keys.go(letter.link)
+        assert keys.page.locator("h1").inner_text() == "Your account"
+        assert "token" not in keys.page.url
+        keys.page.close()
+        self.page.goto("/")
+
+    def sign_in_by_app(self) -> None:
+        self.keys.go("Sign in")
+        self.keys.write("E-mail, phone or username", self.email)
+        self.keys.to("I have a code from my authenticator app")
+        self.keys.press("Enter")
+        self.keys.write("Code from your app", self.app_code(0))
+        self.keys.to("Keep me signed in")
+        self.keys.press("Space")
+        self.keys.go("Sign in")
+        assert self.heading == "Your account"
+
+    def prove_again(self) -> None:
+        self.keys.go("Ways to sign in")
+        assert self.heading == "Is it still you?"
+        assert self.email in self.page.locator("main").inner_text()
+        self.keys.write("Code from your authenticator app", self.app_code(1))
+        self.keys.go()
+        assert self.heading == "Ways to sign in"
+
+    def remove_phone(self) -> None:
+        self.keys.to("Remove Code by text message")
+        self.keys.press("Enter")
+        self.keys.go("Yes, remove it: Code by text message")
+        assert self.notice == "This way of signing in is gone."
+        assert self.ways() == ["Code by mail", "Authenticator app"]
+
+
+def let_the_proof_get_old(database: Database) -> None:
+    """Take ten minutes from the last proof of everybody's sessions."""
+    database.query("UPDATE auth_session SET authenticated_at = datetime(authenticated_at, '-600 seconds')")
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_everything_goes_by_keyboard_alone(new_browser, mailbox, email, phone, standing_database, script):
+    walker = Walker(new_browser(java_script_enabled=script), mailbox, email, phone)
+    walker.open_account()
+    walker.set_up_app()
+    walker.set_up_phone()
+    walker.sign_out()
+    walker.sign_in_by_code()
+    walker.sign_out()
+    walker.sign_in_by_link()
+    walker.sign_out()
+    walker.sign_in_by_app()
+    let_the_proof_get_old(standing_database)
+    walker.prove_again()
+    walker.remove_phone()
+    walker.sign_out()

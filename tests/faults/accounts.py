@@ -1,0 +1,48 @@
+"""Accounts in the database of a server under test, opened past it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask
+
+from tests.databases import KEY, Database
+from tests.factories import People, Person
+
+
+@contextmanager
+def application_on(database: Database, **different: Any) -> Iterator[Flask]:
+    """Give an application on ``database`` that leaves no connection open."""
+    from app import create_app
+    from app.extensions import db
+    from config.settings import Settings
+
+    values = {"environment": "development", "database_url": database.url, "secret_keys": KEY, "log_level": "error"}
+    app = create_app(Settings(**(values | different)))
+    try:
+        yield app
+    finally:
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+
+def open_one(database: Database, **described: Any) -> Person:
+    """Open one account, described as for ``People.open``."""
+    with application_on(database) as app:
+        return People(app).open(**described)
+
+
+def open_many(database: Database, count: int, **different: Any) -> list[str]:
+    """Open ``count`` accounts that sign in by mail; return their addresses."""
+    from app.cli.drafts import read_draft
+    from app.cli.opening import open_accounts
+
+    addresses = [f"person{number}@example.com" for number in range(count)]
+    with application_on(database, **different) as app, app.app_context():
+        for begin in range(0, count, 400):
+            drafts = {number: read_draft({"email": addresses[number]}) for number in range(begin, min(count, begin + 400))}
+            assert len(open_accounts(drafts).opened) == len(drafts)
+    return addresses

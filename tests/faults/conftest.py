@@ -1,0 +1,54 @@
+"""Servers that meet with faults: no limits by address, quick sweeps, little in the log."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.databases import Database
+from tests.serving import Server, environment_of, free_port
+from tests.sinks import SmsStub, SmtpSink
+
+PLAIN = {"LATCHKEY_LIMITS": "off", "LATCHKEY_LOG_LEVEL": "warning", "LATCHKEY_OUTBOX_SWEEP_EVERY": "1"}
+
+Start = Callable[..., Server]
+
+
+def starter(made: list[Server], directory: Path, smtp: SmtpSink, sms: SmsStub) -> Start:
+    """Return what starts servers whose files are in ``directory`` and adds them to ``made``."""
+    numbers = itertools.count()
+
+    def start(database: Database, *, workers: int = 2, **environment: Any) -> Server:
+        home = directory / str(next(numbers))
+        home.mkdir()
+        port = free_port()
+        values = environment_of(database, port, home, smtp, sms) | PLAIN | environment
+        server = Server({name: str(value) for name, value in values.items()}, home / "log", port=port, workers=workers)
+        made.append(server)
+        return server.start()
+
+    return start
+
+
+@pytest.fixture
+def start(tmp_path: Path, smtp: SmtpSink, sms: SmsStub) -> Iterator[Start]:
+    """Starts servers: ``start(database, workers=1, LATCHKEY_MAIL_TIMEOUT=2)``. They end with the test."""
+    made: list[Server] = []
+    yield starter(made, tmp_path, smtp, sms)
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def start_standing(
+    tmp_path_factory: pytest.TempPathFactory, smtp_server: SmtpSink, sms_provider: SmsStub
+) -> Iterator[Start]:
+    """The same for servers that all tests of a module share."""
+    made: list[Server] = []
+    yield starter(made, tmp_path_factory.mktemp("standing"), smtp_server, sms_provider)
+    for server in made:
+        server.kill()

@@ -1,0 +1,128 @@
+"""Mail server and SMS provider down, slow or refusing: nobody who asks waits for them, and nothing is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.databases import ROOT
+from tests.faults.accounts import open_one
+from tests.faults.visitors import Visitor
+from tests.sinks import code_in, until
+
+pytestmark = pytest.mark.one_database
+
+NORMAL = 1.0
+"""Seconds a request for a code may take, whatever the mail server does."""
+
+
+@pytest.fixture(scope="module")
+def standing():
+    """The database and server of this module."""
+    return []
+
+
+@pytest.fixture
+def place(database, databases, standing, start_standing, smtp, sms):
+    """A database and a server on it, which gives a mail server 2 s; tests share them."""
+    if not standing:
+        fresh = databases.fresh(database.kind)
+        standing.extend((fresh, start_standing(fresh, LATCHKEY_MAIL_TIMEOUT=2)))
+    return standing
+
+
+def ask(place, identity: str, method: str = "email") -> Visitor:
+    """Ask for a code and return who asked; the answer must come in normal time."""
+    visitor = Visitor(place[1].url)
+    visitor.get("/us-signin")
+    answer = visitor.send_code(identity, method)
+    assert answer.status == 200
+    assert answer.seconds < NORMAL
+    return visitor
+
+
+def message_to(place, address: str) -> tuple[str, int]:
+    """Return state and number of tries of the one message to ``address``."""
+    [found] = place[0].query(f"SELECT state, attempts FROM message WHERE \"to\" = '{address}'")
+    return found
+
+
+def settled(place, address: str) -> bool:
+    return message_to(place, address)[0] in ("sent", "abandoned", "dropped")
+
+
+def arrived_once(place, smtp, visitor, address: str, within: float) -> None:
+    """Wait for the mail to ``address`` and sign in with its code."""
+    until(lambda: settled(place, address), within)
+    assert message_to(place, address)[0] == "sent"
+    assert visitor.sign_in(address, code_in(smtp.to(address)[-1])).status == 200
+
+
+def test_mail_server_down(place, smtp):
+    people = [open_one(place[0], email=f"down{number}@down.test") for number in range(3)]
+    smtp.down()
+    visitors = [ask(place, ada.email) for ada in people]
+    until(lambda: all(message_to(place, ada.email)[1] >= 2 for ada in people), 8)  # the first try and one after 1 s
+    assert smtp.mails == []
+    smtp.up()
+    for ada, visitor in zip(people, visitors, strict=True):
+        arrived_once(place, smtp, visitor, ada.email, within=10)  # the next is after 5 s
+        assert len(smtp.to(ada.email)) == 1
+
+
+def test_mail_server_slow(place, smtp):
+    ada, bob = open_one(place[0], email="ada@slow.test"), open_one(place[0], email="bob@quick.test")
+    smtp.delay = 30.0
+    smtp.modes["slow.test"] = "slow"
+    visitor = ask(place, ada.email)
+    until(lambda: smtp.attempts >= 1)
+    other, began = ask(place, bob.email), time.monotonic()
+    until(lambda: settled(place, bob.email), 3)
+    assert time.monotonic() - began < 2, "a slow mail domain holds up another"
+    arrived_once(place, smtp, other, bob.email, within=1)
+    until(lambda: message_to(place, ada.email) == ("waiting", 1), 6)
+    smtp.modes.clear()
+    arrived_once(place, smtp, visitor, ada.email, within=5)
+
+
+def test_mail_server_busy(place, smtp):
+    ada = open_one(place[0], email="ada@busy.test")
+    smtp.modes["busy.test"] = "busy"
+    visitor = ask(place, ada.email)
+    until(lambda: smtp.attempts >= 1)
+    smtp.modes.clear()
+    arrived_once(place, smtp, visitor, ada.email, within=5)
+    assert message_to(place, ada.email) == ("sent", 2)
+
+
+def test_mail_server_refusing(place, smtp):
+    ada = open_one(place[0], email="ada@refused.test")
+    smtp.modes["refused.test"] = "refuse"
+    visitor = ask(place, ada.email)
+    until(lambda: settled(place, ada.email), 5)
+    assert message_to(place, ada.email) == ("abandoned", 1)
+    assert place[0].query(f"SELECT count(*) FROM event WHERE name = 'delivery.failed' AND user_id = {ada.id}") == [(1,)]
+    smtp.modes.clear()
+    outbox(place, "retry", "--all")
+    arrived_once(place, smtp, visitor, ada.email, within=5)
+
+
+def test_sms_provider_failing(place, sms):
+    ada = open_one(place[0], phone="+12015550123")
+    sms.mode = "busy"
+    visitor = ask(place, ada.phone, "sms")
+    until(lambda: message_to(place, ada.phone) == ("waiting", 1), 5)
+    sms.mode = "ok"
+    sms.wait(1, 9)  # after 5 s
+    assert visitor.sign_in(ada.phone, code_in(sms.to(ada.phone)[-1])).status == 200
+    assert sms.attempts == 2
+
+
+def outbox(place, *words: str) -> None:
+    """Run ``flask outbox`` beside the server."""
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "outbox", *words]
+    environment = {"PATH": "/usr/bin:/bin"} | place[1].environment
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=30, capture_output=True)

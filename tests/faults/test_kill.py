@@ -1,0 +1,74 @@
+"""kill -9 of everything, again and again: what was answered with success is there, and nothing is half done."""
+
+from __future__ import annotations
+
+import time
+
+from tests.databases import Database
+from tests.faults.accounts import open_many
+from tests.faults.crowd import Crowd, Ledger
+from tests.faults.visitors import SESSION, Visitor
+from tests.serving import Server
+
+KILLS = 3
+LOAD_FOR = 1.5
+"""Seconds between a start and the next kill."""
+
+BACK_WITHIN = 3.0
+"""Seconds from a crash to the first answer, on a machine that does nothing else."""
+
+
+def killed_again_and_again(server: Server) -> list[float]:
+    """Kill the server and start it again, some times; return the seconds that each start took."""
+    starts = []
+    for _ in range(KILLS):
+        time.sleep(LOAD_FOR)
+        server.kill()
+        began = time.monotonic()
+        server.start()
+        starts.append(time.monotonic() - began)
+    time.sleep(LOAD_FOR)
+    return starts
+
+
+def test_what_was_answered_is_there(fresh_database, start, smtp):
+    addresses = open_many(fresh_database, 1500)
+    began = time.monotonic()
+    server = start(fresh_database)
+    first_start = time.monotonic() - began
+    with Crowd(server.url, addresses, smtp) as ledger:
+        starts = killed_again_and_again(server)
+    assert ledger.wrong == []
+    assert len(ledger.sessions) > 10
+    assert_nothing_is_lost(fresh_database, server, ledger)
+    assert_nothing_is_half_done(fresh_database)
+    if fresh_database.kind == "sqlite":
+        assert fresh_database.query("PRAGMA integrity_check") == [("ok",)]
+    assert min(starts) < max(BACK_WITHIN, 1.5 * first_start), (starts, first_start)
+
+
+def assert_nothing_is_lost(database: Database, server: Server, ledger: Ledger) -> None:
+    """Every session that was handed out is one, every code that was promised is on its way."""
+    for token in ledger.sessions.values():
+        visitor = Visitor(server.url)
+        visitor.cookies[SESSION] = token
+        assert visitor.is_signed_in()
+    signed_in = addresses_of(database, "auth_session")
+    assert set(ledger.sessions) <= set(signed_in)
+    assert set(ledger.asked) <= set(addresses_of(database, "challenge"))
+    assert set(ledger.asked) <= set(addresses_of(database, "message"))
+
+
+def assert_nothing_is_half_done(database: Database) -> None:
+    """Sessions are spent challenges are events of success, one each for whom there is one."""
+    sessions = addresses_of(database, "auth_session")
+    assert sessions == addresses_of(database, "challenge", "spent_at IS NOT NULL")
+    assert sessions == addresses_of(database, "event", "name = 'sign_in.succeeded'")
+    assert len(set(sessions)) == len(sessions)
+    assert database.query("SELECT count(*) FROM challenge WHERE tries > 5") == [(0,)]
+
+
+def addresses_of(database: Database, table: str, where: str = "1 = 1") -> list[str]:
+    """Return the addresses of whom the rows of a table are about, sorted, one for each row."""
+    joined = f"SELECT i.value FROM {table} t JOIN identity i ON i.user_id = t.user_id WHERE {where}"
+    return sorted(value for (value,) in database.query(joined))

@@ -1,0 +1,138 @@
+"""Two servers on one database, fifty sockets at each, one code: the database decides, and one wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.databases import Database
+from tests.faults.accounts import open_one
+from tests.faults.visitors import SESSION, Answer, Visitor, answers_at_once, code_for
+from tests.serving import Server
+from tests.sinks import SmtpSink, link_in, until
+
+SOCKETS = 50
+"""At each of the two servers."""
+
+ROUNDS = range(3)
+
+
+@dataclass
+class Replicas:
+    """Two servers of one process each, on one database; people know them by one address."""
+
+    database: Database
+    servers: tuple[Server, Server]
+
+    def visitor(self) -> Visitor:
+        """Return somebody who has just come."""
+        return Visitor(self.servers[0].url)
+
+    def race(self, request: bytes, sockets: int = SOCKETS) -> list[Answer]:
+        """Send the same request so many times to each server, all at one moment."""
+        addresses = [("127.0.0.1", server.port) for server in self.servers]
+        return answers_at_once([(address, request) for address in addresses for _ in range(sockets)])
+
+    def count(self, what: str) -> int:
+        """Return how many rows there are ``FROM`` this."""
+        found: int = self.database.query(f"SELECT count(*) FROM {what}")[0][0]
+        return found
+
+
+@pytest.fixture(scope="module")
+def standing_replicas():
+    """The replicas of each kind of database."""
+    return {}
+
+
+@pytest.fixture
+def replicas(database, databases, standing_replicas, start_standing) -> Replicas:
+    """Two servers on a database of this kind; tests share them."""
+    if database.kind not in standing_replicas:
+        fresh = databases.fresh(database.kind)
+        first = start_standing(fresh, workers=1)
+        shared = {name: first.environment[name] for name in ("LATCHKEY_PUBLIC_URL", "LATCHKEY_QUEUE_URL")}
+        standing_replicas[database.kind] = Replicas(fresh, (first, start_standing(fresh, workers=1, **shared)))
+    return standing_replicas[database.kind]
+
+
+def code_sent(replicas: Replicas, smtp: SmtpSink, address: str) -> tuple[Visitor, str]:
+    """Return somebody who has asked for a code, and the code."""
+    visitor, since = replicas.visitor(), len(smtp.mails)
+    assert visitor.send_code(address).status == 200
+    code = code_for(address, smtp, since, 10)
+    assert code
+    return visitor, code
+
+
+def won(answers: list[Answer]) -> list[Answer]:
+    """Return the answers that signed somebody in."""
+    return [answer for answer in answers if answer.cookies.get(SESSION)]
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_one_code_makes_one_session(replicas, smtp, number):
+    ada = open_one(replicas.database, email=f"code{number}@example.com")
+    visitor, code = code_sent(replicas, smtp, ada.email)
+    answers = replicas.race(visitor.prepared("/us-signin", identity=ada.email, passcode=code))
+    assert sorted(answer.status for answer in answers) == [200] + [400] * (2 * SOCKETS - 1)
+    assert len(won(answers)) == 1
+    assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 1
+    assert replicas.count(f"event WHERE name = 'sign_in.succeeded' AND user_id = {ada.id}") == 1
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_one_link_makes_one_session(replicas, smtp, number):
+    ada = open_one(replicas.database, email=f"link{number}@example.com")
+    visitor, _ = code_sent(replicas, smtp, ada.email)
+    link = urlsplit(link_in(smtp.to(ada.email)[-1], "/us-verify-link"))
+    answers = replicas.race(visitor.request("GET", f"{link.path}?{link.query}"))
+    assert {answer.status for answer in answers} == {302}
+    assert [answer.header("location") for answer in won(answers)] == ["/"]
+    assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 1
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_one_code_of_an_authenticator_makes_one_session(replicas, number):
+    ada = open_one(replicas.database, email=f"app{number}@example.com", methods=["authenticator"])
+    request = replicas.visitor().prepared("/us-signin", identity=ada.email, passcode=ada.app_code())
+    answers = replicas.race(request)
+    assert sorted(answer.status for answer in answers) == [200] + [400] * (2 * SOCKETS - 1)
+    assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 1
+
+
+def test_a_code_and_its_link_together_make_one_session(replicas, smtp):
+    ada = open_one(replicas.database, email="both@example.com")
+    visitor, code = code_sent(replicas, smtp, ada.email)
+    link = urlsplit(link_in(smtp.to(ada.email)[-1], "/us-verify-link"))
+    by_code = visitor.prepared("/us-signin", identity=ada.email, passcode=code)
+    by_link = visitor.request("GET", f"{link.path}?{link.query}")
+    addresses = [("127.0.0.1", server.port) for server in replicas.servers]
+    answers = answers_at_once([(address, each) for _ in range(4) for address in addresses for each in (by_code, by_link)])
+    assert len(won(answers)) == 1
+    assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 1
+
+
+def test_of_forty_guesses_at_once_five_are_looked_at(replicas, smtp):
+    ada = open_one(replicas.database, email="guessed@example.com")
+    visitor, code = code_sent(replicas, smtp, ada.email)
+    guesses = [f"{(int(code) + number) % 10**8:08}" for number in range(1, 41)]
+    requests = [visitor.prepared("/us-signin", identity=ada.email, passcode=guess) for guess in guesses]
+    addresses = [("127.0.0.1", server.port) for server in replicas.servers]
+    answers = answers_at_once([(addresses[number % 2], request) for number, request in enumerate(requests)])
+    assert {answer.status for answer in answers} == {400}
+    assert replicas.database.query(f"SELECT tries FROM challenge WHERE user_id = {ada.id}") == [(5,)]
+    assert visitor.sign_in(ada.email, code).status == 400
+    assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 0
+
+
+def test_two_servers_send_each_mail_once(replicas, smtp):
+    people = [open_one(replicas.database, email=f"once{number}@example.com") for number in range(10)]
+    visitor = replicas.visitor()
+    asks = [visitor.prepared("/us-signin/send-code", identity=ada.email, chosen_method="email") for ada in people]
+    addresses = [("127.0.0.1", server.port) for server in replicas.servers]
+    answers_at_once([(addresses[number % 2], request) for number, request in enumerate(asks)])
+    until(lambda: replicas.count("message WHERE state IN ('waiting', 'sending')") == 0)
+    assert [len(smtp.to(ada.email)) for ada in people] == [1] * len(people)

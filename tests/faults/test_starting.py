@@ -1,0 +1,99 @@
+"""Starts that are refused, by the command an operator types, and the start of a developer with nothing at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.databases import KEY, ROOT
+from tests.faults.accounts import open_one
+from tests.faults.visitors import Visitor
+from tests.serving import Server, free_port
+from tests.sinks import until
+
+OTHER_KEY = "for-tests-alone-too-0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
+
+PRODUCTION = {
+    "PATH": os.environ["PATH"],
+    "LATCHKEY_SECRET_KEYS": KEY,
+    "LATCHKEY_PUBLIC_URL": "https://login.example.com",
+    "LATCHKEY_MAIL_URL": "smtps://mail.example.com",
+    "LATCHKEY_MAIL_SENDER": "Latchkey <no-reply@example.com>",
+}
+
+WHAT_IS_INSTALLED = ("app", "config", "migrations", "wsgi.py", "openapi.yaml")
+
+
+def refused(database, **different: str | None) -> tuple[int, str]:
+    """Start the production server and return exit status and what it said on standard error."""
+    values = PRODUCTION | {"LATCHKEY_DATABASE_URL": database.url} | different
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(free_port())]
+    environment = {name: value for name, value in values.items() if value is not None}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+    assert KEY not in done.stderr
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr
+
+
+@pytest.mark.one_database
+def test_without_a_key(fresh_database):
+    status, said = refused(fresh_database, LATCHKEY_SECRET_KEYS=None)
+    assert status == 78
+    assert "LATCHKEY_SECRET_KEYS is not set" in said
+    assert "openssl rand -hex 32" in said
+
+
+@pytest.mark.one_database
+def test_with_an_address_that_is_not_protected(fresh_database):
+    status, said = refused(fresh_database, LATCHKEY_PUBLIC_URL="http://login.example.com")
+    assert status == 78
+    assert "LATCHKEY_PUBLIC_URL does not begin with https://" in said
+
+
+def test_with_pending_migrations(database, databases):
+    empty = databases.fresh(database.kind, migrated=False)
+    status, said = refused(empty)
+    assert status == 78
+    assert "pending" in said
+    assert "flask db upgrade" in said
+
+
+def test_with_a_key_missing_that_rows_are_sealed_under(fresh_database):
+    open_one(fresh_database, email="ada@example.com", methods=["email", "authenticator"])
+    status, said = refused(fresh_database, LATCHKEY_SECRET_KEYS=OTHER_KEY)
+    assert status == 78
+    assert "2 rows" in said
+    assert "end of LATCHKEY_SECRET_KEYS" in said
+    assert OTHER_KEY not in said
+
+
+def test_an_older_key_in_the_ring_is_enough(fresh_database, start):
+    open_one(fresh_database, email="ada@example.com")
+    server = start(fresh_database, LATCHKEY_SECRET_KEYS=f"{OTHER_KEY},{KEY}")
+    assert Visitor(server.url).send_code("ada@example.com").status == 200
+
+
+def test_a_developer_needs_nothing(tmp_path: Path):
+    for name in WHAT_IS_INSTALLED:
+        take = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        take(ROOT / name, tmp_path / name)
+    server = Server({"LATCHKEY_ENVIRONMENT": "development"}, tmp_path / "log", directory=tmp_path)
+    try:
+        server.start()
+        assert (tmp_path / "var" / "latchkey.db").stat().st_size > 0
+        assert (tmp_path / "var" / "dev-secrets").stat().st_mode & 0o777 == 0o600
+        visitor = Visitor(server.url)
+        assert visitor.post("/register", email="ada@example.com").status == 200
+        until(lambda: b"ada@example.com" in visitor.get("/dev/inbox").body, 10)
+        os.killpg(server.process.pid, signal.SIGINT)  # Ctrl-C at a terminal reaches all of them
+        assert server.process.wait(15) == 0
+        assert server.processes() == []
+        assert "Traceback" not in server.output
+    finally:
+        server.kill()

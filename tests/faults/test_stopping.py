@@ -1,0 +1,84 @@
+"""A server that is told to stop, and one whose supervisor is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+
+from tests.faults.accounts import open_many
+from tests.faults.crowd import Crowd
+from tests.faults.locks import writers_kept_out
+from tests.faults.visitors import UNANSWERED, Answer, Visitor
+from tests.sinks import until
+
+ENDS_WITHIN = 15.0
+
+
+def test_running_requests_end_before_the_server_does(fresh_database, start):
+    addresses = open_many(fresh_database, 3)
+    server = start(fresh_database)
+    answers: list[Answer] = []
+    visitors = [Visitor(server.url) for _ in addresses]
+    for visitor in visitors:
+        visitor.get("/us-signin")
+    with writers_kept_out(fresh_database):
+        threads = [
+            threading.Thread(target=lambda who=who, to=to: answers.append(who.send_code(to)), daemon=True)
+            for who, to in zip(visitors, addresses, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.7)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.7)
+    for thread in threads:
+        thread.join(10)
+    assert server.process.wait(ENDS_WITHIN) == 0
+    assert [answer.status for answer in answers] == [200] * len(addresses)
+    assert server.processes() == []
+
+
+def test_a_stop_under_load_loses_nothing(fresh_database, start, smtp):
+    addresses = open_many(fresh_database, 600)
+    server = start(fresh_database)
+    with Crowd(server.url, addresses, smtp) as ledger:
+        time.sleep(1.5)
+        assert server.stop() == 0
+    assert server.processes() == []
+    assert ledger.wrong == []
+    assert len(ledger.sessions) > 5
+    sessions = fresh_database.query("SELECT count(*) FROM auth_session")[0][0]
+    assert sessions == len(ledger.sessions), "every session that was opened was handed out"
+    assert fresh_database.query("SELECT count(*) FROM message WHERE state = 'sending'") == [(0,)]
+
+
+def test_without_its_supervisor_no_process_stays(fresh_database, start, smtp):
+    addresses = open_many(fresh_database, 400)
+    server = start(fresh_database)
+    with Crowd(server.url, addresses, smtp, size=3):
+        time.sleep(0.5)
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait(5)
+        until(lambda: server.processes() == [], ENDS_WITHIN)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", server.port))
+
+
+def test_a_web_process_that_dies_is_replaced(fresh_database, start):
+    server = start(fresh_database)
+    before = server.processes()
+    for pid in before[1:]:
+        os.kill(pid, signal.SIGKILL)
+
+    def whole_again() -> bool:
+        try:
+            return Visitor(server.url).get("/readyz").status == 200 and len(server.processes()) == len(before)
+        except UNANSWERED:
+            return False
+
+    until(whole_again, ENDS_WITHIN)
+    assert server.process.poll() is None
