@@ -67,7 +67,10 @@ class Latchkey:
 
     name = "latchkey"
 
-    def __init__(self, database_url: str, people: int, directory: Path, processes: int, mail_port: int) -> None:
+    def __init__(
+        self, database_url: str, people: int, directory: Path, processes: int, mail_port: int, *more: str
+    ) -> None:
+        """``more`` are further options of ``flask serve``."""
         self.count = people
         self.people: list[Person] = []
         self.sessions: list[str] = []
@@ -75,7 +78,7 @@ class Latchkey:
         self.next = 0
         self.environment = environment(database_url, directory / "queue.db", mail_port)
         port = free_port()
-        command = python("-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes))
+        command = python("-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes), *more)
         self.server = Server(command, self.environment, directory / "latchkey.log", port)
 
     def populate(self) -> None:

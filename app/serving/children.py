@@ -31,9 +31,11 @@ LEAVE_WITHIN = 30.0
 class Child:
     """A process that runs a job, and is started again when it ends by itself."""
 
-    def __init__(self, name: str, job: Job) -> None:
+    def __init__(self, name: str, job: Job, *, patience: int = 0) -> None:
+        """``patience`` is how far it stands back while processors are short (a nice value, 0 to 19)."""
         self.name = name
         self.job = job
+        self.patience = patience
         self._stopping = threading.Event()
         self._process: multiprocessing.process.BaseProcess | None = None
         self._keeper: threading.Thread | None = None
@@ -61,7 +63,7 @@ class Child:
 
     def _spawn(self) -> None:
         fork = multiprocessing.get_context("fork")
-        self._process = fork.Process(target=work, args=(self.job, os.getpid()), name=self.name)
+        self._process = fork.Process(target=work, args=(self.job, os.getpid(), self.patience), name=self.name)
         self._process.start()
 
     def _keep(self) -> None:
@@ -78,7 +80,7 @@ class Child:
             self._spawn()
 
 
-def work(job: Job, supervisor: int) -> None:
+def work(job: Job, supervisor: int, patience: int = 0) -> None:
     """Run a job in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
     stop = threading.Event()
 
@@ -88,6 +90,7 @@ def work(job: Job, supervisor: int) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_with(supervisor)
+    os.nice(patience)
     job(stop)
 
 

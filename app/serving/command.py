@@ -8,6 +8,9 @@ import click
 
 from app.serving import preparing
 
+DELIVERY_STANDS_BACK = 5
+"""Nice value of delivery: in a burst requests are answered first, and their mails leave a moment later."""
+
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
@@ -39,5 +42,5 @@ def serve_command(info: Any, host: str, port: int, workers: int, threads: int, n
     if sink:
         supervisor.keep("sink", sink)
     if not no_worker:
-        supervisor.keep("delivery", preparing.delivery(app))
+        supervisor.keep("delivery", preparing.delivery(app), patience=DELIVERY_STANDS_BACK)
     raise SystemExit(supervisor.run())

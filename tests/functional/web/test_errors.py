@@ -8,6 +8,7 @@ import re
 import pytest
 import sqlalchemy as sa
 
+from app import observing
 from tests.functional.web.conftest import addresses
 
 pytestmark = pytest.mark.one_database
@@ -123,9 +124,8 @@ def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed
 def log(monkeypatch):
     """Collects the lines that are logged for requests."""
     lines = []
-    monkeypatch.setattr(
-        "app.observing.log", type("Log", (), {"info": lambda self, event, **facts: lines.append(facts)})()
-    )
+    collector = type("Log", (), {"info": lambda self, event, **facts: lines.append(facts)})()
+    monkeypatch.setitem(observing._bound, "log", collector)
     return lines
 
 

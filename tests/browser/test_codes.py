@@ -1,0 +1,111 @@
+"""The page where a code is typed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sinks import until
+
+SENT = "SELECT count(*) FROM message WHERE \"to\" = '{}' AND kind = 'sign_in'"
+
+
+@pytest.fixture
+def ada(people, email):
+    """Somebody with an account."""
+    return people.open(email=email)
+
+
+@pytest.fixture
+def sent(standing_database):
+    """Counts the sign-in mails that were put into the outbox for an address."""
+    return lambda email: standing_database.query(SENT.format(email))[0][0]
+
+
+def halves(code):
+    """Return a code as the mail shows it."""
+    return f"{code[:4]} {code[4:]}"
+
+
+def test_a_code_can_be_pasted_as_the_mail_shows_it(page, ada, ask_for_code, mailbox):
+    ask_for_code(page, ada.email)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    code = mailbox.newest(ada.email).code
+    page.evaluate("text => navigator.clipboard.writeText(text)", halves(code))
+    field = page.get_by_label("Your code")
+    field.press("ControlOrMeta+v")
+    assert field.input_value() == code
+    field.press("Enter")
+    page.get_by_role("heading", name="Your account").wait_for()
+
+
+def test_the_field_asks_for_the_right_keyboard_and_for_the_code_in_the_message(page, ada, ask_for_code):
+    ask_for_code(page, ada.email)
+    field = page.get_by_label("Your code")
+    assert field.get_attribute("autocomplete") == "one-time-code"
+    assert field.get_attribute("inputmode") == "numeric"
+    assert field.evaluate("field => field === document.activeElement")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_the_page_promises_no_more_than_it_may(page, people, email, ask_for_code, known):
+    if known:
+        people.open(email=email)
+    ask_for_code(page, email)
+    assert page.locator(".lead").inner_text() == (
+        f"If {email} has an account, an 8-digit code is on its way. Type it here."
+    )
+
+
+def test_asking_again_waits_and_the_page_counts_down(page, ada, ask_for_code):
+    page.clock.install()
+    ask_for_code(page, ada.email)
+    again = page.get_by_role("button", name="Send it again")
+    assert again.is_disabled()
+    before = page.locator("[data-resend-left]").inner_text(), page.locator("[data-clock-left]").inner_text()
+    page.clock.fast_forward(5_000)
+    after = page.locator("[data-resend-left]").inner_text(), page.locator("[data-clock-left]").inner_text()
+    assert (before[0] > after[0], before[1] > after[1]) == (True, True)
+    page.clock.fast_forward(30_000)
+    assert again.is_enabled()
+    assert page.locator("[data-resend-wait]").is_hidden()
+    page.clock.fast_forward(600_000)
+    assert page.locator("[data-clock-over]").is_visible()
+
+
+def test_asking_again_sends_the_same_code_again(page, ada, ask_for_code, mailbox, standing_database):
+    page.clock.install()
+    ask_for_code(page, ada.email)
+    first = mailbox.newest(ada.email)
+    standing_database.query("UPDATE challenge SET last_sent_at = datetime(last_sent_at, '-31 seconds')")
+    page.clock.fast_forward(31_000)
+    page.get_by_role("button", name="Send it again").click()
+    assert mailbox.newest(ada.email, after=first).code == first.code
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_a_double_click_sends_one_mail(new_browser, ada, mailbox, sent, script):
+    page = new_browser(java_script_enabled=script)
+    page.goto("/us-signin")
+    page.get_by_label("E-mail, phone or username").fill(ada.email)
+    page.get_by_role("button", name="Email me a code").dblclick(no_wait_after=True)
+    page.get_by_label("Your code").wait_for()
+    assert mailbox.newest(ada.email).code
+    assert sent(ada.email) == 1
+
+
+def test_asking_again_too_soon_without_the_script_sends_nothing(new_browser, ada, ask_for_code, sent):
+    page = new_browser(java_script_enabled=False)
+    ask_for_code(page, ada.email)
+    page.get_by_role("button", name="Send it again").click()
+    page.get_by_label("Your code").wait_for()
+    assert until(lambda: sent(ada.email)) == 1
+
+
+def test_enter_in_the_field_for_an_app_code_signs_in(page, people, email):
+    ada = people.open(email=email, methods=["email", "authenticator"])
+    page.goto("/us-signin")
+    page.get_by_label("E-mail, phone or username").fill(email)
+    page.get_by_text("I have a code from my authenticator app").click()
+    page.get_by_label("Code from your app").fill(ada.app_code())
+    page.get_by_label("Code from your app").press("Enter")
+    page.get_by_role("heading", name="Your account").wait_for()

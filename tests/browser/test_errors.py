@@ -1,0 +1,90 @@
+"""What went wrong is said, tied to its field, and the field has the focus."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+NOTED = """
+addEventListener("DOMContentLoaded", () => {
+  window.spoken = [];
+  new MutationObserver(changes => {
+    for (const change of changes) {
+      const region = change.target.closest("[role=status], [role=alert]");
+      if (region && change.addedNodes.length) window.spoken.push(region.textContent.trim());
+    }
+  }).observe(document.body, { childList: true, subtree: true });
+});
+"""
+"""Remembers what is put into live regions after the page stands: only that is read out for certain."""
+
+
+def is_tied(page, field, sentence):
+    """Say whether ``field`` is marked as wrong, described by ``sentence``, and where the focus is."""
+    told = " ".join(page.locator(f"#{note}").inner_text() for note in field.get_attribute("aria-describedby").split())
+    assert field.get_attribute("aria-invalid") == "true"
+    assert re.search(sentence, told), told
+    return field.evaluate("field => field === document.activeElement")
+
+
+def test_an_address_that_is_none_is_said_at_the_field(page):
+    page.goto("/register")
+    page.get_by_label("E-mail").fill("ada@example")
+    page.get_by_label("E-mail").press("Enter")
+    page.locator(".field-error").wait_for()
+    assert is_tied(page, page.get_by_label("E-mail"), "not an e-mail address")
+    assert page.get_by_label("E-mail").input_value() == "ada@example"
+
+
+def test_a_number_that_is_none_is_said_at_the_field(page, people, email, sign_in):
+    sign_in(people.open(email=email)).goto("/us-setup")
+    page.get_by_label("Phone number").fill("12")
+    page.get_by_label("Phone number").press("Enter")
+    page.locator(".field-error").wait_for()
+    assert is_tied(page, page.get_by_label("Phone number"), "not a phone number.*country code")
+
+
+def test_a_wrong_code_of_the_app_is_said_at_the_field(page, people, email, sign_in):
+    sign_in(people.open(email=email)).goto("/us-setup")
+    page.get_by_role("button", name="Set it up").click()
+    page.get_by_label("Code from your app").fill("000000")
+    page.get_by_label("Code from your app").press("Enter")
+    page.locator(".field-error").wait_for()
+    assert is_tied(page, page.get_by_label("Code from your app"), "did not work")
+    assert page.get_by_role("img", name="QR code").is_visible()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_a_wrong_code_keeps_the_page_and_the_code_still_works(
+    new_browser, people, email, ask_for_code, mailbox, script
+):
+    page = new_browser(java_script_enabled=script)
+    people.open(email=email)
+    ask_for_code(page, email)
+    field = page.get_by_label("Your code")
+    field.fill("0000 0000")
+    field.press("Enter")
+    page.get_by_role("alert").wait_for()
+    assert is_tied(page, field, "That did not work")
+    assert field.input_value() == ""
+    field.fill(mailbox.newest(email).code)
+    field.press("Enter")
+    page.get_by_role("heading", name="Your account").wait_for()
+
+
+def test_what_just_happened_is_read_out(page, people, email, sign_in):
+    page.add_init_script(NOTED)
+    sign_in(people.open(email=email)).goto("/")
+    page.get_by_role("button", name="Sign out of this browser").click()
+    page.get_by_role("status").filter(has_text="You are signed out.").wait_for()
+    page.wait_for_function("window.spoken.includes('You are signed out.')")
+
+
+def test_a_refusal_is_read_out(page, people, email, ask_for_code):
+    page.add_init_script(NOTED)
+    people.open(email=email)
+    ask_for_code(page, email)
+    page.get_by_label("Your code").fill("00000000")
+    page.get_by_label("Your code").press("Enter")
+    page.wait_for_function("(window.spoken || []).some(words => words.startsWith('That did not work'))")

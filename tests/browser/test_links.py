@@ -1,0 +1,82 @@
+"""Links in mails: where they sign in, and where they do nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+SESSIONS = "SELECT count(*) FROM auth_session WHERE revoked_at IS NULL"
+
+
+@pytest.fixture
+def letter(people, email, page, ask_for_code, mailbox):
+    """The mail that ``page`` has asked for."""
+    people.open(email=email)
+    ask_for_code(page, email)
+    return mailbox.newest(email, "sign-in code")
+
+
+def test_a_link_signs_in_the_browser_that_asked_and_leaves_no_token_behind(page, email, letter):
+    page.goto(letter.link)
+    page.get_by_role("heading", name="Your account").wait_for()
+    assert page.url == page.url.split("?")[0]
+    assert "token" not in page.evaluate("performance.getEntriesByType('navigation')[0].name + document.referrer")
+    assert page.locator(".bar-who").inner_text() == email
+
+
+def test_the_button_of_the_mail_opens_a_tab_that_is_signed_in(page, email, letter):
+    page.goto(letter.page)
+    with page.context.expect_page() as opened:
+        page.frame_locator("iframe").get_by_role("link", name="Sign in to Latchkey").click()
+    opened.value.get_by_role("heading", name="Your account").wait_for()
+    assert "token" not in opened.value.url
+
+
+def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(
+    page, letter, new_browser, standing_database
+):
+    before = standing_database.query(SESSIONS)
+    other = new_browser()
+    other.goto(letter.link)
+    assert other.locator("h1").inner_text() == "Go back to where you started"
+    told = other.locator("main").inner_text()
+    assert "signs nobody in here" in told
+    assert "Chrome on Linux" in told
+    assert "Return to that browser" in told
+    other.goto("/")
+    assert other.locator("h1").inner_text() == "Welcome"
+    assert standing_database.query(SESSIONS) == before
+    page.goto(letter.link)
+    assert page.locator("h1").inner_text() == "Your account"
+
+
+def test_pressing_the_button_in_another_browser_signs_nobody_in(letter, new_browser):
+    other = new_browser()
+    other.goto(letter.link)
+    other.get_by_text("But this is where I started").click()
+    other.get_by_role("button", name="Sign in here").click()
+    other.get_by_role("alert").wait_for()
+    assert "works in the browser that asked for it" in other.get_by_role("alert").inner_text()
+    other.goto("/")
+    assert other.locator("h1").inner_text() == "Welcome"
+
+
+def test_a_link_that_was_used_sends_to_the_sign_in_page(page, letter, new_browser):
+    page.goto(letter.link)
+    other = new_browser()
+    other.goto(letter.link)
+    assert other.url.endswith("/us-signin")
+    assert other.get_by_role("alert").inner_text()
+
+
+def test_an_address_confirmed_in_another_browser_signs_nobody_in_there(page, email, mailbox, new_browser):
+    page.goto("/register")
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_role("button", name="Send me a code").click()
+    link = mailbox.newest(email).link
+    other = new_browser()
+    other.goto(link)
+    assert other.locator("h1").inner_text() == "Is this address yours?"
+    other.get_by_role("button", name="Yes, confirm my address").click()
+    other.get_by_text("your address is confirmed").wait_for()
+    other.goto("/")
+    assert other.locator("h1").inner_text() == "Welcome"

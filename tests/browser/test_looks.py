@@ -1,0 +1,123 @@
+"""Every page, in both colour schemes and three widths: nothing serious for axe-core, and nothing beside the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browsing import serious_faults
+
+WIDTHS = (1280, 390)
+NARROWEST = 320
+TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Look:
+    """Looks at pages and keeps what is wrong with them."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.faults: list[str] = []
+
+    def at(self, name: str, path: str = "", page: Any = None) -> None:
+        """Look at the page as it stands, or go to ``path`` first."""
+        page = page or self.page
+        if path:
+            page.goto(path)
+        page.locator("h1").wait_for()
+        for width in (NARROWEST, *WIDTHS):
+            page.set_viewport_size({"width": width, "height": 800})
+            if page.evaluate(TOO_WIDE) > 0:
+                self.faults.append(f"{name} is wider than {width} px")
+            if width in WIDTHS:
+                self.faults += [f"{name} at {width} px: {fault}" for fault in serious_faults(page)]
+
+    def press(self, name: str, exact: bool = True) -> None:
+        """Press a button and wait for the page it leads to."""
+        with self.page.expect_navigation():
+            self.page.get_by_role("button", name=name, exact=exact).first.click()
+
+    def fill(self, label: str, text: str) -> None:
+        """Fill a field."""
+        self.page.get_by_label(label).fill(text)
+
+
+@pytest.fixture(params=["light", "dark"])
+def look(request, new_browser):
+    """Looks at pages in one colour scheme, with transitions off."""
+    look = Look(new_browser(color_scheme=request.param, reduced_motion="reduce"))
+    look.elsewhere = new_browser(color_scheme=request.param, reduced_motion="reduce")
+    return look
+
+
+def test_pages_of_who_is_not_signed_in(look, people, email, mailbox):
+    look.at("welcome", "/")
+    look.at("register", "/register")
+    look.fill("E-mail", "ada@example")
+    look.press("Send me a code")
+    look.at("register, refused")
+    look.fill("E-mail", email)
+    look.press("Send me a code")
+    look.at("confirm")
+    look.at("confirm elsewhere", mailbox.newest(email).link, look.elsewhere)
+    look.at("confirm, asking for the address", "/confirm", look.elsewhere)
+    look.at("nothing here", "/nothing-here")
+    assert look.faults == []
+
+
+def test_pages_of_signing_in(look, people, email, mailbox):
+    people.open(email=email, methods=["email", "authenticator"])
+    look.at("sign in", "/us-signin")
+    look.page.get_by_text("I have a code from my authenticator app").click()
+    look.at("sign in, by app")
+    look.fill("E-mail, phone or username", email)
+    look.press("Email me a code")
+    look.page.get_by_text("Nothing has arrived").click()
+    look.at("code")
+    look.fill("Your code", "00000000")
+    look.press("Sign in")
+    look.at("code, refused")
+    look.at("link elsewhere", mailbox.newest(email).link, look.elsewhere)
+    assert look.faults == []
+
+
+def test_pages_of_setting_up(look, people, email, phone, sign_in):
+    sign_in(people.open(email=email), look.page)
+    look.at("set up", "/us-setup")
+    look.press("Set it up", exact=False)
+    look.page.get_by_text("I can’t scan it").click()
+    look.at("authenticator")
+    look.page.goto("/us-setup")
+    look.fill("Phone number", "12")
+    look.press("Text me a code", exact=False)
+    look.at("phone, refused")
+    look.fill("Phone number", phone)
+    look.press("Text me a code", exact=False)
+    look.at("phone")
+    assert look.faults == []
+
+
+def test_pages_of_who_is_signed_in(look, people, email, sign_in, standing_database):
+    sign_in(people.open(email=email, methods=["email", "authenticator"]), look.page)
+    look.at("account", "/")
+    look.page.goto("/us-setup")
+    look.page.get_by_text("Remove", exact=False).first.click()
+    look.at("set up, removing")
+    look.at("verify", "/us-verify")
+    look.press("Email me a code")
+    look.at("verify, code")
+    look.page.goto("/")
+    look.page.evaluate("document.querySelectorAll('[name=csrf_token]').forEach(field => field.remove())")
+    look.press("Sign out of this browser")
+    look.at("a form that had lost its protection")
+    assert look.faults == []
+
+
+def test_pages_of_the_mailbox(look, email, mailbox):
+    look.page.goto("/register")
+    look.fill("E-mail", email)
+    look.press("Send me a code")
+    look.at("inbox", "/dev/inbox")
+    look.at("message", mailbox.newest(email).page)
+    assert look.faults == []
