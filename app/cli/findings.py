@@ -13,10 +13,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 
-from app.cli.resealing import SEALED, sealed_rows
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
+from app.methods.sealed import SEALED, sealed_rows
 from app.outbox import queue
 from app.outbox.channels import mail
 from app.outbox.channels.failures import Failed

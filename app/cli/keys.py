@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 
 from app.cli.group import OperatorGroup
-from app.cli.resealing import reseal, sealed_rows
+from app.cli.resealing import reseal
 from app.extensions import keyring
+from app.methods.sealed import sealed_rows
 
 SHOWN = 5
 """Rows that are named for each reason why some did not open."""

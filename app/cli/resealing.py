@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,15 +11,9 @@ import sqlalchemy as sa
 from app.audit import record
 from app.extensions import db, keyring
 from app.kit.sealing import CannotOpen
-from app.methods import Challenge, EnrolledMethod
-from app.methods.codes import challenge_context, enrolled_context
+from app.methods.sealed import SEALED
 
 BATCH = 500
-SEALED: tuple[tuple[Any, Callable[[Any], tuple[str, ...]]], ...] = (
-    (EnrolledMethod, enrolled_context),
-    (Challenge, challenge_context),
-)
-"""Every table with a sealed ``secret``, and what that is sealed to."""
 
 
 @dataclass
@@ -38,16 +31,6 @@ class Resealed:
     def shut_rows(self) -> int:
         """How many rows did not open."""
         return sum(map(len, self.shut.values()))
-
-
-def sealed_rows() -> Counter[str]:
-    """Return how many rows are sealed under each key, by its id, keys that are not in the ring included."""
-    counts: Counter[str] = Counter()
-    for model, _context in SEALED:
-        kid = sa.func.substr(model.secret, 4, 8)
-        for found, count in db.session.execute(sa.select(kid, sa.func.count()).where(model.secret != "").group_by(kid)):
-            counts[found] += count
-    return counts
 
 
 def reseal(moved: Callable[[int], None] = lambda count: None) -> Resealed:

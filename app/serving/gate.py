@@ -8,6 +8,7 @@ whole body has come, and given back before the answer leaves. Bodies that never 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import time
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 PLACE_WITHIN: Final = 5.0
 """Seconds a whole request waits for a place before it is answered 503."""
 
+STALLED: Final = 1.0
+"""Seconds without any place coming back after which nobody waits for one: what all of them wait for is away."""
+
 RETRY_AFTER: Final = "2"
+
+ALIVE: Final = "/healthz"
+"""Asks whether this process lives. It needs no place, so that a process whose database is away is not killed."""
 
 REFUSALS: Final = {
     400: ("400 Bad Request", "body_incomplete", "The request ended before its body was whole."),
@@ -40,6 +47,7 @@ class Gate:
         self.largest_body = largest_body
         self.reading: dict[int, float] = {}
         self._numbers = itertools.count()
+        self._moved = time.monotonic()
         self._places: SimpleQueue[None] = SimpleQueue()
         for _ in range(places):
             self._places.put(None)
@@ -55,14 +63,27 @@ class Gate:
             environ["wsgi.input"] = io.BytesIO(body)
         else:  # none, or one so large that the application says no without reading it
             environ["wsgi.input"] = io.BytesIO()
-        try:
-            self._places.get(timeout=PLACE_WITHIN)
-        except Empty:
+        if environ["PATH_INFO"] == ALIVE:
+            return [whole(self.application(environ, start_response))]
+        if not self._take_place():
             return refused(503, environ, start_response)
         try:
             return [whole(self.application(environ, start_response))]
         finally:
+            self._moved = time.monotonic()
             self._places.put(None)
+
+    def _take_place(self) -> bool:
+        """Take a place; say whether there was one in time. Waits only while places come back."""
+        until = time.monotonic() + PLACE_WITHIN
+        wait = 0.0
+        while wait >= 0:
+            with contextlib.suppress(Empty):
+                self._places.get(timeout=wait)
+                self._moved = time.monotonic()
+                return True
+            wait = min(until, self._moved + STALLED) - time.monotonic()
+        return False
 
     def _read(self, stream: Any, announced: int) -> bytes:
         """Read a body to its announced end; shorter when the connection ended first."""

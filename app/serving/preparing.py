@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.extensions import db
+from app.extensions import db, keyring
+from app.methods.sealed import sealed_rows
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -68,6 +69,7 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
                 refuse_pending_migrations()
             else:
                 job = prepare_development(app, settings, f"http://{host}:{port}")
+            refuse_missing_keys()
         except SQLAlchemyError as error:
             refuse(UNAVAILABLE, f"the database does not answer ({type(error).__name__}).", "Look: flask doctor")
         finally:
@@ -91,6 +93,15 @@ def pending_migrations() -> list[str]:
     with db.engine.connect() as connection:
         reached = MigrationContext.configure(connection).get_current_heads()
     return sorted(set(ScriptDirectory("migrations").get_heads()) - set(reached))
+
+
+def refuse_missing_keys() -> None:
+    """End the process when rows are sealed under keys that are not in the ring: their owners could not sign in."""
+    missing = {kid: count for kid, count in sealed_rows().items() if kid not in keyring.kids}
+    if missing:
+        count = sum(missing.values())
+        what = f"{count:,} row{'' if count == 1 else 's'} sealed under a key that is missing ({', '.join(sorted(missing))})."
+        refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
 
 def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from app.extensions import settings
+import sqlalchemy as sa
+from sqlalchemy.orm.attributes import set_committed_value
+
+from app.extensions import db, settings
 from app.kit import clock
 from app.kit.refusals import ReauthenticationRequired
 from app.sessions.models import AuthSession
@@ -11,7 +14,8 @@ from app.sessions.models import AuthSession
 def require_fresh(session: AuthSession | None) -> None:
     """Go on only if ``session`` is fresh.
 
-    A fresh request may open a grace (``LATCHKEY_FRESHNESS_GRACE_PERIOD``); the grace never extends itself.
+    A fresh request may open a grace (``LATCHKEY_FRESHNESS_GRACE_PERIOD``), reading ones too, so it is written at
+    once; the grace never extends itself.
     :raises ReauthenticationRequired: when the last proof is too old
     """
     now = clock.now()
@@ -19,4 +23,7 @@ def require_fresh(session: AuthSession | None) -> None:
         raise ReauthenticationRequired
     grace = settings.freshness_grace_period
     if grace and (session.grace_until is None or session.grace_until < now):
-        session.grace_until = now + grace
+        until = now + grace
+        opened = sa.update(AuthSession).where(AuthSession.id == session.id).values(grace_until=until)
+        db.session.execute(opened.execution_options(at_once=True, synchronize_session=False))
+        set_committed_value(session, "grace_until", until)

@@ -48,9 +48,10 @@ def us_verify_link_post() -> Response:
     """Sign in by the link's page, in the browser that asked."""
     after_this_request(view_commit)
     form = LinkForm()
-    shown: dict[str, object] = {"state": "gone", "asked": None}
+    shown: dict[str, object] = {"state": "elsewhere", "asked": None}
     if form.validate():
         with form.showing_refusals():
+            shown = {"state": "gone", "asked": None}
             followed = links.follow(form.token.data, present_asker())
             shown = {"state": "elsewhere", "asked": asked(followed.challenge)}
             if followed.session is None:

@@ -43,6 +43,8 @@ def open_many(database: Database, count: int, **different: Any) -> list[str]:
     addresses = [f"person{number}@example.com" for number in range(count)]
     with application_on(database, **different) as app, app.app_context():
         for begin in range(0, count, 400):
-            drafts = {number: read_draft({"email": addresses[number]}) for number in range(begin, min(count, begin + 400))}
+            drafts = {
+                number: read_draft({"email": addresses[number]}) for number in range(begin, min(count, begin + 400))
+            }
             assert len(open_accounts(drafts).opened) == len(drafts)
     return addresses

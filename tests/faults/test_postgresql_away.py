@@ -96,7 +96,9 @@ def test_stopped_and_started_again(own_postgresql, server, addresses, smtp):
     stranger = Visitor(server.url)
     stranger.get("/us-signin")
     own_postgresql.stop_at_once()
-    meanwhile = [ask() for ask in (lambda: visitor.get("/"), lambda: stranger.send_code(addresses[1])) for _ in range(6)]
+    meanwhile = [
+        ask() for ask in (lambda: visitor.get("/"), lambda: stranger.send_code(addresses[1])) for _ in range(6)
+    ]
     assert {answer.status for answer in meanwhile} == {503}
     assert {answer.header("retry-after") for answer in meanwhile} == {"2"}
     assert max(answer.seconds for answer in meanwhile) < 2

@@ -110,7 +110,9 @@ def test_a_code_and_its_link_together_make_one_session(replicas, smtp):
     by_code = visitor.prepared("/us-signin", identity=ada.email, passcode=code)
     by_link = visitor.request("GET", f"{link.path}?{link.query}")
     addresses = [("127.0.0.1", server.port) for server in replicas.servers]
-    answers = answers_at_once([(address, each) for _ in range(4) for address in addresses for each in (by_code, by_link)])
+    answers = answers_at_once(
+        [(address, each) for _ in range(4) for address in addresses for each in (by_code, by_link)]
+    )
     assert len(won(answers)) == 1
     assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 1
 

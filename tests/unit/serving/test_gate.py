@@ -1,0 +1,90 @@
+"""Places in the application: who waits for one, for how long, and who needs none."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from app.serving import gate
+from app.serving.gate import Gate
+
+
+class Application:
+    """An application whose requests to ``/held`` last until it lets them go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+
+    def __call__(self, environ, start_response):
+        if environ["PATH_INFO"] == "/held":
+            self.let_go.wait(10)
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+
+@pytest.fixture
+def application() -> Iterator[Application]:
+    """An application that lets everybody go in the end."""
+    made = Application()
+    yield made
+    made.let_go.set()
+
+
+def status_of(answering: Gate, path: str, body: bytes = b"", **environ: str) -> str:
+    """Return the status line of an answer."""
+    said: list[str] = []
+    asked = {"PATH_INFO": path, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} | environ
+    answering(asked, lambda line, headers: said.append(line))
+    return said[0]
+
+
+def hold_all_places(answering: Gate, count: int) -> None:
+    """Take every place, each with a request that does not end."""
+    for _ in range(count):
+        threading.Thread(target=status_of, args=(answering, "/held"), daemon=True).start()
+    time.sleep(0.1)
+
+
+def test_nobody_waits_for_places_that_do_not_come_back(application, monkeypatch):
+    monkeypatch.setattr(gate, "STALLED", 0.4)
+    answering = Gate(application, places=2, largest_body=100)
+    hold_all_places(answering, 2)
+    began = time.monotonic()
+    assert status_of(answering, "/").startswith("503")
+    assert time.monotonic() - began < 1
+    began = time.monotonic()
+    assert status_of(answering, "/").startswith("503")
+    assert time.monotonic() - began < 0.1, "known to stand still"
+
+
+def test_a_place_that_comes_back_is_taken(application):
+    answering = Gate(application, places=1, largest_body=100)
+    hold_all_places(answering, 1)
+    threading.Timer(0.3, application.let_go.set).start()
+    assert status_of(answering, "/").startswith("200")
+
+
+def test_after_a_standstill_it_goes_on(application, monkeypatch):
+    monkeypatch.setattr(gate, "STALLED", 0.1)
+    answering = Gate(application, places=1, largest_body=100)
+    hold_all_places(answering, 1)
+    assert status_of(answering, "/").startswith("503")
+    application.let_go.set()
+    time.sleep(0.1)
+    assert status_of(answering, "/").startswith("200")
+
+
+def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
+    answering = Gate(application, places=1, largest_body=100)
+    hold_all_places(answering, 1)
+    assert status_of(answering, "/healthz").startswith("200")
+
+
+def test_half_a_body_does_not_reach_the_application(application):
+    answering = Gate(application, places=1, largest_body=100)
+    assert status_of(answering, "/", b"half", CONTENT_LENGTH="8").startswith("400")
+    assert status_of(answering, "/", HTTP_TRANSFER_ENCODING="chunked").startswith("411")
