@@ -5,9 +5,10 @@ import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from bench.client import drive
-from bench.databases import KINDS, databases
+from bench.databases import KINDS, Databases, databases
 from bench.results import Results
 from bench.servers import ROOT, free_port, python
 from bench.subject import WORKS, Subject
@@ -67,17 +68,19 @@ def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
                     run(subject, work, results, options)
         for subject in subjects:
             results.memory[subject.name] = subject.server.memory()
+            subject.server.stop()
+        results.statements = {work: subjects[1].statements(work) for work in options.works}
     return results
 
 
-def make_subjects(made, directory: Path, mail_port: int, options: argparse.Namespace) -> list[Subject]:  # type: ignore[no-untyped-def]
-    """Return the programs to measure, with their people in place."""
+def make_subjects(made: Databases, directory: Path, mail_port: int, options: argparse.Namespace) -> list[Any]:
+    """Return the subjects, with their people in place: the floor, ours, and then the peers."""
     from bench.bare import Bare
     from bench.latchkey import Latchkey
 
     floor = Bare(made.make("floor"), options.people, directory, options.processes)
     ours = Latchkey(made.make("latchkey"), options.people, directory, options.processes, mail_port)
-    subjects: list[Subject] = [floor, ours]
+    subjects: list[Any] = [floor, ours]
     floor.populate()
     ours.populate()
     if options.peers:
@@ -101,6 +104,8 @@ def run(subject: Subject, work: str, results: Results, options: argparse.Namespa
         when_warm=lambda: before.append(subject.server.processor_seconds()),
     )
     spent = subject.server.processor_seconds() - before[0]
+    if not tally.times:
+        raise RuntimeError(f"{subject.name} did no {work} at all: {tally.wrong[:3]}")
     results.add(subject.name, work, tally, spent, subject.settle())
 
 

@@ -24,6 +24,11 @@ class Answer:
     head: bytes
     body: bytes
 
+    @property
+    def closes(self) -> bool:
+        """Whether the server ends the connection after it."""
+        return self.status == 0 or b"\r\nconnection: close" in self.head.lower()
+
     def cookies(self) -> dict[str, str]:
         """Return the cookies this answer sets, by name; deleted ones are left out."""
         found: dict[str, str] = {}
@@ -44,6 +49,9 @@ class Answer:
             if key.lower() == wanted:
                 return value.strip().decode()
         return ""
+
+
+CLOSED = Answer(0, b"", b"the server closed the connection")
 
 
 @dataclass(slots=True)
@@ -91,6 +99,12 @@ class Client:
         made = socket.create_connection(self.address, timeout=30)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
+
+    def connect_again(self) -> None:
+        """Replace the connection by a new one."""
+        self.socket.close()
+        self.buffer = b""
+        self.socket = self.connect()
 
     def read(self) -> Answer | None:
         """Read what has come; return an answer once it is whole."""
@@ -168,7 +182,16 @@ def _play(poll: select.epoll, clients: dict[int, Client], tally: Tally, seconds:
     while (now := time.perf_counter()) < until:
         for number, _ in poll.poll(min(1.0, until - now)):
             client = clients[number]
-            answer = client.read()
+            try:
+                answer = client.read()
+            except ConnectionError:
+                answer = CLOSED
             if answer is not None:
+                if answer.closes:
+                    poll.unregister(number)
+                    del clients[number]
+                    client.connect_again()
+                    clients[client.socket.fileno()] = client
+                    poll.register(client.socket.fileno(), select.EPOLLIN)
                 client.advance(answer, tally, time.perf_counter())
     tally.seconds = time.perf_counter() - began

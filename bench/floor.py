@@ -51,7 +51,7 @@ def create_app() -> Flask:
     if url.startswith("sqlite"):
         with app.app_context():
             sa.event.listen(db.engine, "connect", _prepare_sqlite)
-    app.add_url_rule("/healthz", view_func=lambda: "ok")
+    app.add_url_rule("/healthz", "healthz", lambda: "ok")
     app.add_url_rule("/send-code", view_func=send_code, methods=["POST"])
     app.add_url_rule("/sign-in", view_func=sign_in, methods=["POST"])
     app.add_url_rule("/link", view_func=link)

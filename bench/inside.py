@@ -12,8 +12,10 @@ from flask import Flask
 from bench.client import Answer, Done, Script
 
 
-def statements_per_request(app: Flask, engine: sa.Engine, script: Script, operations: int) -> dict[str, tuple[int, float]]:
-    """Play ``script`` for this many operations; return by method and path the most statements and the median ms.
+def statements_per_request(
+    app: Flask, engine: sa.Engine, script: Script, operations: int
+) -> dict[str, tuple[int, float]]:
+    """Play ``script`` for this many operations; return by method and path the most statements and the median CPU ms.
 
     Statements are those that SQLAlchemy sends; BEGIN and COMMIT are not among them.
     :raises RuntimeError: when an operation does not end as it should

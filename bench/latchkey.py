@@ -78,14 +78,16 @@ class Latchkey:
         self.next = 0
         self.environment = environment(database_url, directory / "queue.db", mail_port)
         port = free_port()
-        command = python("-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes), *more)
+        command = python(
+            "-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes), *more
+        )
         self.server = Server(command, self.environment, directory / "latchkey.log", port)
 
     def populate(self) -> None:
         """Migrate the database and open the accounts, as ``flask users import`` does."""
         command = python("-m", "flask", "--app", "wsgi", "db", "upgrade")
         subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
-        os.environ.update(self.environment)
+        os.environ.update(self.environment | {"LATCHKEY_LOG_LEVEL": "critical"})
         from app import create_app
         from app.cli.importing import import_lines
         from app.extensions import db
@@ -163,6 +165,16 @@ class Latchkey:
                 time.sleep(0.1)
                 db.session.rollback()
         return time.perf_counter() - began
+
+    def statements(self, work: str, operations: int = 50) -> dict[str, tuple[int, float]]:
+        """Return by request the SQL statements it takes and its processor time in ms, in this process alone."""
+        from app.extensions import db
+        from bench.inside import statements_per_request
+
+        self.get_ready(work, operations * 2)
+        with self.app.app_context():
+            engine = db.engine
+        return statements_per_request(self.app, engine, self.scripts(work, 1)[0], operations)
 
     def scripts(self, work: str, clients: int) -> list[Script]:
         plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess}

@@ -28,6 +28,7 @@ class Results:
     rounds: dict[tuple[str, str], list[Round]] = field(default_factory=lambda: defaultdict(list))
     starts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     memory: dict[str, list[float]] = field(default_factory=dict)
+    statements: dict[str, dict[str, tuple[int, float]]] = field(default_factory=dict)
     why: set[str] = field(default_factory=set)
 
     def add(self, name: str, work: str, tally: Tally, processor: float, settled: float) -> None:
@@ -72,4 +73,7 @@ class Results:
             start = statistics.median(self.starts[name]) if self.starts[name] else 0.0
             memory = " ".join(f"{size:.0f}" for size in self.memory.get(name, []))
             lines.append(f"{name}: cold start {start:.2f} s; memory of its processes, MB: {memory}")
+        for work, requests in self.statements.items():
+            shown = (f"{name}: {many} statements, {spent:.2f} ms cpu" for name, (many, spent) in requests.items())
+            lines.append(f"latchkey {work}, one request at a time: {'; '.join(shown)}")
         return lines

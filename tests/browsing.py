@@ -28,7 +28,8 @@ def serious_faults(page: Any) -> list[str]:
     """Return what axe-core finds on ``page`` (of Playwright) that is serious or critical, with where it is."""
     if not AXE.exists():
         missing("axe-core is not installed (make node_modules/axe-core/axe.min.js)")
-    page.evaluate(AXE.read_text())
+    if page.evaluate("typeof axe === 'undefined'"):
+        page.evaluate(AXE.read_text())
     options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
     found = page.evaluate("options => axe.run(document, options)", options)
     return [

@@ -13,7 +13,6 @@ the disk, as ``write_lightly`` explains: the next full transaction writes both.
 from __future__ import annotations
 
 import select
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from app.database.deadlines import Watchdog
+from app.database.turns import Turns
 
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
 BEGUN = "latchkey.transaction_begun"
+HURRIED = "latchkey.hurried"
 LIGHT = "latchkey.light_transaction"
 UNSYNCED = "latchkey.unsynced"
 
@@ -128,15 +129,18 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 
 def _queue_writers(engine: sa.Engine, timeout: float) -> None:
     """Let the writers of this process queue for SQLite's one write lock instead of polling for it."""
-    lock = threading.Lock()
+    turns = Turns(timeout)
 
     @event.listens_for(engine, "before_cursor_execute")
     def take(conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if conn.info.get(LOCK_HELD) or not _writes(statement):
             return
-        if not lock.acquire(timeout=timeout):
-            raise exc.TimeoutError("waited too long for other writers of this process")
+        left = turns.take()
         conn.info[LOCK_HELD] = True
+        hurried = left < 0.9 * timeout
+        if hurried or conn.info.get(HURRIED):
+            cursor.execute(f"PRAGMA busy_timeout={int(1000 * (max(left, 0.05) if hurried else timeout))}")
+            conn.info[HURRIED] = hurried
 
     @event.listens_for(engine, "after_cursor_execute")
     def give_after_single_statement(
@@ -144,13 +148,13 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
     ) -> None:
         if conn.info.get(LOCK_HELD) and not conn.info.get(BEGUN):
             conn.info.pop(LOCK_HELD)
-            lock.release()
+            turns.give()
 
     @event.listens_for(engine, "invalidate")
     @event.listens_for(engine, "checkin")
     def give(connection: Any, record: Any, *error: Any) -> None:
         if record.info.pop(LOCK_HELD, None):
-            lock.release()
+            turns.give()
 
 
 def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from app.database.plain import Plain
 from app.extensions import db, keyring, settings
 from app.kit import clock, secrets
 from app.methods.codes import link_secret_of, root_of
@@ -22,8 +23,10 @@ from app.users import User
 
 _TOKEN = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9]{10,12})\.([\w-]{43})\.([\w-]{43})\Z", re.ASCII)
 
+_ROWS = Plain(Challenge, EnrolledMethod, User)
 _BY_ID = (
-    sa.select(Challenge, EnrolledMethod, User)
+    _ROWS.select()
+    .select_from(Challenge)
     .join(User, User.id == Challenge.user_id)
     .join(EnrolledMethod, EnrolledMethod.id == Challenge.enrolled_id, isouter=True)
     .where(Challenge.id == sa.bindparam("id"), Challenge.purpose == sa.bindparam("purpose"))
@@ -61,8 +64,7 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
     found = db.session.execute(_BY_ID, {"id": challenge_id, "purpose": purpose}).one_or_none()
     if found is None:
         return None
-    challenge, user = found.Challenge, found.User
-    enrolled: EnrolledMethod | None = found.EnrolledMethod
+    challenge, enrolled, user = _ROWS.read(found)
     if enrolled is None and not challenge.secret:
         return None
     if not secrets.same(secret, link_secret_of(challenge, root_of(challenge, enrolled))):

@@ -99,8 +99,8 @@ def refuse_missing_keys() -> None:
     """End the process when rows are sealed under keys that are not in the ring: their owners could not sign in."""
     missing = {kid: count for kid, count in sealed_rows().items() if kid not in keyring.kids}
     if missing:
-        count = sum(missing.values())
-        what = f"{count:,} row{'' if count == 1 else 's'} sealed under a key that is missing ({', '.join(sorted(missing))})."
+        count, kids = sum(missing.values()), ", ".join(sorted(missing))
+        what = f"{count:,} row{'' if count == 1 else 's'} sealed under a key that is missing ({kids})."
         refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
 

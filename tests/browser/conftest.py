@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from tests.browser.keyboard import Keyboard
 from tests.browser.mailbox import Mailbox
 from tests.databases import KEY, Database, Databases
 from tests.factories import People, Person
@@ -43,7 +42,8 @@ def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPa
             "LATCHKEY_SECRET_KEYS": KEY,
             "LATCHKEY_PUBLIC_URL": f"http://127.0.0.1:{port}",
             "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
-            "LATCHKEY_LIMITS": "off",
+            "LATCHKEY_STARTS_PER_ADDRESS": "10000",
+            "LATCHKEY_FAILURES_PER_ADDRESS": "10000",
         },
         folder / "server.log",
         port=port,
@@ -98,7 +98,7 @@ def standing_app(standing_server: Server) -> Iterator[Flask]:
 
 @pytest.fixture
 def people(standing_app: Flask) -> People:
-    """Opens accounts at the standing service; see ``email``."""
+    """Opens accounts at the standing service, for addresses that no other test has."""
     return People(standing_app)
 
 
@@ -145,9 +145,3 @@ def ask_for_code() -> Callable[..., None]:
         page.get_by_label("Your code").wait_for()
 
     return ask
-
-
-@pytest.fixture
-def keyboard(page: Any) -> Keyboard:
-    """The keyboard of ``page``."""
-    return Keyboard(page)

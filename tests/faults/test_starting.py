@@ -73,6 +73,7 @@ def test_with_a_key_missing_that_rows_are_sealed_under(fresh_database):
     assert OTHER_KEY not in said
 
 
+@pytest.mark.one_database
 def test_an_older_key_in_the_ring_is_enough(fresh_database, start):
     open_one(fresh_database, email="ada@example.com")
     server = start(fresh_database, LATCHKEY_SECRET_KEYS=f"{OTHER_KEY},{KEY}")

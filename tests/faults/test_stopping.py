@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 
+import pytest
+
 from tests.faults.accounts import open_many
 from tests.faults.crowd import Crowd
 from tests.faults.locks import writers_kept_out
@@ -55,6 +57,7 @@ def test_a_stop_under_load_loses_nothing(fresh_database, start, smtp):
     assert fresh_database.query("SELECT count(*) FROM message WHERE state = 'sending'") == [(0,)]
 
 
+@pytest.mark.one_database
 def test_without_its_supervisor_no_process_stays(fresh_database, start, smtp):
     addresses = open_many(fresh_database, 400)
     server = start(fresh_database)
@@ -68,6 +71,7 @@ def test_without_its_supervisor_no_process_stays(fresh_database, start, smtp):
         probe.bind(("127.0.0.1", server.port))
 
 
+@pytest.mark.one_database
 def test_a_web_process_that_dies_is_replaced(fresh_database, start):
     server = start(fresh_database)
     before = server.processes()

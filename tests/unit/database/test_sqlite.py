@@ -11,7 +11,7 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from app.database import unavailable
-from tests.unit.database.conftest import READ, TRY, count_one
+from tests.unit.database.conftest import READ, TRY, count_one, in_thread
 
 pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("engine")]
 
@@ -77,3 +77,47 @@ def test_it_keeps_what_was_said_through_a_power_cut(session):
         name: session.scalar(sa.text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")
     }
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_two_who_wait_in_turn_are_both_told_by_the_deadline(make_engine, locker):
+    engine = make_engine(timeout=1)
+    locker.execute("BEGIN IMMEDIATE")
+    took = []
+
+    def write() -> None:
+        began = time.monotonic()
+        with Session(engine) as session, pytest.raises((exc.OperationalError, exc.TimeoutError)):
+            session.execute(TRY)
+        took.append(time.monotonic() - began)
+
+    first, second = in_thread(write), in_thread(lambda: (time.sleep(0.3), write()))
+    first.join(5)
+    second.join(5)
+    assert max(took) < 1.5
+    locker.execute("ROLLBACK")
+    count_one(engine)
+
+
+def test_behind_a_stuck_writer_only_a_few_wait(make_engine, locker):
+    engine = make_engine(timeout=3, pool_size=8)
+    locker.execute("BEGIN IMMEDIATE")
+    told_early = []
+
+    def write() -> None:
+        began = time.monotonic()
+        with Session(engine) as session:
+            try:
+                session.execute(TRY)
+                session.commit()
+            except exc.TimeoutError:
+                told_early.append(time.monotonic() - began)
+
+    threads = [in_thread(write) for _ in range(6)]
+    time.sleep(2)
+    locker.execute("ROLLBACK")
+    for thread in threads:
+        thread.join(5)
+    assert len(told_early) == 3
+    assert max(told_early) < 1.8
+    with Session(engine) as session:
+        assert session.scalar(READ) == 3

@@ -1,0 +1,112 @@
+"""Flask-Security-Too as a subject, installed from its package into an environment of its own."""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pyotp
+
+from bench.client import Answer, Done, Script
+from bench.messages import cookie_line, get, post
+from bench.servers import ROOT, Server, free_port
+from bench.subject import shares
+
+PLACE = ROOT / ".cache" / "bench-peer"
+PACKAGES = ("Flask-Security[common,fsqla,mfa]", "Flask-SQLAlchemy", "granian", "psycopg[binary]")
+
+
+def install() -> Path:
+    """Return the Python of the peer's environment, made when there is none yet."""
+    python = PLACE / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(PLACE)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    return python
+
+
+class Peer:
+    """The peer on a database of its own, served as the floor is."""
+
+    name = "flask-security"
+
+    def __init__(self, database_url: str, people: int, directory: Path, processes: int, mail_port: int) -> None:
+        self.count = people
+        self.names: list[str] = []
+        self.sessions: list[str] = []
+        self.secret = ""
+        self.next = 0
+        self.python = str(install())
+        self.environment = {
+            "PEER_DATABASE": database_url,
+            "PEER_KEY": secrets.token_hex(32),
+            "PEER_MAIL_PORT": str(mail_port),
+        }
+        port = free_port()
+        command = [self.python, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", str(processes), "--blocking-threads", "4", "--no-ws", "--http", "1"]
+        self.server = Server([*command, "bench.peer_app:app"], self.environment, directory / "peer.log", port)
+
+    def populate(self) -> None:
+        """Make the tables and the people."""
+        command = [self.python, "-m", "bench.peer_app", str(self.count)]
+        made = subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
+        self.secret, *self.names = made.stdout.decode().split()
+
+    def start(self) -> float:
+        return self.server.start("/healthz")
+
+    def get_ready(self, work: str, operations: int) -> None:
+        self.next = secrets.randbelow(self.count)
+
+    def settle(self) -> float:
+        return 0.0
+
+    def scripts(self, work: str, clients: int) -> list[Script]:
+        plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess}
+        return [plays[work](share) for share in shares(self.count, clients, self.next)]
+
+    def _visit(self) -> Iterator[bytes]:
+        """Get the cookie and the CSRF token that a visitor has from the first page; once for each client."""
+        answer = yield get("/us-signin")  # type: ignore[misc]
+        return cookie_line(answer.cookies()), orjson.loads(answer.body)["response"]["csrf_token"]  # type: ignore[return-value]
+
+    def _code(self) -> str:
+        return pyotp.TOTP(self.secret).now()
+
+    def _sign_in(self, share: Iterator[int]) -> Script:
+        cookies, token = yield from self._visit()  # type: ignore[misc]
+        for number in share:
+            person = {"identity": f"person{number}@example.com", "csrf_token": token}
+            answer = yield post("/us-signin/send-code", person | {"chosen_method": "email"}, cookies=cookies)
+            if answer and answer.status == 200:
+                answer = yield post("/us-signin", person | {"passcode": self._code()}, cookies=cookies)
+            yield self._opened(answer, 200)
+
+    def _follow(self, share: Iterator[int]) -> Script:
+        for number in share:
+            answer = yield get(f"/us-verify-link?id={self.names[number]}&code={self._code()}", accept="text/html")
+            yield self._opened(answer, 302)
+
+    def _opened(self, answer: Answer | None, status: int) -> Done:
+        cookies = answer.cookies() if answer else {}
+        if answer and answer.status == status and "session" in cookies:
+            self.sessions.append(cookie_line(cookies))
+            return Done()
+        return Done(False, f"{answer and answer.status} {answer and answer.body[:200]!r}")
+
+    def _check(self, share: Iterator[int]) -> Script:
+        for number in share:
+            answer = yield get("/us-signin", cookies=self.sessions[number % len(self.sessions)])
+            right = answer is not None and answer.status == 200 and b'"user"' in answer.body
+            yield Done(right, f"{answer and answer.status}")
+
+    def _guess(self, share: Iterator[int]) -> Script:
+        cookies, token = yield from self._visit()  # type: ignore[misc]
+        for number in share:
+            body = {"identity": f"person{number}@example.com", "passcode": "000000", "csrf_token": token}
+            answer = yield post("/us-signin", body, cookies=cookies)
+            yield Done(bool(answer and answer.status == 400), f"{answer and answer.status}")
