@@ -23,6 +23,7 @@ from app.cli.opening import open_accounts
 from app.extensions import db, settings
 from app.kit import clock
 from app.methods import REGISTRY
+from app.methods.challenges import end_open
 from app.sessions.opening import end_all
 from app.users import User, find_by_identity, read_identity
 
@@ -148,6 +149,8 @@ def _switch_one(user: User, off: bool) -> int:
     changed = sa.update(User).where(User.id == user.id).values(disabled_at=clock.now() if off else None)
     db.session.execute(changed.execution_options(synchronize_session=False))
     ended = end_all(user.id) if off else 0
+    if off:
+        end_open(user.id)
     record("account.disabled" if off else "account.enabled", user.id, by="operator")
     db.session.commit()
     return ended

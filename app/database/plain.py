@@ -19,7 +19,9 @@ class Plain:
         self._models = models
         self._names = [[column.key for column in model.__table__.columns] for model in models]
         self.columns = [
-            column.label(f"{model.__tablename__}_{column.key}") for model in models for column in model.__table__.columns
+            column.label(f"{model.__tablename__}_{column.key}")
+            for model in models
+            for column in model.__table__.columns
         ]
 
     def select(self) -> sa.Select[Any]:

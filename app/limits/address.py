@@ -39,7 +39,8 @@ def allow(name: str, address: str) -> None:
 
 def _refuse(name: str, bucket: str) -> None:
     reset = _limiter().full_until(_item(name, bucket), name, bucket)
-    record("limit.hit", limit=name)
+    if _limiter().hit(_once(), "told", name, bucket):
+        record("limit.hit", at_once=True, limit=name)
     raise Refused("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
 
 
@@ -61,6 +62,13 @@ def _item(name: str, bucket: str) -> RateLimitItem:
     if bucket == SHARED:
         most = settings.address_shared_share
     return RateLimitItemPerSecond(most, int(settings.address_window.total_seconds()))
+
+
+def _once() -> RateLimitItem:
+    """One event for each window that is full: a flood must not fill the audit log."""
+    from limits import RateLimitItemPerSecond
+
+    return RateLimitItemPerSecond(1, int(settings.address_window.total_seconds()))
 
 
 def _limiter() -> Counters:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from app import outbox
 from app.audit import record
 from app.database import has_written, write_lightly
+from app.database.plain import Plain
 from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -25,8 +26,9 @@ LAST_MINUTE = timedelta(seconds=60)
 """A challenge with less time left than this is not sent again; a new one is issued."""
 
 _INSERT = sa.insert(Challenge.__table__)
+_ROWS = Plain(Challenge)
 _OPEN = (
-    sa.select(Challenge)
+    _ROWS.select()
     .where(Challenge.subject == sa.bindparam("subject"))
     .where(Challenge.purpose == sa.bindparam("purpose"), Challenge.method == sa.bindparam("method"))
     .where(Challenge.destination == sa.bindparam("destination"), Challenge.spent_at.is_(None))
@@ -37,13 +39,14 @@ _OPEN = (
 _OPEN_NAMED = _OPEN.where(Challenge.id == sa.bindparam("named"))
 _OPEN_OF_BROWSER = _OPEN.where(Challenge.binding == sa.bindparam("where"))
 _COUNT = (
-    sa.update(Challenge)
+    sa.update(Challenge.__table__)
     .where(Challenge.subject == sa.bindparam("whose"), Challenge.purpose == sa.bindparam("what_for"))
     .where(Challenge.method.in_(sa.bindparam("methods", expanding=True)), Challenge.spent_at.is_(None))
     .where(Challenge.passcode_expires_at > sa.bindparam("now"), Challenge.tries < sa.bindparam("most"))
+    .where(Challenge.sends > 0)
     .values(tries=Challenge.tries + 1)
-    .returning(Challenge)
-    .execution_options(at_once=True, synchronize_session=False)
+    .returning(*_ROWS.columns)
+    .execution_options(at_once=True)
 )
 _COUNT_NAMED = _COUNT.where(Challenge.id == sa.bindparam("named"))
 _COUNT_OF_BROWSER = _COUNT.where(Challenge.binding == sa.bindparam("where"))
@@ -82,7 +85,6 @@ def subject_of(user_id: int | None, identity: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-
 def ask(question: Question, asker: Asker) -> Challenge:
     """Issue the challenge for ``question``, or find the one this browser was given just now, and send it.
 
@@ -99,7 +101,7 @@ def ask(question: Question, asker: Asker) -> Challenge:
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     if challenge is None:
         challenge = _new(question, subject, asker, now, may_send)
-    elif settings.limits and challenge.last_sent_at is not None and now < challenge.last_sent_at + wait:
+    elif settings.limits and now < challenge.last_sent_at + wait:
         may_send = False
     elif may_send:
         _count_send(challenge, now)
@@ -114,13 +116,15 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) 
     """Count one try against each open challenge that could be meant, and return those that were let through.
 
     Committed at once: whatever happens next, the try has happened. The budget is exact under parallel
-    guesses because the database raises and checks it in one statement.
+    guesses because the database raises and checks it in one statement. What was never sent cannot be answered:
+    past the send budgets there is nothing to guess at.
     """
     named = challenge_id_of(asker.challenge) if asker.challenge else None
     which = {"named": named} if named else {"where": asker.binding}
     counted = {"whose": subject, "what_for": purpose, "methods": methods, "most": settings.challenge_tries}
     statement = _COUNT_NAMED if named else _COUNT_OF_BROWSER
-    return list(db.session.scalars(statement, counted | which | {"now": clock.now()}))
+    rows = db.session.execute(statement, counted | which | {"now": clock.now()}).all()
+    return [challenge for row in rows for challenge in _ROWS.read(row)]
 
 
 def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | None:
@@ -143,6 +147,12 @@ def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | N
 def spend(challenge: Challenge) -> bool:
     """Use ``challenge`` up; False when somebody else was first, or it has expired meanwhile."""
     return changed(_SPEND, {"spent": challenge.id, "now": clock.now()}) == 1
+
+
+def end_open(user_id: int) -> None:
+    """End every open challenge of a user, so that no passcode or link that was sent is good any more."""
+    still = (Challenge.user_id == user_id, Challenge.spent_at.is_(None))
+    changed(sa.update(Challenge).where(*still).values(spent_at=clock.now()))
 
 
 def find(challenge_id: str, purpose: str) -> Challenge | None:
@@ -168,7 +178,8 @@ def _open_for(question: Question, subject: str, asker: Asker, now: datetime) -> 
     which = {"named": named} if named else {"where": asker.binding}
     same = which | {"subject": subject, "purpose": question.purpose, "method": question.method}
     limits = {"most": settings.challenge_tries, "then": now + LAST_MINUTE, "destination": question.destination}
-    return db.session.scalars(_OPEN_NAMED if named else _OPEN_OF_BROWSER, same | limits).first()
+    row = db.session.execute(_OPEN_NAMED if named else _OPEN_OF_BROWSER, same | limits).first()
+    return _ROWS.read(row)[0] if row else None
 
 
 def _within_budget(question: Question, subject: str, now: datetime, again: bool) -> bool:
@@ -178,7 +189,8 @@ def _within_budget(question: Question, subject: str, now: datetime, again: bool)
     sms = REGISTRY[question.method].sends == "sms"
     mine = Challenge.destination == question.destination if sms else Challenge.subject == subject
     this_hour = sa.case((Challenge.last_sent_at > now - timedelta(hours=1), Challenge.sends), else_=0)
-    still_open = sa.case((sa.and_(Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now), 1), else_=0)
+    waits = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now, Challenge.sends > 0)
+    still_open = sa.case((sa.and_(*waits), 1), else_=0)
     sums = sa.select(*(sa.func.coalesce(sa.func.sum(each), 0) for each in (this_hour, Challenge.sends, still_open)))
     since = Challenge.last_sent_at > now - timedelta(days=1)
     hour, day, unanswered = db.session.execute(sums.where(mine, Challenge.method == question.method, since)).one()
@@ -197,7 +209,7 @@ def _new(question: Question, subject: str, asker: Asker, now: datetime, sent: bo
         "destination": question.destination, "binding": asker.binding, "address": asker.address,
         "agent": asker.agent[:256], "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
-        "sends": int(sent), "last_sent_at": now if sent else None, "tries": 0,
+        "sends": int(sent), "last_sent_at": now, "tries": 0,
     }  # fmt: skip
     challenge = Challenge(**row)
     if question.pending_secret:

@@ -8,6 +8,7 @@ from app.audit import record, signals
 from app.extensions import db
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import REGISTRY
+from app.sessions.opening import end_all
 from app.users import User, confirm
 
 PROVE_NO_ADDRESS = ("password", "authenticator")
@@ -17,13 +18,14 @@ PROVE_NO_ADDRESS = ("password", "authenticator")
 def prove_address(user: User, challenge: Challenge, *, browser: str = "") -> bool:
     """Note that the address ``challenge`` went to is the user's; return whether it is the account's first proof.
 
-    With the first proof goes every credential that was set up before it, for whoever set it up may have been
+    With the first proof goes every credential and session from before it, for whoever had it may have been
     somebody else; all but the password that was given in this very browser.
     :param browser: its binding, or "" to keep nothing
     """
     first = confirm(user, REGISTRY[challenge.method].reaches, challenge.destination)
     if first:
         _sweep(user.id, browser)
+        end_all(user.id)
         record("address.confirmed", user.id, method=challenge.method)
         signals.send(signals.user_confirmed, user=user)
     return first

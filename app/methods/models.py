@@ -30,6 +30,11 @@ class EnrolledMethod(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     last_used_at: Mapped[datetime | None]
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether this is a password that waits for its browser to prove the address; until then it opens nothing."""
+        return self.method == "password" and self.name != ""
+
 
 class Challenge(db.Model):
     """An outstanding question: a passcode or link that was sent, or an enrollment, not yet answered.
@@ -50,7 +55,7 @@ class Challenge(db.Model):
     subject: Mapped[str] = mapped_column(sa.String(64))
     """A digest of whom it is about: a user, or an identity that nobody has."""
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
-    enrolled_id: Mapped[str | None] = mapped_column(sa.ForeignKey("enrolled_method.id", ondelete="CASCADE"))
+    enrolled_id: Mapped[str | None] = mapped_column(sa.ForeignKey("enrolled_method.id", ondelete="CASCADE"), index=True)
     secret: Mapped[str] = mapped_column(sa.Text, default="")
     """Sealed secret of an enrollment; empty where the enrolled method's own secret is the root."""
     destination: Mapped[str] = mapped_column(sa.String(254))
@@ -65,7 +70,8 @@ class Challenge(db.Model):
     passcode_expires_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     sends: Mapped[int] = mapped_column(default=0)
-    last_sent_at: Mapped[datetime | None]
+    last_sent_at: Mapped[datetime]
+    """When it was last sent, or would have been within the budgets."""
     tries: Mapped[int] = mapped_column(default=0)
     spent_at: Mapped[datetime | None]
 

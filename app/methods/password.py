@@ -16,9 +16,6 @@ from app.methods.models import EnrolledMethod
 LONGEST = 128
 """Characters; NIST SP 800-63B, section 3.1.1.2 asks for at least 64."""
 
-FEWEST_CHARACTERS = 5
-"""Different characters that a password has at the least; ``aaaaaaaaaaaaaaaa`` is long and worth nothing."""
-
 
 @lru_cache(maxsize=1)
 def _blocked(path: str) -> frozenset[str]:
@@ -50,9 +47,14 @@ def hash_password(password: str) -> str:
         raise Refused("password_invalid_length", field="password", length=settings.password_length_min)
     if len(text) > LONGEST:
         raise Refused("password_too_long", field="password", length=LONGEST)
-    if len(set(text)) < FEWEST_CHARACTERS or text.casefold() in _blocked(settings.password_blocklist):
+    if _like_a_code(text) or text.casefold() in _blocked(settings.password_blocklist):
         raise Refused("password_too_common", field="password")
     return _hasher().hash(text)
+
+
+def _like_a_code(text: str) -> bool:
+    """A passcode is never tried as a password, so a password must not look like one."""
+    return text.isdecimal() and 6 <= len(text) <= 8
 
 
 def accept(enrolled: EnrolledMethod | None, password: str) -> bool:

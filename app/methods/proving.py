@@ -16,10 +16,14 @@ from app.methods.registry import code_methods, enabled_methods
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a right passcode proved: the method, and the challenge it answered if there was one."""
+    """What a right passcode proved: the method, and the challenge it answered if there was one.
+
+    :ivar pending: it was a password that opens nothing before the address is proved
+    """
 
     method: str
     challenge: Challenge | None = None
+    pending: bool = False
 
 
 def prove(
@@ -51,9 +55,9 @@ def _standing(enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof 
         if row.method == "authenticator" and "authenticator" in settings.methods and _accepted(row, passcode):
             return Proof("authenticator")
     if "password" in enabled_methods() and isinstance(passcode, str) and _is_no_code(passcode):
-        kept = next((row for row in enrolled if row.method == "password"), None)
-        if password.accept(kept, passcode):
-            return Proof("password")
+        kept = sorted((row for row in enrolled if row.method == "password"), key=lambda row: row.is_pending)
+        if password.accept(kept[0] if kept else None, passcode):
+            return Proof("password", pending=kept[0].is_pending)
     return None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
+from app.database.plain import Plain
 from app.extensions import db
 from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
@@ -15,8 +16,11 @@ from app.users import Identity, TypedIdentity, User
 _named = aliased(Identity)
 _has = sa.and_(EnrolledMethod.user_id == User.id, EnrolledMethod.method == sa.bindparam("method"))
 _at = sa.and_(Identity.user_id == User.id, Identity.kind == sa.bindparam("reaches"))
+_ROWS = Plain(User, EnrolledMethod)
 _REACHING = (
-    sa.select(User, EnrolledMethod, Identity.value)
+    _ROWS.select()
+    .add_columns(Identity.value)
+    .select_from(User)
     .join(EnrolledMethod, _has, isouter=True)
     .join(Identity, _at, isouter=True)
     .limit(1)
@@ -24,6 +28,15 @@ _REACHING = (
 _BY_USER = _REACHING.where(User.id == sa.bindparam("user_id"))
 _BY_IDENTITY = _REACHING.join(_named, _named.user_id == User.id).where(
     _named.kind == sa.bindparam("kind"), _named.value == sa.bindparam("value")
+)
+
+_KNOWN = (
+    _ROWS.select()
+    .select_from(User)
+    .join(_named, _named.user_id == User.id)
+    .join(EnrolledMethod, EnrolledMethod.user_id == User.id, isouter=True)
+    .where(_named.kind == sa.bindparam("kind"), _named.value == sa.bindparam("value"))
+    .order_by(EnrolledMethod.created_at)
 )
 
 
@@ -51,5 +64,13 @@ def _first(rows: sa.Executable, method: str, **whom: str | int) -> Reached | Non
     found = db.session.execute(rows, {"method": method, "reaches": REGISTRY[method].reaches, **whom}).first()
     if found is None:
         return None
-    user, enrolled, destination = found
-    return Reached(user, enrolled, destination or "")
+    user, enrolled = _ROWS.read(found)
+    return Reached(user, enrolled, found[-1] or "")
+
+
+def know(typed: TypedIdentity | None) -> tuple[User | None, list[EnrolledMethod]]:
+    """Find whom ``typed`` names, and everything they have set up. One statement, whoever it is."""
+    kind, value = (typed.kind, typed.value) if typed else ("", "")
+    rows = db.session.execute(_KNOWN, {"kind": kind, "value": value}).all()
+    read = [_ROWS.read(row) for row in rows]
+    return (read[0][0] if read else None), [enrolled for _user, enrolled in read if enrolled is not None]

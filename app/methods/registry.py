@@ -47,5 +47,5 @@ def code_methods() -> list[str]:
 
 def active_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
     """Return the names among ``enrolled`` in configured order, each once."""
-    names = {row.method for row in enrolled}
+    names = {row.method for row in enrolled if not row.is_pending}
     return [name for name in enabled_methods() if name in names]

@@ -36,7 +36,7 @@ def sent(challenge: Challenge, typed: str) -> dict[str, Any]:
     :param typed: the identity as the person typed it; a page never shows another
     """
     wait = settings.sms_resend_wait if challenge.method == "sms" else settings.mail_resend_wait
-    waited = clock.now() - (challenge.last_sent_at or clock.now())
+    waited = clock.now() - challenge.last_sent_at
     return {
         "method": challenge.method,
         "identity": typed,

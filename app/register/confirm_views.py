@@ -107,7 +107,7 @@ def _confirmed(user: User, email: str, go: str) -> Response:
 
 def _went_wrong(refused: Refused) -> Response:
     category = "info" if refused.code == "already_confirmed" else "error"
-    target = settings.confirm_error_url or ("/us-signin" if refused.code == "already_confirmed" else "/confirm")
+    target = settings.confirm_error_url or "/confirm"
     if settings.redirect_behavior == "spa":
         text = sentence(refused.code)
         return redirect(with_query(target, **{category: text, "error_code": refused.code}))  # type: ignore[return-value]

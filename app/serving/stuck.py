@@ -81,11 +81,14 @@ def end_silent(port: int, limit: float) -> int:
 
 
 def served_connections(port: int) -> Iterator[socket.socket]:
-    """Yield a copy of each of this process' connections from clients of ``port``; closing a copy changes nothing."""
+    """Yield a copy of each socket of this process that is bound to ``port``; closing a copy changes nothing."""
+    seen: set[str] = set()
     for name in os.listdir("/proc/self/fd"):
         try:
-            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+            what = os.readlink(f"/proc/self/fd/{name}")
+            if what in seen or not what.startswith("socket:"):  # a copy may get a number that is still to come
                 continue
+            seen.add(what)
             copy = socket.socket(fileno=os.dup(int(name)))
         except OSError:  # closed meanwhile
             continue

@@ -13,6 +13,7 @@ from flask import Request, Response, g
 from flask_login import user_unauthorized
 
 from app.audit import signals
+from app.database import has_written, unavailable
 from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -104,7 +105,7 @@ def brought_session() -> AuthSession | None:
     """Return the living session that this request brought, or opened, or None."""
     from flask_login import current_user
 
-    bool(current_user)  # has it looked up, once a request
+    current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
     session: AuthSession | None = g.get("auth_session")
     return session
 
@@ -130,6 +131,7 @@ def load_user(request: Request) -> User | None:
     if now - session.seen_at > SEEN_EVERY:
         _touch(session)
     g.auth_session = session
+    g.program_token = token if kind == "program" else ""
     return user
 
 
@@ -149,7 +151,15 @@ def _hand_out(token: str, session: AuthSession) -> None:
 
 
 def _touch(session: AuthSession) -> None:
+    """Note that the session is in use; not worth failing for."""
+    if has_written(db.session.connection()):
+        return
     now = clock.now()
     due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
     seen = sa.update(AuthSession).where(*due).values(seen_at=now)
-    db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
+    try:
+        db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
+    except Exception as error:
+        if not unavailable(error):
+            raise
+        db.session.rollback()

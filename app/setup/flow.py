@@ -87,6 +87,7 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE)
     if challenge is None:
         raise _why_not(challenge_id, user)
+    _take_turns(user)
     if challenge.method == "password":
         _store_password(challenge, passcode)
     else:
@@ -104,8 +105,9 @@ def allow_removal(user: User, names: Sequence[str]) -> None:
     """
     if any(name not in REGISTRY for name in names):
         raise Refused("us_method_not_available", field="delete_method")
-    hold = sa.update(User).where(User.id == user.id).values(language=User.language)
-    changed(hold)
+    _take_turns(user)
+    if "sms" in names and not set(identities_of(user.id)) - {"phone"}:
+        raise Refused("last_method", field="delete_method")
     active = active_methods(enrollment.enrolled_of(user.id))
     if active and not set(active) - set(names):
         raise Refused("last_method", field="delete_method")
@@ -121,6 +123,11 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
     if gone:
         _shut_out_others(user, session)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
+
+
+def _take_turns(user: User) -> None:
+    """Hold the user's row until the commit: two changes of one account come one after the other."""
+    changed(sa.update(User).where(User.id == user.id).values(language=User.language))
 
 
 def _store_password(challenge: Challenge, typed: str | int) -> None:
@@ -141,7 +148,7 @@ def _store_proved(user: User, challenge: Challenge, passcode: str | int) -> None
         proved = step > 0
     else:
         typed = codes.tidy(passcode, codes.digits_of(challenge.method))
-        live = clock.now() < challenge.passcode_expires_at
+        live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
         proved = live and typed is not None and codes.passcode_matches(challenge, root, typed)
     if not proved:
         raise Refused("invalid_password_code", field="passcode")

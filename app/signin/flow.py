@@ -9,14 +9,14 @@ from app.audit import record, signals
 from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import Challenge, enrollment, reaching
+from app.methods import Challenge, reaching
 from app.methods.challenges import Question, ask
 from app.methods.first_proof import PROVE_NO_ADDRESS, prove_address
 from app.methods.proving import Proof, prove
 from app.methods.registry import code_methods
 from app.sessions.models import AuthSession
 from app.sessions.signing_in import sign_in_as
-from app.users import TypedIdentity, User, find_by_identity, read_identity
+from app.users import TypedIdentity, User, read_identity
 
 PURPOSE = "sign_in"
 
@@ -58,16 +58,15 @@ def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember
     """
     limits.allow("failures", asker.address)
     typed = read_identity(identity)
-    user = find_by_identity(typed)
+    user, enrolled = reaching.know(typed)
     user_id = user.id if user else None
     spoken = typed.value if typed else identity.strip()[:254]
-    enrolled = enrollment.enrolled_of(user_id)
     proof = prove(PURPOSE, user_id, spoken, enrolled, passcode, asker) if passcode not in (None, "") else None
     if user is None or proof is None:
         _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code")
     if not user.is_active:
         _failed(user, asker, "disabled_account")
-    if user.confirmed_at is None and proof.method in PROVE_NO_ADDRESS:
+    if proof.pending or (user.confirmed_at is None and proof.method in PROVE_NO_ADDRESS):
         _failed(user, asker, "confirmation_required")
     return finish(user, proof, asker, remember=remember)
 

@@ -32,13 +32,15 @@ def us_verify_link() -> Response:
     after_this_request(view_commit)
     token = request.args.get("token", "")
     try:
+        if not token:
+            raise Refused("api_error")
         followed = links.follow(token, clicking_asker())
     except Refused as refused:
         return _quiet(_went_wrong(refused))
     if followed.session is None:
         form = LinkForm()
         form.token.data = token
-        return _quiet(respond(PAGE, form, shown={"state": "elsewhere", "asked": asked(followed.challenge)}))
+        return _quiet(respond(PAGE, form, shown={"asked": asked(followed.challenge)}, state="elsewhere"))
     return _quiet(_signed_in(followed))
 
 

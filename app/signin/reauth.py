@@ -38,7 +38,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
     """
     limits.allow("failures", asker.address)
     proof = prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker)
-    if proof is None:
+    if proof is None or proof.pending:
         limits.take("failures", asker.address)
         record("sign_in.failed", user.id, at_once=True, reason="invalid_password_code", purpose=PURPOSE)
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)

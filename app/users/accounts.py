@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.extensions import changed, db
 from app.kit import clock
@@ -45,14 +46,20 @@ def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool) -> Ide
 def confirm(user: User, kind: str, value: str) -> bool:
     """Note that ``value`` was proved to be the user's; return whether it is the account's first proof.
 
+    An account with an e-mail address is confirmed by that one: a phone alone does not prove whose mailbox it is.
     Later addresses are stored confirmed, so that only the first proof has anything to write.
     """
     if user.confirmed_at is not None:
         return False
-    user.confirmed_at = clock.now()
+    now = clock.now()
     mine = (Identity.user_id == user.id, Identity.kind == kind, Identity.value == value)
-    proved = sa.update(Identity).where(*mine).values(confirmed_at=user.confirmed_at)
-    changed(proved)
+    changed(sa.update(Identity).where(*mine).values(confirmed_at=now))
+    if kind != "email" and "email" in identities_of(user.id):
+        return False
+    unproved = (User.id == user.id, User.confirmed_at.is_(None))
+    if changed(sa.update(User).where(*unproved).values(confirmed_at=now)) != 1:
+        return False
+    set_committed_value(user, "confirmed_at", now)
     return True
 
 

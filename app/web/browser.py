@@ -26,9 +26,9 @@ def browser_secret() -> str:
 def known_browser_secret() -> str:
     """Return the secret this browser sent, or was given by this very answer; empty when there is none.
 
-    A program that signs its requests with a token is known by that: it needs no cookie, and is given none.
+    A program that is signed in by a token is known by that: it needs no cookie, and is given none.
     """
-    return str(g.get("new_browser_secret") or sent_browser_secret() or request.headers.get(TOKEN_HEADER, ""))
+    return str(g.get("new_browser_secret") or sent_browser_secret() or g.get("program_token", ""))
 
 
 def sent_browser_secret() -> str:
@@ -40,7 +40,7 @@ def sent_browser_secret() -> str:
 def set_browser_cookie(response: Response) -> Response:
     """Hand out the browser's secret if this request made one (an ``after_request`` function)."""
     secret = g.get("new_browser_secret")
-    if secret:
+    if secret and response.status_code < 500 and not g.get("commit_failed"):
         set_cookie(response, NAME, secret)
     return response
 

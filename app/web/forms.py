@@ -114,7 +114,7 @@ class ManyField(TypedField):
 class TickField(BooleanField):  # type: ignore[misc]
     """Yes or no; ``false`` and nothing are no, in JSON and in forms."""
 
-    false_values = (False, "false", "False", "", "0", 0)
+    false_values = (False, "false", "")
 
 
 class HouseForm(FlaskForm):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest
 from app.extensions import settings
 from app.web.texts import sentence
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
 MACHINES_ASK = frozenset(("/healthz", "/readyz"))
 """Paths that a load balancer asks by address, and that say nothing worth a forged name."""
@@ -39,4 +40,6 @@ def _refuse_unreadable(query: bytes) -> None:
 
 
 def _names() -> set[str]:
-    return {urlsplit(settings.origin).netloc.lower(), *(name.lower() for name in settings.allowed_hosts)}
+    parts = urlsplit(settings.origin)
+    names = {parts.netloc.lower(), *(name.lower() for name in settings.allowed_hosts)}
+    return names | {f"{name}:{DEFAULT_PORTS[parts.scheme]}" for name in names if ":" not in name}

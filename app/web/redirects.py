@@ -14,18 +14,23 @@ from flask import request
 from app.extensions import settings
 
 _PLAIN_PATH = re.compile(r"/(?![/\\])[^\\\s\x00-\x1f\x7f]*\Z")
+_RELATIVE = re.compile(r"[A-Za-z0-9_~-]+(?:[/?][\w.~/?=&%+-]*)?\Z", re.ASCII)
+"""A path from the top without its slash; what has a colon or looks like a host is none."""
+
 LONGEST = 2048
 
 
 def safe_next(target: str | None) -> str | None:
     """Return ``target`` as a path on this site, or None when it is not one (ASVS 3.7.2).
 
-    Taken are a path, and a full address of this very origin, which is cut down to its path.
+    Taken are a path, with or without its first slash, and a full address of this very origin, cut down to its path.
     """
     if not target or len(target) > LONGEST:
         return None
     if target.startswith(settings.origin + "/"):
         target = target[len(settings.origin) :]
+    if _RELATIVE.match(target):
+        target = "/" + target
     if not _PLAIN_PATH.match(target):
         return None
     path = re.split(r"[?#]", target, maxsplit=1)[0]

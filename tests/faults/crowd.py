@@ -18,7 +18,7 @@ class Ledger:
     :ivar asked: addresses for which a code was promised
     :ivar sessions: session cookies by address
     :ivar wrong: what should not have been answered, or did not come
-    :ivar lost: how many requests got no answer
+    :ivar lost: how many requests got no answer, or were put off
     """
 
     asked: list[str] = field(default_factory=list)
@@ -90,6 +90,8 @@ class Crowd:
                 time.sleep(0.05)
 
     def _right(self, address: str, answer: Answer) -> bool:
-        if answer.status != 200:
+        if answer.status == 503 and not self.insisting:
+            self.ledger.lost += 1  # not now, says the server, and has stored nothing
+        elif answer.status != 200:
             self.ledger.wrong.append(f"{address}: {answer.status} {answer.body[:200]!r}")
         return answer.status == 200

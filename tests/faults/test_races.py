@@ -16,7 +16,7 @@ from tests.sinks import SmtpSink, link_in, until
 SOCKETS = 50
 """At each of the two servers."""
 
-ROUNDS = range(3)
+ROUNDS = range(2)
 
 
 @dataclass

@@ -34,7 +34,7 @@ def test_a_password_is_kept_as_argon2id(app):
     [
         ("x2 4 6 8 0 2 4", "password_invalid_length"),
         ("ab" * 65, "password_too_long"),
-        ("aaaaaaaabbbbbbbb", "password_too_common"),
+        ("2 4 6", "password_invalid_length"),
     ],
 )
 def test_a_weak_password_is_refused(app, text, code):
