@@ -18,7 +18,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from app import assembly
     from config.settings import Settings
 
-    app = Flask(__name__)
+    app = assembly.Latchkey(__name__)
     assembly.configure(app, settings or Settings.load())
     assembly.bind_extensions(app)
     assembly.guard_requests(app)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
@@ -17,12 +18,24 @@ from app.methods import pruning as challenge_pruning
 from app.sessions import opening
 from app.sessions import pruning as session_pruning
 from app.web import browser, errors, headers, hosts, pages
+from app.web.flashes import FlashCookie
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning)
 """Named so that they register what the worker calls: renderers of letters, and pruners of tables."""
+
+
+class Latchkey(Flask):
+    """Flask as we use it."""
+
+    session_interface = FlashCookie()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``func``: none of ours is a coroutine, and Flask would look at nine of them in every request."""
+        return func
+
 
 STATIC_FOR = timedelta(days=365)
 

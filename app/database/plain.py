@@ -1,7 +1,8 @@
 """Rows read past the unit of work: objects of a model to look at, which only statements change.
 
 On the paths where every microsecond counts, loading rows through the ORM costs more than asking the database for
-them. What is read here belongs to no session: setting an attribute stores nothing.
+them. Statements for it are written in tables and their columns, not in mapped attributes, which cost as much again.
+What is read here belongs to no session: setting an attribute stores nothing.
 """
 
 from __future__ import annotations
@@ -18,15 +19,11 @@ class Plain:
     def __init__(self, *models: Any) -> None:
         self._models = models
         self._names = [[column.key for column in model.__table__.columns] for model in models]
-        self.columns = [
-            column.label(f"{model.__tablename__}_{column.key}")
-            for model in models
-            for column in model.__table__.columns
-        ]
+        self.tables = [model.__table__ for model in models]
 
     def select(self) -> sa.Select[Any]:
         """Return the beginning of a statement that reads these models, in this order."""
-        return sa.select(*self.columns)
+        return sa.select(*self.tables)
 
     def read(self, row: Sequence[Any]) -> list[Any]:
         """Return an object for each model, in order; None where an outer join found nothing. What follows is left."""

@@ -24,12 +24,15 @@ from app.users import User
 _TOKEN = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9]{10,12})\.([\w-]{43})\.([\w-]{43})\Z", re.ASCII)
 
 _ROWS = Plain(Challenge, EnrolledMethod, User)
+_challenge, _enrolled, _user = Challenge.__table__, EnrolledMethod.__table__, User.__table__
 _BY_ID = (
     _ROWS.select()
-    .select_from(Challenge)
-    .join(User, User.id == Challenge.user_id)
-    .join(EnrolledMethod, EnrolledMethod.id == Challenge.enrolled_id, isouter=True)
-    .where(Challenge.id == sa.bindparam("id"), Challenge.purpose == sa.bindparam("purpose"))
+    .select_from(
+        _challenge.join(_user, _user.c.id == _challenge.c.user_id).outerjoin(
+            _enrolled, _enrolled.c.id == _challenge.c.enrolled_id
+        )
+    )
+    .where(_challenge.c.id == sa.bindparam("id"), _challenge.c.purpose == sa.bindparam("purpose"))
 )
 
 

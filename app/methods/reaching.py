@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
 
 from app.database.plain import Plain
 from app.extensions import db
@@ -13,30 +12,27 @@ from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
 from app.users import Identity, TypedIdentity, User
 
-_named = aliased(Identity)
-_has = sa.and_(EnrolledMethod.user_id == User.id, EnrolledMethod.method == sa.bindparam("method"))
-_at = sa.and_(Identity.user_id == User.id, Identity.kind == sa.bindparam("reaches"))
 _ROWS = Plain(User, EnrolledMethod)
-_REACHING = (
-    _ROWS.select()
-    .add_columns(Identity.value)
-    .select_from(User)
-    .join(EnrolledMethod, _has, isouter=True)
-    .join(Identity, _at, isouter=True)
-    .limit(1)
-)
-_BY_USER = _REACHING.where(User.id == sa.bindparam("user_id"))
-_BY_IDENTITY = _REACHING.join(_named, _named.user_id == User.id).where(
-    _named.kind == sa.bindparam("kind"), _named.value == sa.bindparam("value")
-)
+_user, _enrolled, _at = User.__table__, EnrolledMethod.__table__, Identity.__table__
+_named = _at.alias("named")
+_has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindparam("method"))
+_there = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
+_typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
 
+_REACHING = _ROWS.select().add_columns(_at.c.value).limit(1)
+_BY_USER = _REACHING.select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there)).where(
+    _user.c.id == sa.bindparam("user_id")
+)
+_BY_IDENTITY = _REACHING.select_from(
+    _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _has).outerjoin(_at, _there)
+).where(_typed)
 _KNOWN = (
     _ROWS.select()
-    .select_from(User)
-    .join(_named, _named.user_id == User.id)
-    .join(EnrolledMethod, EnrolledMethod.user_id == User.id, isouter=True)
-    .where(_named.kind == sa.bindparam("kind"), _named.value == sa.bindparam("value"))
-    .order_by(EnrolledMethod.created_at)
+    .select_from(
+        _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id)
+    )
+    .where(_typed)
+    .order_by(_enrolled.c.created_at)
 )
 
 

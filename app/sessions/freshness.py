@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.orm.attributes import set_committed_value
 
-from app.extensions import db, settings
+from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.refusals import ReauthenticationRequired
 from app.sessions.models import AuthSession
@@ -27,3 +27,12 @@ def require_fresh(session: AuthSession | None) -> None:
         opened = sa.update(AuthSession).where(AuthSession.id == session.id).values(grace_until=until)
         db.session.execute(opened.execution_options(at_once=True, synchronize_session=False))
         set_committed_value(session, "grace_until", until)
+
+
+def freshen(session: AuthSession, method: str) -> None:
+    """Note that the person behind ``session`` has just proved it by ``method``."""
+    amr = ",".join(dict.fromkeys([*session.amr.split(","), method]))
+    now = clock.now()
+    changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(authenticated_at=now, amr=amr))
+    set_committed_value(session, "authenticated_at", now)
+    set_committed_value(session, "amr", amr)

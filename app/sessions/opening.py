@@ -14,6 +14,7 @@ from flask_login import user_unauthorized
 
 from app.audit import signals
 from app.database import has_written, unavailable
+from app.database.plain import Plain
 from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -26,10 +27,12 @@ SEEN_EVERY = timedelta(minutes=1)
 """``seen_at`` is written at most this often, so that reading stays reading."""
 
 _INSERT = sa.insert(AuthSession.__table__)
+_ROWS = Plain(AuthSession, User)
+_session, _user = AuthSession.__table__, User.__table__
 _BY_TOKEN = (
-    sa.select(AuthSession, User)
-    .join(User, User.id == AuthSession.user_id)
-    .where(AuthSession.digest == sa.bindparam("digest"), AuthSession.kind == sa.bindparam("kind"))
+    _ROWS.select()
+    .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
+    .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == sa.bindparam("kind"))
 )
 
 
@@ -71,7 +74,7 @@ def open_program_session(session: AuthSession) -> str:
 def renew_token(session: AuthSession) -> None:
     """Give the browser another token for ``session``; the old one is dead with the commit (ASVS 7.2.4)."""
     token = secrets.token()
-    session.digest = secrets.digest(token)
+    changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(digest=secrets.digest(token)))
     _hand_out(token, session)
 
 
@@ -124,10 +127,12 @@ def load_user(request: Request) -> User | None:
         return None
     kind = "program" if TOKEN_HEADER in request.headers else "browser"
     found = db.session.execute(_BY_TOKEN, {"digest": secrets.digest(token), "kind": kind}).one_or_none()
-    now = clock.now()
-    if found is None or not found[0].is_alive(now) or not found[1].is_active:
+    if found is None:
         return None
-    session, user = found
+    session, user = _ROWS.read(found)
+    now = clock.now()
+    if not session.is_alive(now) or not user.is_active:
+        return None
     if now - session.seen_at > SEEN_EVERY:
         _touch(session)
     g.auth_session = session

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from app import limits
 from app.audit import record, signals
-from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Challenge, enrollment, reaching
 from app.methods.challenges import Question, ask
 from app.methods.proving import prove
 from app.methods.registry import code_methods
+from app.sessions.freshness import freshen
 from app.sessions.models import AuthSession
 from app.sessions.opening import renew_token
 from app.users import User
@@ -43,8 +43,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
         record("sign_in.failed", user.id, at_once=True, reason="invalid_password_code", purpose=PURPOSE)
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
         raise Refused("invalid_password_code", field="passcode")
-    session.authenticated_at = clock.now()
-    session.amr = ",".join(dict.fromkeys([*session.amr.split(","), proof.method]))
+    freshen(session, proof.method)
     if session.kind == "browser":
         renew_token(session)
     record("sign_in.step_up", user.id, method=proof.method)

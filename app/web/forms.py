@@ -18,7 +18,7 @@ from wtforms.csrf.core import CSRF
 from wtforms.validators import StopValidation
 
 from app.kit.refusals import Refused
-from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault, csrf_token
+from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault
 from app.web.json_body import json_members
 from app.web.redirects import safe_next
 from app.web.texts import Sentence, sentence
@@ -30,8 +30,8 @@ class HouseCSRF(CSRF):  # type: ignore[misc]
     """Checks the token from header, field or JSON member, whichever is there."""
 
     def generate_csrf_token(self, csrf_token_field: Field) -> str:
-        """Return the token a page carries."""
-        return csrf_token()
+        """Return nothing: pages carry what ``csrf_field`` makes, and most requests show no page."""
+        return ""
 
     def validate_csrf_token(self, form: Form, field: Field) -> None:
         """Raise ValidationError with the sentence of what is wrong."""

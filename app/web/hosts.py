@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import request
@@ -23,7 +24,7 @@ def refuse_foreign_host() -> None:
     """
     _refuse_unreadable(request.query_string)
     host = request.environ.get("HTTP_HOST", "").lower()
-    if host in _names() or request.path in MACHINES_ASK:
+    if host in _names(settings.origin, tuple(settings.allowed_hosts)) or request.path in MACHINES_ASK:
         return
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if settings.is_production or name not in LOOPBACK:
@@ -39,7 +40,8 @@ def _refuse_unreadable(query: bytes) -> None:
             raise BadRequest(sentence("bad_request")) from None
 
 
-def _names() -> set[str]:
-    parts = urlsplit(settings.origin)
-    names = {parts.netloc.lower(), *(name.lower() for name in settings.allowed_hosts)}
+@lru_cache(maxsize=64)
+def _names(origin: str, others: tuple[str, ...]) -> set[str]:
+    parts = urlsplit(origin)
+    names = {parts.netloc.lower(), *(name.lower() for name in others)}
     return names | {f"{name}:{DEFAULT_PORTS[parts.scheme]}" for name in names if ":" not in name}

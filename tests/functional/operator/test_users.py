@@ -12,6 +12,7 @@ from app.methods import EnrolledMethod
 from app.methods.codes import enrolled_context
 from app.methods.password import accept
 from app.users import Identity, User
+from tests.sinks import code_in, link_in
 
 ADA = ("users", "create", "ada@example.com")
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -114,6 +115,19 @@ def test_enable_lets_in_again_but_brings_no_session_back(operate, people, wire, 
     assert wire.signed_in_as() is None
     clock.shift(60)
     assert wire.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
+
+
+def test_what_was_sent_before_an_account_was_disabled_is_dead_when_it_is_enabled(operate, people, wire, mail_to):
+    ada = people.open("ada@example.com")
+    wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    for command in ("disable", "enable"):
+        assert operate("users", command, ada.email).exit_code == 0
+    assert not wire.post("/us-signin", identity=ada.email, passcode=code_in(mail)).ok
+    wire.get(link_in(mail, "/us-verify-link").removeprefix("http://localhost"))
+    assert wire.signed_in_as() is None
+    wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
 
 
 def test_any_identity_finds_the_account_to_disable_and_unknown_ones_are_named(operate, people, rows):

@@ -10,6 +10,8 @@ from app.audit import Event
 from app.methods import Challenge
 from app.users import Identity, User
 from tests.functional.signin.conftest import wrong
+from tests.signed_in import sign_in
+from tests.sinks import code_in
 
 ADA = "ada@example.com"
 DAY = 24 * 3600
@@ -242,6 +244,23 @@ def test_a_strangers_link_signs_nobody_out(wire, people, register, mailed_link, 
     wire.get(link)
     wire.post(link)
     assert wire.signed_in_as() == ADA
+
+
+@pytest.mark.parametrize("by", ["code", "link"])
+def test_who_confirms_another_account_is_signed_out_of_their_own(wire, people, register, mailed_link, clock, smtp, by):
+    register()
+    link = mailed_link()
+    eve = people.open(email="eve@example.com")
+    old = sign_in(wire, eve).cookies["latchkey_session"]
+    clock.shift(61)  # more than a minute: the next request would note that the session is in use
+    if by == "link":
+        assert wire.get(link).status == 302
+    else:
+        assert wire.post("/confirm", email=ADA, passcode=code_in(smtp.to(ADA)[-1])).ok
+    assert wire.signed_in_as() == ADA
+    other = wire.elsewhere()
+    other.client.set_cookie("latchkey_session", old)
+    assert other.get("/us-verify", headers={"Accept": "application/json"}).status == 401
 
 
 def test_a_confirmation_keeps_its_token_to_itself(wire, register, mailed_link):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.methods import EnrolledMethod
+from app.users import Identity, User
 from tests.sinks import code_in
 
 ADA = "ada@example.com"
@@ -12,6 +13,7 @@ THEIRS = "the attacker's own password"
 HERS = "a password that ada made up"
 
 pytestmark = pytest.mark.settings(methods=["email", "password", "authenticator"])
+with_texts = pytest.mark.settings(methods=["email", "sms", "password", "authenticator"])
 
 
 @pytest.fixture
@@ -91,3 +93,54 @@ def test_the_attackers_own_link_is_dead_after_the_proof(wire, attacker, mailed_l
     wire.post("/us-signin", identity=ADA, passcode=code_in(mail_to(ADA)))
     attacker.get(link)
     assert attacker.signed_in_as() is None
+
+
+@pytest.fixture
+def eve(people):
+    """Somebody with a mailbox and a phone whose address is unproved, and everything else set up."""
+    methods = ["email", "sms", "authenticator", "password"]
+    return people.open("eve@example.com", phone="+16502530000", password=HERS, methods=methods, confirmed=False)
+
+
+@pytest.fixture
+def by_text(wire, eve, text_to):
+    """A browser that has signed in as Eve by a text message."""
+    other = wire.elsewhere()
+    other.post("/us-signin/send-code", identity=eve.email, chosen_method="sms")
+    assert other.post("/us-signin", identity=eve.email, passcode=code_in(text_to(eve.phone))).ok
+    return other
+
+
+@with_texts
+def test_a_phone_does_not_confirm_an_account_that_has_a_mailbox(by_text, rows):
+    assert rows(User)[0].confirmed_at is None
+    assert [row.kind for row in rows(Identity) if row.confirmed_at] == ["phone"]
+    assert {row.method for row in rows(EnrolledMethod)} == {"email", "sms", "authenticator", "password"}
+
+
+@with_texts
+def test_the_proof_of_the_mailbox_ends_what_was_there_before_it(wire, eve, by_text, mail_to, rows):
+    wire.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
+    assert wire.post("/us-signin", identity=eve.email, passcode=code_in(mail_to(eve.email))).ok
+    assert rows(User)[0].confirmed_at is not None
+    assert (by_text.signed_in_as(), wire.signed_in_as()) == (None, eve.email)
+    assert sorted(row.method for row in rows(EnrolledMethod)) == ["email", "sms"]
+    for passcode in (eve.password, eve.app_code()):
+        assert not wire.elsewhere().post("/us-signin", identity=eve.email, passcode=passcode).ok
+
+
+@with_texts
+def test_a_second_proof_ends_nothing(wire, eve, mail_to, clock):
+    browsers = [wire, wire.elsewhere()]
+    for browser in browsers:
+        browser.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
+        assert browser.post("/us-signin", identity=eve.email, passcode=code_in(mail_to(eve.email))).ok
+    assert [browser.signed_in_as() for browser in browsers] == [eve.email] * 2
+
+
+@with_texts
+def test_a_phone_confirms_an_account_that_has_no_mailbox(wire, people, text_to, rows):
+    bob = people.open(phone="+16502530001", confirmed=False)
+    wire.post("/us-signin/send-code", identity=bob.phone, chosen_method="sms")
+    assert wire.post("/us-signin", identity=bob.phone, passcode=code_in(text_to(bob.phone))).ok
+    assert rows(User)[0].confirmed_at is not None

@@ -45,6 +45,26 @@ def test_the_last_way_in_stays(hers, enrolled):
     assert enrolled() == sorted(ALL)
 
 
+def test_the_last_identity_stays_though_another_way_in_would_be_left(people, wire, rows):
+    from app.methods import EnrolledMethod
+    from app.users import Identity
+
+    bob = people.open(phone=PHONE, methods=["sms", "authenticator"])
+    answer = sign_in(wire, bob).post("/us-setup", delete_method="sms")
+    assert (answer.status, answer.codes) == (400, ["last_method"])
+    assert [row.value for row in rows(Identity)] == [PHONE]
+    assert len(rows(EnrolledMethod)) == 2
+    assert wire.post("/us-setup", delete_method="authenticator").ok
+
+
+def test_a_phone_goes_when_a_username_still_finds_its_owner(people, wire, rows):
+    from app.users import Identity
+
+    bob = people.open(phone=PHONE, username="bob", methods=["sms", "authenticator"])
+    assert sign_in(wire, bob).post("/us-setup", delete_method="sms").ok
+    assert [row.kind for row in rows(Identity)] == ["username"]
+
+
 @pytest.mark.one_database
 def test_the_last_way_in_stays_though_another_is_being_added(people, wire, rows):
     from app.methods import Challenge, EnrolledMethod

@@ -55,6 +55,21 @@ def test_a_text_is_good_for_five_minutes(hers, clock, text_to, enrolled):
     assert enrolled() == ["email"]
 
 
+def test_the_code_of_a_text_that_was_withheld_adds_no_phone(app, hers, rows, enrolled, deliver):
+    from app.methods import Challenge
+    from app.methods.codes import passcode_of, root_of
+
+    begun = [hers.post("/us-setup", chosen_method="sms", phone=PHONE) for _ in range(4)]
+    assert len(deliver()) == 3, "three texts an hour go to one number"
+    [withheld] = rows(Challenge, sends=0)
+    assert state_in(begun[-1]).startswith(withheld.id)
+    with app.app_context():
+        code = passcode_of(withheld, root_of(withheld, None))
+    answer = hers.post(f"/us-setup/{state_in(begun[-1])}", passcode=code)
+    assert (answer.status, answer.codes) == (400, ["invalid_password_code"])
+    assert enrolled() == ["email"]
+
+
 def test_a_wrong_code_is_said_counted_and_may_be_mended(hers, rows, enrolled):
     from app.methods import Challenge
 

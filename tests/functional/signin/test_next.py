@@ -11,6 +11,9 @@ SAFE = [
     ("/us-setup?a=b&c=d", "/us-setup?a=b&c=d"),
     ("/a/b.c-d_e~f/%20?x=/y#z", "/a/b.c-d_e~f/%20?x=/y#z"),
     ("http://localhost/us-setup", "/us-setup"),
+    ("us-setup", "/us-setup"),
+    ("us-setup?a=b&c=/d", "/us-setup?a=b&c=/d"),
+    ("a/b.c", "/a/b.c"),
 ]
 
 EVIL = [
@@ -55,6 +58,10 @@ EVIL = [
     "https://evil.example\\@localhost",
     "http://[::1",
     "evil.example",
+    "evil.example/us-setup",
+    "evil.example?a=b",
+    "us-setup//evil.example",
+    "us-setup:80",
     "@evil.example",
     "/" + "a" * 3000,
 ]

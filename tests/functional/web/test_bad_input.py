@@ -377,6 +377,20 @@ def test_what_a_request_claims_of_its_way_changes_nothing(browser_wire, people, 
 
 
 @pytest.mark.one_database
+def test_the_port_that_everybody_leaves_out_may_be_named(make_app, client):
+    production = make_app(**PRODUCTION, allowed_hosts=["other.example.com", "third.example.com:8443"]).test_client()
+    for host, status in (
+        ("id.example.com:443", 200),
+        ("OTHER.example.com:443", 200),
+        ("id.example.com:80", 400),
+        ("id.example.com:", 400),
+        ("third.example.com:443", 400),
+        ("evil.example:443", 400),
+    ):
+        assert production.get("/us-signin", headers={"Host": host}).status_code == status, host
+
+
+@pytest.mark.one_database
 def test_a_port_beside_our_name_is_another_origin_in_production(make_app, client):
     production = make_app(**PRODUCTION).test_client()
     for host, status in (

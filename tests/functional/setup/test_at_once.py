@@ -1,0 +1,67 @@
+"""Two changes of one account at the same moment take turns: what is there once stays there once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
+from tests.signed_in import give_token
+from tests.sinks import code_in
+from tests.wire import Program
+
+LONG_ENOUGH = 0.5
+"""Seconds for which one change is held back before its commit, so that the other one could come in between."""
+
+
+@pytest.fixture
+def programs(app, ada):
+    """Two programs of Ada's."""
+    return [give_token(Program(app), ada), give_token(Program(app), ada)]
+
+
+@pytest.fixture
+def at_once(programs, monkeypatch):
+    """Posts to both programs' set-up states at once; either waits for the other when it has stored its own."""
+    from app.setup import flow
+
+    counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
+    count, shut_out = flow.challenges.count_try_of, flow._shut_out_others
+
+    def waits(barrier, function, *given):
+        done = function(*given)
+        with suppress(threading.BrokenBarrierError):
+            barrier.wait()
+        return done
+
+    monkeypatch.setattr(flow.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
+    monkeypatch.setattr(flow, "_shut_out_others", lambda *given: waits(stored, shut_out, *given))
+
+    def post(*proofs):
+        with ThreadPoolExecutor(2) as pool:
+            tries = zip(programs, proofs, strict=True)
+            return list(pool.map(lambda each: each[0].post(f"/us-setup/{each[1][0]}", passcode=each[1][1]), tries))
+
+    return post
+
+
+def test_two_authenticators_at_once_leave_one(programs, at_once, enrolled):
+    begun = [program.post("/us-setup", chosen_method="authenticator") for program in programs]
+    answers = at_once(*((state_in(each), app_code(key_in(each))) for each in begun))
+    assert [answer.status for answer in answers] == [200, 200]
+    assert enrolled() == ["authenticator", "email"]
+
+
+def test_two_phones_at_once_leave_one(programs, at_once, enrolled, text_to, rows):
+    from app.users import Identity
+
+    proofs = []
+    for program, phone in zip(programs, (PHONE, "+16502530001"), strict=True):
+        begun = program.post("/us-setup", chosen_method="sms", phone=phone)
+        proofs.append((state_in(begun), code_in(text_to(phone))))
+    assert [answer.status for answer in at_once(*proofs)] == [200, 200]
+    assert enrolled() == ["email", "sms"]
+    assert len(rows(Identity, kind="phone")) == 1

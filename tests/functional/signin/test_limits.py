@@ -1,0 +1,51 @@
+"""How often one address may ask: a flood is refused, and leaves one line for each window."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from app.audit import Event
+
+pytestmark = pytest.mark.settings(starts_per_address=2, failures_per_address=2)
+
+SEND = "/us-signin/send-code"
+
+
+def flood(wire, path: str = SEND) -> None:
+    """Ask until it is refused, and then ten times more."""
+    answers = [wire.post(path, identity="ada@example.com", chosen_method="email", passcode="1") for _ in range(13)]
+    assert [answer.status for answer in answers[2:]] == [429] * 11
+
+
+def told(rows) -> list[tuple[str, str]]:
+    """Return the events of full windows as (limit, address)."""
+    return [(event.facts["limit"], event.address) for event in rows(Event, name="limit.hit")]
+
+
+def test_a_flood_of_refused_requests_is_recorded_once(wire, rows):
+    flood(wire)
+    assert told(rows) == [("starts", "127.0.0.1")]
+
+
+@pytest.mark.one_database
+def test_each_limit_and_each_address_is_recorded(wire, rows):
+    for browser in (wire, wire.elsewhere(address="192.0.2.7")):
+        flood(browser)
+        flood(browser, "/us-signin")
+    assert told(rows) == [
+        ("starts", "127.0.0.1"),
+        ("failures", "127.0.0.1"),
+        ("starts", "192.0.2.7"),
+        ("failures", "192.0.2.7"),
+    ]
+
+
+@pytest.mark.one_database
+def test_a_flood_in_the_next_window_is_recorded_again(wire, rows, monkeypatch):
+    flood(wire)
+    there = time.time
+    monkeypatch.setattr(time, "time", lambda: there() + 601)  # the counters go by the machine's own clock
+    flood(wire)
+    assert told(rows) == [("starts", "127.0.0.1")] * 2

@@ -1,0 +1,90 @@
+"""A password that was given before the proof, and stored after it in a race, opens nothing ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import EnrolledMethod
+from app.methods.registry import active_methods
+from tests.signed_in import sign_in
+
+THEIRS = "the attacker's own password"
+HERS = "a password that ada made up"
+METHODS = ["password", "email"]
+
+pytestmark = pytest.mark.settings(methods=METHODS)
+
+
+@pytest.fixture
+def plant(app, people):
+    """Stores the attacker's password for somebody who has proved their address already, as the race would."""
+
+    def store(person) -> None:
+        from app.extensions import db
+        from app.methods.enrollment import enroll
+        from app.methods.password import hash_password
+
+        with app.app_context():
+            enroll(person.id, "password", hash_password(THEIRS)).name = "x" * 64
+            db.session.commit()
+
+    return store
+
+
+@pytest.fixture
+def ada(people, plant):
+    """Somebody who signs in by mail, and the attacker's password beside it."""
+    person = people.open(email="ada@example.com")
+    plant(person)
+    return person
+
+
+def test_a_planted_password_signs_nobody_in(wire, ada):
+    answer = wire.post("/us-signin", identity=ada.email, passcode=THEIRS)
+    assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
+    assert wire.signed_in_as() is None
+
+
+@pytest.mark.settings(generic_responses=False)
+@pytest.mark.parametrize(
+    ("passcode", "code"), [(THEIRS, "confirmation_required"), (HERS, "invalid_password_code")], ids=["right", "wrong"]
+)
+def test_the_explicit_mode_asks_who_knows_a_planted_password_for_a_confirmation(wire, ada, passcode, code):
+    answer = wire.post("/us-signin", identity=ada.email, passcode=passcode)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert wire.signed_in_as() is None
+
+
+def test_a_planted_password_freshens_no_session(wire, ada, clock):
+    sign_in(wire, ada)
+    clock.shift(301)
+    answer = wire.post("/us-verify", passcode=THEIRS)
+    assert (answer.status, answer.codes) == (400, ["invalid_password_code"])
+    assert wire.get("/us-setup").status != 200
+
+
+def test_a_planted_password_is_no_active_method(app, json_wire, ada, rows):
+    with app.app_context():
+        assert active_methods(rows(EnrolledMethod, user_id=ada.id)) == ["email"]
+    assert sign_in(json_wire, ada).get("/us-verify").json["available_methods"] == ["email"]
+    assert json_wire.get("/us-setup").json["active_methods"] == ["email"]
+
+
+@pytest.mark.one_database
+def test_a_planted_password_does_not_count_as_another_way_in(wire, ada):
+    answer = sign_in(wire, ada).post("/us-setup", delete_method="email")
+    assert (answer.status, answer.codes) == (400, ["last_method"])
+
+
+def test_a_planted_password_does_not_stand_before_ones_own(app, wire, people, plant):
+    from app.extensions import db
+    from app.methods.enrollment import enroll
+    from app.methods.password import hash_password
+
+    bob = people.open(email="bob@example.com")
+    plant(bob)
+    with app.app_context():
+        enroll(bob.id, "password", hash_password(HERS))
+        db.session.commit()
+    assert not wire.post("/us-signin", identity=bob.email, passcode=THEIRS).ok
+    assert wire.post("/us-signin", identity=bob.email, passcode=HERS).ok

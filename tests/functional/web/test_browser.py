@@ -1,0 +1,73 @@
+"""What binds a challenge to who asked: a cookie of ours or a token that is good, and nothing a request makes up."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from app.methods import Challenge
+from app.sessions import AuthSession
+from tests.signed_in import give_token
+from tests.sinks import code_in, link_in
+
+JUNK = {"Authentication-Token": "junk-that-anybody-could-send-0123456789-0123456789"}
+ADA = "ada@example.com"
+FAULTS = [(ValueError("x"), 500), (sa.exc.OperationalError("", {}, Exception()), 503)]
+
+
+@pytest.fixture
+def registered(wire, mail_to):
+    """The mail of somebody who asked for an account with a junk token instead of a cookie."""
+    assert wire.post("/register", csrf=None, headers=JUNK, email=ADA).ok
+    return mail_to(ADA)
+
+
+@pytest.mark.one_database
+def test_a_page_shows_nothing_of_who_sends_the_same_junk_token(browser_wire):
+    browser_wire.post("/register", csrf=None, headers=JUNK, email=ADA)
+    assert ADA in browser_wire.get("/confirm").text
+    assert ADA not in browser_wire.elsewhere().get("/confirm", headers=JUNK).text
+
+
+def test_a_link_signs_in_nobody_who_sends_the_same_junk_token(wire, registered, rows):
+    other = wire.elsewhere()
+    link = link_in(registered, "/confirm/").removeprefix("http://localhost")
+    assert other.get(link, headers=JUNK).status == 200
+    assert (rows(AuthSession), other.signed_in_as()) == ([], None)
+    assert wire.get(link).status == 302
+    assert wire.signed_in_as() == ADA
+
+
+def test_a_code_signs_in_nobody_who_sends_the_same_junk_token(wire, registered, rows):
+    fields = {"email": ADA, "passcode": code_in(registered)}
+    assert not wire.elsewhere().post("/confirm", csrf=None, headers=JUNK, **fields).ok
+    assert rows(Challenge)[0].tries == 0
+    assert wire.post("/confirm", **fields).ok
+
+
+def test_two_with_the_same_junk_token_have_challenges_of_their_own(wire, people, rows):
+    people.open(email=ADA)
+    for browser in (wire, wire.elsewhere()):
+        browser.post("/us-signin/send-code", csrf=None, headers=JUNK, identity=ADA, chosen_method="email")
+    assert len({row.binding for row in rows(Challenge)}) == 2
+
+
+def test_a_program_that_is_signed_in_needs_no_cookie_and_no_challenge(program, people, mail_to):
+    ada = people.open(email=ADA)
+    asked = give_token(program, ada).post("/us-verify/send-code", chosen_method="email")
+    done = program.post("/us-verify", passcode=code_in(mail_to(ADA)))
+    assert (asked.status, done.status) == (200, 200)
+    assert [answer.headers.getlist("Set-Cookie") for answer in (asked, done)] == [[], []]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("fault", "status"), FAULTS, ids=["500", "503"])
+def test_a_fault_hands_out_no_browser_cookie(wire, monkeypatch, fault, status):
+    def fail():
+        raise fault
+
+    monkeypatch.setattr("app.signin.views.methods_offered", fail)
+    answer = wire.get("/us-signin")
+    assert (answer.status, answer.headers.getlist("Set-Cookie")) == (status, [])
+    monkeypatch.undo()
+    assert "latchkey_browser" in wire.get("/us-signin").headers["Set-Cookie"]

@@ -1,0 +1,87 @@
+"""PRUNERS: what is past its time goes, what lives stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.audit import Event
+from app.database import pruning
+from app.methods import Challenge
+from app.sessions import AuthSession
+from tests.signed_in import sign_in
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who signs in by mail."""
+    return people.open(email="ada@example.com")
+
+
+@pytest.fixture
+def come(json_wire, ada):
+    """Has Ada ask for a code and sign in, from another browser each time: a challenge, a session and events."""
+
+    def visit():
+        browser = json_wire.elsewhere()
+        assert browser.post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
+        return sign_in(browser, ada)
+
+    return visit
+
+
+@pytest.fixture
+def prune(app):
+    """Calls every pruner until there is nothing left for it, as the worker does; returns how many rows each took."""
+
+    def run() -> list[list[int]]:
+        with app.app_context():
+            return [list(iter(each, 0)) for each in pruning.PRUNERS]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [(Challenge, DAY + 600), (AuthSession, 31 * DAY), (Event, 365 * DAY)],
+    ids=lambda value: str(value),
+)
+def test_a_row_goes_when_it_is_past_its_time_and_no_sooner(come, prune, rows, clock, model, kept):
+    come()
+    old = {row.id for row in rows(model)}
+    clock.shift(kept - 20)
+    prune()
+    assert {row.id for row in rows(model)} == old
+    clock.shift(40)
+    come()
+    young = {row.id for row in rows(model)} - old
+    prune()
+    assert {row.id for row in rows(model)} == young != set()
+
+
+def test_who_is_signed_in_stays_so(come, prune, ada):
+    browsers = [come(), come()]
+    assert prune() == [[], [], []]
+    assert [browser.signed_in_as() for browser in browsers] == [ada.email] * 2
+
+
+def test_a_session_that_was_ended_goes_a_day_later(come, prune, rows, clock):
+    ended, living = come(), come()
+    ended.post("/logout")
+    clock.shift(DAY - 20)
+    prune()
+    assert len(rows(AuthSession)) == 4, "a browser's and a program's for each"
+    clock.shift(40)
+    prune()
+    assert [row.revoked_at for row in rows(AuthSession)] == [None]
+    assert living.signed_in_as()
+
+
+def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    for _ in range(5):
+        come()
+    clock.shift(2 * DAY)
+    assert [2, 2, 1] in prune()
+    assert rows(Challenge) == []
