@@ -10,7 +10,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 
 from app.extensions import keyring, settings
 from app.kit.refusals import Refused
-from app.methods.codes import enrolled_context
+from app.methods.codes import enrolled_context, tidy
 from app.methods.models import EnrolledMethod
 
 LONGEST = 128
@@ -53,8 +53,8 @@ def hash_password(password: str) -> str:
 
 
 def _like_a_code(text: str) -> bool:
-    """A passcode is never tried as a password, so a password must not look like one."""
-    return text.isdecimal() and 6 <= len(text) <= 8
+    """What could be a passcode is never tried as a password, so a password must not look like one."""
+    return any(tidy(text, digits) is not None for digits in (6, 7, 8))
 
 
 def accept(enrolled: EnrolledMethod | None, password: str) -> bool:

@@ -74,7 +74,7 @@ class Supervisor:
                         continue
             return 0
 
-    def _server(self) -> Granian:
+    def _server(self) -> Any:
         server = Granian(
             "wsgi:app",
             address=self.host,

@@ -51,6 +51,7 @@ def test_a_weak_password_is_refused(app, text, code):
         ("1357 9135", "password_too_common"),
         ("135-791-35", "password_too_common"),
         ("\u00a013579135", "password_too_common"),
+        ("1 3 5 7 9 1 3 5", "password_too_common"),
     ],
 )
 def test_a_password_that_looks_like_a_code_is_refused(make_app, text, code):
