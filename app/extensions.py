@@ -9,7 +9,6 @@ from flask_login import LoginManager
 from flask_mail import Mail
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from werkzeug.local import LocalProxy
 
 from app.database import Base
 
@@ -31,12 +30,18 @@ def this_app() -> Flask:
     return cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined]
 
 
-def _of_this_app(name: str) -> Any:
-    return LocalProxy(lambda: current_app.extensions[name])
+class _OfThisApp:
+    """Stands for something that ``create_app`` keeps with the app. One step, where a LocalProxy would take two."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(current_app.extensions[self._name], attribute)
 
 
-settings = cast("Settings", _of_this_app("latchkey.settings"))
-keyring = cast("KeyRing", _of_this_app("latchkey.keyring"))
+settings = cast("Settings", _OfThisApp("latchkey.settings"))
+keyring = cast("KeyRing", _OfThisApp("latchkey.keyring"))
 
 
 def changed(statement: UpdateBase, parameters: dict[str, Any] | None = None) -> int:

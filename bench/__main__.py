@@ -1,7 +1,9 @@
 """Runs the benchmark and prints its table: ``python -m bench --help``."""
 
 import argparse
+import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +40,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure on each database and print."""
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped then too
     for kind in KINDS if options.database == "both" else (options.database,):
         with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as made:
             print(f"\n{kind}: making {options.people:,} people ...", flush=True)

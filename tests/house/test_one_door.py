@@ -4,7 +4,8 @@ from tests.house.sources import modules
 
 
 def test_open_session_is_called_from_one_module():
-    callers = [module.name for module in modules() for _ in module.calls("open_session")]
+    of_flask = "app/web/flashes.py"  # a method of Flask's has the same name
+    callers = [module.name for module in modules() for _ in module.calls("open_session") if module.name != of_flask]
     assert len(callers) == 1, f"open_session() is called in {callers}"
 
 
