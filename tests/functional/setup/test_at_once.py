@@ -23,6 +23,14 @@ def programs(app, ada):
     return [give_token(Program(app), ada), give_token(Program(app), ada)]
 
 
+def waits(barrier, function, *given):
+    """Call ``function``, then wait at ``barrier`` for the other one, though not for ever."""
+    done = function(*given)
+    with suppress(threading.BrokenBarrierError):
+        barrier.wait()
+    return done
+
+
 @pytest.fixture
 def at_once(programs, monkeypatch):
     """Posts to both programs' set-up states at once; either waits for the other when it has stored its own."""
@@ -30,12 +38,6 @@ def at_once(programs, monkeypatch):
 
     counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
     count, shut_out = flow.challenges.count_try_of, flow._shut_out_others
-
-    def waits(barrier, function, *given):
-        done = function(*given)
-        with suppress(threading.BrokenBarrierError):
-            barrier.wait()
-        return done
 
     monkeypatch.setattr(flow.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
     monkeypatch.setattr(flow, "_shut_out_others", lambda *given: waits(stored, shut_out, *given))
