@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import sqlalchemy as sa
+
+from app.database.plain import Plain
 from app.extensions import db, settings, this_app
 from app.kit import clock
 from app.methods.codes import passcode_of, root_of
@@ -16,6 +19,14 @@ from app.outbox import Letter, Message, Text, renderer
 LINK_PATHS = {"sign_in": "/us-verify-link?token=", "confirm": "/confirm/"}
 """Where the link in a letter of this kind leads; other letters have none."""
 
+_ROWS = Plain(Challenge, EnrolledMethod)
+_challenge, _enrolled = Challenge.__table__, EnrolledMethod.__table__
+_BY_ID = (
+    _ROWS.select()
+    .select_from(_challenge.outerjoin(_enrolled, _enrolled.c.id == _challenge.c.enrolled_id))
+    .where(_challenge.c.id == sa.bindparam("id"))
+)
+
 
 @renderer("sign_in")
 @renderer("verify")
@@ -23,10 +34,10 @@ LINK_PATHS = {"sign_in": "/us-verify-link?token=", "confirm": "/confirm/"}
 @renderer("confirm")
 def passcode_letter(message: Message) -> Letter | Text | None:
     """Say the passcode, and the link where there is one; nothing once the challenge is over."""
-    challenge = db.session.get(Challenge, message.challenge_id)
+    found = db.session.execute(_BY_ID, {"id": message.challenge_id}).first()
+    challenge, enrolled = _ROWS.read(found) if found else (None, None)
     if challenge is None or not challenge.is_open(clock.now()):
         return None
-    enrolled = db.session.get(EnrolledMethod, challenge.enrolled_id) if challenge.enrolled_id else None
     root = root_of(challenge, enrolled)
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":

@@ -10,7 +10,6 @@ from typing import Any
 SENTENCES = {
     # sign in
     "generic_authn_failed": "That did not work. Check what you typed, or ask for a new code and try again.",
-    "generic_us_signin": "If an account belongs to that address, a code is on its way. It can take a minute.",
     "us_specify_identity": "We do not know that address, number or name. Check it, or open an account.",
     "us_method_not_available": "That way of signing in is not available here. Choose another one.",
     "invalid_password_code": "That code did not work. Check it, or ask for a new one and try again.",
@@ -19,7 +18,6 @@ SENTENCES = {
     "link_expired": "This link is too old. Ask for a new one and use it within {minutes} minutes.",
     "disabled_account": "This account is switched off. Ask whoever runs this service.",
     "confirmation_required": "Confirm your address first: open the mail we sent you, or ask for it again.",
-    "code_has_been_sent": "A code is on its way. Enter it here, or follow the link in the mail.",
     "passwordless_login_successful": "You are signed in.",
     "anonymous_user_required": "You are signed in already. Sign out first to do this.",
     "unauthenticated": "Sign in to go on.",
