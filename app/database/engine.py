@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from app.database.deadlines import Watchdog
-from app.database.turns import Turns
+from app.database.turns import Turns, begin_immediate
 
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
@@ -28,6 +28,7 @@ BEGUN = "latchkey.transaction_begun"
 HURRIED = "latchkey.hurried"
 LIGHT = "latchkey.light_transaction"
 UNSYNCED = "latchkey.unsynced"
+LEFT = "latchkey.seconds_left_for_the_lock"
 
 
 def absolute(url: str) -> str:
@@ -85,15 +86,14 @@ def _begin_before_writing(
         return
     at_once = bool(context and context.execution_options.get("at_once"))
     light = at_once or conn.info.pop(LIGHT, False)
-    if conn.dialect.name == "sqlite":
-        if light != conn.info.get(UNSYNCED, False):
-            cursor.execute(f"PRAGMA synchronous={'NORMAL' if light else 'FULL'}")
-            conn.info[UNSYNCED] = light
-        begin = "BEGIN IMMEDIATE"
-    else:
-        begin = "BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on"
+    if conn.dialect.name == "sqlite" and light != conn.info.get(UNSYNCED, False):
+        cursor.execute(f"PRAGMA synchronous={'NORMAL' if light else 'FULL'}")
+        conn.info[UNSYNCED] = light
     if not at_once:
-        cursor.execute(begin)
+        if conn.dialect.name == "sqlite":
+            begin_immediate(cursor, conn.info.get(LEFT, 0.0))
+        else:
+            cursor.execute("BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on")
         conn.info[BEGUN] = True
 
 
@@ -137,6 +137,7 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
             return
         left = turns.take()
         conn.info[LOCK_HELD] = True
+        conn.info[LEFT] = max(left, 0.05)
         hurried = left < 0.9 * timeout
         if hurried or conn.info.get(HURRIED):
             cursor.execute(f"PRAGMA busy_timeout={int(1000 * (max(left, 0.05) if hurried else timeout))}")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import structlog
 
 from app.audit import record
-from app.database import unavailable
+from app.database import unavailable, write_lightly
 from app.extensions import db
 from app.kit import clock
 from app.outbox.models import ABANDONED, SENDING, SENT, Message
@@ -52,6 +52,7 @@ def settle(outcomes: Sequence[Outcome]) -> None:
 
 
 def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
+    write_lightly(db.session.connection())  # a mark lost in a power cut costs a second copy, which is the same
     sent = [outcome.message for outcome in outcomes if outcome.state == SENT]
     if sent:
         left = {"state": SENT, "sent_at": clock.now(), "next_attempt_at": None, "lease_until": None, "last_error": ""}
