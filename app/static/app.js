@@ -1,6 +1,10 @@
 // Latchkey. What a page can do better with a script; each works without it too.
 "use strict";
 
+// A link's token has no business in the address bar or the history once its page is there.
+const addressed = document.querySelector("[data-address]");
+if (addressed) history.replaceState(history.state, "", addressed.dataset.address);
+
 // Time left, in words that do not jump about in width.
 const clockText = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 const spoken = (seconds) => {

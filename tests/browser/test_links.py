@@ -47,6 +47,16 @@ def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(page, le
     assert page.locator("h1").inner_text() == "Your account"
 
 
+def test_a_link_in_another_browser_leaves_no_token_in_the_address_bar(letter, new_browser):
+    other = new_browser()
+    other.goto(letter.link)
+    other.locator("h1").wait_for()
+    assert "token" not in other.url
+    other.goto("/")
+    other.go_back()
+    assert "token" not in other.url
+
+
 def test_pressing_the_button_in_another_browser_signs_nobody_in(letter, new_browser):
     other = new_browser()
     other.goto(letter.link)
