@@ -32,6 +32,14 @@ TEMPLATE = "template"
 Kind = Literal["sqlite", "postgresql"]
 
 
+def content_of(file: Path) -> bytes:
+    """Return what stands in ``file``, read by a process of its own.
+
+    Closing a file gives up every lock that this process has on it (POSIX), and with them SQLite's.
+    """
+    return subprocess.run(["cat", str(file)], capture_output=True, check=True).stdout
+
+
 class Database:
     """One migrated database; ``url`` is what ``LATCHKEY_DATABASE_URL`` would hold."""
 
