@@ -124,7 +124,6 @@ def read_optional_origin(text: str) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=LONGEST)]
 DurationOrZero = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST)]
-WebOrigin = Annotated[str, AfterValidator(read_origin)]
 OptionalOrigin = Annotated[str, AfterValidator(read_optional_origin)]
 Host = Annotated[str, AfterValidator(check_host)]
 Target = Annotated[str, AfterValidator(check_target)]

@@ -10,7 +10,6 @@ from config import kinds
 
 Hosts = Annotated[tuple[kinds.Host, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
-Origins = Annotated[tuple[kinds.WebOrigin, ...], NoDecode, BeforeValidator(kinds.read_list)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 LOCAL_URL = "http://127.0.0.1:8000"

@@ -22,7 +22,7 @@ from tests.databases import KEY, ROOT, Database
 from tests.sinks import SmsStub, SmtpSink
 
 START_WITHIN = 30.0
-STOP_WITHIN = 30.0
+STOP_WITHIN = 15.0
 
 
 class Server:
