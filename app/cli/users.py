@@ -24,6 +24,7 @@ from app.extensions import db, settings
 from app.kit import clock
 from app.methods import REGISTRY
 from app.methods.challenges import end_open
+from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
 from app.users import User, find_by_identity, read_identity
 
@@ -151,6 +152,7 @@ def _switch_one(user: User, off: bool) -> int:
     ended = end_all(user.id) if off else 0
     if off:
         end_open(user.id)
+        revoke_browsers(user.id)
     record("account.disabled" if off else "account.enabled", user.id, by="operator")
     db.session.commit()
     return ended

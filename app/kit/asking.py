@@ -11,9 +11,13 @@ class Asker:
     :ivar address: as text, shortest form; a network address, never a postal one
     :ivar agent: its User-Agent header, a claim
     :ivar challenge: the challenge token a program without cookies hands back, or ""
+    :ivar known: digest of the secret it was given when somebody signed in there, or "" when nobody has
+    :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another
     """
 
     binding: str
     address: str
     agent: str
     challenge: str = ""
+    known: str = ""
+    keeps_cookies: bool = False

@@ -8,6 +8,7 @@ from app.audit import record, signals
 from app.extensions import db
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import REGISTRY
+from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
 from app.users import User, confirm
 
@@ -26,6 +27,7 @@ def prove_address(user: User, challenge: Challenge, *, browser: str = "") -> boo
     if first:
         _sweep(user.id, browser)
         end_all(user.id)
+        revoke_browsers(user.id)
         record("address.confirmed", user.id, method=challenge.method)
         signals.send(signals.user_confirmed, user=user)
     return first

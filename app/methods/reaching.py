@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -10,11 +11,12 @@ from app.database.plain import Plain
 from app.extensions import db
 from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
+from app.sessions import KnownBrowser
 from app.users import Identity, TypedIdentity, User
 
 _ROWS = Plain(User, EnrolledMethod)
 _user, _enrolled, _at = User.__table__, EnrolledMethod.__table__, Identity.__table__
-_named = _at.alias("named")
+_named, _browser = _at.alias("named"), KnownBrowser.__table__
 _has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindparam("method"))
 _there = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
@@ -26,10 +28,16 @@ _BY_USER = _REACHING.select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at,
 _BY_IDENTITY = _REACHING.select_from(
     _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _has).outerjoin(_at, _there)
 ).where(_typed)
+_here = sa.and_(
+    _browser.c.user_id == _user.c.id, _browser.c.digest == sa.bindparam("browser"), _browser.c.revoked_at.is_(None)
+)
 _KNOWN = (
     _ROWS.select()
+    .add_columns(_browser.c.last_seen_at)
     .select_from(
-        _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id)
+        _user.join(_named, _named.c.user_id == _user.c.id)
+        .outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id)
+        .outerjoin(_browser, _here)
     )
     .where(_typed)
     .order_by(_enrolled.c.created_at)
@@ -43,6 +51,15 @@ class Reached:
     user: User
     enrolled: EnrolledMethod | None
     destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A user, everything they have set up, and when they last signed in from this browser, to the day."""
+
+    user: User | None
+    enrolled: list[EnrolledMethod]
+    seen_at: datetime | None
 
 
 def reach(typed: TypedIdentity | None, method: str) -> Reached | None:
@@ -64,9 +81,15 @@ def _first(rows: sa.Executable, method: str, **whom: str | int) -> Reached | Non
     return Reached(user, enrolled, found[-1] or "")
 
 
-def know(typed: TypedIdentity | None) -> tuple[User | None, list[EnrolledMethod]]:
-    """Find whom ``typed`` names, and everything they have set up. One statement, whoever it is."""
+def know(typed: TypedIdentity | None, browser: str) -> Known:
+    """Find whom ``typed`` names, all they have set up, and whether they have signed in from this browser.
+
+    One statement, whoever it is.
+    :param browser: the digest by which browsers are known, or ""
+    """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    rows = db.session.execute(_KNOWN, {"kind": kind, "value": value}).all()
+    rows = db.session.execute(_KNOWN, {"kind": kind, "value": value, "browser": browser}).all()
     read = [_ROWS.read(row) for row in rows]
-    return (read[0][0] if read else None), [enrolled for _user, enrolled in read if enrolled is not None]
+    if not read:
+        return Known(None, [], None)
+    return Known(read[0][0], [enrolled for _user, enrolled in read if enrolled is not None], rows[0][-1])

@@ -1,4 +1,4 @@
-"""AuthSession: one signed-in browser or program."""
+"""AuthSession: one signed-in browser or program. KnownBrowser: where somebody has signed in before."""
 
 from __future__ import annotations
 
@@ -45,3 +45,22 @@ class AuthSession(db.Model):
         return now < self.authenticated_at + settings.freshness or (
             self.grace_until is not None and now < self.grace_until
         )
+
+
+class KnownBrowser(db.Model):
+    """A browser from which this user has signed in. Holds the digest of its cookie, which opens nothing.
+
+    One cookie serves every account that was signed in to there: a row for each.
+    """
+
+    __tablename__ = "known_browser"
+    __table_args__ = (sa.UniqueConstraint("user_id", "digest"),)
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
+    digest: Mapped[str] = mapped_column(sa.String(64))
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)
+    """When the user last signed in there, to the day."""
+    agent: Mapped[str] = mapped_column(sa.String(256))
+    revoked_at: Mapped[datetime | None]

@@ -20,7 +20,7 @@ from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.sessions.models import AuthSession
 from app.users import User
-from app.web.browser import TOKEN_HEADER, set_cookie
+from app.web.browser import KNOWN, TOKEN_HEADER, sent_known_secret, set_cookie
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -140,12 +140,24 @@ def load_user(request: Request) -> User | None:
     return user
 
 
+def hand_out_known(life: timedelta, *, renew: bool = False) -> str:
+    """Let this browser keep its secret, by which accounts know it, for ``life`` from now; return the digest.
+
+    :param renew: give it another secret instead of the one it brought
+    """
+    secret = ("" if renew else sent_known_secret()) or secrets.token()
+    g.known_cookie = (secret, int(life.total_seconds()))
+    return secrets.digest(secret)
+
+
 def set_session_cookie(response: Response) -> Response:
-    """Hand out the session's cookie, unless storing its row failed (an ``after_request`` function)."""
-    cookie = g.get("session_cookie")
-    if cookie and not g.get("commit_failed") and response.status_code < 500:
-        value, max_age = cookie
-        set_cookie(response, SESSION_COOKIE, value, max_age)
+    """Hand out the session's cookie and the known browser's, unless storing their rows failed (``after_request``)."""
+    if g.get("commit_failed") or response.status_code >= 500:
+        return response
+    for name, cookie in ((SESSION_COOKIE, g.get("session_cookie")), (KNOWN, g.get("known_cookie"))):
+        if cookie:
+            value, max_age = cookie
+            set_cookie(response, name, value, max_age)
     return response
 
 

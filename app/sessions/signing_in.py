@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from app.audit import record, signals
 from app.kit.asking import Asker
+from app.sessions.known import note_browser
 from app.sessions.models import AuthSession
 from app.sessions.opening import open_session
 from app.users import User
 
 
-def sign_in_as(user: User, via: str, asker: Asker, *, remember: bool) -> AuthSession:
-    """Open a session for ``user``, who has proved it ``via`` a method, and say so."""
+def sign_in_as(user: User, via: str, asker: Asker, *, remember: bool, seen_at: datetime | None = None) -> AuthSession:
+    """Open a session for ``user``, who has proved it ``via`` a method, and say so.
+
+    The browser is known to the account from now on.
+    :param seen_at: when it was last seen there, where that was looked up already
+    """
     session = open_session(user, via, asker, remember=remember)
-    record("sign_in.succeeded", user.id, method=via, session=session.digest[:8])
+    browser = note_browser(user.id, asker, seen_at)
+    record("sign_in.succeeded", user.id, method=via, session=session.digest[:8], browser=browser)
     signals.send(signals.user_authenticated, user=user, authn_via=[via])
     return session

@@ -18,6 +18,7 @@ from app.methods.challenges import Question
 from app.methods.handles import challenge_id_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
+from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all, renew_token
 from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_identity, identities_of
@@ -92,7 +93,7 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
         _store_password(challenge, passcode)
     else:
         _store_proved(user, challenge, passcode)
-    _shut_out_others(user, session)
+    _shut_out_others(user, session, asker)
     _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
@@ -121,7 +122,7 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
             drop_identity(user, "phone")
         _tell(user, "factor.removed", name, f"{TITLES[name]} was removed.", asker)
     if gone:
-        _shut_out_others(user, session)
+        _shut_out_others(user, session, asker)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
 
 
@@ -166,9 +167,10 @@ def _account(mine: dict[str, str]) -> str:
     return mine.get("email") or mine.get("username") or mine.get("phone", "")
 
 
-def _shut_out_others(user: User, session: AuthSession) -> None:
-    """End the user's other sessions and change this browser's token (ASVS 7.4.3, 7.2.4)."""
+def _shut_out_others(user: User, session: AuthSession, asker: Asker) -> None:
+    """End the user's other sessions, know no other browser, and change this one's token (ASVS 7.4.3, 7.2.4)."""
     end_all(user.id, but=session.family)
+    revoke_browsers(user.id, but=asker.known)
     if session.kind == "browser":
         renew_token(session)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NoReturn
 
 from app import limits
@@ -58,24 +59,28 @@ def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember
     """
     limits.allow("failures", asker.address)
     typed = read_identity(identity)
-    user, enrolled = reaching.know(typed)
+    known = reaching.know(typed, asker.known)
+    user = known.user
     user_id = user.id if user else None
     spoken = typed.value if typed else identity.strip()[:254]
-    proof = prove(PURPOSE, user_id, spoken, enrolled, passcode, asker) if passcode not in (None, "") else None
+    proof = prove(PURPOSE, user_id, spoken, known.enrolled, passcode, asker) if passcode not in (None, "") else None
     if user is None or proof is None:
         _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code")
     if not user.is_active:
         _failed(user, asker, "disabled_account")
     if proof.pending or (user.confirmed_at is None and proof.method in PROVE_NO_ADDRESS):
         _failed(user, asker, "confirmation_required")
-    return finish(user, proof, asker, remember=remember)
+    return finish(user, proof, asker, remember=remember, seen_at=known.seen_at)
 
 
-def finish(user: User, proof: Proof, asker: Asker, *, remember: bool) -> AuthSession:
-    """Open the session that ``proof`` earns; a passcode that was sent proves the address it went to."""
+def finish(user: User, proof: Proof, asker: Asker, *, remember: bool, seen_at: datetime | None = None) -> AuthSession:
+    """Open the session that ``proof`` earns; a passcode that was sent proves the address it went to.
+
+    :param seen_at: when the user last signed in from this browser, where that was looked up already
+    """
     if proof.challenge is not None:
         prove_address(user, proof.challenge)
-    return sign_in_as(user, proof.method, asker, remember=remember)
+    return sign_in_as(user, proof.method, asker, remember=remember, seen_at=seen_at)
 
 
 def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, method: str) -> None:

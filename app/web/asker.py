@@ -6,7 +6,7 @@ from flask import g, request
 
 from app.kit import secrets
 from app.kit.asking import Asker
-from app.web.browser import browser_secret, known_browser_secret
+from app.web.browser import browser_secret, known_browser_secret, sent_browser_secret, sent_known_secret
 
 
 def asker(challenge: str | None = None) -> Asker:
@@ -31,4 +31,8 @@ def clicking_asker() -> Asker:
 
 
 def _asker(binding: str, challenge: str | None) -> Asker:
-    return Asker(binding, g.get("client_address", ""), request.headers.get("User-Agent", "")[:256], challenge or "")
+    agent, known = request.headers.get("User-Agent", "")[:256], sent_known_secret()
+    return Asker(
+        binding, g.get("client_address", ""), agent, challenge or "", secrets.digest(known) if known else "",
+        keeps_cookies=sent_browser_secret() != "",
+    )  # fmt: skip

@@ -12,6 +12,9 @@ from app.extensions import settings
 from app.kit import secrets
 
 NAME = "latchkey_browser"
+KNOWN = "latchkey_known"
+"""The cookie of a browser from which somebody has signed in. It opens nothing."""
+
 TOKEN_HEADER = "Authentication-Token"  # noqa: S105 - the header's name
 
 
@@ -33,7 +36,16 @@ def known_browser_secret() -> str:
 
 def sent_browser_secret() -> str:
     """Return the secret that this request brought; empty when it brought none of ours."""
-    sent = request.cookies.get(settings.cookie_prefix + NAME, "")
+    return _sent(NAME)
+
+
+def sent_known_secret() -> str:
+    """Return the secret of a known browser that this request brought; empty when it brought none of ours."""
+    return _sent(KNOWN)
+
+
+def _sent(name: str) -> str:
+    sent = request.cookies.get(settings.cookie_prefix + name, "")
     return sent if 40 <= len(sent) <= 64 and sent.isascii() else ""
 
 

@@ -128,6 +128,7 @@ def test_every_cookie_in_production_is_locked_to_this_host(production, people, m
     assert {line.split("=")[0] for line in cookies} == {
         "__Host-latchkey_browser",
         "__Host-latchkey_session",
+        "__Host-latchkey_known",
         "__Host-latchkey_flash",
     }
     for line in cookies:

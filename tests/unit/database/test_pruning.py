@@ -6,8 +6,10 @@ import pytest
 
 from app.audit import Event
 from app.database import pruning
+from app.extensions import db
 from app.methods import Challenge
-from app.sessions import AuthSession
+from app.sessions import AuthSession, KnownBrowser
+from app.sessions.known import _NOTE
 from tests.signed_in import sign_in
 
 DAY = 24 * 3600
@@ -62,7 +64,7 @@ def test_a_row_goes_when_it_is_past_its_time_and_no_sooner(come, prune, rows, cl
 
 def test_who_is_signed_in_stays_so(come, prune, ada):
     browsers = [come(), come()]
-    assert prune() == [[], [], []]
+    assert prune() == [[]] * len(pruning.PRUNERS)
     assert [browser.signed_in_as() for browser in browsers] == [ada.email] * 2
 
 
@@ -76,6 +78,17 @@ def test_a_session_that_was_ended_goes_a_day_later(come, prune, rows, clock):
     prune()
     assert [row.revoked_at for row in rows(AuthSession)] == [None, None]
     assert living.signed_in_as()
+
+
+def test_a_browser_is_forgotten_after_a_year_unused(app, prune, rows, ada, clock):
+    with app.app_context():
+        for digest in ("unused", "used"):
+            db.session.execute(_NOTE, {"user_id": ada.id, "digest": digest, "agent": "", "now": clock.now()})
+            clock.shift(20)
+        db.session.commit()
+    clock.shift(365 * DAY - 30)
+    prune()
+    assert [row.digest for row in rows(KnownBrowser)] == ["used"]
 
 
 def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):

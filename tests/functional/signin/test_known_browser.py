@@ -1,0 +1,172 @@
+"""The cookie by which an account knows a browser again: no proof, no name, a year long."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.audit import Event
+from app.kit.secrets import digest
+from app.sessions import KnownBrowser
+from tests.sinks import code_in
+
+COOKIE = "latchkey_known"
+DAY = 24 * 3600
+
+
+def met(rows) -> list[str]:
+    """Return what each sign-in said of its browser, in order."""
+    return [event.facts["browser"] for event in rows(Event, name="sign_in.succeeded")]
+
+
+def again(browser, sign_in, who, clock=None, seconds: int = 31) -> None:
+    """Sign out and in again in the same browser, a while later."""
+    browser.post("/logout")
+    if clock:
+        clock.shift(seconds)
+    sign_in(who.email, by=browser)
+
+
+def test_signing_in_makes_a_browser_known(wire, ada, sign_in, rows):
+    sign_in(ada.email)
+    known = rows(KnownBrowser)
+    assert [(row.user_id, row.digest) for row in known] == [(ada.id, digest(wire.cookies[COOKIE]))]
+    assert known[0].agent == wire.agent
+    assert met(rows) == ["new"]
+
+
+def test_the_cookie_lasts_a_year_and_is_out_of_reach(wire, ada, code_for):
+    code = code_for(ada.email)
+    answer = wire.post("/us-signin", identity=ada.email, passcode=code)
+    line = next(line for line in answer.headers.getlist("Set-Cookie") if line.startswith(COOKIE))
+    assert {"Max-Age=31536000", "HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in line.split(";")}
+
+
+def test_a_link_makes_its_browser_known(wire, ada, link_for, rows):
+    wire.get(link_for(ada.email))
+    assert [row.digest for row in rows(KnownBrowser)] == [digest(wire.cookies[COOKIE])]
+
+
+def test_a_confirmation_makes_its_browser_known(wire, mail_to, rows):
+    wire.post("/register", email="eve@example.com")
+    assert wire.post("/confirm", email="eve@example.com", passcode=code_in(mail_to("eve@example.com"))).ok
+    assert [row.digest for row in rows(KnownBrowser)] == [digest(wire.cookies[COOKIE])]
+
+
+def test_what_fails_makes_nothing_known(wire, ada, code_for, rows):
+    code_for(ada.email)
+    wire.post("/us-signin", identity=ada.email, passcode="00000000")
+    assert COOKIE not in wire.cookies
+    assert rows(KnownBrowser) == []
+
+
+def test_a_program_is_given_no_cookie_of_this_kind(program, ada, mail_to, rows):
+    asked = program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json["challenge"]
+    answer = program.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email)), challenge=asked)
+    assert answer.ok
+    assert COOKIE not in str(answer.headers.getlist("Set-Cookie"))
+    assert (rows(KnownBrowser), met(rows)) == ([], ["none"])
+
+
+def test_a_known_browser_keeps_its_secret_and_costs_nothing_more(wire, ada, sign_in, rows, clock):
+    sign_in(ada.email)
+    secret, before = wire.cookies[COOKIE], rows(KnownBrowser)[0].last_seen_at
+    again(wire, sign_in, ada, clock)
+    assert (wire.cookies[COOKIE], met(rows)) == (secret, ["new", "known"])
+    assert [row.last_seen_at for row in rows(KnownBrowser)] == [before]
+
+
+def test_a_day_later_it_is_noted_and_its_year_begins_again(wire, ada, sign_in, code_for, rows, clock):
+    sign_in(ada.email)
+    first = rows(KnownBrowser)[0]
+    wire.post("/logout")
+    clock.shift(DAY + 1)
+    code = code_for(ada.email)
+    answer = wire.post("/us-signin", identity=ada.email, passcode=code)
+    (row,) = rows(KnownBrowser)
+    assert row.first_seen_at == first.first_seen_at < row.last_seen_at
+    assert "Max-Age=31536000" in next(line for line in answer.headers.getlist("Set-Cookie") if COOKIE in line)
+    assert met(rows) == ["new", "known"]
+
+
+def test_a_link_knows_a_browser_again(wire, ada, sign_in, link_for, rows, clock):
+    sign_in(ada.email)
+    wire.post("/logout")
+    clock.shift(31)
+    wire.get(link_for(ada.email))
+    assert met(rows) == ["new", "known"]
+
+
+def test_one_cookie_serves_several_accounts(wire, ada, people, sign_in, rows):
+    eve = people.open(email="eve@example.com")
+    sign_in(ada.email)
+    secret = wire.cookies[COOKIE]
+    wire.post("/logout")
+    sign_in(eve.email)
+    assert wire.cookies[COOKIE] == secret
+    assert [(row.user_id, row.digest) for row in rows(KnownBrowser)] == [
+        (ada.id, digest(secret)),
+        (eve.id, digest(secret)),
+    ]
+    assert met(rows) == ["new", "new"]
+
+
+def test_it_signs_nobody_in(wire, ada, sign_in):
+    sign_in(ada.email)
+    other = wire.elsewhere()
+    other.client.set_cookie(COOKIE, wire.cookies[COOKIE])
+    assert other.signed_in_as() is None
+
+
+@pytest.mark.parametrize("value", ["", "x", "x" * 43, "x" * 500, "ü" * 43, "\x00" * 43])
+def test_a_cookie_of_nobodys_making_is_a_new_browser(wire, ada, sign_in, rows, value):
+    wire.client.set_cookie(COOKIE, value)
+    sign_in(ada.email)
+    assert met(rows) == ["new"]
+
+
+def test_disabling_an_account_forgets_its_browsers(wire, ada, sign_in, app, rows, clock):
+    sign_in(ada.email)
+    secret = wire.cookies[COOKIE]
+    for word in ("disable", "enable"):
+        app.test_cli_runner().invoke(args=["users", word, ada.email])
+    clock.shift(31)
+    sign_in(ada.email)
+    assert wire.cookies[COOKIE] != secret
+    assert met(rows) == ["new", "new"]
+
+
+def test_changing_the_ways_to_sign_in_forgets_other_browsers(wire, people, sign_in, rows, clock):
+    ada = people.open(email="ada@example.com", phone="+447400123456")
+    sign_in(ada.email)
+    other = wire.elsewhere()
+    clock.shift(31)
+    sign_in(ada.email, by=other)
+    assert other.post("/us-setup", delete_method=["sms"]).ok
+    known = {row.digest: row.revoked_at is None for row in rows(KnownBrowser)}
+    assert known == {digest(wire.cookies[COOKIE]): False, digest(other.cookies[COOKIE]): True}
+
+
+def test_signing_out_forgets_no_browser(wire, ada, sign_in, rows):
+    sign_in(ada.email)
+    wire.post("/logout")
+    assert COOKIE in wire.cookies
+    assert [row.revoked_at for row in rows(KnownBrowser)] == [None]
+
+
+def test_a_browser_of_another_account_is_not_known(wire, ada, people, sign_in, rows, clock):
+    eve = people.open(email="eve@example.com")
+    sign_in(eve.email)
+    other = wire.elsewhere()
+    sign_in(ada.email, by=other)
+    assert met(rows) == ["new", "new"]
+
+
+def test_a_sign_in_from_a_known_browser_saves_a_statement(wire, ada, sign_in, code_for, statements, clock):
+    sign_in(ada.email)
+    wire.post("/logout")
+    clock.shift(31)
+    code = code_for(ada.email)
+    wire.fetch_csrf()
+    with statements() as seen:
+        assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+    assert not [statement for statement in seen if statement.startswith("INSERT INTO known_browser")]
