@@ -14,6 +14,7 @@ class Page(HTMLParser):
     :ivar notices: (kind, sentence), kind is "success", "info" or "error"
     :ivar inputs: (name, attributes) of each control, in order
     :ivar links: targets of all links
+    :ivar support_id: the mark by which an operator finds the request, or ""
     """
 
     def __init__(self, html: str) -> None:
@@ -25,6 +26,7 @@ class Page(HTMLParser):
         self.forms: list[dict[str, str]] = []
         self.title = ""
         self.heading = ""
+        self.support_id = ""
         self._names_by_id: dict[str, str] = {}
         self._open: list[tuple[str, dict[str, str]]] = []
         self._texts: list[list[str]] = []
@@ -71,6 +73,8 @@ class Page(HTMLParser):
             self.errors.setdefault(self._names_by_id.get(field, field), []).append(text)
         elif tag == "title":
             self.title = text
+        elif "support-line" in classes:
+            self.support_id = text.removeprefix("Support id ")
         elif tag == "h1":
             self.heading = text
         elif tag == "p" and (kind := self._notice_kind()):

@@ -21,6 +21,8 @@ class Event(db.Model):
     at: Mapped[datetime] = mapped_column(index=True)
     name: Mapped[str] = mapped_column(sa.String(48))
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="SET NULL"))
+    challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
+    """The challenge it is about; with the support id it joins the requests of one attempt. Outlives its row."""
     support_id: Mapped[str] = mapped_column(sa.String(16), index=True)
     request_id: Mapped[str] = mapped_column(sa.String(32))
     address: Mapped[str] = mapped_column(sa.String(64))

@@ -17,15 +17,18 @@ _INSERT = sa.insert(Event.__table__)
 _INSERT_AT_ONCE = _INSERT.execution_options(at_once=True)
 
 
-def record(name: str, user_id: int | None = None, *, at_once: bool = False, **facts: Any) -> None:
+def record(
+    name: str, user_id: int | None = None, *, challenge_id: str | None = None, at_once: bool = False, **facts: Any
+) -> None:
     """Add an event to this transaction: one INSERT.
 
     :param name: past tense, dotted: ``sign_in.done``
+    :param challenge_id: the challenge it is about, where one is at hand
     :param at_once: commit it by itself, for a refusal that has no other effect; in a transaction that has written
         something it is part of that
     :param facts: plain JSON values; never a passcode, token, link or secret
     """
-    row = {"at": clock.now(), "name": name, "user_id": user_id, "facts": facts}
+    row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}
     alone = at_once and not has_written(db.session.connection())
     db.session.execute(_INSERT_AT_ONCE if alone else _INSERT, row | _who_asked())
 

@@ -1,14 +1,15 @@
-"""What an operator types: ``flask users``, ``flask keys``, ``flask doctor``.
+"""What an operator types: ``flask users``, ``flask attempts``, ``flask keys``, ``flask doctor``.
 
 Promises that each command says what it did in one line, exits with 1 when something is left to mend, can be
 stopped and repeated at any moment, and never prints a secret that it did not just make.
 """
 
+from app.cli.attempts import attempts
 from app.cli.doctor import doctor
 from app.cli.keys import keys
 from app.cli.users import users
 
-GROUPS = (users, keys, doctor)
+GROUPS = (users, attempts, keys, doctor)
 """The commands, for ``create_app`` to add to ``app.cli``."""
 
 __all__ = ["GROUPS"]

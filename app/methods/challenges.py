@@ -107,8 +107,12 @@ def ask(question: Question, asker: Asker) -> Challenge:
         _count_send(challenge, now)
     if may_send:
         _send(question, challenge)
-    outcome = "sent" if may_send else "withheld"
-    record("challenge.started", question.user_id, method=question.method, purpose=question.purpose, outcome=outcome)
+    facts: dict[str, Any] = {
+        "method": question.method,
+        "purpose": question.purpose,
+        "outcome": "sent" if may_send else "withheld",
+    }
+    record("challenge.started", question.user_id, challenge_id=challenge.id, **facts)
     return challenge
 
 

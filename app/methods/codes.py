@@ -80,6 +80,15 @@ def challenge_context(challenge: Challenge) -> tuple[str, ...]:
     return ("challenge", challenge.id, str(challenge.user_id), challenge.method)
 
 
+def answers(challenge: Challenge, enrolled: EnrolledMethod | None, passcode: str | int) -> bool:
+    """Say whether ``passcode`` is the one of ``challenge``, open or not; always derived, compared in constant time.
+
+    :raises CannotOpen: as ``root_of``
+    """
+    typed = tidy(passcode, digits_of(challenge.method)) or ""
+    return passcode_matches(challenge, root_of(challenge, enrolled), typed)
+
+
 def passcode_matches(challenge: Challenge, root: bytes, typed: str) -> bool:
     """Compare in constant time (ASVS 11.2.4)."""
     return secrets.same(passcode_of(challenge, root), typed)

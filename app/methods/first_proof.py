@@ -28,7 +28,7 @@ def prove_address(user: User, challenge: Challenge, *, browser: str = "") -> boo
         _sweep(user.id, browser)
         end_all(user.id)
         revoke_browsers(user.id)
-        record("address.confirmed", user.id, method=challenge.method)
+        record("address.confirmed", user.id, challenge_id=challenge.id, method=challenge.method)
         signals.send(signals.user_confirmed, user=user)
     return first
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.audit import record
 from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
 from app.methods import authenticator, challenges, codes, password
+from app.methods.explaining import Attempt, Miss, explain
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import code_methods, enabled_methods
 
@@ -35,18 +37,22 @@ def prove(
     asker: Asker,
     *,
     sent_only: bool = False,
-) -> Proof | None:
-    """Return what ``passcode`` proves for this user, or None.
+) -> Proof | Miss:
+    """Return what ``passcode`` proves for this user, or why it proves nothing.
 
     Tries the enabled methods in configured order: passcodes that were sent, authenticators, a password.
     An identity that nobody has costs the same work.
     :param sent_only: only a passcode that was sent will do
     """
     by_id = {row.id: row for row in enrolled}
-    for challenge in _counted(purpose, user_id, identity, passcode, asker):
+    fitting = [name for name in code_methods() if codes.tidy(passcode, codes.digits_of(name)) is not None]
+    subject = challenges.subject_of(user_id, identity)
+    counted = challenges.count_try(purpose, fitting, subject, asker) if fitting else []
+    for challenge in counted:
         if _answers(challenge, by_id.get(challenge.enrolled_id or ""), passcode) and challenges.spend(challenge):
             return Proof(challenge.method, challenge)
-    return None if sent_only else _standing(enrolled, passcode)
+    standing = None if sent_only else _standing(enrolled, passcode)
+    return standing or explain(Attempt(purpose, subject, passcode, fitting, counted, by_id), asker)
 
 
 def _standing(enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof | None:
@@ -61,21 +67,13 @@ def _standing(enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof 
     return None
 
 
-def _counted(purpose: str, user_id: int | None, identity: str, passcode: str | int, asker: Asker) -> list[Challenge]:
-    fitting = [name for name in code_methods() if codes.tidy(passcode, codes.digits_of(name)) is not None]
-    if not fitting:
-        return []
-    return challenges.count_try(purpose, fitting, challenges.subject_of(user_id, identity), asker)
-
-
 def _answers(challenge: Challenge, enrolled: EnrolledMethod | None, passcode: str | int) -> bool:
-    typed = codes.tidy(passcode, codes.digits_of(challenge.method)) or ""
     try:
-        root = codes.root_of(challenge, enrolled)
+        right = codes.answers(challenge, enrolled, passcode)
     except CannotOpen as mismatch:
-        record("crypto.mismatch", challenge.user_id, method=challenge.method, kid=mismatch.kid)
+        facts: dict[str, Any] = {"method": challenge.method, "kid": mismatch.kid}
+        record("crypto.mismatch", challenge.user_id, challenge_id=challenge.id, **facts)
         return False
-    right = codes.passcode_matches(challenge, root, typed)
     return right and challenge.user_id is not None and (enrolled is not None or challenge.secret != "")
 
 

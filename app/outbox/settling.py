@@ -60,7 +60,8 @@ def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
     for message in sent:
         if message.challenge_id:
             user_id = message.user_id if names_users else None
-            record("challenge.sent", user_id, message=message.id, channel=message.channel)
+            facts: dict[str, Any] = {"message": message.id, "channel": message.channel}
+            record("challenge.sent", user_id, challenge_id=message.challenge_id, **facts)
     for outcome in outcomes:
         if outcome.state != SENT:
             _write_unsent(outcome, outcome.message.user_id if names_users else None)
@@ -78,8 +79,13 @@ def _write_unsent(outcome: Outcome, user_id: int | None) -> None:
     if not outcome.counts:
         values["attempts"] = message.attempts - 1
     if _update([message], values) and outcome.state == ABANDONED:
-        why = outcome.reason
-        record("delivery.failed", user_id, message=message.id, kind=message.kind, channel=message.channel, reason=why)
+        facts: dict[str, Any] = {
+            "message": message.id,
+            "kind": message.kind,
+            "channel": message.channel,
+            "reason": outcome.reason,
+        }
+        record("delivery.failed", user_id, challenge_id=message.challenge_id, **facts)
 
 
 def _update(messages: Sequence[Message], values: dict[str, Any]) -> int:

@@ -18,7 +18,7 @@ from app.web.asker import asker, clicking_asker, present_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.redirects import with_query
-from app.web.respond import respond
+from app.web.respond import respond, support_id
 from app.web.telling import say, wants_token
 from app.web.texts import sentence
 
@@ -48,7 +48,7 @@ def confirm() -> Response:
                     "info",
                     email=form.email.data,
                 )
-                return respond(PAGE, form, shown={"sent": told}, challenge=told["challenge"])
+                return respond(PAGE, form, shown={"sent": told}, challenge=told["challenge"], support_id=support_id())
             session = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
             say("email_confirmed")
             facts = user_facts(current_user, session, with_token=wants_token())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app import limits
 from app.audit import record, signals
 from app.extensions import db, settings
@@ -10,8 +12,9 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Challenge, enrollment, password, reaching
 from app.methods.challenges import Question, ask, spend
+from app.methods.explaining import Miss
 from app.methods.first_proof import prove_address
-from app.methods.links import has_expired, open_link
+from app.methods.links import OpenedLink, has_expired, open_link
 from app.methods.proving import prove
 from app.sessions.models import AuthSession
 from app.sessions.signing_in import sign_in_as
@@ -73,12 +76,15 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
     user = find_by_identity(typed)
     user_id = user.id if user else None
     proof = prove(CONFIRM, user_id, typed.value, enrollment.enrolled_of(user_id), passcode, asker, sent_only=True)
-    if user is None or proof is None or proof.challenge is None or not user.is_active:
+    challenge = None if isinstance(proof, Miss) else proof.challenge
+    if user is None or challenge is None or not user.is_active:
         limits.take("failures", asker.address)
-        record("sign_in.failed", user_id, at_once=True, reason="invalid_password_code", purpose=CONFIRM)
+        miss = proof if isinstance(proof, Miss) else Miss("refused", challenge.id if challenge else None)
+        facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": CONFIRM}
+        record("sign_in.failed", user_id, challenge_id=miss.challenge_id, at_once=True, **facts)
         raise Refused("invalid_password_code", field="passcode")
-    prove_address(user, proof.challenge, browser=proof.challenge.binding)
-    return sign_in_as(user, "confirm", asker, remember=False)
+    prove_address(user, challenge, browser=challenge.binding)
+    return sign_in_as(user, "confirm", asker, remember=False, challenge_id=challenge.id)
 
 
 def look_at_link(token: str, asker: Asker) -> tuple[Challenge, User, bool]:
@@ -90,9 +96,9 @@ def look_at_link(token: str, asker: Asker) -> tuple[Challenge, User, bool]:
     if opened is None or not opened.user.is_active:
         raise Refused("invalid_confirmation_token")
     if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
-        raise Refused("already_confirmed")
+        raise _over(opened, "spent", "already_confirmed")
     if not opened.challenge.is_open(clock.now()) or has_expired(token):
-        raise Refused("confirmation_expired")
+        raise _over(opened, "expired", "confirmation_expired")
     here = bool(asker.binding) and secrets.same(asker.binding, opened.challenge.binding)
     return opened.challenge, opened.user, here
 
@@ -106,7 +112,15 @@ def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | None]
     if not spend(challenge):
         raise Refused("already_confirmed")
     prove_address(user, challenge, browser=asker.binding if here else "")
-    return user, sign_in_as(user, "confirm", asker, remember=False) if here else None
+    if not here:
+        return user, None
+    return user, sign_in_as(user, "confirm", asker, remember=False, challenge_id=challenge.id)
+
+
+def _over(opened: OpenedLink, why: str, code: str) -> Refused:
+    facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
+    record("challenge.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
+    return Refused(code)
 
 
 def _open(typed: TypedIdentity) -> User:

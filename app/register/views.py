@@ -14,7 +14,7 @@ from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
 from app.web.redirects import safe_next
-from app.web.respond import respond
+from app.web.respond import respond, support_id
 from app.web.telling import say
 
 PAGE = "register/register.html"
@@ -41,7 +41,7 @@ def register() -> Response:
             password = _password(form)
             challenge = flow.register(form.email.data, password, asker(), next_page=safe_next(form.next.data) or "")
             say("confirm_registration", "info", email=form.email.data)
-            facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"]}
+            facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"], "support_id": support_id()}
             return respond(go=settings.post_register_url or "/confirm", **facts)
     return respond(PAGE, form)
 

@@ -12,14 +12,24 @@ from app.sessions.opening import open_session
 from app.users import User
 
 
-def sign_in_as(user: User, via: str, asker: Asker, *, remember: bool, seen_at: datetime | None = None) -> AuthSession:
+def sign_in_as(
+    user: User,
+    via: str,
+    asker: Asker,
+    *,
+    remember: bool,
+    seen_at: datetime | None = None,
+    challenge_id: str | None = None,
+) -> AuthSession:
     """Open a session for ``user``, who has proved it ``via`` a method, and say so.
 
     The browser is known to the account from now on.
     :param seen_at: when it was last seen there, where that was looked up already
+    :param challenge_id: the challenge that was answered, if there was one
     """
     session = open_session(user, via, asker, remember=remember)
     browser = note_browser(user.id, asker, seen_at)
-    record("sign_in.succeeded", user.id, method=via, session=session.digest[:8], browser=browser)
+    mark = session.digest[:8]
+    record("sign_in.succeeded", user.id, challenge_id=challenge_id, method=via, session=mark, browser=browser)
     signals.send(signals.user_authenticated, user=user, authn_via=[via])
     return session

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -94,7 +95,7 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     else:
         _store_proved(user, challenge, passcode)
     _shut_out_others(user, session, asker)
-    _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker)
+    _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker, challenge.id)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
 
@@ -152,6 +153,13 @@ def _store_proved(user: User, challenge: Challenge, passcode: str | int) -> None
         live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
         proved = live and typed is not None and codes.passcode_matches(challenge, root, typed)
     if not proved:
+        late = clock.now() >= challenge.passcode_expires_at and challenge.method != "authenticator"
+        facts: dict[str, Any] = {
+            "reason": "expired" if late else "wrong_code",
+            "purpose": PURPOSE,
+            "method": challenge.method,
+        }
+        record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
         raise Refused("invalid_password_code", field="passcode")
     if not challenges.spend(challenge):
         raise Refused("api_error")
@@ -188,15 +196,21 @@ def _free_number(phone: str | None) -> str:
 def _why_not(challenge_id: str, user: User) -> Refused:
     """Tell an enrollment that took too long, or was guessed at, from a state that was never this user's."""
     challenge = challenges.find(challenge_id, PURPOSE) if challenge_id else None
-    if challenge is None or challenge.user_id != user.id or challenge.spent_at is not None:
+    if challenge is None or challenge.user_id != user.id:
         return Refused("api_error")
-    if clock.now() >= challenge.expires_at:
+    late = clock.now() >= challenge.expires_at
+    why = "spent" if challenge.spent_at is not None else "expired" if late else "budget_spent"
+    facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": challenge.method}
+    record("challenge.failed", user.id, challenge_id=challenge.id, at_once=True, **facts)
+    if challenge.spent_at is not None:
+        return Refused("api_error")
+    if late:
         return Refused("us_setup_expired")
     return Refused("invalid_password_code", field="passcode")
 
 
-def _tell(user: User, event: str, method: str, what: str, asker: Asker) -> None:
-    record(event, user.id, method=method)
+def _tell(user: User, event: str, method: str, what: str, asker: Asker, challenge_id: str | None = None) -> None:
+    record(event, user.id, challenge_id=challenge_id, method=method)
     email = identities_of(user.id).get("email")
     if email:
         outbox.enqueue("changed", "mail", email, user_id=user.id, what=what, browser=agents.label(asker.agent))

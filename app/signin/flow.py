@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from app import limits
 from app.audit import record, signals
@@ -12,6 +12,7 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Challenge, reaching
 from app.methods.challenges import Question, ask
+from app.methods.explaining import Miss
 from app.methods.first_proof import PROVE_NO_ADDRESS, prove_address
 from app.methods.proving import Proof, prove
 from app.methods.registry import code_methods
@@ -63,13 +64,15 @@ def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember
     user = known.user
     user_id = user.id if user else None
     spoken = typed.value if typed else identity.strip()[:254]
-    proof = prove(PURPOSE, user_id, spoken, known.enrolled, passcode, asker) if passcode not in (None, "") else None
-    if user is None or proof is None:
-        _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code")
+    proof = prove(PURPOSE, user_id, spoken, known.enrolled, passcode, asker) if passcode not in (None, "") else Miss()
+    if user is None or isinstance(proof, Miss):
+        miss = proof if isinstance(proof, Miss) else Miss()
+        _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code", miss)
+    refused = Miss("refused", proof.challenge.id if proof.challenge else None)
     if not user.is_active:
-        _failed(user, asker, "disabled_account")
+        _failed(user, asker, "disabled_account", refused)
     if proof.pending or (user.confirmed_at is None and proof.method in PROVE_NO_ADDRESS):
-        _failed(user, asker, "confirmation_required")
+        _failed(user, asker, "confirmation_required", refused)
     return finish(user, proof, asker, remember=remember, seen_at=known.seen_at)
 
 
@@ -80,7 +83,8 @@ def finish(user: User, proof: Proof, asker: Asker, *, remember: bool, seen_at: d
     """
     if proof.challenge is not None:
         prove_address(user, proof.challenge)
-    return sign_in_as(user, proof.method, asker, remember=remember, seen_at=seen_at)
+    answered = proof.challenge.id if proof.challenge else None
+    return sign_in_as(user, proof.method, asker, remember=remember, seen_at=seen_at, challenge_id=answered)
 
 
 def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, method: str) -> None:
@@ -94,9 +98,10 @@ def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, 
         raise Refused("us_method_not_available", field="chosen_method")
 
 
-def _failed(user: User | None, asker: Asker, why: str) -> NoReturn:
+def _failed(user: User | None, asker: Asker, why: str, miss: Miss) -> NoReturn:
     limits.take("failures", asker.address)
-    record("sign_in.failed", user.id if user else None, at_once=True, reason=why)
+    facts: dict[str, Any] = {"reason": miss.reason, "error": why, "purpose": PURPOSE}
+    record("sign_in.failed", user.id if user else None, challenge_id=miss.challenge_id, at_once=True, **facts)
     if user is not None:
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
     if settings.generic_responses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from app.audit import record, signals
 from app.extensions import settings
@@ -52,10 +53,11 @@ def follow(token: str, asker: Asker) -> Followed:
 
 
 def _over(opened: OpenedLink, token: str) -> Refused:
-    why = "link_expired" if has_expired(token) else "spent"
-    record("sign_in.failed", opened.user.id, at_once=True, reason=why, method="email")
+    why = "expired" if has_expired(token) else "spent"
+    facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
+    record("sign_in.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
     signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
-    if why == "link_expired":
+    if why == "expired":
         return Refused("link_expired", minutes=int(settings.email_code_lifetime.total_seconds() // 60))
     return Refused(_no("invalid_code"))
 

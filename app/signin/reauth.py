@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app import limits
 from app.audit import record, signals
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Challenge, enrollment, reaching
 from app.methods.challenges import Question, ask
+from app.methods.explaining import Miss
 from app.methods.proving import prove
 from app.methods.registry import code_methods
 from app.sessions.freshness import freshen
@@ -38,12 +41,15 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
     """
     limits.allow("failures", asker.address)
     proof = prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker)
-    if proof is None or proof.pending:
+    if isinstance(proof, Miss) or proof.pending:
         limits.take("failures", asker.address)
-        record("sign_in.failed", user.id, at_once=True, reason="invalid_password_code", purpose=PURPOSE)
+        miss = proof if isinstance(proof, Miss) else Miss("refused")
+        facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": PURPOSE}
+        record("sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True, **facts)
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
         raise Refused("invalid_password_code", field="passcode")
     freshen(session, proof.method)
     if session.kind == "browser":
         renew_token(session)
-    record("sign_in.step_up", user.id, method=proof.method)
+    answered = proof.challenge.id if proof.challenge else None
+    record("sign_in.step_up", user.id, challenge_id=answered, method=proof.method)

@@ -20,7 +20,7 @@ from app.users import identities_of
 from app.web.asker import asker, present_asker
 from app.web.commit import view_commit
 from app.web.redirects import next_or
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, support_id, wants_json
 from app.web.telling import say, wants_token
 
 PAGE = "signin/verify.html"
@@ -67,7 +67,7 @@ def us_verify_send_code() -> Response:
         with form.showing_refusals():
             challenge = reauth.send_code(current_user, form.chosen_method.data, asker(form.challenge.data))
             shown["sent"] = sent(challenge, challenge.destination)
-            return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"])
+            return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"], support_id=support_id())
     return respond(PAGE, form, shown=shown)
 
 

@@ -20,7 +20,7 @@ from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
 from app.web.redirects import next_or, safe_next
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, support_id, wants_json
 from app.web.telling import say, wants_token
 
 PAGE = "signin/signin.html"
@@ -70,7 +70,9 @@ def us_signin_send_code() -> Response:
             go_on = safe_next(form.next.data) or ""
             challenge = flow.send_code(typed, method, asker(form.challenge.data), next_page=go_on)
             shown = sent(challenge, typed)
-            return respond(PAGE, form, shown=_page("code", shown), challenge=shown["challenge"])
+            return respond(
+                PAGE, form, shown=_page("code", shown), challenge=shown["challenge"], support_id=support_id()
+            )
     return respond(PAGE, form, shown=_page("identity"))
 
 

@@ -52,7 +52,13 @@ def respond(
         return envelope(200, facts if bare else facts | {"csrf_token": csrf_token()})
     if go is not None:
         return redirect(go)  # type: ignore[return-value]
-    return current_app.make_response(render_template(page or "", form=form, **((shown or {}) | facts)))
+    told = {"support_id": ""} if request.method in SAFE_METHODS else {"support_id": support_id()}
+    return current_app.make_response(render_template(page or "", form=form, **(told | (shown or {}) | facts)))
+
+
+def support_id() -> str:
+    """Return by which short mark this request can be found again: shown to a person, kept in its events and log."""
+    return str(g.get("support_id", ""))
 
 
 def envelope(status: int, response: dict[str, Any]) -> Response:
@@ -70,7 +76,7 @@ def error_envelope(status: int, faults: list[tuple[str, Sentence | str]], *, fie
     answer: dict[str, Any] = {
         "errors": [str(text) for _, text in faults],
         "error_codes": [code_of(text) for _, text in faults],
-        "support_id": g.get("support_id", ""),
+        "support_id": support_id(),
     }
     if fields:
         by_field: dict[str, list[str]] = {}
@@ -87,7 +93,9 @@ def _refuse(
     if wants_json():
         answer = error_envelope(status, faults, fields=True)
     else:
-        answer = current_app.make_response((render_template(page or "", form=form, **shown), status))
+        answer = current_app.make_response(
+            (render_template(page or "", form=form, support_id=support_id(), **shown), status)
+        )
     if "retry_after" in getattr(form, "refusal_facts", {}):
         answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])
     return answer

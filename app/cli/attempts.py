@@ -1,0 +1,59 @@
+"""``flask attempts``: what became of an attempt to sign in, by the support id that its person was shown."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import orjson
+
+from app.cli.group import OperatorGroup
+from app.cli.timeline import Moment, latest, reason_of, timeline
+from app.extensions import settings
+from app.users import find_by_identity, read_identity
+
+attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
+
+
+@attempts.command("show")
+@click.argument("support_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def show(support_id: str, as_json: bool) -> None:
+    """Tell the whole attempt that the request with support id ID belongs to.
+
+    Times are UTC, then seconds since the attempt began, a reason and what else is known.
+    """
+    moments = timeline(support_id.strip().upper())
+    if not moments:
+        days = settings.events_keep.days
+        click.echo(f"Nothing is known of {support_id!r}. Events are kept for {days} days.", err=True)
+        sys.exit(1)
+    for moment in moments:
+        _say(moment, as_json)
+
+
+@attempts.command("list")
+@click.option("--identity", required=True, help="E-mail address, phone number or username of the account.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Newest so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_attempts(identity: str, limit: int, as_json: bool) -> None:
+    """List what an account was last asked for and answered, newest first, with the support id of each."""
+    user = find_by_identity(read_identity(identity))
+    if user is None:
+        click.echo(f"{identity}: nobody has that.", err=True)
+        sys.exit(1)
+    for event in latest(user.id, limit):
+        facts: dict[str, Any] = {"at": event.at, "support_id": event.support_id, "reason": reason_of(event)}
+        if as_json:
+            click.echo(orjson.dumps(facts))
+        else:
+            click.echo(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.support_id}  {facts['reason']}")
+
+
+def _say(moment: Moment, as_json: bool) -> None:
+    if as_json:
+        facts = {"at": moment.at, "since": moment.since, "reason": moment.reason, "detail": moment.detail}
+        click.echo(orjson.dumps(facts))
+        return
+    click.echo(f"{moment.at:%Y-%m-%d %H:%M:%S}  {moment.since:+9.1f} s  {moment.reason:<21}  {moment.detail}".rstrip())

@@ -1,0 +1,108 @@
+"""Why a passcode did not answer: for the operator's timeline alone. Who typed it is told the same words each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from app.database.plain import Plain
+from app.extensions import db, settings
+from app.kit import clock
+from app.kit.asking import Asker
+from app.kit.sealing import CannotOpen
+from app.methods import codes
+from app.methods.handles import challenge_id_of
+from app.methods.models import Challenge, EnrolledMethod
+
+RECENT = timedelta(minutes=30)
+"""How far back a passcode is looked for: what is older was not typed by mistake for a newer one."""
+
+MOST = 10
+"""Challenges that are looked at. Each costs one derivation, for a stranger as for a friend."""
+
+_ROWS = Plain(Challenge)
+_c = Challenge.__table__.c
+_RECENT = (
+    _ROWS.select()
+    .where(_c.subject == sa.bindparam("subject"), _c.purpose == sa.bindparam("purpose"))
+    .where(_c.method.in_(sa.bindparam("methods", expanding=True)), _c.created_at > sa.bindparam("since"))
+    .order_by(_c.created_at.desc())
+    .limit(MOST)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A passcode that proved nothing.
+
+    :ivar reason: ``wrong_code``, ``older_code``, ``other_browser``, ``budget_spent``, ``expired`` or ``spent``
+    :ivar challenge_id: the challenge it was meant for, as far as that can be told
+    """
+
+    reason: str = "wrong_code"
+    challenge_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was typed, and what it was compared with already.
+
+    :ivar methods: those whose passcodes look like it
+    :ivar counted: the challenges that were open to it
+    """
+
+    purpose: str
+    subject: str
+    passcode: str | int
+    methods: Sequence[str]
+    counted: Sequence[Challenge]
+    enrolled: Mapping[str, EnrolledMethod]
+
+
+def explain(attempt: Attempt, asker: Asker) -> Miss:
+    """Say why ``attempt`` failed. One statement and the same work for everybody; none when it can be no sent code."""
+    if not attempt.methods:
+        return Miss()
+    which = {"subject": attempt.subject, "purpose": attempt.purpose, "methods": attempt.methods}
+    rows = db.session.execute(_RECENT, which | {"since": clock.now() - RECENT}).all()
+    recent = [challenge for row in rows for challenge in _ROWS.read(row)]
+    named = challenge_id_of(asker.challenge) if asker.challenge else None
+    here = [each for each in recent if (each.id == named if named else each.binding == asker.binding)]
+    meant = [each for each in recent if _fits(each, attempt)]  # all are derived, whichever fits
+    if not meant:
+        return _of_no_challenge(attempt, here)
+    elsewhere = meant[0] not in here
+    return Miss("other_browser" if elsewhere else _why_closed(meant[0], attempt), meant[0].id)
+
+
+def _fits(challenge: Challenge, attempt: Attempt) -> bool:
+    try:
+        return codes.answers(challenge, attempt.enrolled.get(challenge.enrolled_id or ""), attempt.passcode)
+    except CannotOpen:
+        return False
+
+
+def _of_no_challenge(attempt: Attempt, here: Sequence[Challenge]) -> Miss:
+    """Explain a code that no recent challenge has; with no tries left it was not even compared."""
+    if attempt.counted:
+        return Miss("wrong_code", attempt.counted[0].id)
+    if not here:
+        return Miss()
+    return Miss("budget_spent" if _is_guessed_out(here[0]) else "wrong_code", here[0].id)
+
+
+def _why_closed(challenge: Challenge, attempt: Attempt) -> str:
+    if attempt.counted and challenge.id not in [each.id for each in attempt.counted]:
+        return "older_code"
+    if challenge.spent_at is not None or challenge.id in [each.id for each in attempt.counted]:
+        return "spent"  # the latter by another request at this very moment
+    if challenge.passcode_expires_at <= clock.now():
+        return "expired"
+    return "budget_spent" if _is_guessed_out(challenge) else "wrong_code"
+
+
+def _is_guessed_out(challenge: Challenge) -> bool:
+    return challenge.spent_at is None and challenge.tries >= settings.challenge_tries
