@@ -105,11 +105,18 @@ class Sink:
 
 
 class SmtpSink(Sink):
-    """A mail server; ``mails`` holds what it took, oldest first."""
+    """A mail server; ``mails`` holds what it took, oldest first.
+
+    ``connections`` counts greetings, ``farewells`` is how many of the next mails it answers by closing the
+    connection, ``pipelining`` whether it offers to take commands in a row.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.mails: list[Mail] = []
+        self.connections = 0
+        self.farewells = 0
+        self.pipelining = False
         self.port = _free_port()
         self._controller: Controller | None = None
         self.up()
@@ -141,6 +148,26 @@ class SmtpSink(Sink):
 
     def _forget(self) -> None:
         self.mails.clear()
+        self.connections, self.farewells, self.pipelining = 0, 0, False
+
+    async def handle_EHLO(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, offers: list[str]
+    ) -> list[str]:
+        """Greet a client (called by aiosmtpd)."""
+        session.host_name = hostname
+        self.connections += 1
+        return [offers[0], "250-PIPELINING", *offers[1:]] if self.pipelining else offers
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Begin a mail, or say goodbye instead (called by aiosmtpd)."""
+        if self.farewells:
+            self.farewells -= 1
+            return "421 4.3.2 Come again"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 Go on"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Take a mail, or misbehave (called by aiosmtpd)."""

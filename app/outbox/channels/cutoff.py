@@ -31,7 +31,7 @@ class Conversation:
     def through(self, client: Any) -> None:
         """Name the client whose ``sock`` is to be shut at the end. Raises Failed when that has come already."""
         self._client = client
-        if self.over:
+        if self.over or time.monotonic() >= self.until:
             raise Failed("timed out")
 
     def end(self) -> None:

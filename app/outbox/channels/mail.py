@@ -6,16 +6,16 @@ import smtplib
 import ssl
 import threading
 from contextlib import suppress
-from email.charset import QP, Charset
-from email.mime.base import MIMEBase
-from email.mime.text import MIMEText
-from email.policy import compat32
+from datetime import UTC, datetime
+from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import flask_mail
 
-from app.extensions import mail, settings
+from app.extensions import mail, settings, this_app
+from app.outbox.channels import mime, smtp
 from app.outbox.channels.cutoff import Conversation, cut_off_after
 from app.outbox.channels.failures import Failed, Interrupted
 
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-LONGEST_LINE = 998
-"""Octets (RFC 5322, section 2.1.1)."""
-
-AS_SENT = compat32.clone(linesep="\r\n")
-"""How mails are written out. Python's newer policies parse every header again, which doubles the cost of a mail."""
-
 NOT_IN_AN_ADDRESS = frozenset(' ,;:<>"()[]\\')
 
 _this_thread = threading.local()
@@ -64,7 +58,7 @@ def send(message: Message, letter: Letter, seconds: float) -> None:
     written = _Mail(message, letter)
     try:
         with cut_off_after(seconds) as conversation:
-            _open_connection(conversation, seconds).send(written)
+            _send(written, conversation, seconds)
     except (Failed, Interrupted):
         _drop()
         raise
@@ -105,7 +99,7 @@ class _Connection(flask_mail.Connection):
             raise Failed("no mail server is set")
         super().__init__(cast("flask_mail.Mail", mail.init_mail(mail_config(settings))))
         self.url = settings.mail_url
-        self.hello = _hello(_host_name(settings))
+        self.hello = _hello(_host_name(settings.public_url))
         self.seconds = seconds
         self.conversation = conversation
         self.host = self.configure_host()
@@ -126,49 +120,61 @@ class _Connection(flask_mail.Connection):
                 client.starttls(context=ssl.create_default_context())
             if self.mail.username and self.mail.password:
                 client.login(self.mail.username, self.mail.password)
+            client.ehlo_or_helo_if_needed()
             self.conversation.through(client)  # not over meanwhile
         except BaseException:
             client.close()
             raise
         return client
 
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        """Send one of our mails, whose addresses were looked at when it was made.
+
+        :raises smtp.Lost: when this connection was given nothing
+        """
+        octets = message.as_bytes()
+        smtp.hand_over(self.host, _sender(message.sender)[1], str(message.recipients[0]), octets)
+        if flask_mail.email_dispatched.receivers:
+            flask_mail.email_dispatched.send(this_app(), message=message)
+
 
 class _Mail(flask_mail.Message):
     """A mail whose copies are alike to the last byte: its Message-ID, date and boundary come from the row."""
 
     def __init__(self, message: Message, letter: Letter) -> None:
+        """Flask-Mail's own would ask the system for this machine's full name, which may wait for a name server."""
         _check_recipient(message.to)
         if any(mark in letter.subject for mark in "\r\n\0"):
             raise Failed("subject has a line break", permanent=True)
-        super().__init__(
-            subject=letter.subject,
-            recipients=[message.to],
-            body=letter.text,
-            html=letter.html,
-            sender=settings.mail_sender,
-            date=message.created_at.timestamp(),
-            extra_headers={"Auto-Submitted": "auto-generated"},
-        )
-        self.row_id = message.id
-        self.msgId = f"<{message.id}@{_host_name(settings)}>"
+        self.sender = settings.mail_sender
+        self.recipients = [message.to]
+        self.subject, self.body = letter.subject, letter.text
+        self.alts = {} if letter.html is None else {"html": letter.html}
+        self.date = message.created_at.timestamp()
+        self.msgId = f"<{message.id}@{_host_name(settings.public_url)}>"
+        self.extra_headers = {"Auto-Submitted": "auto-generated"}
+        self.cc, self.bcc, self.attachments, self.mail_options, self.rcpt_options = [], [], [], [], []
+        self.reply_to = self.charset = None
+        self.boundary = f"=_{message.id}"
 
-    def _mimetext(self, text: str | None, subtype: str = "plain") -> MIMEText:
-        """Return one part, in quoted-printable where a line is longer than a mail may have."""
-        if max(map(len, (text or "").encode().splitlines()), default=0) <= LONGEST_LINE:
-            return super()._mimetext(text, subtype)
-        charset = Charset("utf-8")
-        charset.body_encoding = QP
-        return MIMEText(text or "", subtype, charset)  # type: ignore[arg-type]  # the stubs know only its name
+    def as_bytes(self) -> bytes:
+        """Return the mail as it goes out: alternatives alone, without the envelope that attachments would need."""
+        headers = [
+            ("Subject", self.subject),
+            ("From", _sender(self.sender)[0]),
+            ("To", str(self.recipients[0])),
+            ("Date", format_datetime(datetime.fromtimestamp(self.date or 0, UTC))),
+            ("Message-ID", self.msgId),
+            *(self.extra_headers or {}).items(),
+        ]
+        return mime.written(headers, self.body or "", self.html, self.boundary)
 
-    def _message(self) -> MIMEBase:
-        """Return the mail: alternatives alone, without the envelope that attachments would need."""
-        whole = super()._message()
-        whole.policy = AS_SENT
-        if whole.is_multipart():
-            whole.set_payload(whole.get_payload(0).get_payload())  # type: ignore[union-attr]
-            whole.set_type("multipart/alternative")
-            whole.set_boundary(f"=_{self.row_id}")
-        return whole
+
+@lru_cache(maxsize=8)
+def _sender(sender: str) -> tuple[str, str]:
+    """Return a sender as its header has it, and its address alone."""
+    shown = " ".join(flask_mail.sanitize_address(sender).split())
+    return shown, parseaddr(shown)[1]
 
 
 def _check_recipient(address: str) -> None:
@@ -178,8 +184,9 @@ def _check_recipient(address: str) -> None:
         raise Failed("recipient is not one address", permanent=True)
 
 
-def _host_name(settings: Settings) -> str:
-    return urlsplit(settings.public_url).hostname or "localhost"
+@lru_cache(maxsize=8)
+def _host_name(url: str) -> str:
+    return urlsplit(url).hostname or "localhost"
 
 
 def _hello(name: str) -> str:
@@ -187,22 +194,20 @@ def _hello(name: str) -> str:
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
-def _open_connection(conversation: Conversation, seconds: float) -> _Connection:
-    """Return this thread's connection if the server still holds it, else a new one."""
+def _send(written: _Mail, conversation: Conversation, seconds: float) -> None:
+    """Send over this thread's connection; over a new one when there is none, or the server has left it meanwhile."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
-    if known is not None and known.url == settings.mail_url and _answers(known, conversation):
-        return known
+    if known is not None and known.url == settings.mail_url:
+        conversation.through(known.host)
+        try:
+            known.send(written)
+        except smtp.Lost:  # it was given nothing, so this is no second copy
+            pass
+        else:
+            return
     _drop()
     connection = _this_thread.connection = _Connection(settings, conversation, seconds)
-    return connection
-
-
-def _answers(connection: _Connection, conversation: Conversation) -> bool:
-    conversation.through(connection.host)
-    try:
-        return connection.host.noop()[0] == 250
-    except (OSError, smtplib.SMTPException):
-        return False
+    connection.send(written)
 
 
 def _drop() -> None:
@@ -215,6 +220,8 @@ def _drop() -> None:
 
 def _failure(error: Exception) -> Failed:
     """Say what went wrong by its number alone: what servers say may quote the mail."""
+    if isinstance(error, smtp.Lost) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code = next(iter(error.recipients.values()))[0]
         return Failed(f"recipient refused ({code})", permanent=code >= 500)

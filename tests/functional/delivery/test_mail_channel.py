@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 
 import pytest
@@ -199,3 +200,47 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_try(post, attemp
     message_id = post()
     assert attempt(message_id)
     assert row(message_id).attempts == 1
+
+
+def test_a_connection_lost_between_two_mails_loses_none(post, app, smtp):
+    from app.outbox.channels import mail
+    from app.outbox.delivery import deliver_all
+
+    ids = [post(to=f"person{number}@example.com") for number in range(3)]
+    with app.app_context():
+        deliver_all(ids[:1])
+        mail._this_thread.connection.host.sock.shutdown(socket.SHUT_RDWR)
+        assert [outcome.state for outcome in deliver_all(ids[1:])] == ["sent"] * 2
+    assert [each.to[0] for each in smtp.mails] == [f"person{number}@example.com" for number in range(3)]
+    assert smtp.connections == 2
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_server_that_says_goodbye_before_a_mail_gets_it_on_a_new_connection(post, attempt, smtp, row, pipelining):
+    smtp.pipelining = pipelining
+    assert attempt(post())
+    smtp.farewells = 1
+    message_id = post()
+    assert attempt(message_id)
+    assert row(message_id).attempts == 1
+    assert (len(smtp.mails), smtp.connections) == (2, 2)
+
+
+def test_a_server_that_says_goodbye_to_a_new_connection_costs_a_try(post, attempt, smtp, row):
+    smtp.farewells = 2
+    message_id = post()
+    assert not attempt(message_id)
+    assert (row(message_id).state, row(message_id).last_error) == ("waiting", "message refused (421)")
+    assert smtp.connections == 1
+
+
+def test_a_mail_goes_to_a_server_that_takes_commands_in_a_row(post, attempt, smtp):
+    smtp.pipelining = True
+    assert attempt(post(tag="K7Q2"))
+    assert smtp.mails[0].subject == "Your code K7Q2"
+    assert SECRET in smtp.mails[0].text
+
+
+def test_a_mail_costs_no_question_for_this_machines_name(post, attempt, smtp, monkeypatch):
+    monkeypatch.setattr("flask_mail.make_msgid", lambda: pytest.fail("this may ask a name server"))
+    assert attempt(post())
