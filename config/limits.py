@@ -19,6 +19,9 @@ class LimitSettings(BaseSettings, defer_build=True):
     )
     sms_code_lifetime: kinds.Duration = Field(default=timedelta(minutes=5), description="Life of a code sent by SMS.")
     challenge_tries: int = Field(default=5, ge=1, le=100, description="Wrong codes after which a challenge ends.")
+    link_approval_tries: int = Field(
+        default=2, ge=1, le=10, description="Tries at the characters that approve a link opened elsewhere."
+    )
     open_challenges: int = Field(
         default=5, ge=1, le=100, description="Challenges of one account that are open at once, at most."
     )

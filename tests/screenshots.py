@@ -124,6 +124,20 @@ class Walk:
         self.take(name, page)
         context.close()
 
+    def let_in(self, link: str) -> None:
+        """Approve this screen from another browser, at the second try."""
+        context = self.someone()
+        page = context.new_page()
+        page.goto(link)
+        for typed, name in (
+            ("000", "link-wrong"),
+            (self.page.locator(".carry-characters").inner_text(), "link-approved"),
+        ):
+            page.fill("[name=characters]", typed)
+            page.get_by_role("button", name="Let that screen in").click()
+            self.take(name, page)
+        context.close()
+
 
 def open_account(walk: Walk) -> None:
     """Open an account and confirm its address by the link in the mail."""
@@ -181,7 +195,8 @@ def sign_in(walk: Walk) -> None:
     walk.take("code-refused")
     walk.elsewhere(walk.link_in(mail), "link-elsewhere")
     walk.elsewhere(f"/dev/inbox/{mail['id']}/html", "mail-sign-in")
-    walk.page.goto(walk.link_in(mail))
+    walk.let_in(walk.link_in(mail))
+    walk.page.get_by_role("heading", name="Your account").wait_for()
     walk.take("signed-in")
     walk.elsewhere(walk.link_in(mail), "link-used")
     walk.see("/nothing-here", "error")

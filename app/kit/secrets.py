@@ -40,7 +40,15 @@ def reference(length: int = 8) -> str:
     Each character has 4.9 bits: 8 are enough for a support id, 4 for the mark on a mail. Not a secret.
     :param length: in characters
     """
-    number = int.from_bytes(secrets.token_bytes(length + 8), "big")  # 64 bits to spare: no character is favoured
+    return spelled(secrets.token_bytes(length + 8), length)
+
+
+def spelled(data: bytes, length: int) -> str:
+    """Return ``data`` as ``length`` characters without look-alikes; the same data gives the same ones.
+
+    With evenly spread data of ``length`` + 8 bytes no character is favoured by more than 2^-64.
+    """
+    number = int.from_bytes(data, "big")
     mark = ""
     for _ in range(length):
         number, place = divmod(number, len(UNAMBIGUOUS))

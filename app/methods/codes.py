@@ -21,6 +21,9 @@ VERSION = "v1"
 SECRET_BYTES = 20
 """160 bits, as RFC 4226 (requirement 6) recommends."""
 
+CARRIED = 3
+"""Characters that are carried from the screen that asked to the one that opened the link: 27,000 possible ones."""
+
 _SPACING = re.compile(r"[ \t\u00a0-]")
 
 
@@ -56,6 +59,14 @@ def passcode_of(challenge: Challenge, root: bytes) -> str:
 def link_secret_of(challenge: Challenge, root: bytes) -> str:
     """Return the 256-bit secret in the link of ``challenge``, as base64url without padding."""
     return base64.urlsafe_b64encode(_derive(root, challenge, "link", length=32)).rstrip(b"=").decode()
+
+
+def carried_characters_of(challenge: Challenge, root: bytes) -> str:
+    """Return the characters that the screen which asked shows, to be typed where the link is opened.
+
+    A person reads and types them, so there are few: what guesses them has ``LATCHKEY_LINK_APPROVAL_TRIES`` tries.
+    """
+    return secrets.spelled(_derive(root, challenge, "carry", length=CARRIED + 8), CARRIED)
 
 
 def root_of(challenge: Challenge, enrolled: EnrolledMethod | None) -> bytes:

@@ -74,6 +74,12 @@ class Challenge(db.Model):
     """When it was last sent, or would have been within the budgets."""
     tries: Mapped[int] = mapped_column(default=0)
     spent_at: Mapped[datetime | None]
+    carry_tries: Mapped[int] = mapped_column(server_default="0")
+    """How often characters were typed on the page that its link opens elsewhere."""
+    approved_at: Mapped[datetime | None]
+    """When they were right: the browser that asked may go on, once."""
+    refused_at: Mapped[datetime | None]
+    """When it was ended by somebody with the mail: by wrong characters, or because it was not them who asked."""
 
     def is_open(self, now: datetime) -> bool:
         """Whether it can still be answered by its link."""

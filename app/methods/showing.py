@@ -29,11 +29,12 @@ def methods_offered() -> dict[str, Any]:
     }
 
 
-def sent(challenge: Challenge, typed: str) -> dict[str, Any]:
+def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
     """Return what a page says of a passcode that was asked for; the same for a decoy.
 
     Times are in whole seconds from now.
     :param typed: the identity as the person typed it; a page never shows another
+    :param characters: what is typed where its link is opened elsewhere, "" where it has none
     """
     wait = settings.sms_resend_wait if challenge.method == "sms" else settings.mail_resend_wait
     waited = clock.now() - challenge.last_sent_at
@@ -41,6 +42,8 @@ def sent(challenge: Challenge, typed: str) -> dict[str, Any]:
         "method": challenge.method,
         "identity": typed,
         "tag": challenge.tag,
+        "id": challenge.id,
+        "characters": characters,
         "challenge": handle_of(challenge.id),
         "resend_after": max(0, int((wait - waited).total_seconds())),
         "expires_in": max(0, int((challenge.passcode_expires_at - clock.now()).total_seconds())),

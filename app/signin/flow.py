@@ -10,7 +10,8 @@ from app.audit import record, signals
 from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import Challenge, reaching
+from app.methods import reaching
+from app.methods.carrying import Asked
 from app.methods.challenges import Question, ask
 from app.methods.explaining import Miss
 from app.methods.first_proof import PROVE_NO_ADDRESS, prove_address
@@ -23,7 +24,7 @@ from app.users import TypedIdentity, User, read_identity
 PURPOSE = "sign_in"
 
 
-def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> Challenge:
+def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> Asked:
     """Send a passcode to whom ``identity`` names, and return the challenge that it answers.
 
     In generic mode the outcome is the same for everybody: who cannot be reached gets a decoy.
@@ -38,7 +39,7 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
         _say_why_not(typed, reached, method)
     spoken = typed.value if typed else identity.strip()[:254]
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
-        return ask(Question(PURPOSE, method, None, spoken, spoken, letter="sign_in"), asker)
+        return Asked(ask(Question(PURPOSE, method, None, spoken, spoken, letter="sign_in"), asker))
     question = Question(
         PURPOSE,
         method,
@@ -50,7 +51,7 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
         letter="sign_in",
     )
     signals.send(signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method == "email")
-    return ask(question, asker)
+    return Asked(ask(question, asker), reached.enrolled, reached.user)
 
 
 def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember: bool) -> AuthSession:

@@ -66,9 +66,21 @@ class VerifySendForm(HouseForm):
 
 
 class LinkForm(HouseForm):
-    """The button on a link's page: the token, and nothing a robot could guess."""
+    """A link's page: the token, and the characters that the asking screen shows."""
 
     token = TextField(validators=[Required()])
+    characters = TextField("Characters from the other screen")
+
+
+class ContinueForm(HouseForm):
+    """Go on where a link was approved elsewhere; what else the page had is shown again."""
+
+    identity = TextField("E-mail, phone or username")
+    passcode = PasscodeField("Code")
+    remember = TickField("Keep me signed in on this browser")
+    next = TextField(validators=[SafeNext()])
+    challenge = TextField()
+    chosen_method = TextField()
 
 
 class PlainForm(HouseForm):

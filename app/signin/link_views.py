@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, after_this_request, redirect, request
+from flask_login import current_user
 
 from app.extensions import settings
 from app.kit.refusals import Refused
+from app.methods.links import OpenedLink
 from app.methods.showing import asked
 from app.sessions.showing import user_facts
-from app.signin import bp, links
+from app.signin import approving, bp, links
 from app.signin.forms import LinkForm
 from app.users import User, identities_of
 from app.web.asker import clicking_asker, present_asker
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only
+from app.web.guards import already_signed_in
 from app.web.redirects import next_or, with_query
 from app.web.respond import respond
 from app.web.telling import say
 from app.web.texts import sentence
 
 PAGE = "signin/link.html"
+PAGE_AFTER = {
+    "link_elsewhere": "elsewhere",
+    "link_characters_wrong": "elsewhere",
+    "too_many_requests": "elsewhere",
+    "link_refused": "refused",
+}
+"""What the page shows after a refusal; after any other the link is gone."""
 
 
 @bp.get("/us-verify-link")
-@anonymous_only
 def us_verify_link() -> Response:
     """Sign in the browser that asked for the link; show any other what was asked, and change nothing.
 
@@ -34,40 +44,60 @@ def us_verify_link() -> Response:
     try:
         if not token:
             raise Refused("api_error")
-        followed = links.follow(token, clicking_asker())
+        opened = links.open_good(token)
+        if not links.is_here(opened, clicking_asker()):
+            approving.note_elsewhere(opened, present_asker())
+            form = LinkForm()
+            form.token.data = token
+            return _quiet(respond(PAGE, form, shown={"asked": asked(opened.challenge)}, state="elsewhere"))
+        if current_user.is_authenticated:
+            return _quiet(already_signed_in())
+        links.follow(opened, token, present_asker())
     except Refused as refused:
-        return _quiet(_went_wrong(refused))
-    if followed.session is None:
-        form = LinkForm()
-        form.token.data = token
-        return _quiet(respond(PAGE, form, shown={"asked": asked(followed.challenge)}, state="elsewhere"))
-    return _quiet(_signed_in(followed))
+        return _quiet(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
+    return _quiet(_signed_in(opened))
 
 
 @bp.post("/us-verify-link")
-@anonymous_only
 def us_verify_link_post() -> Response:
-    """Sign in by the link's page, in the browser that asked."""
+    """Sign in by the link's page in the browser that asked; elsewhere take the characters that it shows."""
     after_this_request(view_commit)
     form = LinkForm()
-    shown: dict[str, object] = {"state": "elsewhere", "asked": None}
+    shown: dict[str, Any] = {"state": "elsewhere", "asked": None}
     if form.validate():
         with form.showing_refusals():
-            shown = {"state": "gone", "asked": None}
-            followed = links.follow(form.token.data, present_asker())
-            shown = {"state": "elsewhere", "asked": asked(followed.challenge)}
-            if followed.session is None:
-                raise Refused("link_elsewhere")
-            go = followed.challenge.next or settings.post_login_url
-            return _quiet(respond(go=go, user=user_facts(followed.user, followed.session), tf_required=False))
+            try:
+                return _quiet(_taken(form, shown))
+            except Refused as refused:
+                shown["state"] = PAGE_AFTER.get(refused.code, "gone")
+                raise
+    if current_user.is_authenticated and shown["asked"] is None:
+        return _quiet(already_signed_in())
     return _quiet(respond(PAGE, form, shown=shown))
 
 
-def _signed_in(followed: links.Followed) -> Response:
+def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
+    """Sign in here, or take the characters; ``shown`` learns who asked."""
+    token, typed, asker = form.token.data, form.characters.data or "", present_asker()
+    opened = links.open_good(token)
+    shown["asked"] = asked(opened.challenge)
+    if links.is_here(opened, asker):
+        if current_user.is_authenticated:
+            return already_signed_in()
+        session = links.follow(opened, token, asker)
+        go = opened.challenge.next or settings.post_login_url
+        return respond(go=go, user=user_facts(opened.user, session), tf_required=False)
+    if not typed.strip():
+        raise Refused("link_elsewhere", field="characters")  # a button that a robot presses is no try
+    approving.approve(opened, token, typed, asker)
+    return respond(PAGE, form, shown={"asked": shown["asked"]}, state="approved")
+
+
+def _signed_in(opened: OpenedLink) -> Response:
     if settings.redirect_behavior == "spa":
-        return redirect(with_query(settings.post_login_url, **_who(followed.user)))  # type: ignore[return-value]
+        return redirect(with_query(settings.post_login_url, **_who(opened.user)))  # type: ignore[return-value]
     say("passwordless_login_successful")
-    return redirect(next_or(followed.challenge.next or settings.post_login_url))  # type: ignore[return-value]
+    return redirect(next_or(opened.challenge.next or settings.post_login_url))  # type: ignore[return-value]
 
 
 def _went_wrong(refused: Refused) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from app.audit import record, signals
@@ -12,55 +11,55 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods.challenges import spend
 from app.methods.links import OpenedLink, has_expired, open_link
-from app.methods.models import Challenge
 from app.methods.proving import Proof
 from app.sessions.models import AuthSession
 from app.signin.flow import PURPOSE, finish
-from app.users import User
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """What became of a link: a session here, or a page that says where it was asked for.
+def open_good(token: str) -> OpenedLink:
+    """Return what ``token`` names while that can still be answered.
 
-    :ivar session: opened just now, or None when this browser is not the one that asked
-    """
-
-    challenge: Challenge
-    user: User
-    session: AuthSession | None
-
-
-def follow(token: str, asker: Asker) -> Followed:
-    """Sign in the browser that asked for this link; change nothing for any other.
-
-    :param asker: with an empty binding for a request that must not change anything, such as a prefetch
-    :raises Refused: ``generic_authn_failed`` (explicit: ``invalid_code``, ``disabled_account``), ``link_expired``
+    :raises Refused: ``generic_authn_failed`` (explicit: ``invalid_code``), ``link_expired``
     """
     opened = open_link(token, PURPOSE)
     if opened is None:
-        raise Refused(_no("invalid_code"))
+        raise Refused(no("invalid_code"))
     if not opened.challenge.is_open(clock.now()):
-        raise _over(opened, token)
-    if not asker.binding or not secrets.same(asker.binding, opened.challenge.binding):
-        return Followed(opened.challenge, opened.user, None)
+        raise over(opened, token)
+    return opened
+
+
+def is_here(opened: OpenedLink, asker: Asker) -> bool:
+    """Say whether this is the browser that asked; never for a request that must not change anything."""
+    return asker.binding != "" and secrets.same(asker.binding, opened.challenge.binding)
+
+
+def follow(opened: OpenedLink, token: str, asker: Asker) -> AuthSession:
+    """Sign in the browser that asked for this link.
+
+    :raises Refused: as ``open_good``; ``disabled_account`` in explicit mode
+    """
     if not opened.user.is_active:
-        raise Refused(_no("disabled_account"))
+        raise Refused(no("disabled_account"))
     if not spend(opened.challenge):
-        raise _over(opened, token)
-    session = finish(opened.user, Proof("email", opened.challenge), asker, remember=False)
-    return Followed(opened.challenge, opened.user, session)
+        raise over(opened, token)
+    return finish(opened.user, Proof("email", opened.challenge), asker, remember=False)
 
 
-def _over(opened: OpenedLink, token: str) -> Refused:
+def over(opened: OpenedLink, token: str) -> Refused:
+    """Return the refusal of a link that was good once, after recording why."""
     why = "expired" if has_expired(token) else "spent"
     facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
     record("sign_in.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
     signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
-    if why == "expired":
-        return Refused("link_expired", minutes=int(settings.email_code_lifetime.total_seconds() // 60))
-    return Refused(_no("invalid_code"))
+    return expired() if why == "expired" else Refused(no("invalid_code"))
 
 
-def _no(code: str) -> str:
+def expired() -> Refused:
+    """Return the refusal of what is too old."""
+    return Refused("link_expired", minutes=int(settings.email_code_lifetime.total_seconds() // 60))
+
+
+def no(code: str) -> str:
+    """Return ``code`` where the operator wants explicit answers, else the one that tells nothing."""
     return "generic_authn_failed" if settings.generic_responses else code

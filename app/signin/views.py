@@ -9,21 +9,19 @@ from flask_login import current_user
 
 from app.audit import record
 from app.extensions import settings
-from app.methods.challenges import latest_in_browser
 from app.methods.showing import methods_offered, sent
 from app.sessions.opening import end_session
 from app.sessions.showing import user_facts
 from app.signin import bp, flow
 from app.signin.forms import PlainForm, SendCodeForm, SignInForm
-from app.web.asker import asker, present_asker
+from app.signin.pages import PAGE, page, page_again
+from app.web.asker import asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
 from app.web.redirects import next_or, safe_next
 from app.web.respond import respond, support_id, wants_json
 from app.web.telling import say, wants_token
-
-PAGE = "signin/signin.html"
 
 
 @bp.get("/us-signin")
@@ -38,7 +36,7 @@ def us_signin_page() -> Response:
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
     browser_secret()
-    return respond(PAGE, form, shown=_page("identity"), **methods_offered())
+    return respond(PAGE, form, shown=page("identity"), **methods_offered())
 
 
 @bp.post("/us-signin")
@@ -55,7 +53,7 @@ def us_signin() -> Response:
             )
             facts = user_facts(current_user, session, with_token=wants_token())
             return respond(go=next_or(settings.post_login_url, form.next.data), user=facts, tf_required=False)
-    return respond(PAGE, form, shown=_page_again(form))
+    return respond(PAGE, form, shown=page_again(form))
 
 
 @bp.post("/us-signin/send-code")
@@ -68,12 +66,12 @@ def us_signin_send_code() -> Response:
         with form.showing_refusals():
             method, typed = form.chosen_method.data, form.identity.data
             go_on = safe_next(form.next.data) or ""
-            challenge = flow.send_code(typed, method, asker(form.challenge.data), next_page=go_on)
-            shown = sent(challenge, typed)
-            return respond(
-                PAGE, form, shown=_page("code", shown), challenge=shown["challenge"], support_id=support_id()
-            )
-    return respond(PAGE, form, shown=_page("identity"))
+            asked = flow.send_code(typed, method, asker(form.challenge.data), next_page=go_on)
+            shown = sent(asked.challenge, typed, asked.characters)
+            facts: dict[str, Any] = {"challenge": shown["challenge"], "support_id": support_id()}
+            facts |= {"link_characters": asked.characters} if asked.characters else {}
+            return respond(PAGE, form, shown=page("code", shown), **facts)
+    return respond(PAGE, form, shown=page("identity"))
 
 
 @bp.post("/logout")
@@ -88,20 +86,6 @@ def logout() -> Response:
             say("signed_out")
         return _cleared(respond(go=next_or(settings.post_logout_url, form.next.data), bare=True))
     return respond("errors/form.html", form)
-
-
-def _page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
-    return methods_offered() | {"step": step, "sent": told, "methods": methods_offered()["available_methods"]}
-
-
-def _page_again(form: SignInForm) -> dict[str, Any]:
-    """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code."""
-    if wants_json():
-        return {}
-    challenge = latest_in_browser(present_asker(form.challenge.data), flow.PURPOSE)
-    if challenge is None or not form.identity.data or form.identity.errors:
-        return _page("identity")
-    return _page("code", sent(challenge, form.identity.data))
 
 
 def _cleared(response: Response) -> Response:

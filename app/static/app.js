@@ -52,6 +52,44 @@ for (const resend of document.querySelectorAll("[data-resend]")) {
   });
 }
 
+// A link opened elsewhere lets this page go on by itself. Asked less and less often, and never while nobody looks.
+for (const waiting of document.querySelectorAll("[data-waiting]")) {
+  const part = (name) => waiting.querySelector(`[data-waiting-${name}]`);
+  const button = part("button");
+  const first = 2000;
+  let delay = first;
+  let timer = 0;
+  const over = (state) => {
+    part("open").hidden = true;
+    part(state).hidden = false;
+    part("voice").textContent = part(state).textContent;
+  };
+  const ask = async () => {
+    let state = "waiting";
+    try {
+      const answer = await fetch(waiting.dataset.waiting, { headers: { Accept: "application/json" }, cache: "no-store" });
+      if (answer.ok) state = (await answer.json()).response.state;
+    } catch { /* The server is away; the next round tries again. */ }
+    if (state === "approved") {
+      part("voice").textContent = "Approved. Signing you in.";
+      button.form.requestSubmit(button);
+    } else if (state !== "waiting") {
+      over(state);
+    } else {
+      timer = document.hidden ? 0 : setTimeout(ask, delay);
+      delay = Math.min(delay * 1.5, 10000);
+    }
+  };
+  button.hidden = true;
+  part("note").hidden = false;
+  timer = setTimeout(ask, delay);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden || timer) return;
+    delay = first;
+    ask();
+  });
+}
+
 // A code pasted as "1234 5678" or "1234-5678" becomes 12345678.
 for (const input of document.querySelectorAll("[data-code]")) {
   input.addEventListener("input", (event) => {

@@ -32,6 +32,9 @@ def shape(answer) -> tuple:
     body = re.sub("|".join(WHO.values()), "<who>", answer.text)
     body = re.sub(r"[\w-]{20,}=*", "<token>", body)
     body = re.sub(rf"\b[{UNAMBIGUOUS}]{{8}}\b|\b[{UNAMBIGUOUS}]{{4}}\b", "<mark>", body)
+    body = re.sub(
+        rf'(<span>|"link_characters":")(?:[{UNAMBIGUOUS}]|[{UNAMBIGUOUS}]{{3}})(</span>|")', r"\1<mark>\2", body
+    )
     body = re.sub(r"\d+", "<number>", body)
     cookies = [cookie.split(";")[0].partition("=") for cookie in answer.headers.getlist("Set-Cookie")]
     lengths = {name: len(value) for name, _, value in cookies if "flash" not in name}  # it repeats what was typed

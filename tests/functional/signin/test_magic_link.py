@@ -119,12 +119,13 @@ def test_an_expired_link_says_so(browser_wire, ada, link_for, clock):
 
 def test_elsewhere_a_link_shows_who_asked_and_changes_nothing(wire, ada, link_for, rows):
     link = link_for(ada.email)
-    before = rows(Challenge)[0].__dict__ | {"_sa_instance_state": None}, len(rows(Event))
+    before = rows(Challenge)[0].__dict__ | {"_sa_instance_state": None}, len(rows(Event)) + 1
     other = wire.elsewhere(agent="Mozilla/5.0 (iPhone) Safari/605", address="192.0.2.9")
     answer = other.get(link)
     assert answer.status == 200
     assert other.signed_in_as() is None
     assert (rows(Challenge)[0].__dict__ | {"_sa_instance_state": None}, len(rows(Event))) == before
+    assert rows(Event)[-1].name == "link.opened_unbound"
     assert wire.get(link).location == "/"
 
 

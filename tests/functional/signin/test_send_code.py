@@ -9,10 +9,10 @@ from app.methods import Challenge
 SEND = "/us-signin/send-code"
 
 
-def test_a_program_is_told_the_challenge_and_nothing_else(json_wire, ada):
+def test_a_program_is_told_the_challenge_and_the_characters_and_nothing_else(json_wire, ada):
     answer = json_wire.post(SEND, identity=ada.email, chosen_method="email")
     assert answer.status == 200
-    assert set(answer.json) == {"csrf_token", "challenge", "support_id"}
+    assert set(answer.json) == {"csrf_token", "challenge", "support_id", "link_characters"}
 
 
 def test_a_browser_sees_where_to_enter_the_code(browser_wire, ada, rows):

@@ -1,0 +1,165 @@
+"""Carrying: a link opened elsewhere approves the browser that asked, once the characters shown there are typed.
+
+Counting, approving and spending are each one conditional UPDATE: the database decides, however many ask at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.audit import record
+from app.database.plain import Plain
+from app.extensions import changed, db, keyring, settings
+from app.kit import clock, secrets
+from app.kit.asking import Asker
+from app.kit.sealing import CannotOpen
+from app.methods.codes import carried_characters_of, root_of
+from app.methods.handles import challenge_id_of
+from app.methods.models import Challenge, EnrolledMethod
+from app.users import User
+
+_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+WAITING, APPROVED, SPENT, EXPIRED, REFUSED = "waiting", "approved", "spent", "expired", "refused"
+
+_ROWS = Plain(Challenge, EnrolledMethod, User)
+_table, _enrolled, _user = Challenge.__table__, EnrolledMethod.__table__, User.__table__
+_c = _table.c
+_LAST = (
+    _ROWS.select()
+    .select_from(
+        _table.outerjoin(_enrolled, _enrolled.c.id == _c.enrolled_id).outerjoin(_user, _user.c.id == _c.user_id)
+    )
+    .where(_c.purpose == sa.bindparam("purpose"))
+    .order_by(_c.created_at.desc())
+    .limit(1)
+)
+_NAMED = _LAST.where(_c.id == sa.bindparam("named"))
+_LAST_OF_BROWSER = _LAST.where(_c.binding == sa.bindparam("where"))
+_LAST_MAILED = _LAST_OF_BROWSER.where(_c.method == "email")
+_MAILED_HERE = _LAST_MAILED.where(_c.id == sa.bindparam("named"))
+_LAST_OPEN = _LAST_OF_BROWSER.where(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"))
+
+_undecided = (
+    _c.id == sa.bindparam("named"),
+    _c.spent_at.is_(None),
+    _c.approved_at.is_(None),
+    _c.expires_at > sa.bindparam("now"),
+)
+_COUNT = (
+    sa.update(_table)
+    .where(*_undecided, _c.carry_tries < sa.bindparam("most"))
+    .values(carry_tries=_c.carry_tries + 1)
+    .returning(_c.carry_tries)
+    .execution_options(at_once=True)
+)
+_APPROVE = sa.update(_table).where(*_undecided).values(approved_at=sa.bindparam("now"))
+_REFUSE = (
+    sa.update(_table)
+    .where(*_undecided, _c.carry_tries >= sa.bindparam("most"))
+    .values(spent_at=sa.bindparam("now"), refused_at=sa.bindparam("now"))
+)
+_SPEND = (
+    sa.update(_table)
+    .where(_c.id == sa.bindparam("named"), _c.spent_at.is_(None), _c.approved_at.is_not(None))
+    .where(_c.expires_at > sa.bindparam("now"))
+    .values(spent_at=sa.bindparam("now"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A challenge as the browser or program that asked for it sees it; ``user`` is None for a decoy."""
+
+    challenge: Challenge
+    enrolled: EnrolledMethod | None = None
+    user: User | None = None
+
+    @property
+    def characters(self) -> str:
+        """What this screen shows to be typed where the link is opened; "" where no link was sent."""
+        return characters_of(self.challenge, self.enrolled) if self.challenge.method == "email" else ""
+
+
+def characters_of(challenge: Challenge, enrolled: EnrolledMethod | None) -> str:
+    """Return the characters that approve ``challenge``; a decoy has some as well, which nothing answers."""
+    try:
+        root = root_of(challenge, enrolled)
+    except CannotOpen as mismatch:
+        facts: dict[str, Any] = {"method": challenge.method, "kid": mismatch.kid}
+        record("crypto.mismatch", challenge.user_id, challenge_id=challenge.id, **facts)
+        root = keyring.derive("decoy")
+    return carried_characters_of(challenge, root)
+
+
+def asked_by(asker: Asker, purpose: str) -> Asked | None:
+    """Return the challenge that ``asker`` names, or else the one this browser was last mailed a link for.
+
+    A program names it by its handle. A page names it by its bare id, which is good only in the browser that asked.
+    """
+    if challenge_id := challenge_id_of(asker.challenge):
+        return _first(_NAMED, purpose=purpose, named=challenge_id)
+    if not asker.binding:
+        return None
+    if asker.challenge:
+        if not _ID.match(asker.challenge):
+            return None
+        return _first(_MAILED_HERE, purpose=purpose, where=asker.binding, named=asker.challenge)
+    return _first(_LAST_MAILED, purpose=purpose, where=asker.binding)
+
+
+def last_open(asker: Asker, purpose: str) -> Asked | None:
+    """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
+    return _first(_LAST_OPEN, purpose=purpose, where=asker.binding, now=clock.now()) if asker.binding else None
+
+
+def state_of(challenge: Challenge) -> str:
+    """Return what became of ``challenge``: waiting, approved, spent, expired or refused."""
+    if challenge.refused_at is not None:
+        return REFUSED
+    if challenge.spent_at is not None:
+        return SPENT
+    if clock.now() >= challenge.expires_at:
+        return EXPIRED
+    return APPROVED if challenge.approved_at is not None else WAITING
+
+
+def count_carry(challenge: Challenge) -> bool:
+    """Count one try at the characters; False when none is left, or the challenge is decided or over.
+
+    Committed at once: whatever happens next, the try has happened.
+    """
+    now = clock.now()
+    counted = {"named": challenge.id, "now": now, "most": settings.link_approval_tries}
+    return db.session.execute(_COUNT, counted).first() is not None
+
+
+def are_right(challenge: Challenge, enrolled: EnrolledMethod | None, typed: str) -> bool:
+    """Compare what was typed in constant time (ASVS 11.2.4); capitals and blanks do not matter."""
+    tidy = "".join(typed.split()).upper() if typed.isascii() else ""
+    return secrets.same(characters_of(challenge, enrolled), tidy)
+
+
+def approve(challenge: Challenge) -> bool:
+    """Let the browser that asked go on; False when that is decided already, or the time is over."""
+    return changed(_APPROVE, {"named": challenge.id, "now": clock.now()}) == 1
+
+
+def refuse_if_used_up(challenge: Challenge) -> bool:
+    """End ``challenge`` if no try at the characters is left; return whether this has ended it."""
+    used_up = {"named": challenge.id, "now": clock.now(), "most": settings.link_approval_tries}
+    return changed(_REFUSE, used_up) == 1
+
+
+def spend_approved(challenge: Challenge) -> bool:
+    """Use an approved challenge up; False when somebody else was first, or it was never approved."""
+    return changed(_SPEND, {"named": challenge.id, "now": clock.now()}) == 1
+
+
+def _first(rows: sa.Executable, **which: object) -> Asked | None:
+    found = db.session.execute(rows, which).first()
+    return Asked(*_ROWS.read(found)) if found else None

@@ -1,0 +1,39 @@
+"""/us-signin/status and /us-signin/continue: the screen that asked, while its link is opened elsewhere."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request, request
+from flask_login import current_user
+
+from app.extensions import settings
+from app.sessions.showing import user_facts
+from app.signin import approving, bp
+from app.signin.forms import ContinueForm
+from app.signin.pages import PAGE, page_again
+from app.web.asker import asker, present_asker
+from app.web.commit import view_commit
+from app.web.guards import anonymous_only
+from app.web.redirects import next_or
+from app.web.respond import envelope, respond
+from app.web.telling import wants_token
+
+
+@bp.get("/us-signin/status")
+def us_signin_status() -> Response:
+    """Tell the browser or program that asked what became of its link; always in JSON, and no cookie is given."""
+    return envelope(200, {"state": approving.state(present_asker(request.args.get("challenge")))})
+
+
+@bp.post("/us-signin/continue")
+@anonymous_only
+def us_signin_continue() -> Response:
+    """Sign in the browser or program that asked, once its link was approved elsewhere."""
+    after_this_request(view_commit)
+    form = ContinueForm()
+    if form.validate():
+        with form.showing_refusals():
+            session, challenge = approving.go_on(asker(form.challenge.data), remember=form.remember.data)
+            facts = user_facts(current_user, session, with_token=wants_token())
+            go = next_or(challenge.next or settings.post_login_url, form.next.data)
+            return respond(go=go, user=facts, tf_required=False)
+    return respond(PAGE, form, shown=page_again(form))

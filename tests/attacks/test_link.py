@@ -1,0 +1,182 @@
+"""A link signs in nobody but the browser that asked: not a scanner, not a thief of the mail, not a phisher."""
+
+from __future__ import annotations
+
+import itertools
+import urllib.request
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.kit.secrets import UNAMBIGUOUS
+from tests.databases import Database
+from tests.faults.accounts import open_one
+from tests.faults.visitors import SESSION, Answer, Visitor, answers_at_once, code_for
+from tests.serving import Server
+from tests.sinks import SmtpSink, link_in
+
+LINK, STATUS, GO_ON = "/us-verify-link", "/us-signin/status", "/us-signin/continue"
+_numbers = itertools.count()
+
+
+@dataclass
+class Scene:
+    """Ada has asked for a code at a server of two processes; her mail is open."""
+
+    server: Server
+    database: Database
+    email: str
+    ada: Visitor
+    characters: str
+    link: str
+
+    @property
+    def token(self) -> str:
+        return parse_qs(urlsplit(self.link).query)["token"][0]
+
+    def stranger(self) -> Visitor:
+        """Return a browser without a cookie."""
+        return Visitor(self.server.url)
+
+    def sessions(self) -> int:
+        """Return how many sessions there are of Ada's."""
+        found: int = self.database.query(
+            "SELECT count(*) FROM auth_session JOIN identity ON identity.user_id = auth_session.user_id"
+            f" WHERE identity.value = '{self.email}'"
+        )[0][0]
+        return found
+
+    def state(self) -> str:
+        """Return what Ada's screen is told."""
+        return str(self.ada.get(STATUS).json["state"])
+
+
+@pytest.fixture(scope="module")
+def standing():
+    """The servers of this module, by the kind of their database."""
+    return {}
+
+
+@pytest.fixture
+def scene(database, databases, standing, start_standing, smtp) -> Scene:
+    """A scene with people of its own."""
+    if database.kind not in standing:
+        fresh = databases.fresh(database.kind)
+        standing[database.kind] = start_standing(fresh, workers=2), fresh
+    server, kept = standing[database.kind]
+    email = open_one(kept, email=f"ada{next(_numbers)}@example.com").email
+    return Scene(server, kept, email, *asked(server, email, smtp))
+
+
+def asked(server: Server, email: str, smtp: SmtpSink) -> tuple[Visitor, str, str]:
+    """Return somebody who has asked for a code, the characters on their screen, and the link of the mail."""
+    visitor, since = Visitor(server.url), len(smtp.mails)
+    answer = visitor.send_code(email)
+    assert answer.status == 200
+    assert code_for(email, smtp, since, 10)
+    link = urlsplit(link_in(smtp.to(email)[-1], LINK))
+    return visitor, answer.json["link_characters"], f"{link.path}?{link.query}"
+
+
+def wrong(characters: str) -> str:
+    """Return characters that are as many and all others."""
+    return "".join(UNAMBIGUOUS[UNAMBIGUOUS.index(each) - 1] for each in characters)
+
+
+def cookies_of(answers: list[Answer]) -> list[str]:
+    """Return the session cookies that these answers hand out."""
+    return [answer.cookies[SESSION] for answer in answers if SESSION in answer.cookies]
+
+
+def test_a_robot_that_opens_everything_and_presses_every_button_gets_no_session(scene):
+    answers = []
+    for _ in range(3):
+        robot = scene.stranger()
+        head = urllib.request.Request(scene.server.url + scene.link, method="HEAD")
+        with urllib.request.urlopen(head, timeout=10) as answer:
+            assert answer.status == 200
+        answers.append(robot.get(scene.link))
+        answers += [robot.post(LINK, token=scene.token, characters=typed) for typed in ("", " ")]
+        answers += [robot.post(LINK, token=scene.token), robot.post(GO_ON), robot.get(STATUS), robot.get("/")]
+    assert cookies_of(answers) == []
+    assert scene.sessions() == 0
+    assert scene.state() == "waiting"
+    assert scene.ada.get(scene.link).status == 302
+    assert scene.ada.is_signed_in()
+
+
+def test_a_robot_that_guesses_ends_the_request_and_gets_no_session(scene):
+    robot = scene.stranger()
+    guesses = [robot.post(LINK, token=scene.token, characters=wrong(scene.characters)) for _ in range(4)]
+    assert [answer.json["error_codes"] for answer in guesses[:2]] == [["link_characters_wrong"], ["link_refused"]]
+    right = robot.post(LINK, token=scene.token, characters=scene.characters)
+    assert right.status == 400
+    assert scene.state() == "refused"
+    assert cookies_of([*guesses, right, scene.ada.post(GO_ON), scene.ada.get(scene.link)]) == []
+    assert scene.sessions() == 0
+
+
+def test_two_of_forty_guesses_at_once_are_looked_at(scene):
+    robot = scene.stranger()
+    alphabet = itertools.product(UNAMBIGUOUS, repeat=3)
+    typed = [guess for guess in map("".join, itertools.islice(alphabet, 41)) if guess != scene.characters][:40]
+    requests = [(robot.address, robot.prepared(LINK, token=scene.token, characters=guess)) for guess in typed]
+    answers = answers_at_once(requests)
+    assert {answer.status for answer in answers} == {400}
+    tries = "SELECT carry_tries, approved_at FROM challenge WHERE destination"
+    assert scene.database.query(f"{tries} = '{scene.email}'") == [(2, None)]
+    assert scene.state() == "refused"
+
+
+def test_a_victim_who_opens_an_attackers_link_lets_nobody_in_without_the_characters(scene):
+    victim, attacker = scene.stranger(), scene.ada  # it was the attacker who asked, with the victim's address
+    victim.get(scene.link)
+    victim.post(LINK, token=scene.token)
+    assert attacker.post(GO_ON).json["error_codes"] == ["link_not_approved"]
+    assert not attacker.is_signed_in()
+    assert not victim.is_signed_in()
+    assert scene.sessions() == 0
+
+
+def test_a_thief_of_the_mail_who_knows_the_characters_signs_in_nobody_but_the_asker(scene):
+    thief = scene.stranger()
+    assert thief.post(LINK, token=scene.token, characters=scene.characters).status == 200
+    assert cookies_of([thief.post(GO_ON), thief.get(scene.link)]) == []
+    assert scene.ada.post(GO_ON).status == 200
+    assert scene.ada.is_signed_in()
+    assert not thief.is_signed_in()
+    assert scene.sessions() == 1
+
+
+def test_fifty_approvals_and_fifty_that_go_on_make_one_session(scene):
+    phone = scene.stranger()
+    approval = phone.prepared(LINK, token=scene.token, characters=scene.characters)
+    answers = answers_at_once([(phone.address, approval)] * 50)
+    assert cookies_of(answers) == []
+    approvals = "SELECT count(*) FROM event JOIN identity USING (user_id) WHERE name = 'link.approved' AND value"
+    assert scene.database.query(f"{approvals} = '{scene.email}'") == [(1,)]
+    answers = answers_at_once([(scene.ada.address, scene.ada.prepared(GO_ON))] * 50)
+    assert sorted(answer.status for answer in answers) == [200] + [400] * 49
+    assert len(cookies_of(answers)) == 1
+    assert scene.sessions() == 1
+
+
+def test_approving_and_going_on_all_at_once_makes_one_session_at_the_most(scene):
+    phone = scene.stranger()
+    approval = phone.prepared(LINK, token=scene.token, characters=scene.characters)
+    going_on = scene.ada.prepared(GO_ON)
+    by_link = scene.ada.request("GET", scene.link)
+    answers = answers_at_once([(phone.address, each) for each in (approval, going_on, by_link) for _ in range(17)])
+    assert len(cookies_of(answers)) == 1
+    assert scene.sessions() == 1
+
+
+def test_the_characters_stand_in_no_log_and_no_row(scene):
+    phone = scene.stranger()
+    for typed in (wrong(scene.characters), scene.characters):
+        phone.post(LINK, token=scene.token, characters=typed)
+    assert scene.state() == "approved"
+    rows = [scene.database.query(f"SELECT * FROM {table}") for table in ("challenge", "event", "message")]
+    kept = (scene.server.output + repr(rows)).split()
+    assert [word for word in kept if word.strip("\"'(),=") == scene.characters] == []

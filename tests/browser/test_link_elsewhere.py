@@ -1,0 +1,108 @@
+"""A link opened on another device, in real browsers: characters are carried there, and the first screen goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+OPEN = "SELECT count(*) FROM auth_session JOIN identity USING (user_id) WHERE value"
+
+
+@pytest.fixture
+def letter(people, email, page, ask_for_code, mailbox):
+    """The mail that ``page`` has asked for."""
+    people.open(email=email)
+    ask_for_code(page, email)
+    return mailbox.newest(email, "sign-in code")
+
+
+def characters_on(page) -> str:
+    """Return what the asking screen shows."""
+    return page.locator(".carry-characters").inner_text().replace("\n", "").replace(" ", "")
+
+
+def let_in(page, characters: str) -> None:
+    """Type ``characters`` on the page of a link, and press its button."""
+    page.locator("[name=characters]").fill(characters)
+    page.get_by_role("button", name="Let that screen in").click()
+
+
+def test_the_screen_that_asked_goes_on_by_itself(page, email, letter, new_browser):
+    phone = new_browser()
+    phone.goto(letter.link)
+    assert "Chrome on Linux" in phone.locator(".facts").inner_text()
+    let_in(phone, characters_on(page).lower())
+    assert phone.locator("h1").inner_text() == "Done, go back to HeadlessChrome on Linux"
+    page.get_by_role("heading", name="Your account").wait_for()
+    assert page.locator(".bar-who").get_attribute("title") == email
+    phone.goto("/")
+    assert phone.locator("h1").inner_text() == "Welcome"
+
+
+def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, new_browser):
+    people.open(email=email)
+    page, phone = new_browser(java_script_enabled=False), new_browser(java_script_enabled=False)
+    ask_for_code(page, email)
+    page.get_by_role("button", name="continue").click()
+    assert "Nobody has typed the characters yet" in page.get_by_role("alert").inner_text()
+    phone.goto(mailbox.newest(email, "sign-in code").link)
+    let_in(phone, characters_on(page))
+    page.get_by_role("button", name="continue").click()
+    page.get_by_role("heading", name="Your account").wait_for()
+
+
+def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, email, standing_database):
+    phone = new_browser()
+    phone.goto(letter.link)
+    let_in(phone, "0O1")
+    assert "Those are not the characters" in phone.locator("#characters-error").inner_text()
+    let_in(phone, "LIU")
+    assert phone.locator("h1").inner_text() == "This request has ended"
+    page.get_by_text("This request has ended, because its link was opened and turned down.").first.wait_for()
+    assert "turned down" in page.locator("[data-waiting-voice]").text_content()
+    assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
+
+
+def test_a_robot_that_presses_every_button_gets_no_session(page, letter, new_browser, email, standing_database):
+    for _ in range(3):
+        robot = new_browser()
+        robot.request.head(letter.link)
+        robot.goto(letter.link)
+        for number in range(robot.locator("button, summary").count()):
+            press(robot, letter.link, number)
+        assert "latchkey_session" not in [cookie["name"] for cookie in robot.context.cookies()]
+    assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
+    page.goto(letter.link)
+    assert page.locator("h1").inner_text() == "Your account"
+
+
+def press(robot, link: str, number: int) -> None:
+    """Press one button of the link's page as a script does, past what the browser would check first."""
+    robot.goto(link)
+    robot.evaluate(
+        """number => {
+            for (const form of document.forms) form.noValidate = true;
+            document.querySelectorAll("button, summary")[number].click();
+        }""",
+        number,
+    )
+    robot.wait_for_load_state("networkidle")
+
+
+def test_a_used_request_says_so_in_the_tab_that_still_waits(page, letter, email):
+    other = page.context.new_page()
+    other.goto(letter.link)
+    other.get_by_role("heading", name="Your account").wait_for()
+    page.bring_to_front()
+    page.get_by_text("This request was used already.").first.wait_for()
+    page.get_by_role("link", name="Go on").click()
+    page.get_by_role("heading", name="Your account").wait_for()
+
+
+def test_a_stranger_who_asked_stays_out_without_the_characters(page, letter, new_browser, email, standing_database):
+    victim = new_browser()
+    victim.goto(letter.link)
+    victim.get_by_text("That screen is gone, or it is this one").click()
+    victim.get_by_role("button", name="Sign in here").click()
+    page.wait_for_timeout(2500)
+    assert page.locator("h1").inner_text() == "Check your mail"
+    assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
