@@ -1,6 +1,21 @@
 """Who asks: what a flow may know of the browser or program on the other side."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that may come several times and must be done once.
+
+    :ivar key: digest of what it is known by, of who sends it and where to
+    :ivar body: digest of what it asks for
+    :ivar holds: how long a request with this key counts as the same one
+    """
+
+    key: str
+    body: str
+    holds: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +27,7 @@ class Asker:
     :ivar agent: its User-Agent header, a claim
     :ivar challenge: the challenge token a program without cookies hands back, or ""
     :ivar known: digest of the secret it was given when somebody signed in there, or "" when nobody has
+    :ivar once: how its request is told from the same one sent again, or None
     :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another
     """
 
@@ -21,3 +37,4 @@ class Asker:
     challenge: str = ""
     known: str = ""
     keeps_cookies: bool = False
+    once: Once | None = None

@@ -17,11 +17,13 @@ from app.database.plain import Plain
 from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
+from app.methods import repeats
 from app.methods.codes import challenge_context
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import REGISTRY
 
+AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 LAST_MINUTE = timedelta(seconds=60)
 """A challenge with less time left than this is not sent again; a new one is issued."""
 
@@ -38,8 +40,32 @@ _OPEN = (
     .order_by(_c.created_at.desc())
     .limit(1)
 )
-_OPEN_NAMED = _OPEN.where(_c.id == sa.bindparam("named"))
-_OPEN_OF_BROWSER = _OPEN.where(_c.binding == sa.bindparam("where"))
+_waits = sa.and_(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"), _c.sends > 0)
+_each = (
+    sa.case((_c.last_sent_at > sa.bindparam("hour_ago"), _c.sends), else_=0),
+    _c.sends,
+    sa.case((_waits, 1), else_=0),
+)
+_SENT = sa.select(*(sa.func.coalesce(sa.func.sum(each), 0).label(f"sum_{i}") for i, each in enumerate(_each))).where(
+    _c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago")
+)
+
+
+def _before(mine: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Return the statement that finds the open challenge, and sums the sends of an hour and a day and what waits."""
+    found, sums = _OPEN.where(where).subquery("found"), _SENT.where(mine).subquery("sums")
+    return sa.select(*found.c, *sums.c).select_from(sums.outerjoin(found, sa.true()))
+
+
+_BEFORE = {
+    (sms, named): _before(
+        _c.destination == sa.bindparam("destination") if sms else _c.subject == sa.bindparam("subject"),
+        _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which"),
+    )
+    for sms in (True, False)
+    for named in (True, False)
+}
+"""By whether the budget is a number's or an account's, and whether the challenge is named or the browser's."""
 _COUNT = (
     sa.update(_table)
     .where(_c.subject == sa.bindparam("whose"), _c.purpose == sa.bindparam("what_for"))
@@ -90,17 +116,21 @@ def ask(question: Question, asker: Asker) -> Challenge:
 
     A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent
     and the answer is the same: a decoy costs the same statements as a real one.
+
+    :raises Refused: ``idempotency_key_reused`` (409) when the asker's key came with something else before
     """
     connection = db.session.connection()
     if not has_written(connection):
         write_lightly(connection)
     subject = subject_of(question.user_id, question.identity)
     now = clock.now()
-    challenge = _open_for(question, subject, asker, now)
-    may_send = question.letter != "" and _within_budget(question, subject, now, again=challenge is not None)
+    challenge, may_send = _look_before(question, subject, asker, now)
+    new_id = secrets.row_id()
+    if asker.once and question.letter and not repeats.is_first(asker.once, challenge.id if challenge else new_id):
+        return repeats.earlier(asker.once)
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     if challenge is None:
-        challenge = _new(question, subject, asker, now, may_send)
+        challenge = _new(new_id, question, subject, asker, now, may_send)
     elif settings.limits and now < challenge.last_sent_at + wait:
         may_send = False
     elif may_send:
@@ -174,41 +204,35 @@ def latest_in_browser(asker: Asker, *purposes: str) -> Challenge | None:
     return db.session.scalars(found.limit(1)).first() if asker.binding else None
 
 
-def _open_for(question: Question, subject: str, asker: Asker, now: datetime) -> Challenge | None:
-    """Find the challenge this browser holds, or this program names, for the same question; with time and tries left."""
-    if question.pending_secret:
-        return None
-    named = challenge_id_of(asker.challenge) if asker.challenge else None
-    which = {"named": named} if named else {"where": asker.binding}
-    same = which | {"subject": subject, "purpose": question.purpose, "method": question.method}
-    limits = {"most": settings.challenge_tries, "then": now + LAST_MINUTE, "destination": question.destination}
-    row = db.session.execute(_OPEN_NAMED if named else _OPEN_OF_BROWSER, same | limits).first()
-    return _ROWS.read(row)[0] if row else None
+def _look_before(question: Question, subject: str, asker: Asker, now: datetime) -> tuple[Challenge | None, bool]:
+    """Return the open challenge for the same question, and whether one more send stays within the budgets.
 
-
-def _within_budget(question: Question, subject: str, now: datetime, again: bool) -> bool:
-    """Say whether one more send stays within the budgets of the account, or of the number: an hour's, a day's, open."""
-    if not settings.limits:
-        return True
+    It is the one this browser holds, or this program names, with time and tries left; an enrollment is always new.
+    The budgets are of the account, or of the number: an hour's, a day's, and how many may be open. One statement.
+    """
+    named = challenge_id_of(asker.challenge) if asker.challenge and not question.pending_secret else None
     sms = REGISTRY[question.method].sends == "sms"
-    mine = Challenge.destination == question.destination if sms else Challenge.subject == subject
-    this_hour = sa.case((Challenge.last_sent_at > now - timedelta(hours=1), Challenge.sends), else_=0)
-    waits = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now, Challenge.sends > 0)
-    still_open = sa.case((sa.and_(*waits), 1), else_=0)
-    sums = sa.select(*(sa.func.coalesce(sa.func.sum(each), 0) for each in (this_hour, Challenge.sends, still_open)))
-    since = Challenge.last_sent_at > now - timedelta(days=1)
-    hour, day, unanswered = db.session.execute(sums.where(mine, Challenge.method == question.method, since)).one()
+    which = {"which": "" if question.pending_secret else named or asker.binding, "subject": subject}
+    same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
+    times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
+    row = db.session.execute(
+        _BEFORE[sms, named is not None], which | same | times | {"most": settings.challenge_tries}
+    ).one()
+    hour, day, waiting = row[-3:]
+    challenge = _ROWS.read(row)[0]
     per_hour, per_day = (
         (settings.sms_per_hour, settings.sms_per_day) if sms else (settings.mails_per_hour, settings.mails_per_day)
     )
-    return bool(hour < per_hour and day < per_day and unanswered < settings.open_challenges + again)
+    most_open = settings.open_challenges + (challenge is not None)
+    within = hour < per_hour and day < per_day and waiting < most_open
+    return challenge, question.letter != "" and (within or not settings.limits)
 
 
-def _new(question: Question, subject: str, asker: Asker, now: datetime, sent: bool) -> Challenge:
+def _new(new_id: str, question: Question, subject: str, asker: Asker, now: datetime, sent: bool) -> Challenge:
     passcode_life = settings.sms_code_lifetime if question.method == "sms" else settings.email_code_lifetime
     life = question.lifetime or passcode_life
     row: dict[str, Any] = {
-        "id": secrets.row_id(), "purpose": question.purpose, "method": question.method, "subject": subject,
+        "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
         "destination": question.destination, "binding": asker.binding, "address": asker.address,
         "agent": asker.agent[:256], "tag": secrets.reference(4), "next": question.next, "created_at": now,

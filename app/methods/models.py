@@ -1,4 +1,4 @@
-"""EnrolledMethod and Challenge: what a user can prove by, and the questions still open."""
+"""EnrolledMethod, Challenge and Repeat: what a user can prove by, and the questions still open."""
 
 from __future__ import annotations
 
@@ -84,3 +84,15 @@ class Challenge(db.Model):
     def is_open(self, now: datetime) -> bool:
         """Whether it can still be answered by its link."""
         return self.spent_at is None and now < self.expires_at
+
+
+class Repeat(db.Model):
+    """A request that may be sent again, and the challenge that it asked for the first time. Holds digests alone."""
+
+    __tablename__ = "repeat"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    """A digest of the key, of who sent it and where to."""
+    body: Mapped[str] = mapped_column(sa.String(64))
+    challenge_id: Mapped[str] = mapped_column(sa.String(32))
+    created_at: Mapped[datetime] = mapped_column(index=True)

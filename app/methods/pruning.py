@@ -7,7 +7,8 @@ from datetime import timedelta
 from app.database.pruning import delete_batch, pruner
 from app.extensions import db
 from app.kit import clock
-from app.methods.models import Challenge
+from app.methods import repeats
+from app.methods.models import Challenge, Repeat
 
 COUNTED_FOR = timedelta(days=1)
 """The longest window of a send budget; a challenge counts for that long."""
@@ -17,3 +18,9 @@ COUNTED_FOR = timedelta(days=1)
 def prune_challenges() -> int:
     """Delete a batch of challenges that ended more than a day ago; return how many."""
     return delete_batch(db.session, Challenge, Challenge.expires_at < clock.now() - COUNTED_FOR)
+
+
+@pruner
+def prune_repeats() -> int:
+    """Delete a batch of requests that count as repeated no more; return how many."""
+    return delete_batch(db.session, Repeat, Repeat.created_at < clock.now() - repeats.KEPT_FOR)

@@ -14,7 +14,7 @@ from app.register import bp, flow
 from app.register.forms import ConfirmForm, ConfirmLinkForm
 from app.sessions.showing import user_facts
 from app.users import User
-from app.web.asker import asker, clicking_asker, present_asker
+from app.web.asker import asker, clicking_asker, present_asker, sending_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.redirects import with_query
@@ -41,7 +41,7 @@ def confirm() -> Response:
     if form.validate():
         with form.showing_refusals():
             if form.passcode.data in (None, "") or form.send_again.data:
-                challenge = flow.send_again(form.email.data, asker(form.challenge.data))
+                challenge = flow.send_again(form.email.data, sending_asker(form.challenge.data))
                 told = sent(challenge, form.email.data)
                 say(
                     "confirm_generic" if settings.generic_responses else "confirm_registration",

@@ -9,7 +9,7 @@ from app.kit.refusals import Refused
 from app.methods.showing import sent
 from app.register import bp, flow
 from app.register.forms import RegisterForm
-from app.web.asker import asker
+from app.web.asker import sending_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
@@ -39,7 +39,9 @@ def register() -> Response:
     if form.validate():
         with form.showing_refusals():
             password = _password(form)
-            challenge = flow.register(form.email.data, password, asker(), next_page=safe_next(form.next.data) or "")
+            challenge = flow.register(
+                form.email.data, password, sending_asker(), next_page=safe_next(form.next.data) or ""
+            )
             say("confirm_registration", "info", email=form.email.data)
             facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"], "support_id": support_id()}
             return respond(go=settings.post_register_url or "/confirm", **facts)

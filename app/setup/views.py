@@ -22,7 +22,7 @@ from app.sessions.showing import label_of
 from app.setup import bp, flow
 from app.setup.forms import ProveForm, SetupForm
 from app.users import identities_of
-from app.web.asker import asker
+from app.web.asker import asker, sending_asker
 from app.web.commit import view_commit
 from app.web.respond import respond, wants_json
 from app.web.telling import say
@@ -65,7 +65,7 @@ def us_setup() -> Response:
             session = brought_session()
             if removed:
                 flow.allow_removal(current_user, removed)
-            begun = flow.begin(current_user, chosen, form.phone.data, asker()) if chosen else None
+            begun = flow.begin(current_user, chosen, form.phone.data, sending_asker()) if chosen else None
             if removed:
                 flow.remove(current_user, session, removed, asker())  # type: ignore[arg-type]
             if begun is None:

@@ -17,7 +17,7 @@ from app.sessions.showing import label_of, user_facts
 from app.signin import bp, reauth
 from app.signin.forms import VerifyForm, VerifySendForm
 from app.users import identities_of
-from app.web.asker import asker, present_asker
+from app.web.asker import asker, present_asker, sending_asker
 from app.web.commit import view_commit
 from app.web.redirects import next_or
 from app.web.respond import respond, support_id, wants_json
@@ -65,7 +65,7 @@ def us_verify_send_code() -> Response:
     shown = _page(active_methods(enrolled_of(current_user.id)))
     if form.validate():
         with form.showing_refusals():
-            challenge = reauth.send_code(current_user, form.chosen_method.data, asker(form.challenge.data))
+            challenge = reauth.send_code(current_user, form.chosen_method.data, sending_asker(form.challenge.data))
             shown["sent"] = sent(challenge, challenge.destination)
             return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"], support_id=support_id())
     return respond(PAGE, form, shown=shown)

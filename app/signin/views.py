@@ -15,7 +15,7 @@ from app.sessions.showing import user_facts
 from app.signin import bp, flow
 from app.signin.forms import PlainForm, SendCodeForm, SignInForm
 from app.signin.pages import PAGE, page, page_again
-from app.web.asker import asker
+from app.web.asker import asker, sending_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
@@ -66,7 +66,7 @@ def us_signin_send_code() -> Response:
         with form.showing_refusals():
             method, typed = form.chosen_method.data, form.identity.data
             go_on = safe_next(form.next.data) or ""
-            asked = flow.send_code(typed, method, asker(form.challenge.data), next_page=go_on)
+            asked = flow.send_code(typed, method, sending_asker(form.challenge.data), next_page=go_on)
             shown = sent(asked.challenge, typed, asked.characters)
             facts: dict[str, Any] = {"challenge": shown["challenge"], "support_id": support_id()}
             facts |= {"link_characters": asked.characters} if asked.characters else {}

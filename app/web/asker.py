@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import g, request
 
 from app.kit import secrets
 from app.kit.asking import Asker
 from app.web.browser import browser_secret, known_browser_secret, sent_browser_secret, sent_known_secret
+from app.web.once import once
 
 
 def asker(challenge: str | None = None) -> Asker:
     """Return who asks; a browser without our cookie is given one with the answer."""
     return _asker(secrets.digest(browser_secret()), challenge)
+
+
+def sending_asker(challenge: str | None = None) -> Asker:
+    """Return who asks for something to be sent, with what tells this request from the same one sent again.
+
+    :raises Refused: ``idempotency_key_invalid``
+    """
+    repeated = once()
+    return replace(asker(challenge), once=repeated) if repeated else asker(challenge)
 
 
 def present_asker(challenge: str | None = None) -> Asker:

@@ -15,13 +15,19 @@ from markupsafe import Markup
 from app.extensions import settings
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
+from app.web.once import once_field
 
 
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` their filters and values."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {"datetime_text": datetime_text, "code_groups": code_groups}
-    app.jinja_env.globals |= {"asset": asset, "csrf_field": csrf_field, "csrf_token": csrf_token}
+    app.jinja_env.globals |= {
+        "asset": asset,
+        "csrf_field": csrf_field,
+        "once_field": once_field,
+        "csrf_token": csrf_token,
+    }
     app.context_processor(_values)
 
 

@@ -61,6 +61,8 @@ SENTENCES = {
     "csrf_token_invalid": "This form belongs to another visit. Please send it once more.",
     "csrf_token_expired": "This page was open for a long time. Please send it once more.",
     "csrf_origin_foreign": "This form came from another site, so we did not act on it.",
+    "idempotency_key_invalid": "An Idempotency-Key has {shortest} to {longest} characters, and is hard to guess.",
+    "idempotency_key_reused": "This Idempotency-Key was used for another request. Draw a new one for each.",
     # the service
     "bad_request": "This request could not be read.",
     "json_invalid": "The body is not valid JSON.",

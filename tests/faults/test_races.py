@@ -138,3 +138,15 @@ def test_two_servers_send_each_mail_once(replicas, smtp):
     answers_at_once([(addresses[number % 2], request) for number, request in enumerate(asks)])
     until(lambda: replicas.count("message WHERE state IN ('waiting', 'sending')") == 0)
     assert [len(smtp.to(ada.email)) for ada in people] == [1] * len(people)
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_one_key_sends_one_mail_and_has_one_answer(replicas, smtp, number):
+    ada = open_one(replicas.database, email=f"key{number}@example.com")
+    asked = replicas.visitor().prepared("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    keyed = asked.replace(b"\r\n\r\n", f"\r\nIdempotency-Key: key of round {number}\r\n\r\n".encode(), 1)
+    answers = replicas.race(keyed, sockets=10)
+    assert [answer.status for answer in answers] == [200] * 20
+    assert len({answer.json["challenge"] for answer in answers}) == 1
+    until(lambda: replicas.count("message WHERE state IN ('waiting', 'sending')") == 0)
+    assert (replicas.count(f"challenge WHERE user_id = {ada.id}"), len(smtp.to(ada.email))) == (1, 1)

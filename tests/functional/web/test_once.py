@@ -1,0 +1,165 @@
+"""What is asked for twice, by a double click or a retry, is sent once."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.methods import Challenge
+from app.methods.models import Repeat
+from tests.signed_in import sign_in
+from tests.sinks import code_in
+
+ADA = "ada@example.com"
+SEND = "/us-signin/send-code"
+KEY = {"Idempotency-Key": "6f1e54c8-a key of ours"}
+ASKED = {"identity": ADA, "chosen_method": "email"}
+
+
+@pytest.fixture
+def ada(people):
+    return people.open(email=ADA)
+
+
+def tags(answer) -> set[str]:
+    return set(re.findall(r'class="tag">(\w{4})<', answer.text))
+
+
+@pytest.mark.settings(mail_resend_wait=0)
+def test_a_key_sends_one_mail_and_has_one_answer(wire, ada, deliver, rows):
+    answers = [wire.post(SEND, headers=KEY, **ASKED) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200] * 3
+    assert len({answer.json.get("challenge") for answer in answers}) == 1
+    assert tags(answers[0]) == tags(answers[2])
+    assert (len(rows(Challenge)), len(deliver())) == (1, 1)
+
+
+@pytest.mark.settings(mail_resend_wait=0)
+def test_another_key_or_none_is_another_request(wire, ada, deliver):
+    wire.post(SEND, headers=KEY, **ASKED)
+    wire.post(SEND, headers={"Idempotency-Key": "another key"}, **ASKED)
+    wire.post(SEND, **ASKED)
+    assert len(deliver()) == 3
+
+
+@pytest.mark.parametrize("identity", ["bob@example.com", "nobody@example.com"])
+def test_a_key_with_another_body_is_refused(wire, ada, people, deliver, identity):
+    people.open(email="bob@example.com")
+    wire.post(SEND, headers=KEY, **ASKED)
+    answer = wire.post(SEND, headers=KEY, **(ASKED | {"identity": identity}))
+    assert (answer.status, answer.codes) == (409, ["idempotency_key_reused"])
+    assert len(deliver()) == 1
+
+
+@pytest.mark.parametrize("key", ["", "short", "x" * 201])
+def test_a_key_that_could_be_guessed_or_is_too_long_is_refused(wire, ada, deliver, key):
+    answer = wire.post(SEND, headers={"Idempotency-Key": key}, **ASKED)
+    assert (answer.status, answer.codes) == (400, ["idempotency_key_invalid"])
+    assert deliver() == []
+
+
+@pytest.mark.settings(mail_resend_wait=0)
+def test_a_key_belongs_to_its_browser_and_path(wire, ada, deliver):
+    wire.post(SEND, headers=KEY, **ASKED)
+    assert wire.elsewhere().post(SEND, headers=KEY, **(ASKED | {"chosen_method": "sms"})).ok
+    assert wire.post("/register", headers=KEY, email="new@example.com").ok
+    assert len(deliver()) == 2
+
+
+@pytest.mark.settings(mail_resend_wait=0)
+def test_a_key_is_kept_for_a_day(wire, ada, deliver, clock):
+    wire.post(SEND, headers=KEY, **ASKED)
+    for seconds, mails in ((500, 1), (86_390 - 500, 0), (20, 0)):
+        assert len(deliver()) == mails
+        clock.shift(seconds)
+        wire.post(SEND, headers=KEY, **ASKED)
+    assert len(deliver()) == 1
+
+
+def test_a_program_without_cookies_is_known_by_its_key(program, ada, mail_to, rows):
+    answers = [program.post(SEND, headers=KEY, **ASKED) for _ in range(3)]
+    assert len({answer.json["challenge"] for answer in answers}) == len(rows(Challenge)) == 1
+    code, challenge = code_in(mail_to(ADA)), answers[2].json["challenge"]
+    assert program.post("/us-signin", identity=ADA, passcode=code, challenge=challenge).ok
+
+
+def test_somebody_unknown_is_answered_alike(wire, rows):
+    answers = [wire.post(SEND, headers=KEY, **(ASKED | {"identity": "nobody@example.com"})) for _ in range(2)]
+    assert answers[0].json.get("challenge") == answers[1].json.get("challenge")
+    assert len(rows(Challenge)) == 1
+
+
+@pytest.mark.settings(mail_resend_wait=0)
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/us-verify/send-code", {"chosen_method": "email"}),
+        ("/register", {"email": "new@example.com"}),
+        ("/confirm", {"email": "waits@example.com"}),
+        ("/us-setup", {"chosen_method": "email"}),
+        ("/us-setup", {"chosen_method": "sms", "phone": "+16502530000"}),
+    ],
+)
+def test_whatever_sends_sends_once(wire, people, deliver, rows, path, fields):
+    people.open(email="waits@example.com", confirmed=False)
+    if path.startswith("/us-"):
+        sign_in(wire, people.open(email=ADA))
+    answers = [wire.post(path, headers=KEY, **fields) for _ in range(2)]
+    assert [answer.status for answer in answers] in ([200, 200], [302, 302])
+    assert answers[0].json.get("challenge") == answers[1].json.get("challenge")
+    assert (len(rows(Challenge)), len(deliver())) == (1, 1)
+
+
+@pytest.mark.settings(mail_resend_wait=0)
+def test_a_double_click_sends_one_mail_and_a_click_later_another(browser_wire, ada, deliver, clock):
+    nonce = browser_wire.get("/us-signin").page.value("nonce")
+    for seconds, mails in ((0, 1), (5, 0), (40, 1)):
+        with clock.travel(seconds):
+            assert browser_wire.post(SEND, nonce=nonce, **ASKED).ok
+            assert len(deliver()) == mails
+
+
+def test_a_form_filled_in_anew_is_another_request(browser_wire, ada, people, deliver):
+    people.open(email="bob@example.com")
+    nonce = browser_wire.get("/us-signin").page.value("nonce")
+    browser_wire.post(SEND, nonce=nonce, identity="adda@example.com", chosen_method="email")
+    assert browser_wire.post(SEND, nonce=nonce, **ASKED).ok
+    assert len(deliver()) == 1
+
+
+def test_every_form_that_sends_has_a_nonce_of_its_own(browser_wire, ada):
+    pages = [browser_wire.get("/us-signin"), browser_wire.post(SEND, **ASKED)]
+    pages += [browser_wire.get("/register"), browser_wire.get("/confirm")]
+    sign_in(browser_wire, ada)
+    pages += [browser_wire.get("/us-verify"), browser_wire.get("/us-setup")]
+    nonces = [page.page.value("nonce") for page in pages]
+    assert len(set(nonces) - {None}) == len(pages)
+
+
+def test_it_costs_one_statement_and_nothing_without(wire, ada, people, statements):
+    counts = []
+    for number, headers in enumerate(({}, KEY)):
+        person = people.open(email=f"person-{number}@example.com")
+        with statements() as seen:
+            wire.post(SEND, headers=headers, identity=person.email, chosen_method="email")
+        counts.append(len(seen))
+    assert counts[1] == counts[0] + 1 <= 6
+
+
+def test_neither_key_nor_body_is_stored(wire, ada, rows, database):
+    wire.post(SEND, headers=KEY, passcode="00001234", **ASKED)
+    [row] = rows(Repeat)
+    assert (len(row.id), len(row.body)) == (64, 64)
+    assert KEY["Idempotency-Key"] not in repr(database.query("SELECT * FROM repeat"))
+
+
+@pytest.mark.one_database
+def test_old_keys_are_forgotten(wire, ada, app, rows, clock):
+    from app.methods.pruning import prune_repeats
+
+    wire.post(SEND, headers=KEY, **ASKED)
+    clock.shift(86_401)
+    with app.app_context():
+        assert prune_repeats() == 1
+    assert rows(Repeat) == []
