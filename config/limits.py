@@ -22,6 +22,13 @@ class LimitSettings(BaseSettings, defer_build=True):
     link_approval_tries: int = Field(
         default=2, ge=1, le=10, description="Tries at the characters that approve a link opened elsewhere."
     )
+    failures_per_hour: int = Field(
+        default=10, ge=1, le=100, description="Wrong codes for one account in an hour, from browsers it does not know."
+    )
+    failures_per_day: int = Field(default=25, ge=1, le=500, description="The same in a day.")
+    failures_in_a_row: int = Field(
+        default=100, ge=1, le=1000, description="Wrong codes in a row after which only a link or known browser helps."
+    )
     open_challenges: int = Field(
         default=5, ge=1, le=100, description="Challenges of one account that are open at once, at most."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from app.methods.codes import challenge_context
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import REGISTRY
+from app.users import subject_of
 
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 LAST_MINUTE = timedelta(seconds=60)
@@ -103,12 +103,6 @@ class Question:
     lifetime: timedelta | None = None
     next: str = ""
     letter: str = ""
-
-
-def subject_of(user_id: int | None, identity: str) -> str:
-    """Return the digest that stands for a user, or for an identity that nobody has."""
-    text = f"user:{user_id}" if user_id is not None else f"nobody:{identity}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def ask(question: Question, asker: Asker) -> Challenge:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -14,6 +14,7 @@ from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
 from app.methods import codes
+from app.methods.carrying import Asked
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod
 
@@ -21,16 +22,18 @@ RECENT = timedelta(minutes=30)
 """How far back a passcode is looked for: what is older was not typed by mistake for a newer one."""
 
 MOST = 10
-"""Challenges that are looked at. Each costs one derivation, for a stranger as for a friend."""
+"""Challenges that are compared. Each costs one derivation, for a stranger as for a friend."""
 
-_ROWS = Plain(Challenge)
-_c = Challenge.__table__.c
+_ROWS = Plain(Challenge, EnrolledMethod)
+_table, _enrolled = Challenge.__table__, EnrolledMethod.__table__
+_c = _table.c
 _RECENT = (
     _ROWS.select()
-    .where(_c.subject == sa.bindparam("subject"), _c.purpose == sa.bindparam("purpose"))
-    .where(_c.method.in_(sa.bindparam("methods", expanding=True)), _c.created_at > sa.bindparam("since"))
+    .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _c.enrolled_id))
+    .where(sa.or_(_c.subject == sa.bindparam("subject"), _c.binding == sa.bindparam("browser")))
+    .where(_c.purpose == sa.bindparam("purpose"), _c.created_at > sa.bindparam("since"))
     .order_by(_c.created_at.desc())
-    .limit(MOST)
+    .limit(2 * MOST)
 )
 
 
@@ -40,10 +43,13 @@ class Miss:
 
     :ivar reason: ``wrong_code``, ``older_code``, ``other_browser``, ``budget_spent``, ``expired`` or ``spent``
     :ivar challenge_id: the challenge it was meant for, as far as that can be told
+    :ivar here: what this browser asked for last, of whomever, and can still answer, for a page to show again; None
+        also where that was not looked up
     """
 
     reason: str = "wrong_code"
     challenge_id: str | None = None
+    here: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +72,30 @@ def explain(attempt: Attempt, asker: Asker) -> Miss:
     """Say why ``attempt`` failed. One statement and the same work for everybody; none when it can be no sent code."""
     if not attempt.methods:
         return Miss()
-    which = {"subject": attempt.subject, "purpose": attempt.purpose, "methods": attempt.methods}
-    rows = db.session.execute(_RECENT, which | {"since": clock.now() - RECENT}).all()
-    recent = [challenge for row in rows for challenge in _ROWS.read(row)]
+    which = {"subject": attempt.subject, "purpose": attempt.purpose, "browser": asker.binding}
+    now = clock.now()
+    since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
+    rows = db.session.execute(_RECENT, which | {"since": since}).all()
+    asked = [Asked(*_ROWS.read(row)) for row in rows]
+    mine = (each for each in asked if each.challenge.binding == asker.binding and _is_shown(each.challenge, now))
+    again = next(mine, None)
+    recent = [each.challenge for each in asked if _is_like(each.challenge, attempt)][:MOST]
     named = challenge_id_of(asker.challenge) if asker.challenge else None
     here = [each for each in recent if (each.id == named if named else each.binding == asker.binding)]
     meant = [each for each in recent if _fits(each, attempt)]  # all are derived, whichever fits
     if not meant:
-        return _of_no_challenge(attempt, here)
+        return replace(_of_no_challenge(attempt, here), here=again)
     elsewhere = meant[0] not in here
-    return Miss("other_browser" if elsewhere else _why_closed(meant[0], attempt), meant[0].id)
+    return Miss("other_browser" if elsewhere else _why_closed(meant[0], attempt), meant[0].id, again)
+
+
+def _is_like(challenge: Challenge, attempt: Attempt) -> bool:
+    return challenge.subject == attempt.subject and challenge.method in attempt.methods
+
+
+def _is_shown(challenge: Challenge, now: datetime) -> bool:
+    """Say whether a page still asks for this challenge's passcode."""
+    return challenge.spent_at is None and challenge.passcode_expires_at > now
 
 
 def _fits(challenge: Challenge, attempt: Attempt) -> bool:

@@ -46,6 +46,7 @@ class Challenge(db.Model):
     __tablename__ = "challenge"
     __table_args__ = (
         sa.Index("ix_challenge_subject_binding", "subject", "binding", "purpose"),
+        sa.Index("ix_challenge_binding_created_at", "binding", "created_at"),
         sa.Index("ix_challenge_destination_last_sent_at", "destination", "last_sent_at"),
     )
 

@@ -1,9 +1,9 @@
-"""Prove: which enrolled method, if any, a passcode answers. The try is counted before it is looked at."""
+"""Prove: which enrolled method, if any, a passcode answers. The guess is counted before it is looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.audit import record
@@ -14,6 +14,9 @@ from app.methods import authenticator, challenges, codes, password
 from app.methods.explaining import Attempt, Miss, explain
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.registry import code_methods, enabled_methods
+from app.sessions import guesses
+from app.sessions.guesses import Guess
+from app.users import subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,13 @@ class Proof:
     """What a right passcode proved: the method, and the challenge it answered if there was one.
 
     :ivar pending: it was a password that opens nothing before the address is proved
+    :ivar guess: what was counted for it; whoever uses the proof takes it back
     """
 
     method: str
     challenge: Challenge | None = None
     pending: bool = False
+    guess: Guess | None = None
 
 
 def prove(
@@ -37,32 +42,67 @@ def prove(
     asker: Asker,
     *,
     sent_only: bool = False,
+    browser: str = "",
+    family: str = "",
 ) -> Proof | Miss:
     """Return what ``passcode`` proves for this user, or why it proves nothing.
 
     Tries the enabled methods in configured order: passcodes that were sent, authenticators, a password.
-    An identity that nobody has costs the same work.
+    An identity that nobody has costs the same work, and when no guess is left nothing is looked at.
     :param sent_only: only a passcode that was sent will do
+    :param browser: digest of the asker's browser, if the user knows it
+    :param family: of the session that proves itself again
     """
-    by_id = {row.id: row for row in enrolled}
     fitting = [name for name in code_methods() if codes.tidy(passcode, codes.digits_of(name)) is not None]
-    subject = challenges.subject_of(user_id, identity)
-    counted = challenges.count_try(purpose, fitting, subject, asker) if fitting else []
-    for challenge in counted:
-        if _answers(challenge, by_id.get(challenge.enrolled_id or ""), passcode) and challenges.spend(challenge):
-            return Proof(challenge.method, challenge)
-    standing = None if sent_only else _standing(enrolled, passcode)
-    return standing or explain(Attempt(purpose, subject, passcode, fitting, counted, by_id), asker)
+    standing = [] if sent_only else _standing(passcode)
+    if not fitting and not standing:
+        return Miss()  # it cannot be right, so it is no guess
+    guess = guesses.reserve(user_id, identity, browser=browser, family=family, password="password" in standing)
+    subject = subject_of(user_id, identity)
+    tried = challenges.count_try(purpose, fitting, subject, asker) if fitting else []
+    if guess is None:
+        return _unexplained("budget_spent", tried)
+    by_id = {row.id: row for row in enrolled}
+    proof = _answered(tried, by_id, passcode) or _stood(standing, enrolled, passcode)
+    if proof is not None:
+        return replace(proof, guess=guess)
+    if guess.is_last:
+        record("budget.exhausted", user_id, at_once=True, budget="failures")
+        return _unexplained("wrong_code", tried)
+    return explain(Attempt(purpose, subject, passcode, fitting, tried, by_id), asker)
 
 
-def _standing(enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof | None:
-    """Try what needs no challenge: authenticators, then the password."""
-    for row in enrolled:
-        if row.method == "authenticator" and "authenticator" in settings.methods and _accepted(row, passcode):
-            return Proof("authenticator")
+def _unexplained(reason: str, tried: Sequence[Challenge]) -> Miss:
+    return Miss(reason, tried[0].id if tried else None)
+
+
+def _standing(passcode: str | int) -> list[str]:
+    """Return the methods without a challenge that a passcode of this shape could be meant for."""
+    found = []
+    if "authenticator" in settings.methods and codes.tidy(passcode, authenticator.DIGITS) is not None:
+        found.append("authenticator")
     if "password" in enabled_methods() and isinstance(passcode, str) and _is_no_code(passcode):
+        found.append("password")
+    return found
+
+
+def _answered(tried: Sequence[Challenge], enrolled: Mapping[str, EnrolledMethod], passcode: str | int) -> Proof | None:
+    """Look at the passcodes that were sent."""
+    for challenge in tried:
+        if _answers(challenge, enrolled.get(challenge.enrolled_id or ""), passcode) and challenges.spend(challenge):
+            return Proof(challenge.method, challenge)
+    return None
+
+
+def _stood(standing: Sequence[str], enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof | None:
+    """Look at what needs no challenge: authenticators, then the password."""
+    if "authenticator" in standing:
+        for row in enrolled:
+            if row.method == "authenticator" and _accepted(row, passcode):
+                return Proof("authenticator")
+    if "password" in standing:
         kept = sorted((row for row in enrolled if row.method == "password"), key=lambda row: row.is_pending)
-        if password.accept(kept[0] if kept else None, passcode):
+        if password.accept(kept[0] if kept else None, str(passcode)):
             return Proof("password", pending=kept[0].is_pending)
     return None
 

@@ -11,12 +11,12 @@ from app.database.plain import Plain
 from app.extensions import db
 from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
-from app.sessions import KnownBrowser
+from app.sessions import Standing
 from app.users import Identity, TypedIdentity, User
 
 _ROWS = Plain(User, EnrolledMethod)
 _user, _enrolled, _at = User.__table__, EnrolledMethod.__table__, Identity.__table__
-_named, _browser = _at.alias("named"), KnownBrowser.__table__
+_named, _browser = _at.alias("named"), Standing.__table__
 _has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindparam("method"))
 _there = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
@@ -29,8 +29,10 @@ _BY_IDENTITY = _REACHING.select_from(
     _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _has).outerjoin(_at, _there)
 ).where(_typed)
 _here = sa.and_(
-    _browser.c.user_id == _user.c.id, _browser.c.digest == sa.bindparam("browser"), _browser.c.revoked_at.is_(None)
-)
+    _browser.c.user_id == _user.c.id,
+    _browser.c.browser == sa.bindparam("browser"),
+    _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
+)  # fmt: skip
 _KNOWN = (
     _ROWS.select()
     .add_columns(_browser.c.last_seen_at)

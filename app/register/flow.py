@@ -76,7 +76,7 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
     user = find_by_identity(typed)
     user_id = user.id if user else None
     proof = prove(CONFIRM, user_id, typed.value, enrollment.enrolled_of(user_id), passcode, asker, sent_only=True)
-    challenge = None if isinstance(proof, Miss) else proof.challenge
+    challenge, guess = (None, None) if isinstance(proof, Miss) else (proof.challenge, proof.guess)
     if user is None or challenge is None or not user.is_active:
         limits.take("failures", asker.address)
         miss = proof if isinstance(proof, Miss) else Miss("refused", challenge.id if challenge else None)
@@ -84,7 +84,7 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
         record("sign_in.failed", user_id, challenge_id=miss.challenge_id, at_once=True, **facts)
         raise Refused("invalid_password_code", field="passcode")
     prove_address(user, challenge, browser=challenge.binding)
-    return sign_in_as(user, "confirm", asker, remember=False, challenge_id=challenge.id)
+    return sign_in_as(user, "confirm", asker, remember=False, challenge_id=challenge.id, guess=guess)
 
 
 def look_at_link(token: str, asker: Asker) -> tuple[Challenge, User, bool]:

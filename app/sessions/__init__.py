@@ -1,8 +1,9 @@
-"""Who is here now: AuthSession rows, opened, found, freshened and revoked; and which browsers were here before.
+"""Who is here now: sessions, opened, found, freshened and revoked; and who was: known browsers, and failures.
 
-Promises that a revoked session is dead at the next request, and that its token is nowhere at rest.
+Promises that a revoked session is dead at the next request, that its token is nowhere at rest, and that no failure is
+forgotten before its time.
 """
 
-from app.sessions.models import AuthSession, KnownBrowser
+from app.sessions.models import AuthSession, Standing
 
-__all__ = ["AuthSession", "KnownBrowser"]
+__all__ = ["AuthSession", "Standing"]

@@ -1,65 +1,86 @@
 """Known browsers: from where somebody has signed in before.
 
 A known browser is no proof and opens nothing. It has guesses of its own when strangers have used up the account's
-(docs/adr), and signing in from one is no news to the owner.
+(``guesses``), and signing in from one is no news to the owner.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
-from app.extensions import changed, db
+from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.asking import Asker
-from app.sessions.models import KnownBrowser
+from app.sessions.guesses import FREE, Guess, row_id
+from app.sessions.models import Standing
 from app.sessions.opening import hand_out_known
+from app.users import subject_of
 
 Acquaintance = Literal["new", "known", "none"]
 """Whether a browser was new to an account, or known; ``none`` is a program, which keeps no cookies."""
 
 SEEN_EVERY = timedelta(days=1)
-"""``last_seen_at`` is written, and the cookie's year begun again, at most this often."""
+"""``last_seen_at`` moves, and the cookie's year begins again, at most this often."""
 
 LIFE = timedelta(days=365)
 """A browser unused for so long is forgotten, by us and by itself."""
 
-_table = KnownBrowser.__table__
-_NOTE = (
-    insert(_table)
-    .values(
-        user_id=sa.bindparam("user_id"), digest=sa.bindparam("digest"), agent=sa.bindparam("agent"),
-        first_seen_at=sa.bindparam("now"), last_seen_at=sa.bindparam("now"),
-    )
-    .on_conflict_do_update(
-        index_elements=[_table.c.user_id, _table.c.digest],
-        set_={"last_seen_at": sa.bindparam("now"), "agent": sa.bindparam("agent")},
-        where=_table.c.revoked_at.is_(None),
-    )
-    .returning(_table.c.first_seen_at)
-)  # fmt: skip
+_table = Standing.__table__
+_c = _table.c
+_COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at")
 
 
-def note_browser(user_id: int, asker: Asker, seen_at: datetime | None = None) -> Acquaintance:
-    """Note that this user signs in from the asker's browser; return whether it was new to the account.
+def _settling(rows: int) -> sa.Executable:
+    """Return the statement that notes a success in so many rows, each there already or not."""
+    now = {"failures": "", "in_a_row": 0, "touched_at": sa.bindparam("now")}
+    values = [{name: sa.bindparam(f"{name}_{row}") for name in _COLUMNS} | now for row in range(rows)]
+    noted = insert(_table).values(values)
+    return noted.on_conflict_do_update(
+        index_elements=[_c.id],
+        set_={
+            "failures": sa.func.replace(_c.failures, sa.bindparam("entry", type_=sa.String()), ""),
+            "in_a_row": 0,
+            "touched_at": sa.bindparam("now"),
+            "agent": noted.excluded.agent,
+            "first_seen_at": sa.func.coalesce(_c.first_seen_at, noted.excluded.first_seen_at),
+            "last_seen_at": noted.excluded.last_seen_at,
+        },
+        where=_c.revoked_at.is_(None),
+    ).returning(_c.browser, _c.first_seen_at)
 
-    Its cookie goes out when the row is stored. A browser that was revoked comes as a new one, with another secret:
-    who may have copied the old one is known by it no more.
-    :param seen_at: its ``last_seen_at``, where that was looked up already; one seen today costs no statement
+
+_SETTLE = {rows: _settling(rows) for rows in (1, 2, 3)}
+
+
+def note_sign_in(
+    user_id: int, asker: Asker, seen_at: datetime | None = None, guess: Guess | None = None
+) -> Acquaintance:
+    """Note that this user has signed in, and that the asker's browser is theirs; return whether it was new to them.
+
+    One statement: the right guess is taken back, no failures are in a row any more, and the browser is known. Its
+    cookie goes out when the row is stored. A browser that was revoked comes as a new one, with another secret: who
+    may have copied the old one is known by it no more.
+    :param seen_at: its ``last_seen_at``, where that was looked up already
+    :param guess: what was typed, if anything was
     """
+    now = clock.now()
+    today = seen_at is not None and now < seen_at + SEEN_EVERY
+    rows = [_row(user_id, password=password) for password in _counted()]
+    if asker.keeps_cookies:
+        digest = asker.known if today else hand_out_known(LIFE)
+        rows.append(_row(user_id, digest, asker.agent, now, seen_at if today else now))
+    if not rows:
+        return "none"
+    first_seen_at = _settle(rows, guess or FREE, now)
     if not asker.keeps_cookies:
         return "none"
-    now = clock.now()
-    if seen_at is not None and now < seen_at + SEEN_EVERY:
-        return "known"
-    row = {"user_id": user_id, "agent": asker.agent[:256], "now": now}
-    digest = hand_out_known(LIFE)
-    first_seen_at = db.session.scalar(_NOTE, row | {"digest": digest})
     if first_seen_at is None:
-        first_seen_at = db.session.scalar(_NOTE, row | {"digest": hand_out_known(LIFE, renew=True)})
+        rows = [_row(user_id, hand_out_known(LIFE, renew=True), asker.agent, now, now)]
+        first_seen_at = _settle(rows, FREE, now)
     return "new" if first_seen_at == now else "known"
 
 
@@ -69,5 +90,25 @@ def revoke_browsers(user_id: int, *, but: str = "") -> int:
     Goes with what ends sessions because something about the account's safety has changed. Signing out revokes
     nothing: the browser stays one from which its owner signs in.
     """
-    known = (_table.c.user_id == user_id, _table.c.revoked_at.is_(None), _table.c.digest != but)
+    known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser != but)
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
+
+
+def _counted() -> list[bool]:
+    """Return which rows of strangers a success ends the failures in a row of: those of codes, of passwords."""
+    return [False, *([True] if "password" in settings.methods else [])] if settings.limits else []
+
+
+def _row(
+    user_id: int, digest: str = "", agent: str = "", first: datetime | None = None, last: datetime | None = None,
+    *, password: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    names = (row_id(subject_of(user_id, ""), digest, password=password), user_id, digest, agent[:256], first, last)
+    return dict(zip(_COLUMNS, names, strict=True))
+
+
+def _settle(rows: list[dict[str, Any]], guess: Guess, now: datetime) -> datetime | None:
+    """Note a success; return when the browser was first seen, None if it was revoked or is none."""
+    values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
+    noted = db.session.execute(_SETTLE[len(rows)], values | {"entry": guess.entry, "now": now}).all()
+    return next((first_seen_at for browser, first_seen_at in noted if browser), None)

@@ -1,4 +1,4 @@
-"""AuthSession: one signed-in browser or program. KnownBrowser: where somebody has signed in before."""
+"""AuthSession: one signed-in browser or program. Standing: how far a browser is trusted by an account."""
 
 from __future__ import annotations
 
@@ -47,20 +47,30 @@ class AuthSession(db.Model):
         )
 
 
-class KnownBrowser(db.Model):
-    """A browser from which this user has signed in. Holds the digest of its cookie, which opens nothing.
+class Standing(db.Model):
+    """How a browser stands with an account: since when it is known there, and how often it has failed of late.
 
-    One cookie serves every account that was signed in to there: a row for each.
+    All browsers that an account does not know share one row. A row of a known browser holds the digest of its cookie,
+    which opens nothing; one cookie serves every account that was signed in to there, with a row for each. An identity
+    that nobody has gets a row like anybody's.
     """
 
-    __tablename__ = "known_browser"
-    __table_args__ = (sa.UniqueConstraint("user_id", "digest"),)
+    __tablename__ = "standing"
+    __table_args__ = (sa.Index("ix_standing_user_id_browser", "user_id", "browser"),)
 
-    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
-    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
-    digest: Mapped[str] = mapped_column(sa.String(64))
-    first_seen_at: Mapped[datetime]
-    last_seen_at: Mapped[datetime] = mapped_column(index=True)
-    """When the user last signed in there, to the day."""
-    agent: Mapped[str] = mapped_column(sa.String(256))
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    """A digest of whose it is and who fails: ``guesses.row_id``."""
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
+    browser: Mapped[str] = mapped_column(sa.String(64), default="")
+    """Digest of the secret of a known browser, or ""."""
+    failures: Mapped[str] = mapped_column(sa.Text, default="")
+    """When it failed, newest first; see ``guesses``."""
+    in_a_row: Mapped[int] = mapped_column(default=0)
+    """Failures since the account was last signed in to."""
+    touched_at: Mapped[datetime] = mapped_column(index=True)
+    first_seen_at: Mapped[datetime | None]
+    """When somebody first signed in there; None for what is no known browser."""
+    last_seen_at: Mapped[datetime | None]
+    """When somebody last signed in there, to the day."""
+    agent: Mapped[str] = mapped_column(sa.String(256), default="")
     revoked_at: Mapped[datetime | None]

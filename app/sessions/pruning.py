@@ -1,16 +1,19 @@
-"""Forget sessions that have ended, and browsers that nobody has signed in from for a year."""
+"""Forget sessions that have ended, browsers that were unused for a year, and failures that count no more."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from app.database.pruning import delete_batch, pruner
 from app.extensions import db
 from app.kit import clock
 from app.sessions.known import LIFE
-from app.sessions.models import AuthSession, KnownBrowser
+from app.sessions.models import AuthSession, Standing
 
 KEPT_FOR = timedelta(days=1)
+NOBODYS = timedelta(days=30)
 
 
 @pruner
@@ -20,6 +23,14 @@ def prune_sessions() -> int:
 
 
 @pruner
-def prune_browsers() -> int:
-    """Delete a batch of known browsers that were unused for a year; return how many."""
-    return delete_batch(db.session, KnownBrowser, KnownBrowser.last_seen_at < clock.now() - LIFE)
+def prune_standings() -> int:
+    """Delete a batch of rows that hold nothing any more; return how many.
+
+    A known browser is forgotten when it was unused for a year. Failures are when they are past every window, and
+    none is in a row; those in a row wait for a success, at somebody's for a year and at nobody's for a month.
+    """
+    now = clock.now()
+    unknown = Standing.first_seen_at.is_(None)
+    past = sa.and_(unknown, Standing.in_a_row == 0, Standing.touched_at < now - KEPT_FOR)
+    nobodys = sa.and_(Standing.user_id.is_(None), Standing.touched_at < now - NOBODYS)
+    return delete_batch(db.session, Standing, sa.or_(past, nobodys, Standing.touched_at < now - LIFE))

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from app.audit import record, signals
 from app.kit.asking import Asker
-from app.sessions.known import note_browser
+from app.sessions.guesses import Guess
+from app.sessions.known import note_sign_in
 from app.sessions.models import AuthSession
 from app.sessions.opening import open_session
 from app.users import User
@@ -20,15 +21,17 @@ def sign_in_as(
     remember: bool,
     seen_at: datetime | None = None,
     challenge_id: str | None = None,
+    guess: Guess | None = None,
 ) -> AuthSession:
     """Open a session for ``user``, who has proved it ``via`` a method, and say so.
 
     The browser is known to the account from now on.
     :param seen_at: when it was last seen there, where that was looked up already
     :param challenge_id: the challenge that was answered, if there was one
+    :param guess: the guess that was right, if something was typed; it is taken back
     """
     session = open_session(user, via, asker, remember=remember)
-    browser = note_browser(user.id, asker, seen_at)
+    browser = note_sign_in(user.id, asker, seen_at, guess)
     mark = session.digest[:8]
     record("sign_in.succeeded", user.id, challenge_id=challenge_id, method=via, session=mark, browser=browser)
     signals.send(signals.user_authenticated, user=user, authn_via=[via])

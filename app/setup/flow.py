@@ -19,6 +19,7 @@ from app.methods.challenges import Question
 from app.methods.handles import challenge_id_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
+from app.sessions import guesses
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all, renew_token
@@ -89,11 +90,15 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE)
     if challenge is None:
         raise _why_not(challenge_id, user)
+    guess = guesses.reserve(user.id, "", family=session.family) if REGISTRY[challenge.method].sends else guesses.FREE
+    if guess is None:
+        raise Refused("invalid_password_code", field="passcode")
     _take_turns(user)
     if challenge.method == "password":
         _store_password(challenge, passcode)
     else:
         _store_proved(user, challenge, passcode)
+    guesses.give_back(guess)
     _shut_out_others(user, session, asker)
     _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker, challenge.id)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)

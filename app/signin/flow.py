@@ -65,7 +65,10 @@ def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember
     user = known.user
     user_id = user.id if user else None
     spoken = typed.value if typed else identity.strip()[:254]
-    proof = prove(PURPOSE, user_id, spoken, known.enrolled, passcode, asker) if passcode not in (None, "") else Miss()
+    proof: Proof | Miss = Miss()
+    if passcode not in (None, ""):
+        browser = asker.known if known.seen_at else ""
+        proof = prove(PURPOSE, user_id, spoken, known.enrolled, passcode, asker, browser=browser)
     if user is None or isinstance(proof, Miss):
         miss = proof if isinstance(proof, Miss) else Miss()
         _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code", miss)
@@ -85,7 +88,8 @@ def finish(user: User, proof: Proof, asker: Asker, *, remember: bool, seen_at: d
     if proof.challenge is not None:
         prove_address(user, proof.challenge)
     answered = proof.challenge.id if proof.challenge else None
-    return sign_in_as(user, proof.method, asker, remember=remember, seen_at=seen_at, challenge_id=answered)
+    more: dict[str, Any] = {"seen_at": seen_at, "challenge_id": answered, "guess": proof.guess}
+    return sign_in_as(user, proof.method, asker, remember=remember, **more)
 
 
 def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, method: str) -> None:
@@ -106,5 +110,5 @@ def _failed(user: User | None, asker: Asker, why: str, miss: Miss) -> NoReturn:
     if user is not None:
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
     if settings.generic_responses:
-        raise Refused("generic_authn_failed")
-    raise Refused(why, field="passcode" if why == "invalid_password_code" else "identity")
+        raise Refused("generic_authn_failed", here=miss.here)
+    raise Refused(why, field="passcode" if why == "invalid_password_code" else "identity", here=miss.here)

@@ -14,6 +14,7 @@ from app.methods.explaining import Miss
 from app.methods.proving import prove
 from app.methods.registry import code_methods
 from app.sessions.freshness import freshen
+from app.sessions.guesses import give_back
 from app.sessions.models import AuthSession
 from app.sessions.opening import renew_token
 from app.users import User
@@ -40,7 +41,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
     :raises Refused: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
     limits.allow("failures", asker.address)
-    proof = prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker)
+    proof = prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker, family=session.family)
     if isinstance(proof, Miss) or proof.pending:
         limits.take("failures", asker.address)
         miss = proof if isinstance(proof, Miss) else Miss("refused")
@@ -48,6 +49,8 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
         record("sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True, **facts)
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
         raise Refused("invalid_password_code", field="passcode")
+    if proof.guess is not None:
+        give_back(proof.guess)
     freshen(session, proof.method)
     if session.kind == "browser":
         renew_token(session)

@@ -4,7 +4,7 @@ Promises that one identity finds one user, in one statement, whatever way it was
 """
 
 from app.users.accounts import add_identity, confirm, create_user, drop_identity, identities_of
-from app.users.finding import TypedIdentity, find_by_identity, read_identity
+from app.users.finding import TypedIdentity, find_by_identity, read_identity, subject_of
 from app.users.models import Identity, User
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "find_by_identity",
     "identities_of",
     "read_identity",
+    "subject_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -47,3 +48,9 @@ def find_by_identity(typed: TypedIdentity | None) -> User | None:
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
     return db.session.scalar(_BY_IDENTITY, {"kind": kind, "value": value})
+
+
+def subject_of(user_id: int | None, identity: str) -> str:
+    """Return the digest that stands for a user, or for an identity that nobody has."""
+    text = f"user:{user_id}" if user_id is not None else f"nobody:{identity}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

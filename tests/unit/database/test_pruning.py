@@ -8,8 +8,7 @@ from app.audit import Event
 from app.database import pruning
 from app.extensions import db
 from app.methods import Challenge
-from app.sessions import AuthSession, KnownBrowser
-from app.sessions.known import _NOTE
+from app.sessions import AuthSession, Standing
 from tests.signed_in import sign_in
 
 DAY = 24 * 3600
@@ -80,15 +79,27 @@ def test_a_session_that_was_ended_goes_a_day_later(come, prune, rows, clock):
     assert living.signed_in_as()
 
 
-def test_a_browser_is_forgotten_after_a_year_unused(app, prune, rows, ada, clock):
+@pytest.mark.parametrize(
+    ("kept", "left"),
+    [
+        (DAY - 20, {"browser", "failed", "nobody's", "settled"}),
+        (DAY + 20, {"browser", "failed", "nobody's"}),
+        (30 * DAY + 20, {"browser", "failed"}),
+        (365 * DAY - 20, {"browser", "failed"}),
+        (365 * DAY + 20, set()),
+    ],
+)
+def test_a_standing_goes_when_it_holds_nothing_more(app, prune, rows, ada, clock, kept, left):
+    now = clock.now()
     with app.app_context():
-        for digest in ("unused", "used"):
-            db.session.execute(_NOTE, {"user_id": ada.id, "digest": digest, "agent": "", "now": clock.now()})
-            clock.shift(20)
+        db.session.add(Standing(id="browser", user_id=ada.id, touched_at=now, first_seen_at=now, in_a_row=0))
+        db.session.add(Standing(id="failed", user_id=ada.id, touched_at=now, in_a_row=1))
+        db.session.add(Standing(id="settled", user_id=ada.id, touched_at=now, in_a_row=0))
+        db.session.add(Standing(id="nobody's", touched_at=now, in_a_row=1))
         db.session.commit()
-    clock.shift(365 * DAY - 30)
+    clock.shift(kept)
     prune()
-    assert [row.digest for row in rows(KnownBrowser)] == ["used"]
+    assert {row.id for row in rows(Standing)} == left
 
 
 def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):

@@ -1,0 +1,21 @@
+"""challenges by browser: what a page of a refused sign-in looks for
+
+Revision: 0007, after 0006
+"""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("challenge", schema=None) as batch_op:
+        batch_op.create_index("ix_challenge_binding_created_at", ["binding", "created_at"], unique=False)
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("challenge", schema=None) as batch_op:
+        batch_op.drop_index("ix_challenge_binding_created_at")

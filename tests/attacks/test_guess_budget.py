@@ -1,0 +1,306 @@
+"""Guesses: ten an hour and twenty-five a day at one account, whatever is asked anew, and from wherever."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from app.audit import Event
+from app.sessions import Standing
+from tests.databases import KEY
+from tests.faults.accounts import open_one
+from tests.faults.visitors import Visitor, answers_at_once
+from tests.functional.signin.conftest import wrong
+from tests.sinks import code_in, link_in
+
+EASY = {"failures_per_address": 10**6, "starts_per_address": 10**6}
+pytestmark = pytest.mark.settings(**EASY)
+
+SIGN_IN = "/us-signin"
+HOUR, DAY = 3600, 24 * 3600
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with every way to sign in and every kind of name."""
+    described = {"email": "ada@example.com", "phone": "+447400123456", "username": "ada"}
+    return people.open(**described, methods=["email", "sms", "authenticator"])
+
+
+@pytest.fixture
+def guess(json_wire):
+    """Guesses at an account, each time from another browser at another address; returns the last answer."""
+    numbers = itertools.count(1)
+
+    def once(identity, times: int = 1, passcode: str | None = None):
+        for _ in range(times):
+            number = next(numbers)
+            browser = json_wire.elsewhere(address=f"198.51.{number // 250}.{number % 250}")
+            answer = browser.post(SIGN_IN, identity=identity, passcode=passcode or "00000000")
+        return answer
+
+    return once
+
+
+@pytest.fixture
+def looked_at(rows):
+    """Tells how many guesses were looked at, and how many were not."""
+
+    def count() -> tuple[int, int]:
+        failed = [event.facts["reason"] for event in rows(Event, name="sign_in.failed")]
+        return len(failed) - failed.count("budget_spent"), failed.count("budget_spent")
+
+    return count
+
+
+def enters(wire, ada) -> bool:
+    """Say whether a right code of her app lets her in from a browser that nobody has seen."""
+    browser = wire.elsewhere()
+    answer = browser.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
+    assert answer.ok or (answer.status, answer.codes) == (400, ["generic_authn_failed"])
+    return answer.ok
+
+
+def test_ten_failures_an_hour_are_looked_at_and_no_more(wire, ada, guess, clock, looked_at):
+    guess(ada.email, 14)
+    assert looked_at() == (10, 4)
+    assert not enters(wire, ada)
+    clock.shift(HOUR - 5)
+    assert not enters(wire, ada)
+    clock.shift(10)
+    assert enters(wire, ada)
+
+
+def test_a_refusal_has_the_words_of_a_wrong_code(wire, ada, guess):
+    before = wire.elsewhere().post(SIGN_IN, identity=ada.email, passcode="00000000")
+    guess(ada.email, 9)
+    after = wire.elsewhere().post(SIGN_IN, identity=ada.email, passcode="00000000")
+    assert (after.status, after.errors, after.codes) == (before.status, before.errors, before.codes)
+
+
+@pytest.mark.settings(generic_responses=False, **EASY)
+def test_so_it_has_in_explicit_mode(wire, ada, guess):
+    guess(ada.email, 10)
+    answer = wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
+    assert (answer.status, answer.codes) == (400, ["invalid_password_code"])
+
+
+def test_all_methods_names_and_challenges_draw_on_one_budget(json_wire, ada, guess, mail_to, text_to, looked_at):
+    for method in ("email", "sms"):
+        assert json_wire.post(f"{SIGN_IN}/send-code", identity=ada.username, chosen_method=method).ok
+    mailed, texted = code_in(mail_to(ada.email)), code_in(text_to(ada.phone))
+    for passcode in (wrong(mailed), wrong(texted)) * 2:
+        json_wire.post(SIGN_IN, identity=ada.username, passcode=passcode)
+    guess(ada.phone, 3)
+    guess("ADA@example.com", 3, passcode="000000")
+    assert looked_at() == (10, 0)
+    for passcode in (mailed, texted, ada.app_code()):
+        assert not json_wire.post(SIGN_IN, identity=ada.email, passcode=passcode).ok
+
+
+def test_a_new_challenge_brings_no_new_guesses(json_wire, ada, mail_to, looked_at):
+    for _ in range(4):
+        browser = json_wire.elsewhere()
+        browser.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
+        code = code_in(mail_to(ada.email))
+        for _ in range(5):
+            assert not browser.post(SIGN_IN, identity=ada.email, passcode=wrong(code)).ok
+    assert looked_at() == (10, 10)
+
+
+def test_the_hour_slides(ada, guess, clock, looked_at):
+    guess(ada.email, 4)
+    clock.shift(1800)
+    guess(ada.email, 9)
+    assert looked_at() == (10, 3)
+    clock.shift(1801)
+    guess(ada.email, 9)
+    assert looked_at() == (14, 8), "the four of an hour ago are free again"
+
+
+def test_twenty_five_a_day_are_looked_at_and_no_more(wire, ada, guess, clock, looked_at):
+    for _ in range(4):
+        guess(ada.email, 10)
+        clock.shift(HOUR + 1)
+    assert looked_at() == (25, 15)
+    assert not enters(wire, ada)
+    clock.shift(DAY - 4 * (HOUR + 1) + 1)
+    assert enters(wire, ada)
+
+
+def test_what_is_refused_does_not_lengthen_the_wait(wire, ada, guess, clock):
+    guess(ada.email, 10)
+    for _ in range(11):
+        clock.shift(300)
+        guess(ada.email)
+    clock.shift(301)
+    assert enters(wire, ada)
+
+
+def test_a_success_clears_none_of_the_failures(wire, ada, guess, clock):
+    guess(ada.email, 9)
+    assert enters(wire, ada)
+    clock.shift(30)
+    guess(ada.email, 1)
+    assert not enters(wire, ada)
+
+
+def test_an_own_account_refreshes_nothing(wire, ada, people, guess, looked_at, clock):
+    eve = people.open(email="eve@example.com", methods=["authenticator"])
+    for _ in range(3):
+        guess(ada.email, 9)
+        assert wire.elsewhere().post(SIGN_IN, identity=eve.email, passcode=eve.app_code()).ok
+        clock.shift(30)
+    assert looked_at() == (10, 17)
+
+
+def test_signing_in_costs_no_guess(wire, ada, clock):
+    for _ in range(30):
+        assert enters(wire, ada)
+        clock.shift(30)
+
+
+def test_a_link_lets_in_when_no_guess_is_left(wire, ada, guess, mail_to):
+    guess(ada.email, 12)
+    wire.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
+    wire.get(link_in(mail_to(ada.email), "/us-verify-link").removeprefix("http://localhost"))
+    assert wire.signed_in_as() == ada.email
+
+
+def test_a_known_browser_has_guesses_of_its_own(wire, ada, guess, clock):
+    wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
+    wire.post("/logout")
+    guess(ada.email, 12)
+    clock.shift(30)
+    for _ in range(9):
+        wire.post(SIGN_IN, identity=ada.email, passcode="00000000")
+    assert wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
+    wire.post("/logout")
+    clock.shift(30)
+    wire.post(SIGN_IN, identity=ada.email, passcode="00000000")
+    assert not wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
+
+
+def test_a_revoked_browser_has_none(wire, ada, app, guess, clock):
+    wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
+    wire.post("/logout")
+    for word in ("disable", "enable"):
+        app.test_cli_runner().invoke(args=["users", word, ada.email])
+    guess(ada.email, 10)
+    clock.shift(30)
+    assert not wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
+
+
+def test_a_browser_of_another_account_has_none(wire, ada, people, guess):
+    eve = people.open(email="eve@example.com", methods=["authenticator"])
+    wire.post(SIGN_IN, identity=eve.email, passcode=eve.app_code())
+    wire.post("/logout")
+    guess(ada.email, 10)
+    assert not wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
+
+
+def test_a_live_session_proves_itself_by_guesses_of_its_own(wire, ada, guess, clock):
+    wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
+    guess(ada.email, 10)
+    clock.shift(30)
+    assert wire.post("/us-verify", passcode=ada.app_code()).ok
+    for _ in range(10):
+        assert wire.post("/us-verify", passcode="000000").codes == ["invalid_password_code"]
+    clock.shift(30)
+    assert wire.post("/us-verify", passcode=ada.app_code()).codes == ["invalid_password_code"]
+
+
+def test_failures_at_a_confirmation_count_too(wire, mail_to, guess):
+    wire.post("/register", email="eve@example.com")
+    code = code_in(mail_to("eve@example.com"))
+    for _ in range(10):
+        wire.elsewhere().post("/confirm", email="eve@example.com", passcode=wrong(code))
+    assert wire.post("/confirm", email="eve@example.com", passcode=code).codes == ["invalid_password_code"]
+
+
+@pytest.mark.settings(methods=["email", "authenticator", "password"], **EASY)
+def test_sprayed_passwords_stop_no_codes(wire, people, guess, clock, looked_at):
+    eve = people.open(email="eve@example.com", password="a long enough secret", methods=["password", "authenticator"])
+    guess(eve.email, 20, passcode="not the password of anybody")
+    assert looked_at() == (10, 10)
+    assert not wire.elsewhere().post(SIGN_IN, identity=eve.email, passcode=eve.password).ok
+    assert wire.elsewhere().post(SIGN_IN, identity=eve.email, passcode=eve.app_code()).ok
+
+
+@pytest.mark.settings(failures_in_a_row=12, **EASY)
+def test_many_in_a_row_stop_codes_until_a_success_by_link(wire, ada, guess, clock, mail_to):
+    guess(ada.email, 10)
+    clock.shift(HOUR + 1)
+    guess(ada.email, 2)
+    clock.shift(30 * DAY)
+    assert not enters(wire, ada)
+    wire.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
+    wire.get(link_in(mail_to(ada.email), "/us-verify-link").removeprefix("http://localhost"))
+    assert enters(wire, ada)
+
+
+def test_who_is_unknown_is_guessed_at_like_anybody(json_wire, ada, statements):
+    seen_of = {}
+    for who in (ada.email, "nobody@example.com"):
+        seen_of[who] = []
+        for number in range(12):
+            browser = json_wire.elsewhere(address=f"203.0.113.{number}")
+            browser.fetch_csrf()
+            with statements() as seen:
+                browser.post(SIGN_IN, identity=who, passcode="00000000")
+            seen_of[who].append([statement[:60] for statement in seen])
+    assert seen_of[ada.email] == seen_of["nobody@example.com"]
+    assert max(len(seen) for seen in seen_of[ada.email]) <= 5
+
+
+def test_the_last_guess_of_a_window_is_an_event(ada, guess, rows, clock):
+    guess(ada.email, 15)
+    assert [event.facts for event in rows(Event, name="budget.exhausted")] == [{"budget": "failures"}]
+    clock.shift(HOUR + 1)
+    guess(ada.email, 15)
+    assert len(rows(Event, name="budget.exhausted")) == 2
+
+
+def test_what_cannot_be_a_code_is_no_guess(ada, guess, rows):
+    for passcode in ("x", "1", "12345678901", "１２３４５６", "a password, where there are none"):
+        guess(ada.email, 1, passcode=passcode)
+    assert rows(Standing) == []
+
+
+@pytest.mark.settings(limits=False)
+def test_without_limits_nothing_is_counted(wire, ada, guess, rows):
+    guess(ada.email, 30)
+    assert enters(wire, ada)
+    assert [row.failures for row in rows(Standing)] == [""]
+
+
+def test_a_day_of_guessing_looks_at_twenty_five(ada, guess, clock, looked_at, rows):
+    for _ in range(288):
+        guess(ada.email, 2)
+        clock.shift(300)
+    assert looked_at()[0] == 25
+    failed = rows(Event, name="sign_in.failed")
+    times = [event.at.timestamp() for event in failed if event.facts["reason"] != "budget_spent"]
+    assert max(sum(0 <= later - first < HOUR for later in times) for first in times) == 10
+
+
+def test_forty_guesses_at_once_at_two_servers_are_ten(fresh_database, start):
+    ada = open_one(fresh_database, email="ada@example.com", methods=["authenticator"])
+    easy = {"LATCHKEY_LIMITS": "on", "LATCHKEY_FAILURES_PER_ADDRESS": 10**6, "LATCHKEY_SECRET_KEYS": KEY}
+    first = start(fresh_database, workers=1, **easy)
+    shared = {name: first.environment[name] for name in ("LATCHKEY_PUBLIC_URL", "LATCHKEY_QUEUE_URL")}
+    servers = [first, start(fresh_database, workers=1, **easy, **shared)]
+    posts = []
+    for number in range(40):
+        visitor = Visitor(first.url)
+        request = visitor.prepared(SIGN_IN, identity=ada.email, passcode=wrong(ada.app_code()))
+        posts.append((("127.0.0.1", servers[number % 2].port), request))
+    assert {answer.status for answer in answers_at_once(posts)} == {400}
+    reasons = fresh_database.query("SELECT facts FROM event WHERE name = 'sign_in.failed'")
+    assert sum("budget_spent" in str(facts) for (facts,) in reasons) == 30
+    assert [len(failures) for (failures,) in fresh_database.query("SELECT failures FROM standing")] == [10 * 20]
+    for server in servers:
+        server.stop()
+    again = Visitor(servers[1].start().url, host=f"127.0.0.1:{first.port}")
+    assert again.sign_in(ada.email, ada.app_code()).status == 400
