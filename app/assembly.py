@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
+from sqlalchemy.orm import configure_mappers
 
 from app import account, observing, outbox, register, setup, signin, status
 from app.audit import pruning as event_pruning
@@ -74,6 +75,7 @@ def bind_extensions(app: Flask) -> None:
     login_manager.init_app(app)
     mail.init_app(app)
     migrate.init_app(app, db, directory="migrations", render_as_batch=True, compare_type=True)
+    configure_mappers()  # here and not with the first query: rows read past the ORM become objects of models, too
     with app.app_context():
         attach(db.engine, timeout=app.extensions["latchkey.settings"].statement_timeout.total_seconds())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -21,23 +22,33 @@ LINK_PATHS = {"sign_in": "/us-verify-link?token=", "confirm": "/confirm/"}
 
 _ROWS = Plain(Challenge, EnrolledMethod)
 _challenge, _enrolled = Challenge.__table__, EnrolledMethod.__table__
-_BY_ID = (
+_BY_IDS = (
     _ROWS.select()
     .select_from(_challenge.outerjoin(_enrolled, _enrolled.c.id == _challenge.c.enrolled_id))
-    .where(_challenge.c.id == sa.bindparam("id"))
+    .where(_challenge.c.id.in_(sa.bindparam("ids", expanding=True)))
 )
 
+Told = tuple[Challenge, EnrolledMethod | None]
+"""What a letter tells about: a challenge, and the method it grows from."""
 
-@renderer("sign_in")
-@renderer("verify")
-@renderer("setup")
-@renderer("confirm")
-def passcode_letter(message: Message) -> Letter | Text | None:
+
+def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
+    """Return by message id the challenge that a message tells about, for those that still exist: one statement."""
+    wanted = {message.id: message.challenge_id for message in messages if message.challenge_id}
+    rows = (_ROWS.read(row) for row in db.session.execute(_BY_IDS, {"ids": list(set(wanted.values()))}))
+    found = {challenge.id: (challenge, enrolled) for challenge, enrolled in rows}
+    return {message_id: found[challenge_id] for message_id, challenge_id in wanted.items() if challenge_id in found}
+
+
+@renderer("sign_in", reads=challenges_of)
+@renderer("verify", reads=challenges_of)
+@renderer("setup", reads=challenges_of)
+@renderer("confirm", reads=challenges_of)
+def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None:
     """Say the passcode, and the link where there is one; nothing once the challenge is over."""
-    found = db.session.execute(_BY_ID, {"id": message.challenge_id}).first()
-    challenge, enrolled = _ROWS.read(found) if found else (None, None)
-    if challenge is None or not challenge.is_open(clock.now()):
+    if told is None or not told[0].is_open(clock.now()):
         return None
+    challenge, enrolled = told
     root = root_of(challenge, enrolled)
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":
@@ -46,13 +57,12 @@ def passcode_letter(message: Message) -> Letter | Text | None:
     return _write(message, code=passcode_of(challenge, root), link=link, asked=asked(challenge), minutes=minutes)
 
 
-@renderer("already_registered")
-def already_registered(message: Message) -> Letter | Text | None:
+@renderer("already_registered", reads=challenges_of)
+def already_registered(message: Message, told: Told | None) -> Letter | Text | None:
     """Tell the owner of an address that somebody tried to open an account with it."""
-    challenge = db.session.get(Challenge, message.challenge_id)
-    if challenge is None:
+    if told is None:
         return None
-    return _write(message, link=settings.origin + "/us-signin", asked=asked(challenge))
+    return _write(message, link=settings.origin + "/us-signin", asked=asked(told[0]))
 
 
 @renderer("changed")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
 from app.extensions import db, settings
 from app.kit import clock
-from app.outbox import retries
+from app.outbox import letters, retries
 from app.outbox.channels import mail, sms
 from app.outbox.channels.failures import Failed, Interrupted, Postponed, Unreached
 from app.outbox.leases import claim
-from app.outbox.letters import Letter, Text, render
+from app.outbox.letters import Letter, Text
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
 from app.outbox.sending import MAIL
 from app.outbox.settling import settle
@@ -53,23 +54,37 @@ def deliver_all(ids: Sequence[str]) -> list[Outcome]:
     """
     began = time.monotonic()
     outcomes = []
-    for message in claim(ids):
+    messages = claim(ids)
+    known = _read(messages)
+    log = structlog.get_logger().bind()  # once for all of them: it costs as much as the line itself
+    for message in messages:
         if time.monotonic() - began > ENOUGH:
             outcomes.append(_again(message, clock.now(), "worker busy"))
         else:
-            outcomes.append(_attempt(message))
+            outcomes.append(_attempt(message, known, log))
     settle(outcomes)
     return outcomes
 
 
-def _attempt(message: Message) -> Outcome:
+def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
+    """Return what these messages tell about; None when that failed, and then each is read alone and fails alone."""
+    try:
+        return letters.read(message for message in messages if not message.decoy)
+    except Exception:  # a reader belongs to another room
+        log.exception("outbox.cannot_read", messages=len(messages))
+        return None
+    finally:
+        db.session.close()  # no connection of ours is kept busy while a mail server thinks
+
+
+def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
     if message.decoy:
         return Outcome(message, DROPPED)
     if message.has_expired(clock.now()):
         return Outcome(message, ABANDONED, reason="expired")
     began = time.monotonic()
     try:
-        words = _render(message)
+        words = _render(message, known)
         if words is None:
             return Outcome(message, DROPPED)
         _hand_over(message, words)
@@ -83,13 +98,14 @@ def _attempt(message: Message) -> Outcome:
     return Outcome(message, SENT)
 
 
-def _render(message: Message) -> Letter | Text | None:
+def _render(message: Message, known: Mapping[str, Any] | None) -> Letter | Text | None:
     """Return the words of a message, with no connection of ours kept busy afterwards.
 
+    :param known: what it tells about, with that of others; None to read it now
     :raises Failed: when its renderer fails, whatever for: the next release may know better
     """
     try:
-        words = render(message)
+        words = letters.render(message, letters.read([message]) if known is None else known)
     except Exception as error:  # a renderer belongs to another room
         log.exception("message.not_rendered", **named(message))
         raise Failed(f"not rendered ({type(error).__name__})") from error

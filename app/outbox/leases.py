@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
+from app.database.plain import Plain
 from app.extensions import db
 from app.kit import clock
 from app.outbox.models import ABANDONED, SENDING, WAITING, Message
@@ -19,31 +20,48 @@ GRACE = timedelta(seconds=1)
 """How long a message may be due before the sweep thinks that its queue entry was lost."""
 
 
+_ROWS = Plain(Message)
+_message = Message.__table__
+_is_due = _message.c.next_attempt_at <= sa.bindparam("now")
+_free = (
+    sa.select(_message.c.id)
+    .where(_message.c.id.in_(sa.bindparam("ids", expanding=True)), _is_due)
+    .order_by(_message.c.id)
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    sa.update(_message)
+    .where(_message.c.id.in_(_free), _is_due)
+    .values(
+        state=SENDING,
+        attempts=_message.c.attempts + 1,
+        lease_until=sa.bindparam("lease"),
+        next_attempt_at=sa.bindparam("lease"),
+    )
+    .returning(*_message.c)
+    .execution_options(at_once=True)
+)
+_DUE = sa.select(_message.c.id, _message.c.channel, _message.c.to).where(_is_due).order_by(_message.c.next_attempt_at)
+
+
 def claim(ids: Sequence[str]) -> list[Message]:
     """Take the due ones of these messages for this worker and return them, in the order they were written.
 
     Commits by itself. What another worker holds, or what is settled, is left out.
     """
     now = clock.now()
-    lease = now + LEASE
-    due = sa.and_(Message.id.in_(ids), Message.next_attempt_at <= now)
-    free = sa.select(Message.id).where(due).order_by(Message.id).with_for_update(skip_locked=True)
-    statement = (
-        sa.update(Message)
-        .where(Message.id.in_(free), Message.next_attempt_at <= now)
-        .values(state=SENDING, attempts=Message.attempts + 1, lease_until=lease, next_attempt_at=lease)
-        .returning(Message)
-        .execution_options(synchronize_session=False, populate_existing=True, at_once=True)
-    )
-    claimed = list(db.session.scalars(statement))
-    db.session.close()  # the rows stay readable; no connection is held while a mail server thinks
+    rows = db.session.execute(_CLAIM, {"ids": list(ids), "now": now, "lease": now + LEASE}).all()
+    db.session.close()  # no connection is held while a mail server thinks
+    claimed: list[Message] = [message for row in rows for message in _ROWS.read(row)]
     return sorted(claimed, key=lambda message: message.created_at)
 
 
-def due(limit: int) -> list[Message]:
-    """Return messages that have been due for a while, longest first: their queue entry was lost, or their worker."""
-    late = Message.next_attempt_at <= clock.now() - GRACE
-    return list(db.session.scalars(sa.select(Message).where(late).order_by(Message.next_attempt_at).limit(limit)))
+def due(limit: int, grace: timedelta = GRACE) -> list[tuple[str, str, str]]:
+    """Return id, channel and recipient of messages that have been due for a while (``grace``), longest first.
+
+    Their queue entry was lost, or their worker.
+    """
+    return [(row[0], row[1], row[2]) for row in db.session.execute(_DUE.limit(limit), {"now": clock.now() - grace})]
 
 
 def retry(ids: Sequence[str] | None) -> list[Message]:

@@ -69,6 +69,24 @@ class Queue:
             return None
         return task and task.args
 
+    def pull_all(self, most: int) -> list[tuple[str, str]]:
+        """Take what is there, at most so many, waiting only for the first. Raises what the driver raises.
+
+        What was taken before that is lost to the queue, not to the sweep.
+        """
+        first = self.pull()
+        if first is None:
+            return []
+        found = [first]
+        storage = self._huey.storage
+        waits, storage.blocking = storage.blocking, False
+        try:
+            while len(found) < most and (entry := self.pull()):
+                found.append(entry)
+        finally:
+            storage.blocking = waits
+        return found
+
     @property
     def wakes(self) -> bool:
         """Whether ``pull`` waits for an entry by itself, up to PULL_TIMEOUT."""
@@ -84,7 +102,7 @@ def _named_only(message_id: str, lane: str) -> None:
 
 def push(message_id: str, lane: str) -> None:
     """Tell the workers that a message waits. Never fails: what the queue loses, the sweep finds."""
-    url = location(current_settings)
+    url = _location(current_settings.queue_url, current_settings.database_url)
     breaker = _breaker(url)
     if breaker.wait():
         return
@@ -99,11 +117,16 @@ def push(message_id: str, lane: str) -> None:
 
 def location(settings: Settings) -> str:
     """Return the queue's URL: the one set, or that of a file beside the database, else in ``var/``, one for each."""
-    if settings.queue_url:
-        return settings.queue_url
-    if not settings.is_sqlite:
-        return f"sqlite:///var/queue-{digest(settings.database_url)[:8]}.db"
-    database = make_url(settings.database_url).database
+    return _location(settings.queue_url, settings.database_url)
+
+
+@lru_cache(maxsize=8)
+def _location(queue_url: str, database_url: str) -> str:
+    if queue_url:
+        return queue_url
+    if not database_url.startswith("sqlite"):
+        return f"sqlite:///var/queue-{digest(database_url)[:8]}.db"
+    database = make_url(database_url).database
     if not database or database == ":memory:":
         return IN_MEMORY
     return f"sqlite:///{Path(database).with_name('queue.db')}"

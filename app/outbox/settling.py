@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 import structlog
 
-from app.audit import record
+from app.audit import record_each
 from app.database import unavailable, write_lightly
-from app.extensions import db
+from app.extensions import changed, db
 from app.kit import clock
 from app.outbox.models import ABANDONED, SENDING, SENT, Message
 
@@ -22,6 +22,29 @@ log = structlog.get_logger()
 
 PAUSES = (0.1, 0.3, 1, 3, 5, 5, 5, 5, 5, 5)
 """Seconds between tries to write while the database is away: together less than a lease."""
+
+_message = Message.__table__
+_held = (
+    _message.c.id.in_(sa.bindparam("ids", expanding=True)),
+    _message.c.state == SENDING,
+    _message.c.lease_until == sa.bindparam("lease"),  # a batch is claimed at one moment, so it has one lease
+)
+_SENT = (
+    sa.update(_message)
+    .where(*_held)
+    .values(state=SENT, sent_at=sa.bindparam("now"), next_attempt_at=None, lease_until=None, last_error="")
+)
+_UNSENT = (
+    sa.update(_message)
+    .where(*_held)
+    .values(
+        state=sa.bindparam("new_state"),
+        next_attempt_at=sa.bindparam("due"),
+        lease_until=None,
+        last_error=sa.bindparam("reason"),
+        attempts=_message.c.attempts - sa.bindparam("back"),
+    )
+)
 
 
 def settle(outcomes: Sequence[Outcome]) -> None:
@@ -55,45 +78,31 @@ def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
     write_lightly(db.session.connection())  # a mark lost in a power cut costs a second copy, which is the same
     sent = [outcome.message for outcome in outcomes if outcome.state == SENT]
     if sent:
-        left = {"state": SENT, "sent_at": clock.now(), "next_attempt_at": None, "lease_until": None, "last_error": ""}
-        _update(sent, left)
-    for message in sent:
-        if message.challenge_id:
-            user_id = message.user_id if names_users else None
-            facts: dict[str, Any] = {"message": message.id, "channel": message.channel}
-            record("challenge.sent", user_id, challenge_id=message.challenge_id, **facts)
-    for outcome in outcomes:
-        if outcome.state != SENT:
-            _write_unsent(outcome, outcome.message.user_id if names_users else None)
+        _change(_SENT, sent, now=clock.now())
+    told = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id]
+    record_each("challenge.sent", told)
+    given_up = [outcome for outcome in outcomes if outcome.state != SENT and _write_unsent(outcome)]
+    why = [_about(each.message, names_users, **_why(each)) for each in given_up if each.state == ABANDONED]
+    record_each("delivery.failed", why)
 
 
-def _write_unsent(outcome: Outcome, user_id: int | None) -> None:
-    message = outcome.message
-    values: dict[str, Any]
-    values = {
-        "state": outcome.state,
-        "next_attempt_at": outcome.due,
-        "lease_until": None,
-        "last_error": outcome.reason[:80],
-    }
-    if not outcome.counts:
-        values["attempts"] = message.attempts - 1
-    if _update([message], values) and outcome.state == ABANDONED:
-        facts: dict[str, Any] = {
-            "message": message.id,
-            "kind": message.kind,
-            "channel": message.channel,
-            "reason": outcome.reason,
-        }
-        record("delivery.failed", user_id, challenge_id=message.challenge_id, **facts)
+def _about(message: Message, names_user: bool, **facts: Any) -> dict[str, Any]:
+    user_id = message.user_id if names_user else None
+    return {"user_id": user_id, "challenge_id": message.challenge_id, "facts": {"message": message.id} | facts}
 
 
-def _update(messages: Sequence[Message], values: dict[str, Any]) -> int:
+def _why(outcome: Outcome) -> dict[str, str]:
+    return {"kind": outcome.message.kind, "channel": outcome.message.channel, "reason": outcome.reason}
+
+
+def _write_unsent(outcome: Outcome) -> bool:
+    """Write down what did not leave; return whether this worker still had it."""
+    back = 0 if outcome.counts else 1
+    new = {"new_state": outcome.state, "due": outcome.due, "reason": outcome.reason[:80], "back": back}
+    return _change(_UNSENT, [outcome.message], **new) > 0
+
+
+def _change(statement: sa.Update, messages: Sequence[Message], **values: Any) -> int:
     """Change messages that this worker still holds; return how many those are."""
-    held = [
-        Message.id.in_([message.id for message in messages]),
-        Message.state == SENDING,
-        Message.lease_until == messages[0].lease_until,  # a batch is claimed at one moment, so it has one lease
-    ]
-    statement = sa.update(Message).where(*held).values(values).execution_options(synchronize_session=False)
-    return cast("sa.CursorResult[Any]", db.session.execute(statement)).rowcount
+    held = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
+    return changed(statement, held | values)

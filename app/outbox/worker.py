@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -25,6 +26,11 @@ log = structlog.get_logger()
 
 POLL = 0.025
 """Seconds between two looks at a queue that can't wake us."""
+
+GATHER = 0.04
+"""Seconds after a look that found something, in which more may come to be delivered together."""
+
+NO_GRACE = timedelta()
 
 AFTER_TROUBLE = 1.0
 """Seconds of rest when queue or database did not answer."""
@@ -103,39 +109,45 @@ class Worker:
 
     def pull(self) -> None:
         """Move entries from the queue to the lanes, as long as there is room."""
-        entries = None
+        entries: queue.Queue | None = None
         while not self.stop.is_set():
+            room = self.lanes.room()
             try:
-                entries = entries or queue.connect(queue.location(self.settings), queue.PULL_TIMEOUT + 1)
-                entry = entries.pull() if self.lanes.room() else None
+                if entries is None:
+                    entries = queue.connect(queue.location(self.settings), queue.PULL_TIMEOUT + 1)
+                found = entries.pull_all(room) if room else []
             except Exception as error:  # the driver of any queue may raise anything
                 log.warning("queue.unreachable", error=type(error).__name__)
                 entries = None
                 self.stop.wait(AFTER_TROUBLE)
                 continue
-            if entry:
-                self.lanes.put(*entry)
-            elif not entries.wakes or not self.lanes.room():
+            if found:
+                self.lanes.put_all(found)
+                self.stop.wait(GATHER)
+            elif not room or not entries.wakes:
                 self.stop.wait(POLL)
 
     def sweep(self) -> None:
         """Look now and then for rows that are due though nobody told us, and delete old ones."""
         prune_at = time.monotonic()
+        grace = leases.GRACE
         while not self.stop.is_set():
             try:
                 with self.app.app_context():
-                    self._sweep_once()
+                    self._sweep_once(grace)
                     if time.monotonic() >= prune_at:
                         prune_at = time.monotonic() + PRUNE_EVERY
                         self._prune()
             except Exception as error:  # the database is away; so are the messages
                 log.warning("outbox.cannot_sweep", error=type(error).__name__)
-            self.stop.wait(self.settings.outbox_sweep_every.total_seconds())
+            every = self.settings.outbox_sweep_every.total_seconds()
+            grace = NO_GRACE if self.lanes.wait_for_room(every) else leases.GRACE
 
-    def _sweep_once(self) -> None:
-        found = [self.lanes.put(row.id, lane(row.channel, row.to)) for row in leases.due(self.lanes.room())]
-        if any(found):
-            log.info("outbox.swept", messages=sum(found))
+    def _sweep_once(self, grace: timedelta) -> None:
+        """Take in what is due: after a burst what did not fit, otherwise what the queue lost."""
+        rows = leases.due(self.lanes.depth, grace) if self.lanes.room() else []
+        if found := self.lanes.put_all((message_id, lane(channel, to)) for message_id, channel, to in rows):
+            log.info("outbox.swept", messages=found)
 
     def _prune(self) -> None:
         while not self.stop.wait(0.05) and leases.prune(self.settings.outbox_keep):

@@ -7,7 +7,13 @@ import time
 
 import pytest
 
-from app.outbox.lanes import BATCH, SLOW, Lanes
+from app.outbox.lanes import BATCH, QUICK, SLOW, Lanes
+
+WAKERS = [
+    lambda lanes: lanes.put("a", "x.test"),
+    lambda lanes: lanes.put_all([("a", "x.test")]),
+    lambda lanes: lanes.close(),
+]
 
 
 def put(lanes, lane, count):
@@ -73,6 +79,35 @@ def test_batches_grow_with_what_waits():
     assert len(lanes.take(0)[1]) == BATCH
 
 
+def test_a_quick_lane_gives_whole_batches_to_one_thread():
+    lanes = Lanes(4)
+    put(lanes, "x.test", 1)
+    lanes.done(*lanes.take(0), QUICK / 2)
+    assert lanes.put_all([(str(number), "x.test") for number in range(10)]) == 10
+    assert len(lanes.take(0)[1]) == 10
+    lanes.done("x.test", [], QUICK * 2)
+    lanes.put_all([(f"later {number}", "x.test") for number in range(10)])
+    assert len(lanes.take(0)[1]) < 10
+
+
+def test_what_is_known_or_does_not_fit_is_not_put():
+    lanes = Lanes(4, depth=4)
+    assert lanes.put_all([("a", "x.test"), ("a", "x.test"), ("b", "x.test"), ("c", "x.test")]) == 2
+
+
+def test_who_was_refused_hears_of_room():
+    lanes = Lanes(4, depth=8)
+    put(lanes, "x.test", 4)
+    batch = lanes.take(0)
+    lanes.done(*batch, 0)
+    assert not lanes.wait_for_room(0), "nobody was refused"
+    put(lanes, "x.test", 8)
+    while batch := lanes.take(0):
+        lanes.done(*batch, 0)
+    assert lanes.wait_for_room(0)
+    assert not lanes.wait_for_room(0), "it was told"
+
+
 def test_a_lane_that_stands_still_leaves_room_for_others():
     lanes = Lanes(4, depth=20)
     assert put(lanes, "x.test", 20).count(True) == 10
@@ -88,7 +123,7 @@ def test_a_message_for_later_waits():
     assert lanes.take(1) == ("x.test", ["a"])
 
 
-@pytest.mark.parametrize("wake", [lambda lanes: lanes.put("a", "x.test"), lambda lanes: lanes.close()])
+@pytest.mark.parametrize("wake", WAKERS)
 def test_who_waits_is_woken(wake):
     lanes = Lanes(4)
     threading.Timer(0.05, wake, [lanes]).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 
 import pytest
 
@@ -26,6 +27,13 @@ def check_order(first, second):
     assert second.pull() == (ID, "x.test")
     assert first.pull() == (ID[::-1], "y.test")
     assert second.pull() is None
+    for number in range(5):
+        first.push(ID, f"{number}.test")
+    assert second.pull_all(3) == [(ID, f"{number}.test") for number in range(3)]
+    began = time.monotonic()
+    assert second.pull_all(30) == [(ID, "3.test"), (ID, "4.test")]
+    assert time.monotonic() - began < queue.PULL_TIMEOUT, "what was taken waits for no more"
+    assert second.pull_all(3) == []
 
 
 def test_entries_in_a_file_come_out_as_they_went_in(tmp_path):

@@ -1,0 +1,101 @@
+"""Messages that wait together are delivered together, at little more than the cost of one."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.sinks import code_in, until
+
+BURST = 600
+"""More than one lane has room for."""
+
+
+@pytest.fixture
+def ask_for_codes(people, json_wire, rows):
+    """Lets some people ask for a code; returns the ids of the messages."""
+
+    def ask(count):
+        from app.outbox import Message
+
+        for number in range(count):
+            known = people.open(email=f"person{number}@example.com")
+            asked = json_wire.elsewhere().post("/us-signin/send-code", identity=known.email, chosen_method="email")
+            assert asked.ok
+        return [message.id for message in rows(Message)]
+
+    return ask
+
+
+def test_a_batch_of_letters_takes_as_many_statements_as_one(app, ask_for_codes, statements, smtp):
+    from app.outbox.delivery import deliver_all
+
+    first, *others = ask_for_codes(6)
+    with app.app_context():
+        with statements() as alone:
+            deliver_all([first])
+        with statements() as together:
+            assert {outcome.state for outcome in deliver_all(others)} == {"sent"}
+    assert len(alone) == len(together) == 4, "claim, read, settle, and the events"
+    assert len({code_in(mail) for mail in smtp.mails}) == 6
+
+
+def test_each_mail_of_a_batch_is_in_the_audit_log(app, ask_for_codes, rows, smtp):
+    from app.audit import Event
+    from app.outbox import Message
+    from app.outbox.delivery import deliver_all
+
+    ids = ask_for_codes(3)
+    with app.app_context():
+        deliver_all(ids)
+    told = {(event.user_id, event.challenge_id, event.facts["message"]) for event in rows(Event, name="challenge.sent")}
+    assert told == {(message.user_id, message.challenge_id, message.id) for message in rows(Message)}
+    assert len(told) == 3
+
+
+def test_a_letter_that_can_not_be_read_holds_up_no_other(app, post, smtp, row):
+    from app import outbox
+    from app.outbox.delivery import deliver_all
+
+    outbox.renderer("trial_unread", reads=read_nothing)(say_nothing)
+    bad, good = post(kind="trial_unread"), post()
+    with app.app_context():
+        deliver_all([bad, good])
+    assert (row(bad).state, row(bad).last_error) == ("waiting", "not rendered (ZeroDivisionError)")
+    assert row(good).state == "sent"
+
+
+def read_nothing(messages):
+    """Fail."""
+    return {messages: 1 / 0}
+
+
+def say_nothing(message, known):
+    """Say nothing."""
+
+
+def test_a_burst_longer_than_a_lane_does_not_wait_for_the_next_sweep(make_app, clock, working, smtp, tmp_path):
+    from app import outbox
+    from app.extensions import db
+
+    app = make_app(queue_url=f"sqlite:///{tmp_path}/queue.db", outbox_sweep_every=60)
+    working(app)
+    time.sleep(0.2)  # its first sweep is over
+    with app.app_context():
+        for number in range(BURST):
+            outbox.enqueue("trial", "mail", f"person{number}@example.com")
+        db.session.commit()
+    until(lambda: len(smtp.mails) >= BURST, 30)
+    assert len({mail.to[0] for mail in smtp.mails}) == len(smtp.mails) == BURST
+
+
+def test_an_idle_worker_keeps_its_connection_to_the_queue(make_app, clock, working, monkeypatch, tmp_path):
+    from app.outbox import queue
+
+    connect, made = queue.connect, []
+    monkeypatch.setattr(queue, "connect", lambda *how: made.append(connect(*how)) or made[-1])
+    working(make_app(queue_url=f"sqlite:///{tmp_path}/queue.db"))
+    until(lambda: made)
+    time.sleep(0.5)
+    assert len(made) == 1
