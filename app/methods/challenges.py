@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,6 +37,7 @@ _OPEN = (
     _ROWS.select()
     .where(_c.subject == sa.bindparam("subject"), _c.purpose == sa.bindparam("purpose"))
     .where(_c.method == sa.bindparam("method"), _c.destination == sa.bindparam("destination"))
+    .where(_c.asked_as == sa.bindparam("asked_as"))
     .where(_c.passcode_expires_at > sa.bindparam("then"), *_unanswered)
     .order_by(_c.created_at.desc())
     .limit(1)
@@ -89,8 +91,10 @@ class Question:
     """What is to be proved, by which method, and where the passcode goes.
 
     :ivar user_id: None for a decoy
-    :ivar identity: canonical identity that was typed; names a decoy's subject
+    :ivar identity: canonical identity that was typed; names a decoy's subject. Another identity of the same user is
+        another question, or its answer would tell that the two belong together
     :ivar destination: address the passcode goes to, "" when there is none
+    :ivar silent: all the work is done, nothing leaves and nothing answers it
     """
 
     purpose: str
@@ -103,6 +107,7 @@ class Question:
     lifetime: timedelta | None = None
     next: str = ""
     letter: str = ""
+    silent: bool = False
 
 
 def ask(question: Question, asker: Asker) -> Challenge:
@@ -208,6 +213,7 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     sms = REGISTRY[question.method].sends == "sms"
     which = {"which": "" if question.pending_secret else named or asker.binding, "subject": subject}
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
+    same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
     row = db.session.execute(
         _BEFORE[sms, named is not None], which | same | times | {"most": settings.challenge_tries}
@@ -229,15 +235,20 @@ def _new(new_id: str, question: Question, subject: str, asker: Asker, now: datet
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
         "destination": question.destination, "binding": asker.binding, "address": asker.address,
-        "agent": asker.agent[:256], "tag": secrets.reference(4), "next": question.next, "created_at": now,
+        "asked_as": _digest(question.identity), "agent": asker.agent[:256],
+        "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
-        "sends": int(sent), "last_sent_at": now, "tries": 0,
+        "sends": int(sent and not question.silent), "last_sent_at": now, "tries": 0,
     }  # fmt: skip
     challenge = Challenge(**row)
     if question.pending_secret:
         row["secret"] = challenge.secret = keyring.seal(question.pending_secret.encode(), *challenge_context(challenge))
     db.session.execute(_INSERT, row)
     return challenge
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _count_send(challenge: Challenge, now: datetime) -> None:
@@ -249,5 +260,6 @@ def _count_send(challenge: Challenge, now: datetime) -> None:
 def _send(question: Question, challenge: Challenge) -> None:
     outbox.enqueue(
         question.letter, REGISTRY[question.method].sends, question.destination, user_id=question.user_id,
-        challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag, decoy=question.user_id is None,
+        challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag,
+        decoy=question.silent or question.user_id is None,
     )  # fmt: skip

@@ -16,12 +16,14 @@ _OF_USER = (
 )
 
 
-def enroll(user_id: int, method: str, secret: str | None = None, *, last_step: int = 0) -> EnrolledMethod:
+def enroll(
+    user_id: int, method: str, secret: str | None = None, *, last_step: int = 0, name: str = ""
+) -> EnrolledMethod:
     """Add a way to sign in, sealed to its row.
 
     :param secret: base32 TOTP secret or password hash; a new TOTP secret when None
     """
-    row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step)
+    row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
     row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
     db.session.add(row)
     db.session.flush()

@@ -60,6 +60,8 @@ class Challenge(db.Model):
     secret: Mapped[str] = mapped_column(sa.Text, default="")
     """Sealed secret of an enrollment; empty where the enrolled method's own secret is the root."""
     destination: Mapped[str] = mapped_column(sa.String(254))
+    asked_as: Mapped[str | None] = mapped_column(sa.String(64))
+    """A digest of the identity that was typed: what is asked for by another one is another challenge."""
     binding: Mapped[str] = mapped_column(sa.String(64))
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(sa.String(256))

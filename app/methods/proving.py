@@ -60,20 +60,17 @@ def prove(
     guess = guesses.reserve(user_id, identity, browser=browser, family=family, password="password" in standing)
     subject = subject_of(user_id, identity)
     tried = challenges.count_try(purpose, fitting, subject, asker) if fitting else []
-    if guess is None:
-        return _unexplained("budget_spent", tried)
     by_id = {row.id: row for row in enrolled}
+    attempt = Attempt(purpose, subject, passcode, fitting, tried, by_id)
+    if guess is None:  # looked up all the same: a locked account costs what any other costs
+        return replace(explain(attempt, asker), reason="budget_spent")
     proof = _answered(tried, by_id, passcode) or _stood(standing, enrolled, passcode)
     if proof is not None:
         return replace(proof, guess=guess)
     if guess.is_last:
         record("budget.exhausted", user_id, at_once=True, budget="failures")
-        return _unexplained("wrong_code", tried)
-    return explain(Attempt(purpose, subject, passcode, fitting, tried, by_id), asker)
-
-
-def _unexplained(reason: str, tried: Sequence[Challenge]) -> Miss:
-    return Miss(reason, tried[0].id if tried else None)
+        return Miss("wrong_code", tried[0].id if tried else None)
+    return explain(attempt, asker)
 
 
 def _standing(passcode: str | int) -> list[str]:

@@ -92,7 +92,7 @@ def confirm_link_post(token: str) -> Response:
 
 def _waiting() -> dict[str, object] | None:
     """Return what to say of the confirmation that this browser waits for, if it does."""
-    challenge = latest_in_browser(present_asker(), flow.CONFIRM, flow.TAKEN)
+    challenge = latest_in_browser(present_asker(), flow.CONFIRM)
     return sent(challenge, challenge.destination) if challenge else None
 
 

@@ -6,22 +6,23 @@ from typing import Any
 
 from app import limits
 from app.audit import record, signals
-from app.extensions import db, settings
+from app.extensions import settings
 from app.kit import addresses, clock, secrets
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import Challenge, enrollment, password, reaching
+from app.methods import Challenge, EnrolledMethod, enrollment, password, reaching
 from app.methods.challenges import Question, ask, spend
 from app.methods.explaining import Miss
 from app.methods.first_proof import prove_address
 from app.methods.links import OpenedLink, has_expired, open_link
 from app.methods.proving import prove
+from app.methods.reaching import Reached
+from app.register.opening import keep_password, open_account
 from app.sessions.models import AuthSession
 from app.sessions.signing_in import sign_in_as
-from app.users import TypedIdentity, User, create_user, find_by_identity
+from app.users import TypedIdentity, User, find_by_identity
 
 CONFIRM = "confirm"
-TAKEN = "registered"
 
 
 def register(email: str, new_password: str | None, asker: Asker, next_page: str = "") -> Challenge:
@@ -36,17 +37,16 @@ def register(email: str, new_password: str | None, asker: Asker, next_page: str 
     limits.take("starts", asker.address)
     typed = _read(email)
     hashed = password.hash_password(new_password) if new_password else None
-    user = find_by_identity(typed)
-    if user is not None and not settings.generic_responses:
+    found = reaching.reach(typed, "email")
+    if found is not None and not settings.generic_responses:
         raise Refused("email_already_associated", field="email", email=typed.value)
-    if user is None:
-        user = _open(typed)
-    elif user.confirmed_at is not None:
-        signals.send(signals.user_not_registered, user=user, existing_email=True, existing_username=False)
-        return ask(Question(TAKEN, "email", user.id, typed.value, typed.value, letter="already_registered"), asker)
+    reached = open_account(typed, found)
     if hashed:
-        _keep_password(user, hashed, asker)
-    return _send_confirmation(user, typed.value, asker, next_page)
+        keep_password(reached, hashed, asker)
+    if reached.user.confirmed_at is not None:
+        signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
+        return ask(_question(reached.user.id, typed.value, None, next_page, letter="already_registered"), asker)
+    return _send_confirmation(reached, typed.value, asker, next_page)
 
 
 def send_again(email: str, asker: Asker) -> Challenge:
@@ -62,8 +62,9 @@ def send_again(email: str, asker: Asker) -> Challenge:
     if not settings.generic_responses and reached is not None and reached.user.confirmed_at is not None:
         raise Refused("already_confirmed", field="email")
     if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
-        return ask(Question(CONFIRM, "email", None, typed.value, typed.value, letter="confirm"), asker)
-    return _send_confirmation(reached.user, typed.value, asker)
+        user_id = reached.user.id if reached else None
+        return ask(_question(user_id, typed.value, None, "", letter="confirm", silent=True), asker)
+    return _send_confirmation(reached, typed.value, asker)
 
 
 def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSession:
@@ -123,37 +124,15 @@ def _over(opened: OpenedLink, why: str, code: str) -> Refused:
     return Refused(code)
 
 
-def _open(typed: TypedIdentity) -> User:
-    try:
-        user = create_user(typed)
-    except Refused:
-        # Two asked at the same moment: the other one's account is this one's too, once the address is proved.
-        other = find_by_identity(typed)
-        if other is None:
-            raise
-        return other
-    enrollment.enroll(user.id, "email")
-    record("account.created", user.id)
-    signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
-    return user
+def _send_confirmation(reached: Reached, email: str, asker: Asker, next_page: str = "") -> Challenge:
+    signals.send(signals.confirm_instructions_sent, user=reached.user, confirmation_token=None)
+    return ask(_question(reached.user.id, email, reached.enrolled, next_page, letter="confirm"), asker)
 
 
-def _keep_password(user: User, hashed: str, asker: Asker) -> None:
-    """Keep a password for the browser it was given in: no other proof of the address makes it good."""
-    for row in enrollment.enrolled_of(user.id):
-        if row.method == "password" and row.name == asker.binding:
-            db.session.delete(row)
-    enrollment.enroll(user.id, "password", hashed).name = asker.binding
-
-
-def _send_confirmation(user: User, email: str, asker: Asker, next_page: str = "") -> Challenge:
-    mailbox = next((row for row in enrollment.enrolled_of(user.id) if row.method == "email"), None)
-    question = Question(
-        CONFIRM, "email", user.id, email, email, mailbox, lifetime=settings.confirm_email_within,
-        next=next_page, letter="confirm",
-    )  # fmt: skip
-    signals.send(signals.confirm_instructions_sent, user=user, confirmation_token=None)
-    return ask(question, asker)
+def _question(user_id: int | None, email: str, mailbox: EnrolledMethod | None, next_page: str, **how: Any) -> Question:
+    """Return the question whether ``email`` is one's own: the same one whoever has it, answered only with a mailbox."""
+    lifetime = settings.confirm_email_within
+    return Question(CONFIRM, "email", user_id, email, email, mailbox, lifetime=lifetime, next=next_page, **how)
 
 
 def _read(email: str) -> TypedIdentity:

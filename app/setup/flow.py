@@ -50,7 +50,9 @@ def begin(user: User, method: str, phone: str | None, asker: Asker) -> Enrollmen
         raise Refused("us_method_not_available", field="chosen_method")
     limits.take("starts", asker.address)
     mine = identities_of(user.id)
-    destination = _free_number(phone) if method == "sms" else mine.get(REGISTRY[method].reaches, "")
+    destination, taken = mine.get(REGISTRY[method].reaches, ""), False
+    if method == "sms":
+        destination, taken = _number(phone, user)
     if method == "email" and not destination:
         raise Refused("us_method_not_available", field="chosen_method")
     secret = codes.new_secret()
@@ -64,6 +66,7 @@ def begin(user: User, method: str, phone: str | None, asker: Asker) -> Enrollmen
         pending_secret=secret,
         lifetime=settings.us_setup_within,
         letter=letter,
+        silent=taken,
     )
     challenge = challenges.ask(question, asker)
     return Enrollment(challenge, _account(mine), secret if method == "authenticator" else "")
@@ -188,14 +191,16 @@ def _shut_out_others(user: User, session: AuthSession, asker: Asker) -> None:
         renew_token(session)
 
 
-def _free_number(phone: str | None) -> str:
+def _number(phone: str | None, user: User) -> tuple[str, bool]:
+    """Return the number, and whether somebody else has it; only explicit answers say so before it is proved."""
     try:
         number = addresses.phone(phone or "", settings.phone_region_default)
     except addresses.InvalidAddress:
         raise Refused("phone_invalid", field="phone") from None
-    if find_by_identity(TypedIdentity("phone", number)) is not None:
+    owner = find_by_identity(TypedIdentity("phone", number))
+    if owner is not None and (owner.id == user.id or not settings.generic_responses):
         raise Refused("identity_already_associated", field="phone")
-    return number
+    return number, owner is not None
 
 
 def _why_not(challenge_id: str, user: User) -> Refused:

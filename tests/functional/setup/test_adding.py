@@ -119,16 +119,51 @@ def test_a_browser_is_sent_where_the_operator_wants(browser_wire, ada):
         ({"chosen_method": "password"}, "chosen_method", "us_method_not_available"),
         ({"chosen_method": "sms"}, "phone", "phone_invalid"),
         ({"chosen_method": "sms", "phone": "12"}, "phone", "phone_invalid"),
-        ({"chosen_method": "sms", "phone": "+16502530001"}, "phone", "identity_already_associated"),
     ],
 )
-def test_what_can_not_be_added_is_said_on_its_field(hers, people, smtp, sms, deliver, enrolled, fields, field, code):
-    people.open(email="bob@example.com", phone="+16502530001")
+def test_what_can_not_be_added_is_said_on_its_field(hers, deliver, enrolled, fields, field, code):
     answer = hers.post("/us-setup", **fields)
     assert (answer.status, answer.codes) == (400, [code])
     assert list(answer.errors) == [field if hers.language == "json" or field == "phone" else ""]
     assert "csrf_token" not in answer.json
     assert (deliver(), enrolled()) == ([], ["email"])
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(generic_responses=False)
+def test_the_explicit_mode_says_that_a_number_is_taken(hers, people, deliver, enrolled):
+    people.open(email="bob@example.com", phone=PHONE)
+    answer = hers.post("/us-setup", chosen_method="sms", phone=PHONE)
+    assert (answer.status, answer.codes, list(answer.errors)) == (400, ["identity_already_associated"], ["phone"])
+    assert (deliver(), enrolled()) == ([], ["email"])
+
+
+def test_a_number_that_somebody_has_fails_like_a_wrong_code(hers, people, deliver, enrolled, statements):
+    people.open(email="bob@example.com", phone=PHONE)
+    hers.fetch_csrf()
+    costs, codes = [], []
+    for number in (PHONE, "+16502530009"):
+        with statements() as seen:
+            begun = hers.post("/us-setup", chosen_method="sms", phone=number)
+        costs.append(len(seen))
+        codes.append(hers.post(f"/us-setup/{state_in(begun)}", passcode="000000").codes)
+    assert codes == [["invalid_password_code"]] * 2
+    assert costs[0] == costs[1]
+    assert [text.to for text in deliver()] == ["+16502530009"]
+    assert enrolled() == ["email"]
+
+
+def test_nobody_proves_a_number_that_somebody_has(hers, people, rows, app, enrolled):
+    from app.methods import Challenge
+    from app.methods.codes import passcode_of, root_of
+
+    people.open(email="bob@example.com", phone=PHONE)
+    begun = hers.post("/us-setup", chosen_method="sms", phone=PHONE)
+    [challenge] = rows(Challenge)
+    with app.app_context():
+        code = passcode_of(challenge, root_of(challenge, None))
+    assert hers.post(f"/us-setup/{state_in(begun)}", passcode=code).codes == ["invalid_password_code"]
+    assert enrolled() == ["email"]
 
 
 @pytest.mark.one_database

@@ -13,7 +13,19 @@ WHO = {
     "nobody": "nobod@example.com",
     "disabled": "offen@example.com",
     "unconfirmed": "uncon@example.com",
+    "locked": "locke@example.com",
     "bare": "baree@example.com",
+}
+SEND = "/us-signin/send-code"
+REQUESTS = {
+    "a code by mail": (SEND, {"identity": None, "chosen_method": "email"}),
+    "a code by text": (SEND, {"identity": None, "chosen_method": "sms"}),
+    "a wrong code": ("/us-signin", {"identity": None, "passcode": "00000000"}),
+    "a wrong code of six digits": ("/us-signin", {"identity": None, "passcode": "000000"}),
+    "no code": ("/us-signin", {"identity": None, "passcode": ""}),
+    "an account": ("/register", {"email": None}),
+    "a confirmation": ("/confirm", {"email": None, "send_again": "y"}),
+    "a wrong confirmation": ("/confirm", {"email": None, "passcode": "00000000"}),
 }
 explicit = pytest.mark.settings(generic_responses=False)
 
@@ -22,9 +34,20 @@ explicit = pytest.mark.settings(generic_responses=False)
 def everybody(people):
     """One account of each kind."""
     people.open(email=WHO["known"])
+    people.open(email=WHO["locked"])
     people.open(email=WHO["disabled"], disabled=True)
     people.open(email=WHO["unconfirmed"], confirmed=False)
     people.open(email=WHO["bare"], methods=["authenticator"])
+
+
+@pytest.fixture
+def locked(everybody, wire):
+    """Strangers have guessed at one of them for as long as they were let."""
+    for number in range(3):
+        stranger = wire.elsewhere(address=f"192.0.2.{number}")
+        stranger.post(SEND, identity=WHO["locked"], chosen_method="email")
+        for _ in range(5):
+            stranger.post("/us-signin", identity=WHO["locked"], passcode="99999999")
 
 
 def shape(answer) -> tuple:
@@ -41,42 +64,103 @@ def shape(answer) -> tuple:
     return answer.status, tuple(sorted(answer.headers.keys())), tuple(sorted(lengths.items())), body
 
 
-def shapes(wire, path: str, **fields) -> set[tuple]:
-    answers = []
-    for who in WHO.values():
-        browser = wire.elsewhere()
-        browser.fetch_csrf()
-        answers.append(browser.post(path, **{name: value or who for name, value in fields.items()}))
-    return {shape(answer) for answer in answers}
+def kind(statement: str) -> str:
+    """Return a statement without what differs from one request to the next."""
+    if statement.startswith(("RELEASE SAVEPOINT", "ROLLBACK TO SAVEPOINT")):
+        return "end of savepoint"
+    return re.sub(r"sa_savepoint_\d+|\(method_\w+\)|\(.*?\)|\s+", " ", statement).strip()[:80]
 
 
-def test_asking_for_a_code_tells_nothing(wire, everybody):
-    assert len(shapes(wire, "/us-signin/send-code", identity=None, chosen_method="email")) == 1
+@pytest.fixture
+def told(wire, locked, statements):
+    """Sends a request about everybody, each from a browser of its own: what the answers show, and what they cost."""
+
+    def tell(path: str, fields: dict[str, str | None], before: tuple = ()) -> dict[str, tuple]:
+        found = {}
+        for number, (name, who) in enumerate(WHO.items()):
+            browser = wire.elsewhere(address=f"198.51.100.{number}")
+            browser.fetch_csrf()
+            for earlier_path, earlier in before:
+                browser.post(earlier_path, **{field: value or who for field, value in earlier.items()})
+            with statements() as seen:
+                answer = browser.post(path, **{field: value or who for field, value in fields.items()})
+            found[name] = (*shape(answer), tuple(map(kind, seen)))
+        return found
+
+    return tell
 
 
-def test_asking_for_a_text_message_tells_nothing(wire, everybody):
-    assert len(shapes(wire, "/us-signin/send-code", identity=None, chosen_method="sms")) == 1
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_no_answer_and_no_statement_tells_who_has_an_account(told, request_):
+    found = told(*request_)
+    assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 
-def test_a_wrong_code_tells_nothing(wire, everybody):
-    assert len(shapes(wire, "/us-signin", identity=None, passcode="00000000")) == 1
+@pytest.mark.parametrize("second", ["a code by mail", "a wrong code", "an account", "a confirmation"])
+@pytest.mark.parametrize("first", ["a code by mail", "an account"])
+def test_neither_does_what_is_asked_next(told, first, second):
+    found = told(*REQUESTS[second], before=(REQUESTS[first],))
+    assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 
 @pytest.mark.settings(methods=["password", "email"])
-def test_a_wrong_password_tells_nothing(wire, everybody):
-    assert len(shapes(wire, "/us-signin", identity=None, passcode="not the password of anybody")) == 1
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ("/us-signin", {"identity": None, "passcode": "not the password of anybody"}),
+        ("/register", {"email": None, "password": "a long new password", "password_confirm": "a long new password"}),
+    ],
+    ids=["signing in", "registering"],
+)
+def test_with_a_password_neither(told, request_):
+    found = told(*request_)
+    assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 
-def test_opening_an_account_tells_nothing(wire, everybody):
-    assert len(shapes(wire, "/register", email=None)) == 1
+def test_one_persons_two_names_look_like_two_strangers(json_wire, people):
+    people.open(email=WHO["known"], phone="+16502530000", methods=["email", "sms"])
+    for names in ((WHO["known"], "+16502530000"), (WHO["nobody"], "+16502530001")):
+        browser = json_wire.elsewhere()
+        answers = [browser.post(SEND, identity=name, chosen_method="email") for name in (*names, *names)]
+        handles = [answer.json["challenge"] for answer in answers]
+        assert handles[:2] == handles[2:]
+        assert handles[0] != handles[1]
 
 
-def test_asking_for_a_confirmation_tells_nothing(wire, everybody):
-    assert len(shapes(wire, "/confirm", email=None, send_again="y")) == 1
+def test_registering_and_asking_again_name_the_same_challenge_for_everybody(json_wire, everybody):
+    same = {}
+    for name in set(WHO) - {"nobody"}:
+        browser = json_wire.elsewhere()
+        handles = [browser.post(*each, email=WHO[name]).json["challenge"] for each in (["/register"], ["/confirm"])]
+        same[name] = handles[0] == handles[1]
+    browser = json_wire.elsewhere()
+    handles = [browser.post(path, email="new@example.com").json["challenge"] for path in ("/register", "/confirm")]
+    assert handles[0] == handles[1]
+    assert set(same.values()) == {True}
 
 
-def test_a_wrong_confirmation_code_tells_nothing(wire, everybody):
-    assert len(shapes(wire, "/confirm", email=None, passcode="00000000")) == 1
+def test_a_taken_address_leaves_no_rows_behind(wire, people, rows):
+    from app.audit import Event
+    from app.methods import EnrolledMethod
+    from app.users import Identity, User
+
+    people.open(email=WHO["known"])
+    before = [len(rows(model)) for model in (User, Identity, EnrolledMethod)]
+    wire.post("/register", email=WHO["known"])
+    assert [len(rows(model)) for model in (User, Identity, EnrolledMethod)] == before
+    assert [event.name for event in rows(Event)] == ["challenge.started"]
+
+
+def test_a_link_of_somebody_disabled_is_like_one_that_was_used(wire, ada, people, link_for, app):
+    people.open(email="eve@example.com")
+    browsers = [wire.elsewhere(), wire.elsewhere()]
+    links = [link_for(email, by=by) for email, by in zip((ada.email, "eve@example.com"), browsers, strict=True)]
+    app.test_cli_runner().invoke(args=["users", "disable", ada.email])
+    browsers[1].get(links[1])
+    browsers[1].post("/logout")
+    answers = [browser.get(link) for browser, link in zip(browsers, links, strict=True)]
+    assert shape(answers[0])[:2] == shape(answers[1])[:2]
+    assert answers[0].location == answers[1].location
 
 
 def test_an_identity_that_nobody_could_have_is_wrong_like_any(wire):
