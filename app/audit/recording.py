@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from flask import g, has_request_context, request
 
 from app.audit.models import Event
 from app.database import has_written
+from app.database.hot import Hot
 from app.extensions import db
 from app.kit import clock
 
 AGENT_LENGTH = 256
-_INSERT = sa.insert(Event.__table__)
-_INSERT_AT_ONCE = _INSERT.execution_options(at_once=True)
+_INSERT = Hot.into(Event.__table__)
+_INSERT_AT_ONCE = Hot.into(Event.__table__, at_once=True)
 
 
 def record(
@@ -31,7 +31,7 @@ def record(
     """
     row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}
     alone = at_once and not has_written(db.session.connection())
-    db.session.execute(_INSERT_AT_ONCE if alone else _INSERT, row | _who_asked())
+    (_INSERT_AT_ONCE if alone else _INSERT).run(**row, **_who_asked())
 
 
 def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
@@ -41,7 +41,7 @@ def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
     """
     if events:
         same = {"at": clock.now(), "name": name} | _who_asked()
-        db.session.execute(_INSERT, [same | event for event in events])
+        _INSERT.run_many(same | event for event in events)
 
 
 def _who_asked() -> dict[str, str]:

@@ -2,15 +2,18 @@
 
 On the paths where every microsecond counts, loading rows through the ORM costs more than asking the database for
 them. Statements for it are written in tables and their columns, not in mapped attributes, which cost as much again.
-What is read here belongs to no session: setting an attribute stores nothing.
+What is made here belongs to no session: setting an attribute raises AttributeError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
+
+M = TypeVar("M")
 
 
 class Plain:
@@ -31,11 +34,32 @@ class Plain:
         for model, names in zip(self._models, self._names, strict=True):
             values = row[begin : begin + len(names)]
             begin += len(names)
-            made.append(None if values[0] is None else _make(model, names, values))
+            made.append(None if values[0] is None else _whole(model, names, values))
         return made
 
 
-def _make(model: Any, names: list[str], values: Sequence[Any]) -> Any:
-    instance = sa.inspect(model).class_manager.new_instance()
+def _whole(model: Any, names: list[str], values: Sequence[Any]) -> Any:
+    instance = object.__new__(model)
     instance.__dict__.update(zip(names, values, strict=True))
     return instance
+
+
+def made_of(model: type[M], values: dict[str, Any]) -> M:
+    """Return an object of ``model`` with these columns; one that is not given is None.
+
+    It has no state of the ORM, and making it costs a tenth of what the constructor does.
+    """
+    instance = object.__new__(model)
+    instance.__dict__.update(_nothing(cast("Hashable", model)))
+    instance.__dict__.update(values)
+    return instance
+
+
+@lru_cache(maxsize=64)
+def _nothing(model: Any) -> dict[str, None]:
+    return dict.fromkeys(column.key for column in model.__table__.columns)
+
+
+def note(instance: Any, **values: Any) -> None:
+    """Let ``instance`` show what a statement has just written to its row."""
+    instance.__dict__.update(values)

@@ -8,9 +8,12 @@ and a username has a letter, which a phone number has not.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets of the path
 _UNWANTED = re.compile(r"[\x00-\x20\x7f-\xa0,;<>\ud800-\udfff]")
+_PLAIN_LOCAL = re.compile(r"(?=.{1,64}\Z)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*\Z", re.ASCII)
+"""A dot-atom (RFC 5322, section 3.2.3) that is no longer than RFC 5321, section 4.5.3.1.1 has it."""
 _PHONE = re.compile(r"[+\d ().\-/‐-―−]{3,40}\Z")  # as people write them, any dash
 _USERNAME = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9._-]{2,63}\Z")
 
@@ -36,22 +39,40 @@ def email(text: str) -> str:
     ways, and local parts beyond ASCII, which need SMTPUTF8 (RFC 6531) all the way and look like other people's.
     The reserved names .test and .example (RFC 2606) are let through for trials; whether mail arrives is not asked here.
     """
-    # Imported here, as below: not every process reads addresses, and a start should not wait for the tables.
-    from email_validator import EmailNotValidError, validate_email
-
     folded = _folded("email", text)
     if _UNWANTED.search(folded) or folded.count("@") != 1:
         raise InvalidAddress("email", "An e-mail address has one @ and no spaces, commas or brackets.")
-    try:
-        parsed = validate_email(
-            folded, check_deliverability=False, test_environment=True, allow_smtputf8=False, strict=True
-        )
-    except (EmailNotValidError, UnicodeError):
-        raise InvalidAddress("email", "This is not an e-mail address.") from None
-    canonical = f"{parsed.local_part}@{parsed.ascii_domain}".lower()
+    local, _, domain = folded.partition("@")
+    if _PLAIN_LOCAL.match(local):  # as nearly all are; then all is said by the domain, and many share one
+        mailbox = _mailbox_at(domain)
+        canonical = f"{local}{mailbox[1:]}" if mailbox else ""
+    else:
+        canonical = _mailbox(folded)
+    if not canonical:
+        raise InvalidAddress("email", "This is not an e-mail address.")
     if len(canonical) > EMAIL_MAX:
         raise InvalidAddress("email", f"An e-mail address has at most {EMAIL_MAX} characters.")
-    return canonical
+    return canonical.lower()
+
+
+@lru_cache(maxsize=1024)
+def _mailbox_at(domain: str) -> str:
+    """Return what ``_mailbox`` makes of "a" at ``domain``."""
+    return _mailbox(f"a@{domain}")
+
+
+def _mailbox(text: str) -> str:
+    """Return an address with its domain in IDNA form, or "" when it is none."""
+    # Imported here, as below: not every process reads addresses, and a start should not wait for the tables.
+    from email_validator import EmailNotValidError, validate_email
+
+    try:
+        parsed = validate_email(
+            text, check_deliverability=False, test_environment=True, allow_smtputf8=False, strict=True
+        )
+    except (EmailNotValidError, UnicodeError):
+        return ""
+    return f"{parsed.local_part}@{parsed.ascii_domain}"
 
 
 def phone(text: str, region: str) -> str:

@@ -13,11 +13,13 @@ import sqlalchemy as sa
 from app import outbox
 from app.audit import record
 from app.database import has_written, write_lightly
-from app.database.plain import Plain
+from app.database.hot import Hot
+from app.database.plain import Plain, made_of
 from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.methods import repeats
+from app.methods.choosing import IS_ONE_OF_THE_METHODS, methods_meant
 from app.methods.codes import challenge_context
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod
@@ -32,7 +34,7 @@ _ROWS = Plain(Challenge)
 _table = Challenge.__table__
 _c = _table.c
 _unanswered = (_c.spent_at.is_(None), _c.tries < sa.bindparam("most"))
-_INSERT = sa.insert(_table)
+_INSERT = Hot.into(_table)
 _OPEN = (
     _ROWS.select()
     .where(_c.subject == sa.bindparam("subject"), _c.purpose == sa.bindparam("purpose"))
@@ -60,9 +62,11 @@ def _before(mine: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.S
 
 
 _BEFORE = {
-    (sms, named): _before(
-        _c.destination == sa.bindparam("destination") if sms else _c.subject == sa.bindparam("subject"),
-        _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which"),
+    (sms, named): Hot(
+        _before(
+            _c.destination == sa.bindparam("destination") if sms else _c.subject == sa.bindparam("subject"),
+            _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which"),
+        )
     )
     for sms in (True, False)
     for named in (True, False)
@@ -71,15 +75,14 @@ _BEFORE = {
 _COUNT = (
     sa.update(_table)
     .where(_c.subject == sa.bindparam("whose"), _c.purpose == sa.bindparam("what_for"))
-    .where(_c.method.in_(sa.bindparam("methods", expanding=True)), _c.sends > 0)
+    .where(IS_ONE_OF_THE_METHODS, _c.sends > 0)
     .where(_c.passcode_expires_at > sa.bindparam("now"), *_unanswered)
     .values(tries=_c.tries + 1)
     .returning(_table)
-    .execution_options(at_once=True)
 )
-_COUNT_NAMED = _COUNT.where(_c.id == sa.bindparam("named"))
-_COUNT_OF_BROWSER = _COUNT.where(_c.binding == sa.bindparam("where"))
-_SPEND = (
+_COUNT_NAMED = Hot(_COUNT.where(_c.id == sa.bindparam("named")), at_once=True)
+_COUNT_OF_BROWSER = Hot(_COUNT.where(_c.binding == sa.bindparam("where")), at_once=True)
+_SPEND = Hot(
     sa.update(_table)
     .where(_c.id == sa.bindparam("spent"), _c.spent_at.is_(None), _c.expires_at > sa.bindparam("now"))
     .values(spent_at=sa.bindparam("now"))
@@ -154,9 +157,8 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) 
     """
     named = challenge_id_of(asker.challenge) if asker.challenge else None
     which = {"named": named} if named else {"where": asker.binding}
-    counted = {"whose": subject, "what_for": purpose, "methods": methods, "most": settings.challenge_tries}
-    statement = _COUNT_NAMED if named else _COUNT_OF_BROWSER
-    rows = db.session.execute(statement, counted | which | {"now": clock.now()}).all()
+    counted = {"whose": subject, "what_for": purpose, "most": settings.challenge_tries, "now": clock.now()}
+    rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **methods_meant(methods), **which)
     return [challenge for row in rows for challenge in _ROWS.read(row)]
 
 
@@ -179,7 +181,7 @@ def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | N
 
 def spend(challenge: Challenge) -> bool:
     """Use ``challenge`` up; False when somebody else was first, or it has expired meanwhile."""
-    return changed(_SPEND, {"spent": challenge.id, "now": clock.now()}) == 1
+    return _SPEND.run(spent=challenge.id, now=clock.now()) == 1
 
 
 def end_open(user_id: int) -> None:
@@ -215,9 +217,7 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
     same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
-    row = db.session.execute(
-        _BEFORE[sms, named is not None], which | same | times | {"most": settings.challenge_tries}
-    ).one()
+    row = _BEFORE[sms, named is not None].first(**which, **same, **times, most=settings.challenge_tries) or ()
     hour, day, waiting = row[-3:]
     challenge = _ROWS.read(row)[0]
     per_hour, per_day = (
@@ -238,13 +238,13 @@ def _new(new_id: str, question: Question, subject: str, asker: Asker, now: datet
         "asked_as": _digest(question.identity), "agent": asker.agent[:256],
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
-        "sends": int(sent and not question.silent), "last_sent_at": now, "tries": 0,
+        "sends": int(sent and not question.silent), "last_sent_at": now, "tries": 0, "carry_tries": 0,
     }  # fmt: skip
-    challenge = Challenge(**row)
     if question.pending_secret:
-        row["secret"] = challenge.secret = keyring.seal(question.pending_secret.encode(), *challenge_context(challenge))
-    db.session.execute(_INSERT, row)
-    return challenge
+        context = challenge_context(made_of(Challenge, row))
+        row["secret"] = keyring.seal(question.pending_secret.encode(), *context)
+    _INSERT.run(**row)
+    return made_of(Challenge, row)
 
 
 def _digest(text: str) -> str:

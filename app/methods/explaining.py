@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from app.database.hot import Hot
 from app.database.plain import Plain
-from app.extensions import db, settings
+from app.extensions import settings
 from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
@@ -27,7 +28,7 @@ MOST = 10
 _ROWS = Plain(Challenge, EnrolledMethod)
 _table, _enrolled = Challenge.__table__, EnrolledMethod.__table__
 _c = _table.c
-_RECENT = (
+_RECENT = Hot(
     _ROWS.select()
     .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _c.enrolled_id))
     .where(sa.or_(_c.subject == sa.bindparam("subject"), _c.binding == sa.bindparam("browser")))
@@ -75,7 +76,7 @@ def explain(attempt: Attempt, asker: Asker) -> Miss:
     which = {"subject": attempt.subject, "purpose": attempt.purpose, "browser": asker.binding}
     now = clock.now()
     since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
-    rows = db.session.execute(_RECENT, which | {"since": since}).all()
+    rows = _RECENT.all(**which, since=since)
     asked = [Asked(*_ROWS.read(row)) for row in rows]
     mine = (each for each in asked if each.challenge.binding == asker.binding and _is_shown(each.challenge, now))
     again = next(mine, None)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from app.database.hot import Hot
 from app.database.plain import Plain
-from app.extensions import db, keyring, settings
+from app.extensions import keyring, settings
 from app.kit import clock, secrets
 from app.methods.codes import link_secret_of, root_of
 from app.methods.models import Challenge, EnrolledMethod
@@ -25,7 +26,7 @@ _TOKEN = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9]{10,12})\.([\w-]{43})
 
 _ROWS = Plain(Challenge, EnrolledMethod, User)
 _challenge, _enrolled, _user = Challenge.__table__, EnrolledMethod.__table__, User.__table__
-_BY_ID = (
+_BY_ID = Hot(
     _ROWS.select()
     .select_from(
         _challenge.join(_user, _user.c.id == _challenge.c.user_id).outerjoin(
@@ -64,7 +65,7 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
     kid, challenge_id, expiry, secret, mac = match.groups()
     if kid not in keyring.kids or not secrets.same(mac, _mac(kid, purpose, challenge_id, expiry, secret)):
         return None
-    found = db.session.execute(_BY_ID, {"id": challenge_id, "purpose": purpose}).one_or_none()
+    found = _BY_ID.first(id=challenge_id, purpose=purpose)
     if found is None:
         return None
     challenge, enrolled, user = _ROWS.read(found)

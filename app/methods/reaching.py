@@ -7,8 +7,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from app.database.hot import Hot
 from app.database.plain import Plain
-from app.extensions import db
 from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
 from app.sessions import Standing
@@ -22,18 +22,22 @@ _there = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reache
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
 
 _REACHING = _ROWS.select().add_columns(_at.c.value).limit(1)
-_BY_USER = _REACHING.select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there)).where(
-    _user.c.id == sa.bindparam("user_id")
+_BY_USER = Hot(
+    _REACHING.select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there)).where(
+        _user.c.id == sa.bindparam("user_id")
+    )
 )
-_BY_IDENTITY = _REACHING.select_from(
-    _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _has).outerjoin(_at, _there)
-).where(_typed)
+_BY_IDENTITY = Hot(
+    _REACHING.select_from(
+        _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _has).outerjoin(_at, _there)
+    ).where(_typed)
+)
 _here = sa.and_(
     _browser.c.user_id == _user.c.id,
     _browser.c.browser == sa.bindparam("browser"),
     _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
 )  # fmt: skip
-_KNOWN = (
+_KNOWN = Hot(
     _ROWS.select()
     .add_columns(_browser.c.last_seen_at)
     .select_from(
@@ -75,8 +79,8 @@ def reach_user(user_id: int, method: str) -> Reached | None:
     return _first(_BY_USER, method, user_id=user_id)
 
 
-def _first(rows: sa.Executable, method: str, **whom: str | int) -> Reached | None:
-    found = db.session.execute(rows, {"method": method, "reaches": REGISTRY[method].reaches, **whom}).first()
+def _first(rows: Hot, method: str, **whom: str | int) -> Reached | None:
+    found = rows.first(method=method, reaches=REGISTRY[method].reaches, **whom)
     if found is None:
         return None
     user, enrolled = _ROWS.read(found)
@@ -90,7 +94,7 @@ def know(typed: TypedIdentity | None, browser: str) -> Known:
     :param browser: the digest by which browsers are known, or ""
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    rows = db.session.execute(_KNOWN, {"kind": kind, "value": value, "browser": browser}).all()
+    rows = _KNOWN.all(kind=kind, value=value, browser=browser)
     read = [_ROWS.read(row) for row in rows]
     if not read:
         return Known(None, [], None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
+from app.database.hot import Hot
 from app.extensions import db
 from app.kit import clock, secrets
 from app.outbox import queue
@@ -25,7 +25,7 @@ ENQUEUED = "latchkey.enqueued"
 
 _NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": ""}
 
-_insert = sa.insert(Message.__table__)
+_INSERT = Hot.into(Message.__table__)
 
 
 def enqueue(
@@ -59,7 +59,7 @@ def enqueue(
     row |= {"user_id": user_id, "challenge_id": challenge_id, "language": language, "tag": tag, "decoy": decoy}
     row["created_at"] = row["next_attempt_at"] = clock.now()
     row["expires_at"] = expires_at
-    db.session.execute(_insert, row)
+    _INSERT.run(**row)
     db.session().info.setdefault(ENQUEUED, []).append((row["id"], lane(channel, to)))
 
 

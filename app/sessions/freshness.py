@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.orm.attributes import set_committed_value
 
+from app.database.plain import note
 from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.refusals import ReauthenticationRequired
@@ -26,7 +26,7 @@ def require_fresh(session: AuthSession | None) -> None:
         until = now + grace
         opened = sa.update(AuthSession).where(AuthSession.id == session.id).values(grace_until=until)
         db.session.execute(opened.execution_options(at_once=True, synchronize_session=False))
-        set_committed_value(session, "grace_until", until)
+        note(session, grace_until=until)
 
 
 def freshen(session: AuthSession, method: str) -> None:
@@ -34,5 +34,4 @@ def freshen(session: AuthSession, method: str) -> None:
     amr = ",".join(dict.fromkeys([*session.amr.split(","), method]))
     now = clock.now()
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(authenticated_at=now, amr=amr))
-    set_committed_value(session, "authenticated_at", now)
-    set_committed_value(session, "amr", amr)
+    note(session, authenticated_at=now, amr=amr)

@@ -15,7 +15,8 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
-from app.extensions import changed, db, settings
+from app.database.hot import Hot
+from app.extensions import changed, settings
 from app.kit import clock, secrets
 from app.sessions.models import Standing
 from app.users import subject_of
@@ -43,7 +44,7 @@ _FIRST = (
     .values(id=sa.bindparam("row"), user_id=sa.bindparam("whose"), browser=sa.bindparam("known"), agent="")
     .values(failures=_entry, in_a_row=1, touched_at=sa.bindparam("now"))
 )
-_RESERVE = (
+_RESERVE = Hot(
     _FIRST.on_conflict_do_update(
         index_elements=[_c.id],
         set_={
@@ -56,9 +57,8 @@ _RESERVE = (
             _nth("of_day") <= sa.bindparam("day_ago", type_=_text),
             _c.in_a_row < sa.bindparam("most", type_=_number),
         ),
-    )
-    .returning(_c.failures, _c.in_a_row)
-    .execution_options(at_once=True)
+    ).returning(_c.failures, _c.in_a_row),
+    at_once=True,
 )
 _GIVE_BACK = (
     sa.update(_table)
@@ -110,12 +110,12 @@ def reserve(
     per_hour, per_day = settings.failures_per_hour, settings.failures_per_day
     now = clock.now()
     entry = f"{_stamp(0)}{secrets.row_id()[:6]},"
-    counted = db.session.execute(_RESERVE, {
-        "row": row, "whose": user_id, "known": browser, "entry": entry, "now": now,
-        "keep": ENTRY * max(per_hour, per_day), "of_hour": ENTRY * (per_hour - 1) + 1,
-        "of_day": ENTRY * (per_day - 1) + 1, "hour_ago": _stamp(3600), "day_ago": _stamp(24 * 3600),
-        "most": settings.failures_in_a_row,
-    }).first()  # fmt: skip
+    counted = _RESERVE.first(
+        row=row, whose=user_id, known=browser, entry=entry, now=now,
+        keep=ENTRY * max(per_hour, per_day), of_hour=ENTRY * (per_hour - 1) + 1,
+        of_day=ENTRY * (per_day - 1) + 1, hour_ago=_stamp(3600), day_ago=_stamp(24 * 3600),
+        most=settings.failures_in_a_row,
+    )  # fmt: skip
     if counted is None:
         return None
     failures, in_a_row = counted

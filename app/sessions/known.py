@@ -12,7 +12,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
-from app.extensions import changed, db, settings
+from app.database.hot import Hot
+from app.extensions import changed, settings
 from app.kit import clock
 from app.kit.asking import Asker
 from app.sessions.guesses import FREE, Guess, row_id
@@ -53,7 +54,7 @@ def _settling(rows: int) -> sa.Executable:
     ).returning(_c.browser, _c.first_seen_at)
 
 
-_SETTLE = {rows: _settling(rows) for rows in (1, 2, 3)}
+_SETTLE = {rows: Hot(_settling(rows)) for rows in (1, 2, 3)}
 
 
 def note_sign_in(
@@ -110,5 +111,5 @@ def _row(
 def _settle(rows: list[dict[str, Any]], guess: Guess, now: datetime) -> datetime | None:
     """Note a success; return when the browser was first seen, None if it was revoked or is none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
-    noted = db.session.execute(_SETTLE[len(rows)], values | {"entry": guess.entry, "now": now}).all()
+    noted = _SETTLE[len(rows)].all(**values, entry=guess.entry, now=now)
     return next((first_seen_at for browser, first_seen_at in noted if browser), None)

@@ -14,7 +14,8 @@ from flask_login import user_unauthorized
 
 from app.audit import signals
 from app.database import has_written, unavailable
-from app.database.plain import Plain
+from app.database.hot import Hot
+from app.database.plain import Plain, made_of
 from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -26,10 +27,10 @@ from app.web.csrf import SESSION_COOKIE
 SEEN_EVERY = timedelta(minutes=1)
 """``seen_at`` is written at most this often, so that reading stays reading."""
 
-_INSERT = sa.insert(AuthSession.__table__)
+_INSERT = Hot.into(AuthSession.__table__)
 _ROWS = Plain(AuthSession, User)
 _session, _user = AuthSession.__table__, User.__table__
-_BY_TOKEN = (
+_BY_TOKEN = Hot(
     _ROWS.select()
     .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
     .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == sa.bindparam("kind"))
@@ -50,8 +51,8 @@ def open_session(user: User, amr: str, asker: Asker, *, remember: bool) -> AuthS
     }  # fmt: skip
     if brought := brought_session():
         end_family(brought.family)
-    db.session.execute(_INSERT, row)
-    session = AuthSession(**row)
+    _INSERT.run(**row)
+    session = made_of(AuthSession, row)
     _hand_out(token, session)
     g.auth_session, g._login_user = session, user
     return session
@@ -67,7 +68,7 @@ def open_program_session(session: AuthSession) -> str:
         "expires_at": min(now + settings.token_max_age, session.expires_at), "persistent": False,
         "address": session.address, "agent": session.agent,
     }  # fmt: skip
-    db.session.execute(_INSERT, row)
+    _INSERT.run(**row)
     return token
 
 
@@ -126,7 +127,7 @@ def load_user(request: Request) -> User | None:
     if not token:
         return None
     kind = "program" if TOKEN_HEADER in request.headers else "browser"
-    found = db.session.execute(_BY_TOKEN, {"digest": secrets.digest(token), "kind": kind}).one_or_none()
+    found = _BY_TOKEN.first(digest=secrets.digest(token), kind=kind)
     if found is None:
         return None
     session, user = _ROWS.read(found)

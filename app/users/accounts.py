@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm.attributes import set_committed_value
 
+from app.database.plain import note
 from app.extensions import changed, db
 from app.kit import clock
 from app.kit.refusals import Refused
@@ -59,7 +59,7 @@ def confirm(user: User, kind: str, value: str) -> bool:
     unproved = (User.id == user.id, User.confirmed_at.is_(None))
     if changed(sa.update(User).where(*unproved).values(confirmed_at=now)) != 1:
         return False
-    set_committed_value(user, "confirmed_at", now)
+    note(user, confirmed_at=now)
     return True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from flask import Response, g, session
 
+from app.database import has_written
 from app.extensions import db
 from app.web.errors import roll_back, unavailable_answer
 
@@ -26,11 +27,20 @@ def view_commit(response: Response) -> Response:
         roll_back()
         return response
     try:
-        db.session.commit()
+        if _has_changes():
+            db.session.commit()
     except Exception:
         log.exception("commit.failed")
         return _nothing_stored()
     return response
+
+
+def _has_changes() -> bool:
+    """Whether there is anything to commit: a refusal often has only what was written at once."""
+    session = db.session()
+    if session.new or session.dirty or session.deleted:
+        return True
+    return session.in_transaction() and has_written(session.connection())
 
 
 def _nothing_stored() -> Response:

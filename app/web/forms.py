@@ -5,9 +5,11 @@ Forms check shape only; what a flow refuses is shown on them afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 import structlog
 from flask import g, request
@@ -15,6 +17,7 @@ from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.csrf.core import CSRF
+from wtforms.form import BaseForm
 from wtforms.validators import StopValidation
 
 from app.kit.refusals import Refused
@@ -134,6 +137,24 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
     refusal_status = 400
     refusal_facts: dict[str, Any]
 
+    def __init__(self) -> None:
+        """Fill the form with what the request submits. Its fields are bound once and copied: half of a form's cost."""
+        bound = _bound(cast("Hashable", type(self)))
+        self.__dict__.update(bound.__dict__)
+        self.form_errors: list[str] = []
+        self._fields: OrderedDict[str, Field] = OrderedDict(
+            (name, self._own(field)) for name, field in bound._fields.items()
+        )
+        self.__dict__.update(self._fields)
+        self.process()
+
+    def _own(self, field: Field) -> Field:
+        """Return a copy of a bound field for this form; what is written to it is always a new object."""
+        mine = object.__new__(type(field))
+        mine.__dict__.update(field.__dict__)
+        mine._form = self
+        return mine
+
     def refuse(self, refused: Refused) -> None:
         """Show ``refused`` on its field, or on the form as a whole."""
         text = sentence(refused.code, **refused.facts)
@@ -156,6 +177,14 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
         """Return (field, sentence) for each thing that is wrong, in the form's order; "" is the form as a whole."""
         found = [(name, text) for name, field in self._fields.items() for text in field.errors]
         return found + [("", text) for text in self.form_errors]
+
+
+@lru_cache(maxsize=64)
+def _bound(form_class: Any) -> HouseForm:
+    """Return a form of this class with its fields bound and nothing in them, to copy from."""
+    form: HouseForm = object.__new__(form_class)
+    BaseForm.__init__(form, form_class._unbound_fields, meta=form_class._wtforms_meta())
+    return form
 
 
 def submitted() -> MultiDict[str, Any] | None:

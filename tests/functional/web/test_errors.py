@@ -114,6 +114,7 @@ def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed
         raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
 
     monkeypatch.setattr(db.session, "execute", gone)
+    monkeypatch.setattr(db.session, "connection", gone)
     for path in ("/", "/us-setup", "/us-signin", *(["/nothing"] if wire.language == "form" else [])):
         answer = wire.send("GET", path)
         assert answer.status == 503, path

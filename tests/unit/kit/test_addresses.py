@@ -164,3 +164,19 @@ def test_heavy_tables_are_read_at_first_use_only():
         "print({'phonenumbers', 'email_validator', 'ua_parser'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+LOCAL_PARTS = st.text("aZ09.!#$%&'*+/=?^_`{|}~-@ \"(é", max_size=70)
+
+
+DOMAINS = st.sampled_from(["example.com", "bücher.example", "-a.example", "a..b", "example", "[127.0.0.1]"])
+
+
+@given(local=LOCAL_PARTS, domain=DOMAINS)
+def test_an_ordinary_local_part_is_read_as_the_library_reads_it(local, domain):
+    text = addresses._folded("email", f"{local}@{domain}")
+    whole = addresses._mailbox(text).lower() if text.count("@") == 1 and not addresses._UNWANTED.search(text) else ""
+    try:
+        assert addresses.email(text) == whole
+    except addresses.InvalidAddress:
+        assert whole == "" or len(whole) > addresses.EMAIL_MAX
