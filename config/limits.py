@@ -47,6 +47,10 @@ class LimitSettings(BaseSettings, defer_build=True):
     )
     failures_per_address: int = Field(default=30, ge=1, description="Failures from one network address in a window.")
     address_window: kinds.Duration = Field(default=timedelta(minutes=10), description="That window.")
+    denied_penalty: kinds.DurationOrZero = Field(
+        default=timedelta(minutes=10),
+        description="Time in which a network address asks for nothing after one of its requests was denied.",
+    )
     address_shared_share: int = Field(
         default=5,
         ge=1,

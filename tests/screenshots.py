@@ -138,6 +138,16 @@ class Walk:
             self.take(name, page)
         context.close()
 
+    def deny(self, path: str) -> None:
+        """Say from another browser that it was somebody else."""
+        context = self.someone()
+        page = context.new_page()
+        page.goto(path)
+        self.take("not-me", page)
+        page.get_by_role("button", name="This was not me").click()
+        self.take("not-me-denied", page)
+        context.close()
+
 
 def open_account(walk: Walk) -> None:
     """Open an account and confirm its address by the link in the mail."""
@@ -199,6 +209,7 @@ def sign_in(walk: Walk) -> None:
     walk.page.get_by_role("heading", name="Your account").wait_for()
     walk.take("signed-in")
     walk.elsewhere(walk.link_in(mail), "link-used")
+    walk.deny(re.search(r"/not-me/\S+", mail["text"])[0])  # type: ignore[index]
     walk.see("/nothing-here", "error")
 
 

@@ -18,6 +18,7 @@ from email.message import EmailMessage
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -285,6 +286,13 @@ def link_in(mail: Mail, path: str = "") -> str:
     found = [link for link in links_in(mail) if path in link and ("token=" in link or "/confirm/" in link)]
     assert len(found) == 1, f"one link with {path!r} was expected, found {found} in:\n{mail.text}"
     return found[0]
+
+
+def denial_in(mail: Mail) -> str:
+    """Return the path of the link by which a mail is denied. Raises AssertionError."""
+    found = {urlsplit(link).path for link in links_in(mail) if "/not-me/" in link}
+    assert len(found) == 1, f"one link that denies was expected, found {found} in:\n{mail.text}"
+    return found.pop()
 
 
 def _free_port() -> int:

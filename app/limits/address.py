@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.limits.counters import Counters
 
 SHARED = "shared"
+DENIED = "denied"
 
 
 def take(name: str, address: str) -> None:
@@ -24,6 +25,7 @@ def take(name: str, address: str) -> None:
 
     :raises Refused: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
     """
+    _stop_penalized(name, _bucket(address))
     if settings.limits and not _limiter().hit(_item(name, _bucket(address)), name, _bucket(address)):
         _refuse(name, _bucket(address))
 
@@ -33,12 +35,28 @@ def allow(name: str, address: str) -> None:
 
     :raises Refused: as ``take``
     """
+    _stop_penalized(name, _bucket(address))
     if settings.limits and not _limiter().test(_item(name, _bucket(address)), name, _bucket(address)):
         _refuse(name, _bucket(address))
 
 
-def _refuse(name: str, bucket: str) -> None:
-    reset = _limiter().full_until(_item(name, bucket), name, bucket)
+def penalize(address: str) -> None:
+    """Let ``address`` start nothing, and try nothing, for ``LATCHKEY_DENIED_PENALTY``; its bucket gets 429 meanwhile.
+
+    Callers whose address can't be read share a bucket, which one of them must not close to all.
+    """
+    if settings.limits and settings.denied_penalty and _bucket(address) != SHARED:
+        _limiter().hit(_penalty(), DENIED, _bucket(address))
+
+
+def _stop_penalized(name: str, bucket: str) -> None:
+    if not settings.limits or not settings.denied_penalty or _limiter().test(_penalty(), DENIED, bucket):
+        return
+    _refuse(name, bucket, _limiter().full_until(_penalty(), DENIED, bucket))
+
+
+def _refuse(name: str, bucket: str, reset: float | None = None) -> None:
+    reset = reset or _limiter().full_until(_item(name, bucket), name, bucket)
     if _limiter().hit(_once(), "told", name, bucket):
         record("limit.hit", at_once=True, limit=name)
     raise Refused("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
@@ -62,6 +80,13 @@ def _item(name: str, bucket: str) -> RateLimitItem:
     if bucket == SHARED:
         most = settings.address_shared_share
     return RateLimitItemPerSecond(most, int(settings.address_window.total_seconds()))
+
+
+def _penalty() -> RateLimitItem:
+    """A window that one denial fills."""
+    from limits import RateLimitItemPerSecond
+
+    return RateLimitItemPerSecond(1, max(1, int(settings.denied_penalty.total_seconds())))
 
 
 def _once() -> RateLimitItem:

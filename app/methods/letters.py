@@ -12,6 +12,7 @@ from app.database.plain import Plain
 from app.extensions import db, settings, this_app
 from app.kit import clock
 from app.methods.codes import passcode_of, root_of
+from app.methods.denials import denial_link
 from app.methods.links import link_token
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.showing import asked
@@ -54,7 +55,8 @@ def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None
     if message.kind in LINK_PATHS and message.channel == "mail":
         link = settings.origin + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
     minutes = int((challenge.passcode_expires_at - challenge.created_at).total_seconds() // 60)
-    return _write(message, code=passcode_of(challenge, root), link=link, asked=asked(challenge), minutes=minutes)
+    facts = {"link": link, "asked": asked(challenge), "minutes": minutes, "denial": _denial_of(challenge)}
+    return _write(message, code=passcode_of(challenge, root), **facts)
 
 
 @renderer("already_registered", reads=challenges_of)
@@ -62,13 +64,18 @@ def already_registered(message: Message, told: Told | None) -> Letter | Text | N
     """Tell the owner of an address that somebody tried to open an account with it."""
     if told is None:
         return None
-    return _write(message, link=settings.origin + "/us-signin", asked=asked(told[0]))
+    link = settings.origin + "/us-signin"
+    return _write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
 
 
 @renderer("changed")
 def changed(message: Message) -> Letter | Text:
     """Tell the owner of an account what was changed about it."""
     return _write(message, what=message.facts["what"], browser=message.facts["browser"], when=message.created_at)
+
+
+def _denial_of(challenge: Challenge) -> str:
+    return denial_link("challenge", challenge.id, challenge.created_at)
 
 
 def _write(message: Message, **facts: Any) -> Letter | Text:

@@ -83,6 +83,8 @@ class Challenge(db.Model):
     """When they were right: the browser that asked may go on, once."""
     refused_at: Mapped[datetime | None]
     """When it was ended by somebody with the mail: by wrong characters, or because it was not them who asked."""
+    denied_at: Mapped[datetime | None]
+    """When that somebody said that it was not them."""
 
     def is_open(self, now: datetime) -> bool:
         """Whether it can still be answered by its link."""

@@ -34,6 +34,8 @@ class AuthSession(db.Model):
     persistent: Mapped[bool] = mapped_column(default=False)
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(sa.String(256))
+    challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
+    """The challenge that opened it, so that denying the one ends the other. May outlive that row."""
     revoked_at: Mapped[datetime | None]
 
     def is_alive(self, now: datetime) -> bool:

@@ -5,7 +5,7 @@ The cookie carries a random token and nothing else; it goes out only when the ro
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,17 +37,18 @@ _BY_TOKEN = Hot(
 )
 
 
-def open_session(user: User, amr: str, asker: Asker, *, remember: bool) -> AuthSession:
+def open_session(user: User, amr: str, asker: Asker, *, remember: bool, challenge_id: str | None = None) -> AuthSession:
     """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
 
     Whatever session the browser brought is ended.
+    :param challenge_id: the challenge that was answered, if there was one
     """
     token = secrets.token()
     now = clock.now()
     row = {
         "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
         "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
-        "persistent": remember, "address": asker.address, "agent": asker.agent[:256],
+        "persistent": remember, "address": asker.address, "agent": asker.agent[:256], "challenge_id": challenge_id,
     }  # fmt: skip
     if brought := brought_session():
         end_family(brought.family)
@@ -95,6 +96,16 @@ def end_family(family: str) -> None:
     now = clock.now()
     ended = sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now)
     changed(ended)
+
+
+def end_opened_by(challenge_id: str, since: datetime) -> int:
+    """Revoke what a challenge opened ``since`` then, with the tokens given there; return how many were open."""
+    opened = sa.select(AuthSession.family).where(
+        AuthSession.challenge_id == challenge_id, AuthSession.created_at > since
+    )
+    alive = (AuthSession.family.in_(opened), AuthSession.revoked_at.is_(None))
+    now = clock.now()
+    return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
 
 
 def end_all(user_id: int, *, but: str = "") -> int:

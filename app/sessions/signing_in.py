@@ -30,7 +30,7 @@ def sign_in_as(
     :param challenge_id: the challenge that was answered, if there was one
     :param guess: the guess that was right, if something was typed; it is taken back
     """
-    session = open_session(user, via, asker, remember=remember)
+    session = open_session(user, via, asker, remember=remember, challenge_id=challenge_id)
     browser = note_sign_in(user.id, asker, seen_at, guess)
     mark = session.digest[:8]
     record("sign_in.succeeded", user.id, challenge_id=challenge_id, method=via, session=mark, browser=browser)

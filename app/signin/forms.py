@@ -83,6 +83,10 @@ class ContinueForm(HouseForm):
     chosen_method = TextField()
 
 
+class NotMeForm(HouseForm):
+    """The button that ends what was asked for."""
+
+
 class PlainForm(HouseForm):
     """Nothing but the protection every form has."""
 

@@ -9,6 +9,7 @@ from flask_login import current_user
 
 from app.extensions import settings
 from app.kit.refusals import Refused
+from app.methods.denials import denial_link
 from app.methods.links import OpenedLink
 from app.methods.showing import asked
 from app.sessions.showing import user_facts
@@ -49,7 +50,7 @@ def us_verify_link() -> Response:
             approving.note_elsewhere(opened, present_asker())
             form = LinkForm()
             form.token.data = token
-            return _quiet(respond(PAGE, form, shown={"asked": asked(opened.challenge)}, state="elsewhere"))
+            return _quiet(respond(PAGE, form, shown=_shown(opened), state="elsewhere"))
         if current_user.is_authenticated:
             return _quiet(already_signed_in())
         links.follow(opened, token, present_asker())
@@ -80,7 +81,7 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     """Sign in here, or take the characters; ``shown`` learns who asked."""
     token, typed, asker = form.token.data, form.characters.data or "", present_asker()
     opened = links.open_good(token)
-    shown["asked"] = asked(opened.challenge)
+    shown |= _shown(opened)
     if links.is_here(opened, asker):
         if current_user.is_authenticated:
             return already_signed_in()
@@ -91,6 +92,12 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
         raise Refused("link_elsewhere", field="characters")  # a button that a robot presses is no try
     approving.approve(opened, token, typed, asker)
     return respond(PAGE, form, shown={"asked": shown["asked"]}, state="approved")
+
+
+def _shown(opened: OpenedLink) -> dict[str, Any]:
+    """Return who asked, and where that is denied."""
+    challenge = opened.challenge
+    return {"asked": asked(challenge), "denial": denial_link("challenge", challenge.id, challenge.created_at)}
 
 
 def _signed_in(opened: OpenedLink) -> Response:

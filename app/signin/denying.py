@@ -1,0 +1,72 @@
+"""This was not me: end what a mail told of, and slow down whoever asked. Signs nobody in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app import limits
+from app.audit import record
+from app.kit import clock
+from app.kit.refusals import Refused
+from app.methods import Challenge, denials
+from app.methods.showing import asked
+from app.sessions.known import revoke_browsers
+from app.sessions.opening import end_all, end_opened_by
+
+SIGNED_IN_ALREADY = ("verify", "setup")
+"""Only somebody signed in asks for these: when it was not the owner, every session may be the stranger's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a page says of a request that can be denied: who asked (None when it is forgotten), and whether it was."""
+
+    asked: dict[str, Any] | None
+    denied: bool
+
+
+def look(token: str) -> Told:
+    """Return what ``token`` is about, and change nothing.
+
+    :raises Refused: ``denial_invalid`` (404) when it is none of ours or too old
+    """
+    challenge = _challenge(token)
+    return Told(asked(challenge), challenge.denied_at is not None) if challenge else Told(None, True)
+
+
+def deny(token: str) -> Told:
+    """End the request, the session that it opened in the last 24 h, and for a while what its network address may ask.
+
+    Saying it twice is saying it once.
+    :raises Refused: as ``look``
+    """
+    challenge = _challenge(token)
+    if challenge is None:
+        return Told(None, True)
+    if denials.deny(challenge):
+        ended = _end_sessions(challenge)
+        facts: dict[str, Any] = {"purpose": challenge.purpose, "sessions": ended}
+        record("link.denied_by_user", challenge.user_id, challenge_id=challenge.id, **facts)
+        limits.penalize(challenge.address)
+    return Told(asked(challenge), True)
+
+
+def _challenge(token: str) -> Challenge | None:
+    denial = denials.open_denial(token)
+    if denial is None:
+        raise Refused("denial_invalid", status=404)
+    return denials.find_denied(denial.id)
+
+
+def _end_sessions(challenge: Challenge) -> int:
+    """End what the request opened, and forget the browsers it may have made known; return how many sessions ended."""
+    if challenge.user_id is None:
+        return 0
+    if challenge.purpose in SIGNED_IN_ALREADY:
+        ended = end_all(challenge.user_id)
+    else:
+        ended = end_opened_by(challenge.id, clock.now() - denials.LIFE)
+    if ended:
+        revoke_browsers(challenge.user_id)
+    return ended

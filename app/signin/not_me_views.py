@@ -1,0 +1,45 @@
+"""/not-me: the quiet link in a mail, for whoever did not ask for it."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request
+
+from app.signin import bp, denying
+from app.signin.forms import NotMeForm
+from app.web.commit import view_commit
+from app.web.respond import respond
+
+PAGE = "signin/not_me.html"
+
+
+@bp.get("/not-me/<token>")
+def not_me_page(token: str) -> Response:
+    """Show what was asked for, and a button that ends it; change nothing, whoever looks."""
+    told = denying.look(token)
+    return _quiet(respond(PAGE, NotMeForm(), shown=_page(token, told), state=_state(told)))
+
+
+@bp.post("/not-me/<token>")
+def not_me(token: str) -> Response:
+    """End it. Signs nobody in, and works in any browser."""
+    after_this_request(view_commit)
+    form = NotMeForm()
+    told = denying.look(token)
+    if form.validate():
+        with form.showing_refusals():
+            told = denying.deny(token)
+    return _quiet(respond(PAGE, form, shown=_page(token, told), state=_state(told)))
+
+
+def _page(token: str, told: denying.Told) -> dict[str, object]:
+    return {"token": token, "asked": told.asked}
+
+
+def _state(told: denying.Told) -> str:
+    return "denied" if told.denied else "asked"
+
+
+def _quiet(response: Response) -> Response:
+    """Keep the token out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

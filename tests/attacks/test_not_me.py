@@ -1,0 +1,113 @@
+"""A mail's "this was not me" is pressed by nobody but a person, and what it ends stays ended."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import urllib.request
+
+import pytest
+
+from tests.databases import Database
+from tests.faults.accounts import open_one
+from tests.faults.visitors import SESSION, Visitor, answer_to, answers_at_once, code_for
+from tests.serving import Server
+from tests.sinks import SmtpSink, code_in, denial_in
+
+FORM = "Content-Type: application/x-www-form-urlencoded"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def standing():
+    """The servers of this module, by the kind of their database."""
+    return {}
+
+
+@pytest.fixture
+def server(database, databases, standing, start_standing, smtp) -> tuple[Server, Database]:
+    """A server of one process, with its limits, and its database."""
+    if database.kind not in standing:
+        fresh = databases.fresh(database.kind)
+        many = {"LATCHKEY_STARTS_PER_ADDRESS": 1000, "LATCHKEY_FAILURES_PER_ADDRESS": 1000}
+        few = {"LATCHKEY_LIMITS": "on", "LATCHKEY_DENIED_PENALTY": 2}
+        standing[database.kind] = start_standing(fresh, workers=1, **many, **few), fresh
+    return standing[database.kind]
+
+
+@pytest.fixture
+def asked(server, smtp: SmtpSink) -> tuple[Visitor, str, str]:
+    """Somebody who asked for a code with Ada's address, the code, and the path that denies it."""
+    email = open_one(server[1], email=f"ada{next(_numbers)}@example.com").email
+    visitor, since = Visitor(server[0].url), len(smtp.mails)
+    while (answer := visitor.send_code(email)).status == 429:
+        time.sleep(float(answer.header("retry-after")))  # what another test has denied
+    code_for(email, smtp, since, 10)
+    mail = smtp.to(email)[-1]
+    visitor.email = email
+    return visitor, code_in(mail), denial_in(mail)
+
+
+def denied(database: Database) -> int:
+    """Return how many requests were denied."""
+    return int(database.query("SELECT count(*) FROM challenge WHERE denied_at IS NOT NULL")[0][0])
+
+
+def test_scanners_that_look_and_press_without_a_token_change_nothing(server, asked):
+    visitor, code, path = asked
+    before = denied(server[1])
+    for _ in range(10):
+        robot = Visitor(server[0].url)
+        with urllib.request.urlopen(urllib.request.Request(robot_url(server, path), method="HEAD"), timeout=10):
+            pass
+        assert robot.get(path).status == 200
+        post = robot.request("POST", path, b"x=y").replace(b"Content-Type: application/json", FORM.encode())
+        assert answer_to(robot.address, post).status == 400
+    assert denied(server[1]) == before
+    assert visitor.sign_in(visitor.email, code).status == 200
+
+
+def robot_url(server: tuple[Server, Database], path: str) -> str:
+    """Return the whole address of a path."""
+    return server[0].url + path
+
+
+def test_a_foreign_page_presses_it_for_nobody(server, asked):
+    visitor, _code, path = asked
+    before = denied(server[1])
+    ready = visitor.prepared(path)
+    forged = ready.replace(b"Accept:", b"Origin: https://evil.example\r\nAccept:", 1)
+    assert answer_to(visitor.address, forged).status == 400
+    assert denied(server[1]) == before
+
+
+def test_of_fifty_that_say_it_while_somebody_signs_in_no_session_is_left(server, asked):
+    visitor, code, path = asked
+    owner = Visitor(server[0].url)
+    requests = [(owner.address, owner.prepared(path))] * 25
+    requests += [(visitor.address, visitor.prepared("/us-signin", identity=visitor.email, passcode=code))] * 25
+    answers = answers_at_once(requests)
+    assert {answer.status for answer in answers[:25]} == {200}
+    assert not any(SESSION in answer.cookies for answer in answers[:25])
+    open_ones = "SELECT count(*) FROM auth_session JOIN identity USING (user_id) WHERE revoked_at IS NULL AND value"
+    assert server[1].query(f"{open_ones} = '{visitor.email}'") == [(0,)]
+    said = "SELECT count(*) FROM event JOIN identity USING (user_id) WHERE name = 'link.denied_by_user' AND value"
+    assert server[1].query(f"{said} = '{visitor.email}'") == [(1,)]
+
+
+def test_the_network_that_asked_waits_and_may_ask_again(server, asked):
+    visitor, _code, path = asked
+    assert Visitor(server[0].url).post(path).status == 200
+    answer = visitor.send_code(visitor.email)
+    assert answer.status == 429
+    assert 1 <= int(answer.header("retry-after")) <= 3
+    time.sleep(2.1)
+    assert visitor.send_code(visitor.email).status == 200
+
+
+def test_the_token_stands_in_no_log_and_no_row(server, asked):
+    _visitor, _code, path = asked
+    Visitor(server[0].url).post(path)
+    mac = path.rpartition(".")[2]
+    rows = [server[1].query(f"SELECT * FROM {table}") for table in ("challenge", "event", "message", "auth_session")]
+    assert mac not in server[0].output + repr(rows)

@@ -1,0 +1,249 @@
+"""/not-me: whoever did not ask for a mail ends what was asked for, and is signed in to nothing."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.audit import Event
+from app.methods import Challenge
+from app.sessions import AuthSession, Standing
+from tests.sinks import code_in, denial_in, link_in
+
+SEND, LINK = "/us-signin/send-code", "/us-verify-link"
+
+
+@pytest.fixture
+def mail(wire, ada, mail_to):
+    """The mail of a code that ``wire`` asked for with Ada's address."""
+    assert wire.post(SEND, identity=ada.email, chosen_method="email").ok
+    return mail_to(ada.email)
+
+
+@pytest.fixture
+def owner(wire):
+    """Ada's own browser, which asked for nothing."""
+    return wire.elsewhere(agent="Mozilla/5.0 (iPhone) Safari/605", address="192.0.2.9")
+
+
+def alive(rows) -> int:
+    """Return how many sessions are open."""
+    return sum(session.revoked_at is None for session in rows(AuthSession))
+
+
+def test_looking_changes_nothing_for_anybody(wire, owner, mail, rows):
+    path = denial_in(mail)
+    before = [row.__dict__ | {"_sa_instance_state": None} for row in rows(Challenge)], len(rows(Event))
+    for browser in (owner, wire, wire.elsewhere()):
+        for method in ("HEAD", "GET", "GET"):
+            assert browser.send(method, path).status == 200
+    assert ([row.__dict__ | {"_sa_instance_state": None} for row in rows(Challenge)], len(rows(Event))) == before
+
+
+def test_the_page_says_who_asked_and_not_for_whom(browser_wire, ada, mail_to):
+    browser_wire.post(SEND, identity=ada.email, chosen_method="email")
+    page = browser_wire.elsewhere().get(denial_in(mail_to(ada.email)))
+    assert page.page.heading == "Was this you?"
+    assert "Firefox on Linux" in page.text
+    assert "127.0.0.1" in page.text
+    assert ada.email not in page.text
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+def test_a_browser_without_a_cookie_gets_what_the_button_needs(browser_wire, ada, mail_to):
+    browser_wire.post(SEND, identity=ada.email, chosen_method="email")
+    owner = browser_wire.elsewhere()
+    page = owner.get(denial_in(mail_to(ada.email)))
+    answer = owner.post(denial_in(mail_to(ada.email)), csrf=page.page.value("csrf_token"))
+    assert answer.page.heading == "It has ended"
+
+
+def test_what_was_asked_for_is_good_for_nothing_any_more(wire, owner, mail, ada):
+    answer = owner.post(denial_in(mail))
+    assert (answer.status, answer.json.get("state", "denied")) == (200, "denied")
+    assert wire.get("/us-signin/status").json == {"state": "refused"}
+    assert wire.post("/us-signin/continue", identity=ada.email).codes == ["link_refused"]
+    wire.get(link_in(mail, LINK).removeprefix("http://localhost"))
+    assert wire.signed_in_as() is None
+    assert owner.signed_in_as() is None
+
+
+@pytest.mark.settings(denied_penalty=0)
+def test_the_code_is_dead_too(wire, owner, mail, ada):
+    owner.post(denial_in(mail))
+    assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail)).codes == ["generic_authn_failed"]
+
+
+@pytest.mark.parametrize("way", ["code", "link"])
+def test_the_session_that_came_of_it_ends(wire, owner, mail, ada, rows, way):
+    link = link_in(mail, LINK).removeprefix("http://localhost")
+    if way == "code":
+        wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
+    else:
+        wire.get(link)
+    assert wire.signed_in_as() == ada.email
+    assert owner.post(denial_in(mail)).ok
+    assert wire.signed_in_as() is None
+    assert alive(rows) == 0
+
+
+def test_a_session_that_was_approved_elsewhere_ends_too(json_wire, ada, mail_to):
+    shown = json_wire.post(SEND, identity=ada.email, chosen_method="email").json
+    mail, owner = mail_to(ada.email), json_wire.elsewhere()
+    token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
+    owner.post(LINK, token=token, characters=shown["link_characters"])
+    json_wire.post("/us-signin/continue")
+    assert json_wire.signed_in_as() == ada.email
+    owner.post(denial_in(mail))
+    assert json_wire.signed_in_as() is None
+
+
+def test_the_token_that_a_session_gave_ends_with_it(json_wire, program, ada, mail_to):
+    json_wire.post(SEND, identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    answer = json_wire.post("/us-signin?include_auth_token", identity=ada.email, passcode=code_in(mail))
+    program.token = answer.json["user"]["authentication_token"]
+    assert program.signed_in_as() == ada.email
+    json_wire.elsewhere().post(denial_in(mail))
+    assert program.signed_in_as() is None
+
+
+def test_other_sessions_go_on(wire, owner, ada, sign_in, mail_to):
+    sign_in(ada.email, by=owner)
+    wire.post(SEND, identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
+    owner.post(denial_in(mail))
+    assert wire.signed_in_as() is None
+    assert owner.signed_in_as() == ada.email
+
+
+def test_a_browser_that_came_in_is_known_no_more(wire, owner, mail, ada, rows):
+    wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
+    owner.post(denial_in(mail))
+    assert [row for row in rows(Standing) if row.first_seen_at and row.revoked_at is None] == []
+
+
+def test_saying_it_twice_is_saying_it_once(wire, owner, mail, rows):
+    first, second = owner.post(denial_in(mail)), owner.post(denial_in(mail))
+    assert (first.status, second.status) == (200, 200)
+    events = rows(Event, name="link.denied_by_user")
+    assert len(events) == 1
+    assert events[0].challenge_id == rows(Challenge)[0].id
+
+
+def test_it_can_be_said_when_the_code_is_long_over(wire, owner, mail, ada, clock):
+    wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
+    clock.shift(24 * 3600 - 5)
+    assert owner.post(denial_in(mail)).ok
+    assert wire.signed_in_as() is None
+
+
+def test_after_a_day_it_is_too_late(wire, owner, mail, clock):
+    clock.shift(24 * 3600 + 5)
+    for answer in (owner.get(denial_in(mail)), owner.post(denial_in(mail))):
+        assert answer.status == 404
+
+
+def test_a_request_that_is_forgotten_has_ended(wire, owner, mail, database):
+    database.query("DELETE FROM challenge RETURNING id")
+    assert owner.get(denial_in(mail)).status == 200
+    assert owner.post(denial_in(mail)).status == 200
+
+
+def test_a_forged_button_changes_nothing(wire, owner, mail, rows):
+    owner.get(denial_in(mail))
+    answer = owner.post(denial_in(mail), csrf=None)
+    assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
+    assert rows(Challenge)[0].denied_at is None
+    foreign = owner.post(denial_in(mail), headers={"Origin": "https://evil.example"})
+    assert foreign.status == 400
+    assert rows(Challenge)[0].denied_at is None
+
+
+@pytest.mark.one_database
+def test_a_changed_or_cut_token_opens_nothing(browser_wire, ada, mail_to):
+    browser_wire.post(SEND, identity=ada.email, chosen_method="email")
+    path = denial_in(mail_to(ada.email))
+    token = path.removeprefix("/not-me/")
+    wrong = [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1 :] for i in range(len(token))]
+    wrong += [token[:i] for i in range(1, len(token), 3)] + [f"s{token[1:]}", token + "0", "x" * 5000, "%00", "\u0661"]
+    for each in wrong:
+        assert browser_wire.get(f"/not-me/{each}").status == 404, each
+    assert browser_wire.get(path).status == 200
+
+
+def test_neither_token_opens_the_others_door(wire, owner, mail, rows):
+    denial = denial_in(mail).removeprefix("/not-me/")
+    token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
+    assert owner.get(f"/not-me/{token}").status == 404
+    assert owner.post(f"/not-me/{token}").status == 404
+    for path in (f"{LINK}?token={denial}", f"/confirm/{denial}"):
+        assert wire.get(path).status == 302
+    assert wire.signed_in_as() is None
+    assert rows(Challenge)[0].spent_at is None
+
+
+def test_the_network_that_asked_has_to_wait(wire, owner, mail, ada, clock):
+    owner.post(denial_in(mail))
+    for path, fields in ((SEND, {"chosen_method": "email"}), ("/us-signin", {"passcode": "00000000"})):
+        answer = wire.post(path, identity=ada.email, **fields)
+        assert (answer.status, answer.codes) == (429, ["too_many_requests"])
+        assert 590 <= int(answer.headers["Retry-After"]) <= 601
+    assert owner.post(SEND, identity=ada.email, chosen_method="email").ok
+
+
+@pytest.mark.settings(trusted_proxies=1)
+def test_callers_without_a_readable_address_are_not_closed_out_together(wire, owner, mail, ada):
+    owner.post(denial_in(mail))
+    assert wire.post(SEND, identity="eve@example.com", chosen_method="email").ok
+
+
+def test_a_code_to_prove_again_ends_every_session(wire, owner, ada, sign_in, mail_to):
+    sign_in(ada.email)
+    sign_in(ada.email, by=owner)
+    wire.post("/us-verify/send-code", chosen_method="email")
+    assert owner.elsewhere(address="192.0.2.10").post(denial_in(mail_to(ada.email))).ok
+    assert (wire.signed_in_as(), owner.signed_in_as()) == (None, None)
+
+
+def test_a_confirmation_is_denied_as_well(wire, owner, mail_to):
+    wire.post("/register", email="new@example.com")
+    mail = mail_to("new@example.com")
+    assert owner.post(denial_in(mail)).ok
+    assert wire.get(link_in(mail, "/confirm/").removeprefix("http://localhost")).status == 302
+    assert wire.signed_in_as() is None
+
+
+def test_a_mail_to_somebody_who_is_registered_already_can_be_denied(wire, owner, ada, mail_to, rows):
+    wire.post("/register", email=ada.email)
+    assert owner.post(denial_in(mail_to(ada.email))).ok
+    assert rows(Event, name="link.denied_by_user")
+
+
+def test_the_link_says_for_whom_to_nobody(mail):
+    assert "ada" not in denial_in(mail)
+    assert "@" not in denial_in(mail)
+
+
+def test_a_text_message_stays_short(wire, people, text_to):
+    people.open(email="eve@example.com", phone="+16502530001", methods=["sms"])
+    wire.post(SEND, identity="eve@example.com", chosen_method="sms")
+    assert "not-me" not in text_to("+16502530001").text
+
+
+def test_the_page_of_a_link_opened_elsewhere_leads_there(browser_wire, ada, mail_to):
+    browser_wire.post(SEND, identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    page = browser_wire.elsewhere().get(link_in(mail, LINK).removeprefix("http://localhost"))
+    assert f"http://localhost{denial_in(mail)}" in page.page.links
+
+
+def test_a_request_denied_after_wrong_characters_is_denied(owner, mail, rows):
+    token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
+    for _ in range(2):
+        owner.post(LINK, token=token, characters="OIL")
+    assert owner.post(denial_in(mail)).ok
+    assert rows(Challenge)[0].denied_at is not None
