@@ -80,6 +80,14 @@ def sms_provider(settings: "Settings") -> Iterable[Problem]:
         yield problem(missing, "is not complete, but LATCHKEY_METHODS names sms", remedy)
 
 
+def sms_countries(settings: "Settings") -> Iterable[Problem]:
+    """Each country is somebody else's to earn money with: none is texted that the operator has not named."""
+    named = "sms" in settings.methods and "methods" in settings.model_fields_set
+    if named and settings.can_send_sms and not settings.sms_countries:
+        remedy = "List where your people's numbers are, as in GB,DE, or take sms out of LATCHKEY_METHODS."
+        yield problem("sms_countries", "is not set, but LATCHKEY_METHODS names sms", remedy)
+
+
 def second_factors(settings: "Settings") -> Iterable[Problem]:
     """What this release cannot ask for must not look as if it were asked for."""
     if settings.us_mfa_required:
@@ -94,7 +102,7 @@ def own_machine(settings: "Settings") -> Iterable[Problem]:
 
 
 COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (order_of_times, second_factors)
-PRODUCTION_RULES = (master_keys, public_address, debugging, mail_transport, sms_provider)
+PRODUCTION_RULES = (master_keys, public_address, debugging, mail_transport, sms_provider, sms_countries)
 DEVELOPMENT_RULES = (own_machine,)
 
 
@@ -109,8 +117,10 @@ def warnings(settings: "Settings") -> list[Problem]:
     if not settings.is_production:
         return []
     no_sms = "sms" in settings.methods and not settings.can_send_sms
+    nowhere = "sms" in settings.methods and settings.can_send_sms and not settings.sms_countries
     weak = {
         "methods": (no_sms, "has sms by default, but no SMS provider is set: switched off", "Set LATCHKEY_SMS_URL."),
+        "sms_countries": (nowhere, "is not set: sms is switched off", "List countries, as in GB,DE."),
         "limits": (not settings.limits, "is off: guesses and messages are not limited", "Switch it on."),
         "generic_responses": (
             not settings.generic_responses,

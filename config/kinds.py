@@ -50,6 +50,11 @@ def lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def upper(value: Any) -> Any:
+    """Read short names, as those of countries, without regard to case."""
+    return value.strip().upper() if isinstance(value, str) else value
+
+
 def split_url(text: str) -> SplitResult:
     """Split a URL with a host and a sound port.
 

@@ -1,11 +1,15 @@
 """Settings of what a code is worth: digits, lifetimes, budgets."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
 
 from config import kinds
+
+Country = Annotated[str, BeforeValidator(kinds.upper), Field(pattern=r"^[A-Z]{2}$")]
+Countries = Annotated[tuple[Country, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
 
 
 class LimitSettings(BaseSettings, defer_build=True):
@@ -42,6 +46,19 @@ class LimitSettings(BaseSettings, defer_build=True):
     mails_per_day: int = Field(default=20, ge=1, description="Mails with codes to one account in a day.")
     sms_per_hour: int = Field(default=3, ge=1, description="SMS to one number in an hour.")
     sms_per_day: int = Field(default=6, ge=1, description="SMS to one number in a day.")
+    mails_per_hour_overall: int = Field(default=600, ge=1, description="Mails with codes to all accounts in an hour.")
+    sms_per_day_overall: int = Field(default=200, ge=1, description="SMS to all numbers in a day.")
+    sms_countries: Countries = Field(
+        default=(),
+        description="Countries (ISO 3166) that SMS go to, as `GB,DE`; empty: all in development, else none.",
+    )
+    sms_breaker_sends: int = Field(
+        default=50, ge=1, description="SMS to one country, or range of numbers, in an hour that make it worth a look."
+    )
+    sms_breaker_percent: int = Field(
+        default=20, ge=0, le=100, description="Share of them (in %) that must be used, or else they are stopped."
+    )
+    sms_breaker_rest: kinds.Duration = Field(default=timedelta(hours=1), description="For how long.")
     starts_per_address: int = Field(
         default=20, ge=1, description="Codes asked for from one network address in a window."
     )

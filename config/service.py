@@ -73,6 +73,12 @@ class ServiceSettings(BaseSettings, defer_build=True):
         repr=False,
         description="Redis that all replicas share for counting per address; empty: each process counts.",
     )
+    replicas: int = Field(
+        default=2,
+        ge=1,
+        le=1000,
+        description="Server processes that count together in Redis; while it is away each has so small a share.",
+    )
     statement_timeout: kinds.Duration = Field(
         default=timedelta(seconds=5), description="Longest wait for the database or its lock; then the answer is 503."
     )

@@ -71,7 +71,7 @@ class Settings(LimitSettings, JourneySettings, DeliverySettings, ServiceSettings
         changes: dict[str, Any] = {}
         if not self.is_production and not self.secret_keys:
             changes["secret_keys"] = tuple(SecretStr(key) for key in development.ensure_secrets())
-        if self.is_production and "sms" in self.methods and not self.can_send_sms:
+        if self.is_production and "sms" in self.methods and not (self.can_send_sms and self.sms_countries):
             changes["methods"] = tuple(name for name in self.methods if name != "sms")
         return self.model_copy(update=changes) if changes else self
 

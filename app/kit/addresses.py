@@ -108,6 +108,17 @@ def username(text: str) -> str:
     return folded
 
 
+def country(number: str) -> str:
+    """Return the country (ISO 3166, two letters) of a number in E.164, or "" for one of no country, as +883."""
+    import phonenumbers
+
+    try:
+        found = phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
+    except phonenumbers.NumberParseException:
+        return ""
+    return found if found and found.isalpha() else ""
+
+
 def mask(kind: str, value: str) -> str:
     """Return enough of a canonical address for its owner to know it, and too little to write to it.
 

@@ -1,4 +1,4 @@
-"""Limits by network address: an IPv4 address, or the /64 that an IPv6 customer holds."""
+"""Limits by network address: an IPv4 address, or the /64 that an IPv6 customer holds, and ten times that their /48."""
 
 from __future__ import annotations
 
@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 SHARED = "shared"
 DENIED = "denied"
 
+NETWORKS = 10
+"""How many times as much as its /64 an IPv6 /48 may do: the two are often one customer's."""
+
 
 def take(name: str, address: str) -> None:
     """Use one of ``address``'s turns of the limit ``name`` (``starts`` or ``failures``).
 
     :raises Refused: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
     """
-    _stop_penalized(name, _bucket(address))
-    if settings.limits and not _limiter().hit(_item(name, _bucket(address)), name, _bucket(address)):
-        _refuse(name, _bucket(address))
+    _stop_penalized(name, _buckets(address)[0])
+    if settings.limits:
+        for bucket in _buckets(address):
+            if not _limiter().hit(_item(name, bucket), name, bucket):
+                _refuse(name, bucket)
 
 
 def allow(name: str, address: str) -> None:
@@ -35,9 +40,11 @@ def allow(name: str, address: str) -> None:
 
     :raises Refused: as ``take``
     """
-    _stop_penalized(name, _bucket(address))
-    if settings.limits and not _limiter().test(_item(name, _bucket(address)), name, _bucket(address)):
-        _refuse(name, _bucket(address))
+    _stop_penalized(name, _buckets(address)[0])
+    if settings.limits:
+        for bucket in _buckets(address):
+            if not _limiter().test(_item(name, bucket), name, bucket):
+                _refuse(name, bucket)
 
 
 def penalize(address: str) -> None:
@@ -45,8 +52,8 @@ def penalize(address: str) -> None:
 
     Callers whose address can't be read share a bucket, which one of them must not close to all.
     """
-    if settings.limits and settings.denied_penalty and _bucket(address) != SHARED:
-        _limiter().hit(_penalty(), DENIED, _bucket(address))
+    if settings.limits and settings.denied_penalty and _buckets(address)[0] != SHARED:
+        _limiter().hit(_penalty(), DENIED, _buckets(address)[0])
 
 
 def _stop_penalized(name: str, bucket: str) -> None:
@@ -63,14 +70,18 @@ def _refuse(name: str, bucket: str, reset: float | None = None) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _bucket(address: str) -> str:
+def _buckets(address: str) -> tuple[str, ...]:
+    """Return what ``address`` counts towards: itself, or its /64 and /48; what cannot be read shares one bucket."""
     try:
         parsed = ipaddress.ip_address(address)
+        if parsed.version == 4:
+            return (str(parsed),)
+        if parsed.ipv4_mapped is not None:
+            return (str(parsed.ipv4_mapped),)
+        networks = [ipaddress.ip_network((int(parsed), length), strict=False) for length in (64, 48)]
     except ValueError:
-        return SHARED
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)
-    return str(parsed)
+        return (SHARED,)
+    return tuple(str(network) for network in networks)
 
 
 def _item(name: str, bucket: str) -> RateLimitItem:
@@ -79,6 +90,8 @@ def _item(name: str, bucket: str) -> RateLimitItem:
     most = settings.starts_per_address if name == "starts" else settings.failures_per_address
     if bucket == SHARED:
         most = settings.address_shared_share
+    if bucket.endswith("/48"):
+        most *= NETWORKS
     return RateLimitItemPerSecond(most, int(settings.address_window.total_seconds()))
 
 
@@ -101,5 +114,5 @@ def _limiter() -> Counters:
     if counters is None:
         from app.limits.counters import Counters
 
-        counters = this_app().extensions["latchkey.counters"] = Counters(settings.redis_url)
+        counters = this_app().extensions["latchkey.counters"] = Counters(settings.redis_url, settings.replicas)
     return counters

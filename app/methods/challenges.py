@@ -61,17 +61,17 @@ def _before(mine: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.S
     return sa.select(*found.c, *sums.c).select_from(sums.outerjoin(found, sa.true()))
 
 
+_BUDGETS = {
+    "number": _c.destination == sa.bindparam("destination"),
+    "account": _c.subject == sa.bindparam("subject"),
+    "known browser": sa.and_(_c.subject == sa.bindparam("subject"), _c.binding == sa.bindparam("browser")),
+}
 _BEFORE = {
-    (sms, named): Hot(
-        _before(
-            _c.destination == sa.bindparam("destination") if sms else _c.subject == sa.bindparam("subject"),
-            _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which"),
-        )
-    )
-    for sms in (True, False)
+    (whose, named): Hot(_before(mine, _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which")))
+    for whose, mine in _BUDGETS.items()
     for named in (True, False)
 }
-"""By whether the budget is a number's or an account's, and whether the challenge is named or the browser's."""
+"""By whose the budget is, and whether the challenge is named or the browser's."""
 _COUNT = (
     sa.update(_table)
     .where(_c.subject == sa.bindparam("whose"), _c.purpose == sa.bindparam("what_for"))
@@ -98,6 +98,8 @@ class Question:
         another question, or its answer would tell that the two belong together
     :ivar destination: address the passcode goes to, "" when there is none
     :ivar silent: all the work is done, nothing leaves and nothing answers it
+    :ivar is_known: whether the user has signed in from the asker's browser before: it has mails of its own, for
+        strangers use up the account's
     """
 
     purpose: str
@@ -111,6 +113,7 @@ class Question:
     next: str = ""
     letter: str = ""
     silent: bool = False
+    is_known: bool = False
 
 
 def ask(question: Question, asker: Asker) -> Challenge:
@@ -217,7 +220,9 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
     same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
-    row = _BEFORE[sms, named is not None].first(**which, **same, **times, most=settings.challenge_tries) or ()
+    whose = "number" if sms else "known browser" if question.is_known else "account"
+    given = which | same | times | {"most": settings.challenge_tries, "browser": asker.binding}
+    row = _BEFORE[whose, named is not None].first(**given) or ()
     hour, day, waiting = row[-3:]
     challenge = _ROWS.read(row)[0]
     per_hour, per_day = (

@@ -15,6 +15,7 @@ from app.methods.codes import passcode_of, root_of
 from app.methods.denials import denial_link
 from app.methods.links import link_token
 from app.methods.models import Challenge, EnrolledMethod
+from app.methods.sendbudget import may_leave
 from app.methods.showing import asked
 from app.outbox import Letter, Message, Text, renderer
 
@@ -34,11 +35,17 @@ Told = tuple[Challenge, EnrolledMethod | None]
 
 
 def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
-    """Return by message id the challenge that a message tells about, for those that still exist: one statement."""
+    """Return by message id the challenge that a message tells about, for those that still exist and may leave.
+
+    One statement, and one for the service's budget.
+    """
     wanted = {message.id: message.challenge_id for message in messages if message.challenge_id}
     rows = (_ROWS.read(row) for row in db.session.execute(_BY_IDS, {"ids": list(set(wanted.values()))}))
     found = {challenge.id: (challenge, enrolled) for challenge, enrolled in rows}
-    return {message_id: found[challenge_id] for message_id, challenge_id in wanted.items() if challenge_id in found}
+    told = {message_id: found[challenge_id] for message_id, challenge_id in wanted.items() if challenge_id in found}
+    now = clock.now()
+    leaving = may_leave([each for each in messages if each.id in told and told[each.id][0].is_open(now)])
+    return {message_id: each for message_id, each in told.items() if message_id in leaving}
 
 
 @renderer("sign_in", reads=challenges_of)

@@ -101,3 +101,14 @@ class Repeat(db.Model):
     body: Mapped[str] = mapped_column(sa.String(64))
     challenge_id: Mapped[str] = mapped_column(sa.String(32))
     created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class SendWindow(db.Model):
+    """How much the whole service has sent since a window began; or since when a breaker is open."""
+
+    __tablename__ = "send_window"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    """Its name: ``mail``, ``sms``, or ``stopped:`` and a country or range of numbers."""
+    began_at: Mapped[datetime] = mapped_column(index=True)
+    count: Mapped[int]

@@ -8,7 +8,7 @@ from app.database.pruning import delete_batch, pruner
 from app.extensions import db
 from app.kit import clock
 from app.methods import repeats
-from app.methods.models import Challenge, Repeat
+from app.methods.models import Challenge, Repeat, SendWindow
 
 COUNTED_FOR = timedelta(days=1)
 """The longest window of a send budget; a challenge counts for that long."""
@@ -24,3 +24,9 @@ def prune_challenges() -> int:
 def prune_repeats() -> int:
     """Delete a batch of requests that count as repeated no more; return how many."""
     return delete_batch(db.session, Repeat, Repeat.created_at < clock.now() - repeats.KEPT_FOR)
+
+
+@pruner
+def prune_windows() -> int:
+    """Delete a batch of windows of the send budget that are long over; return how many."""
+    return delete_batch(db.session, SendWindow, SendWindow.began_at < clock.now() - 2 * COUNTED_FOR)

@@ -21,6 +21,15 @@ _has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindp
 _there = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
 
+_here = sa.and_(
+    _browser.c.user_id == _user.c.id,
+    _browser.c.browser == sa.bindparam("browser"),
+    _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
+)  # fmt: skip
+
+_ADDRESS = sum(len(table.columns) for table in _ROWS.tables)
+"""Where the address stands in a row; the known browser, where it was asked for, comes next."""
+
 _REACHING = _ROWS.select().add_columns(_at.c.value).limit(1)
 _BY_USER = Hot(
     _REACHING.select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there)).where(
@@ -28,15 +37,15 @@ _BY_USER = Hot(
     )
 )
 _BY_IDENTITY = Hot(
-    _REACHING.select_from(
-        _user.join(_named, _named.c.user_id == _user.c.id).outerjoin(_enrolled, _has).outerjoin(_at, _there)
-    ).where(_typed)
+    _REACHING.add_columns(_browser.c.id)
+    .select_from(
+        _user.join(_named, _named.c.user_id == _user.c.id)
+        .outerjoin(_enrolled, _has)
+        .outerjoin(_at, _there)
+        .outerjoin(_browser, _here)
+    )
+    .where(_typed)
 )
-_here = sa.and_(
-    _browser.c.user_id == _user.c.id,
-    _browser.c.browser == sa.bindparam("browser"),
-    _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
-)  # fmt: skip
 _KNOWN = Hot(
     _ROWS.select()
     .add_columns(_browser.c.last_seen_at)
@@ -52,11 +61,15 @@ _KNOWN = Hot(
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A user, the method asked for if they have it, and the address it sends to if there is one."""
+    """A user, the method asked for if they have it, and the address it sends to if there is one.
+
+    :ivar is_known: whether they have signed in from this browser before
+    """
 
     user: User
     enrolled: EnrolledMethod | None
     destination: str
+    is_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +81,13 @@ class Known:
     seen_at: datetime | None
 
 
-def reach(typed: TypedIdentity | None, method: str) -> Reached | None:
-    """Find whom ``typed`` names and how ``method`` reaches them. One statement, whoever it is."""
+def reach(typed: TypedIdentity | None, method: str, browser: str = "") -> Reached | None:
+    """Find whom ``typed`` names and how ``method`` reaches them. One statement, whoever it is.
+
+    :param browser: the digest by which browsers are known, or ""
+    """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    return _first(_BY_IDENTITY, method, kind=kind, value=value)
+    return _first(_BY_IDENTITY, method, kind=kind, value=value, browser=browser)
 
 
 def reach_user(user_id: int, method: str) -> Reached | None:
@@ -84,7 +100,8 @@ def _first(rows: Hot, method: str, **whom: str | int) -> Reached | None:
     if found is None:
         return None
     user, enrolled = _ROWS.read(found)
-    return Reached(user, enrolled, found[-1] or "")
+    known = len(found) > _ADDRESS + 1 and found[_ADDRESS + 1] is not None
+    return Reached(user, enrolled, found[_ADDRESS] or "", known)
 
 
 def know(typed: TypedIdentity | None, browser: str) -> Known:

@@ -27,6 +27,14 @@ class Message(db.Model):
     """
 
     __tablename__ = "message"
+    __table_args__ = (
+        sa.Index(
+            "ix_message_texts_sent_at",
+            "sent_at",
+            sqlite_where=sa.text("channel = 'sms'"),
+            postgresql_where=sa.text("channel = 'sms'"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     kind: Mapped[str] = mapped_column(sa.String(32))

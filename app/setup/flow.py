@@ -18,6 +18,7 @@ from app.methods import REGISTRY, Challenge, authenticator, challenges, codes, e
 from app.methods.challenges import Question
 from app.methods.handles import challenge_id_of
 from app.methods.registry import active_methods, enabled_methods
+from app.methods.sendbudget import may_be_texted
 from app.methods.showing import TITLES
 from app.sessions import guesses
 from app.sessions.known import revoke_browsers
@@ -197,6 +198,8 @@ def _number(phone: str | None, user: User) -> tuple[str, bool]:
         number = addresses.phone(phone or "", settings.phone_region_default)
     except addresses.InvalidAddress:
         raise Refused("phone_invalid", field="phone") from None
+    if not may_be_texted(number):
+        raise Refused("phone_country_unavailable", field="phone")
     owner = find_by_identity(TypedIdentity("phone", number))
     if owner is not None and (owner.id == user.id or not settings.generic_responses):
         raise Refused("identity_already_associated", field="phone")

@@ -34,7 +34,7 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
     if method not in code_methods():
         raise Refused("us_method_not_available", field="chosen_method")
     typed = read_identity(identity)
-    reached = reaching.reach(typed, method)
+    reached = reaching.reach(typed, method, asker.known)
     if not settings.generic_responses:
         _say_why_not(typed, reached, method)
     spoken = typed.value if typed else identity.strip()[:254]
@@ -49,6 +49,7 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
         reached.enrolled,
         next=next_page,
         letter="sign_in",
+        is_known=reached.is_known,
     )
     signals.send(signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method == "email")
     return Asked(ask(question, asker), reached.enrolled, reached.user)

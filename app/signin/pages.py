@@ -23,7 +23,7 @@ def page_again(form: SignInForm | ContinueForm) -> dict[str, Any]:
     """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code."""
     if wants_json():
         return {}
-    looked_up = getattr(form, "refusal_facts", {}).get("here")
+    looked_up = form.refusal_facts.get("here")
     asked = looked_up or carrying.last_open(present_asker(), PURPOSE)
     if asked is None or not form.identity.data or form.identity.errors:
         return page("identity")

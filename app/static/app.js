@@ -52,6 +52,18 @@ for (const resend of document.querySelectorAll("[data-resend]")) {
   });
 }
 
+// A request that was one of too many may come again; the server keeps the time, this only shows it.
+for (const wait of document.querySelectorAll("[data-wait]")) {
+  const part = (name) => wait.querySelector(`[data-wait-${name}]`);
+  countDown(Number(wait.dataset.wait), (left) => {
+    part("left").textContent = left < 60 ? spoken(left) : clockText(left);
+    if (left > 0) return;
+    part("running").hidden = true;
+    part("over").hidden = false;
+    part("voice").textContent = part("over").textContent;
+  });
+}
+
 // A link opened elsewhere lets this page go on by itself. Asked less and less often, and never while nobody looks.
 for (const waiting of document.querySelectorAll("[data-waiting]")) {
   const part = (name) => waiting.querySelector(`[data-waiting-${name}]`);

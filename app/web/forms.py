@@ -6,7 +6,7 @@ Forms check shape only; what a flow refuses is shown on them afterwards.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
@@ -135,7 +135,7 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
             return submitted()
 
     refusal_status = 400
-    refusal_facts: dict[str, Any]
+    refusal_facts: Mapping[str, Any] = {}
 
     def __init__(self) -> None:
         """Fill the form with what the request submits. Its fields are bound once and copied: half of a form's cost."""

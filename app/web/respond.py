@@ -96,6 +96,6 @@ def _refuse(
         answer = current_app.make_response(
             (render_template(page or "", form=form, support_id=support_id(), **shown), status)
         )
-    if "retry_after" in getattr(form, "refusal_facts", {}):
+    if "retry_after" in form.refusal_facts:
         answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])
     return answer

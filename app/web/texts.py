@@ -34,6 +34,7 @@ SENTENCES = {
     "method_removed": "This way of signing in is gone.",
     "last_method": "This is your last way to sign in. Add another one before you remove it.",
     "phone_invalid": "That is not a phone number we can use. Write it with the country code, like +44 7400 123456.",
+    "phone_country_unavailable": "We send no texts to that country. Use another number or another way to sign in.",
     "identity_already_associated": "That belongs to an account already. Use another one.",
     # register and confirm
     "confirm_registration": "Almost done: we sent a mail to {email}. Enter its code here or follow its link.",

@@ -28,6 +28,7 @@ def ask_for_codes(people, json_wire, rows):
     return ask
 
 
+@pytest.mark.settings(limits=False)
 def test_a_batch_of_letters_takes_as_many_statements_as_one(app, ask_for_codes, statements, smtp):
     from app.outbox.delivery import deliver_all
 
@@ -39,6 +40,15 @@ def test_a_batch_of_letters_takes_as_many_statements_as_one(app, ask_for_codes, 
             assert {outcome.state for outcome in deliver_all(others)} == {"sent"}
     assert len(alone) == len(together) == 4, "claim, read, settle, and the events"
     assert len({code_in(mail) for mail in smtp.mails}) == 6
+
+
+def test_the_budget_of_the_service_costs_a_batch_one_statement(app, ask_for_codes, statements):
+    from app.outbox.delivery import deliver_all
+
+    waiting = ask_for_codes(5)
+    with app.app_context(), statements() as together:
+        assert {outcome.state for outcome in deliver_all(waiting)} == {"sent"}
+    assert len(together) == 5
 
 
 def test_each_mail_of_a_batch_is_in_the_audit_log(app, ask_for_codes, rows, smtp):

@@ -129,6 +129,14 @@ def test_what_can_not_be_added_is_said_on_its_field(hers, deliver, enrolled, fie
     assert (deliver(), enrolled()) == ([], ["email"])
 
 
+@pytest.mark.settings(sms_countries="DE,FR")
+def test_a_number_of_a_country_that_is_not_listed_is_refused(hers, text_to):
+    answer = hers.post("/us-setup", chosen_method="sms", phone="+447400123456")
+    assert (answer.status, answer.codes, list(answer.errors)) == (400, ["phone_country_unavailable"], ["phone"])
+    assert hers.post("/us-setup", chosen_method="sms", phone="+4915112345678").ok
+    assert text_to("+4915112345678")
+
+
 @pytest.mark.one_database
 @pytest.mark.settings(generic_responses=False)
 def test_the_explicit_mode_says_that_a_number_is_taken(hers, people, deliver, enrolled):

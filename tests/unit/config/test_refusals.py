@@ -69,13 +69,33 @@ def test_sms_named_without_a_provider_is_refused(production, set_up):
     set_up(sms_provider="twilio", twilio_account_sid="AC1", twilio_sender="+15005550006")
     with pytest.raises(ConfigurationError, match="LATCHKEY_TWILIO_AUTH_TOKEN is not complete"):
         Settings.load()
-    set_up(twilio_auth_token="5f1d9be2")
+    set_up(twilio_auth_token="5f1d9be2", sms_countries="GB")
     assert Settings.load().methods == ("email", "sms")
 
 
 def test_sms_stays_a_method_when_its_provider_is_set(production, set_up):
-    set_up(sms_url="https://sms.example.com/send")
+    set_up(sms_url="https://sms.example.com/send", sms_countries="GB,de")
     assert "sms" in Settings.load().methods
+    assert Settings.load().sms_countries == ("GB", "DE")
+
+
+def test_sms_named_without_a_country_is_refused(production, set_up):
+    set_up(methods="email,sms", sms_url="https://sms.example.com/send")
+    with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES is not set.* List where"):
+        Settings.load()
+
+
+def test_sms_that_goes_nowhere_is_switched_off_with_a_warning(production, set_up, caplog):
+    set_up(sms_url="https://sms.example.com/send")
+    assert "sms" not in Settings.load().methods
+    assert "LATCHKEY_SMS_COUNTRIES is not set" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["Germany", "D", "D1", "DE,DE", "DE;FR"])
+def test_a_country_is_two_letters(set_up, value):
+    set_up(sms_countries=value)
+    with pytest.raises(ConfigurationError, match="LATCHKEY_SMS_COUNTRIES"):
+        Settings.load()
 
 
 def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up, caplog):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from limits import RateLimitItemPerSecond
+from structlog.testing import capture_logs
 
 from app.limits.counters import Counters
 
@@ -70,3 +72,31 @@ def test_redis_is_asked_again_after_a_rest(redis_server, replicas, monkeypatch):
     there = time.monotonic
     monkeypatch.setattr("app.limits.counters.time.monotonic", lambda: there() + 11)
     assert [hits(counters, 1) for counters in (one, other, one)] == [[True], [True], [False]]
+
+
+def test_without_redis_each_process_holds_its_share(redis_server):
+    counters = Counters(redis_server.url, replicas=2)
+    assert hits(counters, 3) == [True, True, False]
+    os.kill(redis_server.process.pid, signal.SIGSTOP)
+    assert hits(counters, 2) == [True, False], "half of two"
+
+
+def test_a_share_is_never_nothing(redis_server):
+    redis_server.process.kill()
+    redis_server.process.wait(5)
+    assert hits(Counters(redis_server.url, replicas=1000), 2) == [True, False]
+
+
+def test_one_process_alone_holds_all_of_it():
+    assert hits(Counters("", replicas=2)) == [True, True, False]
+
+
+def test_the_log_says_once_a_rest_that_redis_is_away(redis_server, monkeypatch):
+    counters, there = Counters(redis_server.url), time.monotonic
+    os.kill(redis_server.process.pid, signal.SIGSTOP)
+    with capture_logs() as first, ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: hits(counters, 1), range(8)))
+    monkeypatch.setattr("app.limits.counters.time.monotonic", lambda: there() + 11)
+    with capture_logs() as second:
+        hits(counters, 3)
+    assert [[line["event"] for line in lines] for lines in (first, second)] == [["limits.redis_away"]] * 2

@@ -1,0 +1,139 @@
+"""The send budget of the whole service: what may leave in all, to which countries, and when too few texts are used.
+
+Looked at when a message is about to leave, so that no answer tells of it, and it costs no request anything. What does
+not leave is dropped: whoever waits for it asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app.audit import record
+from app.extensions import db, settings
+from app.kit import addresses, clock
+from app.methods.models import Challenge, SendWindow
+from app.outbox import Message
+
+log = structlog.get_logger()
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+WINDOWS = {"mail": HOUR, "sms": DAY}
+PREFIX = 8
+"""Characters of a number that name a range of numbers: + and seven digits."""
+
+_table = SendWindow.__table__
+_c = _table.c
+_over = _c.began_at <= sa.bindparam("past")
+_FIRST = insert(_table).values(id=sa.bindparam("window"), began_at=sa.bindparam("now"), count=sa.bindparam("more"))
+_TAKE = (
+    _FIRST.on_conflict_do_update(
+        index_elements=[_c.id],
+        set_={
+            "count": sa.case((_over, sa.bindparam("more")), else_=_c.count + sa.bindparam("more")),
+            "began_at": sa.case((_over, sa.bindparam("now")), else_=_c.began_at),
+        },
+    )
+    .returning(_c.count)
+    .execution_options(at_once=True)
+)
+_STOP = (
+    _FIRST.on_conflict_do_update(
+        index_elements=[_c.id], set_={"began_at": sa.bindparam("now"), "count": 1}, where=_over
+    )
+    .returning(_c.id)
+    .execution_options(at_once=True)
+)
+_STOPPED = sa.select(_c.id).where(_c.id.in_(sa.bindparam("names", expanding=True)), ~_over)
+_texts = sa.func.substr(Message.to, 1, PREFIX)
+_REDEEMED = (
+    sa.select(_texts, sa.func.min(Message.to), sa.func.count(), sa.func.count(Challenge.spent_at))
+    .join(Challenge, Challenge.id == Message.challenge_id)
+    .where(Message.channel == "sms", Message.sent_at > sa.bindparam("since"))
+    .group_by(_texts)
+)
+
+
+def may_leave(messages: Sequence[Message]) -> set[str]:
+    """Return the ids of those messages with passcodes that may leave now, and count them as left.
+
+    One statement for all mails together. A message that was tried before is not counted again.
+    """
+    near = [message for message in messages if _is_near(message)]
+    fresh = [message for message in near if settings.limits and message.attempts == 1 and not message.last_error]
+    leaving = {message.id for message in near} - {message.id for message in fresh}
+    texts = [message for message in fresh if message.channel == "sms" and _is_used(message)]
+    for channel, waiting in (("mail", [each for each in fresh if each.channel == "mail"]), ("sms", texts)):
+        if waiting:
+            leaving |= {message.id for message in waiting[: _take(channel, len(waiting))]}
+    return leaving
+
+
+def _is_near(message: Message) -> bool:
+    """Say whether a message goes where messages go: a text to a country that is listed."""
+    if message.channel != "sms" or may_be_texted(message.to):
+        return True
+    record("budget.exhausted", message.user_id, at_once=True, budget="sms_countries")
+    return False
+
+
+def may_be_texted(number: str) -> bool:
+    """Say whether ``number`` lies in a country to which texts are sent; in development all do unless some are named."""
+    allowed = settings.sms_countries
+    return country_of(number) in allowed if allowed or settings.is_production else True
+
+
+@lru_cache(maxsize=4096)
+def country_of(number: str) -> str:
+    """Return the country (ISO 3166, two letters) of a number in E.164, or "" for one of no country."""
+    return addresses.country(number)
+
+
+def _take(channel: str, more: int) -> int:
+    """Use so many of the sends of all accounts together; return how many were left. Running out is an event."""
+    most = settings.mails_per_hour_overall if channel == "mail" else settings.sms_per_day_overall
+    now = clock.now()
+    count = (
+        db.session.scalar(_TAKE, {"window": channel, "more": more, "now": now, "past": now - WINDOWS[channel]}) or more
+    )
+    before = count - more
+    if before <= most < count:
+        record("budget.exhausted", at_once=True, budget=f"{channel}_overall")
+        log.warning("budget.exhausted", budget=f"{channel}_overall", most=most)
+    return max(0, most - before)
+
+
+def _is_used(message: Message) -> bool:
+    """Say whether texts to this number's country and range are used often enough to go on with them."""
+    now = clock.now()
+    names = {f"stopped:{country_of(message.to)}", f"stopped:{message.to[:PREFIX]}"}
+    if db.session.scalars(_STOPPED, {"names": list(names), "past": now - settings.sms_breaker_rest}).first():
+        return False
+    sent: dict[str, list[int]] = {}
+    for prefix, example, count, used in db.session.execute(_REDEEMED, {"since": now - HOUR}):
+        for name in (f"stopped:{prefix}", f"stopped:{country_of(example)}"):
+            so_far = sent.setdefault(name, [0, 0])
+            so_far[:] = so_far[0] + count, so_far[1] + used
+    few = [name for name in names if name in sent and _too_few(*sent[name])]
+    for name in few:
+        _stop(name, *sent[name])
+    return not few
+
+
+def _too_few(count: int, used: int) -> bool:
+    return count >= settings.sms_breaker_sends and used * 100 < count * settings.sms_breaker_percent
+
+
+def _stop(name: str, count: int, used: int) -> None:
+    now = clock.now()
+    open_since = {"window": name, "more": 1, "now": now, "past": now - settings.sms_breaker_rest}
+    if db.session.scalar(_STOP, open_since) is not None:
+        facts: dict[str, Any] = {"budget": "sms_breaker", "to": name.partition(":")[2], "sent": count, "used": used}
+        record("budget.exhausted", at_once=True, **facts)
+        log.warning("budget.exhausted", **facts)

@@ -1,0 +1,91 @@
+"""Nobody can be locked out from outside: while strangers guess and ask without end, the owner comes in."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from app.audit import Event
+from tests.sinks import code_in, link_in
+
+pytestmark = pytest.mark.settings(failures_per_address=10**6, starts_per_address=10**6)
+
+SIGN_IN, SEND = "/us-signin", "/us-signin/send-code"
+HOUR = 3600
+
+
+@pytest.fixture
+def ada(people):
+    """The owner."""
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+@pytest.fixture
+def attack(json_wire, ada):
+    """Has strangers at fifty addresses guess so many times, and ask for a code once."""
+    browsers = itertools.cycle([json_wire.elsewhere(address=f"198.51.100.{number}") for number in range(50)])
+
+    def strike(guesses: int) -> None:
+        assert next(browsers).post(SEND, identity=ada.email, chosen_method="email").status == 200
+        for _ in range(guesses):
+            assert next(browsers).post(SIGN_IN, identity=ada.email, passcode="000000").status == 400
+
+    return strike
+
+
+@pytest.fixture
+def own_browser(json_wire, ada):
+    """Ada's browser, from which she has signed in before."""
+    browser = json_wire.elsewhere()
+    assert browser.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
+    browser.post("/logout")
+    return browser
+
+
+def test_every_minute_the_owner_comes_in_by_a_known_browser(ada, attack, own_browser, clock, rows):
+    for _ in range(60):
+        attack(5)
+        clock.shift(60)
+        assert own_browser.post(SIGN_IN, identity=ada.email, passcode=ada.app_code()).ok
+        own_browser.post("/logout")
+    refused = [each for each in rows(Event, name="sign_in.failed") if each.facts["reason"] == "budget_spent"]
+    assert len(refused) == 300 - 10
+
+
+@pytest.mark.settings(mails_per_hour=10**6, mails_per_day=10**6, open_challenges=100)
+def test_every_minute_the_owner_comes_in_by_a_link(json_wire, ada, attack, clock, mail_to):
+    for _ in range(60):
+        attack(5)
+        clock.shift(60)
+        browser = json_wire.elsewhere()
+        browser.post(SEND, identity=ada.email, chosen_method="email")
+        browser.get(link_in(mail_to(ada.email), "/us-verify-link").removeprefix("http://localhost"))
+        assert browser.signed_in_as() == ada.email
+
+
+def test_strangers_use_up_no_mail_of_a_known_browser(ada, attack, own_browser, clock, deliver, smtp):
+    for _ in range(5):
+        for _ in range(8):
+            attack(3)
+        deliver()
+        clock.shift(12 * 60)
+        own_browser.post(SEND, identity=ada.email, chosen_method="email")
+        deliver()
+        own_browser.get(link_in(smtp.to(ada.email)[-1], "/us-verify-link").removeprefix("http://localhost"))
+        assert own_browser.signed_in_as() == ada.email
+        own_browser.post("/logout")
+
+
+def test_a_known_browser_has_no_more_mails_than_an_account(ada, own_browser, clock, deliver, smtp):
+    for _ in range(8):
+        assert own_browser.post(SEND, identity=ada.email, chosen_method="email").ok
+        clock.shift(31)
+    deliver()
+    assert len(smtp.to(ada.email)) == 5
+
+
+def test_a_code_asked_for_in_a_known_browser_is_looked_at(ada, attack, own_browser, mail_to):
+    attack(30)
+    own_browser.post(SEND, identity=ada.email, chosen_method="email")
+    assert own_browser.post(SIGN_IN, identity=ada.email, passcode=code_in(mail_to(ada.email))).ok

@@ -1,0 +1,174 @@
+"""Sends: what a flood of requests lets leave, counted at the mailboxes; the answers are the same all along."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from app.audit import Event
+from app.extensions import db
+from app.kit import clock as house_clock
+from app.kit import secrets
+from app.methods import Challenge
+from app.outbox import Message
+
+SEND = "/us-signin/send-code"
+EASY = {"failures_per_address": 10**6, "starts_per_address": 10**6}
+HOUR = 3600
+easy = pytest.mark.settings(**EASY)
+
+
+@pytest.fixture
+def crowd(people):
+    """Opens so many accounts with addresses, or with numbers that begin so."""
+
+    def come(count: int, numbers: str = "") -> list:
+        if numbers:
+            return [people.open(phone=f"{numbers}{number:03}") for number in range(count)]
+        return [people.open(email=f"person{number}@example.com") for number in range(count)]
+
+    return come
+
+
+@pytest.fixture
+def ask(json_wire):
+    """Asks for a code to each of these people, from a browser and an address of its own; returns the answers."""
+
+    def each(crowd, method: str = "email") -> list:
+        answers = []
+        for number, person in enumerate(crowd):
+            browser = json_wire.elsewhere(address=f"198.51.{number // 250}.{number % 250}")
+            answers.append(browser.post(SEND, identity=person.email or person.phone, chosen_method=method))
+        return answers
+
+    return each
+
+
+def exhausted(rows) -> list[str]:
+    """Return which budgets were recorded as used up."""
+    return [event.facts["budget"] for event in rows(Event, name="budget.exhausted")]
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(mails_per_hour_overall=10**6, open_challenges=100)
+def test_a_flood_of_starts_lets_leave_what_the_figures_say(json_wire, crowd, deliver, smtp):
+    accounts, addresses = 25, 10
+    people, statuses = crowd(accounts), []
+    for number in range(500):
+        browser = json_wire.elsewhere(address=f"203.0.113.{number % addresses}")
+        person = people[number % accounts]
+        statuses.append(browser.post(SEND, identity=person.email, chosen_method="email").status)
+    deliver()
+    assert statuses.count(200) == addresses * 20, "twenty starts for each address"
+    assert statuses.count(429) == 500 - addresses * 20
+    assert len(smtp.mails) == accounts * 5, "five mails for each account"
+    assert json_wire.elsewhere(address="192.0.2.1").post(SEND, identity="x@example.com", chosen_method="email").ok
+
+
+@pytest.mark.settings(mails_per_hour_overall=6, **EASY)
+def test_all_accounts_together_are_sent_so_many_mails_an_hour(crowd, ask, deliver, clock, rows):
+    people = crowd(10)
+    assert {answer.status for answer in ask(people)} == {200}
+    assert len(deliver()) == 6
+    assert exhausted(rows) == ["mail_overall"]
+    clock.shift(HOUR + 1)
+    ask(people)
+    assert len(deliver()) == 6
+    assert exhausted(rows) == ["mail_overall"] * 2
+
+
+@pytest.mark.settings(mails_per_hour_overall=2, **EASY)
+def test_what_is_withheld_is_answered_alike(crowd, ask, deliver):
+    answers = ask(crowd(4))
+    deliver()
+    assert {tuple(sorted(answer.json)) for answer in answers} == {tuple(sorted(answers[0].json))}
+
+
+@pytest.mark.settings(mails_per_hour_overall=2, **EASY)
+def test_strangers_who_do_not_exist_use_up_nothing(json_wire, crowd, ask, deliver):
+    for number in range(10):
+        json_wire.elsewhere().post(SEND, identity=f"nobody{number}@example.com", chosen_method="email")
+    ask(crowd(2))
+    assert len(deliver()) == 2
+
+
+@pytest.mark.settings(mails_per_hour_overall=2, **EASY)
+def test_a_mail_that_is_tried_again_counts_once(crowd, ask, deliver, smtp, clock):
+    smtp.mode = "busy"
+    people = crowd(2)
+    ask(people)
+    for _ in range(3):
+        deliver()
+        clock.shift(20)
+    smtp.mode = "ok"
+    clock.shift(130)
+    deliver()
+    assert len(smtp.mails) == 2
+
+
+@pytest.mark.settings(sms_per_day_overall=3, sms_breaker_sends=100, **EASY)
+def test_all_numbers_together_are_sent_so_many_texts_a_day(crowd, ask, deliver, clock, rows):
+    people = crowd(5, "+447400123")
+    assert {answer.status for answer in ask(people, "sms")} == {200}
+    assert len(deliver()) == 3
+    assert exhausted(rows) == ["sms_overall"]
+    clock.shift(24 * HOUR + 1)
+    ask(people, "sms")
+    assert len(deliver()) == 3
+
+
+@pytest.mark.settings(sms_countries="DE,fr", **EASY)
+def test_texts_go_to_the_countries_that_are_listed(people, ask, deliver, sms):
+    numbers = ["+4915112345678", "+33612345678", "+447400123456", "+12025550123"]
+    answers = ask([people.open(phone=number) for number in numbers], "sms")
+    deliver()
+    assert {answer.status for answer in answers} == {200}
+    assert sorted(text.to for text in sms.texts) == ["+33612345678", "+4915112345678"]
+
+
+def sent_before(app, person, times: int, used: int) -> None:
+    """Put down texts that were sent to somebody's range of numbers within the hour, so many of them used."""
+    now = house_clock.now()
+    with app.app_context():
+        for number in range(times):
+            row = {"id": secrets.row_id(), "purpose": "sign_in", "method": "sms", "subject": "x", "binding": "x"}
+            row |= {"destination": "", "address": "", "agent": "", "tag": "", "last_sent_at": now - timedelta(days=2)}
+            row |= {"passcode_expires_at": now, "expires_at": now, "spent_at": now if number < used else None}
+            db.session.add(Challenge(**row))
+            texted = {"to": f"{person.phone[:-3]}{number:03}", "channel": "sms", "state": "sent", "sent_at": now}
+            db.session.add(Message(kind="sign_in", facts={}, challenge_id=row["id"], **texted))
+        db.session.commit()
+
+
+@easy
+@pytest.mark.parametrize(("times", "used", "leaves"), [(60, 0, 0), (49, 0, 1), (60, 12, 1), (60, 11, 0)])
+def test_texts_that_nobody_uses_stop_their_range_and_country(app, crowd, ask, deliver, rows, times, used, leaves):
+    people = crowd(1, "+447400123")
+    sent_before(app, people[0], times, used)
+    assert ask(people, "sms")[0].status == 200
+    assert len(deliver()) == leaves
+    assert sorted(each.facts.get("to", "") for each in rows(Event, name="budget.exhausted")) == (
+        [] if leaves else ["+4474001", "GB"]
+    )
+
+
+@easy
+def test_another_country_goes_on(app, crowd, people, ask, deliver):
+    sent_before(app, crowd(1, "+447400123")[0], 60, 0)
+    assert ask([people.open(phone="+4915112345678")], "sms")[0].status == 200
+    assert len(deliver()) == 1
+
+
+@easy
+def test_the_breaker_closes_after_an_hour(app, crowd, ask, deliver, clock, rows):
+    people = crowd(3, "+447400123")
+    sent_before(app, people[0], 60, 0)
+    ask(people[:1], "sms")
+    clock.shift(HOUR - 60)
+    ask(people[1:2], "sms")
+    assert deliver() == []
+    clock.shift(HOUR)
+    ask(people[2:], "sms")
+    assert len(deliver()) == 1
+    assert len(rows(Event, name="budget.exhausted")) == 2, "one for the range, one for the country"

@@ -1,0 +1,43 @@
+"""A request that was one of too many: the page counts down to when it may come again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browsing import serious_faults
+
+BUTTON, BOX = "Email me a code", "E-mail, phone or username"
+
+
+@pytest.fixture
+def live_server(fresh_database, make_server):
+    """A server at which one start in four seconds is allowed."""
+    return make_server(fresh_database, workers=1, LATCHKEY_STARTS_PER_ADDRESS=1, LATCHKEY_ADDRESS_WINDOW=4)
+
+
+def ask_too_often(page) -> None:
+    """Ask for a code for two people, one right after the other."""
+    for identity in ("first@example.com", "second@example.com"):
+        page.goto("/us-signin")
+        page.get_by_label(BOX).fill(identity)
+        page.get_by_role("button", name=BUTTON).click()
+        page.locator("h1").wait_for()
+
+
+@pytest.mark.one_database
+def test_the_page_counts_down_keeps_what_was_typed_and_lets_one_try_again(page):
+    ask_too_often(page)
+    notice = page.get_by_role("alert")
+    assert "Try again in" in notice.inner_text()
+    assert page.get_by_label(BOX).input_value() == "second@example.com"
+    assert serious_faults(page) == []
+    notice.get_by_text("You can try again now.").first.wait_for()
+    page.get_by_role("button", name=BUTTON).click()
+    page.get_by_label("Your code").wait_for()
+
+
+@pytest.mark.one_database
+def test_without_script_it_says_how_long(new_browser):
+    page = new_browser(java_script_enabled=False)
+    ask_too_often(page)
+    assert "Try again in" in page.get_by_role("alert").inner_text()

@@ -1,0 +1,50 @@
+"""Too many requests: when one may come again, and nothing typed is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.settings(starts_per_address=1, failures_per_address=1), pytest.mark.one_database]
+
+SEND, SIGN_IN = "/us-signin/send-code", "/us-signin"
+
+
+def refused(wire, path: str, **fields):
+    """Ask twice; return the second answer, which is a refusal, and the seconds to wait."""
+    wire.post(path, **fields)
+    answer = wire.post(path, **fields)
+    assert (answer.status, answer.codes) == (429, ["too_many_requests"])
+    return answer, int(answer.headers["Retry-After"])
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (SEND, {"identity": "ada@example.com", "chosen_method": "email"}),
+        (SIGN_IN, {"identity": "ada@example.com", "passcode": "00000000"}),
+        ("/register", {"email": "ada@example.com"}),
+    ],
+)
+def test_every_refusal_says_how_long_to_wait(wire, path, fields):
+    _answer, seconds = refused(wire, path, **fields)
+    assert 590 < seconds <= 601
+
+
+def test_a_page_counts_down_and_keeps_what_was_typed(browser_wire):
+    answer, seconds = refused(browser_wire, SEND, identity="ada@example.com", chosen_method="email")
+    assert f'data-wait="{seconds}"' in answer.text
+    assert f">{seconds} seconds</time>" in answer.text
+    assert answer.page.value("identity") == "ada@example.com"
+
+
+def test_a_page_that_refuses_for_another_reason_counts_nothing_down(browser_wire):
+    answer = browser_wire.post(SIGN_IN, identity="ada@example.com", passcode="00000000")
+    assert (answer.status, "data-wait=" in answer.text) == (400, False)
+
+
+def test_the_code_page_stays_when_a_code_is_refused(browser_wire, ada, code_for):
+    code_for(ada.email, by=browser_wire)
+    answer, seconds = refused(browser_wire, SIGN_IN, identity=ada.email, passcode="00000000")
+    assert f'data-wait="{seconds}"' in answer.text
+    assert answer.page.value("identity") == ada.email
+    assert "Check your mail" in answer.text
