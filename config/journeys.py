@@ -36,6 +36,10 @@ class JourneySettings(BaseSettings, defer_build=True):
         default=False, description="Whether 'keep me signed in' is ticked when nobody chose."
     )
     generic_responses: bool = Field(default=True, description="Answer alike whether an account exists or not.")
+    mail_unknown: bool = Field(
+        default=False,
+        description="Whether an address without an account that asks to sign in is told so, by a mail to it.",
+    )
     totp_issuer: str = Field(
         default="Latchkey",
         min_length=1,

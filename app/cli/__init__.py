@@ -1,4 +1,4 @@
-"""What an operator types: ``flask users``, ``flask attempts``, ``flask keys``, ``flask doctor``.
+"""What an operator types: ``flask users``, ``flask attempts``, ``flask keys``, ``flask selftest``, ``flask doctor``.
 
 Promises that each command says what it did in one line, exits with 1 when something is left to mend, can be
 stopped and repeated at any moment, and never prints a secret that it did not just make.
@@ -7,9 +7,10 @@ stopped and repeated at any moment, and never prints a secret that it did not ju
 from app.cli.attempts import attempts
 from app.cli.doctor import doctor
 from app.cli.keys import keys
+from app.cli.selftest import selftest
 from app.cli.users import users
 
-GROUPS = (users, attempts, keys, doctor)
+GROUPS = (users, attempts, keys, selftest, doctor)
 """The commands, for ``create_app`` to add to ``app.cli``."""
 
 __all__ = ["GROUPS"]

@@ -97,7 +97,8 @@ class Question:
     :ivar identity: canonical identity that was typed; names a decoy's subject. Another identity of the same user is
         another question, or its answer would tell that the two belong together
     :ivar destination: address the passcode goes to, "" when there is none
-    :ivar silent: all the work is done, nothing leaves and nothing answers it
+    :ivar silent: all the work is done, nothing leaves; and nothing answers it, which without a secret of its own
+        takes no ``enrolled`` either
     :ivar is_known: whether the user has signed in from the asker's browser before: it has mails of its own, for
         strangers use up the account's
     """
@@ -243,7 +244,8 @@ def _new(new_id: str, question: Question, subject: str, asker: Asker, now: datet
         "asked_as": _digest(question.identity), "agent": asker.agent[:256],
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
-        "sends": int(sent and not question.silent), "last_sent_at": now, "tries": 0, "carry_tries": 0,
+        "sends": int(sent and not (question.silent and question.pending_secret)), "last_sent_at": now, "tries": 0,
+        "carry_tries": 0,
     }  # fmt: skip
     if question.pending_secret:
         context = challenge_context(made_of(Challenge, row))
@@ -266,5 +268,5 @@ def _send(question: Question, challenge: Challenge) -> None:
     outbox.enqueue(
         question.letter, REGISTRY[question.method].sends, question.destination, user_id=question.user_id,
         challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag,
-        decoy=question.silent or question.user_id is None,
+        decoy=question.silent,
     )  # fmt: skip

@@ -25,7 +25,7 @@ RECENT = timedelta(minutes=30)
 MOST = 10
 """Challenges that are compared. Each costs one derivation, for a stranger as for a friend."""
 
-_ROWS = Plain(Challenge, EnrolledMethod)
+_ROWS, _CHALLENGES = Plain(Challenge, EnrolledMethod), Plain(Challenge)
 _table, _enrolled = Challenge.__table__, EnrolledMethod.__table__
 _c = _table.c
 _RECENT = Hot(
@@ -77,13 +77,14 @@ def explain(attempt: Attempt, asker: Asker) -> Miss:
     now = clock.now()
     since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
     rows = _RECENT.all(**which, since=since)
-    asked = [Asked(*_ROWS.read(row)) for row in rows]
-    mine = (each for each in asked if each.challenge.binding == asker.binding and _is_shown(each.challenge, now))
-    again = next(mine, None)
-    recent = [each.challenge for each in asked if _is_like(each.challenge, attempt)][:MOST]
+    asked = [_CHALLENGES.read(row)[0] for row in rows]
+    shown = [place for place, each in enumerate(asked) if each.binding == asker.binding and _is_shown(each, now)]
+    again = Asked(*_ROWS.read(rows[shown[0]])) if shown else None  # one alone: a stranger's have nothing enrolled
+    recent = [each for each in asked if _is_like(each, attempt)][:MOST]
     named = challenge_id_of(asker.challenge) if asker.challenge else None
     here = [each for each in recent if (each.id == named if named else each.binding == asker.binding)]
-    meant = [each for each in recent if _fits(each, attempt)]  # all are derived, whichever fits
+    roots: dict[str | None, bytes | None] = {}
+    meant = [each for each in recent if _fits(each, attempt, roots)]  # all are derived, whichever fits
     if not meant:
         return replace(_of_no_challenge(attempt, here), here=again)
     elsewhere = meant[0] not in here
@@ -99,11 +100,16 @@ def _is_shown(challenge: Challenge, now: datetime) -> bool:
     return challenge.spent_at is None and challenge.passcode_expires_at > now
 
 
-def _fits(challenge: Challenge, attempt: Attempt) -> bool:
-    try:
-        return codes.answers(challenge, attempt.enrolled.get(challenge.enrolled_id or ""), attempt.passcode)
-    except CannotOpen:
-        return False
+def _fits(challenge: Challenge, attempt: Attempt, roots: dict[str | None, bytes | None]) -> bool:
+    """Compare with one challenge; ``roots`` keeps what was opened for those before it."""
+    of = challenge.enrolled_id
+    if of not in roots:
+        try:
+            roots[of] = codes.root_of(challenge, attempt.enrolled.get(of or ""))
+        except CannotOpen:
+            roots[of] = None
+    root = roots[of]
+    return root is not None and codes.answers(challenge, root, attempt.passcode)
 
 
 def _of_no_challenge(attempt: Attempt, here: Sequence[Challenge]) -> Miss:

@@ -57,6 +57,8 @@ def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None
     if told is None or not told[0].is_open(clock.now()):
         return None
     challenge, enrolled = told
+    if enrolled is None and not challenge.secret:
+        return None  # nothing answers it, so there is nothing to say
     root = root_of(challenge, enrolled)
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":
@@ -73,6 +75,15 @@ def already_registered(message: Message, told: Told | None) -> Letter | Text | N
         return None
     link = settings.origin + "/us-signin"
     return _write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
+
+
+@renderer("no_account", reads=challenges_of)
+def no_account(message: Message, told: Told | None) -> Letter | Text | None:
+    """Tell whoever reads an address's mail that it has no account, and where to open one if one can."""
+    if told is None:
+        return None
+    link = settings.origin + "/register" if settings.registration else None
+    return _write(message, link=link, asked=asked(told[0]))
 
 
 @renderer("changed")

@@ -106,7 +106,7 @@ def _stood(standing: Sequence[str], enrolled: Sequence[EnrolledMethod], passcode
 
 def _answers(challenge: Challenge, enrolled: EnrolledMethod | None, passcode: str | int) -> bool:
     try:
-        right = codes.answers(challenge, enrolled, passcode)
+        right = codes.answers(challenge, codes.root_of(challenge, enrolled), passcode)
     except CannotOpen as mismatch:
         facts: dict[str, Any] = {"method": challenge.method, "kid": mismatch.kid}
         record("crypto.mismatch", challenge.user_id, challenge_id=challenge.id, **facts)

@@ -39,7 +39,10 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
         _say_why_not(typed, reached, method)
     spoken = typed.value if typed else identity.strip()[:254]
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
-        return Asked(ask(Question(PURPOSE, method, None, spoken, spoken, letter="sign_in"), asker))
+        whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
+        told = reached is None and _tells_strangers(typed, method)
+        letter = "no_account" if told else "sign_in"
+        return Asked(ask(Question(PURPOSE, method, whom, spoken, spoken, letter=letter, silent=not told), asker))
     question = Question(
         PURPOSE,
         method,
@@ -91,6 +94,11 @@ def finish(user: User, proof: Proof, asker: Asker, *, remember: bool, seen_at: d
     answered = proof.challenge.id if proof.challenge else None
     more: dict[str, Any] = {"seen_at": seen_at, "challenge_id": answered, "guess": proof.guess}
     return sign_in_as(user, proof.method, asker, remember=remember, **more)
+
+
+def _tells_strangers(typed: TypedIdentity | None, method: str) -> bool:
+    """Say whether somebody without an account is to learn that by mail."""
+    return settings.mail_unknown and method == "email" and typed is not None and typed.kind == "email"
 
 
 def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, method: str) -> None:

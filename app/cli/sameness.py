@@ -1,0 +1,72 @@
+"""What is left of an answer when all that is random in it is masked, for comparing it byte by byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_PIECES = re.compile(rb"([A-Za-z0-9_=+/.-]+)")
+_IGNORED = frozenset(("date",))
+"""Headers that tell the time and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer.
+
+    :ivar seconds: from the request's first byte to the answer's last
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    seconds: float
+
+    @property
+    def header_names(self) -> tuple[str, ...]:
+        """The names of all headers, sorted."""
+        return tuple(sorted({name.lower() for name, _ in self.headers}))
+
+    @property
+    def cookie_names(self) -> tuple[str, ...]:
+        """The names of all cookies it sets, sorted."""
+        set_ = [value.partition("=")[0] for name, value in self.headers if name.lower() == "set-cookie"]
+        return tuple(sorted(set_))
+
+
+Template = tuple[bytes, ...]
+
+
+def template_of(replies: Sequence[tuple[Reply, str]]) -> Template | None:
+    """Return what these answers of one class have in common, with a mask for each piece in which they differ.
+
+    A mask keeps its piece's length. The identity that was asked for is taken out first.
+    :param replies: each with its identity; ten are enough to see what is random
+    :return: None when they differ in more than pieces of equal length, so that nothing can be masked
+    """
+    found = [_pieces(reply, identity) for reply, identity in replies]
+    if len({tuple(map(len, pieces)) for pieces in found}) != 1:
+        return None
+    return tuple(_mask(variants) for variants in zip(*found, strict=True))
+
+
+def differences(one: Template | None, other: Template | None) -> list[str]:
+    """Return where two classes of answers differ, a line each; empty when no byte tells them apart."""
+    if one is None or other is None:
+        return [] if one is other else ["the answers of one class differ in their lengths, those of the other do not"]
+    if len(one) != len(other):
+        return [f"one has {len(one)} pieces, the other {len(other)}"]
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
+    return [f"{a.decode(errors='replace')!r} and {b.decode(errors='replace')!r}" for a, b in pairs[:5]]
+
+
+def _pieces(reply: Reply, identity: str) -> list[bytes]:
+    lines = [f"{reply.status}"]
+    lines += [f"{name.lower()}: {value}" for name, value in sorted(reply.headers) if name.lower() not in _IGNORED]
+    text = "\n".join(lines).encode() + b"\n\n" + reply.body
+    return _PIECES.split(text.replace(identity.encode(), b"<identity>"))
+
+
+def _mask(variants: Sequence[bytes]) -> bytes:
+    return variants[0] if len(set(variants)) == 1 else b"<%d random>" % len(variants[0])

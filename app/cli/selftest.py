@@ -1,0 +1,129 @@
+"""``flask selftest``: proofs that an operator runs against their own service."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, repeat
+from statistics import median
+from urllib.parse import urlsplit
+
+import click
+from flask.cli import AppGroup
+
+from app.cli.asking import CannotMeasure, Service, ask_in_turn, made_up
+from app.cli.ranking import mann_whitney_z
+from app.cli.sameness import Reply, differences, template_of
+from app.extensions import settings
+
+selftest = AppGroup("selftest", help="Measure what the running service promises.")
+
+MOST_Z = 4.0
+"""Standard deviations: past it the times differ, by chance once in 16,000 comparisons."""
+
+SAMPLES = 20
+"""Answers from which is learnt what is random in them."""
+
+WRONG_CODE = "00000000"
+NOBODY = "unknown"
+Fields = Callable[[str], Mapping[str, str]]
+REQUESTS: dict[str, tuple[str, Fields]] = {
+    "send-code": ("/us-signin/send-code", lambda identity: {"identity": identity, "chosen_method": "email"}),
+    "sign-in": ("/us-signin", lambda identity: {"identity": identity, "passcode": WRONG_CODE}),
+}
+REGISTER: tuple[str, Fields] = ("/register", lambda identity: {"email": identity})
+REGISTER_EACH = 3
+"""Times that each address is registered: the unknown ones are new each time, so the others must not be worn out."""
+
+
+@selftest.command("enumeration")
+@click.option("--url", help="Where the service runs; its public URL when left out.")
+@click.option("--known", multiple=True, required=True, metavar="ADDRESS", help="Has an account. May be repeated.")
+@click.option("--unconfirmed", multiple=True, metavar="ADDRESS", help="Has one with an unproved address.")
+@click.option("--disabled", multiple=True, metavar="ADDRESS", help="Has one that is switched off.")
+@click.option("--requests", "count", type=click.IntRange(20), default=1000, show_default=True, help="For each class.")
+@click.option("--rps", type=click.FloatRange(0), default=0, help="Requests a second at the most.")
+@click.option("--median-ms", type=float, default=1.0, show_default=True, help="Medians may differ so far.")
+@click.option("--register", is_flag=True, help="Registering too. Opens accounts that nobody confirms.")
+def enumeration(
+    url: str | None, count: int, rps: float, median_ms: float, register: bool, **given: tuple[str, ...]
+) -> None:
+    """Ask a running service about people with and without an account, and compare what it says and how long it takes.
+
+    Starts nothing and needs no database. Real codes are asked for: run it against a copy, with LATCHKEY_LIMITS=off.
+    Exits with 1 when the answers differ or the times do (|z| > 4, or medians by 1 ms), with 2 when it can't measure.
+    """
+    people = {name: addresses for name, addresses in given.items() if addresses}
+    asked_about = _alike_many(people)
+    service = Service(url or settings.origin, _host(url), rps)
+    try:
+        found = [_compare(service, name, *REQUESTS[name], _in_turn(asked_about), count, median_ms) for name in REQUESTS]
+        if register:
+            fresh = {NOBODY: _fresh(people), **{name: cycle(addresses) for name, addresses in people.items()}}
+            times = min(count, REGISTER_EACH * min(map(len, people.values())))
+            found.append(_compare(service, "register", *REGISTER, fresh, times, median_ms))
+    except CannotMeasure as why:
+        click.echo(str(why), err=True)
+        sys.exit(2)
+    finally:
+        service.close()
+    click.echo("Nothing tells who has an account." if all(found) else "It can be told who has an account.")
+    sys.exit(0 if all(found) else 1)
+
+
+def _compare(
+    service: Service,
+    name: str,
+    path: str,
+    fields: Fields,
+    people: Mapping[str, Iterator[str]],
+    count: int,
+    median_ms: float,
+) -> bool:
+    """Ask, print what came of it, and return whether all classes are alike."""
+    found = ask_in_turn(service, path, fields, people, count)
+    click.echo(f"{name}: {count} requests for each class")
+    alike = [_say(kind, found[kind], found[NOBODY], median_ms) for kind in found]
+    return all(alike)
+
+
+def _say(name: str, replies: Sequence[tuple[Reply, str]], nobodys: Sequence[tuple[Reply, str]], most: float) -> bool:
+    times, base = ([reply.seconds for reply, _ in each] for each in (replies, nobodys))
+    first = replies[0][0]
+    statuses = ",".join(str(status) for status in sorted({reply.status for reply, _ in replies}))
+    line = f"  {name:<12} {statuses:<8} median {median(times) * 1000:7.3f} ms"
+    if replies is nobodys:
+        click.echo(line)
+        click.echo(f"  headers: {' '.join(first.header_names)}")
+        click.echo(f"  cookies: {' '.join(first.cookie_names) or 'none'}")
+        return True
+    z, gap = mann_whitney_z(times, base), median(times) - median(base)
+    told = differences(template_of(nobodys[:SAMPLES]), template_of(replies[:SAMPLES]))
+    if {reply.status for reply, _ in replies} != {reply.status for reply, _ in nobodys}:
+        told.append("the statuses")
+    click.echo(f"{line}  {gap * 1000:+7.3f} ms  z {z:+6.2f}  {len(told)} differences")
+    for difference in told:
+        click.echo(f"    unlike: {difference}")
+    return not told and abs(z) <= MOST_Z and abs(gap) * 1000 <= most
+
+
+def _alike_many(people: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Return whom to ask about: as many of each class, for it makes a difference what was asked for before."""
+    least = min(map(len, people.values()))
+    return {NOBODY: made_up(people["known"][:least]), **{name: each[:least] for name, each in people.items()}}
+
+
+def _in_turn(people: Mapping[str, Sequence[str]]) -> dict[str, Iterator[str]]:
+    return {name: cycle(each) for name, each in people.items()}
+
+
+def _fresh(people: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield an address that nobody has, without end."""
+    for addresses in repeat(people["known"]):
+        yield from made_up(addresses)
+
+
+def _host(url: str | None) -> str:
+    """Return the name to ask for when the service is reached by its machine's own address."""
+    ours = url and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") and settings.is_production
+    return urlsplit(settings.origin).netloc if ours else ""
