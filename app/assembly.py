@@ -16,7 +16,7 @@ from app.extensions import db, login_manager, mail, migrate
 from app.kit.sealing import KeyRing
 from app.methods import letters
 from app.methods import pruning as challenge_pruning
-from app.sessions import opening
+from app.sessions import opening, telling
 from app.sessions import pruning as session_pruning
 from app.web import browser, errors, headers, hosts, pages
 from app.web.flashes import FlashCookie
@@ -24,8 +24,8 @@ from app.web.flashes import FlashCookie
 if TYPE_CHECKING:
     from config.settings import Settings
 
-REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning)
-"""Named so that they register what the worker calls: renderers of letters, and pruners of tables."""
+REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning, telling)
+"""Named so that they register what the worker calls: renderers of letters, pruners of tables, feeders."""
 
 
 class Latchkey(Flask):

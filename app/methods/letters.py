@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from app.database.plain import Plain
 from app.extensions import db, settings, this_app
-from app.kit import clock
+from app.kit import agents, clock
 from app.methods.codes import passcode_of, root_of
 from app.methods.denials import denial_link
 from app.methods.links import link_token
@@ -90,6 +90,14 @@ def no_account(message: Message, told: Told | None) -> Letter | Text | None:
 def changed(message: Message) -> Letter | Text:
     """Tell the owner of an account what was changed about it."""
     return _write(message, what=message.facts["what"], browser=message.facts["browser"], when=message.created_at)
+
+
+@renderer("new_device")
+def new_device(message: Message) -> Letter | Text:
+    """Tell the owner of an account of a sign-in from a browser that it never saw, and how to end that session."""
+    family, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
+    seen = {"browser": agents.label(agent), "at": message.created_at, "address": address}
+    return _write(message, asked=seen, link=denial_link("session", family, message.created_at))
 
 
 def _denial_of(challenge: Challenge) -> str:

@@ -51,9 +51,12 @@ def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, An
     }
 
 
-def asked(challenge: Challenge) -> dict[str, Any]:
-    """Return who asked: browser, time and address."""
-    return {"browser": agents.label(challenge.agent), "at": challenge.created_at, "address": challenge.address}
+def asked(by: Any) -> dict[str, Any]:
+    """Return who asked, or signed in: browser, time and address.
+
+    :param by: a challenge, or a session
+    """
+    return {"browser": agents.label(by.agent), "at": by.created_at, "address": by.address}
 
 
 def ways_in(enrolled: Iterable[EnrolledMethod], identities: dict[str, str]) -> list[dict[str, Any]]:

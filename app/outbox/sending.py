@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,9 @@ CHANNELS = (MAIL, SMS)
 
 UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
 """Names of facts that would put a secret at rest. The renderer derives such things when it sends."""
+
+FEEDERS: list[Callable[[], None]] = []
+"""What the worker calls at each sweep."""
 
 ENQUEUED = "latchkey.enqueued"
 
@@ -61,6 +65,13 @@ def enqueue(
     row["expires_at"] = expires_at
     _INSERT.run(**row)
     db.session().info.setdefault(ENQUEUED, []).append((row["id"], lane(channel, to)))
+
+
+def feeder(function: Callable[[], None]) -> Callable[[], None]:
+    """Register a function that enqueues what requests have left to the worker; called at each sweep, then committed."""
+    if function not in FEEDERS:
+        FEEDERS.append(function)
+    return function
 
 
 def lane(channel: str, to: str) -> str:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from app.database.pruning import PRUNERS
+from app.extensions import db
 from app.kit import clock
 from app.outbox import leases, queue
 from app.outbox.channels import cutoff, mail
 from app.outbox.delivery import deliver_all
 from app.outbox.lanes import Lanes
-from app.outbox.sending import lane
+from app.outbox.sending import FEEDERS, lane
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -145,6 +146,9 @@ class Worker:
 
     def _sweep_once(self, grace: timedelta) -> None:
         """Take in what is due: after a burst what did not fit, otherwise what the queue lost."""
+        for feed in FEEDERS:
+            feed()
+            db.session.commit()
         rows = leases.due(self.lanes.depth, grace) if self.lanes.room() else []
         if found := self.lanes.put_all((message_id, lane(channel, to)) for message_id, channel, to in rows):
             log.info("outbox.swept", messages=found)

@@ -14,6 +14,9 @@ class AuthSession(db.Model):
     """One signed-in browser or program. Holds the digest of its token; a stolen row signs nobody in."""
 
     __tablename__ = "auth_session"
+    __table_args__ = (
+        sa.Index("ix_auth_session_untold", "id", sqlite_where=sa.text("untold"), postgresql_where=sa.text("untold")),
+    )
 
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
     digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
@@ -36,6 +39,8 @@ class AuthSession(db.Model):
     agent: Mapped[str] = mapped_column(sa.String(256))
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
     """The challenge that opened it, so that denying the one ends the other. May outlive that row."""
+    untold: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    """Whether its owner is still to be told that it was opened from a new browser."""
     revoked_at: Mapped[datetime | None]
 
     def is_alive(self, now: datetime) -> bool:

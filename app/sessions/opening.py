@@ -37,11 +37,14 @@ _BY_TOKEN = Hot(
 )
 
 
-def open_session(user: User, amr: str, asker: Asker, *, remember: bool, challenge_id: str | None = None) -> AuthSession:
+def open_session(
+    user: User, amr: str, asker: Asker, *, remember: bool, challenge_id: str | None = None, is_news: bool = False
+) -> AuthSession:
     """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
 
     Whatever session the browser brought is ended.
     :param challenge_id: the challenge that was answered, if there was one
+    :param is_news: whether its owner is to be told of it
     """
     token = secrets.token()
     now = clock.now()
@@ -49,6 +52,7 @@ def open_session(user: User, amr: str, asker: Asker, *, remember: bool, challeng
         "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
         "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
         "persistent": remember, "address": asker.address, "agent": asker.agent[:256], "challenge_id": challenge_id,
+        "untold": is_news,
     }  # fmt: skip
     if brought := brought_session():
         end_family(brought.family)
@@ -67,7 +71,7 @@ def open_program_session(session: AuthSession) -> str:
         "digest": secrets.digest(token), "family": session.family, "user_id": session.user_id, "kind": "program",
         "amr": session.amr, "created_at": now, "seen_at": now, "authenticated_at": session.authenticated_at,
         "expires_at": min(now + settings.token_max_age, session.expires_at), "persistent": False,
-        "address": session.address, "agent": session.agent,
+        "address": session.address, "agent": session.agent, "untold": False,
     }  # fmt: skip
     _INSERT.run(**row)
     return token
@@ -90,12 +94,17 @@ def end_session() -> AuthSession | None:
     return session
 
 
-def end_family(family: str) -> None:
-    """Revoke a session and the tokens it gave; at once, on every replica."""
+def find_family(family: str) -> AuthSession | None:
+    """Return the browser's session of this family, ended or not; None when it is forgotten."""
+    found = sa.select(AuthSession).where(AuthSession.family == family, AuthSession.kind == "browser")
+    return db.session.scalars(found).first()
+
+
+def end_family(family: str) -> int:
+    """Revoke a session and the tokens it gave; at once, on every replica. Return how many were open."""
     alive = (AuthSession.family == family, AuthSession.revoked_at.is_(None))
     now = clock.now()
-    ended = sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now)
-    changed(ended)
+    return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
 
 
 def end_opened_by(challenge_id: str, since: datetime) -> int:

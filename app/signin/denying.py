@@ -12,7 +12,8 @@ from app.kit.refusals import Refused
 from app.methods import Challenge, denials
 from app.methods.showing import asked
 from app.sessions.known import revoke_browsers
-from app.sessions.opening import end_all, end_opened_by
+from app.sessions.models import AuthSession
+from app.sessions.opening import end_all, end_family, end_opened_by, find_family
 
 SIGNED_IN_ALREADY = ("verify", "setup")
 """Only somebody signed in asks for these: when it was not the owner, every session may be the stranger's."""
@@ -31,32 +32,43 @@ def look(token: str) -> Told:
 
     :raises Refused: ``denial_invalid`` (404) when it is none of ours or too old
     """
-    challenge = _challenge(token)
-    return Told(asked(challenge), challenge.denied_at is not None) if challenge else Told(None, True)
+    found = _found(token)
+    if found is None:
+        return Told(None, True)
+    ended = found.denied_at if isinstance(found, Challenge) else found.revoked_at
+    return Told(asked(found), ended is not None)
 
 
 def deny(token: str) -> Told:
-    """End the request, the session that it opened in the last 24 h, and for a while what its network address may ask.
+    """End the request and the session that it opened in the last 24 h, or the session that the mail told of.
 
-    Saying it twice is saying it once.
+    For a while the network address that asked may ask nothing. Saying it twice is saying it once.
     :raises Refused: as ``look``
     """
-    challenge = _challenge(token)
-    if challenge is None:
+    found = _found(token)
+    if found is None:
         return Told(None, True)
-    if denials.deny(challenge):
-        ended = _end_sessions(challenge)
-        facts: dict[str, Any] = {"purpose": challenge.purpose, "sessions": ended}
-        record("link.denied_by_user", challenge.user_id, challenge_id=challenge.id, **facts)
-        limits.penalize(challenge.address)
-    return Told(asked(challenge), True)
+    if isinstance(found, Challenge):
+        _deny_challenge(found)
+    elif ended := end_family(found.family):
+        revoke_browsers(found.user_id)
+        record("link.denied_by_user", found.user_id, challenge_id=found.challenge_id, sessions=ended)
+        limits.penalize(found.address)
+    return Told(asked(found), True)
 
 
-def _challenge(token: str) -> Challenge | None:
+def _found(token: str) -> Challenge | AuthSession | None:
     denial = denials.open_denial(token)
     if denial is None:
         raise Refused("denial_invalid", status=404)
-    return denials.find_denied(denial.id)
+    return denials.find_denied(denial.id) if denial.kind == "challenge" else find_family(denial.id)
+
+
+def _deny_challenge(challenge: Challenge) -> None:
+    if denials.deny(challenge):
+        facts: dict[str, Any] = {"purpose": challenge.purpose, "sessions": _end_sessions(challenge)}
+        record("link.denied_by_user", challenge.user_id, challenge_id=challenge.id, **facts)
+        limits.penalize(challenge.address)
 
 
 def _end_sessions(challenge: Challenge) -> int:

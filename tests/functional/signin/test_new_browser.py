@@ -1,0 +1,91 @@
+"""A sign-in from a browser that an account never saw is told its owner, who can end it from the mail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from threading import Event
+
+import pytest
+
+from app.outbox import Message
+from app.sessions import AuthSession
+from tests.sinks import denial_in
+
+SUBJECT = "was opened in a new browser"
+
+
+@pytest.fixture
+def told(app, deliver, smtp):
+    """Returns the mails about new browsers, once a worker has swept and the outbox has run."""
+
+    def sweep() -> list:
+        from app.outbox.worker import Worker
+
+        with app.app_context():
+            Worker(app, Event())._sweep_once(timedelta(0))
+        deliver()
+        return [mail for mail in smtp.mails if SUBJECT in mail.subject]
+
+    return sweep
+
+
+@pytest.fixture
+def came_in(wire, ada, sign_in, clock):
+    """Ada's first browser, and another one that has signed in a while later."""
+    other = wire.elsewhere(agent="Mozilla/5.0 (iPhone) Safari/605", address="192.0.2.9")
+    sign_in(ada.email)
+    clock.shift(3600)
+    sign_in(ada.email, by=other)
+    return wire, other
+
+
+def test_the_first_sign_in_is_no_news(wire, ada, sign_in, told):
+    sign_in(ada.email)
+    assert told() == []
+
+
+def test_a_confirmed_account_is_told_nothing(wire, mail_to, told):
+    from tests.sinks import code_in
+
+    wire.post("/register", email="new@example.com")
+    wire.post("/confirm", email="new@example.com", passcode=code_in(mail_to("new@example.com")))
+    assert told() == []
+
+
+def test_a_new_browser_is_told_with_where_and_what(came_in, ada, told):
+    (mail,) = told()
+    assert mail.to == [ada.email]
+    for text in (mail.text, mail.html):
+        assert "192.0.2.9" in text
+        assert "iPhone" in text
+        assert "/not-me/s." in text
+
+
+def test_a_browser_that_was_there_is_no_news(came_in, ada, sign_in, told, clock):
+    first, other = came_in
+    for browser in (first, other):
+        browser.post("/logout")
+        clock.shift(60)
+        sign_in(ada.email, by=browser)
+    assert len(told()) == 1
+
+
+def test_saying_it_was_somebody_else_ends_that_session_alone(came_in, ada, told, rows):
+    first, other = came_in
+    path = denial_in(told()[0])
+    assert first.get(path).status == 200
+    assert other.signed_in_as() == ada.email
+    for _ in range(2):
+        assert first.elsewhere().post(path).status == 200
+    assert (first.signed_in_as(), other.signed_in_as()) == (ada.email, None)
+    assert sum(session.revoked_at is None for session in rows(AuthSession)) == 1
+
+
+def test_somebody_without_an_address_is_sent_nothing(wire, people, clock, rows, told):
+    eve = people.open(username="eve", methods=["authenticator"])
+    for browser in (wire, wire.elsewhere()):
+        assert browser.post("/us-signin", identity="eve", passcode=eve.app_code()).ok
+        clock.shift(60)
+    assert told() == []
+    assert rows(Message, kind="new_device") == []
+    assert not any(session.untold for session in rows(AuthSession))
