@@ -28,7 +28,7 @@ log = structlog.get_logger()
 POLL = 0.025
 """Seconds between two looks at a queue that can't wake us."""
 
-GATHER = 0.04
+GATHER = 0.1
 """Seconds after a look that found something, in which more may come to be delivered together."""
 
 NO_GRACE = timedelta()
