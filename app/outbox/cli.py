@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import signal
-import threading
 from datetime import datetime
-from types import FrameType
 from typing import Any
 
 import click
 import sqlalchemy as sa
 
 from app.extensions import db
-from app.kit import clock
+from app.kit import clock, stopping
 from app.outbox import leases, queue, worker
 from app.outbox.models import STATES, Message
 from app.outbox.sending import lane
@@ -73,13 +71,7 @@ def retry(ids: tuple[str, ...], everything: bool) -> None:
 @click.pass_obj
 def run_worker(info: Any) -> None:
     """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
-    stop = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
+    stop = stopping.event_set_by(signal.SIGINT, signal.SIGTERM)
     worker.run(info.load_app(), stop)
 
 

@@ -7,10 +7,10 @@ import os
 import signal
 import threading
 import time
-from types import FrameType
 
 import structlog
 
+from app.kit import stopping
 from app.serving.preparing import Job
 
 log = structlog.get_logger()
@@ -82,12 +82,7 @@ class Child:
 
 def work(job: Job, supervisor: int, patience: int = 0) -> None:
     """Run a job in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
-    stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
+    stop = stopping.event_set_by(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_with(supervisor)
     os.nice(patience)

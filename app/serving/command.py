@@ -8,7 +8,7 @@ import click
 
 from app.serving import preparing
 
-DELIVERY_STANDS_BACK = 5
+DELIVERY_STANDS_BACK = 10
 """Nice value of delivery: in a burst requests are answered first, and their mails leave a moment later."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import socket
 import sys
@@ -30,9 +29,6 @@ UNAVAILABLE = 69
 """EX_CONFIG and EX_UNAVAILABLE of sysexits.h: the first needs a person, the second may pass by itself."""
 
 MOST_CONNECTIONS = 20_000
-
-DELIVERY_GIVES_WAY = 5
-"""Steps of niceness by which delivery comes after requests while the machine is busy: a mail may take a moment."""
 
 
 def refuse(status: int, what: str, remedy: str) -> NoReturn:
@@ -138,11 +134,10 @@ def make_directory_of(database_url: str) -> None:
 
 
 def delivery(app: Flask) -> Job:
-    """Return the job of the process that delivers messages, after those who wait for a page."""
+    """Return the job of the process that delivers messages."""
     from app.outbox import worker
 
     def deliver(stop: threading.Event) -> None:
-        os.nice(DELIVERY_GIVES_WAY)
         worker.run(app, stop)
 
     return deliver

@@ -6,7 +6,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -14,6 +13,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
+from app.kit import stopping
 from app.serving import stuck
 from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
 from app.serving.gate import Gate
@@ -50,7 +50,6 @@ class Supervisor:
         self.workers = workers
         self.threads = threads
         self.children: list[Child] = []
-        self._stop = threading.Event()
 
     def keep(self, name: str, job: Job, *, patience: int = 0) -> None:
         """Let a child process do this job as long as the service runs; ``patience`` is its nice value."""
@@ -120,10 +119,4 @@ class Supervisor:
 
     def _stopped_within(self, seconds: float) -> bool:
         """Wait, and say whether a signal to stop came meanwhile."""
-
-        def end(*_: Any) -> None:
-            self._stop.set()
-
-        signal.signal(signal.SIGINT, end)
-        signal.signal(signal.SIGTERM, end)
-        return self._stop.wait(seconds)
+        return stopping.event_set_by(signal.SIGINT, signal.SIGTERM).wait(seconds)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import signal
-import threading
 
 
 def main() -> None:
     """Deliver until SIGTERM, with settings from the environment."""
     from app import create_app, outbox
+    from app.kit import stopping
     from app.outbox import worker
     from config.settings import Settings
     from tests.functional.delivery.conftest import trial_words
 
     outbox.renderer("trial")(trial_words)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    worker.run(create_app(Settings.load()), stop)
+    worker.run(create_app(Settings.load()), stopping.event_set_by(signal.SIGTERM))
 
 
 if __name__ == "__main__":
