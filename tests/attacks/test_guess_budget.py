@@ -211,6 +211,13 @@ def test_a_live_session_proves_itself_by_guesses_of_its_own(wire, ada, guess, cl
     assert wire.post("/us-verify", passcode=ada.app_code()).codes == ["invalid_password_code"]
 
 
+def test_proving_again_costs_no_guess(json_wire, ada, clock):
+    json_wire.post(SIGN_IN, identity=ada.email, passcode=ada.app_code())
+    for _ in range(12):
+        clock.shift(30)
+        assert json_wire.post("/us-verify", passcode=ada.app_code()).ok
+
+
 def test_failures_at_a_confirmation_count_too(wire, mail_to, guess):
     wire.post("/register", email="eve@example.com")
     code = code_in(mail_to("eve@example.com"))
