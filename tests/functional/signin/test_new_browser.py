@@ -58,6 +58,7 @@ def test_a_new_browser_is_told_with_where_and_what(came_in, ada, told):
     for text in (mail.text, mail.html):
         assert "192.0.2.9" in text
         assert "iPhone" in text
+        assert "Who signed in" in text
         assert "/not-me/s." in text
 
 
