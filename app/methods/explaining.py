@@ -58,7 +58,8 @@ class Attempt:
     """What was typed, and what it was compared with already.
 
     :ivar methods: those whose passcodes look like it
-    :ivar counted: the challenges that were open to it
+    :ivar counted: the challenges that were open to it, each compared with it by now
+    :ivar lost: ids of those that it did answer, but another request was first
     """
 
     purpose: str
@@ -67,6 +68,7 @@ class Attempt:
     methods: Sequence[str]
     counted: Sequence[Challenge]
     enrolled: Mapping[str, EnrolledMethod]
+    lost: Sequence[str] = ()
 
 
 def explain(attempt: Attempt, asker: Asker) -> Miss:
@@ -84,7 +86,7 @@ def explain(attempt: Attempt, asker: Asker) -> Miss:
     named = challenge_id_of(asker.challenge) if asker.challenge else None
     here = [each for each in recent if (each.id == named if named else each.binding == asker.binding)]
     roots: dict[str | None, bytes | None] = {}
-    meant = [each for each in recent if _fits(each, attempt, roots)]  # all are derived, whichever fits
+    meant = [each for each in recent if _fits(each, attempt, roots)]  # all others are derived, whichever fits
     if not meant:
         return replace(_of_no_challenge(attempt, here), here=again)
     elsewhere = meant[0] not in here
@@ -102,6 +104,8 @@ def _is_shown(challenge: Challenge, now: datetime) -> bool:
 
 def _fits(challenge: Challenge, attempt: Attempt, roots: dict[str | None, bytes | None]) -> bool:
     """Compare with one challenge; ``roots`` keeps what was opened for those before it."""
+    if challenge.id in [each.id for each in attempt.counted]:
+        return challenge.id in attempt.lost
     of = challenge.enrolled_id
     if of not in roots:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,13 +64,15 @@ def prove(
     attempt = Attempt(purpose, subject, passcode, fitting, tried, by_id)
     if guess is None:  # looked up all the same: a locked account costs what any other costs
         return replace(explain(attempt, asker), reason="budget_spent")
-    proof = _answered(tried, by_id, passcode) or _stood(standing, enrolled, passcode)
+    right = [challenge for challenge in tried if _answers(challenge, by_id.get(challenge.enrolled_id or ""), passcode)]
+    spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
+    proof = Proof(spent.method, spent) if spent else _stood(standing, enrolled, passcode)
     if proof is not None:
         return replace(proof, guess=guess)
     if guess.is_last:
         record("budget.exhausted", user_id, at_once=True, budget="failures")
         return Miss("wrong_code", tried[0].id if tried else None)
-    return explain(attempt, asker)
+    return explain(replace(attempt, lost=[challenge.id for challenge in right]), asker)
 
 
 def _standing(passcode: str | int) -> list[str]:
@@ -81,14 +83,6 @@ def _standing(passcode: str | int) -> list[str]:
     if "password" in enabled_methods() and isinstance(passcode, str) and _is_no_code(passcode):
         found.append("password")
     return found
-
-
-def _answered(tried: Sequence[Challenge], enrolled: Mapping[str, EnrolledMethod], passcode: str | int) -> Proof | None:
-    """Look at the passcodes that were sent."""
-    for challenge in tried:
-        if _answers(challenge, enrolled.get(challenge.enrolled_id or ""), passcode) and challenges.spend(challenge):
-            return Proof(challenge.method, challenge)
-    return None
 
 
 def _stood(standing: Sequence[str], enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof | None:
