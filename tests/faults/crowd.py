@@ -64,7 +64,7 @@ class Crowd:
                 self._sign_in(address)
             except UNANSWERED:
                 self.ledger.lost += 1
-                time.sleep(0.05)
+                time.sleep(0.2)  # while a server starts, nobody new comes: addresses are not without end
 
     def _sign_in(self, address: str) -> None:
         visitor, since = Visitor(self.url), len(self.smtp.mails)
