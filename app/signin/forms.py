@@ -84,7 +84,9 @@ class ContinueForm(HouseForm):
 
 
 class NotMeForm(HouseForm):
-    """The button that ends what was asked for."""
+    """The button that ends what was asked for, and a box that no machine ticks which only presses buttons."""
+
+    sure = TickField("I did not ask for this")
 
 
 class PlainForm(HouseForm):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Response, after_this_request
 
+from app.kit.refusals import Refused
 from app.signin import bp, denying
 from app.signin.forms import NotMeForm
 from app.web.commit import view_commit
@@ -24,10 +25,12 @@ def not_me(token: str) -> Response:
     """End it. Signs nobody in, and works in any browser."""
     after_this_request(view_commit)
     form = NotMeForm()
-    told = denying.look(token)
-    if form.validate():
-        with form.showing_refusals():
-            told = denying.deny(token)
+    if form.validate() and form.sure.data:
+        told = denying.deny(token)
+    else:
+        told = denying.look(token, strictly=False)
+        if not form.faults():
+            form.refuse(Refused("denial_unsure", field="sure"))
     return _quiet(respond(PAGE, form, shown=_page(token, told), state=_state(told)))
 
 

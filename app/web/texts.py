@@ -19,6 +19,7 @@ SENTENCES = {
     "link_refused": "This request has ended, because its link was opened and turned down. Ask for a new code.",
     "link_not_approved": "Nobody has typed the characters yet. Open the link in the mail and type them there first.",
     "link_expired": "This link is too old. Ask for a new one and use it within {minutes} minutes.",
+    "denial_unsure": "Tick the box first. It keeps machines that read mails from ending this for you.",
     "denial_invalid": "This link is too old, or not whole. Sign in to see what happened to your account.",
     "disabled_account": "This account is switched off. Ask whoever runs this service.",
     "confirmation_required": "Confirm your address first: open the mail we sent you, or ask for it again.",

@@ -75,7 +75,7 @@ def robot_url(server: tuple[Server, Database], path: str) -> str:
 def test_a_foreign_page_presses_it_for_nobody(server, asked):
     visitor, _code, path = asked
     before = denied(server[1])
-    ready = visitor.prepared(path)
+    ready = visitor.prepared(path, sure="y")
     forged = ready.replace(b"Accept:", b"Origin: https://evil.example\r\nAccept:", 1)
     assert answer_to(visitor.address, forged).status == 400
     assert denied(server[1]) == before
@@ -84,7 +84,7 @@ def test_a_foreign_page_presses_it_for_nobody(server, asked):
 def test_of_fifty_that_say_it_while_somebody_signs_in_no_session_is_left(server, asked):
     visitor, code, path = asked
     owner = Visitor(server[0].url)
-    requests = [(owner.address, owner.prepared(path))] * 25
+    requests = [(owner.address, owner.prepared(path, sure="y"))] * 25
     requests += [(visitor.address, visitor.prepared("/us-signin", identity=visitor.email, passcode=code))] * 25
     answers = answers_at_once(requests)
     assert {answer.status for answer in answers[:25]} == {200}
@@ -97,7 +97,7 @@ def test_of_fifty_that_say_it_while_somebody_signs_in_no_session_is_left(server,
 
 def test_the_network_that_asked_waits_and_may_ask_again(server, asked):
     visitor, _code, path = asked
-    assert Visitor(server[0].url).post(path).status == 200
+    assert Visitor(server[0].url).post(path, sure="y").status == 200
     answer = visitor.send_code(visitor.email)
     assert answer.status == 429
     assert 1 <= int(answer.header("retry-after")) <= 3
@@ -107,7 +107,7 @@ def test_the_network_that_asked_waits_and_may_ask_again(server, asked):
 
 def test_the_token_stands_in_no_log_and_no_row(server, asked):
     _visitor, _code, path = asked
-    Visitor(server[0].url).post(path)
+    Visitor(server[0].url).post(path, sure="y")
     mac = path.rpartition(".")[2]
     rows = [server[1].query(f"SELECT * FROM {table}") for table in ("challenge", "event", "message", "auth_session")]
     assert mac not in server[0].output + repr(rows)

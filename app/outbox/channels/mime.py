@@ -27,9 +27,9 @@ def written(headers: Iterable[tuple[str, str]], text: str, html: str | None, bou
     if html is None:
         return head.encode() + part(text, "plain")
     head += f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'
-    between = f"--{boundary}".encode()
+    between = f"\r\n--{boundary}".encode()  # its own line break is no part's (RFC 2046, section 5.1.1)
     first, second = part(text, "plain"), part(html, "html")
-    return b"".join((head.encode(), between, b"\r\n", first, between, b"\r\n", second, between, b"--\r\n"))
+    return b"".join((head.encode(), between[2:], b"\r\n", first, between, b"\r\n", second, between, b"--\r\n"))
 
 
 def header(name: str, value: str) -> str:

@@ -56,12 +56,19 @@ def test_a_browser_without_a_cookie_gets_what_the_button_needs(browser_wire, ada
     browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     owner = browser_wire.elsewhere()
     page = owner.get(denial_in(mail_to(ada.email)))
-    answer = owner.post(denial_in(mail_to(ada.email)), csrf=page.page.value("csrf_token"))
+    answer = owner.post(denial_in(mail_to(ada.email)), sure="y", csrf=page.page.value("csrf_token"))
     assert answer.page.heading == "It has ended"
 
 
+def test_a_machine_that_presses_every_button_ends_nothing(wire, owner, mail, ada):
+    for _ in range(3):
+        answer = owner.post(denial_in(mail))
+        assert (answer.status, answer.codes) == (400, ["denial_unsure"])
+    assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail)).ok
+
+
 def test_what_was_asked_for_is_good_for_nothing_any_more(wire, owner, mail, ada):
-    answer = owner.post(denial_in(mail))
+    answer = owner.post(denial_in(mail), sure="y")
     assert (answer.status, answer.json.get("state", "denied")) == (200, "denied")
     assert wire.get("/us-signin/status").json == {"state": "refused"}
     assert wire.post("/us-signin/continue", identity=ada.email).codes == ["link_refused"]
@@ -72,7 +79,7 @@ def test_what_was_asked_for_is_good_for_nothing_any_more(wire, owner, mail, ada)
 
 @pytest.mark.settings(denied_penalty=0)
 def test_the_code_is_dead_too(wire, owner, mail, ada):
-    owner.post(denial_in(mail))
+    owner.post(denial_in(mail), sure="y")
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail)).codes == ["generic_authn_failed"]
 
 
@@ -84,7 +91,7 @@ def test_the_session_that_came_of_it_ends(wire, owner, mail, ada, rows, way):
     else:
         wire.get(link)
     assert wire.signed_in_as() == ada.email
-    assert owner.post(denial_in(mail)).ok
+    assert owner.post(denial_in(mail), sure="y").ok
     assert wire.signed_in_as() is None
     assert alive(rows) == 0
 
@@ -96,7 +103,7 @@ def test_a_session_that_was_approved_elsewhere_ends_too(json_wire, ada, mail_to)
     owner.post(LINK, token=token, characters=shown["link_characters"])
     json_wire.post("/us-signin/continue")
     assert json_wire.signed_in_as() == ada.email
-    owner.post(denial_in(mail))
+    owner.post(denial_in(mail), sure="y")
     assert json_wire.signed_in_as() is None
 
 
@@ -106,7 +113,7 @@ def test_the_token_that_a_session_gave_ends_with_it(json_wire, program, ada, mai
     answer = json_wire.post("/us-signin?include_auth_token", identity=ada.email, passcode=code_in(mail))
     program.token = answer.json["user"]["authentication_token"]
     assert program.signed_in_as() == ada.email
-    json_wire.elsewhere().post(denial_in(mail))
+    json_wire.elsewhere().post(denial_in(mail), sure="y")
     assert program.signed_in_as() is None
 
 
@@ -115,19 +122,19 @@ def test_other_sessions_go_on(wire, owner, ada, sign_in, mail_to):
     wire.post(SEND, identity=ada.email, chosen_method="email")
     mail = mail_to(ada.email)
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
-    owner.post(denial_in(mail))
+    owner.post(denial_in(mail), sure="y")
     assert wire.signed_in_as() is None
     assert owner.signed_in_as() == ada.email
 
 
 def test_a_browser_that_came_in_is_known_no_more(wire, owner, mail, ada, rows):
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
-    owner.post(denial_in(mail))
+    owner.post(denial_in(mail), sure="y")
     assert [row for row in rows(Standing) if row.first_seen_at and row.revoked_at is None] == []
 
 
 def test_saying_it_twice_is_saying_it_once(wire, owner, mail, rows):
-    first, second = owner.post(denial_in(mail)), owner.post(denial_in(mail))
+    first, second = owner.post(denial_in(mail), sure="y"), owner.post(denial_in(mail), sure="y")
     assert (first.status, second.status) == (200, 200)
     events = rows(Event, name="link.denied_by_user")
     assert len(events) == 1
@@ -137,20 +144,20 @@ def test_saying_it_twice_is_saying_it_once(wire, owner, mail, rows):
 def test_it_can_be_said_when_the_code_is_long_over(wire, owner, mail, ada, clock):
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
     clock.shift(24 * 3600 - 5)
-    assert owner.post(denial_in(mail)).ok
+    assert owner.post(denial_in(mail), sure="y").ok
     assert wire.signed_in_as() is None
 
 
 def test_after_a_day_it_is_too_late(wire, owner, mail, clock):
     clock.shift(24 * 3600 + 5)
-    for answer in (owner.get(denial_in(mail)), owner.post(denial_in(mail))):
+    for answer in (owner.get(denial_in(mail)), owner.post(denial_in(mail), sure="y")):
         assert answer.status == 404
 
 
 def test_a_request_that_is_forgotten_has_ended(wire, owner, mail, database):
     database.query("DELETE FROM challenge RETURNING id")
     assert owner.get(denial_in(mail)).status == 200
-    assert owner.post(denial_in(mail)).status == 200
+    assert owner.post(denial_in(mail), sure="y").status == 200
 
 
 def test_a_forged_button_changes_nothing(wire, owner, mail, rows):
@@ -179,7 +186,7 @@ def test_neither_token_opens_the_others_door(wire, owner, mail, rows):
     denial = denial_in(mail).removeprefix("/not-me/")
     token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
     assert owner.get(f"/not-me/{token}").status == 404
-    assert owner.post(f"/not-me/{token}").status == 404
+    assert owner.post(f"/not-me/{token}", sure="y").status == 404
     for path in (f"{LINK}?token={denial}", f"/confirm/{denial}"):
         assert wire.get(path).status == 302
     assert wire.signed_in_as() is None
@@ -187,7 +194,7 @@ def test_neither_token_opens_the_others_door(wire, owner, mail, rows):
 
 
 def test_the_network_that_asked_has_to_wait(wire, owner, mail, ada, clock):
-    owner.post(denial_in(mail))
+    owner.post(denial_in(mail), sure="y")
     for path, fields in ((SEND, {"chosen_method": "email"}), ("/us-signin", {"passcode": "00000000"})):
         answer = wire.post(path, identity=ada.email, **fields)
         assert (answer.status, answer.codes) == (429, ["too_many_requests"])
@@ -197,7 +204,7 @@ def test_the_network_that_asked_has_to_wait(wire, owner, mail, ada, clock):
 
 @pytest.mark.settings(trusted_proxies=1)
 def test_callers_without_a_readable_address_are_not_closed_out_together(wire, owner, mail, ada):
-    owner.post(denial_in(mail))
+    owner.post(denial_in(mail), sure="y")
     assert wire.post(SEND, identity="eve@example.com", chosen_method="email").ok
 
 
@@ -205,21 +212,21 @@ def test_a_code_to_prove_again_ends_every_session(wire, owner, ada, sign_in, mai
     sign_in(ada.email)
     sign_in(ada.email, by=owner)
     wire.post("/us-verify/send-code", chosen_method="email")
-    assert owner.elsewhere(address="192.0.2.10").post(denial_in(mail_to(ada.email))).ok
+    assert owner.elsewhere(address="192.0.2.10").post(denial_in(mail_to(ada.email)), sure="y").ok
     assert (wire.signed_in_as(), owner.signed_in_as()) == (None, None)
 
 
 def test_a_confirmation_is_denied_as_well(wire, owner, mail_to):
     wire.post("/register", email="new@example.com")
     mail = mail_to("new@example.com")
-    assert owner.post(denial_in(mail)).ok
+    assert owner.post(denial_in(mail), sure="y").ok
     assert wire.get(link_in(mail, "/confirm/").removeprefix("http://localhost")).status == 302
     assert wire.signed_in_as() is None
 
 
 def test_a_mail_to_somebody_who_is_registered_already_can_be_denied(wire, owner, ada, mail_to, rows):
     wire.post("/register", email=ada.email)
-    assert owner.post(denial_in(mail_to(ada.email))).ok
+    assert owner.post(denial_in(mail_to(ada.email)), sure="y").ok
     assert rows(Event, name="link.denied_by_user")
 
 
@@ -245,5 +252,5 @@ def test_a_request_denied_after_wrong_characters_is_denied(owner, mail, rows):
     token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
     for _ in range(2):
         owner.post(LINK, token=token, characters="OIL")
-    assert owner.post(denial_in(mail)).ok
+    assert owner.post(denial_in(mail), sure="y").ok
     assert rows(Challenge)[0].denied_at is not None
