@@ -67,9 +67,10 @@ def us_signin_send_code() -> Response:
             method, typed = form.chosen_method.data, form.identity.data
             go_on = safe_next(form.next.data) or ""
             asked = flow.send_code(typed, method, sending_asker(form.challenge.data), next_page=go_on)
-            shown = sent(asked.challenge, typed, asked.characters)
+            characters = asked.characters
+            shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = {"challenge": shown["challenge"], "support_id": support_id()}
-            facts |= {"link_characters": asked.characters} if asked.characters else {}
+            facts |= {"link_characters": characters} if characters else {}
             return respond(PAGE, form, shown=page("code", shown), **facts)
     return respond(PAGE, form, shown=page("identity"))
 
