@@ -180,6 +180,7 @@ def set_up(walk: Walk) -> None:
     walk.page.fill("[name=passcode]", walk.code_in(walk.newest(walk.phone)))
     walk.press("Confirm and add")
     walk.see("/", "account")
+    walk.see("/sessions", "devices")
 
 
 def prove_again(walk: Walk) -> None:

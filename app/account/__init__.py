@@ -1,6 +1,6 @@
-"""The account page: who am I here, and how do I come in.
+"""The account pages: who am I here, how do I come in, and where am I in.
 
-Promises to show a person everything about their account that matters for signing in.
+Promises to show a person everything about their account that matters for signing in, and nothing of another's.
 """
 
 from flask import Blueprint
@@ -10,6 +10,6 @@ bp = Blueprint("account", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses."""
-    from app.account import views  # noqa: F401 - they register themselves
+    from app.account import devices_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
 from app.database.hot import Hot
-from app.extensions import changed, settings
+from app.database.plain import Plain
+from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.asking import Asker
 from app.sessions.guesses import FREE, Guess, row_id
@@ -30,6 +31,10 @@ SEEN_EVERY = timedelta(days=1)
 LIFE = timedelta(days=365)
 """A browser unused for so long is forgotten, by us and by itself."""
 
+MOST = 100
+"""Browsers that are listed at once."""
+
+_ROWS = Plain(Standing)
 _table = Standing.__table__
 _c = _table.c
 _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at")
@@ -92,6 +97,24 @@ def revoke_browsers(user_id: int, *, but: str = "") -> int:
     nothing: the browser stays one from which its owner signs in.
     """
     known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser != but)
+    return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
+
+
+def browsers_of(user_id: int) -> list[Standing]:
+    """Return the browsers that this account knows, those used last first; ``MOST`` of them at most. One statement."""
+    mine = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
+    newest = _ROWS.select().where(*mine).order_by(_c.last_seen_at.desc(), _c.id).limit(MOST)
+    return [_ROWS.read(row)[0] for row in db.session.execute(newest)]
+
+
+def forget_browser(user_id: int, row: str) -> int:
+    """Let one browser be known to this account no more; return 0 when it was not.
+
+    Its cookie stays where it is, for other accounts may know the browser by it. Who signs in there again comes as from
+    a new browser.
+    :param row: id of its row; one of another account is none
+    """
+    known = (_c.id == row, _c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 

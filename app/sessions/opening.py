@@ -100,9 +100,13 @@ def find_family(family: str) -> AuthSession | None:
     return db.session.scalars(found).first()
 
 
-def end_family(family: str) -> int:
-    """Revoke a session and the tokens it gave; at once, on every replica. Return how many were open."""
-    alive = (AuthSession.family == family, AuthSession.revoked_at.is_(None))
+def end_family(family: str, *, of: int | None = None) -> int:
+    """Revoke a session and the tokens it gave; at once, on every replica. Return how many were open.
+
+    :param of: the user whose it must be; somebody else's goes on
+    """
+    alive = [AuthSession.family == family, AuthSession.revoked_at.is_(None)]
+    alive += [] if of is None else [AuthSession.user_id == of]
     now = clock.now()
     return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
 

@@ -19,6 +19,7 @@ from app.web.asker import asker, sending_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
+from app.web.headers import clear_site
 from app.web.redirects import next_or, safe_next
 from app.web.respond import respond, support_id, wants_json
 from app.web.telling import say, wants_token
@@ -85,11 +86,5 @@ def logout() -> Response:
         if session is not None:
             record("session.ended", session.user_id, reason="signed_out")
             say("signed_out")
-        return _cleared(respond(go=next_or(settings.post_logout_url, form.next.data), bare=True))
+        return clear_site(respond(go=next_or(settings.post_logout_url, form.next.data), bare=True))
     return respond("errors/form.html", form)
-
-
-def _cleared(response: Response) -> Response:
-    """Have the browser forget what it kept of this site (ASVS 14.3.1)."""
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
-    return response

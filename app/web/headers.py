@@ -44,6 +44,12 @@ def set_headers(response: Response) -> Response:
     return response
 
 
+def clear_site(response: Response) -> Response:
+    """Have the browser forget what it kept of this site, for who has signed out (ASVS 14.3.1)."""
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
+
+
 def _policy() -> str:
     """Return the content security policy of a page: nothing but our own files (ASVS 3.4.3)."""
     nonce = g.get("csp_nonce")

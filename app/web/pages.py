@@ -21,7 +21,7 @@ from app.web.once import once_field
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` their filters and values."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"datetime_text": datetime_text, "code_groups": code_groups}
+    app.jinja_env.filters |= {"datetime_text": datetime_text, "date_text": date_text, "code_groups": code_groups}
     app.jinja_env.globals |= {
         "asset": asset,
         "csrf_field": csrf_field,
@@ -61,6 +61,11 @@ def csrf_field() -> Markup:
 def datetime_text(moment: datetime) -> str:
     """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
     return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+
+
+def date_text(moment: datetime) -> str:
+    """Return a day for people: ``23 Nov 2026``."""
+    return f"{moment.day} {moment:%b %Y}"
 
 
 def code_groups(code: str) -> str:

@@ -29,6 +29,10 @@ SENTENCES = {
     "reauthentication_required": "Show that it is you before you go on.",
     "reauthentication_successful": "Thank you. You can go on.",
     "signed_out": "You are signed out.",
+    "session_ended": "That session has ended. Whoever was signed in there is out.",
+    "sessions_ended": "You are signed out everywhere else.",
+    "no_other_sessions": "You were not signed in anywhere else.",
+    "browser_forgotten": "That browser is forgotten. Signing in there will be news, and you will get a mail about it.",
     # set up
     "us_setup_expired": "Setting this up took too long. Start again; nothing was changed.",
     "us_setup_successful": "This way of signing in is ready.",

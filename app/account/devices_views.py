@@ -1,0 +1,128 @@
+"""/sessions: where somebody is signed in, and which browsers their account knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request
+from flask_login import current_user, login_required
+
+from app.account import bp, ending
+from app.account.forms import ButtonForm
+from app.extensions import settings
+from app.kit import agents
+from app.methods.showing import TITLES
+from app.sessions.known import browsers_of
+from app.sessions.listing import Family, families_of
+from app.sessions.models import AuthSession, Standing
+from app.sessions.opening import brought_session
+from app.sessions.showing import label_of
+from app.users import identities_of
+from app.web.asker import present_asker
+from app.web.commit import view_commit
+from app.web.headers import clear_site
+from app.web.respond import respond, wants_json
+from app.web.telling import say
+
+PAGE = "account/devices.html"
+REFUSED = "errors/form.html"
+
+
+@bp.get("/sessions")
+@login_required
+def sessions_page() -> Response:
+    """List living sessions with the tokens they gave, and known browsers."""
+    current = _current()
+    families, more = families_of(current_user.id, first=current.family)
+    here = present_asker().known
+    known = sorted(browsers_of(current_user.id), key=lambda row: row.browser != here)
+    facts: dict[str, Any] = {
+        "sessions": [_session(family, current) for family in families],
+        "more": more,
+        "known_browsers": [_browser(row, here) for row in known],
+    }
+    titles = TITLES | {"confirm": "Confirmed address"}
+    shown = {} if wants_json() else {"titles": titles, "user_label": label_of(identities_of(current_user.id))}
+    return respond(PAGE, shown=shown, **facts)
+
+
+@bp.post("/sessions/<family>/end")
+@login_required
+def end_session_page(family: str) -> Response:
+    """End one session of one's own; ending the current one is signing out.
+
+    Asks for no fresh proof: it only ever takes access away, and whoever finds a stranger in the list must not be
+    held up.
+    """
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        current = _current()
+        ended = ending.end_one(current_user.id, current, family)
+        if family == current.family:
+            say("signed_out")
+            return clear_site(respond(go=settings.post_logout_url, bare=True, ended=ended))
+        say("session_ended")
+        return respond(go="/sessions", ended=ended)
+    return respond(REFUSED, form)
+
+
+@bp.post("/sessions/end-others")
+@login_required
+def end_other_sessions() -> Response:
+    """End every other session of one's own, with no fresh proof, as for one of them."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        ended = ending.end_others(current_user.id, _current())
+        say("sessions_ended" if ended else "no_other_sessions")
+        return respond(go="/sessions", ended=ended)
+    return respond(REFUSED, form)
+
+
+@bp.post("/known-browsers/<browser>/forget")
+@login_required
+def forget_known_browser(browser: str) -> Response:
+    """Forget a browser, this one too. Needs no fresh proof: the next sign-in there is asked no less, and is told of."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        ending.forget(current_user.id, browser)
+        say("browser_forgotten")
+        return respond(go="/sessions")
+    return respond(REFUSED, form)
+
+
+def _current() -> AuthSession:
+    session = brought_session()
+    assert session is not None  # login_required has seen to it
+    return session
+
+
+def _session(family: Family, current: AuthSession) -> dict[str, Any]:
+    head = family.head
+    return {
+        "id": head.family,
+        "current": head.family == current.family,
+        "browser": agents.label(head.agent),
+        "address": head.address,
+        "first_seen_at": head.created_at,
+        "last_seen_at": head.seen_at,
+        "expires_at": head.expires_at,
+        "methods": head.amr.split(","),
+        "programs": [_program(token) for token in family.programs],
+    }
+
+
+def _program(token: AuthSession) -> dict[str, Any]:
+    return {"first_seen_at": token.created_at, "last_seen_at": token.seen_at, "expires_at": token.expires_at}
+
+
+def _browser(known: Standing, here: str) -> dict[str, Any]:
+    return {
+        "id": known.id,
+        "current": known.browser == here,
+        "browser": agents.label(known.agent),
+        "first_seen_at": known.first_seen_at,
+        "last_seen_at": known.last_seen_at,
+    }

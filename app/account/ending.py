@@ -1,0 +1,55 @@
+"""End one's own sessions, and forget browsers."""
+
+from __future__ import annotations
+
+import re
+
+from app.audit import record
+from app.kit.refusals import Refused
+from app.sessions.known import forget_browser
+from app.sessions.models import AuthSession
+from app.sessions.opening import end_all, end_family, end_session, find_family
+
+_FAMILY = re.compile(r"[0-9a-f]{32}\Z")
+_BROWSER = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def end_one(user_id: int, current: AuthSession, family: str) -> int:
+    """End a session of this user with the tokens it gave; return how many were open.
+
+    The current one is signed out. One that has ended already is let be: twice is the same as once.
+    :raises Refused: ``not_found`` (404) when it is not this user's, or nobody's
+    """
+    if family == current.family:
+        end_session()
+        record("session.ended", user_id, reason="signed_out")
+        return 1
+    ended = end_family(family, of=user_id) if _FAMILY.match(family) else 0
+    if ended:
+        record("session.ended", user_id, reason="ended_by_owner", sessions=ended)
+    elif not _was_mine(user_id, family):
+        raise Refused("not_found", status=404)
+    return ended
+
+
+def end_others(user_id: int, current: AuthSession) -> int:
+    """End every session of this user but the current one; return how many sessions and tokens were open."""
+    ended = end_all(user_id, but=current.family)
+    if ended:
+        record("session.ended", user_id, reason="others_ended_by_owner", sessions=ended)
+    return ended
+
+
+def forget(user_id: int, row: str) -> None:
+    """Let a browser be known to this user's account no more.
+
+    :raises Refused: ``not_found`` (404) when the account does not know it
+    """
+    if not _BROWSER.match(row) or not forget_browser(user_id, row):
+        raise Refused("not_found", status=404)
+    record("browser.forgotten", user_id)
+
+
+def _was_mine(user_id: int, family: str) -> bool:
+    session = find_family(family) if _FAMILY.match(family) else None
+    return session is not None and session.user_id == user_id

@@ -1,0 +1,40 @@
+"""The account pages as one place, with the keyboard alone: find a session that is not wanted, and end it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.keyboard import Keyboard
+
+PLACES = {"Overview": "/", "Ways to sign in": "/us-setup", "Devices": "/sessions"}
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_one_finds_ones_way_and_sees_where_one_is(page, people, email, sign_in, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in(people.open(email=email)).goto("/sessions")
+    for name, path in PLACES.items():
+        Keyboard(page).go(name)
+        assert page.evaluate("location.pathname") == path
+        assert page.locator(".bar-nav [aria-current]").all_inner_texts() == [name]
+
+
+def test_everybody_else_is_signed_out_by_keyboard(page, new_browser, people, email, sign_in):
+    ada = people.open(email=email)
+    sign_in(ada).goto("/sessions")
+    other = sign_in(ada, new_browser())
+    page.reload()
+    Keyboard(page).go("Sign out everywhere else")
+    assert page.get_by_role("status").inner_text() == "You are signed out everywhere else."
+    assert page.get_by_role("button", name="Sign out everywhere else").count() == 0
+    other.goto("/sessions")
+    assert "/login" in other.url
+
+
+def test_one_session_is_ended_and_called_by_its_name(page, new_browser, people, email, sign_in):
+    ada = people.open(email=email)
+    sign_in(ada, new_browser()).goto("/")
+    sign_in(ada).goto("/sessions")
+    Keyboard(page).go("End the session of ")
+    assert page.get_by_role("status").inner_text().startswith("That session has ended.")
+    assert page.get_by_role("button", name="End the session of").count() == 0

@@ -1,0 +1,200 @@
+"""/sessions: one sees where one is signed in, and ends what is not wanted. Nobody sees or ends another's."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.audit import Event
+from app.sessions import AuthSession
+from tests.signed_in import give_token, sign_in
+
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Mobile Safari/604.1"
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with two ways in."""
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+@pytest.fixture
+def here(wire, ada):
+    """The browser that Ada looks from."""
+    return sign_in(wire, ada)
+
+
+@pytest.fixture
+def phone(wire, ada):
+    """Ada's other browser."""
+    return sign_in(wire.elsewhere(agent=PHONE), ada, via="authenticator")
+
+
+@pytest.fixture
+def eve(wire, people):
+    """Somebody else, signed in."""
+    return sign_in(wire.elsewhere(), people.open(email="eve@example.com"))
+
+
+def family_of(rows, agent: str) -> str:
+    """Return the id of the session of the browser that calls itself so."""
+    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agent)
+
+
+def test_a_person_sees_every_session_and_which_is_this_one(here, phone):
+    answer = here.get("/sessions")
+    assert answer.status == 200
+    if here.language == "form":
+        shown = ["Safari on iPhone or iPad", "Firefox on Linux", "This browser", "127.0.0.1", "Authenticator app"]
+        assert [text for text in shown if text not in answer.text] == []
+        return
+    mine, other = answer.json["sessions"]
+    assert (mine["current"], other["current"]) == (True, False)
+    assert (other["browser"], other["methods"]) == ("Safari on iPhone or iPad", ["authenticator"])
+
+
+def test_nobody_signed_in_sees_nothing(wire):
+    for answer in (wire.get("/sessions"), wire.post("/sessions/end-others"), wire.post(f"/sessions/{'0' * 32}/end")):
+        assert answer.status == (401 if wire.language == "json" else 302)
+
+
+def test_nobody_sees_anothers(eve, here, phone):
+    answer = eve.get("/sessions")
+    assert "Safari" not in answer.text
+    assert len(answer.json.get("sessions", [1])) == 1
+
+
+def test_a_list_tells_no_token_and_no_row_number(json_wire, ada, rows):
+    answer = sign_in(json_wire, ada).get("/sessions")
+    row = rows(AuthSession, kind="browser")[0]
+    assert row.digest not in answer.text
+    assert set(answer.json["sessions"][0]) == {
+        "id", "current", "browser", "address", "first_seen_at", "last_seen_at", "expires_at", "methods", "programs",
+    }  # fmt: skip
+    assert answer.json["sessions"][0]["id"] == row.family
+
+
+@pytest.mark.parametrize("dead", ["revoked", "expired", "idle"])
+def test_what_has_ended_is_not_listed(json_wire, ada, database, rows, clock, dead):
+    sign_in(json_wire.elsewhere(agent=PHONE), ada)
+    if dead == "revoked":
+        sign_in(json_wire, ada).post(f"/sessions/{family_of(rows, PHONE)}/end")
+    else:
+        clock.shift({"expired": 31, "idle": 7.1}[dead] * 24 * 3600)
+        sign_in(json_wire, ada)
+    assert [session["current"] for session in json_wire.get("/sessions").json["sessions"]] == [True]
+
+
+def test_tokens_of_programs_stand_under_the_session_that_gave_them(json_wire, program, ada):
+    give_token(program, ada)
+    given = [session for session in sign_in(json_wire, ada).get("/sessions").json["sessions"] if session["programs"]]
+    assert len(given[0]["programs"][0]) == 3
+    own = program.get("/sessions").json["sessions"]
+    assert own[0]["current"] is True
+    assert own[0]["programs"]
+
+
+def test_one_session_is_ended_and_the_others_go_on(here, phone, ada, rows):
+    answer = here.post(f"/sessions/{family_of(rows, PHONE)}/end")
+    assert (answer.ok, answer.json.get("ended", 2)) == (True, 2)
+    assert (phone.signed_in_as(), here.signed_in_as()) == (None, ada.email)
+    ended = rows(Event, name="session.ended")[0]
+    assert (ended.user_id, ended.facts) == (ada.id, {"reason": "ended_by_owner", "sessions": 2})
+
+
+def test_the_tokens_it_gave_end_with_it(json_wire, program, ada, rows):
+    give_token(program, ada)
+    assert sign_in(json_wire, ada).post(f"/sessions/{family_of(rows, 'program/1')}/end").ok
+    assert program.signed_in_as() is None
+
+
+def test_ending_twice_is_ending_once(here, phone, rows):
+    path = f"/sessions/{family_of(rows, PHONE)}/end"
+    assert (here.post(path).ok, here.post(path).ok) == (True, True)
+    assert len(rows(Event, name="session.ended")) == 1
+
+
+def test_ending_the_current_one_is_signing_out(here, phone, ada, rows):
+    mine = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == here.agent)
+    answer = here.post(f"/sessions/{mine}/end")
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert (answer.location, answer.json.get("csrf_token")) == ("/" if here.language == "form" else None, None)
+    assert (here.signed_in_as(), phone.signed_in_as()) == (None, ada.email)
+    assert rows(Event, name="session.ended")[0].facts == {"reason": "signed_out"}
+
+
+@pytest.mark.parametrize("whose", ["another's", "nobody's", "no id", "a row's", "NUL", "long"])
+def test_what_is_not_ones_own_is_not_there(eve, here, rows, whose):
+    row = rows(AuthSession, kind="browser")[-1]
+    assert here.signed_in_as() == "ada@example.com"
+    ids = {"another's": row.family, "nobody's": "0" * 32, "no id": "x", "a row's": str(row.id), "NUL": "%00"}
+    answer = eve.post(f"/sessions/{ids.get(whose, 'a' * 4000)}/end")
+    assert (answer.status, answer.codes if eve.language == "json" else ["not_found"]) == (404, ["not_found"])
+    assert here.signed_in_as() == "ada@example.com"
+    assert rows(Event, name="session.ended") == []
+
+
+def test_all_others_end_at_once(here, phone, eve, ada, rows):
+    answer = here.post("/sessions/end-others")
+    assert (answer.ok, answer.json.get("ended", 2)) == (True, 2)
+    assert (phone.signed_in_as(), here.signed_in_as(), eve.signed_in_as()) == (None, ada.email, "eve@example.com")
+    assert rows(Event, name="session.ended")[0].facts == {"reason": "others_ended_by_owner", "sessions": 2}
+
+
+def test_where_there_are_no_others_nothing_is_noted(wire, ada, rows, database):
+    sign_in(wire, ada)
+    database.query("DELETE FROM auth_session WHERE kind = 'program' RETURNING id")
+    assert wire.post("/sessions/end-others").ok
+    assert rows(Event, name="session.ended") == []
+
+
+def test_ending_others_asks_for_no_fresh_proof(here, phone, clock):
+    clock.shift(6 * 24 * 3600)
+    assert here.post("/sessions/end-others").ok
+    assert phone.signed_in_as() is None
+
+
+@pytest.mark.parametrize("path", ["/sessions/end-others", "/sessions/{}/end", "/known-browsers/{}/forget"])
+def test_a_forged_button_ends_nothing(here, phone, ada, rows, path):
+    answer = here.post(path.format(family_of(rows, PHONE)), csrf=None)
+    assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
+    assert phone.signed_in_as() == ada.email
+
+
+def test_looking_ends_nothing(here, phone, ada, rows):
+    for path in ("/sessions/end-others", f"/sessions/{family_of(rows, PHONE)}/end"):
+        assert here.get(path).status == 405
+    assert phone.signed_in_as() == ada.email
+
+
+@pytest.mark.one_database
+def test_the_list_costs_the_same_however_long_it_is(here, ada, statements):
+    def cost() -> int:
+        with statements() as seen:
+            here.get("/sessions")
+        assert {statement.split()[0] for statement in seen} == {"SELECT"}
+        return len(seen)
+
+    before = cost()
+    for _ in range(5):
+        sign_in(here.elsewhere(agent=PHONE), ada)
+    assert cost() == before == (3 if here.language == "json" else 4)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", ["/sessions/end-others", "/sessions/{}/end"])
+def test_ending_costs_three(here, phone, rows, statements, path):
+    here.fetch_csrf()
+    path = path.format(family_of(rows, PHONE))
+    with statements() as seen:
+        here.post(path)
+    assert len(seen) == 3
+
+
+@pytest.mark.one_database
+def test_more_than_are_listed_are_told_of(json_wire, ada, monkeypatch):
+    monkeypatch.setattr("app.sessions.listing.MOST", 3)
+    for _ in range(3):
+        sign_in(json_wire.elsewhere(agent=PHONE), ada)
+    answer = sign_in(json_wire, ada).get("/sessions").json
+    assert answer["more"] is True
+    assert answer["sessions"][0]["current"] is True
