@@ -28,9 +28,12 @@ MOST = 10
 _ROWS, _CHALLENGES = Plain(Challenge, EnrolledMethod), Plain(Challenge)
 _table, _enrolled = Challenge.__table__, EnrolledMethod.__table__
 _c = _table.c
+_asked_here = sa.case((_c.binding == sa.bindparam("browser"), _c.enrolled_id))
+"""Only what this browser asked for is shown again; reading more for a friend than for a stranger takes longer."""
+
 _RECENT = Hot(
     _ROWS.select()
-    .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _c.enrolled_id))
+    .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _asked_here))
     .where(sa.or_(_c.subject == sa.bindparam("subject"), _c.binding == sa.bindparam("browser")))
     .where(_c.purpose == sa.bindparam("purpose"), _c.created_at > sa.bindparam("since"))
     .order_by(_c.created_at.desc())

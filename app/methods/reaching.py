@@ -1,4 +1,8 @@
-"""Where a passcode for somebody can go: the enrolled method and the identity it sends to."""
+"""Where a passcode for somebody can go: the enrolled method and the identity it sends to.
+
+An identity that nobody has is looked up as the oldest account's: the same rows are found, sent and made into objects,
+which takes a measurable time, and then dropped here. ``Plain`` and the joins know nothing of it; ``_FOUND`` decides.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,11 @@ _named, _browser = _at.alias("named"), Standing.__table__
 _has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindparam("method"))
 _there = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
+_anyone = _user.alias("anyone")
+_oldest = sa.select(sa.func.min(_anyone.c.id)).scalar_subquery()
+_always = sa.select(sa.literal_column("1").label("one")).subquery("always")
+_whom = _always.outerjoin(_named, _typed).join(_user, _user.c.id == sa.func.coalesce(_named.c.user_id, _oldest))
+"""Whom the typed identity names, or else the oldest account."""
 
 _here = sa.and_(
     _browser.c.user_id == _user.c.id,
@@ -27,34 +36,26 @@ _here = sa.and_(
     _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
 )  # fmt: skip
 
-_ADDRESS = sum(len(table.columns) for table in _ROWS.tables)
-"""Where the address stands in a row; the known browser, where it was asked for, comes next."""
+_FOUND = sum(len(table.columns) for table in _ROWS.tables)
+"""Where it stands in a row whom the identity names: None for nobody, whatever else the row holds."""
 
-_REACHING = _ROWS.select().add_columns(_at.c.value).limit(1)
 _BY_USER = Hot(
-    _REACHING.select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there)).where(
-        _user.c.id == sa.bindparam("user_id")
-    )
+    _ROWS.select()
+    .add_columns(_user.c.id, _at.c.value, sa.null())
+    .select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there))
+    .where(_user.c.id == sa.bindparam("user_id"))
+    .limit(1)
 )
 _BY_IDENTITY = Hot(
-    _REACHING.add_columns(_browser.c.id)
-    .select_from(
-        _user.join(_named, _named.c.user_id == _user.c.id)
-        .outerjoin(_enrolled, _has)
-        .outerjoin(_at, _there)
-        .outerjoin(_browser, _here)
-    )
-    .where(_typed)
+    _ROWS.select()
+    .add_columns(_named.c.user_id, _at.c.value, _browser.c.id)
+    .select_from(_whom.outerjoin(_enrolled, _has).outerjoin(_at, _there).outerjoin(_browser, _here))
+    .limit(1)
 )
 _KNOWN = Hot(
     _ROWS.select()
-    .add_columns(_browser.c.last_seen_at)
-    .select_from(
-        _user.join(_named, _named.c.user_id == _user.c.id)
-        .outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id)
-        .outerjoin(_browser, _here)
-    )
-    .where(_typed)
+    .add_columns(_named.c.user_id, _browser.c.last_seen_at)
+    .select_from(_whom.outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id).outerjoin(_browser, _here))
     .order_by(_enrolled.c.created_at)
 )
 
@@ -81,6 +82,9 @@ class Known:
     seen_at: datetime | None
 
 
+NOBODY = Known(None, [], None)
+
+
 def reach(typed: TypedIdentity | None, method: str, browser: str = "") -> Reached | None:
     """Find whom ``typed`` names and how ``method`` reaches them. One statement, whoever it is.
 
@@ -96,12 +100,13 @@ def reach_user(user_id: int, method: str) -> Reached | None:
 
 
 def _first(rows: Hot, method: str, **whom: str | int) -> Reached | None:
-    found = rows.first(method=method, reaches=REGISTRY[method].reaches, **whom)
-    if found is None:
+    row = rows.first(method=method, reaches=REGISTRY[method].reaches, **whom)
+    if row is None:
         return None
-    user, enrolled = _ROWS.read(found)
-    known = len(found) > _ADDRESS + 1 and found[_ADDRESS + 1] is not None
-    return Reached(user, enrolled, found[_ADDRESS] or "", known)
+    user, enrolled = _ROWS.read(row)
+    found, destination, browser = row[_FOUND:]
+    reached = Reached(user, enrolled, destination or "", browser is not None)
+    return reached if found == user.id else None
 
 
 def know(typed: TypedIdentity | None, browser: str) -> Known:
@@ -113,6 +118,5 @@ def know(typed: TypedIdentity | None, browser: str) -> Known:
     kind, value = (typed.kind, typed.value) if typed else ("", "")
     rows = _KNOWN.all(kind=kind, value=value, browser=browser)
     read = [_ROWS.read(row) for row in rows]
-    if not read:
-        return Known(None, [], None)
-    return Known(read[0][0], [enrolled for _user, enrolled in read if enrolled is not None], rows[0][-1])
+    known = Known(read[0][0], [enrolled for _, enrolled in read if enrolled is not None], rows[0][-1]) if rows else None
+    return known if known and known.user and known.user.id == rows[0][_FOUND] else NOBODY

@@ -1,0 +1,100 @@
+"""A stranger costs the work that a friend costs, not only the statements: what takes time is counted here.
+
+``flask selftest enumeration`` measures the time itself, which wants a quiet machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from app.database import plain
+from app.kit.sealing import KeyRing
+from app.methods import codes, reaching
+from app.users import read_identity
+
+NOBODY = "nobody@example.com"
+
+
+@pytest.fixture
+def everybody(people) -> list[str]:
+    """One account of each kind, and somebody without."""
+    kinds = {"known": {}, "off": {"disabled": True}, "new": {"confirmed": False}}
+    return [people.open(email=f"{name}@example.com", **how).email for name, how in kinds.items()] + [NOBODY]
+
+
+@pytest.fixture
+def work(monkeypatch) -> Counter:
+    """Counts the objects that are made of rows, the secrets that are opened and those that are derived."""
+    done: Counter = Counter()
+
+    def count(where, name):
+        inner = getattr(where, name)
+
+        def counted(*given, **named):
+            done[name, getattr(given[0], "__name__", "")] += 1
+            return inner(*given, **named)
+
+        monkeypatch.setattr(where, name, counted)
+
+    for where, name in ((plain, "_whole"), (KeyRing, "open"), (codes, "_derive")):
+        count(where, name)
+    return done
+
+
+@pytest.fixture
+def costs(work, everybody):
+    """Has something done about each of them, and returns what it took."""
+
+    def measure(do) -> dict[str, Counter]:
+        taken = {}
+        for email in everybody:
+            work.clear()
+            do(email)
+            taken[email] = Counter(work)
+        return taken
+
+    return measure
+
+
+def test_asking_for_a_code_is_the_same_work(program, costs):
+    taken = costs(lambda email: program.post("/us-signin/send-code", identity=email, chosen_method="email"))
+    assert taken == dict.fromkeys(taken, taken[NOBODY])
+    assert taken[NOBODY]["_whole", "User"] == taken[NOBODY]["_whole", "EnrolledMethod"] == 1
+    assert taken[NOBODY]["open", ""] == taken[NOBODY]["_derive", ""] == 1
+
+
+@pytest.mark.settings(limits=False)
+def test_a_wrong_code_is_the_same_work(program, everybody, costs):
+    for email in everybody * 3:
+        program.post("/us-signin/send-code", identity=email, chosen_method="email")
+    taken = costs(lambda email: program.post("/us-signin", identity=email, passcode="00000000"))
+    assert taken == dict.fromkeys(taken, taken[NOBODY])
+    assert taken[NOBODY]["_whole", "EnrolledMethod"] == 1
+    assert taken[NOBODY]["_derive", ""] == 3
+
+
+@pytest.mark.settings(limits=False)
+def test_what_was_set_up_is_not_read_with_each_challenge_of_elsewhere(program, everybody, work):
+    for _ in range(3):
+        program.post("/us-signin/send-code", identity=everybody[0], chosen_method="email")
+    work.clear()
+    program.post("/us-signin", identity=everybody[0], passcode="00000000")
+    assert work["_whole", "EnrolledMethod"] == 1
+
+
+def test_who_is_looked_up_instead_of_nobody_is_never_found(app, everybody):
+    with app.app_context():
+        nobody, known = read_identity(NOBODY), read_identity(everybody[0])
+        assert reaching.reach(nobody, "email") is None
+        assert reaching.reach(None, "email") is None
+        assert reaching.know(nobody, "") == reaching.know(None, "") == reaching.NOBODY
+        assert reaching.reach(known, "email").destination == everybody[0]
+        assert reaching.know(known, "").user.id == reaching.reach(known, "email").user.id
+
+
+def test_without_any_account_nobody_is_found_as_well(app):
+    with app.app_context():
+        assert reaching.reach(read_identity(NOBODY), "email") is None
+        assert reaching.know(read_identity(NOBODY), "") == reaching.NOBODY
