@@ -20,7 +20,8 @@ class Event(db.Model):
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
     name: Mapped[str] = mapped_column(sa.String(48))
-    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="SET NULL"))
+    user_id: Mapped[int | None] = mapped_column()
+    """No foreign key: nobody has nothing to check (ADR 15). Emptied when the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
     """The challenge it is about; with the support id it joins the requests of one attempt. Outlives its row."""
     support_id: Mapped[str] = mapped_column(sa.String(16), index=True)

@@ -55,8 +55,9 @@ class Challenge(db.Model):
     method: Mapped[str] = mapped_column(sa.String(16))
     subject: Mapped[str] = mapped_column(sa.String(64))
     """A digest of whom it is about: a user, or an identity that nobody has."""
-    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
-    enrolled_id: Mapped[str | None] = mapped_column(sa.ForeignKey("enrolled_method.id", ondelete="CASCADE"), index=True)
+    user_id: Mapped[int | None] = mapped_column(index=True)
+    """No foreign key, here and in ``enrolled_id``: a decoy has nothing to check (ADR 15). It goes with its user."""
+    enrolled_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
     secret: Mapped[str] = mapped_column(sa.Text, default="")
     """Sealed secret of an enrollment; empty where the enrolled method's own secret is the root."""
     destination: Mapped[str] = mapped_column(sa.String(254))

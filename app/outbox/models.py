@@ -40,7 +40,8 @@ class Message(db.Model):
     kind: Mapped[str] = mapped_column(sa.String(32))
     channel: Mapped[str] = mapped_column(sa.String(8))
     to: Mapped[str] = mapped_column(sa.String(254))
-    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="SET NULL"))
+    user_id: Mapped[int | None] = mapped_column()
+    """No foreign key: nobody has nothing to check (ADR 15). Emptied when the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(64))
     facts: Mapped[dict[str, Any]]
     language: Mapped[str] = mapped_column(sa.String(16), default="en")

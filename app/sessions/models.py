@@ -67,7 +67,8 @@ class Standing(db.Model):
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     """A digest of whose it is and who fails: ``guesses.row_id``."""
-    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
+    user_id: Mapped[int | None]
+    """No foreign key: nobody has nothing to check (ADR 15). It goes with its user."""
     browser: Mapped[str] = mapped_column(sa.String(64), default="")
     """Digest of the secret of a known browser, or ""."""
     failures: Mapped[str] = mapped_column(sa.Text, default="")

@@ -79,3 +79,44 @@ def test_deleting_a_user_leaves_no_row_of_theirs(app, people, rows, database):
     database._connection.execute(f'DELETE FROM "user" WHERE id = {ada.id}')
     database.disconnect()
     assert (rows(Identity), rows(EnrolledMethod)) == ([], [])
+
+
+@pytest.fixture
+def about_ada(program, people, rows):
+    """Rows of each kind that may name nobody, and name Ada."""
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
+    program.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    program.post("/us-signin", identity=ada.email, passcode="00000000")
+    for row in [row for model in may_name_nobody() for row in rows(model)]:
+        assert row.user_id == ada.id
+    return ada
+
+
+def may_name_nobody() -> list:
+    """Return the models whose rows are written about strangers as well."""
+    from app.audit import Event
+    from app.methods import Challenge
+    from app.outbox import Message
+    from app.sessions import Standing
+
+    return [Challenge, Standing, Message, Event]
+
+
+def test_neither_does_a_row_that_may_name_nobody(about_ada, rows, database):
+    if database.kind == "postgresql":
+        database._connection.execute("SET session_replication_role = origin")
+    database._connection.execute(f'DELETE FROM "user" WHERE id = {about_ada.id}')
+    database.disconnect()
+    challenges, standings, messages, events = ([row.user_id for row in rows(model)] for model in may_name_nobody())
+    assert (challenges, standings, messages) == ([], [], [None])
+    assert set(events) == {None}
+
+
+def test_a_challenge_goes_with_the_method_it_hangs_on(about_ada, rows, database):
+    if database.kind == "postgresql":
+        database._connection.execute("SET session_replication_role = origin")
+    database._connection.execute("DELETE FROM enrolled_method WHERE method = 'authenticator'")
+    assert len(rows(may_name_nobody()[0])) == 1
+    database._connection.execute("DELETE FROM enrolled_method WHERE method = 'email'")
+    database.disconnect()
+    assert rows(may_name_nobody()[0]) == []
