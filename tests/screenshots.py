@@ -181,6 +181,7 @@ def set_up(walk: Walk) -> None:
     walk.press("Confirm and add")
     walk.see("/", "account")
     walk.see("/sessions", "devices")
+    walk.see("/activity", "activity")
 
 
 def prove_again(walk: Walk) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.keyboard import Keyboard
 
-PLACES = {"Overview": "/", "Ways to sign in": "/us-setup", "Devices": "/sessions"}
+PLACES = {"Overview": "/", "Ways to sign in": "/us-setup", "Devices": "/sessions", "Activity": "/activity"}
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])

@@ -111,6 +111,7 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
     sign_in(people.open(email=email, methods=["email", "authenticator"]), look.page)
     look.at("account", "/")
     look.at("devices", "/sessions")
+    look.at("activity", "/activity")
     look.page.goto("/us-setup")
     look.page.get_by_text("Remove", exact=False).first.click()
     look.at("set up, removing")

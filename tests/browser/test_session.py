@@ -54,7 +54,7 @@ def playwright_running(chromium):
 
 def test_pages_of_somebody_who_is_signed_in_say_who(page, people, email, sign_in):
     sign_in(people.open(email=email))
-    for path in ("/", "/us-setup", "/sessions"):
+    for path in ("/", "/us-setup", "/sessions", "/activity"):
         page.goto(path)
         assert page.locator(".bar-who").get_attribute("title") == email
     page.goto("/us-verify")

@@ -1,0 +1,124 @@
+"""What happened at one's own account, in sentences, newest first.
+
+The list of sentences is closed: an event without one is not told, and of an event's facts nothing but the method.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.audit import Event
+from app.database.plain import Plain
+from app.extensions import db, keyring
+from app.kit import agents, clock
+from app.kit.refusals import Refused
+from app.kit.sealing import CannotOpen
+
+KEPT_FOR = timedelta(days=90)
+PAGE = 50
+"""Events on a page."""
+
+SENTENCES = {
+    "account.created": "The account was opened",
+    "account.disabled": "Whoever runs this service switched the account off",
+    "account.enabled": "Whoever runs this service switched the account on again",
+    "address.confirmed": "The address was confirmed",
+    "browser.forgotten": "A known browser was forgotten",
+    "budget.exhausted:failures": "Typed codes were stopped for a while, because too many were wrong",
+    "challenge.failed": "Somebody typed a wrong code while setting up a way to sign in",
+    "challenge.failed:confirm": "Somebody came too late, or twice, to confirm the address",
+    "challenge.started:confirm": "A mail to confirm the address was asked for",
+    "challenge.started:setup": "Setting up a way to sign in was begun",
+    "challenge.started:sign_in": "A code to sign in was asked for",
+    "challenge.started:verify": "A code to prove who is there was asked for",
+    "delivery.failed": "A message to you could not be delivered",
+    "factor.added": "A way to sign in was added",
+    "factor.removed": "A way to sign in was removed",
+    "link.approved": "A sign-in on another screen was let in",
+    "link.characters_wrong": "Somebody opened the link in a mail and typed the wrong characters",
+    "link.denied_by_user": "Somebody with the mail said: this was not me. What it was about has ended",
+    "link.opened_unbound": "The link in a mail was opened in a browser that had not asked for it",
+    "link.refused": "A sign-in ended, because its link was opened with the wrong characters",
+    "session.ended": "A session ended",
+    "session.ended:signed_out": "Signed out",
+    "session.ended:ended_by_owner": "A session was ended from another one",
+    "session.ended:others_ended_by_owner": "All other sessions were ended",
+    "sign_in.failed": "Somebody tried to sign in and could not",
+    "sign_in.failed:budget_spent": "Somebody typed a code when none was looked at any more",
+    "sign_in.failed:expired": "Somebody used a code or link that was too old",
+    "sign_in.failed:older_code": "Somebody typed the code of an older mail",
+    "sign_in.failed:other_browser": "Somebody typed a code that another browser had asked for",
+    "sign_in.failed:spent": "Somebody used a code or link that had been used before",
+    "sign_in.failed:wrong_code": "Somebody typed a wrong code",
+    "sign_in.step_up": "Proved once more who is there",
+    "sign_in.succeeded": "Signed in",
+    "sign_in.succeeded:new": "Signed in from a browser that was new here",
+}
+"""By name, and where one fact makes a difference by ``name:fact``."""
+
+DIFFERS_BY = {
+    "budget.exhausted": "budget",
+    "challenge.failed": "purpose",
+    "challenge.started": "purpose",
+    "session.ended": "reason",
+    "sign_in.failed": "reason",
+    "sign_in.succeeded": "browser",
+}
+_OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
+WARNINGS = frozenset(("budget.exhausted", "challenge.failed", "delivery.failed", "sign_in.failed", *_OF_LINKS))
+"""What went wrong, or what a stranger may have done."""
+
+_NAMES = sorted({key.partition(":")[0] for key in SENTENCES})
+_ROWS = Plain(Event)
+_c = Event.__table__.c
+
+
+def events_of(user_id: int, before: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a page of what happened to this user's account, and where the next page begins. One statement.
+
+    :param before: where this page begins, as the page before told it; None for the newest
+    :return: ``at``, ``event``, ``text``, ``warning``, ``method``, ``browser`` and ``address`` of each, and None as
+        the next place when nothing older is kept
+    :raises Refused: ``api_error`` when ``before`` is no place in this user's list
+    """
+    found = _ROWS.select().where(_c.user_id == user_id, _c.at > clock.now() - KEPT_FOR, _c.name.in_(_NAMES))
+    if before is not None:
+        at, last = _place(user_id, before)
+        found = found.where(_c.at <= at, sa.or_(_c.at < at, _c.id < last))
+    rows = db.session.execute(found.order_by(_c.at.desc(), _c.id.desc()).limit(PAGE + 1)).all()
+    events = [_ROWS.read(row)[0] for row in rows[:PAGE]]
+    told = [_told(event) for event in events if _sentence(event)]
+    return told, _sealed(user_id, events[-1]) if len(rows) > PAGE else None
+
+
+def _told(event: Event) -> dict[str, Any]:
+    return {
+        "at": event.at,
+        "event": event.name,
+        "text": _sentence(event),
+        "warning": event.name in WARNINGS,
+        "method": event.facts.get("method"),
+        "browser": agents.label(event.agent) if event.agent else None,
+        "address": event.address or None,
+    }
+
+
+def _sentence(event: Event) -> str | None:
+    fact = event.facts.get(DIFFERS_BY.get(event.name, ""), "")
+    return SENTENCES.get(f"{event.name}:{fact}") or SENTENCES.get(event.name)
+
+
+def _sealed(user_id: int, event: Event) -> str:
+    """Return the place after ``event``, sealed: a row's number would tell how much happens in the whole service."""
+    return keyring.seal(f"{event.at.isoformat()} {event.id}".encode(), "activity", str(user_id))
+
+
+def _place(user_id: int, sealed: str) -> tuple[datetime, int]:
+    try:
+        at, _, last = keyring.open(sealed, "activity", str(user_id)).decode().partition(" ")
+    except CannotOpen:
+        raise Refused("api_error", field="before") from None
+    return datetime.fromisoformat(at), int(last)

@@ -1,0 +1,187 @@
+"""/activity: people see what happened at their account, strangers' attempts too, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.account.events import DIFFERS_BY, SENTENCES, WARNINGS
+from app.audit import Event
+from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in
+
+EVIL = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who signs in by mail."""
+    return people.open(email="ada@example.com")
+
+
+@pytest.fixture
+def here(wire, ada):
+    """The browser that Ada looks from."""
+    return sign_in(wire, ada)
+
+
+@pytest.fixture
+def happen(app):
+    """Writes events of somebody, so many seconds apart from now on, oldest first."""
+
+    def write(user_id, *names, apart=1, **facts):
+        from app.extensions import db
+        from app.kit import clock
+
+        nobody, now = dict.fromkeys(("support_id", "request_id", "address", "agent"), ""), clock.now()
+        with app.app_context():
+            for number, name in enumerate(names):
+                at = now + timedelta(seconds=number * apart)
+                db.session.add(Event(at=at, name=name, user_id=user_id, facts=facts, **nobody))
+                db.session.flush()
+            db.session.commit()
+
+    return write
+
+
+def texts(answer) -> list[str]:
+    """Return the sentences of an answer, in its order."""
+    if answer.language == "json":
+        return [event["text"] for event in answer.json["events"]]
+    return re.findall(r'<p class="way-what">(.*?)</p>', answer.text)
+
+
+def test_nobody_signed_in_sees_nothing(wire):
+    assert wire.get("/activity").status == (401 if wire.language == "json" else 302)
+
+
+def test_what_one_did_stands_there_newest_first(here, ada):
+    sign_in(here.elsewhere(), ada)
+    here.post("/sessions/end-others")
+    assert texts(here.get("/activity")) == ["All other sessions were ended", "Signed in", "Signed in"]
+
+
+def test_a_strangers_wrong_code_is_shown_with_browser_and_address(here, ada):
+    here.elsewhere(agent=EVIL, address="198.51.100.7").post("/us-signin", identity=ada.email, passcode="00000000")
+    answer = here.get("/activity")
+    assert texts(answer)[0] == "Somebody typed a wrong code"
+    assert "198.51.100.7" in answer.text
+    assert "Firefox on Ubuntu" in answer.text
+    if here.language == "json":
+        assert (answer.json["events"][0]["event"], answer.json["events"][0]["warning"]) == ("sign_in.failed", True)
+
+
+def test_nobody_sees_anothers(here, ada, people, happen):
+    eve = people.open(email="eve@example.com")
+    happen(eve.id, "factor.removed")
+    happen(None, "sign_in.failed", reason="wrong_code")
+    assert "A way to sign in was removed" not in texts(here.get("/activity"))
+    assert "Somebody typed a wrong code" not in texts(here.get("/activity"))
+
+
+def test_a_program_reads_it_with_its_token(program, ada):
+    assert give_token(program, ada).get("/activity").json["events"]
+
+
+def test_what_happened_longer_ago_is_not_told(here, ada, happen, clock):
+    with clock.travel(-90 * 24 * 3600 - 60):
+        happen(ada.id, "factor.removed")
+    with clock.travel(-90 * 24 * 3600 + 60):
+        happen(ada.id, "factor.added")
+    assert "A way to sign in was added" in texts(here.get("/activity"))
+    assert "A way to sign in was removed" not in texts(here.get("/activity"))
+
+
+def test_what_is_on_no_list_is_not_told(here, ada, happen):
+    before = texts(here.get("/activity"))
+    happen(ada.id, "crypto.mismatch", "limit.hit", "budget.exhausted", "something.new", budget="sms_countries")
+    assert texts(here.get("/activity")) == before
+
+
+def test_of_facts_only_the_method_is_told(json_wire, ada, happen):
+    sign_in(json_wire, ada)
+    happen(ada.id, "sign_in.succeeded", method="email", session="5e55107e", message="m3554ge", error="e44o4")
+    answer = json_wire.get("/activity")
+    assert answer.json["events"][0]["method"] == "email"
+    assert [secret for secret in ("5e55107e", "m3554ge", "e44o4") if secret in answer.text] == []
+
+
+def test_a_whole_sign_in_tells_no_code_token_or_id(wire, ada, mail_to, rows):
+    wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    wire.post("/us-signin", identity=ada.email, passcode=code)
+    answer = wire.get("/activity")
+    ids = {event.challenge_id for event in rows(Event) if event.challenge_id}
+    marks = {event.facts["session"] for event in rows(Event, name="sign_in.succeeded")}
+    assert [secret for secret in (code, *ids, *marks, *wire.cookies.values()) if secret in answer.text] == []
+    assert {"A code to sign in was asked for", "Signed in from a browser that was new here"} <= set(texts(answer))
+
+
+def older(answer) -> str | None:
+    """Return the address of the page that follows."""
+    if answer.language == "json":
+        return answer.json["older"] and f"/activity?before={answer.json['older']}"
+    return next((link for link in answer.page.links if link.startswith("/activity?before=")), None)
+
+
+@pytest.mark.parametrize("apart", [1, 0], ids=["one after the other", "all at one moment"])
+def test_pages_follow_each_other_without_gap_or_repetition(here, ada, happen, clock, apart):
+    clock.shift(60)
+    happen(ada.id, *["factor.added", "factor.removed"] * 60, apart=apart)
+    clock.shift(600)
+    pages, path = [], "/activity"
+    while path:
+        answer = here.get(path)
+        pages.append(texts(answer))
+        path = older(answer)
+        happen(ada.id, "browser.forgotten")
+    told = [text for page in pages for text in page if text.startswith("A way")]
+    assert told == ["A way to sign in was removed", "A way to sign in was added"] * 60
+    assert [len(page) for page in pages] == [50, 50, 21]
+
+
+@pytest.mark.parametrize("before", ["", "x", "%00", "2026-11-24T00:00:00+00:00 1", f"v1.00000000.{'a' * 80}"])
+def test_a_place_that_we_did_not_tell_is_refused(here, before):
+    answer = here.get(f"/activity?before={before}")
+    assert answer.status == 400
+    assert "This could not be read." in answer.text
+
+
+def test_a_place_is_good_for_its_owner_alone(json_wire, ada, people, happen):
+    happen(ada.id, *["factor.added"] * 60)
+    path = older(sign_in(json_wire, ada).get("/activity"))
+    assert json_wire.get(path).ok
+    eve = sign_in(json_wire.elsewhere(), people.open(email="eve@example.com"))
+    assert eve.get(path).status == 400
+
+
+def test_a_place_does_not_tell_how_much_happens_here(json_wire, ada, happen):
+    happen(ada.id, *["factor.added"] * 60)
+    sign_in(json_wire, ada)
+    first, second = older(json_wire.get("/activity")), older(json_wire.get("/activity"))
+    assert first != second
+    assert json_wire.get(first).json["events"] == json_wire.get(second).json["events"]
+
+
+@pytest.mark.one_database
+def test_it_costs_the_same_however_much_happened(here, ada, happen, statements):
+    def cost() -> int:
+        with statements() as seen:
+            here.get("/activity")
+        assert {statement.split()[0] for statement in seen} == {"SELECT"}
+        return len(seen)
+
+    before = cost()
+    happen(ada.id, *["factor.added"] * 60)
+    assert cost() == before == (2 if here.language == "json" else 3)
+
+
+@pytest.mark.one_database
+def test_every_event_on_the_list_is_one_that_happens():
+    root = Path(__file__).parents[3] / "app"
+    source = "".join(path.read_text() for path in root.rglob("*.py") if path.name != "events.py")
+    named = {key.partition(":")[0] for key in SENTENCES} | set(DIFFERS_BY) | set(WARNINGS)
+    assert [name for name in named if f'"{name}"' not in source] == []
