@@ -52,5 +52,6 @@ def earlier(once: Once) -> Challenge:
     row = db.session.execute(_EARLIER, {"key": once.key}).one_or_none()
     challenge: Challenge | None = _ROWS.read(row)[0] if row else None
     if row is None or challenge is None or not secrets.same(row[-1], once.body):
+        db.session.rollback()  # what this request has done for another body must not stay with its refusal
         raise Refused("idempotency_key_reused", status=409)
     return challenge

@@ -94,6 +94,9 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
         return _again(message, clock.now(), "worker stopped")
     except Failed as failure:
         return _failed(message, failure)
+    except Exception as error:  # nobody foresaw it; the others of the batch have left or are to leave
+        log.exception("message.not_sent", **named(message))
+        return _failed(message, Failed(f"not sent ({type(error).__name__})"))
     log.info("message.sent", **named(message), seconds=round(time.monotonic() - began, 3))
     return Outcome(message, SENT)
 

@@ -33,6 +33,7 @@ _SENT = (
     sa.update(_message)
     .where(*_held)
     .values(state=SENT, sent_at=sa.bindparam("now"), next_attempt_at=None, lease_until=None, last_error="")
+    .returning(_message.c.id)
 )
 _UNSENT = (
     sa.update(_message)
@@ -77,9 +78,8 @@ def settle(outcomes: Sequence[Outcome]) -> None:
 def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
     write_lightly(db.session.connection())  # a mark lost in a power cut costs a second copy, which is the same
     sent = [outcome.message for outcome in outcomes if outcome.state == SENT]
-    if sent:
-        _change(_SENT, sent, now=clock.now())
-    told = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id]
+    held = _mark_sent(sent) if sent else frozenset()
+    told = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in held]
     record_each("challenge.sent", told)
     given_up = [outcome for outcome in outcomes if outcome.state != SENT and _write_unsent(outcome)]
     why = [_about(each.message, names_users, **_why(each)) for each in given_up if each.state == ABANDONED]
@@ -100,6 +100,12 @@ def _write_unsent(outcome: Outcome) -> bool:
     back = 0 if outcome.counts else 1
     new = {"new_state": outcome.state, "due": outcome.due, "reason": outcome.reason[:80], "back": back}
     return _change(_UNSENT, [outcome.message], **new) > 0
+
+
+def _mark_sent(messages: Sequence[Message]) -> frozenset[str]:
+    """Mark those as sent that this worker still holds; return their ids."""
+    held = {"ids": [message.id for message in messages], "lease": messages[0].lease_until, "now": clock.now()}
+    return frozenset(db.session.scalars(_SENT, held))
 
 
 def _change(statement: sa.Update, messages: Sequence[Message], **values: Any) -> int:

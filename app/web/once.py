@@ -23,7 +23,11 @@ from app.web.forms import submitted
 HEADER = "Idempotency-Key"
 NONCE = "nonce"
 SHORTEST, LONGEST = 8, 200
-"""Characters of a key. A program without cookies is known by little else, so it must be hard to guess."""
+"""Characters of a key."""
+
+SHORTEST_ALONE = 22
+"""Of a program without cookies and token: others call from its address, and the key is all that tells them apart.
+128 random bits have so many characters in base64."""
 
 KEY_HOLDS = timedelta(hours=24)
 NONCE_HOLDS = timedelta(seconds=30)
@@ -41,8 +45,9 @@ def once() -> Once | None:
     """
     key = request.headers.get(HEADER)
     if key is not None:
-        if not SHORTEST <= len(key) <= LONGEST or not key.isprintable():
-            raise Refused("idempotency_key_invalid", shortest=SHORTEST, longest=LONGEST)
+        shortest = SHORTEST if _brought() else SHORTEST_ALONE
+        if not shortest <= len(key) <= LONGEST or not key.isprintable():
+            raise Refused("idempotency_key_invalid", shortest=shortest, longest=LONGEST)
         return Once(_mac("key", _who(), request.path, key), _body(), KEY_HOLDS)
     fields = submitted()
     nonce = fields.get(NONCE) if fields else None
@@ -59,8 +64,12 @@ def once_field() -> Markup:
 
 def _who() -> str:
     """Return what the asker brought to be known by; for a program without cookies and token, where it calls from."""
+    return _brought() or str(g.get("client_address", ""))
+
+
+def _brought() -> str:
     session = request.cookies.get(settings.cookie_prefix + SESSION_COOKIE, "")
-    return str(g.get("program_token", "")) or session or sent_browser_secret() or str(g.get("client_address", ""))
+    return str(g.get("program_token", "")) or session or sent_browser_secret()
 
 
 def _body() -> str:

@@ -160,3 +160,11 @@ def test_compose_starts_with_the_settings_it_gives(monkeypatch, tmp_path):
     settings = Settings.load()
     assert settings.origin == "https://localhost:8443"
     assert settings.key_texts == [contents["secret_keys"]]
+
+
+def test_the_proxy_logs_no_path_that_is_a_secret(app):
+    masked = re.findall(r"~\^(/\S+/) \S+/-;", NGINX)
+    secret = {
+        rule.rule.partition("<")[0] for rule in app.url_map.iter_rules() if re.search("<(token|state)>", rule.rule)
+    }
+    assert secret == set(masked)

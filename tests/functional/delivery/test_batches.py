@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -83,6 +84,62 @@ def read_nothing(messages):
 
 def say_nothing(message, known):
     """Say nothing."""
+
+
+def test_what_nobody_foresaw_of_one_leaves_the_others_sent_once(app, post, smtp, row):
+    from app import outbox
+    from app.outbox.delivery import deliver_all
+
+    outbox.renderer("trial_odd")(say_no_text)
+    first, odd, last = post(), post(kind="trial_odd"), post()
+    with app.app_context():
+        deliver_all([first, odd, last])
+    assert [row(each).state for each in (first, odd, last)] == ["sent", "waiting", "sent"]
+    assert row(odd).last_error == "not sent (AttributeError)"
+    assert len(smtp.mails) == 2
+
+
+def say_no_text(message):
+    """Say what is no text."""
+    from app import outbox
+
+    return outbox.Letter("Hello", 7)
+
+
+def test_a_lane_is_slow_by_what_was_tried_not_by_what_was_given_back(app, post):
+    from app import outbox
+    from app.outbox.sending import lane
+    from app.outbox.worker import Worker
+
+    outbox.renderer("trial_slow")(say_slowly)
+    ids = [post(kind="trial_slow"), *(post() for _ in range(7))]
+    worker, where = Worker(app, threading.Event()), lane("mail", "ada@example.com")
+    worker.lanes.put_all((each, where) for each in ids)
+    worker._deliver_batch(where, worker.lanes.take(1)[1])
+    assert worker.lanes._slow_until[where] > time.monotonic()
+
+
+def say_slowly(message):
+    """Take longer than a batch may."""
+    from app import outbox
+    from app.outbox.delivery import ENOUGH
+
+    time.sleep(ENOUGH + 0.1)
+    return outbox.Letter("Hello", "hello")
+
+
+def test_a_feeder_that_fails_holds_up_neither_others_nor_the_sweep(app, post, monkeypatch):
+    from app.outbox import worker
+    from app.outbox.leases import GRACE
+
+    fed = []
+    monkeypatch.setattr(worker, "FEEDERS", [lambda: 1 / 0, lambda: fed.append(True)])
+    post()
+    swept = worker.Worker(app, threading.Event())
+    with app.app_context():
+        swept._sweep_once(-GRACE)
+    assert fed == [True]
+    assert swept.lanes.take(1)
 
 
 def test_a_burst_longer_than_a_lane_does_not_wait_for_the_next_sweep(make_app, clock, working, smtp, tmp_path):

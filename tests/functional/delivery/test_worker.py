@@ -99,6 +99,21 @@ def test_what_a_slow_worker_reports_after_its_lease_changes_nothing(post, clock,
     assert row(message_id).state == "sending"
 
 
+def test_what_was_sent_after_its_lease_is_noted_by_whoever_holds_it_now(post, clock, rows, app):
+    from app.audit import Event
+    from app.outbox.delivery import Outcome
+    from app.outbox.leases import claim
+    from app.outbox.settling import settle
+
+    message_id = post(challenge_id="0" * 32)
+    with app.app_context():
+        (late,) = claim([message_id])
+        with clock.travel(61):
+            assert claim([message_id])
+        settle([Outcome(late, "sent")])
+    assert rows(Event, name="challenge.sent") == []
+
+
 def test_a_failed_message_is_tried_again_without_being_asked(app, post, working, smtp, row):
     working(app)
     smtp.mode = "busy"

@@ -8,6 +8,7 @@ import pytest
 
 from app.methods import Challenge
 from app.methods.models import Repeat
+from app.users import Identity
 from tests.signed_in import sign_in
 from tests.sinks import code_in
 
@@ -57,6 +58,19 @@ def test_a_key_that_could_be_guessed_or_is_too_long_is_refused(wire, ada, delive
     answer = wire.post(SEND, headers={"Idempotency-Key": key}, **ASKED)
     assert (answer.status, answer.codes) == (400, ["idempotency_key_invalid"])
     assert deliver() == []
+
+
+def test_a_key_alone_must_be_hard_to_guess(program, ada, deliver):
+    for key, status in (("x" * 21, 400), ("x" * 22, 200)):
+        assert program.post(SEND, headers={"Idempotency-Key": key}, **ASKED).status == status
+    assert len(deliver()) == 1
+
+
+def test_nothing_is_kept_of_what_a_reused_key_asked_for(wire, rows):
+    wire.fetch_csrf()
+    wire.post("/register", headers=KEY, email="first@example.com")
+    assert wire.post("/register", headers=KEY, email="second@example.com").status == 409
+    assert [identity.value for identity in rows(Identity)] == ["first@example.com"]
 
 
 @pytest.mark.settings(mail_resend_wait=0)
