@@ -17,13 +17,13 @@ from app.outbox import Message
 from app.outbox.models import DROPPED
 
 REASONS = (
-    "queued", "withheld", "sent", "bounced", "failed", "opened_without_cookie", "wrong_code", "older_code",
+    "queued", "withheld", "sent", "failed", "opened_without_cookie", "wrong_code", "older_code",
     "other_browser", "budget_spent", "expired", "spent", "approved", "refused", "denied", "signed_in", "noted",
 )  # fmt: skip
 """All there are. ``noted`` is what belongs to the attempt and decided nothing."""
 
 _BY_NAME = {
-    "challenge.sent": "sent", "delivery.failed": "failed", "delivery.bounced": "bounced",
+    "challenge.sent": "sent", "delivery.failed": "failed",
     "link.opened_unbound": "opened_without_cookie", "link.approved": "approved", "link.refused": "refused",
     "link.denied_by_user": "denied", "sign_in.succeeded": "signed_in", "sign_in.step_up": "spent",
     "factor.added": "spent", "address.confirmed": "spent", "budget.exhausted": "budget_spent", "limit.hit": "refused",

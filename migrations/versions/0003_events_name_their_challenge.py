@@ -1,13 +1,13 @@
 """events name their challenge; empty for what the release before this one still writes
 
-Revision: 0003, after 0002
+Revision: 0003, after 0001
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
-down_revision = "0002"
+down_revision = "0001"
 branch_labels = None
 depends_on = None
 
