@@ -115,7 +115,8 @@ def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed
 
     monkeypatch.setattr(db.session, "execute", gone)
     monkeypatch.setattr(db.session, "connection", gone)
-    for path in ("/", "/us-setup", "/us-signin", *(["/nothing"] if wire.language == "form" else [])):
+    more = ["/nothing"] if wire.language == "form" else []
+    for path in ("/", "/us-setup", "/sessions", "/activity", "/us-signin", *more):
         answer = wire.send("GET", path)
         assert answer.status == 503, path
         assert answer.headers["Retry-After"] == "2"
