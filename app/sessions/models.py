@@ -42,6 +42,8 @@ class AuthSession(db.Model):
     untold: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     """Whether its owner is still to be told that it was opened from a new browser."""
     revoked_at: Mapped[datetime | None]
+    denied_at: Mapped[datetime | None]
+    """When its owner said that it was somebody else, which can be said of one that has ended."""
 
     def is_alive(self, now: datetime) -> bool:
         """Whether it still signs its holder in."""

@@ -111,14 +111,16 @@ def end_family(family: str, *, of: int | None = None) -> int:
     return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
 
 
-def end_opened_by(challenge_id: str, since: datetime) -> int:
-    """Revoke what a challenge opened ``since`` then, with the tokens given there; return how many were open."""
-    opened = sa.select(AuthSession.family).where(
-        AuthSession.challenge_id == challenge_id, AuthSession.created_at > since
-    )
-    alive = (AuthSession.family.in_(opened), AuthSession.revoked_at.is_(None))
-    now = clock.now()
-    return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
+def deny_family(family: str) -> bool:
+    """Note that a session was somebody else's, ended or not; False when that was said already."""
+    undenied = (AuthSession.family == family, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
+    return changed(sa.update(AuthSession).where(*undenied).values(denied_at=clock.now())) == 1
+
+
+def opened_by(challenge_id: str, since: datetime) -> list[str]:
+    """Return the families of what a challenge opened ``since`` then, ended or not."""
+    opened = (AuthSession.challenge_id == challenge_id, AuthSession.created_at > since)
+    return list(db.session.scalars(sa.select(AuthSession.family).where(*opened)))
 
 
 def end_all(user_id: int, *, but: str = "") -> int:

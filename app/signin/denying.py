@@ -13,7 +13,7 @@ from app.methods import Challenge, denials
 from app.methods.showing import asked
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
-from app.sessions.opening import end_all, end_family, end_opened_by, find_family
+from app.sessions.opening import deny_family, end_all, end_family, find_family, opened_by
 
 SIGNED_IN_ALREADY = ("verify", "setup")
 """Only somebody signed in asks for these: when it was not the owner, every session may be the stranger's."""
@@ -38,14 +38,15 @@ def look(token: str, *, strictly: bool = True) -> Told:
     found = _found(token)
     if found is None:
         return Told(None, True)
-    ended = found.denied_at if isinstance(found, Challenge) else found.revoked_at
-    return Told(asked(found), ended is not None)
+    return Told(asked(found), found.denied_at is not None)
 
 
 def deny(token: str) -> Told:
     """End the request and the session that it opened in the last 24 h, or the session that the mail told of.
 
-    For a while the network address that asked may ask nothing. Saying it twice is saying it once.
+    No browser is known to the account any more, also where that session has ended by itself: whoever came in may
+    have signed out, and would come back as no news. For a while the network address that asked may ask nothing.
+    Saying it twice is saying it once.
     :raises Refused: as ``look``
     """
     found = _found(token)
@@ -53,10 +54,8 @@ def deny(token: str) -> Told:
         return Told(None, True)
     if isinstance(found, Challenge):
         _deny_challenge(found)
-    elif ended := end_family(found.family):
-        revoke_browsers(found.user_id)
-        record("link.denied_by_user", found.user_id, challenge_id=found.challenge_id, sessions=ended)
-        limits.penalize(found.address)
+    else:
+        _deny_session(found)
     return Told(asked(found), True)
 
 
@@ -74,14 +73,24 @@ def _deny_challenge(challenge: Challenge) -> None:
         limits.penalize(challenge.address)
 
 
+def _deny_session(session: AuthSession) -> None:
+    if deny_family(session.family):
+        ended = end_family(session.family)
+        revoke_browsers(session.user_id)
+        record("link.denied_by_user", session.user_id, challenge_id=session.challenge_id, sessions=ended)
+        limits.penalize(session.address)
+
+
 def _end_sessions(challenge: Challenge) -> int:
     """End what the request opened, and forget the browsers it may have made known; return how many sessions ended."""
     if challenge.user_id is None:
         return 0
     if challenge.purpose in SIGNED_IN_ALREADY:
-        ended = end_all(challenge.user_id)
-    else:
-        ended = end_opened_by(challenge.id, clock.now() - denials.LIFE)
-    if ended:
         revoke_browsers(challenge.user_id)
-    return ended
+        return end_all(challenge.user_id)
+    families = opened_by(challenge.id, clock.now() - denials.LIFE)
+    if families:
+        revoke_browsers(challenge.user_id)
+    for family in families:
+        deny_family(family)
+    return sum(end_family(family) for family in families)

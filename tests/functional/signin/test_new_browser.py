@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from app.audit import Event as Happened
 from app.outbox import Message
 from app.sessions import AuthSession
 from tests.sinks import denial_in
@@ -80,6 +81,29 @@ def test_saying_it_was_somebody_else_ends_that_session_alone(came_in, ada, told,
         assert first.elsewhere().post(path, sure="y").status == 200
     assert (first.signed_in_as(), other.signed_in_as()) == (ada.email, None)
     assert sum(session.revoked_at is None for session in rows(AuthSession)) == 1
+
+
+@pytest.mark.settings(denied_penalty=0)
+def test_it_can_be_said_of_somebody_who_has_signed_out(came_in, ada, sign_in, told, rows, clock):
+    first, other = came_in
+    path = denial_in(told()[0])
+    other.post("/logout")
+    owner = first.elsewhere()
+    assert owner.get(path).json.get("state", "asked") == "asked"
+    for _ in range(2):
+        assert owner.post(path, sure="y").ok
+    assert len(rows(Happened, name="link.denied_by_user")) == 1
+    clock.shift(3600)
+    sign_in(ada.email, by=other)
+    assert len(told()) == 2
+
+
+def test_a_session_whose_request_was_denied_is_denied(came_in, told, smtp):
+    path = denial_in(told()[0])
+    codes = [mail for mail in smtp.mails if SUBJECT not in mail.subject]
+    owner = came_in[0].elsewhere()
+    assert owner.post(denial_in(codes[-1]), sure="y").ok
+    assert owner.get(path).json.get("state", "denied") == "denied"
 
 
 def test_somebody_without_an_address_is_sent_nothing(wire, people, clock, rows, told):

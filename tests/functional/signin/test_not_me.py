@@ -133,6 +133,14 @@ def test_a_browser_that_came_in_is_known_no_more(wire, owner, mail, ada, rows):
     assert [row for row in rows(Standing) if row.first_seen_at and row.revoked_at is None] == []
 
 
+def test_whoever_came_in_and_signed_out_is_known_no_more(wire, owner, mail, ada, rows):
+    wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
+    wire.post("/logout")
+    assert owner.post(denial_in(mail), sure="y").ok
+    assert [row for row in rows(Standing) if row.first_seen_at and row.revoked_at is None] == []
+    assert [event.facts["sessions"] for event in rows(Event, name="link.denied_by_user")] == [0]
+
+
 def test_saying_it_twice_is_saying_it_once(wire, owner, mail, rows):
     first, second = owner.post(denial_in(mail), sure="y"), owner.post(denial_in(mail), sure="y")
     assert (first.status, second.status) == (200, 200)
