@@ -62,9 +62,11 @@ def prove(
     tried = challenges.count_try(purpose, fitting, subject, asker) if fitting else []
     by_id = {row.id: row for row in enrolled}
     attempt = Attempt(purpose, subject, passcode, fitting, tried, by_id)
-    if guess is None:  # looked up all the same: a locked account costs what any other costs
-        return replace(explain(attempt, asker), reason="budget_spent")
     right = [challenge for challenge in tried if _answers(challenge, by_id.get(challenge.enrolled_id or ""), passcode)]
+    if guess is None:  # derived, hashed and looked up all the same: a locked account costs what any other costs
+        if "password" in standing:
+            password.accept(None, str(passcode))
+        return replace(explain(attempt, asker), reason="budget_spent")
     spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
     proof = Proof(spent.method, spent) if spent else _stood(standing, enrolled, passcode)
     if proof is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from argon2 import PasswordHasher
 
 from app.database import plain
 from app.kit.sealing import KeyRing
@@ -38,7 +39,7 @@ def work(monkeypatch) -> Counter:
 
         monkeypatch.setattr(where, name, counted)
 
-    for where, name in ((plain, "_whole"), (KeyRing, "open"), (codes, "_derive")):
+    for where, name in ((plain, "_whole"), (KeyRing, "open"), (codes, "_derive"), (PasswordHasher, "verify")):
         count(where, name)
     return done
 
@@ -98,3 +99,23 @@ def test_without_any_account_nobody_is_found_as_well(app):
     with app.app_context():
         assert reaching.reach(read_identity(NOBODY), "email") is None
         assert reaching.know(read_identity(NOBODY), "") == reaching.NOBODY
+
+
+@pytest.mark.settings(failures_per_address=10**6)
+def test_a_locked_account_derives_what_any_other_does(program, everybody, costs):
+    for email in everybody * 2:
+        program.post("/us-signin/send-code", identity=email, chosen_method="email")
+    for _ in range(10):
+        program.post("/us-signin", identity=everybody[0], passcode="000000")
+    taken = costs(lambda email: program.post("/us-signin", identity=email, passcode="00000000"))
+    assert taken == dict.fromkeys(taken, taken[NOBODY])
+    assert taken[NOBODY]["_derive", ""] == 2
+
+
+@pytest.mark.settings(methods=["email", "password"], failures_per_address=10**6)
+def test_a_password_is_hashed_also_where_none_is_looked_at_any_more(program, everybody, people, costs):
+    everybody.insert(0, people.open(email="eve@example.com", password="a long enough password").email)
+    for _ in range(10):
+        program.post("/us-signin", identity=everybody[0], passcode="not the password of anybody")
+    taken = costs(lambda email: program.post("/us-signin", identity=email, passcode="not the password of anybody"))
+    assert {email: work["verify", ""] for email, work in taken.items()} == dict.fromkeys(taken, 1)
