@@ -4,7 +4,7 @@ Promises that a read never takes a lock and that no statement outlives its deadl
 """
 
 from app.database.columns import Base, UtcDateTime
-from app.database.engine import absolute, attach, engine_options, has_written, write_lightly
+from app.database.engine import absolute, attach, engine_options, has_written, take_turns, write_lightly
 from app.database.faults import DatabaseUnavailable, unavailable
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "attach",
     "engine_options",
     "has_written",
+    "take_turns",
     "unavailable",
     "write_lightly",
 ]

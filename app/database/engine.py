@@ -13,6 +13,8 @@ the disk, as ``write_lightly`` explains: the next full transaction writes both.
 from __future__ import annotations
 
 import select
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ HURRIED = "latchkey.hurried"
 LIGHT = "latchkey.light_transaction"
 UNSYNCED = "latchkey.unsynced"
 LEFT = "latchkey.seconds_left_for_the_lock"
+NAMES = "latchkey.names_to_hold"
 
 
 def absolute(url: str) -> str:
@@ -78,11 +81,14 @@ def _writes(statement: str) -> bool:
 def _begin_before_writing(
     conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
 ) -> None:
+    names = conn.info.pop(NAMES, ())
     if conn.info.get(BEGUN):
         if context and context.execution_options.get("at_once"):
             raise RuntimeError("a statement that must commit at once came after another write")
+        if names and conn.dialect.name != "sqlite":
+            cursor.execute(_hold(names))
         return
-    if not _writes(statement):
+    if not (names or _writes(statement)):
         return
     at_once = bool(context and context.execution_options.get("at_once"))
     light = at_once or conn.info.pop(LIGHT, False)
@@ -93,8 +99,16 @@ def _begin_before_writing(
         if conn.dialect.name == "sqlite":
             begin_immediate(cursor, conn.info.get(LEFT, 0.0))
         else:
-            cursor.execute("BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on")
+            conn.info[BEGUN] = True
+            begin = "BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on"
+            cursor.execute(f"{begin}; {_hold(names)}" if names else begin)
         conn.info[BEGUN] = True
+
+
+def _hold(names: Sequence[str]) -> str:
+    """Return the statement that waits for these names, always in the same order, so that no two wait for each other."""
+    keys = sorted({int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True) for name in names})
+    return "; ".join(f"SELECT pg_advisory_xact_lock({key})" for key in keys)
 
 
 def has_written(conn: sa.Connection) -> bool:
@@ -111,10 +125,20 @@ def write_lightly(conn: sa.Connection) -> None:
     conn.info[LIGHT] = True
 
 
+def take_turns(conn: sa.Connection, *names: str) -> None:
+    """Let what ``conn`` runs next be in a transaction, alone among those that take turns at any of these names.
+
+    What it reads then still holds when it writes. SQLite has one write lock, and that is taken before the reading;
+    on PostgreSQL each name is an advisory lock, taken in the round trip of BEGIN. Free again after the transaction.
+    """
+    conn.info[NAMES] = names
+
+
 def _forget_transaction(conn: sa.Connection) -> None:
     if not conn.invalidated:  # what an invalidated connection had begun is gone with it
         conn.info.pop(BEGUN, None)
         conn.info.pop(LIGHT, None)
+        conn.info.pop(NAMES, None)
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
@@ -133,7 +157,7 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def take(conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        if conn.info.get(LOCK_HELD) or not _writes(statement):
+        if conn.info.get(LOCK_HELD) or not (conn.info.get(NAMES) or _writes(statement)):
             return
         left = turns.take()
         conn.info[LOCK_HELD] = True

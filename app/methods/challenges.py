@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from app import outbox
 from app.audit import record
-from app.database import has_written, write_lightly
+from app.database import has_written, take_turns, write_lightly
 from app.database.hot import Hot
-from app.database.plain import Plain, made_of
+from app.database.plain import Plain, made_of, note
 from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -82,6 +82,11 @@ _COUNT = (
 )
 _COUNT_NAMED = Hot(_COUNT.where(_c.id == sa.bindparam("named")), at_once=True)
 _COUNT_OF_BROWSER = Hot(_COUNT.where(_c.binding == sa.bindparam("where")), at_once=True)
+_COUNT_SEND = Hot(
+    sa.update(_table)
+    .where(_c.id == sa.bindparam("again"))
+    .values(sends=_c.sends + sa.bindparam("more", type_=sa.Integer()), last_sent_at=sa.bindparam("now"))
+)
 _SPEND = Hot(
     sa.update(_table)
     .where(_c.id == sa.bindparam("spent"), _c.spent_at.is_(None), _c.expires_at > sa.bindparam("now"))
@@ -121,7 +126,9 @@ def ask(question: Question, asker: Asker) -> Challenge:
     """Issue the challenge for ``question``, or find the one this browser was given just now, and send it.
 
     A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent
-    and the answer is the same: a decoy costs the same statements as a real one.
+    and the answer is the same: a decoy costs the same statements as a real one, and so does what is withheld, or it
+    would tell that the budget of another name was used up. Requests for one account, and for one number, come one
+    after the other, so that the budgets are exact.
 
     :raises Refused: ``idempotency_key_reused`` (409) when the asker's key came with something else before
     """
@@ -129,20 +136,21 @@ def ask(question: Question, asker: Asker) -> Challenge:
     if not has_written(connection):
         write_lightly(connection)
     subject = subject_of(question.user_id, question.identity)
+    take_turns(connection, subject, *[question.destination] * (question.method == "sms"))
     now = clock.now()
     challenge, may_send = _look_before(question, subject, asker, now)
     new_id = secrets.row_id()
     if asker.once and question.letter and not repeats.is_first(asker.once, challenge.id if challenge else new_id):
         return repeats.earlier(asker.once)
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
+    waits = challenge is not None and settings.limits and now < challenge.last_sent_at + wait
+    may_send = may_send and not waits
     if challenge is None:
         challenge = _new(new_id, question, subject, asker, now, may_send)
-    elif settings.limits and now < challenge.last_sent_at + wait:
-        may_send = False
-    elif may_send:
-        _count_send(challenge, now)
-    if may_send:
-        _send(question, challenge)
+    elif not waits:
+        _count_send(challenge, now, may_send)
+    if question.letter and not waits:
+        _send(question, challenge, withheld=not may_send)
     facts: dict[str, Any] = {
         "method": question.method,
         "purpose": question.purpose,
@@ -258,15 +266,16 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _count_send(challenge: Challenge, now: datetime) -> None:
-    again = sa.update(Challenge).where(Challenge.id == challenge.id)
-    again = again.values(sends=Challenge.sends + 1, last_sent_at=now)
-    changed(again)
+def _count_send(challenge: Challenge, now: datetime, sent: bool) -> None:
+    """Count one more send; one that was withheld is none, but the next is waited for like after any."""
+    sends = challenge.sends + sent
+    _COUNT_SEND.run(again=challenge.id, more=int(sent), now=now)
+    note(challenge, sends=sends, last_sent_at=now)
 
 
-def _send(question: Question, challenge: Challenge) -> None:
+def _send(question: Question, challenge: Challenge, *, withheld: bool) -> None:
     outbox.enqueue(
         question.letter, REGISTRY[question.method].sends, question.destination, user_id=question.user_id,
         challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag,
-        decoy=question.silent,
+        decoy=question.silent or withheld,
     )  # fmt: skip

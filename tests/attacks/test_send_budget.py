@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Barrier, Thread
 
 import pytest
 
@@ -12,6 +13,7 @@ from app.kit import clock as house_clock
 from app.kit import secrets
 from app.methods import Challenge
 from app.outbox import Message
+from tests.wire import Program
 
 SEND = "/us-signin/send-code"
 EASY = {"failures_per_address": 10**6, "starts_per_address": 10**6}
@@ -172,3 +174,22 @@ def test_the_breaker_closes_after_an_hour(app, crowd, ask, deliver, clock, rows)
     ask(people[2:], "sms")
     assert len(deliver()) == 1
     assert len(rows(Event, name="budget.exhausted")) == 2, "one for the range, one for the country"
+
+
+@easy
+@pytest.mark.parametrize(("method", "most"), [("email", 5), ("sms", 3)])
+def test_sixteen_who_ask_at_once_are_sent_what_one_is(app, people, rows, method, most):
+    person, barrier = people.open(email="ada@example.com", phone="+447400123456"), Barrier(16)
+
+    def ask_at_once(number: int) -> None:
+        program = Program(app, address=f"203.0.113.{number}")
+        barrier.wait()
+        program.post(SEND, identity=person.email, chosen_method=method)
+
+    threads = [Thread(target=ask_at_once, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(rows(Message, decoy=False)) == most
+    assert sum(challenge.sends for challenge in rows(Challenge)) == most

@@ -205,3 +205,17 @@ def test_an_old_authenticator_stops_when_a_new_one_is_proved(people, wire, rows)
     after = [row.id for row in rows(EnrolledMethod, method="authenticator")]
     assert len(after) == 1
     assert after != before
+
+
+@pytest.mark.one_database
+def test_a_taken_number_costs_what_a_free_one_does_also_past_the_budgets(hers, people, statements):
+    people.open(phone=PHONE)
+    hers.get("/us-setup")
+    found = {PHONE: [], "+16502530009": []}
+    for _ in range(6):
+        for number, costs in found.items():
+            with statements() as seen:
+                assert hers.post("/us-setup", chosen_method="sms", phone=number).status == 200
+            costs.append([statement.split("(")[0] for statement in seen])
+    assert found[PHONE][1:] == found["+16502530009"][1:]
+    assert any("INSERT INTO message" in statement for statement in found[PHONE][-1])

@@ -15,6 +15,8 @@ WHO = {
     "unconfirmed": "uncon@example.com",
     "locked": "locke@example.com",
     "bare": "baree@example.com",
+    "mails used up": "usedu@example.com",
+    "locked by passwords": "spray@example.com",
 }
 SEND = "/us-signin/send-code"
 REQUESTS = {
@@ -34,7 +36,8 @@ explicit = pytest.mark.settings(generic_responses=False)
 def everybody(people):
     """One account of each kind."""
     people.open(email=WHO["known"])
-    people.open(email=WHO["locked"])
+    for name in ("locked", "mails used up", "locked by passwords"):
+        people.open(email=WHO[name])
     people.open(email=WHO["disabled"], disabled=True)
     people.open(email=WHO["unconfirmed"], confirmed=False)
     people.open(email=WHO["bare"], methods=["authenticator"])
@@ -42,12 +45,16 @@ def everybody(people):
 
 @pytest.fixture
 def locked(everybody, wire):
-    """Strangers have guessed at one of them for as long as they were let."""
+    """Strangers have guessed at some of them, and had mails sent, for as long as they were let."""
     for number in range(3):
         stranger = wire.elsewhere(address=f"192.0.2.{number}")
         stranger.post(SEND, identity=WHO["locked"], chosen_method="email")
         for _ in range(5):
             stranger.post("/us-signin", identity=WHO["locked"], passcode="99999999")
+    for number in range(5):
+        wire.elsewhere(address=f"192.0.2.{number}").post(SEND, identity=WHO["mails used up"], chosen_method="email")
+    for _ in range(10):
+        stranger.post("/us-signin", identity=WHO["locked by passwords"], passcode="not the password of anybody")
 
 
 def shape(answer) -> tuple:
@@ -94,6 +101,13 @@ def told(wire, locked, statements):
 def test_no_answer_and_no_statement_tells_who_has_an_account(told, request_):
     found = told(*request_)
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
+
+
+@pytest.mark.settings(mail_resend_wait=0)
+def test_neither_does_a_resend(told):
+    found = told(*REQUESTS["a code by mail"], before=(REQUESTS["a code by mail"],))
+    assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
+    assert any(statement.startswith("UPDATE challenge") for statement in found["nobody"][-1])
 
 
 @pytest.mark.parametrize("second", ["a code by mail", "a wrong code", "an account", "a confirmation"])

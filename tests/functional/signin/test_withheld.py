@@ -105,3 +105,14 @@ def test_a_send_that_was_withheld_is_waited_for_like_a_real_one(wire, ada, use_u
     clock.shift(31)
     wire.post(SEND, identity=ada.email, chosen_method="email")
     assert len(deliver()) == 1
+
+
+@pytest.mark.one_database
+def test_a_page_counts_down_anew_after_a_resend(browser_wire, ada, use_up, clock):
+    use_up(browser_wire.elsewhere())
+    for identity in (ada.email, "bob@example.com"):
+        fields = {"identity": identity, "chosen_method": "email"}
+        browser = browser_wire.elsewhere()
+        browser.post(SEND, **fields)
+        with clock.travel(31):
+            assert 25 <= countdown(browser.post(SEND, **fields)) <= 30
