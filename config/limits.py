@@ -33,6 +33,9 @@ class LimitSettings(BaseSettings, defer_build=True):
     failures_in_a_row: int = Field(
         default=100, ge=1, le=1000, description="Wrong codes in a row after which only a link or known browser helps."
     )
+    failures_in_a_row_rest: kinds.Duration = Field(
+        default=timedelta(hours=24), description="Time without a wrong code after which that ends."
+    )
     open_challenges: int = Field(
         default=5, ge=1, le=100, description="Challenges of one account that are open at once, at most."
     )
@@ -46,6 +49,12 @@ class LimitSettings(BaseSettings, defer_build=True):
     mails_per_day: int = Field(default=20, ge=1, description="Mails with codes to one account in a day.")
     sms_per_hour: int = Field(default=3, ge=1, description="SMS to one number in an hour.")
     sms_per_day: int = Field(default=6, ge=1, description="SMS to one number in a day.")
+    sms_known_browser: int = Field(
+        default=3, ge=0, description="SMS in a day that browsers the account knows have besides."
+    )
+    sms_setups_per_hour: int = Field(
+        default=5, ge=1, description="SMS in an hour by which one account sets numbers up."
+    )
     mails_per_hour_overall: int = Field(default=600, ge=1, description="Mails with codes to all accounts in an hour.")
     sms_per_day_overall: int = Field(default=200, ge=1, description="SMS to all numbers in a day.")
     sms_countries: Countries = Field(

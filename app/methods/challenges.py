@@ -18,7 +18,7 @@ from app.database.plain import Plain, made_of, note
 from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
-from app.methods import repeats
+from app.methods import budgets, repeats
 from app.methods.choosing import IS_ONE_OF_THE_METHODS, methods_meant
 from app.methods.codes import challenge_context
 from app.methods.handles import challenge_id_of
@@ -50,25 +50,36 @@ _each = (
     _c.sends,
     sa.case((_waits, 1), else_=0),
 )
-_SENT = sa.select(*(sa.func.coalesce(sa.func.sum(each), 0).label(f"sum_{i}") for i, each in enumerate(_each))).where(
-    _c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago")
+_here = [sa.case((_c.binding == sa.bindparam("browser"), each), else_=0) for each in _each]
+_SENT = sa.select(
+    *(sa.func.coalesce(sa.func.sum(each), 0).label(f"sum_{i}") for i, each in enumerate((*_each, *_here)))
+).where(_c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago"))
+_SET_UP = (
+    sa.select(sa.func.count())
+    .where(_c.subject == sa.bindparam("subject"), _c.purpose == "setup", _c.method == sa.bindparam("method"))
+    .where(_c.created_at > sa.bindparam("hour_ago"))
 )
 
 
-def _before(mine: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Return the statement that finds the open challenge, and sums the sends of an hour and a day and what waits."""
-    found, sums = _OPEN.where(where).subquery("found"), _SENT.where(mine).subquery("sums")
-    return sa.select(*found.c, *sums.c).select_from(sums.outerjoin(found, sa.true()))
+def _before(scope: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Return the statement that finds the open challenge, and sums the sends of an hour and a day and what waits.
+
+    Once for everybody, once for this browser alone; then how often the account has begun to set this method up.
+    """
+    found, sums = _OPEN.where(where).subquery("found"), _SENT.where(scope).subquery("sums")
+    set_up = _SET_UP.scalar_subquery()
+    return sa.select(*found.c, *sums.c, set_up).select_from(sums.outerjoin(found, sa.true()))
 
 
 _BUDGETS = {
     "number": _c.destination == sa.bindparam("destination"),
     "account": _c.subject == sa.bindparam("subject"),
-    "known browser": sa.and_(_c.subject == sa.bindparam("subject"), _c.binding == sa.bindparam("browser")),
 }
 _BEFORE = {
-    (whose, named): Hot(_before(mine, _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which")))
-    for whose, mine in _BUDGETS.items()
+    (whose, named): Hot(
+        _before(scope, _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which"))
+    )
+    for whose, scope in _BUDGETS.items()
     for named in (True, False)
 }
 """By whose the budget is, and whether the challenge is named or the browser's."""
@@ -104,8 +115,8 @@ class Question:
     :ivar destination: address the passcode goes to, "" when there is none
     :ivar silent: all the work is done, nothing leaves; and nothing answers it, which without a secret of its own
         takes no ``enrolled`` either
-    :ivar is_known: whether the user has signed in from the asker's browser before: it has mails of its own, for
-        strangers use up the account's
+    :ivar is_known: whether the user has signed in from the asker's browser before, or is signed in: it has sends of
+        its own, for strangers use up the account's
     """
 
     purpose: str
@@ -229,16 +240,12 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
     same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
-    whose = "number" if sms else "known browser" if question.is_known else "account"
+    whose = "number" if sms else "account"
     given = which | same | times | {"most": settings.challenge_tries, "browser": asker.binding}
     row = _BEFORE[whose, named is not None].first(**given) or ()
-    hour, day, waiting = row[-3:]
     challenge = _ROWS.read(row)[0]
-    per_hour, per_day = (
-        (settings.sms_per_hour, settings.sms_per_day) if sms else (settings.mails_per_hour, settings.mails_per_day)
-    )
     most_open = settings.open_challenges + (challenge is not None)
-    within = hour < per_hour and day < per_day and waiting < most_open
+    within = budgets.is_within(question.method, question.purpose, row[-7:], most_open, is_known=question.is_known)
     return challenge, question.letter != "" and (within or not settings.limits)
 
 

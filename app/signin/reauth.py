@@ -32,7 +32,8 @@ def send_code(user: User, method: str, asker: Asker) -> Challenge:
     if reached is None or reached.enrolled is None or not reached.destination:
         raise Refused("us_method_not_available", field="chosen_method")
     signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
-    return ask(Question(PURPOSE, method, user.id, "", reached.destination, reached.enrolled, letter="verify"), asker)
+    where: dict[str, Any] = {"destination": reached.destination, "enrolled": reached.enrolled}
+    return ask(Question(PURPOSE, method, user.id, "", **where, letter="verify", is_known=True), asker)
 
 
 def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) -> None:

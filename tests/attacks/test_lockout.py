@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from app.audit import Event
+from tests.signed_in import sign_in
 from tests.sinks import code_in, link_in
 
 pytestmark = pytest.mark.settings(failures_per_address=10**6, starts_per_address=10**6)
@@ -89,3 +90,41 @@ def test_a_code_asked_for_in_a_known_browser_is_looked_at(ada, attack, own_brows
     attack(30)
     own_browser.post(SEND, identity=ada.email, chosen_method="email")
     assert own_browser.post(SIGN_IN, identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+
+
+def test_a_copied_browser_is_sent_no_more_than_twice_what_a_stranger_is(app, ada, own_browser, deliver, smtp):
+    known = own_browser.cookies["latchkey_known"]
+    for _ in range(15):
+        browser = own_browser.elsewhere()
+        browser.client.set_cookie("latchkey_known", known)
+        assert browser.post(SEND, identity=ada.email, chosen_method="email").ok
+    deliver()
+    assert len(smtp.to(ada.email)) == 10
+
+
+def test_strangers_do_not_use_up_all_texts_of_a_known_browser(json_wire, people, clock, text_to, deliver, sms):
+    bob = people.open(phone="+447400123456")
+    own = json_wire.elsewhere()
+    own.post(SEND, identity=bob.phone, chosen_method="sms")
+    assert own.post(SIGN_IN, identity=bob.phone, passcode=code_in(text_to(bob.phone))).ok
+    own.post("/logout")
+    clock.shift(24 * HOUR + 1)
+    for _ in range(9):
+        json_wire.elsewhere().post(SEND, identity=bob.phone, chosen_method="sms")
+        deliver()
+        clock.shift(20 * 60)
+    assert len(sms.to(bob.phone)) == 1 + 6
+    for count in range(5):
+        own.post(SEND, identity=bob.phone, chosen_method="sms")
+        deliver()
+        clock.shift(61)
+        assert len(sms.to(bob.phone)) == 1 + 6 + min(count + 1, 3)
+
+
+def test_one_account_texts_few_strangers_and_learns_not_which_are_taken(json_wire, people, deliver, sms):
+    sign_in(json_wire, people.open(email="mal@example.com"))
+    people.open(phone="+447400120000")
+    for number in range(12):
+        assert json_wire.post("/us-setup", chosen_method="sms", phone=f"+4474001200{number:02}").status == 200
+    deliver()
+    assert [text.to for text in sms.texts] == [f"+4474001200{number:02}" for number in range(1, 5)]
