@@ -17,23 +17,33 @@ _OF_USER = (
 
 
 def enroll(
-    user_id: int, method: str, secret: str | None = None, *, last_step: int = 0, name: str = ""
+    user_id: int,
+    method: str,
+    secret: str | None = None,
+    *,
+    last_step: int = 0,
+    name: str = "",
+    family: str | None = None,
 ) -> EnrolledMethod:
     """Add a way to sign in, sealed to its row.
 
     :param secret: base32 TOTP secret or password hash; a new TOTP secret when None
+    :param family: of the session that sets it up, if one does
     """
     row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
+    row.family = family
     row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
     db.session.add(row)
     db.session.flush()
     return row
 
 
-def replace(user_id: int, method: str, secret: str | None = None, *, last_step: int = 0) -> EnrolledMethod:
+def replace(
+    user_id: int, method: str, secret: str | None = None, *, last_step: int = 0, family: str | None = None
+) -> EnrolledMethod:
     """Add a way to sign in instead of the user's earlier one of this kind."""
     remove(user_id, method)
-    return enroll(user_id, method, secret, last_step=last_step)
+    return enroll(user_id, method, secret, last_step=last_step, family=family)
 
 
 def remove(user_id: int, method: str) -> int:

@@ -28,6 +28,8 @@ class EnrolledMethod(db.Model):
     last_step: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     """The newest 30-second step an authenticator has proved; that step and older ones prove nothing more."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    family: Mapped[str | None] = mapped_column(sa.String(32))
+    """The session that set it up, so that denying that session takes it back; None for what came with the account."""
     last_used_at: Mapped[datetime | None]
 
     @property

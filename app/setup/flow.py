@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
 from app import limits, outbox
 from app.audit import record, signals
-from app.extensions import changed, db, keyring, settings
+from app.extensions import db, keyring, settings
 from app.kit import addresses, agents, clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
@@ -23,8 +21,8 @@ from app.methods.showing import TITLES
 from app.sessions import guesses
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
-from app.sessions.opening import end_all, renew_token
-from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_identity, identities_of
+from app.sessions.opening import end_all, is_denied, renew_token
+from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_identity, hold, identities_of
 
 PURPOSE = "setup"
 
@@ -97,11 +95,11 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     guess = guesses.reserve(user.id, "", family=session.family) if REGISTRY[challenge.method].sends else guesses.FREE
     if guess is None:
         raise Refused("invalid_password_code", field="passcode")
-    _take_turns(user)
+    _take_turns(user, session)
     if challenge.method == "password":
-        _store_password(challenge, passcode)
+        _store_password(challenge, passcode, session.family)
     else:
-        _store_proved(user, challenge, passcode)
+        _store_proved(user, challenge, passcode, session.family)
     guesses.give_back(guess)
     _shut_out_others(user, session, asker)
     _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker, challenge.id)
@@ -136,22 +134,28 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
 
 
-def _take_turns(user: User) -> None:
-    """Hold the user's row until the commit: two changes of one account come one after the other."""
-    changed(sa.update(User).where(User.id == user.id).values(language=User.language))
+def _take_turns(user: User, session: AuthSession | None = None) -> None:
+    """Hold the user's row until the commit: two changes of one account come one after the other.
+
+    :param session: that asks for the change; when it was denied meanwhile, nothing is changed any more
+    :raises Refused: ``api_error`` when it was
+    """
+    hold(user.id)
+    if session is not None and is_denied(session.family):
+        raise Refused("api_error")
 
 
-def _store_password(challenge: Challenge, typed: str | int) -> None:
+def _store_password(challenge: Challenge, typed: str | int, family: str) -> None:
     try:
         hashed = password.hash_password(str(typed))
     except Refused as refused:
         raise Refused(refused.code, field="passcode", **refused.facts) from None
     if not challenges.spend(challenge):
         raise Refused("api_error")
-    enrollment.replace(challenge.user_id or 0, "password", hashed)
+    enrollment.replace(challenge.user_id or 0, "password", hashed, family=family)
 
 
-def _store_proved(user: User, challenge: Challenge, passcode: str | int) -> None:
+def _store_proved(user: User, challenge: Challenge, passcode: str | int, family: str) -> None:
     root = keyring.open(challenge.secret, *codes.challenge_context(challenge))
     step = 0
     if challenge.method == "authenticator":
@@ -176,7 +180,7 @@ def _store_proved(user: User, challenge: Challenge, passcode: str | int) -> None
         with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
             drop_identity(user, "phone")
             add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
-    enrollment.replace(user.id, challenge.method, root.decode(), last_step=step)
+    enrollment.replace(user.id, challenge.method, root.decode(), last_step=step, family=family)
 
 
 def _account(mine: dict[str, str]) -> str:

@@ -14,6 +14,8 @@ from app.methods.showing import asked
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import deny_family, end_all, end_family, find_family, opened_by
+from app.signin.undoing import take_back
+from app.users import hold
 
 SIGNED_IN_ALREADY = ("verify", "setup")
 """Only somebody signed in asks for these: when it was not the owner, every session may be the stranger's."""
@@ -21,10 +23,14 @@ SIGNED_IN_ALREADY = ("verify", "setup")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a page says of a request that can be denied: who asked (None when it is forgotten), and whether it was."""
+    """What a page says of a request that can be denied: who asked (None when it is forgotten), and whether it was.
+
+    :ivar taken_back: how many ways to sign in were removed by this very denial
+    """
 
     asked: dict[str, Any] | None
     denied: bool
+    taken_back: int = 0
 
 
 def look(token: str, *, strictly: bool = True) -> Told:
@@ -44,19 +50,16 @@ def look(token: str, *, strictly: bool = True) -> Told:
 def deny(token: str) -> Told:
     """End the request and the session that it opened in the last 24 h, or the session that the mail told of.
 
-    No browser is known to the account any more, also where that session has ended by itself: whoever came in may
-    have signed out, and would come back as no news. For a while the network address that asked may ask nothing.
-    Saying it twice is saying it once.
+    What that session has set up is taken back. No browser is known to the account any more, also where the session
+    has ended by itself: whoever came in may have signed out, and would come back as no news. For a while the network
+    address that asked may ask nothing. Saying it twice is saying it once.
     :raises Refused: as ``look``
     """
     found = _found(token)
     if found is None:
         return Told(None, True)
-    if isinstance(found, Challenge):
-        _deny_challenge(found)
-    else:
-        _deny_session(found)
-    return Told(asked(found), True)
+    gone = _deny_challenge(found) if isinstance(found, Challenge) else _deny_session(found)
+    return Told(asked(found), True, gone)
 
 
 def _found(token: str) -> Challenge | AuthSession | None:
@@ -66,29 +69,47 @@ def _found(token: str) -> Challenge | AuthSession | None:
     return denials.find_denied(denial.id) if denial.kind == "challenge" else find_family(denial.id)
 
 
-def _deny_challenge(challenge: Challenge) -> None:
-    if denials.deny(challenge):
-        facts: dict[str, Any] = {"purpose": challenge.purpose, "sessions": _end_sessions(challenge)}
-        record("link.denied_by_user", challenge.user_id, challenge_id=challenge.id, **facts)
-        limits.penalize(challenge.address)
+def _deny_challenge(challenge: Challenge) -> int:
+    early = challenge.purpose in SIGNED_IN_ALREADY
+    _hold(challenge.user_id if early else None)  # the account and the request in the order of whoever answers it
+    if not denials.deny(challenge):
+        return 0
+    _hold(None if early else challenge.user_id)
+    families = opened_by(challenge.id, clock.now() - denials.LIFE)
+    ended = _end_sessions(challenge, families)
+    gone = take_back(challenge.user_id, families, challenge.agent) if challenge.user_id else 0
+    facts: dict[str, Any] = {"purpose": challenge.purpose, "sessions": ended, "methods": gone}
+    record("link.denied_by_user", challenge.user_id, challenge_id=challenge.id, **facts)
+    limits.penalize(challenge.address)
+    return gone
 
 
-def _deny_session(session: AuthSession) -> None:
-    if deny_family(session.family):
-        ended = end_family(session.family)
-        revoke_browsers(session.user_id)
-        record("link.denied_by_user", session.user_id, challenge_id=session.challenge_id, sessions=ended)
-        limits.penalize(session.address)
+def _deny_session(session: AuthSession) -> int:
+    _hold(session.user_id)
+    if not deny_family(session.family):
+        return 0
+    ended = end_family(session.family)
+    revoke_browsers(session.user_id)
+    gone = take_back(session.user_id, [session.family], session.agent)
+    facts: dict[str, Any] = {"sessions": ended, "methods": gone}
+    record("link.denied_by_user", session.user_id, challenge_id=session.challenge_id, **facts)
+    limits.penalize(session.address)
+    return gone
 
 
-def _end_sessions(challenge: Challenge) -> int:
+def _hold(user_id: int | None) -> None:
+    """Let what is being set up at this moment be stored before, or not at all."""
+    if user_id is not None:
+        hold(user_id)
+
+
+def _end_sessions(challenge: Challenge, families: list[str]) -> int:
     """End what the request opened, and forget the browsers it may have made known; return how many sessions ended."""
     if challenge.user_id is None:
         return 0
     if challenge.purpose in SIGNED_IN_ALREADY:
         revoke_browsers(challenge.user_id)
         return end_all(challenge.user_id)
-    families = opened_by(challenge.id, clock.now() - denials.LIFE)
     if families:
         revoke_browsers(challenge.user_id)
     for family in families:

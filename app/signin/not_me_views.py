@@ -35,7 +35,7 @@ def not_me(token: str) -> Response:
 
 
 def _page(token: str, told: denying.Told) -> dict[str, object]:
-    return {"token": token, "asked": told.asked}
+    return {"token": token, "asked": told.asked, "taken_back": told.taken_back}
 
 
 def _state(told: denying.Told) -> str:

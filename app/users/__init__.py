@@ -3,7 +3,7 @@
 Promises that one identity finds one user, in one statement, whatever way it was typed.
 """
 
-from app.users.accounts import add_identity, confirm, create_user, drop_identity, identities_of
+from app.users.accounts import add_identity, confirm, create_user, drop_identity, hold, identities_of
 from app.users.finding import TypedIdentity, find_by_identity, read_identity, subject_of
 from app.users.models import Identity, User
 
@@ -16,6 +16,7 @@ __all__ = [
     "create_user",
     "drop_identity",
     "find_by_identity",
+    "hold",
     "identities_of",
     "read_identity",
     "subject_of",

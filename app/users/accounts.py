@@ -72,3 +72,8 @@ def identities_of(user_id: int) -> dict[str, str]:
 def drop_identity(user: User, kind: str) -> None:
     """Let this kind of identity find ``user`` no longer."""
     db.session.execute(sa.delete(Identity).where(Identity.user_id == user.id, Identity.kind == kind))
+
+
+def hold(user_id: int) -> None:
+    """Hold the user's row until the commit: two changes of one account come one after the other."""
+    changed(sa.update(User).where(User.id == user_id).values(language=User.language))
