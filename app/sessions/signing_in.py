@@ -25,14 +25,15 @@ def sign_in_as(
 ) -> AuthSession:
     """Open a session for ``user``, who has proved it ``via`` a method, and say so.
 
-    The browser is known to the account from now on; that it was new is told the owner by mail.
+    The browser is known to the account from now on; that it was new is told the owner by mail. So is that it sent no
+    cookie: it may say of itself that it keeps none, and is given the session's all the same.
     :param seen_at: when it was last seen there, where that was looked up already
     :param challenge_id: the challenge that was answered, if there was one
     :param guess: the guess that was right, if something was typed; it is taken back
     """
     browser = note_sign_in(user.id, asker, seen_at, guess)
     session = open_session(
-        user, via, asker, remember=remember, challenge_id=challenge_id, is_news=browser == "new" and via != "confirm"
+        user, via, asker, remember=remember, challenge_id=challenge_id, is_news=browser != "known" and via != "confirm"
     )
     mark = session.digest[:8]
     record("sign_in.succeeded", user.id, challenge_id=challenge_id, method=via, session=mark, browser=browser)

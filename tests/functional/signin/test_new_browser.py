@@ -10,7 +10,7 @@ import pytest
 from app.audit import Event as Happened
 from app.outbox import Message
 from app.sessions import AuthSession
-from tests.sinks import denial_in
+from tests.sinks import code_in, denial_in
 
 SUBJECT = "was opened in a new browser"
 
@@ -61,6 +61,31 @@ def test_a_new_browser_is_told_with_where_and_what(came_in, ada, told):
         assert "iPhone" in text
         assert "Who signed in" in text
         assert "/not-me/s." in text
+
+
+def test_a_browser_that_sends_no_cookie_is_told_too(wire, program, ada, sign_in, mail_to, told, clock):
+    sign_in(ada.email)
+    clock.shift(3600)
+    asked = program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json["challenge"]
+    answer = program.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email)), challenge=asked)
+    assert "latchkey_session" in str(answer.headers.getlist("Set-Cookie"))
+    assert len(told()) == 1
+
+
+def test_the_first_browser_of_somebody_who_only_used_programs_is_news(
+    wire, program, ada, sign_in, mail_to, told, clock
+):
+    asked = program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").json["challenge"]
+    assert program.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email)), challenge=asked).ok
+    clock.shift(3600)
+    sign_in(ada.email)
+    assert len(told()) == 1
+
+
+def test_the_first_browser_that_an_old_account_is_seen_in_is_news(wire, ada, sign_in, told, clock):
+    clock.shift(2 * 24 * 3600)
+    sign_in(ada.email)
+    assert len(told()) == 1
 
 
 def test_a_browser_that_was_there_is_no_news(came_in, ada, sign_in, told, clock):
