@@ -25,6 +25,7 @@ SENTENCES = {
     "account.created": "The account was opened",
     "account.disabled": "Whoever runs this service switched the account off",
     "account.enabled": "Whoever runs this service switched the account on again",
+    "account.unlocked": "Whoever runs this service let codes be typed again after too many wrong ones",
     "address.confirmed": "The address was confirmed",
     "browser.forgotten": "A known browser was forgotten",
     "budget.exhausted:failures": "Typed codes were stopped for a while, because too many were wrong",

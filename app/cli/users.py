@@ -1,4 +1,4 @@
-"""``flask users``: open, list, disable and enable accounts."""
+"""``flask users``: open, list, disable, enable and unlock accounts."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from app.extensions import db, settings
 from app.kit import clock
 from app.methods import REGISTRY
 from app.methods.challenges import end_open
+from app.sessions.guesses import forget
 from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
 from app.users import User, find_by_identity, read_identity
 
-users = OperatorGroup("users", help="Open, list, disable and enable accounts.")
+users = OperatorGroup("users", help="Open, list, disable, enable and unlock accounts.")
 
 
 @users.command("create")
@@ -126,6 +127,24 @@ def disable(identity: tuple[str, ...]) -> None:
 def enable(identity: tuple[str, ...]) -> None:
     """Let the owner of IDENTITY (e-mail, phone or username) sign in again."""
     _switch(identity, off=False)
+
+
+@users.command("unlock")
+@click.argument("identity", nargs=-1, required=True)
+def unlock(identity: tuple[str, ...]) -> None:
+    """Forget the wrong codes and passwords at the account of IDENTITY, so that typed codes are looked at again."""
+    missing = 0
+    for text in identity:
+        user = find_by_identity(read_identity(text))
+        if user is None:
+            missing += 1
+            click.echo(f"{text}: nobody has that.", err=True)
+            continue
+        forgotten = forget(user.id)
+        record("account.unlocked", user.id, by="operator")
+        db.session.commit()
+        click.echo(f"{text}: {'unlocked' if forgotten else 'had no failures'}.")
+    sys.exit(1 if missing else 0)
 
 
 def _switch(identities: tuple[str, ...], *, off: bool) -> None:

@@ -1,9 +1,10 @@
 """Guesses: how often an account may be failed at, over all its challenges, methods and addresses.
 
 A guess is counted and committed before it is looked at, by one statement that the database runs alone on its row:
-it puts the guess down if the tenth last one is more than an hour old and the twenty-fifth more than a day, and does
-nothing otherwise. So the count is exact under any number of guesses at once, a resend or restart refreshes nothing,
-and what is refused does not lengthen the wait. Who proves to be right takes the guess back.
+it puts the guess down if the tenth last one is more than an hour old and the twenty-fifth more than a day, and there
+were fewer than a hundred in a row, or none for a day; it does nothing otherwise. So the count is exact under any
+number of guesses at once, a resend or restart refreshes nothing, and what is refused does not lengthen the wait. Who
+proves to be right takes the guess back.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ def _nth(place: str) -> sa.ColumnElement[str]:
     return sa.func.substr(_c.failures, sa.bindparam(place, type_=_number), STAMP)
 
 
+_ahead = sa.func.substr(_c.failures, 1, STAMP) > sa.bindparam("soon", type_=_text)
+_past = sa.case((_ahead, ""), else_=_c.failures)
+"""What the clock wrote while it was ahead says nothing about when: it is dropped as soon as it is right again."""
+
+_rested = sa.or_(_c.touched_at <= sa.bindparam("rested"), _ahead)
 _FIRST = (
     insert(_table)
     .values(id=sa.bindparam("row"), user_id=sa.bindparam("whose"), browser=sa.bindparam("known"), agent="")
@@ -48,14 +54,14 @@ _RESERVE = Hot(
     _FIRST.on_conflict_do_update(
         index_elements=[_c.id],
         set_={
-            "failures": sa.func.substr(_entry + _c.failures, 1, sa.bindparam("keep", type_=_number)),
-            "in_a_row": _c.in_a_row + 1,
+            "failures": sa.func.substr(_entry + _past, 1, sa.bindparam("keep", type_=_number)),
+            "in_a_row": sa.case((_rested, 1), else_=_c.in_a_row + 1),
             "touched_at": sa.bindparam("now"),
         },
         where=sa.and_(
-            _nth("of_hour") <= sa.bindparam("hour_ago", type_=_text),
-            _nth("of_day") <= sa.bindparam("day_ago", type_=_text),
-            _c.in_a_row < sa.bindparam("most", type_=_number),
+            sa.or_(_ahead, _nth("of_hour") <= sa.bindparam("hour_ago", type_=_text)),
+            sa.or_(_ahead, _nth("of_day") <= sa.bindparam("day_ago", type_=_text)),
+            sa.or_(_rested, _c.in_a_row < sa.bindparam("most", type_=_number)),
         ),
     ).returning(_c.failures, _c.in_a_row),
     at_once=True,
@@ -114,7 +120,7 @@ def reserve(
         row=row, whose=user_id, known=browser, entry=entry, now=now,
         keep=ENTRY * max(per_hour, per_day), of_hour=ENTRY * (per_hour - 1) + 1,
         of_day=ENTRY * (per_day - 1) + 1, hour_ago=_stamp(3600), day_ago=_stamp(24 * 3600),
-        most=settings.failures_in_a_row,
+        most=settings.failures_in_a_row, rested=now - settings.failures_in_a_row_rest, soon=_stamp(-3600),
     )  # fmt: skip
     if counted is None:
         return None
@@ -127,6 +133,12 @@ def give_back(guess: Guess) -> None:
     """Take back a guess that was right."""
     if guess is not FREE:
         changed(_GIVE_BACK, {"row": guess.row, "entry": guess.entry})
+
+
+def forget(user_id: int) -> int:
+    """Forget the failures at this user's account, of everybody and every kind; return how many callers had some."""
+    mine = (_c.user_id == user_id, sa.or_(_c.failures != "", _c.in_a_row > 0))
+    return changed(sa.update(_table).where(*mine).values(failures="", in_a_row=0))
 
 
 def _full(failures: str, most: int, window: timedelta) -> bool:

@@ -235,7 +235,7 @@ def test_sprayed_passwords_stop_no_codes(wire, people, guess, clock, looked_at):
     assert wire.elsewhere().post(SIGN_IN, identity=eve.email, passcode=eve.app_code()).ok
 
 
-@pytest.mark.settings(failures_in_a_row=12, **EASY)
+@pytest.mark.settings(failures_in_a_row=12, failures_in_a_row_rest=40 * DAY, **EASY)
 def test_many_in_a_row_stop_codes_until_a_success_by_link(wire, ada, guess, clock, mail_to):
     guess(ada.email, 10)
     clock.shift(HOUR + 1)
@@ -245,6 +245,37 @@ def test_many_in_a_row_stop_codes_until_a_success_by_link(wire, ada, guess, cloc
     wire.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
     wire.get(link_in(mail_to(ada.email), "/us-verify-link").removeprefix("http://localhost"))
     assert enters(wire, ada)
+
+
+@pytest.mark.settings(failures_in_a_row=12, **EASY)
+def test_many_in_a_row_stop_codes_for_a_day_after_the_last(wire, ada, guess, clock):
+    guess(ada.email, 10)
+    clock.shift(HOUR + 1)
+    guess(ada.email, 2)
+    clock.shift(DAY - 60)
+    guess(ada.email, 5)
+    assert not enters(wire, ada)
+    clock.shift(120)
+    assert enters(wire, ada)
+
+
+@pytest.mark.settings(failures_in_a_row=12, failures_in_a_row_rest=40 * DAY, **EASY)
+def test_an_operator_unlocks_an_account(app, wire, ada, guess, clock):
+    guess(ada.email, 10)
+    clock.shift(HOUR + 1)
+    guess(ada.email, 2)
+    assert not enters(wire, ada)
+    assert "unlocked" in app.test_cli_runner().invoke(args=["users", "unlock", ada.email]).output
+    assert enters(wire, ada)
+
+
+def test_failures_of_a_clock_that_was_ahead_count_no_more(wire, ada, guess, clock):
+    with clock.travel(30 * DAY):
+        guess(ada.email, 10)
+        assert not enters(wire, ada)
+    assert enters(wire, ada)
+    guess(ada.email, 10)
+    assert not enters(wire, ada)
 
 
 def test_who_is_unknown_is_guessed_at_like_anybody(json_wire, ada, statements):

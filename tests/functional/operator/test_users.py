@@ -1,4 +1,4 @@
-"""``flask users create, list, disable, enable``."""
+"""``flask users create, list, disable, enable, unlock``."""
 
 from __future__ import annotations
 
