@@ -43,6 +43,12 @@ def test_all_our_services_have_the_same_settings():
     assert SERVICES["web"]["environment"]["LATCHKEY_ENVIRONMENT"] == "production"
 
 
+def test_limits_are_shared_by_as_many_processes_as_there_are():
+    web = SERVICES["web"]
+    workers = int(web["command"][web["command"].index("--workers") + 1])
+    assert int(web["environment"]["LATCHKEY_REPLICAS"]) == web["deploy"]["replicas"] * workers
+
+
 def test_secrets_come_from_files_that_are_declared():
     for service in SERVICES.values():
         names = set(service.get("secrets", ()))
