@@ -56,6 +56,14 @@ def penalize(address: str) -> None:
         _limiter().hit(_penalty(), DENIED, _buckets(address)[0])
 
 
+def is_news(what: str, about: str, address: str) -> bool:
+    """Say whether ``address`` has not done ``what`` with the same thing in this window already.
+
+    For what anybody can repeat at no cost, and is worth an event: once says it, three hundred only fill the log.
+    """
+    return _limiter().hit(_once(), "news", what, about, _buckets(address)[0])
+
+
 def _stop_penalized(name: str, bucket: str) -> None:
     if not settings.limits or not settings.denied_penalty or _limiter().test(_penalty(), DENIED, bucket):
         return

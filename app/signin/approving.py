@@ -19,9 +19,14 @@ from app.signin.links import expired, is_here, no, over
 
 
 def note_elsewhere(opened: OpenedLink, asker: Asker) -> None:
-    """Record that the link was opened in a browser that did not ask, and how many seconds after the mail."""
+    """Record that the link was opened in a browser that did not ask, and how many seconds after the mail.
+
+    Once for each network address in a window: whoever has the link can open it as often as they like.
+    """
     if is_here(opened, asker):
         return  # it only looked ahead
+    if not limits.is_news("link.opened_unbound", opened.challenge.id, asker.address):
+        return
     after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
     record("link.opened_unbound", opened.user.id, challenge_id=opened.challenge.id, at_once=True, seconds=after)
 
@@ -38,11 +43,11 @@ def approve(opened: OpenedLink, token: str, typed: str, asker: Asker) -> None:
         raise Refused(no("disabled_account"))
     challenge = opened.challenge
     if not carrying.count_carry(challenge):
-        return _decided(token)
+        return _decided(token, asker)
     if not carrying.are_right(challenge, opened.enrolled, typed):
         raise _wrong(opened, asker)
     if not carrying.approve(challenge):
-        return _decided(token)
+        return _decided(token, asker)
     record("link.approved", opened.user.id, challenge_id=challenge.id)
     return None
 
@@ -76,7 +81,7 @@ def go_on(asker: Asker, *, remember: bool) -> tuple[AuthSession, Challenge]:
     return finish(asked.user, Proof("email", asked.challenge), asker, remember=remember), asked.challenge
 
 
-def _decided(token: str) -> None:
+def _decided(token: str, asker: Asker) -> None:
     """Return if the link was approved meanwhile, or before; else raise why it can't be any more."""
     opened = open_link(token, PURPOSE)
     if opened is None:
@@ -86,7 +91,7 @@ def _decided(token: str) -> None:
         return
     if state in (carrying.REFUSED, carrying.WAITING):  # waiting: who had the last try has not compared it yet
         raise Refused("link_refused", field="characters")
-    raise over(opened, token)
+    raise over(opened, token, asker)
 
 
 def _wrong(opened: OpenedLink, asker: Asker) -> Refused:

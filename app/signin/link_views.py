@@ -45,7 +45,7 @@ def us_verify_link() -> Response:
     try:
         if not token:
             raise Refused("api_error")
-        opened = links.open_good(token)
+        opened = links.open_good(token, present_asker())
         if not links.is_here(opened, clicking_asker()):
             approving.note_elsewhere(opened, present_asker())
             form = LinkForm()
@@ -80,7 +80,7 @@ def us_verify_link_post() -> Response:
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     """Sign in here, or take the characters; ``shown`` learns who asked."""
     token, typed, asker = form.token.data, form.characters.data or "", present_asker()
-    opened = links.open_good(token)
+    opened = links.open_good(token, asker)
     shown |= _shown(opened)
     if links.is_here(opened, asker):
         if current_user.is_authenticated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app import limits
 from app.audit import record, signals
 from app.extensions import settings
 from app.kit import clock, secrets
@@ -16,7 +17,7 @@ from app.sessions.models import AuthSession
 from app.signin.flow import PURPOSE, finish
 
 
-def open_good(token: str) -> OpenedLink:
+def open_good(token: str, asker: Asker) -> OpenedLink:
     """Return what ``token`` names while that can still be answered.
 
     :raises Refused: ``generic_authn_failed`` (explicit: ``invalid_code``), ``link_expired``
@@ -25,7 +26,7 @@ def open_good(token: str) -> OpenedLink:
     if opened is None:
         raise Refused(no("invalid_code"))
     if not opened.challenge.is_open(clock.now()):
-        raise over(opened, token)
+        raise over(opened, token, asker)
     return opened
 
 
@@ -42,15 +43,16 @@ def follow(opened: OpenedLink, token: str, asker: Asker) -> AuthSession:
     if not opened.user.is_active:
         raise Refused(no("disabled_account"))
     if not spend(opened.challenge):
-        raise over(opened, token)
+        raise over(opened, token, asker)
     return finish(opened.user, Proof("email", opened.challenge), asker, remember=False)
 
 
-def over(opened: OpenedLink, token: str) -> Refused:
-    """Return the refusal of a link that was good once, after recording why."""
+def over(opened: OpenedLink, token: str, asker: Asker) -> Refused:
+    """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
     why = "expired" if has_expired(token) else "spent"
-    facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
-    record("sign_in.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
+    if limits.is_news(f"link.{why}", opened.challenge.id, asker.address):
+        facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
+        record("sign_in.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
     signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
     return expired() if why == "expired" else Refused(no("invalid_code"))
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from app.audit import Event
+from tests.sinks import link_in
 
 pytestmark = pytest.mark.settings(starts_per_address=2, failures_per_address=2)
 
@@ -49,3 +50,29 @@ def test_a_flood_in_the_next_window_is_recorded_again(wire, rows, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: there() + 601)  # the counters go by the machine's own clock
     flood(wire)
     assert told(rows) == [("starts", "127.0.0.1")] * 2
+
+
+def test_a_link_opened_again_and_again_elsewhere_leaves_one_event_for_each_address(wire, people, mail_to, rows):
+    link = link_of(wire, people, mail_to)
+    for address in ("192.0.2.7", "192.0.2.8"):
+        for _ in range(20):
+            wire.elsewhere(address=address).get(link)
+    assert [event.address for event in rows(Event, name="link.opened_unbound")] == ["192.0.2.7", "192.0.2.8"]
+
+
+def test_a_link_that_is_over_leaves_one_too(wire, people, mail_to, rows, clock):
+    link = link_of(wire, people, mail_to)
+    wire.get(link)
+    for _ in range(20):
+        wire.elsewhere(address="192.0.2.7").get(link)
+    clock.shift(24 * 3600 - 60)
+    for _ in range(20):
+        wire.elsewhere(address="192.0.2.7").get(link)
+    assert [event.facts["reason"] for event in rows(Event, name="sign_in.failed")] == ["spent", "expired"]
+
+
+def link_of(wire, people, mail_to) -> str:
+    """Return a link that was mailed to Ada."""
+    people.open(email="ada@example.com")
+    wire.post(SEND, identity="ada@example.com", chosen_method="email")
+    return link_in(mail_to("ada@example.com"), "/us-verify-link").removeprefix("http://localhost")
