@@ -57,6 +57,9 @@ class LimitSettings(BaseSettings, defer_build=True):
     )
     mails_per_hour_overall: int = Field(default=600, ge=1, description="Mails with codes to all accounts in an hour.")
     sms_per_day_overall: int = Field(default=200, ge=1, description="SMS to all numbers in a day.")
+    overall_kept_percent: int = Field(
+        default=50, ge=0, le=99, description="Share of both (in %) kept for sign-ins of people with a proved address."
+    )
     sms_countries: Countries = Field(
         default=(),
         description="Countries (ISO 3166) that SMS go to, as `GB,DE`; empty: all in development, else none.",

@@ -117,6 +117,7 @@ class Question:
         takes no ``enrolled`` either
     :ivar is_known: whether the user has signed in from the asker's browser before, or is signed in: it has sends of
         its own, for strangers use up the account's
+    :ivar is_person: whether it is asked for somebody whose address was proved before
     """
 
     purpose: str
@@ -131,6 +132,12 @@ class Question:
     letter: str = ""
     silent: bool = False
     is_known: bool = False
+    is_person: bool = False
+
+    @property
+    def rank(self) -> str:
+        """What its letters are counted as in the service's totals: ``known``, ``person``, or "" for anybody's."""
+        return "known" if self.is_known else "person" if self.is_person else ""
 
 
 def ask(question: Question, asker: Asker) -> Challenge:
@@ -284,5 +291,5 @@ def _send(question: Question, challenge: Challenge, *, withheld: bool) -> None:
     outbox.enqueue(
         question.letter, REGISTRY[question.method].sends, question.destination, user_id=question.user_id,
         challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag,
-        decoy=question.silent or withheld,
+        decoy=question.silent or withheld, rank=question.rank,
     )  # fmt: skip

@@ -7,7 +7,7 @@ not leave is dropped: whoever waits for it asks again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +30,9 @@ PREFIX = 8
 
 _table = SendWindow.__table__
 _c = _table.c
-_over = _c.began_at <= sa.bindparam("past")
+_over = sa.or_(_c.began_at <= sa.bindparam("past"), _c.began_at > sa.bindparam("soon"))
+"""A window that begins in the future was begun by a clock that was ahead, and is over."""
+
 _FIRST = insert(_table).values(id=sa.bindparam("window"), began_at=sa.bindparam("now"), count=sa.bindparam("more"))
 _TAKE = (
     _FIRST.on_conflict_do_update(
@@ -63,16 +65,34 @@ _REDEEMED = (
 def may_leave(messages: Sequence[Message]) -> set[str]:
     """Return the ids of those messages with passcodes that may leave now, and count them as left.
 
-    One statement for all mails together. A message that was tried before is not counted again.
+    A statement or two for all mails together. A message that was tried before is not counted again.
     """
     near = [message for message in messages if _is_near(message)]
     fresh = [message for message in near if settings.limits and message.attempts == 1 and not message.last_error]
     leaving = {message.id for message in near} - {message.id for message in fresh}
     texts = [message for message in fresh if message.channel == "sms" and _is_used(message)]
     for channel, waiting in (("mail", [each for each in fresh if each.channel == "mail"]), ("sms", texts)):
-        if waiting:
-            leaving |= {message.id for message in waiting[: _take(channel, len(waiting))]}
+        leaving |= {message.id for message in _within_totals(channel, waiting)}
     return leaving
+
+
+def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
+    """Return those of these messages for which something of the totals is left.
+
+    Letters to known browsers are counted apart, up to the whole figure, and others to people with an account before
+    those that anybody can have sent to any address: those have no more than what is not kept for people.
+    """
+    by_rank: dict[str, list[Message]] = {}
+    for message in waiting:
+        by_rank.setdefault(str(message.facts.get("rank", "")), []).append(message)
+    most = settings.mails_per_hour_overall if channel == "mail" else settings.sms_per_day_overall
+    strangers, people, known = (by_rank.get(rank, []) for rank in ("", "person", "known"))
+    known = known[: _take(channel, "known", len(known), most)]
+    people = people[: _take(channel, "overall", len(people), most)]
+    not_kept = max(1, most * (100 - settings.overall_kept_percent) // 100)
+    strangers = strangers[: _take(channel, "strangers", len(strangers), not_kept)]
+    strangers = strangers[: _take(channel, "overall", len(strangers), most)]
+    return [*known, *people, *strangers]
 
 
 def _is_near(message: Message) -> bool:
@@ -95,25 +115,30 @@ def country_of(number: str) -> str:
     return addresses.country(number)
 
 
-def _take(channel: str, more: int) -> int:
-    """Use so many of the sends of all accounts together; return how many were left. Running out is an event."""
-    most = settings.mails_per_hour_overall if channel == "mail" else settings.sms_per_day_overall
+def _take(channel: str, which: str, more: int, most: int) -> int:
+    """Use so many of one total, which allows ``most``; return how many were left. Running out is an event."""
+    if not more:
+        return 0
     now = clock.now()
-    count = (
-        db.session.scalar(_TAKE, {"window": channel, "more": more, "now": now, "past": now - WINDOWS[channel]}) or more
-    )
+    window = {"window": channel if which == "overall" else f"{channel}_{which}", "more": more, "now": now}
+    count = db.session.scalar(_TAKE, window | _past(now, WINDOWS[channel])) or more
     before = count - more
     if before <= most < count:
-        record("budget.exhausted", at_once=True, budget=f"{channel}_overall")
-        log.warning("budget.exhausted", budget=f"{channel}_overall", most=most)
+        record("budget.exhausted", at_once=True, budget=f"{channel}_{which}")
+        log.warning("budget.exhausted", budget=f"{channel}_{which}", most=most)
     return max(0, most - before)
+
+
+def _past(now: datetime, window: timedelta) -> dict[str, datetime]:
+    """Return when a window that is over began at the latest, and when none can have begun: clocks differ by seconds."""
+    return {"past": now - window, "soon": now + timedelta(minutes=1)}
 
 
 def _is_used(message: Message) -> bool:
     """Say whether texts to this number's country and range are used often enough to go on with them."""
     now = clock.now()
     names = {f"stopped:{country_of(message.to)}", f"stopped:{message.to[:PREFIX]}"}
-    if db.session.scalars(_STOPPED, {"names": list(names), "past": now - settings.sms_breaker_rest}).first():
+    if db.session.scalars(_STOPPED, {"names": list(names)} | _past(now, settings.sms_breaker_rest)).first():
         return False
     sent: dict[str, list[int]] = {}
     for prefix, example, count, used in db.session.execute(_REDEEMED, {"since": now - HOUR}):
@@ -132,7 +157,7 @@ def _too_few(count: int, used: int) -> bool:
 
 def _stop(name: str, count: int, used: int) -> None:
     now = clock.now()
-    open_since = {"window": name, "more": 1, "now": now, "past": now - settings.sms_breaker_rest}
+    open_since = {"window": name, "more": 1, "now": now} | _past(now, settings.sms_breaker_rest)
     if db.session.scalar(_STOP, open_since) is not None:
         facts: dict[str, Any] = {"budget": "sms_breaker", "to": name.partition(":")[2], "sent": count, "used": used}
         record("budget.exhausted", at_once=True, **facts)

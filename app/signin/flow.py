@@ -53,6 +53,7 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
         next=next_page,
         letter="sign_in",
         is_known=reached.is_known,
+        is_person=reached.user.confirmed_at is not None,
     )
     signals.send(signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method == "email")
     return Asked(ask(question, asker), reached.enrolled, reached.user)

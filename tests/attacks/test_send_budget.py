@@ -13,6 +13,7 @@ from app.kit import clock as house_clock
 from app.kit import secrets
 from app.methods import Challenge
 from app.outbox import Message
+from tests.sinks import code_in
 from tests.wire import Program
 
 SEND = "/us-signin/send-code"
@@ -78,6 +79,39 @@ def test_all_accounts_together_are_sent_so_many_mails_an_hour(crowd, ask, delive
     ask(people)
     assert len(deliver()) == 6
     assert exhausted(rows) == ["mail_overall"] * 2
+
+
+@pytest.mark.settings(mails_per_hour_overall=6, **EASY)
+def test_strangers_who_open_accounts_use_up_half_of_what_may_leave(app, crowd, ask, deliver, rows):
+    for number in range(10):
+        Program(app).post("/register", email=f"made-up-{number}@example.com")
+    assert len(deliver()) == 3
+    ask(crowd(5))
+    assert len(deliver()) == 3
+    assert exhausted(rows) == ["mail_strangers", "mail_overall"]
+
+
+@pytest.mark.settings(mails_per_hour_overall=3, **EASY)
+def test_nobody_uses_up_what_may_leave_to_known_browsers(json_wire, people, crowd, ask, deliver, mail_to, clock):
+    ada, own = people.open(email="ada@example.com"), json_wire
+    own.post(SEND, identity=ada.email, chosen_method="email")
+    assert own.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+    own.post("/logout")
+    clock.shift(HOUR + 1)
+    ask(crowd(5))
+    assert len(deliver()) == 3
+    own.post(SEND, identity=ada.email, chosen_method="email")
+    assert [mail.to for mail in deliver()] == [[ada.email]]
+
+
+@pytest.mark.settings(mails_per_hour_overall=2, **EASY)
+def test_a_window_that_a_clock_ahead_began_is_over(crowd, ask, deliver, clock):
+    people = crowd(4)
+    with clock.travel(30 * 24 * HOUR):
+        ask(people[:3])
+        assert len(deliver()) == 2
+    ask(people[3:])
+    assert [people[3].email] in [mail.to for mail in deliver()]
 
 
 @pytest.mark.settings(mails_per_hour_overall=2, **EASY)
