@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from app.audit import record
 from app.extensions import settings, this_app
 from app.kit.refusals import Refused
+from app.limits import penalties
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -52,8 +53,10 @@ def penalize(address: str) -> None:
 
     Callers whose address can't be read share a bucket, which one of them must not close to all.
     """
-    if settings.limits and settings.denied_penalty and _buckets(address)[0] != SHARED:
-        _limiter().hit(_penalty(), DENIED, _buckets(address)[0])
+    bucket = _buckets(address)[0]
+    if settings.limits and settings.denied_penalty and bucket != SHARED:
+        penalties.impose(bucket, settings.denied_penalty)
+        _limiter().hit(_penalty(), DENIED, bucket)
 
 
 def is_news(what: str, about: str, address: str) -> bool:
@@ -65,9 +68,13 @@ def is_news(what: str, about: str, address: str) -> bool:
 
 
 def _stop_penalized(name: str, bucket: str) -> None:
-    if not settings.limits or not settings.denied_penalty or _limiter().test(_penalty(), DENIED, bucket):
+    """Refuse who has to wait. A start asks the database; a try has no statement left for it, and asks the counters."""
+    if not settings.limits or not settings.denied_penalty:
         return
-    _refuse(name, bucket, _limiter().full_until(_penalty(), DENIED, bucket))
+    if name == "starts" and (seconds := penalties.left(bucket)):
+        _refuse(name, bucket, time.time() + seconds)
+    if not _limiter().test(_penalty(), DENIED, bucket):
+        _refuse(name, bucket, _limiter().full_until(_penalty(), DENIED, bucket))
 
 
 def _refuse(name: str, bucket: str, reset: float | None = None) -> None:

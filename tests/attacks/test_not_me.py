@@ -111,3 +111,15 @@ def test_the_token_stands_in_no_log_and_no_row(server, asked):
     mac = path.rpartition(".")[2]
     rows = [server[1].query(f"SELECT * FROM {table}") for table in ("challenge", "event", "message", "auth_session")]
     assert mac not in server[0].output + repr(rows)
+
+
+def test_it_waits_at_each_process(database, databases, start_standing, smtp):
+    fresh = databases.fresh(database.kind)
+    many = {"LATCHKEY_STARTS_PER_ADDRESS": 1000, "LATCHKEY_FAILURES_PER_ADDRESS": 1000}
+    server = start_standing(fresh, workers=2, **{"LATCHKEY_LIMITS": "on"} | many)
+    email = open_one(fresh, email="ada@example.com").email
+    visitor, since = Visitor(server.url), len(smtp.mails)
+    visitor.send_code(email)
+    code_for(email, smtp, since, 10)
+    assert Visitor(server.url).post(denial_in(smtp.to(email)[-1]), sure="y").status == 200
+    assert {Visitor(server.url).send_code(f"x{number}@example.com").status for number in range(20)} == {429}
