@@ -3,6 +3,6 @@
 Promises that an address we cannot read shares one strict budget, and that a limit never fails open.
 """
 
-from app.limits.address import allow, is_news, penalize, take
+from app.limits.address import allow, bucket_of, is_news, penalize, stop, take
 
-__all__ = ["allow", "is_news", "penalize", "take"]
+__all__ = ["allow", "bucket_of", "is_news", "penalize", "stop", "take"]

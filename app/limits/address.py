@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,13 @@ NETWORKS = 10
 """How many times as much as its /64 an IPv6 /48 may do: the two are often one customer's."""
 
 
-def take(name: str, address: str) -> None:
+def take(name: str, address: str, *, looks_up: bool = True) -> None:
     """Use one of ``address``'s turns of the limit ``name`` (``starts`` or ``failures``).
 
+    :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Refused: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
     """
-    _stop_penalized(name, _buckets(address)[0])
+    _stop_penalized(name, _buckets(address)[0], looks_up)
     if settings.limits:
         for bucket in _buckets(address):
             if not _limiter().hit(_item(name, bucket), name, bucket):
@@ -46,6 +48,20 @@ def allow(name: str, address: str) -> None:
         for bucket in _buckets(address):
             if not _limiter().test(_item(name, bucket), name, bucket):
                 _refuse(name, bucket)
+
+
+def stop(name: str, address: str, until: datetime | None) -> None:
+    """Refuse who has to wait ``until`` then, as another statement found for the bucket of ``address``.
+
+    :raises Refused: as ``take``
+    """
+    if until is not None and settings.limits and settings.denied_penalty:
+        _refuse(name, _buckets(address)[0], until.timestamp())
+
+
+def bucket_of(address: str) -> str:
+    """Return the bucket that ``address`` falls into: by what its penalty is found."""
+    return _buckets(address)[0]
 
 
 def penalize(address: str) -> None:
@@ -67,11 +83,11 @@ def is_news(what: str, about: str, address: str) -> bool:
     return _limiter().hit(_once(), "news", what, about, _buckets(address)[0])
 
 
-def _stop_penalized(name: str, bucket: str) -> None:
+def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
     """Refuse who has to wait. A start asks the database; a try has no statement left for it, and asks the counters."""
     if not settings.limits or not settings.denied_penalty:
         return
-    if name == "starts" and (seconds := penalties.left(bucket)):
+    if name == "starts" and looks_up and (seconds := penalties.left(bucket)):
         _refuse(name, bucket, time.time() + seconds)
     if not _limiter().test(_penalty(), DENIED, bucket):
         _refuse(name, bucket, _limiter().full_until(_penalty(), DENIED, bucket))

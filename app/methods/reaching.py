@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from app.database.hot import Hot
 from app.database.plain import Plain
+from app.kit import clock
+from app.limits.models import Penalty
 from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
 from app.sessions import Standing
@@ -36,19 +39,24 @@ _here = sa.and_(
     _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
 )  # fmt: skip
 
+_held = sa.select(Penalty.__table__.c.until).where(
+    Penalty.__table__.c.id == sa.bindparam("bucket"), Penalty.__table__.c.until > sa.bindparam("now")
+)
+"""Until when the asker's network may ask nothing: found along the way, where it costs no statement."""
+
 _FOUND = sum(len(table.columns) for table in _ROWS.tables)
 """Where it stands in a row whom the identity names: None for nobody, whatever else the row holds."""
 
 _BY_USER = Hot(
     _ROWS.select()
-    .add_columns(_user.c.id, _at.c.value, sa.null())
+    .add_columns(_user.c.id, _at.c.value, sa.null(), sa.null())
     .select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there))
     .where(_user.c.id == sa.bindparam("user_id"))
     .limit(1)
 )
 _BY_IDENTITY = Hot(
     _ROWS.select()
-    .add_columns(_named.c.user_id, _at.c.value, _browser.c.id)
+    .add_columns(_named.c.user_id, _at.c.value, _browser.c.id, _held.scalar_subquery())
     .select_from(_whom.outerjoin(_enrolled, _has).outerjoin(_at, _there).outerjoin(_browser, _here))
     .limit(1)
 )
@@ -90,23 +98,34 @@ def reach(typed: TypedIdentity | None, method: str, browser: str = "") -> Reache
 
     :param browser: the digest by which browsers are known, or ""
     """
+    return reach_for(typed, method, browser, "")[0]
+
+
+def reach_for(
+    typed: TypedIdentity | None, method: str, browser: str, bucket: str
+) -> tuple[Reached | None, datetime | None]:
+    """Do as ``reach``, and find until when the asker may ask nothing; None when that is over or never was.
+
+    :param bucket: of the asker's network address (``limits.bucket_of``)
+    """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    return _first(_BY_IDENTITY, method, kind=kind, value=value, browser=browser)
+    asker = {"browser": browser, "bucket": bucket, "now": clock.now()}
+    return _first(_BY_IDENTITY, method, kind=kind, value=value, **asker)
 
 
 def reach_user(user_id: int, method: str) -> Reached | None:
     """Find how ``method`` reaches a user who is known already."""
-    return _first(_BY_USER, method, user_id=user_id)
+    return _first(_BY_USER, method, user_id=user_id)[0]
 
 
-def _first(rows: Hot, method: str, **whom: str | int) -> Reached | None:
+def _first(rows: Hot, method: str, **whom: Any) -> tuple[Reached | None, datetime | None]:
     row = rows.first(method=method, reaches=REGISTRY[method].reaches, **whom)
     if row is None:
-        return None
+        return None, None
     user, enrolled = _ROWS.read(row)
-    found, destination, browser = row[_FOUND:]
+    found, destination, browser, held = row[_FOUND:]
     reached = Reached(user, enrolled, destination or "", browser is not None)
-    return reached if found == user.id else None
+    return (reached if found == user.id else None), held
 
 
 def know(typed: TypedIdentity | None, browser: str) -> Known:

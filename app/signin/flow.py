@@ -30,11 +30,12 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
     In generic mode the outcome is the same for everybody: who cannot be reached gets a decoy.
     :raises Refused: ``too_many_requests``; in explicit mode also why nothing was sent
     """
-    limits.take("starts", asker.address)
+    limits.take("starts", asker.address, looks_up=False)
     if method not in code_methods():
         raise Refused("us_method_not_available", field="chosen_method")
     typed = read_identity(identity)
-    reached = reaching.reach(typed, method, asker.known)
+    reached, held = reaching.reach_for(typed, method, asker.known, limits.bucket_of(asker.address))
+    limits.stop("starts", asker.address, held)
     if not settings.generic_responses:
         _say_why_not(typed, reached, method)
     spoken = typed.value if typed else identity.strip()[:254]
