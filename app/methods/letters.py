@@ -15,6 +15,7 @@ from app.methods.codes import passcode_of, root_of
 from app.methods.denials import denial_link
 from app.methods.links import link_token
 from app.methods.models import Challenge, EnrolledMethod
+from app.methods.notices import notices_leaving
 from app.methods.sendbudget import may_leave
 from app.methods.showing import asked
 from app.outbox import Letter, Message, Text, renderer
@@ -86,10 +87,15 @@ def no_account(message: Message, told: Told | None) -> Letter | Text | None:
     return _write(message, link=link, asked=asked(told[0]))
 
 
-@renderer("changed")
-def changed(message: Message) -> Letter | Text:
-    """Tell the owner of an account what was changed about it."""
-    return _write(message, what=message.facts["what"], browser=message.facts["browser"], when=message.created_at)
+@renderer("changed", reads=notices_leaving)
+def changed(message: Message, leaves: bool | None) -> Letter | Text | None:
+    """Tell the owner of an account what was changed about it, and how to deny the session that did it."""
+    if not leaves:
+        return None
+    family = message.facts.get("family")
+    denial = denial_link("session", family, message.created_at) if family else None
+    facts = {"what": message.facts["what"], "browser": message.facts["browser"], "denial": denial}
+    return _write(message, when=message.created_at, **facts)
 
 
 @renderer("new_device")

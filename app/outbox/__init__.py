@@ -8,6 +8,6 @@ from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
 from app.outbox.letters import Letter, Text, renderer
 from app.outbox.models import Message
-from app.outbox.sending import enqueue, feeder
+from app.outbox.sending import enqueue, enqueue_each, feeder
 
-__all__ = ["Letter", "Message", "Text", "deliver", "enqueue", "feeder", "mail_config", "renderer"]
+__all__ = ["Letter", "Message", "Text", "deliver", "enqueue", "enqueue_each", "feeder", "mail_config", "renderer"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -55,16 +55,29 @@ def enqueue(
     :param facts: plain JSON values for the renderer
     :raises ValueError: for an unknown channel, or a fact whose name says that it is secret
     """
-    if channel not in CHANNELS:
-        raise ValueError(f"there is no channel {channel!r}")
-    if secret := UNKEPT.intersection(facts):
-        raise ValueError(f"a message must not keep {', '.join(sorted(secret))}")
+    _check(channel, facts)
     row = _NEW | {"id": secrets.row_id(), "kind": kind, "channel": channel, "to": to, "facts": facts}
     row |= {"user_id": user_id, "challenge_id": challenge_id, "language": language, "tag": tag, "decoy": decoy}
     row["created_at"] = row["next_attempt_at"] = clock.now()
     row["expires_at"] = expires_at
     _INSERT.run(**row)
     db.session().info.setdefault(ENQUEUED, []).append((row["id"], lane(channel, to)))
+
+
+def enqueue_each(kind: str, channel: str, where_to: Sequence[str], *, user_id: int | None = None, **facts: Any) -> None:
+    """Add the same message to each of these addresses to this transaction: one INSERT, none when there are none.
+
+    :raises ValueError: as ``enqueue``
+    """
+    _check(channel, facts)
+    if not where_to:
+        return
+    now = clock.now()
+    same: dict[str, Any] = {"kind": kind, "channel": channel, "facts": facts, "user_id": user_id, "language": "en"}
+    same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
+    rows = [same | {"id": secrets.row_id(), "to": to} for to in where_to]
+    _INSERT.run_many(rows)
+    db.session().info.setdefault(ENQUEUED, []).extend((row["id"], lane(channel, row["to"])) for row in rows)
 
 
 def feeder(function: Callable[[], None]) -> Callable[[], None]:
@@ -77,6 +90,13 @@ def feeder(function: Callable[[], None]) -> Callable[[], None]:
 def lane(channel: str, to: str) -> str:
     """Return the queue in which a message waits for others like it: its mail domain, or ``sms``."""
     return to.rpartition("@")[2] if channel == MAIL else SMS
+
+
+def _check(channel: str, facts: dict[str, Any]) -> None:
+    if channel not in CHANNELS:
+        raise ValueError(f"there is no channel {channel!r}")
+    if secret := UNKEPT.intersection(facts):
+        raise ValueError(f"a message must not keep {', '.join(sorted(secret))}")
 
 
 @event.listens_for(db.session, "after_commit")

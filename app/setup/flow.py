@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app import limits, outbox
+from app import limits
 from app.audit import record, signals
 from app.extensions import db, keyring, settings
-from app.kit import addresses, agents, clock
+from app.kit import addresses, clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import REGISTRY, Challenge, authenticator, challenges, codes, enrollment, password
+from app.methods import REGISTRY, Challenge, authenticator, challenges, codes, enrollment, notices, password
 from app.methods.challenges import Question
 from app.methods.handles import challenge_id_of
 from app.methods.registry import active_methods, enabled_methods
@@ -102,7 +102,7 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
         _store_proved(user, challenge, passcode, session.family)
     guesses.give_back(guess)
     _shut_out_others(user, session, asker)
-    _tell(user, "factor.added", challenge.method, f"{TITLES[challenge.method]} was added.", asker, challenge.id)
+    _tell(user, session, "factor.added", challenge.method, asker, challenge.id)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
 
@@ -128,7 +128,7 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
     for name in gone:
         if name == "sms":
             drop_identity(user, "phone")
-        _tell(user, "factor.removed", name, f"{TITLES[name]} was removed.", asker)
+        _tell(user, session, "factor.removed", name, asker)
     if gone:
         _shut_out_others(user, session, asker)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
@@ -226,8 +226,7 @@ def _why_not(challenge_id: str, user: User) -> Refused:
     return Refused("invalid_password_code", field="passcode")
 
 
-def _tell(user: User, event: str, method: str, what: str, asker: Asker, challenge_id: str | None = None) -> None:
-    record(event, user.id, challenge_id=challenge_id, method=method)
-    email = identities_of(user.id).get("email")
-    if email:
-        outbox.enqueue("changed", "mail", email, user_id=user.id, what=what, browser=agents.label(asker.agent))
+def _tell(user: User, session: AuthSession, event: str, name: str, asker: Asker, its_id: str | None = None) -> None:
+    record(event, user.id, challenge_id=its_id, method=name)
+    done = event.partition(".")[2]
+    notices.tell(user.id, f"{TITLES[name]} was {done}.", asker, family=session.family)

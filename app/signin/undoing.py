@@ -6,11 +6,10 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from app import outbox
 from app.audit import record, signals
 from app.extensions import db
-from app.kit import agents
-from app.methods import EnrolledMethod, enrollment
+from app.kit.asking import Asker
+from app.methods import EnrolledMethod, enrollment, notices
 from app.methods.registry import active_methods
 from app.methods.showing import TITLES
 from app.sessions.models import AuthSession
@@ -66,7 +65,5 @@ def _remove(user: User, name: str) -> bool:
 
 def _tell(user_id: int, name: str, agent: str) -> None:
     record("factor.removed", user_id, method=name, reason="denied")
-    email = identities_of(user_id).get("email")
-    if email:
-        what = f"{TITLES[name]} was removed, because you said that it was not you who signed in."
-        outbox.enqueue("changed", "mail", email, user_id=user_id, what=what, browser=agents.label(agent))
+    what = f"{TITLES[name]} was removed, because you said that it was not you who signed in."
+    notices.tell(user_id, what, Asker("", "", agent))

@@ -1,0 +1,81 @@
+"""A change is told everywhere the account can be reached, and can be denied from there."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import EnrolledMethod
+from app.outbox import Message
+from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
+from tests.signed_in import sign_in
+from tests.sinks import denial_in
+
+WORK = "ada@work.example"
+
+
+@pytest.fixture
+def also_at_work(app, ada) -> None:
+    """Ada has a second address, proved like the first."""
+    give(app, ada, "email", WORK)
+
+
+def give(app, person, kind: str, value: str, *, confirmed: bool = True) -> None:
+    """Give somebody one more identity."""
+    from app.extensions import db
+    from app.users import TypedIdentity, User, add_identity
+
+    with app.app_context():
+        add_identity(db.session.get(User, person.id), TypedIdentity(kind, value), confirmed=confirmed)
+        db.session.commit()
+
+
+def set_up_app(browser) -> None:
+    """Set up an authenticator."""
+    begun = browser.post("/us-setup", chosen_method="authenticator")
+    assert browser.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+
+
+@pytest.mark.usefixtures("also_at_work")
+def test_each_proved_address_gets_a_mail(hers, ada, deliver):
+    set_up_app(hers)
+    told = [mail for mail in deliver() if mail.subject.startswith("Your Latchkey account was changed")]
+    assert sorted(mail.to for mail in told) == [[ada.email], [WORK]]
+
+
+def test_an_address_that_is_not_proved_gets_none(app, hers, ada, deliver):
+    give(app, ada, "email", WORK, confirmed=False)
+    set_up_app(hers)
+    assert [mail.to for mail in deliver()] == [[ada.email]]
+
+
+@pytest.mark.usefixtures("also_at_work")
+def test_any_of_these_mails_denies_the_session_that_did_it(hers, mail_to, rows):
+    set_up_app(hers)
+    assert hers.elsewhere(address="192.0.2.9").post(denial_in(mail_to(WORK)), sure=True).ok
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert hers.signed_in_as() is None
+
+
+def test_an_account_without_an_address_is_told_by_text_message(people, wire, text_to):
+    bob = people.open(phone=PHONE)
+    set_up_app(sign_in(wire, bob))
+    assert "Authenticator app was added." in text_to(PHONE).text
+
+
+@pytest.mark.usefixtures("ada")
+def test_notices_do_not_go_past_the_budget_of_a_number(people, wire, deliver, rows):
+    bob = people.open(phone=PHONE)
+    sign_in(wire, bob)
+    for _ in range(2):
+        set_up_app(wire)
+        wire.post("/us-setup", delete_method="authenticator")
+        deliver()
+    assert sorted(row.state for row in rows(Message, kind="changed")) == ["dropped", "sent", "sent", "sent"]
+
+
+@pytest.mark.usefixtures("also_at_work")
+def test_all_mails_of_a_notice_are_written_at_once(hers, statements):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    with statements() as seen:
+        hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    assert len([text for text in seen if text.startswith("INSERT INTO message")]) == 1
