@@ -15,6 +15,7 @@ from markupsafe import Markup
 from app.extensions import settings
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
+from app.web.navigation import ACCOUNT_PAGES
 from app.web.once import once_field
 
 
@@ -27,6 +28,7 @@ def init_app(app: Flask) -> None:
         "csrf_field": csrf_field,
         "once_field": once_field,
         "csrf_token": csrf_token,
+        "account_pages": ACCOUNT_PAGES,
     }
     app.context_processor(_values)
 

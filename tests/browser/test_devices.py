@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from app.web.navigation import ACCOUNT_PAGES
 from tests.browser.keyboard import Keyboard
-
-PLACES = {"Overview": "/", "Ways to sign in": "/us-setup", "Devices": "/sessions", "Activity": "/activity"}
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
 def test_one_finds_ones_way_and_sees_where_one_is(page, people, email, sign_in, width):
     page.set_viewport_size({"width": width, "height": 800})
     sign_in(people.open(email=email)).goto("/sessions")
-    for name, path in PLACES.items():
-        Keyboard(page).go(name)
-        assert page.evaluate("location.pathname") == path
-        assert page.locator(".bar-nav [aria-current]").all_inner_texts() == [name]
+    for entry in ACCOUNT_PAGES:
+        Keyboard(page).go(entry.title)
+        assert page.evaluate("location.pathname") == entry.path
+        assert page.locator(".rooms-nav [aria-current]").all_inner_texts() == [entry.title]
 
 
 def test_everybody_else_is_signed_out_by_keyboard(page, new_browser, people, email, sign_in):

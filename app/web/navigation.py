@@ -1,0 +1,28 @@
+"""The account's pages, as every page of somebody who is signed in lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page of the account.
+
+    :ivar here: what its template sets ``here`` to, so that the entry is marked on it
+    :ivar icon: a drawing of ``ui/icon.html``
+    """
+
+    here: str
+    path: str
+    title: str
+    icon: str
+
+
+ACCOUNT_PAGES = [
+    Entry("account", "/", "Overview", "overview"),
+    Entry("setup", "/us-setup", "Ways to sign in", "key"),
+    Entry("devices", "/sessions", "Devices", "browser"),
+    Entry("activity", "/activity", "Activity", "activity"),
+]
+"""In the order shown. A page that joins is one line here; tests then look at it as at the others."""

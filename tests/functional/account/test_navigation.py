@@ -1,0 +1,55 @@
+"""The account's pages are one place: each lists all, and says which it is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.web.navigation import ACCOUNT_PAGES
+from tests.signed_in import sign_in
+
+PATHS = [entry.path for entry in ACCOUNT_PAGES]
+
+
+@pytest.fixture
+def hers(wire, people):
+    """Somebody signed in a moment ago."""
+    return sign_in(wire, people.open(email="ada@example.com", methods=["email", "authenticator"]), via="authenticator")
+
+
+def marked_in(text: str) -> list[str]:
+    """Return the addresses that a page's navigation marks as where one is."""
+    return re.findall(r'<a href="([^"]+)" aria-current="page">', text)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_each_page_of_the_account_is_there_in_both_languages(hers, path):
+    answer = hers.get(path)
+    assert answer.status == 200
+    assert answer.json or marked_in(answer.text) == [path]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", PATHS)
+def test_each_page_leads_to_all_others_and_out(browser_wire, people, path):
+    page = sign_in(browser_wire, people.open(email="ada@example.com")).get(path).page
+    assert set(PATHS) <= set(page.links)
+    assert page.heading
+    assert "/logout" in [form.get("action") for form in page.forms]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", PATHS)
+def test_looking_at_a_page_writes_nothing(hers, path, statements):
+    hers.get(path)
+    with statements() as seen:
+        hers.get(path)
+    assert {statement.split()[0] for statement in seen} == {"SELECT"}
+
+
+@pytest.mark.one_database
+def test_who_is_not_signed_in_sees_no_page_of_it(browser_wire):
+    for path in PATHS[1:]:
+        assert browser_wire.get(path).location == f"/login?next={path.replace('/', '%2F')}"
+    assert not set(PATHS[1:]) & set(browser_wire.get("/").page.links)
