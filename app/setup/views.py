@@ -12,6 +12,7 @@ from app.extensions import settings
 from app.kit import clock
 from app.kit.refusals import Refused
 from app.methods import authenticator
+from app.methods.enrolling import Enrollment
 from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.registry import active_methods, enabled_methods
@@ -103,7 +104,7 @@ def _refused(state: str, form: ProveForm) -> Response:
     return respond(PAGE, form, shown=_page(_enrolling(begun, form)) | {"adding": SetupForm()})
 
 
-def _facts(begun: flow.Enrollment) -> dict[str, Any]:
+def _facts(begun: Enrollment) -> dict[str, Any]:
     challenge = begun.challenge
     handle = handle_of(challenge.id)
     phone = challenge.destination if challenge.method == "sms" else identities_of(current_user.id).get("phone")
@@ -119,7 +120,7 @@ def _facts(begun: flow.Enrollment) -> dict[str, Any]:
     return facts
 
 
-def _enrolling(begun: flow.Enrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
+def _enrolling(begun: Enrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
     if wants_json():
         return None
     challenge = begun.challenge

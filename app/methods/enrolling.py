@@ -1,0 +1,157 @@
+"""Enrol: a method that is being set up, until a passcode proves it. Nothing is stored before that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.audit import record
+from app.extensions import db, keyring, settings
+from app.kit import addresses, clock
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import authenticator, challenges, codes, enrollment, password
+from app.methods.challenges import Question
+from app.methods.handles import challenge_id_of
+from app.methods.models import Challenge
+from app.methods.registry import REGISTRY
+from app.methods.sendbudget import may_be_texted
+from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_identity, identities_of
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """A method being set up, unproved.
+
+    :ivar secret: base32 key of an authenticator, shown this once; "" for other methods
+    """
+
+    challenge: Challenge
+    account: str
+    secret: str = ""
+
+
+def begin(user: User, method: str, phone: str | None, purpose: str, asker: Asker) -> Enrollment:
+    """Begin to set up ``method``; the user's account stays as it is until it is proved.
+
+    :param purpose: of the challenge; only who asks for the same one can prove it
+    :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
+        ``identity_already_associated`` on ``phone``
+    """
+    mine = identities_of(user.id)
+    destination, taken = mine.get(REGISTRY[method].reaches, ""), False
+    if method == "sms":
+        destination, taken = _number(phone, user)
+    if method == "email" and not destination:
+        raise Refused("us_method_not_available", field="chosen_method")
+    secret = codes.new_secret()
+    letter = "setup" if REGISTRY[method].sends else ""
+    question = Question(
+        purpose,
+        method,
+        user.id,
+        "",
+        destination,
+        pending_secret=secret,
+        lifetime=settings.us_setup_within,
+        letter=letter,
+        silent=taken,
+    )
+    challenge = challenges.ask(question, asker)
+    return Enrollment(challenge, account_name(mine), secret if method == "authenticator" else "")
+
+
+def still_open(user: User, state: str, purpose: str) -> Enrollment | None:
+    """Return the enrollment that ``state`` names, without its key, if this user can still prove it."""
+    challenge_id = challenge_id_of(state)
+    challenge = challenges.find(challenge_id, purpose) if challenge_id else None
+    if challenge is None or challenge.user_id != user.id or not challenge.is_open(clock.now()):
+        return None
+    if challenge.tries >= settings.challenge_tries:
+        return None
+    return Enrollment(challenge, account_name(identities_of(user.id)))
+
+
+def store(user: User, challenge: Challenge, passcode: str | int, family: str | None, field: str = "passcode") -> None:
+    """Store the method that ``challenge`` is about if ``passcode`` proves it.
+
+    The try was counted, and the user's row is held.
+    :param family: of the session that sets it up, if one does
+    :param field: of the form that has the passcode
+    :raises Refused: on ``field`` ``invalid_password_code`` or a password's own refusal; ``api_error`` when another
+        request was first; ``identity_already_associated`` when the number was taken meanwhile
+    """
+    if challenge.method == "password":
+        _store_password(challenge, passcode, family, field)
+    else:
+        _store_proved(user, challenge, passcode, family, field)
+
+
+def account_name(mine: dict[str, str]) -> str:
+    """Return what an authenticator app calls the account."""
+    return mine.get("email") or mine.get("username") or mine.get("phone", "")
+
+
+def why_not(user: User, challenge_id: str, purpose: str, field: str = "passcode") -> Refused:
+    """Tell an enrollment that took too long, or was guessed at, from a state that was never this user's."""
+    challenge = challenges.find(challenge_id, purpose) if challenge_id else None
+    if challenge is None or challenge.user_id != user.id:
+        return Refused("api_error")
+    late = clock.now() >= challenge.expires_at
+    why = "spent" if challenge.spent_at is not None else "expired" if late else "budget_spent"
+    facts: dict[str, Any] = {"reason": why, "purpose": purpose, "method": challenge.method}
+    record("challenge.failed", user.id, challenge_id=challenge.id, at_once=True, **facts)
+    if challenge.spent_at is not None:
+        return Refused("api_error")
+    if late:
+        return Refused("us_setup_expired")
+    return Refused("invalid_password_code", field=field)
+
+
+def _store_password(challenge: Challenge, typed: str | int, family: str | None, field: str) -> None:
+    try:
+        hashed = password.hash_password(str(typed))
+    except Refused as refused:
+        raise Refused(refused.code, field=field, **refused.facts) from None
+    if not challenges.spend(challenge):
+        raise Refused("api_error")
+    enrollment.replace(challenge.user_id or 0, "password", hashed, family=family)
+
+
+def _store_proved(user: User, challenge: Challenge, passcode: str | int, family: str | None, field: str) -> None:
+    root = keyring.open(challenge.secret, *codes.challenge_context(challenge))
+    step = 0
+    if challenge.method == "authenticator":
+        step = authenticator.proven_step(root.decode(), passcode, 0) or 0
+        proved = step > 0
+    else:
+        typed = codes.tidy(passcode, codes.digits_of(challenge.method))
+        live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
+        proved = live and typed is not None and codes.passcode_matches(challenge, root, typed)
+    if not proved:
+        late = clock.now() >= challenge.passcode_expires_at and challenge.method != "authenticator"
+        why = "expired" if late else "wrong_code"
+        facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": challenge.method}
+        record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
+        raise Refused("invalid_password_code", field=field)
+    if not challenges.spend(challenge):
+        raise Refused("api_error")
+    if challenge.method == "sms":
+        with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
+            drop_identity(user, "phone")
+            add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
+    enrollment.replace(user.id, challenge.method, root.decode(), last_step=step, family=family)
+
+
+def _number(phone: str | None, user: User) -> tuple[str, bool]:
+    """Return the number, and whether somebody else has it; only explicit answers say so before it is proved."""
+    try:
+        number = addresses.phone(phone or "", settings.phone_region_default)
+    except addresses.InvalidAddress:
+        raise Refused("phone_invalid", field="phone") from None
+    if not may_be_texted(number):
+        raise Refused("phone_country_unavailable", field="phone")
+    owner = find_by_identity(TypedIdentity("phone", number))
+    if owner is not None and (owner.id == user.id or not settings.generic_responses):
+        raise Refused("identity_already_associated", field="phone")
+    return number, owner is not None
