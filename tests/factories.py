@@ -60,6 +60,20 @@ class People:
             self._enroll(user_id, chosen, {"authenticator": authenticator, "password": password})
         return Person(user_id, email, phone, username, password, authenticator)
 
+    def give(
+        self, person: Person, kind: str, value: str, *, confirmed: bool = True, primary: bool | None = None
+    ) -> None:
+        """Give somebody one more identity; an address beside the one they have is not the primary one."""
+        from app.extensions import db
+        from app.users import TypedIdentity, User, add_identity
+
+        with self.app.app_context():
+            user = db.session.get(User, person.id)
+            assert user is not None
+            primary = kind != "email" or not person.email if primary is None else primary
+            add_identity(user, TypedIdentity(kind, value), confirmed=confirmed, primary=primary)
+            db.session.commit()
+
     def _store(self, identities: dict[str, str], confirmed: bool, disabled: bool) -> int:
         from app.extensions import db
         from app.kit import clock

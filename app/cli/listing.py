@@ -34,7 +34,7 @@ def accounts(*, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
 
 def _described(found: Sequence[User]) -> Iterator[dict[str, Any]]:
     ids = [user.id for user in found]
-    identities = _by_user(sa.select(Identity).where(Identity.user_id.in_(ids)))
+    identities = _by_user(sa.select(Identity).where(Identity.user_id.in_(ids), Identity.is_primary))
     methods = _by_user(
         sa.select(EnrolledMethod).where(EnrolledMethod.user_id.in_(ids)).order_by(EnrolledMethod.created_at)
     )

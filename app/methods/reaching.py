@@ -25,13 +25,19 @@ _ROWS = Plain(User, EnrolledMethod)
 _user, _enrolled, _at = User.__table__, EnrolledMethod.__table__, Identity.__table__
 _named, _browser = _at.alias("named"), Standing.__table__
 _has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindparam("method"))
-_there = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
 _anyone = _user.alias("anyone")
 _oldest = sa.select(sa.func.min(_anyone.c.id)).scalar_subquery()
 _always = sa.select(sa.literal_column("1").label("one")).subquery("always")
 _whom = _always.outerjoin(_named, _typed).join(_user, _user.c.id == sa.func.coalesce(_named.c.user_id, _oldest))
 """Whom the typed identity names, or else the oldest account."""
+
+_own = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
+_primary = sa.and_(_own, _at.c.is_primary)
+_there = sa.and_(
+    _own, sa.case((_named.c.kind == sa.bindparam("reaches"), _at.c.id == _named.c.id), else_=_at.c.is_primary)
+)
+"""Where the method sends to: the identity that was typed if it is of that kind, or else the primary one."""
 
 _here = sa.and_(
     _browser.c.user_id == _user.c.id,
@@ -50,7 +56,7 @@ _FOUND = sum(len(table.columns) for table in _ROWS.tables)
 _BY_USER = Hot(
     _ROWS.select()
     .add_columns(_user.c.id, _at.c.value, sa.null(), sa.null())
-    .select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _there))
+    .select_from(_user.outerjoin(_enrolled, _has).outerjoin(_at, _primary))
     .where(_user.c.id == sa.bindparam("user_id"))
     .limit(1)
 )

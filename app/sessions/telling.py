@@ -23,23 +23,38 @@ _seen_before = sa.exists().where(_earlier.c.user_id == AuthSession.user_id, _ear
 """Whether the account had been signed in to before, as far as anybody remembers."""
 
 _NEWS = (
-    sa.select(AuthSession, Identity.value, User.created_at, _seen_before)
+    sa.select(AuthSession, User.created_at, _seen_before)
     .join(User, User.id == AuthSession.user_id)
-    .outerjoin(Identity, sa.and_(Identity.user_id == AuthSession.user_id, Identity.kind == "email"))
     .where(AuthSession.untold)
     .limit(BATCH)
+)
+_ADDRESSES = (
+    sa.select(Identity.user_id, Identity.value)
+    .where(Identity.user_id.in_(sa.bindparam("ids", expanding=True)))
+    .where(Identity.kind == "email", Identity.confirmed_at.is_not(None))
 )
 
 
 @outbox.feeder
 def tell_of_new_browsers() -> None:
-    """Have a mail sent about each session that was opened from a new browser; none for the first of a new account.
+    """Have mails sent about each session that was opened from a new browser; none for the first of a new account.
 
     An account older than sessions are remembered is told of its first one too: nobody knows that it is.
     Of two workers one tells. What has ended meanwhile is told all the same: it was there.
     """
-    for session, email, opened_at, seen_before in db.session.execute(_NEWS).all():
+    news = db.session.execute(_NEWS).all()
+    addresses = _addresses_of({session.user_id for session, *_ in news})
+    for session, opened_at, seen_before in news:
         mine = sa.update(AuthSession).where(AuthSession.id == session.id, AuthSession.untold)
-        if changed(mine.values(untold=False)) and email and (seen_before or session.created_at - opened_at > KEPT_FOR):
+        if changed(mine.values(untold=False)) and (seen_before or session.created_at - opened_at > KEPT_FOR):
             facts: dict[str, Any] = {"family": session.family, "agent": session.agent, "address": session.address}
-            outbox.enqueue("new_device", "mail", email, user_id=session.user_id, **facts)
+            where_to = addresses.get(session.user_id, [])
+            outbox.enqueue_each("new_device", "mail", where_to, user_id=session.user_id, **facts)
+
+
+def _addresses_of(ids: set[int]) -> dict[int, list[str]]:
+    """Return every proved address of these users; no statement when there are none."""
+    found: dict[int, list[str]] = {}
+    for user_id, email in db.session.execute(_ADDRESSES, {"ids": list(ids)}) if ids else ():
+        found.setdefault(user_id, []).append(email)
+    return found

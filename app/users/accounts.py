@@ -28,13 +28,15 @@ def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
     return user
 
 
-def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool) -> Identity:
+def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primary: bool = True) -> Identity:
     """Let ``identity`` find ``user``.
 
+    :param primary: whether it stands for the account; no other of its kind may
     :raises Refused: ``identity_already_associated`` when it finds somebody already
     """
     confirmed_at = clock.now() if confirmed else None
-    row = Identity(user_id=user.id, kind=identity.kind, value=identity.value, confirmed_at=confirmed_at)
+    named = {"kind": identity.kind, "value": identity.value, "is_primary": primary}
+    row = Identity(user_id=user.id, confirmed_at=confirmed_at, **named)
     try:
         with db.session.begin_nested():
             db.session.add(row)
@@ -64,9 +66,21 @@ def confirm(user: User, kind: str, value: str) -> bool:
 
 
 def identities_of(user_id: int) -> dict[str, str]:
-    """Return the user's identities as kind and canonical value."""
-    rows = sa.select(Identity.kind, Identity.value).where(Identity.user_id == user_id).order_by(Identity.id)
+    """Return the user's identities as kind and canonical value; of several addresses the primary one."""
+    mine = (Identity.user_id == user_id, Identity.is_primary)
+    rows = sa.select(Identity.kind, Identity.value).where(*mine).order_by(Identity.id)
     return {kind: value for kind, value in db.session.execute(rows)}  # noqa: C416 - rows are no pairs to mypy
+
+
+def all_identities_of(user_id: int) -> list[Identity]:
+    """Return every identity of the user: addresses, phone, username, and of each kind the primary one first."""
+    order = (Identity.kind, Identity.is_primary.desc(), Identity.id)
+    return list(db.session.scalars(sa.select(Identity).where(Identity.user_id == user_id).order_by(*order)))
+
+
+def emails_of(user_id: int) -> list[str]:
+    """Return the user's proved e-mail addresses, the primary one first."""
+    return [row.value for row in all_identities_of(user_id) if row.kind == "email" and row.confirmed_at is not None]
 
 
 def drop_identity(user: User, kind: str) -> None:

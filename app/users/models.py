@@ -41,16 +41,29 @@ class User(db.Model):
 class Identity(db.Model):
     """An e-mail address, phone number or username that finds one User.
 
-    ``value`` is the canonical form, and the only one kept: mail goes where it says.
+    ``value`` is the canonical form, and the only one kept: mail goes where it says. An account may have several
+    addresses, of which one is the primary.
     """
 
     __tablename__ = "identity"
-    __table_args__ = (sa.UniqueConstraint("kind", "value"),)
+    __table_args__ = (
+        sa.UniqueConstraint("kind", "value"),
+        sa.Index(
+            "ix_identity_primary",
+            "user_id",
+            "kind",
+            unique=True,
+            sqlite_where=sa.text("is_primary"),
+            postgresql_where=sa.text("is_primary"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(sa.String(16))
     value: Mapped[str] = mapped_column(sa.String(254))
+    is_primary: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    """Whether it is the one of its kind that stands for the account: at most one is, and the database sees to it."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     confirmed_at: Mapped[datetime | None]
 

@@ -14,19 +14,9 @@ WORK = "ada@work.example"
 
 
 @pytest.fixture
-def also_at_work(app, ada) -> None:
+def also_at_work(people, ada) -> None:
     """Ada has a second address, proved like the first."""
-    give(app, ada, "email", WORK)
-
-
-def give(app, person, kind: str, value: str, *, confirmed: bool = True) -> None:
-    """Give somebody one more identity."""
-    from app.extensions import db
-    from app.users import TypedIdentity, User, add_identity
-
-    with app.app_context():
-        add_identity(db.session.get(User, person.id), TypedIdentity(kind, value), confirmed=confirmed)
-        db.session.commit()
+    people.give(ada, "email", WORK)
 
 
 def set_up_app(browser) -> None:
@@ -42,8 +32,8 @@ def test_each_proved_address_gets_a_mail(hers, ada, deliver):
     assert sorted(mail.to for mail in told) == [[ada.email], [WORK]]
 
 
-def test_an_address_that_is_not_proved_gets_none(app, hers, ada, deliver):
-    give(app, ada, "email", WORK, confirmed=False)
+def test_an_address_that_is_not_proved_gets_none(people, hers, ada, deliver):
+    people.give(ada, "email", WORK, confirmed=False)
     set_up_app(hers)
     assert [mail.to for mail in deliver()] == [[ada.email]]
 
