@@ -32,6 +32,8 @@ def order_of_times(settings: "Settings") -> Iterable[Problem]:
     """Times that contain each other."""
     if settings.session_idle > settings.session_absolute:
         yield problem("session_idle", f"is longer than {variable('session_absolute')}", "Shorten it.")
+    if settings.two_factor_idle > settings.two_factor_absolute:
+        yield problem("two_factor_idle", f"is longer than {variable('two_factor_absolute')}", "Shorten it.")
     if settings.sms_connect_timeout > settings.sms_timeout:
         yield problem("sms_connect_timeout", f"is longer than {variable('sms_timeout')}", "Shorten it.")
 

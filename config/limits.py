@@ -103,6 +103,12 @@ class LimitSettings(BaseSettings, defer_build=True):
     session_absolute: kinds.Duration = Field(
         default=timedelta(days=30), description="Age at which a session ends anyway."
     )
+    two_factor_idle: kinds.Duration = Field(
+        default=timedelta(hours=1), description="Time unused after which a session counts as one factor's again."
+    )
+    two_factor_absolute: kinds.Duration = Field(
+        default=timedelta(hours=24), description="Time after proving two factors at which it does so anyway."
+    )
     token_max_age: kinds.Duration = Field(default=timedelta(minutes=15), description="Life of a program's token.")
     csrf_lifetime: kinds.Duration = Field(default=timedelta(hours=24), description="Life of the token in a form.")
     password_blocklist: str = Field(

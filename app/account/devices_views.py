@@ -10,8 +10,9 @@ from flask_login import current_user, login_required
 from app.account import bp, ending
 from app.account.forms import ButtonForm
 from app.extensions import settings
-from app.kit import agents
+from app.kit import agents, clock
 from app.methods.showing import TITLES
+from app.sessions.assurance import level
 from app.sessions.known import browsers_of
 from app.sessions.listing import Family, families_of
 from app.sessions.models import AuthSession, Standing
@@ -103,6 +104,7 @@ def _session(family: Family, current: AuthSession) -> dict[str, Any]:
     head = family.head
     return {
         "id": head.family,
+        "aal": level(head, clock.now()),
         "current": head.family == current.family,
         "browser": agents.label(head.agent),
         "address": head.address,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response
 from flask_login import current_user
 
 from app.account import bp
 from app.extensions import settings
-from app.kit import agents
+from app.kit import agents, clock
 from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods
 from app.methods.showing import TITLES, ways_in
+from app.sessions.assurance import level, two_factors_until
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
 from app.users import identities_of
@@ -29,7 +32,8 @@ def home() -> Response:
     mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
     if wants_json():
         user = {"id": current_user.handle, **mine}
-        return respond(user=user, active_methods=active_methods(enrolled), amr=session.amr.split(","))
+        facts: dict[str, Any] = {"active_methods": active_methods(enrolled), "amr": session.amr.split(",")}
+        return respond(user=user, aal=level(session, clock.now()), **facts)
     shown = {
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
@@ -39,6 +43,7 @@ def home() -> Response:
             "browser": agents.label(session.agent),
             "since": session.created_at,
             "methods": [TITLES.get(name, "Confirmed address") for name in session.amr.split(",")],
+            "two_factors_until": two_factors_until(session, clock.now()),
         },
     }
     return respond("account/home.html", shown=shown)

@@ -8,6 +8,7 @@ from app.database.plain import note
 from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.refusals import ReauthenticationRequired
+from app.sessions import assurance
 from app.sessions.models import AuthSession
 
 
@@ -29,9 +30,11 @@ def require_fresh(session: AuthSession | None) -> None:
         note(session, grace_until=until)
 
 
-def freshen(session: AuthSession, method: str) -> None:
-    """Note that the person behind ``session`` has just proved it by ``method``."""
-    amr = ",".join(dict.fromkeys([*session.amr.split(","), method]))
-    now = clock.now()
-    changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(authenticated_at=now, amr=amr))
-    note(session, authenticated_at=now, amr=amr)
+def freshen(session: AuthSession, proof: str) -> None:
+    """Note that the person behind ``session`` has just proved it.
+
+    :param proof: by what, in the manner of ``amr``: ``authenticator``, or ``webauthn,uv``
+    """
+    changes = assurance.proved_again(session, proof, clock.now())
+    changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))
+    note(session, **changes)

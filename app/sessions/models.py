@@ -31,6 +31,12 @@ class AuthSession(db.Model):
     seen_at: Mapped[datetime]
     authenticated_at: Mapped[datetime]
     """When a proof was last given; freshness counts from here."""
+    proved_amr: Mapped[str | None] = mapped_column(sa.String(128))
+    """What the strongest of the proofs that still count as fresh was, in the manner of ``amr``."""
+    proved_at: Mapped[datetime | None]
+    """When that was given."""
+    second_at: Mapped[datetime | None]
+    """When it was last proved by two factors; None when that counts no more."""
     grace_until: Mapped[datetime | None]
     """End of the grace that a fresh request opened; it is never moved."""
     expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -19,6 +19,7 @@ from app.database.plain import Plain, made_of
 from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
+from app.sessions import assurance
 from app.sessions.models import AuthSession
 from app.users import User
 from app.web.browser import KNOWN, TOKEN_HEADER, sent_known_secret, set_cookie
@@ -52,7 +53,7 @@ def open_session(
         "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
         "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
         "persistent": remember, "address": asker.address, "agent": asker.agent[:256], "challenge_id": challenge_id,
-        "untold": is_news,
+        "untold": is_news, **assurance.opened_with(amr, now),
     }  # fmt: skip
     if brought := brought_session():
         end_family(brought.family)
@@ -72,6 +73,7 @@ def open_program_session(session: AuthSession) -> str:
         "amr": session.amr, "created_at": now, "seen_at": now, "authenticated_at": session.authenticated_at,
         "expires_at": min(now + settings.token_max_age, session.expires_at), "persistent": False,
         "address": session.address, "agent": session.agent, "untold": False,
+        "proved_amr": session.proved_amr, "proved_at": session.proved_at, "second_at": session.second_at,
     }  # fmt: skip
     _INSERT.run(**row)
     return token
@@ -206,7 +208,7 @@ def _touch(session: AuthSession) -> None:
         return
     now = clock.now()
     due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
-    seen = sa.update(AuthSession).where(*due).values(seen_at=now)
+    seen = sa.update(AuthSession).where(*due).values(**assurance.seen(now))
     try:
         db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
     except Exception as error:

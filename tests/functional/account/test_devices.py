@@ -68,7 +68,8 @@ def test_a_list_tells_no_token_and_no_row_number(json_wire, ada, rows):
     row = rows(AuthSession, kind="browser")[0]
     assert row.digest not in answer.text
     assert set(answer.json["sessions"][0]) == {
-        "id", "current", "browser", "address", "first_seen_at", "last_seen_at", "expires_at", "methods", "programs",
+        "aal", "id", "current", "browser", "address", "first_seen_at", "last_seen_at", "expires_at", "methods",
+        "programs",
     }  # fmt: skip
     assert answer.json["sessions"][0]["id"] == row.family
 

@@ -36,6 +36,7 @@ def test_a_program_is_told_who_it_is_and_how_it_came_in(people, json_wire, rows)
     assert answer.json.pop("csrf_token")
     assert answer.json == {
         "user": {"id": rows(User)[0].handle, "email": ada.email, "phone": PHONE, "username": "ada"},
+        "aal": 1,
         "active_methods": ["email", "sms"],
         "amr": ["email"],
     }
