@@ -103,7 +103,19 @@ def own_machine(settings: "Settings") -> Iterable[Problem]:
         yield problem("public_url", "leads to another machine, but LATCHKEY_ENVIRONMENT is development", remedy)
 
 
-COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (order_of_times, second_factors)
+def passkey_places(settings: "Settings") -> Iterable[Problem]:
+    """A passkey answers for its domain alone, and only over TLS; elsewhere it would fail for everybody."""
+    host = urlsplit(settings.public_url).hostname or ""
+    if settings.passkey_rp_id and host and not f".{host}".endswith(f".{settings.rp_id}"):
+        remedy = "Name the host of LATCHKEY_PUBLIC_URL, or a domain that it is under."
+        yield problem("passkey_rp_id", f"is not the domain of {variable('public_url')}", remedy)
+    if settings.passkey_origins and settings.public_url not in settings.passkey_origins:
+        yield problem("passkey_origins", f"leaves out {variable('public_url')}", "List it as well.")
+    if settings.is_production and any(origin.startswith("http://") for origin in settings.passkey_origins):
+        yield problem("passkey_origins", "has an origin without TLS", "List https:// origins alone.")
+
+
+COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (order_of_times, second_factors, passkey_places)
 PRODUCTION_RULES = (master_keys, public_address, debugging, mail_transport, sms_provider, sms_countries)
 DEVELOPMENT_RULES = (own_machine,)
 

@@ -12,6 +12,7 @@ from config import checks, development, environment
 from config.delivery import DeliverySettings
 from config.journeys import JourneySettings
 from config.limits import LimitSettings
+from config.passkeys import PasskeySettings
 from config.problems import ConfigurationError, Problem, from_validation
 from config.service import ServiceSettings
 
@@ -21,10 +22,10 @@ log = logging.getLogger("latchkey.settings")
 NOT_CONFIGURED = 78
 
 
-class Settings(LimitSettings, JourneySettings, DeliverySettings, ServiceSettings, defer_build=True):
+class Settings(LimitSettings, PasskeySettings, JourneySettings, DeliverySettings, ServiceSettings, defer_build=True):
     """Every setting, unchangeable. ``Settings(name=value)`` reads no environment; ``Settings.load()`` does.
 
-    The fields stand, by subject, in the four classes above. Made by hand, values are checked for their
+    The fields stand, by subject, in the five classes above. Made by hand, values are checked for their
     type alone; ``load`` also refuses what is unsafe to start with (``config.checks``).
     """
 

@@ -14,6 +14,7 @@ class Page(HTMLParser):
     :ivar notices: (kind, sentence), kind is "success", "info" or "error"
     :ivar inputs: (name, attributes) of each control, in order
     :ivar links: targets of all links
+    :ivar boxes: attributes of what a script works on (data-passkey)
     :ivar support_id: the mark by which an operator finds the request, or ""
     """
 
@@ -24,6 +25,7 @@ class Page(HTMLParser):
         self.inputs: list[tuple[str, dict[str, str]]] = []
         self.links: list[str] = []
         self.forms: list[dict[str, str]] = []
+        self.boxes: list[dict[str, str]] = []
         self.title = ""
         self.heading = ""
         self.support_id = ""
@@ -50,6 +52,8 @@ class Page(HTMLParser):
             self.links.append(attributes["href"])
         elif tag == "form":
             self.forms.append(attributes)
+        elif "data-passkey" in attributes:
+            self.boxes.append(attributes)
         if tag not in VOID:
             self._open.append((tag, attributes))
             self._texts.append([])

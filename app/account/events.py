@@ -43,6 +43,7 @@ SENTENCES = {
     "link.denied_by_user": "Somebody with the mail said: this was not me. What it was about has ended",
     "link.opened_unbound": "The link in a mail was opened in a browser that had not asked for it",
     "link.refused": "A sign-in ended, because its link was opened with the wrong characters",
+    "passkey.renamed": "A passkey was given another name",
     "session.ended": "A session ended",
     "session.ended:signed_out": "Signed out",
     "session.ended:ended_by_owner": "A session was ended from another one",
@@ -69,7 +70,16 @@ DIFFERS_BY = {
     "sign_in.succeeded": "browser",
 }
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
-WARNINGS = frozenset(("budget.exhausted", "challenge.failed", "delivery.failed", "sign_in.failed", *_OF_LINKS))
+WARNINGS = frozenset(
+    (
+        "budget.exhausted",
+        "challenge.failed",
+        "delivery.failed",
+        "passkey.counter_regressed",
+        "sign_in.failed",
+        *_OF_LINKS,
+    )
+)
 """What went wrong, or what a stranger may have done."""
 
 _NAMES = sorted({key.partition(":")[0] for key in SENTENCES})

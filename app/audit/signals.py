@@ -19,6 +19,8 @@ user_registered = _namespace.signal("user-registered")
 user_not_registered = _namespace.signal("user-not-registered")
 confirm_instructions_sent = _namespace.signal("confirm-instructions-sent")
 user_confirmed = _namespace.signal("user-confirmed")
+wan_registered = _namespace.signal("wan-registered")
+wan_deleted = _namespace.signal("wan-deleted")
 
 
 def send(signal: NamedSignal, **facts: Any) -> None:

@@ -1,4 +1,4 @@
-"""EnrolledMethod, Challenge and Repeat: what a user can prove by, and the questions still open."""
+"""EnrolledMethod, Passkey, Challenge, Ceremony and Repeat: what a user can prove by, and the questions still open."""
 
 from __future__ import annotations
 
@@ -115,3 +115,66 @@ class SendWindow(db.Model):
     """Its name: ``mail``, ``sms``, or ``stopped:`` and a country or range of numbers."""
     began_at: Mapped[datetime] = mapped_column(index=True)
     count: Mapped[int]
+
+
+class Passkey(db.Model):
+    """A passkey of a user: a public key, and what its authenticator said of itself. Nothing in it is a secret."""
+
+    __tablename__ = "passkey"
+    __table_args__ = (sa.UniqueConstraint("user_id", "name"),)
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
+    credential_id: Mapped[str] = mapped_column(sa.String(1368), unique=True)
+    """As base64url without padding; at most 1023 bytes (Web Authentication, section 7.1)."""
+    public_key: Mapped[bytes] = mapped_column(sa.LargeBinary)
+    """As a COSE key."""
+    sign_count: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    transports: Mapped[str] = mapped_column(sa.String(100), default="")
+    """How browsers reach it, joined by commas: a hint."""
+    backup_eligible: Mapped[bool]
+    """Whether it may be synced to other devices; never changes."""
+    backup_state: Mapped[bool]
+    """Whether it is synced, as it said last."""
+    aaguid: Mapped[str] = mapped_column(sa.String(36))
+    """Which model or service holds it, as it says of itself; zeros say nothing."""
+    name: Mapped[str] = mapped_column(sa.String(64))
+    usage: Mapped[str] = mapped_column(sa.String(16))
+    """``first``: it signs in alone; ``secondary``: only after another way."""
+    discoverable: Mapped[bool | None]
+    """Whether a browser finds it without being told which; None when it did not say."""
+    verified: Mapped[bool]
+    """Whether it has ever asked its holder for a PIN, a finger or a face."""
+    family: Mapped[str | None] = mapped_column(sa.String(32))
+    """The session that added it, so that denying that session takes it back."""
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    last_used_at: Mapped[datetime | None]
+
+    method = "webauthn"
+    """What it is called among the methods that were proved."""
+
+    @property
+    def device_type(self) -> str:
+        """``multi_device`` for one that can be synced, else ``single_device``."""
+        return "multi_device" if self.backup_eligible else "single_device"
+
+
+class Ceremony(db.Model):
+    """A passkey's challenge: made for one ceremony and one browser, answered once or never."""
+
+    __tablename__ = "ceremony"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    kind: Mapped[str] = mapped_column(sa.String(8))
+    """``create``, ``get`` (sign in) or ``verify`` (prove again)."""
+    challenge: Mapped[str] = mapped_column(sa.String(43))
+    """32 random bytes as base64url; no secret, for it goes through the page."""
+    binding: Mapped[str] = mapped_column(sa.String(64))
+    """The session that asked, by its family; before there is one the digest of the browser's secret, "" without."""
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    """Whose passkey it is about; None where anybody may answer."""
+    name: Mapped[str] = mapped_column(sa.String(64), default="")
+    usage: Mapped[str] = mapped_column(sa.String(16), default="")
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    spent_at: Mapped[datetime | None]

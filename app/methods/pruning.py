@@ -7,8 +7,8 @@ from datetime import timedelta
 from app.database.pruning import delete_batch, pruner
 from app.extensions import db
 from app.kit import clock
-from app.methods import repeats
-from app.methods.models import Challenge, Repeat, SendWindow
+from app.methods import ceremonies, repeats
+from app.methods.models import Ceremony, Challenge, Repeat, SendWindow
 
 COUNTED_FOR = timedelta(days=1)
 """The longest window of a send budget; a challenge counts for that long."""
@@ -18,6 +18,12 @@ COUNTED_FOR = timedelta(days=1)
 def prune_challenges() -> int:
     """Delete a batch of challenges that ended more than a day ago; return how many."""
     return delete_batch(db.session, Challenge, Challenge.expires_at < clock.now() - COUNTED_FOR)
+
+
+@pruner
+def prune_ceremonies() -> int:
+    """Delete a batch of passkeys' challenges that can be answered no more; return how many."""
+    return delete_batch(db.session, Ceremony, Ceremony.expires_at < clock.now() - ceremonies.LIFE)
 
 
 @pruner

@@ -17,6 +17,7 @@ TITLES = {
     "sms": "Code by text message",
     "authenticator": "Authenticator app",
     "password": "Password",
+    "webauthn": "Passkey",
 }
 
 

@@ -11,6 +11,7 @@ from app.kit.refusals import Refused
 from app.methods import REGISTRY, Challenge, challenges, enrolling, enrollment, notices
 from app.methods.enrolling import Enrollment
 from app.methods.handles import challenge_id_of
+from app.methods.passkeys import signs_in_alone
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
 from app.sessions import guesses
@@ -52,10 +53,10 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     guess = guesses.reserve(user.id, "", family=session.family) if REGISTRY[challenge.method].sends else guesses.FREE
     if guess is None:
         raise Refused("invalid_password_code", field="passcode")
-    _take_turns(user, session)
+    take_turns(user, session)
     enrolling.store(user, challenge, passcode, session.family)
     guesses.give_back(guess)
-    _shut_out_others(user, session, asker)
+    shut_out_others(user, session, asker)
     _tell(user, session, "factor.added", challenge.method, asker, challenge.id)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
@@ -68,11 +69,11 @@ def allow_removal(user: User, names: Sequence[str]) -> None:
     """
     if any(name not in REGISTRY for name in names):
         raise Refused("us_method_not_available", field="delete_method")
-    _take_turns(user)
+    take_turns(user)
     if "sms" in names and not set(identities_of(user.id)) - {"phone"}:
         raise Refused("last_method", field="delete_method")
     active = active_methods(enrollment.enrolled_of(user.id))
-    if active and not set(active) - set(names):
+    if active and not set(active) - set(names) and not signs_in_alone(user.id):
         raise Refused("last_method", field="delete_method")
 
 
@@ -84,11 +85,11 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
             drop_identity(user, "phone")
         _tell(user, session, "factor.removed", name, asker)
     if gone:
-        _shut_out_others(user, session, asker)
+        shut_out_others(user, session, asker)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
 
 
-def _take_turns(user: User, session: AuthSession | None = None) -> None:
+def take_turns(user: User, session: AuthSession | None = None) -> None:
     """Hold the user's row until the commit: two changes of one account come one after the other.
 
     :param session: that asks for the change; when it was denied meanwhile, nothing is changed any more
@@ -99,7 +100,7 @@ def _take_turns(user: User, session: AuthSession | None = None) -> None:
         raise Refused("api_error")
 
 
-def _shut_out_others(user: User, session: AuthSession, asker: Asker) -> None:
+def shut_out_others(user: User, session: AuthSession, asker: Asker) -> None:
     """End the user's other sessions, know no other browser, and change this one's token (ASVS 7.4.3, 7.2.4)."""
     end_all(user.id, but=session.family)
     revoke_browsers(user.id, but=asker.known)

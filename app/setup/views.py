@@ -22,6 +22,7 @@ from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
 from app.setup import bp, flow
 from app.setup.forms import ProveForm, SetupForm
+from app.setup.passkey_pages import shown_passkeys
 from app.users import identities_of
 from app.web.asker import asker, sending_asker
 from app.web.commit import view_commit
@@ -149,5 +150,8 @@ def _page(enrolling: dict[str, Any] | None) -> dict[str, Any]:
     ways = ways_in(enrolled_of(current_user.id), mine)
     names = {way["name"] for way in ways}
     addable = [name for name in enabled_methods() if name not in names or name in WORTH_ADDING_AGAIN]
-    return {"methods": ways, "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
-            "password_length_min": settings.password_length_min}  # fmt: skip
+    shown = shown_passkeys(current_user)
+    alone = shown["available"] and any(key.usage == "first" for key in shown["passkeys"])
+    ways = [way | {"removable": way["removable"] or alone} for way in ways]
+    return shown | {"methods": ways, "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
+                    "password_length_min": settings.password_length_min}  # fmt: skip

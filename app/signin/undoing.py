@@ -9,12 +9,14 @@ import sqlalchemy as sa
 from app.audit import record, signals
 from app.extensions import db
 from app.kit.asking import Asker
-from app.methods import EnrolledMethod, enrollment, notices
+from app.methods import EnrolledMethod, Passkey, enrollment, notices, passkeys
 from app.methods.registry import active_methods
 from app.methods.showing import TITLES
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all
 from app.users import User, drop_identity, identities_of
+
+Way = EnrolledMethod | Passkey
 
 
 def take_back(user_id: int, families: Collection[str], agent: str) -> int:
@@ -28,42 +30,48 @@ def take_back(user_id: int, families: Collection[str], agent: str) -> int:
     user = db.session.get(User, user_id)
     if user is None:
         return 0
-    gone = [name for name in _set_up_by(user_id, set(families)) if _remove(user, name)]
-    for name in gone:
-        _tell(user_id, name, agent)
+    gone = [way for way in _set_up_by(user_id, set(families)) if _remove(user, way)]
+    for way in gone:
+        _tell(user_id, way, agent)
     if gone:
         end_all(user_id)
-        signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
+        signals.send(signals.us_profile_changed, user=user, methods=[way.method for way in gone], delete=True)
     return len(gone)
 
 
-def _set_up_by(user_id: int, families: set[str]) -> list[str]:
-    """Return the names of what these sessions have set up, and of what was set up by way of that."""
-    ways = [row for row in enrollment.enrolled_of(user_id) if row.method != "email"]
+def _set_up_by(user_id: int, families: set[str]) -> list[Way]:
+    """Return what these sessions have set up, and what was set up by way of that; passkeys first."""
+    rows = [row for row in enrollment.enrolled_of(user_id) if row.method not in ("email", passkeys.METHOD)]
+    ways: list[Way] = [*passkeys.passkeys_of(user_id), *rows]
     opened = db.session.execute(
         sa.select(AuthSession.family, AuthSession.amr, AuthSession.created_at).where(AuthSession.user_id == user_id)
     ).all()
-    theirs: list[EnrolledMethod] = []
-    while more := [row for row in ways if row.family in families and row not in theirs]:
+    theirs: list[Way] = []
+    while more := [way for way in ways if way.family in families and way not in theirs]:
         theirs += more
         for family, amr, created_at in opened:
-            if any(row.method in amr.split(",") and row.created_at <= created_at for row in more):
+            if any(way.method in amr.split(",") and way.created_at <= created_at for way in more):
                 families.add(family)
-    return [row.method for row in theirs]
+    return [way for way in ways if way in theirs]
 
 
-def _remove(user: User, name: str) -> bool:
-    """Remove a way with the number that came with it, unless no other would be left."""
-    if not set(active_methods(enrollment.enrolled_of(user.id))) - {name}:
+def _remove(user: User, way: Way) -> bool:
+    """Remove a way, a phone with its number, unless no other would be left."""
+    active = set(active_methods(enrollment.enrolled_of(user.id)))
+    if isinstance(way, Passkey):
+        left = bool(active) or passkeys.signs_in_alone(user.id, but=way.id)
+        return left and passkeys.remove(user.id, way.id)
+    if not active - {way.method} and not passkeys.signs_in_alone(user.id):
         return False
-    if name == "sms":
+    if way.method == "sms":
         if not set(identities_of(user.id)) - {"phone"}:
             return False
         drop_identity(user, "phone")
-    return enrollment.remove(user.id, name) > 0
+    return enrollment.remove(user.id, way.method) > 0
 
 
-def _tell(user_id: int, name: str, agent: str) -> None:
-    record("factor.removed", user_id, method=name, reason="denied")
-    what = f"{TITLES[name]} was removed, because you said that it was not you who signed in."
+def _tell(user_id: int, way: Way, agent: str) -> None:
+    record("factor.removed", user_id, method=way.method, reason="denied")
+    title = f"The passkey “{way.name}”" if isinstance(way, Passkey) else TITLES[way.method]
+    what = f"{title} was removed, because you said that it was not you who signed in."
     notices.tell(user_id, what, Asker("", "", agent))

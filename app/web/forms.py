@@ -19,6 +19,7 @@ from wtforms import BooleanField, Field, Form, StringField
 from wtforms.csrf.core import CSRF
 from wtforms.form import BaseForm
 from wtforms.validators import StopValidation
+from wtforms.widgets import HiddenInput
 
 from app.kit.refusals import Refused
 from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault
@@ -101,6 +102,17 @@ class PasscodeField(TypedField, StringField):  # type: ignore[misc]
     """A short answer a person types: text, or a whole number from a program."""
 
     accepts = (str, int)
+
+
+class CredentialField(TypedField):
+    """What a browser says of a passkey: JSON text, or from a program the object itself."""
+
+    accepts = (str, dict)
+    widget = HiddenInput()
+
+    def _value(self) -> str:
+        """Return nothing: what was sent is good once, and no page shows it again."""
+        return ""
 
 
 class ManyField(TypedField):

@@ -37,10 +37,10 @@ def at_once(programs, monkeypatch):
     from app.setup import flow
 
     counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
-    count, shut_out = flow.challenges.count_try_of, flow._shut_out_others
+    count, shut_out = flow.challenges.count_try_of, flow.shut_out_others
 
     monkeypatch.setattr(flow.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
-    monkeypatch.setattr(flow, "_shut_out_others", lambda *given: waits(stored, shut_out, *given))
+    monkeypatch.setattr(flow, "shut_out_others", lambda *given: waits(stored, shut_out, *given))
 
     def post(*proofs):
         with ThreadPoolExecutor(2) as pool:

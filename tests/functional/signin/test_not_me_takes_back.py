@@ -113,14 +113,14 @@ def test_the_last_way_in_stays(intruder, came_in, rows):
 def test_what_is_proved_at_that_very_moment_is_not_stored(intruder, came_in, ada, rows, monkeypatch):
     from app.setup import flow
 
-    begun, take_turns = intruder.post(SETUP, chosen_method="authenticator").json, flow._take_turns
+    begun, take_turns = intruder.post(SETUP, chosen_method="authenticator").json, flow.take_turns
 
     def denied_first(*given):
         denier = ThreadPoolExecutor(1)
         assert denier.submit(intruder.elsewhere(address="192.0.2.9").post, came_in, sure=True).result().ok
         take_turns(*given)
 
-    monkeypatch.setattr(flow, "_take_turns", denied_first)
+    monkeypatch.setattr(flow, "take_turns", denied_first)
     key = str(begun["authr_b32key"])
     assert intruder.post(f"{SETUP}/{begun['state']}", passcode=pyotp.TOTP(key).now()).codes == ["api_error"]
     assert ways(rows) == ["email"]

@@ -1,0 +1,131 @@
+"""/wan-register, /wan-rename and /wan-delete: passkeys of somebody who is signed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, redirect
+from flask_login import current_user, login_required
+
+from app.methods import Passkey
+from app.methods.ceremonies import state_of, transports_of
+from app.methods.passkeys import passkeys_of
+from app.sessions.freshness import require_fresh
+from app.sessions.models import AuthSession
+from app.sessions.opening import brought_session
+from app.sessions.showing import label_of
+from app.setup import bp, passkeys
+from app.setup.passkey_forms import MadeForm, MakeForm, RemoveForm, RenameForm
+from app.setup.passkey_pages import shown_passkeys
+from app.users import identities_of
+from app.web.asker import asker
+from app.web.commit import view_commit
+from app.web.respond import respond, wants_json
+from app.web.telling import say
+
+PAGE = "setup/passkeys.html"
+HOME = "/wan-register"
+
+
+@bp.get("/wan-register")
+@login_required
+def wan_register_page() -> Response:
+    """List the passkeys that are set up."""
+    require_fresh(brought_session())
+    mine = passkeys_of(current_user.id)
+    return respond(PAGE, MakeForm(), shown=_page(mine), registered_credentials=[_credential(key) for key in mine])
+
+
+@bp.post("/wan-register")
+@login_required
+def wan_register() -> Response:
+    """Begin to make a passkey."""
+    after_this_request(view_commit)
+    require_fresh(brought_session())
+    form = MakeForm()
+    if form.validate():
+        with form.showing_refusals():
+            named, usage = form.name.data if form.name.raw_data else None, form.usage.data
+            ceremony, options = passkeys.begin(current_user, _session(), named, usage, asker())
+            state = state_of(ceremony)
+            return respond(PAGE, form, shown=_page(making=state), credential_options=options, wan_state=state)
+    return respond(PAGE, form, shown=_page())
+
+
+@bp.post("/wan-register/<state>")
+@login_required
+def wan_register_response(state: str) -> Response:
+    """Store the passkey that the browser made."""
+    after_this_request(view_commit)
+    form = MadeForm()
+    if form.validate():
+        with form.showing_refusals():
+            passkeys.finish(current_user, _session(), state, form.credential.data, asker())
+            say("webauthn_added")
+            return respond(go=HOME)
+    return respond(PAGE, form, shown=_page())
+
+
+@bp.post("/wan-rename")
+@login_required
+def wan_rename() -> Response:
+    """Give a passkey another name."""
+    after_this_request(view_commit)
+    require_fresh(brought_session())
+    form = RenameForm()
+    if form.validate():
+        with form.showing_refusals():
+            passkeys.rename(current_user, form.name.data, form.new_name.data)
+            say("webauthn_renamed")
+            return respond(go=HOME)
+    return respond(PAGE, form, shown=_page())
+
+
+@bp.get("/wan-delete")
+@login_required
+def wan_delete_page() -> Response:
+    """Send a browser to the list; give a program what it needs to post."""
+    return respond() if wants_json() else redirect(HOME)  # type: ignore[return-value]
+
+
+@bp.post("/wan-delete")
+@login_required
+def wan_delete() -> Response:
+    """Remove a passkey."""
+    after_this_request(view_commit)
+    require_fresh(brought_session())
+    form = RemoveForm()
+    if form.validate():
+        with form.showing_refusals():
+            passkeys.remove(current_user, _session(), form.name.data, asker())
+            say("webauthn_removed")
+            return respond(go=HOME)
+    return respond(PAGE, form, shown=_page())
+
+
+def _session() -> AuthSession:
+    session = brought_session()
+    assert session is not None  # login_required has seen to it
+    return session
+
+
+def _credential(key: Passkey) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "credential_id": key.credential_id,
+        "transports": transports_of(key),
+        "lastuse": key.last_used_at or key.created_at,
+        "usage": key.usage,
+        "backup_state": key.backup_state,
+        "device_type": key.device_type,
+        "discoverable": "Unknown" if key.discoverable is None else key.discoverable,
+        "created": key.created_at,
+    }
+
+
+def _page(mine: list[Passkey] | None = None, making: str = "") -> dict[str, Any]:
+    """Return what the page shows; a program needs none of it."""
+    if wants_json():
+        return {}
+    label = label_of(identities_of(current_user.id))
+    return shown_passkeys(current_user, mine) | {"making": making, "user_label": label}

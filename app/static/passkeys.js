@@ -1,0 +1,137 @@
+// Passkeys: what no page can do without a script. The server makes the options and judges the answer; this hands the
+// one to the browser and the other back.
+
+const here = window.PublicKeyCredential;
+
+const bytes = (text) => {
+  const plain = text.replace(/-/g, "+").replace(/_/g, "/");
+  return Uint8Array.from(atob(plain.padEnd(Math.ceil(plain.length / 4) * 4, "=")), (letter) => letter.charCodeAt(0));
+};
+const text = (buffer) =>
+  btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+
+// The browser's own methods read and write JSON; these are for browsers that have passkeys but not the methods yet.
+const named = (list) => (list || []).map((each) => ({ ...each, id: bytes(each.id) }));
+const creation = (json) => here.parseCreationOptionsFromJSON?.(json) ?? {
+  ...json,
+  challenge: bytes(json.challenge),
+  user: { ...json.user, id: bytes(json.user.id) },
+  excludeCredentials: named(json.excludeCredentials),
+};
+const request = (json) => here.parseRequestOptionsFromJSON?.(json) ?? {
+  ...json,
+  challenge: bytes(json.challenge),
+  allowCredentials: named(json.allowCredentials),
+};
+const plain = (credential) => {
+  if (credential.toJSON) {
+    try {
+      return credential.toJSON();
+    } catch { /* Some password managers put an object of their own in its place, whose method fails. */ }
+  }
+  const { response } = credential;
+  const parts = ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"];
+  const said = Object.fromEntries(parts.filter((name) => response[name]).map((name) => [name, text(response[name])]));
+  if (response.getTransports) said.transports = response.getTransports();
+  return {
+    id: credential.id,
+    rawId: text(credential.rawId),
+    type: credential.type,
+    response: said,
+    clientExtensionResults: credential.getClientExtensionResults(),
+  };
+};
+
+// What went wrong, in words that help. The browser tells no reason why somebody turned it down, and has none to tell.
+const WORDS = {
+  InvalidStateError: "This device has a passkey for your account already.",
+  NotAllowedError: "It was cancelled, or took too long. You can try again.",
+  SecurityError: "Passkeys do not work at this address.",
+  NotSupportedError: "This device cannot keep a passkey of the kind that is needed.",
+  ConstraintError: "This device cannot ask for your PIN, finger or face, which is needed.",
+};
+const AWAY = "The service could not be reached. Try again in a moment.";
+
+class Told extends Error {}
+
+// One request to the browser at a time: a new one ends the one before, as the autofill that waits.
+let controller = null;
+const begin = () => {
+  controller?.abort();
+  controller = new AbortController();
+  return controller.signal;
+};
+
+const ask = async (path, fields) => {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify(fields),
+      cache: "no-store",
+    });
+  } catch {
+    throw new Told(AWAY);
+  }
+  const { response } = await answer.json().catch(() => ({ response: {} }));
+  if (answer.status === 401 && response.reauth_required) location.reload();
+  if (!answer.ok) throw new Told(response.errors?.[0] ?? AWAY);
+  return response;
+};
+
+for (const box of document.querySelectorAll("[data-passkey]")) {
+  if (!here) break;
+  const kind = box.dataset.passkey;
+  const voice = box.querySelector("[data-passkey-voice]");
+  const form = box.querySelector("[data-passkey-begin]");
+  const finish = box.querySelector("[data-passkey-finish]");
+
+  const send = (state, credential) => {
+    finish.action = `${box.dataset.passkeyPath}/${state}`;
+    finish.elements.credential.value = JSON.stringify(plain(credential));
+    const remember = document.querySelector("[name=remember]");
+    if (remember?.checked && finish.elements.remember) finish.elements.remember.value = "y";
+    voice.textContent = kind === "create" ? "Saving your passkey." : "Checking your passkey.";
+    finish.submit();
+  };
+
+  const run = async (options, state, more = {}) => {
+    const signal = begin();
+    const credential = kind === "create"
+      ? await navigator.credentials.create({ publicKey: creation(options), signal })
+      : await navigator.credentials.get({ publicKey: request(options), signal, ...more });
+    send(state, credential);
+  };
+
+  const options = async () => {
+    const fields = Object.fromEntries(new FormData(form ?? finish));
+    delete fields.credential;
+    const told = await ask(box.dataset.passkeyPath, fields);
+    return [told.credential_options, told.wan_state];
+  };
+
+  const attempt = async (work) => {
+    if (box.hasAttribute("aria-busy")) return;
+    box.setAttribute("aria-busy", "true");
+    voice.textContent = "";
+    try {
+      await work();
+    } catch (error) {
+      if (error.name !== "AbortError") {
+        voice.textContent = error instanceof Told ? error.message : WORDS[error.name] ?? "That did not work. Try again.";
+      }
+    } finally {
+      box.removeAttribute("aria-busy");
+    }
+  };
+
+  box.hidden = false;
+  form?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(async () => run(...await options()));
+  });
+  box.querySelector("[data-passkey-go]")?.addEventListener("click", () => {
+    attempt(() => run(JSON.parse(box.dataset.passkeyOptions), box.dataset.passkeyState));
+  });
+}

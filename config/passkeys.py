@@ -1,0 +1,61 @@
+"""Settings of passkeys: where they hold, and what is asked of them."""
+
+import ipaddress
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from config import kinds
+from config.service import ServiceSettings
+
+Origin = Annotated[str, AfterValidator(kinds.read_origin)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+
+
+class PasskeySettings(ServiceSettings, defer_build=True):
+    """Passkeys (Web Authentication, Level 3)."""
+
+    passkeys: bool = Field(default=True, description="Whether people can sign in with passkeys.")
+    passkey_rp_id: str = Field(
+        default="",
+        max_length=253,
+        pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",
+        description="Domain that passkeys belong to; empty: the host of the public address.",
+    )
+    passkey_origins: Origins = Field(
+        default=(), description="Origins whose passkey answers are taken; empty: the public address alone."
+    )
+    passkey_user_verification: Literal["required", "preferred"] = Field(
+        default="required",
+        description="What a passkey that signs in alone must show: PIN or fingerprint (`required`), or only a touch "
+        "(`preferred`).",
+    )
+    passkey_counter: Literal["refuse", "note"] = Field(
+        default="refuse", description="What becomes of a passkey whose counter goes back: `refuse`, or `note` it alone."
+    )
+
+    @property
+    def rp_id(self) -> str:
+        """The domain that passkeys are made for and hashed to."""
+        return self.passkey_rp_id or urlsplit(self.public_url).hostname or ""
+
+    @property
+    def webauthn_origins(self) -> tuple[str, ...]:
+        """The origins whose answers are taken, exactly."""
+        return self.passkey_origins or (self.public_url,)
+
+    @property
+    def can_use_passkeys(self) -> bool:
+        """Whether browsers can make passkeys here: on a domain, never on a bare address (Web Authentication, 5.1.2)."""
+        return self.passkeys and bool(self.rp_id) and not is_address(self.rp_id)
+
+
+def is_address(host: str) -> bool:
+    """Whether ``host`` is a network address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,153 @@
+"""/wan-rename and /wan-delete, what is last, and what a denial takes back."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.authenticators import Device
+from tests.functional.passkeys.conftest import asked
+from tests.signed_in import give_token, sign_in
+from tests.wire import Program
+
+
+def names(rows, **of):
+    """Return the names of the passkeys that are stored."""
+    from app.methods import Passkey
+
+    return sorted(key.name for key in rows(Passkey, **of))
+
+
+def marks(rows, person):
+    """Return how many rows tell that somebody has passkeys."""
+    from app.methods import EnrolledMethod
+
+    return len(rows(EnrolledMethod, user_id=person.id, method="webauthn"))
+
+
+def test_a_passkey_gets_another_name(wire, ada, device, add_passkey, rows):
+    add_passkey(ada, device, name="Phone")
+    assert sign_in(wire, ada).post("/wan-rename", name="Phone", new_name="  Old   phone ").ok
+    assert names(rows) == ["Old phone"]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("new_name", "code"),
+    [("Stick", "webauthn_name_inuse"), ("", "webauthn_name_required"), ("<i>", "invalid_input")],
+)
+def test_another_name_is_a_name_too(wire, ada, add_passkey, rows, new_name, code):
+    add_passkey(ada, Device(), name="Phone")
+    add_passkey(ada, Device(), name="Stick")
+    answer = sign_in(wire, ada).post("/wan-rename", name="Phone", new_name=new_name)
+    assert (answer.status, answer.codes, names(rows)) == (400, [code], ["Phone", "Stick"])
+
+
+def test_a_passkey_is_gone_at_once(wire, ada, device, add_passkey, rows, mail_to):
+    add_passkey(ada, device, name="Phone")
+    assert marks(rows, ada) == 1
+    elsewhere = sign_in(wire.elsewhere(), ada)
+    answer = sign_in(wire, ada).post("/wan-delete", name="Phone")
+    assert answer.ok
+    assert set(answer.json) <= {"csrf_token"}
+    assert (names(rows), marks(rows, ada)) == ([], 0)
+    assert elsewhere.signed_in_as() is None
+    assert wire.signed_in_as() == ada.email
+    assert "The passkey “Phone” was removed." in mail_to(ada.email).text
+
+
+def test_the_others_stay(wire, ada, add_passkey, rows):
+    for name in ("Phone", "Stick"):
+        add_passkey(ada, Device(), name=name)
+    assert sign_in(wire, ada).post("/wan-delete", name="Phone").ok
+    assert (names(rows), marks(rows, ada)) == (["Stick"], 1)
+
+
+@pytest.mark.one_database
+def test_what_is_not_there_is_said(wire, ada, people, device, add_passkey, rows):
+    add_passkey(ada, device, name="Phone")
+    sign_in(wire, people.open(email="bob@example.com"))
+    for path, more in (("/wan-delete", {}), ("/wan-rename", {"new_name": "Mine"})):
+        answer = wire.post(path, name="Phone", **more)
+        assert (answer.status, answer.codes) == (400, ["webauthn_name_not_found"])
+    assert names(rows) == ["Phone"]
+
+
+@pytest.mark.one_database
+def test_a_stale_session_changes_nothing(wire, ada, device, add_passkey, rows, clock, language):
+    add_passkey(ada, device, name="Phone")
+    sign_in(wire, ada)
+    clock.shift(301)
+    for path, more in (("/wan-delete", {}), ("/wan-rename", {"new_name": "Mine"})):
+        assert wire.post(path, name="Phone", **more).status == (401 if language == "json" else 302)
+    assert names(rows) == ["Phone"]
+
+
+def test_the_last_way_in_stays(wire, ada, device, add_passkey, rows):
+    from app.methods import EnrolledMethod
+
+    add_passkey(ada, device, name="Phone")
+    assert sign_in(wire, ada).post("/us-setup", delete_method="email").ok, "a passkey is a way in"
+    answer = wire.post("/wan-delete", name="Phone")
+    assert (answer.status, answer.codes) == (400, ["last_method"])
+    assert [row.method for row in rows(EnrolledMethod, user_id=ada.id)] == ["webauthn"]
+
+
+def test_a_passkey_for_the_second_step_is_no_way_in(wire, ada, device, add_passkey, rows):
+    add_passkey(ada, device, usage="secondary")
+    assert sign_in(wire, ada).post("/us-setup", delete_method="email").codes == ["last_method"]
+
+
+def test_two_removals_at_once_leave_one_way_in(app, ada, device, add_passkey, rows):
+    from app.methods import EnrolledMethod
+
+    add_passkey(ada, device, name="Phone")
+    programs = [give_token(Program(app), ada), give_token(Program(app), ada)]
+    asks = [("/wan-delete", {"name": "Phone"}), ("/us-setup", {"delete_method": "email"})]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda pair: pair[0].post(pair[1][0], **pair[1][1]), zip(programs, asks, strict=True)))
+    assert len(names(rows)) + len(rows(EnrolledMethod, user_id=ada.id, method="email")) == 1
+
+
+@pytest.mark.one_database
+def test_get_of_delete_leads_to_the_list(hers, language):
+    answer = hers.get("/wan-delete")
+    assert answer.location == ("/wan-register" if language == "form" else None)
+    assert set(answer.json) <= {"csrf_token"}
+
+
+def test_a_denied_session_takes_its_passkeys_with_it(wire, ada, device, people, rows, app):
+    from app.sessions.models import AuthSession
+    from app.signin.undoing import take_back
+
+    sign_in(wire, ada)
+    options, state = asked(wire.post("/wan-register", usage="first", name="Stranger's"))
+    assert wire.post(f"/wan-register/{state}", credential=device.make(options)).ok
+    (session,) = [row for row in rows(AuthSession, kind="browser") if row.revoked_at is None]
+    with app.app_context():
+        from app.extensions import db
+
+        assert take_back(ada.id, [session.family], "") == 1
+        db.session.commit()
+    assert (names(rows), marks(rows, ada)) == ([], 0)
+
+
+def test_passkeys_go_with_their_user(app, ada, device, add_passkey, rows):
+    from app.extensions import db
+    from app.users import User
+
+    add_passkey(ada, device)
+    with app.app_context():
+        db.session.delete(db.session.get(User, ada.id))
+        db.session.commit()
+    assert names(rows) == []
+
+
+@pytest.mark.one_database
+def test_activity_tells_of_it(wire, ada, device, add_passkey):
+    add_passkey(ada, device, name="Phone")
+    sign_in(wire, ada).post("/wan-rename", name="Phone", new_name="Mobile")
+    told = wire.get("/activity").text
+    assert "A way to sign in was added" in told
+    assert "A passkey was given another name" in told
