@@ -75,7 +75,6 @@ WARNINGS = frozenset(
         "budget.exhausted",
         "challenge.failed",
         "delivery.failed",
-        "passkey.counter_regressed",
         "sign_in.failed",
         *_OF_LINKS,
     )
