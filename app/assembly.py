@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from sqlalchemy.orm import configure_mappers
 
-from app import account, observing, outbox, register, setup, signin, status
+from app import account, mydata, observing, outbox, register, setup, signin, status
+from app.audit import giving as events_given
 from app.audit import pruning as event_pruning
 from app.database import absolute, attach, engine_options
 from app.extensions import db, login_manager, mail, migrate
 from app.kit.sealing import KeyRing
+from app.methods import giving as methods_given
 from app.methods import letters
 from app.methods import pruning as challenge_pruning
+from app.mydata import giving as exports_given
+from app.mydata import letters as export_letters
+from app.mydata import making
+from app.mydata import pruning as export_pruning
+from app.outbox import giving as messages_given
+from app.sessions import giving as sessions_given
 from app.sessions import opening, telling
 from app.sessions import pruning as session_pruning
+from app.users import giving as accounts_given
 from app.web import browser, errors, headers, hosts, pages
 from app.web.flashes import FlashCookie
 
@@ -26,6 +35,12 @@ if TYPE_CHECKING:
 
 REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning, telling)
 """Named so that they register what the worker calls: renderers of letters, pruners of tables, feeders."""
+
+GIVEN = (accounts_given, methods_given, sessions_given, events_given, messages_given, exports_given)
+"""Named so that they register what an export holds, in this order."""
+
+EXPORTING = (making, export_letters, export_pruning)
+"""Named so that exports are made, told of and forgotten."""
 
 
 class Latchkey(Flask):
@@ -96,7 +111,7 @@ def guard_requests(app: Flask) -> None:
 
 def serve_journeys(app: Flask) -> None:
     """Serve every journey's addresses."""
-    for journey in (signin, register, setup, account, status):
+    for journey in (signin, register, setup, account, mydata, status):
         journey.init_app(app)
     if not app.extensions["latchkey.settings"].is_production:
         from app import inbox

@@ -11,6 +11,7 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 from config import checks, development, environment
 from config.delivery import DeliverySettings
 from config.journeys import JourneySettings
+from config.keeping import KeepingSettings
 from config.limits import LimitSettings
 from config.passkeys import PasskeySettings
 from config.problems import ConfigurationError, Problem, from_validation
@@ -22,10 +23,18 @@ log = logging.getLogger("latchkey.settings")
 NOT_CONFIGURED = 78
 
 
-class Settings(LimitSettings, PasskeySettings, JourneySettings, DeliverySettings, ServiceSettings, defer_build=True):
+class Settings(
+    LimitSettings,
+    KeepingSettings,
+    PasskeySettings,
+    JourneySettings,
+    DeliverySettings,
+    ServiceSettings,
+    defer_build=True,
+):
     """Every setting, unchangeable. ``Settings(name=value)`` reads no environment; ``Settings.load()`` does.
 
-    The fields stand, by subject, in the five classes above. Made by hand, values are checked for their
+    The fields stand, by subject, in the classes above. Made by hand, values are checked for their
     type alone; ``load`` also refuses what is unsafe to start with (``config.checks``).
     """
 

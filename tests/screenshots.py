@@ -182,6 +182,11 @@ def set_up(walk: Walk) -> None:
     walk.see("/", "account")
     walk.see("/sessions", "devices")
     walk.see("/activity", "activity")
+    walk.see("/my-data", "my-data")
+    walk.press("Make my archive")
+    walk.take("my-data-asked")
+    walk.newest(walk.email, after=walk.newest(walk.email)["id"])
+    walk.see("/my-data", "my-data-ready")
 
 
 def prove_again(walk: Walk) -> None:

@@ -33,7 +33,7 @@ class Answer:
         self.response = response
         self.status = response.status_code
         self.headers = response.headers
-        self.text = response.get_data(as_text=True)
+        self.text = response.get_data().decode(errors="replace")  # an archive is no text
 
     def __repr__(self) -> str:
         return f"<Answer {self.language} {self.status} {self.location or ''} {self.errors or ''}>"

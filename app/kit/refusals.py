@@ -24,4 +24,10 @@ class ReauthenticationRequired(Exception):
     """A sensitive step was asked for, and the last proof of who is there is too old for it (ASVS 7.5.1).
 
     An exception, so that a room can ask for a new proof without knowing where that is given.
+
+    :ivar back: the path to which a browser comes back with it, or "" for the one that was asked for
     """
+
+    def __init__(self, back: str = "") -> None:
+        super().__init__()
+        self.back = back

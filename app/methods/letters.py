@@ -66,7 +66,7 @@ def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None
         link = settings.origin + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
     minutes = int((challenge.passcode_expires_at - challenge.created_at).total_seconds() // 60)
     facts = {"link": link, "asked": asked(challenge), "minutes": minutes, "denial": _denial_of(challenge)}
-    return _write(message, code=passcode_of(challenge, root), **facts)
+    return write(message, code=passcode_of(challenge, root), **facts)
 
 
 @renderer("already_registered", reads=challenges_of)
@@ -75,7 +75,7 @@ def already_registered(message: Message, told: Told | None) -> Letter | Text | N
     if told is None:
         return None
     link = settings.origin + "/us-signin"
-    return _write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
+    return write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
 
 
 @renderer("no_account", reads=challenges_of)
@@ -84,7 +84,7 @@ def no_account(message: Message, told: Told | None) -> Letter | Text | None:
     if told is None:
         return None
     link = settings.origin + "/register" if settings.registration else None
-    return _write(message, link=link, asked=asked(told[0]))
+    return write(message, link=link, asked=asked(told[0]))
 
 
 @renderer("changed", reads=notices_leaving)
@@ -95,7 +95,7 @@ def changed(message: Message, leaves: bool | None) -> Letter | Text | None:
     family = message.facts.get("family")
     denial = denial_link("session", family, message.created_at) if family else None
     facts = {"what": message.facts["what"], "browser": message.facts["browser"], "denial": denial}
-    return _write(message, when=message.created_at, **facts)
+    return write(message, when=message.created_at, **facts)
 
 
 @renderer("new_device")
@@ -103,14 +103,15 @@ def new_device(message: Message) -> Letter | Text:
     """Tell the owner of an account of a sign-in from a browser that it never saw, and how to end that session."""
     family, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
     seen = {"browser": agents.label(agent), "at": message.created_at, "address": address}
-    return _write(message, asked=seen, link=denial_link("session", family, message.created_at))
+    return write(message, asked=seen, link=denial_link("session", family, message.created_at))
 
 
 def _denial_of(challenge: Challenge) -> str:
     return denial_link("challenge", challenge.id, challenge.created_at)
 
 
-def _write(message: Message, **facts: Any) -> Letter | Text:
+def write(message: Message, **facts: Any) -> Letter | Text:
+    """Return what the templates of a message's kind say, given these facts."""
     context = {"brand": settings.brand_name, "public_url": settings.origin, "tag": message.tag} | facts
     context["host"] = urlsplit(settings.origin).hostname
     if message.channel == "sms":

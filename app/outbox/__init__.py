@@ -6,8 +6,20 @@ two workers never send one short of a crash, and no code, link or address is rea
 
 from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
+from app.outbox.errands import errand
 from app.outbox.letters import Letter, Text, renderer
 from app.outbox.models import Message
 from app.outbox.sending import enqueue, enqueue_each, feeder
 
-__all__ = ["Letter", "Message", "Text", "deliver", "enqueue", "enqueue_each", "feeder", "mail_config", "renderer"]
+__all__ = [
+    "Letter",
+    "Message",
+    "Text",
+    "deliver",
+    "enqueue",
+    "enqueue_each",
+    "errand",
+    "feeder",
+    "mail_config",
+    "renderer",
+]

@@ -14,7 +14,7 @@ import structlog
 from app.database.pruning import PRUNERS
 from app.extensions import db
 from app.kit import clock
-from app.outbox import leases, queue
+from app.outbox import errands, leases, queue
 from app.outbox.channels import cutoff, mail
 from app.outbox.delivery import deliver_all
 from app.outbox.lanes import Lanes
@@ -68,7 +68,7 @@ def run(app: App, stop: threading.Event) -> None:
 
 
 class Worker:
-    """One thread that pulls, one that sweeps, and those that deliver."""
+    """One thread that pulls, one that sweeps, one for errands, and those that deliver."""
 
     def __init__(self, app: App, stop: threading.Event) -> None:
         self.app = app
@@ -76,6 +76,7 @@ class Worker:
         self.settings: Settings = app.extensions["latchkey.settings"]
         self.lanes = Lanes(self.settings.worker_threads)
         self._jobs: dict[str, Callable[[], None]] = {"outbox-pull": self.pull, "outbox-sweep": self.sweep}
+        self._jobs["outbox-errands"] = self.run_errands
         self._jobs |= {f"outbox-deliver-{number}": self.deliver for number in range(self.lanes.threads)}
         self._threads: dict[str, threading.Thread] = {}
 
@@ -167,6 +168,13 @@ class Worker:
         for prune in PRUNERS:
             while not self.stop.wait(0.05) and prune():
                 pass
+
+    def run_errands(self) -> None:
+        """Do now and then what takes longer than a sweep may."""
+        while not self.stop.is_set():
+            with self.app.app_context():
+                errands.run_all(self.stop)
+            self.stop.wait(self.settings.outbox_sweep_every.total_seconds())
 
     def deliver(self) -> None:
         """Deliver batch after batch."""

@@ -97,7 +97,7 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
         facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
     flash(text, "info")
-    path = request.full_path if request.query_string else request.path
+    path = error.back or (request.full_path if request.query_string else request.path)
     return redirect(with_query("/us-verify", next=safe_next(path) or "/"))  # type: ignore[return-value]
 
 

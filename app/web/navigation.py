@@ -24,5 +24,6 @@ ACCOUNT_PAGES = [
     Entry("setup", "/us-setup", "Ways to sign in", "key"),
     Entry("devices", "/sessions", "Devices", "browser"),
     Entry("activity", "/activity", "Activity", "activity"),
+    Entry("mydata", "/my-data", "My data", "data"),
 ]
 """In the order shown. A page that joins is one line here; tests then look at it as at the others."""

@@ -1,0 +1,14 @@
+"""What exports give to an export: that they were made. Their pieces hang on them, and hold what is here."""
+
+from __future__ import annotations
+
+from app.database.exports import give
+from app.mydata.models import Export
+
+give(
+    "exports",
+    "Archives like this one that were asked for lately.",
+    owner=Export.user_id,
+    newest_by=[Export.asked_at, Export.id],
+    columns={"asked_at": Export.asked_at, "state": Export.state, "made_at": Export.ready_at, "bytes": Export.size},
+)

@@ -1,0 +1,35 @@
+"""Forget exports: the archive when its time is over, and a day later that it was asked for."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from app.database.pruning import delete_batch, pruner
+from app.extensions import db
+from app.kit import clock
+from app.mydata.flow import DAY
+from app.mydata.models import Export, ExportChunk
+
+ARCHIVES = 10
+"""Archives deleted by one statement: 16 MiB each at the most."""
+
+
+@pruner
+def prune_archives() -> int:
+    """Delete the archives of a few exports whose time is over; return how many pieces went."""
+    over = sa.select(Export.id).where(Export.expires_at <= clock.now()).where(
+        sa.exists().where(ExportChunk.export_id == Export.id)
+    )  # fmt: skip
+    statement = sa.delete(ExportChunk).where(ExportChunk.export_id.in_(over.limit(ARCHIVES)))
+    done = db.session.execute(statement.execution_options(synchronize_session=False, at_once=True))
+    return cast("sa.CursorResult[Any]", done).rowcount
+
+
+@pruner
+def prune_exports() -> int:
+    """Delete a batch of exports that no day's count needs and nobody can fetch; return how many."""
+    now = clock.now()
+    over = sa.or_(Export.expires_at.is_(None), Export.expires_at <= now)
+    return delete_batch(db.session, Export, sa.and_(Export.asked_at < now - DAY, Export.due_at.is_(None), over))

@@ -1,0 +1,93 @@
+"""/my-data: what is kept about somebody, to take along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, request, stream_with_context
+from flask_login import current_user, login_required
+
+from app.audit import record
+from app.kit import clock
+from app.kit.refusals import ReauthenticationRequired
+from app.mydata import bp, flow
+from app.mydata.forms import ButtonForm
+from app.mydata.models import GONE, UNDER_WAY, Export
+from app.sessions.freshness import require_fresh
+from app.sessions.opening import brought_session
+from app.sessions.showing import label_of
+from app.users import identities_of
+from app.web.commit import view_commit
+from app.web.respond import respond, wants_json
+from app.web.telling import say
+
+PAGE = "mydata/mydata.html"
+
+
+@bp.get("/my-data")
+@login_required
+def my_data_page() -> Response:
+    """Show which exports there are. Needs no fresh proof: nothing of what they hold is told."""
+    return respond(PAGE, shown=_shown(), **_facts())
+
+
+@bp.post("/my-data/export")
+@login_required
+def ask_for_export() -> Response:
+    """Have an export made."""
+    after_this_request(view_commit)
+    _prove_first()
+    form = ButtonForm()
+    if form.validate():
+        with form.showing_refusals():
+            export = flow.ask(current_user)
+            say("export_requested")
+            return respond(go="/my-data", export=_told(export))
+    return respond(PAGE, form, shown=_shown() | _facts())
+
+
+@bp.get("/my-data/export/<export_id>")
+@login_required
+def fetch_export(export_id: str) -> Response:
+    """Hand out an archive, to its owner alone and only after a fresh proof."""
+    _prove_first()
+    export, pieces = flow.fetch(current_user, export_id)
+    if request.method != "HEAD":
+        record("export.fetched", current_user.id, at_once=True)
+    answer = Response(stream_with_context(pieces), mimetype="application/zip")
+    answer.content_length = export.size
+    name = f"my-data-{export.asked_at:%Y-%m-%d}.zip"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def _prove_first() -> None:
+    """Go on only with a fresh proof; a browser comes back to the page whose button it pressed."""
+    try:
+        require_fresh(brought_session())
+    except ReauthenticationRequired:
+        raise ReauthenticationRequired(back="/my-data") from None
+
+
+def _facts() -> dict[str, Any]:
+    known = flow.exports_of(current_user.id)
+    return {
+        "exports": [_told(export) for export in known if export.state != GONE],
+        "next_export_in": flow.left_to_wait(known, clock.now()),
+    }
+
+
+def _shown() -> dict[str, Any]:
+    return {} if wants_json() else {"user_label": label_of(identities_of(current_user.id)), "under_way": UNDER_WAY}
+
+
+def _told(export: Export) -> dict[str, Any]:
+    over = export.expires_at is not None and not export.can_be_fetched(clock.now())
+    return {
+        "id": export.id,
+        "state": GONE if over else export.state,
+        "asked_at": export.asked_at,
+        "ready_at": export.ready_at,
+        "expires_at": export.expires_at,
+        "size": export.size,
+    }

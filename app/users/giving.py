@@ -1,0 +1,33 @@
+"""What an account and its names give to an export."""
+
+from __future__ import annotations
+
+from app.database.exports import give
+from app.users.models import Identity, User
+
+give(
+    "account",
+    "The account itself: when it was opened and first confirmed, and whether it is switched off.",
+    owner=User.id,
+    newest_by=[User.id],
+    columns={
+        "id": User.handle,
+        "language": User.language,
+        "opened_at": User.created_at,
+        "confirmed_at": User.confirmed_at,
+        "disabled_at": User.disabled_at,
+    },
+)
+give(
+    "identities",
+    "The addresses, numbers and names by which the account is found.",
+    owner=Identity.user_id,
+    newest_by=[Identity.id],
+    columns={
+        "kind": Identity.kind,
+        "value": Identity.value,
+        "primary": Identity.is_primary,
+        "added_at": Identity.created_at,
+        "confirmed_at": Identity.confirmed_at,
+    },
+)
