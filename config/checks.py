@@ -91,9 +91,10 @@ def sms_countries(settings: "Settings") -> Iterable[Problem]:
 
 
 def second_factors(settings: "Settings") -> Iterable[Problem]:
-    """What this release cannot ask for must not look as if it were asked for."""
-    if settings.us_mfa_required:
-        yield problem("us_mfa_required", "asks for a second factor, which this release has not yet", "Leave it empty.")
+    """What nobody can set up must not be asked of everybody."""
+    if settings.second_factor == "required" and not {"authenticator", "sms"} & set(settings.methods):
+        remedy = "Add authenticator to LATCHKEY_METHODS."
+        yield problem("second_factor", "is required, but LATCHKEY_METHODS has none to set up", remedy)
 
 
 def own_machine(settings: "Settings") -> Iterable[Problem]:

@@ -31,7 +31,13 @@ class JourneySettings(BaseSettings, defer_build=True):
         pattern=r"^[A-Z]{2}$",
         description="Country (ISO 3166, two letters) of phone numbers typed without +.",
     )
-    us_mfa_required: Methods = Field(default=(), description="First factors after which a second one is asked for.")
+    second_factor: Literal["off", "if_enrolled", "required"] = Field(
+        default="if_enrolled",
+        description="Whether a second step is asked for: never, of who has set one up, or of everybody.",
+    )
+    second_factor_for: Methods = Field(
+        default=("password", "email", "sms"), description="First proofs after which it is asked for."
+    )
     default_remember_me: bool = Field(
         default=False, description="Whether 'keep me signed in' is ticked when nobody chose."
     )

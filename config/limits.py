@@ -88,6 +88,9 @@ class LimitSettings(BaseSettings, defer_build=True):
     us_setup_within: kinds.Duration = Field(
         default=timedelta(minutes=10), description="Time to finish setting up a method."
     )
+    second_factor_within: kinds.Duration = Field(
+        default=timedelta(minutes=10), description="Time to take the second step after the first proof."
+    )
     confirm_email_within: kinds.Duration = Field(
         default=timedelta(hours=24), description="Time to confirm a new address."
     )

@@ -45,11 +45,13 @@ class People:
         methods: Sequence[str] | None = None,
         confirmed: bool = True,
         disabled: bool = False,
+        second: str = "",
     ) -> Person:
         """Open an account. Without ``methods`` it signs in by what its identities and password allow.
 
         :param email: an address nobody has, when neither this, nor phone, nor username is given
         :param methods: "authenticator" among them makes a secret that ``Person.app_code`` knows
+        :param second: methods among them that are asked for as a second step, joined by commas
         """
         email = email or ("" if phone or username else f"person{next(self._numbers)}@example.com")
         has = {"email": email, "sms": phone, "password": password}
@@ -57,7 +59,7 @@ class People:
         authenticator = pyotp.random_base32(32) if "authenticator" in chosen else ""
         with self.app.app_context():
             user_id = self._store({"email": email, "phone": phone, "username": username}, confirmed, disabled)
-            self._enroll(user_id, chosen, {"authenticator": authenticator, "password": password})
+            self._enroll(user_id, chosen, {"authenticator": authenticator, "password": password}, second.split(","))
         return Person(user_id, email, phone, username, password, authenticator)
 
     def give(
@@ -86,12 +88,13 @@ class People:
         db.session.commit()
         return user.id
 
-    def _enroll(self, user_id: int, methods: Sequence[str], secrets: dict[str, str]) -> None:
+    def _enroll(self, user_id: int, methods: Sequence[str], secrets: dict[str, str], second: Sequence[str]) -> None:
         from app.extensions import db
         from app.methods.enrollment import enroll
         from app.methods.password import hash_password
 
         for method in methods:
             secret = secrets.get(method) or None
-            enroll(user_id, method, hash_password(secret) if method == "password" and secret else secret)
+            row = enroll(user_id, method, hash_password(secret) if method == "password" and secret else secret)
+            row.is_second = method in second
         db.session.commit()

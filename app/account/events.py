@@ -48,6 +48,10 @@ SENTENCES = {
     "link.opened_unbound": "The link in a mail was opened in a browser that had not asked for it",
     "link.refused": "A sign-in ended, because its link was opened with the wrong characters",
     "passkey.renamed": "A passkey was given another name",
+    "second_step.asked": "The first proof was right, and a second step was asked for",
+    "second_step.failed": "Somebody who had given the first proof typed a wrong code in the second step",
+    "second_step.off": "The second step was switched off",
+    "second_step.on": "A second step was switched on",
     "session.ended": "A session ended",
     "session.ended:signed_out": "Signed out",
     "session.ended:ended_by_owner": "A session was ended from another one",
@@ -74,15 +78,8 @@ DIFFERS_BY = {
     "sign_in.succeeded": "browser",
 }
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
-WARNINGS = frozenset(
-    (
-        "budget.exhausted",
-        "challenge.failed",
-        "delivery.failed",
-        "sign_in.failed",
-        *_OF_LINKS,
-    )
-)
+_FAILURES = ("challenge.failed", "delivery.failed", "second_step.failed", "sign_in.failed")
+WARNINGS = frozenset(("budget.exhausted", *_FAILURES, *_OF_LINKS))
 """What went wrong, or what a stranger may have done."""
 
 _NAMES = sorted({key.partition(":")[0] for key in SENTENCES})

@@ -21,6 +21,10 @@ confirm_instructions_sent = _namespace.signal("confirm-instructions-sent")
 user_confirmed = _namespace.signal("user-confirmed")
 wan_registered = _namespace.signal("wan-registered")
 wan_deleted = _namespace.signal("wan-deleted")
+tf_security_token_sent = _namespace.signal("tf-security-token-sent")
+tf_code_confirmed = _namespace.signal("tf-code-confirmed")
+tf_profile_changed = _namespace.signal("tf-profile-changed")
+tf_disabled = _namespace.signal("tf-disabled")
 
 
 def send(signal: NamedSignal, **facts: Any) -> None:

@@ -28,6 +28,7 @@ class Asker:
     :ivar challenge: the challenge token a program without cookies hands back, or ""
     :ivar known: digest of the secret it was given when somebody signed in there, or "" when nobody has
     :ivar once: how its request is told from the same one sent again, or None
+    :ivar pending: digest of the token of a sign-in under way, or ""
     :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another
     """
 
@@ -38,3 +39,4 @@ class Asker:
     known: str = ""
     keeps_cookies: bool = False
     once: Once | None = None
+    pending: str = ""

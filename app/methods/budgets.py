@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from app.extensions import settings
 from app.methods.registry import REGISTRY
 
+SETTING_UP = ("setup", "second_setup")
+"""Purposes of challenges by which a number is set up."""
+
 
 def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *, is_known: bool) -> bool:
     """Say whether one more send stays within every budget.
@@ -21,7 +24,7 @@ def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *,
     if REGISTRY[method].sends == "sms":
         more = settings.sms_known_browser if is_known else 0
         most = (settings.sms_per_hour + more, settings.sms_per_day + more, most_open + more)
-        return _is_below(everybodys, most) and (purpose != "setup" or set_ups < settings.sms_setups_per_hour)
+        return _is_below(everybodys, most) and (purpose not in SETTING_UP or set_ups < settings.sms_setups_per_hour)
     most = (settings.mails_per_hour, settings.mails_per_day, most_open)
     if not is_known:
         return _is_below(everybodys, most)

@@ -19,7 +19,7 @@ from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
 from app.methods.codes import carried_characters_of, root_of
 from app.methods.handles import challenge_id_of
-from app.methods.models import Challenge, EnrolledMethod
+from app.methods.models import Challenge, EnrolledMethod, has_second
 from app.users import User
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -31,6 +31,7 @@ _table, _enrolled, _user = Challenge.__table__, EnrolledMethod.__table__, User._
 _c = _table.c
 _LAST = (
     _ROWS.select()
+    .add_columns(has_second(_c.user_id))
     .select_from(
         _table.outerjoin(_enrolled, _enrolled.c.id == _c.enrolled_id).outerjoin(_user, _user.c.id == _c.user_id)
     )
@@ -73,11 +74,15 @@ _SPEND = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A challenge as the browser or program that asked for it sees it; ``user`` is None for a decoy."""
+    """A challenge as the browser or program that asked for it sees it; ``user`` is None for a decoy.
+
+    :ivar has_second: whether the user is asked for a second step
+    """
 
     challenge: Challenge
     enrolled: EnrolledMethod | None = None
     user: User | None = None
+    has_second: bool = False
 
     @property
     def characters(self) -> str:
@@ -162,4 +167,7 @@ def spend_approved(challenge: Challenge) -> bool:
 
 def _first(rows: sa.Executable, **which: object) -> Asked | None:
     found = db.session.execute(rows, which).first()
-    return Asked(*_ROWS.read(found)) if found else None
+    if found is None:
+        return None
+    challenge, enrolled, user = _ROWS.read(found)
+    return Asked(challenge, enrolled, user, bool(found[-1]))

@@ -56,7 +56,8 @@ _SENT = sa.select(
 ).where(_c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago"))
 _SET_UP = (
     sa.select(sa.func.count())
-    .where(_c.subject == sa.bindparam("subject"), _c.purpose == "setup", _c.method == sa.bindparam("method"))
+    .where(_c.subject == sa.bindparam("subject"), sa.or_(*(_c.purpose == each for each in budgets.SETTING_UP)))
+    .where(_c.method == sa.bindparam("method"))
     .where(_c.created_at > sa.bindparam("hour_ago"))
 )
 

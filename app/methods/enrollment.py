@@ -41,9 +41,26 @@ def enroll(
 def replace(
     user_id: int, method: str, secret: str | None = None, *, last_step: int = 0, family: str | None = None
 ) -> EnrolledMethod:
-    """Add a way to sign in instead of the user's earlier one of this kind."""
+    """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one."""
+    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method, EnrolledMethod.is_second)
+    was_second = db.session.scalar(sa.select(EnrolledMethod.id).where(*mine).limit(1)) is not None
     remove(user_id, method)
-    return enroll(user_id, method, secret, last_step=last_step, family=family)
+    row = enroll(user_id, method, secret, last_step=last_step, family=family)
+    if was_second:
+        mark_second(user_id, method)
+    return row
+
+
+def mark_second(user_id: int, method: str) -> int:
+    """Ask for this method as a second step from now on; return how many rows are marked, 0 when there is none."""
+    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method)
+    return changed(sa.update(EnrolledMethod).where(*mine).values(is_second=True, misses=0))
+
+
+def unmark_seconds(user_id: int) -> int:
+    """Ask this user for no second step any more; return how many methods were one."""
+    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.is_second)
+    return changed(sa.update(EnrolledMethod).where(*mine).values(is_second=False, misses=0))
 
 
 def remove(user_id: int, method: str) -> int:

@@ -20,6 +20,7 @@ give(
         "name": _name,
         "added_at": EnrolledMethod.created_at,
         "last_used_at": EnrolledMethod.last_used_at,
+        "asked_for_as_a_second_step": EnrolledMethod.is_second,
     },
 )
 give(

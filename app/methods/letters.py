@@ -51,6 +51,7 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
 
 @renderer("sign_in", reads=challenges_of)
 @renderer("verify", reads=challenges_of)
+@renderer("second", reads=challenges_of)
 @renderer("setup", reads=challenges_of)
 @renderer("confirm", reads=challenges_of)
 def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None:

@@ -19,7 +19,7 @@ from app.database.plain import Plain
 from app.extensions import keyring, settings
 from app.kit import clock, secrets
 from app.methods.codes import link_secret_of, root_of
-from app.methods.models import Challenge, EnrolledMethod
+from app.methods.models import Challenge, EnrolledMethod, has_second
 from app.users import User
 
 _TOKEN = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9]{10,12})\.([\w-]{43})\.([\w-]{43})\Z", re.ASCII)
@@ -28,6 +28,7 @@ _ROWS = Plain(Challenge, EnrolledMethod, User)
 _challenge, _enrolled, _user = Challenge.__table__, EnrolledMethod.__table__, User.__table__
 _BY_ID = Hot(
     _ROWS.select()
+    .add_columns(has_second(_challenge.c.user_id))
     .select_from(
         _challenge.join(_user, _user.c.id == _challenge.c.user_id).outerjoin(
             _enrolled, _enrolled.c.id == _challenge.c.enrolled_id
@@ -39,11 +40,15 @@ _BY_ID = Hot(
 
 @dataclass(frozen=True, slots=True)
 class OpenedLink:
-    """A link whose signature and secret are right, with the rows it names."""
+    """A link whose signature and secret are right, with the rows it names.
+
+    :ivar has_second: whether the user is asked for a second step
+    """
 
     challenge: Challenge
     enrolled: EnrolledMethod | None
     user: User
+    has_second: bool = False
 
 
 def link_token(challenge: Challenge, root: bytes) -> str:
@@ -73,7 +78,7 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
         return None
     if not secrets.same(secret, link_secret_of(challenge, root_of(challenge, enrolled))):
         return None
-    return OpenedLink(challenge, enrolled, user)
+    return OpenedLink(challenge, enrolled, user, bool(found[-1]))
 
 
 def has_expired(token: str) -> bool:

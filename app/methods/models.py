@@ -31,11 +31,21 @@ class EnrolledMethod(db.Model):
     family: Mapped[str | None] = mapped_column(sa.String(32))
     """The session that set it up, so that denying that session takes it back; None for what came with the account."""
     last_used_at: Mapped[datetime | None]
+    is_second: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    """Whether it is asked for as a second step, after another proof."""
+    misses: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Wrong codes of this authenticator in a row as a second step."""
 
     @property
     def is_pending(self) -> bool:
         """Whether this is a password that waits for its browser to prove the address; until then it opens nothing."""
         return self.method == "password" and self.name != ""
+
+
+def has_second(user_id: sa.ColumnElement[int | None]) -> sa.ColumnElement[bool]:
+    """Return the expression that says whether this user is asked for a second step, for statements to carry along."""
+    asked = EnrolledMethod.__table__.alias("asked")
+    return sa.exists().where(asked.c.user_id == user_id, asked.c.is_second).label("has_second")
 
 
 class Challenge(db.Model):

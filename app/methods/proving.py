@@ -25,12 +25,14 @@ class Proof:
 
     :ivar pending: it was a password that opens nothing before the address is proved
     :ivar guess: what was counted for it; whoever uses the proof takes it back
+    :ivar verified: it proves two factors in one, as a passkey does that has verified its user
     """
 
     method: str
     challenge: Challenge | None = None
     pending: bool = False
     guess: Guess | None = None
+    verified: bool = False
 
 
 def prove(

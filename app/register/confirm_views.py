@@ -12,7 +12,8 @@ from app.methods.challenges import latest_in_browser
 from app.methods.showing import asked, sent
 from app.register import bp, flow
 from app.register.forms import ConfirmForm, ConfirmLinkForm
-from app.sessions.showing import user_facts
+from app.sessions.pending import Parked
+from app.sessions.showing import second_step, user_facts
 from app.users import User
 from app.web.asker import asker, clicking_asker, present_asker, sending_asker
 from app.web.browser import browser_secret
@@ -51,6 +52,8 @@ def confirm() -> Response:
                 return respond(PAGE, form, shown={"sent": told}, challenge=told["challenge"], support_id=support_id())
             session = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
             say("email_confirmed")
+            if isinstance(session, Parked):
+                return respond(**second_step(session))
             facts = user_facts(current_user, session, with_token=wants_token())
             return respond(go=settings.post_confirm_url or settings.post_login_url, user=facts, tf_required=False)
     return respond(PAGE, form, shown={"sent": _waiting()})
@@ -61,7 +64,8 @@ def confirm_link(token: str) -> Response:
     """Confirm and sign in the browser that asked; ask any other to press a button first."""
     after_this_request(view_commit)
     try:
-        challenge, user, here = flow.look_at_link(token, clicking_asker())
+        opened, here = flow.look_at_link(token, clicking_asker())
+        challenge, user = opened.challenge, opened.user
         if not here:
             shown = {
                 "address": addresses.mask("email", challenge.destination),
@@ -70,9 +74,11 @@ def confirm_link(token: str) -> Response:
             }
             return _quiet(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
         next_page = challenge.next
-        flow.confirm_by_link(token, present_asker())
+        _, arrived = flow.confirm_by_link(token, present_asker())
     except Refused as refused:
         return _quiet(_went_wrong(refused))
+    if isinstance(arrived, Parked):
+        return _quiet(_half_way(arrived))
     return _quiet(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
 
 
@@ -85,6 +91,8 @@ def confirm_link_post(token: str) -> Response:
         with form.showing_refusals():
             user, session = flow.confirm_by_link(token, present_asker())
             say("email_confirmed")
+            if isinstance(session, Parked):
+                return _quiet(respond(**second_step(session)))
             go = settings.post_confirm_url or (settings.post_login_url if session else "/login")
             return _quiet(respond(go=go, user=user_facts(user)))
     return _quiet(respond(ELSEWHERE, form, shown={"address": "", "asked": None, "token": token}))
@@ -103,6 +111,14 @@ def _confirmed(user: User, email: str, go: str) -> Response:
         return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
     say("email_confirmed")
     return redirect(target)  # type: ignore[return-value]
+
+
+def _half_way(parked: Parked) -> Response:
+    """Go on to the second step, as after a link that signs in."""
+    if settings.redirect_behavior == "spa":
+        return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
+    say("email_confirmed")
+    return redirect(second_step(parked)["go"])  # type: ignore[return-value]
 
 
 def _went_wrong(refused: Refused) -> Response:

@@ -15,11 +15,12 @@ from app.methods.challenges import Question, ask, spend
 from app.methods.explaining import Miss
 from app.methods.first_proof import prove_address
 from app.methods.links import OpenedLink, has_expired, open_link
-from app.methods.proving import prove
+from app.methods.proving import Proof, prove
 from app.methods.reaching import Reached
 from app.register.opening import keep_password, open_account
+from app.sessions.arriving import arrive
 from app.sessions.models import AuthSession
-from app.sessions.signing_in import sign_in_as
+from app.sessions.pending import Parked
 from app.users import TypedIdentity, User, find_by_identity
 
 CONFIRM = "confirm"
@@ -67,7 +68,7 @@ def send_again(email: str, asker: Asker) -> Challenge:
     return _send_confirmation(reached, typed.value, asker)
 
 
-def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSession:
+def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSession | Parked:
     """Confirm ``email`` by the code in its mail, and sign its owner in.
 
     :raises Refused: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
@@ -76,7 +77,8 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
     typed = _read(email)
     user = find_by_identity(typed)
     user_id = user.id if user else None
-    proof = prove(CONFIRM, user_id, typed.value, enrollment.enrolled_of(user_id), passcode, asker, sent_only=True)
+    enrolled = enrollment.enrolled_of(user_id)
+    proof = prove(CONFIRM, user_id, typed.value, enrolled, passcode, asker, sent_only=True)
     challenge, guess = (None, None) if isinstance(proof, Miss) else (proof.challenge, proof.guess)
     if user is None or challenge is None or not user.is_active:
         limits.take("failures", asker.address)
@@ -85,11 +87,13 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
         record("sign_in.failed", user_id, challenge_id=miss.challenge_id, at_once=True, **facts)
         raise Refused("invalid_password_code", field="passcode")
     prove_address(user, challenge, browser=challenge.binding)
-    return sign_in_as(user, "confirm", asker, remember=False, challenge_id=challenge.id, guess=guess)
+    has_second = any(row.is_second for row in enrolled)
+    proof = Proof("confirm", challenge, guess=guess)
+    return arrive(user, proof, asker, remember=False, has_second=has_second, next_page=challenge.next)
 
 
-def look_at_link(token: str, asker: Asker) -> tuple[Challenge, User, bool]:
-    """Return the challenge and user of a confirmation link, and whether this is the browser that asked.
+def look_at_link(token: str, asker: Asker) -> tuple[OpenedLink, bool]:
+    """Return what a confirmation link names, and whether this is the browser that asked.
 
     :raises Refused: ``invalid_confirmation_token``, ``confirmation_expired`` or ``already_confirmed``
     """
@@ -101,21 +105,23 @@ def look_at_link(token: str, asker: Asker) -> tuple[Challenge, User, bool]:
     if not opened.challenge.is_open(clock.now()) or has_expired(token):
         raise _over(opened, "expired", "confirmation_expired")
     here = bool(asker.binding) and secrets.same(asker.binding, opened.challenge.binding)
-    return opened.challenge, opened.user, here
+    return opened, here
 
 
-def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | None]:
+def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | Parked | None]:
     """Confirm the address that ``token`` was mailed to; sign in only the browser that asked.
 
     :raises Refused: as ``look_at_link``
     """
-    challenge, user, here = look_at_link(token, asker)
+    opened, here = look_at_link(token, asker)
+    challenge, user = opened.challenge, opened.user
     if not spend(challenge):
         raise Refused("already_confirmed")
     prove_address(user, challenge, browser=asker.binding if here else "")
     if not here:
         return user, None
-    return user, sign_in_as(user, "confirm", asker, remember=False, challenge_id=challenge.id)
+    proof, on = Proof("confirm", challenge), challenge.next
+    return user, arrive(user, proof, asker, remember=False, has_second=opened.has_second, next_page=on)
 
 
 def _over(opened: OpenedLink, why: str, code: str) -> Refused:

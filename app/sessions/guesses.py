@@ -90,29 +90,37 @@ FREE = Guess("", "-", False)
 """A guess that nobody counts (``LATCHKEY_LIMITS=off``)."""
 
 
-def row_id(subject: str, caller: str = "", *, password: bool = False) -> str:
+def row_id(subject: str, caller: str = "", *, password: bool = False, second: bool = False) -> str:
     """Return the id of the row that holds the failures of ``caller`` at ``subject``.
 
     :param caller: digest of a known browser, ``session:`` and a family, or "" for everybody else
     :param password: strangers' passwords are counted apart: who sprays those stops no codes
+    :param second: second steps are counted apart from first proofs
     """
-    what = "password" if password and not caller else "code"
+    what = "second" if second else "password" if password and not caller else "code"
     return hashlib.sha256(f"{subject}|{caller}|{what}".encode()).hexdigest()
 
 
 def reserve(
-    user_id: int | None, identity: str, *, browser: str = "", family: str = "", password: bool = False
+    user_id: int | None,
+    identity: str,
+    *,
+    browser: str = "",
+    family: str = "",
+    password: bool = False,
+    second: bool = False,
 ) -> Guess | None:
     """Count one guess at this user's secrets before it is looked at; None when none is left.
 
     Committed at once: whatever happens next, it has happened. An identity that nobody has costs the same.
     :param browser: digest of the asker's browser, if this user knows it: it has guesses of its own
     :param family: of the live session that proves itself again: it, too, has its own
+    :param second: it is a second step
     """
     if not settings.limits:
         return FREE
     caller = f"session:{family}" if family else browser
-    row = row_id(subject_of(user_id, identity), caller, password=password)
+    row = row_id(subject_of(user_id, identity), caller, password=password, second=second)
     per_hour, per_day = settings.failures_per_hour, settings.failures_per_day
     now = clock.now()
     entry = f"{_stamp(0)}{secrets.row_id()[:6]},"

@@ -1,4 +1,4 @@
-"""AuthSession: one signed-in browser or program. Standing: how far a browser is trusted by an account."""
+"""AuthSession: who is signed in. PendingSignIn: who is half-way. Standing: how a browser stands with an account."""
 
 from __future__ import annotations
 
@@ -60,6 +60,43 @@ class AuthSession(db.Model):
         return now < self.authenticated_at + settings.freshness or (
             self.grace_until is not None and now < self.grace_until
         )
+
+
+class PendingSignIn(db.Model):
+    """A sign-in between its first proof and its second step. Signs nobody in, and opens nothing but that step.
+
+    Holds the digest of its token; a stolen row takes no step.
+    """
+
+    __tablename__ = "pending_sign_in"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    amr: Mapped[str] = mapped_column(sa.String(128))
+    """What was proved first, as it will stand in the session."""
+    answered_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
+    """The challenge that the first proof answered, so that denying it ends this as well."""
+    state: Mapped[str] = mapped_column(sa.String(16))
+    """``ready``: ``method`` is asked for; ``select``: one of ``choices`` is to be chosen; ``setup_from_login``."""
+    choices: Mapped[str] = mapped_column(sa.String(128), default="")
+    """Names of the methods that will do, joined by commas."""
+    method: Mapped[str] = mapped_column(sa.String(16), default="")
+    question_id: Mapped[str | None] = mapped_column(sa.String(32))
+    """The challenge of the second step, where something was sent or is being set up."""
+    tries: Mapped[int] = mapped_column(default=0)
+    remember: Mapped[bool] = mapped_column(default=False)
+    next: Mapped[str] = mapped_column(sa.Text, default="")
+    """Where the person was going."""
+    address: Mapped[str] = mapped_column(sa.String(64))
+    agent: Mapped[str] = mapped_column(sa.String(256))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether its second step can still be taken."""
+        return self.ended_at is None and now < self.expires_at
 
 
 class Standing(db.Model):

@@ -20,9 +20,9 @@ from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.sessions import assurance
-from app.sessions.models import AuthSession
+from app.sessions.models import AuthSession, PendingSignIn
 from app.users import User
-from app.web.browser import KNOWN, TOKEN_HEADER, sent_known_secret, set_cookie
+from app.web.browser import KNOWN, PENDING, TOKEN_HEADER, sent_known_secret, set_cookie
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -132,9 +132,14 @@ def opened_by(challenge_id: str, since: datetime) -> list[str]:
 
 
 def end_all(user_id: int, *, but: str = "") -> int:
-    """Revoke every session of a user, except the family ``but``; return how many were open."""
+    """Revoke every session of a user, except the family ``but``; return how many were open.
+
+    Sign-ins that wait for their second step end as well.
+    """
     others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.family != but)
     now = clock.now()
+    waiting = (PendingSignIn.user_id == user_id, PendingSignIn.ended_at.is_(None))
+    changed(sa.update(PendingSignIn).where(*waiting).values(ended_at=now))
     ended = sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now)
     return changed(ended)
 
@@ -185,12 +190,17 @@ def hand_out_known(life: timedelta, *, renew: bool = False) -> str:
     return secrets.digest(secret)
 
 
+def hand_out_pending(token: str, life: timedelta) -> None:
+    """Let this browser keep the token of its sign-in under way for ``life``; with "" it is taken back."""
+    g.pending_cookie = (token, int(life.total_seconds()) if token else 0)
+
+
 def set_session_cookie(response: Response) -> Response:
-    """Hand out the session's cookie and the known browser's, unless storing their rows failed (``after_request``)."""
+    """Hand out cookies of session, known browser and sign-in under way, unless storing failed (``after_request``)."""
     if g.get("commit_failed") or response.status_code >= 500:
         return response
-    for name, cookie in ((SESSION_COOKIE, g.get("session_cookie")), (KNOWN, g.get("known_cookie"))):
-        if cookie:
+    for name, kept in ((SESSION_COOKIE, "session_cookie"), (KNOWN, "known_cookie"), (PENDING, "pending_cookie")):
+        if cookie := g.get(kept):
             value, max_age = cookie
             set_cookie(response, name, value, max_age)
     return response

@@ -10,7 +10,7 @@ from app.database.pruning import delete_batch, pruner
 from app.extensions import db
 from app.kit import clock
 from app.sessions.known import LIFE
-from app.sessions.models import AuthSession, Standing
+from app.sessions.models import AuthSession, PendingSignIn, Standing
 
 KEPT_FOR = timedelta(days=1)
 NOBODYS = timedelta(days=30)
@@ -20,6 +20,12 @@ NOBODYS = timedelta(days=30)
 def prune_sessions() -> int:
     """Delete a batch of sessions that ended more than a day ago; return how many."""
     return delete_batch(db.session, AuthSession, AuthSession.expires_at < clock.now() - KEPT_FOR)
+
+
+@pruner
+def prune_pending() -> int:
+    """Delete a batch of sign-ins whose second step was due more than a day ago; return how many."""
+    return delete_batch(db.session, PendingSignIn, PendingSignIn.expires_at < clock.now() - KEPT_FOR)
 
 
 @pruner

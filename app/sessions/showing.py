@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from app.sessions.models import AuthSession
 from app.sessions.opening import open_program_session
+from app.sessions.pending import Parked
 from app.users import User
 
 
 def label_of(identities: dict[str, str]) -> str:
     """Return by which of their identities a page calls somebody: the address, else the first there is."""
     return identities.get("email") or next(iter(identities.values()), "")
+
+
+STEPS = {"ready": "/tf-validate", "select": "/tf-select", "setup_from_login": "/tf-setup"}
+"""Where a browser takes its second step, by the state of its sign-in."""
+
+
+def second_step(parked: Parked) -> dict[str, Any]:
+    """Return what the answer to a first proof tells of the second step that is due: ``go`` and facts for a program."""
+    row, facts = parked.row, dict[str, Any](tf_required=True)
+    path = STEPS[row.state]
+    if row.state == "select":
+        facts |= {"tf_select": True, "tf_setup_methods": [name for name in row.choices.split(",") if name]}
+    elif row.method == "webauthn":
+        path = "/wan-signin"
+        facts |= {"tf_state": row.state, "tf_method": "webauthn", "tf_signin_url": path}
+    elif row.method:
+        facts |= {"tf_state": row.state, "tf_method": row.method, "tf_primary_method": row.method}
+    else:
+        facts |= {"tf_state": row.state}
+    if parked.handle:
+        facts |= {"pending": parked.handle}
+    return {"go": f"{path}?{urlencode({'next': row.next})}" if row.next else path} | facts
 
 
 def user_facts(user: User, session: AuthSession | None = None, *, with_token: bool = False) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from app.audit import record, signals
 from app.kit.asking import Asker
@@ -22,6 +23,7 @@ def sign_in_as(
     seen_at: datetime | None = None,
     challenge_id: str | None = None,
     guess: Guess | None = None,
+    then: str = "",
 ) -> AuthSession:
     """Open a session for ``user``, who has proved it ``via`` a method, and say so.
 
@@ -30,12 +32,15 @@ def sign_in_as(
     :param seen_at: when it was last seen there, where that was looked up already
     :param challenge_id: the challenge that was answered, if there was one
     :param guess: the guess that was right, if something was typed; it is taken back
+    :param via: several methods of one proof are joined by commas
+    :param then: the method of the second step, if one was taken
     """
     browser = note_sign_in(user.id, asker, seen_at, guess)
-    session = open_session(
-        user, via, asker, remember=remember, challenge_id=challenge_id, is_news=browser != "known" and via != "confirm"
+    amr, is_news = f"{via},{then}" if then else via, browser != "known" and via != "confirm"
+    session = open_session(user, amr, asker, remember=remember, challenge_id=challenge_id, is_news=is_news)
+    facts: dict[str, Any] = {"method": via, "session": session.digest[:8], "browser": browser} | (
+        {"second": then} if then else {}
     )
-    mark = session.digest[:8]
-    record("sign_in.succeeded", user.id, challenge_id=challenge_id, method=via, session=mark, browser=browser)
-    signals.send(signals.user_authenticated, user=user, authn_via=[via])
+    record("sign_in.succeeded", user.id, challenge_id=challenge_id, **facts)
+    signals.send(signals.user_authenticated, user=user, authn_via=None if then else [via])
     return session

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from app import limits
 from app.audit import record, signals
+from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import REGISTRY, Challenge, challenges, enrolling, enrollment, notices
+from app.methods import REGISTRY, Challenge, challenges, enrolling, enrollment, notices, second
 from app.methods.enrolling import Enrollment
 from app.methods.handles import challenge_id_of
 from app.methods.passkeys import signs_in_alone
@@ -65,16 +66,23 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
 def allow_removal(user: User, names: Sequence[str]) -> None:
     """Go on only if some way to sign in is left without ``names``; until the commit no other request can remove any.
 
-    :raises Refused: ``us_method_not_available`` or ``last_method`` on ``delete_method``
+    :raises Refused: ``us_method_not_available``, ``last_method`` or ``last_second_factor`` on ``delete_method``
     """
     if any(name not in REGISTRY for name in names):
         raise Refused("us_method_not_available", field="delete_method")
     take_turns(user)
     if "sms" in names and not set(identities_of(user.id)) - {"phone"}:
         raise Refused("last_method", field="delete_method")
-    active = active_methods(enrollment.enrolled_of(user.id))
-    if active and not set(active) - set(names) and not signs_in_alone(user.id):
+    enrolled = enrollment.enrolled_of(user.id)
+    left = [row for row in enrolled if row.method not in names]
+    if active_methods(enrolled) and not active_methods(left) and not signs_in_alone(user.id):
         raise Refused("last_method", field="delete_method")
+    seconds = [row.method for row in left if row.is_second]
+    if seconds and not second.leaves_a_way_in(left, seconds):
+        raise Refused("last_method", field="delete_method")
+    had, has = ([row for row in rows if row.method in second.SECONDS] for rows in (enrolled, left))
+    if settings.second_factor == "required" and had and not has:
+        raise Refused("last_second_factor", field="delete_method")
 
 
 def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.web.forms import HouseForm, ManyField, PasscodeField, Required, TextField
+from app.web.forms import HouseForm, ManyField, PasscodeField, Required, TextField, TickField
 
 
 class SetupForm(HouseForm):
@@ -11,6 +11,21 @@ class SetupForm(HouseForm):
     chosen_method = TextField("Add")
     delete_method = ManyField("Remove")
     phone = TextField("Phone number")
+
+
+class SecondSetupForm(HouseForm):
+    """A second factor to set up, or ``disable``."""
+
+    setup = TextField("Second step", [Required()])
+    phone = TextField("Phone number")
+    existing = TickField("Use what is set up already")
+    pending = TextField()
+
+
+class SecondCodeForm(HouseForm):
+    """The code that proves a second factor."""
+
+    code = PasscodeField("Code", [Required()])
 
 
 class ProveForm(HouseForm):

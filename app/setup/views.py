@@ -11,12 +11,13 @@ from flask_login import current_user, login_required
 from app.extensions import settings
 from app.kit import clock
 from app.kit.refusals import Refused
-from app.methods import authenticator
+from app.methods import EnrolledMethod, authenticator
 from app.methods.enrolling import Enrollment
 from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.registry import active_methods, enabled_methods
-from app.methods.showing import methods_offered, ways_in
+from app.methods.second import seconds_enabled
+from app.methods.showing import TITLES, methods_offered, ways_in
 from app.sessions.freshness import require_fresh
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
@@ -73,7 +74,7 @@ def us_setup() -> Response:
             if begun is None:
                 say("method_removed")
                 return respond(PAGE, form, shown=_page(None))
-            return respond(PAGE, form, shown=_page(_enrolling(begun)), **_facts(begun))
+            return respond(PAGE, form, shown=_page(enrolling_shown(begun)), **_facts(begun))
     return respond(PAGE, form, shown=_page(None))
 
 
@@ -102,7 +103,7 @@ def _refused(state: str, form: ProveForm) -> Response:
     if begun is None:
         form.form_errors.extend(form.passcode.errors)
         return respond(PAGE, form, shown=_page(None) | {"adding": SetupForm()})
-    return respond(PAGE, form, shown=_page(_enrolling(begun, form)) | {"adding": SetupForm()})
+    return respond(PAGE, form, shown=_page(enrolling_shown(begun, form)) | {"adding": SetupForm()})
 
 
 def _facts(begun: Enrollment) -> dict[str, Any]:
@@ -121,7 +122,8 @@ def _facts(begun: Enrollment) -> dict[str, Any]:
     return facts
 
 
-def _enrolling(begun: Enrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
+def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
+    """Return what a page shows of a method that is being set up."""
     if wants_json():
         return None
     challenge = begun.challenge
@@ -146,12 +148,22 @@ def _page(enrolling: dict[str, Any] | None) -> dict[str, Any]:
     """Return what the page shows; a program needs none of it."""
     if wants_json():
         return {}
-    mine = identities_of(current_user.id)
-    ways = ways_in(enrolled_of(current_user.id), mine)
+    mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
+    ways = ways_in(enrolled, mine)
     names = {way["name"] for way in ways}
     addable = [name for name in enabled_methods() if name not in names or name in WORTH_ADDING_AGAIN]
     shown = shown_passkeys(current_user)
     alone = shown["available"] and any(key.usage == "first" for key in shown["passkeys"])
     ways = [way | {"removable": way["removable"] or alone} for way in ways]
     return shown | {"methods": ways, "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
-                    "password_length_min": settings.password_length_min}  # fmt: skip
+                    "password_length_min": settings.password_length_min,
+                    "second_step": _second_step(enrolled)}  # fmt: skip
+
+
+def _second_step(enrolled: list[EnrolledMethod]) -> dict[str, Any] | None:
+    """Return how the second step stands; None where nobody is asked for one, or nothing can be one."""
+    able = seconds_enabled()
+    if settings.second_factor == "off" or not able:
+        return None
+    marked = {row.method for row in enrolled if row.is_second}
+    return {"on": [TITLES[name] for name in able if name in marked], "required": settings.second_factor == "required"}

@@ -14,6 +14,7 @@ from app.methods import Challenge, carrying
 from app.methods.links import OpenedLink, open_link
 from app.methods.proving import Proof
 from app.sessions.models import AuthSession
+from app.sessions.pending import Parked
 from app.signin.flow import PURPOSE, finish
 from app.signin.links import expired, is_here, no, over
 
@@ -58,8 +59,8 @@ def state(asker: Asker) -> str:
     return carrying.state_of(asked.challenge) if asked else carrying.EXPIRED
 
 
-def go_on(asker: Asker, *, remember: bool) -> tuple[AuthSession, Challenge]:
-    """Open the session that was approved elsewhere, for the browser or program that asked.
+def go_on(asker: Asker, *, remember: bool) -> tuple[AuthSession | Parked, Challenge]:
+    """Sign in the browser or program that asked, as was approved elsewhere.
 
     :raises Refused: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` when it was
         used already (explicit: ``invalid_code``, ``disabled_account``)
@@ -78,7 +79,9 @@ def go_on(asker: Asker, *, remember: bool) -> tuple[AuthSession, Challenge]:
         raise Refused(no("disabled_account"))
     if not carrying.spend_approved(asked.challenge):
         raise Refused(no("invalid_code"))
-    return finish(asked.user, Proof("email", asked.challenge), asker, remember=remember), asked.challenge
+    proof, on = Proof("email", asked.challenge), asked.challenge.next
+    arrived = finish(asked.user, proof, asker, remember=remember, has_second=asked.has_second, next_page=on)
+    return arrived, asked.challenge
 
 
 def _decided(token: str, asker: Asker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -10,15 +11,16 @@ from app.audit import record, signals
 from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import reaching
+from app.methods import EnrolledMethod, reaching
 from app.methods.carrying import Asked
 from app.methods.challenges import Question, ask
 from app.methods.explaining import Miss
 from app.methods.first_proof import PROVE_NO_ADDRESS, prove_address
 from app.methods.proving import Proof, prove
 from app.methods.registry import code_methods
+from app.sessions.arriving import arrive
 from app.sessions.models import AuthSession
-from app.sessions.signing_in import sign_in_as
+from app.sessions.pending import Parked
 from app.users import TypedIdentity, User, read_identity
 
 PURPOSE = "sign_in"
@@ -60,8 +62,10 @@ def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> 
     return Asked(ask(question, asker), reached.enrolled, reached.user)
 
 
-def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember: bool) -> AuthSession:
-    """Open a session for whom ``identity`` names, if ``passcode`` answers one of their methods.
+def sign_in(
+    identity: str, passcode: str | int | None, asker: Asker, *, remember: bool, next_page: str = ""
+) -> AuthSession | Parked:
+    """Sign in whom ``identity`` names, if ``passcode`` answers one of their methods.
 
     :raises Refused: ``generic_authn_failed``, or in explicit mode what was wrong; ``too_many_requests``
     """
@@ -83,19 +87,30 @@ def sign_in(identity: str, passcode: str | int | None, asker: Asker, *, remember
         _failed(user, asker, "disabled_account", refused)
     if proof.pending or (user.confirmed_at is None and proof.method in PROVE_NO_ADDRESS):
         _failed(user, asker, "confirmation_required", refused)
-    return finish(user, proof, asker, remember=remember, seen_at=known.seen_at)
+    more: dict[str, Any] = {"seen_at": known.seen_at, "enrolled": known.enrolled, "next_page": next_page}
+    has_second = any(row.is_second for row in known.enrolled)
+    return finish(user, proof, asker, remember=remember, has_second=has_second, **more)
 
 
-def finish(user: User, proof: Proof, asker: Asker, *, remember: bool, seen_at: datetime | None = None) -> AuthSession:
-    """Open the session that ``proof`` earns; a passcode that was sent proves the address it went to.
+def finish(
+    user: User,
+    proof: Proof,
+    asker: Asker,
+    *,
+    remember: bool,
+    has_second: bool,
+    enrolled: Sequence[EnrolledMethod] | None = None,
+    seen_at: datetime | None = None,
+    next_page: str = "",
+) -> AuthSession | Parked:
+    """Open the session that ``proof`` earns, or park the sign-in; a passcode that was sent proves its address.
 
-    :param seen_at: when the user last signed in from this browser, where that was looked up already
+    What every way in ends with; the parameters are those of ``arrive``.
     """
-    if proof.challenge is not None:
-        prove_address(user, proof.challenge)
-    answered = proof.challenge.id if proof.challenge else None
-    more: dict[str, Any] = {"seen_at": seen_at, "challenge_id": answered, "guess": proof.guess}
-    return sign_in_as(user, proof.method, asker, remember=remember, **more)
+    if proof.challenge is not None and prove_address(user, proof.challenge):
+        enrolled = None  # the first proof has swept some of it away
+    more: dict[str, Any] = {"enrolled": enrolled, "seen_at": seen_at, "next_page": next_page}
+    return arrive(user, proof, asker, remember=remember, has_second=has_second, **more)
 
 
 def _tells_strangers(typed: TypedIdentity | None, method: str) -> bool:

@@ -83,6 +83,22 @@ class ContinueForm(HouseForm):
     chosen_method = TextField()
 
 
+class SecondStepForm(HouseForm):
+    """The code of a second step."""
+
+    code = PasscodeField("Code", [Required()])
+    next = TextField(validators=[SafeNext()])
+    pending = TextField()
+
+
+class SelectForm(HouseForm):
+    """By which method the second step is taken."""
+
+    which = TextField("How", [Required()])
+    next = TextField(validators=[SafeNext()])
+    pending = TextField()
+
+
 class NotMeForm(HouseForm):
     """The button that ends what was asked for, and a box that no machine ticks which only presses buttons."""
 

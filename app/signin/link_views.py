@@ -12,7 +12,8 @@ from app.kit.refusals import Refused
 from app.methods.denials import denial_link
 from app.methods.links import OpenedLink
 from app.methods.showing import asked
-from app.sessions.showing import user_facts
+from app.sessions.pending import Parked
+from app.sessions.showing import second_step, user_facts
 from app.signin import approving, bp, links
 from app.signin.forms import LinkForm
 from app.users import User, identities_of
@@ -53,10 +54,10 @@ def us_verify_link() -> Response:
             return _quiet(respond(PAGE, form, shown=_shown(opened), state="elsewhere"))
         if current_user.is_authenticated:
             return _quiet(already_signed_in())
-        links.follow(opened, token, present_asker())
+        arrived = links.follow(opened, token, present_asker())
     except Refused as refused:
         return _quiet(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
-    return _quiet(_signed_in(opened))
+    return _quiet(_half_way(arrived) if isinstance(arrived, Parked) else _signed_in(opened))
 
 
 @bp.post("/us-verify-link")
@@ -85,9 +86,11 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     if links.is_here(opened, asker):
         if current_user.is_authenticated:
             return already_signed_in()
-        session = links.follow(opened, token, asker)
+        arrived = links.follow(opened, token, asker)
+        if isinstance(arrived, Parked):
+            return respond(**second_step(arrived))
         go = opened.challenge.next or settings.post_login_url
-        return respond(go=go, user=user_facts(opened.user, session), tf_required=False)
+        return respond(go=go, user=user_facts(opened.user, arrived), tf_required=False)
     if not typed.strip():
         raise Refused("link_elsewhere", field="characters")  # a button that a robot presses is no try
     approving.approve(opened, token, typed, asker)
@@ -105,6 +108,13 @@ def _signed_in(opened: OpenedLink) -> Response:
         return redirect(with_query(settings.post_login_url, **_who(opened.user)))  # type: ignore[return-value]
     say("passwordless_login_successful")
     return redirect(next_or(opened.challenge.next or settings.post_login_url))  # type: ignore[return-value]
+
+
+def _half_way(parked: Parked) -> Response:
+    """Go on to the second step; a front end finds its state in the cookie, and what is asked by GET /tf-validate."""
+    if settings.redirect_behavior == "spa":
+        return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
+    return redirect(second_step(parked)["go"])  # type: ignore[return-value]
 
 
 def _went_wrong(refused: Refused) -> Response:

@@ -14,6 +14,7 @@ from app.methods.challenges import spend
 from app.methods.links import OpenedLink, has_expired, open_link
 from app.methods.proving import Proof
 from app.sessions.models import AuthSession
+from app.sessions.pending import Parked
 from app.signin.flow import PURPOSE, finish
 
 
@@ -35,7 +36,7 @@ def is_here(opened: OpenedLink, asker: Asker) -> bool:
     return asker.binding != "" and secrets.same(asker.binding, opened.challenge.binding)
 
 
-def follow(opened: OpenedLink, token: str, asker: Asker) -> AuthSession:
+def follow(opened: OpenedLink, token: str, asker: Asker) -> AuthSession | Parked:
     """Sign in the browser that asked for this link.
 
     :raises Refused: as ``open_good``; ``disabled_account`` in explicit mode
@@ -44,7 +45,8 @@ def follow(opened: OpenedLink, token: str, asker: Asker) -> AuthSession:
         raise Refused(no("disabled_account"))
     if not spend(opened.challenge):
         raise over(opened, token, asker)
-    return finish(opened.user, Proof("email", opened.challenge), asker, remember=False)
+    proof, go_on = Proof("email", opened.challenge), opened.challenge.next
+    return finish(opened.user, proof, asker, remember=False, has_second=opened.has_second, next_page=go_on)
 
 
 def over(opened: OpenedLink, token: str, asker: Asker) -> Refused:

@@ -1,15 +1,22 @@
-"""What the sign-in page shows: the identity box, or the code entry with what was sent."""
+"""What the sign-in page shows, and where it leads: to a session, or to the second step."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from flask import Response
+from flask_login import current_user
+
 from app.methods import carrying
 from app.methods.showing import methods_offered, sent
+from app.sessions.models import AuthSession
+from app.sessions.pending import Parked
+from app.sessions.showing import second_step, user_facts
 from app.signin.flow import PURPOSE
 from app.signin.forms import ContinueForm, SignInForm
 from app.web.asker import present_asker
-from app.web.respond import wants_json
+from app.web.respond import respond, wants_json
+from app.web.telling import wants_token
 
 PAGE = "signin/signin.html"
 
@@ -28,3 +35,13 @@ def page_again(form: SignInForm | ContinueForm) -> dict[str, Any]:
     if asked is None or not form.identity.data or form.identity.errors:
         return page("identity")
     return page("code", sent(asked.challenge, form.identity.data, asked.characters))
+
+
+def welcome(arrived: AuthSession | Parked, go: str) -> Response:
+    """Answer who has proved who they are: they are signed in, or told of the second step.
+
+    :param go: where a browser goes that is signed in
+    """
+    if isinstance(arrived, Parked):
+        return respond(**second_step(arrived))
+    return respond(go=go, user=user_facts(current_user, arrived, with_token=wants_token()), tf_required=False)

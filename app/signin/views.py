@@ -10,19 +10,20 @@ from flask_login import current_user
 from app.audit import record
 from app.extensions import settings
 from app.methods.showing import methods_offered, sent
+from app.sessions import pending
 from app.sessions.opening import end_session
 from app.sessions.showing import user_facts
 from app.signin import bp, flow
 from app.signin.forms import PlainForm, SendCodeForm, SignInForm
-from app.signin.pages import PAGE, page, page_again
-from app.web.asker import asker, sending_asker
+from app.signin.pages import PAGE, page, page_again, welcome
+from app.web.asker import asker, present_asker, sending_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
 from app.web.headers import clear_site
 from app.web.redirects import next_or, safe_next
 from app.web.respond import respond, support_id, wants_json
-from app.web.telling import say, wants_token
+from app.web.telling import say
 
 
 @bp.get("/us-signin")
@@ -37,6 +38,7 @@ def us_signin_page() -> Response:
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
     browser_secret()
+    pending.drop(present_asker())
     return respond(PAGE, form, shown=page("identity"), **methods_offered())
 
 
@@ -49,11 +51,10 @@ def us_signin() -> Response:
     form = SignInForm()
     if form.validate():
         with form.showing_refusals():
-            session = flow.sign_in(
-                form.identity.data or "", form.passcode.data, asker(form.challenge.data), remember=form.remember.data
-            )
-            facts = user_facts(current_user, session, with_token=wants_token())
-            return respond(go=next_or(settings.post_login_url, form.next.data), user=facts, tf_required=False)
+            go_on = next_or("", form.next.data)
+            how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
+            arrived = flow.sign_in(form.identity.data or "", form.passcode.data, asker(form.challenge.data), **how)
+            return welcome(arrived, go_on or settings.post_login_url)
     return respond(PAGE, form, shown=page_again(form))
 
 
@@ -83,6 +84,7 @@ def logout() -> Response:
     form = PlainForm()
     if form.validate():
         session = end_session()
+        pending.end(present_asker())
         if session is not None:
             record("session.ended", session.user_id, reason="signed_out")
             say("signed_out")

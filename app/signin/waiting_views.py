@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from flask import Response, after_this_request, request
-from flask_login import current_user
 
 from app.extensions import settings
-from app.sessions.showing import user_facts
 from app.signin import approving, bp
 from app.signin.forms import ContinueForm
-from app.signin.pages import PAGE, page_again
+from app.signin.pages import PAGE, page_again, welcome
 from app.web.asker import asker, present_asker
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
 from app.web.redirects import next_or
 from app.web.respond import envelope, respond
-from app.web.telling import wants_token
 
 
 @bp.get("/us-signin/status")
@@ -32,8 +29,6 @@ def us_signin_continue() -> Response:
     form = ContinueForm()
     if form.validate():
         with form.showing_refusals():
-            session, challenge = approving.go_on(asker(form.challenge.data), remember=form.remember.data)
-            facts = user_facts(current_user, session, with_token=wants_token())
-            go = next_or(challenge.next or settings.post_login_url, form.next.data)
-            return respond(go=go, user=facts, tf_required=False)
+            arrived, challenge = approving.go_on(asker(form.challenge.data), remember=form.remember.data)
+            return welcome(arrived, next_or(challenge.next or settings.post_login_url, form.next.data))
     return respond(PAGE, form, shown=page_again(form))

@@ -8,7 +8,13 @@ from flask import g, request
 
 from app.kit import secrets
 from app.kit.asking import Asker
-from app.web.browser import browser_secret, known_browser_secret, sent_browser_secret, sent_known_secret
+from app.web.browser import (
+    browser_secret,
+    known_browser_secret,
+    sent_browser_secret,
+    sent_known_secret,
+    sent_pending_secret,
+)
 from app.web.once import once
 
 
@@ -43,8 +49,8 @@ def clicking_asker() -> Asker:
 
 
 def _asker(binding: str, challenge: str | None) -> Asker:
-    agent, known = request.headers.get("User-Agent", "")[:256], sent_known_secret()
+    agent, known, pending = request.headers.get("User-Agent", "")[:256], sent_known_secret(), sent_pending_secret()
     return Asker(
         binding, g.get("client_address", ""), agent, challenge or "", secrets.digest(known) if known else "",
-        keeps_cookies=sent_browser_secret() != "",
+        keeps_cookies=sent_browser_secret() != "", pending=secrets.digest(pending) if pending else "",
     )  # fmt: skip

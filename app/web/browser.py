@@ -15,6 +15,9 @@ NAME = "latchkey_browser"
 KNOWN = "latchkey_known"
 """The cookie of a browser from which somebody has signed in. It opens nothing."""
 
+PENDING = "latchkey_pending"
+"""The cookie of a sign-in that waits for its second step. It opens that step and nothing else."""
+
 TOKEN_HEADER = "Authentication-Token"  # noqa: S105 - the header's name
 
 
@@ -42,6 +45,11 @@ def sent_browser_secret() -> str:
 def sent_known_secret() -> str:
     """Return the secret of a known browser that this request brought; empty when it brought none of ours."""
     return _sent(KNOWN)
+
+
+def sent_pending_secret() -> str:
+    """Return the token of a sign-in under way that this request brought; empty when it brought none of ours."""
+    return _sent(PENDING)
 
 
 def _sent(name: str) -> str:

@@ -36,10 +36,21 @@ SENTENCES = {
     # my data
     "export_requested": "Your data is being put together. A mail tells you when you can fetch it here.",
     "export_under_way": "An export is being made already. Wait for it; it takes a minute or two.",
+    # the second step
+    "two_factor_permission_denied": "There is no sign-in under way here, or it took too long. Start again.",
+    "two_factor_invalid_token": "That code did not work. Check it, and mind that a code from an app works once.",
+    "two_factor_ended": "That was one wrong code too many, so this sign-in has ended. Start again.",
+    "two_factor_login_successful": "You are signed in.",
+    "two_factor_method_not_available": "That can not be a second step here. Choose another one.",
+    "two_factor_setup_expired": "Setting this up took too long. Start again; nothing was changed.",
+    "two_factor_only_way": "A second step needs a first one of another kind. Add another way to sign in first.",
+    "two_factor_set_up": "From now on, signing in asks for a second step.",
+    "two_factor_disabled": "Signing in asks for no second step any more.",
     # set up
     "us_setup_expired": "Setting this up took too long. Start again; nothing was changed.",
     "us_setup_successful": "This way of signing in is ready.",
     "method_removed": "This way of signing in is gone.",
+    "last_second_factor": "Everybody here takes a second step, and this is your last one. Add another first.",
     "last_method": "This is your last way to sign in. Add another one before you remove it.",
     "phone_invalid": "That is not a phone number we can use. Write it with the country code, like +44 7400 123456.",
     "phone_country_unavailable": "We send no texts to that country. Use another number or another way to sign in.",

@@ -19,6 +19,12 @@ def ada(people) -> Person:
 
 
 @pytest.fixture
+def bob(people) -> Person:
+    """Somebody who signs in by mail and takes a second step with an app."""
+    return people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
+
+
+@pytest.fixture
 def code_for(request: pytest.FixtureRequest, mail_to: Callable[[str], Any]) -> Callable[..., str]:
     """Asks for a code by mail and returns it: ``code_for("ada@example.com", by=other_browser)``."""
 

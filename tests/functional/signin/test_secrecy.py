@@ -104,7 +104,7 @@ def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkey
         raise RuntimeError("something broke")
 
     code = code_for(ada.email)
-    monkeypatch.setattr("app.signin.flow.sign_in_as", fail)
+    monkeypatch.setattr("app.sessions.arriving.sign_in_as", fail)
     answer = wire.post("/us-signin", identity=ada.email, passcode=code)
     assert answer.status == 500
     assert "something broke" in said()
@@ -116,7 +116,7 @@ def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkey
 def test_after_a_fault_the_code_still_works(wire, ada, code_for, monkeypatch):
     code = code_for(ada.email)
     with monkeypatch.context() as broken:
-        broken.setattr("app.signin.flow.sign_in_as", lambda *a, **k: 1 / 0)
+        broken.setattr("app.sessions.arriving.sign_in_as", lambda *a, **k: 1 / 0)
         assert wire.post("/us-signin", identity=ada.email, passcode=code).status == 500
     assert wire.signed_in_as() is None
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok

@@ -37,7 +37,6 @@ REFUSED = [
     ("LATCHKEY_MAIL_URL", "", "people sign in by e-mail"),
     ("LATCHKEY_MAIL_URL", "smtp://ada:s3same@mail.example.com", "without TLS"),
     ("LATCHKEY_MAIL_URL", "smtp://127.0.0.1:25", "without TLS"),
-    ("LATCHKEY_US_MFA_REQUIRED", "password", "which this release has not yet"),
     ("LATCHKEY_SESSION_IDLE", "P31D", "is longer than LATCHKEY_SESSION_ABSOLUTE"),
 ]
 

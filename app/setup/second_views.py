@@ -1,0 +1,180 @@
+"""/tf-setup: second factors, from the account, or on the way in where everybody must have one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Response, after_this_request, redirect
+from flask_login import current_user, login_required
+
+from app.extensions import settings
+from app.kit import secrets
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import authenticator
+from app.methods import second as factors
+from app.methods.enrolling import Enrollment
+from app.methods.enrollment import enrolled_of
+from app.methods.handles import handle_of
+from app.methods.showing import TITLES
+from app.sessions import pending
+from app.sessions.freshness import require_fresh
+from app.sessions.opening import brought_session
+from app.sessions.showing import label_of
+from app.setup import bp, second
+from app.setup.forms import SecondCodeForm, SecondSetupForm
+from app.setup.views import enrolling_shown
+from app.users import User, identities_of
+from app.web.asker import asker, present_asker, sending_asker
+from app.web.commit import view_commit
+from app.web.respond import respond, wants_json
+from app.web.telling import say
+
+PAGE = "setup/second.html"
+ON_THE_WAY_IN = "setup/second_on_the_way_in.html"
+
+
+@bp.get("/tf-setup")
+def tf_setup_page() -> Response:
+    """Show whether a second step is asked for, and what can be one."""
+    session = brought_session()
+    waiting = None if session else pending.current(present_asker())
+    if session is None and (waiting is None or waiting.row.state != factors.SETUP):
+        return _nothing_under_way()
+    if waiting is not None:
+        return respond(ON_THE_WAY_IN, SecondSetupForm(), shown=_page(waiting.user, None), **_state_of(waiting.user))
+    require_fresh(session)
+    return respond(PAGE, SecondSetupForm(), shown=_page(current_user, None), **_state_of(current_user))
+
+
+@bp.post("/tf-setup")
+def tf_setup() -> Response:
+    """Begin to set up a second factor, or switch the second step off."""
+    after_this_request(view_commit)
+    form = SecondSetupForm()
+    session = brought_session()
+    if session is None:
+        return _tf_setup_on_the_way_in(form)
+    require_fresh(session)
+    if form.validate():
+        with form.showing_refusals():
+            if form.setup.data == "disable":
+                second.disable(current_user, session, asker())
+                say("two_factor_disabled")
+                return respond(go="/us-setup", user={})
+            how = {"existing": form.existing.data}
+            begun = second.begin(current_user, form.setup.data, form.phone.data, sending_asker(), **how)
+            facts = _facts(begun, current_user) | {"tf_state_token": handle_of(begun.challenge.id)}
+            return respond(PAGE, form, shown=_page(current_user, _shown(begun)), **facts)
+    return respond(PAGE, form, shown=_page(current_user, None))
+
+
+@bp.post("/tf-setup/<state>")
+@login_required
+def tf_setup_confirm(state: str) -> Response:
+    """Prove a second factor; from now on it is asked for."""
+    after_this_request(view_commit)
+    form = SecondCodeForm()
+    if form.validate():
+        with form.showing_refusals():
+            session = brought_session()
+            assert session is not None
+            done = second.confirm(current_user, session, state, form.code.data, asker())
+            say("two_factor_set_up")
+            facts: dict[str, Any] = {"tf_method": done.method, "tf_primary_method": done.method}
+            return respond(go="/us-setup", tf_phone=identities_of(current_user.id).get("phone"), **facts)
+    begun = None if wants_json() else second.still_open(current_user, state)
+    if begun is None and not wants_json():
+        form.form_errors.extend(form.code.errors)
+    shown = _page(current_user, _shown(begun, form) if begun else None)
+    return respond(PAGE, form, shown=shown | {"adding": SecondSetupForm()})
+
+
+def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
+    who = _asker(form.pending.data)
+    waiting = pending.current(who)
+    if waiting is None or waiting.row.state != factors.SETUP:
+        return _nothing_under_way()
+    if form.validate():
+        with form.showing_refusals():
+            begun = second.begin_on_the_way_in(waiting, form.setup.data, form.phone.data, who)
+            facts = _facts(begun, waiting.user) | {"tf_state_token": None}
+            shown = _page(waiting.user, _shown(begun) | {"action": "/tf-validate"})
+            return respond(ON_THE_WAY_IN, form, shown=shown, **facts)
+    return respond(ON_THE_WAY_IN, form, shown=_page(waiting.user, None))
+
+
+def _asker(handle: str | None) -> Asker:
+    """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
+    who = sending_asker()
+    return replace(who, pending=secrets.digest(handle)) if handle and not who.pending else who
+
+
+def _nothing_under_way() -> Response:
+    """Answer who is neither signed in nor has to set a second factor up on the way in."""
+    if wants_json():
+        raise Refused("two_factor_permission_denied")
+    say("two_factor_permission_denied", "error")
+    return redirect("/login")  # type: ignore[return-value]
+
+
+def _state_of(user: User) -> dict[str, Any]:
+    enrolled = enrolled_of(user.id)
+    marked = [name for name in factors.SECONDS if name in {row.method for row in enrolled if row.is_second}]
+    may_disable = marked and settings.second_factor != "required"
+    able = [name for name in factors.seconds_enabled() if name != "webauthn"] if settings.second_factor != "off" else []
+    primary = marked[0] if marked else None
+    return {
+        "tf_required": settings.second_factor == "required",
+        "tf_primary_method": primary,
+        "tf_method": primary,
+        "tf_phone_number": identities_of(user.id).get("phone"),
+        "tf_available_methods": ["disable"] * bool(may_disable) + able,
+    }
+
+
+def _facts(begun: Enrollment, user: User) -> dict[str, Any]:
+    method = begun.challenge.method
+    facts: dict[str, Any] = {"tf_state": "validating_profile", "tf_method": method, "tf_primary_method": method}
+    if begun.secret:
+        facts |= {
+            "tf_authr_key": authenticator.grouped(begun.secret),
+            "tf_authr_b32key": begun.secret,
+            "tf_authr_username": begun.account,
+            "tf_authr_issuer": settings.totp_issuer,
+            "tf_authr_uri": authenticator.otpauth_uri(begun.secret, begun.account),
+        }
+    return facts
+
+
+def _shown(begun: Enrollment, form: SecondCodeForm | None = None) -> dict[str, Any]:
+    shown = enrolling_shown(begun) or {}
+    shown["existing"] = not begun.challenge.secret
+    return shown | {"form": form or SecondCodeForm(), "action": f"/tf-setup/{handle_of(begun.challenge.id)}"}
+
+
+def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the page shows; a program needs none of it."""
+    if wants_json():
+        return {}
+    mine, state = identities_of(user.id), _state_of(user)
+    rows = {row.method: row for row in enrolled_of(user.id) if not row.is_pending}
+    able = [name for name in state["tf_available_methods"] if name != "disable"]
+    ways = [
+        {
+            "name": name,
+            "title": TITLES[name],
+            "detail": mine.get("phone", "") if name == "sms" else "",
+            "is_set_up": name in rows,
+            "is_second": name in rows and rows[name].is_second,
+        }
+        for name in able
+    ]
+    return {
+        "ways": ways,
+        "on": any(way["is_second"] for way in ways),
+        "enrolling": enrolling,
+        "user_label": label_of(mine),
+        "may_disable": "disable" in state["tf_available_methods"],
+    }

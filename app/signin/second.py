@@ -1,0 +1,95 @@
+"""The second step: a code proves it, and the sign-in that waited becomes a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import limits
+from app.audit import record, signals
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import challenges, enrolling, second
+from app.methods.enrollment import enrolled_of, mark_second
+from app.methods.explaining import Miss
+from app.methods.proving import Proof
+from app.sessions import arriving, pending
+from app.sessions.models import AuthSession
+from app.sessions.pending import Parked, Waiting
+from app.users import hold
+
+
+def validate(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
+    """Open the session of the sign-in under way, if ``code`` proves its second step.
+
+    The code is counted before it is looked at; the fifth wrong one ends the sign-in.
+    :raises Refused: ``two_factor_invalid_token`` on ``code``; ``two_factor_permission_denied`` when none is under
+        way, or another step is due; ``two_factor_ended``; ``too_many_requests``
+    """
+    limits.allow("failures", asker.address)
+    waiting = pending.get(asker)
+    if not waiting.row.method:
+        raise Refused("two_factor_permission_denied")
+    tries = pending.count_try(waiting)
+    if not tries:
+        raise Refused("two_factor_permission_denied")
+    if waiting.row.state == second.SETUP:
+        return arriving.complete(waiting, _set_up(waiting, code), asker), waiting
+    method, question_id = waiting.row.method, waiting.row.question_id
+    proof = second.prove(waiting.user.id, method, question_id, enrolled_of(waiting.user.id), code, asker)
+    if isinstance(proof, Miss):
+        raise _missed(waiting, proof, tries, asker)
+    return arriving.complete(waiting, proof, asker), waiting
+
+
+def select(which: str, asker: Asker) -> Parked:
+    """Ask for the second step by ``which``; a code that is sent goes out.
+
+    :raises Refused: ``invalid_choice`` on ``which``; ``two_factor_permission_denied``; ``too_many_requests``
+    """
+    limits.take("starts", asker.address)
+    waiting = pending.get(asker)
+    if waiting.row.state == second.SETUP:
+        raise Refused("two_factor_permission_denied")
+    if which not in waiting.choices:
+        raise Refused("invalid_choice", field="which")
+    arriving.ask(waiting, which, asker)
+    return Parked(waiting.row)
+
+
+def recovery_options(_waiting: Waiting) -> dict[str, str]:
+    """Return by name where somebody goes who can't take the step."""
+    return {}
+
+
+def _set_up(waiting: Waiting, code: str | int) -> Proof:
+    """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
+    user, row = waiting.user, waiting.row
+    challenge = challenges.count_try_of(row.question_id or "", user.id, second.SETUP_PURPOSE)
+    if challenge is None:
+        raise Refused("two_factor_setup_expired")
+    hold(user.id)
+    if any(each.method in second.SECONDS for each in enrolled_of(user.id)):
+        raise Refused("two_factor_permission_denied")
+    try:
+        enrolling.store(user, challenge, code, None, field="code")
+    except Refused as refused:
+        if refused.code == "invalid_password_code":
+            raise Refused("two_factor_invalid_token", field="code") from None
+        raise
+    mark_second(user.id, challenge.method)
+    record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
+    record("second_step.on", user.id, method=challenge.method)
+    signals.send(signals.tf_profile_changed, user=user, method=challenge.method)
+    return Proof(challenge.method, challenge)
+
+
+def _missed(waiting: Waiting, miss: Miss, tries: int, asker: Asker) -> Refused:
+    limits.take("failures", asker.address)
+    is_over = tries >= pending.TRIES
+    facts: dict[str, Any] = {"reason": miss.reason, "method": waiting.row.method, "ended": is_over}
+    record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)
+    signals.send(signals.user_failed_authn, user=waiting.user, auth_type="code", tfa=True)
+    if not is_over:
+        return Refused("two_factor_invalid_token", field="code")
+    pending.end(asker)
+    return Refused("two_factor_ended", field="code")

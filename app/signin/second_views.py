@@ -1,0 +1,134 @@
+"""/tf-validate and /tf-select: the second step of a sign-in under way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Response, after_this_request, request
+from flask_login import current_user
+
+from app.extensions import settings
+from app.kit import addresses, clock, secrets
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import challenges
+from app.methods import second as factors
+from app.methods.showing import TITLES, sent
+from app.sessions import pending
+from app.sessions.pending import Waiting
+from app.sessions.showing import STEPS, second_step, user_facts
+from app.signin import bp, second
+from app.signin.forms import SecondStepForm, SelectForm
+from app.web.asker import present_asker
+from app.web.commit import view_commit
+from app.web.redirects import next_or, safe_next, with_query
+from app.web.respond import respond, wants_json
+from app.web.telling import say, wants_token
+from app.web.texts import code_of
+
+PAGE = "signin/second.html"
+SELECT_PAGE = "signin/second_select.html"
+OVER = {"two_factor_permission_denied", "two_factor_ended"}
+
+
+@bp.get("/tf-validate")
+def tf_validate_page() -> Response:
+    """Show where the code of the second step goes. Signs nobody out, whoever looks."""
+    waiting = pending.current(present_asker())
+    if waiting is None:
+        return _nothing_under_way()
+    if not wants_json() and not waiting.row.method:
+        return respond(go=_with_next(STEPS[waiting.row.state]))
+    form = SecondStepForm()
+    form.next.data = safe_next(request.args.get("next"))
+    return respond(PAGE, form, shown=_page(waiting), recovery_options=second.recovery_options(waiting), user={})
+
+
+@bp.post("/tf-validate")
+def tf_validate() -> Response:
+    """Take the second step: the code makes a session of the sign-in under way."""
+    after_this_request(view_commit)
+    form = SecondStepForm()
+    asker = _asker(form.pending.data)
+    if form.validate():
+        with form.showing_refusals():
+            session, waiting = second.validate(form.code.data, asker)
+            say("two_factor_login_successful")
+            go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
+            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()))
+    return _shown_again(PAGE, form, asker)
+
+
+@bp.get("/tf-select")
+def tf_select_page() -> Response:
+    """Show by which methods the second step can be taken."""
+    waiting = pending.current(present_asker())
+    if waiting is None or waiting.row.state == factors.SETUP:
+        return _nothing_under_way()
+    form = SelectForm()
+    form.next.data = safe_next(request.args.get("next"))
+    return respond(SELECT_PAGE, form, shown=_page(waiting), tf_select=True, tf_setup_methods=waiting.choices)
+
+
+@bp.post("/tf-select")
+def tf_select() -> Response:
+    """Choose how to take the second step; a code that is sent goes out, the same one when asked again."""
+    after_this_request(view_commit)
+    form = SelectForm()
+    asker = _asker(form.pending.data)
+    if form.validate():
+        with form.showing_refusals():
+            facts = second_step(second.select(form.which.data, asker))
+            return respond(**facts | {"go": _with_next(facts["go"], form.next.data)})
+    return _shown_again(SELECT_PAGE, form, asker)
+
+
+def _asker(handle: str | None) -> Asker:
+    """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
+    asker = present_asker()
+    return replace(asker, pending=secrets.digest(handle)) if handle and not asker.pending else asker
+
+
+def _shown_again(page: str, form: SecondStepForm | SelectForm, asker: Asker) -> Response:
+    """Show a refused step again, or that there is none any more."""
+    waiting = None if wants_json() else pending.current(asker)
+    if wants_json() or waiting is not None:
+        return respond(page, form, shown=_page(waiting) if waiting else {})
+    codes = {code_of(text) for _, text in form.faults()}
+    if codes <= OVER:
+        say(codes.pop(), "error")
+        return respond(go="/login")
+    return respond(PAGE, form, shown={"over": True})
+
+
+def _nothing_under_way() -> Response:
+    """Answer who has no sign-in under way; somebody signed in stays so."""
+    if wants_json():
+        raise Refused("two_factor_permission_denied")
+    say("two_factor_permission_denied", "error")
+    return respond(go="/login")
+
+
+def _with_next(path: str, field: str | None = None) -> str:
+    target = safe_next(field) or safe_next(request.args.get("next"))
+    return with_query(path, next=target) if target and "?" not in path else path
+
+
+def _page(waiting: Waiting) -> dict[str, Any]:
+    """Return what the page shows; a program needs none of it."""
+    if wants_json():
+        return {}
+    row = waiting.row
+    told = None
+    if row.question_id and row.method == "sms":
+        challenge = challenges.find(row.question_id, factors.PURPOSE)
+        told = sent(challenge, addresses.mask("phone", challenge.destination)) if challenge else None
+    return {
+        "method": row.method,
+        "choices": [{"name": name, "title": TITLES.get(name, name)} for name in waiting.choices],
+        "sent": told,
+        "expires_in": int((row.expires_at - clock.now()).total_seconds()),
+        "recovery": second.recovery_options(waiting),
+        "over": False,
+    }

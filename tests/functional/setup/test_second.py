@@ -1,0 +1,166 @@
+"""/tf-setup: a second step is switched on by proving what it is, and off again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.setup.conftest import PHONE, app_code, key_in
+from tests.second import begin_setup, prove_setup, taken
+from tests.signed_in import sign_in
+from tests.sinks import code_in
+
+
+@pytest.fixture
+def asked(rows, ada):
+    """Tells what Ada is asked for as a second step: ``asked() == ["authenticator"]``."""
+    from app.methods import EnrolledMethod
+
+    return lambda: sorted(row.method for row in rows(EnrolledMethod, user_id=ada.id, is_second=True))
+
+
+def test_an_app_becomes_the_second_step_once_its_code_is_right(hers, asked, enrolled):
+    begun = begin_setup(hers, setup="authenticator")
+    assert asked() == []
+    done = prove_setup(hers, begun, app_code(key_in_setup(begun)))
+    assert done.ok
+    assert asked() == ["authenticator"]
+    assert enrolled() == ["authenticator", "email"]
+
+
+@pytest.mark.one_database
+def test_a_program_is_told_all_about_it(json_wire, ada):
+    sign_in(json_wire, ada)
+    page = json_wire.get("/tf-setup").json
+    assert page.pop("csrf_token")
+    assert page == {
+        "tf_required": False,
+        "tf_primary_method": None,
+        "tf_method": None,
+        "tf_phone_number": None,
+        "tf_available_methods": ["authenticator", "sms"],
+    }
+    begun = json_wire.post("/tf-setup", setup="authenticator").json
+    assert (begun["tf_state"], begun["tf_method"]) == ("validating_profile", "authenticator")
+    assert begun["tf_authr_key"].replace("-", "") == begun["tf_authr_b32key"]
+    assert begun["tf_authr_uri"].startswith("otpauth://totp/Latchkey:ada%40example.com?secret=")
+    done = json_wire.post(f"/tf-setup/{begun['tf_state_token']}", code=app_code(begun["tf_authr_b32key"])).json
+    assert done.pop("csrf_token")
+    assert done == {"tf_method": "authenticator", "tf_primary_method": "authenticator", "tf_phone": None}
+    assert json_wire.get("/tf-setup").json["tf_available_methods"] == ["disable", "authenticator", "sms"]
+
+
+def test_a_phone_becomes_the_second_step(hers, asked, text_to):
+    begun = begin_setup(hers, setup="sms", phone=PHONE)
+    assert prove_setup(hers, begun, code_in(text_to(PHONE))).ok
+    assert asked() == ["sms"]
+
+
+def test_an_app_that_is_there_is_marked_by_its_own_code(people, wire, rows):
+    from app.methods import EnrolledMethod
+
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
+    begun = begin_setup(sign_in(wire, bob), setup="authenticator", existing=True)
+    assert key_in_setup(begun) == ""
+    assert prove_setup(wire, begun, bob.app_code()).ok
+    (app,) = rows(EnrolledMethod, method="authenticator")
+    assert (app.is_second, app.last_step > 0) == (True, True)
+
+
+def test_a_phone_that_is_there_is_marked_by_a_code_sent_to_it(people, wire, text_to, rows):
+    from app.methods import EnrolledMethod
+
+    bob = people.open(email="bob@example.com", phone=PHONE)
+    begun = begin_setup(sign_in(wire, bob), setup="sms", phone="(650) 253-0000")
+    assert prove_setup(wire, begun, code_in(text_to(PHONE))).ok
+    assert [row.method for row in rows(EnrolledMethod, is_second=True)] == ["sms"]
+
+
+def test_a_wrong_code_changes_nothing(hers, asked):
+    begun = begin_setup(hers, setup="authenticator")
+    answer = prove_setup(hers, begun, "000000")
+    assert (answer.status, answer.codes) == (400, ["two_factor_invalid_token"])
+    assert asked() == []
+    assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
+
+
+def test_it_is_switched_off_again(hers, asked, enrolled):
+    begun = begin_setup(hers, setup="authenticator")
+    assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
+    assert hers.post("/tf-setup", setup="disable").ok
+    assert asked() == []
+    assert enrolled() == ["authenticator", "email"], "it stays a way to sign in"
+
+
+def test_switching_it_on_and_off_ends_other_sessions_and_tells_the_owner(hers, ada, mail_to):
+    for step in ("on", "off"):
+        other = sign_in(hers.elsewhere(), ada)
+        if step == "on":
+            begun = begin_setup(hers, setup="authenticator")
+            assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
+        else:
+            assert hers.post("/tf-setup", setup="disable").ok
+        assert other.signed_in_as() is None
+        assert "second step" in mail_to(ada.email).text
+
+
+def test_somebody_elses_state_marks_nothing(hers, people, asked):
+    begun = begin_setup(hers, setup="authenticator")
+    eve = sign_in(hers.elsewhere(), people.open(email="eve@example.com"))
+    answer = prove_setup(eve, begun, app_code(key_in_setup(begun)))
+    assert answer.codes == ["api_error"]
+    assert asked() == []
+
+
+def test_a_state_works_once(hers, asked):
+    begun = begin_setup(hers, setup="authenticator")
+    key = key_in_setup(begun)
+    assert prove_setup(hers, begun, app_code(key)).ok
+    assert prove_setup(hers, begun, app_code(key, 1)).codes == ["api_error"]
+
+
+def test_a_state_of_the_other_set_up_is_none_here(hers, asked):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    from tests.functional.setup.conftest import state_in
+
+    answer = hers.post(f"/tf-setup/{state_in(begun)}", code=app_code(key_in(begun)))
+    assert answer.codes == ["api_error"]
+    assert asked() == []
+
+
+@pytest.mark.parametrize("setup", ["email", "password", "webauthn", "nonsense"])
+def test_what_is_no_second_step_is_refused(hers, setup):
+    answer = hers.post("/tf-setup", setup=setup)
+    assert (answer.status, answer.codes) == (400, ["two_factor_method_not_available"])
+
+
+def test_the_only_way_in_can_not_be_the_second_step_alone(people, wire):
+    bob = people.open(phone=PHONE)
+    answer = sign_in(wire, bob, via="sms").post("/tf-setup", setup="sms")
+    assert answer.codes == ["two_factor_only_way"]
+
+
+def test_what_the_second_step_needs_can_not_be_removed(people, wire):
+    bob = people.open(email="bob@example.com", phone=PHONE, second="sms")
+    assert sign_in(wire, bob).post("/us-setup", delete_method=["email"]).codes == ["last_method"]
+
+
+def test_a_new_key_for_the_app_is_asked_for_as_the_old_one_was(hers, asked):
+    begun = begin_setup(hers, setup="authenticator")
+    assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
+    again = hers.post("/us-setup", chosen_method="authenticator")
+    from tests.functional.setup.conftest import state_in
+
+    assert hers.post(f"/us-setup/{state_in(again)}", passcode=app_code(key_in(again))).ok
+    assert asked() == ["authenticator"]
+
+
+def test_it_wants_a_fresh_session(hers, clock):
+    clock.shift(301)
+    answer = hers.get("/tf-setup")
+    assert answer.status == (401 if hers.language == "json" else 302)
+    taken(hers.post("/tf-setup", setup="authenticator"), False) if hers.language == "json" else None
+
+
+def key_in_setup(answer) -> str:
+    """Return the base32 key that ``answer`` shows, or "" when it shows none."""
+    return str(answer.json.get("tf_authr_b32key", "")) if answer.json else key_in(answer)

@@ -1,0 +1,161 @@
+"""The second step: a sign-in waits for it, and only the right code makes a session of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.second import PENDING, begin, first_step, on, taken
+
+
+def test_a_code_leads_to_the_second_step_and_that_to_a_session(wire, bob, code_for, rows):
+    from app.sessions import AuthSession
+
+    answer = first_step(wire, bob, code_for)
+    assert on(answer) == "authenticator"
+    assert rows(AuthSession) == []
+    done = wire.post("/tf-validate", code=bob.app_code())
+    assert done.ok
+    assert wire.signed_in_as() == bob.email
+    assert [session.amr for session in rows(AuthSession)] == ["email,authenticator"]
+
+
+@pytest.mark.one_database
+def test_a_program_is_told_what_is_due(json_wire, bob, code_for):
+    told = first_step(json_wire, bob, code_for).json
+    assert told.pop("csrf_token")
+    assert told == {
+        "tf_required": True,
+        "tf_state": "ready",
+        "tf_method": "authenticator",
+        "tf_primary_method": "authenticator",
+    }
+    page = json_wire.get("/tf-validate").json
+    assert set(page) == {"csrf_token", "recovery_options", "user"}
+    done = json_wire.post("/tf-validate?include_auth_token", code=bob.app_code()).json
+    assert set(done) == {"csrf_token", "user"}
+    assert set(done["user"]) == {"id", "authentication_token"}
+
+
+@pytest.mark.one_database
+def test_a_browser_is_led_on(browser_wire, bob, code_for):
+    code = code_for(bob.email, by=browser_wire)
+    answer = browser_wire.post("/us-signin", identity=bob.email, passcode=code, next="/sessions")
+    assert (answer.status, answer.location) == (302, "/tf-validate?next=%2Fsessions")
+    page = browser_wire.follow(answer)
+    assert page.page.heading == "One more step"
+    assert page.page.attributes("code")["autocomplete"] == "one-time-code"
+    done = browser_wire.post("/tf-validate", code=bob.app_code())
+    assert (done.status, done.location) == (302, "/sessions")
+    assert PENDING not in browser_wire.cookies
+
+
+def test_a_wrong_code_is_refused_and_counted(wire, bob, code_for, rows):
+    from app.sessions.models import PendingSignIn
+
+    first_step(wire, bob, code_for)
+    answer = wire.post("/tf-validate", code="000000")
+    assert (answer.status, answer.codes) == (400, ["two_factor_invalid_token"])
+    assert [row.tries for row in rows(PendingSignIn)] == [1]
+    assert wire.post("/tf-validate", code=bob.app_code()).ok
+
+
+def test_the_fifth_wrong_code_ends_it(wire, bob, code_for):
+    first_step(wire, bob, code_for)
+    for _ in range(5):
+        wire.post("/tf-validate", code="000000")
+    answer = wire.post("/tf-validate", code=bob.app_code())
+    assert answer.codes == (["two_factor_permission_denied"] if wire.language == "json" else [])
+    assert wire.signed_in_as() is None
+
+
+def test_it_ends_after_ten_minutes(wire, bob, code_for, clock):
+    first_step(wire, bob, code_for)
+    clock.shift(601)
+    taken(wire.post("/tf-validate", code=bob.app_code()), False)
+    assert wire.signed_in_as() is None
+
+
+def test_it_still_works_just_before(wire, bob, code_for, clock):
+    first_step(wire, bob, code_for)
+    clock.shift(598)
+    assert wire.post("/tf-validate", code=bob.app_code()).ok
+
+
+def test_a_code_works_once(wire, bob, code_for):
+    first_step(wire, bob, code_for)
+    code = bob.app_code()
+    assert wire.post("/tf-validate", code=code).ok
+    other = wire.elsewhere()
+    begin(other, bob, code_for)
+    taken(other.post("/tf-validate", code=code), False)
+
+
+def test_somebody_elses_code_opens_nothing(wire, bob, people, code_for):
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"], second="authenticator")
+    first_step(wire, bob, code_for)
+    taken(wire.post("/tf-validate", code=eve.app_code()), False)
+    assert wire.signed_in_as() is None
+
+
+def test_the_first_code_is_no_second_step(wire, bob, code_for):
+    code = code_for(bob.email)
+    wire.post("/us-signin", identity=bob.email, passcode=code)
+    wire.get("/tf-validate")
+    taken(wire.post("/tf-validate", code=code), False)
+    assert wire.signed_in_as() is None
+
+
+def test_without_a_sign_in_under_way_there_is_no_second_step(wire, bob):
+    for answer in (wire.get("/tf-validate"), wire.get("/tf-select"), wire.get("/tf-setup")):
+        taken(answer, False)
+    taken(wire.post("/tf-validate", code=bob.app_code()), False)
+
+
+def test_opening_the_sign_in_page_drops_it(wire, bob, code_for):
+    first_step(wire, bob, code_for)
+    wire.get("/us-signin")
+    assert PENDING not in wire.cookies
+    taken(wire.post("/tf-validate", code=bob.app_code()), False)
+
+
+def test_signing_out_ends_it(wire, bob, code_for, rows):
+    from app.sessions.models import PendingSignIn
+
+    first_step(wire, bob, code_for)
+    wire.post("/logout")
+    assert PENDING not in wire.cookies
+    assert all(row.ended_at for row in rows(PendingSignIn))
+
+
+def test_looking_at_the_second_step_signs_nobody_out(wire, people, sign_in):
+    ada = people.open(email="ada@example.com")
+    sign_in(ada.email)
+    taken(wire.get("/tf-validate"), False)
+    assert wire.signed_in_as() == ada.email
+
+
+@pytest.mark.one_database
+def test_a_program_without_cookies_hands_its_state_back(program, bob, mail_to):
+    from tests.sinks import code_in
+
+    sent = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json
+    fields = {"identity": bob.email, "passcode": code_in(mail_to(bob.email)), "challenge": sent["challenge"]}
+    told = program.post("/us-signin", **fields).json
+    assert program.post("/tf-validate", code=bob.app_code()).codes == ["two_factor_permission_denied"]
+    done = program.post("/tf-validate?include_auth_token", code=int(bob.app_code()), pending=told["pending"])
+    program.token = done.json["user"]["authentication_token"]
+    assert program.signed_in_as() == bob.email
+
+
+def test_the_first_proof_alone_needs_nothing_where_the_operator_says_off(make_app, people, bob):
+    from tests.wire import Wire
+
+    app = make_app(second_factor="off")
+    wire = Wire(app, "json")
+    wire.post("/us-signin", identity=bob.email, passcode=bob.app_code())
+    assert wire.signed_in_as() == bob.email
+
+
+def test_an_authenticator_signs_in_alone(wire, bob):
+    assert wire.post("/us-signin", identity=bob.email, passcode=bob.app_code()).ok
+    assert wire.signed_in_as() == bob.email
