@@ -27,7 +27,7 @@ from app.sessions import giving as sessions_given
 from app.sessions import opening, telling
 from app.sessions import pruning as session_pruning
 from app.users import giving as accounts_given
-from app.web import browser, errors, headers, hosts, pages
+from app.web import browser, errors, headers, hosts, pages, scopes
 from app.web.flashes import FlashCookie
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def guard_requests(app: Flask) -> None:
     """
     observing.init_app(app)
     app.before_request(hosts.refuse_foreign_host)
+    app.before_request(scopes.refuse_out_of_scope)
     app.after_request(headers.set_headers)
     app.after_request(browser.set_browser_cookie)
     app.after_request(opening.set_session_cookie)

@@ -113,6 +113,12 @@ class LimitSettings(BaseSettings, defer_build=True):
         default=timedelta(hours=24), description="Time after proving two factors at which it does so anyway."
     )
     token_max_age: kinds.Duration = Field(default=timedelta(minutes=15), description="Life of a program's token.")
+    personal_tokens: int = Field(
+        default=20, ge=0, le=200, description="Personal tokens that one account can have at once; 0: none work at all."
+    )
+    personal_token_max_age: kinds.Duration = Field(
+        default=timedelta(days=365), ge=timedelta(days=1), description="Longest life that a personal token is given."
+    )
     csrf_lifetime: kinds.Duration = Field(default=timedelta(hours=24), description="Life of the token in a form.")
     password_blocklist: str = Field(
         default="", description="File of passwords that are refused, one a line, such as a list of stolen ones."

@@ -187,6 +187,10 @@ def set_up(walk: Walk) -> None:
     walk.take("my-data-asked")
     walk.newest(walk.email, after=walk.newest(walk.email)["id"])
     walk.see("/my-data", "my-data-ready")
+    walk.see("/tokens", "programs")
+    walk.page.fill("[name=name]", "Backup on the NAS")
+    walk.press("Make the token")
+    walk.take("programs-made")
 
 
 def prove_again(walk: Walk) -> None:

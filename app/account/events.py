@@ -66,6 +66,10 @@ SENTENCES = {
     "sign_in.step_up": "Proved once more who is there",
     "sign_in.succeeded": "Signed in",
     "sign_in.succeeded:new": "Signed in from a browser that was new here",
+    "token.created": "A personal token was made",
+    "token.revoked": "A personal token was revoked",
+    "tokens.revoked": "All personal tokens were revoked",
+    "tokens.revoked:denied": "All personal tokens were revoked, because somebody with the mail said: this was not me",
 }
 """By name, and where one fact makes a difference by ``name:fact``."""
 
@@ -76,6 +80,7 @@ DIFFERS_BY = {
     "session.ended": "reason",
     "sign_in.failed": "reason",
     "sign_in.succeeded": "browser",
+    "tokens.revoked": "reason",
 }
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
 _FAILURES = ("challenge.failed", "delivery.failed", "second_step.failed", "sign_in.failed")

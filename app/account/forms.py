@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from app.web.forms import HouseForm
+from wtforms import StringField
+
+from app.web.forms import HouseForm, ManyField, Required, TextField, TypedField
 
 
 class ButtonForm(HouseForm):
     """A button, and nothing to fill in."""
+
+
+class NumberField(TypedField, StringField):  # type: ignore[misc]
+    """A whole number: as text from a form, either way from a program."""
+
+    accepts = (str, int)
+
+
+class TokenForm(HouseForm):
+    """A personal token to make."""
+
+    name = TextField("Name", [Required()])
+    scopes = ManyField("What it may be used for", [Required("token_scope_unknown")])
+    expires_in_days = NumberField("How long it works", [Required()])

@@ -24,6 +24,7 @@ from app.extensions import db, settings
 from app.kit import clock
 from app.methods import REGISTRY
 from app.methods.challenges import end_open
+from app.sessions import personal
 from app.sessions.guesses import forget
 from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
@@ -172,6 +173,7 @@ def _switch_one(user: User, off: bool) -> int:
     if off:
         end_open(user.id)
         revoke_browsers(user.id)
+        personal.revoke_all(user.id, reason="disabled")
     record("account.disabled" if off else "account.enabled", user.id, by="operator")
     db.session.commit()
     return ended

@@ -1,9 +1,9 @@
-"""What sessions and known browsers give to an export. Their digests stay."""
+"""What sessions, tokens and known browsers give to an export. Their digests stay."""
 
 from __future__ import annotations
 
 from app.database.exports import give, leave_out
-from app.sessions.models import AuthSession, Standing
+from app.sessions.models import AuthSession, PersonalToken, Standing
 
 give(
     "sessions",
@@ -38,4 +38,19 @@ give(
 )
 leave_out(
     "pending_sign_in", because="a sign-in between its two steps, over within minutes; that it was stands in the events"
+)
+give(
+    "programs",
+    "Tokens that were made for programs of one's own; not the tokens themselves, which are kept nowhere.",
+    owner=PersonalToken.user_id,
+    newest_by=[PersonalToken.created_at, PersonalToken.id],
+    columns={
+        "name": PersonalToken.name,
+        "scopes": PersonalToken.scopes,
+        "made_at": PersonalToken.created_at,
+        "expires_at": PersonalToken.expires_at,
+        "last_used_at": PersonalToken.last_used_at,
+        "last_used_address": PersonalToken.last_used_address,
+        "revoked_at": PersonalToken.revoked_at,
+    },
 )

@@ -127,3 +127,28 @@ class Standing(db.Model):
     """When somebody last signed in there, to the day."""
     agent: Mapped[str] = mapped_column(sa.String(256), default="")
     revoked_at: Mapped[datetime | None]
+
+
+class PersonalToken(db.Model):
+    """A token that a person made for a program of theirs. Holds its digest; a stolen row opens nothing."""
+
+    __tablename__ = "personal_token"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    """Names it in addresses; no part of the token."""
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(sa.String(64))
+    scopes: Mapped[str] = mapped_column(sa.String(128))
+    """What it may be used for, joined by commas."""
+    family: Mapped[str] = mapped_column(sa.String(32))
+    """The session that made it. May outlive that row."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    last_used_at: Mapped[datetime | None]
+    last_used_address: Mapped[str] = mapped_column(sa.String(64), default="")
+    revoked_at: Mapped[datetime | None]
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether it still opens anything."""
+        return self.revoked_at is None and now < self.expires_at

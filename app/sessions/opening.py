@@ -19,7 +19,7 @@ from app.database.plain import Plain, made_of
 from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
-from app.sessions import assurance
+from app.sessions import assurance, personal
 from app.sessions.models import AuthSession, PendingSignIn
 from app.users import User
 from app.web.browser import KNOWN, PENDING, TOKEN_HEADER, sent_known_secret, set_cookie
@@ -166,6 +166,8 @@ def load_user(request: Request) -> User | None:
     if not token:
         return None
     kind = "program" if TOKEN_HEADER in request.headers else "browser"
+    if kind == "program" and personal.is_personal(token):
+        return _load_personal(token)
     found = _BY_TOKEN.first(digest=secrets.digest(token), kind=kind)
     if found is None:
         return None
@@ -206,6 +208,18 @@ def set_session_cookie(response: Response) -> Response:
     return response
 
 
+def _load_personal(token: str) -> User | None:
+    """Return whose personal token this is. What it may be used for is looked at before every view."""
+    found = personal.find(token)
+    if found is None:
+        return None
+    row, user = found
+    if (use := personal.used(row, g.get("client_address", ""), SEEN_EVERY)) is not None:
+        _note_use(use)
+    g.auth_session, g.program_token, g.token_scopes = personal.stand_in(row), token, row.scopes.split(",")
+    return user
+
+
 def _hand_out(token: str, session: AuthSession) -> None:
     max_age = int((session.expires_at - clock.now()).total_seconds()) if session.persistent else None
     g.session_cookie = (token, max_age)
@@ -213,12 +227,16 @@ def _hand_out(token: str, session: AuthSession) -> None:
 
 
 def _touch(session: AuthSession) -> None:
-    """Note that the session is in use; not worth failing for."""
-    if has_written(db.session.connection()):
-        return
+    """Note that the session is in use."""
     now = clock.now()
     due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
-    seen = sa.update(AuthSession).where(*due).values(**assurance.seen(now))
+    _note_use(sa.update(AuthSession).where(*due).values(**assurance.seen(now)))
+
+
+def _note_use(seen: sa.Update) -> None:
+    """Write by itself that something is in use; not worth failing for."""
+    if has_written(db.session.connection()):
+        return
     try:
         db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
     except Exception as error:

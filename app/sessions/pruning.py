@@ -1,4 +1,4 @@
-"""Forget sessions that have ended, browsers that were unused for a year, and failures that count no more."""
+"""Forget sessions and tokens that have ended, browsers that were unused for a year, and failures that count no more."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from app.database.pruning import delete_batch, pruner
 from app.extensions import db
 from app.kit import clock
+from app.sessions import personal
 from app.sessions.known import LIFE
-from app.sessions.models import AuthSession, PendingSignIn, Standing
+from app.sessions.models import AuthSession, PendingSignIn, PersonalToken, Standing
 
 KEPT_FOR = timedelta(days=1)
 NOBODYS = timedelta(days=30)
@@ -26,6 +27,12 @@ def prune_sessions() -> int:
 def prune_pending() -> int:
     """Delete a batch of sign-ins whose second step was due more than a day ago; return how many."""
     return delete_batch(db.session, PendingSignIn, PendingSignIn.expires_at < clock.now() - KEPT_FOR)
+
+
+@pruner
+def prune_personal_tokens() -> int:
+    """Delete a batch of personal tokens that ended before anybody would look for them; return how many."""
+    return delete_batch(db.session, PersonalToken, PersonalToken.expires_at < clock.now() - personal.KEPT_FOR)
 
 
 @pruner

@@ -11,6 +11,7 @@ from app.kit import clock
 from app.kit.refusals import Refused
 from app.methods import Challenge, denials
 from app.methods.showing import asked
+from app.sessions import personal
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import deny_family, end_all, end_family, find_family, opened_by
@@ -90,6 +91,7 @@ def _deny_session(session: AuthSession) -> int:
         return 0
     ended = end_family(session.family)
     revoke_browsers(session.user_id)
+    personal.revoke_all(session.user_id, reason="denied")
     gone = take_back(session.user_id, [session.family], session.agent)
     facts: dict[str, Any] = {"sessions": ended, "methods": gone}
     record("link.denied_by_user", session.user_id, challenge_id=session.challenge_id, **facts)
@@ -104,14 +106,19 @@ def _hold(user_id: int | None) -> None:
 
 
 def _end_sessions(challenge: Challenge, families: list[str]) -> int:
-    """End what the request opened, and forget the browsers it may have made known; return how many sessions ended."""
+    """End what the request opened, and what whoever came in may have left behind; return how many sessions ended.
+
+    Browsers are known no more, and no personal token opens anything. A request that opened nothing ends none of that:
+    anybody can make one.
+    """
     if challenge.user_id is None:
         return 0
-    if challenge.purpose in SIGNED_IN_ALREADY:
+    early = challenge.purpose in SIGNED_IN_ALREADY
+    if early or families:
         revoke_browsers(challenge.user_id)
+        personal.revoke_all(challenge.user_id, reason="denied")
+    if early:
         return end_all(challenge.user_id)
-    if families:
-        revoke_browsers(challenge.user_id)
     for family in families:
         deny_family(family)
     return sum(end_family(family) for family in families)

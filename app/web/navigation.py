@@ -23,6 +23,7 @@ ACCOUNT_PAGES = [
     Entry("account", "/", "Overview", "overview"),
     Entry("setup", "/us-setup", "Ways to sign in", "key"),
     Entry("devices", "/sessions", "Devices", "browser"),
+    Entry("programs", "/tokens", "Programs", "program"),
     Entry("activity", "/activity", "Activity", "activity"),
     Entry("mydata", "/my-data", "My data", "data"),
 ]

@@ -74,6 +74,16 @@ SENTENCES = {
     "webauthn_wrong_signature": "That passkey could not be checked. Try it once more, or use another way.",
     "webauthn_not_present": "Nobody touched the passkey. Try it once more.",
     "webauthn_no_verify": "This passkey did not ask for your PIN, finger or face. Use one that does, or another way.",
+    # programs
+    "token_created": "The token is made. Copy it now: it is not shown again.",
+    "token_revoked": "That token opens nothing any more.",
+    "tokens_revoked": "No personal token of yours opens anything any more.",
+    "token_name_invalid": "A name has 1 to 64 characters, all of them visible.",
+    "token_scope_unknown": "Choose what the token may be used for. There is no such scope as one of these.",
+    "token_age_invalid": "A token lives 1 to {most} days.",
+    "too_many_tokens": "You have {most} tokens, and more are not possible. Revoke one that you no longer need.",
+    "token_not_accepted": "A personal token opens nothing at this address.",
+    "scope_missing": "This token may not be used for that. It would need the scope {scope}.",
     # register and confirm
     "confirm_registration": "Almost done: we sent a mail to {email}. Enter its code here or follow its link.",
     "email_already_associated": "{email} belongs to an account already. Sign in instead.",

@@ -1,0 +1,54 @@
+"""What a personal token may be used for: the one list. A new address is closed to all of them until it stands here."""
+
+from __future__ import annotations
+
+from flask import Response, g, request
+from flask_login import current_user
+
+from app.kit import marked
+from app.web.browser import TOKEN_HEADER
+from app.web.errors import error_answer
+from app.web.respond import error_envelope, wants_json
+from app.web.texts import sentence
+
+SCOPES = {
+    "read": "See who you are here, where you are signed in, and what happened at your account",
+    "manage": "End your sessions and forget browsers",
+}
+"""Each scope, and what a page says of it. Neither contains the other."""
+
+REQUIRED = {
+    "account.home": "read",
+    "account.sessions_page": "read",
+    "account.activity_page": "read",
+    "signin.us_signin_page": "read",
+    "signin.login": "read",
+    "account.end_session_page": "manage",
+    "account.end_other_sessions": "manage",
+    "account.forget_known_browser": "manage",
+}
+"""The scope that each endpoint asks of a personal token. What changes anything and stands here needs no fresh proof."""
+
+OPEN = frozenset(("static", "status.healthz", "status.readyz", "status.openapi"))
+"""Endpoints that ask nobody who they are, and look no token up."""
+
+
+def refuse_out_of_scope() -> Response | None:
+    """Answer 403 to a living personal token that the endpoint is closed to (a ``before_request`` function).
+
+    One that lives no more is nobody's, and goes on as nobody.
+    """
+    carried = request.headers.get(TOKEN_HEADER, "")
+    if not carried.startswith(marked.PERSONAL) or request.endpoint is None or request.endpoint in OPEN:
+        return None
+    current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
+    scopes = g.get("token_scopes")
+    if scopes is None:
+        return None
+    needed = REQUIRED.get(request.endpoint)
+    if needed is None:
+        return error_answer(403, sentence("token_not_accepted"))
+    if needed in scopes:
+        return None
+    text = sentence("scope_missing", scope=needed)
+    return error_envelope(403, [("", text)], fields=False, scope=needed) if wants_json() else error_answer(403, text)

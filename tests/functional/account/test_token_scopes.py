@@ -1,0 +1,147 @@
+"""What a personal token opens: what its scopes say, and nothing that was not thought of."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.sessions import AuthSession, PersonalToken
+from tests.signed_in import give_token, sign_in
+from tests.wire import Program
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with two ways in."""
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+@pytest.fixture
+def token(app, json_wire, ada):
+    """Makes a program with a personal token of Ada's for these scopes."""
+
+    def made(*scopes: str) -> Program:
+        program = Program(app)
+        wanted = {"name": "x", "scopes": list(scopes), "expires_in_days": 90}
+        program.token = sign_in(json_wire.elsewhere(), ada).post("/tokens", **wanted).json["token"]
+        return program
+
+    return made
+
+
+@pytest.mark.parametrize("path", ["/", "/us-signin", "/login", "/sessions", "/activity"])
+def test_read_opens_what_is_only_looked_at(token, path):
+    assert token("read").get(path).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/sessions", "/activity"])
+def test_manage_alone_does_not_read(token, path):
+    answer = token("manage").get(path)
+    assert (answer.status, answer.codes, answer.json["scope"]) == (403, ["scope_missing"], "read")
+
+
+def test_manage_ends_sessions(token, wire, ada, rows):
+    browser = sign_in(wire, ada)
+    program = token("manage")
+    family = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == browser.agent)
+    assert program.post(f"/sessions/{family}/end").json["ended"] == 2
+    assert browser.signed_in_as() is None
+
+
+def test_manage_signs_out_everywhere(token, wire, ada):
+    browser = sign_in(wire, ada)
+    assert token("manage").post("/sessions/end-others").ok
+    assert browser.signed_in_as() is None
+
+
+def test_read_ends_nothing(token, wire, ada):
+    browser = sign_in(wire, ada)
+    answer = token("read").post("/sessions/end-others")
+    assert (answer.status, answer.json["scope"]) == (403, "manage")
+    assert browser.signed_in_as() == ada.email
+
+
+@pytest.mark.parametrize("path", ["/us-setup", "/us-verify", "/tokens"])
+def test_no_scope_opens_what_wants_a_fresh_proof(token, path):
+    program = token("read", "manage")
+    assert [program.get(path).codes, program.post(path).codes] == [["token_not_accepted"]] * 2
+
+
+def test_none_makes_another_nor_a_token_of_another_kind(token, rows):
+    program = token("read", "manage")
+    assert program.post("/tokens", name="y", scopes=["read"], expires_in_days=1).status == 403
+    assert program.post("/us-verify?include_auth_token", passcode="00000000").status == 403
+    assert len(rows(PersonalToken)) == 1
+
+
+def test_none_signs_in_or_out(token, ada):
+    program = token("read", "manage")
+    for path in ("/us-signin", "/us-signin/send-code", "/logout", "/register"):
+        assert program.post(path, identity=ada.email, passcode=ada.app_code()).status == 403
+    assert program.signed_in_as() == ada.email
+
+
+def test_it_is_a_page_for_who_likes_pages(token):
+    answer = token("manage").get("/sessions", Accept="text/html")
+    assert answer.status == 403
+    assert "It would need the scope read." in answer.text
+
+
+def test_a_dead_one_is_nobodys(token, ada):
+    program = token("read")
+    program.token = f"{program.token[:-1]}{'a' if program.token[-1] != 'a' else 'b'}"
+    assert program.get("/").status == 401
+    assert program.post("/us-signin", identity=ada.email, passcode=ada.app_code()).status == 200
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda text: text[:-1], lambda text: text + "0", lambda text: text[4:]])
+def test_only_the_whole_token_works_and_what_is_not_whole_is_not_looked_up(token, statements, change):
+    program = token("read")
+    program.token = change(program.token)
+    with statements() as seen:
+        assert program.get("/").status == 401
+    assert len(seen) <= 1
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer {}"}, {"Cookie": "latchkey_session={}"}])
+def test_it_works_only_in_its_header(app, token, headers):
+    carried = {name: value.format(token("read").token) for name, value in headers.items()}
+    assert Program(app).get("/", **carried).status == 401
+
+
+def test_with_a_cookie_beside_it_the_token_decides_and_csrf_is_asked_for(token, json_wire, people):
+    browser = sign_in(json_wire, people.open(email="eve@example.com"))
+    program = token("read")
+    assert browser.get("/", headers={"Authentication-Token": program.token}).json["user"]["email"] == "ada@example.com"
+    answer = browser.post("/sessions/end-others", csrf=None, headers={"Authentication-Token": token("manage").token})
+    assert answer.codes == ["csrf_token_missing"]
+
+
+def test_checking_one_costs_one_statement_and_a_note_once_a_minute(token, statements, clock):
+    program = token("read")
+
+    def cost() -> int:
+        with statements() as seen:
+            assert program.get("/us-signin").json["user"]
+        return len(seen)
+
+    assert [cost(), cost()] == [2, 1]
+    clock.shift(61)
+    assert [cost(), cost()] == [2, 1]
+
+
+def test_its_owner_sees_when_and_from_where_it_was_last_used(token, json_wire, ada, clock):
+    program = token("read")
+    program.address = "203.0.113.7"
+    program.get("/")
+    listed = sign_in(json_wire, ada).get("/tokens").json["tokens"][0]
+    assert listed["last_used_address"] == "203.0.113.7"
+    assert listed["last_used_at"] is not None
+
+
+def test_a_session_costs_what_it_did(json_wire, program, ada, statements):
+    sign_in(json_wire, ada)
+    give_token(program, ada)
+    with statements() as seen:
+        json_wire.get("/us-signin")
+        program.get("/us-signin")
+    assert len(seen) == 2

@@ -1,0 +1,270 @@
+"""/tokens: a person makes tokens for their own programs, which do no more than they say, and ends them."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.audit import Event
+from app.kit import marked
+from app.sessions import PersonalToken
+from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in, denial_in
+from tests.wire import Program
+
+MADE = {"name": "Nightly", "scopes": ["read"], "expires_in_days": 30}
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who signs in by mail."""
+    return people.open(email="ada@example.com")
+
+
+@pytest.fixture
+def here(wire, ada):
+    """The browser that Ada has just signed in from."""
+    return sign_in(wire, ada)
+
+
+@pytest.fixture
+def make(app, people, json_wire):
+    """Makes a token for somebody, and returns the program that has it: ``make(ada, scopes=["manage"])``."""
+
+    def made(person, **different) -> Program:
+        answer = sign_in(json_wire.elsewhere(), person).post("/tokens", **(MADE | different))
+        assert answer.ok, answer
+        program = Program(app)
+        program.token = answer.json["token"]
+        return program
+
+    return made
+
+
+def shown(answer) -> str:
+    """Return the token that an answer shows."""
+    return answer.json.get("token") or re.search(r'id="made-token">([^<]+)<', answer.text)[1]
+
+
+def test_a_token_is_shown_once_and_brings_its_program_in(app, here, ada):
+    token = shown(here.post("/tokens", **MADE))
+    program = Program(app)
+    program.token = token
+    assert program.signed_in_as() == ada.email
+    assert (program.get("/").status, program.get("/").json["amr"]) == (200, ["personal_token"])
+    assert token not in here.get("/tokens").text
+
+
+def test_a_token_can_be_recognised_and_is_nowhere_at_rest(here, database, rows):
+    token = shown(here.post("/tokens", **MADE))
+    assert re.fullmatch(r"lkp_[0-9A-Za-z]{49}", token)
+    assert marked.is_marked(token, marked.PERSONAL)
+    row = rows(PersonalToken)[0]
+    assert token not in str(vars(row))
+    assert len(row.digest) == 64
+
+
+def test_it_is_listed_by_its_name(here):
+    here.post("/tokens", **MADE)
+    answer = here.get("/tokens")
+    assert "Nightly" in answer.text
+    if here.language == "json":
+        listed = answer.json["tokens"][0]
+        assert (listed["name"], listed["scopes"], listed["last_used_at"]) == ("Nightly", ["read"], None)
+
+
+def test_its_owner_is_told_at_every_address_and_by_the_activity(here, ada, mail_to, rows):
+    here.post("/tokens", **MADE)
+    assert "“Nightly” was made" in mail_to(ada.email).text.replace("\n", " ")
+    event = rows(Event, name="token.created")[0]
+    assert (event.user_id, event.facts["scopes"], event.facts["days"]) == (ada.id, ["read"], 30)
+    assert "A personal token was made" in here.get("/activity").text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"name": ""}, "required"),
+        ({"name": "   "}, "required"),
+        ({"name": "x" * 65}, "token_name_invalid"),
+        ({"name": "a\u202eb"}, "token_name_invalid"),
+        ({"scopes": []}, "token_scope_unknown"),
+        ({"scopes": ["read", "admin"]}, "token_scope_unknown"),
+        ({"scopes": ["READ"]}, "token_scope_unknown"),
+        ({"expires_in_days": "0"}, "token_age_invalid"),
+        ({"expires_in_days": 366}, "token_age_invalid"),
+        ({"expires_in_days": "-1"}, "token_age_invalid"),
+        ({"expires_in_days": "1.5"}, "token_age_invalid"),
+        ({"expires_in_days": "٣"}, "token_age_invalid"),
+        ({"expires_in_days": "9" * 400}, "token_age_invalid"),
+        ({"expires_in_days": ""}, "required"),
+    ],
+)
+@pytest.mark.one_database
+def test_what_cannot_be_read_makes_no_token(here, rows, wrong, code):
+    answer = here.post("/tokens", **(MADE | wrong))
+    assert (answer.status, answer.codes) == (400, [code])
+    assert rows(PersonalToken) == []
+
+
+@pytest.mark.parametrize("value", [1.5, True, {"a": 1}, [[1]], "\x00"])
+@pytest.mark.parametrize("name", ["name", "scopes", "expires_in_days"])
+@pytest.mark.one_database
+def test_values_of_the_wrong_type_are_refused(json_wire, ada, rows, name, value):
+    answer = sign_in(json_wire, ada).post("/tokens", **(MADE | {name: value}))
+    assert answer.status == 400
+    assert rows(PersonalToken) == []
+
+
+def test_making_one_wants_a_fresh_proof_and_a_form_of_ours(here, rows, clock):
+    assert here.post("/tokens", csrf=None, **MADE).codes == ["csrf_token_missing"]
+    clock.shift(301)
+    answer = here.post("/tokens", **MADE)
+    assert answer.status == (401 if here.language == "json" else 302)
+    assert "Show that it is me" in here.get("/tokens").text or here.language == "json"
+    assert rows(PersonalToken) == []
+
+
+def test_nobody_who_is_not_signed_in_makes_or_sees_any(wire):
+    for answer in (wire.get("/tokens"), wire.post("/tokens", **MADE), wire.post("/tokens/revoke-all")):
+        assert answer.status == (401 if wire.language == "json" else 302)
+
+
+def test_a_program_that_is_fresh_makes_one(program, ada):
+    answer = give_token(program, ada).post("/tokens", **MADE)
+    assert answer.json["token"].startswith("lkp_")
+
+
+def test_a_revoked_token_is_dead_at_once(here, app, rows):
+    program = Program(app)
+    program.token = shown(here.post("/tokens", **MADE))
+    token_id = rows(PersonalToken)[0].id
+    assert here.post(f"/tokens/{token_id}/revoke").ok
+    assert program.get("/").status == 401
+    assert here.post(f"/tokens/{token_id}/revoke").ok, "twice is the same as once"
+    assert len(rows(Event, name="token.revoked")) == 1
+    assert "Nightly" not in here.get("/tokens").text
+
+
+@pytest.mark.parametrize("whose", ["another's", "nobody's", "no id"])
+def test_what_is_not_ones_own_cannot_be_revoked(here, people, make, rows, whose):
+    program = make(people.open(email="eve@example.com"))
+    ids = {"another's": rows(PersonalToken)[0].id, "nobody's": "0" * 32}
+    assert here.post(f"/tokens/{ids.get(whose, 'x')}/revoke").status == 404
+    assert program.signed_in_as() == "eve@example.com"
+    assert "Nightly" not in here.get("/tokens").text
+
+
+def test_all_end_at_once(here, ada, people, make):
+    mine, hers = [make(ada), make(ada)], make(people.open(email="eve@example.com"))
+    assert here.post("/tokens/revoke-all").json.get("ended", 2) == 2
+    assert [program.signed_in_as() for program in (*mine, hers)] == [None, None, "eve@example.com"]
+
+
+def test_a_token_ends_when_its_time_is_up_and_is_shown_for_a_while(here, ada, make, clock):
+    program = make(ada, expires_in_days=1)
+    clock.shift(DAY - 5)
+    assert program.signed_in_as() == ada.email
+    clock.shift(10)
+    assert program.signed_in_as() is None
+    assert "Nightly" in here.get("/tokens").text
+    clock.shift(30 * DAY)
+    assert "Nightly" not in sign_in(here, ada).get("/tokens").text
+
+
+def test_disabling_the_account_ends_its_tokens_for_good(app, ada, make):
+    program = make(ada)
+    for command in ("disable", "enable"):
+        assert app.test_cli_runner().invoke(args=["users", command, ada.email]).exit_code == 0
+        assert program.signed_in_as() is None
+
+
+def test_signing_out_everywhere_leaves_tokens(here, ada, make):
+    program = make(ada)
+    here.post("/sessions/end-others")
+    here.post("/logout")
+    assert program.signed_in_as() == ada.email
+
+
+@pytest.mark.settings(personal_tokens=2)
+def test_an_account_has_so_many_and_no_more(here, ada, make, rows):
+    make(ada)
+    make(ada)
+    answer = here.post("/tokens", **MADE)
+    assert (answer.status, answer.codes) == (400, ["too_many_tokens"])
+    here.post(f"/tokens/{rows(PersonalToken)[0].id}/revoke")
+    assert here.post("/tokens", **MADE).ok
+
+
+def test_none_works_where_they_are_switched_off(app, make_app, ada, make):
+    program = make(ada)
+    without = Program(make_app(personal_tokens=0))
+    without.token = program.token
+    assert without.get("/").status == 401
+
+
+def test_the_operator_sets_how_long_one_can_live(make_app, people, wire):
+    from tests.wire import Wire
+
+    short = Wire(make_app(personal_token_max_age=10 * DAY), wire.language)
+    sign_in(short, people.open())
+    assert short.post("/tokens", **(MADE | {"expires_in_days": 11})).codes == ["token_age_invalid"]
+    assert short.post("/tokens", **(MADE | {"expires_in_days": 10})).ok
+
+
+def test_a_name_is_shown_as_it_was_typed_and_runs_nothing(browser_wire, ada):
+    sign_in(browser_wire, ada).post("/tokens", **(MADE | {"name": "<script>alert(1)</script>"}))
+    page = browser_wire.get("/tokens").text
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_not_me_ends_tokens_where_somebody_came_in(json_wire, ada, make, mail_to, rows, again):
+    program = make(ada)
+    stranger = json_wire.elsewhere(address="203.0.113.9")
+    stranger.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    if again:
+        assert stranger.post("/us-signin", identity=ada.email, passcode=code_in(mail)).ok
+    assert json_wire.elsewhere(address="192.0.2.1").post(denial_in(mail), sure=True).ok
+    assert program.signed_in_as() == (None if again else ada.email)
+    assert len(rows(Event, name="tokens.revoked")) == again
+
+
+def test_the_mail_about_a_token_ends_it(json_wire, ada, make, mail_to):
+    program = make(ada)
+    assert json_wire.elsewhere(address="192.0.2.1").post(denial_in(mail_to(ada.email)), sure=True).ok
+    assert program.signed_in_as() is None
+
+
+def test_a_session_that_is_denied_at_that_very_moment_makes_none(json_wire, ada, mail_to, rows, monkeypatch):
+    from app.account import tokens
+
+    stranger, take_turns = json_wire.elsewhere(address="203.0.113.9"), tokens._take_turns
+    stranger.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    assert stranger.post("/us-signin", identity=ada.email, passcode=code_in(mail)).ok
+
+    def denied_first(*given):
+        denier = ThreadPoolExecutor(1)
+        assert denier.submit(stranger.elsewhere(address="192.0.2.9").post, denial_in(mail), sure=True).result().ok
+        take_turns(*given)
+
+    monkeypatch.setattr(tokens, "_take_turns", denied_first)
+    assert stranger.post("/tokens", **MADE).codes == ["api_error"]
+    assert rows(PersonalToken) == []
+
+
+@pytest.mark.settings(personal_tokens=3)
+def test_the_cap_holds_however_many_are_made_at_once(json_wire, ada, rows):
+    browsers = [sign_in(json_wire.elsewhere(), ada) for _ in range(8)]
+    for browser in browsers:
+        browser.fetch_csrf()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda browser: browser.post("/tokens", **MADE).status, browsers))
+    assert sorted(answers) == [200] * 3 + [400] * 5
+    assert len(rows(PersonalToken)) == 3

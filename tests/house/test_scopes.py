@@ -1,0 +1,38 @@
+"""Personal tokens: every address is closed to them until the one list opens it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.web.scopes import OPEN, REQUIRED, SCOPES
+from tests.signed_in import sign_in
+
+SAFE = {"GET", "HEAD", "OPTIONS"}
+
+pytestmark = pytest.mark.one_database
+
+
+def test_the_list_names_endpoints_and_scopes_that_exist(app):
+    assert set(REQUIRED) | OPEN <= set(app.view_functions)
+    assert set(REQUIRED.values()) == set(SCOPES)
+
+
+def test_read_changes_nothing(app):
+    changing = {rule.endpoint for rule in app.url_map.iter_rules() if set(rule.methods or ()) - SAFE}
+    assert {name for name, scope in REQUIRED.items() if scope == "read"} & changing == set()
+
+
+def test_what_is_not_on_the_list_is_refused_to_a_token_with_every_scope(app, json_wire, people):
+    wanted = {"name": "all", "scopes": list(SCOPES), "expires_in_days": 1}
+    token = sign_in(json_wire, people.open()).post("/tokens", **wanted).json["token"]
+    headers = {"Authentication-Token": token, "Accept": "application/json"}
+    let_in = []
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", "x", rule.rule)
+        for method in set(rule.methods or ()) - {"OPTIONS", "HEAD"}:
+            answer = app.test_client(use_cookies=False).open(path, method=method, headers=headers)
+            if answer.status_code != 403 and rule.endpoint not in OPEN:
+                let_in.append(rule.endpoint)
+    assert set(let_in) <= set(REQUIRED)

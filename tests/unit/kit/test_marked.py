@@ -1,0 +1,55 @@
+"""Marked tokens: known at sight, whole or not, and 256 bits in each."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+import pytest
+
+from app.kit import marked
+
+MARK = marked.PERSONAL
+
+pytestmark = pytest.mark.one_database
+
+
+def test_a_token_has_its_mark_and_nothing_that_breaks_a_word():
+    for _ in range(200):
+        assert re.fullmatch(r"lkp_[0-9A-Za-z]{49}", marked.marked_token(MARK))
+
+
+def test_no_two_are_alike_and_every_digit_is_used():
+    made = [marked.marked_token(MARK) for _ in range(500)]
+    assert len(set(made)) == 500
+    assert len(set("".join(token[5:47] for token in made))) == 62
+
+
+def test_a_whole_one_is_whole():
+    token = marked.marked_token(MARK)
+    assert marked.is_marked(token, MARK)
+    assert not marked.is_marked(token, "lkx_")
+
+
+def test_the_check_is_crc_32_in_base_62():
+    token = marked.marked_token(MARK)
+    number = 0
+    for letter in token[-6:]:
+        number = number * 62 + marked._DIGITS.index(letter)
+    assert number == zlib.crc32(token[:-6].encode())
+
+
+def test_any_changed_letter_is_noticed():
+    token = marked.marked_token(MARK)
+    for place in range(len(MARK), len(token)):
+        other = "a" if token[place] != "a" else "b"
+        assert not marked.is_marked(token[:place] + other + token[place + 1 :], MARK)
+
+
+@pytest.mark.parametrize("text", ["", "lkp_", "lkp_" + "0" * 49, "lkp_" + "é" * 49, "lkp_" + "\ud800" * 49, "x" * 5000])
+def test_any_text_can_be_asked_about(text):
+    assert not marked.is_marked(text, MARK)
+
+
+def test_so_many_bytes_make_so_many_letters():
+    assert [len(marked.marked_token("", size)) for size in (16, 32, 48)] == [22 + 6, 43 + 6, 65 + 6]
