@@ -11,7 +11,7 @@ from app.kit import clock
 from app.kit.refusals import Refused
 from app.methods import Challenge, denials
 from app.methods.showing import asked
-from app.sessions import personal
+from app.sessions import pending, personal
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import deny_family, end_all, end_family, find_family, opened_by
@@ -76,6 +76,7 @@ def _deny_challenge(challenge: Challenge) -> int:
     if not denials.deny(challenge):
         return 0
     _hold(None if early else challenge.user_id)
+    pending.end_answering(challenge.id)
     families = opened_by(challenge.id, clock.now() - denials.LIFE)
     ended = _end_sessions(challenge, families)
     gone = take_back(challenge.user_id, families, challenge.agent) if challenge.user_id else 0

@@ -8,12 +8,15 @@ from app import limits
 from app.audit import record, signals
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import challenges, enrolling, second
+from app.methods import challenges, enrolling, notices, second
 from app.methods.enrollment import enrolled_of, mark_second
 from app.methods.explaining import Miss
 from app.methods.proving import Proof
+from app.methods.showing import TITLES
 from app.sessions import arriving, pending
+from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
+from app.sessions.opening import end_all
 from app.sessions.pending import Parked, Waiting
 from app.users import hold
 
@@ -33,7 +36,7 @@ def validate(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
     if not tries:
         raise Refused("two_factor_permission_denied")
     if waiting.row.state == second.SETUP:
-        return arriving.complete(waiting, _set_up(waiting, code), asker), waiting
+        return _enrolled_and_in(waiting, _set_up(waiting, code), asker), waiting
     method, question_id = waiting.row.method, waiting.row.question_id
     proof = second.prove(waiting.user.id, method, question_id, enrolled_of(waiting.user.id), code, asker)
     if isinstance(proof, Miss):
@@ -81,6 +84,17 @@ def _set_up(waiting: Waiting, code: str | int) -> Proof:
     record("second_step.on", user.id, method=challenge.method)
     signals.send(signals.tf_profile_changed, user=user, method=challenge.method)
     return Proof(challenge.method, challenge)
+
+
+def _enrolled_and_in(waiting: Waiting, proof: Proof, asker: Asker) -> AuthSession:
+    """Open the session; as after any change of what is asked for, every other one ends, and the owner is told."""
+    user_id = waiting.user.id
+    revoke_browsers(user_id, but=asker.known)
+    session = arriving.complete(waiting, proof, asker)
+    end_all(user_id, but=session.family)
+    what = f"Signing in asks for a second step from now on: {TITLES[proof.method]}."
+    notices.tell(user_id, what, asker, family=session.family)
+    return session
 
 
 def _missed(waiting: Waiting, miss: Miss, tries: int, asker: Asker) -> Refused:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.second import PENDING, begin, first_step, on, taken
+from tests.wire import Wire
 
 
 def test_a_code_leads_to_the_second_step_and_that_to_a_session(wire, bob, code_for, rows):
@@ -148,8 +151,6 @@ def test_a_program_without_cookies_hands_its_state_back(program, bob, mail_to):
 
 
 def test_the_first_proof_alone_needs_nothing_where_the_operator_says_off(make_app, people, bob):
-    from tests.wire import Wire
-
     app = make_app(second_factor="off")
     wire = Wire(app, "json")
     wire.post("/us-signin", identity=bob.email, passcode=bob.app_code())
@@ -159,3 +160,34 @@ def test_the_first_proof_alone_needs_nothing_where_the_operator_says_off(make_ap
 def test_an_authenticator_signs_in_alone(wire, bob):
     assert wire.post("/us-signin", identity=bob.email, passcode=bob.app_code()).ok
     assert wire.signed_in_as() == bob.email
+
+
+def test_of_two_at_once_with_one_right_code_one_is_signed_in(app, json_wire, bob, code_for, rows):
+    from app.sessions import AuthSession
+
+    first_step(json_wire, bob, code_for)
+    clients = [Wire(app, "json") for _ in range(6)]
+    for client in clients:
+        for name, value in json_wire.cookies.items():
+            client.client.set_cookie(name, value)
+        client._csrf = json_wire._csrf
+    code = bob.app_code()
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda client: client.post("/tf-validate", code=code), clients))
+    assert sum(answer.ok for answer in answers) == 1
+    assert len(rows(AuthSession)) == 1
+
+
+def test_of_many_wrong_codes_at_once_five_are_looked_at(app, json_wire, bob, code_for, rows):
+    from app.audit import Event
+
+    first_step(json_wire, bob, code_for)
+    clients = [Wire(app, "json") for _ in range(8)]
+    for client in clients:
+        for name, value in json_wire.cookies.items():
+            client.client.set_cookie(name, value)
+        client._csrf = json_wire._csrf
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda client: client.post("/tf-validate", code="000000"), clients))
+    assert len(rows(Event, name="second_step.failed")) == 5
+    taken(json_wire.post("/tf-validate", code=bob.app_code()), False)

@@ -1,0 +1,112 @@
+"""Where everybody takes a second step: who has none sets one up on the way in."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.setup.conftest import app_code
+from tests.functional.setup.test_second import key_in_setup
+from tests.second import begin, taken
+from tests.signed_in import sign_in
+from tests.sinks import code_in
+
+pytestmark = pytest.mark.settings(second_factor="required")
+PHONE = "+16502530000"
+
+
+def test_who_has_none_sets_an_app_up_and_is_in(wire, ada, code_for, rows):
+    from app.methods import EnrolledMethod
+    from app.sessions import AuthSession
+
+    answer = begin(wire, ada, code_for)
+    if wire.language == "json":
+        assert (answer.json["tf_required"], answer.json["tf_state"]) == (True, "setup_from_login")
+    else:
+        assert answer.location == "/tf-setup"
+    wire.get("/tf-setup")
+    begun = wire.post("/tf-setup", setup="authenticator")
+    assert begun.json.get("tf_state_token", None) is None
+    assert wire.post("/tf-validate", code=app_code(key_in_setup(begun))).ok
+    assert wire.signed_in_as() == ada.email
+    assert [row.amr for row in rows(AuthSession)] == ["email,authenticator"]
+    assert [row.method for row in rows(EnrolledMethod, is_second=True)] == ["authenticator"]
+
+
+def test_setting_one_up_ends_other_sessions_and_is_told(wire, ada, code_for, mail_to):
+    other = sign_in(wire.elsewhere(), ada)
+    begin(wire, ada, code_for)
+    wire.get("/tf-setup")
+    assert wire.post("/tf-validate", code=app_code(key_in_setup(wire.post("/tf-setup", setup="authenticator")))).ok
+    assert other.signed_in_as() is None
+    assert wire.signed_in_as() == ada.email
+    assert "second step" in mail_to(ada.email).text
+
+
+def test_who_has_none_sets_a_phone_up_and_is_in(wire, ada, code_for, text_to):
+    begin(wire, ada, code_for)
+    wire.get("/tf-setup")
+    assert wire.post("/tf-setup", setup="sms", phone=PHONE).ok
+    assert wire.post("/tf-validate", code=code_in(text_to(PHONE))).ok
+    assert wire.signed_in_as() == ada.email
+
+
+def test_a_wrong_code_sets_nothing_up(wire, ada, code_for, rows):
+    from app.methods import EnrolledMethod
+
+    begin(wire, ada, code_for)
+    wire.get("/tf-setup")
+    begun = wire.post("/tf-setup", setup="authenticator")
+    answer = wire.post("/tf-validate", code="000000")
+    assert answer.codes == ["two_factor_invalid_token"]
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert wire.post("/tf-validate", code=app_code(key_in_setup(begun))).ok
+
+
+def test_who_has_an_app_is_asked_for_it_though_it_was_never_marked(wire, people, code_for):
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
+    begin(wire, bob, code_for)
+    taken(wire.get("/tf-setup"), False)
+    wire.get("/tf-validate")
+    assert wire.post("/tf-validate", code=bob.app_code()).ok
+    assert wire.signed_in_as() == bob.email
+
+
+def test_a_factor_is_not_planted_where_there_is_one_by_now(wire, ada, code_for, rows):
+    from app.methods import EnrolledMethod
+
+    begin(wire, ada, code_for)
+    wire.get("/tf-setup")
+    theirs = wire.post("/tf-setup", setup="authenticator")
+    owner = wire.elsewhere()
+    begin(owner, ada, code_for)
+    owner.get("/tf-setup")
+    assert owner.post("/tf-validate", code=app_code(key_in_setup(owner.post("/tf-setup", setup="authenticator")))).ok
+    taken(wire.post("/tf-validate", code=app_code(key_in_setup(theirs))), False)
+    assert wire.signed_in_as() is None
+    assert [row.method for row in rows(EnrolledMethod, is_second=True)] == ["authenticator"]
+
+
+def test_it_can_not_be_switched_off_or_removed(wire, people):
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
+    sign_in(wire, bob)
+    assert wire.post("/tf-setup", setup="disable").codes == ["two_factor_method_not_available"]
+    assert wire.post("/us-setup", delete_method=["authenticator"]).codes == ["last_second_factor"]
+
+
+def test_an_address_that_was_not_proved_sets_nothing_up(wire, people, text_to):
+    people.open(email="eve@example.com", phone=PHONE, methods=["sms"], confirmed=False)
+    wire.post("/us-signin/send-code", identity=PHONE, chosen_method="sms")
+    answer = wire.post("/us-signin", identity=PHONE, passcode=code_in(text_to(PHONE)))
+    assert "confirmation_required" in answer.codes
+
+
+def test_a_code_from_the_set_up_of_another_is_none(wire, ada, people, code_for):
+    eve = people.open(email="eve@example.com")
+    other = wire.elsewhere()
+    begin(other, eve, code_for)
+    other.get("/tf-setup")
+    hers = key_in_setup(other.post("/tf-setup", setup="authenticator"))
+    begin(wire, ada, code_for)
+    wire.get("/tf-setup")
+    wire.post("/tf-setup", setup="authenticator")
+    taken(wire.post("/tf-validate", code=app_code(hers)), False)
