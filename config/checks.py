@@ -142,6 +142,11 @@ def warnings(settings: "Settings") -> list[Problem]:
             "is off: answers tell who is known",
             "Switch it on.",
         ),
+        "freshness_strength": (
+            settings.freshness_strength == "any",
+            "is any: a mailed code is enough to remove a stronger way to sign in",
+            "Leave it as_strongest.",
+        ),
         "hsts": (not settings.hsts, "is off: a first visit may come without TLS", "Switch it on."),
         "mail_allow_plaintext": (settings.mail_allow_plaintext, "is on: mail may leave without TLS", "Use TLS."),
         "email_code_lifetime": (

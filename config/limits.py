@@ -1,7 +1,7 @@
 """Settings of what a code is worth: digits, lifetimes, budgets."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
@@ -96,6 +96,10 @@ class LimitSettings(BaseSettings, defer_build=True):
     )
     freshness: kinds.Duration = Field(
         default=timedelta(seconds=300), description="Age of a proof at which a sensitive step asks for a new one."
+    )
+    freshness_strength: Literal["as_strongest", "any"] = Field(
+        default="as_strongest",
+        description="What that proof must be: `as_strongest` of what the person has set up, or `any` of it.",
     )
     freshness_grace_period: kinds.DurationOrZero = Field(
         default=timedelta(0), description="Time after a sensitive step in which the next one asks for nothing."

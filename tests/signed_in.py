@@ -8,14 +8,17 @@ from tests.factories import Person
 from tests.wire import Program, Wire
 
 
-def sign_in(wire: Wire, person: Person, via: str = "email") -> Wire:
-    """Give ``wire`` the cookie of a session opened for ``person`` just now; return it."""
+def sign_in(wire: Wire, person: Person, via: str = "") -> Wire:
+    """Give ``wire`` the cookie of a session opened for ``person`` just now; return it.
+
+    :param via: what was proved; the authenticator app of who has one, else a mailed code
+    """
     wire.client.set_cookie("latchkey_session", _open(wire.app, person, via, wire.agent)[0])
     wire._csrf = None
     return wire
 
 
-def give_token(program: Program, person: Person, via: str = "email") -> Program:
+def give_token(program: Program, person: Person, via: str = "") -> Program:
     """Give ``program`` a token of its own for ``person``; return it."""
     program.token = _open(program.app, person, via, "program/1")[1]
     return program
@@ -32,6 +35,7 @@ def _open(app: Flask, person: Person, via: str, agent: str) -> tuple[str, str]:
     with app.test_request_context():
         user = db.session.get(User, person.id)
         assert user is not None
+        via = via or ("authenticator" if person.authenticator else "email")
         session = sign_in_as(user, via, Asker("", "127.0.0.1", agent), remember=False)
         tokens = g.session_cookie[0], open_program_session(session)
         db.session.commit()

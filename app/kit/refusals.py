@@ -1,5 +1,6 @@
 """The two ways in which a flow says no. Anything else that is raised is a fault, and keeps nothing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -21,13 +22,16 @@ class Refused(Exception):
 
 
 class ReauthenticationRequired(Exception):
-    """A sensitive step was asked for, and the last proof of who is there is too old for it (ASVS 7.5.1).
+    """A sensitive step was asked for, and the last proof of who is there is too old for it, or too weak (ASVS 7.5.1).
 
     An exception, so that a room can ask for a new proof without knowing where that is given.
-
+    :ivar methods: names of what the person has set up by which a proof would do
+    :ivar too_weak: whether there is a recent proof, and only not strong enough
     :ivar back: the path to which a browser comes back with it, or "" for the one that was asked for
     """
 
-    def __init__(self, back: str = "") -> None:
+    def __init__(self, methods: Sequence[str] = (), *, too_weak: bool = False, back: str = "") -> None:
         super().__init__()
+        self.methods = methods
+        self.too_weak = too_weak
         self.back = back

@@ -65,8 +65,9 @@ def _prove_first() -> None:
     """Go on only with a fresh proof; a browser comes back to the page whose button it pressed."""
     try:
         require_fresh(brought_session())
-    except ReauthenticationRequired:
-        raise ReauthenticationRequired(back="/my-data") from None
+    except ReauthenticationRequired as missing:
+        missing.back = "/my-data"
+        raise
 
 
 def _facts() -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""Freshness: how long ago the person behind a session proved that it is them."""
+"""Freshness: how long ago, and how strongly, the person behind a session proved that it is them."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -8,20 +10,26 @@ from app.database.plain import note
 from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.refusals import ReauthenticationRequired
+from app.methods.enrollment import enrolled_of
+from app.methods.strength import strengths_of
 from app.sessions import assurance
 from app.sessions.models import AuthSession
 
 
 def require_fresh(session: AuthSession | None) -> None:
-    """Go on only if ``session`` is fresh.
+    """Go on only if the person behind ``session`` proved it of late, and as strongly as they can (ASVS 7.5.1, 7.5.3).
 
+    Of late is ``LATCHKEY_FRESHNESS``; as strongly as they can is by a proof worth as much as the strongest method
+    they have set up, unless ``LATCHKEY_FRESHNESS_STRENGTH`` is ``any``. One statement looks what that is.
     A fresh request may open a grace (``LATCHKEY_FRESHNESS_GRACE_PERIOD``), reading ones too, so it is written at
     once; the grace never extends itself.
-    :raises ReauthenticationRequired: when the last proof is too old
+    :raises ReauthenticationRequired: when there is no such proof
     """
     now = clock.now()
-    if session is None or not session.is_fresh(now):
+    if session is None:
         raise ReauthenticationRequired
+    if not session.is_in_grace(now):
+        _require_proof(session, now)
     grace = settings.freshness_grace_period
     if grace and (session.grace_until is None or session.grace_until < now):
         until = now + grace
@@ -38,3 +46,14 @@ def freshen(session: AuthSession, proof: str) -> None:
     changes = assurance.proved_again(session, proof, clock.now())
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))
     note(session, **changes)
+
+
+def _require_proof(session: AuthSession, now: datetime) -> None:
+    strengths = strengths_of(enrolled_of(session.user_id))
+    proved = 0
+    if assurance.is_recent(session.authenticated_at, now):
+        proved = assurance.WEAK
+    if assurance.is_recent(session.proved_at, now):
+        proved = assurance.strength_of(session.proved_amr or "")
+    if proved < strengths.wanted:
+        raise ReauthenticationRequired(strengths.enough, too_weak=proved > 0)

@@ -55,11 +55,9 @@ class AuthSession(db.Model):
         """Whether it still signs its holder in."""
         return self.revoked_at is None and now < self.expires_at and now < self.seen_at + settings.session_idle
 
-    def is_fresh(self, now: datetime) -> bool:
-        """Whether a proof was given recently enough for a sensitive step."""
-        return now < self.authenticated_at + settings.freshness or (
-            self.grace_until is not None and now < self.grace_until
-        )
+    def is_in_grace(self, now: datetime) -> bool:
+        """Whether a sensitive step has left time for the next one."""
+        return self.grace_until is not None and now < self.grace_until
 
 
 class PendingSignIn(db.Model):

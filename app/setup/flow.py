@@ -16,6 +16,7 @@ from app.methods.passkeys import signs_in_alone
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
 from app.sessions import guesses
+from app.sessions.freshness import freshen
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all, is_denied, renew_token
@@ -57,6 +58,8 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     take_turns(user, session)
     enrolling.store(user, challenge, passcode, session.family)
     guesses.give_back(guess)
+    if challenge.method != "password":  # which nobody has proved yet: it was only chosen
+        freshen(session, challenge.method)
     shut_out_others(user, session, asker)
     _tell(user, session, "factor.added", challenge.method, asker, challenge.id)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)

@@ -26,6 +26,7 @@ from app.methods.enrolling import Enrollment
 from app.methods.handles import challenge_id_of
 from app.methods.showing import TITLES
 from app.sessions import guesses, pending
+from app.sessions.freshness import freshen
 from app.sessions.models import AuthSession
 from app.sessions.pending import Waiting
 from app.setup.flow import shut_out_others, take_turns
@@ -97,6 +98,7 @@ def confirm(user: User, session: AuthSession, state: str, code: str | int, asker
     _prove(user, challenge, enrolled, code, session.family)
     guesses.give_back(guess)
     enrollment.mark_second(user.id, challenge.method)
+    freshen(session, challenge.method)
     shut_out_others(user, session, asker)
     _tell(user, session, "second_step.on", challenge.method, asker, challenge.id)
     signals.send(signals.tf_profile_changed, user=user, method=challenge.method)

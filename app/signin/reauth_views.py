@@ -8,10 +8,12 @@ from flask import Response, after_this_request, request
 from flask_login import current_user, login_required
 
 from app.extensions import settings
+from app.methods import EnrolledMethod
 from app.methods.challenges import latest_in_browser
 from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods, code_methods
-from app.methods.showing import sent
+from app.methods.showing import TITLES, sent
+from app.methods.strength import strengths_of
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of, user_facts
 from app.signin import bp, reauth
@@ -30,13 +32,15 @@ PAGE = "signin/verify.html"
 @login_required
 def us_verify_page() -> Response:
     """Show how one can prove it is still oneself."""
-    active = active_methods(enrolled_of(current_user.id))
+    enrolled = enrolled_of(current_user.id)
     form = VerifyForm()
     form.next.data = request.args.get("next")
+    active = active_methods(enrolled)
     sending = [name for name in active if name in code_methods()]
     facts: dict[str, Any] = {"available_methods": active, "code_methods": sending}
+    facts |= {"reauth_methods": strengths_of(enrolled).enough}
     facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
-    return respond(PAGE, form, shown=_page(active), **facts)
+    return respond(PAGE, form, shown=_page(enrolled), **facts)
 
 
 @bp.post("/us-verify")
@@ -62,7 +66,7 @@ def us_verify_send_code() -> Response:
     """Send a passcode to the signed-in user."""
     after_this_request(view_commit)
     form = VerifySendForm()
-    shown = _page(active_methods(enrolled_of(current_user.id)))
+    shown = _page(enrolled_of(current_user.id))
     if form.validate():
         with form.showing_refusals():
             challenge = reauth.send_code(current_user, form.chosen_method.data, sending_asker(form.challenge.data))
@@ -78,9 +82,13 @@ def _page_again() -> dict[str, Any]:
     challenge = latest_in_browser(present_asker(), reauth.PURPOSE)
     mine = challenge is not None and challenge.user_id == current_user.id
     told = sent(challenge, challenge.destination) if challenge is not None and mine else None
-    return _page(active_methods(enrolled_of(current_user.id)), told)
+    return _page(enrolled_of(current_user.id), told)
 
 
-def _page(active: list[str], told: dict[str, Any] | None = None) -> dict[str, Any]:
-    label = None if wants_json() else label_of(identities_of(current_user.id))
-    return {"methods": active, "sent": told, "user_label": label}
+def _page(enrolled: list[EnrolledMethod], told: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what the page shows: the ways that are strong enough for what one is about to do, and the others."""
+    if wants_json():
+        return {}
+    strengths, label = strengths_of(enrolled), label_of(identities_of(current_user.id))
+    return {"methods": strengths.enough, "weaker": strengths.weaker, "sent": told, "user_label": label,
+            "titles": TITLES}  # fmt: skip

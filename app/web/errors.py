@@ -94,9 +94,10 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
     text = sentence("reauthentication_required")
     if wants_json():
         facts: dict[str, Any] = {"reauth_required": True, "unified_signin_enabled": True}
+        facts |= {"reauth_methods": list(error.methods), "reauth_reason": "too_weak" if error.too_weak else "too_old"}
         facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
-    flash(text, "info")
+    flash(sentence("reauthentication_too_weak") if error.too_weak else text, "info")
     path = error.back or (request.full_path if request.query_string else request.path)
     return redirect(with_query("/us-verify", next=safe_next(path) or "/"))  # type: ignore[return-value]
 

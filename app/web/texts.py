@@ -27,6 +27,7 @@ SENTENCES = {
     "anonymous_user_required": "You are signed in already. Sign out first to do this.",
     "unauthenticated": "Sign in to go on.",
     "reauthentication_required": "Show that it is you before you go on.",
+    "reauthentication_too_weak": "What you want to do needs a stronger proof that it is you than the last one.",
     "reauthentication_successful": "Thank you. You can go on.",
     "signed_out": "You are signed out.",
     "session_ended": "That session has ended. Whoever was signed in there is out.",

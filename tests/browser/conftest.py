@@ -126,7 +126,7 @@ def sign_in(page: Any, standing_app: Flask, live_server: Server) -> Callable[...
     from tests.signed_in import _open
 
     def sign_in(person: Person, page: Any = page) -> Any:
-        token, _ = _open(standing_app, person, "email", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
+        token, _ = _open(standing_app, person, "", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
         cookie = {"name": "latchkey_session", "value": token, "url": live_server.url, "httpOnly": True}
         page.context.add_cookies([cookie | {"sameSite": "Lax"}])
         return page

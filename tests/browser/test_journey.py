@@ -140,7 +140,8 @@ class Walker:
 
 def let_the_proof_get_old(database: Database) -> None:
     """Take ten minutes from the last proof of everybody's sessions."""
-    database.query("UPDATE auth_session SET authenticated_at = datetime(authenticated_at, '-600 seconds')")
+    for column in ("authenticated_at", "proved_at"):
+        database.query(f"UPDATE auth_session SET {column} = datetime({column}, '-600 seconds')")
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

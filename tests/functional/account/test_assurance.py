@@ -80,7 +80,7 @@ def test_the_operator_sets_both_figures(json_wire, ada, clock, unused, level):
 
 
 def test_a_second_kind_of_proof_steps_up(json_wire, ada, clock):
-    sign_in(json_wire, ada)
+    sign_in(json_wire, ada, via="email")
     assert aal(json_wire) == 1
     clock.shift(5 * DAY)
     json_wire.fetch_csrf()
@@ -98,7 +98,7 @@ def test_only_a_proof_as_strong_as_the_best_makes_them_count_anew(json_wire, ada
 
 
 def test_the_same_proof_twice_is_one(json_wire, ada, mail_to):
-    sign_in(json_wire, ada)
+    sign_in(json_wire, ada, via="email")
     by_mail(json_wire, mail_to)
     assert aal(json_wire) == 1
 

@@ -31,6 +31,7 @@ def test_a_program_is_told_how_one_can_prove_it(json_wire, ada):
     assert answer == {
         "available_methods": ["email", "authenticator"],
         "code_methods": ["email"],
+        "reauth_methods": ["authenticator"],
         "has_webauthn_verify_credential": False,
         "oauth_enabled": False,
         "oauth_providers": [],
@@ -45,7 +46,9 @@ def test_nobody_signed_in_is_asked_to_sign_in(wire, method, path):
     assert answer.location in (None, f"/login?next=%2Fus-verify{path.replace('/', '%2F')}")
 
 
-def test_a_code_by_mail_makes_fresh_again(hers, ada, clock, mail_to):
+def test_a_code_by_mail_makes_fresh_again(wire, people, clock, mail_to):
+    ada = people.open(email="ada@example.com")
+    hers = sign_in(wire, ada)
     clock.shift(301)
     assert not is_fresh(hers)
     assert hers.post("/us-verify/send-code", chosen_method="email").ok
@@ -171,7 +174,8 @@ def test_nobody_is_sent_off_this_site(hers, ada, target):
 
 
 @pytest.mark.one_database
-def test_a_program_without_cookies_verifies_its_token(program, ada, clock, mail_to):
+def test_a_program_without_cookies_verifies_its_token(program, people, clock, mail_to):
+    ada = people.open(email="ada@example.com")
     give_token(program, ada)
     clock.shift(301)
     assert not is_fresh(program)
@@ -212,10 +216,11 @@ def test_the_grace_ends_when_it_says_however_often_it_is_used(hers, clock):
 
 
 @pytest.mark.one_database
-def test_proofs_are_remembered_and_recorded(hers, ada, json_wire, rows):
+def test_proofs_are_remembered_and_recorded(wire, ada, rows):
     from app.audit import Event
     from app.sessions import AuthSession
 
+    hers = sign_in(wire, ada, via="email")
     hers.post("/us-verify", passcode=ada.app_code())
     assert [row.amr for row in rows(AuthSession, kind="browser")] == ["email,authenticator"]
     assert [event.facts["method"] for event in rows(Event, name="sign_in.step_up")] == ["authenticator"]

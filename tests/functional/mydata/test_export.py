@@ -54,7 +54,7 @@ def test_rows_are_what_one_did(here, ada, export, mail_to):
     assert {row["method"] for row in kept["methods"]} == {"email", "sms", "authenticator", "password"}
     assert {row["kind"]: row["value"] for row in kept["identities"]} == {"email": ada.email, "phone": ada.phone}
     assert [(row["kind"], row["to"], row["state"]) for row in kept["messages"]] == [("sign_in", ada.email, "sent")]
-    assert kept["sessions"][0]["proved_by"] == "email"
+    assert kept["sessions"][0]["proved_by"] == "authenticator"
     assert "sign_in.succeeded" in {row["event"] for row in kept["events"]}
     assert kept["account"][0]["confirmed_at"].endswith("Z")
 

@@ -56,6 +56,8 @@ def test_a_proof_older_than_300_seconds_is_not_enough(hers, clock, method):
         facts = {key: answer.json[key] for key in answer.json if key not in ("errors", "error_codes", "support_id")}
         assert facts == {
             "reauth_required": True,
+            "reauth_methods": ["email"],
+            "reauth_reason": "too_old",
             "unified_signin_enabled": True,
             "has_webauthn_verify_credential": False,
             "oauth_enabled": False,

@@ -108,6 +108,7 @@ def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up, caplog)
     [
         ("limits", "off"),
         ("generic_responses", "off"),
+        ("freshness_strength", "any"),
         ("hsts", "off"),
         ("email_code_lifetime", "PT11M"),
         ("sms_code_lifetime", "301"),

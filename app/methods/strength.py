@@ -1,0 +1,37 @@
+"""How strong the methods are that somebody has set up, and which of them are strong enough for a sensitive step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.extensions import settings
+from app.methods.models import EnrolledMethod
+from app.methods.registry import active_methods
+from app.sessions.assurance import WEAK, strength_of
+
+
+@dataclass(frozen=True, slots=True)
+class Strengths:
+    """What a sensitive step wants of somebody.
+
+    :ivar wanted: what a proof must be worth, 1 to 3
+    :ivar enough: names of the methods by which such a proof can be given, in configured order
+    :ivar weaker: names of the others
+    """
+
+    wanted: int
+    enough: list[str]
+    weaker: list[str]
+
+
+def strengths_of(enrolled: Iterable[EnrolledMethod]) -> Strengths:
+    """Return what is wanted of whom ``enrolled`` belongs to: a proof as strong as the strongest (ASVS 7.5.3).
+
+    Only methods that the operator allows count, so that nobody is asked for what does not work here.
+    """
+    worth = {name: strength_of(name) for name in active_methods(enrolled)}
+    any_will_do = settings.freshness_strength == "any"
+    wanted = WEAK if any_will_do else max(worth.values(), default=WEAK)
+    enough = [name for name, strength in worth.items() if strength >= wanted]
+    return Strengths(wanted, enough, [name for name in worth if name not in enough])

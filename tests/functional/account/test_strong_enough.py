@@ -1,0 +1,170 @@
+"""What decides who gets in asks for a proof as strong as the strongest that somebody has set up."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.sessions import AuthSession
+from tests.functional.setup.conftest import app_code, key_in, state_in
+from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who signs in by mail and by app."""
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+@pytest.fixture
+def prove_by_mail(mail_to):
+    """Proves again by a mailed code."""
+
+    def prove(wire) -> None:
+        assert wire.post("/us-verify/send-code", chosen_method="email").ok
+        assert wire.post("/us-verify", passcode=code_in(mail_to("ada@example.com"))).ok
+
+    return prove
+
+
+def opens(wire) -> bool:
+    """Say whether the ways to sign in are open to ``wire``, to look at and to change."""
+    looked, changed = wire.get("/us-setup"), wire.post("/us-setup", chosen_method="sms", phone="1")
+    assert (looked.status == 200) is (changed.codes == ["phone_invalid"])
+    return looked.status == 200
+
+
+@pytest.mark.parametrize(
+    ("via", "open_to"),
+    [("email", False), ("password", False), ("confirm", False), ("authenticator", True), ("email,authenticator", True),
+     ("webauthn", True), ("webauthn,uv", True), ("recovery_code", True)],
+)  # fmt: skip
+def test_a_sign_in_that_is_weaker_than_the_strongest_method_opens_nothing(wire, ada, via, open_to):
+    assert opens(sign_in(wire, ada, via=via)) is open_to
+
+
+def test_proving_by_something_weaker_is_a_proof_and_still_not_enough(wire, ada, prove_by_mail):
+    hers = sign_in(wire, ada, via="email")
+    prove_by_mail(hers)
+    assert not opens(hers)
+    assert hers.post("/us-verify", passcode=ada.app_code()).ok
+    assert opens(hers)
+
+
+@pytest.mark.parametrize(("age", "open_to"), [(299, True), (301, False)])
+def test_the_strong_proof_ages(wire, ada, clock, age, open_to):
+    hers = sign_in(wire, ada)
+    clock.shift(age)
+    assert opens(hers) is open_to
+
+
+def test_a_weaker_proof_neither_prolongs_a_stronger_one_nor_ends_it(wire, ada, clock, prove_by_mail):
+    hers = sign_in(wire, ada)
+    clock.shift(200)
+    prove_by_mail(hers)
+    assert opens(hers)
+    clock.shift(101)
+    assert not opens(hers)
+
+
+def test_who_has_only_mail_needs_no_more_than_mail(wire, people, clock, prove_by_mail):
+    hers = sign_in(wire, people.open(email="ada@example.com"))
+    assert opens(hers)
+    clock.shift(301)
+    prove_by_mail(hers)
+    assert opens(hers)
+
+
+def test_a_method_that_is_not_allowed_here_any_more_asks_for_nothing(make_app, ada, app):
+    from tests.wire import Wire
+
+    hers = sign_in(Wire(make_app(methods=("email",)), "json"), ada, via="email")
+    assert hers.get("/us-setup").status == 200
+
+
+def test_what_was_just_set_up_is_a_proof_by_which_one_goes_on(wire, people, clock, rows):
+    hers = sign_in(wire, people.open(email="ada@example.com"))
+    clock.shift(250)
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    clock.shift(100)
+    assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    clock.shift(299)
+    assert opens(hers)
+    clock.shift(2)
+    assert not opens(hers)
+    assert rows(AuthSession, kind="browser")[0].amr == "email,authenticator"
+
+
+@pytest.mark.settings(methods=("email", "password"))
+def test_choosing_a_password_proves_nothing(wire, people, clock):
+    hers = sign_in(wire, people.open(email="ada@example.com"))
+    begun = hers.post("/us-setup", chosen_method="password")
+    clock.shift(301)
+    assert hers.post(f"/us-setup/{state_in(begun)}", passcode="a short sentence of mine").ok
+    assert hers.get("/us-setup").status != 200
+
+
+def test_a_program_is_told_what_would_do(json_wire, ada, clock):
+    hers = sign_in(json_wire, ada, via="email")
+    answer = hers.get("/us-setup")
+    assert (answer.status, answer.codes) == (401, ["reauthentication_required"])
+    assert (answer.json["reauth_methods"], answer.json["reauth_reason"]) == (["authenticator"], "too_weak")
+    clock.shift(301)
+    assert hers.get("/us-setup").json["reauth_reason"] == "too_old"
+    assert hers.get("/us-verify").json["reauth_methods"] == ["authenticator"]
+
+
+def test_a_person_is_told_why_and_what_to_do(browser_wire, ada):
+    hers = sign_in(browser_wire, ada, via="email")
+    sent_on = hers.get("/us-setup")
+    assert sent_on.location == "/us-verify?next=%2Fus-setup"
+    page = hers.follow(sent_on)
+    assert page.page.notices[0][1].startswith("What you want to do needs a stronger proof")
+    told = " ".join(page.text.split())
+    assert "the strongest proof that you have set up: <strong>a code from your authenticator app</strong>" in told
+    assert told.index("Code from your authenticator app") < told.index("Email me a code")
+    assert "Is it gone for good?" in told
+
+
+def test_a_mailed_code_says_that_it_will_not_open_this(browser_wire, ada):
+    hers = sign_in(browser_wire, ada, via="email")
+    answer = hers.post("/us-verify/send-code", chosen_method="email", next="/us-setup")
+    assert "still does not open what decides who gets into your account" in answer.text
+    assert "Prove it another way" in answer.text
+
+
+def test_who_has_nothing_stronger_is_told_of_no_stronger_proof(browser_wire, people):
+    page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/us-verify").text
+    assert "strongest" not in page
+    assert "I can’t do that now" not in page
+
+
+@pytest.mark.settings(freshness_strength="any")
+def test_an_operator_may_let_any_recent_proof_do(wire, ada, clock):
+    hers = sign_in(wire, ada, via="email")
+    assert opens(hers)
+    clock.shift(301)
+    assert not opens(hers)
+
+
+@pytest.mark.settings(freshness_grace_period=600)
+def test_the_grace_begins_only_with_a_strong_proof(wire, ada, clock):
+    hers = sign_in(wire, ada, via="email")
+    assert not opens(hers)
+    hers.post("/us-verify", passcode=ada.app_code())
+    clock.shift(299)
+    assert opens(hers)
+    clock.shift(500)
+    assert opens(hers)
+
+
+def test_a_programs_token_is_as_proved_as_the_session_that_gave_it(program, ada):
+    assert give_token(program, ada, via="email").get("/us-setup").status == 401
+    assert give_token(program, ada).get("/us-setup").status == 200
+
+
+def test_looking_what_is_strong_enough_costs_one_statement(json_wire, ada, statements):
+    hers = sign_in(json_wire, ada, via="email")
+    with statements() as seen:
+        hers.get("/us-setup")
+    assert len(seen) == 2, "the session, and what is set up"
