@@ -22,15 +22,14 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from app.database.deadlines import Watchdog
-from app.database.turns import Turns, begin_immediate
+from app.database.patience import PatientConnection
+from app.database.turns import Turns
 
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
 BEGUN = "latchkey.transaction_begun"
-HURRIED = "latchkey.hurried"
 LIGHT = "latchkey.light_transaction"
 UNSYNCED = "latchkey.unsynced"
-LEFT = "latchkey.seconds_left_for_the_lock"
 NAMES = "latchkey.names_to_hold"
 
 
@@ -45,7 +44,8 @@ def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
     options["hide_parameters"] = True  # an error in the log must not tell what was asked for
     if url.startswith("sqlite"):
-        connect: dict[str, Any] = {"timeout": timeout, "cached_statements": 512, "check_same_thread": False}
+        connect: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}
+        connect["factory"] = PatientConnection
     else:
         milliseconds = int(timeout * 1000)
         connect = {
@@ -97,7 +97,7 @@ def _begin_before_writing(
         conn.info[UNSYNCED] = light
     if not at_once:
         if conn.dialect.name == "sqlite":
-            begin_immediate(cursor, conn.info.get(LEFT, 0.0))
+            cursor.execute("BEGIN IMMEDIATE")
         else:
             conn.info[BEGUN] = True
             begin = "BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on"
@@ -159,13 +159,8 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
     def take(conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if conn.info.get(LOCK_HELD) or not (conn.info.get(NAMES) or _writes(statement)):
             return
-        left = turns.take()
+        cursor.connection.patience = max(turns.take(), 0.05)
         conn.info[LOCK_HELD] = True
-        conn.info[LEFT] = max(left, 0.05)
-        hurried = left < 0.9 * timeout
-        if hurried or conn.info.get(HURRIED):
-            cursor.execute(f"PRAGMA busy_timeout={int(1000 * (max(left, 0.05) if hurried else timeout))}")
-            conn.info[HURRIED] = hurried
 
     @event.listens_for(engine, "after_cursor_execute")
     def give_after_single_statement(

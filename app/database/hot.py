@@ -13,10 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session, SessionTransaction
 
 from app.extensions import db
 
 Converter = Callable[[Any], Any]
+CONNECTION = "latchkey.connection"
+
+
+@sa.event.listens_for(db.session, "after_begin")
+def _keep_connection(session: Session, transaction: SessionTransaction, connection: sa.Connection) -> None:
+    """Finding a session's connection again costs it more than the session needs for the rest of a statement."""
+    session.info[CONNECTION] = connection
+
+
+@sa.event.listens_for(db.session, "after_transaction_create")
+@sa.event.listens_for(db.session, "after_transaction_end")
+def _forget_connection(session: Session, transaction: SessionTransaction) -> None:
+    """A savepoint is set when the session is asked for its connection; and a transaction that ended has none."""
+    session.info.pop(CONNECTION, None)
 
 
 @dataclass(slots=True)
@@ -103,7 +118,8 @@ class Hot:
     def _run(
         self, values: dict[str, Any] | None = None, rows: list[dict[str, Any]] | None = None
     ) -> tuple[_Ready, Any]:
-        connection = db.session.connection()
+        session = db.session()
+        connection = session.info.get(CONNECTION) or session.connection()
         ready = self._ready.get(connection.dialect.name) or self._make_ready(connection.dialect)
         raw: Any = connection.connection.dbapi_connection
         many = rows is not None

@@ -6,10 +6,8 @@ deadline after the other, and nobody could read meanwhile.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
-from typing import Any
 
 from sqlalchemy import exc
 
@@ -21,34 +19,6 @@ MOST_WAITING = 2
 
 LOOK_EVERY = 0.2
 """Seconds between two looks of a waiting writer at how long the queue stands still."""
-
-SHORTEST_NAP = 0.0003
-LONGEST_NAP = 0.004
-"""Seconds between two tries for the lock that another process has. SQLite's own handler sleeps up to 0.1 s, while
-a transaction of ours takes a few milliseconds."""
-
-
-def begin_immediate(cursor: Any, limit: float) -> None:
-    """Begin a writing transaction as soon as other processes leave the lock, or give up after ``limit`` seconds.
-
-    :raises sqlite3.OperationalError: when the lock does not come in time
-    """
-    until = time.monotonic() + limit
-    nap = SHORTEST_NAP
-    (usual,) = cursor.execute("PRAGMA busy_timeout").fetchone()
-    cursor.execute("PRAGMA busy_timeout=0")
-    try:
-        while True:
-            try:
-                cursor.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
-                    raise
-            time.sleep(nap)
-            nap = min(nap * 1.5, LONGEST_NAP)
-    finally:
-        cursor.execute(f"PRAGMA busy_timeout={usual}")
 
 
 class Turns:

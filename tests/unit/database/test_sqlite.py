@@ -27,7 +27,9 @@ def database(databases):
 @pytest.fixture
 def locker(database):
     """A connection of another process, to lock the database with."""
-    connection = sqlite3.connect(database.url.removeprefix("sqlite:///"), isolation_level=None, timeout=0)
+    connection = sqlite3.connect(
+        database.url.removeprefix("sqlite:///"), isolation_level=None, timeout=0, check_same_thread=False
+    )
     yield connection
     connection.close()
 
@@ -121,3 +123,29 @@ def test_behind_a_stuck_writer_only_a_few_wait(make_engine, locker):
     assert max(told_early) < 1.8
     with Session(engine) as session:
         assert session.scalar(READ) == 3
+
+
+@pytest.mark.parametrize("options", [{}, AT_ONCE])
+def test_the_lock_of_another_process_is_taken_soon_after_it_is_free(make_engine, locker, options):
+    engine, late = make_engine(timeout=3), []
+    for _ in range(5):
+        locker.execute("BEGIN IMMEDIATE")
+        freed = []
+        holder = in_thread(lambda freed=freed: (time.sleep(0.19), freed.append(time.monotonic()), locker.rollback()))
+        with Session(engine) as session:
+            session.execute(TRY, execution_options=options)
+            late.append(time.monotonic() - freed[0])
+            session.commit()
+        holder.join(5)
+    assert min(late) < 0.02, "SQLite's own handler would look again after 38 ms"
+
+
+def test_a_statement_that_found_the_lock_held_leaves_nothing_behind(make_engine, locker):
+    engine = make_engine(timeout=3)
+    locker.execute("BEGIN IMMEDIATE")
+    holder = in_thread(lambda: (time.sleep(0.1), locker.rollback()))
+    count_one(engine)
+    holder.join(5)
+    count_one(engine)
+    with Session(engine) as session:
+        assert session.scalar(READ) == 2
