@@ -21,7 +21,7 @@ DELIVERY_STANDS_BACK = 10
     default=4,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Requests that each web process works on at a time.",
+    help="Requests that each web process works on at a time; on SQLite at most, while some linger.",
 )
 @click.option("--no-worker", is_flag=True, help="Deliver no messages: `flask worker` does it elsewhere.")
 @click.pass_obj

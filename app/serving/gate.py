@@ -8,24 +8,18 @@ whole body has come, and given back before the answer leaves. Bodies that never 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from app.serving.places import Places
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-PLACE_WITHIN: Final = 5.0
-"""Seconds a whole request waits for a place before it is answered 503."""
-
-STALLED: Final = 1.0
-"""Seconds without any place coming back after which nobody waits for one: what all of them wait for is away."""
 
 RETRY_AFTER: Final = "2"
 
@@ -42,15 +36,12 @@ REFUSALS: Final = {
 class Gate:
     """The application as the server sees it. ``reading`` holds when each body now awaited was begun (monotonic s)."""
 
-    def __init__(self, application: WSGIApplication, *, places: int, largest_body: int) -> None:
+    def __init__(self, application: WSGIApplication, *, places: Places, largest_body: int) -> None:
         self.application = application
         self.largest_body = largest_body
         self.reading: dict[int, float] = {}
         self._numbers = itertools.count()
-        self._moved = time.monotonic()
-        self._places: SimpleQueue[None] = SimpleQueue()
-        for _ in range(places):
-            self._places.put(None)
+        self._places = places
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if "HTTP_TRANSFER_ENCODING" in environ:
@@ -65,25 +56,13 @@ class Gate:
             environ["wsgi.input"] = io.BytesIO()
         if environ["PATH_INFO"] == ALIVE:
             return [whole(self.application(environ, start_response))]
-        if not self._take_place():
+        since = self._places.take()
+        if since is None:
             return refused(503, environ, start_response)
         try:
             return [whole(self.application(environ, start_response))]
         finally:
-            self._moved = time.monotonic()
-            self._places.put(None)
-
-    def _take_place(self) -> bool:
-        """Take a place; say whether there was one in time. Waits only while places come back."""
-        until = time.monotonic() + PLACE_WITHIN
-        wait = 0.0
-        while wait >= 0:
-            with contextlib.suppress(Empty):
-                self._places.get(timeout=wait)
-                self._moved = time.monotonic()
-                return True
-            wait = min(until, self._moved + STALLED) - time.monotonic()
-        return False
+            self._places.give(since)
 
     def _read(self, stream: Any, announced: int) -> bytes:
         """Read a body to its announced end; shorter when the connection ended first."""

@@ -17,6 +17,7 @@ from app.kit import stopping
 from app.serving import stuck
 from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
 from app.serving.gate import Gate
+from app.serving.places import Places
 from app.serving.preparing import Job
 
 if TYPE_CHECKING:
@@ -113,9 +114,14 @@ class Supervisor:
         for name in [name for name in os.environ if name.startswith(SECRET_PREFIXES)]:
             del os.environ[name]
         limit = int(self.app.config["MAX_CONTENT_LENGTH"])
-        gate = Gate(self.app, places=self.threads, largest_body=limit)
+        gate = Gate(self.app, places=self._places(), largest_body=limit)
         stuck.watch(gate, self.port, BODY_THREADS)
         return gate
+
+    def _places(self) -> Places:
+        """Return the places of a web process: on SQLite, where all wait for one lock, it is quicker to do one thing."""
+        is_file = self.app.extensions["latchkey.settings"].database_url.startswith("sqlite")
+        return Places(1 if is_file else self.threads, self.threads)
 
     def _stopped_within(self, seconds: float) -> bool:
         """Wait, and say whether a signal to stop came meanwhile."""

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.serving import gate
+from app.serving import places
 from app.serving.gate import Gate
+from app.serving.places import Places
 
 
 class Application:
@@ -24,6 +25,23 @@ class Application:
             self.let_go.wait(10)
         start_response("200 OK", [])
         return [environ["wsgi.input"].read()]
+
+
+class Counting:
+    """An application that knows how many were in it at most at a time."""
+
+    most = 0
+
+    def __init__(self) -> None:
+        self.inside = 0
+
+    def __call__(self, environ, start_response):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        time.sleep(0.001)
+        self.inside -= 1
+        start_response("200 OK", [])
+        return [b""]
 
 
 @pytest.fixture
@@ -50,8 +68,8 @@ def hold_all_places(answering: Gate, count: int) -> None:
 
 
 def test_nobody_waits_for_places_that_do_not_come_back(application, monkeypatch):
-    monkeypatch.setattr(gate, "STALLED", 0.4)
-    answering = Gate(application, places=2, largest_body=100)
+    monkeypatch.setattr(places, "STALLED", 0.4)
+    answering = Gate(application, places=Places(2, 2), largest_body=100)
     hold_all_places(answering, 2)
     began = time.monotonic()
     assert status_of(answering, "/").startswith("503")
@@ -62,15 +80,15 @@ def test_nobody_waits_for_places_that_do_not_come_back(application, monkeypatch)
 
 
 def test_a_place_that_comes_back_is_taken(application):
-    answering = Gate(application, places=1, largest_body=100)
+    answering = Gate(application, places=Places(1, 1), largest_body=100)
     hold_all_places(answering, 1)
     threading.Timer(0.3, application.let_go.set).start()
     assert status_of(answering, "/").startswith("200")
 
 
 def test_after_a_standstill_it_goes_on(application, monkeypatch):
-    monkeypatch.setattr(gate, "STALLED", 0.1)
-    answering = Gate(application, places=1, largest_body=100)
+    monkeypatch.setattr(places, "STALLED", 0.1)
+    answering = Gate(application, places=Places(1, 1), largest_body=100)
     hold_all_places(answering, 1)
     assert status_of(answering, "/").startswith("503")
     application.let_go.set()
@@ -79,12 +97,44 @@ def test_after_a_standstill_it_goes_on(application, monkeypatch):
 
 
 def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
-    answering = Gate(application, places=1, largest_body=100)
+    answering = Gate(application, places=Places(1, 1), largest_body=100)
     hold_all_places(answering, 1)
     assert status_of(answering, "/healthz").startswith("200")
 
 
 def test_half_a_body_does_not_reach_the_application(application):
-    answering = Gate(application, places=1, largest_body=100)
+    answering = Gate(application, places=Places(1, 1), largest_body=100)
     assert status_of(answering, "/", b"half", CONTENT_LENGTH="8").startswith("400")
     assert status_of(answering, "/", HTTP_TRANSFER_ENCODING="chunked").startswith("411")
+
+
+def test_one_at_a_time_is_worked_on_while_each_is_quick():
+    answering = Gate(Counting(), places=Places(1, 4), largest_body=100)
+    threads = [threading.Thread(target=status_of, args=(answering, "/")) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answering.application.most == 1
+
+
+def test_who_lingers_keeps_nobody_waiting_for_long(application):
+    answering = Gate(application, places=Places(1, 4), largest_body=100)
+    hold_all_places(answering, 3)
+    began = time.monotonic()
+    assert status_of(answering, "/").startswith("200")
+    assert status_of(answering, "/").startswith("200")
+    assert time.monotonic() - began < 0.3
+
+
+def test_places_that_were_opened_for_who_lingered_are_closed_after_it(application):
+    places = Places(1, 3)
+    taken = [places.take() for _ in range(3)]
+    assert None not in taken
+    time.sleep(0.05)
+    for since in taken:
+        places.give(since)
+    assert places.take() is not None
+    began = time.monotonic()
+    assert places.take() is not None
+    assert time.monotonic() - began >= 0.02, "the second was opened anew, so only the usual one was free"
