@@ -52,6 +52,8 @@ SENTENCES = {
     "second_step.failed": "Somebody who had given the first proof typed a wrong code in the second step",
     "second_step.off": "The second step was switched off",
     "second_step.on": "A second step was switched on",
+    "recovery.code_used": "A recovery code was used",
+    "recovery.regenerated": "New recovery codes were made",
     "session.ended": "A session ended",
     "session.ended:signed_out": "Signed out",
     "session.ended:ended_by_owner": "A session was ended from another one",

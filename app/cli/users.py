@@ -22,7 +22,7 @@ from app.cli.listing import accounts
 from app.cli.opening import open_accounts
 from app.extensions import db, settings
 from app.kit import clock
-from app.methods import REGISTRY
+from app.methods import REGISTRY, recovery_codes
 from app.methods.challenges import end_open
 from app.sessions import personal
 from app.sessions.guesses import forget
@@ -146,6 +146,21 @@ def unlock(identity: tuple[str, ...]) -> None:
         db.session.commit()
         click.echo(f"{text}: {'unlocked' if forgotten else 'had no failures'}.")
     sys.exit(1 if missing else 0)
+
+
+@users.command("recovery")
+@click.argument("identity")
+def recovery(identity: str) -> None:
+    """Tell how the owner of IDENTITY stands with recovery codes: how many are left, never which."""
+    user = find_by_identity(read_identity(identity))
+    if user is None:
+        raise click.ClickException(f"{identity}: nobody has that.")
+    stock = recovery_codes.stock_of(user.id)
+    if stock.made_at is None:
+        click.echo(f"{identity}: no recovery codes.")
+        return
+    made = f"{stock.made_at:%Y-%m-%d %H:%M} UTC"
+    click.echo(f"{identity}: {stock.left} of {recovery_codes.COUNT} recovery codes left, made {made}.")
 
 
 def _switch(identities: tuple[str, ...], *, off: bool) -> None:

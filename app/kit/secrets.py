@@ -7,6 +7,9 @@ import secrets
 # Read aloud or copied by hand, 0/O, 1/I/L and U/V are taken for one another: one of each group stays.
 UNAMBIGUOUS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
+# Crockford's base32: what is typed as O, I or L is read as the digit that it looks like.
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
 
 def token() -> str:
     """Return a new secret of 256 random bits: 43 characters, safe in a URL, a cookie and a header.
@@ -54,6 +57,11 @@ def spelled(data: bytes, length: int) -> str:
         number, place = divmod(number, len(UNAMBIGUOUS))
         mark += UNAMBIGUOUS[place]
     return mark
+
+
+def crockford(length: int) -> str:
+    """Return so many random characters of Crockford's base32, 5 bits each, for a person to keep on paper."""
+    return "".join(CROCKFORD[byte % len(CROCKFORD)] for byte in secrets.token_bytes(length))
 
 
 def same(one: str, other: str) -> bool:

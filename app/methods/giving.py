@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from app.database.exports import give, leave_out
-from app.methods.models import Challenge, EnrolledMethod, Passkey
+from app.methods.models import Challenge, EnrolledMethod, Passkey, RecoveryCode
 
 _name = sa.case((EnrolledMethod.method == "password", ""), else_=EnrolledMethod.name)
 """A password that waits for its address to be proved bears a digest there."""
@@ -54,5 +54,12 @@ give(
         "address": Challenge.address,
         "browser": Challenge.agent,
     },
+)
+give(
+    "recovery_codes",
+    "Recovery codes: when each was made and used. The codes themselves are kept nowhere.",
+    owner=RecoveryCode.user_id,
+    newest_by=[RecoveryCode.created_at, RecoveryCode.id],
+    columns={"made_at": RecoveryCode.created_at, "used_at": RecoveryCode.used_at},
 )
 leave_out("ceremony", because="a passkey's question, answered within minutes; that it was asked stands in the events")

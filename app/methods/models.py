@@ -116,6 +116,27 @@ class Repeat(db.Model):
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class RecoveryCode(db.Model):
+    """One code of a set that somebody keeps on paper. Good once; what is stored signs nobody in."""
+
+    __tablename__ = "recovery_code"
+    __table_args__ = (sa.UniqueConstraint("user_id", "selector"),)
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
+    selector: Mapped[str] = mapped_column(sa.String(2))
+    """Its first two characters, by which it is found: no secret, and no other of the set has them."""
+    hash: Mapped[str] = mapped_column(sa.String(128))
+    """Of the other fourteen, 70 random bits: argon2id, in the PHC string form."""
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+    family: Mapped[str | None] = mapped_column(sa.String(32))
+    """The session that made the set, so that denying that session takes it back."""
+    used_at: Mapped[datetime | None]
+
+    method = "recovery_code"
+    """What a proof by one is called, in events and in ``amr``."""
+
+
 class SendWindow(db.Model):
     """How much the whole service has sent since a window began; or since when a breaker is open."""
 

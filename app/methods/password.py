@@ -5,12 +5,10 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
-
 from app.extensions import keyring, settings
 from app.kit.refusals import Refused
 from app.methods.codes import enrolled_context, tidy
+from app.methods.hashing import is_hash_of, nobodys_hash, slow_hash
 from app.methods.models import EnrolledMethod
 
 LONGEST = 128
@@ -26,17 +24,6 @@ def _blocked(path: str) -> frozenset[str]:
         return frozenset(line.strip().casefold() for line in lines if line.strip())
 
 
-@lru_cache(maxsize=1)
-def _hasher() -> PasswordHasher:
-    """argon2id with 19 MiB, two passes, one lane (OWASP's first recommendation)."""
-    return PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-
-
-@lru_cache(maxsize=1)
-def _nobodys_hash() -> str:
-    return _hasher().hash("a password that nobody has")
-
-
 def hash_password(password: str) -> str:
     """Return the argon2id hash of ``password``, in the PHC string form.
 
@@ -49,7 +36,7 @@ def hash_password(password: str) -> str:
         raise Refused("password_too_long", field="password", length=LONGEST)
     if _like_a_code(text) or text.casefold() in _blocked(settings.password_blocklist):
         raise Refused("password_too_common", field="password")
-    return _hasher().hash(text)
+    return slow_hash(text)
 
 
 def _like_a_code(text: str) -> bool:
@@ -59,9 +46,6 @@ def _like_a_code(text: str) -> bool:
 
 def accept(enrolled: EnrolledMethod | None, password: str) -> bool:
     """Say whether ``password`` is right. Somebody without a password costs as much time as anybody else."""
-    kept = keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode() if enrolled else _nobodys_hash()
-    try:
-        _hasher().verify(kept, unicodedata.normalize("NFKC", password[: 4 * LONGEST]))
-    except (Argon2Error, InvalidHashError):
-        return False
-    return enrolled is not None
+    kept = keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode() if enrolled else nobodys_hash()
+    right = is_hash_of(kept, unicodedata.normalize("NFKC", password[: 4 * LONGEST]))
+    return right and enrolled is not None

@@ -18,6 +18,7 @@ TITLES = {
     "authenticator": "Authenticator app",
     "password": "Password",
     "webauthn": "Passkey",
+    "recovery_code": "Recovery code",
 }
 
 

@@ -93,7 +93,8 @@ FREE = Guess("", "-", False)
 def row_id(subject: str, caller: str = "", *, password: bool = False, second: bool = False) -> str:
     """Return the id of the row that holds the failures of ``caller`` at ``subject``.
 
-    :param caller: digest of a known browser, ``session:`` and a family, or "" for everybody else
+    :param caller: digest of a known browser, ``session:`` and a family, ``recovery`` for the recovery codes, or "" for
+        everybody else
     :param password: strangers' passwords are counted apart: who sprays those stops no codes
     :param second: second steps are counted apart from first proofs
     """
@@ -109,6 +110,7 @@ def reserve(
     family: str = "",
     password: bool = False,
     second: bool = False,
+    recovery: bool = False,
 ) -> Guess | None:
     """Count one guess at this user's secrets before it is looked at; None when none is left.
 
@@ -116,10 +118,11 @@ def reserve(
     :param browser: digest of the asker's browser, if this user knows it: it has guesses of its own
     :param family: of the live session that proves itself again: it, too, has its own
     :param second: it is a second step
+    :param recovery: at the recovery codes: these have a budget of their own, whoever guesses
     """
     if not settings.limits:
         return FREE
-    caller = f"session:{family}" if family else browser
+    caller = "recovery" if recovery else f"session:{family}" if family else browser
     row = row_id(subject_of(user_id, identity), caller, password=password, second=second)
     per_hour, per_day = settings.failures_per_hour, settings.failures_per_day
     now = clock.now()

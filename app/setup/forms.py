@@ -32,3 +32,13 @@ class ProveForm(HouseForm):
     """The passcode that proves an enrollment; for a password, the password itself."""
 
     passcode = PasscodeField("Code", [Required()])
+
+
+class CodesForm(HouseForm):
+    """A button that makes recovery codes."""
+
+
+class KeptCodesForm(HouseForm):
+    """Recovery codes as the page has just shown them, to be given back as a file."""
+
+    recovery_codes = ManyField()

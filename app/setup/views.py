@@ -11,7 +11,7 @@ from flask_login import current_user, login_required
 from app.extensions import settings
 from app.kit import clock
 from app.kit.refusals import Refused
-from app.methods import EnrolledMethod, authenticator
+from app.methods import EnrolledMethod, authenticator, recovery_codes
 from app.methods.enrolling import Enrollment
 from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
@@ -157,7 +157,8 @@ def _page(enrolling: dict[str, Any] | None) -> dict[str, Any]:
     ways = [way | {"removable": way["removable"] or alone} for way in ways]
     return shown | {"methods": ways, "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
                     "password_length_min": settings.password_length_min,
-                    "second_step": _second_step(enrolled)}  # fmt: skip
+                    "second_step": _second_step(enrolled),
+                    "recovery": recovery_codes.stock_of(current_user.id)}  # fmt: skip
 
 
 def _second_step(enrolled: list[EnrolledMethod]) -> dict[str, Any] | None:

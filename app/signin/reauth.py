@@ -8,10 +8,10 @@ from app import limits
 from app.audit import record, signals
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import Challenge, enrollment, reaching
+from app.methods import Challenge, enrollment, reaching, recovery_codes
 from app.methods.challenges import Question, ask
 from app.methods.explaining import Miss
-from app.methods.proving import prove
+from app.methods.proving import Proof, prove
 from app.methods.registry import code_methods
 from app.sessions.freshness import freshen
 from app.sessions.guesses import give_back
@@ -42,7 +42,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
     :raises Refused: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
     limits.allow("failures", asker.address)
-    proof = prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker, family=session.family)
+    proof = _proof(user, session, passcode, asker)
     if isinstance(proof, Miss) or proof.pending:
         limits.take("failures", asker.address)
         miss = proof if isinstance(proof, Miss) else Miss("refused")
@@ -57,3 +57,13 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
         renew_token(session)
     answered = proof.challenge.id if proof.challenge else None
     record("sign_in.step_up", user.id, challenge_id=answered, method=proof.method)
+
+
+def _proof(user: User, session: AuthSession, passcode: str | int, asker: Asker) -> Proof | Miss:
+    """Look at what could be a recovery code as one; a password may look like that as well, so then as any passcode."""
+    if recovery_codes.read(passcode) is not None:
+        by_code = recovery_codes.prove(user.id, passcode)
+        if isinstance(by_code, Proof):
+            recovery_codes.tell_of_use(user.id, asker, session.family)
+            return by_code
+    return prove(PURPOSE, user.id, "", enrollment.enrolled_of(user.id), passcode, asker, family=session.family)

@@ -8,7 +8,7 @@ from flask import Response, after_this_request, request
 from flask_login import current_user, login_required
 
 from app.extensions import settings
-from app.methods import EnrolledMethod
+from app.methods import EnrolledMethod, recovery_codes
 from app.methods.challenges import latest_in_browser
 from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods, code_methods
@@ -91,4 +91,4 @@ def _page(enrolled: list[EnrolledMethod], told: dict[str, Any] | None = None) ->
         return {}
     strengths, label = strengths_of(enrolled), label_of(identities_of(current_user.id))
     return {"methods": strengths.enough, "weaker": strengths.weaker, "sent": told, "user_label": label,
-            "titles": TITLES}  # fmt: skip
+            "titles": TITLES, "has_recovery_codes": recovery_codes.stock_of(current_user.id).left > 0}  # fmt: skip

@@ -9,14 +9,16 @@ import sqlalchemy as sa
 from app.audit import record, signals
 from app.extensions import db
 from app.kit.asking import Asker
-from app.methods import EnrolledMethod, Passkey, enrollment, notices, passkeys
+from app.methods import EnrolledMethod, Passkey, enrollment, notices, passkeys, recovery_codes
+from app.methods.models import RecoveryCode
 from app.methods.registry import active_methods
 from app.methods.showing import TITLES
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all
 from app.users import User, drop_identity, identities_of
 
-Way = EnrolledMethod | Passkey
+Way = EnrolledMethod | Passkey | RecoveryCode
+"""A recovery code stands for all of its set."""
 
 
 def take_back(user_id: int, families: Collection[str], agent: str) -> int:
@@ -42,7 +44,7 @@ def take_back(user_id: int, families: Collection[str], agent: str) -> int:
 def _set_up_by(user_id: int, families: set[str]) -> list[Way]:
     """Return what these sessions have set up, and what was set up by way of that; passkeys first."""
     rows = [row for row in enrollment.enrolled_of(user_id) if row.method not in ("email", passkeys.METHOD)]
-    ways: list[Way] = [*passkeys.passkeys_of(user_id), *rows]
+    ways: list[Way] = [*passkeys.passkeys_of(user_id), *recovery_codes.one_of(user_id), *rows]
     opened = db.session.execute(
         sa.select(AuthSession.family, AuthSession.amr, AuthSession.created_at).where(AuthSession.user_id == user_id)
     ).all()
@@ -57,6 +59,8 @@ def _set_up_by(user_id: int, families: set[str]) -> list[Way]:
 
 def _remove(user: User, way: Way) -> bool:
     """Remove a way, a phone with its number, unless no other would be left."""
+    if isinstance(way, RecoveryCode):
+        return recovery_codes.drop(user.id) > 0
     active = set(active_methods(enrollment.enrolled_of(user.id)))
     if isinstance(way, Passkey):
         left = bool(active) or passkeys.signs_in_alone(user.id, but=way.id)
@@ -72,6 +76,7 @@ def _remove(user: User, way: Way) -> bool:
 
 def _tell(user_id: int, way: Way, agent: str) -> None:
     record("factor.removed", user_id, method=way.method, reason="denied")
-    title = f"The passkey “{way.name}”" if isinstance(way, Passkey) else TITLES[way.method]
-    what = f"{title} was removed, because you said that it was not you who signed in."
+    title = f"The passkey “{way.name}” was" if isinstance(way, Passkey) else f"{TITLES[way.method]} was"
+    title = "The recovery codes were" if isinstance(way, RecoveryCode) else title
+    what = f"{title} removed, because you said that it was not you who signed in."
     notices.tell(user_id, what, Asker("", "", agent))

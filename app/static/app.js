@@ -147,15 +147,21 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   const voice = button.parentElement.querySelector("[data-copy-voice]");
   button.hidden = false;
   button.addEventListener("click", async () => {
-    const text = document.getElementById(button.dataset.copy).textContent;
+    const kept = document.getElementById(button.dataset.copy);
+    const lines = [...kept.querySelectorAll("li")].map((line) => line.textContent.trim());
     try {
-      await navigator.clipboard.writeText(text.replace(/[\s-]/g, ""));
+      await navigator.clipboard.writeText(lines.length ? lines.join("\n") : kept.textContent.replace(/[\s-]/g, ""));
       button.textContent = voice.textContent = "Copied";
     } catch {
       button.textContent = voice.textContent = "Could not copy";
     }
     setTimeout(() => { button.textContent = words; voice.textContent = ""; }, 2500);
   });
+}
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => print());
 }
 
 // A list that keeps itself fresh: the page is fetched again, and its list put in.

@@ -137,6 +137,20 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
     assert look.faults == []
 
 
+def test_pages_of_recovery_codes(look, people, email, sign_in):
+    sign_in(people.open(email=email), look.page)
+    look.at("recovery codes, none", "/mf-recovery-codes")
+    look.press("Make recovery codes")
+    look.at("recovery codes, new")
+    look.page.goto("/mf-recovery-codes")
+    look.page.get_by_text("Make new codes").click()
+    look.at("recovery codes, left")
+    look.page.goto("/us-verify")
+    look.page.get_by_text("Use a recovery code").click()
+    look.at("verify, recovery code")
+    assert look.faults == []
+
+
 def test_pages_of_the_mailbox(look, email, mailbox):
     look.page.goto("/register")
     look.fill("E-mail", email)

@@ -12,6 +12,7 @@ from app.methods import EnrolledMethod
 from app.methods.codes import enrolled_context
 from app.methods.password import accept
 from app.users import Identity, User
+from tests.signed_in import sign_in
 from tests.sinks import code_in, link_in
 
 ADA = ("users", "create", "ada@example.com")
@@ -166,3 +167,14 @@ def test_list_goes_on_past_a_page(operate, people, monkeypatch):
     monkeypatch.setattr("app.cli.listing.PAGE", 2)
     emails = [people.open().email for _ in range(5)]
     assert [line.split()[0] for line in operate("users", "list").stdout.splitlines()] == emails
+
+
+def test_recovery_tells_how_many_codes_are_left_and_never_which(operate, people, json_wire):
+    ada = people.open("ada@example.com")
+    assert operate("users", "recovery", ada.email).stdout == "ada@example.com: no recovery codes.\n"
+    codes = sign_in(json_wire, ada).post("/mf-recovery-codes").json["recovery_codes"]
+    json_wire.post("/us-verify", passcode=codes[0])
+    told = operate("users", "recovery", ada.email)
+    assert told.stdout.startswith("ada@example.com: 9 of 10 recovery codes left, made 20")
+    assert not any(code in told.stdout for code in codes)
+    assert operate("users", "recovery", "nobody@example.com").exit_code == 1

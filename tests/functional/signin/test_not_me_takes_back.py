@@ -9,7 +9,9 @@ import pytest
 
 from app.audit import Event
 from app.methods import EnrolledMethod
+from app.methods.models import RecoveryCode
 from app.users import Identity
+from tests.signed_in import sign_in
 from tests.sinks import code_in, denial_in
 
 SEND, SIGN_IN, SETUP = "/us-signin/send-code", "/us-signin", "/us-setup"
@@ -70,6 +72,19 @@ def test_a_number_goes_as_an_identity_as_well(intruder, came_in, text_to, rows):
     assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).ok
     assert ways(rows) == ["email"]
     assert [row.kind for row in rows(Identity)] == ["email"]
+
+
+def test_recovery_codes_go_with_the_session_that_made_them(intruder, came_in, ada, mail_to, rows):
+    assert intruder.post("/mf-recovery-codes").ok
+    assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).json["state"] == "denied"
+    assert rows(RecoveryCode) == []
+    assert "The recovery codes were removed, because" in mail_to(ada.email).text.replace("\n", " ")
+
+
+def test_recovery_codes_of_ones_own_stay(json_wire, intruder, came_in, ada, rows):
+    sign_in(json_wire, ada).post("/mf-recovery-codes")
+    assert intruder.elsewhere(address="192.0.2.9").post(came_in, sure=True).ok
+    assert len(rows(RecoveryCode)) == 10
 
 
 def test_mail_stays_when_it_was_set_up_anew(intruder, came_in, ada, mail_to, rows):

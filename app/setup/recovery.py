@@ -1,0 +1,49 @@
+"""Make recovery codes, and write them down in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app import limits
+from app.audit import signals
+from app.extensions import settings
+from app.kit import clock
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import recovery_codes
+from app.sessions.models import AuthSession
+from app.setup.flow import shut_out_others, take_turns
+from app.users import User
+
+
+def make(user: User, session: AuthSession, asker: Asker) -> list[str]:
+    """Give ``user`` ten new codes and return them, for they can be shown only now.
+
+    Those from before work no more, and the account's other sessions end, as with every change of the ways in.
+    :raises Refused: ``too_many_requests``; ``api_error`` when the session was denied meanwhile
+    """
+    limits.take("starts", asker.address)
+    drawn = recovery_codes.draw()
+    take_turns(user, session)
+    recovery_codes.store(user.id, drawn, session.family)
+    shut_out_others(user, session, asker)
+    recovery_codes.tell_of_making(user.id, asker, session.family)
+    signals.send(signals.us_profile_changed, user=user, methods=[recovery_codes.METHOD], delete=False)
+    return [each.code for each in drawn]
+
+
+def as_text(codes: Sequence[str], account: str) -> str:
+    """Return ``codes`` as a file for a drawer. They come from the page that has just shown them; nothing keeps them.
+
+    :param account: how its owner calls the account
+    :raises Refused: ``api_error`` on ``recovery_codes`` when these are no codes
+    """
+    if not 0 < len(codes) <= recovery_codes.COUNT or any(recovery_codes.read(code) is None for code in codes):
+        raise Refused("api_error", field="recovery_codes")
+    now = clock.now()
+    head = [
+        f"Recovery codes for {account} at {settings.brand_name}, {settings.origin}",
+        f"Made {now.day} {now:%B %Y}. Each works once. Whoever has them can come in.",
+        "",
+    ]
+    return "\n".join([*head, *codes, ""])

@@ -1,0 +1,120 @@
+"""Recovery codes under guesses and under many hands at once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.audit import Event
+from app.methods.models import RecoveryCode
+from app.sessions import Standing
+from tests.signed_in import give_token, sign_in
+from tests.wire import Program
+
+CODES, VERIFY = "/mf-recovery-codes", "/us-verify"
+WRONG = "ZZ00-0000-0000-0000"
+
+
+@pytest.fixture
+def hers(json_wire, ada):
+    """Ada's browser."""
+    return sign_in(json_wire, ada)
+
+
+@pytest.fixture
+def codes(hers) -> list[str]:
+    """Ada's codes."""
+    return hers.post(CODES).json["recovery_codes"]
+
+
+def at_once(tasks):
+    """Call all of ``tasks`` at the same moment, and return what each returned."""
+    ready = threading.Barrier(len(tasks))
+
+    def run(task):
+        ready.wait()
+        return task()
+
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        return list(pool.map(run, tasks))
+
+
+@pytest.mark.settings(limits=False, pool_size=8)
+def test_of_twenty_uses_at_once_one_succeeds(app, ada, codes, rows):
+    programs = [give_token(Program(app), ada) for _ in range(20)]
+    answers = at_once([lambda program=program: program.post(VERIFY, passcode=codes[0]) for program in programs])
+    assert sorted(answer.status for answer in answers) == [200] + [400] * 19
+    assert len(rows(Event, name="recovery.code_used")) == 1
+    assert len([row for row in rows(RecoveryCode) if row.used_at]) == 1
+
+
+@pytest.mark.settings(limits=False, pool_size=8)
+def test_of_two_sets_made_at_once_one_is_left(app, ada, rows):
+    programs = [give_token(Program(app), ada) for _ in range(2)]
+    answers = at_once([lambda program=program: program.post(CODES) for program in programs])
+    assert {answer.status for answer in answers} <= {200, 400, 401}
+    shown = [{code[:2] for code in answer.json["recovery_codes"]} for answer in answers if answer.ok]
+    assert {row.selector for row in rows(RecoveryCode)} in shown
+
+
+@pytest.mark.settings(failures_per_address=1000)
+def test_ten_wrong_ones_in_an_hour_are_the_last(hers, codes, clock):
+    assert [hers.post(VERIFY, passcode=WRONG).status for _ in range(10)] == [400] * 10
+    assert hers.post(VERIFY, passcode=codes[0]).status == 400
+    clock.shift(3601)
+    assert hers.post(VERIFY, passcode=codes[0]).ok
+
+
+@pytest.mark.settings(failures_per_address=1000)
+def test_whoever_guesses_at_them_the_budget_is_one(app, hers, ada, codes):
+    others = [give_token(Program(app), ada) for _ in range(2)]
+    for number in range(10):
+        others[number % 2].post(VERIFY, passcode=WRONG)
+    assert hers.post(VERIFY, passcode=codes[0]).status == 400
+
+
+@pytest.mark.settings(failures_per_address=1000)
+def test_they_use_up_no_other_budget_and_no_other_uses_up_theirs(hers, people, clock):
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
+    his = sign_in(hers.elsewhere(), bob)
+    codes = his.post(CODES).json["recovery_codes"]
+    for _ in range(10):
+        his.post(VERIFY, passcode=WRONG)
+    assert his.post(VERIFY, passcode=bob.app_code()).ok
+    for _ in range(10):
+        his.post(VERIFY, passcode="000000")
+    clock.shift(3000)
+    assert his.post(VERIFY, passcode=codes[0]).status == 400
+    clock.shift(601)
+    assert his.post(VERIFY, passcode=codes[0]).ok
+
+
+@pytest.mark.one_database
+def test_a_guess_is_counted_before_it_is_looked_at(hers, codes, rows, monkeypatch):
+    from app.methods import recovery_codes
+
+    seen = []
+
+    def look(kept, text):
+        seen.append([row.in_a_row for row in rows(Standing) if row.failures])
+        return False
+
+    monkeypatch.setattr(recovery_codes, "is_hash_of", look)
+    hers.post(VERIFY, passcode=codes[0])
+    assert seen == [[1]]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("which", ["unknown selector", "used", "wrong"])
+def test_each_guess_costs_one_slow_hash(hers, codes, monkeypatch, which):
+    from app.methods import recovery_codes
+
+    hers.post(VERIFY, passcode=codes[1])
+    free = next(two for two in ("00", "ZZ", "7Q") if two not in {code[:2] for code in codes})
+    guess = {"unknown selector": free + codes[0][2:], "used": codes[1], "wrong": codes[0][:15] + "-0000"[1:]}[which]
+    hashed, look = [], recovery_codes.is_hash_of
+    monkeypatch.setattr(recovery_codes, "is_hash_of", lambda *given: hashed.append(given) or look(*given))
+    assert hers.post(VERIFY, passcode=guess).status == 400
+    assert len(hashed) == 1
