@@ -8,10 +8,9 @@ is away.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from queue import Empty, SimpleQueue
+from collections import deque
 from typing import Final
 
 PLACE_WITHIN: Final = 5.0
@@ -25,14 +24,13 @@ LINGERS: Final = 0.02
 
 
 class Places:
-    """``usual`` places, and up to ``most`` while requests linger."""
+    """``usual`` places, and up to ``most`` while requests linger. Who came first has the first that is free."""
 
     def __init__(self, usual: int, most: int) -> None:
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(min(usual, most)):
-            self._free.put(None)
-        self._closed = most - min(usual, most)
+        self._free = min(usual, most)
+        self._closed = most - self._free
         self._opened = 0
+        self._waiting: deque[threading.Lock] = deque()
         self._change = threading.Lock()
         self._moved = time.monotonic()
 
@@ -41,40 +39,45 @@ class Places:
 
         Waits only while places come back.
         """
-        now = time.monotonic()
-        until, wait = now + PLACE_WITHIN, 0.0
-        while wait >= 0:
-            with contextlib.suppress(Empty):
-                self._free.get(timeout=wait)
-                self._moved = time.monotonic()
-                return self._moved
-            now = time.monotonic()
-            if now - self._moved >= LINGERS and self._open_another():
-                self._moved = now
-                return now
-            nobody_came = max(self._moved + LINGERS, now) if self._closed else self._moved + STALLED
-            wait = min(until, nobody_came) - now
-        return None
+        came = time.monotonic()
+        with self._change:
+            if self._free:
+                self._free -= 1
+                self._moved = came
+                return came
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        return self._wait(turn, came + PLACE_WITHIN)
 
     def give(self, since: float) -> None:
-        """Give back a place that was taken then. Who lingered closes one that was opened for it."""
-        now = self._moved = time.monotonic()
-        if self._opened and now - since >= LINGERS and self._close_one():
-            return
-        self._free.put(None)
-
-    def _open_another(self) -> bool:
+        """Give back a place that was taken then, or hand it on. Who lingered closes one that was opened for it."""
         with self._change:
-            if not self._closed:
-                return False
-            self._closed -= 1
-            self._opened += 1
-            return True
+            now = self._moved = time.monotonic()
+            if self._opened and now - since >= LINGERS:
+                self._opened -= 1
+                self._closed += 1
+            elif self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._free += 1
 
-    def _close_one(self) -> bool:
-        with self._change:
-            if not self._opened:
-                return False
-            self._opened -= 1
-            self._closed += 1
-            return True
+    def _wait(self, turn: threading.Lock, until: float) -> float | None:
+        while True:
+            with self._change:
+                now = time.monotonic()
+                if turn not in self._waiting:
+                    return now  # handed over at this very moment
+                still = now - self._moved
+                if self._closed and still >= LINGERS and turn is self._waiting[0]:
+                    self._waiting.popleft()
+                    self._closed -= 1
+                    self._opened += 1
+                    self._moved = now
+                    return now
+                if now >= until or (not self._closed and still >= STALLED):
+                    self._waiting.remove(turn)
+                    return None
+                nap = (LINGERS if self._closed else STALLED) - still
+            if turn.acquire(timeout=min(until - now, nap if nap > 0 else LINGERS)):
+                return time.monotonic()

@@ -128,13 +128,52 @@ def test_who_lingers_keeps_nobody_waiting_for_long(application):
 
 
 def test_places_that_were_opened_for_who_lingered_are_closed_after_it(application):
-    places = Places(1, 3)
-    taken = [places.take() for _ in range(3)]
+    shared = Places(1, 3)
+    taken = [shared.take() for _ in range(3)]
     assert None not in taken
     time.sleep(0.05)
     for since in taken:
-        places.give(since)
-    assert places.take() is not None
+        shared.give(since)
+    assert shared.take() is not None
     began = time.monotonic()
-    assert places.take() is not None
+    assert shared.take() is not None
     assert time.monotonic() - began >= 0.02, "the second was opened anew, so only the usual one was free"
+
+
+def test_who_came_first_has_the_first_place_that_is_free():
+    shared, order = Places(1, 1), []
+    held = shared.take()
+
+    def come(number: int) -> None:
+        since = shared.take()
+        order.append(number)
+        shared.give(since)
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.01)
+    shared.give(held)
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, 4, 5]
+
+
+def test_no_place_is_lost_or_made_while_many_come_and_go(monkeypatch):
+    monkeypatch.setattr(places, "LINGERS", 0.001)
+    shared, inside, most = Places(1, 3), [], []
+
+    def come(number: int) -> None:
+        since = shared.take()
+        inside.append(since)
+        most.append(len(inside))
+        time.sleep(0.003 if number % 10 == 0 else 0)
+        inside.pop()
+        shared.give(since)
+
+    threads = [threading.Thread(target=lambda: [come(number) for number in range(100)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert (max(most), len(most)) == (3, 800)
