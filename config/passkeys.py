@@ -36,6 +36,10 @@ class PasskeySettings(ServiceSettings, defer_build=True):
         default="refuse", description="What becomes of a passkey whose counter goes back: `refuse`, or `note` it alone."
     )
 
+    passkey_starts_per_address: int = Field(
+        default=300, ge=1, description="Passkeys asked for from one network address in a window."
+    )
+
     @property
     def rp_id(self) -> str:
         """The domain that passkeys are made for and hashed to."""

@@ -7,7 +7,7 @@ from flask_login import current_user, login_required
 
 from app.account import bp
 from app.account.events import events_of
-from app.methods.showing import TITLES
+from app.methods.showing import PROOFS
 from app.sessions.showing import label_of
 from app.users import identities_of
 from app.web.respond import respond, wants_json
@@ -19,6 +19,5 @@ def activity_page() -> Response:
     """Show a page of what happened, the newest first or what came before a place."""
     before = request.args.get("before")
     events, older = events_of(current_user.id, before)
-    titles = TITLES | {"confirm": "Confirmed address"}
-    shown = {} if wants_json() else {"titles": titles, "user_label": label_of(identities_of(current_user.id))}
+    shown = {} if wants_json() else {"titles": PROOFS, "user_label": label_of(identities_of(current_user.id))}
     return respond("account/activity.html", shown=shown | {"first": before is None}, events=events, older=older)

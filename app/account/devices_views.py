@@ -11,7 +11,7 @@ from app.account import bp, ending
 from app.account.forms import ButtonForm
 from app.extensions import settings
 from app.kit import agents, clock
-from app.methods.showing import TITLES
+from app.methods.showing import PROOFS
 from app.sessions.assurance import level
 from app.sessions.known import browsers_of
 from app.sessions.listing import Family, families_of
@@ -42,8 +42,7 @@ def sessions_page() -> Response:
         "more": more,
         "known_browsers": [_browser(row, here) for row in known],
     }
-    titles = TITLES | {"confirm": "Confirmed address"}
-    shown = {} if wants_json() else {"titles": titles, "user_label": label_of(identities_of(current_user.id))}
+    shown = {} if wants_json() else {"titles": PROOFS, "user_label": label_of(identities_of(current_user.id))}
     return respond(PAGE, shown=shown, **facts)
 
 

@@ -47,6 +47,7 @@ SENTENCES = {
     "link.denied_by_user": "Somebody with the mail said: this was not me. What it was about has ended",
     "link.opened_unbound": "The link in a mail was opened in a browser that had not asked for it",
     "link.refused": "A sign-in ended, because its link was opened with the wrong characters",
+    "passkey.counter_regressed": "A passkey counted backwards: a copy of it may be in use",
     "passkey.renamed": "A passkey was given another name",
     "second_step.asked": "The first proof was right, and a second step was asked for",
     "second_step.failed": "Somebody who had given the first proof typed a wrong code in the second step",
@@ -85,7 +86,7 @@ DIFFERS_BY = {
     "tokens.revoked": "reason",
 }
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
-_FAILURES = ("challenge.failed", "delivery.failed", "second_step.failed", "sign_in.failed")
+_FAILURES = ("challenge.failed", "delivery.failed", "passkey.counter_regressed", "second_step.failed", "sign_in.failed")
 WARNINGS = frozenset(("budget.exhausted", *_FAILURES, *_OF_LINKS))
 """What went wrong, or what a stranger may have done."""
 
@@ -118,10 +119,16 @@ def _told(event: Event) -> dict[str, Any]:
         "event": event.name,
         "text": _sentence(event),
         "warning": event.name in WARNINGS,
-        "method": event.facts.get("method"),
+        "method": _method(event),
         "browser": agents.label(event.agent) if event.agent else None,
         "address": event.address or None,
     }
+
+
+def _method(event: Event) -> str | None:
+    """Return the method that an event was about; of several proofs the first."""
+    method = event.facts.get("method")
+    return str(method).partition(",")[0] if method else None
 
 
 def _sentence(event: Event) -> str | None:

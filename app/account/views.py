@@ -12,7 +12,7 @@ from app.extensions import settings
 from app.kit import agents, clock
 from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods
-from app.methods.showing import TITLES, ways_in
+from app.methods.showing import PROOFS, ways_in
 from app.sessions.assurance import level, two_factors_until
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
@@ -42,7 +42,7 @@ def home() -> Response:
         "session": {
             "browser": agents.label(session.agent),
             "since": session.created_at,
-            "methods": [TITLES.get(name, "Confirmed address") for name in session.amr.split(",")],
+            "methods": [PROOFS.get(name, name) for name in session.amr.split(",")],
             "two_factors_until": two_factors_until(session, clock.now()),
         },
     }

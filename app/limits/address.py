@@ -26,12 +26,14 @@ NETWORKS = 10
 
 
 def take(name: str, address: str, *, looks_up: bool = True) -> None:
-    """Use one of ``address``'s turns of the limit ``name`` (``starts`` or ``failures``).
+    """Use one of ``address``'s turns of the limit ``name`` (``starts``, ``failures`` or ``passkeys``).
 
+    Passkeys know no penalty: what somebody else was denied keeps nobody from their own.
     :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Refused: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
     """
-    _stop_penalized(name, _buckets(address)[0], looks_up)
+    if name != "passkeys":
+        _stop_penalized(name, _buckets(address)[0], looks_up)
     if settings.limits:
         for bucket in _buckets(address):
             if not _limiter().hit(_item(name, bucket), name, bucket):
@@ -118,7 +120,8 @@ def _buckets(address: str) -> tuple[str, ...]:
 def _item(name: str, bucket: str) -> RateLimitItem:
     from limits import RateLimitItemPerSecond
 
-    most = settings.starts_per_address if name == "starts" else settings.failures_per_address
+    per_address = {"starts": settings.starts_per_address, "passkeys": settings.passkey_starts_per_address}
+    most = per_address.get(name, settings.failures_per_address)
     if bucket == SHARED:
         most = settings.address_shared_share
     if bucket.endswith("/48"):

@@ -38,7 +38,8 @@ _SPEND = Hot(
     .where(sa.or_(_c.binding == sa.bindparam("where"), _c.binding == ""))
     .where(_c.spent_at.is_(None), _c.expires_at > sa.bindparam("now"))
     .values(spent_at=sa.bindparam("now"))
-    .returning(_table)
+    .returning(_table),
+    at_once=True,
 )
 _FIND = Hot(_ROWS.select().where(_c.id == sa.bindparam("id"), _c.kind == sa.bindparam("kind")))
 
@@ -70,6 +71,7 @@ def place_of(asker: Asker) -> str:
 def spend(state: str, kind: Kind, where: str) -> Ceremony:
     """Use up the challenge that ``state`` names and return it: whatever answers it, right or wrong, is the only one.
 
+    Committed at once: nothing that goes wrong later makes it good again, and no lock is held while a key is read.
     :param where: the family of the session, or the binding of the browser, that brings the answer
     :raises Refused: ``webauthn_expired`` when it took too long; ``api_error`` when it was used, was made for another
         ceremony or another browser, or never was

@@ -76,9 +76,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A passkey that has just signed: its counter, whether it is synced, whether it verified its holder."""
+    """A passkey that has just signed: its counter, whether it can be and is synced, whether it verified its holder."""
 
     sign_count: int
+    backup_eligible: bool
     backup_state: bool
     verified: bool
 
@@ -147,7 +148,8 @@ def check_used(answer: Answer, ceremony: Ceremony, public_key: bytes, *, verifie
         )
     except Exception as fault:  # as above
         raise _because(fault) from None
-    return Used(used.new_sign_count, used.credential_backed_up, used.user_verified)
+    may_sync = used.credential_device_type == "multi_device"
+    return Used(used.new_sign_count, may_sync, used.credential_backed_up, used.user_verified)
 
 
 def _check_page(answer: Answer, ceremony: Ceremony) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from app.audit import record
 from app.database.hot import Hot
 from app.database.plain import Plain
 from app.extensions import changed, db, settings
@@ -18,7 +19,7 @@ from app.kit import clock
 from app.kit.refusals import Refused
 from app.methods import enrollment, passkey_names
 from app.methods.models import Ceremony, EnrolledMethod, Passkey
-from app.methods.passkey_answers import FIELD, Made, Used
+from app.methods.passkey_answers import FIELD, Answer, Made, Used, check_used
 from app.users import User
 
 METHOD = Passkey.method
@@ -35,9 +36,13 @@ _BY_CREDENTIAL = Hot(
     .select_from(_passkey.join(_user, _user.c.id == _passkey.c.user_id))
     .where(_passkey.c.credential_id == sa.bindparam("credential"))
 )
-_USE = Hot(
+_goes_on = sa.or_(
+    _passkey.c.sign_count < sa.bindparam("count"),
+    sa.and_(_passkey.c.sign_count == 0, sa.bindparam("count", type_=sa.BigInteger()) == 0),
+)
+_used = (
     sa.update(_passkey)
-    .where(_passkey.c.id == sa.bindparam("used"), _passkey.c.sign_count == sa.bindparam("before"))
+    .where(_passkey.c.id == sa.bindparam("used"))
     .values(
         sign_count=sa.bindparam("count"),
         backup_state=sa.bindparam("synced"),
@@ -45,6 +50,7 @@ _USE = Hot(
         last_used_at=sa.bindparam("now"),
     )
 )
+_USE, _USE_ANYWAY = Hot(_used.where(_goes_on)), Hot(_used)
 
 
 def passkeys_of(user_id: int) -> list[Passkey]:
@@ -87,19 +93,46 @@ def add(user_id: int, made: Made, ceremony: Ceremony, family: str | None) -> Pas
     return row
 
 
-def use(passkey: Passkey, used: Used) -> bool:
-    """Note that ``passkey`` has signed; False when another request has used it since it was read."""
-    given = {"used": passkey.id, "before": passkey.sign_count, "count": max(used.sign_count, passkey.sign_count)}
-    return _USE.run(**given, synced=used.backup_state, uv=used.verified, now=clock.now()) == 1
+def check(answer: Answer, ceremony: Ceremony, *, alone: bool, user: User | None = None) -> tuple[Passkey, User, Used]:
+    """Return the passkey that ``answer`` used in this ceremony, whose it is, and what it said. Notes nothing.
 
-
-def went_back(passkey: Passkey, used: Used) -> bool:
-    """Whether the counter of ``passkey`` is not above what it was: a copy of it may be in use (section 6.1.1).
-
-    Synced passkeys count nothing and say 0 each time, which is no going back.
+    :param alone: whether nothing else is proved beside it: then it is one that may, and that verifies its holder
+    :param user: whose it must be; without one it must say so itself (section 7.2, step 6)
+    :raises Refused: ``webauthn_mismatch_user_handle`` on the form for another user's; on ``credential`` that too,
+        ``webauthn_unknown_credential_id``, ``webauthn_credential_wrong_usage``, and what ``check_used`` finds
     """
-    counts = used.sign_count > 0 or passkey.sign_count > 0
-    return counts and used.sign_count <= passkey.sign_count
+    found = find(answer.id)
+    if found is None:
+        raise Refused("webauthn_unknown_credential_id", field=FIELD, credential_id=answer.id)
+    passkey, owner = found
+    if user is not None and owner.id != user.id:
+        raise Refused("webauthn_mismatch_user_handle")
+    if answer.user_handle != owner.handle and (user is None or answer.user_handle):
+        raise Refused("webauthn_mismatch_user_handle", field=FIELD)
+    if alone and passkey.usage != "first":
+        raise Refused("webauthn_credential_wrong_usage", field=FIELD)
+    verified = passkey.usage == "first" and alone and settings.passkey_user_verification == "required"
+    used = check_used(answer, ceremony, passkey.public_key, verified=verified)
+    if used.backup_eligible != passkey.backup_eligible:
+        raise Refused("api_error", field=FIELD)
+    return passkey, owner, used
+
+
+def use(passkey: Passkey, used: Used) -> None:
+    """Note that ``passkey`` has signed. One statement, which compares its counter as well.
+
+    A counter that goes back means that a copy of it may be in use (section 6.1.1). Synced passkeys count nothing and
+    say 0 each time, which is no going back.
+    :raises Refused: ``webauthn_counter_regressed`` on ``credential``, where the operator has it refused
+    """
+    given = {"used": passkey.id, "count": used.sign_count, "synced": used.backup_state, "uv": used.verified}
+    if _USE.run(**given, now=clock.now()) == 1:
+        return
+    facts: dict[str, Any] = {"method": METHOD, "was": passkey.sign_count, "said": used.sign_count}
+    record("passkey.counter_regressed", passkey.user_id, **facts)
+    if settings.passkey_counter == "refuse":
+        raise Refused("webauthn_counter_regressed", field=FIELD)
+    _USE_ANYWAY.run(**given | {"count": max(passkey.sign_count, used.sign_count)}, now=clock.now())
 
 
 def rename(user_id: int, name: str, new_name: str) -> bool:

@@ -21,6 +21,9 @@ TITLES = {
     "recovery_code": "Recovery code",
 }
 
+PROOFS = TITLES | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
+"""What a session was proved by, as its ``amr`` names it."""
+
 
 def methods_offered() -> dict[str, Any]:
     """Return the keys by which a program learns what one can sign in with here."""

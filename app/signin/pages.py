@@ -37,11 +37,13 @@ def page_again(form: SignInForm | ContinueForm) -> dict[str, Any]:
     return page("code", sent(asked.challenge, form.identity.data, asked.characters))
 
 
-def welcome(arrived: AuthSession | Parked, go: str) -> Response:
+def welcome(arrived: AuthSession | Parked, go: str, **facts: Any) -> Response:
     """Answer who has proved who they are: they are signed in, or told of the second step.
 
     :param go: where a browser goes that is signed in
+    :param facts: what a program is told besides when it is
     """
     if isinstance(arrived, Parked):
         return respond(**second_step(arrived))
-    return respond(go=go, user=user_facts(current_user, arrived, with_token=wants_token()), tf_required=False)
+    user = user_facts(current_user, arrived, with_token=wants_token())
+    return respond(go=go, user=user, tf_required=False, **facts)

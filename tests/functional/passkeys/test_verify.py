@@ -1,0 +1,110 @@
+"""/wan-verify: proving again, with one of one's own passkeys."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.authenticators import PRESENT, Device
+from tests.functional.passkeys.conftest import asked
+from tests.signed_in import give_token, sign_in
+
+
+@pytest.fixture
+def hers(wire, ada, device, add_passkey, clock):
+    """Ada's browser, then her program, signed in for a while; her phone has a passkey."""
+    add_passkey(ada, device)
+    sign_in(wire, ada)
+    clock.shift(301)
+    return wire
+
+
+def test_a_passkey_makes_a_session_fresh(hers, device, rows, language):
+    from app.audit import Event
+
+    assert hers.get("/us-setup").status == (401 if language == "json" else 302)
+    before = hers.cookies["latchkey_session"]
+    options, state = asked(hers.post("/wan-verify"))
+    answer = hers.post(f"/wan-verify/{state}", credential=device.sign(options), next="/us-setup")
+    assert answer.ok
+    assert answer.location == ("/us-setup" if language == "form" else None)
+    assert hers.get("/us-setup").ok
+    assert hers.cookies["latchkey_session"] != before
+    assert rows(Event, name="sign_in.step_up")[0].facts["method"] == "webauthn"
+
+
+def test_it_adds_to_what_the_session_was_proved_by(hers, device):
+    options, state = asked(hers.post("/wan-verify"))
+    hers.post(f"/wan-verify/{state}", credential=device.sign(options))
+    home = hers.get("/", headers={"Accept": "application/json"}).json
+    assert (home["amr"], home["aal"]) == (["email", "webauthn", "uv"], 2)
+
+
+def test_the_options_name_ones_own_passkeys(hers, ada, device, people, add_passkey):
+    add_passkey(people.open(), Device())
+    options, _ = asked(hers.post("/wan-verify"))
+    assert len(options["allowCredentials"]) == 1
+    assert options["allowCredentials"][0]["transports"] == ["hybrid", "internal"]
+
+
+def test_a_program_gets_a_fresh_token(program, ada, device, add_passkey, clock):
+    add_passkey(ada, device)
+    give_token(program, ada)
+    clock.shift(301)
+    begun = program.post("/wan-verify").json
+    signed = device.sign(begun["credential_options"])
+    answer = program.post(f"/wan-verify/{begun['wan_state']}?include_auth_token", credential=signed)
+    assert answer.json["user"]["authentication_token"]
+    assert program.get("/us-setup").ok
+
+
+def test_a_strangers_passkey_is_no_proof(hers, people, add_passkey, language):
+    theirs = Device()
+    add_passkey(people.open(email="eve@example.com"), theirs)
+    options, state = asked(hers.post("/wan-verify"))
+    answer = hers.post(f"/wan-verify/{state}", credential=theirs.sign(options))
+    assert (answer.status, answer.codes, list(answer.errors)) == (400, ["webauthn_mismatch_user_handle"], [""])
+    assert hers.get("/us-setup").status == (401 if language == "json" else 302)
+
+
+def test_a_strangers_ceremony_is_no_ones_own(hers, ada, device, people):
+    options, state = asked(hers.post("/wan-verify"))
+    elsewhere = sign_in(hers.elsewhere(), ada)
+    assert elsewhere.post(f"/wan-verify/{state}", credential=device.sign(options)).codes == ["api_error"]
+
+
+def test_an_answer_is_good_once(hers, device):
+    options, state = asked(hers.post("/wan-verify"))
+    signed = device.sign(options)
+    assert hers.post(f"/wan-verify/{state}", credential=signed).ok
+    assert hers.post(f"/wan-verify/{state}", credential=signed).codes == ["api_error"]
+
+
+def test_a_passkey_for_the_second_step_proves_again(wire, ada, add_passkey):
+    stick = Device(flags=PRESENT)
+    add_passkey(ada, stick, usage="secondary")
+    options, state = asked(sign_in(wire, ada).post("/wan-verify"))
+    assert wire.post(f"/wan-verify/{state}", credential=stick.sign(options, user_handle=b"")).ok
+    home = wire.get("/", headers={"Accept": "application/json"}).json
+    assert home["amr"] == ["email", "webauthn"]
+
+
+def test_a_copied_passkey_is_no_proof(wire, ada, add_passkey):
+    stick = Device(flags=PRESENT, counts=1)
+    add_passkey(ada, stick, usage="secondary")
+    sign_in(wire, ada)
+    for count, codes in ((5, []), (5, ["webauthn_counter_regressed"])):
+        options, state = asked(wire.post("/wan-verify"))
+        assert wire.post(f"/wan-verify/{state}", credential=stick.sign(options, count=count)).codes == codes
+
+
+@pytest.mark.one_database
+def test_who_has_no_passkey_is_told_so(wire, ada):
+    answer = sign_in(wire, ada).post("/wan-verify")
+    assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
+
+
+@pytest.mark.one_database
+def test_nothing_is_proved_without_a_session(wire, language):
+    for path in ("/wan-verify", "/wan-verify/x"):
+        assert wire.post(path, credential="{}").status == (401 if language == "json" else 302)
+    assert wire.get("/wan-verify").status == (401 if language == "json" else 302)
