@@ -56,6 +56,7 @@ SENTENCES = {
     "recovery.code_used": "A recovery code was used",
     "recovery.regenerated": "New recovery codes were made",
     "session.ended": "A session ended",
+    "session.ended:ended_by_operator": "Whoever runs this service ended sessions",
     "session.ended:signed_out": "Signed out",
     "session.ended:ended_by_owner": "A session was ended from another one",
     "session.ended:others_ended_by_owner": "All other sessions were ended",
@@ -72,6 +73,7 @@ SENTENCES = {
     "token.created": "A personal token was made",
     "token.revoked": "A personal token was revoked",
     "tokens.revoked": "All personal tokens were revoked",
+    "tokens.revoked:ended_by_operator": "Whoever runs this service revoked all personal tokens",
     "tokens.revoked:denied": "All personal tokens were revoked, because somebody with the mail said: this was not me",
 }
 """By name, and where one fact makes a difference by ``name:fact``."""

@@ -20,6 +20,7 @@ from app.cli.group import OperatorGroup
 from app.cli.importing import import_lines
 from app.cli.listing import accounts
 from app.cli.opening import open_accounts
+from app.cli.user_sessions import sessions
 from app.extensions import db, settings
 from app.kit import clock
 from app.methods import REGISTRY, recovery_codes
@@ -30,7 +31,8 @@ from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
 from app.users import User, find_by_identity, read_identity
 
-users = OperatorGroup("users", help="Open, list, disable, enable and unlock accounts.")
+users = OperatorGroup("users", help="Open, list, disable, enable and unlock accounts; end their sessions.")
+users.add_command(sessions)
 
 
 @users.command("create")

@@ -1,0 +1,100 @@
+"""``flask users sessions``: where somebody is signed in, and end that from here."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import orjson
+
+from app.audit import record
+from app.cli.group import OperatorGroup
+from app.extensions import db
+from app.kit import agents, clock
+from app.sessions import personal
+from app.sessions.assurance import level
+from app.sessions.listing import Family, families_of
+from app.sessions.opening import end_all, end_family
+from app.users import User, find_by_identity, read_identity
+
+sessions = OperatorGroup("sessions", help="List and end the sessions of an account.")
+
+
+@sessions.command("list")
+@click.argument("identity")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+def list_(identity: str, as_json: bool) -> None:
+    """List where the owner of IDENTITY (e-mail, phone or username) is signed in, used last first."""
+    user = _user(identity)
+    families, more = families_of(user.id)
+    for family in families:
+        told = _told(family)
+        click.echo(orjson.dumps(told) if as_json else _line(told))
+    if not as_json:
+        click.echo(f"{len(families)}{' or more' if more else ''} sessions; {_tokens(user.id)}.", err=True)
+
+
+@sessions.command("end")
+@click.argument("identity")
+@click.argument("session", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="End all of them.")
+@click.option("--tokens", is_flag=True, help="End the personal tokens as well, which no session gave.")
+def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> None:
+    """End sessions of the owner of IDENTITY, with the tokens they gave: each SESSION as `list` names it, or --all.
+
+    They are dead at the next request, at every process. It keeps nobody from signing in again: `users disable` does.
+    """
+    if every == bool(session):
+        raise click.UsageError("Name the sessions, or say --all.")
+    user = _user(identity)
+    missing = 0
+    ended = end_all(user.id) if every else 0
+    for name in session:
+        ended += (gone := end_family(name, of=user.id))
+        if not gone:
+            missing += 1
+            click.echo(f"{name}: {identity} has no such session.", err=True)
+    revoked = personal.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
+    if ended:
+        record("session.ended", user.id, reason="ended_by_operator", sessions=ended, by="operator")
+    db.session.commit()
+    click.echo(f"{identity}: {ended} sessions and tokens of theirs ended; {_tokens(user.id, revoked)}.")
+    sys.exit(1 if missing else 0)
+
+
+def _user(identity: str) -> User:
+    user = find_by_identity(read_identity(identity))
+    if user is None:
+        raise click.ClickException(f"{identity}: nobody has that.")
+    return user
+
+
+def _told(family: Family) -> dict[str, Any]:
+    head = family.head
+    return {
+        "id": head.family,
+        "browser": agents.label(head.agent),
+        "address": head.address,
+        "proved_by": head.amr.split(","),
+        "aal": level(head, clock.now()),
+        "opened_at": head.created_at,
+        "seen_at": head.seen_at,
+        "expires_at": head.expires_at,
+        "programs": len(family.programs),
+    }
+
+
+def _line(told: dict[str, Any]) -> str:
+    programs = f", {told['programs']} tokens" if told["programs"] else ""
+    return (
+        f"{told['id']}  {told['browser']}, {told['address']}, by {'+'.join(told['proved_by'])}, "
+        f"since {told['opened_at']:%Y-%m-%d %H:%M}, seen {told['seen_at']:%Y-%m-%d %H:%M} UTC{programs}"
+    )
+
+
+def _tokens(user_id: int, revoked: int = 0) -> str:
+    """Say what became of the personal tokens."""
+    left = personal.living(user_id)
+    ended = f"{revoked} personal tokens ended" if revoked else ""
+    return ended or (f"{left} personal tokens stay (--tokens ends them)" if left else "no personal tokens")

@@ -1,0 +1,107 @@
+"""``flask users sessions``: an operator sees where somebody is signed in, and ends it at every process."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from app.audit import Event
+from app.sessions import AuthSession, PersonalToken
+from tests.signed_in import give_token, sign_in
+from tests.wire import Program, Wire
+
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Mobile Safari/604.1"
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with two ways in."""
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+@pytest.fixture
+def laptop(app, ada):
+    """Her browser."""
+    return sign_in(Wire(app, "form"), ada)
+
+
+@pytest.fixture
+def phone(app, ada):
+    """Her other browser."""
+    return sign_in(Wire(app, "form", agent=PHONE), ada, via="email")
+
+
+def family_of(rows, agent: str) -> str:
+    """Return the id of the session of the browser that calls itself so."""
+    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agent)
+
+
+def test_each_session_is_a_line(operate, laptop, phone, rows):
+    result = operate("users", "sessions", "list", "ada@example.com")
+    assert result.exit_code == 0
+    assert "Safari on iPhone or iPad, 127.0.0.1, by email, since " in result.stdout
+    assert "Firefox on Linux, 127.0.0.1, by authenticator, since " in result.stdout
+    assert result.stderr == "2 sessions; no personal tokens.\n"
+    assert family_of(rows, PHONE) in result.stdout
+    assert not [row for row in rows(AuthSession) if row.digest in result.output]
+
+
+def test_programs_read_json(operate, laptop):
+    told = json.loads(operate("users", "sessions", "list", "ada@example.com", "--json").stdout)
+    assert (told["proved_by"], told["aal"], told["programs"]) == (["authenticator"], 1, 1)
+
+
+def test_one_session_ends_and_the_other_goes_on(operate, laptop, phone, rows):
+    result = operate("users", "sessions", "end", "ada@example.com", family_of(rows, PHONE))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (phone.signed_in_as(), laptop.signed_in_as()) == (None, "ada@example.com")
+    assert rows(Event, name="session.ended")[0].facts["reason"] == "ended_by_operator"
+
+
+def test_all_end_with_the_tokens_they_gave(operate, app, ada, laptop, phone):
+    program = give_token(Program(app), ada)
+    assert operate("users", "sessions", "end", "ada@example.com", "--all").exit_code == 0
+    assert (phone.signed_in_as(), laptop.signed_in_as(), program.signed_in_as()) == (None, None, None)
+    assert "Whoever runs this service ended sessions" in sign_in(laptop, ada).get("/activity").text
+
+
+def test_personal_tokens_stay_unless_named(operate, laptop, rows):
+    assert laptop.post("/tokens", name="backup", scopes=["read"], expires_in_days=30).status == 200
+    assert "1 personal tokens stay" in operate("users", "sessions", "end", "ada@example.com", "--all").stdout
+    assert rows(PersonalToken)[0].revoked_at is None
+    assert (
+        "1 personal tokens ended" in operate("users", "sessions", "end", "ada@example.com", "--all", "--tokens").stdout
+    )
+    assert rows(PersonalToken)[0].revoked_at is not None
+
+
+@pytest.mark.parametrize("words", [(), ("--all", "0" * 32), ("--tokens",)])
+def test_what_to_end_is_said_one_way(operate, laptop, words):
+    assert operate("users", "sessions", "end", "ada@example.com", *words).exit_code == 2
+    assert laptop.signed_in_as() == "ada@example.com"
+
+
+def test_somebody_elses_session_is_none_of_theirs(operate, people, laptop, rows):
+    people.open(email="eve@example.com")
+    result = operate("users", "sessions", "end", "eve@example.com", rows(AuthSession)[0].family)
+    assert (result.exit_code, "has no such session" in result.stderr) == (1, True)
+    assert laptop.signed_in_as() == "ada@example.com"
+
+
+@pytest.mark.parametrize("command", ["list", "end"])
+def test_nobody_is_named_as_nobody(operate, command):
+    more = ["--all"] if command == "end" else []
+    result = operate("users", "sessions", command, "nobody@example.com", *more)
+    assert (result.exit_code, "nobody has that" in result.stderr) == (1, True)
+
+
+def test_they_are_out_at_every_replica_within_a_second(operate, make_app, ada, laptop):
+    elsewhere = Wire(make_app(pool_size=3), "json")
+    elsewhere.client.set_cookie("latchkey_session", laptop.cookies["latchkey_session"])
+    assert elsewhere.get("/sessions").status == 200
+    operate("users", "sessions", "end", "ada@example.com", "--all")
+    ended = time.monotonic()
+    assert elsewhere.get("/sessions").status == 401
+    assert time.monotonic() - ended < 1
