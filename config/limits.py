@@ -91,6 +91,9 @@ class LimitSettings(BaseSettings, defer_build=True):
     second_factor_within: kinds.Duration = Field(
         default=timedelta(minutes=10), description="Time to take the second step after the first proof."
     )
+    trust_for: kinds.DurationOrZero = Field(
+        default=timedelta(days=30), description="Time in which a trusted browser is not asked for the second step."
+    )
     confirm_email_within: kinds.Duration = Field(
         default=timedelta(hours=24), description="Time to confirm a new address."
     )

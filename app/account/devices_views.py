@@ -93,6 +93,19 @@ def forget_known_browser(browser: str) -> Response:
     return respond(REFUSED, form)
 
 
+@bp.post("/known-browsers/<browser>/ask-again")
+@login_required
+def ask_known_browser_again(browser: str) -> Response:
+    """Ask for the second step in a trusted browser again. Needs no fresh proof: it only ever takes trust away."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        ending.ask_again(current_user.id, browser)
+        say("browser_distrusted")
+        return respond(go="/sessions")
+    return respond(REFUSED, form)
+
+
 def _current() -> AuthSession:
     session = brought_session()
     assert session is not None  # login_required has seen to it
@@ -126,4 +139,9 @@ def _browser(known: Standing, here: str) -> dict[str, Any]:
         "browser": agents.label(known.agent),
         "first_seen_at": known.first_seen_at,
         "last_seen_at": known.last_seen_at,
+        "trusted_until": known.trusted_until if _is_trusted(known) else None,
     }
+
+
+def _is_trusted(known: Standing) -> bool:
+    return known.trusted_until is not None and clock.now() < known.trusted_until

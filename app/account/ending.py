@@ -8,7 +8,8 @@ from app.audit import record
 from app.kit.refusals import Refused
 from app.sessions.known import forget_browser
 from app.sessions.models import AuthSession
-from app.sessions.opening import end_all, end_family, end_session, find_family
+from app.sessions.opening import end_all, end_family, end_session, find_family, known_digest
+from app.sessions.trust import distrust, distrust_one
 
 _FAMILY = re.compile(r"[0-9a-f]{32}\Z")
 _BROWSER = re.compile(r"[0-9a-f]{64}\Z")
@@ -35,6 +36,7 @@ def end_one(user_id: int, current: AuthSession, family: str) -> int:
 def end_others(user_id: int, current: AuthSession) -> int:
     """End every session of this user but the current one; return how many sessions and tokens were open."""
     ended = end_all(user_id, but=current.family)
+    distrust(user_id, but=known_digest())
     if ended:
         record("session.ended", user_id, reason="others_ended_by_owner", sessions=ended)
     return ended
@@ -48,6 +50,16 @@ def forget(user_id: int, row: str) -> None:
     if not _BROWSER.match(row) or not forget_browser(user_id, row):
         raise Refused("not_found", status=404)
     record("browser.forgotten", user_id)
+
+
+def ask_again(user_id: int, row: str) -> None:
+    """Ask for this user's second step in a browser again, which stays known.
+
+    :raises Refused: ``not_found`` (404) when the account does not trust it
+    """
+    if not _BROWSER.match(row) or not distrust_one(user_id, row):
+        raise Refused("not_found", status=404)
+    record("second_step.distrusted", user_id)
 
 
 def _was_mine(user_id: int, family: str) -> bool:

@@ -15,7 +15,7 @@ from app.methods.challenges import Question
 from app.methods.enrollment import enrolled_of
 from app.methods.models import EnrolledMethod
 from app.methods.proving import Proof
-from app.sessions import guesses, pending
+from app.sessions import guesses, pending, trust
 from app.sessions.models import AuthSession
 from app.sessions.pending import Parked, Waiting
 from app.sessions.signing_in import sign_in_as
@@ -46,6 +46,9 @@ def arrive(
     step = None
     if second.is_due_after(proof) and (has_second or settings.second_factor == "required"):
         step = second.step_after(proof, enrolled if enrolled is not None else enrolled_of(user.id))
+    if step is not None and step.state != second.SETUP and trust.use_trust(user.id, asker.known):
+        record("second_step.skipped", user.id, challenge_id=answered, method=proof.method)
+        step = None
     if step is None:
         more: dict[str, Any] = {"seen_at": seen_at, "challenge_id": answered, "guess": proof.guess}
         return sign_in_as(user, via, asker, remember=remember, **more)

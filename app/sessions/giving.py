@@ -34,6 +34,7 @@ give(
         "first_seen_at": Standing.first_seen_at,
         "last_seen_at": Standing.last_seen_at,
         "forgotten_at": Standing.revoked_at,
+        "second_step_skipped_until": Standing.trusted_until,
     },
 )
 leave_out(

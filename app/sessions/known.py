@@ -93,10 +93,14 @@ def note_sign_in(
 def revoke_browsers(user_id: int, *, but: str = "") -> int:
     """Let no browser be known to this account any more, except the one with the digest ``but``; return how many were.
 
+    That one is not trusted any more either: the second step is asked for everywhere.
+
     Goes with what ends sessions because something about the account's safety has changed. Signing out revokes
     nothing: the browser stays one from which its owner signs in.
     """
     known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser != but)
+    trusted = (_c.user_id == user_id, _c.trusted_until.is_not(None))
+    changed(sa.update(_table).where(*trusted).values(trusted_until=None))
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 

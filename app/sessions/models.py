@@ -125,6 +125,8 @@ class Standing(db.Model):
     """When somebody last signed in there, to the day."""
     agent: Mapped[str] = mapped_column(sa.String(256), default="")
     revoked_at: Mapped[datetime | None]
+    trusted_until: Mapped[datetime | None]
+    """Until when the account's second step is skipped there."""
 
 
 class PersonalToken(db.Model):

@@ -192,6 +192,13 @@ def hand_out_known(life: timedelta, *, renew: bool = False) -> str:
     return secrets.digest(secret)
 
 
+def known_digest() -> str:
+    """Return the digest by which accounts know this browser, as of this answer; "" for one that has no secret."""
+    given: tuple[str, int] | None = g.get("known_cookie")
+    secret = given[0] if given else sent_known_secret()
+    return secrets.digest(secret) if secret else ""
+
+
 def hand_out_pending(token: str, life: timedelta) -> None:
     """Let this browser keep the token of its sign-in under way for ``life``; with "" it is taken back."""
     g.pending_cookie = (token, int(life.total_seconds()) if token else 0)

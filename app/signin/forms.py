@@ -34,6 +34,7 @@ class SignInForm(HouseForm):
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
     chosen_method = TextField()
+    tf_validity_token = TextField()
 
 
 class SendCodeForm(HouseForm):
@@ -84,9 +85,10 @@ class ContinueForm(HouseForm):
 
 
 class SecondStepForm(HouseForm):
-    """The code of a second step."""
+    """The code of a second step, and whether to skip it here the next times."""
 
     code = PasscodeField("Code", [Required()])
+    remember = TickField("Don't ask again on this browser")
     next = TextField(validators=[SafeNext()])
     pending = TextField()
 

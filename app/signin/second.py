@@ -6,6 +6,7 @@ from typing import Any
 
 from app import limits
 from app.audit import record, signals
+from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import challenges, enrolling, notices, second
@@ -13,7 +14,7 @@ from app.methods.enrollment import enrolled_of, mark_second
 from app.methods.explaining import Miss
 from app.methods.proving import Proof
 from app.methods.showing import TITLES
-from app.sessions import arriving, pending
+from app.sessions import arriving, pending, trust
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all
@@ -42,6 +43,20 @@ def validate(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
     if isinstance(proof, Miss):
         raise _missed(waiting, proof, tries, asker)
     return arriving.complete(waiting, proof, asker), waiting
+
+
+def trust_here(waiting: Waiting, asker: Asker) -> str:
+    """Skip the second step of this account here for ``LATCHKEY_TRUST_FOR``; return a program's token, "" for a browser.
+
+    After ``validate``, which has made a browser known.
+    """
+    if not settings.trust_for:
+        return ""
+    record("second_step.trusted", waiting.user.id)
+    if not asker.keeps_cookies:
+        return trust.trust_program(waiting.user.id, asker.agent)
+    trust.trust_browser(waiting.user.id)
+    return ""
 
 
 def select(which: str, asker: Asker) -> Parked:

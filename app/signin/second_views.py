@@ -55,8 +55,10 @@ def tf_validate() -> Response:
         with form.showing_refusals():
             session, waiting = second.validate(form.code.data, asker)
             say("two_factor_login_successful")
+            token = second.trust_here(waiting, asker) if form.remember.data else ""
+            facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
             go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
-            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()))
+            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()), **facts)
     return _shown_again(PAGE, form, asker)
 
 
@@ -131,4 +133,5 @@ def _page(waiting: Waiting) -> dict[str, Any]:
         "expires_in": int((row.expires_at - clock.now()).total_seconds()),
         "recovery": second.recovery_options(waiting),
         "over": False,
+        "trust_days": settings.trust_for.days if row.method else 0,
     }

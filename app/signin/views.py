@@ -16,7 +16,7 @@ from app.sessions.showing import user_facts
 from app.signin import bp, flow
 from app.signin.forms import PlainForm, SendCodeForm, SignInForm
 from app.signin.pages import PAGE, page, page_again, welcome
-from app.web.asker import asker, present_asker, sending_asker
+from app.web.asker import present_asker, sending_asker, trusted_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
@@ -53,7 +53,8 @@ def us_signin() -> Response:
         with form.showing_refusals():
             go_on = next_or("", form.next.data)
             how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
-            arrived = flow.sign_in(form.identity.data or "", form.passcode.data, asker(form.challenge.data), **how)
+            who = trusted_asker(form.challenge.data, form.tf_validity_token.data)
+            arrived = flow.sign_in(form.identity.data or "", form.passcode.data, who, **how)
             return welcome(arrived, go_on or settings.post_login_url)
     return respond(PAGE, form, shown=page_again(form))
 

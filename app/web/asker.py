@@ -23,6 +23,12 @@ def asker(challenge: str | None = None) -> Asker:
     return _asker(secrets.digest(browser_secret()), challenge)
 
 
+def trusted_asker(challenge: str | None, token: str | None) -> Asker:
+    """Return who asks; a program without cookies is known by the token that it was given when it was trusted."""
+    who = asker(challenge)
+    return replace(who, known=secrets.digest(token)) if token and not who.known else who
+
+
 def sending_asker(challenge: str | None = None) -> Asker:
     """Return who asks for something to be sent, with what tells this request from the same one sent again.
 

@@ -34,6 +34,7 @@ SENTENCES = {
     "sessions_ended": "You are signed out everywhere else.",
     "no_other_sessions": "You were not signed in anywhere else.",
     "browser_forgotten": "That browser is forgotten. Signing in there will be news, and you will get a mail about it.",
+    "browser_distrusted": "Signing in from that browser asks for your second step again.",
     # my data
     "export_requested": "Your data is being put together. A mail tells you when you can fetch it here.",
     "export_under_way": "An export is being made already. Wait for it; it takes a minute or two.",

@@ -1,0 +1,183 @@
+"""Trusted devices: the second step is skipped there for a while, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.second import PENDING, begin, begin_setup, first_step, prove_setup
+from tests.sinks import code_in, denial_in
+
+DAY = 86400
+
+
+@pytest.fixture
+def enter(code_for):
+    """Signs Bob in, with the second step if asked: ``enter(wire, bob, remember=True)``; tells whether it was asked."""
+
+    def run(wire, bob, **fields) -> bool:
+        begin(wire, bob, code_for)
+        asked = PENDING in wire.cookies
+        if asked:
+            wire.get("/tf-validate")
+            assert wire.post("/tf-validate", code=bob.app_code(), **fields).ok
+        assert wire.signed_in_as() == bob.email
+        return asked
+
+    return run
+
+
+@pytest.fixture
+def trusted(wire, bob, enter, clock):
+    """A browser that Bob trusts, signed out a minute later."""
+    assert enter(wire, bob, remember=True)
+    clock.shift(60)
+    wire.post("/logout")
+    return wire
+
+
+def test_a_trusted_browser_is_not_asked_again(trusted, bob, enter, rows):
+    from app.sessions import AuthSession
+
+    assert not enter(trusted, bob)
+    assert rows(AuthSession)[-1].amr == "email", "it counts as what was proved"
+
+
+def test_one_that_is_not_is_asked_each_time(wire, bob, enter, clock):
+    for _ in range(2):
+        assert enter(wire, bob)
+        wire.post("/logout")
+        clock.shift(60)
+
+
+def test_no_other_browser_is_trusted(trusted, bob, enter):
+    assert enter(trusted.elsewhere(), bob)
+
+
+def test_no_other_account_trusts_it(trusted, people, enter):
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"], second="authenticator")
+    assert enter(trusted, eve)
+
+
+@pytest.mark.parametrize(("age", "asked"), [(30 * DAY - 120, False), (30 * DAY + 1, True)])
+def test_it_lasts_thirty_days(trusted, bob, enter, clock, age, asked):
+    clock.shift(age)
+    assert enter(trusted, bob) is asked
+
+
+@pytest.mark.settings(trust_for=0)
+def test_where_the_operator_says_so_nothing_is_trusted(wire, bob, enter, clock, code_for):
+    assert enter(wire, bob, remember=True)
+    wire.post("/logout")
+    clock.shift(60)
+    first_step(wire, bob, code_for)
+    assert "Don’t ask again" not in wire.get("/tf-validate").text
+
+
+def test_it_is_shown_and_taken_back(trusted, bob, enter, clock):
+    enter(trusted, bob)
+    told = trusted.get("/sessions")
+    if trusted.language == "json":
+        (browser,) = told.json["known_browsers"]
+        assert browser["trusted_until"]
+        path = f"/known-browsers/{browser['id']}/ask-again"
+    else:
+        assert "no second step until" in told.text
+        (path,) = [form["action"] for form in told.page.forms if form.get("action", "").endswith("/ask-again")]
+    assert trusted.post(path).ok
+    assert trusted.post(path).status == 404
+    trusted.post("/logout")
+    clock.shift(60)
+    assert enter(trusted, bob)
+
+
+def test_nobody_else_takes_it_back(trusted, bob, enter, people, clock):
+    enter(trusted, bob)
+    path = f"/known-browsers/{_row(trusted)}/ask-again"
+    from tests.signed_in import sign_in
+
+    assert sign_in(trusted.elsewhere(), people.open()).post(path).status == 404
+
+
+def test_forgetting_the_browser_takes_it_back(trusted, bob, enter, clock):
+    enter(trusted, bob)
+    assert trusted.post(f"/known-browsers/{_row(trusted)}/forget").ok
+    trusted.post("/logout")
+    clock.shift(60)
+    assert enter(trusted, bob)
+
+
+def test_signing_out_everywhere_else_takes_it_back(trusted, bob, enter, clock):
+    other = trusted.elsewhere()
+    enter(other, bob)
+    assert other.post("/sessions/end-others").ok
+    clock.shift(60)
+    assert enter(trusted, bob)
+
+
+@pytest.mark.parametrize("change", ["new key", "off and on"])
+def test_a_changed_factor_takes_it_back_here_as_well(json_wire, bob, enter, clock, change):
+    from tests.functional.setup.conftest import app_code, key_in, state_in
+
+    assert enter(json_wire, bob, remember=True)
+    if change == "new key":
+        begun = json_wire.post("/us-setup", chosen_method="authenticator")
+        key = key_in(begun)
+        assert json_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key)).ok
+    else:
+        assert json_wire.post("/tf-setup", setup="disable").ok
+        clock.shift(31)
+        begun = begin_setup(json_wire, setup="authenticator", existing=True)
+        assert prove_setup(json_wire, begun, bob.app_code()).ok
+    json_wire.post("/logout")
+    clock.shift(60)
+    answer = json_wire.post("/us-signin/send-code", identity=bob.email, chosen_method="email")
+    assert answer.ok
+
+
+@pytest.mark.settings(denied_penalty=0)
+def test_who_says_that_it_was_not_them_takes_it_back(trusted, bob, enter, clock, smtp):
+    enter(trusted, bob)
+    other = trusted.elsewhere()
+    denial = denial_in(smtp.to(bob.email)[-1]).removeprefix("http://localhost")
+    other.get(denial)
+    assert other.post(denial, sure=True).ok
+    clock.shift(700)
+    assert enter(trusted, bob)
+
+
+def test_a_trusted_program_brings_its_token(program, bob, mail_to, clock, rows):
+    from app.sessions import Standing
+
+    def first(**more):
+        sent = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json
+        code = code_in(mail_to(bob.email))
+        return program.post("/us-signin", identity=bob.email, passcode=code, challenge=sent["challenge"], **more)
+
+    told = first().json
+    done = program.post("/tf-validate", code=bob.app_code(), pending=told["pending"], remember=True).json
+    token = done["tf_validity_token"]
+    assert token not in repr([vars(row) for row in rows(Standing)])
+    clock.shift(60)
+    assert first(tf_validity_token=token).json["tf_required"] is False
+    clock.shift(60)
+    assert first(tf_validity_token=token[::-1]).json["tf_required"] is True
+    clock.shift(30 * DAY)
+    assert first(tf_validity_token=token).json["tf_required"] is True
+
+
+def test_a_browser_is_given_no_such_token(json_wire, bob, code_for):
+    first_step(json_wire, bob, code_for)
+    assert "tf_validity_token" not in json_wire.post("/tf-validate", code=bob.app_code(), remember=True).json
+
+
+def test_a_link_in_a_trusted_browser_signs_in_at_once(trusted, bob, link_for):
+    answer = trusted.get(link_for(bob.email))
+    assert answer.location == "/"
+    assert trusted.signed_in_as() == bob.email
+
+
+def _row(wire) -> str:
+    """Return the id of the browser that asks, in the list of those that are known."""
+    headers = {"Accept": "application/json", "User-Agent": wire.agent}
+    listed = wire.client.get("/sessions", headers=headers).get_json()["response"]["known_browsers"]
+    return next(each["id"] for each in listed if each["current"])
