@@ -26,7 +26,7 @@ LIFE = timedelta(minutes=5)
 ALGORITHMS = (-8, -7, -257)
 """EdDSA, ES256, RS256 (IANA COSE): what authenticators in use can do, the best first."""
 
-Kind = Literal["create", "get", "verify"]
+Kind = Literal["create", "get", "second", "verify"]
 
 _ROWS = Plain(Ceremony)
 _table = Ceremony.__table__

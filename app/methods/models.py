@@ -197,7 +197,7 @@ class Ceremony(db.Model):
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     kind: Mapped[str] = mapped_column(sa.String(8))
-    """``create``, ``get`` (sign in) or ``verify`` (prove again)."""
+    """``create``, ``get`` (sign in), ``second`` (its second step) or ``verify`` (prove again)."""
     challenge: Mapped[str] = mapped_column(sa.String(43))
     """32 random bytes as base64url; no secret, for it goes through the page."""
     binding: Mapped[str] = mapped_column(sa.String(64))

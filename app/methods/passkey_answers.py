@@ -37,7 +37,7 @@ SHORTEST_DATA = 37
 """Bytes that an authenticator says at the least: hash of the site, flags, counter (section 6.1)."""
 PRESENT, VERIFIED = 0x01, 0x04
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z", re.ASCII)
-_TYPES = {"create": "webauthn.create", "get": "webauthn.get", "verify": "webauthn.get"}
+_MAKES = "create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def check_used(answer: Answer, ceremony: Ceremony, public_key: bytes, *, verifie
 def _check_page(answer: Answer, ceremony: Ceremony) -> None:
     """Check what the browser itself says: which ceremony, for which challenge, on which page."""
     said = _object(_bytes(answer.response.get("clientDataJSON")).decode("utf-8", "replace"))
-    if said.get("type") != _TYPES[ceremony.kind]:
+    if said.get("type") != ("webauthn.create" if ceremony.kind == _MAKES else "webauthn.get"):
         raise Refused("webauthn_wrong_ceremony", field=FIELD)
     challenge = said.get("challenge")
     if not isinstance(challenge, str) or not secrets.same(challenge.rstrip("="), ceremony.challenge):

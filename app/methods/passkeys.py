@@ -90,6 +90,8 @@ def add(user_id: int, made: Made, ceremony: Ceremony, family: str | None) -> Pas
         raise Refused("webauthn_credential_id_inuse", field=FIELD) from None
     if not mine:
         enrollment.enroll(user_id, METHOD, family=family)
+    if row.usage == "secondary":
+        enrollment.mark_second(user_id, METHOD)
     return row
 
 
@@ -151,9 +153,12 @@ def remove(user_id: int, passkey_id: str) -> bool:
     mine = (Passkey.user_id == user_id, Passkey.id == passkey_id)
     if changed(sa.delete(Passkey).where(*mine)) != 1:
         return False
-    left = sa.select(Passkey.id).where(Passkey.user_id == user_id).exists()
-    tells = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == METHOD, ~left)
-    changed(sa.delete(EnrolledMethod).where(*tells))
+    left = [key.usage for key in passkeys_of(user_id)]
+    tells = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == METHOD)
+    if not left:
+        changed(sa.delete(EnrolledMethod).where(*tells))
+    elif "secondary" not in left:
+        changed(sa.update(EnrolledMethod).where(*tells).values(is_second=False))
     return True
 
 

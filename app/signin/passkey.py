@@ -54,7 +54,7 @@ def sign_in(
             raise Refused("confirmation_required", field=passkey_answers.FIELD)
         passkeys.use(passkey, used)
     except Refused as refused:
-        _failed(refused, _owner_of(answer.id), PURPOSE)
+        failed(refused, _owner_of(answer.id), PURPOSE)
     proof = Proof(passkeys.METHOD, verified=used.verified)
     return finish(user, proof, asker, remember=remember, has_second=not used.verified, next_page=next_page)
 
@@ -87,11 +87,20 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
         passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=user)
         passkeys.use(passkey, used)
     except Refused as refused:
-        _failed(refused, user, "verify")
+        failed(refused, user, "verify")
     freshen(session, f"{passkeys.METHOD},uv" if used.verified else passkeys.METHOD)
     if session.kind == "browser":
         renew_token(session)
     record("sign_in.step_up", user.id, method=passkeys.METHOD)
+
+
+def failed(refused: Refused, user: User | None, purpose: str) -> NoReturn:
+    """Note that a passkey was refused, and refuse it."""
+    facts: dict[str, Any] = {"reason": "refused", "error": refused.code, "purpose": purpose, "method": passkeys.METHOD}
+    record("sign_in.failed", user.id if user else None, at_once=True, **facts)
+    if user is not None:
+        signals.send(signals.user_failed_authn, user=user, auth_type="passkey", tfa=False)
+    raise refused
 
 
 def _available() -> None:
@@ -102,12 +111,3 @@ def _available() -> None:
 def _owner_of(credential_id: str) -> User | None:
     found = passkeys.find(credential_id)
     return found[1] if found else None
-
-
-def _failed(refused: Refused, user: User | None, purpose: str) -> NoReturn:
-    """Note that a passkey was refused, and refuse it."""
-    facts: dict[str, Any] = {"reason": "refused", "error": refused.code, "purpose": purpose, "method": passkeys.METHOD}
-    record("sign_in.failed", user.id if user else None, at_once=True, **facts)
-    if user is not None:
-        signals.send(signals.user_failed_authn, user=user, auth_type="passkey", tfa=False)
-    raise refused

@@ -11,6 +11,7 @@ class AskForm(HouseForm):
     identity = TextField("E-mail, phone or username")
     remember = TickField("Keep me signed in on this browser")
     next = TextField(validators=[SafeNext()])
+    pending = TextField()
 
 
 class AnswerForm(HouseForm):
@@ -19,3 +20,4 @@ class AnswerForm(HouseForm):
     credential = CredentialField("Passkey", [Required("api_error")])
     remember = TickField("Keep me signed in on this browser")
     next = TextField(validators=[SafeNext()])
+    pending = TextField()

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, after_this_request, request
 from flask_login import current_user, login_required
 
 from app.extensions import settings
+from app.kit import secrets
+from app.kit.asking import Asker
 from app.methods.ceremonies import state_of
 from app.methods.models import Ceremony
+from app.sessions import pending
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
+from app.sessions.pending import Parked, Waiting
 from app.sessions.showing import label_of, user_facts
-from app.signin import bp, passkey
+from app.signin import bp, passkey, passkey_second
 from app.signin.pages import welcome
 from app.signin.passkey_forms import AnswerForm, AskForm
 from app.users import identities_of
-from app.web.asker import asker
+from app.web.asker import asker, present_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
@@ -31,25 +36,29 @@ PAGE = "signin/passkey.html"
 @bp.get("/wan-signin")
 @anonymous_only
 def wan_signin_page() -> Response:
-    """Show the button that asks for a passkey."""
+    """Show the button that asks for a passkey, alone or as the second step of a sign-in under way."""
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
-    return respond(PAGE, form, shown=_page("/wan-signin"), is_secondary=False)
+    waiting = passkey_second.under_way(present_asker())
+    if waiting is None:
+        pending.drop(present_asker())
+    return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting), is_secondary=waiting is not None)
 
 
 @bp.post("/wan-signin")
 @anonymous_only
 def wan_signin() -> Response:
-    """Begin to sign in with a passkey."""
+    """Begin to sign in with a passkey, or to take the second step with one."""
     after_this_request(view_commit)
     form = AskForm()
+    waiting = passkey_second.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
-            ceremony, options = passkey.begin(asker())
-            facts = {"remember": form.remember.data, "is_secondary": False}
-            return _begun("/wan-signin", form, ceremony, options, **facts)
-    return respond(PAGE, form, shown=_page("/wan-signin"))
+            begun = passkey_second.begin(waiting, asker()) if waiting else passkey.begin(asker())
+            facts = {"remember": form.remember.data, "is_secondary": waiting is not None}
+            return _begun("/wan-signin", form, *begun, waiting=waiting, **facts)
+    return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))
 
 
 @bp.post("/wan-signin/<state>")
@@ -58,14 +67,19 @@ def wan_signin_response(state: str) -> Response:
     """Sign in with what the browser answered."""
     after_this_request(view_commit)
     form = AnswerForm()
+    waiting = passkey_second.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
-            go_on = next_or("", form.next.data)
-            how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
-            arrived = passkey.sign_in(state, form.credential.data, asker(), **how)
+            go_on, answer = next_or("", form.next.data), form.credential.data
+            if waiting is not None:
+                arrived: AuthSession | Parked = passkey_second.finish(waiting, state, answer, asker())
+                go_on = go_on or waiting.row.next
+            else:
+                how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
+                arrived = passkey.sign_in(state, answer, asker(), **how)
             go = go_on or settings.post_login_url
             return welcome(arrived, go, post_login_url=go)
-    return respond(PAGE, form, shown=_page("/wan-signin"))
+    return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))
 
 
 @bp.get("/wan-verify")
@@ -112,12 +126,26 @@ def _session() -> AuthSession:
     return session
 
 
-def _begun(path: str, form: AskForm, ceremony: Ceremony, options: dict[str, Any], **facts: Any) -> Response:
-    state = state_of(ceremony)
-    return respond(PAGE, form, shown=_page(path, state), credential_options=options, wan_state=state, **facts)
+def _asker(handle: str | None) -> Asker:
+    """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
+    present = present_asker()
+    return replace(present, pending=secrets.digest(handle)) if handle and not present.pending else present
 
 
-def _page(path: str, asking: str = "") -> dict[str, Any]:
+def _begun(
+    path: str,
+    form: AskForm,
+    ceremony: Ceremony,
+    options: dict[str, Any],
+    *,
+    waiting: Waiting | None = None,
+    **facts: Any,
+) -> Response:
+    shown = _page(path, state_of(ceremony), waiting)
+    return respond(PAGE, form, shown=shown, credential_options=options, wan_state=state_of(ceremony), **facts)
+
+
+def _page(path: str, asking: str = "", waiting: Waiting | None = None) -> dict[str, Any]:
     """Return what the page shows; a program needs none of it.
 
     :param asking: state of a ceremony that was begun without a script
@@ -125,5 +153,12 @@ def _page(path: str, asking: str = "") -> dict[str, Any]:
     if wants_json():
         return {}
     label = label_of(identities_of(current_user.id)) if current_user.is_authenticated else None
-    return {"path": path, "asking": asking, "rp_id": settings.rp_id, "available": settings.can_use_passkeys,
-            "user_label": label}  # fmt: skip
+    return {
+        "path": path,
+        "asking": asking,
+        "rp_id": settings.rp_id,
+        "available": settings.can_use_passkeys,
+        "second_step": waiting is not None,
+        "other_steps": waiting is not None and len(waiting.choices) > 1,
+        "user_label": label,
+    }
