@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.serving import stuck
 from config.problems import variable
 from config.settings import Settings
 
@@ -174,3 +175,9 @@ def test_the_proxy_logs_no_path_that_is_a_secret(app):
         rule.rule.partition("<")[0] for rule in app.url_map.iter_rules() if re.search("<(token|state)>", rule.rule)
     }
     assert secret == set(masked)
+
+
+def test_the_proxy_leaves_an_idle_connection_before_latchkey_does():
+    kept = re.search(r"upstream latchkey \{[^}]*keepalive_timeout (\d+)s;", NGINX)
+    assert kept
+    assert int(kept[1]) < stuck.HEAD_WITHIN

@@ -1,0 +1,98 @@
+"""What the proxy of the container set-up makes of requests, and what Latchkey believes behind it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.faults.visitors import code_for
+from tests.proxy.caller import Caller
+from tests.proxy.conftest import ADA, HOST
+
+pytestmark = pytest.mark.one_database
+
+FORGIVEN = 1.2
+"""Seconds after which the proxy asks a replica again that was away; whoever restarts them waits as long in between."""
+
+
+@pytest.fixture
+def database(databases):
+    """A database in SQLite: what is tried here is in front of it."""
+    return databases.standing("sqlite")
+
+
+@pytest.fixture
+def sign_in(front, smtp):
+    """Signs somebody in and returns them: ``sign_in(Forwarded="for=1.2.3.4")``."""
+
+    def enter(**more: str) -> Caller:
+        caller, since = Caller(front, **more), len(smtp.mails)
+        assert caller.post("/us-signin/send-code", identity=ADA, chosen_method="email")[0] == 200
+        status, answer = caller.post("/us-signin", identity=ADA, passcode=code_for(ADA, smtp, since, 10))
+        assert (status, answer.get("tf_required")) == (200, False)
+        return caller
+
+    return enter
+
+
+def test_one_signs_in_over_tls_at_two_replicas(sign_in, front, smtp):
+    caller = sign_in()
+    assert all(line.startswith("__Host-") and "; Secure" in line for line in caller.handed)
+    assert caller.headers["strict-transport-security"].startswith("max-age=31536000")
+    assert f"https://{HOST}/us-verify-link?token=" in smtp.mails[0].text
+    for _ in range(4):
+        assert "user" in caller.ask("GET", "/us-signin")[1]
+    assert all("GET /us-signin" in each.output or '"/us-signin"' in each.output for each in front.replicas)
+
+
+def test_nobody_says_where_they_call_from(sign_in):
+    named = {"X_Forwarded_For": "203.0.113.9", "Forwarded": "for=203.0.113.9", "X_Real_IP": "203.0.113.9"}
+    caller = sign_in(**named)
+    sessions = caller.ask("GET", "/sessions")[1]["sessions"]
+    assert {session["address"] for session in sessions} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", ["X_Forwarded_For", "X_Forwarded_Proto", "Authentication_Token"])
+def test_a_name_with_an_underscore_does_not_come_through(front, name):
+    caller = Caller(front)
+    caller.more = {name: "203.0.113.9"}
+    assert caller.ask("GET", "/us-signin")[0] == 200
+    assert "203.0.113.9" not in "".join(each.output for each in front.replicas)
+
+
+def test_another_host_is_refused(front):
+    assert Caller(front).ask("GET", "/us-signin", host="evil.example.com")[0] == 400
+
+
+def test_the_path_alone_is_logged(front):
+    caller = Caller(front)
+    caller.ask("GET", "/us-verify-link?token=abc-secret-abc")
+    caller.ask("GET", "/confirm/abc-secret-abc")
+    caller.ask("GET", "/not-me/abc-secret-abc")
+    assert "/us-verify-link" in front.log
+    assert "abc-secret-abc" not in front.log
+
+
+def test_readiness_is_nobody_elses_business(front):
+    assert Caller(front).ask("GET", "/readyz")[0] == 404
+
+
+def test_a_rolling_restart_fails_no_request(front, sign_in):
+    caller, over, seen = sign_in(), threading.Event(), []
+
+    def keep_asking() -> None:
+        while not over.is_set():
+            seen.append(caller.ask("GET", "/us-signin")[0])
+
+    asking = threading.Thread(target=keep_asking)
+    asking.start()
+    for replica in front.replicas:
+        assert replica.stop() == 0
+        replica.start()
+        time.sleep(FORGIVEN)
+    over.set()
+    asking.join(10)
+    assert set(seen) == {200}, front.log[-3000:]
+    assert len(seen) > 20
