@@ -34,6 +34,8 @@ def order_of_times(settings: "Settings") -> Iterable[Problem]:
         yield problem("session_idle", f"is longer than {variable('session_absolute')}", "Shorten it.")
     if settings.two_factor_idle > settings.two_factor_absolute:
         yield problem("two_factor_idle", f"is longer than {variable('two_factor_absolute')}", "Shorten it.")
+    if settings.refresh_idle > settings.refresh_absolute:
+        yield problem("refresh_idle", f"is longer than {variable('refresh_absolute')}", "Shorten it.")
     if settings.sms_connect_timeout > settings.sms_timeout:
         yield problem("sms_connect_timeout", f"is longer than {variable('sms_timeout')}", "Shorten it.")
 

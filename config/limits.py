@@ -120,6 +120,15 @@ class LimitSettings(BaseSettings, defer_build=True):
         default=timedelta(hours=24), description="Time after proving two factors at which it does so anyway."
     )
     token_max_age: kinds.Duration = Field(default=timedelta(minutes=15), description="Life of a program's token.")
+    refresh_tokens: bool = Field(
+        default=True, description="Whether programs that ask are given refresh tokens, and can exchange them."
+    )
+    refresh_absolute: kinds.Duration = Field(
+        default=timedelta(days=30), description="Age at which a refresh token, with all it was exchanged for, ends."
+    )
+    refresh_idle: kinds.Duration = Field(
+        default=timedelta(days=7), description="Time without an exchange after which it ends."
+    )
     personal_tokens: int = Field(
         default=20, ge=0, le=200, description="Personal tokens that one account can have at once; 0: none work at all."
     )

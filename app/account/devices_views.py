@@ -125,7 +125,15 @@ def _session(family: Family, current: AuthSession) -> dict[str, Any]:
         "expires_at": head.expires_at,
         "methods": head.amr.split(","),
         "programs": [_program(token) for token in family.programs],
+        "refresh": _refresh(family),
     }
+
+
+def _refresh(family: Family) -> dict[str, Any] | None:
+    """Return how a program stays signed in by exchanging its token; None when none does."""
+    if family.refreshes_until is None:
+        return None
+    return {"last_used_at": family.refreshed_at, "expires_at": family.refreshes_until}
 
 
 def _program(token: AuthSession) -> dict[str, Any]:

@@ -58,6 +58,7 @@ SENTENCES = {
     "second_step.on": "A second step was switched on",
     "recovery.code_used": "A recovery code was used",
     "recovery.regenerated": "New recovery codes were made",
+    "refresh.reused": "A program's token came a second time, as if there were a copy of it. Its session has ended",
     "session.ended": "A session ended",
     "session.ended:ended_by_operator": "Whoever runs this service ended sessions",
     "session.ended:signed_out": "Signed out",

@@ -14,26 +14,36 @@ import zlib
 PERSONAL = "lkp_"
 """Begins a personal token."""
 
+REFRESH = "lkr_"
+"""Begins a refresh token; 22 letters of its own grant follow, the same in each that takes the place of the last."""
+
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK = 6
 _LETTER = re.compile(r"[0-9A-Za-z]+\Z")
 _BYTES = 32
 
 
-def marked_token(mark: str, size: int = _BYTES) -> str:
+def letters(size: int = _BYTES) -> str:
+    """Return ``size`` random bytes as letters and digits, always as many: 43 for 32 bytes, 22 for 16."""
+    return _spelled(int.from_bytes(secrets.token_bytes(size), "big"), _length(size))
+
+
+def marked_token(mark: str) -> str:
     """Return a new secret that begins with ``mark``: letters and digits, for a header, a file and a double click.
 
-    :param size: random bytes in it; 32 are twice what ASVS 7.2.3 asks of a session token
+    It has 256 random bits, twice what ASVS 7.2.3 asks of a session token.
     """
-    number = int.from_bytes(secrets.token_bytes(size), "big")
-    body = mark + _spelled(number, _length(size))
+    body = mark + letters()
     return body + _check(body)
 
 
-def is_marked(text: str, mark: str, size: int = _BYTES) -> bool:
-    """Whether ``text`` is whole and was made with ``mark``, as far as that can be seen. Takes any text."""
+def is_marked(text: str, mark: str, more: int = 0) -> bool:
+    """Whether ``text`` is whole and was made with ``mark``, as far as that can be seen. Takes any text.
+
+    :param more: letters of the mark that differ from token to token
+    """
     body, check = text[:-_CHECK], text[-_CHECK:]
-    if len(text) != len(mark) + _length(size) + _CHECK or not text.startswith(mark):
+    if len(text) != len(mark) + more + _length(_BYTES) + _CHECK or not text.startswith(mark):
         return False
     return _LETTER.match(text, len(mark)) is not None and _check(body) == check
 

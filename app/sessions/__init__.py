@@ -4,6 +4,6 @@ Promises that a revoked session is dead at the next request, that its token is n
 forgotten before its time.
 """
 
-from app.sessions.models import AuthSession, PersonalToken, Standing
+from app.sessions.models import AuthSession, PersonalToken, RefreshToken, Standing
 
-__all__ = ["AuthSession", "PersonalToken", "Standing"]
+__all__ = ["AuthSession", "PersonalToken", "RefreshToken", "Standing"]

@@ -40,6 +40,7 @@ give(
 leave_out(
     "pending_sign_in", because="a sign-in between its two steps, over within minutes; that it was stands in the events"
 )
+leave_out("refresh_token", because="the session that gave it is given; what else there is of it is digests and times")
 give(
     "programs",
     "Tokens that were made for programs of one's own; not the tokens themselves, which are kept nowhere.",

@@ -152,3 +152,31 @@ class PersonalToken(db.Model):
     def is_alive(self, now: datetime) -> bool:
         """Whether it still opens anything."""
         return self.revoked_at is None and now < self.expires_at
+
+
+class RefreshToken(db.Model):
+    """What lets a program stay signed in: one row for a session, however often its token was exchanged.
+
+    A token names its row by the first letters, and holds a secret besides; only the newest secret is right.
+    """
+
+    __tablename__ = "refresh_token"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    """Digest of the letters by which a token names this row."""
+    digest: Mapped[str] = mapped_column(sa.String(64))
+    """Of the newest token, whole."""
+    family: Mapped[str] = mapped_column(sa.String(32), unique=True)
+    """The session that gave it; it ends with that."""
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime]
+    """When it was given, or last exchanged."""
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    amr: Mapped[str] = mapped_column(sa.String(128))
+    """This and what follows: what the session was proved by when it gave this. Exchanging proves nothing, and what is
+    proved in the browser later makes no program fresher."""
+    authenticated_at: Mapped[datetime]
+    proved_amr: Mapped[str | None] = mapped_column(sa.String(128))
+    proved_at: Mapped[datetime | None]
+    second_at: Mapped[datetime | None]

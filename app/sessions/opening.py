@@ -34,8 +34,18 @@ _session, _user = AuthSession.__table__, User.__table__
 _BY_TOKEN = Hot(
     _ROWS.select()
     .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
-    .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == sa.bindparam("kind"))
+    .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == "browser")
 )
+_head = _session.alias("head")
+_BY_PROGRAM_TOKEN = Hot(
+    _ROWS.select()
+    .select_from(
+        _session.join(_user, _user.c.id == _session.c.user_id).join(_head, _head.c.family == _session.c.family)
+    )
+    .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == "program")
+    .where(_head.c.kind == "browser", _head.c.revoked_at.is_(None))
+)
+"""A program's token holds while the session that gave it does, also one that was given as that session was ended."""
 
 
 def open_session(
@@ -168,7 +178,7 @@ def load_user(request: Request) -> User | None:
     kind = "program" if TOKEN_HEADER in request.headers else "browser"
     if kind == "program" and personal.is_personal(token):
         return _load_personal(token)
-    found = _BY_TOKEN.first(digest=secrets.digest(token), kind=kind)
+    found = (_BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN).first(digest=secrets.digest(token))
     if found is None:
         return None
     session, user = _ROWS.read(found)

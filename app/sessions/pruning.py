@@ -7,11 +7,11 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from app.database.pruning import delete_batch, pruner
-from app.extensions import db
+from app.extensions import db, settings
 from app.kit import clock
 from app.sessions import personal
 from app.sessions.known import LIFE
-from app.sessions.models import AuthSession, PendingSignIn, PersonalToken, Standing
+from app.sessions.models import AuthSession, PendingSignIn, PersonalToken, RefreshToken, Standing
 
 KEPT_FOR = timedelta(days=1)
 NOBODYS = timedelta(days=30)
@@ -33,6 +33,14 @@ def prune_pending() -> int:
 def prune_personal_tokens() -> int:
     """Delete a batch of personal tokens that ended before anybody would look for them; return how many."""
     return delete_batch(db.session, PersonalToken, PersonalToken.expires_at < clock.now() - personal.KEPT_FOR)
+
+
+@pruner
+def prune_refresh_tokens() -> int:
+    """Delete a batch of refresh tokens whose time is up, or that were not exchanged for too long; return how many."""
+    now = clock.now()
+    unused = RefreshToken.used_at < now - settings.refresh_idle - KEPT_FOR
+    return delete_batch(db.session, RefreshToken, sa.or_(RefreshToken.expires_at < now - KEPT_FOR, unused))
 
 
 @pruner

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from app.extensions import settings
+from app.sessions import refreshing
 from app.sessions.models import AuthSession
 from app.sessions.opening import open_program_session
 from app.sessions.pending import Parked
@@ -38,12 +40,14 @@ def second_step(parked: Parked) -> dict[str, Any]:
     return {"go": f"{path}?{urlencode({'next': row.next})}" if row.next else path} | facts
 
 
-def user_facts(user: User, session: AuthSession | None = None, *, with_token: bool = False) -> dict[str, Any]:
+def user_facts(user: User, session: AuthSession | None = None, *, with_token: str = "") -> dict[str, Any]:
     """Return ``user`` for a program.
 
-    :param with_token: give it a token of its own beside ``session`` (the query's ``include_auth_token``)
+    :param with_token: give it a token of its own beside ``session``; ``refresh`` also one to exchange later
     """
     facts: dict[str, Any] = {"id": user.handle}
     if session is not None and with_token:
         facts["authentication_token"] = open_program_session(session)
+        if settings.refresh_tokens and with_token == "refresh":  # noqa: S105 - what is wanted, no secret
+            facts["refresh_token"] = refreshing.give(session)
     return facts

@@ -10,6 +10,15 @@ bp = Blueprint("signin", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses."""
-    from app.signin import link_views, not_me_views, passkey_views, reauth_views, second_views, views, waiting_views  # noqa: F401 - they register themselves
+    from app.signin import (  # noqa: F401 - they register themselves
+        link_views,
+        not_me_views,
+        passkey_views,
+        reauth_views,
+        refresh_views,
+        second_views,
+        views,
+        waiting_views,
+    )
 
     app.register_blueprint(bp)

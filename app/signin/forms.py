@@ -111,3 +111,15 @@ class PlainForm(HouseForm):
     """Nothing but the protection every form has."""
 
     next = TextField(validators=[SafeNext()])
+
+
+class LogoutForm(PlainForm):
+    """Signing out: of this session, and of the one that gave a refresh token."""
+
+    refresh_token = TextField()
+
+
+class RefreshForm(HouseForm):
+    """A refresh token to exchange."""
+
+    refresh_token = TextField(validators=[Required()])

@@ -13,8 +13,8 @@ from app.methods.showing import methods_offered, sent
 from app.sessions import pending
 from app.sessions.opening import end_session
 from app.sessions.showing import user_facts
-from app.signin import bp, flow
-from app.signin.forms import PlainForm, SendCodeForm, SignInForm
+from app.signin import bp, flow, refreshing
+from app.signin.forms import LogoutForm, SendCodeForm, SignInForm
 from app.signin.pages import PAGE, page, page_again, welcome
 from app.web.asker import present_asker, sending_asker, trusted_asker
 from app.web.browser import browser_secret
@@ -82,9 +82,11 @@ def us_signin_send_code() -> Response:
 def logout() -> Response:
     """Sign out: the session and every token it gave are dead at once."""
     after_this_request(view_commit)
-    form = PlainForm()
+    form = LogoutForm()
     if form.validate():
         session = end_session()
+        if form.refresh_token.data:
+            refreshing.sign_out(form.refresh_token.data)
         pending.end(present_asker())
         if session is not None:
             record("session.ended", session.user_id, reason="signed_out")

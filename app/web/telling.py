@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from flask import flash, request
 
 from app.web.respond import wants_json
 from app.web.texts import sentence
+
+Wanted = Literal["", "access", "refresh"]
+"""Tokens that a program asks for with its sign-in: none, an access token, or a refresh token too."""
 
 
 def say(code: str, category: str = "success", **facts: Any) -> None:
@@ -16,6 +19,8 @@ def say(code: str, category: str = "success", **facts: Any) -> None:
         flash(sentence(code, **facts), category)
 
 
-def wants_token() -> bool:
-    """Say whether a program asks for a token of its own (``?include_auth_token``)."""
-    return "include_auth_token" in request.args
+def wants_token() -> Wanted:
+    """Return which tokens a program asks for (``?include_auth_token``, and ``&include_refresh_token``)."""
+    if "include_auth_token" not in request.args:
+        return ""
+    return "refresh" if "include_refresh_token" in request.args and wants_json() else "access"

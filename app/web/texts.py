@@ -85,9 +85,11 @@ SENTENCES = {
     "token_revoked": "That token opens nothing any more.",
     "tokens_revoked": "No personal token of yours opens anything any more.",
     "token_name_invalid": "A name has 1 to 64 characters, all of them visible.",
-    "token_scope_unknown": "Choose what the token may be used for. There is no such scope as one of these.",
+    "token_scope_unknown": "Choose what the token may be used for, out of what there is.",
     "token_age_invalid": "A token lives 1 to {most} days.",
     "too_many_tokens": "You have {most} tokens, and more are not possible. Revoke one that you no longer need.",
+    "refresh_token_invalid": "This token can't be exchanged, or no longer. Sign in again.",
+    "refresh_token_reused": "This token was exchanged before, so the session has ended. Sign in again.",
     "token_not_accepted": "A personal token opens nothing at this address.",
     "scope_missing": "This token may not be used for that. It would need the scope {scope}.",
     # register and confirm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -128,6 +129,19 @@ def test_of_forty_guesses_at_once_five_are_looked_at(replicas, smtp):
     assert replicas.database.query(f"SELECT tries FROM challenge WHERE user_id = {ada.id}") == [(5,)]
     assert visitor.sign_in(ada.email, code).status == 400
     assert replicas.count(f"auth_session WHERE user_id = {ada.id}") == 0
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_of_twenty_exchanges_of_a_refresh_token_one_succeeds_and_the_session_ends(replicas, number):
+    ada = open_one(replicas.database, email=f"refresh{number}@example.com", methods=["authenticator"])
+    visitor, path = replicas.visitor(), "/us-signin?include_auth_token&include_refresh_token"
+    given = visitor.post(path, identity=ada.email, passcode=ada.app_code()).json["user"]
+    body = json.dumps({"refresh_token": given["refresh_token"]}).encode()
+    answers = replicas.race(replicas.visitor().request("POST", "/us-refresh", body), sockets=10)
+    assert sorted(answer.status for answer in answers) == [200] + [401] * 19
+    assert replicas.count(f"auth_session WHERE user_id = {ada.id} AND kind = 'browser' AND revoked_at IS NULL") == 0
+    assert replicas.count(f"event WHERE name = 'refresh.reused' AND user_id = {ada.id}") == 1
+    assert not visitor.is_signed_in()
 
 
 def test_two_servers_send_each_mail_once(replicas, smtp):

@@ -69,7 +69,7 @@ def test_a_list_tells_no_token_and_no_row_number(json_wire, ada, rows):
     assert row.digest not in answer.text
     assert set(answer.json["sessions"][0]) == {
         "aal", "id", "current", "browser", "address", "first_seen_at", "last_seen_at", "expires_at", "methods",
-        "programs",
+        "programs", "refresh",
     }  # fmt: skip
     assert answer.json["sessions"][0]["id"] == row.family
 

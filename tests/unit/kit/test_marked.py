@@ -52,4 +52,11 @@ def test_any_text_can_be_asked_about(text):
 
 
 def test_so_many_bytes_make_so_many_letters():
-    assert [len(marked.marked_token("", size)) for size in (16, 32, 48)] == [22 + 6, 43 + 6, 65 + 6]
+    assert [len(marked.letters(size)) for size in (16, 32, 48)] == [22, 43, 65]
+
+
+def test_a_mark_may_have_letters_of_its_own():
+    token = marked.marked_token(marked.REFRESH + marked.letters(16))
+    assert re.fullmatch(r"lkr_[0-9A-Za-z]{71}", token)
+    assert marked.is_marked(token, marked.REFRESH, 22)
+    assert not marked.is_marked(token, marked.REFRESH)

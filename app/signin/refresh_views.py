@@ -1,0 +1,26 @@
+"""/us-refresh: a program that was signed in stays so."""
+
+from __future__ import annotations
+
+from flask import Response, abort, after_this_request, request
+
+from app.signin import bp, refreshing
+from app.signin.forms import RefreshForm
+from app.web.asker import present_asker
+from app.web.commit import view_commit
+from app.web.respond import respond
+
+
+@bp.post("/us-refresh")
+def us_refresh() -> Response:
+    """Exchange a refresh token. In JSON alone: a form is what a foreign page can have a browser send."""
+    after_this_request(view_commit)
+    if request.mimetype != "application/json":
+        abort(415)
+    form = RefreshForm()
+    if form.validate():
+        with form.showing_refusals():
+            done = refreshing.refresh(form.refresh_token.data, present_asker())
+            user = {"id": done.user.handle, "authentication_token": done.access, "refresh_token": done.refresh}
+            return respond(bare=True, user=user, expires_in=done.expires_in)
+    return respond(None, form)

@@ -1,0 +1,293 @@
+"""/us-refresh: a program stays signed in by tokens that serve once each, and a copy of one ends it for both."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from app.audit import Event
+from app.sessions import AuthSession, RefreshToken
+from tests.factories import People
+from tests.signed_in import sign_in
+from tests.sinks import denial_in
+from tests.wire import Program
+
+ASKING = "/us-signin?include_auth_token&include_refresh_token"
+REFRESH = "/us-refresh"
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with two ways in."""
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+def enter(program, person) -> str:
+    """Sign a program in, and return its refresh token."""
+    user = program.post(ASKING, identity=person.email, passcode=person.app_code()).json["user"]
+    program.token = user["authentication_token"]
+    return str(user["refresh_token"])
+
+
+@pytest.fixture
+def refresh(program, ada) -> str:
+    """The refresh token of a program that Ada has signed in to."""
+    return enter(program, ada)
+
+
+def renewed(program, refresh: str) -> str:
+    """Exchange a refresh token; the program has the new access token then. Return the next refresh token."""
+    answer = program.post(REFRESH, refresh_token=refresh)
+    assert answer.status == 200, answer
+    program.token = answer.json["user"]["authentication_token"]
+    return str(answer.json["user"]["refresh_token"])
+
+
+def test_a_token_is_exchanged_for_two_new_ones(program, ada, refresh):
+    old = program.token
+    answer = program.post(REFRESH, refresh_token=refresh)
+    user = answer.json["user"]
+    assert answer.status == 200
+    assert re.fullmatch(r"lkr_[0-9A-Za-z]{71}", user["refresh_token"])
+    assert user["refresh_token"] != refresh
+    assert (user["authentication_token"] != old, answer.json["expires_in"]) == (True, 900)
+    program.token = user["authentication_token"]
+    assert program.signed_in_as() == ada.email
+
+
+def test_a_program_stays_signed_in_for_days_and_not_past_thirty(program, ada, refresh, clock):
+    for _ in range(5):
+        clock.shift(5.5 * DAY)
+        refresh = renewed(program, refresh)
+        assert program.signed_in_as() == ada.email
+    clock.shift(2.6 * DAY)
+    assert program.post(REFRESH, refresh_token=refresh).codes == ["refresh_token_invalid"]
+
+
+@pytest.mark.parametrize(("age", "status"), [(7 * DAY - 5, 200), (7 * DAY + 5, 401)])
+def test_unused_it_ends_after_a_week(program, refresh, clock, age, status):
+    clock.shift(age)
+    assert program.post(REFRESH, refresh_token=refresh).status == status
+
+
+@pytest.mark.parametrize("path", ["/us-signin?include_auth_token", "/us-signin?include_refresh_token", "/us-signin"])
+def test_only_who_asks_is_given_one(program, ada, rows, path):
+    answer = program.post(path, identity=ada.email, passcode=ada.app_code())
+    assert "refresh_token" not in answer.json["user"]
+    assert rows(RefreshToken) == []
+
+
+def test_a_form_is_given_none(browser_wire, ada, rows):
+    assert browser_wire.post(ASKING, identity=ada.email, passcode=ada.app_code()).ok
+    assert rows(RefreshToken) == []
+
+
+@pytest.mark.settings(refresh_tokens=False)
+def test_switched_off_none_is_given_and_none_exchanged(make_app, program, ada):
+    assert "refresh_token" not in program.post(ASKING, identity=ada.email, passcode=ada.app_code()).json["user"]
+    given = enter(Program(make_app()), People(program.app).open("eve@example.com", methods=["authenticator"]))
+    assert program.post(REFRESH, refresh_token=given).codes == ["refresh_token_invalid"]
+
+
+def test_a_used_one_ends_the_session_for_everybody_and_its_owner_is_told(program, ada, refresh, rows, mail_to):
+    newest = renewed(program, refresh)
+    answer = program.post(REFRESH, refresh_token=refresh)
+    assert (answer.status, answer.codes) == (401, ["refresh_token_reused"])
+    assert program.signed_in_as() is None
+    assert program.post(REFRESH, refresh_token=newest).codes == ["refresh_token_invalid"]
+    assert [event.user_id for event in rows(Event, name="refresh.reused")] == [ada.id]
+    assert "its refresh token came twice" in mail_to(ada.email).text.replace("\n", " ")
+
+
+def test_it_ends_no_other_session(app, json_wire, ada, program, refresh, clock):
+    clock.shift(31)
+    other = Program(app)
+    enter(other, ada)
+    browser = sign_in(json_wire, ada)
+    renewed(program, refresh)
+    program.post(REFRESH, refresh_token=refresh)
+    assert (other.signed_in_as(), browser.signed_in_as()) == (ada.email, ada.email)
+
+
+def test_a_lost_answer_is_no_exception(program, refresh, clock):
+    renewed(program, refresh)
+    clock.shift(1)
+    assert program.post(REFRESH, refresh_token=refresh).codes == ["refresh_token_reused"]
+
+
+def test_its_owner_denies_the_session_from_that_mail(program, json_wire, ada, refresh, mail_to):
+    renewed(program, refresh)
+    program.post(REFRESH, refresh_token=refresh)
+    assert json_wire.post(denial_in(mail_to(ada.email)), sure=True).ok
+
+
+def test_of_twenty_at_once_one_is_exchanged_and_the_session_ends_once(app, ada, refresh, rows):
+    programs = [Program(app) for _ in range(20)]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda each: each.post(REFRESH, refresh_token=refresh), programs))
+    assert sorted(answer.status for answer in answers) == [200, *[401] * 19]
+    winner = next(answer.json["user"] for answer in answers if answer.ok)
+    programs[0].token = winner["authentication_token"]
+    assert programs[0].signed_in_as() is None
+    assert programs[0].post(REFRESH, refresh_token=winner["refresh_token"]).status == 401
+    assert len(rows(Event, name="refresh.reused")) == 1
+
+
+@pytest.mark.parametrize("how", ["logout", "logout by refresh token", "an older one", "devices", "others", "disable"])
+def test_what_ends_the_session_ends_it_at_once(app, program, json_wire, ada, refresh, rows, how):
+    newest = renewed(program, refresh)
+    family = rows(RefreshToken)[0].family
+    stranger = Program(app)
+    end = {
+        "logout": lambda: program.post("/logout"),
+        "logout by refresh token": lambda: stranger.post("/logout", refresh_token=newest),
+        "an older one": lambda: stranger.post("/logout", refresh_token=refresh),
+        "devices": lambda: sign_in(json_wire, ada).post(f"/sessions/{family}/end"),
+        "others": lambda: sign_in(json_wire, ada).post("/sessions/end-others"),
+        "disable": lambda: app.test_cli_runner().invoke(args=["users", "disable", ada.email]),
+    }
+    end[how]()
+    assert stranger.post(REFRESH, refresh_token=newest).codes == ["refresh_token_invalid"]
+    assert program.signed_in_as() is None
+
+
+def test_signing_out_with_what_is_no_token_succeeds(program, refresh):
+    for token in ("", "x", refresh[:-1], "lkr_" + "0" * 71):
+        assert program.post("/logout", refresh_token=token).status == 200
+        program.token = None
+    assert program.post(REFRESH, refresh_token=refresh).status == 401
+
+
+def test_signing_out_of_one_session_by_the_token_of_another_ends_both(json_wire, program, people, refresh):
+    eve = sign_in(json_wire, people.open(email="eve@example.com"))
+    assert eve.post("/logout", refresh_token=refresh).ok
+    assert (eve.signed_in_as(), program.signed_in_as()) == (None, None)
+
+
+def test_exchanging_makes_nothing_fresher(program, refresh, clock):
+    assert program.get("/us-setup").status == 200
+    clock.shift(290)
+    refresh = renewed(program, refresh)
+    assert program.get("/us-setup").status == 200
+    clock.shift(20)
+    assert program.get("/us-setup").codes == ["reauthentication_required"]
+    renewed(program, refresh)
+    assert program.get("/us-setup").codes == ["reauthentication_required"]
+
+
+def test_a_proof_given_in_the_browser_later_does_not_make_it_fresher(json_wire, program, ada, clock):
+    answer = json_wire.post(ASKING, identity=ada.email, passcode=ada.app_code())
+    refresh = answer.json["user"]["refresh_token"]
+    clock.shift(400)
+    assert json_wire.post("/us-verify", passcode=ada.app_code()).ok
+    renewed(program, refresh)
+    assert program.get("/us-setup").codes == ["reauthentication_required"]
+
+
+def test_proving_again_gives_one_in_place_of_the_last(program, ada, refresh, clock):
+    clock.shift(400)
+    old = renewed(program, refresh)
+    answer = program.post("/us-verify?include_auth_token&include_refresh_token", passcode=ada.app_code())
+    newest = answer.json["user"]["refresh_token"]
+    assert program.post(REFRESH, refresh_token=old).codes == ["refresh_token_invalid"]
+    renewed(program, newest)
+    assert program.get("/us-setup").status == 200
+
+
+@pytest.mark.parametrize("token", ["", "lkr_", "lkr_" + "0" * 71, "x" * 5000, "é" * 75, 5, 1.5, True, None, ["a"], {}])
+@pytest.mark.one_database
+def test_what_is_no_token_is_refused(program, token):
+    assert program.post(REFRESH, refresh_token=token).status in (400, 401)
+
+
+def test_any_changed_letter_is_refused_and_ends_nothing(program, ada, refresh):
+    for place in (0, 4, 30, 60, 74):
+        other = "a" if refresh[place] != "a" else "b"
+        answer = program.post(REFRESH, refresh_token=refresh[:place] + other + refresh[place + 1 :])
+        assert answer.codes == ["refresh_token_invalid"]
+    assert program.signed_in_as() == ada.email
+    renewed(program, refresh)
+
+
+def test_no_other_token_is_exchanged_and_it_opens_nothing(program, ada, refresh):
+    assert program.post(REFRESH, refresh_token=program.token).status == 401
+    program.token = refresh
+    assert program.get("/").status == 401
+
+
+def test_it_is_exchanged_in_json_alone_and_without_cookies(browser_wire, app, refresh):
+    form = app.test_client().post(REFRESH, data={"refresh_token": refresh})
+    assert form.status_code == 415
+    answer = app.test_client().post(REFRESH, json={"refresh_token": refresh})
+    assert (answer.status_code, answer.headers.getlist("Set-Cookie")) == (200, [])
+    assert browser_wire.get(REFRESH).status == 405
+
+
+def test_a_cookie_beside_it_wants_a_csrf_token_and_decides_nothing(json_wire, people, ada, program, refresh):
+    eve = sign_in(json_wire, people.open(email="eve@example.com"))
+    assert eve.post(REFRESH, refresh_token=refresh, csrf=None).codes == ["csrf_token_missing"]
+    program.token = eve.post(REFRESH, refresh_token=refresh).json["user"]["authentication_token"]
+    assert program.signed_in_as() == ada.email
+
+
+@pytest.mark.settings(failures_per_address=3)
+def test_an_address_that_tries_too_many_has_to_wait(app, program, refresh):
+    codes = [program.post(REFRESH, refresh_token="lkr_" + "0" * 71).codes for _ in range(5)]
+    assert codes == [["refresh_token_invalid"]] * 3 + [["too_many_requests"]] * 2
+    program.address = "203.0.113.5"
+    renewed(program, refresh)
+
+
+def test_no_part_of_it_is_at_rest(program, refresh, database, rows):
+    newest = renewed(program, refresh)
+    row = rows(RefreshToken)[0]
+    kept = f"{row.id} {row.digest} {row.family}"
+    assert not [part for token in (refresh, newest) for part in (token, token[4:26], token[26:69]) if part in kept]
+
+
+def test_an_exchange_takes_three_statements(program, refresh, statements):
+    with statements() as seen:
+        program.post(REFRESH, refresh_token=refresh)
+    assert len(seen) == 3
+
+
+def test_it_is_listed_under_its_session_also_when_the_browser_is_long_unused(json_wire, program, ada, refresh, clock):
+    clock.shift(5 * DAY)
+    renewed(program, refresh)
+    clock.shift(5 * DAY)
+    listed = sign_in(json_wire, ada).get("/sessions").json["sessions"]
+    given = [session["refresh"] for session in listed if session["refresh"]]
+    assert [set(each) for each in given] == [{"last_used_at", "expires_at"}]
+
+
+def test_a_page_lists_it_too(browser_wire, ada, refresh):
+    assert "A program stays signed in here" in sign_in(browser_wire, ada).get("/sessions").text
+
+
+def test_two_factor_rights_end_when_it_was_not_exchanged_for_an_hour(program, ada, refresh, clock, database):
+    database.query("UPDATE refresh_token SET second_at = authenticated_at RETURNING id")
+    database.disconnect()
+    clock.shift(3500)
+    refresh = renewed(program, refresh)
+    assert program.get("/").json["aal"] == 2
+    clock.shift(3700)
+    refresh = renewed(program, refresh)
+    assert program.get("/").json["aal"] == 1
+    renewed(program, refresh)
+    assert program.get("/").json["aal"] == 1
+
+
+def test_a_token_that_was_given_as_the_session_was_ended_is_dead(app, program, refresh, clock):
+    """The row that an exchange adds while another request ends the session is one which that request does not see."""
+    from app.extensions import db
+
+    program.post("/logout")
+    with app.app_context():
+        missed = AuthSession.__table__.update().where(AuthSession.kind == "program")
+        db.session.execute(missed.values(revoked_at=None, expires_at=clock.now() + timedelta(minutes=15)))
+        db.session.commit()
+    assert program.signed_in_as() is None
