@@ -162,6 +162,20 @@ def remove(user_id: int, passkey_id: str) -> bool:
     return True
 
 
+def knows_its_holder(user_id: int) -> bool:
+    """Whether one of a user's passkeys has ever asked its holder for a PIN, a finger or a face."""
+    verified = (Passkey.user_id == user_id, Passkey.verified)
+    return db.session.scalar(sa.select(Passkey.id).where(*verified).limit(1)) is not None
+
+
+def amr_of(verified: bool) -> str:
+    """Return what a passkey is called among what was proved.
+
+    :param verified: whether it asked its holder for a PIN, a finger or a face
+    """
+    return f"{METHOD},uv" if verified else METHOD
+
+
 def signs_in_alone(user_id: int, but: str = "") -> bool:
     """Whether a user can sign in by a passkey alone.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.extensions import settings
+from app.methods import passkeys
 from app.methods.models import EnrolledMethod
 from app.methods.registry import active_methods
 from app.sessions.assurance import WEAK, strength_of
@@ -16,7 +17,7 @@ class Strengths:
     """What a sensitive step wants of somebody.
 
     :ivar wanted: what a proof must be worth, 1 to 3
-    :ivar enough: names of the methods by which such a proof can be given, in configured order
+    :ivar enough: names of the methods by which such a proof can be given, passkeys first, then in configured order
     :ivar weaker: names of the others
     """
 
@@ -28,9 +29,14 @@ class Strengths:
 def strengths_of(enrolled: Iterable[EnrolledMethod]) -> Strengths:
     """Return what is wanted of whom ``enrolled`` belongs to: a proof as strong as the strongest (ASVS 7.5.3).
 
-    Only methods that the operator allows count, so that nobody is asked for what does not work here.
+    Only methods that the operator allows count, so that nobody is asked for what does not work here. Who has passkeys
+    costs one statement: whether one of them is known to ask its holder for a PIN, a finger or a face.
     """
-    worth = {name: strength_of(name) for name in active_methods(enrolled)}
+    rows = list(enrolled)
+    worth = {name: strength_of(name) for name in active_methods(rows)}
+    for row in rows:
+        if row.method == passkeys.METHOD and settings.can_use_passkeys:
+            worth = {row.method: strength_of(passkeys.amr_of(passkeys.knows_its_holder(row.user_id)))} | worth
     any_will_do = settings.freshness_strength == "any"
     wanted = WEAK if any_will_do else max(worth.values(), default=WEAK)
     enough = [name for name, strength in worth.items() if strength >= wanted]

@@ -12,6 +12,7 @@ from app.kit.refusals import Refused
 from app.methods import Passkey, ceremonies, enrollment, notices, passkey_answers, passkey_names, passkeys
 from app.methods.models import Ceremony
 from app.methods.registry import active_methods
+from app.sessions.freshness import freshen
 from app.sessions.models import AuthSession
 from app.setup.flow import shut_out_others, take_turns
 from app.users import User, identities_of
@@ -57,6 +58,7 @@ def finish(user: User, session: AuthSession, state: str, credential: str | dict[
     made = passkey_answers.check_made(answer, ceremony, verified=_must_verify(ceremony))
     take_turns(user, session)
     passkey = passkeys.add(user.id, made, ceremony, session.family)
+    freshen(session, passkeys.amr_of(made.verified))
     shut_out_others(user, session, asker)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
     notices.tell(user.id, f"The passkey “{passkey.name}” was added.", asker, family=session.family)

@@ -88,7 +88,7 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
         passkeys.use(passkey, used)
     except Refused as refused:
         failed(refused, user, "verify")
-    freshen(session, f"{passkeys.METHOD},uv" if used.verified else passkeys.METHOD)
+    freshen(session, passkeys.amr_of(used.verified))
     if session.kind == "browser":
         renew_token(session)
     record("sign_in.step_up", user.id, method=passkeys.METHOD)

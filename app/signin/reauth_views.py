@@ -38,8 +38,9 @@ def us_verify_page() -> Response:
     active = active_methods(enrolled)
     sending = [name for name in active if name in code_methods()]
     facts: dict[str, Any] = {"available_methods": active, "code_methods": sending}
-    facts |= {"reauth_methods": strengths_of(enrolled).enough}
-    facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
+    enough = strengths_of(enrolled).enough
+    facts |= {"reauth_methods": enough, "has_webauthn_verify_credential": "webauthn" in enough}
+    facts |= {"oauth_enabled": False, "oauth_providers": []}
     return respond(PAGE, form, shown=_page(enrolled), **facts)
 
 

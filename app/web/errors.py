@@ -95,7 +95,8 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
     if wants_json():
         facts: dict[str, Any] = {"reauth_required": True, "unified_signin_enabled": True}
         facts |= {"reauth_methods": list(error.methods), "reauth_reason": "too_weak" if error.too_weak else "too_old"}
-        facts |= {"has_webauthn_verify_credential": False, "oauth_enabled": False, "oauth_providers": []}
+        has_passkey = "webauthn" in error.methods
+        facts |= {"has_webauthn_verify_credential": has_passkey, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
     flash(sentence("reauthentication_too_weak") if error.too_weak else text, "info")
     path = error.back or (request.full_path if request.query_string else request.path)

@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 
+from tests import signed_in
 from tests.authenticators import Device
 from tests.factories import People, Person
-from tests.signed_in import sign_in
 from tests.wire import Answer, Wire
+
+ASSURED = "webauthn,uv"
+"""What opens the passkeys of who has some: a proof worth as much as they are."""
+
+
+def sign_in(wire: Wire, person: Person, via: str = ASSURED) -> Wire:
+    """Sign ``person`` in by a passkey that has asked who they are, as far as nothing else is said."""
+    return signed_in.sign_in(wire, person, via)
 
 
 @pytest.fixture

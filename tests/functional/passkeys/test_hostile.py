@@ -11,8 +11,7 @@ import cbor2
 import pytest
 
 from tests.authenticators import PRESENT, VERIFIED, Device, encoded
-from tests.functional.passkeys.conftest import asked
-from tests.signed_in import sign_in
+from tests.functional.passkeys.conftest import asked, sign_in
 
 ORIGINS = {
     "another site": "http://evil.example",

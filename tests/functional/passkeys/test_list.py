@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.authenticators import Device
-from tests.functional.passkeys.conftest import asked
-from tests.signed_in import give_token, sign_in
+from tests.functional.passkeys.conftest import ASSURED, asked, sign_in
+from tests.signed_in import give_token
 from tests.wire import Program
 
 
@@ -103,7 +103,7 @@ def test_two_removals_at_once_leave_one_way_in(app, ada, device, add_passkey, ro
     from app.methods import EnrolledMethod
 
     add_passkey(ada, device, name="Phone")
-    programs = [give_token(Program(app), ada), give_token(Program(app), ada)]
+    programs = [give_token(Program(app), ada, via=ASSURED), give_token(Program(app), ada, via=ASSURED)]
     asks = [("/wan-delete", {"name": "Phone"}), ("/us-setup", {"delete_method": "email"})]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda pair: pair[0].post(pair[1][0], **pair[1][1]), zip(programs, asks, strict=True)))

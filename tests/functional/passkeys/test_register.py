@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.authenticators import MAY_SYNC, PRESENT, SYNCED, VERIFIED, Device
-from tests.functional.passkeys.conftest import asked
-from tests.signed_in import give_token, sign_in
+from tests.functional.passkeys.conftest import asked, sign_in
+from tests.signed_in import give_token
 
 
 def test_a_passkey_is_stored_once_the_browser_has_made_it(hers, ada, device, rows):

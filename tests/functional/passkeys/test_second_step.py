@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.authenticators import PRESENT, Device
-from tests.functional.passkeys.conftest import asked
-from tests.signed_in import sign_in
+from tests.functional.passkeys.conftest import asked, sign_in
 from tests.sinks import code_in
 from tests.wire import Wire
 

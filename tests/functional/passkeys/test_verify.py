@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.authenticators import PRESENT, Device
+from tests.authenticators import PRESENT, VERIFIED, Device
 from tests.functional.passkeys.conftest import asked
 from tests.signed_in import give_token, sign_in
+
+VERIFYING = PRESENT | VERIFIED
 
 
 @pytest.fixture
@@ -108,3 +110,39 @@ def test_nothing_is_proved_without_a_session(wire, language):
     for path in ("/wan-verify", "/wan-verify/x"):
         assert wire.post(path, credential="{}").status == (401 if language == "json" else 302)
     assert wire.get("/wan-verify").status == (401 if language == "json" else 302)
+
+
+@pytest.mark.parametrize(("flags", "via", "open_to"), [
+    (VERIFYING, "webauthn", False),
+    (VERIFYING, "webauthn,uv", True),
+    (VERIFYING, "recovery_code", True),
+    (PRESENT, "webauthn", True),
+    (PRESENT, "email", False),
+])  # fmt: skip
+def test_a_proof_must_be_worth_as_much_as_the_passkey(wire, ada, add_passkey, flags, via, open_to, language):
+    add_passkey(ada, Device(flags=flags), usage="secondary")
+    answer = sign_in(wire, ada, via=via).get("/us-setup")
+    assert (answer.status == 200) is open_to
+    if language == "json" and not open_to:
+        assert (answer.json["reauth_methods"], answer.json["has_webauthn_verify_credential"]) == (["webauthn"], True)
+
+
+def test_an_app_is_not_enough_where_there_is_a_passkey_that_knows_its_holder(wire, people, device, add_passkey):
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
+    add_passkey(bob, device)
+    assert sign_in(wire, bob).get("/us-setup").status != 200
+
+
+def test_making_a_passkey_is_a_proof_by_which_one_goes_on(wire, ada, device, clock):
+    sign_in(wire, ada)
+    options, state = asked(wire.post("/wan-register", usage="first"))
+    assert wire.post(f"/wan-register/{state}", credential=device.make(options)).ok
+    clock.shift(299)
+    assert wire.get("/us-setup").status == 200
+
+
+def test_the_page_offers_the_passkey_first_and_says_why(hers, language):
+    if language == "form":
+        page = hers.get("/us-verify?next=/us-setup").text
+        assert "the strongest proof that you have set up: <strong>your passkey</strong>" in " ".join(page.split())
+        assert page.index("Use my passkey") < page.index("Email me a code")
