@@ -69,6 +69,7 @@ class Walk:
         self.browser = browser
         self.email = EMAILS[number]
         self.phone = f"+1650555{100 + number:04}"
+        self.key = ""
         self.page: Page = self.someone().new_page()
 
     def someone(self) -> BrowserContext:
@@ -170,8 +171,9 @@ def set_up(walk: Walk) -> None:
     walk.see("/us-setup", "set-up")
     walk.press("^Set it up to add")
     walk.take("authenticator")
-    key = str(walk.page.locator("a[href^='otpauth:']").first.get_attribute("href"))
-    walk.page.fill("[name=passcode]", pyotp.parse_uri(key).now())  # type: ignore[union-attr]
+    uri = str(walk.page.locator("a[href^='otpauth:']").first.get_attribute("href"))
+    walk.key = pyotp.parse_uri(uri).secret
+    walk.page.fill("[name=passcode]", pyotp.TOTP(walk.key).now())
     walk.press("Confirm and add")
     walk.take("set-up-added")
     walk.page.fill("[name=phone]", walk.phone)
@@ -196,6 +198,46 @@ def set_up(walk: Walk) -> None:
     walk.page.fill("[name=name]", "Backup on the NAS")
     walk.press("Make the token")
     walk.take("programs-made")
+
+
+def ask_for_two(walk: Walk) -> None:
+    """Switch the second step on, by app and by phone, and take it."""
+    walk.see("/tf-setup", "second-off")
+    walk.press("^Use it as a second step: Authenticator")
+    walk.take("second-proving")
+    walk.page.fill("[name=code]", pyotp.TOTP(walk.key).at(int(time.time()) + 30))
+    walk.press("^Confirm")
+    walk.take("set-up-second-on")
+    walk.page.goto("/tf-setup")
+    walk.press("^Use it as a second step: Code by text")
+    walk.page.fill("[name=code]", walk.code_in(walk.newest(walk.phone, after=walk.newest(walk.phone)["id"])))
+    walk.press("^Confirm")
+    walk.see("/tf-setup", "second-on")
+    walk.page.goto("/")
+    walk.press("Sign out of this browser")
+    before = walk.newest(walk.email)["id"]
+    walk.page.goto("/us-signin")
+    walk.page.fill("[name=identity]", walk.email)
+    walk.press("Email me a code")
+    mail = walk.newest(walk.email, after=before)
+    walk.page.fill("[name=passcode]", re.search(r"\d{8}|\d{4} \d{4}", mail["text"])[0])  # type: ignore[index]
+    walk.press("^Sign in")
+    walk.take("second-select")
+    walk.press("from my authenticator app")
+    walk.page.get_by_text("I don’t have it with me").click()
+    walk.take("second-step")
+    walk.page.fill("[name=code]", "000000")
+    walk.press("^Sign in")
+    walk.take("second-refused")
+    walk.page.goto("/tf-select")
+    texted = walk.newest(walk.phone)["id"]
+    walk.press("Text me a code")
+    text = walk.newest(walk.phone, after=texted)
+    walk.take("second-text")
+    walk.page.fill("[name=code]", walk.code_in(text))
+    walk.page.check("[name=remember]")
+    walk.press("^Sign in")
+    walk.see("/sessions", "devices-trusted")
 
 
 def prove_again(walk: Walk) -> None:
@@ -236,7 +278,7 @@ def take_all(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number, (device, scheme) in enumerate(product(WIDTHS, SCHEMES)):
             walk = Walk(browser, url, device, scheme, number)
-            for part in (open_account, set_up, prove_again, sign_in):
+            for part in (open_account, set_up, ask_for_two, prove_again, sign_in):
                 part(walk)
             walk.page.context.close()
         browser.close()

@@ -81,7 +81,7 @@ def allow_removal(user: User, names: Sequence[str]) -> None:
     if active_methods(enrolled) and not active_methods(left) and not signs_in_alone(user.id):
         raise Refused("last_method", field="delete_method")
     seconds = [row.method for row in left if row.is_second]
-    if seconds and not second.leaves_a_way_in(left, seconds):
+    if seconds and not second.leaves_a_way_in(left, seconds) and not signs_in_alone(user.id):
         raise Refused("last_method", field="delete_method")
     had, has = ([row for row in rows if row.method in second.SECONDS] for rows in (enrolled, left))
     if settings.second_factor == "required" and had and not has:

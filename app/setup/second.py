@@ -24,6 +24,7 @@ from app.methods import (
 from app.methods.challenges import Question
 from app.methods.enrolling import Enrollment
 from app.methods.handles import challenge_id_of
+from app.methods.passkeys import signs_in_alone
 from app.methods.showing import TITLES
 from app.sessions import guesses, pending
 from app.sessions.freshness import freshen
@@ -125,7 +126,7 @@ def _allow(user: User, method: str, enrolled: list[EnrolledMethod]) -> None:
     if user.confirmed_at is None:
         raise Refused("confirmation_required", field="setup")
     marked = [row.method for row in enrolled if row.is_second]
-    if not second.leaves_a_way_in(enrolled, [*marked, method], adding=method):
+    if not second.leaves_a_way_in(enrolled, [*marked, method], adding=method) and not signs_in_alone(user.id):
         raise Refused("two_factor_only_way", field="setup")
 
 

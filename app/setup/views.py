@@ -17,7 +17,7 @@ from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import TITLES, methods_offered, ways_in
+from app.methods.showing import methods_offered, ways_in
 from app.sessions.freshness import require_fresh
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
@@ -161,10 +161,20 @@ def _page(enrolling: dict[str, Any] | None) -> dict[str, Any]:
                     "recovery": recovery_codes.stock_of(current_user.id)}  # fmt: skip
 
 
+SECOND_STEPS = {
+    "authenticator": "a code from your authenticator app",
+    "sms": "a code by text message",
+    "webauthn": "a passkey",
+}
+
+
 def _second_step(enrolled: list[EnrolledMethod]) -> dict[str, Any] | None:
     """Return how the second step stands; None where nobody is asked for one, or nothing can be one."""
     able = seconds_enabled()
     if settings.second_factor == "off" or not able:
         return None
     marked = {row.method for row in enrolled if row.is_second}
-    return {"on": [TITLES[name] for name in able if name in marked], "required": settings.second_factor == "required"}
+    return {
+        "on": [SECOND_STEPS[name] for name in able if name in marked],
+        "required": settings.second_factor == "required",
+    }

@@ -151,6 +151,46 @@ def test_pages_of_recovery_codes(look, people, email, sign_in):
     assert look.faults == []
 
 
+def test_pages_of_switching_the_second_step_on(look, people, email, phone, sign_in):
+    sign_in(people.open(email=email), look.page)
+    look.at("second step, off", "/tf-setup")
+    look.fill("Phone number", "12")
+    look.press("Text me a code", exact=False)
+    look.at("second step, phone refused")
+    look.press("Set it up", exact=False)
+    look.at("second step, authenticator")
+    look.fill("Code from your app", "000000")
+    look.press("Confirm", exact=False)
+    look.at("second step, authenticator refused")
+    bob = people.open(email=f"bob{email}", methods=["email", "authenticator"], second="authenticator")
+    sign_in(bob, look.page)
+    look.at("second step, on", "/tf-setup")
+    look.page.get_by_text("Switch the second step off").click()
+    look.at("second step, switching off")
+    look.at("set up, with a second step", "/us-setup")
+    assert look.faults == []
+
+
+def test_pages_of_the_second_step(look, people, email, phone, mailbox):
+    people.open(email=email, phone=phone, methods=["email", "sms", "authenticator"], second="sms,authenticator")
+    look.page.goto("/us-signin")
+    look.fill("E-mail, phone or username", email)
+    look.press("Email me a code")
+    look.fill("Your code", mailbox.newest(email).code)
+    look.press("Sign in")
+    look.at("second step, choosing")
+    look.press("Code from my authenticator app")
+    look.page.get_by_text("I don’t have it with me").click()
+    look.at("second step")
+    look.fill("Code from your app", "000000")
+    look.press("Sign in")
+    look.at("second step, refused")
+    look.page.goto("/tf-select")
+    look.press("Text me a code")
+    look.at("second step, by text")
+    assert look.faults == []
+
+
 def test_pages_of_the_mailbox(look, email, mailbox):
     look.page.goto("/register")
     look.fill("E-mail", email)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.second import PENDING, begin, begin_setup, first_step, prove_setup
@@ -82,7 +84,7 @@ def test_it_is_shown_and_taken_back(trusted, bob, enter, clock):
         path = f"/known-browsers/{browser['id']}/ask-again"
     else:
         assert "no second step until" in told.text
-        (path,) = [form["action"] for form in told.page.forms if form.get("action", "").endswith("/ask-again")]
+        path = re.search(r'formaction="(/known-browsers/\w+/ask-again)"', told.text)[1]
     assert trusted.post(path).ok
     assert trusted.post(path).status == 404
     trusted.post("/logout")
