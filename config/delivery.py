@@ -31,6 +31,12 @@ class DeliverySettings(BaseSettings, defer_build=True):
         pattern=r"^[^\x00-\x1f]*[^\s@<>]+@[^\s@<>]+>?$",
         description="Sender of every mail: an address, or `Name <address>`. Default: no-reply at the public host.",
     )
+    support_mail: str = Field(
+        default="",
+        max_length=254,
+        pattern=r"^([^\s@<>,;]+@[^\s@<>,;]+)?$",
+        description="Address to which people write who can't take the second step and ask for help; empty: nobody.",
+    )
     mail_allow_plaintext: bool = Field(default=False, description="Let mail leave without TLS in production.")
     mail_timeout: kinds.Duration = Field(default=timedelta(seconds=20), description="Longest wait for the mail server.")
     sms_url: Annotated[str, kinds.having_scheme("http", "https")] = Field(

@@ -54,6 +54,7 @@ SENTENCES = {
     "second_step.distrusted": "A trusted browser is asked for the second step again",
     "second_step.skipped": "The second step was skipped in a trusted browser",
     "second_step.trusted": "A browser was trusted: the second step is skipped there for a while",
+    "second_step.help_asked": "Somebody who had given the first proof asked whoever runs this service for help",
     "second_step.off": "The second step was switched off",
     "second_step.on": "A second step was switched on",
     "recovery.code_used": "A recovery code was used",

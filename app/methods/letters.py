@@ -107,6 +107,14 @@ def new_device(message: Message) -> Letter | Text:
     return write(message, asked=seen, link=denial_link("session", family, message.created_at))
 
 
+@renderer("help_asked")
+def help_asked(message: Message) -> Letter | Text:
+    """Tell whoever runs the service that somebody can't take the second step."""
+    agent, address = message.facts["agent"], message.facts["address"]
+    by = {"browser": agents.label(agent), "at": message.created_at, "address": address}
+    return write(message, whose=message.facts["whose"], asked=by)
+
+
 def _denial_of(challenge: Challenge) -> str:
     return denial_link("challenge", challenge.id, challenge.created_at)
 

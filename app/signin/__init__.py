@@ -16,6 +16,7 @@ def init_app(app) -> None:  # type: ignore[no-untyped-def]
         passkey_views,
         reauth_views,
         refresh_views,
+        rescue_views,
         second_views,
         views,
         waiting_views,

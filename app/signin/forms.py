@@ -101,6 +101,21 @@ class SelectForm(HouseForm):
     pending = TextField()
 
 
+class RecoveryCodeForm(HouseForm):
+    """A recovery code in place of the second step."""
+
+    code = TextField("Recovery code", [Required()])
+    next = TextField(validators=[SafeNext()])
+    pending = TextField()
+
+
+class RescueForm(HouseForm):
+    """What is to be done instead of the second step."""
+
+    help_setup = TextField("Instead", [Required()])
+    pending = TextField()
+
+
 class NotMeForm(HouseForm):
     """The button that ends what was asked for, and a box that no machine ticks which only presses buttons."""
 

@@ -74,11 +74,6 @@ def select(which: str, asker: Asker) -> Parked:
     return Parked(waiting.row)
 
 
-def recovery_options(_waiting: Waiting) -> dict[str, str]:
-    """Return by name where somebody goes who can't take the step."""
-    return {}
-
-
 def _set_up(waiting: Waiting, code: str | int) -> Proof:
     """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
     user, row = waiting.user, waiting.row

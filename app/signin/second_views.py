@@ -18,7 +18,7 @@ from app.methods.showing import TITLES, sent
 from app.sessions import pending
 from app.sessions.pending import Waiting
 from app.sessions.showing import STEPS, second_step, user_facts
-from app.signin import bp, second
+from app.signin import bp, rescue, second
 from app.signin.forms import SecondStepForm, SelectForm
 from app.web.asker import present_asker
 from app.web.commit import view_commit
@@ -37,12 +37,12 @@ def tf_validate_page() -> Response:
     """Show where the code of the second step goes. Signs nobody out, whoever looks."""
     waiting = pending.current(present_asker())
     if waiting is None:
-        return _nothing_under_way()
+        return nothing_under_way()
     if not wants_json() and not waiting.row.method:
         return respond(go=_with_next(STEPS[waiting.row.state]))
     form = SecondStepForm()
     form.next.data = safe_next(request.args.get("next"))
-    return respond(PAGE, form, shown=_page(waiting), recovery_options=second.recovery_options(waiting), user={})
+    return respond(PAGE, form, shown=_page(waiting), recovery_options=rescue.options(waiting), user={})
 
 
 @bp.post("/tf-validate")
@@ -50,7 +50,7 @@ def tf_validate() -> Response:
     """Take the second step: the code makes a session of the sign-in under way."""
     after_this_request(view_commit)
     form = SecondStepForm()
-    asker = _asker(form.pending.data)
+    asker = step_asker(form.pending.data)
     if form.validate():
         with form.showing_refusals():
             session, waiting = second.validate(form.code.data, asker)
@@ -67,7 +67,7 @@ def tf_select_page() -> Response:
     """Show by which methods the second step can be taken."""
     waiting = pending.current(present_asker())
     if waiting is None or waiting.row.state == factors.SETUP:
-        return _nothing_under_way()
+        return nothing_under_way()
     form = SelectForm()
     form.next.data = safe_next(request.args.get("next"))
     return respond(SELECT_PAGE, form, shown=_page(waiting), tf_select=True, tf_setup_methods=waiting.choices)
@@ -78,7 +78,7 @@ def tf_select() -> Response:
     """Choose how to take the second step; a code that is sent goes out, the same one when asked again."""
     after_this_request(view_commit)
     form = SelectForm()
-    asker = _asker(form.pending.data)
+    asker = step_asker(form.pending.data)
     if form.validate():
         with form.showing_refusals():
             facts = second_step(second.select(form.which.data, asker))
@@ -86,7 +86,7 @@ def tf_select() -> Response:
     return _shown_again(SELECT_PAGE, form, asker)
 
 
-def _asker(handle: str | None) -> Asker:
+def step_asker(handle: str | None) -> Asker:
     """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
     asker = present_asker()
     return replace(asker, pending=secrets.digest(handle)) if handle and not asker.pending else asker
@@ -104,7 +104,7 @@ def _shown_again(page: str, form: SecondStepForm | SelectForm, asker: Asker) -> 
     return respond(PAGE, form, shown={"over": True})
 
 
-def _nothing_under_way() -> Response:
+def nothing_under_way() -> Response:
     """Answer who has no sign-in under way; somebody signed in stays so."""
     if wants_json():
         raise Refused("two_factor_permission_denied")
@@ -131,7 +131,7 @@ def _page(waiting: Waiting) -> dict[str, Any]:
         "choices": [{"name": name, "title": TITLES.get(name, name)} for name in waiting.choices],
         "sent": told,
         "expires_in": int((row.expires_at - clock.now()).total_seconds()),
-        "recovery": second.recovery_options(waiting),
+        "recovery": rescue.options(waiting),
         "over": False,
         "trust_days": settings.trust_for.days if row.method else 0,
     }

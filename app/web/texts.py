@@ -42,6 +42,7 @@ SENTENCES = {
     "two_factor_permission_denied": "There is no sign-in under way here, or it took too long. Start again.",
     "two_factor_invalid_token": "That code did not work. Check it, and mind that a code from an app works once.",
     "two_factor_ended": "That was one wrong code too many, so this sign-in has ended. Start again.",
+    "invalid_recovery_code": "That recovery code did not work. Check it, and mind that each works once.",
     "two_factor_login_successful": "You are signed in.",
     "two_factor_method_not_available": "That can not be a second step here. Choose another one.",
     "two_factor_setup_expired": "Setting this up took too long. Start again; nothing was changed.",

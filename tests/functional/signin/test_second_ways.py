@@ -235,7 +235,7 @@ def test_a_new_sign_in_ends_the_one_before(json_wire, bob, code_for, rows):
 
 # --- it opens nothing else ----------------------------------------------------------------------
 
-OWN = {"/tf-validate", "/tf-select", "/tf-setup", "/logout", "/us-signin", "/login"}
+OWN = {"/tf-validate", "/tf-select", "/tf-setup", "/mf-recovery", "/tf-rescue", "/logout", "/us-signin", "/login"}
 """What looks at a sign-in under way, or drops it."""
 
 
