@@ -18,9 +18,9 @@ from app.kit.sealing import KeyRing
 from app.methods import giving as methods_given
 from app.methods import letters
 from app.methods import pruning as challenge_pruning
+from app.mydata import erasing, making, reminding
 from app.mydata import giving as exports_given
 from app.mydata import letters as export_letters
-from app.mydata import making
 from app.mydata import pruning as export_pruning
 from app.outbox import giving as messages_given
 from app.sessions import giving as sessions_given
@@ -39,8 +39,8 @@ REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning, tellin
 GIVEN = (accounts_given, methods_given, sessions_given, events_given, messages_given, exports_given)
 """Named so that they register what an export holds, in this order."""
 
-EXPORTING = (making, export_letters, export_pruning)
-"""Named so that exports are made, told of and forgotten."""
+EXPORTING = (making, export_letters, export_pruning, erasing, reminding)
+"""Named so that exports are made, told of and forgotten, and accounts erased."""
 
 
 class Latchkey(Flask):

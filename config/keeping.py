@@ -9,8 +9,16 @@ from config import kinds
 
 
 class KeepingSettings(BaseSettings, defer_build=True):
-    """Exports and their lives."""
+    """Exports, accounts that are to be erased, and accounts that nobody confirmed."""
 
     export_keep: kinds.Duration = Field(
         default=timedelta(hours=24), description="How long an export of somebody's data can be fetched."
+    )
+    delete_wait: kinds.Duration = Field(
+        default=timedelta(days=7),
+        description="Time between asking for an account to be deleted and its erasure, in which its owner can undo it.",
+    )
+    unconfirmed_keep: kinds.DurationOrZero = Field(
+        default=timedelta(days=7),
+        description="How long an account that nobody has confirmed is kept; `0` keeps it for good.",
     )

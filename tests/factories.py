@@ -76,6 +76,19 @@ class People:
             add_identity(user, TypedIdentity(kind, value), confirmed=confirmed, primary=primary)
             db.session.commit()
 
+    def leave(self, person: Person) -> Person:
+        """Have somebody's account closed, to be erased in a week; tell nobody."""
+        from app.extensions import db
+        from app.mydata.leaving import leave
+        from app.users import User
+
+        with self.app.app_context():
+            user = db.session.get(User, person.id)
+            assert user is not None
+            leave(user, quietly=True)
+            db.session.commit()
+        return person
+
     def _store(self, identities: dict[str, str], confirmed: bool, disabled: bool) -> int:
         from app.extensions import db
         from app.kit import clock

@@ -194,6 +194,8 @@ def set_up(walk: Walk) -> None:
     walk.take("my-data-asked")
     walk.newest(walk.email, after=walk.newest(walk.email)["id"])
     walk.see("/my-data", "my-data-ready")
+    walk.page.get_by_text("Delete it").click()
+    walk.take("my-data-deleting")
     walk.see("/tokens", "programs")
     walk.page.fill("[name=name]", "Backup on the NAS")
     walk.press("Make the token")

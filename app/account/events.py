@@ -23,6 +23,8 @@ PAGE = 50
 
 SENTENCES = {
     "account.created": "The account was opened",
+    "account.deletion_requested": "Deleting the account was asked for",
+    "account.deletion_undone": "The account was kept after all",
     "account.disabled": "Whoever runs this service switched the account off",
     "account.enabled": "Whoever runs this service switched the account on again",
     "account.unlocked": "Whoever runs this service let codes be typed again after too many wrong ones",

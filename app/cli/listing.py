@@ -15,7 +15,8 @@ PAGE = 500
 
 
 def accounts(*, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield each account, oldest first: handle, email, phone, username, methods, disabled, confirmed, created_at.
+    """Yield each account, oldest first: handle, email, phone, username, methods, disabled, deletes_at, confirmed,
+    created_at.
 
     ``confirmed`` tells whether its owner has proved an address. No secret is among them.
     """
@@ -45,7 +46,8 @@ def _described(found: Sequence[User]) -> Iterator[dict[str, Any]]:
             "handle": user.handle,
             **names,
             "methods": list(dict.fromkeys(row.method for row in methods.get(user.id, []))),
-            "disabled": not user.is_active,
+            "disabled": user.disabled_at is not None,
+            "deletes_at": user.deletes_at,
             "confirmed": user.confirmed_at is not None,
             "created_at": user.created_at,
         }

@@ -110,7 +110,11 @@ def list_(disabled: bool, as_json: bool) -> None:
         names = " ".join(filter(None, (account["email"], account["phone"], account["username"])))
         marks = [
             mark
-            for mark, holds in (("disabled", account["disabled"]), ("unconfirmed", not account["confirmed"]))
+            for mark, holds in (
+                ("disabled", account["disabled"]),
+                ("unconfirmed", not account["confirmed"]),
+                ("deleting", account["deletes_at"]),
+            )
             if holds
         ]
         click.echo("  ".join(filter(None, (names, ",".join(account["methods"]) or "nothing to sign in with", *marks))))
@@ -174,7 +178,7 @@ def _switch(identities: tuple[str, ...], *, off: bool) -> None:
         if user is None:
             missing += 1
             click.echo(f"{text}: nobody has that.", err=True)
-        elif user.is_active is not off:
+        elif (user.disabled_at is not None) is off:
             click.echo(f"{text}: {state} already.")
         else:
             ended = _switch_one(user, off)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.database.exports import give
-from app.mydata.models import Export
+from app.mydata.models import Deletion, Export
 
 give(
     "exports",
@@ -11,4 +11,11 @@ give(
     owner=Export.user_id,
     newest_by=[Export.asked_at, Export.id],
     columns={"asked_at": Export.asked_at, "state": Export.state, "made_at": Export.ready_at, "bytes": Export.size},
+)
+give(
+    "deletion",
+    "When the account is to be erased, if that was asked for.",
+    owner=Deletion.user_id,
+    newest_by=[Deletion.user_id],
+    columns={"asked_at": Deletion.asked_at, "erased_at": Deletion.deletes_at},
 )

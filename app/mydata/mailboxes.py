@@ -1,4 +1,4 @@
-"""Where an account reads its mail."""
+"""Where the owner of an account is reached."""
 
 from __future__ import annotations
 
@@ -10,5 +10,14 @@ from app.users import Identity
 
 def mailboxes_of(user_id: int) -> list[str]:
     """Return every e-mail address that was proved to be the user's. One statement."""
-    proved = (Identity.user_id == user_id, Identity.kind == "email", Identity.confirmed_at.is_not(None))
-    return list(db.session.scalars(sa.select(Identity.value).where(*proved).order_by(Identity.id)))
+    return _proved(user_id, "email")
+
+
+def phones_of(user_id: int) -> list[str]:
+    """Return every telephone number that was proved to be the user's. One statement."""
+    return _proved(user_id, "phone")
+
+
+def _proved(user_id: int, kind: str) -> list[str]:
+    mine = (Identity.user_id == user_id, Identity.kind == kind, Identity.confirmed_at.is_not(None))
+    return list(db.session.scalars(sa.select(Identity.value).where(*mine).order_by(Identity.id)))

@@ -1,4 +1,4 @@
-"""Export and ExportChunk: what somebody asked to take along, and the sealed pieces of the archive."""
+"""Export and ExportChunk: what somebody takes along. Deletion: an account that is to be erased."""
 
 from __future__ import annotations
 
@@ -53,3 +53,22 @@ class ExportChunk(db.Model):
     attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     sealed: Mapped[str] = mapped_column(sa.Text)
+
+
+class Deletion(db.Model):
+    """An account that is to be erased. Its owner keeps it by taking this row away; a worker erases by claiming it."""
+
+    __tablename__ = "deletion"
+
+    user_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    asked_at: Mapped[datetime]
+    deletes_at: Mapped[datetime]
+    """As the account itself says; to the second, for the link that undoes it names it."""
+    remind_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When its owner is to be told once more; NULL once that is done, or where there is no time for it."""
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    """When a worker may take it up: at its time, or when the lease of the one that has it ends."""
+    pseudonym: Mapped[int | None]
+    """Below zero: whom its events name from then on. Drawn by whoever claims it; then it can't be undone any more."""

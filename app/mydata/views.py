@@ -1,4 +1,4 @@
-"""/my-data: what is kept about somebody, to take along."""
+"""/my-data: what is kept about somebody, to take along or to have erased."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from flask import Response, after_this_request, request, stream_with_context
 from flask_login import current_user, login_required
 
 from app.audit import record
+from app.extensions import settings
 from app.kit import clock
-from app.kit.refusals import ReauthenticationRequired
-from app.mydata import bp, flow
-from app.mydata.forms import ButtonForm
+from app.kit.refusals import ReauthenticationRequired, Refused
+from app.mydata import bp, flow, leaving
+from app.mydata.forms import ButtonForm, LeaveForm
+from app.mydata.mailboxes import mailboxes_of, phones_of
 from app.mydata.models import GONE, UNDER_WAY, Export
 from app.sessions.freshness import require_fresh
-from app.sessions.opening import brought_session
+from app.sessions.opening import brought_session, end_session
 from app.sessions.showing import label_of
 from app.users import identities_of
 from app.web.commit import view_commit
+from app.web.headers import clear_site
+from app.web.pages import date_text
 from app.web.respond import respond, wants_json
 from app.web.telling import say
 
@@ -61,6 +65,23 @@ def fetch_export(export_id: str) -> Response:
     return answer
 
 
+@bp.post("/my-data/delete")
+@login_required
+def delete_account() -> Response:
+    """Close the account, to be erased after a while; whoever asks is signed out, like everybody else there."""
+    after_this_request(view_commit)
+    _prove_first()
+    form = LeaveForm()
+    if form.validate() and form.sure.data:
+        deletes_at = leaving.leave(current_user)
+        end_session()
+        say("deletion_requested", day=date_text(deletes_at))
+        return clear_site(respond(go=settings.post_logout_url, bare=True, deletes_at=deletes_at))
+    if not form.faults():
+        form.refuse(Refused("deletion_unsure", field="sure"))
+    return respond(PAGE, form, shown=_shown() | _facts() | {"leaving": form})
+
+
 def _prove_first() -> None:
     """Go on only with a fresh proof; a browser comes back to the page whose button it pressed."""
     try:
@@ -75,11 +96,16 @@ def _facts() -> dict[str, Any]:
     return {
         "exports": [_told(export) for export in known if export.state != GONE],
         "next_export_in": flow.left_to_wait(known, clock.now()),
+        "delete_wait": int(settings.delete_wait.total_seconds()),
     }
 
 
 def _shown() -> dict[str, Any]:
-    return {} if wants_json() else {"user_label": label_of(identities_of(current_user.id)), "under_way": UNDER_WAY}
+    if wants_json():
+        return {}
+    where_to = mailboxes_of(current_user.id) or phones_of(current_user.id)
+    label = label_of(identities_of(current_user.id))
+    return {"user_label": label, "under_way": UNDER_WAY, "told": where_to, "leaving": LeaveForm()}
 
 
 def _told(export: Export) -> dict[str, Any]:

@@ -15,6 +15,16 @@ class User(db.Model):
     """One account. Holds no proof and no address: methods and identities point here."""
 
     __tablename__ = "user"
+    __table_args__ = (
+        sa.Index(
+            "ix_user_unconfirmed",
+            "created_at",
+            sqlite_where=sa.text("confirmed_at IS NULL"),
+            postgresql_where=sa.text("confirmed_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
+    """A number that was an account's is never another's, also where the newest account is erased (ADR 23)."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     handle: Mapped[str] = mapped_column(sa.String(32), unique=True, default=secrets.row_id)
@@ -24,11 +34,13 @@ class User(db.Model):
     confirmed_at: Mapped[datetime | None]
     """When an address of this account was first proved; before that it opens no session."""
     disabled_at: Mapped[datetime | None]
+    deletes_at: Mapped[datetime | None]
+    """When it is erased, for one whose owner has asked for that; until then it is closed."""
 
     @property
     def is_active(self) -> bool:
         """Whether this account may sign in at all (Flask-Login asks by this name)."""
-        return self.disabled_at is None
+        return self.disabled_at is None and self.deletes_at is None
 
     is_authenticated = True
     is_anonymous = False

@@ -37,6 +37,10 @@ SENTENCES = {
     "browser_distrusted": "Signing in from that browser asks for your second step again.",
     # my data
     "export_requested": "Your data is being put together. A mail tells you when you can fetch it here.",
+    "deletion_requested": "Your account is closed, and will be deleted on {day}. Our message says how to keep it.",
+    "deletion_unsure": "Tick the box first, so that nobody closes an account by a slip.",
+    "undo_unsure": "Tick the box first. It keeps machines that read mails from deciding this for you.",
+    "undo_invalid": "This link is too old, or not whole. An account that was deleted can't be brought back.",
     "export_under_way": "An export is being made already. Wait for it; it takes a minute or two.",
     # the second step
     "two_factor_permission_denied": "There is no sign-in under way here, or it took too long. Start again.",

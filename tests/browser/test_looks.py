@@ -115,6 +115,8 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
     look.at("my data", "/my-data")
     look.press("Make my archive")
     look.at("my data, asked for")
+    look.page.get_by_text("Delete it").click()
+    look.at("my data, deleting")
     look.at("programs", "/tokens")
     look.fill("What is it for?", "Backup on the NAS")
     look.page.get_by_label("See who you are here").uncheck()

@@ -13,6 +13,7 @@ WHO = {
     "nobody": "nobod@example.com",
     "disabled": "offen@example.com",
     "unconfirmed": "uncon@example.com",
+    "leaving": "leave@example.com",
     "locked": "locke@example.com",
     "bare": "baree@example.com",
     "mails used up": "usedu@example.com",
@@ -40,6 +41,7 @@ def everybody(people):
         people.open(email=WHO[name])
     people.open(email=WHO["disabled"], disabled=True)
     people.open(email=WHO["unconfirmed"], confirmed=False)
+    people.leave(people.open(email=WHO["leaving"]))
     people.open(email=WHO["bare"], methods=["authenticator"])
 
 

@@ -21,8 +21,10 @@ NOBODY = "nobody@example.com"
 @pytest.fixture
 def everybody(people) -> list[str]:
     """One account of each kind, and somebody without."""
-    kinds = {"known": {}, "off": {"disabled": True}, "new": {"confirmed": False}}
-    return [people.open(email=f"{name}@example.com", **how).email for name, how in kinds.items()] + [NOBODY]
+    kinds = {"known": {}, "off": {"disabled": True}, "bye": {}, "new": {"confirmed": False}}
+    opened = {name: people.open(email=f"{name}@example.com", **how) for name, how in kinds.items()}
+    people.leave(opened["bye"])
+    return [person.email for person in opened.values()] + [NOBODY]
 
 
 @pytest.fixture

@@ -120,3 +120,22 @@ def test_a_challenge_goes_with_the_method_it_hangs_on(about_ada, rows, database)
     database._connection.execute("DELETE FROM enrolled_method WHERE method = 'email'")
     database.disconnect()
     assert rows(may_name_nobody()[0]) == []
+
+
+def test_accounts_keep_what_is_theirs_when_numbers_begin_to_be_counted(bare_app, bare):
+    run(bare_app, "upgrade", BEFORE_COUNTING)
+    bare.query(OPENED)
+    bare.query("INSERT INTO identity (user_id, kind, value, created_at) VALUES (7, 'email', 'a@b.cd', now) RETURNING id"
+               .replace("now", "'2026-01-01 00:00:00'"))  # fmt: skip
+    bare.disconnect()
+    run(bare_app, "upgrade")
+    assert bare.query('SELECT id FROM "user"') == [(7,)]
+    assert [row[0] for row in bare.query("SELECT user_id FROM identity")] == [7]
+    bare.disconnect()
+    run(bare_app, "downgrade", BEFORE_COUNTING)
+    assert [row[0] for row in bare.query("SELECT user_id FROM identity")] == [7]
+
+
+BEFORE_COUNTING = "0024"
+OPENED = """INSERT INTO "user" (id, handle, language, created_at) VALUES (7, 'x', 'en', '2026-01-01 00:00:00')
+RETURNING id"""

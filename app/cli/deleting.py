@@ -1,0 +1,76 @@
+"""``flask users delete, undelete``: have accounts erased, or bring back those that are not yet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import click
+import sqlalchemy as sa
+
+from app.cli.users import users
+from app.extensions import changed, db
+from app.kit import clock
+from app.mydata import erasing, leaving
+from app.mydata.models import Deletion
+from app.users import User, find_by_identity, read_identity
+
+
+@users.command("delete")
+@click.argument("identity", nargs=-1, required=True)
+@click.option("--now", "at_once", is_flag=True, help="Erase it at once. Nothing brings it back.")
+@click.option("--yes", is_flag=True, help="With --now: do not ask whether that is meant.")
+def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
+    """Close the account of IDENTITY (e-mail, phone or username), and have it erased.
+
+    Its owner is told by mail, and has LATCHKEY_DELETE_WAIT to keep it; ``undelete`` does the same.
+    """
+    if at_once and not yes:
+        click.confirm(f"Erase {len(identity)} account{'s' if len(identity) > 1 else ''} for good?", abort=True)
+    _each(identity, _erase_now if at_once else _close)
+
+
+@users.command("undelete")
+@click.argument("identity", nargs=-1, required=True)
+def undelete(identity: tuple[str, ...]) -> None:
+    """Keep the account of IDENTITY that was to be erased. Sessions that were ended stay so."""
+    _each(identity, _keep)
+
+
+def _each(identities: tuple[str, ...], do: Callable[[User], str]) -> None:
+    """Do something about each account and commit it; what can be done is done, what cannot is named."""
+    missing = 0
+    for text in identities:
+        user = find_by_identity(read_identity(text))
+        if user is None:
+            missing += 1
+            click.echo(f"{text}: nobody has that.", err=True)
+            continue
+        said = do(user)
+        db.session.commit()
+        click.echo(f"{text}: {said}.")
+    sys.exit(1 if missing else 0)
+
+
+def _close(user: User) -> str:
+    if user.deletes_at is not None:
+        return f"will be erased at {user.deletes_at:%Y-%m-%d %H:%M} UTC already"
+    return f"closed, will be erased at {leaving.leave(user, by='operator'):%Y-%m-%d %H:%M} UTC"
+
+
+def _erase_now(user: User) -> str:
+    leaving.leave(user, quietly=True, by="operator")
+    now, drawn = clock.now(), erasing.draw()
+    claim = sa.update(Deletion).where(Deletion.user_id == user.id)
+    changed(claim.values(deletes_at=now, due_at=now, pseudonym=sa.func.coalesce(Deletion.pseudonym, drawn)))
+    db.session.commit()
+    pseudonym = db.session.scalar(sa.select(Deletion.pseudonym).where(Deletion.user_id == user.id))
+    if pseudonym is None:
+        return "erased already"
+    while erasing.blur(user.id, pseudonym, at_once=True):
+        pass
+    return "erased" if erasing.erase(user.id, pseudonym) else "erased already"
+
+
+def _keep(user: User) -> str:
+    return "kept" if leaving.take_back(user, late=True, by="operator") else "was not to be erased"

@@ -1,0 +1,133 @@
+"""Close an account that is to be erased, and open it again when its owner thinks better of it. One of the two wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import outbox
+from app.audit import record, signals
+from app.extensions import changed, db, settings
+from app.kit import clock
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods.challenges import end_open
+from app.methods.notices import tell
+from app.mydata.mailboxes import mailboxes_of, phones_of
+from app.mydata.models import Deletion, Export
+from app.mydata.undo_links import open_undo
+from app.sessions import personal
+from app.sessions.known import revoke_browsers
+from app.sessions.models import PendingSignIn
+from app.sessions.opening import end_all
+from app.users import User, hold
+
+REMIND_BEFORE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a page says of a deletion: when the account would be erased, and whether it is kept."""
+
+    deletes_at: datetime
+    kept: bool
+
+
+def leave(user: User, *, quietly: bool = False, **facts: Any) -> datetime:
+    """Close the account, end everything that is signed in to it, and have it erased; return when that will be.
+
+    Every proved address is told, with the link that undoes it. Said twice is said once.
+    :param quietly: tell nobody, for an account that is erased at once
+    :param facts: for the event
+    """
+    hold(user.id)
+    if said := db.session.scalar(sa.select(Deletion.deletes_at).where(Deletion.user_id == user.id)):
+        return said
+    now = clock.now().replace(microsecond=0)
+    deletes_at = now + settings.delete_wait
+    remind_at = deletes_at - REMIND_BEFORE if settings.delete_wait > REMIND_BEFORE else None
+    when = {"asked_at": now, "deletes_at": deletes_at, "remind_at": remind_at, "due_at": deletes_at}
+    db.session.execute(sa.insert(Deletion).values(user_id=user.id, **when))
+    changed(sa.update(User).where(User.id == user.id).values(deletes_at=deletes_at))
+    _end_everything(user.id)
+    record("account.deletion_requested", user.id, **facts)
+    if not quietly:
+        say("deletion_requested", user.id, user.handle, deletes_at, **facts)
+    signals.send(signals.user_deletion_requested, user=user, deletes_at=deletes_at)
+    return deletes_at
+
+
+def say(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "owner") -> None:
+    """Send the link that undoes a deletion to each proved address; by text message where there is no mailbox.
+
+    :param by: who asked for it: whoever was signed in, or the operator
+    """
+    facts = {"handle": handle, "deletes_at": deletes_at.isoformat(), "by": by}
+    mails = mailboxes_of(user_id)
+    outbox.enqueue_each(kind, "mail", mails, user_id=user_id, **facts)
+    outbox.enqueue_each(kind, "sms", [] if mails else phones_of(user_id), user_id=user_id, **facts)
+
+
+def look(token: str) -> Told:
+    """Return how the deletion stands that ``token`` names, and change nothing.
+
+    :raises Refused: ``undo_invalid`` (404) when the token is none of ours, was overtaken, or it is too late
+    """
+    user, named_for = _named(token)
+    if user.deletes_at is not None and (user.deletes_at != named_for or named_for <= clock.now()):
+        raise Refused("undo_invalid", status=404)
+    return Told(named_for, user.deletes_at is None)
+
+
+def keep(token: str, asker: Asker) -> Told:
+    """Open the account again whose deletion ``token`` names. Signs nobody in; what was ended stays so.
+
+    :raises Refused: as ``look``
+    """
+    told = look(token)
+    if told.kept:
+        return told
+    user, _ = _named(token)
+    if not take_back(user):
+        raise Refused("undo_invalid", status=404)
+    tell(user.id, "It will not be deleted: the link in our mail was used to keep it.", asker)
+    return Told(told.deletes_at, True)
+
+
+def take_back(user: User, *, late: bool = False, **facts: Any) -> bool:
+    """Undo the deletion of an account; False when there is none, or a worker has begun to erase it.
+
+    :param late: whether it may be past its time, as long as no worker has begun
+    """
+    hold(user.id)
+    undone = [Deletion.user_id == user.id, Deletion.pseudonym.is_(None)]
+    undone += [] if late else [Deletion.due_at > clock.now()]
+    if changed(sa.delete(Deletion).where(*undone)) != 1:
+        return False
+    changed(sa.update(User).where(User.id == user.id).values(deletes_at=None))
+    _end_everything(user.id)  # also what a sign-in opened at the very moment at which the account was closed
+    record("account.deletion_undone", user.id, **facts)
+    signals.send(signals.user_deletion_undone, user=user)
+    return True
+
+
+def _named(token: str) -> tuple[User, datetime]:
+    named = open_undo(token)
+    found = sa.select(User).where(User.handle == (named.handle if named else ""))
+    user = db.session.scalar(found.execution_options(populate_existing=True))
+    if named is None or user is None:
+        raise Refused("undo_invalid", status=404)
+    return user, named.deletes_at
+
+
+def _end_everything(user_id: int) -> None:
+    """End sessions, sign-ins under way and tokens, open codes and links, known browsers and archives."""
+    end_all(user_id)
+    changed(sa.delete(PendingSignIn).where(PendingSignIn.user_id == user_id))
+    personal.revoke_all(user_id, reason="deletion")
+    end_open(user_id)
+    revoke_browsers(user_id)
+    changed(sa.delete(Export).where(Export.user_id == user_id))

@@ -1,0 +1,31 @@
+"""Tell the owner of an account once more, a day before it is erased."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app import outbox
+from app.extensions import changed, db
+from app.kit import clock
+from app.mydata.leaving import say
+from app.mydata.models import Deletion
+from app.users import User
+
+BATCH = 100
+"""Accounts told in one transaction."""
+
+
+@outbox.feeder
+def remind() -> None:
+    """Have the link sent again for each deletion whose time comes soon. Of two workers one does."""
+    due = (Deletion.remind_at <= clock.now(), Deletion.pseudonym.is_(None))
+    soon = (
+        sa.select(User.id, User.handle, Deletion.deletes_at)
+        .join(Deletion, Deletion.user_id == User.id)
+        .where(*due)
+        .limit(BATCH)
+    )
+    for user_id, handle, deletes_at in db.session.execute(soon).all():
+        mine = sa.update(Deletion).where(Deletion.user_id == user_id, *due)
+        if changed(mine.values(remind_at=None)):
+            say("deletion_reminder", user_id, handle, deletes_at)

@@ -1,0 +1,47 @@
+"""/my-data/undo: the link in a mail by which the owner of a closed account keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request
+
+from app.kit.refusals import Refused
+from app.mydata import bp, leaving
+from app.mydata.forms import KeepForm
+from app.web.asker import present_asker
+from app.web.commit import view_commit
+from app.web.respond import respond
+
+PAGE = "mydata/undo.html"
+
+
+@bp.get("/my-data/undo/<token>")
+def undo_page(token: str) -> Response:
+    """Show when the account would be erased, and a button that keeps it; change nothing, whoever looks."""
+    return _quiet(token, KeepForm(), leaving.look(token))
+
+
+@bp.post("/my-data/undo/<token>")
+def undo(token: str) -> Response:
+    """Keep the account. Signs nobody in, and works in any browser."""
+    after_this_request(view_commit)
+    form = KeepForm()
+    if form.validate() and form.sure.data:
+        told = leaving.keep(token, present_asker())
+    else:
+        told = leaving.look(token)
+        if not form.faults():
+            form.refuse(Refused("undo_unsure", field="sure"))
+    return _quiet(token, form, told)
+
+
+def _quiet(token: str, form: KeepForm, told: leaving.Told) -> Response:
+    """Answer, and keep the token out of referrers (ASVS 14.2.1)."""
+    facts: dict[str, Any] = {
+        "state": "kept" if told.kept else "closed",
+        "deletes_at": None if told.kept else told.deletes_at,
+    }
+    answer = respond(PAGE, form, shown={"token": token}, **facts)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer

@@ -1,0 +1,22 @@
+"""Whoever is erased leaves no row: each table with an owner hangs on the account, or a trigger sees to it."""
+
+from __future__ import annotations
+
+import pytest
+
+BY_TRIGGER = {"challenge", "standing", "message", "event"}
+"""Rows that may name nobody: the trigger of ADR 15 takes them away, or the erasure itself."""
+
+
+@pytest.mark.one_database
+def test_every_table_with_an_owner_is_emptied_with_its_account(app):
+    from app.extensions import db
+
+    hanging = {
+        table.name
+        for table in db.metadata.tables.values()
+        for key in table.foreign_keys
+        if key.column.table.name == "user" and key.ondelete == "CASCADE"
+    }
+    owned = {table.name for table in db.metadata.tables.values() if "user_id" in table.c}
+    assert owned - hanging - BY_TRIGGER == set()
