@@ -35,6 +35,7 @@ _living = (
     _head.c.revoked_at.is_(None),
     _head.c.expires_at > sa.bindparam("now"),
     _user.c.disabled_at.is_(None),
+    _user.c.deletes_at.is_(None),
 )
 _held = sa.exists().where(_head.c.family == _c.family, _user.c.id == _head.c.user_id, *_living)
 _EXCHANGE = Hot(

@@ -268,3 +268,38 @@ def test_the_cap_holds_however_many_are_made_at_once(json_wire, ada, rows):
         answers = list(pool.map(lambda browser: browser.post("/tokens", **MADE).status, browsers))
     assert sorted(answers) == [200] * 3 + [400] * 5
     assert len(rows(PersonalToken)) == 3
+
+
+def test_no_log_line_and_no_row_holds_a_token(app, ada, program, json_wire, database, capfd, caplog):
+    from app.observing import configure_logging
+
+    configure_logging("debug", "json")
+    caplog.set_level("DEBUG")
+    secrets = [sign_in(json_wire, ada).post("/tokens", **MADE).json["token"], give_token(program, ada).token]
+    asked = json_wire.post("/us-verify?include_auth_token&include_refresh_token", passcode="00000000")
+    assert asked.status == 400
+    program.token = secrets[0]
+    program.get("/")
+    program.post("/us-refresh", refresh_token=secrets[0])
+    said = repr([[record.getMessage() for record in caplog.records], capfd.readouterr()])
+    configure_logging("critical", "json")
+    kept = "".join(repr(database.query(f"SELECT * FROM {table}")) for table in ("personal_token", "event", "message"))
+    assert not [secret for secret in secrets if secret in said or secret in kept]
+
+
+def test_erasing_the_account_leaves_no_token(ada, make, rows, database):
+    make(ada)
+    if database.kind == "sqlite":
+        database._connection.execute("PRAGMA foreign_keys = ON")
+    else:
+        database._connection.execute("SET session_replication_role = origin")
+    database._connection.execute(f'DELETE FROM "user" WHERE id = {ada.id}')
+    database.disconnect()
+    assert rows(PersonalToken) == []
+
+
+def test_closing_the_account_ends_its_tokens_for_good(app, ada, make, here, rows):
+    program = make(ada)
+    assert here.post("/my-data/delete", sure=True).ok
+    assert program.get("/").status == 401
+    assert [event.facts["reason"] for event in rows(Event, name="tokens.revoked")] == ["deletion"]

@@ -291,3 +291,39 @@ def test_a_token_that_was_given_as_the_session_was_ended_is_dead(app, program, r
         db.session.execute(missed.values(revoked_at=None, expires_at=clock.now() + timedelta(minutes=15)))
         db.session.commit()
     assert program.signed_in_as() is None
+
+
+def test_it_is_in_no_log_line(program, ada, capfd, caplog):
+    from app.observing import configure_logging
+
+    configure_logging("debug", "json")
+    caplog.set_level("DEBUG")
+    first = enter(program, ada)
+    second = renewed(program, first)
+    program.post(REFRESH, refresh_token=first)
+    program.post("/logout", refresh_token=second)
+    said = repr([[record.getMessage() for record in caplog.records], capfd.readouterr()])
+    configure_logging("critical", "json")
+    assert "us-refresh" in said
+    assert not [part for token in (first, second) for part in (token, token[4:26], token[26:69]) if part in said]
+
+
+def test_erasing_the_account_leaves_none(ada, refresh, rows, database):
+    if database.kind == "sqlite":
+        database._connection.execute("PRAGMA foreign_keys = ON")
+    else:
+        database._connection.execute("SET session_replication_role = origin")
+    database._connection.execute(f'DELETE FROM "user" WHERE id = {ada.id}')
+    database.disconnect()
+    assert rows(RefreshToken) == []
+
+
+def test_an_account_that_is_to_be_erased_refreshes_nothing(app, program, ada, refresh):
+    from app.extensions import changed, db
+    from app.kit import clock
+    from app.users import User
+
+    with app.app_context():
+        changed(User.__table__.update().where(User.id == ada.id).values(deletes_at=clock.now()))
+        db.session.commit()
+    assert program.post(REFRESH, refresh_token=refresh).codes == ["refresh_token_invalid"]
