@@ -7,12 +7,13 @@ from typing import Any
 from flask import Response
 from flask_login import current_user
 
-from app.account import bp
+from app.account import bp, overview
 from app.extensions import settings
 from app.kit import agents, clock
+from app.methods import recovery_codes
 from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods
-from app.methods.showing import PROOFS, ways_in
+from app.methods.showing import PROOFS
 from app.sessions.assurance import level, two_factors_until
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
@@ -30,15 +31,19 @@ def home() -> Response:
             unauthenticated() if wants_json() else respond("account/welcome.html", registration=settings.registration)
         )
     mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
+    stock, before = recovery_codes.stock_of(current_user.id), overview.sign_in_before(session)
     if wants_json():
-        user = {"id": current_user.handle, **mine}
         facts: dict[str, Any] = {"active_methods": active_methods(enrolled), "amr": session.amr.split(",")}
-        return respond(user=user, aal=level(session, clock.now()), **facts)
+        facts |= {"aal": level(session, clock.now()), "last_sign_in": before, "recovery_codes_left": stock.left}
+        facts |= {"second_factors": overview.seconds_of(enrolled), "user": {"id": current_user.handle, **mine}}
+        return respond(**facts)
     shown = {
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
         "user_label": label_of(mine),
-        "methods": ways_in(enrolled, mine),
+        "matters": overview.matters(enrolled, stock),
+        "before": before,
+        "titles": PROOFS,
         "session": {
             "browser": agents.label(session.agent),
             "since": session.created_at,

@@ -49,7 +49,7 @@ SENTENCES = {
     "invalid_recovery_code": "That recovery code did not work. Check it, and mind that each works once.",
     "two_factor_login_successful": "You are signed in.",
     "two_factor_method_not_available": "That can not be a second step here. Choose another one.",
-    "two_factor_setup_expired": "Setting this up took too long. Start again; nothing was changed.",
+    "two_factor_setup_expired": "Setting up the second step took too long. Start again; nothing was changed.",
     "two_factor_only_way": "A second step needs a first one of another kind. Add another way to sign in first.",
     "two_factor_set_up": "From now on, signing in asks for a second step.",
     "two_factor_disabled": "Signing in asks for no second step any more.",

@@ -39,6 +39,9 @@ def test_a_program_is_told_who_it_is_and_how_it_came_in(people, json_wire, rows)
         "aal": 1,
         "active_methods": ["email", "sms"],
         "amr": ["email"],
+        "last_sign_in": None,
+        "recovery_codes_left": 0,
+        "second_factors": [],
     }
 
 

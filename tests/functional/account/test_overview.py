@@ -1,0 +1,98 @@
+"""/: what protects an account, what is missing, and who was there before."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.signed_in import sign_in
+
+PHONE = "+16502530000"
+SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Mobile Safari/604.1"
+
+
+def told(page) -> str:
+    return " ".join(page.text.split())
+
+
+def make_codes(wire) -> None:
+    """Make recovery codes."""
+    assert wire.post("/mf-recovery-codes").ok
+
+
+def test_who_has_one_way_in_is_told_what_is_missing_and_where_to_do_it(browser_wire, people):
+    page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/")
+    text = told(page)
+    assert "Three things would make it safer. The first matters most." in text
+    assert text.index("One way to sign in") < text.index("Second step is off") < text.index("No recovery codes")
+    assert {"/us-setup", "/tf-setup", "/mf-recovery-codes"} <= set(page.page.links)
+
+
+def test_who_has_everything_is_told_that_nothing_is_left(browser_wire, people):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    make_codes(sign_in(browser_wire, ada))
+    text = told(browser_wire.get("/"))
+    assert "There is nothing left to do" in text
+    assert "2 ways to sign in" in text
+    assert "Second step is on" in text
+    assert "10 recovery codes left" in text
+    assert "To do" not in text
+
+
+@pytest.mark.settings(second_factor="off")
+def test_nobody_is_told_of_a_second_step_where_there_is_none(browser_wire, people):
+    text = told(sign_in(browser_wire, people.open(email="ada@example.com")).get("/"))
+    assert "Second step" not in text
+    assert "Two things would make it safer" in text
+
+
+@pytest.mark.parametrize(
+    ("used", "title"), [(7, "3 recovery codes left"), (9, "1 recovery code left"), (10, "No recovery code left")]
+)
+def test_few_codes_are_worth_new_ones(browser_wire, people, database, used, title):
+    make_codes(sign_in(browser_wire, people.open(email="ada@example.com")))
+    ids = [row[0] for row in database.query("SELECT id FROM recovery_code")][:used]
+    for code in ids:
+        database.query(f"UPDATE recovery_code SET used_at = created_at WHERE id = '{code}' RETURNING id")
+    text = told(browser_wire.get("/"))
+    assert title in text
+    assert "It is time to make new ones." in text
+
+
+def test_the_sign_in_before_this_one_is_told(wire, people, clock):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
+    phone = wire.elsewhere(agent=SAFARI)
+    assert phone.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
+    clock.shift(3600)
+    sign_in(wire, ada)
+    clock.shift(60)
+    sign_in(wire.elsewhere(), ada, via="email")
+    answer = wire.get("/")
+    if answer.json:
+        before = answer.json["last_sign_in"]
+        assert (before["browser"], before["method"]) == ("Safari on iPhone or iPad", "authenticator")
+    else:
+        assert "Safari on iPhone or iPad" in told(answer)
+        assert "<dd>Authenticator app</dd>" in told(answer)
+
+
+def test_where_nothing_is_known_of_one_before_that_is_said(browser_wire, people):
+    assert "the first time that we know of" in told(sign_in(browser_wire, people.open()).get("/"))
+
+
+def test_a_program_is_told_what_protects_the_account(json_wire, people):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    make_codes(sign_in(json_wire, ada))
+    answer = json_wire.get("/").json
+    assert (answer["second_factors"], answer["recovery_codes_left"]) == (["authenticator"], 10)
+
+
+@pytest.mark.one_database
+def test_it_costs_five_statements_whatever_is_set_up(wire, people, statements):
+    costs = set()
+    bob = people.open(email="bob@example.com", phone=PHONE, methods=["email", "authenticator", "sms"])
+    for person in (people.open(email="ada@example.com"), bob):
+        sign_in(wire, person)
+        with statements() as seen:
+            wire.get("/")
+        costs.add(len(seen))
+    assert costs == {5}
