@@ -74,6 +74,9 @@ class LimitSettings(BaseSettings, defer_build=True):
     starts_per_address: int = Field(
         default=20, ge=1, description="Codes asked for from one network address in a window."
     )
+    exchanges_per_address: int = Field(
+        default=1000, ge=1, description="Exchanges of refresh tokens from one network address in a window."
+    )
     failures_per_address: int = Field(default=30, ge=1, description="Failures from one network address in a window.")
     address_window: kinds.Duration = Field(default=timedelta(minutes=10), description="That window.")
     denied_penalty: kinds.DurationOrZero = Field(

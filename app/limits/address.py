@@ -120,7 +120,11 @@ def _buckets(address: str) -> tuple[str, ...]:
 def _item(name: str, bucket: str) -> RateLimitItem:
     from limits import RateLimitItemPerSecond
 
-    per_address = {"starts": settings.starts_per_address, "passkeys": settings.passkey_starts_per_address}
+    per_address = {
+        "starts": settings.starts_per_address,
+        "passkeys": settings.passkey_starts_per_address,
+        "exchanges": settings.exchanges_per_address,
+    }
     most = per_address.get(name, settings.failures_per_address)
     if bucket == SHARED:
         most = settings.address_shared_share

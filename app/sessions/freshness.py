@@ -26,7 +26,7 @@ def require_fresh(session: AuthSession | None) -> None:
     :raises ReauthenticationRequired: when there is no such proof
     """
     now = clock.now()
-    if session is None:
+    if session is None or session.kind == "personal":
         raise ReauthenticationRequired
     if not session.is_in_grace(now):
         _require_proof(session, now)

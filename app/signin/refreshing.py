@@ -15,8 +15,9 @@ def refresh(token: str, asker: Asker) -> Exchanged:
     """Exchange ``token``, once. One that was exchanged before ends its session, and its owner is told.
 
     :raises Refused: ``refresh_token_invalid`` or ``refresh_token_reused`` (401) on ``refresh_token``;
-        ``too_many_requests`` after too many of them from one network address
+        ``too_many_requests`` after too many exchanges, or too many of these, from one network address
     """
+    limits.take("exchanges", asker.address)
     limits.allow("failures", asker.address)
     done = refreshing.exchange(token)
     if isinstance(done, Exchanged):

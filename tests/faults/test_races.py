@@ -10,7 +10,7 @@ import pytest
 
 from tests.databases import Database
 from tests.faults.accounts import open_one
-from tests.faults.visitors import SESSION, Answer, Visitor, answers_at_once, code_for
+from tests.faults.visitors import SESSION, Answer, Visitor, answer_to, answers_at_once, code_for
 from tests.serving import Server
 from tests.sinks import SmtpSink, link_in, until
 
@@ -142,6 +142,29 @@ def test_of_twenty_exchanges_of_a_refresh_token_one_succeeds_and_the_session_end
     assert replicas.count(f"auth_session WHERE user_id = {ada.id} AND kind = 'browser' AND revoked_at IS NULL") == 0
     assert replicas.count(f"event WHERE name = 'refresh.reused' AND user_id = {ada.id}") == 1
     assert not visitor.is_signed_in()
+
+
+def test_what_is_ended_at_one_server_is_dead_at_the_other_at_once(replicas):
+    ada = open_one(replicas.database, email="ended@example.com", methods=["authenticator"])
+    visitor, path = replicas.visitor(), "/us-signin?include_auth_token&include_refresh_token"
+    user = visitor.post(path, identity=ada.email, passcode=ada.app_code()).json["user"]
+    made = visitor.post("/tokens", name="x", scopes=["read"], expires_in_days=1).json
+    body = json.dumps({"refresh_token": user["refresh_token"]}).encode()
+    tokens = [user["authentication_token"], made["token"]]
+    assert [asked_at_the_other(replicas, token) for token in tokens] == [200, 200]
+    assert visitor.post(f"/tokens/{made['created']['id']}/revoke").status == 200
+    assert [asked_at_the_other(replicas, token) for token in tokens] == [200, 401]
+    assert visitor.post("/logout").status == 200
+    assert asked_at_the_other(replicas, tokens[0]) == 401
+    other = ("127.0.0.1", replicas.servers[1].port)
+    assert answer_to(other, replicas.visitor().request("POST", "/us-refresh", body)).status == 401
+
+
+def asked_at_the_other(replicas: Replicas, token: str) -> int:
+    """Return how the second server answers who brings ``token``."""
+    request = replicas.visitor().request("GET", "/")
+    brought = request.replace(b"\r\n\r\n", f"\r\nAuthentication-Token: {token}\r\n\r\n".encode())
+    return answer_to(("127.0.0.1", replicas.servers[1].port), brought).status
 
 
 def test_two_servers_send_each_mail_once(replicas, smtp):

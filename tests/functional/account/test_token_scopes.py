@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.kit.refusals import ReauthenticationRequired
 from app.sessions import AuthSession, PersonalToken
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program
@@ -64,6 +65,18 @@ def test_read_ends_nothing(token, wire, ada):
 def test_no_scope_opens_what_wants_a_fresh_proof(token, path):
     program = token("read", "manage")
     assert [program.get(path).codes, program.post(path).codes] == [["token_not_accepted"]] * 2
+
+
+def test_it_is_fresh_for_nobody_also_where_no_method_is_set_up(app, token, people, database):
+    from app.sessions import freshness, personal
+
+    program = token("read")
+    database.query("DELETE FROM enrolled_method RETURNING id")
+    database.disconnect()
+    with app.test_request_context():
+        found = personal.find(program.token)
+        with pytest.raises(ReauthenticationRequired):
+            freshness.require_fresh(personal.stand_in(found[0]))
 
 
 def test_none_makes_another_nor_a_token_of_another_kind(token, rows):

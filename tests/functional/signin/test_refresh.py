@@ -242,6 +242,16 @@ def test_an_address_that_tries_too_many_has_to_wait(app, program, refresh):
     renewed(program, refresh)
 
 
+@pytest.mark.settings(exchanges_per_address=2)
+def test_an_address_that_exchanges_too_often_has_to_wait_and_loses_nothing(program, refresh, clock):
+    for _ in range(2):
+        refresh = renewed(program, refresh)
+    answer = program.post(REFRESH, refresh_token=refresh)
+    assert (answer.status, int(answer.headers["Retry-After"]) > 0) == (429, True)
+    program.address = "203.0.113.5"
+    renewed(program, refresh)
+
+
 def test_no_part_of_it_is_at_rest(program, refresh, database, rows):
     newest = renewed(program, refresh)
     row = rows(RefreshToken)[0]
