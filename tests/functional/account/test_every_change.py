@@ -1,0 +1,106 @@
+"""Every change of the ways in ends all other sessions and is told to every address (ASVS 7.4.3, 6.3.7).
+
+A change that joins is a function here and a line in ``CHANGES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from app.outbox import Message
+from tests.authenticators import Device
+from tests.functional.passkeys.conftest import asked
+from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
+from tests.second import begin_setup, prove_setup
+from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in
+
+WORK = "ada@work.example"
+SENTENCE = "a short sentence of mine"
+
+
+def set_up_app(wire, texts) -> None:
+    begun = wire.post("/us-setup", chosen_method="authenticator")
+    assert wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+
+
+def set_up_phone(wire, texts) -> None:
+    begun = wire.post("/us-setup", chosen_method="sms", phone="+1 650 253 0001")
+    assert wire.post(f"/us-setup/{state_in(begun)}", passcode=code_in(texts("+16502530001"))).ok
+
+
+def set_up_password(wire, texts) -> None:
+    begun = wire.post("/us-setup", chosen_method="password")
+    assert wire.post(f"/us-setup/{state_in(begun)}", passcode=SENTENCE).ok
+
+
+def make_passkey(wire, texts) -> None:
+    options, state = asked(wire.post("/wan-register", usage="first", name="Key"))
+    assert wire.post(f"/wan-register/{state}", credential=Device().make(options)).ok
+
+
+def remove_passkey(wire, texts) -> None:
+    assert wire.post("/wan-delete", name="Key").ok
+
+
+def make_codes(wire, texts) -> None:
+    assert wire.post("/mf-recovery-codes").ok
+
+
+def remove(name: str) -> Callable:
+    def change(wire, texts) -> None:
+        assert wire.post("/us-setup", delete_method=name).ok
+
+    return change
+
+
+def switch_second_step_on(wire, texts) -> None:
+    begun = begin_setup(wire, setup="sms")
+    assert prove_setup(wire, begun, code_in(texts(PHONE))).ok
+
+
+def switch_second_step_off(wire, texts) -> None:
+    assert wire.post("/tf-setup", setup="disable").ok
+
+
+NOTHING, SOMETHING, SECOND = ["email"], ["email", "sms", "authenticator", "password"], "authenticator"
+CHANGES = {
+    "an app is set up": (set_up_app, NOTHING, ""),
+    "an app is set up anew": (set_up_app, SOMETHING, ""),
+    "a phone is set up": (set_up_phone, NOTHING, ""),
+    "a phone is set up anew": (set_up_phone, SOMETHING, ""),
+    "a password is set up": (set_up_password, NOTHING, ""),
+    "a password is set up anew": (set_up_password, SOMETHING, ""),
+    "a passkey is made": (make_passkey, NOTHING, ""),
+    "a passkey is removed": (remove_passkey, NOTHING, ""),
+    "recovery codes are made": (make_codes, NOTHING, ""),
+    "mail is removed": (remove("email"), SOMETHING, ""),
+    "an app is removed": (remove("authenticator"), SOMETHING, ""),
+    "a phone is removed": (remove("sms"), SOMETHING, ""),
+    "a password is removed": (remove("password"), SOMETHING, ""),
+    "the second step is switched on": (switch_second_step_on, SOMETHING, ""),
+    "the second step is switched off": (switch_second_step_off, SOMETHING, SECOND),
+}
+"""What is done, what the account has before, and what is its second step."""
+
+
+@pytest.mark.settings(methods=("email", "sms", "authenticator", "password"))
+@pytest.mark.parametrize(("change", "has", "second"), CHANGES.values(), ids=CHANGES)
+def test_everybody_else_is_out_and_every_address_told(wire, people, program, text_to, rows, change, has, second):
+    password = SENTENCE if "password" in has else ""
+    phone = PHONE if "sms" in has else ""
+    ada = people.open(email="ada@example.com", phone=phone, password=password, methods=has, second=second)
+    people.give(ada, "email", WORK)
+    here = sign_in(wire, ada, via="webauthn,uv")
+    if change is remove_passkey:
+        make_passkey(here, text_to)
+    other = sign_in(wire.elsewhere(), ada)
+    give_token(program, ada)
+    before = {row.id for row in rows(Message, kind="changed")}
+    change(here, text_to)
+    assert (other.signed_in_as(), program.signed_in_as(), here.signed_in_as()) == (None, None, ada.email)
+    assert other.get("/sessions").status == (401 if wire.language == "json" else 302)
+    told = [row.to for row in rows(Message, kind="changed") if row.id not in before]
+    assert sorted(told) == [ada.email, WORK]
