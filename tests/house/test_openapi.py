@@ -3,9 +3,10 @@
 import re
 
 import pytest
+import yaml
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from tests.openapi import document
+from tests.openapi import PLACES, document
 
 
 def test_the_document_is_openapi_3_1():
@@ -17,3 +18,18 @@ def test_the_document_is_openapi_3_1():
 def test_every_documented_address_exists(app):
     served = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in app.url_map.iter_rules()}
     assert set(document()["paths"]) <= served
+
+
+class Strict(yaml.SafeLoader):
+    """Reads YAML, and minds a key that stands twice: the last one would win, and nobody would see the first."""
+
+    def construct_mapping(self, node, deep=False):
+        """Return a mapping of ``node``. Raises AssertionError on a key that stands twice."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        assert not twice, f"{', '.join(sorted(twice))} stands twice, line {node.start_mark.line + 1} and after"
+        return super().construct_mapping(node, deep)
+
+
+def test_nothing_stands_in_it_twice():
+    yaml.load(next(place for place in PLACES if place.exists()).read_text(), Strict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
 
@@ -220,3 +221,17 @@ def test_looking_ahead_fetches_nothing(here, export, rows):
 def test_a_forged_button_asks_for_nothing(here, rows):
     assert here.post("/my-data/export", csrf=None).codes == ["csrf_token_missing"]
     assert rows(Export) == []
+
+
+@pytest.mark.parametrize("path", ["export", "export/{}", "delete"])
+def test_no_scope_of_a_personal_token_takes_or_deletes_anything(app, json_wire, ada, program, export, rows, path):
+    from app.extensions import db
+    from app.sessions import personal
+
+    made = export(sign_in(json_wire, ada))
+    with app.app_context():
+        program.token = personal.issue(ada.id, "Backup", ["read", "manage"], timedelta(days=9), "f" * 32)[1]
+        db.session.commit()
+    ask = program.get if "{}" in path else program.post
+    assert ask(f"/my-data/{path.format(made.id)}").status == 403
+    assert json_wire.signed_in_as() == ada.email
