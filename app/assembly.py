@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from sqlalchemy.orm import configure_mappers
 
-from app import account, mydata, observing, outbox, register, setup, signin, status
+from app import account, identities, mydata, observing, outbox, register, setup, signin, status
 from app.audit import giving as events_given
 from app.audit import pruning as event_pruning
 from app.database import absolute, attach, engine_options
@@ -26,6 +26,7 @@ from app.outbox import giving as messages_given
 from app.sessions import giving as sessions_given
 from app.sessions import opening, telling
 from app.sessions import pruning as session_pruning
+from app.users import changes as address_changes
 from app.users import giving as accounts_given
 from app.web import browser, errors, headers, hosts, pages, scopes
 from app.web.flashes import FlashCookie
@@ -33,7 +34,7 @@ from app.web.flashes import FlashCookie
 if TYPE_CHECKING:
     from config.settings import Settings
 
-REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning, telling)
+REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning, telling, address_changes)
 """Named so that they register what the worker calls: renderers of letters, pruners of tables, feeders."""
 
 GIVEN = (accounts_given, methods_given, sessions_given, events_given, messages_given, exports_given)
@@ -112,7 +113,7 @@ def guard_requests(app: Flask) -> None:
 
 def serve_journeys(app: Flask) -> None:
     """Serve every journey's addresses."""
-    for journey in (signin, register, setup, account, mydata, status):
+    for journey in (signin, register, setup, account, identities, mydata, status):
         journey.init_app(app)
     if not app.extensions["latchkey.settings"].is_production:
         from app import inbox

@@ -69,6 +69,13 @@ class JourneySettings(BaseSettings, defer_build=True):
     confirm_error_url: kinds.Target = Field(
         default="", description="Page of the front end that shows a failed confirmation."
     )
+    post_change_email_url: kinds.Target = Field(
+        default="", description="Page after a change of address by its link; empty: the page after signing in."
+    )
+    change_email_error_url: kinds.Target = Field(
+        default="", description="Page that shows a failed change of address; empty: our own."
+    )
+    emails_per_account: int = Field(default=5, ge=1, le=50, description="E-mail addresses an account may have.")
     post_verify_url: kinds.Target = Field(
         default="", description="Page after proving oneself again; empty: where one came from."
     )

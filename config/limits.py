@@ -100,6 +100,12 @@ class LimitSettings(BaseSettings, defer_build=True):
     confirm_email_within: kinds.Duration = Field(
         default=timedelta(hours=24), description="Time to confirm a new address."
     )
+    change_email_within: kinds.Duration = Field(
+        default=timedelta(hours=2), description="Time to confirm an address that is to be one's own."
+    )
+    change_undo_within: kinds.Duration = Field(
+        default=timedelta(hours=72), description="How long a change of addresses can be undone by the old ones."
+    )
     freshness: kinds.Duration = Field(
         default=timedelta(seconds=300), description="Age of a proof at which a sensitive step asks for a new one."
     )

@@ -18,6 +18,18 @@ _PHONE = re.compile(r"[+\d ().\-/‐-―−]{3,40}\Z")  # as people write them, 
 _USERNAME = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9._-]{2,63}\Z")
 
 
+USERNAME_MAX = 32
+RESERVED = frozenset(
+    (
+        "abuse", "account", "accounts", "admin", "administrator", "anonymous", "api", "billing", "contact", "daemon",
+        "everyone", "guest", "help", "hostmaster", "info", "latchkey", "login", "logout", "mail", "me", "moderator",
+        "nobody", "no-reply", "noreply", "null", "official", "owner", "postmaster", "register", "root", "security",
+        "settings", "signin", "staff", "support", "sysadmin", "system", "undefined", "webmaster", "www",
+    )
+)  # fmt: skip
+"""Names that would pass for whoever runs the service, or for nobody (RFC 2142, and what systems call themselves)."""
+
+
 class InvalidAddress(ValueError):
     """A text is not an address of the kind that was asked for. Its message never repeats that text.
 
@@ -106,6 +118,20 @@ def username(text: str) -> str:
     if not _USERNAME.match(folded):
         raise InvalidAddress("username", "A username has 3 to 64 letters, digits, dots, dashes and underscores.")
     return folded
+
+
+def new_username(text: str) -> str:
+    """Return a username that somebody may choose now: as ``username``, at most 32 characters, and not ``RESERVED``.
+
+    Dots, dashes and underscores do not make another name of a reserved one, and neither stand at the end nor in a row.
+    Raises ``InvalidAddress``.
+    """
+    name = username(text)
+    if len(name) > USERNAME_MAX or name[-1] in "._-" or re.search(r"[._-]{2}", name):
+        raise InvalidAddress("username", f"A username has 3 to {USERNAME_MAX} characters, and ends in one of a-z 0-9.")
+    if name in RESERVED or re.sub(r"[._-]", "", name) in RESERVED:
+        raise InvalidAddress("username", "This name is kept for whoever runs the service.")
+    return name
 
 
 def country(number: str) -> str:

@@ -116,6 +116,7 @@ class Question:
     :ivar destination: address the passcode goes to, "" when there is none
     :ivar silent: all the work is done, nothing leaves; and nothing answers it, which without a secret of its own
         takes no ``enrolled`` either
+    :ivar again: whether the same question asked again is the same challenge, though it has a secret of its own
     :ivar is_known: whether the user has signed in from the asker's browser before, or is signed in: it has sends of
         its own, for strangers use up the account's
     :ivar is_person: whether it is asked for somebody whose address was proved before
@@ -132,6 +133,7 @@ class Question:
     next: str = ""
     letter: str = ""
     silent: bool = False
+    again: bool = False
     is_known: bool = False
     is_person: bool = False
 
@@ -242,9 +244,10 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     It is the one this browser holds, or this program names, with time and tries left; an enrollment is always new.
     The budgets are of the account, or of the number: an hour's, a day's, and how many may be open. One statement.
     """
-    named = challenge_id_of(asker.challenge) if asker.challenge and not question.pending_secret else None
+    anew = question.pending_secret != "" and not question.again
+    named = challenge_id_of(asker.challenge) if asker.challenge and not anew else None
     sms = REGISTRY[question.method].sends == "sms"
-    which = {"which": "" if question.pending_secret else named or asker.binding, "subject": subject}
+    which = {"which": "" if anew else named or asker.binding, "subject": subject}
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
     same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}

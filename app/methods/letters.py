@@ -15,12 +15,18 @@ from app.methods.codes import passcode_of, root_of
 from app.methods.denials import denial_link
 from app.methods.links import link_token
 from app.methods.models import Challenge, EnrolledMethod
-from app.methods.notices import notices_leaving
+from app.methods.notices import Leaving, notices_leaving
 from app.methods.sendbudget import may_leave
 from app.methods.showing import asked
+from app.methods.undo_links import undo_link
 from app.outbox import Letter, Message, Text, renderer
 
-LINK_PATHS = {"sign_in": "/us-verify-link?token=", "confirm": "/confirm/"}
+LINK_PATHS = {
+    "sign_in": "/us-verify-link?token=",
+    "confirm": "/confirm/",
+    "change_email": "/change-email/",
+    "add_email": "/change-email/",
+}
 """Where the link in a letter of this kind leads; other letters have none."""
 
 _ROWS = Plain(Challenge, EnrolledMethod)
@@ -54,6 +60,8 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
 @renderer("second", reads=challenges_of)
 @renderer("setup", reads=challenges_of)
 @renderer("confirm", reads=challenges_of)
+@renderer("change_email", reads=challenges_of)
+@renderer("add_email", reads=challenges_of)
 def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None:
     """Say the passcode, and the link where there is one; nothing once the challenge is over."""
     if told is None or not told[0].is_open(clock.now()):
@@ -71,8 +79,9 @@ def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None
 
 
 @renderer("already_registered", reads=challenges_of)
+@renderer("address_taken", reads=challenges_of)
 def already_registered(message: Message, told: Told | None) -> Letter | Text | None:
-    """Tell the owner of an address that somebody tried to open an account with it."""
+    """Tell the owner of an address that somebody tried to open an account with it, or to give it to another one."""
     if told is None:
         return None
     link = settings.origin + "/us-signin"
@@ -89,13 +98,16 @@ def no_account(message: Message, told: Told | None) -> Letter | Text | None:
 
 
 @renderer("changed", reads=notices_leaving)
-def changed(message: Message, leaves: bool | None) -> Letter | Text | None:
-    """Tell the owner of an account what was changed about it, and how to deny the session that did it."""
-    if not leaves:
+def changed(message: Message, leaving: Leaving | None) -> Letter | Text | None:
+    """Tell the owner of an account what was changed about it, and how to undo it or deny the session that did it."""
+    if leaving is None:
         return None
-    family = message.facts.get("family")
-    denial = denial_link("session", family, message.created_at) if family else None
-    facts = {"what": message.facts["what"], "browser": message.facts["browser"], "denial": denial}
+    facts: dict[str, Any] = {"what": message.facts["what"], "browser": message.facts["browser"]}
+    family, change = message.facts.get("family"), leaving.change
+    if change and message.to != change.new:
+        facts |= {"undo": undo_link(change), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
+    elif family:
+        facts["denial"] = denial_link("session", family, message.created_at)
     return write(message, when=message.created_at, **facts)
 
 

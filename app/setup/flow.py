@@ -6,21 +6,19 @@ from collections.abc import Sequence
 
 from app import limits
 from app.audit import record, signals
-from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import REGISTRY, Challenge, challenges, enrolling, enrollment, notices, second
+from app.methods import REGISTRY, Challenge, challenges, enrolling, enrollment, notices, removing
 from app.methods.enrolling import Enrollment
 from app.methods.handles import challenge_id_of
-from app.methods.passkeys import signs_in_alone
-from app.methods.registry import active_methods, enabled_methods
+from app.methods.registry import enabled_methods
 from app.methods.showing import TITLES
 from app.sessions import guesses
+from app.sessions.changing import shut_out_others as shut_out_others
+from app.sessions.changing import take_turns as take_turns
 from app.sessions.freshness import freshen
-from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
-from app.sessions.opening import end_all, is_denied, renew_token
-from app.users import User, drop_identity, hold, identities_of
+from app.users import User, drop_identity
 
 PURPOSE = "setup"
 
@@ -74,18 +72,7 @@ def allow_removal(user: User, names: Sequence[str]) -> None:
     if any(name not in REGISTRY for name in names):
         raise Refused("us_method_not_available", field="delete_method")
     take_turns(user)
-    if "sms" in names and not set(identities_of(user.id)) - {"phone"}:
-        raise Refused("last_method", field="delete_method")
-    enrolled = enrollment.enrolled_of(user.id)
-    left = [row for row in enrolled if row.method not in names]
-    if active_methods(enrolled) and not active_methods(left) and not signs_in_alone(user.id):
-        raise Refused("last_method", field="delete_method")
-    seconds = [row.method for row in left if row.is_second]
-    if seconds and not second.leaves_a_way_in(left, seconds) and not signs_in_alone(user.id):
-        raise Refused("last_method", field="delete_method")
-    had, has = ([row for row in rows if row.method in second.SECONDS] for rows in (enrolled, left))
-    if settings.second_factor == "required" and had and not has:
-        raise Refused("last_second_factor", field="delete_method")
+    removing.allow(user, names, "delete_method")
 
 
 def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker) -> None:
@@ -98,25 +85,6 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
     if gone:
         shut_out_others(user, session, asker)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
-
-
-def take_turns(user: User, session: AuthSession | None = None) -> None:
-    """Hold the user's row until the commit: two changes of one account come one after the other.
-
-    :param session: that asks for the change; when it was denied meanwhile, nothing is changed any more
-    :raises Refused: ``api_error`` when it was
-    """
-    hold(user.id)
-    if session is not None and is_denied(session.family):
-        raise Refused("api_error")
-
-
-def shut_out_others(user: User, session: AuthSession, asker: Asker) -> None:
-    """End the user's other sessions, know no other browser, and change this one's token (ASVS 7.4.3, 7.2.4)."""
-    end_all(user.id, but=session.family)
-    revoke_browsers(user.id, but=asker.known)
-    if session.kind == "browser":
-        renew_token(session)
 
 
 def _tell(user: User, session: AuthSession, event: str, name: str, asker: Asker, its_id: str | None = None) -> None:

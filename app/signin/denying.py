@@ -11,15 +11,18 @@ from app.kit import clock
 from app.kit.refusals import Refused
 from app.methods import Challenge, denials
 from app.methods.showing import asked
+from app.methods.undoing import take_back
 from app.sessions import pending, personal
 from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import deny_family, end_all, end_family, find_family, opened_by
-from app.signin.undoing import take_back
 from app.users import hold
 
 SIGNED_IN_ALREADY = ("verify", "setup")
 """Only somebody signed in asks for these: when it was not the owner, every session may be the stranger's."""
+
+OF_NEW_ADDRESSES = ("change_email", "add_email")
+"""Their mails go to an address that is not the account's yet. Whoever reads it ends the request and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def _found(token: str) -> Challenge | AuthSession | None:
 
 
 def _deny_challenge(challenge: Challenge) -> int:
-    early = challenge.purpose in SIGNED_IN_ALREADY
+    early = challenge.purpose in (*SIGNED_IN_ALREADY, *OF_NEW_ADDRESSES)
     _hold(challenge.user_id if early else None)  # the account and the request in the order of whoever answers it
     if not denials.deny(challenge):
         return 0

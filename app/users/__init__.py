@@ -9,14 +9,20 @@ from app.users.accounts import (
     confirm,
     create_user,
     drop_identity,
+    drop_value,
     emails_of,
+    free_unproved,
     hold,
     identities_of,
+    is_proved,
+    make_primary,
+    primary_email,
 )
 from app.users.finding import TypedIdentity, find_by_identity, read_identity, subject_of
-from app.users.models import Identity, User
+from app.users.models import AddressChange, Identity, User
 
 __all__ = [
+    "AddressChange",
     "Identity",
     "TypedIdentity",
     "User",
@@ -25,10 +31,15 @@ __all__ = [
     "confirm",
     "create_user",
     "drop_identity",
+    "drop_value",
     "emails_of",
     "find_by_identity",
+    "free_unproved",
     "hold",
     "identities_of",
+    "is_proved",
+    "make_primary",
+    "primary_email",
     "read_identity",
     "subject_of",
 ]

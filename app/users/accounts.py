@@ -88,6 +88,49 @@ def drop_identity(user: User, kind: str) -> None:
     db.session.execute(sa.delete(Identity).where(Identity.user_id == user.id, Identity.kind == kind))
 
 
+def drop_value(user_id: int, kind: str, value: str) -> bool:
+    """Let this one identity find the user no longer; return whether it did."""
+    mine = (Identity.user_id == user_id, Identity.kind == kind, Identity.value == value)
+    return changed(sa.delete(Identity).where(*mine)) == 1
+
+
+def primary_email(user_id: int) -> str:
+    """Return the address that stands for the user: the primary one, or else the oldest; "" without any."""
+    mine = (Identity.user_id == user_id, Identity.kind == "email")
+    found = sa.select(Identity.value).where(*mine).order_by(Identity.is_primary.desc(), Identity.id)
+    return db.session.scalar(found.limit(1)) or ""
+
+
+def make_primary(user_id: int, email: str) -> bool:
+    """Let ``email`` stand for the user instead of the primary address so far; return whether it is theirs."""
+    mine = (Identity.user_id == user_id, Identity.kind == "email")
+    changed(sa.update(Identity).where(*mine, Identity.is_primary, Identity.value != email).values(is_primary=False))
+    proved = (Identity.value == email, Identity.confirmed_at.is_not(None))
+    return changed(sa.update(Identity).where(*mine, *proved).values(is_primary=True)) == 1
+
+
+def is_proved(identity: TypedIdentity) -> bool:
+    """Say whether somebody has shown that ``identity`` is theirs. One statement, whoever has it."""
+    has = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_not(None))
+    return db.session.scalar(sa.select(Identity.id).where(*has)) is not None
+
+
+def free_unproved(identity: TypedIdentity) -> bool:
+    """Take ``identity`` from an account that never proved anything, for somebody who has; return whether there was one.
+
+    Whoever opened that account may have waited for the owner of the address (pre-hijacking). When nothing else finds
+    it, it goes whole, with all that was set up or asked for in it.
+    """
+    unproved = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_(None))
+    nobodys = Identity.user_id.in_(sa.select(User.id).where(User.confirmed_at.is_(None)))
+    freed = sa.delete(Identity).where(*unproved, nobodys).returning(Identity.user_id)
+    owners = db.session.scalars(freed.execution_options(synchronize_session=False)).all()
+    for user_id in owners:
+        bare = sa.not_(sa.exists().where(Identity.user_id == user_id))
+        changed(sa.delete(User).where(User.id == user_id, User.confirmed_at.is_(None), bare))
+    return bool(owners)
+
+
 def hold(user_id: int) -> None:
     """Hold the user's row until the commit: two changes of one account come one after the other."""
     changed(sa.update(User).where(User.id == user_id).values(language=User.language))

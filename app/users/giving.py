@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.database.exports import give
-from app.users.models import Identity, User
+from app.users.models import AddressChange, Identity, User
 
 give(
     "account",
@@ -29,5 +29,20 @@ give(
         "primary": Identity.is_primary,
         "added_at": Identity.created_at,
         "confirmed_at": Identity.confirmed_at,
+    },
+)
+give(
+    "address_changes",
+    "What was done to the addresses lately, kept for as long as it can be undone.",
+    owner=AddressChange.user_id,
+    newest_by=[AddressChange.created_at],
+    columns={
+        "old": AddressChange.old,
+        "new": AddressChange.new,
+        "primary_before": AddressChange.primary_before,
+        "browser": AddressChange.agent,
+        "network_address": AddressChange.address,
+        "changed_at": AddressChange.created_at,
+        "undone_at": AddressChange.undone_at,
     },
 )

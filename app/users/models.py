@@ -80,3 +80,26 @@ class Identity(db.Model):
     confirmed_at: Mapped[datetime | None]
 
     user: Mapped[User] = relationship(lazy="raise_on_sql")
+
+
+class AddressChange(db.Model):
+    """Something that was done to the e-mail addresses of an account: one came, one went, or another became primary.
+
+    Kept while it can be undone, and no longer: it holds addresses that are nobody's business any more.
+    """
+
+    __tablename__ = "address_change"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    old: Mapped[str] = mapped_column(sa.String(254))
+    """The address that went, or ""."""
+    new: Mapped[str] = mapped_column(sa.String(254))
+    """The address that came, or ""."""
+    primary_before: Mapped[str] = mapped_column(sa.String(254))
+    family: Mapped[str] = mapped_column(sa.String(32))
+    """The session that did it."""
+    agent: Mapped[str] = mapped_column(sa.String(256))
+    address: Mapped[str] = mapped_column(sa.String(64))
+    created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
+    undone_at: Mapped[datetime | None]

@@ -22,6 +22,7 @@ class Entry:
 ACCOUNT_PAGES = [
     Entry("account", "/", "Overview", "overview"),
     Entry("setup", "/us-setup", "Ways to sign in", "key"),
+    Entry("identities", "/identities", "Addresses", "addresses"),
     Entry("devices", "/sessions", "Devices", "browser"),
     Entry("programs", "/tokens", "Programs", "program"),
     Entry("activity", "/activity", "Activity", "activity"),

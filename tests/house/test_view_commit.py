@@ -13,7 +13,7 @@ from tests.house.sources import Function, modules
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
-GETS_THAT_CHANGE = {"/us-verify-link", "/confirm/<token>"}
+GETS_THAT_CHANGE = {"/us-verify-link", "/confirm/<token>", "/change-email/<token>"}
 """Links in mails: the only safe requests that may change anything, and only in the browser that asked."""
 
 COMMITS_OUTSIDE_REQUESTS = ("app/cli/", "app/outbox/")

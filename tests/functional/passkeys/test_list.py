@@ -118,8 +118,8 @@ def test_get_of_delete_leads_to_the_list(hers, language):
 
 
 def test_a_denied_session_takes_its_passkeys_with_it(wire, ada, device, people, rows, app):
+    from app.methods.undoing import take_back
     from app.sessions.models import AuthSession
-    from app.signin.undoing import take_back
 
     sign_in(wire, ada)
     options, state = asked(wire.post("/wan-register", usage="first", name="Stranger's"))

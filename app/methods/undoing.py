@@ -1,44 +1,94 @@
-"""Take back what a denied session has set up: ways to sign in by which whoever came in would come back."""
+"""Take back what a session has set up and changed: ways and addresses by which whoever came in would come back."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
 from app.audit import record, signals
 from app.extensions import db
 from app.kit.asking import Asker
+from app.kit.refusals import Refused
 from app.methods import EnrolledMethod, Passkey, enrollment, notices, passkeys, recovery_codes
 from app.methods.models import RecoveryCode
 from app.methods.registry import active_methods
 from app.methods.showing import TITLES
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all
-from app.users import User, drop_identity, identities_of
+from app.users import AddressChange, User, drop_identity, emails_of, identities_of
+from app.users.changes import changes_since, first_change_by, revert
 
 Way = EnrolledMethod | Passkey | RecoveryCode
 """A recovery code stands for all of its set."""
+
+WHY = "because you said that it was not you"
 
 
 def take_back(user_id: int, families: Collection[str], agent: str) -> int:
     """Remove the ways to sign in that these sessions have set up; return how many went.
 
-    With them go those that sessions opened by them have set up, and all sessions of the account. Mail stays: it goes
-    to an address that nobody can change there. So does what would leave the account without any way in.
-    The caller holds the user's row.
+    With them go those that sessions opened by them have set up, what was done to the addresses since one of them
+    first touched these, and all sessions of the account. Mail stays while the account has an address, and so does
+    what would leave it without any way in. The caller holds the user's row.
     :param agent: User-Agent of whoever came in, for the mails that tell of it
     """
     user = db.session.get(User, user_id)
     if user is None:
         return 0
-    gone = [way for way in _set_up_by(user_id, set(families)) if _remove(user, way)]
+    theirs = set(families)
+    gone = [way for way in _set_up_by(user_id, theirs) if _remove(user, way)]
+    first = first_change_by(user_id, theirs)
+    restored = first is not None and restore_addresses(user, first, agent)
     for way in gone:
         _tell(user_id, way, agent)
-    if gone:
+    if gone or restored:
         end_all(user_id)
+    if gone:
         signals.send(signals.us_profile_changed, user=user, methods=[way.method for way in gone], delete=True)
-    return len(gone)
+    return len(gone) + restored
+
+
+def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly: bool = False) -> bool:
+    """Take back ``first`` and whatever was done to the addresses of this account after it; return whether that was.
+
+    Every address that was there before and each that goes is told. The caller holds the user's row.
+    :param strictly: raise what stands in the way, rather than leave the addresses as they are
+    :raises Refused: ``undo_taken`` when an address that went is another account's by now, ``last_address`` when
+        nothing would be left to reach the account by
+    """
+    changes = changes_since(user.id, first.created_at)
+    try:
+        with db.session.begin_nested():
+            revert(user, changes)
+            _keep_reachable(user)
+    except Refused:
+        if strictly:
+            raise
+        return False
+    record("address.change_undone", user.id, changes=len(changes))
+    _tell_of_addresses(user, changes, agent)
+    return True
+
+
+def _keep_reachable(user: User) -> None:
+    """Let mail go with the last address, when that leaves another way in and another address.
+
+    :raises Refused: ``last_address``
+    """
+    if emails_of(user.id):
+        return
+    others = set(active_methods(enrollment.enrolled_of(user.id))) - {"email"} or passkeys.signs_in_alone(user.id)
+    if not others or "phone" not in identities_of(user.id):
+        raise Refused("last_address")
+    enrollment.remove(user.id, "email")
+
+
+def _tell_of_addresses(user: User, changes: Sequence[AddressChange], agent: str) -> None:
+    left = emails_of(user.id)
+    gone = [change.new for change in changes if change.new and change.new not in left]
+    what = f"The addresses of your account are again what they were, {WHY}."
+    notices.tell(user.id, what, Asker("", "", agent), also=gone)
 
 
 def _set_up_by(user_id: int, families: set[str]) -> list[Way]:
@@ -78,5 +128,4 @@ def _tell(user_id: int, way: Way, agent: str) -> None:
     record("factor.removed", user_id, method=way.method, reason="denied")
     title = f"The passkey “{way.name}” was" if isinstance(way, Passkey) else f"{TITLES[way.method]} was"
     title = "The recovery codes were" if isinstance(way, RecoveryCode) else title
-    what = f"{title} removed, because you said that it was not you who signed in."
-    notices.tell(user_id, what, Asker("", "", agent))
+    notices.tell(user_id, f"{title} removed, {WHY} who signed in.", Asker("", "", agent))

@@ -1,0 +1,15 @@
+"""Addresses, number and username of an account: add, change, make primary and remove them, and undo that.
+
+Promises that an address is somebody's only after they proved it, and that every address hears what happens to one.
+"""
+
+from flask import Blueprint
+
+bp = Blueprint("identities", __name__)
+
+
+def init_app(app) -> None:  # type: ignore[no-untyped-def]
+    """Serve this journey's addresses."""
+    from app.identities import change_email_views, undo_views, views  # noqa: F401 - they register themselves
+
+    app.register_blueprint(bp)

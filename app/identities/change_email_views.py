@@ -1,0 +1,140 @@
+"""/change-email: another address instead of the primary one, proved by the code or the link in its mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, redirect
+from flask_login import current_user, login_required
+
+from app.extensions import settings
+from app.identities import bp, proving_addresses
+from app.identities.forms import AddressForm, CodeForm
+from app.identities.showing import current, pending, user_label
+from app.kit.refusals import Refused
+from app.methods import Challenge
+from app.methods.handles import handle_of
+from app.methods.showing import asked
+from app.sessions.freshness import require_fresh
+from app.sessions.opening import brought_session
+from app.sessions.showing import user_facts
+from app.users import primary_email
+from app.web.asker import asker, clicking_asker, present_asker, sending_asker
+from app.web.commit import view_commit
+from app.web.redirects import with_query
+from app.web.respond import respond, support_id, wants_json
+from app.web.telling import say
+from app.web.texts import sentence
+
+PAGE = "identities/change_email.html"
+ELSEWHERE = "identities/link_elsewhere.html"
+
+
+@bp.get("/change-email")
+@login_required
+def change_email_page() -> Response:
+    """Show the address that would be replaced, and where a code waits to be typed."""
+    require_fresh(brought_session())
+    form = AddressForm()
+    return respond(PAGE, form, shown=_shown(form), **_facts())
+
+
+@bp.post("/change-email")
+@login_required
+def change_email() -> Response:
+    """Send a code and a link to the new address. The account keeps the old one until one of them is used."""
+    after_this_request(view_commit)
+    require_fresh(brought_session())
+    form = AddressForm()
+    if form.validate():
+        with form.showing_refusals():
+            return begin(form, proving_addresses.CHANGE)
+    return respond(PAGE, form, shown=_shown(form))
+
+
+@bp.post("/change-email/confirm")
+@login_required
+def confirm_address() -> Response:
+    """Take the code of a new address, whether it was to be the primary one or one more."""
+    after_this_request(view_commit)
+    form = CodeForm()
+    if form.validate():
+        with form.showing_refusals():
+            done = proving_addresses.confirm_by_code(
+                current_user, current(), form.passcode.data, asker(form.challenge.data)
+            )
+            say(_said(done))
+            return respond(go="/identities", **_facts())
+    return respond(PAGE, form, shown=_shown(code=form))
+
+
+@bp.get("/change-email/<token>")
+def change_email_link(token: str) -> Response:
+    """Take the link of a new address in the browser that asked, while it is signed in; elsewhere change nothing."""
+    after_this_request(view_commit)
+    session = brought_session()
+    try:
+        challenge, here = proving_addresses.look_at_link(token, session, clicking_asker())
+        if not here or session is None:
+            shown = {"asked": asked(challenge), "address": None}
+            return _quiet(respond(ELSEWHERE, shown=shown, state="elsewhere"))
+        proving_addresses.confirm_by_link(current_user, session, challenge, asker())
+    except Refused as refused:
+        return _quiet(_went_wrong(refused))
+    return _quiet(_changed(challenge))
+
+
+def begin(form: AddressForm, purpose: str) -> Response:
+    """Ask for the proof of a new address, and show where its code is typed.
+
+    :raises Refused: as ``proving_addresses.ask``
+    """
+    challenge = proving_addresses.ask(current_user, form.email.data, purpose, sending_asker(form.challenge.data))
+    shown = _shown(form) | {"pending": pending(challenge)}
+    handle = handle_of(challenge.id)
+    return respond(PAGE, form, shown=shown, challenge=handle, support_id=support_id(), **_facts())
+
+
+def _facts() -> dict[str, Any]:
+    """Return what a program is told of the account's address as it stands."""
+    return {"current_email": primary_email(current_user.id) or None, "user": user_facts(current_user)}
+
+
+def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
+    """Return what the page shows beside its form: where a code waits to be typed, and both forms."""
+    named = code.challenge.data if code and code.challenge.data else None
+    found = proving_addresses.waiting(current_user, present_asker(named))
+    return {
+        "pending": pending(found) if found is not None and found.spent_at is None else None,
+        "address_form": address or AddressForm(),
+        "code_form": code or CodeForm(),
+        "user_label": user_label(),
+    } | ({} if wants_json() else _facts())
+
+
+def _said(done: Challenge) -> str:
+    return "change_email_confirmed" if done.purpose == proving_addresses.CHANGE else "address_added"
+
+
+def _changed(done: Challenge) -> Response:
+    target = settings.post_change_email_url or settings.post_login_url
+    if settings.redirect_behavior == "spa":
+        text, email = sentence(_said(done)), done.destination
+        return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
+    say(_said(done))
+    return redirect(target)  # type: ignore[return-value]
+
+
+def _went_wrong(refused: Refused) -> Response:
+    target = settings.change_email_error_url or "/change-email"
+    if settings.redirect_behavior == "spa":
+        text = sentence(refused.code, **refused.facts)
+        return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
+    say(refused.code, "error", **refused.facts)
+    return redirect(target)  # type: ignore[return-value]
+
+
+def _quiet(response: Response) -> Response:
+    """Keep the token out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

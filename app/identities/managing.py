@@ -1,0 +1,150 @@
+"""Which address is the primary one, what is removed, and the username."""
+
+from __future__ import annotations
+
+from app import limits
+from app.audit import record, signals
+from app.extensions import db, settings
+from app.identities.telling import AFTER, told
+from app.kit import addresses
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import challenges, enrollment, notices, removing
+from app.methods.registry import active_methods
+from app.sessions.changing import shut_out_others, take_turns
+from app.sessions.models import AuthSession
+from app.users import (
+    TypedIdentity,
+    User,
+    add_identity,
+    all_identities_of,
+    drop_identity,
+    drop_value,
+    emails_of,
+    identities_of,
+    primary_email,
+)
+from app.users import make_primary as put_first
+
+
+def make_primary(user: User, session: AuthSession, email: str, asker: Asker) -> None:
+    """Let one of the user's proved addresses stand for the account.
+
+    :raises Refused: ``not_yours`` on ``email``
+    """
+    take_turns(user, session)
+    before, value = primary_email(user.id), _mine(user, "email", email)
+    if value == before:
+        return
+    if value not in emails_of(user.id):
+        raise Refused("not_yours", field="email")
+    put_first(user.id, value)
+    record("address.made_primary", user.id)
+    told(user, session, AFTER["address.made_primary"], "", "", before, asker)
+
+
+def remove_email(user: User, session: AuthSession, email: str, asker: Asker) -> None:
+    """Remove one of the user's addresses; when it was the primary one, the oldest that is left stands for the account.
+
+    :raises Refused: on ``email`` ``not_yours``; ``address_needed`` while codes go to the last one; ``last_address``
+        when nothing would be left to reach the account by
+    """
+    take_turns(user, session)
+    value, before = _mine(user, "email", email), primary_email(user.id)
+    if emails_of(user.id) == [value]:
+        if "email" in active_methods(enrollment.enrolled_of(user.id)):
+            raise Refused("address_needed", field="email")
+        _keep_one_address(user, "phone", "email")
+    drop_value(user.id, "email", value)
+    if value == before:
+        put_first(user.id, primary_email(user.id))
+    challenges.end_open(user.id)
+    record("address.removed", user.id)
+    told(user, session, AFTER["address.removed"], value, "", before, asker)
+
+
+def remove_phone(user: User, session: AuthSession, asker: Asker) -> None:
+    """Remove the user's number, and with it the codes that went there. The number is told by its last text message.
+
+    :raises Refused: on ``phone`` ``not_yours``, ``last_address``, ``last_method``, ``last_second_factor``
+    """
+    take_turns(user, session)
+    number = identities_of(user.id).get("phone")
+    if number is None:
+        raise Refused("not_yours", field="phone")
+    _keep_one_address(user, "email", "phone")
+    removing.allow(user, ["sms"], "phone")
+    had_codes = enrollment.remove(user.id, "sms") > 0
+    drop_identity(user, "phone")
+    shut_out_others(user, session, asker)
+    record("phone.removed", user.id)
+    if had_codes:
+        record("factor.removed", user.id, method="sms")
+        signals.send(signals.us_profile_changed, user=user, methods=["sms"], delete=True)
+    what = f"The phone number {addresses.mask('phone', number)} was removed."
+    notices.tell(user.id, what, asker, also=[number], family=session.family)
+
+
+def set_username(user: User, session: AuthSession, text: str, asker: Asker) -> str:
+    """Give the user a username, or another one; return it.
+
+    A username is nobody's secret and cannot be proved, so that one is taken is told; tries are limited by network.
+    :raises Refused: on ``username`` ``username_invalid``, ``identity_already_associated``; ``too_many_requests``
+    """
+    if "username" not in settings.identity_attributes:
+        raise Refused("usernames_off", field="username")
+    limits.take("starts", asker.address)
+    try:
+        name = addresses.new_username(text)
+    except addresses.InvalidAddress:
+        raise Refused("username_invalid", field="username") from None
+    take_turns(user, session)
+    before = identities_of(user.id).get("username")
+    if name == before:
+        return name
+    _replace_username(user, name)
+    _told_of_username(user, session, "username.set", f"The username is now {name}.", asker)
+    return name
+
+
+def remove_username(user: User, session: AuthSession, asker: Asker) -> None:
+    """Let the username find the user no longer.
+
+    :raises Refused: on ``username`` ``not_yours``; ``last_address`` when it is all that finds the account
+    """
+    take_turns(user, session)
+    if "username" not in identities_of(user.id):
+        raise Refused("not_yours", field="username")
+    if len(all_identities_of(user.id)) == 1:
+        raise Refused("last_address", field="username")
+    drop_identity(user, "username")
+    _told_of_username(user, session, "username.removed", "The username was removed.", asker)
+
+
+def _replace_username(user: User, name: str) -> None:
+    with db.session.begin_nested():  # a name taken meanwhile leaves the old one where it was
+        drop_identity(user, "username")
+        add_identity(user, TypedIdentity("username", name), confirmed=True)
+
+
+def _told_of_username(user: User, session: AuthSession, event: str, what: str, asker: Asker) -> None:
+    shut_out_others(user, session, asker)
+    record(event, user.id)
+    notices.tell(user.id, what, asker, family=session.family)
+
+
+def _keep_one_address(user: User, other: str, field: str) -> None:
+    """Go on only if another proved address is left, by which the account's owner can be reached."""
+    if not any(row.kind == other and row.confirmed_at is not None for row in all_identities_of(user.id)):
+        raise Refused("last_address", field=field)
+
+
+def _mine(user: User, kind: str, typed: str) -> str:
+    """Return the canonical form of one of the user's addresses, however it was typed."""
+    try:
+        value = addresses.email(typed)
+    except addresses.InvalidAddress:
+        raise Refused("not_yours", field=kind) from None
+    if not any(row.kind == kind and row.value == value for row in all_identities_of(user.id)):
+        raise Refused("not_yours", field=kind)
+    return value

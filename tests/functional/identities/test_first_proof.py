@@ -1,0 +1,104 @@
+"""Who opened an account with somebody else's address, and waits for its owner, gets nothing by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.audit import Event
+from app.methods import Challenge
+from app.users import Identity, User
+from tests.functional.identities.conftest import ADD, CHANGE, CONFIRM, NEW, path_in
+from tests.signed_in import sign_in
+from tests.sinks import code_in
+
+PASSWORD = "a sentence that nobody knows"
+passwords = pytest.mark.settings(methods=("email", "sms", "authenticator", "password"))
+
+
+@pytest.fixture
+def squatter(wire):
+    """A browser in which somebody opens an account with the address that Ada is about to prove."""
+    browser = wire.elsewhere(address="203.0.113.3")
+    fields = {"email": NEW, "password": PASSWORD, "password_confirm": PASSWORD}
+    assert browser.post("/register", **fields).ok
+    return browser
+
+
+@passwords
+@pytest.mark.parametrize("path", [CHANGE, ADD])
+def test_what_they_set_up_is_dropped_with_their_account(squatter, hers, ada, prove, rows, path, emails):
+    assert prove(hers, NEW, path).ok
+    assert NEW in emails(ada)
+    assert [user.id for user in rows(User)] == [ada.id]
+    assert squatter.post("/login", email=NEW, password=PASSWORD).status == 400
+    assert squatter.post("/us-signin", identity=NEW, passcode=PASSWORD).status == 400
+
+
+@passwords
+def test_so_are_the_code_and_the_link_they_asked_for(squatter, hers, ada, mail_to, smtp, emails):
+    theirs = mail_to(NEW)
+    link, code = path_in(theirs, "/confirm/"), code_in(theirs)
+    hers.post(ADD, email=NEW)
+    assert hers.post(CONFIRM, passcode=code_in(mail_to(NEW))).ok
+    assert squatter.get(link).location == "/confirm"
+    assert squatter.post("/confirm", email=NEW, passcode=code).status == 400
+    assert squatter.signed_in_as() is None
+    assert emails(ada) == [ada.email, NEW]
+
+
+@passwords
+def test_asking_alone_takes_nothing_from_them(squatter, hers, ada, rows):
+    assert hers.post(ADD, email=NEW).ok
+    assert len(rows(User)) == 2
+
+
+@passwords
+def test_an_address_that_waits_is_nobodys_name(squatter, hers, people, deliver):
+    hers.post(ADD, email="waits@example.com")
+    deliver()
+    there = hers.elsewhere()
+    assert there.post("/us-signin/send-code", identity="waits@example.com", chosen_method="email").ok
+    assert deliver() == []
+
+
+def test_an_account_with_something_else_keeps_that(people, hers, ada, prove, emails, rows):
+    other = people.open(email=NEW, phone="+16502530000", confirmed=False)
+    assert prove(hers, NEW, ADD).ok
+    assert emails(ada) == [ada.email, NEW]
+    assert [row.kind for row in rows(Identity, user_id=other.id)] == ["phone"]
+
+
+def test_a_proved_address_is_never_taken(people, hers, ada, mail_to, emails):
+    hers.post(ADD, email=NEW)
+    code = code_in(mail_to(NEW))
+    bob = people.open(email=NEW)
+    answer = hers.post(CONFIRM, passcode=code)
+    assert answer.codes == ["identity_already_associated"]
+    assert (emails(ada), emails(bob)) == ([ada.email], [NEW])
+
+
+def test_a_refused_change_leaves_the_old_address(people, hers, ada, mail_to, emails):
+    hers.post(CHANGE, email=NEW)
+    link = path_in(mail_to(NEW), "/change-email/")
+    people.open(email=NEW)
+    assert hers.get(link).location == "/change-email"
+    assert emails(ada) == [ada.email]
+
+
+def test_of_two_who_read_one_mailbox_the_first_gets_it(people, hers, ada, mail_to, smtp, emails):
+    bob = people.open(email="bob@example.com")
+    his = sign_in(hers.elsewhere(address="192.0.2.9"), bob)
+    codes = []
+    for browser in (hers, his):
+        browser.post(ADD, email=NEW)
+        codes.append(code_in(mail_to(NEW)))
+    assert his.post(CONFIRM, passcode=codes[1]).ok
+    assert hers.post(CONFIRM, passcode=codes[0]).codes == ["identity_already_associated"]
+    assert (emails(ada), emails(bob)) == ([ada.email], ["bob@example.com", NEW])
+
+
+@pytest.mark.one_database
+def test_nothing_of_it_is_kept_readable(hers, prove, rows):
+    prove(hers, NEW)
+    assert NEW not in str([row.facts for row in rows(Event)])
+    assert all(row.secret.count(".") >= 1 for row in rows(Challenge, purpose="change_email"))

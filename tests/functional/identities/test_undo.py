@@ -1,0 +1,169 @@
+"""A change of addresses is undone from the old ones, for 72 hours, and by no machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.audit import Event
+from app.methods import EnrolledMethod
+from app.users import AddressChange
+from tests.functional.identities.conftest import ADD, CHANGE, NEW, THIRD
+from tests.functional.setup.conftest import app_code, key_in, state_in
+from tests.signed_in import sign_in
+from tests.sinks import code_in, denial_in
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def stranger(hers, ada):
+    """Somebody who holds a session of Ada's."""
+    return sign_in(hers.elsewhere(address="203.0.113.3", agent="Mozilla/5.0 (X11; Linux) Firefox/150"), ada)
+
+
+@pytest.fixture
+def changed(stranger, prove, undo_in, ada) -> str:
+    """The path in the mail to the old address, after the stranger has changed it."""
+    assert prove(stranger, NEW).ok
+    return undo_in(ada.email)
+
+
+def test_looking_changes_nothing_and_shows_who_did_it(hers, changed, emails, ada):
+    answer = hers.elsewhere().get(changed)
+    assert answer.status == 200
+    assert answer.json.get("state", "asked") == "asked"
+    assert answer.json or "203.0.113.3" in answer.text
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert emails(ada) == [NEW]
+
+
+def test_its_button_gives_the_old_address_back(hers, stranger, changed, emails, ada):
+    answer = hers.elsewhere().post(changed, sure=True)
+    assert answer.status == 200
+    assert answer.json.get("state", "undone") == "undone"
+    assert emails(ada) == [ada.email]
+    assert stranger.signed_in_as() is None
+
+
+def test_a_button_without_the_tick_does_nothing(hers, changed, emails, ada):
+    assert hers.elsewhere().post(changed).codes == ["denial_unsure"]
+    assert emails(ada) == [NEW]
+
+
+def test_neither_does_one_without_a_csrf_token(hers, changed, emails, ada):
+    there = hers.elsewhere()
+    there.get("/us-signin")
+    assert there.post(changed, sure=True, csrf=None).status == 400
+    assert emails(ada) == [NEW]
+
+
+def test_twice_is_once(hers, changed, emails, ada, rows):
+    for _ in range(2):
+        assert hers.elsewhere().post(changed, sure=True).ok
+    assert emails(ada) == [ada.email]
+    assert len(rows(Event, name="address.change_undone")) == 1
+
+
+def test_it_works_for_72_hours(hers, changed, emails, ada, clock):
+    clock.shift(3 * DAY - 60)
+    assert hers.elsewhere().post(changed, sure=True).ok
+    assert emails(ada) == [ada.email]
+
+
+def test_and_no_longer(hers, changed, emails, ada, clock):
+    clock.shift(3 * DAY + 1)
+    assert hers.elsewhere().get(changed).status == 404
+    assert hers.elsewhere().post(changed, sure=True).status == 404
+    assert emails(ada) == [NEW]
+
+
+def test_then_the_old_address_is_forgotten(app, changed, rows, clock):
+    from app.users.changes import prune_changes
+
+    clock.shift(3 * DAY + 1)
+    with app.app_context():
+        assert prune_changes() == 1
+    assert rows(AddressChange) == []
+
+
+def test_both_are_told_and_the_new_one_cannot_undo_the_undoing(hers, changed, mail_to, ada):
+    hers.elsewhere().post(changed, sure=True)
+    for address in (ada.email, NEW):
+        mail = mail_to(address)
+        assert "are again what they were" in mail.text.replace("\n", " ")
+        assert "/undo/" not in mail.text + mail.html
+
+
+def test_what_came_after_is_undone_too(hers, stranger, changed, prove, undo_in, emails, ada):
+    assert prove(stranger, THIRD).ok
+    assert prove(stranger, "more@third.example", ADD).ok
+    last = undo_in(THIRD)
+    assert hers.elsewhere().post(changed, sure=True).ok
+    assert emails(ada) == [ada.email]
+    assert hers.elsewhere().post(last, sure=True).ok
+    assert emails(ada) == [ada.email]
+
+
+def test_so_is_what_that_session_has_set_up(hers, stranger, changed, rows, clock):
+    begun = stranger.post("/us-setup", chosen_method="authenticator")
+    key = key_in(begun)
+    assert stranger.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key)).ok
+    hers.elsewhere().post(changed, sure=True)
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+
+
+def test_what_waited_for_the_new_mailbox_is_good_no_more(hers, changed, mail_to, clock):
+    there = hers.elsewhere()
+    there.post("/us-signin/send-code", identity=NEW, chosen_method="email")
+    code = code_in(mail_to(NEW))
+    hers.elsewhere().post(changed, sure=True)
+    assert there.post("/us-signin", identity=NEW, passcode=code).status == 400
+
+
+def test_an_address_that_was_added_goes(hers, stranger, prove, undo_in, emails, ada):
+    assert prove(stranger, NEW, ADD).ok
+    assert hers.elsewhere().post(undo_in(ada.email), sure=True).ok
+    assert emails(ada) == [ada.email]
+
+
+def test_one_that_was_removed_comes_back_as_it_was(hers, people, stranger, undo_in, emails, ada):
+    people.give(ada, "email", NEW)
+    assert stranger.post("/identities/remove", email=ada.email).ok
+    assert emails(ada) == [NEW]
+    assert hers.elsewhere().post(undo_in(ada.email), sure=True).ok
+    assert emails(ada) == [ada.email, NEW]
+
+
+def test_an_account_that_somebody_opened_with_the_old_address_is_in_nobodys_way(hers, changed, emails, ada):
+    hers.elsewhere().post("/register", email=ada.email)
+    assert hers.elsewhere().post(changed, sure=True).ok
+    assert emails(ada) == [ada.email]
+
+
+def test_one_that_was_proved_meanwhile_is(hers, changed, emails, ada, people):
+    people.open(email=ada.email)
+    assert hers.elsewhere().post(changed, sure=True).codes == ["undo_taken"]
+    assert emails(ada) == [NEW]
+
+
+def test_denying_the_session_gives_the_addresses_back_too(hers, stranger, prove, mail_to, emails, ada):
+    stranger.post(CHANGE, email=NEW)
+    stranger.post("/change-email/confirm", passcode=code_in(mail_to(NEW)))
+    denial = denial_in(mail_to(NEW))
+    assert hers.elsewhere(address="192.0.2.9").post(denial, sure=True).ok
+    assert emails(ada) == [ada.email]
+
+
+def test_a_token_with_another_letter_opens_nothing(hers, changed):
+    cut = changed[:-1]
+    other = cut + ("A" if changed[-1] != "A" else "B")
+    assert (hers.get(cut).status, hers.get(other).status) == (404, 404)
+
+
+@pytest.mark.one_database
+def test_no_token_is_kept(changed, rows):
+    from app.outbox import Message
+
+    token = changed.rpartition("/")[2]
+    kept = str([row.facts for row in rows(Message)]) + str([row.facts for row in rows(Event)])
+    assert token not in kept
