@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from app.database import unavailable
 from app.extensions import db
 
 log = structlog.get_logger()
@@ -41,8 +42,16 @@ def _run_once(run: Errand, stop: threading.Event) -> bool:
     try:
         worked = run(stop)
         db.session.commit()
-    except Exception:  # an errand belongs to another room
-        log.exception("worker.errand_failed", errand=getattr(run, "__qualname__", ""))
+    except Exception as error:  # an errand belongs to another room
+        _note(run, error)
         db.session.rollback()
         return False
     return worked
+
+
+def _note(run: Errand, error: Exception) -> None:
+    named = {"errand": getattr(run, "__qualname__", ""), "error": type(error).__name__}
+    if unavailable(error):  # its row is there when the database is
+        log.warning("worker.errand_put_off", **named)
+    else:
+        log.exception("worker.errand_failed", **named)

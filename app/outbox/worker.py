@@ -172,8 +172,11 @@ class Worker:
     def run_errands(self) -> None:
         """Do now and then what takes longer than a sweep may."""
         while not self.stop.is_set():
-            with self.app.app_context():
-                errands.run_all(self.stop)
+            try:
+                with self.app.app_context():
+                    errands.run_all(self.stop)
+            except Exception as error:  # the database is away, and could not even be told to forget
+                log.warning("worker.cannot_run_errands", error=type(error).__name__)
             self.stop.wait(self.settings.outbox_sweep_every.total_seconds())
 
     def deliver(self) -> None:

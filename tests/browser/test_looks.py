@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -190,6 +191,22 @@ def test_pages_of_the_second_step(look, people, email, phone, mailbox):
     look.page.goto("/tf-select")
     look.press("Text me a code")
     look.at("second step, by text")
+    assert look.faults == []
+
+
+def test_pages_of_leaving(look, elsewhere, people, email, sign_in, mailbox):
+    sign_in(people.open(email=email), look.page)
+    look.page.goto("/my-data")
+    look.page.get_by_text("Delete it").click()
+    look.page.get_by_label("Delete my account and everything").check()
+    look.press("Delete my account")
+    look.at("closed")
+    letter = mailbox.newest(email, "will be deleted")
+    look.at("keep it?", re.search(r"http\S+/my-data/undo/\S+", letter.text)[0], elsewhere)
+    elsewhere.get_by_label("I want to keep my account").check()
+    elsewhere.get_by_role("button", name="Keep my account").click()
+    elsewhere.get_by_role("heading", name="Your account stays").wait_for()
+    look.at("kept", page=elsewhere)
     assert look.faults == []
 
 

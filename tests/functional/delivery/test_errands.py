@@ -1,0 +1,74 @@
+"""Errands: one that fails keeps nothing and stops none of the others, and a database that is away is waited for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from app.audit import Event
+from app.outbox import errands
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Lets the worker know no errands but these."""
+
+    def known(*functions) -> None:
+        monkeypatch.setattr(errands, "ERRANDS", list(functions))
+
+    return known
+
+
+def noted(name: str, times: int = 1):
+    """Return an errand that notes an event, so many times."""
+    left = [times]
+
+    def run(_stop) -> bool:
+        from app.audit import record
+
+        left[0] -= 1
+        record(name)
+        return left[0] > 0
+
+    return run
+
+
+def failing(_stop) -> bool:
+    """Write something, and fail."""
+    noted("half.done")(_stop)
+    raise ZeroDivisionError
+
+
+def away(_stop) -> bool:
+    """Find the database away."""
+    raise sa.exc.OperationalError("SELECT 1", {}, Exception("database is locked"))
+
+
+def names(rows) -> list[str]:
+    """Return what was noted."""
+    return [event.name for event in rows(Event)]
+
+
+def test_an_errand_runs_until_nothing_is_left(app, only, rows):
+    only(noted("some.work", 3))
+    with app.app_context():
+        errands.run_all(threading.Event())
+    assert names(rows) == ["some.work"] * 3
+
+
+@pytest.mark.parametrize("broken", [failing, away])
+def test_one_that_fails_keeps_nothing_and_lets_the_others_run(app, only, rows, broken):
+    only(broken, noted("other.work"))
+    with app.app_context():
+        errands.run_all(threading.Event())
+    assert names(rows) == ["other.work"]
+
+
+def test_a_worker_that_stops_begins_nothing_more(app, only, rows):
+    stop = threading.Event()
+    only(lambda _stop: bool(stop.set()) or True, noted("other.work"))
+    with app.app_context():
+        errands.run_all(stop)
+    assert names(rows) == []
