@@ -20,6 +20,7 @@ from typing import Any
 import pyotp
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import ARGUMENTS, CHROMIUM
 from tests.databases import ROOT
 from tests.serving import Server, free_port
@@ -242,6 +243,18 @@ def ask_for_two(walk: Walk) -> None:
     walk.see("/sessions", "devices-trusted")
 
 
+def add_passkey(walk: Walk) -> None:
+    """Add a passkey, and see where one is asked for."""
+    device = VirtualAuthenticator(walk.page)
+    walk.see("/wan-register", "passkeys-none")
+    walk.press("^Add a passkey")
+    walk.page.get_by_text("Change").first.click()
+    walk.take("passkeys")
+    walk.see("/us-setup", "set-up-passkey")
+    walk.elsewhere("/wan-signin", "passkey-sign-in")
+    device.remove()
+
+
 def prove_again(walk: Walk) -> None:
     """Show that it is still the same person, and sign out."""
     walk.see("/us-verify", "verify")
@@ -280,7 +293,7 @@ def take_all(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number, (device, scheme) in enumerate(product(WIDTHS, SCHEMES)):
             walk = Walk(browser, url, device, scheme, number)
-            for part in (open_account, set_up, ask_for_two, prove_again, sign_in):
+            for part in (open_account, set_up, ask_for_two, add_passkey, prove_again, sign_in):
                 part(walk)
             walk.page.context.close()
         browser.close()
@@ -313,8 +326,8 @@ def main() -> int:
             "LATCHKEY_MAIL_RESEND_WAIT": "0",
         }
         port = free_port()
-        environment["LATCHKEY_PUBLIC_URL"] = f"http://127.0.0.1:{port}"
-        server = Server(environment, Path(folder) / "server.log", port=port, workers=1)
+        environment["LATCHKEY_PUBLIC_URL"] = f"http://localhost:{port}"  # browsers make no passkeys for an address
+        server = Server(environment, Path(folder) / "server.log", port=port, workers=1, name="localhost")
         try:
             take_all(server.start().url)
         finally:

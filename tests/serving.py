@@ -26,21 +26,32 @@ STOP_WITHIN = 15.0
 
 
 class Server:
-    """A server started by ``flask serve`` in ``directory``; ``url`` has no slash at its end."""
+    """A server started by ``flask serve`` in ``directory``; ``url`` has no slash at its end.
+
+    :param name: by which it is called, on this machine
+    """
 
     def __init__(
-        self, environment: dict[str, str], log: Path, *, port: int = 0, workers: int = 2, directory: Path = ROOT
+        self,
+        environment: dict[str, str],
+        log: Path,
+        *,
+        port: int = 0,
+        workers: int = 2,
+        directory: Path = ROOT,
+        name: str = "127.0.0.1",
     ) -> None:
         self.environment = environment
         self.log = log
         self.port = port or free_port()
         self.workers = workers
         self.directory = directory
+        self.name = name
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.name}:{self.port}"
 
     @property
     def output(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response
 from flask_login import current_user
 
+from app.extensions import settings
 from app.methods import carrying
 from app.methods.showing import methods_offered, sent
 from app.sessions.models import AuthSession
@@ -23,7 +24,8 @@ PAGE = "signin/signin.html"
 
 def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return what the page shows at ``step``: ``identity`` or ``code``."""
-    return methods_offered() | {"step": step, "sent": told, "methods": methods_offered()["available_methods"]}
+    more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys}
+    return methods_offered() | {"step": step, "sent": told} | more
 
 
 def page_again(form: SignInForm | ContinueForm) -> dict[str, Any]:

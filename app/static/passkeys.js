@@ -54,7 +54,7 @@ const AWAY = "The service could not be reached. Try again in a moment.";
 
 class Told extends Error {}
 
-// One request to the browser at a time: a new one ends the one before, as the autofill that waits.
+// One request to the browser at a time: a new one ends the one before it, as the one that waits in the identity box.
 let controller = null;
 const begin = () => {
   controller?.abort();
@@ -80,35 +80,36 @@ const ask = async (path, fields) => {
   return response;
 };
 
-for (const box of document.querySelectorAll("[data-passkey]")) {
-  if (!here) break;
+// Passkeys offered in the identity box, without a window of their own. Options live five minutes; a page that is
+// looked at for longer asks for new ones in time.
+const REFRESH = 240000;
+
+for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
   const kind = box.dataset.passkey;
   const voice = box.querySelector("[data-passkey-voice]");
   const form = box.querySelector("[data-passkey-begin]");
   const finish = box.querySelector("[data-passkey-finish]");
 
+  const options = async () => {
+    const fields = Object.fromEntries(new FormData(form));
+    const told = await ask(box.dataset.passkeyPath, fields);
+    return [told.credential_options, told.wan_state];
+  };
+
   const send = (state, credential) => {
     finish.action = `${box.dataset.passkeyPath}/${state}`;
     finish.elements.credential.value = JSON.stringify(plain(credential));
-    const remember = document.querySelector("[name=remember]");
-    if (remember?.checked && finish.elements.remember) finish.elements.remember.value = "y";
+    const remember = document.querySelector("[type=checkbox][name=remember]");
+    finish.elements.remember.value = remember?.checked ? "y" : "";
     voice.textContent = kind === "create" ? "Saving your passkey." : "Checking your passkey.";
     finish.submit();
   };
 
-  const run = async (options, state, more = {}) => {
-    const signal = begin();
-    const credential = kind === "create"
-      ? await navigator.credentials.create({ publicKey: creation(options), signal })
-      : await navigator.credentials.get({ publicKey: request(options), signal, ...more });
-    send(state, credential);
-  };
-
-  const options = async () => {
-    const fields = Object.fromEntries(new FormData(form ?? finish));
-    delete fields.credential;
-    const told = await ask(box.dataset.passkeyPath, fields);
-    return [told.credential_options, told.wan_state];
+  const run = async (signal, json, state, more = {}) => {
+    const asked = kind === "create"
+      ? navigator.credentials.create({ publicKey: creation(json), signal })
+      : navigator.credentials.get({ publicKey: request(json), signal, ...more });
+    send(state, await asked);
   };
 
   const attempt = async (work) => {
@@ -116,22 +117,51 @@ for (const box of document.querySelectorAll("[data-passkey]")) {
     box.setAttribute("aria-busy", "true");
     voice.textContent = "";
     try {
-      await work();
+      await work(begin());
     } catch (error) {
       if (error.name !== "AbortError") {
         voice.textContent = error instanceof Told ? error.message : WORDS[error.name] ?? "That did not work. Try again.";
       }
+      if (box.hasAttribute("data-passkey-autofill")) offer();
     } finally {
       box.removeAttribute("aria-busy");
     }
   };
 
+  const offer = async () => {
+    if (!await here.isConditionalMediationAvailable?.()) return;
+    const signal = begin();
+    const again = () => {
+      if (signal.aborted) return;
+      if (document.hidden) document.addEventListener("visibilitychange", again, { once: true });
+      else offer();
+    };
+    const timer = setTimeout(again, REFRESH);
+    signal.addEventListener("abort", () => clearTimeout(timer));
+    try {
+      await run(signal, ...await options(), { mediation: "conditional" });
+    } catch { /* Nobody has asked for it, so nobody is told; the button is there. */ }
+  };
+
   box.hidden = false;
   form?.addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(async () => run(...await options()));
+    attempt(async (signal) => run(signal, ...await options()));
   });
   box.querySelector("[data-passkey-go]")?.addEventListener("click", () => {
-    attempt(() => run(JSON.parse(box.dataset.passkeyOptions), box.dataset.passkeyState));
+    attempt((signal) => run(signal, JSON.parse(box.dataset.passkeyOptions), box.dataset.passkeyState));
+  });
+  if (box.hasAttribute("data-passkey-autofill")) offer();
+}
+
+// What browsers and password managers keep is told of what is no more (the Signal API), where they listen.
+const tell = (name, fields) => here?.[name]?.(fields)?.catch(() => {});
+for (const unknown of document.querySelectorAll("[data-passkey-unknown]")) {
+  tell("signalUnknownCredential", { rpId: unknown.dataset.passkeyRp, credentialId: unknown.dataset.passkeyUnknown });
+}
+for (const list of document.querySelectorAll("[data-passkey-known]")) {
+  const { passkeyRp: rpId, passkeyUser: userId, passkeyKnown: known } = list.dataset;
+  tell("signalAllAcceptedCredentials", {
+    rpId, userId, allAcceptedCredentialIds: known.split(" ").filter(Boolean),
   });
 }

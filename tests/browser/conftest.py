@@ -40,13 +40,15 @@ def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPa
             "LATCHKEY_ENVIRONMENT": "development",
             "LATCHKEY_DATABASE_URL": standing_database.url,
             "LATCHKEY_SECRET_KEYS": KEY,
-            "LATCHKEY_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "LATCHKEY_PUBLIC_URL": f"http://localhost:{port}",  # browsers make no passkeys for an address
             "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
             "LATCHKEY_STARTS_PER_ADDRESS": "10000",
             "LATCHKEY_FAILURES_PER_ADDRESS": "10000",
+            "LATCHKEY_PASSKEY_STARTS_PER_ADDRESS": "10000",
         },
         folder / "server.log",
         port=port,
+        name="localhost",
     )
     yield server.start()
     server.kill()

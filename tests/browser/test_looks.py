@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import serious_faults
 
 WIDTHS = (1280, 390)
@@ -105,6 +106,24 @@ def test_pages_of_setting_up(look, people, email, phone, sign_in):
     look.fill("Phone number", phone)
     look.press("Text me a code", exact=False)
     look.at("phone")
+    assert look.faults == []
+
+
+def test_pages_of_passkeys(look, people, email, sign_in):
+    sign_in(people.open(email=email), look.page)
+    device = VirtualAuthenticator(look.page)
+    look.at("passkeys, none", "/wan-register")
+    look.press("Add a passkey")
+    look.page.get_by_text("Change").first.click()
+    look.at("passkeys")
+    look.page.goto("/us-setup")
+    look.at("set up, with a passkey")
+    device.verify(False)
+    look.page.context.clear_cookies()
+    look.at("a passkey to sign in", "/wan-signin")
+    look.page.get_by_role("button", name="Use my passkey").click()
+    look.page.get_by_text("You can try again.").wait_for()
+    look.at("a passkey, turned down")
     assert look.faults == []
 
 

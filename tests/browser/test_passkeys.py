@@ -1,0 +1,231 @@
+"""Passkeys in a real browser, with a virtual authenticator: made, used, offered, turned down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.keyboard import Keyboard
+from tests.browser.passkeys import VirtualAuthenticator
+from tests.browsing import serious_faults
+
+ADD, USE = "Add a passkey", "Sign in with a passkey"
+
+NO_OFFER = "PublicKeyCredential.isConditionalMediationAvailable = async () => false;"
+"""A virtual authenticator takes what the identity box offers at once, before anybody could press the button."""
+
+
+@pytest.fixture
+def ada(people, email):
+    """Somebody who signs in by mail."""
+    return people.open(email=email)
+
+
+@pytest.fixture
+def hers(sign_in, ada):
+    """Her browser, signed in."""
+    return sign_in(ada)
+
+
+def add(page: Any, button: str = ADD) -> None:
+    """Add a passkey at the page of passkeys."""
+    page.goto("/wan-register")
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
+    page.get_by_text("This passkey is ready.").wait_for()
+
+
+def sign_out(page: Any) -> None:
+    """Sign out, and look at the sign-in page."""
+    page.goto("/")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Sign out of this browser").click()
+
+
+def who(page: Any, email: str) -> None:
+    """See whose account page this is."""
+    page.get_by_role("heading", name="Your account").wait_for()
+    assert page.get_by_text(email).count() > 0
+
+
+def press(page: Any, name: str = USE) -> None:
+    """Press the button by which a passkey is asked for."""
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def test_a_passkey_is_made_and_signs_in_without_a_name(hers, ada):
+    device = VirtualAuthenticator(hers)
+    add(hers)
+    assert len(device.credentials) == 1
+    assert device.credentials[0]["isResidentCredential"] is True
+    sign_out(hers)
+    hers.add_init_script(NO_OFFER)
+    hers.goto("/us-signin")
+    press(hers)
+    who(hers, ada.email)
+    assert hers.get_by_text("Passkey").count() > 0
+
+
+def test_the_identity_box_offers_it(hers, ada):
+    """A virtual authenticator takes the offer at once, as if somebody had chosen it from the list."""
+    VirtualAuthenticator(hers)
+    add(hers)
+    sign_out(hers)
+    hers.goto("/us-signin")
+    who(hers, ada.email)
+
+
+def test_the_box_asks_browsers_to_offer_passkeys(page):
+    page.goto("/us-signin")
+    box = page.get_by_label("E-mail, phone or username")
+    assert box.get_attribute("autocomplete") == "username webauthn"
+    page.get_by_role("button", name=USE).wait_for()
+
+
+def test_a_passkey_that_does_not_know_its_holder_is_refused_in_words(hers):
+    device = VirtualAuthenticator(hers)
+    add(hers)
+    sign_out(hers)
+    device.verify(False)
+    hers.goto("/wan-signin")
+    press(hers, "Use my passkey")
+    hers.get_by_text("You can try again.").wait_for()
+
+
+def test_a_device_that_cannot_ask_its_holder_makes_none(hers):
+    VirtualAuthenticator(hers, verified=False)
+    hers.goto("/wan-register")
+    press(hers, ADD)
+    hers.get_by_text("You can try again.").wait_for()
+
+
+def test_the_same_device_is_not_set_up_twice(hers):
+    device = VirtualAuthenticator(hers)
+    add(hers)
+    press(hers, "Add another passkey")
+    hers.get_by_text("This device has a passkey for your account already.").wait_for()
+    assert len(device.credentials) == 1
+
+
+def test_several_devices_each_sign_in(hers, ada):
+    for number, button in enumerate((ADD, "Add another passkey")):
+        device = VirtualAuthenticator(hers, transport="usb" if number else "internal")
+        add(hers, button)
+        kept = device.credentials
+        device.remove()
+        assert len(kept) == 1
+    second = VirtualAuthenticator(hers)
+    second.give(kept[0])
+    sign_out(hers)
+    hers.goto("/wan-signin")
+    press(hers, "Use my passkey")
+    who(hers, ada.email)
+
+
+def test_it_is_renamed_and_removed(hers):
+    VirtualAuthenticator(hers)
+    add(hers)
+    hers.get_by_text("Change").first.click()
+    hers.get_by_label("New name").fill("My laptop")
+    hers.get_by_role("button", name="Save the name").click()
+    hers.get_by_role("heading", name="My laptop").wait_for()
+    hers.get_by_text("Change").first.click()
+    hers.get_by_role("button", name="Remove it").click()
+    hers.get_by_text("That passkey is gone.").wait_for()
+    hers.get_by_text("None yet.").wait_for()
+
+
+def test_a_removed_passkey_is_refused_in_words(hers):
+    device = VirtualAuthenticator(hers)
+    add(hers)
+    kept = device.credentials
+    hers.get_by_text("Change").first.click()
+    hers.get_by_role("button", name="Remove it").click()
+    hers.get_by_text("That passkey is gone.").wait_for()
+    if not device.credentials:  # the Signal API may have told it
+        device.give(kept[0])
+    sign_out(hers)
+    hers.goto("/wan-signin")
+    press(hers, "Use my passkey")
+    hers.get_by_text("We do not know that passkey.").wait_for()
+    assert serious_faults(hers) == []
+
+
+def test_all_of_it_goes_by_keyboard(hers, ada):
+    VirtualAuthenticator(hers)
+    hers.goto("/wan-register")
+    keyboard = Keyboard(hers)
+    keyboard.to(ADD)
+    with hers.expect_navigation():
+        hers.keyboard.press("Enter")
+    sign_out(hers)
+    hers.add_init_script(NO_OFFER)
+    hers.goto("/us-signin")
+    keyboard.to(USE)
+    hers.keyboard.press("Enter")
+    who(hers, ada.email)
+
+
+def test_turned_down_it_can_be_tried_again_and_a_code_still_signs_in(hers, ada, mailbox):
+    device = VirtualAuthenticator(hers)
+    add(hers)
+    sign_out(hers)
+    device.verify(False)
+    hers.add_init_script(NO_OFFER)
+    hers.goto("/us-signin")
+    press(hers)
+    hers.get_by_text("You can try again.").wait_for()
+    hers.get_by_label("E-mail, phone or username").fill(ada.email)
+    hers.get_by_role("button", name="Email me a code").click()
+    hers.get_by_label("Your code").fill(mailbox.newest(ada.email, "code").code)
+    hers.get_by_role("button", name="Sign in", exact=True).click()
+    who(hers, ada.email)
+
+
+def test_browsers_without_the_json_methods_are_served_too(hers, ada):
+    hers.add_init_script(
+        """
+        delete PublicKeyCredential.parseCreationOptionsFromJSON;
+        delete PublicKeyCredential.parseRequestOptionsFromJSON;
+        delete PublicKeyCredential.prototype.toJSON;
+        """
+    )
+    VirtualAuthenticator(hers)
+    add(hers)
+    sign_out(hers)
+    hers.goto("/wan-signin")
+    press(hers, "Use my passkey")
+    who(hers, ada.email)
+
+
+def test_a_password_manager_whose_own_method_fails_is_served_too(hers):
+    hers.add_init_script("PublicKeyCredential.prototype.toJSON = () => { throw new TypeError('Illegal invocation'); };")
+    VirtualAuthenticator(hers)
+    add(hers)
+
+
+def test_where_the_browser_knows_no_passkeys_nothing_of_them_shows(new_browser, people, sign_in, email):
+    page = sign_in(people.open(email=email), new_browser())
+    page.add_init_script("delete window.PublicKeyCredential;")
+    page.goto("/wan-register")
+    assert page.get_by_role("button", name=ADD).is_hidden()
+    page.context.clear_cookies()
+    page.goto("/us-signin")
+    assert page.get_by_role("button", name=USE).is_hidden()
+    assert page.get_by_role("button", name="Email me a code").is_visible()
+
+
+def test_without_script_nothing_of_them_shows(new_browser):
+    page = new_browser(java_script_enabled=False)
+    page.goto("/us-signin")
+    assert page.get_by_role("button", name=USE).is_hidden()
+    assert page.get_by_role("button", name="Email me a code").is_visible()
+
+
+def test_an_answer_that_is_none_is_said_in_words(hers):
+    VirtualAuthenticator(hers)
+    hers.goto("/wan-register")
+    hers.route("**/wan-register", lambda route: route.fulfill(status=429, body="<h1>Proxy</h1>"))
+    press(hers, ADD)
+    hers.get_by_text("The service could not be reached.").wait_for()
