@@ -107,7 +107,7 @@ DIFFERS_BY = {
 }
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
 _FAILURES = ("challenge.failed", "delivery.failed", "passkey.counter_regressed", "second_step.failed", "sign_in.failed")
-WARNINGS = frozenset(("budget.exhausted", *_FAILURES, *_OF_LINKS))
+WARNINGS = frozenset(("budget.exhausted", "refresh.reused", *_FAILURES, *_OF_LINKS))
 """What went wrong, or what a stranger may have done."""
 
 _NAMES = sorted({key.partition(":")[0] for key in SENTENCES})

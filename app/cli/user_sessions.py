@@ -82,11 +82,15 @@ def _told(family: Family) -> dict[str, Any]:
         "seen_at": head.seen_at,
         "expires_at": head.expires_at,
         "programs": len(family.programs),
+        "refreshed_at": family.refreshed_at,
+        "refreshes_until": family.refreshes_until,
     }
 
 
 def _line(told: dict[str, Any]) -> str:
     programs = f", {told['programs']} tokens" if told["programs"] else ""
+    if told["refreshes_until"]:
+        programs += f", refreshed {told['refreshed_at']:%Y-%m-%d %H:%M} UTC"
     return (
         f"{told['id']}  {told['browser']}, {told['address']}, by {'+'.join(told['proved_by'])}, "
         f"since {told['opened_at']:%Y-%m-%d %H:%M}, seen {told['seen_at']:%Y-%m-%d %H:%M} UTC{programs}"

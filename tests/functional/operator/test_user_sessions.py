@@ -53,6 +53,14 @@ def test_programs_read_json(operate, laptop):
     assert (told["proved_by"], told["aal"], told["programs"]) == (["authenticator"], 1, 1)
 
 
+def test_a_program_that_goes_on_by_itself_is_told_of(operate, program, ada):
+    path = "/us-signin?include_auth_token&include_refresh_token"
+    assert program.post(path, identity=ada.email, passcode=ada.app_code()).ok
+    assert ", 1 tokens, refreshed " in operate("users", "sessions", "list", ada.email).stdout
+    told = json.loads(operate("users", "sessions", "list", ada.email, "--json").stdout)
+    assert told["refreshed_at"] < told["refreshes_until"]
+
+
 def test_one_session_ends_and_the_other_goes_on(operate, laptop, phone, rows):
     result = operate("users", "sessions", "end", "ada@example.com", family_of(rows, PHONE))
     assert (result.exit_code, result.stderr) == (0, "")

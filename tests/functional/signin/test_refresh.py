@@ -12,7 +12,7 @@ from app.audit import Event
 from app.sessions import AuthSession, RefreshToken
 from tests.factories import People
 from tests.signed_in import sign_in
-from tests.sinks import denial_in
+from tests.sinks import code_in, denial_in
 from tests.wire import Program
 
 ASKING = "/us-signin?include_auth_token&include_refresh_token"
@@ -337,3 +337,17 @@ def test_an_account_that_is_to_be_erased_refreshes_nothing(app, program, ada, re
         changed(User.__table__.update().where(User.id == ada.id).values(deletes_at=clock.now()))
         db.session.commit()
     assert program.post(REFRESH, refresh_token=refresh).codes == ["refresh_token_invalid"]
+
+
+def test_the_second_step_gives_one_too_and_it_is_as_strong_as_that(program, bob, mail_to, clock):
+    challenge = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json["challenge"]
+    first = {"identity": bob.email, "passcode": code_in(mail_to(bob.email)), "challenge": challenge}
+    told = program.post(ASKING, **first).json
+    assert "user" not in told
+    query = "?include_auth_token&include_refresh_token"
+    given = program.post(f"/tf-validate{query}", code=bob.app_code(), pending=told["pending"]).json["user"]
+    refresh = renewed(program, given["refresh_token"])
+    assert program.get("/").json["aal"] == 2
+    clock.shift(3700)
+    renewed(program, refresh)
+    assert program.get("/").json["aal"] == 1
