@@ -113,6 +113,10 @@ class LimitSettings(BaseSettings, defer_build=True):
         default="as_strongest",
         description="What that proof must be: `as_strongest` of what the person has set up, or `any` of it.",
     )
+    new_method_wait: kinds.DurationOrZero = Field(
+        default=timedelta(hours=24),
+        description="Time in which a method counts no more than the mailed code that added it beside a stronger one.",
+    )
     freshness_grace_period: kinds.DurationOrZero = Field(
         default=timedelta(0), description="Time after a sensitive step in which the next one asks for nothing."
     )

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from app.extensions import changed, db, keyring
 from app.kit import secrets
+from app.methods import probation
 from app.methods.codes import enrolled_context, new_secret
 from app.methods.models import EnrolledMethod
 
@@ -31,7 +32,7 @@ def enroll(
     :param family: of the session that sets it up, if one does
     """
     row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
-    row.family = family
+    row.family, row.weak_until = family, probation.ends_at(user_id, family)
     row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
     db.session.add(row)
     db.session.flush()
@@ -44,8 +45,11 @@ def replace(
     """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one."""
     mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method, EnrolledMethod.is_second)
     was_second = db.session.scalar(sa.select(EnrolledMethod.id).where(*mine).limit(1)) is not None
+    weak_until = probation.ends_at(user_id, family)
     remove(user_id, method)
     row = enroll(user_id, method, secret, last_step=last_step, family=family)
+    row.weak_until = weak_until
+    db.session.flush()
     if was_second:
         mark_second(user_id, method)
     return row

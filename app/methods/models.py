@@ -33,6 +33,8 @@ class EnrolledMethod(db.Model):
     last_used_at: Mapped[datetime | None]
     is_second: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     """Whether it is asked for as a second step, after another proof."""
+    weak_until: Mapped[datetime | None]
+    """Until when it counts no more than a mailed code, because no more than that added it (``probation``)."""
     misses: Mapped[int] = mapped_column(default=0, server_default="0")
     """Wrong codes of this authenticator in a row as a second step."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.extensions import settings
+from app.kit import clock
 from app.methods import passkeys
 from app.methods.models import EnrolledMethod
 from app.methods.registry import active_methods
@@ -19,11 +20,21 @@ class Strengths:
     :ivar wanted: what a proof must be worth, 1 to 3
     :ivar enough: names of the methods by which such a proof can be given, passkeys first, then in configured order
     :ivar weaker: names of the others
+    :ivar held: names among these that count no more than a mailed code for now (``probation``)
     """
 
     wanted: int
     enough: list[str]
     weaker: list[str]
+    held: frozenset[str] = frozenset()
+
+    def worth_of(self, amr: str) -> int:
+        """Return what a proof is worth for this user: one by what is held no more than a mailed code."""
+        names = set(amr.split(","))
+        if self.held & names:
+            names -= self.held | {"uv"}
+            return max(WEAK, strength_of(names))
+        return strength_of(names)
 
 
 def strengths_of(enrolled: Iterable[EnrolledMethod]) -> Strengths:
@@ -37,7 +48,10 @@ def strengths_of(enrolled: Iterable[EnrolledMethod]) -> Strengths:
     for row in rows:
         if row.method == passkeys.METHOD and settings.can_use_passkeys:
             worth = {row.method: strength_of(passkeys.amr_of(passkeys.knows_its_holder(row.user_id)))} | worth
+    now = clock.now()
+    held = frozenset(row.method for row in rows if row.weak_until is not None and now < row.weak_until)
+    worth |= dict.fromkeys(held & worth.keys(), WEAK)
     any_will_do = settings.freshness_strength == "any"
     wanted = WEAK if any_will_do else max(worth.values(), default=WEAK)
     enough = [name for name, strength in worth.items() if strength >= wanted]
-    return Strengths(wanted, enough, [name for name in worth if name not in enough])
+    return Strengths(wanted, enough, [name for name in worth if name not in enough], held)

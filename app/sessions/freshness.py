@@ -54,6 +54,6 @@ def _require_proof(session: AuthSession, now: datetime) -> None:
     if assurance.is_recent(session.authenticated_at, now):
         proved = assurance.WEAK
     if assurance.is_recent(session.proved_at, now):
-        proved = assurance.strength_of(session.proved_amr or "")
+        proved = strengths.worth_of(session.proved_amr or "")
     if proved < strengths.wanted:
         raise ReauthenticationRequired(strengths.enough, too_weak=proved > 0)

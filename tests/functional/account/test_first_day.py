@@ -1,0 +1,99 @@
+"""A method that a mailed code added beside a stronger one counts as a mailed code for a day, whatever it is.
+
+By default nobody gets so far: adding asks for a proof as strong as the strongest. It is for services that let any proof
+do, and for those that did until now.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.authenticators import Device
+from tests.functional.passkeys.conftest import asked
+from tests.functional.setup.conftest import app_code, key_in, state_in
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def lax(make_app):
+    """The service as it was while any proof would do."""
+    return make_app(freshness_strength="any")
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with an authenticator app."""
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+def add_passkey(app, ada, via: str) -> None:
+    """Add a passkey from a session that was proved ``via`` this."""
+    browser = sign_in(Wire(app, "json"), ada, via=via)
+    options, state = asked(browser.post("/wan-register", usage="first", name="New"))
+    assert browser.post(f"/wan-register/{state}", credential=Device().make(options)).ok
+
+
+def opens(wire, ada, via: str) -> bool:
+    """Say whether a session that was proved ``via`` this can change the ways to sign in."""
+    return sign_in(wire, ada, via=via).get("/us-setup").status == 200
+
+
+def test_on_its_first_day_it_neither_opens_what_a_stronger_one_opens_nor_outranks_it(app, lax, wire, ada):
+    add_passkey(lax, ada, via="email")
+    assert not opens(wire, ada, via="webauthn,uv")
+    assert opens(wire, ada, via="authenticator")
+    assert wire.post("/wan-delete", name="New").ok
+
+
+@pytest.mark.parametrize(("age", "counts"), [(DAY - 1, False), (DAY + 1, True)])
+def test_after_a_day_it_counts_for_what_it_is(app, lax, wire, ada, clock, age, counts):
+    add_passkey(lax, ada, via="email")
+    clock.shift(age)
+    assert opens(wire, ada, via="webauthn,uv") is counts
+    assert opens(wire, ada, via="authenticator") is not counts
+
+
+def test_on_its_first_day_it_removes_nothing_stronger(app, lax, wire, ada, rows):
+    from app.methods import EnrolledMethod
+
+    add_passkey(lax, ada, via="email")
+    sign_in(wire, ada, via="webauthn,uv").post("/us-setup", delete_method="authenticator")
+    assert rows(EnrolledMethod, method="authenticator") != []
+
+
+def test_what_takes_the_place_of_a_stronger_one_waits_as_well(app, lax, wire, ada, clock):
+    browser = sign_in(Wire(lax, "json"), ada, via="email")
+    begun = browser.post("/us-setup", chosen_method="authenticator")
+    assert browser.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    assert sign_in(wire, ada, via="email").get("/us-verify", headers={"Accept": "application/json"}).json[
+        "reauth_methods"
+    ] == ["email", "authenticator"]
+    clock.shift(DAY + 1)
+    assert opens(wire, ada, via="email") is False
+
+
+@pytest.mark.parametrize("via", ["authenticator", "webauthn,uv", "recovery_code", "email,authenticator"])
+def test_what_a_strong_proof_adds_counts_at_once(app, lax, wire, ada, via):
+    add_passkey(lax, ada, via=via)
+    assert opens(wire, ada, via="webauthn,uv")
+
+
+def test_where_nothing_stronger_was_there_it_counts_at_once(app, wire, people):
+    bob = people.open(email="bob@example.com")
+    add_passkey(app, bob, via="email")
+    assert opens(wire, bob, via="webauthn,uv")
+    assert not opens(wire, bob, via="email")
+
+
+def test_by_default_a_mailed_code_adds_nothing_there(wire, ada):
+    assert sign_in(wire, ada, via="email").post("/wan-register", usage="first").status != 200
+
+
+@pytest.mark.parametrize("wait", [0, 60])
+def test_the_operator_sets_how_long(make_app, wire, ada, clock, wait):
+    add_passkey(make_app(freshness_strength="any", new_method_wait=wait), ada, via="email")
+    clock.shift(wait + 1)
+    assert opens(wire, ada, via="webauthn,uv")
