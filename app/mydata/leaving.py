@@ -16,7 +16,7 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods.challenges import end_open
 from app.methods.notices import tell
-from app.mydata.mailboxes import mailboxes_of, phones_of
+from app.mydata.mailboxes import lost_lately, mailboxes_of, phones_of
 from app.mydata.models import Deletion, Export
 from app.mydata.undo_links import open_undo
 from app.sessions import personal
@@ -63,11 +63,14 @@ def leave(user: User, *, quietly: bool = False, **facts: Any) -> datetime:
 def say(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "owner") -> None:
     """Send the link that undoes a deletion to each proved address; by text message where there is no mailbox.
 
+    An address that went lately is told as well: whoever took the account over may have removed its owner's.
+
     :param by: who asked for it: whoever was signed in, or the operator
     """
     facts = {"handle": handle, "deletes_at": deletes_at.isoformat(), "by": by}
     mails = mailboxes_of(user_id)
-    outbox.enqueue_each(kind, "mail", mails, user_id=user_id, **facts)
+    everywhere = list(dict.fromkeys([*mails, *lost_lately(user_id)]))
+    outbox.enqueue_each(kind, "mail", everywhere, user_id=user_id, **facts)
     outbox.enqueue_each(kind, "sms", [] if mails else phones_of(user_id), user_id=user_id, **facts)
 
 

@@ -175,6 +175,18 @@ def test_every_proved_address_gets_the_link(app, here, ada, deliver):
     assert len(set(told.values())) == 1
 
 
+def test_an_address_that_went_lately_gets_the_link_too(here, ada, people, deliver, clock):
+    people.give(ada, "email", "mallory@example.org")
+    clock.shift(60)
+    assert here.post("/identities/primary", email="mallory@example.org").ok
+    assert here.post("/identities/remove", email=ada.email).ok
+    deliver()
+    assert here.post("/my-data/delete", sure=True).ok
+    told = {mail.to[0]: undo_in(mail) for mail in deliver() if "will be deleted" in mail.subject}
+    assert set(told) == {ada.email, "mallory@example.org"}
+    assert here.elsewhere().post(told[ada.email], sure=True).ok
+
+
 def test_without_a_mailbox_the_link_comes_by_text_message(here, people, text_to, rows):
     eve = people.open(phone="+16502530009", methods=["sms"])
     wire = sign_in(here.elsewhere(), eve)
