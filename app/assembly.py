@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from sqlalchemy.orm import configure_mappers
 
-from app import account, identities, mydata, observing, outbox, register, setup, signin, status
+from app import account, identities, mydata, observing, outbox, recover, register, setup, signin, status
 from app.audit import giving as events_given
 from app.audit import pruning as event_pruning
 from app.database import absolute, attach, engine_options
@@ -23,6 +23,9 @@ from app.mydata import giving as exports_given
 from app.mydata import letters as export_letters
 from app.mydata import pruning as export_pruning
 from app.outbox import giving as messages_given
+from app.recover import giving as recoveries_given
+from app.recover import requests
+from app.recover import telling as recovery_telling
 from app.sessions import giving as sessions_given
 from app.sessions import opening, telling
 from app.sessions import pruning as session_pruning
@@ -37,11 +40,15 @@ if TYPE_CHECKING:
 REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning, telling, address_changes)
 """Named so that they register what the worker calls: renderers of letters, pruners of tables, feeders."""
 
-GIVEN = (accounts_given, methods_given, sessions_given, events_given, messages_given, exports_given)
+GIVEN = (accounts_given, methods_given, sessions_given, events_given, messages_given, exports_given, recoveries_given)
 """Named so that they register what an export holds, in this order."""
 
 EXPORTING = (making, export_letters, export_pruning, erasing, reminding)
 """Named so that exports are made, told of and forgotten, and accounts erased."""
+
+
+RECOVERING = (recovery_telling, requests)
+"""Named so that recoveries are told of, reminded of and forgotten."""
 
 
 class Latchkey(Flask):
@@ -113,7 +120,7 @@ def guard_requests(app: Flask) -> None:
 
 def serve_journeys(app: Flask) -> None:
     """Serve every journey's addresses."""
-    for journey in (signin, register, setup, account, identities, mydata, status):
+    for journey in (signin, register, setup, account, identities, mydata, recover, status):
         journey.init_app(app)
     if not app.extensions["latchkey.settings"].is_production:
         from app import inbox

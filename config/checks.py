@@ -144,6 +144,11 @@ def warnings(settings: "Settings") -> list[Problem]:
             "is off: answers tell who is known",
             "Switch it on.",
         ),
+        "recovery_wait": (
+            settings.recovery_wait < timedelta(hours=24),
+            "is short: an owner who reads no mail for a day cannot contest a recovery",
+            "Wait for 72 hours (259200).",
+        ),
         "freshness_strength": (
             settings.freshness_strength == "any",
             "is any: a mailed code is enough to remove a stronger way to sign in",

@@ -88,6 +88,12 @@ class LimitSettings(BaseSettings, defer_build=True):
         ge=1,
         description="Starts, and failures, that all callers without a readable address share in a window.",
     )
+    recovery_wait: kinds.Duration = Field(
+        default=timedelta(hours=72), description="Wait before an account can be recovered by its mailbox alone."
+    )
+    recovery_starts: int = Field(
+        default=3, ge=0, le=100, description="Recoveries of one account that may be started in 30 days; 0: none at all."
+    )
     us_setup_within: kinds.Duration = Field(
         default=timedelta(minutes=10), description="Time to finish setting up a method."
     )

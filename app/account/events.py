@@ -42,6 +42,8 @@ SENTENCES = {
     "challenge.failed:change_email": "Somebody typed a wrong code for a new address, or came too late with it",
     "challenge.failed:confirm": "Somebody came too late, or twice, to confirm the address",
     "challenge.started:confirm": "A mail to confirm the address was asked for",
+    "challenge.failed:recovery": "Somebody typed a wrong code to recover the account",
+    "challenge.started:recovery": "A code to recover the account was asked for",
     "challenge.started:setup": "Setting up a way to sign in was begun",
     "challenge.started:sign_in": "A code to sign in was asked for",
     "challenge.started:verify": "A code to prove who is there was asked for",
@@ -69,6 +71,10 @@ SENTENCES = {
     "second_step.off": "The second step was switched off",
     "second_step.on": "A second step was switched on",
     "recovery.code_used": "A recovery code was used",
+    "recovery.cancelled": "A recovery of the account was cancelled",
+    "recovery.completed": "The account was recovered: everybody was signed out, and what was lost removed",
+    "recovery.reminded": "You were told once more that the account is being recovered",
+    "recovery.started": "Somebody with the mailbox started to recover the account",
     "recovery.regenerated": "New recovery codes were made",
     "refresh.reused": "A program's token came a second time, as if there were a copy of it. Its session has ended",
     "session.ended": "A session ended",
@@ -107,7 +113,7 @@ DIFFERS_BY = {
 }
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
 _FAILURES = ("challenge.failed", "delivery.failed", "passkey.counter_regressed", "second_step.failed", "sign_in.failed")
-WARNINGS = frozenset(("budget.exhausted", "refresh.reused", *_FAILURES, *_OF_LINKS))
+WARNINGS = frozenset(("budget.exhausted", "recovery.started", "refresh.reused", *_FAILURES, *_OF_LINKS))
 """What went wrong, or what a stranger may have done."""
 
 _NAMES = sorted({key.partition(":")[0] for key in SENTENCES})

@@ -25,6 +25,7 @@ from app.extensions import db, settings
 from app.kit import clock
 from app.methods import REGISTRY, recovery_codes
 from app.methods.challenges import end_open
+from app.recover import flow, requests
 from app.sessions import personal
 from app.sessions.guesses import forget
 from app.sessions.known import revoke_browsers
@@ -156,17 +157,26 @@ def unlock(identity: tuple[str, ...]) -> None:
 
 @users.command("recovery")
 @click.argument("identity")
-def recovery(identity: str) -> None:
-    """Tell how the owner of IDENTITY stands with recovery codes: how many are left, never which."""
+@click.option("--cancel", "cancels", is_flag=True, help="Cancel the recovery that is under way.")
+def recovery(identity: str, cancels: bool) -> None:
+    """Tell how many recovery codes the owner of IDENTITY has left, never which, and what recovery is under way."""
     user = find_by_identity(read_identity(identity))
     if user is None:
         raise click.ClickException(f"{identity}: nobody has that.")
-    stock = recovery_codes.stock_of(user.id)
+    stock, under_way = recovery_codes.stock_of(user.id), requests.open_of(user.id)
+    if cancels:
+        cancelled = under_way is not None and flow.cancel(under_way, "operator")
+        db.session.commit()
+        click.echo(f"{identity}: {'the recovery is cancelled' if cancelled else 'no recovery is under way'}.")
+        return
     if stock.made_at is None:
         click.echo(f"{identity}: no recovery codes.")
-        return
-    made = f"{stock.made_at:%Y-%m-%d %H:%M} UTC"
-    click.echo(f"{identity}: {stock.left} of {recovery_codes.COUNT} recovery codes left, made {made}.")
+    else:
+        made = f"{stock.made_at:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"{identity}: {stock.left} of {recovery_codes.COUNT} recovery codes left, made {made}.")
+    if under_way is not None:
+        asked, ready = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (under_way.requested_at, under_way.ready_at))
+        click.echo(f"{identity}: being recovered since {asked}, can be completed from {ready} on.")
 
 
 def _switch(identities: tuple[str, ...], *, off: bool) -> None:

@@ -62,6 +62,7 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
 @renderer("confirm", reads=challenges_of)
 @renderer("change_email", reads=challenges_of)
 @renderer("add_email", reads=challenges_of)
+@renderer("recovery", reads=challenges_of)
 def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None:
     """Say the passcode, and the link where there is one; nothing once the challenge is over."""
     if told is None or not told[0].is_open(clock.now()):

@@ -39,6 +39,7 @@ def _values() -> dict[str, Any]:
         "brand": settings.brand_name,
         "support_contact": settings.support_contact,
         "generic_responses": settings.generic_responses,
+        "can_recover": settings.recovery_starts > 0 and "email" in settings.methods,
         "csp_nonce": csp_nonce(),
         "signed_in": bool(current_user and current_user.is_authenticated),
         "user_label": None,

@@ -53,6 +53,13 @@ SENTENCES = {
     "two_factor_only_way": "A second step needs a first one of another kind. Add another way to sign in first.",
     "two_factor_set_up": "From now on, signing in asks for a second step.",
     "two_factor_disabled": "Signing in asks for no second step any more.",
+    "recovery_proof_old": "It is a while since you proved your mailbox. Ask for a new code.",
+    "recovery_capped": "This account was recovered, or was to be, as often as it may be in 30 days.",
+    "recovery_not_ready": "The wait is not over yet. Come back when it is.",
+    "recovery_over": "That recovery has ended: it was cancelled, or its time is over. Nothing has changed.",
+    "recovery_cancelled": "The recovery is cancelled. Your account is as it was.",
+    "recovery_none": "There is no recovery under way any more.",
+    "recovery_done": "Your account is yours again. Set up a second way in now, and make recovery codes.",
     # set up
     "us_setup_expired": "Setting this up took too long. Start again; nothing was changed.",
     "us_setup_successful": "This way of signing in is ready.",

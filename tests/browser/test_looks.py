@@ -229,6 +229,22 @@ def test_pages_of_leaving(look, elsewhere, people, email, sign_in, mailbox):
     assert look.faults == []
 
 
+def test_pages_of_recovering_an_account(look, elsewhere, people, email, mailbox, sign_in):
+    bob = people.open(email=email, methods=["email", "authenticator"], second="authenticator")
+    look.at("recover", "/recover")
+    look.fill("E-mail, phone or username", email)
+    look.press("Email me a code")
+    look.at("recover, code")
+    look.fill("Your code", mailbox.newest(email).code)
+    look.press("Go on")
+    look.at("recover, before")
+    look.press("Start the wait")
+    look.at("recover, waiting")
+    sign_in(bob, elsewhere)
+    look.at("account, being recovered", "/", elsewhere)
+    assert look.faults == []
+
+
 def test_pages_of_the_mailbox(look, email, mailbox):
     look.page.goto("/register")
     look.fill("E-mail", email)

@@ -13,7 +13,15 @@ from tests.databases import Database
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
-WANTS_SIGNED_IN = ("/us-setup", "/us-verify", "/sessions", "/known-browsers", "/activity", "/mf-recovery-codes")
+WANTS_SIGNED_IN = (
+    "/us-setup",
+    "/us-verify",
+    "/sessions",
+    "/known-browsers",
+    "/activity",
+    "/mf-recovery-codes",
+    "/recover/stop",
+)
 
 
 def addresses(app: Flask, method: str) -> list[str]:

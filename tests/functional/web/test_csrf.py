@@ -13,6 +13,9 @@ TYPED = {
     "chosen_method": "email",
     "passcode": "12345678",
     "token": "x",
+    "code": "123456",
+    "help_setup": "help",
+    "proof": "x",
 }
 
 

@@ -1,0 +1,210 @@
+"""Recover an account: prove the mailbox, wait while it can be contested, prove it again, and start afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import limits
+from app.audit import record, signals
+from app.extensions import changed, db, settings
+from app.kit import clock
+from app.kit.asking import Asker
+from app.kit.refusals import Refused
+from app.methods import Challenge, EnrolledMethod, Passkey, codes, enrollment, passkeys, reaching, recovery_codes
+from app.methods.challenges import Question, ask, end_open
+from app.methods.explaining import Miss
+from app.methods.proving import Proof, prove
+from app.methods.registry import code_methods
+from app.methods.strength import strengths_of
+from app.recover import requests, telling, tokens
+from app.recover.models import Recovery
+from app.sessions import personal
+from app.sessions.arriving import arrive
+from app.sessions.assurance import WEAK
+from app.sessions.guesses import give_back
+from app.sessions.known import revoke_browsers
+from app.sessions.models import AuthSession
+from app.sessions.opening import end_all
+from app.sessions.pending import Parked
+from app.users import User, drop_identity, hold, read_identity
+
+PURPOSE = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account stands, for somebody who has just proved its mailbox.
+
+    :ivar state: ``not_needed`` (the mailbox opens everything), ``start``, ``waiting``, ``ready``, or ``capped`` when it
+        was started too often
+    :ivar methods: what they have set up besides the mailbox, and may have lost
+    :ivar codes_left: recovery codes, which are the quicker way
+    """
+
+    state: str
+    proof: str
+    methods: list[str]
+    codes_left: int
+    recovery: Recovery | None = None
+
+
+def require_on() -> None:
+    """Go on only where accounts can be recovered: by mail, and not switched off.
+
+    :raises Refused: ``not_found`` (404)
+    """
+    if settings.recovery_starts == 0 or "email" not in code_methods():
+        raise Refused("not_found", status=404)
+
+
+def send_code(identity: str, asker: Asker) -> Challenge:
+    """Send a code to the mailbox of whom ``identity`` names; who cannot be reached gets a decoy, as when signing in.
+
+    :raises Refused: ``too_many_requests``
+    """
+    limits.take("starts", asker.address, looks_up=False)
+    typed = read_identity(identity)
+    reached, held = reaching.reach_for(typed, "email", asker.known, limits.bucket_of(asker.address))
+    limits.stop("starts", asker.address, held)
+    spoken = typed.value if typed else identity.strip()[:254]
+    there = reached is not None and reached.destination != "" and reached.user.is_active
+    there = there and reached is not None and reached.user.confirmed_at is not None
+    question = Question(
+        PURPOSE, "email", reached.user.id if reached else None, spoken,
+        reached.destination if reached is not None and there else spoken,
+        pending_secret=codes.new_secret(), letter="recovery", silent=not there, is_person=True,
+    )  # fmt: skip
+    return ask(question, asker)
+
+
+def prove_mailbox(identity: str, passcode: str | int, asker: Asker) -> Standing:
+    """Return how the account stands, if ``passcode`` answers the code that was sent.
+
+    :raises Refused: ``generic_authn_failed`` on ``passcode``, whatever was wrong; ``too_many_requests``
+    """
+    limits.allow("failures", asker.address)
+    typed = read_identity(identity)
+    known = reaching.know(typed, asker.known)
+    user_id = known.user.id if known.user else None
+    spoken = typed.value if typed else identity.strip()[:254]
+    browser = asker.known if known.seen_at else ""
+    proof = prove(PURPOSE, user_id, spoken, [], passcode, asker, sent_only=True, browser=browser)
+    if isinstance(proof, Miss) or proof.challenge is None or known.user is None or not known.user.is_active:
+        limits.take("failures", asker.address)
+        reason = proof.reason if isinstance(proof, Miss) else "refused"
+        facts: dict[str, Any] = {"reason": reason, "purpose": PURPOSE}
+        record("challenge.failed", user_id, at_once=True, **facts)
+        raise Refused("generic_authn_failed", field="passcode")
+    if proof.guess is not None:
+        give_back(proof.guess)
+    return standing_of(known.user, tokens.proof_of(known.user.id, proof.challenge.id))
+
+
+def standing_of(user: User, proof: str) -> Standing:
+    """Return how the account of ``user`` stands, who has proved the mailbox by ``proof``."""
+    enrolled, recovery = enrollment.enrolled_of(user.id), requests.open_of(user.id)
+    methods = list(dict.fromkeys(row.method for row in enrolled if row.method != "email" and not row.is_pending))
+    codes_left = recovery_codes.stock_of(user.id).left
+    if recovery is not None:
+        state = "ready" if recovery.is_ready(clock.now()) else "waiting"
+    elif not _is_needed(enrolled):
+        state = "not_needed"
+    else:
+        state = "capped" if requests.started_lately(user.id) >= settings.recovery_starts else "start"
+    return Standing(state, proof, methods, codes_left, recovery)
+
+
+def start(proof: str, asker: Asker) -> Standing:
+    """Start a recovery and tell every channel; the one that is open already is returned as it is.
+
+    :raises Refused: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox opens everything
+    """
+    user = _user_of(proof)
+    hold(user.id)
+    standing = standing_of(user, proof)
+    if standing.state in ("waiting", "ready"):
+        return standing
+    if standing.state != "start":
+        raise Refused("recovery_capped" if standing.state == "capped" else "api_error")
+    recovery = requests.start(user.id, asker)
+    telling.tell(recovery, "started")
+    record("recovery.started", user.id, challenge_id=_challenge_of(proof))
+    return standing_of(user, proof)
+
+
+def cancel(recovery: Recovery, how: str) -> bool:
+    """Cancel ``recovery`` and tell every channel; False when it is over, or was completed first.
+
+    :param how: ``session``, ``link`` or ``operator``
+    """
+    hold(recovery.user_id)
+    if not requests.cancel(recovery.id):
+        return False
+    telling.tell(recovery, "cancelled")
+    record("recovery.cancelled", recovery.user_id, how=how)
+    return True
+
+
+def complete(proof: str, lost: Sequence[str], asker: Asker) -> AuthSession | Parked:
+    """Complete a recovery whose wait is over: end all that is open, drop what was ``lost``, and sign in to set up anew.
+
+    :raises Refused: ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over`` when it was cancelled first
+    """
+    user = _user_of(proof)
+    hold(user.id)
+    recovery = requests.open_of(user.id)
+    if recovery is None:
+        raise Refused("recovery_over")
+    if not recovery.is_ready(clock.now()):
+        raise Refused("recovery_not_ready")
+    if not requests.complete(recovery.id):
+        raise Refused("recovery_over")
+    _sweep(user, lost)
+    telling.tell(recovery, "done")
+    record("recovery.completed", user.id, challenge_id=_challenge_of(proof))
+    return arrive(user, Proof("email"), asker, remember=False, has_second=False)
+
+
+def _is_needed(enrolled: Sequence[EnrolledMethod]) -> bool:
+    """Say whether a mailbox alone leaves something closed: the second step, or what wants a stronger proof."""
+    return any(row.is_second for row in enrolled) or strengths_of(enrolled).wanted > WEAK
+
+
+def _user_of(proof: str) -> User:
+    proved = tokens.read_proof(proof)
+    user = db.session.get(User, proved.user_id) if proved else None
+    if user is None or not user.is_active:
+        raise Refused("recovery_proof_old")
+    return user
+
+
+def _challenge_of(proof: str) -> str | None:
+    proved = tokens.read_proof(proof)
+    return proved.challenge_id if proved else None
+
+
+def _sweep(user: User, lost: Sequence[str]) -> None:
+    """End whatever is open at the account, ask for no second step any more, and drop what was lost.
+
+    Recovery codes go in any case: who can use one needs no recovery, so whoever has them is somebody else.
+    """
+    end_all(user.id)
+    revoke_browsers(user.id)
+    personal.revoke_all(user.id, "recovery")
+    end_open(user.id)
+    enrollment.unmark_seconds(user.id)
+    recovery_codes.drop(user.id)
+    gone = [name for name in dict.fromkeys(lost) if name != "email" and enrollment.remove(user.id, name)]
+    if passkeys.METHOD in lost:
+        changed(sa.delete(Passkey).where(Passkey.user_id == user.id))
+    if "sms" in gone:
+        drop_identity(user, "phone")
+    for name in gone:
+        record("factor.removed", user.id, method=name, reason="recovery")
+    if not any(row.method == "email" for row in enrollment.enrolled_of(user.id)):
+        enrollment.enroll(user.id, "email")
+    signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)

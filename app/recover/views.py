@@ -1,0 +1,160 @@
+"""/recover: for who has lost every way in but the mailbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request
+from flask_login import current_user, login_required
+
+from app.kit.refusals import Refused
+from app.methods.showing import TITLES, sent
+from app.recover import bp, flow, requests, tokens
+from app.recover.forms import CancelForm, MailboxForm, ProvedForm, StopForm, WhoForm
+from app.recover.showing import open_recovery, standing_facts, told
+from app.sessions.pending import Parked
+from app.sessions.showing import second_step, user_facts
+from app.web.asker import asker, sending_asker
+from app.web.browser import browser_secret
+from app.web.commit import view_commit
+from app.web.guards import anonymous_only
+from app.web.respond import respond, support_id, wants_json
+from app.web.telling import say
+
+PAGE = "recover/recover.html"
+CANCEL_PAGE = "recover/cancel.html"
+SET_UP = "/us-setup"
+
+
+@bp.get("/recover")
+def recover_page() -> Response:
+    """Ask whose account it is; tell somebody signed in whether theirs is being recovered."""
+    flow.require_on()
+    if current_user.is_authenticated:
+        if not wants_json():
+            return respond(go="/")
+        return respond(recovery=open_recovery())
+    browser_secret()
+    return respond(PAGE, WhoForm(), shown={"state": "who"})
+
+
+@bp.post("/recover")
+@anonymous_only
+def recover() -> Response:
+    """Send a code to the mailbox of whom was named, if there is somebody."""
+    after_this_request(view_commit)
+    flow.require_on()
+    form = WhoForm()
+    if form.validate():
+        with form.showing_refusals():
+            typed = form.identity.data
+            shown = sent(flow.send_code(typed, sending_asker()), typed)
+            facts: dict[str, Any] = {"challenge": shown["challenge"], "support_id": support_id()}
+            return respond(
+                PAGE, form, shown={"sent": shown, "identity": typed, "code": MailboxForm()}, state="code", **facts
+            )
+    return respond(PAGE, form, shown={"state": "who"})
+
+
+@bp.post("/recover/prove")
+@anonymous_only
+def recover_prove() -> Response:
+    """Take the code, and say how the account stands."""
+    after_this_request(view_commit)
+    flow.require_on()
+    form = MailboxForm()
+    if form.validate():
+        with form.showing_refusals():
+            standing = flow.prove_mailbox(form.identity.data, form.passcode.data, asker(form.challenge.data))
+            return respond(PAGE, form, shown={"titles": TITLES, "told": None}, **standing_facts(standing))
+    return respond(PAGE, form, shown={"state": "code", "sent": None, "identity": form.identity.data, "code": form})
+
+
+@bp.post("/recover/start")
+@anonymous_only
+def recover_start() -> Response:
+    """Start the wait. Every channel of the account is told."""
+    after_this_request(view_commit)
+    flow.require_on()
+    form = ProvedForm()
+    if form.validate():
+        with form.showing_refusals():
+            standing = flow.start(form.proof.data, asker())
+            return respond(PAGE, form, shown={"titles": TITLES}, **standing_facts(standing))
+    return respond(PAGE, form, shown={"state": "refused"})
+
+
+@bp.post("/recover/complete")
+@anonymous_only
+def recover_complete() -> Response:
+    """Complete it: everything else ends, and one goes on to set up another way in."""
+    after_this_request(view_commit)
+    flow.require_on()
+    form = ProvedForm()
+    if form.validate():
+        with form.showing_refusals():
+            arrived = flow.complete(form.proof.data, form.lost.data or [], asker())
+            if isinstance(arrived, Parked):
+                return respond(**second_step(arrived))
+            say("recovery_done")
+            return respond(go=SET_UP, user=user_facts(current_user, arrived), tf_required=False)
+    return respond(PAGE, form, shown={"state": "refused"})
+
+
+@bp.post("/recover/stop")
+@login_required
+def recover_stop() -> Response:
+    """Cancel the recovery of one's own account. Needs no fresh proof: it only keeps the account as it is."""
+    after_this_request(view_commit)
+    form = StopForm()
+    if form.validate():
+        with form.showing_refusals():
+            recovery = requests.open_of(current_user.id)
+            cancelled = recovery is not None and flow.cancel(recovery, "session")
+            say("recovery_cancelled" if cancelled else "recovery_none")
+            return respond(go="/", cancelled=cancelled)
+    return respond("errors/form.html", form)
+
+
+@bp.get("/recover/cancel/<token>")
+def recover_cancel_page(token: str) -> Response:
+    """Show what the mail told of, and a button that cancels it; change nothing, whoever looks."""
+    recovery = _named(token)
+    return _quiet(respond(CANCEL_PAGE, CancelForm(), shown={"token": token}, **_cancel_facts(recovery)))
+
+
+@bp.post("/recover/cancel/<token>")
+def recover_cancel(token: str) -> Response:
+    """Cancel it. Signs nobody in, and works in any browser."""
+    after_this_request(view_commit)
+    form = CancelForm()
+    recovery = None
+    if form.validate():
+        recovery = _named(token)
+        with form.showing_refusals():
+            if not form.sure.data:
+                raise Refused("denial_unsure", field="sure")
+            flow.cancel(recovery, "link")
+            recovery = _named(token)
+            return _quiet(respond(CANCEL_PAGE, form, shown={"token": token}, **_cancel_facts(recovery)))
+    shown = _cancel_facts(recovery) if recovery else {"state": "open", "recovery": None}
+    return _quiet(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
+
+
+def _named(token: str) -> Any:
+    """Return the recovery that ``token`` cancels. Raises Refused: ``denial_invalid`` (404) when it is none of ours."""
+    recovery_id = tokens.read_cancel(token)
+    recovery = requests.find(recovery_id) if recovery_id else None
+    if recovery is None:
+        raise Refused("denial_invalid", status=404)
+    return recovery
+
+
+def _cancel_facts(recovery: Any) -> dict[str, Any]:
+    return {"state": requests.state_of(recovery), "recovery": told(recovery)}
+
+
+def _quiet(response: Response) -> Response:
+    """Keep the token out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

@@ -1,0 +1,72 @@
+"""Bob, who has lost his app, and the steps by which he gets his account back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.factories import Person
+from tests.sinks import code_in
+from tests.wire import Answer, Wire
+
+HOUR = 3600
+WAIT = 72 * HOUR
+
+
+@pytest.fixture
+def bob(people) -> Person:
+    """Somebody who signs in by mail and app, and has a phone that he is reached at."""
+    opened: Person = people.open(
+        email="bob@example.com", phone="+16502530001", methods=["email", "authenticator"], second="authenticator"
+    )
+    return opened
+
+
+@pytest.fixture
+def proves(mail_to: Callable[[str], Any]) -> Callable[..., Answer]:
+    """Proves a mailbox: ``proves(wire, "bob@example.com")`` returns the answer that says how the account stands."""
+
+    def prove(wire: Wire, email: str) -> Answer:
+        wire._csrf = None  # days may have passed since the last one
+        asked = wire.post("/recover", identity=email)
+        assert asked.ok, asked
+        return wire.post("/recover/prove", identity=email, passcode=code_in(mail_to(email)))
+
+    return prove
+
+
+@pytest.fixture
+def starts(proves: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Proves a mailbox and starts the wait."""
+
+    def start(wire: Wire, email: str) -> Answer:
+        return wire.post("/recover/start", proof=proof_in(proves(wire, email)))
+
+    return start
+
+
+def proof_in(answer: Answer) -> str:
+    """Return what says that the mailbox was proved. Raises AssertionError."""
+    proof = answer.json.get("proof") or answer.page.value("proof")
+    assert proof, answer
+    return str(proof)
+
+
+def state_in(answer: Answer) -> str:
+    """Return how the account stands, by the JSON or by the page's heading."""
+    headings = {
+        "You need no recovery": "not_needed",
+        "Not again so soon": "capped",
+        "Before you start": "start",
+        "The wait has begun": "waiting",
+        "The wait is over": "ready",
+    }
+    return str(answer.json.get("state") or headings.get(answer.page.heading, answer.page.heading))
+
+
+def cancel_path(text: str) -> str:
+    """Return the path of the link in a message that cancels."""
+    return re.search(r"http://localhost(/recover/cancel/\S+)", text)[1]  # type: ignore[index]
