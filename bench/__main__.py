@@ -68,7 +68,8 @@ def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
         for _ in range(options.rounds):
             for work in options.works:
                 for subject in subjects:
-                    run(subject, work, results, options)
+                    if work not in getattr(subject, "without", ()):
+                        run(subject, work, results, options)
         for subject in subjects:
             results.memory[subject.name] = subject.server.memory()
             subject.server.stop()

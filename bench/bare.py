@@ -5,14 +5,20 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pyotp
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bench.client import Answer, Done, Script
 from bench.messages import cookie_line, get, post
+from bench.passkeys import KEY
 from bench.servers import Server, free_port, python
 from bench.subject import shares
 
 BATCH = 5000
+POINT = KEY.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
 class Bare:
@@ -42,7 +48,7 @@ class Bare:
             floor.db.create_all()
             for first in range(0, self.people, BATCH):
                 rows = [
-                    {"address": f"person{number}@example.com", "secret": pyotp.random_base32()}
+                    {"address": f"person{number}@example.com", "secret": pyotp.random_base32(), "key": POINT}
                     for number in range(first, min(first + BATCH, self.people))
                 ]
                 self.secrets += [row["secret"] for row in rows]
@@ -61,7 +67,7 @@ class Bare:
         return 0.0
 
     def scripts(self, work: str, clients: int) -> list[Script]:
-        plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess}
+        plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess, "W5": self._passkey}
         return [plays[work](share) for share in shares(self.people, clients, self.next)]
 
     def _code(self, number: int) -> str:
@@ -79,6 +85,16 @@ class Bare:
         for number in share:
             answer = yield get(f"/link?address=person{number}@example.com&code={self._code(number)}")
             yield self._opened(answer, 302)
+
+    def _passkey(self, share: Iterator[int]) -> Script:
+        for number in share:
+            answer = yield post("/challenge", {})
+            if answer and answer.status == 200:
+                challenge = orjson.loads(answer.body)["challenge"]
+                signature = KEY.sign(challenge.encode(), ec.ECDSA(SHA256())).hex()
+                signed = {"challenge": challenge, "signature": signature}
+                answer = yield post("/passkey", {"address": f"person{number}@example.com"} | signed)
+            yield self._opened(answer, 200)
 
     def _opened(self, answer: Answer | None, status: int) -> Done:
         cookies = answer.cookies() if answer else {}

@@ -1,6 +1,7 @@
 """Plays a client's script on the application in this process, and counts the SQL statements of each request."""
 
 import io
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ import sqlalchemy as sa
 from flask import Flask
 
 from bench.client import Answer, Done, Script
+
+HANDLE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{64}")
 
 
 def statements_per_request(
@@ -53,9 +56,10 @@ def median_ms(each: Iterable[tuple[int, float]]) -> float:
 
 
 def name_of(raw: bytes) -> str:
-    """Return method and path of a request, without its query."""
+    """Return method and path of a request, without its query and without a handle in its path."""
     method, target, _ = raw.split(b" ", 2)
-    return f"{method.decode()} {target.partition(b'?')[0].decode()}"
+    path = target.partition(b"?")[0].decode()
+    return f"{method.decode()} {HANDLE.sub('<state>', path)}"
 
 
 def call(app: Flask, raw: bytes) -> Answer:

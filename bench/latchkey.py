@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 import sqlalchemy as sa
 
+from bench import passkeys
 from bench.client import Answer, Done, Script
 from bench.messages import AGENT, HOST, cookie_line, get, post
 from bench.servers import ROOT, Server, free_port, python
@@ -75,6 +76,7 @@ class Latchkey:
         self.people: list[Person] = []
         self.sessions: list[str] = []
         self.asked: list[Asked] = []
+        self.passkeys: list[passkeys.Passkey] = []
         self.next = 0
         self.environment = environment(database_url, directory / "queue.db", mail_port)
         port = free_port()
@@ -99,6 +101,7 @@ class Latchkey:
             if tally.opened != self.count:
                 raise RuntimeError(f"not all accounts could be opened: {tally}")
             self._learn()
+            self.passkeys = passkeys.make()
             db.session.remove()
             db.engine.dispose()
 
@@ -177,9 +180,9 @@ class Latchkey:
         return statements_per_request(self.app, engine, self.scripts(work, 1)[0], operations)
 
     def scripts(self, work: str, clients: int) -> list[Script]:
-        plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess}
-        count = {"W1": self.count, "W2": len(self.sessions)}.get(work, len(self.asked))
-        return [plays[work](share) for share in shares(count, clients, self.next if work == "W1" else 0)]
+        plays = {"W1": self._sign_in, "W2": self._check, "W3": self._follow, "W4": self._guess, "W5": self._passkey}
+        count = {"W1": self.count, "W2": len(self.sessions), "W5": self.count}.get(work, len(self.asked))
+        return [plays[work](share) for share in shares(count, clients, self.next if work in ("W1", "W5") else 0)]
 
     def _sign_in(self, share: Iterator[int]) -> Script:
         for number in share:
@@ -202,6 +205,17 @@ class Latchkey:
         known = {"method": "email", "subject": person.subject, "binding": secrets.digest(cookie)}
         with self.app.app_context():
             return passcode_of(Challenge(id=handle.partition(".")[0], purpose="sign_in", **known), person.root)
+
+    def _passkey(self, share: Iterator[int]) -> Script:
+        for number in share:
+            answer = yield post("/wan-signin", {})
+            if answer is None or answer.status != 200:
+                yield Done(False, f"wan-signin {answer and answer.status} {answer and answer.body[:200]!r}")
+                continue
+            told, cookies = orjson.loads(answer.body)["response"], cookie_line(answer.cookies())
+            body = {"credential": passkeys.sign(self.passkeys[number], told["credential_options"])}
+            answer = yield post(f"/wan-signin/{told['wan_state']}", body, cookies=cookies, csrf=told["csrf_token"])
+            yield self._opened(answer, 200)
 
     def _opened(self, answer: Answer | None, status: int) -> Done:
         cookies = answer.cookies() if answer else {}

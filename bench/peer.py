@@ -32,6 +32,8 @@ class Peer:
     """The peer on a database of its own, served as the floor is."""
 
     name = "flask-security"
+    without = ("W5",)
+    """Works that this client does not do on it."""
 
     def __init__(self, database_url: str, people: int, directory: Path, processes: int, mail_port: int) -> None:
         self.count = people

@@ -11,6 +11,7 @@ WORKS = {
     "W2": "session check",
     "W3": "magic link followed",
     "W4": "wrong code refused",
+    "W5": "passkey sign-in: the options, then the answer",
 }
 
 

@@ -10,6 +10,6 @@ bp = Blueprint("setup", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses."""
-    from app.setup import passkey_views, recovery_views, second_views, views  # noqa: F401 - they register themselves
+    from app.setup import passkey_places, passkey_views, recovery_views, second_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

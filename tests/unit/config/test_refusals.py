@@ -160,3 +160,31 @@ def test_a_refused_start_ends_soon_and_shows_no_value(production, monkeypatch, s
     assert "Traceback" not in end.stderr
     assert len(value) == 1 or value not in end.stderr
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("passkey_rp_id", "example.org", "is not the domain of"),
+        ("passkey_rp_id", "ogin.example.com", "is not the domain of"),
+        ("passkey_origins", "https://shop.example.com", "leaves out"),
+        ("passkey_origins", "https://login.example.com,http://login.example.com", "without TLS"),
+    ],
+)
+def test_passkeys_that_could_not_work_are_refused(production, set_up, name, value, said):
+    set_up(**{name: value})
+    with pytest.raises(ConfigurationError, match=said):
+        Settings.load()
+
+
+@pytest.mark.parametrize("value", ["login.example.com", "example.com"])
+def test_passkeys_may_belong_to_a_domain_around(production, set_up, value):
+    set_up(passkey_rp_id=value)
+    assert Settings.load().rp_id == value
+
+
+@pytest.mark.parametrize(
+    ("url", "can"), [("http://localhost:8000", True), ("http://127.0.0.1:8000", False), ("http://[::1]:8000", False)]
+)
+def test_passkeys_want_a_name(url, can):
+    assert Settings(environment="development", public_url=url).can_use_passkeys is can
