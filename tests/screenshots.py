@@ -140,6 +140,17 @@ class Walk:
             self.take(name, page)
         context.close()
 
+    def undo(self) -> None:
+        """See in another browser what undoes the last change of addresses; leave it as it is."""
+        mails = [message for message in self._messages() if message["to"] == self.email]
+        mail = next(message for message in mails if "/change-email/undo/" in message["text"])
+        self.elsewhere(f"/dev/inbox/{mail['id']}/html", "mail-undo")
+        self.elsewhere(re.search(r"/change-email/undo/\S+", mail["text"])[0], "undo")  # type: ignore[index]
+
+    def mailed_code_in(self, message: dict[str, Any]) -> str:
+        """Return the code that stands alone in a mail."""
+        return re.search(r"^ +(\d{4} \d{4})$", message["text"], re.MULTILINE)[1]  # type: ignore[index]
+
     def deny(self, path: str) -> None:
         """Say from another browser that it was somebody else."""
         context = self.someone()
@@ -255,6 +266,27 @@ def add_passkey(walk: Walk) -> None:
     device.remove()
 
 
+def addresses(walk: Walk) -> None:
+    """Add an address and make it the primary one, and see what the other address can undo."""
+    more = f"more-{walk.email}"
+    walk.see("/identities", "addresses")
+    walk.page.fill("[name=email]", more)
+    walk.press("^Send a code to add it")
+    walk.take("addresses-code")
+    walk.page.fill("[name=passcode]", walk.mailed_code_in(walk.newest(more)))
+    walk.press("^Confirm and add")
+    walk.page.fill("[name=username]", "ada." + re.sub(r"[^a-z]", "", walk.looks))
+    walk.press("^Take it")
+    walk.page.get_by_text("Remove").first.click()
+    walk.take("addresses-several")
+    walk.see("/change-email", "change-email")
+    walk.page.fill("[name=email]", f"new-{walk.email}")
+    walk.press("^Send a code")
+    walk.take("change-email-code")
+    walk.elsewhere(walk.link_in(walk.newest(f"new-{walk.email}")), "change-email-elsewhere")
+    walk.undo()
+
+
 def prove_again(walk: Walk) -> None:
     """Show that it is still the same person, and sign out."""
     walk.see("/us-verify", "verify")
@@ -293,7 +325,7 @@ def take_all(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number, (device, scheme) in enumerate(product(WIDTHS, SCHEMES)):
             walk = Walk(browser, url, device, scheme, number)
-            for part in (open_account, set_up, ask_for_two, add_passkey, prove_again, sign_in):
+            for part in (open_account, set_up, addresses, ask_for_two, add_passkey, prove_again, sign_in):
                 part(walk)
             walk.page.context.close()
         browser.close()

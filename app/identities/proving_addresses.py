@@ -18,7 +18,7 @@ from app.methods.links import has_expired, open_link
 from app.methods.registry import enabled_methods
 from app.methods.superseding import end_others
 from app.sessions import guesses
-from app.sessions.changing import take_turns
+from app.sessions.changing import take_turns_while_in
 from app.sessions.models import AuthSession
 from app.users import (
     TypedIdentity,
@@ -85,7 +85,7 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker
     guess = guesses.reserve(user.id, "", family=session.family)
     if guess is None:
         raise Refused("invalid_password_code", field="passcode")
-    take_turns(user, session)
+    take_turns_while_in(user, session)
     live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
     if not (codes.answers(challenge, codes.root_of(challenge, None), passcode) and live):
         raise _failed(user, challenge, "wrong_code" if live else "expired")
@@ -114,7 +114,7 @@ def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, aske
 
     :raises Refused: ``api_error``, ``identity_already_associated``
     """
-    take_turns(user, session)
+    take_turns_while_in(user, session)
     _give(user, session, challenge, asker)
 
 

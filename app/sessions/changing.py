@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
+from app.extensions import db
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.sessions.known import revoke_browsers
@@ -18,6 +21,17 @@ def take_turns(user: User, session: AuthSession | None = None) -> None:
     """
     hold(user.id)
     if session is not None and is_denied(session.family):
+        raise Refused("api_error")
+
+
+def take_turns_while_in(user: User, session: AuthSession) -> None:
+    """Do as ``take_turns``, and go on only if ``session`` has not ended meanwhile: what ended it came first.
+
+    :raises Refused: ``api_error``
+    """
+    take_turns(user, session)
+    alive = sa.select(AuthSession.id).where(AuthSession.id == session.id, AuthSession.revoked_at.is_(None))
+    if db.session.scalar(alive) is None:
         raise Refused("api_error")
 
 

@@ -18,7 +18,7 @@ from app.sessions.changing import shut_out_others as shut_out_others
 from app.sessions.changing import take_turns as take_turns
 from app.sessions.freshness import freshen
 from app.sessions.models import AuthSession
-from app.users import User, drop_identity
+from app.users import User, drop_identity, identities_of
 
 PURPOSE = "setup"
 
@@ -54,12 +54,14 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     if guess is None:
         raise Refused("invalid_password_code", field="passcode")
     take_turns(user, session)
+    number_before = _number_of(user) if challenge.method == "sms" else ""
     enrolling.store(user, challenge, passcode, session.family)
     guesses.give_back(guess)
     if challenge.method != "password":  # which nobody has proved yet: it was only chosen
         freshen(session, challenge.method)
     shut_out_others(user, session, asker)
-    _tell(user, session, "factor.added", challenge.method, asker, challenge.id)
+    also = [number_before] if number_before not in ("", challenge.destination) else []
+    _tell(user, session, "factor.added", challenge.method, asker, challenge.id, also)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
 
@@ -79,15 +81,29 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
     """Remove ways to sign in, which ``allow_removal`` let go. A removed phone number finds nobody any more."""
     gone = [name for name in dict.fromkeys(names) if enrollment.remove(user.id, name)]
     for name in gone:
+        number = _number_of(user) if name == "sms" else ""
         if name == "sms":
             drop_identity(user, "phone")
-        _tell(user, session, "factor.removed", name, asker)
+        _tell(user, session, "factor.removed", name, asker, also=[number] if number else [])
     if gone:
         shut_out_others(user, session, asker)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
 
 
-def _tell(user: User, session: AuthSession, event: str, name: str, asker: Asker, its_id: str | None = None) -> None:
+def _number_of(user: User) -> str:
+    return identities_of(user.id).get("phone", "")
+
+
+def _tell(
+    user: User,
+    session: AuthSession,
+    event: str,
+    name: str,
+    asker: Asker,
+    its_id: str | None = None,
+    also: Sequence[str] = (),
+) -> None:
+    """Record what was done and tell the owner of it; a number that went, too, by its last text message."""
     record(event, user.id, challenge_id=its_id, method=name)
     done = event.partition(".")[2]
-    notices.tell(user.id, f"{TITLES[name]} was {done}.", asker, family=session.family)
+    notices.tell(user.id, f"{TITLES[name]} was {done}.", asker, also=also, family=session.family)

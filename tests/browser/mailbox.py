@@ -30,7 +30,7 @@ class Letter:
     @property
     def link(self) -> str:
         """The link in it that carries a token. Raises AssertionError when there is not one."""
-        links = re.findall(r"https?://\S+(?:token=|/confirm/)\S+", self.text)
+        links = re.findall(r"https?://\S+(?:token=|/confirm/|/change-email/)\S+", self.text)
         assert len(links) == 1, f"one link was expected in:\n{self.text}"
         return links[0]
 

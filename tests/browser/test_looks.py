@@ -252,3 +252,37 @@ def test_pages_of_the_mailbox(look, email, mailbox):
     look.at("inbox", "/dev/inbox")
     look.at("message", mailbox.newest(email).page)
     assert look.faults == []
+
+
+def test_pages_of_addresses(look, elsewhere, people, email, mailbox, sign_in):
+    sign_in(people.open(email=email, username="ada", methods=["email", "authenticator"]), look.page)
+    look.at("addresses", "/identities")
+    look.fill("One more address", "ada@example")
+    look.press("Send a code to add it")
+    look.at("addresses, refused")
+    look.page.get_by_text("Remove", exact=False).first.click()
+    look.at("addresses, removing")
+    look.fill("One more address", f"more-{email}")
+    look.press("Send a code to add it")
+    look.at("one more address")
+    look.fill("Your code", "00000000")
+    look.press("Confirm and add")
+    look.at("one more address, refused")
+    look.at("link to an address, elsewhere", mailbox.newest(f"more-{email}").link, elsewhere)
+    look.at("change of address", "/change-email")
+    assert look.faults == []
+
+
+def test_page_that_undoes_a_change(look, elsewhere, people, email, mailbox, sign_in):
+    ada = people.open(email=email)
+    people.give(ada, "email", f"more-{email}")
+    sign_in(ada, look.page)
+    look.page.goto("/identities")
+    look.press("Make primary", exact=False)
+    look.at("undo", mailbox.newest(email, "was changed").link, elsewhere)
+    elsewhere.get_by_role("button", name="Undo it").click()
+    look.at("undo, unsure", page=elsewhere)
+    elsewhere.get_by_label("Yes, undo").check()
+    elsewhere.get_by_role("button", name="Undo it").click()
+    look.at("undone", page=elsewhere)
+    assert look.faults == []

@@ -8,8 +8,9 @@ from app.methods import EnrolledMethod
 from app.outbox import Message
 from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
 from tests.signed_in import sign_in
-from tests.sinks import denial_in
+from tests.sinks import code_in, denial_in
 
+OTHER = "+16502530001"
 WORK = "ada@work.example"
 
 
@@ -69,3 +70,19 @@ def test_all_mails_of_a_notice_are_written_at_once(hers, statements):
     with statements() as seen:
         hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
     assert len([text for text in seen if text.startswith("INSERT INTO message")]) == 1
+
+
+def test_a_number_that_went_is_told_by_its_last_text(people, wire, text_to, mail_to):
+    bob = people.open(email="bob@example.com", phone=PHONE)
+    assert sign_in(wire, bob).post("/us-setup", delete_method="sms").ok
+    assert "Code by text message was removed." in text_to(PHONE).text
+    assert "Code by text message was removed." in mail_to(bob.email).text
+
+
+def test_so_is_one_that_another_takes_the_place_of(people, wire, text_to, deliver, sms):
+    bob = people.open(email="bob@example.com", phone=PHONE)
+    begun = sign_in(wire, bob).post("/us-setup", chosen_method="sms", phone=OTHER)
+    assert wire.post(f"/us-setup/{state_in(begun)}", passcode=code_in(text_to(OTHER))).ok
+    assert "Code by text message was added." in text_to(PHONE).text
+    deliver()
+    assert len(sms.to(OTHER)) == 1

@@ -180,3 +180,19 @@ def test_an_ordinary_local_part_is_read_as_the_library_reads_it(local, domain):
         assert addresses.email(text) == whole
     except addresses.InvalidAddress:
         assert whole == "" or len(whole) > addresses.EMAIL_MAX
+
+
+@pytest.mark.parametrize(("typed", "stored"), {"Ada": "ada", "\uff21da.L": "ada.l", " ada-1 ": "ada-1"}.items())
+def test_a_new_username_is_stored_in_one_spelling(typed, stored):
+    assert addresses.new_username(typed) == stored
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["ab", "a" * 33, "Root", "ad.min", "a..b", "a-", "-a1", "12345", "a@b", "+165025", "\u0131da", "ada\u200b",
+     "\u0430da"],
+)  # fmt: skip
+def test_a_doubtful_new_username_is_refused(typed):
+    with pytest.raises(InvalidAddress) as refusal:
+        addresses.new_username(typed)
+    assert refusal.value.kind == "username"
