@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from app.audit import Event
 from app.mydata.models import Export, ExportChunk
 from app.sessions import AuthSession, Standing
+from app.users import User
 from tests.functional.mydata.conftest import archive, told
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
@@ -79,6 +81,35 @@ def test_no_secret_of_anybody_is_in_it(here, ada, people, export, mail_to, datab
     secrets += [each for row in rows(AuthSession) for each in (row.digest, row.family)]
     secrets += [each for row in rows(Standing) for each in (row.id, row.browser) if each]
     assert [secret for secret in secrets if secret in text] == []
+
+
+SECRET = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}|v1\..+|\$argon2.+|[\w-]{43}")
+"""What an id, a digest, a sealed text, a hash and a token look like."""
+
+
+def test_nothing_that_looks_like_a_secret_of_any_table_is_in_it(app, json_wire, ada, program, export, database, rows):
+    have_everything(app, ada)
+    give_token(program, ada)
+    program.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    found = archive(sign_in(json_wire, ada).get(f"/my-data/export/{export(json_wire).id}"))
+    text = b"".join(found.read(name) for name in found.namelist()).decode()
+    rows_of_all = [row for table in database._tables for row in database.query(f'SELECT * FROM "{table}"')]
+    texts = {value for row in rows_of_all for value in row if isinstance(value, str)}
+    secret = {value for value in texts if SECRET.fullmatch(value)}
+    assert len(secret) > 30
+    assert [value for value in secret - {rows(User)[0].handle} if value in text] == []
+
+
+def have_everything(app, person) -> None:
+    """Give somebody a row in the tables that signing in alone does not fill."""
+    from app.extensions import db
+    from app.methods import recovery_codes
+    from app.sessions import personal
+
+    with app.app_context():
+        recovery_codes.store(person.id, recovery_codes.draw(), "f" * 32)
+        personal.issue(person.id, "Backup", ["read"], timedelta(days=9), "f" * 32)
+        db.session.commit()
 
 
 def test_what_is_kept_here_cannot_be_read_there(here, export, database):
