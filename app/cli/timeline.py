@@ -30,7 +30,8 @@ _BY_NAME = {
 }  # fmt: skip
 _DETAILS = {
     "sign_in.step_up": "to prove again who it is", "factor.added": "to set up a way to sign in",
-    "address.confirmed": "to confirm the address", "limit.hit": "past a limit", "budget.exhausted": "of the account",
+    "address.confirmed": "to confirm the address", "limit.hit": "past a limit",
+    "second_step.failed": "in the second step", "budget.exhausted": "of the account",
 }  # fmt: skip
 _HIDDEN = frozenset(("message", "session", "reason", "outcome"))
 
@@ -73,13 +74,16 @@ def reason_of(event: Event) -> str:
     """Return what an event says, as one of ``REASONS``."""
     if event.name == "challenge.started":
         return "queued" if event.facts.get("outcome") == "sent" else "withheld"
-    if event.name in ("sign_in.failed", "challenge.failed"):
+    if event.name in ("sign_in.failed", "challenge.failed", "second_step.failed"):
         why = str(event.facts.get("reason", ""))
         return why if why in REASONS else "refused"
     return _BY_NAME.get(event.name, "noted")
 
 
-_ATTEMPTS = ("challenge.started", "sign_in.failed", "challenge.failed", "sign_in.succeeded", "sign_in.step_up")
+_ATTEMPTS = (
+    *("challenge.started", "sign_in.failed", "challenge.failed", "sign_in.succeeded", "sign_in.step_up"),
+    "second_step.failed",
+)
 
 
 def _told(event: Event, events: Sequence[Event]) -> tuple[str, str]:

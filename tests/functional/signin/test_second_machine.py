@@ -250,5 +250,5 @@ def test_a_session_exists_only_where_its_evidence_was_given(app, people, clock, 
     class Here(Journeys):
         tools = {"app": app, "people": people, "clock": clock, "mail_to": mail_to, "numbers": itertools.count(1)}
 
-    how = {"max_examples": 10, "stateful_step_count": 10, "deadline": None, "derandomize": True, "database": None}
+    how = {"max_examples": 8, "stateful_step_count": 8, "deadline": None, "derandomize": True, "database": None}
     run_state_machine_as_test(Here, settings=settings(**how, suppress_health_check=list(HealthCheck)))
