@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from app.audit import record, signals
 from app.extensions import db
-from app.methods.models import Challenge, EnrolledMethod
+from app.methods.models import Challenge, EnrolledMethod, Passkey
 from app.methods.registry import REGISTRY
 from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
@@ -34,8 +34,9 @@ def prove_address(user: User, challenge: Challenge, *, browser: str = "") -> boo
 
 
 def _sweep(user_id: int, browser: str) -> None:
-    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method.in_(PROVE_NO_ADDRESS))
+    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method.in_((*PROVE_NO_ADDRESS, Passkey.method)))
     elsewhere = sa.or_(EnrolledMethod.name != browser, EnrolledMethod.name == "")
     unkept = {"synchronize_session": False}
     db.session.execute(sa.delete(EnrolledMethod).where(*mine, elsewhere).execution_options(**unkept))
     db.session.execute(sa.update(EnrolledMethod).where(*mine).values(name="").execution_options(**unkept))
+    db.session.execute(sa.delete(Passkey).where(Passkey.user_id == user_id).execution_options(**unkept))

@@ -9,9 +9,8 @@ from app.audit import record, signals
 from app.extensions import settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import Passkey, ceremonies, enrollment, notices, passkey_answers, passkey_names, passkeys
+from app.methods import Passkey, ceremonies, notices, passkey_answers, passkey_names, passkeys, removing
 from app.methods.models import Ceremony
-from app.methods.registry import active_methods
 from app.sessions.freshness import freshen
 from app.sessions.models import AuthSession
 from app.setup.flow import shut_out_others, take_turns
@@ -81,14 +80,14 @@ def rename(user: User, name: str, new_name: str) -> None:
 def remove(user: User, session: AuthSession, name: str, asker: Asker) -> None:
     """Remove one of the user's passkeys by its name, unless nothing would be left to sign in with.
 
-    :raises Refused: ``webauthn_name_not_found`` or ``last_method`` on ``name``
+    :raises Refused: ``webauthn_name_not_found``, ``last_method`` or ``last_second_factor`` on ``name``
     """
     take_turns(user, session)
-    passkey = next((key for key in passkeys.passkeys_of(user.id) if key.name == name), None)
+    mine = passkeys.passkeys_of(user.id)
+    passkey = next((key for key in mine if key.name == name), None)
     if passkey is None:
         raise Refused("webauthn_name_not_found", field="name")
-    if not active_methods(enrollment.enrolled_of(user.id)) and not passkeys.signs_in_alone(user.id, but=passkey.id):
-        raise Refused("last_method", field="name")
+    removing.allow(user, [passkeys.METHOD] if len(mine) == 1 else [], "name", but=passkey.id)
     passkeys.remove(user.id, passkey.id)
     shut_out_others(user, session, asker)
     record("factor.removed", user.id, method=passkeys.METHOD)

@@ -151,3 +151,25 @@ def test_activity_tells_of_it(wire, ada, device, add_passkey):
     told = wire.get("/activity").text
     assert "A way to sign in was added" in told
     assert "A passkey was given another name" in told
+
+
+@pytest.mark.settings(second_factor="required")
+def test_where_everybody_has_a_second_factor_the_last_one_stays(wire, ada, add_passkey, rows):
+    add_passkey(ada, Device(), usage="secondary", name="Stick")
+    answer = sign_in(wire, ada, via="webauthn,uv").post("/wan-delete", name="Stick")
+    assert (answer.status, answer.codes, names(rows)) == (400, ["last_second_factor"], ["Stick"])
+
+
+def test_the_first_proof_of_the_address_drops_what_was_made_before_it(wire, ada, add_passkey, rows, app, mail_to):
+    """Whoever was there before its owner may have made it."""
+    from app.extensions import db
+    from app.users import User
+    from tests.sinks import code_in
+
+    add_passkey(ada, Device())
+    with app.app_context():
+        db.session.get(User, ada.id).confirmed_at = None
+        db.session.commit()
+    wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+    assert (names(rows), marks(rows, ada)) == ([], 0)
