@@ -287,6 +287,35 @@ def addresses(walk: Walk) -> None:
     walk.undo()
 
 
+def recover(walk: Walk) -> None:
+    """Lose everything but the mailbox, start to recover the account elsewhere, and cancel it from the mail."""
+    context = walk.someone()
+    page = context.new_page()
+    page.goto("/recover")
+    walk.take("recover", page)
+    before = walk.newest(walk.email)["id"]
+    page.fill("[name=identity]", walk.email)
+    page.get_by_role("button", name="Email me a code").click()
+    page.get_by_label("Your code").wait_for()
+    walk.take("recover-code", page)
+    mail = walk.newest(walk.email, after=before)
+    page.fill("[name=passcode]", walk.mailed_code_in(mail))
+    for button, name in (("Go on", "recover-start"), ("Start the wait", "recover-waiting")):
+        with page.expect_navigation():
+            page.get_by_role("button", name=button).click()
+        walk.take(name, page)
+    mail = walk.newest(walk.email, after=mail["id"])
+    walk.elsewhere(f"/dev/inbox/{mail['id']}/html", "mail-recovering")
+    walk.see("/", "account-recovering")
+    page.goto(re.search(r"/recover/cancel/\S+", mail["text"])[0])  # type: ignore[index]
+    walk.take("recover-cancel", page)
+    page.get_by_label("Cancel it").check()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Cancel the recovery").click()
+    walk.take("recover-cancelled", page)
+    context.close()
+
+
 def prove_again(walk: Walk) -> None:
     """Show that it is still the same person, and sign out."""
     walk.see("/us-verify", "verify")
@@ -325,7 +354,7 @@ def take_all(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number, (device, scheme) in enumerate(product(WIDTHS, SCHEMES)):
             walk = Walk(browser, url, device, scheme, number)
-            for part in (open_account, set_up, addresses, ask_for_two, add_passkey, prove_again, sign_in):
+            for part in (open_account, set_up, recover, addresses, ask_for_two, add_passkey, prove_again, sign_in):
                 part(walk)
             walk.page.context.close()
         browser.close()

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, after_this_request
 from flask_login import current_user, login_required
 
+from app.extensions import settings
 from app.kit.refusals import Refused
 from app.methods.showing import TITLES, sent
 from app.recover import bp, flow, requests, tokens
@@ -66,7 +67,7 @@ def recover_prove() -> Response:
     if form.validate():
         with form.showing_refusals():
             standing = flow.prove_mailbox(form.identity.data, form.passcode.data, asker(form.challenge.data))
-            return respond(PAGE, form, shown={"titles": TITLES, "told": None}, **standing_facts(standing))
+            return respond(PAGE, form, shown=_shown(), **standing_facts(standing))
     return respond(PAGE, form, shown={"state": "code", "sent": None, "identity": form.identity.data, "code": form})
 
 
@@ -80,7 +81,7 @@ def recover_start() -> Response:
     if form.validate():
         with form.showing_refusals():
             standing = flow.start(form.proof.data, asker())
-            return respond(PAGE, form, shown={"titles": TITLES}, **standing_facts(standing))
+            return respond(PAGE, form, shown=_shown(), **standing_facts(standing))
     return respond(PAGE, form, shown={"state": "refused"})
 
 
@@ -139,6 +140,11 @@ def recover_cancel(token: str) -> Response:
             return _quiet(respond(CANCEL_PAGE, form, shown={"token": token}, **_cancel_facts(recovery)))
     shown = _cancel_facts(recovery) if recovery else {"state": "open", "recovery": None}
     return _quiet(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
+
+
+def _shown() -> dict[str, Any]:
+    """Return what the pages say besides how the account stands."""
+    return {"titles": TITLES, "wait_hours": round(settings.recovery_wait.total_seconds() / 3600)}
 
 
 def _named(token: str) -> Any:
