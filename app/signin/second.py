@@ -37,7 +37,7 @@ def validate(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
     if not tries:
         raise Refused("two_factor_permission_denied")
     if waiting.row.state == second.SETUP:
-        return _enrolled_and_in(waiting, _set_up(waiting, code), asker), waiting
+        return _enrolled_and_in(waiting, _set_up(waiting, code, asker), asker), waiting
     method, question_id = waiting.row.method, waiting.row.question_id
     proof = second.prove(waiting.user.id, method, question_id, enrolled_of(waiting.user.id), code, asker)
     if isinstance(proof, Miss):
@@ -74,7 +74,7 @@ def select(which: str, asker: Asker) -> Parked:
     return Parked(waiting.row)
 
 
-def _set_up(waiting: Waiting, code: str | int) -> Proof:
+def _set_up(waiting: Waiting, code: str | int, asker: Asker) -> Proof:
     """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
     user, row = waiting.user, waiting.row
     challenge = challenges.count_try_of(row.question_id or "", user.id, second.SETUP_PURPOSE)
@@ -86,6 +86,7 @@ def _set_up(waiting: Waiting, code: str | int) -> Proof:
     try:
         enrolling.store(user, challenge, code, None, field="code")
     except Refused as refused:
+        limits.take("failures", asker.address)
         if refused.code == "invalid_password_code":
             raise Refused("two_factor_invalid_token", field="code") from None
         raise

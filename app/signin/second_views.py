@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response, after_this_request, request
 from flask_login import current_user
@@ -16,8 +18,8 @@ from app.methods import challenges
 from app.methods import second as factors
 from app.methods.showing import TITLES, sent
 from app.sessions import pending
-from app.sessions.pending import Waiting
-from app.sessions.showing import STEPS, second_step, user_facts
+from app.sessions.pending import Parked, Waiting
+from app.sessions.showing import second_step, user_facts
 from app.signin import bp, rescue, second
 from app.signin.forms import SecondStepForm, SelectForm
 from app.web.asker import present_asker
@@ -34,15 +36,17 @@ OVER = {"two_factor_permission_denied", "two_factor_ended"}
 
 @bp.get("/tf-validate")
 def tf_validate_page() -> Response:
-    """Show where the code of the second step goes. Signs nobody out, whoever looks."""
+    """Show where the code of the second step goes, and tell a front end what is due. Signs nobody out."""
     waiting = pending.current(present_asker())
     if waiting is None:
         return nothing_under_way()
-    if not wants_json() and not waiting.row.method:
-        return respond(go=_with_next(STEPS[waiting.row.state]))
+    step = second_step(Parked(waiting.row))
+    go = step.pop("go")
+    if not wants_json() and urlsplit(go).path != request.path:
+        return respond(go=_with_next(go))
     form = SecondStepForm()
     form.next.data = safe_next(request.args.get("next"))
-    return respond(PAGE, form, shown=_page(waiting), recovery_options=rescue.options(waiting), user={})
+    return respond(PAGE, form, shown=_page(waiting), recovery_options=rescue.options(waiting), user={}, **step)
 
 
 @bp.post("/tf-validate")
@@ -133,5 +137,13 @@ def _page(waiting: Waiting) -> dict[str, Any]:
         "expires_in": int((row.expires_at - clock.now()).total_seconds()),
         "recovery": rescue.options(waiting),
         "over": False,
-        "trust_days": settings.trust_for.days if row.method else 0,
+        "trusted_for": _span(settings.trust_for),
     }
+
+
+def _span(time: timedelta) -> str:
+    """Return a time in words, as ``30 days``; "" for none."""
+    days, hours = time.days, max(1, int(time.total_seconds() // 3600))
+    if not time:
+        return ""
+    return f"{days} day{'s' * (days > 1)}" if days else f"{hours} hour{'s' * (hours > 1)}"

@@ -33,7 +33,8 @@ def test_a_program_is_told_what_is_due(json_wire, bob, code_for):
         "tf_primary_method": "authenticator",
     }
     page = json_wire.get("/tf-validate").json
-    assert set(page) == {"csrf_token", "recovery_options", "user"}
+    due = {"tf_required", "tf_state", "tf_method", "tf_primary_method"}
+    assert set(page) == {"csrf_token", "recovery_options", "user"} | due
     done = json_wire.post("/tf-validate?include_auth_token", code=bob.app_code()).json
     assert set(done) == {"csrf_token", "user"}
     assert set(done["user"]) == {"id", "authentication_token"}

@@ -59,6 +59,9 @@ def test_a_link_to_a_front_end_does(wire, bob, link_for, rows):
     answer = wire.get(link_for(bob.email))
     assert (answer.status, answer.location) == (302, "/app?tf_required=1")
     assert bob.email not in answer.location
+    if wire.language == "json":
+        told = wire.get("/tf-validate").json
+        assert (told["tf_required"], told["tf_state"], told["tf_method"]) == (True, "ready", "authenticator")
     ends_in_the_second_step(wire, bob, rows)
 
 

@@ -91,3 +91,11 @@ def test_a_stranger_costs_what_a_friend_costs(wire, ada, people, cost):
         asked.add(tuple(cost(send)))
         tried.add(tuple(cost(partial(browser.post, "/us-signin", identity=email, passcode="00000000"))))
     assert len(asked) == len(tried) == 1
+
+
+def test_two_steps_take_eight_and_twelve(wire, bob, cost, code_for):
+    code = code_for(bob.email)
+    wire.fetch_csrf()
+    assert len(cost(lambda: wire.post("/us-signin", identity=bob.email, passcode=code))) <= 8
+    wire.get("/tf-validate")
+    assert len(cost(lambda: wire.post("/tf-validate", code=bob.app_code()))) <= 12
