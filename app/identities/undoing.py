@@ -10,7 +10,7 @@ from app.kit.refusals import Refused
 from app.methods import challenges
 from app.methods.showing import asked
 from app.methods.undo_links import open_undo
-from app.methods.undoing import restore_addresses, take_back
+from app.methods.undoing import give_mail_back, restore_addresses, take_back
 from app.sessions import personal
 from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
@@ -53,6 +53,7 @@ def undo(token: str) -> Told:
     if found.undone_at is not None or user is None:
         return Told(asked(found), True)
     restore_addresses(user, found, found.agent, strictly=True)
+    give_mail_back(user, found.family)
     take_back(user.id, [found.family], found.agent)
     challenges.end_open(user.id)
     end_all(user.id)

@@ -12,7 +12,7 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import EnrolledMethod, Passkey, enrollment, notices, passkeys, recovery_codes
 from app.methods.models import RecoveryCode
-from app.methods.registry import active_methods
+from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all
@@ -69,6 +69,20 @@ def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly:
     record("address.change_undone", user.id, changes=len(changes))
     _tell_of_addresses(user, changes, agent)
     return True
+
+
+def give_mail_back(user: User, family: str) -> None:
+    """Let codes go to the account's address again when nothing is left to sign in by but what this session set up.
+
+    Whoever came in may have removed mail before they changed the address; what is theirs would be the last way in,
+    and stay. The caller has seen that the address is the owner's, and holds the user's row.
+    """
+    theirs = _set_up_by(user.id, {family})
+    rows = [row for row in enrollment.enrolled_of(user.id) if row not in theirs]
+    keys = [key for key in passkeys.passkeys_of(user.id) if key not in theirs]
+    if not keys and not active_methods(rows) and "email" in enabled_methods() and emails_of(user.id):
+        enrollment.enroll(user.id, "email")
+        record("factor.added", user.id, method="email", reason="undone")
 
 
 def _keep_reachable(user: User) -> None:

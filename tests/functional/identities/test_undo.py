@@ -112,6 +112,18 @@ def test_so_is_what_that_session_has_set_up(hers, stranger, changed, rows, clock
     assert [row.method for row in rows(EnrolledMethod)] == ["email"]
 
 
+def test_whoever_leaves_only_their_own_ways_in_is_out_all_the_same(hers, stranger, rows, prove, undo_in, mail_to, ada):
+    begun = stranger.post("/us-setup", chosen_method="authenticator")
+    assert stranger.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    assert stranger.post("/us-setup", delete_method="email").ok
+    assert prove(stranger, NEW).ok
+    assert hers.elsewhere().post(undo_in(ada.email), sure=True).ok
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    there = hers.elsewhere()
+    there.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    assert there.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+
+
 def test_what_waited_for_the_new_mailbox_is_good_no_more(hers, changed, mail_to, clock):
     there = hers.elsewhere()
     there.post("/us-signin/send-code", identity=NEW, chosen_method="email")
