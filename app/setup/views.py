@@ -50,7 +50,7 @@ def us_setup_page() -> Response:
         "setup_methods": [name for name in enabled_methods() if name != "password"],
         "phone": mine.get("phone"),
     }
-    return respond(PAGE, SetupForm(), shown=_page(None), **facts)
+    return respond(PAGE, SetupForm(), shown=_page(None, mine, enrolled), **facts)
 
 
 @bp.post("/us-setup")
@@ -144,11 +144,19 @@ def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[st
     return shown
 
 
-def _page(enrolling: dict[str, Any] | None) -> dict[str, Any]:
-    """Return what the page shows; a program needs none of it."""
+def _page(
+    enrolling: dict[str, Any] | None,
+    mine: dict[str, str] | None = None,
+    enrolled: list[EnrolledMethod] | None = None,
+) -> dict[str, Any]:
+    """Return what the page shows; a program needs none of it.
+
+    :param mine: what finds the user, and ``enrolled`` what they have set up, where that was read already
+    """
     if wants_json():
         return {}
-    mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
+    mine = identities_of(current_user.id) if mine is None else mine
+    enrolled = enrolled_of(current_user.id) if enrolled is None else enrolled
     ways = ways_in(enrolled, mine)
     names = {way["name"] for way in ways}
     addable = [name for name in enabled_methods() if name not in names or name in WORTH_ADDING_AGAIN]

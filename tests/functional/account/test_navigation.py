@@ -10,6 +10,16 @@ from app.web.navigation import ACCOUNT_PAGES
 from tests.signed_in import sign_in
 
 PATHS = [entry.path for entry in ACCOUNT_PAGES]
+COSTS: dict[str, tuple[int, int]] = {
+    "/": (5, 6),
+    "/us-setup": (4, 7),
+    "/identities": (2, 4),
+    "/sessions": (3, 5),
+    "/tokens": (2, 5),
+    "/activity": (2, 4),
+    "/my-data": (2, 5),
+}
+"""Statements of each page: for a program, and for a browser, which also sees who is signed in and an open recovery."""
 
 
 @pytest.fixture
@@ -46,6 +56,17 @@ def test_looking_at_a_page_writes_nothing(hers, path, statements):
     with statements() as seen:
         hers.get(path)
     assert {statement.split()[0] for statement in seen} == {"SELECT"}
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_costs_no_more_than_it_did(hers, path, statements):
+    assert path in COSTS, "a page that joins says what it costs"
+    hers.get(path)
+    with statements() as seen:
+        hers.get(path)
+    cost = COSTS[path][hers.language == "form"]
+    assert len(seen) == cost, "\n".join(seen)
 
 
 @pytest.mark.one_database
