@@ -20,10 +20,11 @@ from app.cli.group import OperatorGroup
 from app.cli.importing import import_lines
 from app.cli.listing import accounts
 from app.cli.opening import open_accounts
+from app.cli.second_steps import second_step
 from app.cli.user_sessions import sessions
 from app.extensions import db, settings
 from app.kit import clock
-from app.methods import REGISTRY, recovery_codes
+from app.methods import REGISTRY, recovery_codes, second
 from app.methods.challenges import end_open
 from app.recover import flow, requests
 from app.sessions import personal
@@ -34,6 +35,7 @@ from app.users import User, find_by_identity, read_identity
 
 users = OperatorGroup("users", help="Open, list, disable, enable and unlock accounts; end their sessions.")
 users.add_command(sessions)
+users.add_command(second_step)
 
 
 @users.command("create")
@@ -148,7 +150,7 @@ def unlock(identity: tuple[str, ...]) -> None:
             missing += 1
             click.echo(f"{text}: nobody has that.", err=True)
             continue
-        forgotten = forget(user.id)
+        forgotten = forget(user.id) + second.forget_misses(user.id)
         record("account.unlocked", user.id, by="operator")
         db.session.commit()
         click.echo(f"{text}: {'unlocked' if forgotten else 'had no failures'}.")

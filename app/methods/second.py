@@ -114,10 +114,10 @@ def prove(
     return proof if isinstance(proof, Miss) else replace(proof, guess=guess)
 
 
-def forget_misses(user_id: int) -> None:
-    """Note that a second factor of this user was proved: authenticators that had stopped go on."""
+def forget_misses(user_id: int) -> int:
+    """Let authenticators of this user that had stopped go on, as a second factor was proved; return how many had."""
     missed = (EnrolledMethod.user_id == user_id, EnrolledMethod.misses > 0)
-    changed(sa.update(EnrolledMethod).where(*missed).values(misses=0))
+    return changed(sa.update(EnrolledMethod).where(*missed).values(misses=0))
 
 
 def _sent(

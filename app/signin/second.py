@@ -6,7 +6,7 @@ from typing import Any
 
 from app import limits
 from app.audit import record, signals
-from app.extensions import settings
+from app.extensions import db, settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import challenges, enrolling, notices, second
@@ -101,7 +101,11 @@ def _enrolled_and_in(waiting: Waiting, proof: Proof, asker: Asker) -> AuthSessio
     """Open the session; as after any change of what is asked for, every other one ends, and the owner is told."""
     user_id = waiting.user.id
     revoke_browsers(user_id, but=asker.known)
-    session = arriving.complete(waiting, proof, asker)
+    try:
+        session = arriving.complete(waiting, proof, asker)
+    except Refused:
+        db.session.rollback()  # it ended at this very moment, and a factor must not stay without its sign-in
+        raise
     end_all(user_id, but=session.family)
     what = f"Signing in asks for a second step from now on: {TITLES[proof.method]}."
     notices.tell(user_id, what, asker, family=session.family)

@@ -1,0 +1,44 @@
+"""``flask users second-step``: what an account is asked for after the first proof, and a way out for who lost it."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from app.audit import record
+from app.extensions import db
+from app.kit.asking import Asker
+from app.methods import enrollment, notices
+from app.methods.showing import TITLES
+from app.sessions.known import revoke_browsers
+from app.sessions.opening import end_all
+from app.users import find_by_identity, hold, read_identity
+
+
+@click.command("second-step")
+@click.argument("identity")
+@click.option("--off", is_flag=True, help="Ask for none any more. Make sure first who it is that asks you.")
+@with_appcontext
+def second_step(identity: str, off: bool) -> None:
+    """Tell by what the owner of IDENTITY takes the second step, or switch it off for who has lost that.
+
+    What was asked for stays a way to sign in. Every session of the account ends, and its owner is told.
+    """
+    user = find_by_identity(read_identity(identity))
+    if user is None:
+        raise click.ClickException(f"{identity}: nobody has that.")
+    if not off:
+        marked = [TITLES.get(row.method, row.method) for row in enrollment.enrolled_of(user.id) if row.is_second]
+        click.echo(f"{identity}: {', '.join(marked) or 'no second step is set up'}.")
+        return
+    hold(user.id)
+    if not enrollment.unmark_seconds(user.id):
+        click.echo(f"{identity}: no second step is set up.")
+        return
+    ended = end_all(user.id)
+    revoke_browsers(user.id)
+    record("second_step.off", user.id, by="operator")
+    what = "Whoever runs this service switched the second step off. Signing in asks for one proof alone."
+    notices.tell(user.id, what, Asker("", "", ""))
+    db.session.commit()
+    click.echo(f"{identity}: switched off, {ended} sessions ended.")

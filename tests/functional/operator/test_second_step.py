@@ -1,0 +1,53 @@
+"""``flask users second-step``: an operator helps who has lost their second factor."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import EnrolledMethod
+from tests.signed_in import sign_in
+
+
+@pytest.fixture
+def flask(app):
+    """Types ``flask users`` and the words; returns what was printed and the exit status."""
+
+    def run(*words: str) -> tuple[str, int]:
+        done = app.test_cli_runner().invoke(args=["users", *words])
+        return done.output, done.exit_code
+
+    return run
+
+
+@pytest.fixture
+def bob(people):
+    """Somebody with a second step."""
+    return people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
+
+
+def test_it_is_told_and_switched_off(flask, bob, json_wire, mail_to, rows):
+    sign_in(json_wire, bob)
+    assert flask("second-step", bob.email) == ("bob@example.com: Authenticator app.\n", 0)
+    printed, status = flask("second-step", bob.email, "--off")
+    assert ("switched off" in printed, status) == (True, 0)
+    assert rows(EnrolledMethod, is_second=True) == []
+    assert json_wire.signed_in_as() is None
+    assert "switched the second step off" in mail_to(bob.email).text
+    assert flask("second-step", bob.email, "--off")[0] == "bob@example.com: no second step is set up.\n"
+
+
+def test_nobody_has_none(flask):
+    printed, status = flask("second-step", "nobody@example.com")
+    assert ("nobody has that" in printed, status) == (True, 1)
+
+
+def test_unlocking_lets_an_app_that_had_stopped_go_on(app, flask, bob, rows):
+    import sqlalchemy as sa
+
+    from app.extensions import db
+
+    with app.app_context():
+        db.session.execute(sa.update(EnrolledMethod).where(EnrolledMethod.method == "authenticator").values(misses=100))
+        db.session.commit()
+    assert flask("unlock", bob.email) == ("bob@example.com: unlocked.\n", 0)
+    assert {row.misses for row in rows(EnrolledMethod)} == {0}
