@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 from flask_login import current_user
 
-from app.account import bp, overview
+from app.account import bp, offer_views, overview
 from app.extensions import settings
 from app.kit import agents, clock
 from app.methods import recovery_codes
@@ -43,6 +43,7 @@ def home() -> Response:
         "user_label": label_of(mine),
         "matters": overview.matters(enrolled, stock),
         "before": before,
+        "passkey_offered": offer_views.is_offered(current_user, session, enrolled),
         "titles": PROOFS,
         "session": {
             "browser": agents.label(session.agent),

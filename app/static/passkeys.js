@@ -75,7 +75,7 @@ const ask = async (path, fields) => {
     throw new Told(AWAY);
   }
   const { response } = await answer.json().catch(() => ({ response: {} }));
-  if (answer.status === 401 && response.reauth_required) location.reload();
+  if (answer.status === 401 && response.reauth_required) location.assign(`/us-verify?next=${location.pathname}`);
   if (!answer.ok) throw new Told(response.errors?.[0] ?? AWAY);
   return response;
 };
@@ -152,6 +152,11 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
     attempt((signal) => run(signal, JSON.parse(box.dataset.passkeyOptions), box.dataset.passkeyState));
   });
   if (box.hasAttribute("data-passkey-autofill")) offer();
+}
+
+// An offer is made only where this very device can take it.
+for (const offer of document.querySelectorAll("[data-passkey-offer]")) {
+  here?.isUserVerifyingPlatformAuthenticatorAvailable?.().then((can) => { offer.hidden = !can; });
 }
 
 // What browsers and password managers keep is told of what is no more (the Signal API), where they listen.

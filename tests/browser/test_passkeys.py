@@ -229,3 +229,30 @@ def test_an_answer_that_is_none_is_said_in_words(hers):
     hers.route("**/wan-register", lambda route: route.fulfill(status=429, body="<h1>Proxy</h1>"))
     press(hers, ADD)
     hers.get_by_text("The service could not be reached.").wait_for()
+
+
+def test_who_comes_in_by_a_code_is_offered_one(hers):
+    VirtualAuthenticator(hers)
+    hers.goto("/")
+    hers.get_by_role("heading", name="Come in faster next time").wait_for()
+    assert serious_faults(hers) == []
+    with hers.expect_navigation():
+        press(hers, ADD)
+    hers.get_by_text("This passkey is ready.").wait_for()
+    hers.goto("/")
+    assert hers.get_by_text("Come in faster next time").count() == 0
+
+
+def test_not_now_is_remembered(hers):
+    VirtualAuthenticator(hers)
+    hers.goto("/")
+    with hers.expect_navigation():
+        press(hers, "Not now")
+    hers.get_by_role("heading", name="Your account").wait_for()
+    assert hers.get_by_text("Come in faster next time").count() == 0
+
+
+def test_a_device_that_can_keep_none_is_offered_none(hers):
+    hers.goto("/")
+    hers.get_by_role("heading", name="Your account").wait_for()
+    assert hers.get_by_text("Come in faster next time").is_hidden()
