@@ -104,7 +104,9 @@ def look_at_link(token: str, session: AuthSession | None, asker: Asker) -> tuple
         raise Refused("api_error")
     challenge = opened.challenge
     if not challenge.is_open(clock.now()) or has_expired(token):
-        raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
+        if limits.is_news("link.expired", challenge.id, asker.address):
+            raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
+        raise Refused("change_email_expired")
     here = asker.binding != "" and secrets.same(asker.binding, challenge.binding)
     return challenge, here and session is not None and session.user_id == challenge.user_id
 

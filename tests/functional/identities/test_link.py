@@ -89,6 +89,15 @@ def test_too_late_it_changes_nothing(hers, ada, link, emails, clock):
     assert emails(ada) == [ada.email]
 
 
+def test_opening_it_again_and_again_leaves_one_event(hers, ada, link, rows, clock):
+    from app.audit import Event
+
+    clock.shift(7201)
+    for _ in range(5):
+        sign_in(hers, ada).get(link)
+    assert len(rows(Event, name="challenge.failed")) == 1
+
+
 def test_it_lives_longer_than_its_code(hers, ada, link, emails, clock):
     clock.shift(7100)
     hers.get(link)
