@@ -30,7 +30,12 @@ def undo(token: str) -> Response:
     if form.validate() and form.sure.data:
         told = leaving.keep(token, present_asker())
     else:
-        told = leaving.look(token)
+        try:
+            told = leaving.look(token)
+        except Refused:
+            if not form.faults():
+                raise
+            return respond("errors/form.html", form)
         if not form.faults():
             form.refuse(Refused("undo_unsure", field="sure"))
     return _quiet(token, form, told)

@@ -15,12 +15,12 @@ from app.web.respond import respond
 def us_refresh() -> Response:
     """Exchange a refresh token. In JSON alone: a form is what a foreign page can have a browser send."""
     after_this_request(view_commit)
-    if request.mimetype != "application/json":
-        abort(415)
     form = RefreshForm()
     if form.validate():
+        if request.mimetype != "application/json":
+            abort(415)
         with form.showing_refusals():
             done = refreshing.refresh(form.refresh_token.data, present_asker())
             user = {"id": done.user.handle, "authentication_token": done.access, "refresh_token": done.refresh}
             return respond(bare=True, user=user, expires_in=done.expires_in)
-    return respond(None, form)
+    return respond("errors/form.html", form)

@@ -220,8 +220,7 @@ def test_no_other_token_is_exchanged_and_it_opens_nothing(program, ada, refresh)
 
 
 def test_it_is_exchanged_in_json_alone_and_without_cookies(browser_wire, app, refresh):
-    form = app.test_client().post(REFRESH, data={"refresh_token": refresh})
-    assert form.status_code == 415
+    assert browser_wire.post(REFRESH, refresh_token=refresh).status == 415
     answer = app.test_client().post(REFRESH, json={"refresh_token": refresh})
     assert (answer.status_code, answer.headers.getlist("Set-Cookie")) == (200, [])
     assert browser_wire.get(REFRESH).status == 405

@@ -19,6 +19,15 @@ WANTS_SIGNED_IN = (
     "/sessions",
     "/known-browsers",
     "/activity",
+    "/tokens",
+    "/change-email",
+    "/identities",
+    "/my-data",
+    "/tf-setup",
+    "/wan-register",
+    "/wan-rename",
+    "/wan-delete",
+    "/wan-verify",
     "/mf-recovery-codes",
     "/recover/stop",
 )
@@ -33,7 +42,7 @@ def addresses(app: Flask, method: str) -> list[str]:
 
 def wants_signed_in(path: str) -> bool:
     """Say whether only somebody who is signed in comes as far as the form at ``path``."""
-    return path.startswith(WANTS_SIGNED_IN) and not path.startswith("/us-verify-link")
+    return path.startswith(WANTS_SIGNED_IN) and not path.startswith(("/us-verify-link", "/my-data/undo"))
 
 
 @pytest.fixture
@@ -57,6 +66,7 @@ def unchanged(database: Database) -> Callable[[], Any]:
 
     def dump() -> dict[str, list[Any]]:
         tables = ("user", "identity", "enrolled_method", "challenge", "auth_session", "message", "event")
+        tables += ("personal_token", "refresh_token")
         return {table: sorted(map(str, database.query(f'SELECT * FROM "{table}"'))) for table in tables}
 
     @contextmanager

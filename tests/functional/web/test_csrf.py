@@ -16,6 +16,15 @@ TYPED = {
     "code": "123456",
     "help_setup": "help",
     "proof": "x",
+    "refresh_token": "x",
+    "name": "x",
+    "scopes": "read",
+    "expires_in_days": "1",
+    "which": "authenticator",
+    "setup": "authenticator",
+    "username": "ada",
+    "new_name": "y",
+    "credential": "{}",
 }
 
 

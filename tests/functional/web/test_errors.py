@@ -105,7 +105,8 @@ def test_no_page_says_what_it_is_made_with(app, client):
 
 
 def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed_in(wire, people, monkeypatch):
-    from app.extensions import db
+    from sqlalchemy.orm import Session
+
     from tests.signed_in import sign_in
 
     sign_in(wire, people.open(email="ada@example.com"))
@@ -113,8 +114,8 @@ def test_a_database_that_is_away_is_a_503_also_for_pages_that_show_who_is_signed
     def gone(*_args, **_kwargs):
         raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
 
-    monkeypatch.setattr(db.session, "execute", gone)
-    monkeypatch.setattr(db.session, "connection", gone)
+    monkeypatch.setattr(Session, "execute", gone)
+    monkeypatch.setattr(Session, "connection", gone)
     more = ["/nothing"] if wire.language == "form" else []
     for path in ("/", "/us-setup", "/sessions", "/activity", "/us-signin", *more):
         answer = wire.send("GET", path)
