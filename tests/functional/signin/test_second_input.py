@@ -8,22 +8,6 @@ from tests.second import PENDING, first_step, taken
 
 NUMBERS = [True, 1.5, -12345, {"a": 1}, [], [[1]], None]
 TEXTS = ["", " ", "123", "1234567", "１２３４５６", "²³⁴⁵⁶⁷", "a" * 4096, "\x00" * 6]
-    True,
-    1.5,
-    {"a": 1},
-    [],
-    [[1]],
-    None,
-    "",
-    " ",
-    "123",
-    "1234567",
-    "１２３４５６",
-    "²³⁴⁵⁶⁷",
-    "a" * 4096,
-    "\x00" * 6,
-    -12345,
-]
 
 
 @pytest.mark.parametrize("code", NUMBERS + TEXTS, ids=repr)
