@@ -80,7 +80,7 @@ def proved_again(session: AuthSession, proof: str, now: datetime) -> dict[str, A
     :param proof: names joined by commas, as ``webauthn,uv``
     """
     amr = ",".join(dict.fromkeys([*session.amr.split(","), *proof.split(",")]))
-    changes: dict[str, Any] = {"authenticated_at": now, "seen_at": now, "amr": amr}
+    changes: dict[str, Any] = {"authenticated_at": now, "seen_at": now, "amr": amr, "second_at": session.second_at}
     if strength_of(proof) >= strength_of(session.proved_amr or "") or not is_recent(session.proved_at, now):
         changes |= {"proved_amr": proof, "proved_at": now}
     had_two = is_two_factor(session.amr)

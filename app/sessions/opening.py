@@ -15,7 +15,7 @@ from flask_login import user_unauthorized
 from app.audit import signals
 from app.database import has_written, unavailable
 from app.database.hot import Hot
-from app.database.plain import Plain, made_of
+from app.database.plain import Plain, made_of, note
 from app.extensions import changed, db, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
@@ -187,6 +187,8 @@ def load_user(request: Request) -> User | None:
         return None
     if now - session.seen_at > SEEN_EVERY:
         _touch(session)
+    if session.second_at is not None and assurance.level(session, now) == 1:
+        note(session, second_at=None)  # whatever this request writes or gives of it
     g.auth_session = session
     g.program_token = token if kind == "program" else ""
     return user

@@ -7,6 +7,7 @@ import pytest
 from app.sessions import AuthSession
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
+from tests.wire import Wire
 
 HOUR, DAY = 3600, 24 * 3600
 BOTH = "email,authenticator"
@@ -126,3 +127,16 @@ def test_noting_that_they_ended_costs_no_statement_more(json_wire, ada, clock, s
     with statements() as seen:
         json_wire.get("/us-signin")
     assert [statement.split()[0] for statement in seen] == ["SELECT", "UPDATE"]
+
+
+@pytest.mark.parametrize("idle", [30, HOUR])
+def test_what_has_ended_comes_back_neither_by_a_weak_proof_nor_in_a_token_it_gives(
+    make_app, ada, program, clock, mail_to, idle
+):
+    hers = sign_in(Wire(make_app(two_factor_idle=idle), "json"), ada, via=BOTH)
+    clock.shift(idle + 1)
+    hers.post("/us-verify/send-code", chosen_method="email")
+    code = code_in(mail_to(ada.email))
+    answer = hers.post("/us-verify?include_auth_token", passcode=code)
+    program.token = answer.json["user"]["authentication_token"]
+    assert (aal(hers), program.get("/").json["aal"]) == (1, 1)
