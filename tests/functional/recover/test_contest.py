@@ -112,7 +112,7 @@ def test_what_was_completed_cannot_be_cancelled(started, bob, proves, clock, mai
     assert rows(Recovery)[0].cancelled_at is None
 
 
-@pytest.mark.settings(limits=False)
+@pytest.mark.settings(limits=False, pool_size=8)
 @pytest.mark.parametrize("number", range(3))
 def test_of_cancelling_and_completing_at_once_one_wins(started, bob, proves, clock, mail_to, rows, number):
     path = cancel_path(mail_to(bob.email).text)
@@ -138,7 +138,7 @@ def test_of_cancelling_and_completing_at_once_one_wins(started, bob, proves, clo
     assert len(events) == 1
 
 
-@pytest.mark.settings(limits=False)
+@pytest.mark.settings(limits=False, pool_size=8)
 def test_started_twice_at_once_there_is_one(app, bob, proves, rows):
     browsers = [Wire(app, "json") for _ in range(2)]
     proofs = [proof_in(proves(browser, bob.email)) for browser in browsers]

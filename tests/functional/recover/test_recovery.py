@@ -233,3 +233,25 @@ def test_the_code_is_for_nothing_else_and_no_other_code_is_for_it(json_wire, bob
     other = code_in(mail_to(bob.email))
     assert json_wire.post("/recover/prove", identity=bob.email, passcode=other).status == 400
     assert json_wire.post("/recover/prove", identity=bob.email, passcode=code).ok
+
+
+@pytest.mark.one_database
+def test_it_is_forgotten_when_nothing_counts_it_any_more(app, json_wire, bob, starts, clock, rows):
+    from app.recover.requests import prune_recoveries
+
+    starts(json_wire, bob.email)
+    for days, left in ((36, 1), (5, 0)):
+        clock.shift(days * 24 * HOUR)
+        with app.app_context():
+            prune_recoveries()
+        assert len(rows(Recovery)) == left
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(recovery_wait=36 * HOUR)
+def test_of_a_short_wait_nobody_is_reminded(app, json_wire, bob, starts, deliver, smtp, clock):
+    starts(json_wire, bob.email)
+    clock.shift(20 * HOUR)
+    swept(app)
+    deliver()
+    assert not any("tomorrow" in mail.subject for mail in smtp.to(bob.email))
