@@ -23,6 +23,7 @@ WANTS_SIGNED_IN = (
     "/change-email",
     "/identities",
     "/my-data",
+    "/passkey-offer",
     "/tf-setup",
     "/wan-register",
     "/wan-rename",
