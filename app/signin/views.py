@@ -38,7 +38,10 @@ def us_signin_page() -> Response:
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
     browser_secret()
-    pending.drop(present_asker())
+    if request.method == "GET" and "prefetch" not in request.headers.get(
+        "Sec-Purpose", ""
+    ):  # a look ahead drops nothing
+        pending.drop(present_asker())
     return respond(PAGE, form, shown=page("identity"), **methods_offered())
 
 

@@ -122,6 +122,13 @@ def test_opening_the_sign_in_page_drops_it(wire, bob, code_for):
     taken(wire.post("/tf-validate", code=bob.app_code()), False)
 
 
+@pytest.mark.parametrize("headers", [None, {"Sec-Purpose": "prefetch"}])
+def test_looking_ahead_at_the_sign_in_page_drops_nothing(wire, bob, code_for, headers):
+    first_step(wire, bob, code_for)
+    wire.send("GET" if headers else "HEAD", "/us-signin", headers=headers)
+    assert PENDING in wire.cookies
+
+
 def test_signing_out_ends_it(wire, bob, code_for, rows):
     from app.sessions.models import PendingSignIn
 
