@@ -38,9 +38,8 @@ def us_signin_page() -> Response:
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
     browser_secret()
-    if request.method == "GET" and "prefetch" not in request.headers.get(
-        "Sec-Purpose", ""
-    ):  # a look ahead drops nothing
+    looks_ahead = request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", "")
+    if not looks_ahead:
         pending.drop(present_asker())
     return respond(PAGE, form, shown=page("identity"), **methods_offered())
 
