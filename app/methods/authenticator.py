@@ -44,6 +44,14 @@ def accept(enrolled: EnrolledMethod, passcode: str | int) -> bool:
     return changed(burn) == 1
 
 
+def has_stopped(enrolled: EnrolledMethod) -> bool:
+    """Say whether so many codes of this authenticator were wrong in a row that it waits for another factor.
+
+    They were wrong as a second step; but what has stopped there is no first proof either (NIST SP 800-63B 3.2.2).
+    """
+    return settings.limits and enrolled.misses >= settings.failures_in_a_row
+
+
 def otpauth_uri(secret: str, account: str) -> str:
     """Return the ``otpauth://`` address that an app reads from the QR code."""
     return pyotp.TOTP(secret).provisioning_uri(name=account, issuer_name=settings.totp_issuer)

@@ -93,7 +93,7 @@ def _stood(standing: Sequence[str], enrolled: Sequence[EnrolledMethod], passcode
     """Look at what needs no challenge: authenticators, then the password."""
     if "authenticator" in standing:
         for row in enrolled:
-            if row.method == "authenticator" and _accepted(row, passcode):
+            if row.method == "authenticator" and not authenticator.has_stopped(row) and _accepted(row, passcode):
                 return Proof("authenticator")
     if "password" in standing:
         kept = sorted((row for row in enrolled if row.method == "password"), key=lambda row: row.is_pending)

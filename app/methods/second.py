@@ -23,6 +23,7 @@ from app.methods.models import Challenge, EnrolledMethod
 from app.methods.proving import Proof
 from app.methods.registry import active_methods, enabled_methods
 from app.sessions import guesses
+from app.sessions.known import is_known
 from app.users import subject_of
 
 PURPOSE = "second"
@@ -100,7 +101,8 @@ def prove(
     this authenticator, which stops after ``LATCHKEY_FAILURES_IN_A_ROW`` until another factor succeeds.
     :param question_id: the challenge by which the code was sent, if it was; no other will do
     """
-    guess = guesses.reserve(user_id, "", browser=asker.known, second=True)
+    browser = asker.known if is_known(user_id, asker.known) else ""
+    guess = guesses.reserve(user_id, "", browser=browser, second=True)
     rows = [row for row in enrolled if row.method == method]
     if guess is None or not rows:
         return Miss("budget_spent" if guess is None else "wrong_code", question_id)
@@ -115,7 +117,10 @@ def prove(
 
 
 def forget_misses(user_id: int) -> int:
-    """Let authenticators of this user that had stopped go on, as a second factor was proved; return how many had."""
+    """Let authenticators of this user go on that had stopped, or were about to; return how many.
+
+    When a second factor of theirs was proved, or the operator says so.
+    """
     missed = (EnrolledMethod.user_id == user_id, EnrolledMethod.misses > 0)
     return changed(sa.update(EnrolledMethod).where(*missed).values(misses=0))
 

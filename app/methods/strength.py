@@ -21,12 +21,19 @@ class Strengths:
     :ivar enough: names of the methods by which such a proof can be given, passkeys first, then in configured order
     :ivar weaker: names of the others
     :ivar held: names among these that count no more than a mailed code for now (``probation``)
+    :ivar asked: names of the second step, where it is all that keeps a mailed code from being enough
     """
 
     wanted: int
     enough: list[str]
     weaker: list[str]
     held: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
+
+    def satisfied_by(self, amr: str) -> bool:
+        """Say whether this proof is enough: where a second step is asked for, only with what it asks for in it."""
+        worth = self.worth_of(amr)
+        return worth >= self.wanted and (worth > WEAK or not self.asked or bool(self.asked & set(amr.split(","))))
 
     def worth_of(self, amr: str) -> int:
         """Return what a proof is worth for this user: one by what is held no more than a mailed code."""
@@ -53,5 +60,8 @@ def strengths_of(enrolled: Iterable[EnrolledMethod]) -> Strengths:
     worth |= dict.fromkeys(held & worth.keys(), WEAK)
     any_will_do = settings.freshness_strength == "any"
     wanted = WEAK if any_will_do else max(worth.values(), default=WEAK)
-    enough = [name for name, strength in worth.items() if strength >= wanted]
-    return Strengths(wanted, enough, [name for name in worth if name not in enough], held)
+    asked = frozenset(row.method for row in rows if row.is_second and row.method in worth)
+    if any_will_do or wanted > WEAK or settings.second_factor == "off":
+        asked = frozenset()
+    enough = [name for name, strength in worth.items() if strength >= wanted and (not asked or name in asked)]
+    return Strengths(wanted, enough, [name for name in worth if name not in enough], held, asked)

@@ -50,6 +50,7 @@ def arrive(
         record("second_step.skipped", user.id, challenge_id=answered, method=proof.method)
         step = None
     if step is None:
+        pending.end(asker)
         more: dict[str, Any] = {"seen_at": seen_at, "challenge_id": answered, "guess": proof.guess}
         return sign_in_as(user, via, asker, remember=remember, **more)
     if step.state == second.SETUP and user.confirmed_at is None:

@@ -50,10 +50,10 @@ def freshen(session: AuthSession, proof: str) -> None:
 
 def _require_proof(session: AuthSession, now: datetime) -> None:
     strengths = strengths_of(enrolled_of(session.user_id))
-    proved = 0
-    if assurance.is_recent(session.authenticated_at, now):
-        proved = assurance.WEAK
+    lately = assurance.is_recent(session.authenticated_at, now)
     if assurance.is_recent(session.proved_at, now):
-        proved = strengths.worth_of(session.proved_amr or "")
-    if proved < strengths.wanted:
-        raise ReauthenticationRequired(strengths.enough, too_weak=proved > 0)
+        lately, proved = True, strengths.satisfied_by(session.proved_amr or "")
+    else:
+        proved = lately and strengths.wanted <= assurance.WEAK and not strengths.asked
+    if not proved:
+        raise ReauthenticationRequired(strengths.enough, too_weak=lately)

@@ -93,8 +93,8 @@ FREE = Guess("", "-", False)
 def row_id(subject: str, caller: str = "", *, password: bool = False, second: bool = False) -> str:
     """Return the id of the row that holds the failures of ``caller`` at ``subject``.
 
-    :param caller: digest of a known browser, ``session:`` and a family, ``recovery`` for the recovery codes, or "" for
-        everybody else
+    :param caller: digest of a known browser, ``sessions`` for whoever is signed in, ``recovery`` for the recovery
+        codes, or "" for everybody else
     :param password: strangers' passwords are counted apart: who sprays those stops no codes
     :param second: second steps are counted apart from first proofs
     """
@@ -116,13 +116,14 @@ def reserve(
 
     Committed at once: whatever happens next, it has happened. An identity that nobody has costs the same.
     :param browser: digest of the asker's browser, if this user knows it: it has guesses of its own
-    :param family: of the live session that proves itself again: it, too, has its own
+    :param family: of the live session that proves itself again: sessions, too, have their own, all of them together,
+        or each mail that is read would buy another ten guesses at the app
     :param second: it is a second step
     :param recovery: at the recovery codes: these have a budget of their own, whoever guesses
     """
     if not settings.limits:
         return FREE
-    caller = "recovery" if recovery else f"session:{family}" if family else browser
+    caller = "recovery" if recovery else "sessions" if family else browser
     row = row_id(subject_of(user_id, identity), caller, password=password, second=second)
     per_hour, per_day = settings.failures_per_hour, settings.failures_per_day
     now = clock.now()

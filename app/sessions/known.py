@@ -90,6 +90,12 @@ def note_sign_in(
     return "new" if first_seen_at == now else "known"
 
 
+def is_known(user_id: int, digest: str) -> bool:
+    """Say whether this account knows the browser that brought the secret with this digest. One statement."""
+    mine = (_c.id == row_id(subject_of(user_id, ""), digest), _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
+    return bool(digest) and db.session.scalar(sa.select(sa.literal(1)).where(*mine)) is not None
+
+
 def revoke_browsers(user_id: int, *, but: str = "") -> int:
     """Let no browser be known to this account any more, except the one with the digest ``but``; return how many were.
 

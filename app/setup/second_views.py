@@ -174,6 +174,7 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "ways": ways,
         "on": any(way["is_second"] for way in ways),
+        "alone": [way["title"] for way in ways if way["name"] not in settings.second_factor_for],
         "enrolling": enrolling,
         "user_label": label_of(mine),
         "may_disable": "disable" in state["tf_available_methods"],

@@ -21,6 +21,11 @@ from app.sessions.opening import end_all
 from app.sessions.pending import Parked, Waiting
 from app.users import hold
 
+FAILED = (
+    "Somebody got as far as the second step of signing in, and gave five wrong codes there. Nothing was opened. "
+    "The first proof was right: {first}. If that was not you, see that nobody else has it."
+)
+
 
 def validate(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
     """Open the session of the sign-in under way, if ``code`` proves its second step.
@@ -121,4 +126,7 @@ def _missed(waiting: Waiting, miss: Miss, tries: int, asker: Asker) -> Refused:
     if not is_over:
         return Refused("two_factor_invalid_token", field="code")
     pending.end(asker)
+    if limits.is_news("second_step.failed", str(waiting.user.id), asker.address):
+        first = TITLES.get(waiting.row.amr.split(",")[0], "The first proof")
+        notices.tell(waiting.user.id, FAILED.format(first=first), asker)
     return Refused("two_factor_ended", field="code")

@@ -141,7 +141,7 @@ def test_the_only_way_in_can_not_be_the_second_step_alone(people, wire):
 
 def test_what_the_second_step_needs_can_not_be_removed(people, wire):
     bob = people.open(email="bob@example.com", phone=PHONE, second="sms")
-    assert sign_in(wire, bob).post("/us-setup", delete_method=["email"]).codes == ["last_method"]
+    assert sign_in(wire, bob, via="email,sms").post("/us-setup", delete_method=["email"]).codes == ["last_method"]
 
 
 def test_a_new_key_for_the_app_is_asked_for_as_the_old_one_was(hers, asked):

@@ -1,0 +1,83 @@
+"""Guesses at the second step, and at a session's stronger proof: counted whoever, and however often, one comes."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+
+import pytest
+
+from tests.functional.signin.conftest import wrong
+from tests.second import PENDING, begin, first_step
+from tests.wire import Wire
+
+BROWSER = "latchkey_known"
+
+
+def reasons(rows, name: str) -> Counter[str]:
+    """Why guesses were refused, by how many."""
+    from app.audit import Event
+
+    return Counter(event.facts["reason"] for event in rows(Event, name=name))
+
+
+def guess_at_the_app(wire: Wire, bob, code_for, *, forged: bool) -> None:
+    """Passes the first step and gives five wrong codes at the second."""
+    first_step(wire, bob, code_for)
+    for _ in range(5):
+        if forged:
+            wire.client.set_cookie(BROWSER, secrets.token_urlsafe(32))
+        wire.post("/tf-validate", code=wrong(bob.app_code()))
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_made_up_browser_has_no_guesses_of_its_own(wire, bob, code_for, clock, rows, forged):
+    for number in range(3):
+        clock.shift(61)
+        guess_at_the_app(wire.elsewhere(address=f"10.{number}.0.1"), bob, code_for, forged=forged)
+    assert reasons(rows, "second_step.failed") == {"wrong_code": 10, "budget_spent": 5}
+
+
+@pytest.mark.one_database
+def test_five_wrong_codes_are_news_to_the_owner(wire, bob, code_for, deliver):
+    guess_at_the_app(wire, bob, code_for, forged=False)
+    (mail,) = deliver()
+    assert mail.to == [bob.email]
+    assert "five wrong codes" in mail.text
+    assert "Code by mail" in mail.text
+
+
+def test_sessions_share_their_guesses_at_a_stronger_proof(wire, people, code_for, clock, rows):
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
+    for number in range(2):
+        clock.shift(121)
+        session = wire.elsewhere(address=f"10.{number}.0.1")
+        begin(session, eve, code_for)
+        for _ in range(7):
+            session.post("/us-verify", passcode=wrong(eve.app_code()))
+    assert reasons(rows, "sign_in.failed") == {"wrong_code": 10, "budget_spent": 4}
+
+
+@pytest.mark.one_database
+def test_an_app_that_has_stopped_is_no_first_proof_either(wire, bob, rows, app):
+    import sqlalchemy as sa
+
+    from app.extensions import db
+    from app.methods import EnrolledMethod
+
+    with app.app_context():
+        db.session.execute(sa.update(EnrolledMethod).values(misses=100))
+        db.session.commit()
+    assert not wire.post("/us-signin", identity=bob.email, passcode=bob.app_code()).ok
+    assert wire.signed_in_as() is None
+
+
+@pytest.mark.one_database
+def test_signing_in_directly_ends_what_waited_in_that_browser(wire, bob, people, code_for):
+    first_step(wire, bob, code_for)
+    kept = wire.cookies[PENDING]
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
+    assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code()).ok
+    wire.client.set_cookie(PENDING, kept)
+    wire.post("/tf-validate", code=bob.app_code())
+    assert wire.signed_in_as() == eve.email
