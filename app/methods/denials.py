@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -26,6 +27,10 @@ LIFE = timedelta(hours=24)
 """How long after the request, or the sign-in, it can be said; sessions older than that are not ended."""
 
 PATH = "/not-me/"
+
+Undoer = Callable[[Challenge], None]
+UNDOERS: list[Undoer] = []
+"""Asked of each challenge that was denied, in its transaction, with the account held."""
 
 Kind = Literal["challenge", "session"]
 _LETTERS: dict[str, Kind] = {"c": "challenge", "s": "session"}
@@ -82,6 +87,13 @@ def find_denied(challenge_id: str) -> Challenge | None:
 def deny(challenge: Challenge) -> bool:
     """End ``challenge``, used or not; False when that was said already."""
     return changed(_DENY, {"denied": challenge.id, "now": clock.now()}) == 1
+
+
+def undoer(function: Undoer) -> Undoer:
+    """Register what a journey does when a challenge was denied whose answer has begun more than a session."""
+    if function not in UNDOERS:
+        UNDOERS.append(function)
+    return function
 
 
 def _mac(kid: str, letter: str, its_id: str, expiry: str) -> str:

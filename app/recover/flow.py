@@ -14,7 +14,17 @@ from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import Challenge, EnrolledMethod, Passkey, codes, enrollment, passkeys, reaching, recovery_codes
+from app.methods import (
+    Challenge,
+    EnrolledMethod,
+    Passkey,
+    codes,
+    denials,
+    enrollment,
+    passkeys,
+    reaching,
+    recovery_codes,
+)
 from app.methods.challenges import Question, ask, end_open
 from app.methods.explaining import Miss
 from app.methods.proving import Proof, prove
@@ -123,23 +133,22 @@ def start(proof: str, asker: Asker) -> Standing:
 
     :raises Refused: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox opens everything
     """
-    user = _user_of(proof)
-    hold(user.id)
+    user, challenge_id = _held_by(proof)
     standing = standing_of(user, proof)
     if standing.state in ("waiting", "ready"):
         return standing
     if standing.state != "start":
         raise Refused("recovery_capped" if standing.state == "capped" else "api_error")
-    recovery = requests.start(user.id, asker)
+    recovery = requests.start(user.id, challenge_id, asker)
     telling.tell(recovery, "started")
-    record("recovery.started", user.id, challenge_id=_challenge_of(proof))
+    record("recovery.started", user.id, challenge_id=challenge_id)
     return standing_of(user, proof)
 
 
 def cancel(recovery: Recovery, how: str) -> bool:
     """Cancel ``recovery`` and tell every channel; False when it is over, or was completed first.
 
-    :param how: ``session``, ``link`` or ``operator``
+    :param how: ``session``, ``link``, ``denial`` or ``operator``
     """
     hold(recovery.user_id)
     if not requests.cancel(recovery.id):
@@ -149,13 +158,20 @@ def cancel(recovery: Recovery, how: str) -> bool:
     return True
 
 
+@denials.undoer
+def cancel_what_began(challenge: Challenge) -> None:
+    """Cancel the open recovery that the code of this challenge has started, ready or not: its reader said no."""
+    recovery = requests.started_by(challenge.id) if challenge.purpose == PURPOSE else None
+    if recovery is not None:
+        cancel(recovery, "denial")
+
+
 def complete(proof: str, lost: Sequence[str], asker: Asker) -> AuthSession | Parked:
     """Complete a recovery whose wait is over: end all that is open, drop what was ``lost``, and sign in to set up anew.
 
     :raises Refused: ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over`` when it was cancelled first
     """
-    user = _user_of(proof)
-    hold(user.id)
+    user, challenge_id = _held_by(proof)
     recovery = requests.open_of(user.id)
     if recovery is None:
         raise Refused("recovery_over")
@@ -165,7 +181,7 @@ def complete(proof: str, lost: Sequence[str], asker: Asker) -> AuthSession | Par
         raise Refused("recovery_over")
     _sweep(user, lost)
     telling.tell(recovery, "done")
-    record("recovery.completed", user.id, challenge_id=_challenge_of(proof))
+    record("recovery.completed", user.id, challenge_id=challenge_id)
     return arrive(user, Proof("email"), asker, remember=False, has_second=False)
 
 
@@ -174,17 +190,17 @@ def _is_needed(enrolled: Sequence[EnrolledMethod]) -> bool:
     return any(row.is_second for row in enrolled) or strengths_of(enrolled).wanted > WEAK
 
 
-def _user_of(proof: str) -> User:
+def _held_by(proof: str) -> tuple[User, str]:
+    """Return whose mailbox was proved and by which challenge, the account held; none whose mail was denied since."""
     proved = tokens.read_proof(proof)
     user = db.session.get(User, proved.user_id) if proved else None
-    if user is None or not user.is_active:
+    if proved is None or user is None or not user.is_active:
         raise Refused("recovery_proof_old")
-    return user
-
-
-def _challenge_of(proof: str) -> str | None:
-    proved = tokens.read_proof(proof)
-    return proved.challenge_id if proved else None
+    hold(user.id)
+    challenge = denials.find_denied(proved.challenge_id)
+    if challenge is not None and challenge.denied_at is not None:
+        raise Refused("recovery_proof_old")
+    return user, proved.challenge_id
 
 
 def _sweep(user: User, lost: Sequence[str]) -> None:

@@ -26,6 +26,8 @@ class Recovery(db.Model):
     """When its owner was told once more, a day before it is ready."""
     cancelled_at: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
+    challenge_id: Mapped[str | None] = mapped_column(sa.String(32))
+    """The code that proved the mailbox when it was started: who denies its mail, cancels this. None in old rows."""
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(sa.String(256))
 

@@ -46,11 +46,18 @@ def started_lately(user_id: int) -> int:
     return db.session.scalar(sa.select(sa.func.count()).select_from(Recovery).where(*lately)) or 0
 
 
-def start(user_id: int, asker: Asker) -> Recovery:
-    """Start one. The caller holds the user's row, and has seen that none is open."""
+def started_by(challenge_id: str) -> Recovery | None:
+    """Return the open recovery that the answer to this challenge has started."""
+    found = sa.select(Recovery).where(_c.challenge_id == challenge_id, *_open(clock.now()))
+    return db.session.scalars(found.execution_options(populate_existing=True)).first()
+
+
+def start(user_id: int, challenge_id: str, asker: Asker) -> Recovery:
+    """Start one, by this proof of the mailbox. The caller holds the user's row, and has seen that none is open."""
     now = clock.now()
     ready_at = now + settings.recovery_wait
     row = Recovery(id=secrets.row_id(), user_id=user_id, requested_at=now, ready_at=ready_at)
+    row.challenge_id = challenge_id
     row.expires_at = ready_at + STAYS_FOR
     row.address, row.agent = asker.address, asker.agent[:256]
     db.session.add(row)

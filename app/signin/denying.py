@@ -25,6 +25,10 @@ OF_NEW_ADDRESSES = ("change_email", "add_email")
 """Their mails go to an address that is not the account's yet. Whoever reads it ends the request and no more."""
 
 
+HELD_FIRST = (*SIGNED_IN_ALREADY, *OF_NEW_ADDRESSES, "recovery")
+"""Who goes on with these holds the account first, and then their challenge; so does who denies them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a page says of a request that can be denied: who asked (None when it is forgotten), and whether it was.
@@ -74,12 +78,14 @@ def _found(token: str) -> Challenge | AuthSession | None:
 
 
 def _deny_challenge(challenge: Challenge) -> int:
-    early = challenge.purpose in (*SIGNED_IN_ALREADY, *OF_NEW_ADDRESSES)
+    early = challenge.purpose in HELD_FIRST
     _hold(challenge.user_id if early else None)  # the account and the request in the order of whoever answers it
     if not denials.deny(challenge):
         return 0
     _hold(None if early else challenge.user_id)
     pending.end_answering(challenge.id)
+    for undo in denials.UNDOERS:
+        undo(challenge)
     families = opened_by(challenge.id, clock.now() - denials.LIFE)
     ended = _end_sessions(challenge, families)
     gone = take_back(challenge.user_id, families, challenge.agent) if challenge.user_id else 0
