@@ -9,6 +9,8 @@ from app.sessions import AuthSession, PersonalToken
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def ada(people):

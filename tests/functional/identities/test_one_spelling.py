@@ -8,6 +8,8 @@ from app.users import Identity, User
 from tests.functional.identities.conftest import ADD, CHANGE, CONFIRM, NEW
 from tests.sinks import code_in
 
+pytestmark = pytest.mark.one_database
+
 SAME = {
     "full-width at": "ada\uff20new.example",
     "full-width letters": "\uff41\uff44\uff41@new.example",

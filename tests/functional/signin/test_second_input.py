@@ -6,6 +6,8 @@ import pytest
 
 from tests.second import PENDING, first_step, taken
 
+pytestmark = pytest.mark.one_database
+
 NUMBERS = [True, 1.5, -12345, {"a": 1}, [], [[1]], None]
 TEXTS = ["", " ", "123", "1234567", "１２３４５６", "²³⁴⁵⁶⁷", "a" * 4096, "\x00" * 6]
 
