@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from app.audit import record, signals
-from app.extensions import db
+from app.extensions import db, settings
+from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import EnrolledMethod, Passkey, enrollment, notices, passkeys, recovery_codes
+from app.methods import EnrolledMethod, Passkey, denials, enrollment, notices, passkeys, recovery_codes, second
 from app.methods.models import RecoveryCode
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
@@ -26,22 +28,27 @@ WHY = "because you said that it was not you"
 
 
 def take_back(user_id: int, families: Collection[str], agent: str) -> int:
-    """Remove the ways to sign in that these sessions have set up; return how many went.
+    """Remove the ways to sign in that these sessions have set up lately; return how many went.
+
+    Lately is less than ``LATCHKEY_NEW_METHOD_WAIT`` ago: a mailbox alone takes no way from its owner that is older.
 
     With them go those that sessions opened by them have set up, what was done to the addresses since one of them
     first touched these, and all sessions of the account. Mail stays while the account has an address, and so does
-    what would leave it without any way in. The caller holds the user's row.
+    what would leave it without any way in. What stays is told. The caller holds the user's row.
     :param agent: User-Agent of whoever came in, for the mails that tell of it
     """
     user = db.session.get(User, user_id)
     if user is None:
         return 0
     theirs = set(families)
-    gone = [way for way in _set_up_by(user_id, theirs) if _remove(user, way)]
+    all_theirs = _set_up_by(user_id, set(families))
+    gone = [way for way in _set_up_by(user_id, theirs, since=clock.now() - _lately()) if _remove(user, way)]
     first = first_change_by(user_id, theirs)
     restored = first is not None and restore_addresses(user, first, agent)
     for way in gone:
         _tell(user_id, way, agent)
+    if stayed := [_title(way) for way in all_theirs if way not in gone]:
+        _tell_of_staying(user_id, stayed, agent)
     if gone or restored:
         end_all(user_id)
     if gone:
@@ -105,10 +112,16 @@ def _tell_of_addresses(user: User, changes: Sequence[AddressChange], agent: str)
     notices.tell(user.id, what, Asker("", "", agent), also=gone)
 
 
-def _set_up_by(user_id: int, families: set[str]) -> list[Way]:
-    """Return what these sessions have set up, and what was set up by way of that; passkeys first."""
+def _lately() -> timedelta:
+    """Return how long what was set up can be taken back; where nothing new has to wait, as long as it can be denied."""
+    return settings.new_method_wait or denials.LIFE
+
+
+def _set_up_by(user_id: int, families: set[str], since: datetime | None = None) -> list[Way]:
+    """Return what these sessions have set up ``since``, and what was set up by way of that; passkeys first."""
     rows = [row for row in enrollment.enrolled_of(user_id) if row.method not in ("email", passkeys.METHOD)]
     ways: list[Way] = [*passkeys.passkeys_of(user_id), *recovery_codes.one_of(user_id), *rows]
+    ways = [way for way in ways if since is None or way.created_at > since]
     opened = db.session.execute(
         sa.select(AuthSession.family, AuthSession.amr, AuthSession.created_at).where(AuthSession.user_id == user_id)
     ).all()
@@ -122,9 +135,11 @@ def _set_up_by(user_id: int, families: set[str]) -> list[Way]:
 
 
 def _remove(user: User, way: Way) -> bool:
-    """Remove a way, a phone with its number, unless no other would be left."""
+    """Remove a way, a phone with its number, unless no other would be left, or a second step that none can answer."""
     if isinstance(way, RecoveryCode):
         return recovery_codes.drop(user.id) > 0
+    if not _can_come_in_without(user.id, way):
+        return False
     active = set(active_methods(enrollment.enrolled_of(user.id)))
     if isinstance(way, Passkey):
         left = bool(active) or passkeys.signs_in_alone(user.id, but=way.id)
@@ -136,6 +151,29 @@ def _remove(user: User, way: Way) -> bool:
             return False
         drop_identity(user, "phone")
     return enrollment.remove(user.id, way.method) > 0
+
+
+def _can_come_in_without(user_id: int, way: EnrolledMethod | Passkey) -> bool:
+    """Say whether the second step that is left, if there is one, can be taken without ``way``."""
+    is_one_of_several = isinstance(way, Passkey) and len(passkeys.passkeys_of(user_id)) > 1
+    rows = enrollment.enrolled_of(user_id)
+    left = [row for row in rows if row.method != way.method or is_one_of_several]
+    seconds = [row.method for row in left if row.is_second]
+    but = way.id if isinstance(way, Passkey) else ""
+    return not seconds or second.leaves_a_way_in(left, seconds) or bool(passkeys.signs_in_alone(user_id, but=but))
+
+
+def _title(way: Way) -> str:
+    if isinstance(way, RecoveryCode):
+        return "The recovery codes"
+    return f"The passkey “{way.name}”" if isinstance(way, Passkey) else TITLES[way.method]
+
+
+def _tell_of_staying(user_id: int, titles: Sequence[str], agent: str) -> None:
+    what = f"Set up by the session that you denied, and not removed: {', '.join(titles)}."
+    notices.tell(
+        user_id, f"{what} Remove it yourself if you don’t know it, or recover the account.", Asker("", "", agent)
+    )
 
 
 def _tell(user_id: int, way: Way, agent: str) -> None:
