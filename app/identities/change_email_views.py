@@ -89,7 +89,9 @@ def begin(form: AddressForm, purpose: str) -> Response:
 
     :raises Refused: as ``proving_addresses.ask``
     """
-    challenge = proving_addresses.ask(current_user, form.email.data, purpose, sending_asker(form.challenge.data))
+    challenge = proving_addresses.ask(
+        current_user, current(), form.email.data, purpose, sending_asker(form.challenge.data)
+    )
     shown = _shown(form) | {"pending": pending(challenge)}
     handle = handle_of(challenge.id)
     return respond(PAGE, form, shown=shown, challenge=handle, support_id=support_id(), **_facts())
@@ -103,7 +105,7 @@ def _facts() -> dict[str, Any]:
 def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
     """Return what the page shows beside its form: where a code waits to be typed, and both forms."""
     named = code.challenge.data if code and code.challenge.data else None
-    found = proving_addresses.waiting(current_user, present_asker(named))
+    found = proving_addresses.waiting(current_user, current(), present_asker(named))
     return {
         "pending": pending(found) if found is not None and found.spent_at is None else None,
         "address_form": address or AddressForm(),

@@ -11,7 +11,7 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import challenges, enrollment, notices, removing
 from app.methods.registry import active_methods
-from app.sessions.changing import shut_out_others, take_turns_while_in
+from app.sessions.changing import shut_out_others, take_turns
 from app.sessions.models import AuthSession
 from app.users import (
     TypedIdentity,
@@ -32,7 +32,7 @@ def make_primary(user: User, session: AuthSession, email: str, asker: Asker) -> 
 
     :raises Refused: ``not_yours`` on ``email``
     """
-    take_turns_while_in(user, session)
+    take_turns(user, session)
     before, value = primary_email(user.id), _mine(user, "email", email)
     if value == before:
         return
@@ -49,7 +49,7 @@ def remove_email(user: User, session: AuthSession, email: str, asker: Asker) -> 
     :raises Refused: on ``email`` ``not_yours``; ``address_needed`` while codes go to the last one; ``last_address``
         when nothing would be left to reach the account by
     """
-    take_turns_while_in(user, session)
+    take_turns(user, session)
     value, before = _mine(user, "email", email), primary_email(user.id)
     if emails_of(user.id) == [value]:
         if "email" in active_methods(enrollment.enrolled_of(user.id)):
@@ -68,7 +68,7 @@ def remove_phone(user: User, session: AuthSession, asker: Asker) -> None:
 
     :raises Refused: on ``phone`` ``not_yours``, ``last_address``, ``last_method``, ``last_second_factor``
     """
-    take_turns_while_in(user, session)
+    take_turns(user, session)
     number = identities_of(user.id).get("phone")
     if number is None:
         raise Refused("not_yours", field="phone")
@@ -98,7 +98,7 @@ def set_username(user: User, session: AuthSession, text: str, asker: Asker) -> s
         name = addresses.new_username(text)
     except addresses.InvalidAddress:
         raise Refused("username_invalid", field="username") from None
-    take_turns_while_in(user, session)
+    take_turns(user, session)
     before = identities_of(user.id).get("username")
     if name == before:
         return name
@@ -112,7 +112,7 @@ def remove_username(user: User, session: AuthSession, asker: Asker) -> None:
 
     :raises Refused: on ``username`` ``not_yours``; ``last_address`` when it is all that finds the account
     """
-    take_turns_while_in(user, session)
+    take_turns(user, session)
     if "username" not in identities_of(user.id):
         raise Refused("not_yours", field="username")
     if len(all_identities_of(user.id)) == 1:

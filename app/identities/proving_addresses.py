@@ -18,7 +18,7 @@ from app.methods.links import has_expired, open_link
 from app.methods.registry import enabled_methods
 from app.methods.superseding import end_others
 from app.sessions import guesses
-from app.sessions.changing import take_turns_while_in
+from app.sessions.changing import take_turns
 from app.sessions.models import AuthSession
 from app.users import (
     TypedIdentity,
@@ -35,7 +35,7 @@ CHANGE, ADD = "change_email", "add_email"
 """The new address takes the place of the primary one, or stands beside the others."""
 
 
-def ask(user: User, email: str, purpose: str, asker: Asker) -> Challenge:
+def ask(user: User, session: AuthSession, email: str, purpose: str, asker: Asker) -> Challenge:
     """Send a code and a link to an address that is to be the user's; nothing is stored before they are used.
 
     In generic mode an address that is somebody's gets the same answer, and a mail that says so.
@@ -54,7 +54,7 @@ def ask(user: User, email: str, purpose: str, asker: Asker) -> Challenge:
         end_others(user.id, CHANGE, typed.value)
     question = Question(
         purpose, "email", user.id, typed.value, typed.value, pending_secret=codes.new_secret(), again=True,
-        lifetime=settings.change_email_within, letter="address_taken" if taken else purpose,
+        lifetime=settings.change_email_within, letter="address_taken" if taken else purpose, family=session.family,
     )  # fmt: skip
     challenge = challenges.ask(question, asker)
     record("address.change_requested", user.id, challenge_id=challenge.id, purpose=purpose)
@@ -62,14 +62,15 @@ def ask(user: User, email: str, purpose: str, asker: Asker) -> Challenge:
     return challenge
 
 
-def waiting(user: User, asker: Asker) -> Challenge | None:
-    """Return the request that this browser waits with, or this program names; None without one."""
+def waiting(user: User, session: AuthSession, asker: Asker) -> Challenge | None:
+    """Return the request of this session that this browser waits with, or this program names; None without one."""
     named = challenge_id_of(asker.challenge) if asker.challenge else None
     if named:
         found = challenges.find(named, CHANGE) or challenges.find(named, ADD)
     else:
         found = latest_in_browser(asker, CHANGE, ADD)
-    return found if found is not None and found.user_id == user.id else None
+    mine = found is not None and (found.user_id, found.family) == (user.id, session.family)
+    return found if mine else None
 
 
 def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker: Asker) -> Challenge:
@@ -78,14 +79,14 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker
     :raises Refused: ``invalid_password_code`` or ``identity_already_associated`` on ``passcode``; ``api_error`` or
         ``change_email_expired`` on the form
     """
-    asked = waiting(user, asker)
-    challenge = challenges.count_try_of(asked.id, user.id, asked.purpose) if asked else None
+    asked = waiting(user, session, asker)
+    challenge = challenges.count_try_of(asked.id, user.id, asked.purpose, session.family) if asked else None
     if asked is None or challenge is None:
         raise _why_not(user, asked)
     guess = guesses.reserve(user.id, "", family=session.family)
     if guess is None:
         raise Refused("invalid_password_code", field="passcode")
-    take_turns_while_in(user, session)
+    take_turns(user, session)
     live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
     if not (codes.answers(challenge, codes.root_of(challenge, None), passcode) and live):
         raise _failed(user, challenge, "wrong_code" if live else "expired")
@@ -97,7 +98,7 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker
 def look_at_link(token: str, session: AuthSession | None, asker: Asker) -> tuple[Challenge, bool]:
     """Return what a link is about, and whether it was opened where it was asked for, by who asked.
 
-    :raises Refused: ``api_error``, ``change_email_expired``
+    :raises Refused: ``api_error``, also in another session of theirs there; ``change_email_expired``
     """
     opened = open_link(token, CHANGE) or open_link(token, ADD)
     if opened is None or not opened.user.is_active or opened.challenge.spent_at is not None:
@@ -108,7 +109,11 @@ def look_at_link(token: str, session: AuthSession | None, asker: Asker) -> tuple
             raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
         raise Refused("change_email_expired")
     here = asker.binding != "" and secrets.same(asker.binding, challenge.binding)
-    return challenge, here and session is not None and session.user_id == challenge.user_id
+    if not here or session is None or session.user_id != challenge.user_id:
+        return challenge, False
+    if session.family != challenge.family:
+        raise Refused("api_error")  # begun before it signed in: whoever did may have been somebody else
+    return challenge, True
 
 
 def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, asker: Asker) -> None:
@@ -116,7 +121,7 @@ def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, aske
 
     :raises Refused: ``api_error``, ``identity_already_associated``
     """
-    take_turns_while_in(user, session)
+    take_turns(user, session)
     _give(user, session, challenge, asker)
 
 

@@ -117,6 +117,7 @@ class Question:
     :ivar silent: all the work is done, nothing leaves; and nothing answers it, which without a secret of its own
         takes no ``enrolled`` either
     :ivar again: whether the same question asked again is the same challenge, though it has a secret of its own
+    :ivar family: the session that asks for a change, or the sign-in under way, which alone can answer; "" for a sign-in
     :ivar is_known: whether the user has signed in from the asker's browser before, or is signed in: it has sends of
         its own, for strangers use up the account's
     :ivar is_person: whether it is asked for somebody whose address was proved before
@@ -134,6 +135,7 @@ class Question:
     letter: str = ""
     silent: bool = False
     again: bool = False
+    family: str = ""
     is_known: bool = False
     is_person: bool = False
 
@@ -172,11 +174,8 @@ def ask(question: Question, asker: Asker) -> Challenge:
         _count_send(challenge, now, may_send)
     if question.letter and not waits:
         _send(question, challenge, withheld=not may_send)
-    facts: dict[str, Any] = {
-        "method": question.method,
-        "purpose": question.purpose,
-        "outcome": "sent" if may_send else "withheld",
-    }
+    facts: dict[str, Any] = {"method": question.method, "purpose": question.purpose}
+    facts["outcome"] = "sent" if may_send else "withheld"
     record("challenge.started", question.user_id, challenge_id=challenge.id, **facts)
     return challenge
 
@@ -195,14 +194,14 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) 
     return [challenge for row in rows for challenge in _ROWS.read(row)]
 
 
-def count_try_of(challenge_id: str, user_id: int, purpose: str) -> Challenge | None:
+def count_try_of(challenge_id: str, user_id: int, purpose: str, family: str) -> Challenge | None:
     """Count one try against the enrollment ``challenge_id`` of this user; None when no try is left.
 
-    Committed at once, as in ``count_try``.
+    Committed at once, as in ``count_try``. What another session (``family``), or sign-in under way, began is not meant.
     """
     counted = (
         sa.update(Challenge)
-        .where(Challenge.id == challenge_id, Challenge.user_id == user_id, Challenge.purpose == purpose)
+        .filter_by(id=challenge_id, user_id=user_id, purpose=purpose, family=family)
         .where(Challenge.spent_at.is_(None), Challenge.expires_at > clock.now())
         .where(Challenge.tries < settings.challenge_tries)
         .values(tries=Challenge.tries + 1)
@@ -255,6 +254,8 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     given = which | same | times | {"most": settings.challenge_tries, "browser": asker.binding}
     row = _BEFORE[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
+    if challenge is not None and (challenge.family or "") != question.family:
+        challenge = None  # another session's, in the same browser
     most_open = settings.open_challenges + (challenge is not None)
     within = budgets.is_within(question.method, question.purpose, row[-7:], most_open, is_known=question.is_known)
     return challenge, question.letter != "" and (within or not settings.limits)
@@ -267,7 +268,7 @@ def _new(new_id: str, question: Question, subject: str, asker: Asker, now: datet
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
         "destination": question.destination, "binding": asker.binding, "address": asker.address,
-        "asked_as": _digest(question.identity), "agent": asker.agent[:256],
+        "asked_as": _digest(question.identity), "agent": asker.agent[:256], "family": question.family or None,
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
         "sends": int(sent and not (question.silent and question.pending_secret)), "last_sent_at": now, "tries": 0,

@@ -31,10 +31,11 @@ class Enrollment:
     secret: str = ""
 
 
-def begin(user: User, method: str, phone: str | None, purpose: str, asker: Asker) -> Enrollment:
+def begin(user: User, method: str, phone: str | None, purpose: str, family: str, asker: Asker) -> Enrollment:
     """Begin to set up ``method``; the user's account stays as it is until it is proved.
 
     :param purpose: of the challenge; only who asks for the same one can prove it
+    :param family: of the session that asks, or the id of the sign-in under way; no other can prove it
     :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``
     """
@@ -56,16 +57,17 @@ def begin(user: User, method: str, phone: str | None, purpose: str, asker: Asker
         lifetime=settings.us_setup_within,
         letter=letter,
         silent=taken,
+        family=family,
     )
     challenge = challenges.ask(question, asker)
     return Enrollment(challenge, account_name(mine), secret if method == "authenticator" else "")
 
 
-def still_open(user: User, state: str, purpose: str) -> Enrollment | None:
-    """Return the enrollment that ``state`` names, without its key, if this user can still prove it."""
+def still_open(user: User, state: str, purpose: str, family: str) -> Enrollment | None:
+    """Return the enrollment that ``state`` names, without its key, if this session of the user can still prove it."""
     challenge_id = challenge_id_of(state)
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
-    if challenge is None or challenge.user_id != user.id or not challenge.is_open(clock.now()):
+    if challenge is None or not _is_whose(challenge, user, family) or not challenge.is_open(clock.now()):
         return None
     if challenge.tries >= settings.challenge_tries:
         return None
@@ -92,10 +94,10 @@ def account_name(mine: dict[str, str]) -> str:
     return mine.get("email") or mine.get("username") or mine.get("phone", "")
 
 
-def why_not(user: User, challenge_id: str, purpose: str, field: str = "passcode") -> Refused:
-    """Tell an enrollment that took too long, or was guessed at, from a state that was never this user's."""
+def why_not(user: User, challenge_id: str, purpose: str, family: str, field: str = "passcode") -> Refused:
+    """Tell an enrollment that took too long, or was guessed at, from a state that was never this session's."""
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
-    if challenge is None or challenge.user_id != user.id:
+    if challenge is None or not _is_whose(challenge, user, family):
         return Refused("api_error")
     late = clock.now() >= challenge.expires_at
     why = "spent" if challenge.spent_at is not None else "expired" if late else "budget_spent"
@@ -106,6 +108,10 @@ def why_not(user: User, challenge_id: str, purpose: str, field: str = "passcode"
     if late:
         return Refused("us_setup_expired")
     return Refused("invalid_password_code", field=field)
+
+
+def _is_whose(challenge: Challenge, user: User, family: str) -> bool:
+    return challenge.user_id == user.id and challenge.family == family
 
 
 def _store_password(challenge: Challenge, typed: str | int, family: str | None, field: str) -> None:

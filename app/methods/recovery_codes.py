@@ -22,6 +22,7 @@ from app.methods.hashing import is_hash_of, nobodys_hash, slow_hash
 from app.methods.models import RecoveryCode
 from app.methods.proving import Proof
 from app.sessions import guesses
+from app.sessions.guesses import Guess
 
 METHOD = RecoveryCode.method
 
@@ -48,6 +49,14 @@ class Stock:
     def is_low(self) -> bool:
         """Whether it is time to make new ones."""
         return self.made_at is not None and self.left <= FEW
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A code that is right and not used up yet."""
+
+    row_id: str
+    guess: Guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,13 @@ def stock_of(user_id: int) -> Stock:
 
 
 def prove(user_id: int, typed: str | int) -> Proof | Miss:
-    """Use up the code that was ``typed``, and return what that proves; or why it proves nothing.
+    """Use up the code that was ``typed``, and return what that proves; or why it proves nothing."""
+    found = find(user_id, typed)
+    return use(found) if isinstance(found, Found) else found
+
+
+def find(user_id: int, typed: str | int) -> Found | Miss:
+    """Return the code that was ``typed``, for ``use``; or why it is none of the user's.
 
     The guess is counted before it is looked at, in a budget that only these codes have. A selector that nobody has,
     and a code that was used, cost as much as a right one; what cannot be a code is no guess and costs nothing.
@@ -124,7 +139,12 @@ def prove(user_id: int, typed: str | int) -> Proof | Miss:
     right = is_hash_of(row.hash if row else nobodys_hash(), code[SELECTOR:])
     if row is None or not right:
         return Miss()
-    return Proof(METHOD, guess=guess) if _spend(row.id) else Miss("spent")
+    return Found(row.id, guess)
+
+
+def use(found: Found) -> Proof | Miss:
+    """Use a code up, and return what that proves; of two at once one does."""
+    return Proof(METHOD, guess=found.guess) if _spend(found.row_id) else Miss("spent")
 
 
 def tell_of_use(user_id: int, asker: Asker, family: str = "") -> None:

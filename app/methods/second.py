@@ -77,7 +77,8 @@ def step_after(proof: Proof, enrolled: Sequence[EnrolledMethod]) -> Step | None:
 
 def seconds_enabled() -> list[str]:
     """Return the second factors that the operator allows, the strongest first."""
-    return [name for name in SECONDS if name == "webauthn" or name in enabled_methods()]
+    able = {*enabled_methods(), *["webauthn"] * settings.can_use_passkeys}
+    return [name for name in SECONDS if name in able]
 
 
 def leaves_a_way_in(enrolled: Sequence[EnrolledMethod], seconds: Sequence[str], *, adding: str = "") -> bool:

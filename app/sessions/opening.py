@@ -96,6 +96,20 @@ def renew_token(session: AuthSession) -> None:
     _hand_out(token, session)
 
 
+def lose_cookie(family: str) -> None:
+    """Let the cookie of a session sign nobody in any more, while the tokens that it gave go on."""
+    head = (AuthSession.family == family, AuthSession.kind == "browser")
+    changed(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
+
+
+def end_programs(family: str, *, but: int = 0) -> None:
+    """Revoke the access tokens that a session gave, except the one of the row ``but``; the session goes on."""
+    others = (AuthSession.family == family, AuthSession.kind == "program", AuthSession.id != but)
+    now = clock.now()
+    ended = sa.update(AuthSession).where(*others, AuthSession.revoked_at.is_(None))
+    changed(ended.values(revoked_at=now, expires_at=now))
+
+
 def end_session() -> AuthSession | None:
     """End the session of this request and all that hangs on it; return it, or None if there was none."""
     session = brought_session()

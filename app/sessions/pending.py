@@ -42,6 +42,7 @@ _COUNT = (
     .returning(_c.tries)
     .execution_options(at_once=True)
 )
+_HOLD = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(tries=_c.tries)
 _USE_UP = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(ended_at=sa.bindparam("now"))
 
 
@@ -125,6 +126,14 @@ def note_question(waiting: Waiting, method: str, question_id: str | None, state:
     still = (PendingSignIn.id == waiting.row.id, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*still).values(**values))
     note(waiting.row, **values)
+
+
+def hold(waiting: Waiting) -> bool:
+    """Let nobody else end or use it until the commit; False when somebody has, or its time is over.
+
+    For what must not be done, or used up, for a sign-in that becomes no session.
+    """
+    return changed(_HOLD, {"waiting": waiting.row.id, "now": clock.now()}) == 1
 
 
 def use_up(waiting: Waiting) -> bool:

@@ -121,6 +121,14 @@ def exchange(token: str) -> Exchanged | Reused | None:
     return Exchanged(user, access, new, int(life.total_seconds()))
 
 
+def drop(family: str) -> None:
+    """Let the refresh token that a session gave be worth nothing; the session goes on.
+
+    Before its access tokens are revoked: an exchange under way is waited for, and what it gave is among them then.
+    """
+    changed(sa.delete(RefreshToken).where(RefreshToken.family == family))
+
+
 def end(token: str) -> int | None:
     """End the session that gave a refresh token, its newest or an older one.
 

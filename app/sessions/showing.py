@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from app.extensions import settings
 from app.sessions import refreshing
 from app.sessions.models import AuthSession
-from app.sessions.opening import open_program_session
+from app.sessions.opening import end_programs, open_program_session
 from app.sessions.pending import Parked
 from app.users import User
 
@@ -40,13 +40,18 @@ def second_step(parked: Parked) -> dict[str, Any]:
     return {"go": f"{path}?{urlencode({'next': row.next})}" if row.next else path} | facts
 
 
-def user_facts(user: User, session: AuthSession | None = None, *, with_token: str = "") -> dict[str, Any]:
+def user_facts(
+    user: User, session: AuthSession | None = None, *, with_token: str = "", instead: bool = False
+) -> dict[str, Any]:
     """Return ``user`` for a program.
 
     :param with_token: give it a token of its own beside ``session``; ``refresh`` also one to exchange later
+    :param instead: whether that takes the place of the access tokens that the session gave before
     """
     facts: dict[str, Any] = {"id": user.handle}
     if session is not None and with_token:
+        if instead:
+            end_programs(session.family)
         facts["authentication_token"] = open_program_session(session)
         if settings.refresh_tokens and with_token == "refresh":  # noqa: S105 - what is wanted, no secret
             facts["refresh_token"] = refreshing.give(session)

@@ -23,8 +23,8 @@ from app.users import User, drop_identity, identities_of
 PURPOSE = "setup"
 
 
-def begin(user: User, method: str, phone: str | None, asker: Asker) -> Enrollment:
-    """Begin to set up ``method``; the user's account stays as it is until it is proved.
+def begin(user: User, session: AuthSession, method: str, phone: str | None, asker: Asker) -> Enrollment:
+    """Begin to set up ``method``; the user's account stays as it is until this session proves it.
 
     :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``; ``too_many_requests``
@@ -32,24 +32,24 @@ def begin(user: User, method: str, phone: str | None, asker: Asker) -> Enrollmen
     if method not in enabled_methods():
         raise Refused("us_method_not_available", field="chosen_method")
     limits.take("starts", asker.address)
-    return enrolling.begin(user, method, phone, PURPOSE, asker)
+    return enrolling.begin(user, method, phone, PURPOSE, session.family, asker)
 
 
-def still_open(user: User, state: str) -> Enrollment | None:
-    """Return the enrollment that ``state`` names, without its key, if this user can still prove it."""
-    return enrolling.still_open(user, state, PURPOSE)
+def still_open(user: User, session: AuthSession, state: str) -> Enrollment | None:
+    """Return the enrollment that ``state`` names, without its key, if this session can still prove it."""
+    return enrolling.still_open(user, state, PURPOSE, session.family)
 
 
 def confirm(user: User, session: AuthSession, state: str, passcode: str | int, asker: Asker) -> Challenge:
-    """Store the enrollment that ``state`` names if ``passcode`` proves it.
+    """Store the enrollment that ``state`` names if ``passcode`` proves it, and this very session began it.
 
     :raises Refused: ``api_error`` or ``us_setup_expired`` on the form; ``invalid_password_code`` or a password's
         own refusal on ``passcode``; ``identity_already_associated`` when the number was taken meanwhile
     """
     challenge_id = challenge_id_of(state) or ""
-    challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE)
+    challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.family)
     if challenge is None:
-        raise enrolling.why_not(user, challenge_id, PURPOSE)
+        raise enrolling.why_not(user, challenge_id, PURPOSE, session.family)
     guess = guesses.reserve(user.id, "", family=session.family) if REGISTRY[challenge.method].sends else guesses.FREE
     if guess is None:
         raise Refused("invalid_password_code", field="passcode")
@@ -66,14 +66,15 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     return challenge
 
 
-def allow_removal(user: User, names: Sequence[str]) -> None:
+def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> None:
     """Go on only if some way to sign in is left without ``names``; until the commit no other request can remove any.
 
-    :raises Refused: ``us_method_not_available``, ``last_method`` or ``last_second_factor`` on ``delete_method``
+    :raises Refused: ``us_method_not_available``, ``last_method`` or ``last_second_factor`` on ``delete_method``;
+        ``api_error`` when the session has ended meanwhile
     """
     if any(name not in REGISTRY for name in names):
         raise Refused("us_method_not_available", field="delete_method")
-    take_turns(user)
+    take_turns(user, session)
     removing.allow(user, names, "delete_method")
 
 

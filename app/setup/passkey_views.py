@@ -75,7 +75,7 @@ def wan_rename() -> Response:
     form = RenameForm()
     if form.validate():
         with form.showing_refusals():
-            passkeys.rename(current_user, form.name.data, form.new_name.data)
+            passkeys.rename(current_user, _session(), form.name.data, form.new_name.data)
             say("webauthn_renamed")
             return respond(go=HOME)
     return respond(PAGE, form, shown=_page())

@@ -65,13 +65,13 @@ def finish(user: User, session: AuthSession, state: str, credential: str | dict[
     return passkey
 
 
-def rename(user: User, name: str, new_name: str) -> None:
+def rename(user: User, session: AuthSession, name: str, new_name: str) -> None:
     """Give one of the user's passkeys another name.
 
     :raises Refused: ``webauthn_name_not_found`` on ``name``; on ``new_name`` what is wrong with it
     """
     tidy = passkey_names.checked(new_name, "new_name")
-    take_turns(user)
+    take_turns(user, session)
     if not passkeys.rename(user.id, name, tidy):
         raise Refused("webauthn_name_not_found", field="name")
     record("passkey.renamed", user.id, method=passkeys.METHOD)

@@ -37,10 +37,12 @@ EXISTING = "existing"
 """Stands where an identity would: proving what is set up already is another question than setting it up."""
 
 
-def begin(user: User, method: str, phone: str | None, asker: Asker, *, existing: bool = False) -> Enrollment:
+def begin(
+    user: User, session: AuthSession, method: str, phone: str | None, asker: Asker, *, existing: bool = False
+) -> Enrollment:
     """Begin to make ``method`` a second factor: a new one, or with ``existing`` the one that is set up already.
 
-    One's own number is the existing one, said or not. Nothing changes before it is proved.
+    One's own number is the existing one, said or not. Nothing changes before this session proves it.
     :raises Refused: ``two_factor_method_not_available`` or ``two_factor_only_way`` on ``setup``; ``phone_invalid`` and
         what else may be wrong with a number on ``phone``; ``too_many_requests``
     """
@@ -53,9 +55,9 @@ def begin(user: User, method: str, phone: str | None, asker: Asker, *, existing:
         sends = method == "sms"
         more: dict[str, Any] = {"enrolled": row, "is_known": True, "letter": "second" if sends else ""}
         more |= {"lifetime": settings.us_setup_within, "destination": mine.get("phone", "") if sends else ""}
-        question = Question(second.SETUP_PURPOSE, method, user.id, EXISTING, **more)
+        question = Question(second.SETUP_PURPOSE, method, user.id, EXISTING, family=session.family, **more)
         return Enrollment(challenges.ask(question, asker), enrolling.account_name(mine))
-    return enrolling.begin(user, method, phone, second.SETUP_PURPOSE, asker)
+    return enrolling.begin(user, method, phone, second.SETUP_PURPOSE, session.family, asker)
 
 
 def begin_on_the_way_in(waiting: Waiting, method: str, phone: str | None, asker: Asker) -> Enrollment:
@@ -69,14 +71,14 @@ def begin_on_the_way_in(waiting: Waiting, method: str, phone: str | None, asker:
         raise Refused("two_factor_permission_denied")
     _allow(user, method, enrolled)
     limits.take("starts", asker.address)
-    begun = enrolling.begin(user, method, phone, second.SETUP_PURPOSE, asker)
+    begun = enrolling.begin(user, method, phone, second.SETUP_PURPOSE, waiting.row.id, asker)
     pending.note_question(waiting, method, begun.challenge.id, second.SETUP)
     return begun
 
 
-def still_open(user: User, state: str) -> Enrollment | None:
-    """Return what ``state`` names, without its key, if this user can still prove it."""
-    return enrolling.still_open(user, state, second.SETUP_PURPOSE)
+def still_open(user: User, session: AuthSession, state: str) -> Enrollment | None:
+    """Return what ``state`` names, without its key, if this session can still prove it."""
+    return enrolling.still_open(user, state, second.SETUP_PURPOSE, session.family)
 
 
 def confirm(user: User, session: AuthSession, state: str, code: str | int, asker: Asker) -> Challenge:
@@ -87,9 +89,9 @@ def confirm(user: User, session: AuthSession, state: str, code: str | int, asker
         ``code``; what ``begin`` refuses
     """
     challenge_id = challenge_id_of(state) or ""
-    challenge = challenges.count_try_of(challenge_id, user.id, second.SETUP_PURPOSE)
+    challenge = challenges.count_try_of(challenge_id, user.id, second.SETUP_PURPOSE, session.family)
     if challenge is None:
-        raise _reworded(enrolling.why_not(user, challenge_id, second.SETUP_PURPOSE, "code"))
+        raise _reworded(enrolling.why_not(user, challenge_id, second.SETUP_PURPOSE, session.family, "code"))
     guess = guesses.reserve(user.id, "", family=session.family)
     if guess is None:
         raise Refused("two_factor_invalid_token", field="code")

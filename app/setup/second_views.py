@@ -20,6 +20,7 @@ from app.methods.handles import handle_of
 from app.methods.showing import TITLES
 from app.sessions import pending
 from app.sessions.freshness import require_fresh
+from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
 from app.setup import bp, second
@@ -64,7 +65,7 @@ def tf_setup() -> Response:
                 say("two_factor_disabled")
                 return respond(go="/us-setup", user={})
             how = {"existing": form.existing.data}
-            begun = second.begin(current_user, form.setup.data, form.phone.data, sending_asker(), **how)
+            begun = second.begin(current_user, session, form.setup.data, form.phone.data, sending_asker(), **how)
             facts = _facts(begun, current_user) | {"tf_state_token": handle_of(begun.challenge.id)}
             return respond(PAGE, form, shown=_page(current_user, _shown(begun)), **facts)
     return respond(PAGE, form, shown=_page(current_user, None))
@@ -78,17 +79,21 @@ def tf_setup_confirm(state: str) -> Response:
     form = SecondCodeForm()
     if form.validate():
         with form.showing_refusals():
-            session = brought_session()
-            assert session is not None
-            done = second.confirm(current_user, session, state, form.code.data, asker())
+            done = second.confirm(current_user, _session(), state, form.code.data, asker())
             say("two_factor_set_up")
             facts: dict[str, Any] = {"tf_method": done.method, "tf_primary_method": done.method}
             return respond(go="/us-setup", tf_phone=identities_of(current_user.id).get("phone"), **facts)
-    begun = None if wants_json() else second.still_open(current_user, state)
+    begun = None if wants_json() else second.still_open(current_user, _session(), state)
     if begun is None and not wants_json():
         form.form_errors.extend(form.code.errors)
     shown = _page(current_user, _shown(begun, form) if begun else None)
     return respond(PAGE, form, shown=shown | {"adding": SecondSetupForm()})
+
+
+def _session() -> AuthSession:
+    session = brought_session()
+    assert session is not None  # login_required has seen to it
+    return session
 
 
 def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:

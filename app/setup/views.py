@@ -19,6 +19,7 @@ from app.methods.registry import active_methods, enabled_methods
 from app.methods.second import seconds_enabled
 from app.methods.showing import methods_offered, ways_in
 from app.sessions.freshness import require_fresh
+from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of
 from app.setup import bp, flow
@@ -65,12 +66,12 @@ def us_setup() -> Response:
             chosen, removed = form.chosen_method.data, form.delete_method.data or []
             if not chosen and not removed:
                 raise Refused("api_error")
-            session = brought_session()
+            session = _session()
             if removed:
-                flow.allow_removal(current_user, removed)
-            begun = flow.begin(current_user, chosen, form.phone.data, sending_asker()) if chosen else None
+                flow.allow_removal(current_user, session, removed)
+            begun = flow.begin(current_user, session, chosen, form.phone.data, sending_asker()) if chosen else None
             if removed:
-                flow.remove(current_user, session, removed, asker())  # type: ignore[arg-type]
+                flow.remove(current_user, session, removed, asker())
             if begun is None:
                 say("method_removed")
                 return respond(PAGE, form, shown=_page(None))
@@ -86,20 +87,24 @@ def us_setup_confirm(state: str) -> Response:
     form = ProveForm()
     if form.validate():
         with form.showing_refusals():
-            session = brought_session()
-            assert session is not None
-            done = flow.confirm(current_user, session, state, form.passcode.data, asker())
+            done = flow.confirm(current_user, _session(), state, form.passcode.data, asker())
             say("us_setup_successful")
             phone = identities_of(current_user.id).get("phone")
             return respond(go=settings.us_post_setup_url or "/us-setup", chosen_method=done.method, phone=phone)
     return _refused(state, form)
 
 
+def _session() -> AuthSession:
+    session = brought_session()
+    assert session is not None  # login_required has seen to it
+    return session
+
+
 def _refused(state: str, form: ProveForm) -> Response:
     """Tell a program what is wrong; show a browser the enrollment again, or that it is over."""
     if wants_json():
         return respond(PAGE, form)
-    begun = flow.still_open(current_user, state)
+    begun = flow.still_open(current_user, _session(), state)
     if begun is None:
         form.form_errors.extend(form.passcode.errors)
         return respond(PAGE, form, shown=_page(None) | {"adding": SetupForm()})

@@ -116,7 +116,7 @@ def wan_verify_response(state: str) -> Response:
             passkey.verify(current_user, session, state, form.credential.data)
             say("reauthentication_successful")
             go = next_or(settings.post_verify_url or "/", form.next.data)
-            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()))
+            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token(), instead=True))
     return respond(PAGE, form, shown=_page("/wan-verify"))
 
 

@@ -57,7 +57,7 @@ def us_verify() -> Response:
             reauth.verify(current_user, session, form.passcode.data, asker(form.challenge.data))
             say("reauthentication_successful")
             go = next_or(settings.post_verify_url or "/", form.next.data)
-            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()))
+            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token(), instead=True))
     return respond(PAGE, form, shown=_page_again())
 
 

@@ -45,7 +45,12 @@ def use_code(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
     tries = pending.count_try(waiting)
     if not tries:
         raise Refused("two_factor_permission_denied")
-    proof = recovery_codes.prove(waiting.user.id, code)
+    found = recovery_codes.find(waiting.user.id, code)
+    if isinstance(found, Miss):
+        raise _missed(waiting, found, tries, asker)
+    if not pending.hold(waiting):  # another request was first, and this code is good for another time
+        raise Refused("two_factor_permission_denied")
+    proof = recovery_codes.use(found)
     if isinstance(proof, Miss):
         raise _missed(waiting, proof, tries, asker)
     session = arriving.complete(waiting, proof, asker)

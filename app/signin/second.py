@@ -82,11 +82,11 @@ def select(which: str, asker: Asker) -> Parked:
 def _set_up(waiting: Waiting, code: str | int, asker: Asker) -> Proof:
     """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
     user, row = waiting.user, waiting.row
-    challenge = challenges.count_try_of(row.question_id or "", user.id, second.SETUP_PURPOSE)
+    challenge = challenges.count_try_of(row.question_id or "", user.id, second.SETUP_PURPOSE, row.id)
     if challenge is None:
         raise Refused("two_factor_setup_expired")
     hold(user.id)
-    if any(each.method in second.SECONDS for each in enrolled_of(user.id)):
+    if not pending.hold(waiting) or any(each.method in second.SECONDS for each in enrolled_of(user.id)):
         raise Refused("two_factor_permission_denied")
     try:
         enrolling.store(user, challenge, code, None, field="code")

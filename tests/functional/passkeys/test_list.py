@@ -173,3 +173,15 @@ def test_the_first_proof_of_the_address_drops_what_was_made_before_it(wire, ada,
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
     assert (names(rows), marks(rows, ada)) == ([], 0)
+
+
+def test_a_passkey_stays_where_texts_would_be_first_and_second_step_alone(wire, people, add_passkey, text_to, rows):
+    from tests.second import begin_setup, prove_setup
+    from tests.sinks import code_in
+
+    sue = people.open(email="sue@example.com", phone="+16502530000", methods=["sms"])
+    add_passkey(sue, Device(), name="Phone")
+    begun = begin_setup(sign_in(wire, sue), setup="sms", existing=True)
+    assert prove_setup(wire, begun, code_in(text_to("+16502530000"))).ok
+    answer = sign_in(wire, sue).post("/wan-delete", name="Phone")
+    assert (answer.status, answer.codes, names(rows)) == (400, ["last_method"], ["Phone"])

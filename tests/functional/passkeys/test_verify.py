@@ -55,7 +55,8 @@ def test_a_program_gets_a_fresh_token(program, ada, device, add_passkey, clock):
     begun = program.post("/wan-verify").json
     signed = device.sign(begun["credential_options"])
     answer = program.post(f"/wan-verify/{begun['wan_state']}?include_auth_token", credential=signed)
-    assert answer.json["user"]["authentication_token"]
+    assert not program.get("/us-setup").ok, "the new token takes the old one's place"
+    program.token = answer.json["user"]["authentication_token"]
     assert program.get("/us-setup").ok
 
 

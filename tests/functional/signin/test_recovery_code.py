@@ -188,3 +188,26 @@ def test_it_sets_no_factor_up(json_wire, people, code_for):
     assert json_wire.get(MF).codes == ["two_factor_permission_denied"]
     assert json_wire.post(MF, code=WRONG).codes == ["two_factor_permission_denied"]
     assert Program(json_wire.app).get(MF).status == 400
+
+
+def test_of_two_codes_at_once_one_is_used_up(json_wire, bob, codes, code_for, rows):
+    """Whichever comes second opens no session, so its code is good for another time."""
+    first_step(json_wire, bob, code_for)
+    ready, windows = threading.Barrier(2), [_window(json_wire) for _ in range(2)]
+
+    def post(window, code):
+        ready.wait()
+        return window.post(MF, csrf=json_wire._csrf, code=code)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(post, windows, codes))
+    assert sorted(answer.status for answer in answers) == [200, 400]
+    assert len([row for row in rows(RecoveryCode) if row.used_at]) == 1
+
+
+def _window(wire: Wire) -> Wire:
+    """Return another window of the same browser."""
+    window = wire.elsewhere()
+    for name, value in wire.cookies.items():
+        window.client.set_cookie(name, value)
+    return window

@@ -1,0 +1,112 @@
+"""What one session began to change, no other one ends; and a change leaves one token of its own session alive."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.setup.conftest import app_code, key_in, state_in
+from tests.second import begin_setup, prove_setup
+from tests.signed_in import sign_in
+from tests.sinks import code_in, links_in
+from tests.wire import Program
+
+NEW = "thief@example.com"
+
+
+@pytest.fixture
+def vic(people):
+    """Somebody who has mail alone, which a thief reads as well."""
+    return people.open(email="vic@example.com")
+
+
+@pytest.fixture
+def thief(wire, vic):
+    """A browser or program that came in by mail."""
+    return sign_in(wire, vic, "email")
+
+
+@pytest.fixture
+def got_stronger(thief, vic):
+    """Lets the owner set up an app, elsewhere; then the thief comes in by mail once more."""
+
+    def change() -> None:
+        hers = sign_in(thief.elsewhere(), vic, "email")
+        begun = hers.post("/us-setup", chosen_method="authenticator")
+        assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+        sign_in(thief, vic, "email")
+
+    return change
+
+
+def test_a_set_up_from_before_is_no_other_sessions(thief, got_stronger, rows):
+    from app.methods import EnrolledMethod
+
+    begun = thief.post("/us-setup", chosen_method="authenticator")
+    got_stronger()
+    before = [row.id for row in rows(EnrolledMethod)]
+    answer = thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+    assert [row.id for row in rows(EnrolledMethod)] == before
+
+
+def test_a_second_step_from_before_is_no_other_sessions(thief, got_stronger, rows):
+    from app.methods import EnrolledMethod
+
+    begun = begin_setup(thief, setup="authenticator")
+    key = begun.json.get("tf_authr_b32key") or key_in(begun)
+    got_stronger()
+    assert not prove_setup(thief, begun, app_code(key)).ok
+    assert [row.is_second for row in rows(EnrolledMethod)] == [False, False]
+
+
+@pytest.mark.parametrize("how", ["code", "link"])
+def test_an_address_from_before_is_no_other_sessions(thief, vic, got_stronger, mail_to, rows, how):
+    from app.users import Identity
+
+    thief.post("/change-email", email=NEW)
+    mail = mail_to(NEW)
+    got_stronger()
+    if how == "code":
+        assert thief.post("/change-email/confirm", passcode=code_in(mail)).codes == ["api_error"]
+    else:
+        [link] = [link for link in links_in(mail) if "/change-email/" in link]
+        assert thief.get(link.removeprefix("http://localhost")).location == "/change-email"
+    assert [row.value for row in rows(Identity)] == [vic.email]
+
+
+def test_what_others_had_begun_has_ended(thief, got_stronger, rows):
+    from app.methods import Challenge
+
+    thief.post("/us-setup", chosen_method="authenticator")
+    got_stronger()
+    assert [row for row in rows(Challenge) if row.spent_at is None] == []
+
+
+def enter(wire, vic, mail_to) -> dict[str, str]:
+    """Sign in, and return the tokens that come with it."""
+    wire.post("/us-signin/send-code", identity=vic.email, chosen_method="email")
+    code = code_in(mail_to(vic.email))
+    path = "/us-signin?include_auth_token&include_refresh_token"
+    return dict(wire.post(path, identity=vic.email, passcode=code).json["user"])
+
+
+def test_tokens_from_before_are_dead_after_a_change(app, json_wire, vic, mail_to):
+    user = enter(json_wire, vic, mail_to)
+    begun = json_wire.post("/us-setup", chosen_method="authenticator")
+    assert json_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    program = Program(app)
+    program.token = user["authentication_token"]
+    assert program.signed_in_as() is None
+    assert program.post("/us-refresh", refresh_token=user["refresh_token"]).codes == ["refresh_token_invalid"]
+    assert json_wire.signed_in_as() == vic.email
+
+
+def test_a_program_that_changes_something_keeps_its_token_alone(app, json_wire, vic, mail_to):
+    user = enter(json_wire, vic, mail_to)
+    program = Program(app)
+    program.token = user["authentication_token"]
+    begun = program.post("/us-setup", chosen_method="authenticator")
+    assert program.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    assert program.signed_in_as() == vic.email
+    assert json_wire.signed_in_as() is None
+    assert not program.post("/us-refresh", refresh_token=user["refresh_token"]).ok
