@@ -98,9 +98,9 @@ def _configuration(front: Front) -> str:
     Names that are asked for again and ``http2 on`` came with nginx 1.27; Debian's may be older.
     """
     text = (ROOT / "deploy/nginx.conf").read_text()
-    servers = "\n".join(f"server 127.0.0.1:{each.port} max_fails=2 fail_timeout=1s;" for each in front.replicas)
+    servers = "\n".join(f"server 127.0.0.1:{each.port} max_fails=0;" for each in front.replicas)
     for pattern, instead in (
-        (r"server web:8000 resolve max_fails=2 fail_timeout=1s;", servers),
+        (r"server web:8000 resolve max_fails=0;", servers),
         (r"resolver [^;]*;", ""),
         (r"http2 on;", ""),
         (r"listen 8443 ssl;", f"listen 127.0.0.1:{front.port} ssl;"),

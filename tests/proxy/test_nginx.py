@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 import pytest
 
 from tests.faults.visitors import code_for
@@ -12,9 +9,6 @@ from tests.proxy.caller import Caller
 from tests.proxy.conftest import ADA, HOST
 
 pytestmark = pytest.mark.one_database
-
-FORGIVEN = 1.2
-"""Seconds after which the proxy asks a replica again that was away; whoever restarts them waits as long in between."""
 
 
 @pytest.fixture
@@ -77,22 +71,3 @@ def test_the_path_alone_is_logged(front):
 
 def test_readiness_is_nobody_elses_business(front):
     assert Caller(front).ask("GET", "/readyz")[0] == 404
-
-
-def test_a_rolling_restart_fails_no_request(front, sign_in):
-    caller, over, seen = sign_in(), threading.Event(), []
-
-    def keep_asking() -> None:
-        while not over.is_set():
-            seen.append(caller.ask("GET", "/us-signin")[0])
-
-    asking = threading.Thread(target=keep_asking)
-    asking.start()
-    for replica in front.replicas:
-        assert replica.stop() == 0
-        replica.start()
-        time.sleep(FORGIVEN)
-    over.set()
-    asking.join(10)
-    assert set(seen) == {200}, front.log[-3000:]
-    assert len(seen) > 20
