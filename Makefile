@@ -1,7 +1,7 @@
 # Latchkey: everything a maintainer types. `make` alone lists it.
 #
-# PYTHON=python3.12 chooses the interpreter of .venv; JOBS=4 the number of test processes (one more
-# than there are processors, for many tests wait); DB=sqlite|postgresql|both the databases; T=tests/unit what to test; MESSAGE="add x" names a migration.
+# PYTHON=python3.12 chooses the interpreter of .venv; JOBS=4 the number of test processes;
+# DB=sqlite|postgresql|both the databases; T=tests/unit what to test; MESSAGE="add x" names a migration.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -16,7 +16,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.1
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 HOST ?= 127.0.0.1
 PORT ?= 8000
-JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+JOBS ?= auto
 DB ?= both
 T ?= tests
 
