@@ -170,7 +170,7 @@ def _title(way: Way) -> str:
 
 
 def _tell_of_staying(user_id: int, titles: Sequence[str], agent: str) -> None:
-    what = f"Set up by the session that you denied, and not removed: {', '.join(titles)}."
+    what = f"Set up from there, and not removed: {', '.join(titles)}."
     notices.tell(
         user_id, f"{what} Remove it yourself if you don’t know it, or recover the account.", Asker("", "", agent)
     )

@@ -60,7 +60,7 @@ def test_an_authenticator_goes_with_the_session_that_set_it_up(intruder, came_in
 def test_its_owner_is_told_by_mail_and_by_the_page(browser_wire, intruder, came_in, ada, mail_to, rows):
     set_up_app(intruder)
     page = browser_wire.elsewhere(address="192.0.2.9").post(came_in, sure="y")
-    assert "Ways to sign in that were set up from there are removed" in page.text
+    assert "Ways to sign in that were set up from there lately are removed" in page.text
     assert f"{SETUP}" in page.page.links
     assert "Authenticator app was removed, because" in mail_to(ada.email).text.replace("\n", " ")
     assert [event.facts["method"] for event in rows(Event, name="factor.removed")] == ["authenticator"]
