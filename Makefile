@@ -16,7 +16,8 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.1
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 HOST ?= 127.0.0.1
 PORT ?= 8000
-JOBS ?= auto
+# One more than there are processors: many tests wait, for a fault to pass or a page to show.
+JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 DB ?= both
 T ?= tests
 
