@@ -24,6 +24,7 @@ from app.sessions.known import revoke_browsers
 from app.sessions.models import PendingSignIn
 from app.sessions.opening import end_all
 from app.users import User, hold
+from app.users.closing import ENDERS
 
 REMIND_BEFORE = timedelta(days=1)
 
@@ -134,3 +135,5 @@ def _end_everything(user_id: int) -> None:
     end_open(user_id)
     revoke_browsers(user_id)
     changed(sa.delete(Export).where(Export.user_id == user_id))
+    for end in ENDERS:
+        end(user_id)

@@ -40,7 +40,7 @@ from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all
 from app.sessions.pending import Parked
-from app.users import User, drop_identity, hold, read_identity
+from app.users import User, closing, drop_identity, hold, read_identity
 
 PURPOSE = "recovery"
 
@@ -133,15 +133,15 @@ def start(proof: str, asker: Asker) -> Standing:
 
     :raises Refused: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox opens everything
     """
-    user, challenge_id = _held_by(proof)
+    user, answered = _held_by(proof)
     standing = standing_of(user, proof)
     if standing.state in ("waiting", "ready"):
         return standing
     if standing.state != "start":
         raise Refused("recovery_capped" if standing.state == "capped" else "api_error")
-    recovery = requests.start(user.id, challenge_id, asker)
+    recovery = requests.start(user.id, answered.id, asker)
     telling.tell(recovery, "started")
-    record("recovery.started", user.id, challenge_id=challenge_id)
+    record("recovery.started", user.id, challenge_id=answered.id)
     return standing_of(user, proof)
 
 
@@ -166,12 +166,20 @@ def cancel_what_began(challenge: Challenge) -> None:
         cancel(recovery, "denial")
 
 
+@closing.ender
+def cancel_with_account(user_id: int) -> None:
+    """Cancel the open recovery of an account that is closed; the mails of its deletion are news enough."""
+    recovery = requests.open_of(user_id)
+    if recovery is not None and requests.cancel(recovery.id):
+        record("recovery.cancelled", user_id, how="deletion")
+
+
 def complete(proof: str, lost: Sequence[str], asker: Asker) -> AuthSession | Parked:
     """Complete a recovery whose wait is over: end all that is open, drop what was ``lost``, and sign in to set up anew.
 
     :raises Refused: ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over`` when it was cancelled first
     """
-    user, challenge_id = _held_by(proof)
+    user, answered = _held_by(proof)
     recovery = requests.open_of(user.id)
     if recovery is None:
         raise Refused("recovery_over")
@@ -181,8 +189,8 @@ def complete(proof: str, lost: Sequence[str], asker: Asker) -> AuthSession | Par
         raise Refused("recovery_over")
     _sweep(user, lost)
     telling.tell(recovery, "done")
-    record("recovery.completed", user.id, challenge_id=challenge_id)
-    return arrive(user, Proof("email"), asker, remember=False, has_second=False)
+    record("recovery.completed", user.id, challenge_id=answered.id)
+    return arrive(user, Proof("email", answered), asker, remember=False, has_second=False)
 
 
 def _is_needed(enrolled: Sequence[EnrolledMethod]) -> bool:
@@ -190,7 +198,7 @@ def _is_needed(enrolled: Sequence[EnrolledMethod]) -> bool:
     return any(row.is_second for row in enrolled) or strengths_of(enrolled).wanted > WEAK
 
 
-def _held_by(proof: str) -> tuple[User, str]:
+def _held_by(proof: str) -> tuple[User, Challenge]:
     """Return whose mailbox was proved and by which challenge, the account held; none whose mail was denied since."""
     proved = tokens.read_proof(proof)
     user = db.session.get(User, proved.user_id) if proved else None
@@ -198,9 +206,9 @@ def _held_by(proof: str) -> tuple[User, str]:
         raise Refused("recovery_proof_old")
     hold(user.id)
     challenge = denials.find_denied(proved.challenge_id)
-    if challenge is not None and challenge.denied_at is not None:
+    if challenge is None or challenge.denied_at is not None:
         raise Refused("recovery_proof_old")
-    return user, proved.challenge_id
+    return user, challenge
 
 
 def _sweep(user: User, lost: Sequence[str]) -> None:

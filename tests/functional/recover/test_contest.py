@@ -44,6 +44,20 @@ def test_a_program_sees_it_too(app, started, bob):
     assert his.post("/recover/stop").json["cancelled"] is False
 
 
+def test_closing_the_account_ends_it_also_where_its_owner_thinks_better_of_it(app, started, people, bob, rows, clock):
+    from app.extensions import db
+    from app.mydata.leaving import take_back
+    from app.users import User
+
+    clock.shift(WAIT + 1)
+    people.leave(bob)
+    with app.app_context():
+        assert take_back(db.session.get(User, bob.id))
+        db.session.commit()
+    assert rows(Recovery)[0].cancelled_at is not None
+    assert [event.facts["how"] for event in rows(Event, name="recovery.cancelled")] == ["deletion"]
+
+
 def test_nobody_sees_or_ends_anothers(app, started, people, rows):
     eve = sign_in(Wire(app, "json"), people.open(email="eve@example.com"))
     assert eve.get("/recover").json["recovery"] is None

@@ -71,3 +71,16 @@ def test_denying_another_code_cancels_nothing(wire, thief, bob, mail_to, rows):
     assert wire.elsewhere(address="198.51.100.7").post("/recover", identity=bob.email).ok
     assert wire.post(denial_in(mail_to(bob.email)), sure=True).ok
     assert rows(Recovery)[0].cancelled_at is None
+
+
+@pytest.mark.settings(recovery_wait=timedelta(hours=1))
+def test_denying_the_code_that_completed_one_ends_what_it_opened(wire, thief, bob, mail_to, clock, starts):
+    starts(wire.elsewhere(address="198.51.100.7"), bob.email)
+    clock.shift(2 * HOUR)
+    thief._csrf = None
+    proof, path = asks(thief, bob.email, mail_to)
+    assert thief.post("/recover/complete", proof=proof, lost=["authenticator"]).ok
+    assert thief.signed_in_as() == bob.email
+    wire._csrf = None
+    assert wire.post(path, sure=True).ok
+    assert thief.signed_in_as() is None
