@@ -55,6 +55,12 @@ def replace(
     return row
 
 
+def note_family(user_id: int, method: str, family: str) -> None:
+    """Note that a method which was set up on the way in is the doing of the session ``family`` that it opened."""
+    mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method, EnrolledMethod.family.is_(None))
+    changed(sa.update(EnrolledMethod).where(*mine).values(family=family))
+
+
 def mark_second(user_id: int, method: str) -> int:
     """Ask for this method as a second step from now on; return how many rows are marked, 0 when there is none."""
     mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method)

@@ -10,7 +10,7 @@ from app.extensions import db, settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import challenges, enrolling, notices, second
-from app.methods.enrollment import enrolled_of, mark_second
+from app.methods.enrollment import enrolled_of, mark_second, note_family
 from app.methods.explaining import Miss
 from app.methods.proving import Proof
 from app.methods.showing import TITLES
@@ -111,6 +111,7 @@ def _enrolled_and_in(waiting: Waiting, proof: Proof, asker: Asker) -> AuthSessio
     except Refused:
         db.session.rollback()  # it ended at this very moment, and a factor must not stay without its sign-in
         raise
+    note_family(user_id, proof.method, session.family)  # so that who denies the session takes it back
     end_all(user_id, but=session.family)
     what = f"Signing in asks for a second step from now on: {TITLES[proof.method]}."
     notices.tell(user_id, what, asker, family=session.family)

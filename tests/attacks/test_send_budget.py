@@ -227,3 +227,23 @@ def test_sixteen_who_ask_at_once_are_sent_what_one_is(app, people, rows, method,
         thread.join()
     assert len(rows(Message, decoy=False)) == most
     assert sum(challenge.sends for challenge in rows(Challenge)) == most
+
+
+@pytest.mark.settings(methods=["email", "sms", "password"], sms_known_browser=1, **EASY)
+def test_second_steps_that_are_due_at_once_are_sent_what_the_figures_say(app, people, rows):
+    secret = "a short sentence is good"
+    given = {"phone": "+447400123456", "password": secret, "methods": ["password", "sms"], "second": "sms"}
+    ada, barrier = people.open(email="ada@example.com", **given), Barrier(8)
+
+    def begin_at_once(number: int) -> None:
+        program = Program(app, address=f"203.0.113.{number}")
+        barrier.wait()
+        assert program.post("/us-signin", identity=ada.email, passcode=secret).json["tf_required"]
+
+    threads = [Thread(target=begin_at_once, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(rows(Message, decoy=False)) == 3 + 1, "three for anybody, and one more for who has proved something"
+    assert sum(challenge.sends for challenge in rows(Challenge)) == 3 + 1

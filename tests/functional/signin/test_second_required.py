@@ -8,7 +8,7 @@ from tests.functional.setup.conftest import app_code
 from tests.functional.setup.test_second import key_in_setup
 from tests.second import begin, taken
 from tests.signed_in import sign_in
-from tests.sinks import code_in
+from tests.sinks import code_in, denial_in
 
 pytestmark = pytest.mark.settings(second_factor="required")
 PHONE = "+16502530000"
@@ -48,6 +48,23 @@ def test_who_has_none_sets_a_phone_up_and_is_in(wire, ada, code_for, text_to):
     assert wire.post("/tf-setup", setup="sms", phone=PHONE).ok
     assert wire.post("/tf-validate", code=code_in(text_to(PHONE))).ok
     assert wire.signed_in_as() == ada.email
+
+
+@pytest.mark.parametrize("method", ["authenticator", "sms"])
+def test_what_was_set_up_on_the_way_in_goes_when_its_owner_denies_it(json_wire, ada, method, mail_to, text_to, rows):
+    from app.methods import EnrolledMethod
+    from app.users import Identity
+
+    thief = json_wire.elsewhere(address="203.0.113.9")
+    thief.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    mail = mail_to(ada.email)
+    thief.post("/us-signin", identity=ada.email, passcode=code_in(mail))
+    begun = thief.post("/tf-setup", setup=method, phone=PHONE)
+    code = code_in(text_to(PHONE)) if method == "sms" else app_code(key_in_setup(begun))
+    assert thief.post("/tf-validate", code=code).ok
+    assert json_wire.post(denial_in(mail), sure=True).ok
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.kind for row in rows(Identity)] == ["email"]
 
 
 def test_a_wrong_code_sets_nothing_up(wire, ada, code_for, rows):
