@@ -15,9 +15,9 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import notices
 from app.sessions import personal
+from app.sessions.changing import take_turns
 from app.sessions.models import AuthSession, PersonalToken
-from app.sessions.opening import is_denied
-from app.users import User, hold
+from app.users import User
 from app.web.scopes import SCOPES
 
 LONGEST_NAME = 64
@@ -46,7 +46,7 @@ def create(
     Its owner is told at every address. The caller has seen to it that ``session`` is fresh.
     :param days: from now to its end
     :raises Refused: ``token_name_invalid``, ``token_scope_unknown`` and ``token_age_invalid`` on their fields;
-        ``too_many_tokens``; ``api_error`` when the session was denied, or the account disabled or closed, meanwhile
+        ``too_many_tokens``; ``api_error`` when the session has ended, or the account was disabled or closed, meanwhile
     """
     named = " ".join(name.split())
     if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable():
@@ -88,7 +88,7 @@ def _life(days: str | int) -> int:
 
 def _take_turns(user: User, session: AuthSession) -> None:
     """Hold the user's row until the commit, so that nothing that ends tokens misses one that is being made."""
-    hold(user.id)
+    take_turns(user, session)
     closed = db.session.scalar(sa.select(sa.func.coalesce(User.disabled_at, User.deletes_at)).where(User.id == user.id))
-    if closed is not None or is_denied(session.family):
+    if closed is not None:
         raise Refused("api_error")

@@ -20,8 +20,9 @@ from app.mydata.mailboxes import lost_lately, mailboxes_of, phones_of
 from app.mydata.models import Deletion, Export
 from app.mydata.undo_links import open_undo
 from app.sessions import personal
+from app.sessions.changing import take_turns
 from app.sessions.known import revoke_browsers
-from app.sessions.models import PendingSignIn
+from app.sessions.models import AuthSession, PendingSignIn
 from app.sessions.opening import end_all
 from app.users import User, hold
 from app.users.closing import ENDERS
@@ -37,14 +38,19 @@ class Told:
     kept: bool
 
 
-def leave(user: User, *, quietly: bool = False, **facts: Any) -> datetime:
+def leave(user: User, session: AuthSession | None = None, *, quietly: bool = False, **facts: Any) -> datetime:
     """Close the account, end everything that is signed in to it, and have it erased; return when that will be.
 
     Every proved address is told, with the link that undoes it. Said twice is said once.
+    :param session: that asks for it, if one does; what ended it meanwhile came first
     :param quietly: tell nobody, for an account that is erased at once
     :param facts: for the event
+    :raises Refused: ``api_error`` when the session has ended meanwhile
     """
-    hold(user.id)
+    if session is None:
+        hold(user.id)
+    else:
+        take_turns(user, session)
     if said := db.session.scalar(sa.select(Deletion.deletes_at).where(Deletion.user_id == user.id)):
         return said
     now = clock.now().replace(microsecond=0)

@@ -73,10 +73,11 @@ def delete_account() -> Response:
     _prove_first()
     form = LeaveForm()
     if form.validate() and form.sure.data:
-        deletes_at = leaving.leave(current_user)
-        end_session()
-        say("deletion_requested", day=date_text(deletes_at))
-        return clear_site(respond(go=settings.post_logout_url, bare=True, deletes_at=deletes_at))
+        with form.showing_refusals():
+            deletes_at = leaving.leave(current_user, brought_session())
+            end_session()
+            say("deletion_requested", day=date_text(deletes_at))
+            return clear_site(respond(go=settings.post_logout_url, bare=True, deletes_at=deletes_at))
     if not form.faults():
         form.refuse(Refused("deletion_unsure", field="sure"))
     return respond(PAGE, form, shown=_shown() | _facts() | {"leaving": form})

@@ -126,12 +126,6 @@ def find_family(family: str) -> AuthSession | None:
     return db.session.scalars(found).first()
 
 
-def is_denied(family: str) -> bool:
-    """Say whether the owner of the account has said of this session that it was somebody else's."""
-    denied = sa.select(AuthSession.id).where(AuthSession.family == family, AuthSession.denied_at.is_not(None))
-    return db.session.scalar(denied) is not None
-
-
 def end_family(family: str, *, of: int | None = None) -> int:
     """Revoke a session and the tokens it gave; at once, on every replica. Return how many were open.
 

@@ -259,6 +259,21 @@ def test_a_session_that_is_denied_at_that_very_moment_makes_none(json_wire, ada,
     assert rows(PersonalToken) == []
 
 
+def test_a_session_that_is_ended_at_that_very_moment_makes_none(json_wire, ada, rows, monkeypatch):
+    from app.account import tokens
+
+    stranger, owner = sign_in(json_wire.elsewhere(), ada), sign_in(json_wire, ada)
+    take_turns = tokens._take_turns
+
+    def ended_first(*given):
+        assert ThreadPoolExecutor(1).submit(owner.post, "/sessions/end-others").result().ok
+        take_turns(*given)
+
+    monkeypatch.setattr(tokens, "_take_turns", ended_first)
+    assert stranger.post("/tokens", **MADE).codes == ["api_error"]
+    assert rows(PersonalToken) == []
+
+
 @pytest.mark.settings(personal_tokens=3)
 def test_the_cap_holds_however_many_are_made_at_once(json_wire, ada, rows):
     browsers = [sign_in(json_wire.elsewhere(), ada) for _ in range(8)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -41,6 +42,21 @@ def test_asking_closes_the_account_and_signs_out_everywhere(here, program, ada, 
     )
     assert (here.signed_in_as(), phone.signed_in_as(), program.signed_in_as()) == (None, None, None)
     assert all(session.revoked_at for session in rows(AuthSession))
+
+
+def test_a_session_that_is_ended_at_that_very_moment_closes_nothing(json_wire, ada, rows, monkeypatch):
+    from app.mydata import leaving
+
+    stranger, owner = sign_in(json_wire.elsewhere(), ada), sign_in(json_wire, ada)
+    take_turns = leaving.take_turns
+
+    def ended_first(*given):
+        assert ThreadPoolExecutor(1).submit(owner.post, "/sessions/end-others").result().ok
+        take_turns(*given)
+
+    monkeypatch.setattr(leaving, "take_turns", ended_first)
+    assert stranger.post("/my-data/delete", sure=True).codes == ["api_error"]
+    assert rows(Deletion) == []
 
 
 def test_personal_tokens_end_and_stay_so(app, here, ada, program, mail_to):
