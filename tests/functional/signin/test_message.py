@@ -54,6 +54,7 @@ def test_the_subject_has_the_tag_and_not_the_code(mail, rows):
 
 def test_a_mail_says_who_asked(browser_wire, ada, code_for, smtp):
     code_for(ada.email, by=browser_wire)
+    assert "\nWho asked for this\n  Browser  Firefox on Linux\n  Time     " in smtp.mails[0].text
     for part in (smtp.mails[0].text, smtp.mails[0].html):
         assert "Firefox on Linux" in part
         assert "127.0.0.1" in part
