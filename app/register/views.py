@@ -42,7 +42,8 @@ def register() -> Response:
             challenge = flow.register(
                 form.email.data, password, sending_asker(), next_page=safe_next(form.next.data) or ""
             )
-            say("confirm_registration", "info", email=form.email.data)
+            if settings.post_register_url:  # our own next page says it itself
+                say("confirm_registration", "info", email=form.email.data)
             facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"], "support_id": support_id()}
             return respond(go=settings.post_register_url or "/confirm", **facts)
     return respond(PAGE, form)

@@ -122,7 +122,8 @@ def _went_wrong(refused: Refused) -> Response:
     if settings.redirect_behavior == "spa":
         target = settings.login_error_url or "/us-signin"
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
-    say(refused.code, "error", **refused.facts)
+    # Who followed a link has typed nothing that could be checked.
+    say("invalid_code" if refused.code == "generic_authn_failed" else refused.code, "error", **refused.facts)
     return redirect("/us-signin")  # type: ignore[return-value]
 
 

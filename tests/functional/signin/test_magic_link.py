@@ -77,7 +77,7 @@ def test_a_link_signs_in_once(wire, ada, link_for, rows):
 
 def test_a_browser_is_told_why_a_link_did_nothing(browser_wire, ada):
     answer = browser_wire.get(f"{LINK}?token=nonsense")
-    assert browser_wire.follow(answer).codes == ["generic_authn_failed"]
+    assert browser_wire.follow(answer).codes == ["invalid_code"]
 
 
 @pytest.mark.settings(generic_responses=False)
