@@ -12,6 +12,17 @@ const spoken = (seconds) => {
   return `${amount} ${seconds >= 60 ? "minute" : "second"}${amount === 1 ? "" : "s"}`;
 };
 
+// The server writes times in UTC; here they stand as the reader's own clock has them, and UTC stays behind.
+const clockHere = new Intl.DateTimeFormat(document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang, {
+  day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
+});
+const writeTimes = (root) => {
+  for (const time of root.querySelectorAll("time[datetime$='+00:00']")) {
+    time.title = time.textContent;
+    time.textContent = clockHere.format(new Date(time.dateTime));
+  }
+};
+
 // Call `each` with the whole seconds left, once a second, until none is left.
 // The end is a moment, not a count of ticks: a sleeping tab wakes up right.
 const countDown = (seconds, each) => {
@@ -166,6 +177,8 @@ for (const button of document.querySelectorAll("[data-print]")) {
 
 // A list that keeps itself fresh: the page is fetched again, and its list put in.
 for (const list of document.querySelectorAll("[data-refresh]")) {
+  if (!Number(list.dataset.refresh)) continue;
+  let shown = list.innerHTML;
   const refresh = async () => {
     if (document.hidden) return;
     try {
@@ -173,12 +186,17 @@ for (const list of document.querySelectorAll("[data-refresh]")) {
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.querySelector("[data-refresh]");
-      if (!fresh || fresh.innerHTML === list.innerHTML) return;
+      if (!fresh || fresh.innerHTML === shown) return;
+      shown = fresh.innerHTML;
+      writeTimes(fresh);
       const held = list.contains(document.activeElement) ? document.activeElement.id : "";
       list.replaceChildren(...fresh.childNodes);
       if (held) document.getElementById(held)?.focus();
-      document.querySelector("[data-refresh-voice]").textContent = "The list has changed.";
+      document.querySelector("[data-refresh-voice]").textContent = list.dataset.refreshSays || "The list has changed.";
+      if (!Number(fresh.dataset.refresh)) clearInterval(timer);
     } catch { /* The server is away; the next round tries again. */ }
   };
-  setInterval(refresh, Number(list.dataset.refresh) * 1000);
+  const timer = setInterval(refresh, Number(list.dataset.refresh) * 1000);
 }
+
+writeTimes(document);

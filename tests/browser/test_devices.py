@@ -37,3 +37,18 @@ def test_one_session_is_ended_and_called_by_its_name(page, new_browser, people, 
     Keyboard(page).go("End the session of ")
     assert page.get_by_role("status").inner_text().startswith("That session has ended.")
     assert page.get_by_role("button", name="End the session of").count() == 0
+
+
+def test_times_stand_as_the_reader_s_clock_has_them_and_say_utc_behind(new_browser, people, email, sign_in):
+    page = sign_in(people.open(email=email), new_browser(timezone_id="Asia/Kolkata"))
+    page.goto("/sessions")
+    seen = page.locator(".way-text time").first
+    assert seen.inner_text().endswith(" GMT+5:30")
+    assert seen.get_attribute("title").endswith(" UTC")
+
+
+def test_an_export_shows_that_it_is_ready_by_itself(page, people, email, sign_in):
+    sign_in(people.open(email=email)).goto("/my-data")
+    page.get_by_role("button", name="Make my archive").click()
+    page.get_by_role("link", name="Download the export").wait_for()
+    assert page.locator("[data-refresh-voice]").inner_text() == "Your copy is ready."
