@@ -14,7 +14,7 @@ from app.methods import EnrolledMethod, passkeys
 from app.methods.recovery_codes import Stock
 from app.methods.registry import active_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import TITLES
+from app.methods.showing import SECOND_STEPS, TITLES
 from app.sessions.models import AuthSession
 
 _ROWS = Plain(Event)
@@ -84,8 +84,7 @@ def _second_step(enrolled: Sequence[EnrolledMethod]) -> list[Matter]:
         return []
     names = seconds_of(enrolled)
     if names:
-        titles = ", ".join(TITLES[name] for name in names)
-        text = f"After a mailed code or a password we ask for one more thing: {titles}."
+        text = f"After a mailed code or a password we ask for {' or '.join(SECOND_STEPS[name] for name in names)}."
         return [Matter("authenticator", "Second step is on", True, text, "/tf-setup", "Change")]
     text = "Whoever reads your mail can sign in. With a second step they would need your app or phone, too."
     return [Matter("authenticator", "Second step is off", False, text, "/tf-setup", "Switch it on")]

@@ -21,6 +21,13 @@ TITLES = {
     "recovery_code": "Recovery code",
 }
 
+SECOND_STEPS = {
+    "authenticator": "a code from your authenticator app",
+    "sms": "a code by text message",
+    "webauthn": "a passkey",
+}
+"""What is asked for as a second step, within a sentence."""
+
 PROOFS = TITLES | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
 """What a session was proved by, as its ``amr`` names it."""
 

@@ -17,7 +17,7 @@ from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import methods_offered, ways_in
+from app.methods.showing import SECOND_STEPS, methods_offered, ways_in
 from app.sessions.freshness import require_fresh
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
@@ -172,13 +172,6 @@ def _page(
                     "password_length_min": settings.password_length_min,
                     "second_step": _second_step(enrolled),
                     "recovery": recovery_codes.stock_of(current_user.id)}  # fmt: skip
-
-
-SECOND_STEPS = {
-    "authenticator": "a code from your authenticator app",
-    "sms": "a code by text message",
-    "webauthn": "a passkey",
-}
 
 
 def _second_step(enrolled: list[EnrolledMethod]) -> dict[str, Any] | None:

@@ -210,6 +210,11 @@ def test_pages_of_the_second_step(look, people, email, phone, mailbox):
     look.page.goto("/tf-select")
     look.press("Text me a code")
     look.at("second step, by text")
+    look.at("without the second step", "/tf-rescue")
+    look.at("recovery code", "/mf-recovery")
+    look.fill("Recovery code", "AAAA-BBBB-CCCC-DDDD")
+    look.press("Sign in")
+    look.at("recovery code, refused")
     assert look.faults == []
 
 
@@ -242,6 +247,11 @@ def test_pages_of_recovering_an_account(look, elsewhere, people, email, mailbox,
     look.at("recover, waiting")
     sign_in(bob, elsewhere)
     look.at("account, being recovered", "/", elsewhere)
+    letter = mailbox.newest(email, "being recovered")
+    look.at("cancel?", re.search(r"http\S+/recover/cancel/\S+", letter.text)[0])
+    look.page.get_by_label("Cancel it").check()
+    look.press("Cancel the recovery")
+    look.at("cancelled")
     assert look.faults == []
 
 
