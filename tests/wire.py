@@ -80,7 +80,10 @@ class Answer:
     @property
     def csrf_token(self) -> str | None:
         """The token this answer hands out."""
-        token: str | None = self.json.get("csrf_token") or self.page.value("csrf_token")
+        token: str | None = self.json.get("csrf_token")
+        if token is None and self.response.mimetype == "text/html":
+            field = re.search(r'<input[^>]*name="csrf_token"[^>]*>', self.text)  # no whole page is read for that
+            token = Page(field[0]).value("csrf_token") if field else None
         return token
 
 
