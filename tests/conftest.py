@@ -26,7 +26,7 @@ from tests.factories import People
 from tests.requirements import REQUIRE_ALL
 from tests.sinks import Mail, Sms, SmsStub, SmtpSink
 
-pytest_plugins = ["tests.databases", "tests.sinks", "tests.wire", "tests.serving", "tests.browsing"]
+pytest_plugins = ["tests.databases", "tests.cases", "tests.sinks", "tests.wire", "tests.serving", "tests.browsing"]
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 APART = pytest.StashKey[bool]()

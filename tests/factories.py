@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import pyotp
 from flask import Flask
@@ -89,6 +91,16 @@ class People:
             db.session.commit()
         return person
 
+    def give_codes(self, person: Person) -> list[str]:
+        """Give somebody recovery codes and return them. Each test process draws one set: that is ten slow hashes."""
+        from app.extensions import db
+        from app.methods import recovery_codes
+
+        with self.app.app_context():
+            recovery_codes.store(person.id, _drawn_codes(), "f" * 32)
+            db.session.commit()
+        return [drawn.code for drawn in _drawn_codes()]
+
     def _store(self, identities: dict[str, str], confirmed: bool, disabled: bool) -> int:
         from app.extensions import db
         from app.kit import clock
@@ -111,3 +123,10 @@ class People:
             row = enroll(user_id, method, hash_password(secret) if method == "password" and secret else secret)
             row.is_second = method in second
         db.session.commit()
+
+
+@lru_cache(maxsize=1)
+def _drawn_codes() -> list[Any]:
+    from app.methods import recovery_codes
+
+    return recovery_codes.draw()
