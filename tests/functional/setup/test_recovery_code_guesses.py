@@ -24,9 +24,9 @@ def hers(json_wire, ada):
 
 
 @pytest.fixture
-def codes(hers) -> list[str]:
+def codes(people, ada) -> list[str]:
     """Ada's codes."""
-    return hers.post(CODES).json["recovery_codes"]
+    return people.give_codes(ada)
 
 
 def at_once(tasks):
@@ -79,7 +79,7 @@ def test_whoever_guesses_at_them_the_budget_is_one(app, hers, ada, codes):
 def test_they_use_up_no_other_budget_and_no_other_uses_up_theirs(hers, people, clock):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     his = sign_in(hers.elsewhere(), bob)
-    codes = his.post(CODES).json["recovery_codes"]
+    codes = people.give_codes(bob)
     for _ in range(10):
         his.post(VERIFY, passcode=WRONG)
     assert his.post(VERIFY, passcode=bob.app_code()).ok

@@ -46,15 +46,17 @@ def everybody(people):
 
 
 @pytest.fixture
-def locked(everybody, wire):
+def locked(everybody, json_wire):
     """Strangers have guessed at some of them, and had mails sent, for as long as they were let."""
     for number in range(3):
-        stranger = wire.elsewhere(address=f"192.0.2.{number}")
+        stranger = json_wire.elsewhere(address=f"192.0.2.{number}")
         stranger.post(SEND, identity=WHO["locked"], chosen_method="email")
         for _ in range(5):
             stranger.post("/us-signin", identity=WHO["locked"], passcode="99999999")
     for number in range(5):
-        wire.elsewhere(address=f"192.0.2.{number}").post(SEND, identity=WHO["mails used up"], chosen_method="email")
+        json_wire.elsewhere(address=f"192.0.2.{number}").post(
+            SEND, identity=WHO["mails used up"], chosen_method="email"
+        )
     for _ in range(10):
         stranger.post("/us-signin", identity=WHO["locked by passwords"], passcode="not the password of anybody")
 

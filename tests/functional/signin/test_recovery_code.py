@@ -20,13 +20,9 @@ WRONG = "ZZ00-0000-0000-0000"
 
 
 @pytest.fixture
-def codes(app, bob) -> list[str]:
-    """Bob's recovery codes, made in a browser that has signed out since."""
-    made = sign_in(Wire(app, "json"), bob, via="email,authenticator")
-    made.post("/us-verify", passcode=bob.app_code(-1))
-    codes = made.post("/mf-recovery-codes").json["recovery_codes"]
-    made.post("/logout")
-    return codes
+def codes(people, bob) -> list[str]:
+    """Bob's recovery codes."""
+    return people.give_codes(bob)
 
 
 @pytest.fixture
