@@ -17,20 +17,25 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
 SERIOUS = ("serious", "critical")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
+OF_COLOUR = ["color-contrast", "link-in-text-block"]
+"""The rules among them that look at colours."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("LATCHKEY_TEST_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 """Where Chromium is: what LATCHKEY_TEST_CHROMIUM says, or what the system has."""
 
 
-def serious_faults(page: Any) -> list[str]:
-    """Return what axe-core finds on ``page`` (of Playwright) that is serious or critical, with where it is."""
+def serious_faults(page: Any, only: list[str] | None = None) -> list[str]:
+    """Return what axe-core finds on ``page`` (of Playwright) that is serious or critical, with where it is.
+
+    :param only: the rules to look at, where not all of them
+    """
     if not AXE.exists():
         missing("axe-core is not installed (make node_modules/axe-core/axe.min.js)")
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE.read_text())
-    options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+    rules = {"type": "rule", "values": only} if only else {"type": "tag", "values": RULES}
+    options = {"runOnly": rules, "resultTypes": ["violations"]}
     found = page.evaluate("options => axe.run(document, options)", options)
     return [
         f"{fault['id']} ({fault['impact']}): {fault['help']} at {[node['target'] for node in fault['nodes']]}"

@@ -27,15 +27,15 @@ class Keyboard:
 
     def to(self, name: str) -> None:
         """Press Tab until what is called ``name``, or begins with it, has the focus. Raises AssertionError."""
-        passed = []
+        passed: list[str] = []
+        at = self.page.evaluate(FOCUSED)
         for _ in range(MOST_STOPS):
-            at = self.page.evaluate(FOCUSED)
             if at["tag"] not in ("BODY", "MAIN") and at["name"].startswith(name):
                 assert at["inView"], f"{name} has the focus out of sight"
                 return
             passed.append(at["name"][:40])
             self.page.keyboard.press("Tab")
-            self._shows_the_focus()
+            at = self._at_focus()
         raise AssertionError(f"Tab does not lead to {name!r} on {self.page.url}; it led to {passed}")
 
     def write(self, name: str, text: str) -> None:
@@ -54,6 +54,8 @@ class Keyboard:
         with self.page.expect_navigation():
             self.page.keyboard.press("Enter")
 
-    def _shows_the_focus(self) -> None:
-        at = self.page.evaluate(FOCUSED)
+    def _at_focus(self) -> dict[str, Any]:
+        """Return what has the focus. Raises AssertionError when nothing shows that."""
+        at: dict[str, Any] = self.page.evaluate(FOCUSED)
         assert at["tag"] in ("BODY", "IFRAME") or at["marked"], f"nothing shows that {at['name']!r} has the focus"
+        return at

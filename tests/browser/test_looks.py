@@ -1,4 +1,7 @@
-"""Every page, in both colour schemes and three widths: nothing serious for axe-core, and nothing beside the screen."""
+"""Every page, in both colour schemes and three widths: nothing serious for axe-core, and nothing beside the screen.
+
+In the second scheme axe-core is asked about colours alone: the style sheets change nothing else there (a test looks).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.browser.passkeys import VirtualAuthenticator
-from tests.browsing import serious_faults
+from tests.browsing import OF_COLOUR, serious_faults
 
 WIDTHS = (1280, 390)
-SCHEMES = ("light", "dark")
+SCHEMES = {"light": None, "dark": OF_COLOUR}
 NARROWEST = 320
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -33,9 +36,9 @@ class Look:
             page.set_viewport_size({"width": width, "height": 800})
             if page.evaluate(TOO_WIDE) > 0:
                 self.faults.append(f"{name} is wider than {width} px")
-            for scheme in SCHEMES if width in WIDTHS else ():
+            for scheme, rules in SCHEMES.items() if width in WIDTHS else ():
                 page.emulate_media(color_scheme=scheme)
-                self.faults += [f"{name}, {scheme}, {width} px: {fault}" for fault in serious_faults(page)]
+                self.faults += [f"{name}, {scheme}, {width} px: {fault}" for fault in serious_faults(page, rules)]
 
     def press(self, name: str, exact: bool = True) -> None:
         """Press a button and wait for the page it leads to."""
