@@ -32,7 +32,10 @@ def begin(user: User, session: AuthSession, method: str, phone: str | None, aske
     if method not in enabled_methods():
         raise Refused("us_method_not_available", field="chosen_method")
     limits.take("starts", asker.address)
-    return enrolling.begin(user, method, phone, PURPOSE, session.family, asker)
+    begun = enrolling.begin(user, method, phone, PURPOSE, session.family, asker)
+    if REGISTRY[method].sends:
+        signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
+    return begun
 
 
 def still_open(user: User, session: AuthSession, state: str) -> Enrollment | None:

@@ -56,8 +56,11 @@ def begin(
         more: dict[str, Any] = {"enrolled": row, "is_known": True, "letter": "second" if sends else ""}
         more |= {"lifetime": settings.us_setup_within, "destination": mine.get("phone", "") if sends else ""}
         question = Question(second.SETUP_PURPOSE, method, user.id, EXISTING, family=session.family, **more)
-        return Enrollment(challenges.ask(question, asker), enrolling.account_name(mine))
-    return enrolling.begin(user, method, phone, second.SETUP_PURPOSE, session.family, asker)
+        begun = Enrollment(challenges.ask(question, asker), enrolling.account_name(mine))
+    else:
+        begun = enrolling.begin(user, method, phone, second.SETUP_PURPOSE, session.family, asker)
+    _signal_sent(user, method)
+    return begun
 
 
 def begin_on_the_way_in(waiting: Waiting, method: str, phone: str | None, asker: Asker) -> Enrollment:
@@ -72,6 +75,7 @@ def begin_on_the_way_in(waiting: Waiting, method: str, phone: str | None, asker:
     _allow(user, method, enrolled)
     limits.take("starts", asker.address)
     begun = enrolling.begin(user, method, phone, second.SETUP_PURPOSE, waiting.row.id, asker)
+    _signal_sent(user, method)
     pending.note_question(waiting, method, begun.challenge.id, second.SETUP)
     return begun
 
@@ -120,6 +124,11 @@ def disable(user: User, session: AuthSession, asker: Asker) -> None:
         shut_out_others(user, session, asker)
         _tell(user, session, "second_step.off", "", asker)
         signals.send(signals.tf_disabled, user=user)
+
+
+def _signal_sent(user: User, method: str) -> None:
+    if method == "sms":
+        signals.send(signals.tf_security_token_sent, user=user, method=method)
 
 
 def _allow(user: User, method: str, enrolled: list[EnrolledMethod]) -> None:

@@ -26,7 +26,9 @@ def _a_code_method(form: HouseForm, field: Any) -> None:
 
 
 class SignInForm(HouseForm):
-    """An identity and what answers for it."""
+    """An identity and what answers for it; clients of a form of address and password send it under those names."""
+
+    other_names = {"email": "identity", "username": "identity", "password": "passcode"}
 
     identity = TextField("E-mail, phone or username", [_required_when_explicit])
     passcode = PasscodeField("Code")
@@ -49,7 +51,9 @@ class SendCodeForm(HouseForm):
 
 
 class VerifyForm(HouseForm):
-    """A proof that it is still the same person."""
+    """A proof that it is still the same person; clients of ``/verify`` call it a password."""
+
+    other_names = {"password": "passcode"}
 
     passcode = PasscodeField("Code", [Required()])
     next = TextField(validators=[SafeNext()])
@@ -122,15 +126,13 @@ class NotMeForm(HouseForm):
     sure = TickField("I did not ask for this")
 
 
-class PlainForm(HouseForm):
-    """Nothing but the protection every form has."""
+class LogoutForm(HouseForm):
+    """Signing out: of this session, and of the one that gave a refresh token.
 
-    next = TextField(validators=[SafeNext()])
+    A ``next`` that leads away is no fault here: nobody stays signed in for the sake of a wrong link.
+    """
 
-
-class LogoutForm(PlainForm):
-    """Signing out: of this session, and of the one that gave a refresh token."""
-
+    next = TextField()
     refresh_token = TextField()
 
 

@@ -1,4 +1,4 @@
-"""/us-verify: prove again that it is you."""
+"""/us-verify, and /verify, its other name: prove again that it is you."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ PAGE = "signin/verify.html"
 
 
 @bp.get("/us-verify")
+@bp.get("/verify", endpoint="verify")
 @login_required
 def us_verify_page() -> Response:
     """Show how one can prove it is still oneself."""
@@ -41,10 +42,12 @@ def us_verify_page() -> Response:
     enough = strengths_of(enrolled).enough
     facts |= {"reauth_methods": enough, "has_webauthn_verify_credential": "webauthn" in enough}
     facts |= {"oauth_enabled": False, "oauth_providers": []}
+    facts |= {"user": user_facts(current_user)} if request.path == "/verify" else {}
     return respond(PAGE, form, shown=_page(enrolled), **facts)
 
 
 @bp.post("/us-verify")
+@bp.post("/verify", endpoint="verify_post")
 @login_required
 def us_verify() -> Response:
     """Freshen the session with a passcode of any of one's methods."""

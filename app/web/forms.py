@@ -144,7 +144,10 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
             """Return the body's fields, from a form or from JSON; nothing on a safe method."""
-            return submitted()
+            return _renamed(submitted(), cast("HouseForm", form).renames())
+
+    other_names: Mapping[str, str] = {}
+    """Other names under which clients send some fields, and the fields' own; the own name beats another one."""
 
     refusal_status = 400
     refusal_facts: Mapping[str, Any] = {}
@@ -186,9 +189,34 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
             self.refuse(refused)
 
     def faults(self) -> list[tuple[str, Sentence | str]]:
-        """Return (field, sentence) for each thing that is wrong, in the form's order; "" is the form as a whole."""
-        found = [(name, text) for name, field in self._fields.items() for text in field.errors]
+        """Return (field, sentence) for each thing that is wrong, in the form's order; "" is the form as a whole.
+
+        A field has the name by which the client sent it.
+        """
+        said = {own: other for other, own in self.renames().items()}
+        found = [(said.get(name, name), text) for name, field in self._fields.items() for text in field.errors]
         return found + [("", text) for text in self.form_errors]
+
+    def renames(self) -> dict[str, str]:
+        """Return which of the other names this request uses, and for which field each stands."""
+        given = submitted() if self.other_names else None
+        if not given:
+            return {}
+        used: dict[str, str] = {}
+        for other, own in self.other_names.items():
+            if other in given and own not in given and own not in used.values():
+                used[other] = own
+        return used
+
+
+def _renamed(given: MultiDict[str, Any] | None, names: Mapping[str, str]) -> MultiDict[str, Any] | None:
+    """Return ``given`` with each name in ``names`` changed to what it stands for."""
+    if given is None or not names:
+        return given
+    changed: MultiDict[str, Any] = MultiDict(given)
+    for other, own in names.items():
+        changed.setlist(own, changed.poplist(other))
+    return changed
 
 
 @lru_cache(maxsize=64)

@@ -104,6 +104,22 @@ def test_a_signal_says_what_changed(app, hers):
 
 
 @pytest.mark.one_database
+def test_a_signal_says_that_a_code_was_sent_and_not_which(app, hers):
+    from app.audit import signals
+
+    told = []
+
+    def note(sender, **facts):
+        told.append((facts.pop("user").id, facts))
+
+    with signals.us_security_token_sent.connected_to(note), signals.tf_security_token_sent.connected_to(note):
+        hers.post("/us-setup", chosen_method="authenticator")
+        hers.post("/us-setup", chosen_method="sms", phone=PHONE)
+        hers.post("/tf-setup", setup="sms", phone=PHONE)
+    assert [facts for _, facts in told] == [{"method": "sms", "send_magic_link": False}, {"method": "sms"}]
+
+
+@pytest.mark.one_database
 def test_a_mail_for_setting_up_has_a_code_and_no_link_that_signs_in(people, wire, mail_to):
     bob = people.open(email="bob@example.com", methods=["authenticator"])
     sign_in(wire, bob).post("/us-setup", chosen_method="email")

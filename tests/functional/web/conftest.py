@@ -16,6 +16,7 @@ from tests.wire import Wire
 WANTS_SIGNED_IN = (
     "/us-setup",
     "/us-verify",
+    "/verify",
     "/sessions",
     "/known-browsers",
     "/activity",

@@ -1,0 +1,52 @@
+"""A form of address and password signs in and proves again, too: clients that have one need no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.signed_in import sign_in
+
+pytestmark = pytest.mark.settings(methods=["password", "email"], generic_responses=False)
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with a password and a username."""
+    return people.open(
+        email="ada@example.com", username="ada_l", password="a sentence to be let in by", methods=["password"]
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), [("email", "ada@example.com"), ("username", "ada_l")])
+@pytest.mark.one_database
+def test_address_or_username_and_password_sign_in(wire, ada, name, value):
+    answer = wire.post("/login", **{name: value}, password=ada.password)
+    assert answer.ok, answer
+    assert wire.signed_in_as() == ada.email
+
+
+@pytest.mark.one_database
+def test_what_is_wrong_is_told_under_the_name_that_was_sent(json_wire, ada):
+    assert json_wire.post("/login", email=ada.email, password="wrong").json["field_errors"].keys() == {"password"}
+    unknown = json_wire.post("/login", email="eve@example.com", password="wrong")
+    assert (unknown.codes, list(unknown.json["field_errors"])) == (["us_specify_identity"], ["email"])
+    assert json_wire.post("/login", email=5, password="wrong").json["field_errors"].keys() == {"email"}
+
+
+@pytest.mark.one_database
+def test_the_own_name_of_a_field_beats_another(json_wire, ada):
+    answer = json_wire.post("/us-signin", identity=ada.email, passcode=ada.password, email=5, password={})
+    assert answer.ok, answer
+
+
+def test_who_is_signed_in_proves_it_again_by_password(wire, ada):
+    hers = sign_in(wire, ada)
+    assert hers.post("/verify", password="wrong").codes == ["invalid_password_code"]
+    assert hers.post("/verify", password=ada.password).ok
+
+
+@pytest.mark.one_database
+def test_the_other_name_of_proving_again_tells_a_program_who_it_is(json_wire, ada):
+    told = sign_in(json_wire, ada).get("/verify").json
+    assert list(told["user"]) == ["id"]
+    assert "user" not in json_wire.get("/us-verify").json
