@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import limits
 from app.audit import record
 from app.extensions import db, settings
 from app.kit.asking import Asker
@@ -46,7 +47,8 @@ def create(
     Its owner is told at every address. The caller has seen to it that ``session`` is fresh.
     :param days: from now to its end
     :raises Refused: ``token_name_invalid``, ``token_scope_unknown`` and ``token_age_invalid`` on their fields;
-        ``too_many_tokens``; ``api_error`` when the session has ended, or the account was disabled or closed, meanwhile
+        ``too_many_tokens``; ``too_many_requests``; ``api_error`` when the session has ended, or the account was
+        disabled or closed, meanwhile
     """
     named = " ".join(name.split())
     if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable():
@@ -54,6 +56,7 @@ def create(
     if any(scope not in SCOPES for scope in scopes):
         raise Refused("token_scope_unknown", field="scopes")
     life = _life(days)
+    limits.take("starts", asker.address)  # each is told by mail: no loop may send as many as it likes
     _take_turns(user, session)
     if personal.living(user.id) >= settings.personal_tokens:
         raise Refused("too_many_tokens", most=settings.personal_tokens)

@@ -30,8 +30,9 @@ from app.users import make_primary as put_first
 def make_primary(user: User, session: AuthSession, email: str, asker: Asker) -> None:
     """Let one of the user's proved addresses stand for the account.
 
-    :raises Refused: ``not_yours`` on ``email``
+    :raises Refused: ``not_yours`` on ``email``; ``too_many_requests``
     """
+    limits.take("starts", asker.address)  # each is told by mail: no loop may send as many as it likes
     take_turns(user, session)
     before, value = primary_email(user.id), _mine(user, "email", email)
     if value == before:

@@ -235,6 +235,14 @@ def test_not_me_ends_tokens_where_somebody_came_in(json_wire, ada, make, mail_to
     assert len(rows(Event, name="tokens.revoked")) == again
 
 
+@pytest.mark.settings(starts_per_address=3)
+def test_making_and_revoking_in_a_loop_sends_no_mails_without_end(json_wire, ada, deliver):
+    browser = sign_in(json_wire, ada)
+    answers = [browser.post("/tokens", **MADE) for _ in range(4)]
+    assert [answer.status for answer in answers] == [200] * 3 + [429]
+    assert len(deliver()) == 3
+
+
 def test_the_mail_about_a_token_ends_it(json_wire, ada, make, mail_to):
     program = make(ada)
     assert json_wire.elsewhere(address="192.0.2.1").post(denial_in(mail_to(ada.email)), sure=True).ok

@@ -71,6 +71,14 @@ def test_another_becomes_the_primary_one(hers, ada, people, emails, mail_to):
         assert "The primary e-mail address is no longer" in mail_to(address).text.replace("\n", " ")
 
 
+@pytest.mark.settings(starts_per_address=3)
+def test_turning_them_about_in_a_loop_sends_no_mails_without_end(hers, ada, people, deliver):
+    people.give(ada, "email", NEW)
+    answers = [hers.post(PRIMARY, email=email).status for email in (NEW, ada.email) * 2]
+    assert answers[3] == 429
+    assert len(deliver()) == 3 * 2
+
+
 @pytest.mark.parametrize("email", ["bob@example.com", "nothing", "nobody@example.com"])
 @pytest.mark.parametrize("path", [PRIMARY, REMOVE])
 def test_what_is_not_mine_stays_as_it_is(hers, ada, people, emails, path, email):
