@@ -101,9 +101,9 @@ def look_at_link(token: str, asker: Asker) -> tuple[OpenedLink, bool]:
     if opened is None or not opened.user.is_active:
         raise Refused("invalid_confirmation_token")
     if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
-        raise _over(opened, "spent", "already_confirmed")
+        raise _over(opened, asker, "spent", "already_confirmed")
     if not opened.challenge.is_open(clock.now()) or has_expired(token):
-        raise _over(opened, "expired", "confirmation_expired")
+        raise _over(opened, asker, "expired", "confirmation_expired")
     here = bool(asker.binding) and secrets.same(asker.binding, opened.challenge.binding)
     return opened, here
 
@@ -124,9 +124,11 @@ def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | Parke
     return user, arrive(user, proof, asker, remember=False, has_second=opened.has_second, next_page=on)
 
 
-def _over(opened: OpenedLink, why: str, code: str) -> Refused:
-    facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
-    record("challenge.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
+def _over(opened: OpenedLink, asker: Asker, why: str, code: str) -> Refused:
+    """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
+    if limits.is_news(f"link.{why}", opened.challenge.id, asker.address):
+        facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
+        record("challenge.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
     return Refused(code)
 
 

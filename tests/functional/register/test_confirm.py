@@ -219,6 +219,18 @@ def test_the_link_works_once(browser_wire, register, mailed_link):
     assert browser_wire.signed_in_as() is None
 
 
+@pytest.mark.one_database
+def test_whoever_opens_an_old_link_over_and_over_fills_no_log(browser_wire, register, mailed_link, rows):
+    from app.audit import Event
+
+    register(by=browser_wire)
+    path = mailed_link()
+    browser_wire.get(path)
+    strangers = [browser_wire.elsewhere(address=f"192.0.2.{number}") for number in (7, 7, 7, 8)]
+    assert {stranger.get(path).location for stranger in strangers} == {"/confirm"}
+    assert [event.address for event in rows(Event, name="challenge.failed")] == ["192.0.2.7", "192.0.2.8"]
+
+
 @pytest.mark.parametrize("token", ["x", "a.b.c.d.e", "%00", "0" * 4000])
 @pytest.mark.one_database
 def test_nonsense_for_a_token_is_refused(wire, token):
