@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -14,8 +15,12 @@ import orjson
 CHUNK = 64 * 1024
 """Bytes handed on at a time; a little more than that is in memory."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What begins a formula in a spreadsheet (OWASP, CSV Injection)."""
+FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n|]))(?=[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""What begins a formula in a spreadsheet, plain or full-width, and behind blanks (OWASP, CSV Injection).
+
+Behind a semicolon, too: where commas are for decimals, Excel opens these files with that between cells, quoted or not.
+Whoever types somebody's address chooses a browser's name that stands in the archive.
+"""
 
 _JSON = orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS
 
@@ -118,11 +123,11 @@ class _Pieces(io.RawIOBase):
 
 
 def cell(value: Any) -> str:
-    """Return ``value`` as a spreadsheet may show it: with an apostrophe before what would be a formula."""
+    """Return ``value`` as a spreadsheet may show it: with an apostrophe before whatever would be a formula."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else orjson.dumps(value, option=_JSON).decode().strip('"')
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return FORMULA.sub("'", text)
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:

@@ -134,6 +134,27 @@ def test_cells_are_no_formulas(here, ada, export, database):
     assert "'" not in found.read("identities.json").decode()
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=1", "'=1"),
+        (" =1", "' =1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("\n=1", "'\n'=1"),
+        ("Mozilla/5.0 (X11; rv:1)", "Mozilla/5.0 (X11; rv:1)"),
+        ("x;=HYPERLINK(A1)", "x;'=HYPERLINK(A1)"),
+        ("x; \t@SUM(1)", "x;' \t'@SUM(1)"),
+        ("a-b@c", "a-b@c"),
+        (-1, "'-1"),
+    ],
+)
+def test_no_cell_is_a_formula_however_a_spreadsheet_parts_them(text, shown):
+    from app.mydata.archive import cell
+
+    assert cell(text) == shown
+
+
 def test_an_archive_comes_as_a_file_that_nobody_keeps(here, export):
     answer = here.get(f"/my-data/export/{export(here).id}")
     assert answer.headers["Content-Type"] == "application/zip"
