@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_login import current_user
 
 from app.extensions import settings
 from app.methods import carrying
 from app.methods.showing import methods_offered, sent
+from app.sessions import pending
 from app.sessions.models import AuthSession
 from app.sessions.pending import Parked
 from app.sessions.showing import second_step, user_facts
@@ -37,6 +38,12 @@ def page_again(form: SignInForm | ContinueForm) -> dict[str, Any]:
     if asked is None or not form.identity.data or form.identity.errors:
         return page("identity")
     return page("code", sent(asked.challenge, form.identity.data, asked.characters))
+
+
+def drop_pending() -> None:
+    """Take back the cookie of a sign-in under way from who looks at where one begins, but not for looking ahead."""
+    if request.method != "HEAD" and "prefetch" not in request.headers.get("Sec-Purpose", ""):
+        pending.drop(present_asker())
 
 
 def welcome(arrived: AuthSession | Parked, go: str, **facts: Any) -> Response:

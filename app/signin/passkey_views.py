@@ -13,13 +13,12 @@ from app.kit import secrets
 from app.kit.asking import Asker
 from app.methods.ceremonies import state_of
 from app.methods.models import Ceremony
-from app.sessions import pending
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
 from app.sessions.pending import Parked, Waiting
 from app.sessions.showing import label_of, user_facts
 from app.signin import bp, passkey, passkey_second
-from app.signin.pages import welcome
+from app.signin.pages import drop_pending, welcome
 from app.signin.passkey_forms import AnswerForm, AskForm
 from app.users import identities_of
 from app.web.asker import asker, present_asker
@@ -42,7 +41,7 @@ def wan_signin_page() -> Response:
     browser_secret()
     waiting = passkey_second.under_way(present_asker())
     if waiting is None:
-        pending.drop(present_asker())
+        drop_pending()
     return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting), is_secondary=waiting is not None)
 
 

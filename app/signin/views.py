@@ -15,7 +15,7 @@ from app.sessions.opening import end_session
 from app.sessions.showing import user_facts
 from app.signin import bp, flow, refreshing
 from app.signin.forms import LogoutForm, SendCodeForm, SignInForm
-from app.signin.pages import PAGE, page, page_again, welcome
+from app.signin.pages import PAGE, drop_pending, page, page_again, welcome
 from app.web.asker import present_asker, sending_asker, trusted_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
@@ -38,9 +38,7 @@ def us_signin_page() -> Response:
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
     browser_secret()
-    looks_ahead = request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", "")
-    if not looks_ahead:
-        pending.drop(present_asker())
+    drop_pending()
     return respond(PAGE, form, shown=page("identity"), **methods_offered())
 
 

@@ -122,10 +122,11 @@ def test_opening_the_sign_in_page_drops_it(wire, bob, code_for):
     taken(wire.post("/tf-validate", code=bob.app_code()), False)
 
 
+@pytest.mark.parametrize("path", ["/us-signin", "/wan-signin"])
 @pytest.mark.parametrize("headers", [None, {"Sec-Purpose": "prefetch"}])
-def test_looking_ahead_at_the_sign_in_page_drops_nothing(wire, bob, code_for, headers):
+def test_looking_ahead_at_a_sign_in_page_drops_nothing(wire, bob, code_for, headers, path):
     first_step(wire, bob, code_for)
-    wire.send("GET" if headers else "HEAD", "/us-signin", headers=headers)
+    wire.send("GET" if headers else "HEAD", path, headers=headers)
     assert PENDING in wire.cookies
 
 
