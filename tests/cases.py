@@ -1,20 +1,23 @@
-"""Which cases of a test run in which language and on which database.
+"""Which tests run in which language and on which database.
 
-A test with cases runs each of them in both languages and on both databases, but not in each of the four pairs: a case
-has two of them, the next case the other two. So each pair is there for each test, and nothing but a fault of one case
-in one language on one database alone could pass: what knows the language knows no database (docs/architecture.md).
-A test without cases runs in all four. ``pytest --every`` runs everything in all four.
+A test that knows both runs in both languages and on both databases, but in two of the four pairs; its next case, or the
+next test of its module, has the other two. Nothing but a fault of one behaviour in one language on one database alone
+could pass, and what knows the language knows no database (docs/architecture.md). A module whose figures differ by pair
+is marked ``every_pair``; ``pytest --every`` runs everything in all four, and so does naming one test.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 AXES = ("language", "database")
 PAIRS = 4
+
+Pairs = dict[tuple[int, ...], list[pytest.Item]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,17 +27,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the pairs of language and database that other cases of the same test have."""
-    tests: dict[str, dict[tuple[int, ...], list[pytest.Item]]] = defaultdict(lambda: defaultdict(list))
+    """Leave out the pairs of language and database that the next case or test has."""
+    if not config.getoption("--every"):
+        modules: dict[str, Pairs] = defaultdict(lambda: defaultdict(list))
+        for pairs in by_test(items):
+            if len(pairs) == PAIRS:
+                for pair, found in pairs.items():
+                    modules[found[0].nodeid.partition("::")[0]][pair] += found
+        left_out = {item for pairs in modules.values() for item in of_no_turn(pairs)}
+        items[:] = [item for item in items if item not in left_out]
+
+
+def by_test(items: list[pytest.Item]) -> Iterable[Pairs]:
+    """Return the cases of each test that knows a language and a database, by the pair of the two."""
+    tests: dict[str, Pairs] = defaultdict(lambda: defaultdict(list))
     for item in items:
-        if pair := pair_of(item):
+        if (pair := pair_of(item)) and not item.get_closest_marker("every_pair"):
             tests[item.nodeid.partition("[")[0]][pair].append(item)
-    left_out = set()
-    for pairs in tests.values():
-        cases = {len(found) for found in pairs.values()}
-        if len(pairs) == PAIRS and cases != {1} and not config.getoption("--every"):
-            left_out |= {item for pair, found in pairs.items() for item in found[(sum(pair) + 1) % 2 :: 2]}
-    items[:] = [item for item in items if item not in left_out]
+    return tests.values()
+
+
+def of_no_turn(pairs: Pairs) -> list[pytest.Item]:
+    """Return what is left out of a module: in each pair every second one, in the next pair the others."""
+    if all(len(found) == 1 for found in pairs.values()):
+        return []
+    return [item for pair, found in pairs.items() for item in found[(sum(pair) + 1) % 2 :: 2]]
 
 
 def pair_of(item: Any) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.functional.signin.conftest import wrong
 
+pytestmark = pytest.mark.every_pair
+
 
 @pytest.fixture
 def cost(statements):
