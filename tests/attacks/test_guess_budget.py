@@ -313,6 +313,7 @@ def test_without_limits_nothing_is_counted(wire, ada, guess, rows):
     assert [row.failures for row in rows(Standing)] == [""]
 
 
+@pytest.mark.one_database
 def test_a_day_of_guessing_looks_at_twenty_five(ada, guess, clock, looked_at, rows):
     for _ in range(288):
         guess(ada.email, 2)

@@ -44,6 +44,7 @@ def own_browser(json_wire, ada):
     return browser
 
 
+@pytest.mark.one_database
 def test_every_minute_the_owner_comes_in_by_a_known_browser(ada, attack, own_browser, clock, rows):
     for _ in range(60):
         attack(5)
@@ -54,6 +55,7 @@ def test_every_minute_the_owner_comes_in_by_a_known_browser(ada, attack, own_bro
     assert len(refused) == 300 - 10
 
 
+@pytest.mark.one_database
 @pytest.mark.settings(mails_per_hour=10**6, mails_per_day=10**6, open_challenges=100)
 def test_every_minute_the_owner_comes_in_by_a_link(json_wire, ada, attack, clock, mail_to):
     for _ in range(60):
