@@ -1,5 +1,6 @@
 """Settings of the journeys: with what people sign in, and where they go then."""
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -82,3 +83,12 @@ class JourneySettings(BaseSettings, defer_build=True):
     us_post_setup_url: kinds.Target = Field(
         default="", description="Page after a method was set up; empty: the set-up page."
     )
+
+    @cached_property
+    def front_ends(self) -> tuple[str, ...]:
+        """The origins beside our own to which these settings lead whoever has sent a form."""
+        targets = (self.post_login_url, self.post_logout_url, self.post_register_url, self.post_confirm_url,
+                   self.post_change_email_url, self.post_verify_url, self.us_post_setup_url,
+                   self.login_error_url, self.confirm_error_url, self.change_email_error_url)  # fmt: skip
+        parts = [kinds.split_url(target) for target in targets if "://" in target]
+        return tuple(sorted({f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts}))

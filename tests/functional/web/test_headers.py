@@ -110,6 +110,12 @@ def test_a_page_has_its_own_nonce(client):
     assert " style=" not in first.text
 
 
+@pytest.mark.settings(post_login_url="https://app.example.com/in?x=1", post_logout_url="/bye")
+def test_a_form_may_lead_to_the_front_ends_of_the_settings_and_nowhere_else(client):
+    policy = client.get("/us-signin").headers["Content-Security-Policy"]
+    assert "; form-action 'self' https://app.example.com; " in policy
+
+
 def test_no_answer_in_plain_http_asks_for_https(client):
     assert "Strict-Transport-Security" not in client.get("/").headers
 

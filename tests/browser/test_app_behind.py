@@ -1,0 +1,57 @@
+"""docs/examples/an_app_behind_it.py does what it says: an app beside the service knows who is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.databases import ROOT
+from tests.serving import free_port
+from tests.sinks import code_in, until
+
+EXAMPLE = ROOT / "docs" / "examples" / "an_app_behind_it.py"
+
+
+@pytest.fixture
+def app_behind():
+    """The address at which the app stands, once it is started."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def live_server(fresh_database, make_server, app_behind):
+    """A service that leads to the app, and the app, started as its first lines say."""
+    server = make_server(fresh_database, workers=1, LATCHKEY_POST_LOGIN_URL=f"{app_behind}/")
+    command = [sys.executable, str(EXAMPLE), server.url, app_behind.rpartition(":")[2]]
+    program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield server
+    program.terminate()
+    program.wait(10)
+
+
+def is_there(page, address: str) -> bool:
+    """Whether the page of ``address`` comes."""
+    try:
+        page.goto(address)
+    except Exception:  # the app is still starting
+        return False
+    return True
+
+
+@pytest.mark.one_database
+def test_who_signs_in_is_led_to_the_app_and_known_there_until_they_sign_out(page, email, smtp, app_behind, live_server):
+    until(lambda: is_there(page, app_behind))
+    page.get_by_role("link", name="Open an account").click()
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_role("button", name="Send me a code").click()
+    page.get_by_label("Your code").fill(code_in(until(lambda: smtp.to(email))[-1]))
+    page.get_by_role("button", name="Confirm and sign in").click()
+    page.get_by_role("heading", name=f"Hello, {email}").wait_for()
+    assert page.url == f"{app_behind}/"
+    page.goto(f"{live_server.url}/")
+    page.get_by_role("button", name="Sign out of this browser").click()
+    page.get_by_role("heading", name="Welcome").wait_for()
+    page.goto(app_behind)
+    assert page.locator("h1").inner_text() == "Sign in"
