@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 
-from app.extensions import settings
+from app.extensions import g, request, settings
 from app.kit import secrets
 from app.web.client_address import client_address
 

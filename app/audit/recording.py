@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask import g, has_request_context, request
+from flask import has_request_context
 
 from app.audit.models import Event
 from app.database import has_written
 from app.database.hot import Hot
-from app.extensions import db
+from app.extensions import db, g, request
 from app.kit import clock
 
 AGENT_LENGTH = 256

@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
@@ -43,6 +44,7 @@ def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any
     """Return the options of ``create_engine`` for ``url``; ``timeout`` is in seconds."""
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
     options["hide_parameters"] = True  # an error in the log must not tell what was asked for
+    options |= {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
     if url.startswith("sqlite"):
         connect: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}
         connect["factory"] = PatientConnection
@@ -81,8 +83,9 @@ def _writes(statement: str) -> bool:
 def _begin_before_writing(
     conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
 ) -> None:
-    names = conn.info.pop(NAMES, ())
-    if conn.info.get(BEGUN):
+    info = conn.info
+    names = info.pop(NAMES, ())
+    if info.get(BEGUN):
         if context and context.execution_options.get("at_once"):
             raise RuntimeError("a statement that must commit at once came after another write")
         if names and conn.dialect.name != "sqlite":
@@ -91,18 +94,18 @@ def _begin_before_writing(
     if not (names or _writes(statement)):
         return
     at_once = bool(context and context.execution_options.get("at_once"))
-    light = at_once or conn.info.pop(LIGHT, False)
-    if conn.dialect.name == "sqlite" and light != conn.info.get(UNSYNCED, False):
+    light = at_once or info.pop(LIGHT, False)
+    if conn.dialect.name == "sqlite" and light != info.get(UNSYNCED, False):
         cursor.execute(f"PRAGMA synchronous={'NORMAL' if light else 'FULL'}")
-        conn.info[UNSYNCED] = light
+        info[UNSYNCED] = light
     if not at_once:
         if conn.dialect.name == "sqlite":
             cursor.execute("BEGIN IMMEDIATE")
         else:
-            conn.info[BEGUN] = True
+            info[BEGUN] = True
             begin = "BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on"
             cursor.execute(f"{begin}; {_hold(names)}" if names else begin)
-        conn.info[BEGUN] = True
+        info[BEGUN] = True
 
 
 def _hold(names: Sequence[str]) -> str:
@@ -136,9 +139,10 @@ def take_turns(conn: sa.Connection, *names: str) -> None:
 
 def _forget_transaction(conn: sa.Connection) -> None:
     if not conn.invalidated:  # what an invalidated connection had begun is gone with it
-        conn.info.pop(BEGUN, None)
-        conn.info.pop(LIGHT, None)
-        conn.info.pop(NAMES, None)
+        info = conn.info
+        info.pop(BEGUN, None)
+        info.pop(LIGHT, None)
+        info.pop(NAMES, None)
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
@@ -157,17 +161,19 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def take(conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        if conn.info.get(LOCK_HELD) or not (conn.info.get(NAMES) or _writes(statement)):
+        info = conn.info
+        if info.get(LOCK_HELD) or not (info.get(NAMES) or _writes(statement)):
             return
         cursor.connection.patience = max(turns.take(), 0.05)
-        conn.info[LOCK_HELD] = True
+        info[LOCK_HELD] = True
 
     @event.listens_for(engine, "after_cursor_execute")
     def give_after_single_statement(
         conn: sa.Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
     ) -> None:
-        if conn.info.get(LOCK_HELD) and not conn.info.get(BEGUN):
-            conn.info.pop(LOCK_HELD)
+        info = conn.info
+        if info.get(LOCK_HELD) and not info.get(BEGUN):
+            info.pop(LOCK_HELD)
             turns.give()
 
     @event.listens_for(engine, "invalidate")

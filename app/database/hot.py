@@ -126,14 +126,15 @@ class Hot:
         arguments: Any = [ready.arguments(row) for row in rows] if rows is not None else ready.arguments(values or {})
         cursor = raw.cursor()
         told = (connection, cursor, ready.text, arguments, self._context, many)
+        listening = connection.engine.dispatch  # a connection's own would be put together for this one request
         try:
-            for listener in connection.dispatch.before_cursor_execute:
+            for listener in listening.before_cursor_execute:
                 listener(*told)
             if many:
                 cursor.executemany(ready.text, arguments)
             else:
                 cursor.execute(ready.text, arguments)
-            for listener in connection.dispatch.after_cursor_execute:
+            for listener in listening.after_cursor_execute:
                 listener(*told)
         except connection.dialect.loaded_dbapi.Error as error:
             connection._handle_dbapi_exception(error, ready.text, None, cursor, None)

@@ -42,15 +42,18 @@ _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at"
 
 def _settling(rows: int) -> sa.Executable:
     """Return the statement that notes a success in so many rows, each there already or not."""
-    now = {"failures": "", "in_a_row": 0, "touched_at": sa.bindparam("now")}
-    values = [{name: sa.bindparam(f"{name}_{row}") for name in _COLUMNS} | now for row in range(rows)]
+    current = sa.bindparam("now", type_=_c.touched_at.type)
+    now = {"failures": "", "in_a_row": 0, "touched_at": current}
+    values = [
+        {name: sa.bindparam(f"{name}_{row}", type_=_c[name].type) for name in _COLUMNS} | now for row in range(rows)
+    ]
     noted = insert(_table).values(values)
     return noted.on_conflict_do_update(
         index_elements=[_c.id],
         set_={
             "failures": sa.func.replace(_c.failures, sa.bindparam("entry", type_=sa.String()), ""),
             "in_a_row": 0,
-            "touched_at": sa.bindparam("now"),
+            "touched_at": current,
             "agent": noted.excluded.agent,
             "first_seen_at": sa.func.coalesce(_c.first_seen_at, noted.excluded.first_seen_at),
             "last_seen_at": noted.excluded.last_seen_at,

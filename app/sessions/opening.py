@@ -9,20 +9,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Request, Response, g
+from flask import Request, Response
 from flask_login import user_unauthorized
 
 from app.audit import signals
 from app.database import has_written, unavailable
 from app.database.hot import Hot
 from app.database.plain import Plain, made_of, note
-from app.extensions import changed, db, login_manager, settings
+from app.extensions import changed, db, g, login_manager, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.sessions import assurance, personal
 from app.sessions.models import AuthSession, PendingSignIn
 from app.users import User
-from app.web.browser import KNOWN, PENDING, TOKEN_HEADER, sent_known_secret, set_cookie
+from app.web.browser import KNOWN, PENDING, TOKEN_HEADER, sent_cookie, sent_known_secret, set_cookie
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -180,7 +180,7 @@ def _tell_listeners(_app: Any, **_more: Any) -> None:
 def load_user(request: Request) -> User | None:
     """Return whom the request's token or cookie names, for Flask-Login. One statement, on a unique index."""
     g.auth_session = None
-    token = request.headers.get(TOKEN_HEADER) or request.cookies.get(settings.cookie_prefix + SESSION_COOKIE)
+    token = request.headers.get(TOKEN_HEADER) or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
     if not token:
         return None
     kind = "program" if TOKEN_HEADER in request.headers else "browser"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flask import g, request
-
+from app.extensions import g, request
 from app.kit import secrets
 from app.kit.asking import Asker
 from app.web.browser import (

@@ -13,11 +13,9 @@ import os
 import struct
 from urllib.parse import urlsplit
 
-from flask import g, request
-
-from app.extensions import keyring, settings
+from app.extensions import g, keyring, request, settings
 from app.kit import clock
-from app.web.browser import TOKEN_HEADER, browser_secret, sent_browser_secret
+from app.web.browser import TOKEN_HEADER, browser_secret, sent_browser_secret, sent_cookie
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")
 FIELD = "csrf_token"
@@ -66,7 +64,7 @@ def _token_fault(given: str | None, anchor: str) -> str | None:
 
 
 def _sent_session() -> str:
-    return request.cookies.get(settings.cookie_prefix + SESSION_COOKIE, "")
+    return sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
 
 
 def _mac(kid: str, anchor: str, stamp: bytes) -> bytes:

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, current_app, flash, g, redirect, render_template, request
+from flask import Flask, Response, current_app, flash, redirect, render_template
 from werkzeug.exceptions import HTTPException
 
 from app.database import unavailable
-from app.extensions import db, login_manager
+from app.extensions import db, g, login_manager, request
 from app.kit.refusals import ReauthenticationRequired, Refused
 from app.web.redirects import login_with_next, safe_next, with_query
 from app.web.respond import error_envelope, wants_json

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any, cast
 
 import structlog
-from flask import g, request
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, Field, Form, StringField
@@ -21,6 +20,7 @@ from wtforms.form import BaseForm
 from wtforms.validators import StopValidation
 from wtforms.widgets import HiddenInput
 
+from app.extensions import g, request
 from app.kit.refusals import Refused
 from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault
 from app.web.json_body import json_members

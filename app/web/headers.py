@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 
-from flask import Response, g, request
+from flask import Response
 
-from app.extensions import settings
+from app.extensions import g, request, settings
 
 PERMISSIONS = (
     "publickey-credentials-get=(self), publickey-credentials-create=(self), camera=(), microphone=(), geolocation=()"

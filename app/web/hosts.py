@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from flask import request
 from werkzeug.exceptions import BadRequest
 
-from app.extensions import settings
+from app.extensions import request, settings
 from app.web.texts import sentence
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from flask import g, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
-from app.extensions import settings
+from app.extensions import g, request, settings
 from app.web.texts import sentence
 
 
@@ -31,8 +30,7 @@ def _read(body: bytes) -> MultiDict[str, Any]:
     try:
         text = body.decode("utf-8")
         _check_depth(text)
-        parsed = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-        text.encode("utf-8")
+        parsed = _DECODER.decode(text)
         _check_characters(text, parsed)
     except (ValueError, RecursionError):
         raise BadRequest(sentence("json_invalid")) from None
@@ -79,3 +77,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

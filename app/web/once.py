@@ -9,10 +9,9 @@ import hashlib
 import hmac
 from datetime import timedelta
 
-from flask import g, request
 from markupsafe import Markup
 
-from app.extensions import keyring, settings
+from app.extensions import g, keyring, request, settings
 from app.kit import secrets
 from app.kit.asking import Once
 from app.kit.refusals import Refused

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Response, current_app, g, redirect, render_template, request
+from flask import Response, current_app, redirect, render_template
 
+from app.extensions import g, request
 from app.web.csrf import SAFE_METHODS, csrf_token
 from app.web.texts import Sentence, code_of
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Response, g, request
+from flask import Response
 from flask_login import current_user
 
+from app.extensions import g, request
 from app.kit import marked
 from app.web.browser import TOKEN_HEADER
 from app.web.errors import error_answer

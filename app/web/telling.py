@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from flask import flash, request
+from flask import flash
 
+from app.extensions import request
 from app.web.respond import wants_json
 from app.web.texts import sentence
 
