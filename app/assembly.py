@@ -94,7 +94,6 @@ def configure(app: Flask, settings: Settings) -> None:
 def bind_extensions(app: Flask) -> None:
     """Bind the extensions to ``app``."""
     db.init_app(app)
-    login_manager.session_protection = None  # the cookie of ours is not Flask's, and is not bound to an address
     login_manager.init_app(app)
     mail.init_app(app)
     migrate.init_app(app, db, directory="migrations", render_as_batch=True, compare_type=True)

@@ -33,7 +33,17 @@ def _scope() -> int:
 
 
 db = SQLAlchemy(model_class=Base, session_options={"autoflush": False, "expire_on_commit": False, "scopefunc": _scope})
-login_manager = LoginManager()
+
+
+class _Logins(LoginManager):  # type: ignore[misc]
+    """Flask-Login for people who are signed in by a row of ours, never by Flask's session."""
+
+    def _session_protection_failed(self) -> bool:
+        """Say no, and make no fingerprint of address and browser: the cookie of ours is bound to neither."""
+        return False
+
+
+login_manager = _Logins()
 mail = Mail()
 migrate = Migrate()
 
