@@ -35,7 +35,7 @@ worker: $(PINNED) ## Deliver messages from the queue named by LATCHKEY_QUEUE_URL
 	@exec $(BIN)/flask --app wsgi worker
 
 test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL
-	$(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(T)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(T)
 
 lint: $(PINNED) ## Check style and floors
 	$(BIN)/ruff check .

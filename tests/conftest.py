@@ -5,11 +5,14 @@ Tests run without TESTING, so that faults become the 500 a person would see and 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,6 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Tell a test process of pytest-xdist where the run's directory is."""
     node.workerinput["run_directory"] = str(node.config.stash[RUN_DIRECTORY])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Let one test process prepare a module's assertions, and the others read what it has written."""
+    if sys.dont_write_bytecode or not isinstance(collector, pytest.Module):
+        return (yield)
+    name = sha256(str(collector.path).encode()).hexdigest()
+    with (collector.config.stash[RUN_DIRECTORY] / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return (yield)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
