@@ -156,8 +156,12 @@ class Walk:
         page = context.new_page()
         page.goto(path)
         self.take("not-me", page)
-        page.get_by_role("button", name="This was not me").click()
+        page.get_by_label("I did not ask for this").check()
+        with page.expect_navigation():
+            page.get_by_role("button", name="This was not me").click()
         self.take("not-me-denied", page)
+        page.goto("/not-me/too-old")
+        self.take("link-ended", page)
         context.close()
 
 
@@ -244,6 +248,8 @@ def ask_for_two(walk: Walk) -> None:
     walk.page.fill("[name=code]", "000000")
     walk.press("^Sign in")
     walk.take("second-refused")
+    walk.see("/tf-rescue", "second-rescue")
+    walk.see("/mf-recovery", "second-recovery-code")
     walk.page.goto("/tf-select")
     texted = walk.newest(walk.phone)["id"]
     walk.press("Text me a code")
