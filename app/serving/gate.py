@@ -87,8 +87,8 @@ def whole(answer: Iterable[bytes]) -> bytes:
 def refused(status: int, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Answer without the application, in JSON for who sent or wants JSON, and end the connection."""
     line, code, text = REFUSALS[status]
-    asked = environ.get("CONTENT_TYPE", "") + environ.get("HTTP_ACCEPT", "")
-    if "application/json" in asked:
+    sent, liked = environ.get("CONTENT_TYPE", ""), environ.get("HTTP_ACCEPT", "")
+    if "application/json" in sent + liked or "+json" in sent:
         response = {"error_codes": [code], "errors": [text]}
         kind, body = "application/json", orjson.dumps({"meta": {"code": status}, "response": response})
     else:

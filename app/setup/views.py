@@ -114,7 +114,7 @@ def _refused(state: str, form: ProveForm) -> Response:
 def _facts(begun: Enrollment) -> dict[str, Any]:
     challenge = begun.challenge
     handle = handle_of(challenge.id)
-    phone = challenge.destination if challenge.method == "sms" else identities_of(current_user.id).get("phone")
+    phone = challenge.destination if challenge.method == "sms" else None
     facts = {"chosen_method": challenge.method, "phone": phone, "state": handle, "challenge": handle}
     if begun.secret:
         facts |= {

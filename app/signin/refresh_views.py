@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Response, abort, after_this_request, request
+from flask import Response, abort, after_this_request
 
 from app.signin import bp, refreshing
 from app.signin.forms import RefreshForm
 from app.web.asker import present_asker
 from app.web.commit import view_commit
+from app.web.json_body import sends_json
 from app.web.respond import respond
 
 
@@ -17,7 +18,7 @@ def us_refresh() -> Response:
     after_this_request(view_commit)
     form = RefreshForm()
     if form.validate():
-        if request.mimetype != "application/json":
+        if not sends_json():
             abort(415)
         with form.showing_refusals():
             done = refreshing.refresh(form.refresh_token.data, present_asker())

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from app.extensions import g, keyring, request, settings
 from app.kit import clock
 from app.web.browser import TOKEN_HEADER, browser_secret, sent_browser_secret, sent_cookie
+from app.web.json_body import sends_json
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")
 FIELD = "csrf_token"
@@ -43,7 +44,7 @@ def csrf_fault(given: str | None) -> str | None:
         given = given or request.headers.get(header)
     anchor = _sent_session() or sent_browser_secret()
     if not anchor:
-        if TOKEN_HEADER in request.headers or request.mimetype == "application/json":
+        if TOKEN_HEADER in request.headers or sends_json():
             return None
         return "csrf_session_token_missing" if given else "csrf_token_missing"
     return _token_fault(given, anchor)

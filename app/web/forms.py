@@ -23,7 +23,7 @@ from wtforms.widgets import HiddenInput
 from app.extensions import g, request
 from app.kit.refusals import Refused
 from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault
-from app.web.json_body import json_members
+from app.web.json_body import json_members, sends_json
 from app.web.redirects import safe_next
 from app.web.texts import Sentence, sentence
 
@@ -191,9 +191,12 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
     def faults(self) -> list[tuple[str, Sentence | str]]:
         """Return (field, sentence) for each thing that is wrong, in the form's order; "" is the form as a whole.
 
-        A field has the name by which the client sent it.
+        A field has the name by which the client sent it; who used another name knows the rest by other names, too.
         """
         said = {own: other for other, own in self.renames().items()}
+        for other, own in self.other_names.items() if said else ():
+            if own not in (submitted() or ()):
+                said.setdefault(own, other)
         found = [(said.get(name, name), text) for name, field in self._fields.items() for text in field.errors]
         return found + [("", text) for text in self.form_errors]
 
@@ -231,4 +234,4 @@ def submitted() -> MultiDict[str, Any] | None:
     """Return what the request submits, or None where nothing can be submitted."""
     if request.method in SAFE_METHODS:
         return None
-    return json_members() if request.mimetype == "application/json" else request.form
+    return json_members() if sends_json() else request.form

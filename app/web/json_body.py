@@ -12,6 +12,12 @@ from app.extensions import g, request, settings
 from app.web.texts import sentence
 
 
+def sends_json() -> bool:
+    """Say whether the body is JSON by its type, or by one that is built on it (``application/...+json``, RFC 6839)."""
+    kind = request.mimetype
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
 def json_members() -> MultiDict[str, Any]:
     """Return the members of the body as a multi-dict: a list is several values, null is no value.
 

@@ -9,6 +9,7 @@ from flask import Response, current_app, redirect, render_template
 
 from app.extensions import g, request
 from app.web.csrf import SAFE_METHODS, csrf_token
+from app.web.json_body import sends_json
 from app.web.texts import Sentence, code_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def wants_json() -> bool:
     """Say whether this client speaks JSON: it sent some, or likes it best."""
-    if request.mimetype == "application/json":
+    if sends_json():
         return True
     accept = request.headers.get("Accept", "").lower()
     if "application/json" not in accept:

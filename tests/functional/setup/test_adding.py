@@ -75,6 +75,12 @@ def test_a_program_is_told_the_phone_it_adds(json_wire, ada, text_to):
 
 
 @pytest.mark.one_database
+def test_setting_up_another_method_names_no_phone(json_wire, people):
+    bob = people.open(email="bob@example.com", phone=PHONE)
+    assert sign_in(json_wire, bob).post("/us-setup", chosen_method="authenticator").json["phone"] is None
+
+
+@pytest.mark.one_database
 @pytest.mark.settings(starts_per_address=200)
 def test_a_code_may_be_a_number_and_is_padded(json_wire, ada, enrolled):
     sign_in(json_wire, ada)

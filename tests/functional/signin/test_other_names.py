@@ -34,6 +34,12 @@ def test_what_is_wrong_is_told_under_the_name_that_was_sent(json_wire, ada):
 
 
 @pytest.mark.one_database
+def test_what_is_missing_is_told_under_the_name_of_the_same_form(json_wire, ada):
+    assert json_wire.post("/login", email=ada.email).json["field_errors"].keys() == {"password"}
+    assert json_wire.post("/login", password=ada.password).json["field_errors"].keys() == {"email"}
+
+
+@pytest.mark.one_database
 def test_the_own_name_of_a_field_beats_another(json_wire, ada):
     answer = json_wire.post("/us-signin", identity=ada.email, passcode=ada.password, email=5, password={})
     assert answer.ok, answer

@@ -50,7 +50,10 @@ def test_what_is_liked_best_is_spoken(client, accept, language):
         ("application/x-www-form-urlencoded", "application/json", JSON),
         ("multipart/form-data; boundary=x", "application/json", JSON),
         ("application/x-www-form-urlencoded", BROWSER, PAGE),
-        ("application/vnd.api+json", "*/*", PAGE),
+        ("application/vnd.api+json", "*/*", JSON),
+        ("application/problem+json; charset=utf-8", BROWSER, JSON),
+        ("text/json", "*/*", PAGE),
+        ("text/x+json", "*/*", PAGE),
         ("text/plain", None, PAGE),
     ],
 )
@@ -66,6 +69,14 @@ def test_a_body_of_any_other_type_is_an_empty_form(browser_wire):
     answer = browser_wire.send("POST", "/us-signin", data=body, content_type="text/plain")
     assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
     assert answer.page.value("csrf_token")
+
+
+def test_a_type_built_on_json_is_read_as_json(browser_wire):
+    browser_wire.fetch_csrf()
+    body = f'{{"csrf_token": "{browser_wire._csrf}", "identity": "ada@example.com", "chosen_method": "email"}}'
+    kind = "application/vnd.api+json"
+    answer = browser_wire.send("POST", "/us-signin/send-code", data=body, content_type=kind)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
 
 
 def test_a_form_that_wants_json_is_read_as_a_form(browser_wire):
