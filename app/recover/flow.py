@@ -87,6 +87,7 @@ def send_code(identity: str, asker: Asker) -> Challenge:
         PURPOSE, "email", reached.user.id if reached else None, spoken,
         reached.destination if reached is not None and there else spoken,
         pending_secret=codes.new_secret(), letter="recovery", silent=not there, is_person=True,
+        is_known=reached is not None and reached.is_known,
     )  # fmt: skip
     return ask(question, asker)
 

@@ -67,6 +67,19 @@ def test_every_minute_the_owner_comes_in_by_a_link(json_wire, ada, attack, clock
         assert browser.signed_in_as() == ada.email
 
 
+@pytest.mark.one_database
+def test_strangers_keep_nobody_from_recovering_in_a_known_browser(
+    json_wire, ada, attack, own_browser, mail_to, deliver
+):
+    for number in range(6):
+        assert json_wire.elsewhere(address=f"203.0.113.{number}").post("/recover", identity=ada.email).ok
+    attack(30)
+    deliver()
+    assert own_browser.post("/recover", identity=ada.email).ok
+    proved = own_browser.post("/recover/prove", identity=ada.email, passcode=code_in(mail_to(ada.email)))
+    assert proved.json["state"] == "start"
+
+
 def test_strangers_use_up_no_mail_of_a_known_browser(ada, attack, own_browser, clock, deliver, smtp):
     for _ in range(5):
         for _ in range(8):
