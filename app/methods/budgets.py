@@ -11,6 +11,17 @@ SETTING_UP = ("setup", "second_setup")
 """Purposes of challenges by which a number is set up."""
 
 
+def turns_at(method: str, purpose: str, subject: str, destination: str) -> list[str]:
+    """Return whose turn a request takes: the account's, and for SMS the number's.
+
+    A second step's code takes its turn at the number alone, whose budget it is. It is sent while the answer to the
+    first challenge is being stored, and who asks for that one again has the account's turn: the two would wait for each
+    other.
+    """
+    number = [destination] if REGISTRY[method].sends == "sms" else []
+    return number if number and purpose == "second" else [subject, *number]
+
+
 def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *, is_known: bool) -> bool:
     """Say whether one more send stays within every budget.
 

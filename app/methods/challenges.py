@@ -159,7 +159,7 @@ def ask(question: Question, asker: Asker) -> Challenge:
     if not has_written(connection):
         write_lightly(connection)
     subject = subject_of(question.user_id, question.identity)
-    take_turns(connection, subject, *[question.destination] * (question.method == "sms"))
+    take_turns(connection, *budgets.turns_at(question.method, question.purpose, subject, question.destination))
     now = clock.now()
     challenge, may_send = _look_before(question, subject, asker, now)
     new_id = secrets.row_id()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -207,6 +208,18 @@ def test_a_program_without_cookies_is_texted_too(program, dan, mail_to, text_to)
 
 
 # --- ended from elsewhere -----------------------------------------------------------------------
+
+
+@pytest.mark.settings(limits=False)
+def test_who_types_the_code_while_it_is_sent_again_waits_for_nobody(program, dan, mail_to):
+    send = {"identity": dan.email, "chosen_method": "email"}
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(4):
+            named = {"challenge": program.post("/us-signin/send-code", **send).json["challenge"]}
+            typed = {"identity": dan.email, "passcode": code_in(mail_to(dan.email))} | named
+            again = pool.submit(program.post, "/us-signin/send-code", **send | named)
+            assert pool.submit(program.post, "/us-signin", **typed).result().json["tf_required"]
+            assert again.result().ok
 
 
 def test_who_says_that_it_was_not_them_ends_it(wire, bob, code_for, smtp):
