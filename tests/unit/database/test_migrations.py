@@ -139,3 +139,15 @@ def test_accounts_keep_what_is_theirs_when_numbers_begin_to_be_counted(bare_app,
 BEFORE_COUNTING = "0024"
 OPENED = """INSERT INTO "user" (id, handle, language, created_at) VALUES (7, 'x', 'en', '2026-01-01 00:00:00')
 RETURNING id"""
+
+
+def test_nobody_is_asked_for_passkeys_that_a_downgrade_took(bare_app, bare):
+    run(bare_app, "upgrade", "0018")
+    bare.query(OPENED)
+    columns = "(id, user_id, method, secret, name, last_step, created_at)"
+    for method in ("email", "webauthn"):
+        stored = f"('{method}', 7, '{method}', '', '', 0, '2026-01-01 00:00:00')"
+        bare.query(f"INSERT INTO enrolled_method {columns} VALUES {stored} RETURNING id")
+    bare.disconnect()
+    run(bare_app, "downgrade", "0017")
+    assert bare.query("SELECT method FROM enrolled_method") == [("email",)]
