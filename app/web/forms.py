@@ -17,6 +17,7 @@ from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.csrf.core import CSRF
 from wtforms.form import BaseForm
+from wtforms.utils import unset_value
 from wtforms.validators import StopValidation
 from wtforms.widgets import HiddenInput
 
@@ -74,7 +75,18 @@ class TypedField(Field):  # type: ignore[misc]
     """A field that refuses values of the wrong JSON type instead of turning them into text."""
 
     accepts: tuple[type, ...] = (str,)
+    many = False
     data: Any
+
+    def process(self, formdata: Any, data: Any = unset_value, extra_filters: Any = None) -> None:
+        """Take what was sent. Most fields are not, and one without a default or a filter is then soon done with."""
+        if formdata is None or self.name in formdata or self.default is not None or self.filters or extra_filters:
+            super().process(formdata, data, extra_filters)
+            return
+        self.process_errors: list[Any] = []
+        self.raw_data: list[Any] = []
+        self.object_data = None
+        self.data = data if data is not unset_value else [] if self.many else None
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
         """Take the first value. Raises ValueError with our sentence on a wrong type or a NUL."""
@@ -91,6 +103,9 @@ class TypedField(Field):  # type: ignore[misc]
         if self.process_errors:
             self.errors = list(self.process_errors)
             return False
+        if not self.validators and not extra_validators:
+            self.errors = []
+            return True
         return bool(super().validate(form, extra_validators))
 
 
@@ -117,6 +132,8 @@ class CredentialField(TypedField):
 
 class ManyField(TypedField):
     """A list of texts, or one text."""
+
+    many = True
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
         """Take all values. Raises ValueError with our sentence when one is no text."""
