@@ -12,11 +12,14 @@ from werkzeug.exceptions import HTTPException
 from app.database import unavailable
 from app.extensions import db, g, login_manager, request
 from app.kit.refusals import ReauthenticationRequired, Refused
-from app.web.redirects import login_with_next, safe_next, with_query
+from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query
 from app.web.respond import error_envelope, wants_json
 from app.web.texts import SENTENCES, Sentence, sentence
 
 log = structlog.get_logger()
+
+PASSING = (429, 500, 503)
+"""What may be over in a moment: the same page is offered once more."""
 
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the database was away."""
@@ -38,13 +41,18 @@ def error_answer(status: int, text: Sentence, *, fields: bool = False, retry_aft
     if wants_json():
         answer = error_envelope(status, [("", text)], fields=fields)
     else:
-        title = HTTPStatus(status).phrase
+        title, back = HTTPStatus(status).phrase, _same_page() if status in PASSING else None
         page = render_template("errors/error.html", status=status, title=title, text=text, retry_after=retry_after,
-                               support_id=g.get("support_id", ""), back=None)  # fmt: skip
+                               support_id=g.get("support_id", ""), back=back)  # fmt: skip
         answer = current_app.make_response((page, status))
     if retry_after is not None:
         answer.headers["Retry-After"] = str(retry_after)
     return answer
+
+
+def _same_page() -> str | None:
+    """Return the page that was asked for; None where asking again would do something again."""
+    return safe_next(page_asked_for()) if request.method == "GET" else None
 
 
 def unavailable_answer() -> Response:
@@ -99,7 +107,7 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
         facts |= {"has_webauthn_verify_credential": has_passkey, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
     flash(sentence("reauthentication_too_weak") if error.too_weak else text, "info")
-    path = error.back or (request.full_path if request.query_string else request.path)
+    path = error.back or page_asked_for()
     return redirect(with_query("/us-verify", next=safe_next(path) or "/"))  # type: ignore[return-value]
 
 

@@ -49,7 +49,11 @@ def with_query(target: str, **parameters: str | int) -> str:
     return urlunsplit((scheme, netloc, path, f"{query}&{added}" if query else added, fragment))
 
 
+def page_asked_for() -> str:
+    """Return the path of this request, with its query."""
+    return request.full_path if request.query_string else request.path
+
+
 def login_with_next() -> str:
     """Return the sign-in page that leads back to what is asked for now."""
-    path = request.full_path if request.query_string else request.path
-    return with_query("/login", next=path)
+    return with_query("/login", next=page_asked_for())

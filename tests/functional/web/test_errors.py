@@ -98,6 +98,11 @@ def test_a_fault_says_nothing_of_the_inside(wire, broken, fault, status, code):
     assert answer.headers.get("Retry-After") == ("2" if status == 503 else None)
 
 
+def test_a_page_that_failed_is_offered_again(browser_wire, broken):
+    broken(ValueError("a fault of ours"))
+    assert browser_wire.get("/?page=2").page.links[-2:] == ["/?page=2", "/"]
+
+
 def test_no_page_says_what_it_is_made_with(app, client):
     for path in [*addresses(app, "GET"), "/nothing", "/static/nothing"]:
         if path != "/openapi.json":
