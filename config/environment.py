@@ -10,6 +10,9 @@ from config.problems import PREFIX, ConfigurationError, Problem, variable
 
 FILE = "_FILE"
 LARGEST_FILE = 65536
+OTHER_NAMES = {"us_mfa_required": "second_factor_for"}
+"""By which a setting can be set as well: what it is called where the wire comes from."""
+
 SECRETS = ("database_url", "secret_keys", "mail_url", "sms_url", "twilio_auth_token", "queue_url", "redis_url")
 
 
@@ -21,7 +24,23 @@ class EnvironmentSource(EnvSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls, case_sensitive=False, env_prefix=PREFIX, env_ignore_empty=True)
-        self.env_vars = {**self.env_vars, **read_files(settings_cls.model_fields)}
+        self.env_vars = {**self.env_vars, **read_files(settings_cls.model_fields), **read_other_names()}
+
+
+def read_other_names() -> dict[str, str]:
+    """Return the texts of variables with another name, by the name, in lower case, of the one each stands for.
+
+    :raises ConfigurationError: when both are set
+    """
+    texts, problems = {}, []
+    for other, name in ((variable(other), variable(field)) for other, field in OTHER_NAMES.items()):
+        if text := os.environ.get(other):
+            if os.environ.get(name) or os.environ.get(name + FILE):
+                problems.append(Problem(other, f"is set, and {name}, which is the same, too", "Keep one of them."))
+            texts[name.lower()] = text
+    if problems:
+        raise ConfigurationError(problems)
+    return texts
 
 
 def read_files(fields: Iterable[str]) -> dict[str, str]:
@@ -68,6 +87,7 @@ def read_file(path: str) -> str:
 def unknown_variables(fields: Iterable[str]) -> list[str]:
     """Return the ``LATCHKEY_`` variables that no setting reads, sorted: most are misspelt."""
     known = {name + ending for name in map(variable, fields) for ending in ("", FILE)}
+    known |= set(map(variable, OTHER_NAMES))
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 

@@ -139,6 +139,15 @@ def test_a_misspelt_setting_is_warned_of(set_up, production, caplog):
     assert "LATCHKEY_LIMIT is no setting" in caplog.text
 
 
+def test_what_asks_for_a_second_step_goes_by_the_name_of_the_wire_too(set_up, production, caplog):
+    set_up(us_mfa_required="password,email")
+    assert Settings.load().second_factor_for == ("password", "email")
+    assert "MFA_REQUIRED" not in caplog.text
+    set_up(second_factor_for="sms")
+    with pytest.raises(ConfigurationError, match="LATCHKEY_US_MFA_REQUIRED is set, and LATCHKEY_SECOND_FACTOR_FOR"):
+        Settings.load()
+
+
 def test_settings_made_by_hand_read_no_environment(set_up):
     set_up(brand_name="From outside", limits="off")
     settings = Settings(environment="development", sms_timeout=4, methods="email")
