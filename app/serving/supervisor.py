@@ -6,6 +6,10 @@ import gc
 import multiprocessing
 import os
 import signal
+import time
+from collections.abc import Callable
+from multiprocessing import connection
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -37,8 +41,37 @@ LARGEST_HEAD: Final = 65536
 END_WITHIN: Final = 30
 """Seconds for running requests when the service stops."""
 
+AGAIN_EVERY: Final = 0.5
+"""Seconds after which a web worker that still runs is told again to stop. One that ends its requests minds not."""
+
 SECRET_PREFIXES: Final = ("LATCHKEY_", "HTTP_")
 """Environment variables that no request may see: the server copies all others beside the request's headers."""
+
+
+def stopping_here(stop: Callable[[], object]) -> stopping.Handler:
+    """Return the supervisor's handler of SIGINT and SIGTERM, which calls ``stop``.
+
+    A process that it has forked a moment ago has the same handler until it sets its own. It serves nobody yet, and
+    ends here: the signal is sent once, and who did not hear of it would be waited for until END_WITHIN.
+    """
+    supervisor, ask = os.getpid(), stopping.handler_that(stop)
+
+    def told(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != supervisor:
+            os._exit(0)
+        ask(number, frame)
+
+    return told
+
+
+def tell_to_stop(server: Any, stop: Callable[[], object]) -> None:
+    """Have the server stop, and tell its workers until they have: one that is about to serve forgets the first."""
+    stop()
+    while server.wrks:
+        time.sleep(AGAIN_EVERY)
+        for worker in server.wrks:
+            if not connection.wait([worker.inner.sentinel], 0):  # its end is for the main thread to collect
+                worker.terminate()
 
 
 class Supervisor:
@@ -75,7 +108,7 @@ class Supervisor:
             return 0
 
     def _server(self) -> Any:
-        server = Granian(
+        server: Any = Granian(
             "wsgi:app",
             address=self.host,
             port=self.port,
@@ -93,6 +126,8 @@ class Supervisor:
             respawn_failed_workers=True,
             workers_kill_timeout=END_WITHIN,
         )
+        stop = server.signal_handler_interrupt
+        server.signal_handler_interrupt = stopping_here(lambda: tell_to_stop(server, stop))
         server.on_startup(self._start_children)
         server.on_shutdown(self._stop_children)
         return server

@@ -1,0 +1,48 @@
+"""How the supervisor's handler of SIGTERM behaves in it, and in what it has just forked."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from types import SimpleNamespace
+
+from app.serving import supervisor
+from app.serving.supervisor import stopping_here, tell_to_stop
+
+
+def test_a_process_that_is_told_to_stop_before_it_listens_for_that_ends():
+    handler = stopping_here(lambda: None)
+    forked = os.fork()
+    if forked == 0:
+        signal.signal(signal.SIGTERM, handler)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(2)
+        os._exit(1)
+    assert os.waitpid(forked, 0)[1] == 0
+
+
+def test_the_supervisor_itself_is_told_to_stop():
+    stopped = threading.Event()
+    stopping_here(stopped.set)(signal.SIGTERM, None)
+    assert stopped.wait(5)
+
+
+def test_a_worker_that_forgets_the_first_signal_is_told_again(monkeypatch):
+    monkeypatch.setattr(supervisor, "AGAIN_EVERY", 0.05)
+    forgetful = multiprocessing.get_context("fork").Process(target=_forget_the_first)
+    forgetful.start()
+    server = SimpleNamespace(wrks=[SimpleNamespace(inner=forgetful, terminate=forgetful.terminate)])
+    threading.Thread(target=tell_to_stop, args=(server, lambda: None), daemon=True).start()
+    forgetful.join(10)
+    server.wrks.clear()
+    assert forgetful.exitcode == 0
+
+
+def _forget_the_first() -> None:
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+    until = time.monotonic() + 8
+    while len(told) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    os._exit(0 if len(told) > 1 else 1)
