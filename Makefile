@@ -21,10 +21,10 @@ JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 DB ?= both
 T ?= tests
 
-.PHONY: help run worker test lint types fix bench migration screenshots pins clean
+.PHONY: help run worker test system-packages lint types fix bench migration screenshots pins clean
 
 help: ## List what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # exec, so that Ctrl-C and kill reach the server itself.
 run: $(PINNED) ## Serve http://127.0.0.1:8000 with an embedded database, worker and mailbox
@@ -36,6 +36,9 @@ worker: $(PINNED) ## Deliver messages from the queue named by LATCHKEY_QUEUE_URL
 
 test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(T)
+
+system-packages: ## Install the Debian packages that tests want and this machine lacks (wants root or sudo)
+	@.ci/system-packages
 
 lint: $(PINNED) ## Check style and floors
 	$(BIN)/ruff check .
@@ -80,4 +83,4 @@ $(PINNED): requirements/development.txt
 # Only the accessibility tests want it; without npm they are skipped and say so.
 $(AXE): package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --ignore-scripts && touch $@; \
-	else echo "npm is not installed: the accessibility tests will be skipped"; fi
+	else echo "npm is not installed: the accessibility tests will be skipped (make system-packages installs it)"; fi

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.databases import ROOT
-from tests.requirements import missing
+from tests.requirements import missing, program
 from tests.serving import Server
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
@@ -31,6 +31,7 @@ def serious_faults(page: Any, only: list[str] | None = None) -> list[str]:
     :param only: the rules to look at, where not all of them
     """
     if not AXE.exists():
+        program("npm")
         missing("axe-core is not installed (make node_modules/axe-core/axe.min.js)")
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE.read_text())
@@ -50,12 +51,11 @@ def serious_faults(page: Any, only: list[str] | None = None) -> list[str]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """One Chromium for this test process."""
-    if CHROMIUM is None:
-        missing("Chromium is not installed")
+    executable = CHROMIUM or program("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
         browser.close()
 

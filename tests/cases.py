@@ -3,19 +3,21 @@
 A test that knows both runs in both languages and on both databases, but in two of the four pairs; its next case, or the
 next test of its module, has the other two. Nothing but a fault of one behaviour in one language on one database alone
 could pass, and what knows the language knows no database (docs/architecture.md). A module whose figures differ by pair
-is marked ``every_pair``; ``pytest --every`` runs everything in all four, and so does naming one test.
+is marked ``every_pair``; ``pytest --every`` runs everything in all four, and so does naming one test. What is left out
+is reported as deselected.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
 AXES = ("language", "database")
 PAIRS = 4
+REPORTED = pytest.StashKey[bool]()
 
 Pairs = dict[tuple[int, ...], list[pytest.Item]]
 
@@ -25,17 +27,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every", action="store_true", help="run each case in each language on each database")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the pairs of language and database that the next case or test has."""
-    if not config.getoption("--every"):
-        modules: dict[str, Pairs] = defaultdict(lambda: defaultdict(list))
-        for pairs in by_test(items):
-            if len(pairs) == PAIRS:
-                for pair, found in pairs.items():
-                    modules[found[0].nodeid.partition("::")[0]][pair] += found
-        left_out = {item for pairs in modules.values() for item in of_no_turn(pairs)}
-        items[:] = [item for item in items if item not in left_out]
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Deselect the pairs of language and database that the next case or test has."""
+    collected = len(items)
+    if not config.getoption("--every") and (deselected := left_out(items)):
+        items[:] = [item for item in items if item not in deselected]
+        config.hook.pytest_deselected(items=list(deselected))
+    yield
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["deselected"] = collected - len(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Report what the test processes of pytest-xdist deselected, once: each of them collects the same tests."""
+    count = getattr(node, "workeroutput", {}).get("deselected", 0)
+    if count and not node.config.stash.get(REPORTED, False):
+        node.config.stash[REPORTED] = True
+        node.config.hook.pytest_deselected(items=[node] * count)  # counted only
+
+
+def left_out(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return the cases that the next case or test stands in for."""
+    modules: dict[str, Pairs] = defaultdict(lambda: defaultdict(list))
+    for pairs in by_test(items):
+        if len(pairs) == PAIRS:
+            for pair, found in pairs.items():
+                modules[found[0].nodeid.partition("::")[0]][pair] += found
+    return {item for pairs in modules.values() for item in of_no_turn(pairs)}
 
 
 def by_test(items: list[pytest.Item]) -> Iterable[Pairs]:

@@ -26,10 +26,17 @@ from sqlalchemy import event
 
 from tests.databases import KEY, Database, stop_postgresql
 from tests.factories import People
-from tests.requirements import REQUIRE_ALL
 from tests.sinks import Mail, Sms, SmsStub, SmtpSink
 
-pytest_plugins = ["tests.databases", "tests.cases", "tests.sinks", "tests.wire", "tests.serving", "tests.browsing"]
+pytest_plugins = [
+    "tests.databases",
+    "tests.cases",
+    "tests.sinks",
+    "tests.wire",
+    "tests.serving",
+    "tests.browsing",
+    "tests.skipped",
+]
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 APART = pytest.StashKey[bool]()
@@ -67,14 +74,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if config.stash.get(APART, False):
         stop_postgresql(config.stash[RUN_DIRECTORY] / "postgresql")
         shutil.rmtree(config.stash[RUN_DIRECTORY], ignore_errors=True)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where everything is required, a run with skipped tests has failed."""
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if REQUIRE_ALL and reporter is not None and reporter.stats.get("skipped"):
-        reporter.write_line("tests were skipped, and LATCHKEY_TEST_REQUIRE_ALL is set", red=True)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session", autouse=True)

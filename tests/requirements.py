@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 REQUIRE_ALL = os.environ.get("LATCHKEY_TEST_REQUIRE_ALL", "") not in ("", "0")
 """Whether a test that can't run here is a failure. Set where nothing may be missed."""
+
+LISTED = Path(__file__).with_name("system-packages.txt")
+PACKAGES = {
+    name: packages.split()
+    for name, _, packages in (
+        line.partition(" ") for line in LISTED.read_text().splitlines() if line[:1] not in ("", "#")
+    )
+}
+"""The Debian packages of each program that tests run. ``make system-packages`` installs those that are missing."""
+
+NOT_INSTALLED = "is not installed: make system-packages"
+
+
+def program(name: str) -> str:
+    """Return where the program ``name`` of tests/system-packages.txt is. Skips the test when it is not installed."""
+    assert name in PACKAGES, f"tests/system-packages.txt does not say which package brings {name}"
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # Debian keeps servers off the PATH of users
+    return shutil.which(name, path=path) or missing(f"{name} {NOT_INSTALLED}")
 
 
 def missing(what: str) -> NoReturn:

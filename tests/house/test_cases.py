@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import defaultdict
 from itertools import product
 from types import SimpleNamespace
 
 import pytest
 
-from tests.cases import pytest_collection_modifyitems
+from tests.cases import left_out
+from tests.databases import ROOT
+
+TWO_CASES_IN_FOUR_PAIRS = """
+import pytest
+
+@pytest.fixture(params=["form", "json"])
+def language(request):
+    return request.param
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request):
+    return request.param
+
+@pytest.mark.parametrize("case", [1, 2])
+def test_x(case, language, database):
+    pass
+"""
 
 
 @pytest.fixture
 def kept():
     """Returns what is left of tests with so many cases each, as (test, language, database, case)."""
 
-    def keep(*cases: int, databases: int = 2, every: bool = False) -> list[tuple[int, ...]]:
+    def keep(*cases: int, databases: int = 2) -> list[tuple[int, ...]]:
         axes = range(2), range(databases)
         items = [Item((test, *each)) for test, count in enumerate(cases) for each in product(*axes, range(count))]
-        pytest_collection_modifyitems(SimpleNamespace(getoption=lambda name: every), items)
-        return [item.what for item in items]
+        return [item.what for item in items if item not in left_out(items)]
 
     return keep
 
@@ -47,5 +65,25 @@ def test_half_of_them_are_kept_and_none_is_lost(kept, cases):
     assert len({what[1:3] for what in found}) == 4
 
 
-def test_all_are_kept_of_one_test_and_where_there_are_no_two_databases_and_when_told_so(kept):
-    assert (len(kept(1)), len(kept(3, databases=1)), len(kept(3, every=True))) == (4, 6, 12)
+def test_all_are_kept_of_one_test_and_where_there_are_no_two_databases(kept):
+    assert (len(kept(1)), len(kept(3, databases=1))) == (4, 6)
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize(("every", "said"), [((), "4 passed, 4 deselected"), (("--every",), "8 passed")])
+def test_what_is_left_out_is_reported_as_deselected(tmp_path, processes, every, said):
+    (tmp_path / "test_x.py").write_text(TWO_CASES_IN_FOUR_PAIRS)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.cases",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+    ]
+    command += ["-c", "/dev/null", "-n", processes, *every, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert f"{said} in" in done.stdout, done.stdout + done.stderr

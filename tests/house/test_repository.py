@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.databases import ROOT
+from tests.requirements import PACKAGES
 
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
 REGISTRY_HOST = re.compile(r"(pypi\.org|pythonhosted\.org|npmjs\.(org|com)|deb\.debian\.org|rubygems\.org)", re.I)
@@ -113,7 +115,39 @@ def test_ci_runs_everything():
     assert "LATCHKEY_TEST_REQUIRE_ALL=1" in script.read_text()
 
 
+@pytest.fixture
+def machine(tmp_path):
+    """Runs ``.ci/system-packages`` on a machine with some programs; returns what it says and what apt-get is told."""
+
+    def run(*programs: str) -> tuple[str, list[str]]:
+        directory, told = tmp_path / "bin", tmp_path / "told"
+        directory.mkdir()
+        for name in ("bash", "dirname", "id"):
+            (directory / name).symlink_to(shutil.which(name))
+        for name in (*programs, "apt-get", "sudo"):
+            said = f"echo $* >>{told}" if name == "apt-get" else 'exec "$@"'
+            (directory / name).write_text(f"#!/bin/sh\n{said}\n")
+            (directory / name).chmod(0o755)
+        script = (ROOT / ".ci/system-packages").read_text().replace("PATH=$PATH:/usr/sbin:/sbin\n", "")
+        script = script.replace('cd "$(dirname "${BASH_SOURCE[0]}")/.."', f"cd {ROOT}")
+        done = subprocess.run(["bash", "-c", script], env={"PATH": str(directory)}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout, told.read_text().splitlines() if told.exists() else []
+
+    return run
+
+
+def test_only_packages_that_are_missing_are_installed_by_one_command(machine):
+    _, told = machine(*sorted(PACKAGES.keys() - {"nginx", "chromium"}))
+    missing = " ".join(PACKAGES["chromium"] + PACKAGES["nginx"])
+    assert told == ["update -qq", f"install -y -qq --no-install-recommends {missing}"]
+
+
+def test_where_all_packages_are_installed_nothing_is_asked_for(machine):
+    assert machine(*PACKAGES) == ("Nothing is missing.\n", [])
+
+
 def test_make_lists_what_it_can_do():
     makefile = (ROOT / "Makefile").read_text()
     declared = set(re.search(r"(?m)^\.PHONY: (.*)$", makefile)[1].split())
-    assert declared == set(re.findall(r"(?m)^([a-z]+):.*## ", makefile))
+    assert declared == set(re.findall(r"(?m)^([a-z-]+):.*## ", makefile))

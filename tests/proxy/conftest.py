@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import ssl
 import subprocess
 import time
@@ -17,7 +16,7 @@ import pytest
 from tests.databases import ROOT, Databases
 from tests.faults.accounts import open_one
 from tests.proxy.certificate import write_certificate
-from tests.requirements import missing
+from tests.requirements import program
 from tests.serving import Server, environment_of, free_port
 from tests.sinks import SmsStub, SmtpSink
 
@@ -64,7 +63,7 @@ def front(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Front]:
     """A running proxy with two replicas of one process each, and Ada's account. All tests of a module share it."""
-    program = shutil.which("nginx") or missing("nginx is not installed")
+    nginx = program("nginx")
     directory, database, replicas = tmp_path_factory.mktemp("proxy"), databases.fresh("sqlite"), []
     open_one(database, email=ADA, methods=["email"])
     for port in (free_port(), free_port()):
@@ -75,7 +74,7 @@ def front(
     write_certificate(made.directory, HOST)
     configuration = made.directory / "nginx.conf"
     configuration.write_text(_configuration(made))
-    command = [program, "-c", str(configuration), "-g", "daemon off;"]
+    command = [nginx, "-c", str(configuration), "-g", "daemon off;"]
     running = None
     try:
         for replica in replicas:
