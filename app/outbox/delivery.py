@@ -14,7 +14,7 @@ from app.extensions import db, settings
 from app.kit import clock
 from app.outbox import letters, retries
 from app.outbox.channels import mail, sms
-from app.outbox.channels.failures import Failed, Interrupted, Postponed, Unreached
+from app.outbox.channels.failures import Failed, Interrupted, Postponed
 from app.outbox.leases import claim
 from app.outbox.letters import Letter, Text
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
@@ -89,7 +89,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
             return Outcome(message, DROPPED)
         _hand_over(message, words)
     except Postponed as rest:
-        return _again(message, clock.now() + timedelta(seconds=rest.seconds), "channel rests")
+        return _again(message, clock.now() + timedelta(seconds=rest.seconds), rest.reason)
     except Interrupted:
         return _again(message, clock.now(), "worker stopped")
     except Failed as failure:
@@ -138,11 +138,10 @@ def _again(message: Message, due: datetime, reason: str) -> Outcome:
 
 
 def _failed(message: Message, failure: Failed) -> Outcome:
-    costly = message.channel != MAIL and not isinstance(failure, Unreached)
-    delays = retries.SMS_DELAYS if costly else retries.MAIL_DELAYS
+    delays = retries.SMS_DELAYS if failure.taken and message.channel != MAIL else retries.MAIL_DELAYS
     due = None
     if not failure.permanent:
-        due = retries.next_attempt(delays, message.attempts, clock.now(), message.expires_at)
+        due = retries.next_attempt(delays, message.attempts, clock.now(), message.expires_at, failure.wait or 0.0)
     log.warning("message.failed", **named(message), reason=failure.reason, gives_up=due is None)
     return Outcome(message, WAITING if due else ABANDONED, due=due, reason=failure.reason)
 

@@ -13,17 +13,19 @@ LAST_CHANCE = timedelta(seconds=5)
 
 
 def next_attempt(
-    delays: tuple[timedelta, ...], attempts: int, now: datetime, expires_at: datetime | None
+    delays: tuple[timedelta, ...], attempts: int, now: datetime, expires_at: datetime | None, wait: float = 0.0
 ) -> datetime | None:
     """Return when to try again after ``attempts`` failed ones, or None to give up.
 
-    A try that would come after the message's end is moved to half of what is left of its life.
+    A try that would come after the message's end is moved to half of what is left of its life, but not before
+    ``wait`` seconds have passed.
     """
     if attempts > len(delays):
         return None
-    due = now + delays[attempts - 1]
+    earliest = now + timedelta(seconds=wait)
+    due = max(now + delays[attempts - 1], earliest)
     if expires_at is None:
         return due
     if due > expires_at - LAST_CHANCE:
-        due = now + (expires_at - now) / 2
+        due = max(now + (expires_at - now) / 2, earliest)
     return due if due <= expires_at - LAST_CHANCE else None

@@ -21,11 +21,17 @@ TICK = 0.1
 
 
 class Conversation:
-    """A talk through a client of smtplib or http.client, which another thread ends at ``until`` (monotonic seconds)."""
+    """A talk through a client of smtplib or http.client, which another thread ends at ``until`` (monotonic seconds).
+
+    :ivar taken: whether the other side may have the message by now
+    :ivar silence: seconds before it is sent again when no answer comes; None leaves that to the plan
+    """
 
     def __init__(self, until: float) -> None:
         self.until = until
         self.over = False
+        self.taken = False
+        self.silence: float | None = None
         self._client: Any = None
 
     def through(self, client: Any) -> None:
@@ -33,6 +39,12 @@ class Conversation:
         self._client = client
         if self.over or time.monotonic() >= self.until:
             raise Failed("timed out")
+
+    def hand_over(self, *, seconds: float | None = None, silence: float | None = None) -> None:
+        """Note that the other side may have the message from here on, and has ``seconds`` from now to say so."""
+        self.taken, self.silence = True, silence
+        if seconds is not None:
+            self.until = time.monotonic() + seconds
 
     def end(self) -> None:
         """Shut the socket: whoever waits for it gets an error at once."""
@@ -50,8 +62,9 @@ _watch: threading.Thread | None = None
 def cut_off_after(seconds: float) -> Iterator[Conversation]:
     """Run a block that talks to a server, and end that talk ``seconds`` after its beginning.
 
-    :raises Failed: "timed out", when the block failed because of that
-    :raises Interrupted: when it failed because the worker stops
+    :raises Failed: "timed out", when the block failed because of that; "worker stopped", when it failed because of
+        that after the message was handed over
+    :raises Interrupted: when the worker stops before that
     """
     conversation = Conversation(time.monotonic() + seconds)
     _under_way.add(conversation)
@@ -62,10 +75,12 @@ def cut_off_after(seconds: float) -> Iterator[Conversation]:
         yield conversation
     except Exception as error:
         if _stopping.is_set():
+            if conversation.taken:
+                raise Failed("worker stopped", taken=True, wait=conversation.silence) from error
             raise Interrupted from error
         overdue = conversation.over or time.monotonic() >= conversation.until
         if overdue or isinstance(error, TimeoutError):
-            raise Failed("timed out") from error
+            raise Failed("timed out", taken=conversation.taken, wait=conversation.silence) from error
         raise
     finally:
         _under_way.discard(conversation)

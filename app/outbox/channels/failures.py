@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+LONGEST_TRY = timedelta(minutes=15)
+"""No ``send`` takes longer: 5 minutes until a server has the message, 10 for its answer (RFC 5321, section 4.5.3.2).
+
+A lease must last as long, or be renewed while a server thinks.
+"""
+
 
 class Failed(Exception):
     """The message did not leave, or nobody can tell.
 
     :ivar reason: without address, text or anything that a server said
     :ivar permanent: no later try can end better
+    :ivar taken: whether the other side may have the message all the same, so that a repeat may be a copy
+    :ivar wait: seconds before which it must not be tried again; None leaves that to the plan
+    :ivar remedy: what an operator can do about it, as ``flask doctor`` says it; "" when there is nothing to be done
     """
 
-    def __init__(self, reason: str, *, permanent: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, permanent: bool = False, taken: bool = False, wait: float | None = None, remedy: str = ""
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.permanent = permanent
-
-
-class Unreached(Failed):
-    """The other side never heard of the message, so a further try costs nothing."""
+        self.taken = taken
+        self.wait = wait
+        self.remedy = remedy
 
 
 class Postponed(Exception):
-    """The channel rests. Nothing was tried; ask again in ``seconds``."""
+    """The channel can't take the message now, and has not: ask again in ``seconds``. This counts as no try.
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"rests for {seconds:.0f} s")
+    :ivar reason: as that of ``Failed``
+    """
+
+    def __init__(self, seconds: float, reason: str = "channel rests") -> None:
+        super().__init__(f"{reason}, for {seconds:.0f} s")
         self.seconds = seconds
+        self.reason = reason
 
 
 class Interrupted(Exception):
-    """This worker stops; the next one sends the message."""
+    """This worker stops before the other side had the message; the next one sends it."""

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from app.extensions import settings
 from app.outbox.breaker import Breaker
 from app.outbox.channels.cutoff import cut_off_after
-from app.outbox.channels.failures import Failed, Postponed, Unreached
+from app.outbox.channels.failures import Failed, Postponed
 
 if TYPE_CHECKING:
     from app.outbox.letters import Text
@@ -40,7 +40,7 @@ def send(message: Message, text: Text, seconds: float) -> None:
 
     Repeats carry the same Idempotency-Key, so that a provider which knows it sends one message.
     :raises Postponed: while the provider rests, after five failures in a row
-    :raises Failed: ``Unreached`` when it never heard of the message; permanently when it refused it (4xx)
+    :raises Failed: permanently when it refused the message (4xx); ``taken`` unless it never heard of it
     """
     if resting := breaker.wait():
         raise Postponed(resting)
@@ -52,7 +52,7 @@ def send(message: Message, text: Text, seconds: float) -> None:
         raise
     if status >= 500 or status in WORTH_A_RETRY:
         breaker.failed()
-        raise Failed(f"provider failed ({status})")
+        raise Failed(f"provider failed ({status})", taken=True)
     breaker.succeeded()
     if not 200 <= status < 300:
         raise Failed(f"provider refused ({status})", permanent=True)
@@ -88,10 +88,11 @@ def _post(request: Request, key: str, seconds: float) -> int:
             _connect(connection)
             connection.sock.settimeout(seconds)
             conversation.through(connection)
+            conversation.hand_over()
             connection.request("POST", target, request.body, headers)
             return connection.getresponse().status
     except (OSError, HTTPException) as error:
-        raise Failed(f"provider broke off ({type(error).__name__})") from error
+        raise Failed(f"provider broke off ({type(error).__name__})", taken=True) from error
     finally:
         connection.close()
 
@@ -107,4 +108,4 @@ def _connect(connection: HTTPConnection) -> None:
     try:
         connection.connect()
     except OSError as error:
-        raise Unreached(f"provider unreachable ({type(error).__name__})") from error
+        raise Failed(f"provider unreachable ({type(error).__name__})") from error

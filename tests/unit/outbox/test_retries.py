@@ -31,3 +31,8 @@ def test_what_may_cost_money_is_repeated_once(attempts, wait):
 )
 def test_the_last_try_comes_before_the_end(life, wait):
     assert seconds(next_attempt(MAIL_DELAYS, 5, NOW, NOW + timedelta(seconds=life))) == wait
+
+
+@pytest.mark.parametrize(("wait", "due"), [(0, 1), (60, 60), (700, None)])
+def test_no_try_comes_before_the_other_side_wants_it(wait, due):
+    assert seconds(next_attempt(MAIL_DELAYS, 1, NOW, NOW + timedelta(seconds=600), wait)) == due
