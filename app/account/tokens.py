@@ -64,7 +64,7 @@ def create(
     made = personal.issue(user.id, named, chosen, timedelta(days=life), session.family)
     facts: dict[str, Any] = {"token": made[0].id[:8], "scopes": chosen, "days": life}
     record("token.created", user.id, **facts)
-    what = f"A personal token named “{named}” was made. It works for {life} day{'' if life == 1 else 's'}."
+    what = f"A personal token was made. It works for {life} day{'' if life == 1 else 's'}."
     notices.tell(user.id, what, asker, family=session.family)
     return made
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.database import BrowserName
 from app.extensions import db
 
 
@@ -27,5 +28,5 @@ class Event(db.Model):
     support_id: Mapped[str] = mapped_column(sa.String(16), index=True)
     request_id: Mapped[str] = mapped_column(sa.String(32))
     address: Mapped[str] = mapped_column(sa.String(64))
-    agent: Mapped[str] = mapped_column(sa.String(256))
+    agent: Mapped[str] = mapped_column(BrowserName)
     facts: Mapped[dict[str, Any]]

@@ -11,9 +11,8 @@ from app.audit.models import Event
 from app.database import has_written
 from app.database.hot import Hot
 from app.extensions import db, g, request
-from app.kit import clock
+from app.kit import agents, clock
 
-AGENT_LENGTH = 256
 _INSERT = Hot.into(Event.__table__)
 _INSERT_AT_ONCE = Hot.into(Event.__table__, at_once=True)
 
@@ -51,5 +50,5 @@ def _who_asked() -> dict[str, str]:
         "support_id": g.get("support_id", ""),
         "request_id": g.get("request_id", ""),
         "address": g.get("client_address", ""),
-        "agent": request.headers.get("User-Agent", "")[:AGENT_LENGTH],
+        "agent": agents.label(request.headers.get("User-Agent")),
     }

@@ -3,12 +3,13 @@
 Promises that a read never takes a lock and that no statement outlives its deadline.
 """
 
-from app.database.columns import Base, UtcDateTime
+from app.database.columns import Base, BrowserName, UtcDateTime
 from app.database.engine import absolute, attach, engine_options, has_written, take_turns, write_lightly
 from app.database.faults import DatabaseUnavailable, unavailable
 
 __all__ = [
     "Base",
+    "BrowserName",
     "DatabaseUnavailable",
     "UtcDateTime",
     "absolute",

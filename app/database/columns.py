@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, registry
 
+from app.kit import agents
+
 ZONE = "+00:00"
 
 CONSTRAINT_NAMES = {
@@ -43,6 +45,22 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError("a naive datetime was given where an aware UTC time is kept")
         return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+
+class BrowserName(sa.types.TypeDecorator[str]):
+    """A browser by its name from the closed list of ``agents``; "" where no browser asked.
+
+    What came before there was a list is the User-Agent header as it was sent. It is read through the list as well.
+    """
+
+    impl = sa.String(256)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return agents.label(value) if value else value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        return agents.label(value) if value else value
 
 
 def _sqlite_text(value: datetime | None) -> str | None:

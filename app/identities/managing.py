@@ -104,7 +104,7 @@ def set_username(user: User, session: AuthSession, text: str, asker: Asker) -> s
     if name == before:
         return name
     _replace_username(user, name)
-    _told_of_username(user, session, "username.set", f"The username is now {name}.", asker)
+    _told_of_username(user, session, "username.set", "The username was chosen or changed.", asker)
     return name
 
 

@@ -24,7 +24,7 @@ class Asker:
 
     :ivar binding: digest of the secret in its cookie; what it asks for works only there
     :ivar address: as text, shortest form; a network address, never a postal one
-    :ivar agent: its User-Agent header, a claim
+    :ivar agent: browser and system that its User-Agent header claims, by their names in ``agents``; "" for none
     :ivar challenge: the challenge token a program without cookies hands back, or ""
     :ivar known: digest of the secret it was given when somebody signed in there, or "" when nobody has
     :ivar once: how its request is told from the same one sent again, or None

@@ -268,7 +268,7 @@ def _new(new_id: str, question: Question, subject: str, asker: Asker, now: datet
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
         "destination": question.destination, "binding": asker.binding, "address": asker.address,
-        "asked_as": _digest(question.identity), "agent": asker.agent[:256], "family": question.family or None,
+        "asked_as": _digest(question.identity), "agent": asker.agent, "family": question.family or None,
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
         "sends": int(sent and not (question.silent and question.pending_secret)), "last_sent_at": now, "tries": 0,

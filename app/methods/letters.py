@@ -103,7 +103,7 @@ def changed(message: Message, leaving: Leaving | None) -> Letter | Text | None:
     """Tell the owner of an account what was changed about it, and how to undo it or deny the session that did it."""
     if leaving is None:
         return None
-    facts: dict[str, Any] = {"what": message.facts["what"], "browser": message.facts["browser"]}
+    facts: dict[str, Any] = {"what": message.facts["what"], "browser": agents.label(message.facts["browser"])}
     family, change = message.facts.get("family"), leaving.change
     if change and message.to != change.new:
         facts |= {"undo": undo_link(change), "hours": int(settings.change_undo_within.total_seconds() // 3600)}

@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.database import BrowserName
 from app.extensions import db
 from app.kit import clock, secrets
 
@@ -81,7 +82,7 @@ class Challenge(db.Model):
     family: Mapped[str | None] = mapped_column(sa.String(32))
     """The session that asked for a change, or the sign-in under way: no other one answers it. None for a sign-in."""
     address: Mapped[str] = mapped_column(sa.String(64))
-    agent: Mapped[str] = mapped_column(sa.String(256))
+    agent: Mapped[str] = mapped_column(BrowserName)
     tag: Mapped[str] = mapped_column(sa.String(8))
     """A short mark that page and mail both show, so that a person can match them."""
     next: Mapped[str] = mapped_column(sa.Text, default="")

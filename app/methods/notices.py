@@ -59,7 +59,8 @@ def tell(
 
     An account that has no such address is told by text message, within the send budgets: what is past them is dropped.
     One statement finds where to, one writes all the messages of a channel.
-    :param what: a whole sentence, without anything secret
+    :param what: a whole sentence, without anything secret, and without a name that somebody gave: whoever sits in a
+        session that is not theirs writes no mail to its owner
     :param asker: who changed it, as far as it is told: their browser
     :param also: e-mail addresses and numbers that are told besides, as one that is no longer the account's
     :param family: of the session that changed it; then each mail says how to deny that session

@@ -35,7 +35,7 @@ def take_back(user_id: int, families: Collection[str], agent: str) -> int:
     With them go those that sessions opened by them have set up, what was done to the addresses since one of them
     first touched these, and all sessions of the account. Mail stays while the account has an address, and so does
     what would leave it without any way in. What stays is told. The caller holds the user's row.
-    :param agent: User-Agent of whoever came in, for the mails that tell of it
+    :param agent: browser of whoever came in, for the mails that tell of it
     """
     user = db.session.get(User, user_id)
     if user is None:
@@ -166,11 +166,11 @@ def _can_come_in_without(user_id: int, way: EnrolledMethod | Passkey) -> bool:
 def _title(way: Way) -> str:
     if isinstance(way, RecoveryCode):
         return "The recovery codes"
-    return f"The passkey “{way.name}”" if isinstance(way, Passkey) else TITLES[way.method]
+    return "A passkey" if isinstance(way, Passkey) else TITLES[way.method]
 
 
 def _tell_of_staying(user_id: int, titles: Sequence[str], agent: str) -> None:
-    what = f"Set up from there, and not removed: {', '.join(titles)}."
+    what = f"Set up from there, and not removed: {', '.join(dict.fromkeys(titles))}."
     notices.tell(
         user_id, f"{what} Remove it yourself if you don’t know it, or recover the account.", Asker("", "", agent)
     )
@@ -178,6 +178,6 @@ def _tell_of_staying(user_id: int, titles: Sequence[str], agent: str) -> None:
 
 def _tell(user_id: int, way: Way, agent: str) -> None:
     record("factor.removed", user_id, method=way.method, reason="denied")
-    title = f"The passkey “{way.name}” was" if isinstance(way, Passkey) else f"{TITLES[way.method]} was"
+    title = "A passkey was" if isinstance(way, Passkey) else f"{TITLES[way.method]} was"
     title = "The recovery codes were" if isinstance(way, RecoveryCode) else title
     notices.tell(user_id, f"{title} removed, {WHY} who signed in.", Asker("", "", agent))

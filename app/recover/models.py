@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.database import BrowserName
 from app.extensions import db
 from app.kit import secrets
 
@@ -29,7 +30,7 @@ class Recovery(db.Model):
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32))
     """The code that proved the mailbox when it was started: who denies its mail, cancels this. None in old rows."""
     address: Mapped[str] = mapped_column(sa.String(64))
-    agent: Mapped[str] = mapped_column(sa.String(256))
+    agent: Mapped[str] = mapped_column(BrowserName)
 
     def is_ready(self, now: datetime) -> bool:
         """Whether the wait is over."""

@@ -59,7 +59,7 @@ def start(user_id: int, challenge_id: str, asker: Asker) -> Recovery:
     row = Recovery(id=secrets.row_id(), user_id=user_id, requested_at=now, ready_at=ready_at)
     row.challenge_id = challenge_id
     row.expires_at = ready_at + STAYS_FOR
-    row.address, row.agent = asker.address, asker.agent[:256]
+    row.address, row.agent = asker.address, asker.agent
     db.session.add(row)
     db.session.flush()
     return row

@@ -140,7 +140,7 @@ def _row(
     user_id: int, digest: str = "", agent: str = "", first: datetime | None = None, last: datetime | None = None,
     *, password: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    names = (row_id(subject_of(user_id, ""), digest, password=password), user_id, digest, agent[:256], first, last)
+    names = (row_id(subject_of(user_id, ""), digest, password=password), user_id, digest, agent, first, last)
     return dict(zip(_COLUMNS, names, strict=True))
 
 

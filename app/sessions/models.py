@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.database import BrowserName
 from app.extensions import db, settings
 
 
@@ -42,7 +43,7 @@ class AuthSession(db.Model):
     expires_at: Mapped[datetime] = mapped_column(index=True)
     persistent: Mapped[bool] = mapped_column(default=False)
     address: Mapped[str] = mapped_column(sa.String(64))
-    agent: Mapped[str] = mapped_column(sa.String(256))
+    agent: Mapped[str] = mapped_column(BrowserName)
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
     """The challenge that opened it, so that denying the one ends the other. May outlive that row."""
     untold: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
@@ -87,7 +88,7 @@ class PendingSignIn(db.Model):
     next: Mapped[str] = mapped_column(sa.Text, default="")
     """Where the person was going."""
     address: Mapped[str] = mapped_column(sa.String(64))
-    agent: Mapped[str] = mapped_column(sa.String(256))
+    agent: Mapped[str] = mapped_column(BrowserName)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
@@ -123,7 +124,7 @@ class Standing(db.Model):
     """When somebody first signed in there; None for what is no known browser."""
     last_seen_at: Mapped[datetime | None]
     """When somebody last signed in there, to the day."""
-    agent: Mapped[str] = mapped_column(sa.String(256), default="")
+    agent: Mapped[str] = mapped_column(BrowserName, default="")
     revoked_at: Mapped[datetime | None]
     trusted_until: Mapped[datetime | None]
     """Until when the account's second step is skipped there."""

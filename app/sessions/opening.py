@@ -62,7 +62,7 @@ def open_session(
     row = {
         "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
         "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
-        "persistent": remember, "address": asker.address, "agent": asker.agent[:256], "challenge_id": challenge_id,
+        "persistent": remember, "address": asker.address, "agent": asker.agent, "challenge_id": challenge_id,
         "untold": is_news, **assurance.opened_with(amr, now),
     }  # fmt: skip
     if brought := brought_session():

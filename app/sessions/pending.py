@@ -81,7 +81,7 @@ def park(
         "id": secrets.row_id(), "digest": secrets.digest(token), "user_id": user.id, "amr": amr,
         "answered_id": answered_id, "state": state, "choices": ",".join(choices), "tries": 0,
         "method": choices[0] if len(choices) == 1 else "", "remember": remember, "next": next_page[:2048],
-        "address": asker.address, "agent": asker.agent[:256], "created_at": now,
+        "address": asker.address, "agent": asker.agent, "created_at": now,
         "expires_at": now + settings.second_factor_within,
     }  # fmt: skip
     _INSERT.run(**row)

@@ -38,7 +38,7 @@ def trust_program(user_id: int, agent: str) -> str:
     """Trust a program that keeps no cookies; return the token that it brings next time. Only its digest is stored."""
     token, now = secrets.token(), clock.now()
     digest = secrets.digest(token)
-    row: dict[str, Any] = {"id": _row(user_id, digest), "user_id": user_id, "browser": digest, "agent": agent[:256]}
+    row: dict[str, Any] = {"id": _row(user_id, digest), "user_id": user_id, "browser": digest, "agent": agent}
     row |= {"first_seen_at": now, "last_seen_at": now, "touched_at": now, "trusted_until": now + settings.trust_for}
     db.session.execute(sa.insert(Standing).values(**row))
     return token

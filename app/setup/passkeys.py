@@ -60,7 +60,7 @@ def finish(user: User, session: AuthSession, state: str, credential: str | dict[
     freshen(session, passkeys.amr_of(made.verified))
     shut_out_others(user, session, asker)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
-    notices.tell(user.id, f"The passkey “{passkey.name}” was added.", asker, family=session.family)
+    notices.tell(user.id, "A passkey was added.", asker, family=session.family)
     signals.send(signals.wan_registered, user=user, name=passkey.name)
     return passkey
 
@@ -91,7 +91,7 @@ def remove(user: User, session: AuthSession, name: str, asker: Asker) -> None:
     passkeys.remove(user.id, passkey.id)
     shut_out_others(user, session, asker)
     record("factor.removed", user.id, method=passkeys.METHOD)
-    notices.tell(user.id, f"The passkey “{name}” was removed.", asker, family=session.family)
+    notices.tell(user.id, "A passkey was removed.", asker, family=session.family)
     signals.send(signals.wan_deleted, user=user, name=name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from app import limits, outbox
@@ -68,11 +69,16 @@ def ask_for_help(asker: Asker) -> Waiting:
     if not settings.support_mail:
         raise Refused("invalid_choice", field="help_setup")
     if limits.is_news("help", str(waiting.user.id), asker.address):
-        whose = ", ".join(identities_of(waiting.user.id).values())
+        whose = ", ".join(_without_links(identities_of(waiting.user.id)))
         facts: dict[str, Any] = {"whose": whose, "agent": asker.agent, "address": asker.address}
         outbox.enqueue("help_asked", "mail", settings.support_mail, user_id=waiting.user.id, **facts)
         record("second_step.help_asked", waiting.user.id)
     return waiting
+
+
+def _without_links(identities: Mapping[str, str]) -> list[str]:
+    """Return what finds an account, to be told by mail: a username that is a host's name would become a link there."""
+    return [value.replace(".", " dot ") if kind == "username" else value for kind, value in identities.items()]
 
 
 def _missed(waiting: Waiting, miss: Miss, tries: int, asker: Asker) -> Refused:

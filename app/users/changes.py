@@ -26,7 +26,7 @@ def note_change(user_id: int, old: str, new: str, primary_before: str, family: s
     :param family: of the session that did it
     """
     row = AddressChange(user_id=user_id, old=old, new=new, primary_before=primary_before, family=family)
-    row.agent, row.address = asker.agent[:256], asker.address
+    row.agent, row.address = asker.agent, asker.address
     db.session.add(row)
     db.session.flush()
     return row

@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.database import BrowserName
 from app.extensions import db
 from app.kit import clock, secrets
 
@@ -99,7 +100,7 @@ class AddressChange(db.Model):
     primary_before: Mapped[str] = mapped_column(sa.String(254))
     family: Mapped[str] = mapped_column(sa.String(32))
     """The session that did it."""
-    agent: Mapped[str] = mapped_column(sa.String(256))
+    agent: Mapped[str] = mapped_column(BrowserName)
     address: Mapped[str] = mapped_column(sa.String(64))
     created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
     undone_at: Mapped[datetime | None]

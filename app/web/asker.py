@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.extensions import g, request
-from app.kit import secrets
+from app.kit import agents, secrets
 from app.kit.asking import Asker
 from app.web.browser import (
     browser_secret,
@@ -54,7 +54,8 @@ def clicking_asker() -> Asker:
 
 
 def _asker(binding: str, challenge: str | None) -> Asker:
-    agent, known, pending = request.headers.get("User-Agent", "")[:256], sent_known_secret(), sent_pending_secret()
+    agent = agents.label(request.headers.get("User-Agent"))
+    known, pending = sent_known_secret(), sent_pending_secret()
     return Asker(
         binding, g.get("client_address", ""), agent, challenge or "", secrets.digest(known) if known else "",
         keeps_cookies=sent_browser_secret() != "", pending=secrets.digest(pending) if pending else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
+from app.kit import agents
 from app.sessions import AuthSession
 from tests.signed_in import give_token, sign_in
 
@@ -37,7 +38,7 @@ def eve(wire, people):
 
 def family_of(rows, agent: str) -> str:
     """Return the id of the session of the browser that calls itself so."""
-    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agent)
+    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(agent))
 
 
 def test_a_person_sees_every_session_and_which_is_this_one(here, phone):
@@ -115,7 +116,7 @@ def test_ending_twice_is_ending_once(here, phone, rows):
 
 
 def test_ending_the_current_one_is_signing_out(here, phone, ada, rows):
-    mine = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == here.agent)
+    mine = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(here.agent))
     answer = here.post(f"/sessions/{mine}/end")
     assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert (answer.location, answer.json.get("csrf_token")) == ("/" if here.language == "form" else None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.kit import agents
 from app.kit.refusals import ReauthenticationRequired
 from app.sessions import AuthSession, PersonalToken
 from tests.signed_in import give_token, sign_in
@@ -45,7 +46,7 @@ def test_manage_alone_does_not_read(token, path):
 def test_manage_ends_sessions(token, wire, ada, rows):
     browser = sign_in(wire, ada)
     program = token("manage")
-    family = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == browser.agent)
+    family = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(browser.agent))
     assert program.post(f"/sessions/{family}/end").json["ended"] == 2
     assert browser.signed_in_as() is None
 

@@ -123,12 +123,12 @@ def test_what_is_kept_here_cannot_be_read_there(here, export, database):
 
 def test_cells_are_no_formulas(here, ada, export, database):
     database.query(
-        f"UPDATE event SET agent = '=cmd|/C calc!A0', address = '@SUM(1)' WHERE user_id = {ada.id} RETURNING id"
+        f"UPDATE event SET support_id = '=cmd|calc!A0', address = '@SUM(1)' WHERE user_id = {ada.id} RETURNING id"
     )
     found = archive(here.get(f"/my-data/export/{export(here).id}"))
     rows = list(csv.DictReader(io.StringIO(found.read("events.csv").decode("utf-8-sig"))))
-    assert {(row["browser"], row["address"]) for row in rows if "calc" in row["browser"]} == {
-        ("'=cmd|/C calc!A0", "'@SUM(1)")
+    assert {(row["support_id"], row["address"]) for row in rows if "calc" in row["support_id"]} == {
+        ("'=cmd|calc!A0", "'@SUM(1)")
     }
     assert "'+16502530000" in found.read("identities.csv").decode("utf-8-sig")
     assert "'" not in found.read("identities.json").decode()

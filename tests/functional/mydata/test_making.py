@@ -36,8 +36,8 @@ def much(app, ada):
         row = {"name": "sign_in.failed", "user_id": ada.id, "facts": {"reason": "wrong_code"}, "request_id": ""}
         with app.app_context():
             for _ in range(0, count, 1000):
-                each = [row | {"at": clock.now(), "support_id": secrets.reference(), "address": "192.0.2.1",
-                               "agent": secrets.token()} for _ in range(1000)]  # fmt: skip
+                each = [row | {"at": clock.now(), "support_id": secrets.reference(), "address": secrets.token(),
+                               "agent": ""} for _ in range(1000)]  # fmt: skip
                 db.session.execute(sa.insert(Event), each)
             db.session.commit()
 
@@ -74,7 +74,7 @@ def test_memory_does_not_grow_with_what_there_is(asked, much, app, rows):
         db.session.commit()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert rows(Export)[0].size > MIB / 2  # random agents do not pack
+    assert rows(Export)[0].size > MIB / 2  # random texts do not pack
     assert peak < 3 * MIB
 
 

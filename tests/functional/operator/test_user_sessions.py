@@ -8,6 +8,7 @@ import time
 import pytest
 
 from app.audit import Event
+from app.kit import agents
 from app.sessions import AuthSession, PersonalToken
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program, Wire
@@ -35,7 +36,7 @@ def phone(app, ada):
 
 def family_of(rows, agent: str) -> str:
     """Return the id of the session of the browser that calls itself so."""
-    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agent)
+    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(agent))
 
 
 def test_each_session_is_a_line(operate, laptop, phone, rows):

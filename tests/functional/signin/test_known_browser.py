@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
+from app.kit import agents
 from app.kit.secrets import digest
 from app.sessions import Standing
 from tests.sinks import code_in
@@ -35,7 +36,7 @@ def test_signing_in_makes_a_browser_known(wire, ada, sign_in, rows):
     sign_in(ada.email)
     known = browsers(rows)
     assert [(row.user_id, row.browser) for row in known] == [(ada.id, digest(wire.cookies[COOKIE]))]
-    assert known[0].agent == wire.agent
+    assert known[0].agent == agents.label(wire.agent)
     assert met(rows) == ["new"]
 
 

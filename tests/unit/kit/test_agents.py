@@ -26,6 +26,34 @@ def test_browser_and_system_are_named(header, name):
     assert agents.label(header) == name
 
 
+HOSTILE = [
+    "Your account is locked. Unlock it at http://evil.example/unlock/1 CFNetwork",
+    "http://evil.example/1 CFNetwork/1492 Darwin/23",
+    "evil.example/1.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X)",
+    "Mozilla/5.0 (compatible; evil.example-bot/1.0; +http://evil.example)",
+    "evil.example spider/1 okhttp/4 evil.example Linux",
+    "Mozilla/5.0 (Windows NT 10.0) ArcGIS Runtime evil.example/1.2",
+    "\x1b[2Jevil.example/5 Firefox/x",
+    "Firefox on evil.example",
+]
+
+
+@pytest.mark.parametrize("header", HOSTILE)
+def test_nothing_of_a_header_is_in_the_name(header):
+    assert agents.label(header) in agents.LABELS
+    assert "evil" not in agents.label(header)
+
+
+@given(st.text() | st.from_regex(r"[ -~]{0,40}(/[0-9.]{1,4}|bot|CFNetwork|Spider|Chrome/1)[ -~]{0,40}", fullmatch=True))
+def test_every_header_is_one_of_the_list(header):
+    assert agents.label(header) in agents.LABELS
+
+
+@pytest.mark.parametrize("name", sorted(agents.LABELS))
+def test_a_name_from_the_list_stays_what_it_is(name):
+    assert agents.label(name) == name
+
+
 @pytest.mark.parametrize("header", [None, "", "x", "Mozilla/5.0", "\x00", "\ud800", "<script>alert(1)</script>"])
 def test_header_that_says_nothing_is_an_unknown_browser(header):
     assert agents.label(header) == "Unknown browser"
