@@ -73,20 +73,22 @@ def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
         for subject in subjects:
             results.memory[subject.name] = subject.server.memory()
             subject.server.stop()
-        results.statements = {work: subjects[1].statements(work) for work in options.works}
+        ours = [(subject, work) for subject in subjects[1:3] for work in options.works]
+        results.statements = {f"{subject.name} {work}": subject.statements(work) for subject, work in ours}
     return results
 
 
 def make_subjects(made: Databases, directory: Path, mail_port: int, options: argparse.Namespace) -> list[Any]:
-    """Return the subjects, with their people in place: the floor, ours, and then the peers."""
+    """Return the subjects, with their people in place: the floor, ours without limits and with, and then the peers."""
     from bench.bare import Bare
     from bench.latchkey import Latchkey
 
     floor = Bare(made.make("floor"), options.people, directory, options.processes)
     ours = Latchkey(made.make("latchkey"), options.people, directory, options.processes, mail_port)
-    subjects: list[Any] = [floor, ours]
-    floor.populate()
-    ours.populate()
+    limited = Latchkey(made.make("limited"), options.people, directory, options.processes, mail_port, limits=True)
+    subjects: list[Any] = [floor, ours, limited]
+    for subject in subjects:
+        subject.populate()
     if options.peers:
         from bench.peer import Peer
 

@@ -48,8 +48,20 @@ class Asked:
     csrf: str
 
 
+LIMITED = {
+    "LATCHKEY_LIMITS": "on",
+    "LATCHKEY_FAILURES_PER_HOUR": "100",
+    "LATCHKEY_FAILURES_PER_DAY": "500",
+    "LATCHKEY_FAILURES_IN_A_ROW": "1000",
+    "LATCHKEY_MAILS_PER_HOUR": "1000",
+    "LATCHKEY_MAILS_PER_DAY": "1000",
+    "LATCHKEY_MAILS_PER_HOUR_OVERALL": "100000000",
+}
+"""With limits: those by network address as they are by default, the others out of the way of several rounds."""
+
+
 def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str]:
-    """Return the settings of a production server without limits."""
+    """Return the settings of a production server without limits, behind a proxy."""
     return {
         "LATCHKEY_ENVIRONMENT": "production",
         "LATCHKEY_DATABASE_URL": database_url,
@@ -59,6 +71,7 @@ def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str
         "LATCHKEY_MAIL_ALLOW_PLAINTEXT": "on",
         "LATCHKEY_QUEUE_URL": f"sqlite:///{queue}",
         "LATCHKEY_METHODS": "email,authenticator",
+        "LATCHKEY_TRUSTED_PROXIES": "1",
         "LATCHKEY_LIMITS": "off",
     }
 
@@ -66,24 +79,31 @@ def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str
 class Latchkey:
     """Our server on a database of its own, and an app on the same database in this process."""
 
-    name = "latchkey"
-
     def __init__(
-        self, database_url: str, people: int, directory: Path, processes: int, mail_port: int, *more: str
+        self,
+        database_url: str,
+        people: int,
+        directory: Path,
+        processes: int,
+        mail_port: int,
+        *more: str,
+        limits: bool = False,
     ) -> None:
-        """``more`` are further options of ``flask serve``."""
+        """``more`` are further options of ``flask serve``; with ``limits`` everybody calls from where they live."""
+        self.name = "latchkey, limits on" if limits else "latchkey"
         self.count = people
         self.people: list[Person] = []
         self.sessions: list[str] = []
         self.asked: list[Asked] = []
         self.passkeys: list[passkeys.Passkey] = []
         self.next = 0
-        self.environment = environment(database_url, directory / "queue.db", mail_port)
+        self.environment = environment(database_url, directory / f"{self.name}-queue.db", mail_port)
+        self.environment |= LIMITED if limits else {}
         port = free_port()
         command = python(
             "-m", "flask", "--app", "wsgi", "serve", "--port", str(port), "--workers", str(processes), *more
         )
-        self.server = Server(command, self.environment, directory / "latchkey.log", port)
+        self.server = Server(command, self.environment, directory / f"{self.name}.log", port)
 
     def populate(self) -> None:
         """Migrate the database and open the accounts, as ``flask users import`` does."""
@@ -186,14 +206,18 @@ class Latchkey:
 
     def _sign_in(self, share: Iterator[int]) -> Script:
         for number in share:
-            answer = yield post("/us-signin/send-code", {"identity": address(number), "chosen_method": "email"})
+            answer = yield post(
+                "/us-signin/send-code", {"identity": address(number), "chosen_method": "email"}, caller=home(number)
+            )
             if answer is None or answer.status != 200:
                 yield Done(False, f"send-code {answer and answer.status} {answer and answer.body[:200]!r}")
                 continue
             told, cookies = orjson.loads(answer.body)["response"], answer.cookies()
             code = self._code(number, told["challenge"], cookies["__Host-latchkey_browser"])
             body = {"identity": address(number), "passcode": code, "challenge": told["challenge"]}
-            answer = yield post("/us-signin", body, cookies=cookie_line(cookies), csrf=told["csrf_token"])
+            answer = yield post(
+                "/us-signin", body, cookies=cookie_line(cookies), csrf=told["csrf_token"], caller=home(number)
+            )
             yield self._opened(answer, 200)
 
     def _code(self, number: int, handle: str, cookie: str) -> str:
@@ -208,13 +232,15 @@ class Latchkey:
 
     def _passkey(self, share: Iterator[int]) -> Script:
         for number in share:
-            answer = yield post("/wan-signin", {})
+            answer = yield post("/wan-signin", {}, caller=home(number))
             if answer is None or answer.status != 200:
                 yield Done(False, f"wan-signin {answer and answer.status} {answer and answer.body[:200]!r}")
                 continue
             told, cookies = orjson.loads(answer.body)["response"], cookie_line(answer.cookies())
             body = {"credential": passkeys.sign(self.passkeys[number], told["credential_options"])}
-            answer = yield post(f"/wan-signin/{told['wan_state']}", body, cookies=cookies, csrf=told["csrf_token"])
+            answer = yield post(
+                f"/wan-signin/{told['wan_state']}", body, cookies=cookies, csrf=told["csrf_token"], caller=home(number)
+            )
             yield self._opened(answer, 200)
 
     def _opened(self, answer: Answer | None, status: int) -> Done:
@@ -226,14 +252,16 @@ class Latchkey:
 
     def _check(self, share: Iterator[int]) -> Script:
         for number in share:
-            answer = yield get("/us-signin", cookies=self.sessions[number])
+            answer = yield get("/us-signin", cookies=self.sessions[number], caller=home(number))
             right = answer is not None and answer.status == 200 and b'"user":' in answer.body
             yield Done(right, f"{answer and answer.status}")
 
     def _follow(self, share: Iterator[int]) -> Script:
         for number in share:
             asked = self.asked[number]
-            answer = yield get(f"/us-verify-link?token={asked.token}", cookies=asked.cookie, accept="text/html")
+            answer = yield get(
+                f"/us-verify-link?token={asked.token}", cookies=asked.cookie, accept="text/html", caller=home(number)
+            )
             yield self._opened(answer, 302)
 
     def _guess(self, share: Iterator[int]) -> Script:
@@ -241,7 +269,7 @@ class Latchkey:
             asked = self.asked[number]
             body = {"identity": address(asked.number), "passcode": "00000000"}
             for _ in range(TRIES):
-                answer = yield post("/us-signin", body, cookies=asked.cookie, csrf=asked.csrf)
+                answer = yield post("/us-signin", body, cookies=asked.cookie, csrf=asked.csrf, caller=home(number))
                 right = answer is not None and answer.status == 400 and b"generic_authn_failed" in answer.body
                 yield Done(right, f"{answer and answer.status} {answer and answer.body[:200]!r}")
 
@@ -249,6 +277,11 @@ class Latchkey:
 def address(number: int) -> str:
     """Return the mail address of a person."""
     return f"person{number}@example.com"
+
+
+def home(number: int) -> str:
+    """Return the network address of a person."""
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 def csrf(cookie: str) -> str:

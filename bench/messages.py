@@ -9,19 +9,24 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _HEAD = f"Host: {HOST}\r\nUser-Agent: {AGENT}\r\nAccept: "
 
 
-def get(path: str, *, cookies: str = "", accept: str = "application/json") -> bytes:
+def get(path: str, *, cookies: str = "", accept: str = "application/json", caller: str = "") -> bytes:
     """Return a GET request.
 
     :param cookies: value of the Cookie header
+    :param caller: network address that a proxy has seen it come from
     """
-    cookie = f"Cookie: {cookies}\r\n" if cookies else ""
-    return f"GET {path} HTTP/1.1\r\n{_HEAD}{accept}\r\n{cookie}\r\n".encode()
+    more = f"Cookie: {cookies}\r\n" if cookies else ""
+    if caller:
+        more += f"X-Forwarded-For: {caller}\r\n"
+    return f"GET {path} HTTP/1.1\r\n{_HEAD}{accept}\r\n{more}\r\n".encode()
 
 
-def post(path: str, body: dict[str, Any], *, cookies: str = "", csrf: str = "") -> bytes:
-    """Return a POST request with a JSON body, as a script in a page sends it."""
+def post(path: str, body: dict[str, Any], *, cookies: str = "", csrf: str = "", caller: str = "") -> bytes:
+    """Return a POST request with a JSON body, as a script in a page sends it; ``caller`` as in ``get``."""
     data = orjson.dumps(body)
     more = f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+    if caller:
+        more += f"X-Forwarded-For: {caller}\r\n"
     if cookies:
         more += f"Cookie: {cookies}\r\n"
     if csrf:

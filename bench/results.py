@@ -73,7 +73,7 @@ class Results:
             start = statistics.median(self.starts[name]) if self.starts[name] else 0.0
             memory = " ".join(f"{size:.0f}" for size in self.memory.get(name, []))
             lines.append(f"{name}: cold start {start:.2f} s; memory of its processes, MB: {memory}")
-        for work, requests in self.statements.items():
+        for subject, requests in self.statements.items():
             shown = (f"{name}: {many} statements, {spent:.2f} ms cpu" for name, (many, spent) in requests.items())
-            lines.append(f"latchkey {work}, one request at a time: {'; '.join(shown)}")
+            lines.append(f"{subject}, one request at a time: {'; '.join(shown)}")
         return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,13 @@ def take(name: str, address: str, *, looks_up: bool = True) -> None:
     if name != "passkeys":
         _stop_penalized(name, _buckets(address)[0], looks_up)
     if settings.limits:
-        for bucket in _buckets(address):
-            if not _limiter().hit(_item(name, bucket), name, bucket):
-                _refuse(name, bucket)
+        bucket, *wider = _buckets(address)
+        for each in wider:  # asked before the address is counted: who holds a /48 could have us remember 65,536 of them
+            if not _limiter().test(_item(name, each), each):
+                _refuse(name, each)
+        for each in (bucket, *wider):
+            if not _limiter().hit(_item(name, each), each):
+                _refuse(name, each)
 
 
 def allow(name: str, address: str) -> None:
@@ -48,7 +52,7 @@ def allow(name: str, address: str) -> None:
     _stop_penalized(name, _buckets(address)[0])
     if settings.limits:
         for bucket in _buckets(address):
-            if not _limiter().test(_item(name, bucket), name, bucket):
+            if not _limiter().test(_item(name, bucket), bucket):
                 _refuse(name, bucket)
 
 
@@ -74,7 +78,7 @@ def penalize(address: str) -> None:
     bucket = _buckets(address)[0]
     if settings.limits and settings.denied_penalty and bucket != SHARED:
         penalties.impose(bucket, settings.denied_penalty)
-        _limiter().hit(_penalty(), DENIED, bucket)
+        _limiter().hit(_penalty(), bucket)
 
 
 def is_news(what: str, about: str, address: str) -> bool:
@@ -82,7 +86,7 @@ def is_news(what: str, about: str, address: str) -> bool:
 
     For what anybody can repeat at no cost, and is worth an event: once says it, three hundred only fill the log.
     """
-    return _limiter().hit(_once(), "news", what, about, _buckets(address)[0])
+    return _limiter().hit(_once("news"), what, about, _buckets(address)[0])
 
 
 def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
@@ -91,13 +95,13 @@ def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
         return
     if name == "starts" and looks_up and (seconds := penalties.left(bucket)):
         _refuse(name, bucket, time.time() + seconds)
-    if not _limiter().test(_penalty(), DENIED, bucket):
-        _refuse(name, bucket, _limiter().full_until(_penalty(), DENIED, bucket))
+    if not _limiter().test(_penalty(), bucket):
+        _refuse(name, bucket, _limiter().full_until(_penalty(), bucket))
 
 
 def _refuse(name: str, bucket: str, reset: float | None = None) -> None:
-    reset = reset or _limiter().full_until(_item(name, bucket), name, bucket)
-    if _limiter().hit(_once(), "told", name, bucket):
+    reset = reset or _limiter().full_until(_item(name, bucket), bucket)
+    if _limiter().hit(_once("told"), name, bucket):
         record("limit.hit", at_once=True, limit=name)
     raise Refused("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
 
@@ -118,33 +122,37 @@ def _buckets(address: str) -> tuple[str, ...]:
 
 
 def _item(name: str, bucket: str) -> RateLimitItem:
-    from limits import RateLimitItemPerSecond
-
-    per_address = {
-        "starts": settings.starts_per_address,
-        "passkeys": settings.passkey_starts_per_address,
-        "exchanges": settings.exchanges_per_address,
-    }
-    most = per_address.get(name, settings.failures_per_address)
     if bucket == SHARED:
         most = settings.address_shared_share
+    elif name == "starts":
+        most = settings.starts_per_address
+    elif name == "passkeys":
+        most = settings.passkey_starts_per_address
+    elif name == "exchanges":
+        most = settings.exchanges_per_address
+    else:
+        most = settings.failures_per_address
     if bucket.endswith("/48"):
         most *= NETWORKS
-    return RateLimitItemPerSecond(most, int(settings.address_window.total_seconds()))
+    return _window(name, most, settings.address_window)
 
 
 def _penalty() -> RateLimitItem:
     """A window that one denial fills."""
-    from limits import RateLimitItemPerSecond
-
-    return RateLimitItemPerSecond(1, max(1, int(settings.denied_penalty.total_seconds())))
+    return _window(DENIED, 1, settings.denied_penalty)
 
 
-def _once() -> RateLimitItem:
+def _once(what: str) -> RateLimitItem:
     """One event for each window that is full: a flood must not fill the audit log."""
+    return _window(what, 1, settings.address_window)
+
+
+@lru_cache(maxsize=64)
+def _window(name: str, most: int, length: timedelta) -> RateLimitItem:
+    """Return ``most`` turns in a window of this length; a limit's name is its namespace, where it is counted apart."""
     from limits import RateLimitItemPerSecond
 
-    return RateLimitItemPerSecond(1, int(settings.address_window.total_seconds()))
+    return RateLimitItemPerSecond(most, max(1, int(length.total_seconds())), namespace=name)
 
 
 def _limiter() -> Counters:

@@ -9,10 +9,12 @@ from typing import TypeVar
 
 import structlog
 from limits import RateLimitItem
-from limits.storage import MemoryStorage, RedisStorage
+from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from app.limits.memory import Memory
 
 log = structlog.get_logger()
 
@@ -32,7 +34,7 @@ class Counters:
     """
 
     def __init__(self, redis_url: str, replicas: int = 1) -> None:
-        self._local = MovingWindowRateLimiter(MemoryStorage())
+        self.local = MovingWindowRateLimiter(Memory())
         self._shared = None
         self._share = replicas if redis_url else 1
         self._rests_until = 0.0
@@ -61,7 +63,7 @@ class Counters:
                 return question(self._shared, item)
             except Exception as error:  # the driver of Redis raises many kinds
                 self._rest(error)
-        return question(self._local, self._divided(item))
+        return question(self.local, self._divided(item))
 
     def _rest(self, error: Exception) -> None:
         """Leave Redis alone for a while, and say so once for all threads."""
@@ -72,4 +74,6 @@ class Counters:
             log.warning("limits.redis_away", error=type(error).__name__, seconds=REST)
 
     def _divided(self, item: RateLimitItem) -> RateLimitItem:
+        if self._share == 1:
+            return item
         return type(item)(max(1, item.amount // self._share), item.multiples, item.namespace)

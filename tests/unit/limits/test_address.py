@@ -49,3 +49,10 @@ def test_who_counts_as_one_caller(taken, addresses, given):
 
 def test_a_zone_does_not_make_another_caller(taken):
     assert taken(["fe80::1%eth0", "fe80::1%eth1", "fe80::1%x", "fe80::1"]) == 3
+
+
+def test_who_holds_a_48_is_not_remembered_by_each_of_its_64s(app, taken):
+    assert taken(f"2001:db8:1:{net:x}::1" for net in range(1000)) == 3 * NETWORKS
+    with app.app_context():
+        remembered = app.extensions["latchkey.counters"].local.storage.reset()
+    assert remembered <= 3 * NETWORKS + 2, "the /64s that had a turn, their /48, and that it was told"
