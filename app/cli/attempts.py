@@ -11,6 +11,7 @@ import orjson
 from app.cli.group import OperatorGroup
 from app.cli.timeline import Moment, latest, reason_of, timeline
 from app.extensions import settings
+from app.kit import typed_text
 from app.users import find_by_identity, read_identity
 
 attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
@@ -24,7 +25,7 @@ def show(support_id: str, as_json: bool) -> None:
 
     Times are UTC, then seconds since the attempt began, a reason and what else is known.
     """
-    moments = timeline(support_id.strip().upper())
+    moments = timeline(typed_text.compact(support_id).upper())
     if not moments:
         days = settings.events_keep.days
         click.echo(f"Nothing is known of {support_id!r}. Events are kept for {days} days.", err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
 
 from app.extensions import settings
-from app.kit import addresses
+from app.kit import addresses, typed_text
 from app.methods import REGISTRY
 from app.users import TypedIdentity
 
@@ -111,12 +110,12 @@ def _methods(given: dict[str, Any]) -> tuple[str, ...]:
 
 def _base32(text: str) -> str:
     """Return an authenticator's secret as pyotp reads it; blanks, dashes and lower case are as people copy it."""
-    tidy = re.sub(r"[\s-]", "", text).upper().rstrip("=")
+    tidy = typed_text.compact(text).upper().rstrip("=")
     try:
         secret = base64.b32decode(tidy + "=" * (-len(tidy) % 8))
     except (binascii.Error, ValueError):
         raise NotUsable("authenticator: is not base32") from None
-    if tidy and len(secret) < SHORTEST_SECRET:
+    if text and len(secret) < SHORTEST_SECRET:
         raise NotUsable(f"authenticator: is shorter than {SHORTEST_SECRET} bytes")
     return tidy
 

@@ -80,7 +80,9 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker
         ``change_email_expired`` on the form
     """
     asked = waiting(user, session, asker)
-    challenge = challenges.count_try_of(asked.id, user.id, asked.purpose, session.family) if asked else None
+    if asked is not None and asked.is_open(clock.now()) and codes.tidy(passcode, codes.digits_of("email")) is None:
+        raise Refused("invalid_password_code", field="passcode")
+    challenge = challenges.count_try_of(asked.id, user.id, asked.purpose, session.family, ["email"]) if asked else None
     if asked is None or challenge is None:
         raise _why_not(user, asked)
     guess = guesses.reserve(user.id, "", family=session.family)

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from app.audit import record
 from app.database.plain import Plain
 from app.extensions import changed, db, keyring, settings
-from app.kit import clock, secrets
+from app.kit import clock, secrets, typed_text
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
-from app.methods.codes import carried_characters_of, root_of
+from app.methods.codes import CARRIED, carried_characters_of, root_of
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod, has_second
 from app.users import User
@@ -143,10 +143,19 @@ def count_carry(challenge: Challenge) -> bool:
     return db.session.execute(_COUNT, counted).first() is not None
 
 
-def are_right(challenge: Challenge, enrolled: EnrolledMethod | None, typed: str) -> bool:
-    """Compare what was typed in constant time (ASVS 11.2.4); capitals and blanks do not matter."""
-    tidy = "".join(typed.split()).upper() if typed.isascii() else ""
-    return secrets.same(characters_of(challenge, enrolled), tidy)
+def read_characters(typed: str) -> str | None:
+    """Return what was typed as the characters of a screen, in capitals; None when it cannot be them."""
+    text = typed_text.compact(typed)
+    tidy = text.upper() if text.isascii() else ""
+    return tidy if len(tidy) == CARRIED and set(tidy) <= set(secrets.UNAMBIGUOUS) else None
+
+
+def are_right(challenge: Challenge, enrolled: EnrolledMethod | None, characters: str) -> bool:
+    """Compare in constant time (ASVS 11.2.4).
+
+    :param characters: from ``read_characters``
+    """
+    return secrets.same(characters_of(challenge, enrolled), characters)
 
 
 def approve(challenge: Challenge) -> bool:

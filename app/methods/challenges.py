@@ -194,16 +194,17 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) 
     return [challenge for row in rows for challenge in _ROWS.read(row)]
 
 
-def count_try_of(challenge_id: str, user_id: int, purpose: str, family: str) -> Challenge | None:
-    """Count one try against the enrollment ``challenge_id`` of this user; None when no try is left.
+def count_try_of(named: str, user_id: int, purpose: str, family: str, methods: Sequence[str]) -> Challenge | None:
+    """Count one try against the enrollment ``named`` of this user; None when no try is left.
 
-    Committed at once, as in ``count_try``. What another session (``family``), or sign-in under way, began is not meant.
+    Committed at once, as in ``count_try``. What another session (``family``), or sign-in under way, began is not meant,
+    nor what no passcode of this form can answer: it is of none of ``methods``.
     """
     counted = (
         sa.update(Challenge)
-        .filter_by(id=challenge_id, user_id=user_id, purpose=purpose, family=family)
+        .filter_by(id=named, user_id=user_id, purpose=purpose, family=family)
         .where(Challenge.spent_at.is_(None), Challenge.expires_at > clock.now())
-        .where(Challenge.tries < settings.challenge_tries)
+        .where(Challenge.tries < settings.challenge_tries, Challenge.method.in_(methods))
         .values(tries=Challenge.tries + 1)
         .returning(Challenge)
         .execution_options(at_once=True, synchronize_session=False)
@@ -224,15 +225,13 @@ def end_open(user_id: int) -> None:
 
 def find(challenge_id: str, purpose: str) -> Challenge | None:
     """Return the challenge with this id, whatever became of it."""
-    found = sa.select(Challenge).where(Challenge.id == challenge_id, Challenge.purpose == purpose)
-    return db.session.scalars(found).first()
+    return db.session.scalars(sa.select(Challenge).filter_by(id=challenge_id, purpose=purpose)).first()
 
 
 def latest_in_browser(asker: Asker, *purposes: str) -> Challenge | None:
     """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
-    now = clock.now()
     mine = (Challenge.binding == asker.binding, Challenge.purpose.in_(purposes))
-    still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > now)
+    still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > clock.now())
     found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
     return db.session.scalars(found.limit(1)).first() if asker.binding else None
 

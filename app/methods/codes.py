@@ -7,15 +7,15 @@ once more, and when an answer is compared. Nothing that could be replayed is sto
 from __future__ import annotations
 
 import base64
-import re
 
 import pyotp
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.extensions import keyring, settings
-from app.kit import secrets
+from app.kit import secrets, typed_text
 from app.methods.models import Challenge, EnrolledMethod
+from app.methods.registry import REGISTRY
 
 VERSION = "v1"
 SECRET_BYTES = 20
@@ -38,7 +38,6 @@ class _Derived(pyotp.HOTP):
 
 
 _sealed_decoys: dict[bytes, str] = {}
-_SPACING = re.compile(r"[ \t\u00a0-]")
 
 
 def new_secret() -> str:
@@ -54,11 +53,18 @@ def digits_of(method: str) -> int:
 def tidy(passcode: str | int, digits: int) -> str | None:
     """Return what was typed as ``digits`` ASCII digits, or None if it is not that.
 
-    Blanks and dashes are dropped, a number is padded with zeros. Digits of other scripts are refused: they would
-    be the same passcode written differently (ASVS 2.2.1).
+    What keyboards and clipboards add is dropped, digits of other scripts are folded, a number is padded with zeros:
+    one passcode has one form, however it is written (ASVS 2.2.1).
     """
-    text = f"{passcode:0{digits}d}" if isinstance(passcode, int) else _SPACING.sub("", passcode)
-    return text if len(text) == digits and text.isascii() and text.isdigit() else None
+    if isinstance(passcode, int):
+        text = f"{passcode:0{digits}d}"
+        return text if len(text) == digits and text.isdigit() else None
+    return typed_text.digits(passcode, digits)
+
+
+def methods_fitting(passcode: str | int) -> list[str]:
+    """Return the methods that can be proved by a passcode of this form; a password can have any."""
+    return [name for name in REGISTRY if name == "password" or tidy(passcode, digits_of(name)) is not None]
 
 
 def passcode_of(challenge: Challenge, root: bytes) -> str:

@@ -100,6 +100,8 @@ def why_not(user: User, challenge_id: str, purpose: str, family: str, field: str
     if challenge is None or not _is_whose(challenge, user, family):
         return Refused("api_error")
     late = clock.now() >= challenge.expires_at
+    if challenge.is_open(clock.now()) and challenge.tries < settings.challenge_tries:
+        return Refused("invalid_password_code", field=field)  # it has not the form of a code, and counts as no try
     why = "spent" if challenge.spent_at is not None else "expired" if late else "budget_spent"
     facts: dict[str, Any] = {"reason": why, "purpose": purpose, "method": challenge.method}
     record("challenge.failed", user.id, challenge_id=challenge.id, at_once=True, **facts)

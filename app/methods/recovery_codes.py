@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from app.audit import record
 from app.extensions import changed, db
-from app.kit import clock, secrets
+from app.kit import clock, secrets, typed_text
 from app.kit.asking import Asker
 from app.methods import notices
 from app.methods.explaining import Miss
@@ -33,7 +33,6 @@ FEW = 3
 SELECTOR, SECRET = 2, 14
 """Characters of the two parts."""
 
-_SPACING = re.compile(r"[\s\u00a0\u2010-\u2015\u2212-]")
 _READ_AS = str.maketrans("OIL", "011")
 _CODE = re.compile(f"[{secrets.CROCKFORD}]{{{SELECTOR + SECRET}}}\\Z")
 
@@ -70,9 +69,10 @@ class Drawn:
 def read(typed: str | int) -> str | None:
     """Return what was typed as a code's 16 characters, or None when it cannot be one.
 
-    In any case; blanks and dashes are dropped, O is read as 0, I and L as 1. Letters of other scripts are refused.
+    In any case; blanks, dashes and invisible characters are dropped, O is read as 0, I and L as 1. Letters of other
+    scripts are refused.
     """
-    text = _SPACING.sub("", typed[:100]) if isinstance(typed, str) else ""
+    text = typed_text.compact(typed) if isinstance(typed, str) else ""
     tidy = text.upper().translate(_READ_AS) if text.isascii() else ""
     return tidy if _CODE.match(tidy) else None
 

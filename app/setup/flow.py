@@ -8,7 +8,7 @@ from app import limits
 from app.audit import record, signals
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import REGISTRY, Challenge, challenges, enrolling, enrollment, notices, removing
+from app.methods import REGISTRY, Challenge, challenges, codes, enrolling, enrollment, notices, removing
 from app.methods.enrolling import Enrollment
 from app.methods.handles import challenge_id_of
 from app.methods.registry import enabled_methods
@@ -50,7 +50,8 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
         own refusal on ``passcode``; ``identity_already_associated`` when the number was taken meanwhile
     """
     challenge_id = challenge_id_of(state) or ""
-    challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.family)
+    fitting = codes.methods_fitting(passcode)
+    challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.family, fitting)
     if challenge is None:
         raise enrolling.why_not(user, challenge_id, PURPOSE, session.family)
     guess = guesses.reserve(user.id, "", family=session.family) if REGISTRY[challenge.method].sends else guesses.FREE

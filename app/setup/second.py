@@ -93,7 +93,8 @@ def confirm(user: User, session: AuthSession, state: str, code: str | int, asker
         ``code``; what ``begin`` refuses
     """
     challenge_id = challenge_id_of(state) or ""
-    challenge = challenges.count_try_of(challenge_id, user.id, second.SETUP_PURPOSE, session.family)
+    fitting = codes.methods_fitting(code)
+    challenge = challenges.count_try_of(challenge_id, user.id, second.SETUP_PURPOSE, session.family, fitting)
     if challenge is None:
         raise _reworded(enrolling.why_not(user, challenge_id, second.SETUP_PURPOSE, session.family, "code"))
     guess = guesses.reserve(user.id, "", family=session.family)

@@ -35,7 +35,8 @@ def note_elsewhere(opened: OpenedLink, asker: Asker) -> None:
 def approve(opened: OpenedLink, token: str, typed: str, asker: Asker) -> None:
     """Let the browser that asked go on, if ``typed`` are the characters that it shows.
 
-    The try is counted before it is looked at. Who approves what is approved already has done it.
+    The try is counted before it is looked at; what cannot be those characters is no try. Who approves what is approved
+    already has done it.
     :raises Refused: ``link_characters_wrong``, ``link_refused`` when no try is left, ``too_many_requests``;
         otherwise as for a link that is over
     """
@@ -43,9 +44,12 @@ def approve(opened: OpenedLink, token: str, typed: str, asker: Asker) -> None:
     if not opened.user.is_active:
         raise Refused(no("disabled_account"))
     challenge = opened.challenge
+    characters = carrying.read_characters(typed)
+    if characters is None:
+        raise Refused("link_characters_wrong", field="characters")
     if not carrying.count_carry(challenge):
         return _decided(token, asker)
-    if not carrying.are_right(challenge, opened.enrolled, typed):
+    if not carrying.are_right(challenge, opened.enrolled, characters):
         raise _wrong(opened, asker)
     if not carrying.approve(challenge):
         return _decided(token, asker)

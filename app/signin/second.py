@@ -9,7 +9,7 @@ from app.audit import record, signals
 from app.extensions import db, settings
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import challenges, enrolling, notices, second
+from app.methods import challenges, codes, enrolling, notices, second
 from app.methods.enrollment import enrolled_of, mark_second, note_family
 from app.methods.explaining import Miss
 from app.methods.proving import Proof
@@ -30,7 +30,8 @@ FAILED = (
 def validate(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
     """Open the session of the sign-in under way, if ``code`` proves its second step.
 
-    The code is counted before it is looked at; the fifth wrong one ends the sign-in.
+    The code is counted before it is looked at; the fifth wrong one ends the sign-in. What cannot be a code
+    is not counted.
     :raises Refused: ``two_factor_invalid_token`` on ``code``; ``two_factor_permission_denied`` when none is under
         way, or another step is due; ``two_factor_ended``; ``too_many_requests``
     """
@@ -38,6 +39,8 @@ def validate(code: str | int, asker: Asker) -> tuple[AuthSession, Waiting]:
     waiting = pending.get(asker)
     if not waiting.row.method:
         raise Refused("two_factor_permission_denied")
+    if codes.tidy(code, codes.digits_of(waiting.row.method)) is None:
+        raise Refused("two_factor_invalid_token", field="code")
     tries = pending.count_try(waiting)
     if not tries:
         raise Refused("two_factor_permission_denied")
@@ -82,7 +85,8 @@ def select(which: str, asker: Asker) -> Parked:
 def _set_up(waiting: Waiting, code: str | int, asker: Asker) -> Proof:
     """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
     user, row = waiting.user, waiting.row
-    challenge = challenges.count_try_of(row.question_id or "", user.id, second.SETUP_PURPOSE, row.id)
+    fitting = codes.methods_fitting(code)
+    challenge = challenges.count_try_of(row.question_id or "", user.id, second.SETUP_PURPOSE, row.id, fitting)
     if challenge is None:
         raise Refused("two_factor_setup_expired")
     hold(user.id)

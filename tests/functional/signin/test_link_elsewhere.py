@@ -146,7 +146,7 @@ def test_one_wrong_try_is_forgiven(asked, rows):
 
 def test_two_wrong_tries_end_the_request_and_both_screens_say_so(asked, rows):
     asked.type(other_characters(asked.characters))
-    answer = asked.type("OIL")
+    answer = asked.type(other_characters(asked.characters))
     assert (answer.status, answer.codes) == (400, ["link_refused"])
     assert asked.state == "refused"
     assert asked.go_on().codes == ["link_refused"]
@@ -162,12 +162,12 @@ def test_a_request_that_was_refused_takes_its_code_with_it(asked, smtp, ada):
     assert not asked.asked.post("/us-signin", identity=ada.email, passcode=code_in(smtp.mails[0])).ok
 
 
-@pytest.mark.parametrize("typed", ["0OI", "ＡＢＣ", "x" * 5000, "ABCDEF", "A", "\ud800"])
+@pytest.mark.parametrize("typed", ["0OI", "АВС", "x" * 5000, "ABCDEF", "A", "\ud800"])
 @pytest.mark.one_database
-def test_anything_else_is_just_wrong(asked, typed, rows):
+def test_anything_else_is_just_wrong_and_no_try(asked, typed, rows):
     answer = asked.type(typed.encode("utf-8", "replace").decode())
     assert (answer.status, answer.codes) == (400, ["link_characters_wrong"])
-    assert rows(Challenge)[0].carry_tries == 1
+    assert rows(Challenge)[0].carry_tries == 0
 
 
 def test_who_asked_may_go_on_only_when_it_is_approved(asked):
@@ -338,7 +338,7 @@ def test_a_front_end_does_the_same_by_json(json_wire, ada, mail_to):
 
 def test_each_step_is_in_the_audit_log(asked, rows):
     asked.phone.get(asked.link)
-    asked.type("OIL")
+    asked.type(other_characters(asked.characters))
     asked.approve()
     asked.go_on()
     names = [event.name for event in rows(Event) if event.name.startswith("link.")]

@@ -202,14 +202,11 @@ def test_blanks_and_dashes_in_a_code_do_not_matter(wire, ada, code_for, spelling
     assert wire.post("/us-signin", identity=ada.email, passcode=spelling.format(code[:4], code[4:])).ok
 
 
-@pytest.mark.settings(challenge_tries=100)
 @pytest.mark.parametrize("script", [FULLWIDTH, ARABIC, SUPERSCRIPT, MATHEMATICAL])
 @pytest.mark.one_database
-def test_digits_that_only_look_like_the_code_are_refused(wire, ada, code_for, script):
+def test_a_code_in_digits_of_another_script_is_that_code(wire, ada, code_for, script):
     code = code_for(ada.email)
-    for typed in (code.translate(script), code[:-1] + code[-1].translate(script), f"{code}\u200b", f"\u200e{code}"):
-        assert not wire.post("/us-signin", identity=ada.email, passcode=typed).ok
-    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+    assert wire.post("/us-signin", identity=ada.email, passcode=code[:-1] + code[-1].translate(script)).ok
 
 
 @pytest.mark.settings(limits=False)
