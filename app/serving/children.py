@@ -21,6 +21,10 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 LONG_ENOUGH = 60.0
 """Seconds of life after which the waits begin anew."""
 
+SETTLE = 0.2
+"""Seconds between the end of a process and its report. A signal to all processes at once (Ctrl-C, or systemd's default)
+may end a child before its supervisor knows that the service stops."""
+
 STOP_WITHIN = 10.0
 """Seconds a child has to stop before it is killed."""
 
@@ -37,6 +41,8 @@ class Child:
         self.job = job
         self.patience = patience
         self._stopping = threading.Event()
+        self._beginning = threading.Lock()
+        """Held while a process is begun or told to end, so that none is begun unheard after that."""
         self._process: multiprocessing.process.BaseProcess | None = None
         self._keeper: threading.Thread | None = None
 
@@ -47,18 +53,25 @@ class Child:
         self._keeper = threading.Thread(target=self._keep, name=f"keeper-{self.name}", daemon=True)
         self._keeper.start()
 
+    def expect_end(self) -> None:
+        """From now on the end of the process is no fault, and it is not begun again."""
+        with self._beginning:
+            self._stopping.set()
+
     def stop(self) -> None:
-        """Ask the process to end, and wait for it; kill it when it takes longer than STOP_WITHIN."""
-        self._stopping.set()
-        process = self._process
-        if process is not None and process.is_alive():
-            process.terminate()
-            process.join(STOP_WITHIN)
-            if process.is_alive():
-                log.error("server.child_killed", child=self.name)
-                process.kill()
-                process.join()
-        if self._keeper is not None:
+        """Ask the process to end, and wait for it; kill it when it takes longer than STOP_WITHIN.
+
+        Only the keeper waits for the process. When two threads do, the one that comes second gets no status, and
+        takes a process that has ended for one that runs.
+        """
+        if self._process is None or self._keeper is None:
+            return
+        self.expect_end()
+        self._process.terminate()
+        self._keeper.join(STOP_WITHIN)
+        if self._keeper.is_alive():
+            log.error("server.child_killed", child=self.name)
+            self._process.kill()
             self._keeper.join()
 
     def _spawn(self) -> None:
@@ -71,13 +84,15 @@ class Child:
         while self._process is not None:
             began = time.monotonic()
             self._process.join()
-            if self._stopping.is_set():
+            if self._stopping.wait(SETTLE):
                 return
             wait = FIRST_WAIT if time.monotonic() - began > LONG_ENOUGH else min(wait * 2, LONGEST_WAIT)
             log.error("server.child_died", child=self.name, status=self._process.exitcode, again_after=wait)
-            if self._stopping.wait(wait):
-                return
-            self._spawn()
+            self._stopping.wait(wait)
+            with self._beginning:
+                if self._stopping.is_set():
+                    return
+                self._spawn()
 
 
 def work(job: Job, supervisor: int, patience: int = 0) -> None:

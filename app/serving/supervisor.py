@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing import connection
@@ -18,7 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from app.kit import stopping
-from app.serving import stuck
+from app.serving import children, stuck
 from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
 from app.serving.gate import Gate
 from app.serving.places import Places
@@ -40,6 +41,9 @@ LARGEST_HEAD: Final = 65536
 
 END_WITHIN: Final = 30
 """Seconds for running requests when the service stops."""
+
+LOOK_EVERY: Final = 0.2
+"""Seconds between two looks at whether a web worker has died."""
 
 AGAIN_EVERY: Final = 0.5
 """Seconds after which a web worker that still runs is told again to stop. One that ends its requests minds not."""
@@ -74,6 +78,22 @@ def tell_to_stop(server: Any, stop: Callable[[], object]) -> None:
                 worker.terminate()
 
 
+def report_deaths(server: Any, stopped: threading.Event) -> None:
+    """Log each web worker that ends without having been told to, until ``stopped``. The server replaces it."""
+    watched: set[Any] = set()
+    reported: set[Any] = set()
+    while not stopped.wait(LOOK_EVERY):
+        workers = {worker.inner for worker in server.wrks}
+        reported &= workers
+        watched |= workers - reported  # also those that have been replaced since
+        ended = {process for process in watched if connection.wait([process.sentinel], 0)}
+        if ended and not stopped.wait(children.SETTLE) and not server.interrupt_signal:
+            watched -= ended
+            reported |= ended
+            for process in ended:
+                log.error("server.web_process_died", pid=process.pid, status=process.exitcode)
+
+
 class Supervisor:
     """One service: web workers forked from the application that is loaded here, and the children kept."""
 
@@ -96,7 +116,8 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # what is loaded now stays shared between the processes
         while True:
-            server = self._server()
+            server, stopped = self._server(), threading.Event()
+            threading.Thread(target=report_deaths, args=(server, stopped), name="web-deaths", daemon=True).start()
             try:
                 server.serve(target_loader=self._load, wrap_loader=False)
             except SystemExit as end:
@@ -105,6 +126,8 @@ class Supervisor:
                     if not self._stopped_within(wait):
                         wait = min(wait * 2, LONGEST_WAIT)
                         continue
+            finally:
+                stopped.set()
             return 0
 
     def _server(self) -> Any:
@@ -127,10 +150,15 @@ class Supervisor:
             workers_kill_timeout=END_WITHIN,
         )
         stop = server.signal_handler_interrupt
-        server.signal_handler_interrupt = stopping_here(lambda: tell_to_stop(server, stop))
+        server.signal_handler_interrupt = stopping_here(lambda: self._begin_stop(server, stop))
         server.on_startup(self._start_children)
         server.on_shutdown(self._stop_children)
         return server
+
+    def _begin_stop(self, server: Any, stop: Callable[[], object]) -> None:
+        for child in self.children:
+            child.expect_end()
+        tell_to_stop(server, stop)
 
     def _start_children(self) -> None:
         for child in self.children:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
+from app.serving import supervisor
 from tests.faults.accounts import open_many
 from tests.faults.crowd import Crowd
 from tests.faults.locks import writers_kept_out
 from tests.faults.visitors import UNANSWERED, Answer, Visitor
+from tests.serving import Server
 from tests.sinks import until
 
 ENDS_WITHIN = 15.0
@@ -74,6 +78,7 @@ def test_without_its_supervisor_no_process_stays(fresh_database, start, smtp):
 def test_a_web_process_that_dies_is_replaced(fresh_database, start):
     server = start(fresh_database)
     before = server.processes()
+    time.sleep(5 * supervisor.LOOK_EVERY)
     for pid in before[1:]:
         os.kill(pid, signal.SIGKILL)
 
@@ -85,3 +90,23 @@ def test_a_web_process_that_dies_is_replaced(fresh_database, start):
 
     until(whole_again, ENDS_WITHIN)
     assert server.process.poll() is None
+    until(lambda: len(deaths(server)) == len(before) - 1)
+    assert {line["status"] for line in deaths(server)} == {-signal.SIGKILL}
+    assert (
+        len({line["pid"] for line in deaths(server) if line["event"] == "server.web_process_died"} & set(before)) == 2
+    )
+
+
+def deaths(server: Server) -> list[dict[str, Any]]:
+    """Return the log lines of processes that died."""
+    lines = [json.loads(line) for line in server.output.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"].endswith("_died")]
+
+
+@pytest.mark.one_database
+def test_a_stop_of_all_processes_at_once_is_no_fault(fresh_database, start):
+    server = start(fresh_database)
+    os.killpg(server.process.pid, signal.SIGTERM)  # as systemd does it, unless told otherwise
+    assert server.process.wait(ENDS_WITHIN) == 0
+    assert server.processes() == []
+    assert '"level":"error"' not in server.output
