@@ -73,6 +73,13 @@ def mail_transport(settings: "Settings") -> Iterable[Problem]:
         yield problem("mail_url", "sends mail without TLS", remedy)
 
 
+def mail_user(settings: "Settings") -> Iterable[Problem]:
+    """Half of what a sign-in needs would be no sign-in, and the server's refusal a riddle."""
+    parts = urlsplit(settings.mail_url)
+    if bool(parts.username) != bool(parts.password):
+        yield problem("mail_url", "has a user or a password, but not both", "Add the other one, or leave both out.")
+
+
 def sms_provider(settings: "Settings") -> Iterable[Problem]:
     """SMS that was asked for by name must be able to leave; as a mere default it is switched off instead."""
     if "sms" in settings.methods and "methods" in settings.model_fields_set and not settings.can_send_sms:
@@ -118,7 +125,12 @@ def passkey_places(settings: "Settings") -> Iterable[Problem]:
         yield problem("passkey_origins", "has an origin without TLS", "List https:// origins alone.")
 
 
-COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (order_of_times, second_factors, passkey_places)
+COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
+    order_of_times,
+    second_factors,
+    passkey_places,
+    mail_user,
+)
 PRODUCTION_RULES = (master_keys, public_address, debugging, mail_transport, sms_provider, sms_countries)
 DEVELOPMENT_RULES = (own_machine,)
 

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from config import kinds
+from config.senders import Sender
 
 
 def default_sender(fields: dict[str, Any]) -> str:
@@ -25,10 +26,9 @@ class DeliverySettings(BaseSettings, defer_build=True):
         repr=False,
         description="Mail server: `smtp+starttls://user:password@host:587`, `smtps://...:465` or plain `smtp://host:25`.",
     )
-    mail_sender: str = Field(
+    mail_sender: Sender = Field(
         default_factory=default_sender,
         max_length=254,
-        pattern=r"^[^\x00-\x1f]*[^\s@<>]+@[^\s@<>]+>?$",
         description="Sender of every mail: an address, or `Name <address>`. Default: no-reply at the public host.",
     )
     support_mail: str = Field(
@@ -38,7 +38,16 @@ class DeliverySettings(BaseSettings, defer_build=True):
         description="Address to which people write who can't take the second step and ask for help; empty: nobody.",
     )
     mail_allow_plaintext: bool = Field(default=False, description="Let mail leave without TLS in production.")
-    mail_timeout: kinds.Duration = Field(default=timedelta(seconds=20), description="Longest wait for the mail server.")
+    mail_timeout: kinds.Duration = Field(
+        default=timedelta(seconds=20),
+        le=timedelta(minutes=5),
+        description="How long a first try to send a mail may take until the mail server has it.",
+    )
+    mail_answer_timeout: kinds.Duration = Field(
+        default=timedelta(minutes=10),
+        le=timedelta(minutes=10),
+        description="Longest wait for the mail server's answer to a mail that it has whole.",
+    )
     sms_url: Annotated[str, kinds.having_scheme("http", "https")] = Field(
         default="", repr=False, description='Where an SMS is handed over: POST with the JSON body `{"to", "text"}`.'
     )

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from datetime import timedelta
 from typing import Annotated, Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -70,6 +70,18 @@ def split_url(text: str) -> SplitResult:
     return parts
 
 
+def check_user(parts: SplitResult) -> None:
+    """Accept user and password of a URL in UTF-8 (RFC 3986, section 3.2.1), or neither.
+
+    :raises ValueError: without showing either
+    """
+    try:
+        for text in filter(None, (parts.username, parts.password)):
+            unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("its user or password is not percent-encoded UTF-8 (u with two dots is %C3%BC)") from None
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine (RFC 6761 section 6.3 for localhost)."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -116,7 +128,7 @@ def having_scheme(*schemes: str) -> AfterValidator:
         if text and (not mark or scheme not in schemes or not rest):
             raise ValueError(f"it must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
         if rest and not scheme.startswith(("sqlite", "postgresql", "unix")):
-            split_url(text)
+            check_user(split_url(text))
         return text
 
     return AfterValidator(check)

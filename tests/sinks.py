@@ -109,7 +109,7 @@ class SmtpSink(Sink):
     """A mail server; ``mails`` holds what it took, oldest first.
 
     ``connections`` counts greetings, ``farewells`` is how many of the next mails it answers by closing the
-    connection, ``pipelining`` whether it offers to take commands in a row.
+    connection, ``hesitation`` how many seconds it thinks before it lets a mail begin, ``refusal`` what it says then.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,8 @@ class SmtpSink(Sink):
         self.mails: list[Mail] = []
         self.connections = 0
         self.farewells = 0
-        self.pipelining = False
+        self.hesitation = 0.0
+        self.refusal = ""
         self.port = _free_port()
         self._controller: Controller | None = None
         self.up()
@@ -149,7 +150,7 @@ class SmtpSink(Sink):
 
     def _forget(self) -> None:
         self.mails.clear()
-        self.connections, self.farewells, self.pipelining = 0, 0, False
+        self.connections, self.farewells, self.hesitation, self.refusal = 0, 0, 0.0, ""
 
     async def handle_EHLO(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, offers: list[str]
@@ -157,7 +158,7 @@ class SmtpSink(Sink):
         """Greet a client (called by aiosmtpd)."""
         session.host_name = hostname
         self.connections += 1
-        return [offers[0], "250-PIPELINING", *offers[1:]] if self.pipelining else offers
+        return offers
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -166,6 +167,10 @@ class SmtpSink(Sink):
         if self.farewells:
             self.farewells -= 1
             return "421 4.3.2 Come again"
+        if self.refusal:
+            return self.refusal
+        if self.hesitation:
+            await asyncio.to_thread(self._hurry.wait, self.hesitation)
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 Go on"

@@ -135,7 +135,8 @@ def mail_server_answers() -> Iterator[Finding]:
     try:
         mail.check(settings.model_copy(update={"mail_timeout": min(PATIENCE, settings.mail_timeout)}))
     except Failed as failure:
-        yield Finding(failure.reason, "Look at LATCHKEY_MAIL_URL, and whether that server runs.", wrong=True)
+        remedy = failure.remedy or "Look at LATCHKEY_MAIL_URL, and whether that server runs."
+        yield Finding(failure.reason, remedy, wrong=True)
         return
     parts = urlsplit(settings.mail_url)
     yield Finding(f"{parts.hostname} answers by {parts.scheme}")

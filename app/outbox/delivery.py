@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from app.extensions import db, settings
+from app.extensions import db
 from app.kit import clock
 from app.outbox import letters, retries
 from app.outbox.channels import mail, sms
@@ -120,14 +120,10 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> Letter | Text 
 
 
 def _hand_over(message: Message, words: Letter | Text) -> None:
-    limit = settings.mail_timeout if message.channel == MAIL else settings.sms_timeout
-    seconds = limit.total_seconds()
-    if message.expires_at is not None:
-        seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     if isinstance(words, Letter):
-        mail.send(message, words, seconds)
+        mail.send(message, words)
     else:
-        sms.send(message, words, seconds)
+        sms.send(message, words)
 
 
 def _again(message: Message, due: datetime, reason: str) -> Outcome:

@@ -6,18 +6,23 @@ import smtplib
 import ssl
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import format_datetime, parseaddr
+from email import policy
+from email.contentmanager import raw_data_manager
+from email.header import Header
+from email.message import EmailMessage
+from email.utils import format_datetime, formataddr
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import flask_mail
 
-from app.extensions import mail, settings, this_app
-from app.outbox.channels import mime, smtp
+from app.extensions import mail, settings
+from app.kit import clock
+from app.outbox.channels import smtp
 from app.outbox.channels.cutoff import Conversation, cut_off_after
 from app.outbox.channels.failures import Failed, Interrupted
+from config.senders import split_sender
 
 if TYPE_CHECKING:
     from app.outbox.letters import Letter
@@ -26,6 +31,16 @@ if TYPE_CHECKING:
 
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 NOT_IN_AN_ADDRESS = frozenset(' ,;:<>"()[]\\')
+
+LONGEST = 300.0
+"""Seconds that a server may take until it has a mail: as many as one command may (RFC 5321, section 4.5.3.2)."""
+
+LONGER = 5
+"""How many times as long each further try may take: who is slow is waited for, but not at first."""
+
+POLICY = policy.compat32.clone(linesep="\r\n", cte_type="7bit", max_line_length=76)
+"""What any server takes. The newer policies take quotes away from a long name, so that a comma in it ends it
+(seen with Python 3.11), and need twice the time."""
 
 _this_thread = threading.local()
 
@@ -49,13 +64,21 @@ def mail_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def send(message: Message, letter: Letter, seconds: float) -> None:
-    """Hand one mail to the mail server, or raise within ``seconds`` (and what resolving its name takes).
+def send(message: Message, letter: Letter) -> None:
+    """Hand one mail to the mail server, or raise.
 
-    :raises Failed: permanently, when the server refused the message (5xx) or it can't be written to that recipient
-    :raises Interrupted: when the worker stops meanwhile
+    A first try takes ``LATCHKEY_MAIL_TIMEOUT`` at most until the server has the mail (and what resolving its name
+    takes), later ones up to ``LONGEST``; and then ``LATCHKEY_MAIL_ANSWER_TIMEOUT`` until its answer.
+
+    :raises Failed: permanently, when the server refused the message (5xx) or it can't be written to that recipient;
+        ``taken`` when it has the whole mail and has not answered, which is no reason to send a second copy soon
+    :raises Interrupted: when the worker stops before the server has it
     """
+    seconds = min(LONGEST, settings.mail_timeout.total_seconds() * LONGER ** max(0, (message.attempts or 1) - 1))
+    if message.expires_at is not None:
+        seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     written = _Mail(message, letter)
+    conversation: Conversation | None = None
     try:
         with cut_off_after(seconds) as conversation:
             _send(written, conversation, seconds)
@@ -64,7 +87,7 @@ def send(message: Message, letter: Letter, seconds: float) -> None:
         raise
     except Exception as error:  # smtplib, ssl and the system each raise their own
         _drop()
-        raise _failure(error) from error
+        raise smtp.failure_of(error, taken=conversation is not None and conversation.taken) from error
 
 
 def hang_up() -> None:
@@ -86,36 +109,35 @@ def check(settings: Settings) -> None:
     except Failed:
         raise
     except Exception as error:  # smtplib, ssl and the system each raise their own
-        raise _failure(error) from error
+        raise smtp.failure_of(error, taken=False) from error
 
 
 class _Connection(flask_mail.Connection):
     """Flask-Mail's connection, with an end in time and with certificates checked."""
 
-    host: smtplib.SMTP
+    host: smtp.Client
 
     def __init__(self, settings: Settings, conversation: Conversation, seconds: float) -> None:
         if not settings.mail_url:
-            raise Failed("no mail server is set")
+            raise Failed("no mail server is set", remedy="Set LATCHKEY_MAIL_URL.")
         super().__init__(cast("flask_mail.Mail", mail.init_mail(mail_config(settings))))
         self.url = settings.mail_url
         self.hello = _hello(_host_name(settings.public_url))
         self.seconds = seconds
+        self.answer_wait = settings.mail_answer_timeout.total_seconds()
         self.conversation = conversation
         self.host = self.configure_host()
 
-    def configure_host(self) -> smtplib.SMTP:
+    def configure_host(self) -> smtp.Client:
         """Return a client that is connected, protected and signed in."""
-        client: smtplib.SMTP
+        server = (self.conversation, self.answer_wait, self.mail.server, self.mail.port)
+        client: smtp.Client
         if self.mail.use_ssl:
             tls = ssl.create_default_context()
-            client = smtplib.SMTP_SSL(local_hostname=self.hello, timeout=self.seconds, context=tls)
+            client = smtp.TlsClient(*server, local_hostname=self.hello, timeout=self.seconds, context=tls)
         else:
-            client = smtplib.SMTP(local_hostname=self.hello, timeout=self.seconds)
-        client._host = self.mail.server  # type: ignore[attr-defined]  # the name that the certificate must bear
-        self.conversation.through(client)
+            client = smtp.Client(*server, local_hostname=self.hello, timeout=self.seconds)
         try:
-            client.connect(self.mail.server, self.mail.port)
             if self.mail.use_tls:
                 client.starttls(context=ssl.create_default_context())
             if self.mail.username and self.mail.password:
@@ -127,16 +149,6 @@ class _Connection(flask_mail.Connection):
             raise
         return client
 
-    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
-        """Send one of our mails, whose addresses were looked at when it was made.
-
-        :raises smtp.Lost: when this connection was given nothing
-        """
-        octets = message.as_bytes()
-        smtp.hand_over(self.host, _sender(message.sender)[1], str(message.recipients[0]), octets)
-        if flask_mail.email_dispatched.receivers:
-            flask_mail.email_dispatched.send(this_app(), message=message)
-
 
 class _Mail(flask_mail.Message):
     """A mail whose copies are alike to the last byte: its Message-ID, date and boundary come from the row."""
@@ -146,10 +158,11 @@ class _Mail(flask_mail.Message):
         _check_recipient(message.to)
         if any(mark in letter.subject for mark in "\r\n\0"):
             raise Failed("subject has a line break", permanent=True)
-        self.sender = settings.mail_sender
+        self.shown_sender, self.sender = _sender(settings.mail_sender)
         self.recipients = [message.to]
         self.subject, self.body = letter.subject, letter.text
         self.alts = {} if letter.html is None else {"html": letter.html}
+        self.written_at = message.created_at
         self.date = message.created_at.timestamp()
         self.msgId = f"<{message.id}@{_host_name(settings.public_url)}>"
         self.extra_headers = {"Auto-Submitted": "auto-generated"}
@@ -158,23 +171,30 @@ class _Mail(flask_mail.Message):
         self.boundary = f"=_{message.id}"
 
     def as_bytes(self) -> bytes:
-        """Return the mail as it goes out: alternatives alone, without the envelope that attachments would need."""
-        headers = [
-            ("Subject", self.subject),
-            ("From", _sender(self.sender)[0]),
-            ("To", str(self.recipients[0])),
-            ("Date", format_datetime(datetime.fromtimestamp(self.date or 0, UTC))),
-            ("Message-ID", self.msgId),
-            *(self.extra_headers or {}).items(),
-        ]
-        return mime.written(headers, self.body or "", self.html, self.boundary)
+        """Return the mail as it goes out (RFC 5322)."""
+        headers = {
+            "Subject": str(self.subject),
+            "From": self.shown_sender,
+            "To": str(self.recipients[0]),
+            "Date": format_datetime(self.written_at),
+            "Message-ID": self.msgId,
+        } | (self.extra_headers or {})
+        written = EmailMessage(policy=POLICY)
+        for name, value in headers.items():
+            written[name] = value if value.isascii() else Header(value, "utf-8", header_name=name)
+        written.set_content(self.body or "", content_manager=raw_data_manager)
+        if self.html is not None:
+            written.add_alternative(self.html, subtype="html", content_manager=raw_data_manager)
+            written.set_boundary(self.boundary)
+        return written.as_bytes()
 
 
 @lru_cache(maxsize=8)
 def _sender(sender: str) -> tuple[str, str]:
-    """Return a sender as its header has it, and its address alone."""
-    shown = " ".join(flask_mail.sanitize_address(sender).split())
-    return shown, parseaddr(shown)[1]
+    """Return a sender as its header has it, in ASCII and with its name in quotes, and its address alone."""
+    name, address = split_sender(sender)
+    encoded = name if name.isascii() else " ".join(Header(name, "utf-8", header_name="From").encode().split())
+    return formataddr((encoded, address)), address
 
 
 def _check_recipient(address: str) -> None:
@@ -198,16 +218,24 @@ def _send(written: _Mail, conversation: Conversation, seconds: float) -> None:
     """Send over this thread's connection; over a new one when there is none, or the server has left it meanwhile."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
     if known is not None and known.url == settings.mail_url:
+        known.host.conversation = conversation
         conversation.through(known.host)
         try:
             known.send(written)
-        except smtp.Lost:  # it was given nothing, so this is no second copy
-            pass
+        except smtplib.SMTPException as error:
+            if conversation.taken or not _is_gone(error):
+                raise  # else it was given nothing, so this is no second copy
         else:
             return
     _drop()
     connection = _this_thread.connection = _Connection(settings, conversation, seconds)
     connection.send(written)
+
+
+def _is_gone(error: smtplib.SMTPException) -> bool:
+    """Say whether the server has left a connection, as it may at any time, rather than refused a mail."""
+    codes = [getattr(error, "smtp_code", 0)] + [code for code, _ in getattr(error, "recipients", {}).values()]
+    return isinstance(error, smtplib.SMTPServerDisconnected) or smtp.GOING_AWAY in codes
 
 
 def _drop() -> None:
@@ -216,17 +244,3 @@ def _drop() -> None:
     _this_thread.connection = None
     if connection is not None:
         connection.host.close()
-
-
-def _failure(error: Exception) -> Failed:
-    """Say what went wrong by its number alone: what servers say may quote the mail."""
-    if isinstance(error, smtp.Lost) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code = next(iter(error.recipients.values()))[0]
-        return Failed(f"recipient refused ({code})", permanent=code >= 500)
-    if isinstance(error, (smtplib.SMTPSenderRefused, smtplib.SMTPDataError)):
-        return Failed(f"message refused ({error.smtp_code})", permanent=error.smtp_code >= 500)
-    if isinstance(error, smtplib.SMTPResponseException):
-        return Failed(f"mail server not ready ({error.smtp_code})")
-    return Failed(f"mail server unreachable ({type(error).__name__})")

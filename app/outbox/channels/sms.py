@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from app.extensions import settings
+from app.kit import clock
 from app.outbox.breaker import Breaker
 from app.outbox.channels.cutoff import cut_off_after
 from app.outbox.channels.failures import Failed, Postponed
@@ -35,8 +36,8 @@ class Request:
     credentials: str = ""
 
 
-def send(message: Message, text: Text, seconds: float) -> None:
-    """Hand one text message to the provider, or raise within ``seconds``.
+def send(message: Message, text: Text) -> None:
+    """Hand one text message to the provider, or raise within ``LATCHKEY_SMS_TIMEOUT``.
 
     Repeats carry the same Idempotency-Key, so that a provider which knows it sends one message.
     :raises Postponed: while the provider rests, after five failures in a row
@@ -44,6 +45,9 @@ def send(message: Message, text: Text, seconds: float) -> None:
     """
     if resting := breaker.wait():
         raise Postponed(resting)
+    seconds = settings.sms_timeout.total_seconds()
+    if message.expires_at is not None:
+        seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     request = _for_twilio(message, text) if settings.sms_provider == "twilio" else _for_any(message, text)
     try:
         status = _post(request, message.id, seconds)

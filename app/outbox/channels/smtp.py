@@ -1,63 +1,147 @@
-"""One mail over a connection of smtplib, and whether a lost connection can have cost anything.
-
-Where the server takes commands in a row (PIPELINING, RFC 2920) the envelope is one round trip instead of three.
+"""A client for mail servers: smtplib's, which knows when a server has a whole mail, signs in with any password,
+and whose errors are told apart.
 """
 
 from __future__ import annotations
 
+import re
 import smtplib
+import socket
+import ssl
+from base64 import b64encode
+from typing import Any
+
+from app.outbox.channels.cutoff import Conversation
+from app.outbox.channels.failures import Failed
+
+AFTER_SILENCE = 120.0
+"""Seconds before a mail is sent again to a server that has it whole and did not say whether it took it."""
 
 GOING_AWAY = 421
 """The server closes this connection (RFC 5321, section 4.2.1)."""
 
-GO_ON = 354
+SIGN_IN_FIRST = 530
+"""The server takes no mail from strangers (RFC 4954, section 6)."""
+
+HAS_SIGNED_IN = (235, 503)
+"""It worked, or had worked before (RFC 4954, section 6)."""
 
 
-class Lost(Exception):
-    """The connection ended before the server was given any mail. Its cause says how."""
+class Client(smtplib.SMTP):
+    """One connection to a mail server. A conversation is known before anything is said, so that it can be cut off.
 
-
-def hand_over(client: smtplib.SMTP, sender: str, recipient: str, octets: bytes) -> None:
-    """Give a mail to the server behind ``client``, which has been greeted.
-
-    :param octets: lines that end with CRLF, the last one too
-    :raises Lost: when the mail can go over another connection at once: this one was given nothing
-    :raises smtplib.SMTPException: as ``smtplib.SMTP.sendmail`` does; the connection must not be used again
+    :ivar answer_wait: seconds to wait for the answer to a whole mail
     """
-    size = f" size={len(octets)}" if client.has_extn("size") else ""
-    try:
-        _announce(client, [f"mail FROM:<{sender}>{size}", f"rcpt TO:<{recipient}>", "data"], sender, recipient)
-    except smtplib.SMTPServerDisconnected as error:
-        raise Lost from error
-    client.send(octets.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-    code, said = client.getreply()
-    if code != 250:
-        raise smtplib.SMTPDataError(code, said)
 
+    def __init__(self, conversation: Conversation, answer_wait: float, *server: Any, **options: Any) -> None:
+        self.conversation = conversation
+        self.answer_wait = answer_wait
+        super().__init__(*server, **options)
 
-def _announce(client: smtplib.SMTP, commands: list[str], sender: str, recipient: str) -> None:
-    if not "".join(commands).isprintable():
-        raise ValueError("a line break or control character in an address")
-    rows = [commands] if client.has_extn("pipelining") else [[command] for command in commands]
-    replies: list[tuple[int, bytes]] = []
-    for row in rows:
-        client.send("".join(f"{command}\r\n" for command in row))
-        replies += [client.getreply() for _ in row]
-        _check(replies, sender, recipient)
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        """Connect and read the greeting, as smtplib does."""
+        self.conversation.through(self)
+        return super().connect(host, port, source_address)
 
+    def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
+        """Sign in. User and password may have any characters; they are sent as UTF-8 (RFC 4616).
 
-def _check(replies: list[tuple[int, bytes]], sender: str, recipient: str) -> None:
-    """Raise what the first reply that is no yes means. With commands in a row, later ones follow from it."""
-    for (code, said), step in zip(replies, ("mail", "rcpt", "data"), strict=False):
-        if code == (GO_ON if step == "data" else 250) or (step == "rcpt" and code == 251):
-            continue
-        refused: smtplib.SMTPException
-        if step == "mail":
-            refused = smtplib.SMTPSenderRefused(code, said, sender)
-        elif step == "rcpt":
-            refused = smtplib.SMTPRecipientsRefused({recipient: (code, said)})
+        :raises Failed: when the server offers nothing that we know
+        :raises smtplib.SMTPAuthenticationError: when it refuses them
+        """
+        self.ehlo_or_helo_if_needed()
+        offered = self.esmtp_features.get("auth", "").split()
+        if not offered:
+            remedy = "Use its submission port (587 or 465), or take user and password out of LATCHKEY_MAIL_URL."
+            raise Failed("mail server offers no sign-in", remedy=remedy)
+        if user.isascii() and password.isascii() and {"PLAIN", "LOGIN", "CRAM-MD5"}.intersection(offered):
+            return super().login(user, password, initial_response_ok=initial_response_ok)
+        if "PLAIN" in offered:
+            code, said = self.docmd("AUTH", f"PLAIN {_base64(f'{chr(0)}{user}{chr(0)}{password}')}")
+        elif "LOGIN" in offered:
+            code, said = self.docmd("AUTH", f"LOGIN {_base64(user)}")
+            if code == 334:
+                code, said = self.docmd(_base64(password))
         else:
-            refused = smtplib.SMTPDataError(code, said)
-        if code == GOING_AWAY:
-            raise Lost from refused
-        raise refused
+            remedy = "Let the server offer PLAIN or LOGIN, over TLS."
+            raise Failed("mail server offers no sign-in mechanism that we know", remedy=remedy)
+        if code not in HAS_SIGNED_IN:
+            raise smtplib.SMTPAuthenticationError(code, said)
+        return code, said
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        """Hand over a mail whose lines end with CRLF, and wait long for what becomes of it.
+
+        "When the receiver gets the final period terminating the message data, it typically performs processing": ten
+        minutes are to be waited for that (RFC 5321, section 4.5.3.2.6), or the mail arrives twice.
+        """
+        code, said = self.docmd("DATA")
+        if code != 354:
+            raise smtplib.SMTPDataError(code, said)
+        self.send(re.sub(rb"(?m)^\.", b"..", msg) + b".\r\n")
+        self.conversation.hand_over(seconds=self.answer_wait, silence=AFTER_SILENCE)
+        if self.sock is not None:
+            self.sock.settimeout(self.answer_wait)
+        code, said = self.getreply()
+        if self.sock is not None:
+            self.sock.settimeout(self.timeout)
+        return (250 if 200 <= code < 300 else code), said  # the first digit says it (RFC 5321, section 4.3.2)
+
+
+class TlsClient(Client, smtplib.SMTP_SSL):
+    """The same, with TLS from the first byte on (RFC 8314)."""
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def failure_of(error: Exception, *, taken: bool) -> Failed:
+    """Say what went wrong without what the server said, which may quote the mail.
+
+    :param error: of smtplib, ssl or the system
+    :param taken: whether the server has the whole mail
+    """
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code = next(iter(error.recipients.values()))[0]
+        return Failed(f"recipient refused ({code})", permanent=code >= 500)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _answer(error, error.smtp_code)
+    if isinstance(error, smtplib.SMTPServerDisconnected) and taken:
+        return Failed("mail server hung up before it answered", taken=True, wait=AFTER_SILENCE)
+    return _trouble(error)
+
+
+def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
+    """What an answer means that is no yes. What the operator has to mend is no reason to give a mail up."""
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        remedy = "Check user and password in LATCHKEY_MAIL_URL; special characters are percent-encoded."
+        return Failed(f"mail server refused user or password ({code})", remedy=remedy)
+    if code == SIGN_IN_FIRST:
+        remedy = "Add user and password to LATCHKEY_MAIL_URL, and use TLS."
+        return Failed(f"mail server wants a sign-in first ({code})", remedy=remedy)
+    if isinstance(error, smtplib.SMTPSenderRefused) and code != GOING_AWAY:
+        return Failed(f"sender refused ({code})", permanent=code >= 500, remedy="Check LATCHKEY_MAIL_SENDER.")
+    if isinstance(error, (smtplib.SMTPDataError, smtplib.SMTPSenderRefused)):
+        return Failed(f"message refused ({code})", permanent=code >= 500)
+    return Failed(f"mail server not ready ({code})", remedy="Look at the mail server's log.")
+
+
+def _trouble(error: Exception) -> Failed:
+    """What it means that there is no answer at all."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.partition(",")[0]
+        remedy = "Use the name that the certificate is for, or name your CA's certificate in SSL_CERT_FILE."
+        return Failed(f"mail server's certificate not trusted ({why})", remedy=remedy)
+    if isinstance(error, ssl.SSLError):
+        remedy = "Check scheme and port in LATCHKEY_MAIL_URL: smtps:// is for 465, smtp+starttls:// for 587."
+        return Failed("mail server speaks no TLS that we know", remedy=remedy)
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        remedy = "Use smtps:// with port 465, or have the server offer STARTTLS."
+        return Failed("mail server offers no STARTTLS", remedy=remedy)
+    if isinstance(error, socket.gaierror):
+        return Failed("mail server's name not found", remedy="Check the host in LATCHKEY_MAIL_URL, and DNS here.")
+    if isinstance(error, smtplib.SMTPServerDisconnected):
+        return Failed("mail server hung up", remedy="Check scheme and port in LATCHKEY_MAIL_URL.")
+    remedy = "Check host and port in LATCHKEY_MAIL_URL, that the server runs, and firewalls between."
+    return Failed(f"mail server unreachable ({type(error).__name__})", remedy=remedy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
@@ -44,7 +43,9 @@ def test_a_copy_sent_because_an_answer_was_lost_is_the_same_to_the_last_byte(pos
     smtp.mode = "drop"
     assert not attempt(message_id)
     smtp.mode = "ok"
-    with clock.travel(2):
+    with clock.travel(119):
+        assert not attempt(message_id), "the server most likely has it"
+    with clock.travel(121):
         assert attempt(message_id)
     first, second = smtp.mails
     assert first.raw == second.raw
@@ -91,17 +92,6 @@ def test_a_refusal_for_good_ends_that_message_at_once_and_no_other(post, attempt
     assert row(bad).state == "abandoned"
     assert row(bad).attempts == 1
     assert rows(Event, name="delivery.failed")[0].facts["reason"] == "message refused (550)"
-
-
-@pytest.mark.settings(mail_timeout=0.5)
-def test_a_slow_mail_server_has_a_hard_time_limit(post, attempt, smtp, row):
-    smtp.mode = "slow"
-    message_id = post()
-    began = time.monotonic()
-    assert not attempt(message_id)
-    assert time.monotonic() - began < 1.5
-    assert row(message_id).last_error == "timed out"
-    assert row(message_id).state == "waiting"
 
 
 def test_an_expired_message_is_never_sent(post, attempt, clock, smtp, row):
@@ -215,9 +205,7 @@ def test_a_connection_lost_between_two_mails_loses_none(post, app, smtp):
     assert smtp.connections == 2
 
 
-@pytest.mark.parametrize("pipelining", [True, False])
-def test_a_server_that_says_goodbye_before_a_mail_gets_it_on_a_new_connection(post, attempt, smtp, row, pipelining):
-    smtp.pipelining = pipelining
+def test_a_server_that_says_goodbye_before_a_mail_gets_it_on_a_new_connection(post, attempt, smtp, row):
     assert attempt(post())
     smtp.farewells = 1
     message_id = post()
@@ -232,13 +220,6 @@ def test_a_server_that_says_goodbye_to_a_new_connection_costs_a_try(post, attemp
     assert not attempt(message_id)
     assert (row(message_id).state, row(message_id).last_error) == ("waiting", "message refused (421)")
     assert smtp.connections == 1
-
-
-def test_a_mail_goes_to_a_server_that_takes_commands_in_a_row(post, attempt, smtp):
-    smtp.pipelining = True
-    assert attempt(post(tag="K7Q2"))
-    assert smtp.mails[0].subject == "Your code K7Q2"
-    assert SECRET in smtp.mails[0].text
 
 
 def test_a_mail_costs_no_question_for_this_machines_name(post, attempt, smtp, monkeypatch):

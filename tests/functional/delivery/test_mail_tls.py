@@ -39,8 +39,9 @@ def certificate(tmp_path_factory):
 class Taker:
     """Takes mails and remembers who signed in."""
 
-    def __init__(self):
+    def __init__(self, password="p@ss:word"):
         self.mails, self.users = [], []
+        self.password = password.encode()
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802
         self.mails.append((server.transport.get_extra_info("cipher"), envelope.content))
@@ -48,7 +49,14 @@ class Taker:
 
     def authenticate(self, server, session, envelope, mechanism, data):
         self.users.append((data.login, data.password))
-        return AuthResult(success=data.password == b"p@ss:word", handled=False)
+        return AuthResult(success=data.password == self.password, handled=False)
+
+
+class Foreign(Taker):
+    """Knows one mechanism alone, and that one we do not know."""
+
+    async def auth_XOAUTH2(self, server, args):  # noqa: N802
+        raise AssertionError("nobody was to use this")
 
 
 @pytest.fixture
@@ -58,9 +66,11 @@ def serve(certificate, free_port):
     context.load_cert_chain(*certificate)
     running = []
 
-    def start(scheme, *, asks_who=False):
-        taker = Taker()
+    def start(scheme, *, asks_who=False, knows=("PLAIN", "LOGIN"), password="p@ss:word"):
+        taker = (Taker if knows else Foreign)(password)
         options = {"authenticator": taker.authenticate, "auth_require_tls": False} if asks_who else {}
+        if asks_who:
+            options["auth_exclude_mechanism"] = [name for name in ("PLAIN", "LOGIN") if name not in knows]
         if scheme == "smtps":
             options["ssl_context"] = context
         elif scheme == "smtp+starttls":
@@ -112,21 +122,22 @@ def test_a_mail_goes_out_protected(serve, send, scheme, certificate, monkeypatch
 def test_a_certificate_nobody_vouches_for_is_not_trusted(serve, send, scheme):
     taker, port = serve(scheme)
     row = send(f"{scheme}://localhost:{port}")
-    assert (row.state, row.last_error) == ("waiting", "mail server unreachable (SSLCertVerificationError)")
+    assert (row.state, row.last_error) == ("waiting", "mail server's certificate not trusted (self-signed certificate)")
     assert taker.mails == []
 
 
 def test_a_certificate_for_another_name_is_not_trusted(serve, send, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     taker, port = serve("smtps")
-    assert send(f"smtps://127.0.0.1:{port}").last_error == "mail server unreachable (SSLCertVerificationError)"
+    row = send(f"smtps://127.0.0.1:{port}")
+    assert row.last_error.startswith("mail server's certificate not trusted (IP address mismatch")
     assert taker.mails == []
 
 
 def test_a_server_that_offers_no_tls_gets_no_mail_when_tls_was_asked_for(serve, send):
     taker, port = serve("smtp")
     row = send(f"smtp+starttls://localhost:{port}")
-    assert (row.state, row.last_error) == ("waiting", "mail server unreachable (SMTPNotSupportedError)")
+    assert (row.state, row.last_error) == ("waiting", "mail server offers no STARTTLS")
     assert taker.mails == []
 
 
@@ -141,18 +152,72 @@ def test_a_wrong_password_is_tried_again_for_the_operator_will_mend_it(serve, se
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     _, port = serve("smtps", asks_who=True)
     row = send(f"smtps://mailer:wrong@localhost:{port}")
-    assert (row.state, row.last_error) == ("waiting", "mail server not ready (535)")
+    assert (row.state, row.last_error) == ("waiting", "mail server refused user or password (535)")
 
 
-@pytest.mark.parametrize(("length", "encoding"), [(900, None), (5000, "quoted-printable")])
-def test_lines_longer_than_a_mail_may_have_are_encoded(make_app, clock, smtp, length, encoding):
-    from app import outbox
-    from app.outbox.channels import mail
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize(
+    ("written", "user", "password"),
+    [
+        ("j%C3%BCrgen:gr%C3%BC%C3%9Fe%40%2F", "jürgen", "grüße@/"),
+        ("jürgen:пароль", "jürgen", "пароль"),
+        ("mailer:%F0%9F%94%91", "mailer", "🔑"),
+    ],
+)
+def test_a_user_and_password_beyond_ascii_sign_in_as_utf_8(serve, send, mechanism, written, user, password):
+    taker, port = serve("smtp", asks_who=True, knows=[mechanism], password=password)
+    assert send(f"smtp://{written}@localhost:{port}").state == "sent"
+    assert taker.users == [(user.encode(), password.encode())]
 
-    with make_app().app_context():
-        row = outbox.Message(id="1" * 32, to="ada@example.com", created_at=clock.now())
-        mail.send(row, outbox.Letter("Long", "short\n", f"<p>{'x=é ' * (length // 5)}</p>"), 5)
-    part = smtp.mails[0].message.get_body(preferencelist=("html",))
-    assert (part["Content-Transfer-Encoding"] == encoding) is (encoding is not None)
-    assert "x=é x=é" in smtp.mails[0].html
-    assert max(map(len, smtp.mails[0].raw.split(b"\r\n"))) <= 998
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+def test_a_wrong_password_beyond_ascii_is_called_so(serve, send, mechanism):
+    _, port = serve("smtp", asks_who=True, knows=[mechanism])
+    row = send(f"smtp://mailer:gr%C3%BCn@localhost:{port}")
+    assert (row.state, row.last_error) == ("waiting", "mail server refused user or password (535)")
+
+
+@pytest.mark.parametrize("password", ["p%40ss", "gr%C3%BCn"])
+def test_a_server_whose_mechanisms_we_do_not_know_is_called_so(serve, send, password):
+    _, port = serve("smtp", asks_who=True, knows=[])
+    row = send(f"smtp://mailer:{password}@localhost:{port}")
+    assert (row.state, row.last_error) == ("waiting", "mail server offers no sign-in mechanism that we know")
+
+
+def test_a_server_that_offers_no_sign_in_is_called_so(serve, send):
+    _, port = serve("smtp")
+    row = send(f"smtp://mailer:secret@localhost:{port}")
+    assert (row.state, row.last_error) == ("waiting", "mail server offers no sign-in")
+
+
+def test_a_server_that_wants_a_sign_in_is_called_so_and_no_mail_is_given_up(send, smtp):
+    smtp.refusal = "530 5.7.0 Authentication required"
+    row = send(smtp.url)
+    assert (row.state, row.last_error) == ("waiting", "mail server wants a sign-in first (530)")
+
+
+def test_a_port_without_tls_is_called_so(serve, send):
+    _, port = serve("smtp")
+    assert send(f"smtps://localhost:{port}").last_error == "mail server speaks no TLS that we know"
+
+
+def test_a_name_that_nobody_knows_is_called_so(send):
+    assert send("smtp://mail.invalid").last_error == "mail server's name not found"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "user", "what", "remedy"),
+    [
+        ("smtp+starttls", "", "offers no STARTTLS", "smtps://"),
+        ("smtp", "mailer:secret@", "offers no sign-in", "587 or 465"),
+        ("smtps", "", "speaks no TLS", "port"),
+    ],
+)
+def test_doctor_says_what_is_wrong_and_what_to_do(serve, make_app, scheme, user, what, remedy):
+    _, port = serve("smtp")
+    app = make_app(mail_url=f"{scheme}://{user}localhost:{port}", mail_timeout=5)
+    said = app.test_cli_runner().invoke(args=["doctor"]).stdout
+    (line,) = [line for line in said.splitlines() if line.split()[1:2] == ["mail"]]
+    assert line.startswith("mend")
+    assert what in line
+    assert remedy in line

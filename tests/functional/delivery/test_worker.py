@@ -151,7 +151,7 @@ def test_one_refused_in_ten_leaves_the_other_nine(app, post, working, smtp, rows
 def test_a_worker_that_is_stopped_gives_back_what_it_was_sending(app, post, smtp, row):
     from app.outbox import worker
 
-    smtp.modes, smtp.delay = {"slow.test": "slow"}, 30
+    smtp.hesitation = 30
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(app, stop))
     thread.start()

@@ -36,6 +36,7 @@ REFUSED = [
     ("FLASK_DEBUG", "off", "is on"),
     ("LATCHKEY_MAIL_URL", "", "people sign in by e-mail"),
     ("LATCHKEY_MAIL_URL", "smtp://ada:s3same@mail.example.com", "without TLS"),
+    ("LATCHKEY_MAIL_URL", "smtps://s3same@mail.example.com", "not both"),
     ("LATCHKEY_MAIL_URL", "smtp://127.0.0.1:25", "without TLS"),
     ("LATCHKEY_SESSION_IDLE", "P31D", "is longer than LATCHKEY_SESSION_ABSOLUTE"),
 ]

@@ -1,0 +1,67 @@
+"""Who mails come from: a name and an address, as people write them, read into one way to write them (RFC 5322)."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+FORM = re.compile(r'(?:(?P<name>"(?:[^"\\]|\\.)*"|[^<>"\\]*)\s*<(?P<address>[^<>]*)>|(?P<alone>[^<>"]*))')
+LOCAL = re.compile(r"(?=.{1,64}\Z)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*", re.ASCII | re.IGNORECASE)
+
+
+def split_sender(text: str) -> tuple[str, str]:
+    """Return name ("" for none) and address of a sender; the domain is in its ASCII form (RFC 5890).
+
+    A name may stand in double quotes or not, whatever is in it: `Acme, Inc. <no-reply@acme.example>`.
+
+    :raises ValueError: when it is not exactly one address
+    """
+    if not text.isprintable():
+        raise ValueError("a sender has no line breaks or control characters")
+    form = FORM.fullmatch(text.strip())
+    if form is None:
+        raise ValueError("a sender is an address, or Name <address>; quotes come in pairs, around the whole name")
+    if form["alone"] is not None:
+        return "", read_address(form["alone"])
+    name = form["name"].strip()
+    if name.startswith('"'):
+        name = re.sub(r"\\(.)", r"\1", name[1:-1]).strip()
+    elif re.search(r"@.*[,;]", name):
+        raise ValueError("a sender is one address; put its name into double quotes if it has an @ and a comma")
+    return name, read_address(form["address"])
+
+
+def read_address(text: str) -> str:
+    """Return an address that every mail server takes. Raises ValueError."""
+    local, at, domain = text.rpartition("@")
+    if not at or not LOCAL.fullmatch(local):
+        raise ValueError(
+            "a sender's address has one @, and before it nothing but ASCII letters, digits, dots and dashes"
+        )
+    if not domain.isascii():
+        domain = ascii_domain(domain)
+    if not DOMAIN.fullmatch(domain):
+        raise ValueError("the domain of the sender's address is not a host name")
+    return f"{local}@{domain}"
+
+
+def ascii_domain(domain: str) -> str:
+    """Return an internationalized domain name as mail servers know it, "" when it is none."""
+    from email_validator import EmailNotValidError, validate_email  # its tables take a while to load
+
+    try:
+        return validate_email(f"a@{domain}", check_deliverability=False, test_environment=True).ascii_domain
+    except EmailNotValidError:
+        return ""
+
+
+def check_sender(text: str) -> str:
+    """Return a sender with its name in quotes, as ``split_sender`` reads it again. Raises ValueError."""
+    name, address = split_sender(text)
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{address}>' if name else address
+
+
+Sender = Annotated[str, AfterValidator(check_sender)]

@@ -1,0 +1,104 @@
+"""Mails as the mail server gets them: read back by Python's own parser, they say what was put in."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.utils import getaddresses
+
+import pytest
+
+pytestmark = pytest.mark.one_database
+
+TEXTS = {
+    "plain": "Your code:\n\n    1234 5678\n",
+    "accents": "Grüße für Zoë — «été» 漢字 🔑\n",
+    "long line": "x" * 1200 + "\nnext",
+    "long line with accents": "é " * 900,
+    "dots": ".\n..\n.hidden\n",
+    "blanks at the end": "tab\t\nblank  \nlast ",
+    "equals": "https://x.test/?token=3D&a==\n",
+    "nothing": "",
+}
+SENDERS = {
+    "no-reply@acme.example": ("", "no-reply@acme.example"),
+    "Acme, Inc. <no-reply@acme.example>": ("Acme, Inc.", "no-reply@acme.example"),
+    "sales@acme <no-reply@acme.example>": ("sales@acme", "no-reply@acme.example"),
+    "Acme: Login <no-reply@acme.example>": ("Acme: Login", "no-reply@acme.example"),
+    "Müller, Söhne <no-reply@acme.example>": ("Müller, Söhne", "no-reply@acme.example"),
+    '"A \\"B\\" C" <no-reply@acme.example>': ('A "B" C', "no-reply@acme.example"),
+    "漢字" * 30 + ", Ltd. <no-reply@acme.example>": ("漢字" * 30 + ", Ltd.", "no-reply@acme.example"),
+    "Long, " * 25 + "<no-reply@acme.example>": (("Long, " * 25).strip(), "no-reply@acme.example"),
+    "Acme <no-reply@bücher.example>": ("Acme", "no-reply@xn--bcher-kva.example"),
+}
+
+
+@pytest.fixture
+def send(make_app, clock, smtp):
+    """Sends one mail, whatever it says and whoever from; returns it as the server got it."""
+
+    def run(to="ada@example.com", subject="Hello", text="Hello\n", html=None, **settings):
+        from app import outbox
+        from app.outbox.channels import mail
+
+        with make_app(**settings).app_context():
+            row = outbox.Message(id="1" * 32, to=to, created_at=clock.now(), attempts=1)
+            mail.send(row, outbox.Letter(subject, text, html))
+        return smtp.mails[-1]
+
+    return run
+
+
+def plain(text):
+    """Return text as mails have it: no blanks are lost, and the last line ends."""
+    return text if text.endswith("\n") else text + "\n"
+
+
+def written_header(mail, name):
+    """Return a header as it went out, its lines joined."""
+    return str(message_from_bytes(mail.raw)[name]).replace("\r\n", "")
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_text_and_html_arrive_as_they_are(send, text):
+    mail = send(text=text, html=f"<p>{text}</p>")
+    assert plain(mail.text) == plain(text)
+    assert plain(mail.html) == plain(f"<p>{text}</p>")
+    assert mail.raw.isascii()
+    assert max(map(len, mail.raw.split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize("sender", SENDERS, ids=range(len(SENDERS)))
+def test_a_sender_is_named_whatever_is_in_the_name(send, sender):
+    name, address = SENDERS[sender]
+    mail = send(mail_sender=sender)
+    ((shown, written),) = getaddresses([written_header(mail, "From")])
+    assert (str(make_header(decode_header(shown))), written) == (name, address)
+    assert mail.sender == address
+    assert mail.raw.isascii()
+
+
+@pytest.mark.parametrize(
+    "subject", ["Für " + "dich " * 40 + "!", "🔑 Sign in", "Hello " * 50 + "!", "Sign in to Acme (request 3YM3)"]
+)
+def test_a_subject_arrives_as_it_is(send, subject):
+    assert send(subject=subject).subject == subject
+
+
+def test_a_long_address_stays_in_one_piece(send):
+    to = "a" * 64 + "@" + ".".join(["b" * 40] * 4) + ".example"
+    mail = send(to=to, public_url="https://" + ".".join(["c" * 60] * 3) + ".example", environment="production")
+    assert mail.to == [to]
+    assert [each.addr_spec for each in mail.message["To"].addresses] == [to]
+    assert str(mail.message["Message-ID"]).count("@") == 1
+
+
+@pytest.mark.parametrize("field", ["to", "subject"])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0"])
+def test_no_text_becomes_a_header(send, smtp, field, end):
+    from app.outbox.channels.failures import Failed
+
+    with pytest.raises(Failed) as failed:
+        send(**{field: f"ada@example.com{end}Bcc: eve@example.com"})
+    assert failed.value.permanent
+    assert smtp.attempts == 0
