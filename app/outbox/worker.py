@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from app.database import unavailable
 from app.database.pruning import PRUNERS
 from app.extensions import db
 from app.kit import clock
@@ -158,8 +159,12 @@ class Worker:
         try:
             feed()
             db.session.commit()
-        except Exception:  # a feeder belongs to another room
-            log.exception("outbox.cannot_feed", feeder=getattr(feed, "__qualname__", ""))
+        except Exception as error:  # a feeder belongs to another room
+            named = {"feeder": getattr(feed, "__qualname__", ""), "error": type(error).__name__}
+            if unavailable(error):  # what it would have put in is found again
+                log.warning("outbox.cannot_feed", **named)
+            else:
+                log.exception("outbox.cannot_feed", **named)
             db.session.rollback()
 
     def _prune(self) -> None:
