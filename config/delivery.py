@@ -69,12 +69,12 @@ class DeliverySettings(BaseSettings, defer_build=True):
     queue_url: Annotated[str, kinds.having_scheme("sqlite", "redis", "rediss", "postgresql")] = Field(
         default="",
         repr=False,
-        description="Queue: `sqlite:///path`, `redis://host/0`, `postgresql://...`; empty: file by the database.",
+        description="How workers are woken: `sqlite:///path` or empty on one machine, `redis://host/0`, `postgresql://...`.",
     )
     worker_threads: int = Field(default=4, ge=1, le=64, description="Messages one worker process delivers at a time.")
     outbox_sweep_every: kinds.Duration = Field(
         default=timedelta(seconds=5),
-        description="Time between two looks for messages that are due or were lost by the queue.",
+        description="Time between two rounds of the worker's other work: notices, exports, erasures.",
     )
     outbox_keep: kinds.Duration = Field(
         default=timedelta(days=7), description="How long a finished message stays listed."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,16 +13,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 
-from app.database import DatabaseReadOnly, refuse_unless_writable
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
 from app.methods.sealed import SEALED, sealed_rows
-from app.outbox import queue
+from app.outbox import roles, wakeups
 from app.outbox.channels import mail
 from app.outbox.channels.failures import Failed
-from app.outbox.leases import oldest_due
 from app.outbox.models import ABANDONED, Message
+from app.outbox.parked import oldest_due, parked
 from config import checks, environment
 from config.settings import Settings
 
@@ -48,17 +46,6 @@ class Finding:
     wrong: bool = False
 
 
-def unanswered(error: Exception, remedy: str) -> Finding:
-    """Return what is to be said when an examination could not be made."""
-    if isinstance(error, DatabaseReadOnly):
-        what = "takes no writes: it is a standby, or it was set to be read-only"
-        return Finding(what, "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True)
-    reason = getattr(error, "orig", None)
-    if isinstance(reason, sqlite3.Error):
-        return Finding(f"can't be used ({reason})", "Look at its disk, and who may write there.", wrong=True)
-    return Finding(f"does not answer ({type(error).__name__})", remedy, wrong=True)
-
-
 def settings_hold() -> Iterator[Finding]:
     """Nothing unsafe or misspelt."""
     held: list[Finding] = [Finding(f"{problem.setting} {problem.what}", problem.remedy, wrong=True)
@@ -72,17 +59,22 @@ def settings_hold() -> Iterator[Finding]:
 def database_answers() -> Iterator[Finding]:
     """It can be read and written, with the durability we count on."""
     with db.engine.connect() as connection:
-        refuse_unless_writable(connection)
         if settings.is_sqlite:
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("ROLLBACK")
             version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
             yield Finding(f"SQLite {version}, can be written")
             if mode not in ("wal", "memory"):
                 remedy = "Put the file on a local disk: WAL does not work on network file systems."
                 yield Finding(f"its journal mode is {mode}, not WAL", remedy, wrong=True)
             return
-        version = connection.exec_driver_sql("SELECT version()").scalar_one()
-        yield Finding(f"{' '.join(version.split()[:2])}, can be written")
+        version, read_only = connection.exec_driver_sql("SELECT version(), pg_is_in_recovery()").one()
+        yield Finding(" ".join(version.split()[:2]))
+        if read_only:
+            yield Finding(
+                "it is a replica that cannot be written", "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True
+            )
         theirs = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
         if abs(theirs - clock.now()) > PATIENCE:
             yield Finding(
@@ -167,10 +159,14 @@ def sms_provider_answers() -> Iterator[Finding]:
 
 
 def queue_answers() -> Iterator[Finding]:
-    """Workers can be told of messages at once. Without it they find them by looking, some seconds later."""
-    where = queue.location(settings)
-    waiting = len(queue.connect(where, PATIENCE.total_seconds()))
-    yield Finding(f"{where.partition(':')[0]}, {waiting:,} entries")
+    """Workers can be woken when a message waits. Otherwise they find it by looking, a second later."""
+    where = wakeups.location(settings)
+    kind = "this machine" if where.startswith("sqlite") else where.partition(":")[0]
+    try:
+        listening = wakeups.count_listeners(where)
+    except FileNotFoundError:
+        listening = 0
+    yield Finding(f"wakes workers through {kind}" + ("" if listening is None else f"; {listening} listen"))
 
 
 def redis_answers() -> Iterator[Finding]:
@@ -186,17 +182,25 @@ def redis_answers() -> Iterator[Finding]:
 
 
 def messages_leave() -> Iterator[Finding]:
-    """No message waits for a worker that does not run, and none was given up."""
-    due, now = oldest_due(), clock.now()
+    """Workers run, nothing waits longer than it should, and nothing was given up."""
+    due, now, workers = oldest_due(), clock.now(), roles.count_workers()
     if due is not None and now - due > LATE:
         minutes = int((now - due) / timedelta(minutes=1))
-        yield Finding(f"the oldest message has been due for {minutes} min", "Start a worker: flask worker", wrong=True)
+        remedy = "Start a worker: flask worker"
+        if workers:
+            remedy = "The workers are too slow. Look at the mail server, and raise LATCHKEY_WORKER_THREADS."
+        yield Finding(f"the oldest message has been due for {minutes} min", remedy, wrong=True)
+    heaps = parked()
+    for heap in heaps:
+        what = f"{heap.count:,} {'message waits' if heap.count == 1 else 'messages wait'} for another try"
+        yield Finding(f"{what} at {heap.destination}: {heap.reason}", "They leave by themselves once that is over.")
     lately = (Message.state == ABANDONED, Message.created_at > now - timedelta(days=1))
     given_up = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*lately)) or 0
     if given_up:
         yield Finding(f"{given_up:,} messages were given up in the last day", "Look why: flask outbox list")
-    if due is None and not given_up:
+    if due is None and not given_up and not heaps:
         yield Finding("nothing waits")
+    yield Finding(f"{workers} {'worker runs' if workers == 1 else 'workers run'}")
 
 
 EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (

@@ -16,8 +16,11 @@ BATCH = 100
 
 
 @outbox.feeder
-def remind() -> None:
-    """Have the link sent again for each deletion whose time comes soon. Of two workers one does."""
+def remind() -> bool:
+    """Have the link sent again for each deletion whose time comes soon. Of two workers one does.
+
+    Return whether there may be more.
+    """
     due = (Deletion.remind_at <= clock.now(), Deletion.pseudonym.is_(None))
     soon = (
         sa.select(User.id, User.handle, Deletion.deletes_at)
@@ -25,7 +28,9 @@ def remind() -> None:
         .where(*due)
         .limit(BATCH)
     )
-    for user_id, handle, deletes_at in db.session.execute(soon).all():
+    found = db.session.execute(soon).all()
+    for user_id, handle, deletes_at in found:
         mine = sa.update(Deletion).where(Deletion.user_id == user_id, *due)
         if changed(mine.values(remind_at=None)):
             say("deletion_reminder", user_id, handle, deletes_at)
+    return len(found) == BATCH

@@ -9,12 +9,10 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
-from app.database import unavailable
 from app.extensions import db
 from app.kit import clock, stopping
-from app.outbox import leases, queue, worker
+from app.outbox import leases, wakeups, worker
 from app.outbox.models import STATES, Message
-from app.outbox.sending import lane
 
 ROW = "{:32}  {:9}  {:7}  {:16}  {:>5}  {:>8}  {:28}  {}"
 
@@ -24,13 +22,7 @@ class InAppContext(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         with ctx.obj.load_app().app_context():
-            try:
-                return super().invoke(ctx)
-            except Exception as error:
-                if not unavailable(error):
-                    raise
-                remedy = "Look what is wrong with it: flask doctor"
-                raise click.ClickException(f"The database does not answer. {remedy}") from error
+            return super().invoke(ctx)
 
 
 @click.group("outbox", cls=InAppContext)
@@ -66,8 +58,7 @@ def retry(ids: tuple[str, ...], everything: bool) -> None:
         raise click.UsageError("Name messages by their ids (flask outbox list --state abandoned), or say --all.")
     again = leases.retry(None if everything else ids)
     db.session.commit()
-    for message in again:
-        queue.push(message.id, lane(message.channel, message.to))
+    wakeups.wake()
     click.echo(f"{len(again)} message{'' if len(again) == 1 else 's'} will be tried again.")
     if missed := set(ids) - {message.id for message in again}:
         click.echo(f"Not abandoned, expired or unknown: {', '.join(sorted(missed))}.", err=True)

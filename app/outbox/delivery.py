@@ -15,7 +15,7 @@ from app.kit import clock
 from app.outbox import letters, retries
 from app.outbox.channels import mail, sms
 from app.outbox.channels.failures import Failed, Interrupted, Postponed
-from app.outbox.leases import claim
+from app.outbox.leases import claim, holding
 from app.outbox.letters import Letter, Text
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
 from app.outbox.sending import MAIL
@@ -23,7 +23,7 @@ from app.outbox.settling import settle
 
 log = structlog.get_logger()
 
-ENOUGH = 2.0
+ENOUGH = 1.0
 """Seconds after which the rest of a batch is given back rather than kept waiting."""
 
 
@@ -48,21 +48,29 @@ def deliver(message_id: str) -> bool:
 
 
 def deliver_all(ids: Sequence[str]) -> list[Outcome]:
-    """Try to send these messages, one after the other, and settle them together. Return what became of each.
+    """Try to send these messages, as ``send`` does. Messages that are not due are left out."""
+    return send(claim(ids))
 
-    What takes longer than ``ENOUGH`` gives the rest of the batch back. Messages that are not due are left out.
+
+def send(messages: Sequence[Message]) -> list[Outcome]:
+    """Try to send these messages, claimed together, one after the other, and settle them together.
+
+    Return what became of each. What takes longer than ``ENOUGH`` gives the rest back.
     """
+    if not messages:
+        return []
     began = time.monotonic()
     outcomes = []
-    messages = claim(ids)
-    known = _read(messages)
-    log = structlog.get_logger().bind()  # once for all of them: it costs as much as the line itself
-    for message in messages:
-        if time.monotonic() - began > ENOUGH:
-            outcomes.append(_again(message, clock.now(), "worker busy"))
-        else:
-            outcomes.append(_attempt(message, known, log))
-    settle(outcomes)
+    with holding(messages) as held:
+        known = _read(messages)
+        log = structlog.get_logger().bind()  # once for all of them: it costs as much as the line itself
+        for message in messages:
+            if time.monotonic() - began > ENOUGH:
+                outcomes.append(_again(message, clock.now(), "worker busy"))
+            else:
+                outcomes.append(_attempt(message, known, log))
+        with held.lock:
+            settle(outcomes)
     return outcomes
 
 
@@ -81,7 +89,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
     if message.decoy:
         return Outcome(message, DROPPED)
     if message.has_expired(clock.now()):
-        return Outcome(message, ABANDONED, reason="expired")
+        return _expired(message)
     began = time.monotonic()
     try:
         words = _render(message, known)
@@ -129,8 +137,14 @@ def _hand_over(message: Message, words: Letter | Text) -> None:
 def _again(message: Message, due: datetime, reason: str) -> Outcome:
     """Give a message back untried; what would be due after its end is given up."""
     if message.has_expired(due):
-        return Outcome(message, ABANDONED, reason="expired")
+        return _expired(message)
     return Outcome(message, WAITING, due=due, reason=reason, counts=False)
+
+
+def _expired(message: Message) -> Outcome:
+    why = f"expired ({message.last_error})" if message.last_error else "expired"
+    log.warning("message.abandoned", **named(message), reason=why)
+    return Outcome(message, ABANDONED, reason=why)
 
 
 def _failed(message: Message, failure: Failed) -> Outcome:

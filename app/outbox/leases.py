@@ -2,46 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from app.database.plain import Plain
-from app.extensions import db
+from app.database.hot import Hot
+from app.database.plain import Plain, note
+from app.extensions import changed, db
 from app.kit import clock
 from app.outbox.models import ABANDONED, SENDING, WAITING, Message
 
 LEASE = timedelta(seconds=60)
-"""How long a claimed message is left to its worker: well over the longest try. After a crash it is due again."""
+"""How long a claimed message is left to its worker, which renews it while it sends. After a crash it is due again."""
 
-GRACE = timedelta(seconds=1)
-"""How long a message may be due before the sweep thinks that its queue entry was lost."""
-
+RENEW_AFTER = timedelta(seconds=20)
 
 _ROWS = Plain(Message)
 _message = Message.__table__
+_zero: sa.ColumnElement[int] = sa.literal_column("0")  # a literal, since a parameter shows no partial index
 _is_due = _message.c.next_attempt_at <= sa.bindparam("now")
-_free = (
-    sa.select(_message.c.id)
-    .where(_message.c.id.in_(sa.bindparam("ids", expanding=True)), _is_due)
-    .order_by(_message.c.id)
-    .with_for_update(skip_locked=True)
-)
-_CLAIM = (
-    sa.update(_message)
-    .where(_message.c.id.in_(_free), _is_due)
-    .values(
-        state=SENDING,
-        attempts=_message.c.attempts + 1,
-        lease_until=sa.bindparam("lease"),
-        next_attempt_at=sa.bindparam("lease"),
+_is_new, _was_tried = sa.and_(_is_due, _message.c.attempts == _zero), sa.and_(_is_due, _message.c.attempts > _zero)
+_TAKEN = {
+    "state": SENDING,
+    "attempts": _message.c.attempts + 1,
+    "lease_until": sa.bindparam("lease"),
+    "next_attempt_at": sa.bindparam("lease"),
+}
+
+
+def _claiming(wanted: sa.ColumnElement[bool], *order: Any, most: Any = None) -> sa.Update:
+    ids = sa.select(_message.c.id).where(wanted).order_by(*order).limit(most).with_for_update(skip_locked=True)
+    return sa.update(_message).where(_message.c.id.in_(ids), _is_due).values(_TAKEN).returning(*_message.c)
+
+
+_asked_for = sa.and_(_message.c.id.in_(sa.bindparam("ids", expanding=True)), _is_due)
+_CLAIM = _claiming(_asked_for, _message.c.id).execution_options(at_once=True)
+
+_there, _most = _message.c.destination == sa.bindparam("to"), sa.bindparam("most", type_=sa.Integer)
+_CLAIM_NEW = Hot(
+    _claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at.desc(), most=_most), at_once=True
+)  # the newest: somebody waits for it now
+_CLAIM_TRIED = Hot(_claiming(sa.and_(_there, _was_tried), _message.c.next_attempt_at, most=_most), at_once=True)
+
+
+def _by_destination(wanted: sa.ColumnElement[bool], tried: int) -> sa.Select[Any]:
+    at = _message.c.next_attempt_at
+    kind: sa.ColumnElement[int] = sa.literal_column(str(tried))
+    return (
+        sa.select(_message.c.destination, kind, sa.func.min(at), sa.func.max(at))
+        .where(wanted)
+        .group_by(_message.c.destination)
     )
-    .returning(*_message.c)
+
+
+_DUE = Hot(sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1)))
+
+_RENEW = (
+    sa.update(_message)
+    .where(
+        _message.c.id.in_(sa.bindparam("ids", expanding=True)),
+        _message.c.state == SENDING,
+        _message.c.lease_until == sa.bindparam("held"),
+    )
+    .values(lease_until=sa.bindparam("lease"), next_attempt_at=sa.bindparam("lease"))
     .execution_options(at_once=True)
 )
-_DUE = sa.select(_message.c.id, _message.c.channel, _message.c.to).where(_is_due).order_by(_message.c.next_attempt_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Messages to one destination that are due: those never tried, or those to be tried again.
+
+    :ivar since: when the first of them was due, and ``newest`` the last
+    """
+
+    destination: str
+    tried: bool
+    since: datetime
+    newest: datetime
+
+
+def due() -> list[Due]:
+    """Return where messages are due, in no order. One statement."""
+    rows = _DUE.all(now=clock.now())
+    db.session.close()
+    return [Due(destination, bool(tried), since, newest) for destination, tried, since, newest in rows]
+
+
+def claim_from(which: Due, most: int) -> list[Message]:
+    """Take at most so many of these messages for this worker and return them, in the order they were written.
+
+    Commits by itself. Of those never tried it takes the newest, of the others those that have been due longest.
+    """
+    now = clock.now()
+    statement = _CLAIM_TRIED if which.tried else _CLAIM_NEW
+    return _claimed(statement.all(to=which.destination, most=most, now=now, lease=now + LEASE))
 
 
 def claim(ids: Sequence[str]) -> list[Message]:
@@ -50,18 +110,54 @@ def claim(ids: Sequence[str]) -> list[Message]:
     Commits by itself. What another worker holds, or what is settled, is left out.
     """
     now = clock.now()
-    rows = db.session.execute(_CLAIM, {"ids": list(ids), "now": now, "lease": now + LEASE}).all()
+    return _claimed(db.session.execute(_CLAIM, {"ids": list(ids), "now": now, "lease": now + LEASE}).all())
+
+
+def _claimed(rows: Sequence[Sequence[Any]]) -> list[Message]:
     db.session.close()  # no connection is held while a mail server thinks
     claimed: list[Message] = [message for row in rows for message in _ROWS.read(row)]
     return sorted(claimed, key=lambda message: message.created_at)
 
 
-def due(limit: int, grace: timedelta = GRACE) -> list[tuple[str, str, str]]:
-    """Return id, channel and recipient of messages that have been due for a while (``grace``), longest first.
+@dataclass(eq=False, slots=True)
+class Held:
+    """Messages that this process is sending. Whoever reads or changes their lease has the lock."""
 
-    Their queue entry was lost, or their worker.
-    """
-    return [(row[0], row[1], row[2]) for row in db.session.execute(_DUE.limit(limit), {"now": clock.now() - grace})]
+    messages: Sequence[Message]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_under_way: set[Held] = set()
+
+
+@contextmanager
+def holding(messages: Sequence[Message]) -> Iterator[Held]:
+    """Have the lease of these messages renewed by ``renew`` until the block ends."""
+    held = Held(messages)
+    _under_way.add(held)
+    try:
+        yield held
+    finally:
+        _under_way.discard(held)
+
+
+def renew() -> None:
+    """Renew the lease of what this process has been sending for a while. Needs an app context."""
+    for held in list(_under_way):
+        if held.lock.acquire(blocking=False):  # otherwise it is being settled
+            try:
+                _renew(held.messages)
+            finally:
+                held.lock.release()
+
+
+def _renew(messages: Sequence[Message]) -> None:
+    now, until = clock.now(), messages[0].lease_until
+    if until is None or until - LEASE + RENEW_AFTER > now:
+        return
+    if changed(_RENEW, {"ids": [message.id for message in messages], "held": until, "lease": now + LEASE}):
+        for message in messages:
+            note(message, lease_until=now + LEASE)
 
 
 def retry(ids: Sequence[str] | None) -> list[Message]:
@@ -86,9 +182,3 @@ def prune(keep: timedelta, most: int = 1000) -> int:
     ids = sa.select(Message.id).where(old, Message.next_attempt_at.is_(None)).order_by(Message.created_at).limit(most)
     statement = sa.delete(Message).where(Message.id.in_(ids)).execution_options(synchronize_session=False, at_once=True)
     return cast("sa.CursorResult[Any]", db.session.execute(statement)).rowcount
-
-
-def oldest_due() -> datetime | None:
-    """Return since when the longest waiting message has been due; None when none is late."""
-    late = Message.next_attempt_at <= clock.now()
-    return db.session.scalar(sa.select(sa.func.min(Message.next_attempt_at)).where(late))

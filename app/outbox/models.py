@@ -1,4 +1,4 @@
-"""Message: one mail or text message that must leave."""
+"""Message: one mail or text message that must leave. Lease: which worker does what only one may do, and until when."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ DROPPED = "dropped"
 STATES = (WAITING, SENDING, SENT, ABANDONED, DROPPED)
 
 
+def _partial(name: str, where: str, *columns: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
 class Message(db.Model):
     """What must leave, to whom, and how far it got. Holds no text: that is rendered when it is sent.
 
@@ -28,18 +32,17 @@ class Message(db.Model):
 
     __tablename__ = "message"
     __table_args__ = (
-        sa.Index(
-            "ix_message_texts_sent_at",
-            "sent_at",
-            sqlite_where=sa.text("channel = 'sms'"),
-            postgresql_where=sa.text("channel = 'sms'"),
-        ),
+        _partial("ix_message_texts_sent_at", "channel = 'sms'", "sent_at"),
+        _partial("ix_message_new", "attempts = 0 AND next_attempt_at IS NOT NULL", "destination", "next_attempt_at"),
+        _partial("ix_message_again", "attempts > 0 AND next_attempt_at IS NOT NULL", "next_attempt_at", "destination"),
     )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     kind: Mapped[str] = mapped_column(sa.String(32))
     channel: Mapped[str] = mapped_column(sa.String(8))
     to: Mapped[str] = mapped_column(sa.String(254))
+    destination: Mapped[str] = mapped_column(sa.String(254), default="", server_default=sa.text("''"))
+    """Mail domain, or ``sms``: messages wait only for others to the same destination."""
     user_id: Mapped[int | None] = mapped_column()
     """No foreign key: nobody has nothing to check (ADR 15). Emptied when the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(64))
@@ -50,7 +53,7 @@ class Message(db.Model):
     """Asked for by somebody we do not know: the same work as for anybody, but nothing leaves."""
     state: Mapped[str] = mapped_column(sa.String(16), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
-    next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
+    next_attempt_at: Mapped[datetime | None] = mapped_column()
     lease_until: Mapped[datetime | None]
     last_error: Mapped[str] = mapped_column(sa.String(80), default="")
     created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
@@ -64,3 +67,13 @@ class Message(db.Model):
     def masked_to(self) -> str:
         """The recipient as a log may show it."""
         return addresses.mask("email" if self.channel == "mail" else "phone", self.to)
+
+
+class Lease(db.Model):
+    """What one worker alone may do until ``until``, such as deleting old rows; also that a worker is alive."""
+
+    __tablename__ = "lease"
+
+    name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    holder: Mapped[str] = mapped_column(sa.String(32))
+    until: Mapped[datetime] = mapped_column()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app.database.hot import Hot
 from app.extensions import db
 from app.kit import clock, secrets
-from app.outbox import queue
+from app.outbox import wakeups
 from app.outbox.models import WAITING, Message
 
 MAIL = "mail"
@@ -22,7 +22,9 @@ CHANNELS = (MAIL, SMS)
 UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
 """Names of facts that would put a secret at rest. The renderer derives such things when it sends."""
 
-FEEDERS: list[Callable[[], None]] = []
+Feeder = Callable[[], bool]
+
+FEEDERS: list[Feeder] = []
 """What the worker calls at each sweep."""
 
 ENQUEUED = "latchkey.enqueued"
@@ -57,11 +59,12 @@ def enqueue(
     """
     _check(channel, facts)
     row = _NEW | {"id": secrets.row_id(), "kind": kind, "channel": channel, "to": to, "facts": facts}
+    row["destination"] = destination_of(channel, to)
     row |= {"user_id": user_id, "challenge_id": challenge_id, "language": language, "tag": tag, "decoy": decoy}
     row["created_at"] = row["next_attempt_at"] = clock.now()
     row["expires_at"] = expires_at
     _INSERT.run(**row)
-    db.session().info.setdefault(ENQUEUED, []).append((row["id"], lane(channel, to)))
+    db.session().info.setdefault(ENQUEUED, []).append(row["id"])
 
 
 def enqueue_each(kind: str, channel: str, where_to: Sequence[str], *, user_id: int | None = None, **facts: Any) -> None:
@@ -75,20 +78,23 @@ def enqueue_each(kind: str, channel: str, where_to: Sequence[str], *, user_id: i
     now = clock.now()
     same: dict[str, Any] = {"kind": kind, "channel": channel, "facts": facts, "user_id": user_id, "language": "en"}
     same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
-    rows = [same | {"id": secrets.row_id(), "to": to} for to in where_to]
+    rows = [same | {"id": secrets.row_id(), "to": to, "destination": destination_of(channel, to)} for to in where_to]
     _INSERT.run_many(rows)
-    db.session().info.setdefault(ENQUEUED, []).extend((row["id"], lane(channel, row["to"])) for row in rows)
+    db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 
 
-def feeder(function: Callable[[], None]) -> Callable[[], None]:
-    """Register a function that enqueues what requests have left to the worker; called at each sweep, then committed."""
+def feeder(function: Feeder) -> Feeder:
+    """Register a function that enqueues a batch of what requests have left to the worker, and returns if there is more.
+
+    At each sweep it is called until there is none, in turn with others; what it did is committed each time.
+    """
     if function not in FEEDERS:
         FEEDERS.append(function)
     return function
 
 
-def lane(channel: str, to: str) -> str:
-    """Return the queue in which a message waits for others like it: its mail domain, or ``sms``."""
+def destination_of(channel: str, to: str) -> str:
+    """Return where a message goes, for which it may have to wait for others: its mail domain, or ``sms``."""
     return to.rpartition("@")[2] if channel == MAIL else SMS
 
 
@@ -100,11 +106,9 @@ def _check(channel: str, facts: dict[str, Any]) -> None:
 
 
 @event.listens_for(db.session, "after_commit")
-def _tell_queue(session: Session) -> None:
-    if session.in_nested_transaction():
-        return
-    for message_id, its_lane in session.info.pop(ENQUEUED, ()):
-        queue.push(message_id, its_lane)
+def _wake_workers(session: Session) -> None:
+    if not session.in_nested_transaction() and session.info.pop(ENQUEUED, ()):
+        wakeups.wake()
 
 
 @event.listens_for(db.session, "after_soft_rollback")

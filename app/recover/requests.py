@@ -79,18 +79,14 @@ def complete(recovery_id: str) -> bool:
 
 
 def due_for_reminding(most: int) -> list[Recovery]:
-    """Return open recoveries that will be ready within a day, and whose owners were not told so yet.
-
-    None of a wait that is shorter than two days: its first mail is reminder enough.
-    """
+    """Return open recoveries that will be ready within a day and that nobody has looked at for that yet."""
     now = clock.now()
     soon = (_c.ready_at <= now + REMINDED_BEFORE, _c.reminded_at.is_(None), *_open(now))
-    rows = db.session.scalars(sa.select(Recovery).where(*soon).limit(most))
-    return [row for row in rows if row.ready_at - row.requested_at >= 2 * REMINDED_BEFORE]
+    return list(db.session.scalars(sa.select(Recovery).where(*soon).limit(most)))
 
 
 def note_reminded(recovery_id: str) -> bool:
-    """Note that the owner is told once more; False when another worker was first, or it is over."""
+    """Note that the owner was reminded if need be; False when another worker was first, or it is over."""
     now = clock.now()
     unreminded = (_c.id == recovery_id, _c.reminded_at.is_(None), *_open(now))
     return changed(sa.update(Recovery).where(*unreminded).values(reminded_at=now)) == 1

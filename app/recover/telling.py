@@ -61,9 +61,15 @@ def recovering(message: Message, told: Told | None) -> Letter | Text | None:
 
 
 @outbox.feeder
-def remind() -> None:
-    """Tell every channel once more, a day before a recovery can be completed. Of two workers one tells."""
-    for recovery in requests.due_for_reminding(BATCH):
-        if requests.note_reminded(recovery.id):
+def remind() -> bool:
+    """Tell every channel once more, a day before a recovery can be completed; return whether there may be more.
+
+    Of two workers one tells.
+    """
+    due = requests.due_for_reminding(BATCH)
+    for recovery in due:
+        long = recovery.ready_at - recovery.requested_at >= 2 * requests.REMINDED_BEFORE
+        if requests.note_reminded(recovery.id) and long:  # the first mail of a short wait is reminder enough
             tell(recovery, "reminder")
             record("recovery.reminded", recovery.user_id)
+    return len(due) == BATCH

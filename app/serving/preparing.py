@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.database import DatabaseUnavailable
 from app.extensions import db, keyring
 from app.methods.sealed import sealed_rows
 
@@ -71,7 +70,7 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
             else:
                 job = prepare_development(app, settings, f"http://{host}:{port}")
             refuse_missing_keys()
-        except (SQLAlchemyError, DatabaseUnavailable) as error:
+        except SQLAlchemyError as error:
             refuse(UNAVAILABLE, f"the database does not answer ({type(error).__name__}).", "Look: flask doctor")
         finally:
             db.session.remove()

@@ -36,11 +36,12 @@ _ADDRESSES = (
 
 
 @outbox.feeder
-def tell_of_new_browsers() -> None:
+def tell_of_new_browsers() -> bool:
     """Have mails sent about each session that was opened from a new browser; none for the first of a new account.
 
     An account older than sessions are remembered is told of its first one too: nobody knows that it is.
     Of two workers one tells. What has ended meanwhile is told all the same: it was there.
+    Return whether there may be more.
     """
     news = db.session.execute(_NEWS).all()
     addresses = _addresses_of({session.user_id for session, *_ in news})
@@ -50,6 +51,7 @@ def tell_of_new_browsers() -> None:
             facts: dict[str, Any] = {"family": session.family, "agent": session.agent, "address": session.address}
             where_to = addresses.get(session.user_id, [])
             outbox.enqueue_each("new_device", "mail", where_to, user_id=session.user_id, **facts)
+    return len(news) == BATCH
 
 
 def _addresses_of(ids: set[int]) -> dict[int, list[str]]:

@@ -54,7 +54,7 @@ def post(app: Flask) -> Callable[..., str]:
         with app.app_context():
             to = to or {"mail": "ada@example.com", "sms": "+16502530000"}[channel]
             outbox.enqueue(kind, channel, to, **more)
-            message_id = str(db.session().info[ENQUEUED][-1][0])
+            message_id = str(db.session().info[ENQUEUED][-1])
             db.session.commit()
         return message_id
 

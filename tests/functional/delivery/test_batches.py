@@ -10,7 +10,6 @@ import pytest
 from tests.sinks import code_in, until
 
 BURST = 600
-"""More than one lane has room for."""
 
 
 @pytest.fixture
@@ -98,43 +97,40 @@ def test_what_nobody_foresaw_of_one_leaves_the_others_sent_once(app, post, smtp,
     assert len(smtp.mails) == 2
 
 
-def test_a_lane_is_slow_by_what_was_tried_not_by_what_was_given_back(app, post):
+def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, post):
     from app import outbox
-    from app.outbox.sending import lane
+    from app.outbox import leases
+    from app.outbox.schedule import SLOW
     from app.outbox.worker import Worker
 
     outbox.renderer("trial_slow")(say_slowly)
     ids = [post(kind="trial_slow"), *(post() for _ in range(7))]
-    worker, where = Worker(app, threading.Event()), lane("mail", "ada@example.com")
-    worker.lanes.put_all((each, where) for each in ids)
-    worker._deliver_batch(where, worker.lanes.take(1)[1])
-    assert worker.lanes._slow_until[where] > time.monotonic()
+    worker = Worker(app, threading.Event())
+    with app.app_context():
+        worker._send("example.com", leases.claim(ids))
+    assert worker.schedule._paces["example.com"] > SLOW
 
 
 def say_slowly(message):
-    """Take longer than a batch may."""
+    """Take as long as a slow server does."""
     from app import outbox
-    from app.outbox.delivery import ENOUGH
+    from app.outbox.schedule import SLOW
 
-    time.sleep(ENOUGH + 0.1)
+    time.sleep(SLOW + 0.1)
     return outbox.Letter("Hello", "hello")
 
 
-def test_a_feeder_that_fails_holds_up_neither_others_nor_the_sweep(app, post, monkeypatch):
-    from app.outbox import worker
-    from app.outbox.leases import GRACE
+def test_feeder_that_fails_holds_up_no_other(app, monkeypatch):
+    from app.outbox import upkeep
 
     fed = []
-    monkeypatch.setattr(worker, "FEEDERS", [lambda: 1 / 0, lambda: fed.append(True)])
-    post()
-    swept = worker.Worker(app, threading.Event())
+    monkeypatch.setattr(upkeep, "FEEDERS", [lambda: 1 / 0, lambda: bool(fed.append(True))])
     with app.app_context():
-        swept._sweep_once(-GRACE)
+        upkeep.feed(threading.Event())
     assert fed == [True]
-    assert swept.lanes.take(1)
 
 
-def test_a_burst_longer_than_a_lane_does_not_wait_for_the_next_sweep(make_app, clock, working, smtp, tmp_path):
+def test_burst_is_sent_whole_without_waiting_for_a_sweep(make_app, clock, working, smtp, tmp_path):
     from app import outbox
     from app.extensions import db
 
@@ -149,12 +145,12 @@ def test_a_burst_longer_than_a_lane_does_not_wait_for_the_next_sweep(make_app, c
     assert len({mail.to[0] for mail in smtp.mails}) == len(smtp.mails) == BURST
 
 
-def test_an_idle_worker_keeps_its_connection_to_the_queue(make_app, clock, working, monkeypatch, tmp_path):
-    from app.outbox import queue
+def test_idle_worker_goes_on_listening(make_app, clock, working, monkeypatch, tmp_path):
+    from app.outbox import wakeups
 
-    connect, made = queue.connect, []
-    monkeypatch.setattr(queue, "connect", lambda *how: made.append(connect(*how)) or made[-1])
+    listen, made = wakeups.listen, []
+    monkeypatch.setattr(wakeups, "listen", lambda where: made.append(listen(where)) or made[-1])
     working(make_app(queue_url=f"sqlite:///{tmp_path}/queue.db"))
     until(lambda: made)
-    time.sleep(0.5)
+    time.sleep(1.2)
     assert len(made) == 1

@@ -94,7 +94,7 @@ def send(make_app, clock, trial_kind):
     def run(url):
         with make_app(mail_url=url, mail_timeout=5).app_context():
             outbox.enqueue("trial", "mail", "ada@example.com")
-            message_id = db.session().info[ENQUEUED][-1][0]
+            message_id = db.session().info[ENQUEUED][-1]
             db.session.commit()
             outbox.deliver(message_id)
             return db.session.get(outbox.Message, message_id)

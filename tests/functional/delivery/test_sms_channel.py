@@ -138,7 +138,7 @@ def test_twilio_gets_a_form_with_basic_authentication(make_app, clock, twilio):
     app = make_app(twilio_url=f"http://127.0.0.1:{twilio.server_port}", **TWILIO)
     with app.app_context():
         outbox.enqueue("trial", "sms", "+16502530000")
-        message_id = db.session().info[ENQUEUED][0][0]
+        message_id = db.session().info[ENQUEUED][0]
         db.session.commit()
         assert outbox.deliver(message_id)
     ((path, headers, fields),) = twilio.requests

@@ -43,18 +43,17 @@ def test_a_message_of_work_that_was_rolled_back_never_leaves(app, working, smtp,
     assert len(rows(outbox.Message)) == 1
 
 
-def test_a_message_whose_queue_entry_was_lost_is_found_by_the_sweep(make_app, app, working, smtp, monkeypatch):
-    from app import outbox
-    from app.extensions import db
-    from app.outbox import queue
+def test_message_whose_wake_up_was_lost_is_found_within_a_second(app, post, working, smtp, monkeypatch):
+    from app.outbox import wakeups
 
-    quick = make_app(queue_url=app.extensions["latchkey.settings"].queue_url, outbox_sweep_every=0.2)
-    monkeypatch.setattr(queue, "push", lambda message_id, lane: None)
-    with quick.app_context():
-        outbox.enqueue("trial", "mail", "lost@example.com")
-        db.session.commit()
-    working(quick)
-    assert smtp.wait(1, 5)[0].to == ["lost@example.com"]
+    working(app)
+    post(to="first@example.com")
+    smtp.wait(1)
+    monkeypatch.setattr(wakeups, "wake", lambda: None)
+    began = time.monotonic()
+    post(to="lost@example.com")
+    smtp.wait(2, 5)
+    assert time.monotonic() - began < 2
 
 
 def test_a_queue_that_is_away_fails_no_commit(make_app, rows):

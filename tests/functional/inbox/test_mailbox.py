@@ -143,7 +143,7 @@ def test_a_message_of_the_outbox_ends_in_the_mailbox(make_app, clock, sink, stor
     app = make_app(mail_url=sink.mail_url, sms_url=sink.sms_url)
     with app.app_context():
         outbox.enqueue("for_the_mailbox", "mail", "ada@example.com")
-        message_id = db.session().info[ENQUEUED][0][0]
+        message_id = db.session().info[ENQUEUED][0]
         db.session.commit()
         assert outbox.deliver(message_id)
     until(lambda: [kept.html for kept in store] == ["<p>hello</p>\n"])

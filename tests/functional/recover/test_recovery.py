@@ -56,13 +56,12 @@ def test_every_channel_is_told_at_the_start_the_day_before_and_at_the_end(
 
 def swept(app) -> None:
     """Run what the worker does at each sweep."""
-    from app.extensions import db
-    from app.outbox.sending import FEEDERS
+    from threading import Event
+
+    from app.outbox import upkeep
 
     with app.app_context():
-        for feed in FEEDERS:
-            feed()
-        db.session.commit()
+        upkeep.feed(Event())
 
 
 def test_nothing_can_be_completed_before_the_wait_is_over(wire, bob, proves, starts, clock, rows):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from threading import Event
 
 import pytest
@@ -20,10 +19,10 @@ def told(app, deliver, smtp):
     """Returns the mails about new browsers, once a worker has swept and the outbox has run."""
 
     def sweep() -> list:
-        from app.outbox.worker import Worker
+        from app.outbox import upkeep
 
         with app.app_context():
-            Worker(app, Event())._sweep_once(timedelta(0))
+            upkeep.feed(Event())
         deliver()
         return [mail for mail in smtp.mails if SUBJECT in mail.subject]
 

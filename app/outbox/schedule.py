@@ -1,0 +1,145 @@
+"""Which messages a worker sends next. It holds none of them: what is due stands in the table."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
+
+from app.outbox import leases
+from app.outbox.leases import Due
+from app.outbox.models import Message
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the table when nobody wakes us."""
+
+GATHER = 0.1
+"""Seconds after a look that found nothing, in which messages may gather to be sent together."""
+
+ROUND = 8
+"""Destinations that get one batch each before the table is looked at again."""
+
+BATCH = 16
+BATCH_TIME = 0.5
+"""Seconds that a batch should take at the most, by what the last one took."""
+
+SLOW = 2.0
+"""Seconds a message may take before its destination counts as slow."""
+
+PACES = 4096
+"""Destinations whose pace is remembered."""
+
+
+class Schedule:
+    """Hands batches to the threads of one worker process: destinations take turns, and none takes all threads.
+
+    A destination that is slow, or not known yet, gets one thread, and the slow ones together all but one.
+    Within a destination messages that were never tried come before those to be tried again.
+    """
+
+    def __init__(self, threads: int, look_every: float = LOOK_EVERY) -> None:
+        self.threads = threads
+        self.look_every = look_every
+        self._looking = threading.Lock()
+        self._woken = threading.Event()
+        self._round: deque[Due] = deque()
+        self._found = True
+        self._looked_at = float("-inf")
+        self._passed_over: set[str] = set()
+        self._under_way: Counter[str] = Counter()
+        self._paces: OrderedDict[str, float] = OrderedDict()
+        self._changing = threading.Lock()
+
+    def wake(self) -> None:
+        """Have a thread look at the table soon."""
+        self._woken.set()
+
+    def take(self, timeout: float) -> tuple[str, list[Message]] | None:
+        """Return a destination and some of its messages, claimed; None when there was nothing for ``timeout`` seconds.
+
+        Needs an app context. The caller says ``done`` when they are sent. Raises what the database raises.
+        """
+        until = time.monotonic() + timeout
+        if not self._looking.acquire(timeout=timeout):
+            return None
+        try:
+            while self._round or self._look(until):
+                while self._round:
+                    if taken := self._take_from(self._round.popleft()):
+                        self._found = True
+                        return taken
+            return None
+        finally:
+            self._looking.release()
+
+    def done(self, destination: str, seconds: float) -> None:
+        """Note that a batch is over, and how long one of its messages took."""
+        with self._changing:
+            self._under_way[destination] -= 1
+            if self._under_way[destination] <= 0:
+                del self._under_way[destination]
+            self._paces[destination] = seconds
+            self._paces.move_to_end(destination)
+            while len(self._paces) > PACES:
+                self._paces.popitem(last=False)
+            again = bool(self._passed_over)
+        if again:
+            self.wake()
+
+    def _look(self, until: float) -> bool:
+        """Fill the round, at once when the last one found something; return False when it is not time to look."""
+        if not self._found:
+            now, look_at = time.monotonic(), self._looked_at + self.look_every
+            if now >= until:
+                return False
+            if not self._woken.wait(max(0.0, min(until, look_at) - now)) and time.monotonic() < look_at:
+                return False
+            time.sleep(max(0.0, self._looked_at + GATHER - time.monotonic()))
+        self._woken.clear()
+        self._looked_at = time.monotonic()
+        self._found = False
+        with self._changing:
+            self._passed_over.clear()
+        found = [each for each in leases.due() if self._may_take(each.destination)]
+        self._round.extend(choose(found))
+        return True
+
+    def _take_from(self, which: Due) -> tuple[str, list[Message]] | None:
+        if not self._may_take(which.destination):
+            return None
+        messages = leases.claim_from(which, self._size(which.destination))
+        if not messages:  # another worker was quicker
+            return None
+        with self._changing:
+            self._under_way[which.destination] += 1
+        return which.destination, messages
+
+    def _may_take(self, destination: str) -> bool:
+        with self._changing:
+            slow = self._paces.get(destination, SLOW) >= SLOW
+            most = 1 if slow else max(1, self.threads - 1)
+            may = self._under_way[destination] < most
+            if may and self._paces.get(destination, 0.0) >= SLOW:
+                busy = sum(count for each, count in self._under_way.items() if self._paces.get(each, 0.0) >= SLOW)
+                may = busy < max(1, self.threads - 1)
+            if not may:
+                self._passed_over.add(destination)
+            return may
+
+    def _size(self, destination: str) -> int:
+        pace = self._paces.get(destination, SLOW)
+        return max(1, min(BATCH, int(BATCH_TIME / pace))) if pace > 0 else BATCH
+
+
+def choose(found: Sequence[Due]) -> list[Due]:
+    """Return which destinations have their turn in the next round, in their order.
+
+    First those with messages never tried: the newest, for which somebody waits now, and those that wait longest, so
+    that none waits for ever. Then those to be tried again; one of them has a turn in every round.
+    """
+    new = sorted((each for each in found if not each.tried), key=lambda each: each.newest, reverse=True)
+    again = sorted((each for each in found if each.tried), key=lambda each: each.since)
+    first, rest = new[: ROUND // 2], sorted(new[ROUND // 2 :], key=lambda each: each.since)
+    chosen = (first + rest)[: ROUND - min(1, len(again))]
+    return chosen + again[: ROUND - len(chosen)]

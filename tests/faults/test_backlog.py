@@ -1,0 +1,110 @@
+"""Thousands of messages that can't leave now: nobody else waits for them, and the operator is told what is parked.
+
+Real servers, real worker processes, a real mail server. Figures have a margin for a machine that does other things.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.databases import ROOT, Database
+from tests.faults.accounts import application_on, open_one
+from tests.faults.visitors import Visitor
+from tests.serving import Server
+from tests.sinks import until
+
+BACKLOG = 5000
+
+OTHERS_WAIT = 1.0
+"""Seconds a mail to another domain may take, whatever waits at one."""
+
+NEW_WAIT = 2.0
+"""Seconds a new code may take once the server is back, whatever waits."""
+
+LOADED = 2.0
+"""How many times longer on a machine where other tests run beside this one."""
+
+
+def fill(database: Database, domain: Callable[[int], str], count: int = BACKLOG) -> None:
+    """Put messages in the outbox, as a flood or a long outage leaves them there."""
+    with application_on(database) as app, app.app_context():
+        from app import outbox
+        from app.extensions import db
+
+        where_to = [f"person{number}@{domain(number)}" for number in range(count)]
+        facts = {"family": "0" * 32, "agent": "", "address": "192.0.2.1"}
+        outbox.enqueue_each("new_device", "mail", where_to, **facts)
+        db.session.commit()
+
+
+def count(database: Database, condition: str) -> int:
+    """Return how many messages are so."""
+    return int(database.query(f"SELECT count(*) FROM message WHERE {condition}")[0][0])
+
+
+def make_due(database: Database) -> None:
+    """Let everything that waits be due now, as the passing of time would."""
+    free = "SELECT id FROM message WHERE state = 'waiting'" + " FOR UPDATE SKIP LOCKED" * (database.kind != "sqlite")
+    database.query(f"UPDATE message SET next_attempt_at = created_at WHERE id IN ({free}) RETURNING id")
+
+
+def seconds_to_mail(server: Server, address: str, smtp) -> float:
+    """Ask for a code and return how long its mail takes."""
+    before = len(smtp.to(address))
+    visitor = Visitor(server.url)
+    visitor.get("/us-signin")
+    assert visitor.send_code(address).status == 200
+    began = time.monotonic()
+    until(lambda: len(smtp.to(address)) > before, 30, every=0.005)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("mode", ["busy", "slow"])
+def test_domain_that_takes_nothing_delays_no_other(fresh_database, start, smtp, mode):
+    people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(8)]
+    smtp.modes["bad.test"], smtp.delay = mode, 30.0
+    server = start(fresh_database, workers=1)
+    seconds_to_mail(server, people[0].email, smtp)
+    fill(fresh_database, lambda _number: "bad.test")
+    at_once = [seconds_to_mail(server, ada.email, smtp) for ada in people[1:4]]
+    if mode == "busy":
+        until(lambda: count(fresh_database, "attempts > 0") > BACKLOG / 2, 120, every=0.5)
+    later = [seconds_to_mail(server, ada.email, smtp) for ada in people[4:]]
+    assert max(at_once + later) < OTHERS_WAIT * LOADED, (at_once, later)
+    assert smtp.to("bad.test") == []
+
+
+def test_new_codes_go_before_the_backlog_of_an_outage(fresh_database, start, smtp):
+    people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(4)]
+    server = start(fresh_database, workers=1)
+    seconds_to_mail(server, people[0].email, smtp)
+    smtp.down()
+    fill(fresh_database, lambda number: "example.com" if number % 2 else f"domain{number % 100}.test")
+    until(lambda: count(fresh_database, "attempts > 0") > BACKLOG, 240, every=0.5)
+    smtp.up()
+    make_due(fresh_database)
+    taken = [seconds_to_mail(server, ada.email, smtp) for ada in people[1:]]
+    waited = count(fresh_database, "state = 'waiting'")
+    assert max(taken) < NEW_WAIT * LOADED, taken
+    assert waited > BACKLOG / 4, "the backlog had not left before"
+    until(lambda: count(fresh_database, "state <> 'sent'") == 0, 240, every=0.5)
+    assert len({tuple(mail.to) for mail in smtp.mails}) == len(smtp.mails)
+
+
+@pytest.mark.one_database
+def test_operator_is_told_what_is_parked_and_why(fresh_database, start, smtp):
+    smtp.modes["bad.test"] = "busy"
+    server = start(fresh_database, workers=1)
+    fill(fresh_database, lambda _number: "bad.test", 50)
+    until(lambda: count(fresh_database, "attempts > 1") == 50, 30)
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor"]
+    environment = {"PATH": "/usr/bin:/bin"} | server.environment
+    said = subprocess.run(command, cwd=ROOT, env=environment, timeout=60, capture_output=True, text=True).stdout
+    assert "50 messages wait for another try at bad.test: message refused (451)" in said
+    assert "1 worker runs" in said
+    assert "Start a worker" not in said

@@ -1,0 +1,192 @@
+"""Which messages are sent next when some destinations are slow, full or busy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.outbox.schedule import BATCH, ROUND, SLOW, Schedule, choose
+from tests import plans
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def schedule(app):
+    """A schedule of four threads."""
+    return Schedule(4)
+
+
+@pytest.fixture
+def take(app, schedule):
+    """Takes what is next, in an app context: destination and recipients."""
+
+    def run(timeout=0.0):
+        with app.app_context():
+            taken = schedule.take(timeout)
+        return taken and (taken[0], [message.to.partition("@")[0] for message in taken[1]])
+
+    return run
+
+
+@pytest.fixture
+def put(app):
+    """Puts messages to so many people at a domain in the outbox, in one transaction."""
+
+    def run(domain, count, first=0):
+        from app import outbox
+        from app.extensions import db
+
+        with app.app_context():
+            for number in range(first, first + count):
+                outbox.enqueue("trial", "mail", f"p{number}@{domain}")
+            db.session.commit()
+
+    return run
+
+
+def quick(schedule, *destinations):
+    """Let these have shown that they are quick."""
+    for each in destinations:
+        schedule._under_way[each] += 1
+        schedule.done(each, 0.001)
+
+
+def due(destination, tried=False, since=0, newest=0):
+    """Return what a look finds at a destination; moments are seconds before NOW."""
+    from app.outbox.leases import Due
+
+    return Due(destination, tried, NOW - timedelta(seconds=since), NOW - timedelta(seconds=newest))
+
+
+def test_message_is_taken_once(put, take):
+    put("x.test", 1)
+    assert take() == ("x.test", ["p0"])
+    assert take() is None
+
+
+def test_destination_that_is_not_known_gets_one_thread_and_one_message(put, take, schedule):
+    put("x.test", 5)
+    assert len(take()[1]) == 1
+    assert take() is None
+    schedule.done("x.test", 0.001)
+    assert len(take(1)[1]) == 4
+
+
+def test_batch_is_as_large_as_the_pace_allows(put, take, schedule):
+    put("x.test", 40)
+    quick(schedule, "x.test")
+    assert len(take()[1]) == BATCH
+    schedule.done("x.test", 0.1)
+    assert len(take(1)[1]) == 5
+
+
+def test_no_destination_gets_every_thread(put, take, schedule):
+    put("x.test", 200)
+    quick(schedule, "x.test")
+    assert [bool(take()) for _ in range(4)] == [True, True, True, False]
+    put("y.test", 1)
+    schedule.wake()
+    assert take(1) == ("y.test", ["p0"])
+
+
+def test_slow_destination_gets_one_thread_until_it_is_quick_again(put, take, schedule):
+    put("x.test", 200)
+    take()
+    schedule.done("x.test", SLOW + 1)
+    assert len(take(1)[1]) == 1
+    assert take() is None
+    schedule.done("x.test", 0.001)
+    assert [bool(take(0.5)) for _ in range(4)] == [True, True, True, False]
+
+
+def test_slow_destinations_together_leave_a_thread(put, take, schedule):
+    for number in range(5):
+        put(f"slow{number}.test", 1)
+        schedule._paces[f"slow{number}.test"] = SLOW + 1
+    put("x.test", 1)
+    found = [take(0.2) for _ in range(5)]
+    assert len([each for each in found if each]) == 4
+    assert ("x.test", ["p0"]) in found
+
+
+def test_one_thread_serves_all_destinations(app, put):
+    put("x.test", 1)
+    with app.app_context():
+        assert Schedule(1).take(0)
+
+
+def test_destinations_take_turns(put, take, schedule):
+    put("x.test", 100)
+    put("y.test", 100)
+    quick(schedule, "x.test", "y.test")
+    assert sorted(take()[0] for _ in range(4)) == ["x.test", "x.test", "y.test", "y.test"]
+
+
+def test_message_never_tried_goes_before_one_that_was(put, take, schedule, database, clock):
+    put("x.test", 30)
+    database.query("UPDATE message SET attempts = 1 RETURNING id")
+    clock.shift(1)
+    put("x.test", 1, first=99)
+    quick(schedule, "x.test")
+    assert take() == ("x.test", ["p99"])
+    assert len(take()[1]) == BATCH
+
+
+def test_newest_of_a_backlog_goes_first(put, take, schedule, clock):
+    put("x.test", 30)
+    clock.shift(5)
+    put("x.test", 1, first=99)
+    quick(schedule, "x.test")
+    assert "p99" in take()[1]
+
+
+def test_parked_message_is_not_taken_before_its_time(put, take, schedule, database, clock, app):
+    from app.outbox import leases
+
+    put("x.test", 1)
+    with app.app_context():
+        (message,) = leases.claim_from(leases.due()[0], 1)
+    assert take() is None
+    assert message.state == "sending"
+    clock.shift(61)
+    assert take(1.5) == ("x.test", ["p0"])
+
+
+def test_who_waits_is_woken(put, take, schedule):
+    assert take() is None
+    threading.Timer(0.2, lambda: (put("x.test", 1), schedule.wake())).start()
+    began = time.monotonic()
+    assert take(5)
+    assert time.monotonic() - began < 0.9
+
+
+def test_table_is_looked_at_though_nobody_wakes(put, take):
+    assert take() is None
+    put("x.test", 1)
+    assert take(3)
+
+
+def test_round_has_the_newest_those_that_wait_longest_and_one_to_be_tried_again():
+    new = [due(f"new{number}", since=number, newest=number) for number in range(20)]
+    again = [due(f"again{number}", tried=True, since=number) for number in range(20)]
+    chosen = [each.destination for each in choose([*again, *new])]
+    assert chosen == ["new0", "new1", "new2", "new3", "new19", "new18", "new17", "again19"]
+    assert [each.destination for each in choose(again)] == [f"again{number}" for number in range(19, 19 - ROUND, -1)]
+    assert choose([]) == []
+
+
+def test_looking_and_taking_read_only_what_is_due(app, put, take, database):
+    put("x.test", 3)
+    with plans.collected(app) as found:
+        take()
+        database.query("UPDATE message SET attempts = 1, next_attempt_at = created_at RETURNING id")
+        take(1.5)
+    assert len(found) == 4, "a look and a claim each"
+    for plan in found:
+        assert not plans.reads_whole(plan, "message"), plan
+    assert "ix_message_new" in found[1]
+    assert "ix_message_again" in found[3]
