@@ -8,11 +8,11 @@ from typing import Any
 import click
 import orjson
 
+from app.cli.accounts import user_named
 from app.cli.group import OperatorGroup
 from app.cli.timeline import Moment, latest, reason_of, timeline
 from app.extensions import settings
 from app.kit import typed_text
-from app.users import find_by_identity, read_identity
 
 attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
 
@@ -40,10 +40,7 @@ def show(support_id: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_attempts(identity: str, limit: int, as_json: bool) -> None:
     """List what an account was last asked for and answered, newest first, with the support id of each."""
-    user = find_by_identity(read_identity(identity))
-    if user is None:
-        click.echo(f"{identity}: nobody has that.", err=True)
-        sys.exit(1)
+    user = user_named(identity)
     for event in latest(user.id, limit):
         facts: dict[str, Any] = {"at": event.at, "support_id": event.support_id, "reason": reason_of(event)}
         if as_json:

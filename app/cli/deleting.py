@@ -8,12 +8,13 @@ from collections.abc import Callable
 import click
 import sqlalchemy as sa
 
+from app.cli.accounts import user_named
 from app.cli.users import users
 from app.extensions import changed, db
 from app.kit import clock
 from app.mydata import erasing, leaving
 from app.mydata.models import Deletion
-from app.users import User, find_by_identity, read_identity
+from app.users import User
 
 
 @users.command("delete")
@@ -41,10 +42,11 @@ def _each(identities: tuple[str, ...], do: Callable[[User], str]) -> None:
     """Do something about each account and commit it; what can be done is done, what cannot is named."""
     missing = 0
     for text in identities:
-        user = find_by_identity(read_identity(text))
-        if user is None:
+        try:
+            user = user_named(text)
+        except click.ClickException as unknown:
             missing += 1
-            click.echo(f"{text}: nobody has that.", err=True)
+            click.echo(unknown.message, err=True)
             continue
         said = do(user)
         db.session.commit()

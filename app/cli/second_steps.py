@@ -6,13 +6,14 @@ import click
 from flask.cli import with_appcontext
 
 from app.audit import record
+from app.cli.accounts import user_named
 from app.extensions import db
 from app.kit.asking import Asker
 from app.methods import enrollment, notices
 from app.methods.showing import TITLES
 from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
-from app.users import find_by_identity, hold, read_identity
+from app.users import hold
 
 
 @click.command("second-step")
@@ -24,9 +25,7 @@ def second_step(identity: str, off: bool) -> None:
 
     What was asked for stays a way to sign in. Every session of the account ends, and its owner is told.
     """
-    user = find_by_identity(read_identity(identity))
-    if user is None:
-        raise click.ClickException(f"{identity}: nobody has that.")
+    user = user_named(identity)
     if not off:
         marked = [TITLES.get(row.method, row.method) for row in enrollment.enrolled_of(user.id) if row.is_second]
         click.echo(f"{identity}: {', '.join(marked) or 'no second step is set up'}.")

@@ -9,6 +9,7 @@ import click
 import orjson
 
 from app.audit import record
+from app.cli.accounts import user_named
 from app.cli.group import OperatorGroup
 from app.extensions import db
 from app.kit import agents, clock
@@ -16,7 +17,6 @@ from app.sessions import personal
 from app.sessions.assurance import level
 from app.sessions.listing import Family, families_of
 from app.sessions.opening import end_all, end_family
-from app.users import User, find_by_identity, read_identity
 
 sessions = OperatorGroup("sessions", help="List and end the sessions of an account.")
 
@@ -26,7 +26,7 @@ sessions = OperatorGroup("sessions", help="List and end the sessions of an accou
 @click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
 def list_(identity: str, as_json: bool) -> None:
     """List where the owner of IDENTITY (e-mail, phone or username) is signed in, used last first."""
-    user = _user(identity)
+    user = user_named(identity)
     families, more = families_of(user.id)
     for family in families:
         told = _told(family)
@@ -47,7 +47,7 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
     """
     if every == bool(session):
         raise click.UsageError("Name the sessions, or say --all.")
-    user = _user(identity)
+    user = user_named(identity)
     missing = 0
     ended = end_all(user.id) if every else 0
     for name in session:
@@ -61,13 +61,6 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
     db.session.commit()
     click.echo(f"{identity}: {ended} sessions and tokens of theirs ended; {_tokens(user.id, revoked)}.")
     sys.exit(1 if missing else 0)
-
-
-def _user(identity: str) -> User:
-    user = find_by_identity(read_identity(identity))
-    if user is None:
-        raise click.ClickException(f"{identity}: nobody has that.")
-    return user
 
 
 def _told(family: Family) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from app.audit import record
+from app.cli.accounts import user_named
 from app.cli.drafts import NotUsable, read_draft
 from app.cli.group import OperatorGroup
 from app.cli.importing import import_lines
@@ -31,7 +32,7 @@ from app.sessions import personal
 from app.sessions.guesses import forget
 from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
-from app.users import User, find_by_identity, read_identity
+from app.users import User
 
 users = OperatorGroup("users", help="Open, list, disable, enable and unlock accounts; end their sessions.")
 users.add_command(sessions)
@@ -145,10 +146,11 @@ def unlock(identity: tuple[str, ...]) -> None:
     """Forget the wrong codes and passwords at the account of IDENTITY, so that typed codes are looked at again."""
     missing = 0
     for text in identity:
-        user = find_by_identity(read_identity(text))
-        if user is None:
+        try:
+            user = user_named(text)
+        except click.ClickException as unknown:
             missing += 1
-            click.echo(f"{text}: nobody has that.", err=True)
+            click.echo(unknown.message, err=True)
             continue
         forgotten = forget(user.id) + second.forget_misses(user.id)
         record("account.unlocked", user.id, by="operator")
@@ -162,9 +164,7 @@ def unlock(identity: tuple[str, ...]) -> None:
 @click.option("--cancel", "cancels", is_flag=True, help="Cancel the recovery that is under way.")
 def recovery(identity: str, cancels: bool) -> None:
     """Tell how many recovery codes the owner of IDENTITY has left, never which, and what recovery is under way."""
-    user = find_by_identity(read_identity(identity))
-    if user is None:
-        raise click.ClickException(f"{identity}: nobody has that.")
+    user = user_named(identity)
     stock, under_way = recovery_codes.stock_of(user.id), requests.open_of(user.id)
     if cancels:
         cancelled = under_way is not None and flow.cancel(under_way, "operator")
@@ -186,11 +186,13 @@ def _switch(identities: tuple[str, ...], *, off: bool) -> None:
     missing = 0
     state = "disabled" if off else "enabled"
     for text in identities:
-        user = find_by_identity(read_identity(text))
-        if user is None:
+        try:
+            user = user_named(text)
+        except click.ClickException as unknown:
             missing += 1
-            click.echo(f"{text}: nobody has that.", err=True)
-        elif (user.disabled_at is not None) is off:
+            click.echo(unknown.message, err=True)
+            continue
+        if (user.disabled_at is not None) is off:
             click.echo(f"{text}: {state} already.")
         else:
             ended = _switch_one(user, off)
@@ -209,4 +211,5 @@ def _switch_one(user: User, off: bool) -> int:
         personal.revoke_all(user.id, reason="disabled")
     record("account.disabled" if off else "account.enabled", user.id, by="operator")
     db.session.commit()
+    db.session.refresh(user)
     return ended

@@ -1,20 +1,28 @@
 """Addresses by which a person is found and reached: e-mail, phone, username. One way to write each.
 
-Look-alike characters are folded first (Unicode NFKC) and the outcome is checked, never the other way round:
-otherwise "K" (U+212A, KELVIN SIGN) would be a second Karl. An account is unique by what these functions return,
-and mail goes to that, not to what was typed. The three kinds never overlap: only an e-mail address has an @,
-and a username has a letter, which a phone number has not.
+Look-alike characters are folded first (Unicode NFKC), what nobody sees is dropped, and the outcome is checked, never
+the other way round: otherwise "K" (U+212A, KELVIN SIGN) would be a second Karl. Addresses are copied from mails, cards
+and links: white space and quotes around them, ``mailto:``, ``tel:``, a name before ``<ada@example.com>`` and a final
+dot of the domain are dropped as well. An account is unique by what these functions return, and mail goes to that, not
+to what was typed. The three kinds never overlap: only an e-mail address has an @, and a username has a letter, which a
+phone number has not.
 """
 
 import re
 import unicodedata
 from functools import lru_cache
+from urllib.parse import unquote
+
+from app.kit import typed_text
 
 EMAIL_MAX = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets of the path
 _UNWANTED = re.compile(r"[\x00-\x20\x7f-\xa0,;<>\ud800-\udfff]")
 _PLAIN_LOCAL = re.compile(r"(?=.{1,64}\Z)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*\Z", re.ASCII)
 """A dot-atom (RFC 5322, section 3.2.3) that is no longer than RFC 5321, section 4.5.3.1.1 has it."""
 _PHONE = re.compile(r"[+\d ().\-/‐-―−]{3,40}\Z")  # as people write them, any dash
+_NAMED = re.compile(r"([^<>]*)<([^<>]*)>\Z")
+_LINK = re.compile(r"(mailto|tel):", re.IGNORECASE)
+_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019", "\u00ab": "\u00bb"}
 _USERNAME = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9._-]{2,63}\Z")
 
 
@@ -45,13 +53,14 @@ def email(text: str) -> str:
     """Return an e-mail address as it is stored and written to. Raises ``InvalidAddress``.
 
     Lower case throughout, the domain in its IDNA form (RFC 5890): "Ada@Bücher.example" is
-    "ada@xn--bcher-kva.example". At most 254 characters (RFC 5321). Spaces around it are dropped.
+    "ada@xn--bcher-kva.example". At most 254 characters (RFC 5321).
 
     Refused though some RFC allows it: quoted local parts and address literals, which mail programs read in different
     ways, and local parts beyond ASCII, which need SMTPUTF8 (RFC 6531) all the way and look like other people's.
     The reserved names .test and .example (RFC 2606) are let through for trials; whether mail arrives is not asked here.
     """
-    folded = _folded("email", text)
+    folded = _without_scheme("mailto", _without_name(_folded("email", text)))
+    folded = folded[:-1] if folded.endswith(".") else folded  # of the domain, as in a zone file or at a sentence's end
     if _UNWANTED.search(folded) or folded.count("@") != 1:
         raise InvalidAddress("email", "An e-mail address has one @ and no spaces, commas or brackets.")
     local, _, domain = folded.partition("@")
@@ -97,7 +106,7 @@ def phone(text: str, region: str) -> str:
     """
     import phonenumbers
 
-    folded = _folded("phone", text)
+    folded = _without_scheme("tel", _folded("phone", text))
     if not _PHONE.match(folded):
         raise InvalidAddress("phone", "A phone number has digits, and perhaps + ( ) . - / and spaces.")
     try:
@@ -158,7 +167,28 @@ def mask(kind: str, value: str) -> str:
 
 
 def _folded(kind: str, text: object) -> str:
-    """Fold look-alikes and drop spaces at both ends. Only spaces: a line end is no slip of a thumb."""
+    """Fold look-alikes, and drop what nobody sees and the white space and quotes around it."""
     if not isinstance(text, str) or len(text) > 4 * EMAIL_MAX:
         raise InvalidAddress(kind, "This is too long, or no text at all.")
-    return unicodedata.normalize("NFKC", text).strip(" ")
+    folded = unicodedata.normalize("NFKC", typed_text.visible(text)).strip()
+    if len(folded) > 1 and _QUOTES.get(folded[0]) == folded[-1]:
+        folded = folded[1:-1].strip()
+    return folded
+
+
+def _without_scheme(scheme: str, text: str) -> str:
+    """Return what a ``mailto:`` link (RFC 6068) or ``tel:`` link (RFC 3966) leads to, and any other text as it is."""
+    found = _LINK.match(text)
+    if not found or found[1].lower() != scheme:
+        return text
+    target = unquote(text[found.end() :].partition("?")[0])
+    return unicodedata.normalize("NFKC", typed_text.visible(target)).strip()
+
+
+def _without_name(text: str) -> str:
+    """Return the address of "Ada <ada@example.com>". A name that is an address itself has to be the same one."""
+    found = _NAMED.match(text)
+    if not found:
+        return text
+    name, address = found[1].strip().strip("\"'"), found[2].strip()
+    return text if "@" in name and name.lower() != address.lower() else address

@@ -40,7 +40,7 @@ from app.sessions.known import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_all
 from app.sessions.pending import Parked
-from app.users import User, closing, drop_identity, hold, read_identity
+from app.users import User, closing, drop_identity, get_identity, hold
 
 PURPOSE = "recovery"
 
@@ -74,13 +74,13 @@ def require_on() -> None:
 def send_code(identity: str, asker: Asker) -> Challenge:
     """Send a code to the mailbox of whom ``identity`` names; who cannot be reached gets a decoy, as when signing in.
 
-    :raises Refused: ``too_many_requests``
+    :raises Refused: ``identity_invalid``, ``too_many_requests``
     """
+    typed = get_identity(identity)
     limits.take("starts", asker.address, looks_up=False)
-    typed = read_identity(identity)
     reached, held = reaching.reach_for(typed, "email", asker.known, limits.bucket_of(asker.address))
     limits.stop("starts", asker.address, held)
-    spoken = typed.value if typed else identity.strip()[:254]
+    spoken = typed.value
     there = reached is not None and reached.destination != "" and reached.user.is_active
     there = there and reached is not None and reached.user.confirmed_at is not None
     question = Question(
@@ -95,13 +95,14 @@ def send_code(identity: str, asker: Asker) -> Challenge:
 def prove_mailbox(identity: str, passcode: str | int, asker: Asker) -> Standing:
     """Return how the account stands, if ``passcode`` answers the code that was sent.
 
-    :raises Refused: ``generic_authn_failed`` on ``passcode``, whatever was wrong; ``too_many_requests``
+    :raises Refused: ``identity_invalid``; ``generic_authn_failed`` on ``passcode``, whatever else was wrong;
+        ``too_many_requests``
     """
     limits.allow("failures", asker.address)
-    typed = read_identity(identity)
+    typed = get_identity(identity)
     known = reaching.know(typed, asker.known)
     user_id = known.user.id if known.user else None
-    spoken = typed.value if typed else identity.strip()[:254]
+    spoken = typed.value
     browser = asker.known if known.seen_at else ""
     proof = prove(PURPOSE, user_id, spoken, [], passcode, asker, sent_only=True, browser=browser)
     if isinstance(proof, Miss) or proof.challenge is None or known.user is None or not known.user.is_active:

@@ -17,30 +17,32 @@ from app.methods.challenges import Question, ask
 from app.methods.explaining import Miss
 from app.methods.first_proof import PROVE_NO_ADDRESS, prove_address
 from app.methods.proving import Proof, prove
-from app.methods.registry import code_methods
+from app.methods.registry import REGISTRY, code_methods
 from app.sessions.arriving import arrive
 from app.sessions.models import AuthSession
 from app.sessions.pending import Parked
-from app.users import TypedIdentity, User, read_identity
+from app.users import TypedIdentity, User, get_identity
 
 PURPOSE = "sign_in"
 
 
-def send_code(identity: str, method: str, asker: Asker, next_page: str = "") -> Asked:
+def send_code(identity: str, chosen: str | None, asker: Asker, next_page: str = "") -> Asked:
     """Send a passcode to whom ``identity`` names, and return the challenge that it answers.
 
     In generic mode the outcome is the same for everybody: who cannot be reached gets a decoy.
-    :raises Refused: ``too_many_requests``; in explicit mode also why nothing was sent
+    :param chosen: the method; None for the one that fits what was typed
+    :raises Refused: ``identity_invalid``, ``too_many_requests``; in explicit mode also why nothing was sent
     """
+    typed = get_identity(identity)
     limits.take("starts", asker.address, looks_up=False)
+    method = chosen or _method_for(typed)
     if method not in code_methods():
         raise Refused("us_method_not_available", field="chosen_method")
-    typed = read_identity(identity)
     reached, held = reaching.reach_for(typed, method, asker.known, limits.bucket_of(asker.address))
     limits.stop("starts", asker.address, held)
     if not settings.generic_responses:
-        _say_why_not(typed, reached, method)
-    spoken = typed.value if typed else identity.strip()[:254]
+        _say_why_not(reached, method)
+    spoken = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
         told = reached is None and _tells_strangers(typed, method)
@@ -67,14 +69,15 @@ def sign_in(
 ) -> AuthSession | Parked:
     """Sign in whom ``identity`` names, if ``passcode`` answers one of their methods.
 
-    :raises Refused: ``generic_authn_failed``, or in explicit mode what was wrong; ``too_many_requests``
+    :raises Refused: ``identity_invalid``; ``generic_authn_failed``, or in explicit mode what was wrong;
+        ``too_many_requests``
     """
     limits.allow("failures", asker.address)
-    typed = read_identity(identity)
+    typed = get_identity(identity) if identity.strip() else None
     known = reaching.know(typed, asker.known)
     user = known.user
     user_id = user.id if user else None
-    spoken = typed.value if typed else identity.strip()[:254]
+    spoken = typed.value if typed else ""
     proof: Proof | Miss = Miss()
     if passcode not in (None, ""):
         browser = asker.known if known.seen_at else ""
@@ -113,12 +116,18 @@ def finish(
     return arrive(user, proof, asker, remember=remember, has_second=has_second, **more)
 
 
-def _tells_strangers(typed: TypedIdentity | None, method: str) -> bool:
+def _method_for(typed: TypedIdentity) -> str:
+    """Return the method that sends to what was typed, or else the first that sends anything; "" where none does."""
+    able = code_methods()
+    return next((name for name in able if REGISTRY[name].reaches == typed.kind), able[0] if able else "")
+
+
+def _tells_strangers(typed: TypedIdentity, method: str) -> bool:
     """Say whether somebody without an account is to learn that by mail."""
-    return settings.mail_unknown and method == "email" and typed is not None and typed.kind == "email"
+    return settings.mail_unknown and method == "email" and typed.kind == "email"
 
 
-def _say_why_not(typed: TypedIdentity | None, reached: reaching.Reached | None, method: str) -> None:
+def _say_why_not(reached: reaching.Reached | None, method: str) -> None:
     if reached is None:
         raise Refused("us_specify_identity", field="identity")
     if reached.user.confirmed_at is None:

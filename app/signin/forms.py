@@ -9,6 +9,7 @@ from wtforms.validators import StopValidation
 from app.extensions import settings
 from app.methods.registry import code_methods
 from app.web.forms import HouseForm, PasscodeField, Required, SafeNext, TextField, TickField
+from app.web.json_body import sends_json
 from app.web.texts import sentence
 
 
@@ -19,9 +20,10 @@ def _required_when_explicit(form: HouseForm, field: Any) -> None:
 
 
 def _a_code_method(form: HouseForm, field: Any) -> None:
-    if not field.data:
+    """A program says how to send a code; on a page nobody has to."""
+    if not field.data and (sends_json() or form.asks_for_method):
         raise StopValidation(sentence("us_method_not_available"))
-    if field.data not in code_methods():
+    if field.data and field.data not in code_methods():
         raise StopValidation(sentence("invalid_choice"))
 
 
@@ -40,7 +42,9 @@ class SignInForm(HouseForm):
 
 
 class SendCodeForm(HouseForm):
-    """An identity and how to reach it."""
+    """An identity and how to reach it; a page may leave the latter to what was typed."""
+
+    asks_for_method = False
 
     identity = TextField("E-mail, phone or username", [Required()])
     chosen_method = TextField("How to send it", [_a_code_method])
@@ -63,6 +67,8 @@ class VerifyForm(HouseForm):
 
 class VerifySendForm(HouseForm):
     """How to reach the signed-in person."""
+
+    asks_for_method = True
 
     chosen_method = TextField("How to send it", [_a_code_method])
     passcode = PasscodeField("Code")

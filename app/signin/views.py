@@ -67,7 +67,7 @@ def us_signin_send_code() -> Response:
     form = SendCodeForm()
     if form.validate():
         with form.showing_refusals():
-            method, typed = form.chosen_method.data, form.identity.data
+            method, typed = form.chosen_method.data or None, form.identity.data
             go_on = safe_next(form.next.data) or ""
             asked = flow.send_code(typed, method, sending_asker(form.challenge.data), next_page=go_on)
             characters = asked.characters

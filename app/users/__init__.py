@@ -18,7 +18,14 @@ from app.users.accounts import (
     make_primary,
     primary_email,
 )
-from app.users.finding import TypedIdentity, find_by_identity, read_identity, subject_of
+from app.users.finding import (
+    TypedIdentity,
+    find_by_identity,
+    get_identity,
+    kinds_in_words,
+    read_identity,
+    subject_of,
+)
 from app.users.models import AddressChange, Identity, User
 
 __all__ = [
@@ -35,9 +42,11 @@ __all__ = [
     "emails_of",
     "find_by_identity",
     "free_unproved",
+    "get_identity",
     "hold",
     "identities_of",
     "is_proved",
+    "kinds_in_words",
     "make_primary",
     "primary_email",
     "read_identity",

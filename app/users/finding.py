@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app.extensions import db, settings
 from app.kit import addresses
+from app.kit.refusals import Refused
 from app.users.models import Identity, User
 
 _BY_IDENTITY = (
@@ -16,6 +17,9 @@ _BY_IDENTITY = (
     .join(Identity, Identity.user_id == User.id)
     .where(Identity.kind == sa.bindparam("kind"), Identity.value == sa.bindparam("value"))
 )
+
+
+_IN_WORDS = {"email": "an email address", "phone": "a phone number", "username": "a username"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,23 @@ def read_identity(text: str) -> TypedIdentity | None:
         except addresses.InvalidAddress:
             continue
     return None
+
+
+def get_identity(text: str) -> TypedIdentity:
+    """Read ``text`` as ``read_identity`` does. It is looked at by its form alone, so that a refusal tells of nobody.
+
+    :raises Refused: ``identity_invalid`` on ``identity`` when it is none of the configured kinds
+    """
+    typed = read_identity(text)
+    if typed is None:
+        raise Refused("identity_invalid", field="identity", kinds=kinds_in_words())
+    return typed
+
+
+def kinds_in_words() -> str:
+    """Return what one can be found by here, within a sentence: "an email address or a phone number"."""
+    *others, last = [_IN_WORDS[kind] for kind in settings.identity_attributes]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def find_by_identity(typed: TypedIdentity | None) -> User | None:

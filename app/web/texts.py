@@ -11,6 +11,7 @@ SENTENCES = {
     # sign in
     "generic_authn_failed": "That did not work. Check what you typed, or ask for a new code and try again.",
     "us_specify_identity": "We do not know that address, number or name. Check it, or open an account.",
+    "identity_invalid": "That isn't {kinds}. Check it for typos and try again.",
     "us_method_not_available": "That way of signing in is not available here. Choose another one.",
     "invalid_password_code": "That code did not work. Check it, or ask for a new one and try again.",
     "invalid_code": "This link does not work any more. Ask for a new one and use the latest mail.",

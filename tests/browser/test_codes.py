@@ -107,3 +107,17 @@ def test_enter_in_the_field_for_an_app_code_signs_in(page, people, email):
     page.get_by_label("Code from your app").fill(ada.app_code())
     page.get_by_label("Code from your app").press("Enter")
     page.get_by_role("heading", name="Your account").wait_for()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_enter_behind_a_number_sends_a_text(new_browser, people, email, phone, script):
+    people.open(email=email, phone=phone)
+    page = new_browser(java_script_enabled=script)
+    page.goto("/us-signin")
+    page.get_by_label("E-mail, phone or username").fill(f"\u202d{phone}\u202c")
+    page.get_by_label("E-mail, phone or username").press("Enter")
+    page.get_by_role("heading", name="Check your phone").wait_for()
+    page.get_by_text("Use another address").click()
+    page.get_by_label("E-mail, phone or username").fill(email)
+    page.get_by_label("E-mail, phone or username").press("Enter")
+    page.get_by_role("heading", name="Check your mail").wait_for()

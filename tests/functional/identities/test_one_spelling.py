@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.methods import Challenge
 from app.users import Identity, User
 from tests.functional.identities.conftest import ADD, CHANGE, CONFIRM, NEW
 from tests.sinks import code_in
@@ -16,21 +17,29 @@ SAME = {
     "capitals": "ADA@New.Example",
     "blanks around": "  ada@new.example ",
     "no-break space": "\u00a0ada@new.example",
+    "zero-width space": "ada@new.example\u200b",
+    "bidi marks": "\u202dada@new.example\u202c",
+    "line ends": "\r\nada@new.example\n",
+    "final dot": "ada@new.example.",
+    "name and angle brackets": "Ada <ada@new.example>",
+    "link": "mailto:ada@new.example",
+    "quotes": "\u201cada@new.example\u201d",
 }
 OTHERS = {
     "dotless i": "m\u0131ke@new.example",
-    "zero-width space": "ada@new.example\u200b",
     "two at": "a@x@new.example",
     "two addresses": "a@new.example,b@new.example",
     "semicolon": "a@new.example;b@new.example",
     "cyrillic a": "\u0430da@new.example",
-    "angle brackets": "Ada <ada@new.example>",
+    "another name": "eve@new.example <ada@new.example>",
     "line end": "ada@new.example\r\nBcc: eve@new.example",
     "space within": "a da@new.example",
     "full-width comma": "a@new.example\uff0cb@new.example",
-    "right-to-left": "\u202eada@new.example",
     "too long": "a@" + "x." * 130 + "example",
 }
+SENDS = {"/us-signin/send-code": {"chosen_method": "email"}, "/recover": {}}
+"""Where a code is asked for by an identity."""
+
 ENTRIES = {"register": ("/register", "email"), "change": (CHANGE, "email"), "add": (ADD, "email")}
 
 
@@ -68,7 +77,9 @@ def test_what_looks_like_one_is_refused(hers, people, deliver, rows, entry, type
 def test_and_signs_nobody_in(wire, people, deliver, typed):
     people.open(email=NEW)
     people.open(email="mike@new.example")
-    assert wire.post("/us-signin/send-code", identity=typed, chosen_method="email").status in (200, 400)
+    for path, more in (SENDS | {"/us-signin": {"passcode": "12345678"}}).items():
+        answer = wire.post(path, identity=typed, **more)
+        assert (answer.status, answer.codes) == (400, ["identity_invalid"]), path
     assert deliver() == []
 
 
@@ -76,3 +87,32 @@ def test_a_kelvin_sign_is_a_k(hers, mail_to, rows):
     assert hers.post(ADD, email="\u212aarl@new.example").ok
     assert hers.post(CONFIRM, passcode=code_in(mail_to("karl@new.example"))).ok
     assert "karl@new.example" in [row.value for row in rows(Identity)]
+
+
+NUMBERS = {
+    "bidi": "\u202d+49 1512 3456789\u202c",
+    "word joiner": "+49 1512\u2060 3456789",
+    "selector": "+49 1512 3456789\ufe0d",
+    "link": "tel:+49-1512-3456789",
+    "full-width": "\uff0b\uff14\uff19 \uff11\uff15\uff11\uff12 \uff13\uff14\uff15\uff16\uff17\uff18\uff19",
+}
+
+
+@pytest.mark.parametrize("typed", NUMBERS.values(), ids=NUMBERS)
+def test_a_number_is_the_same_however_it_was_copied(wire, people, text_to, typed):
+    bob = people.open(phone="+4915123456789", email="bob@new.example", methods=["sms"])
+    assert wire.post("/us-signin/send-code", identity=typed, chosen_method="sms").ok
+    assert wire.post("/us-signin", identity=typed, passcode=code_in(text_to(bob.phone))).ok
+
+
+@pytest.mark.parametrize("typed", ["zz zz", "zz@", "+49 1", "x", "ada@new", "tel:ada", "\u202e"])
+def test_what_names_nobody_by_its_form_is_refused_at_once(wire, deliver, rows, statements, typed):
+    browser = wire.elsewhere()
+    browser.fetch_csrf()
+    for path, more in SENDS.items():
+        with statements() as seen:
+            answer = browser.post(path, identity=typed, **more)
+        assert (answer.status, answer.codes) == (400, ["identity_invalid"])
+        assert "isn't an email address, a phone number or a username" in answer.text.replace("&#39;", "'")
+        assert not [one for one in seen if "identity" in one.lower()]
+    assert (deliver(), rows(Challenge)) == ([], [])

@@ -186,7 +186,7 @@ def test_it_signs_in(hers, ada, mail_to):
 
 @pytest.mark.parametrize(
     "name", ["ab", "a" * 33, "admin", "Admin", "s.u.p.p.o.r.t", "123456", "a@b.example", "+16502530000", "m\u0131ke",
-             "ada\u200b", "a b", "-ada", "ada.", "a__b", "\u0430da"],
+             "a b", "-ada", "ada.", "a__b", "\u0430da"],
 )  # fmt: skip
 def test_some_names_cannot_be_had(hers, name, rows):
     assert hers.post(USERNAME, username=name).codes == ["username_invalid"]

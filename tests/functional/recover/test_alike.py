@@ -15,7 +15,7 @@ def people_of_all_kinds(people, bob) -> list[str]:
     people.open(email="off@example.com", disabled=True)
     people.open(email="new@example.com", confirmed=False)
     people.open(phone="+16502530009")
-    return [bob.email, "off@example.com", "new@example.com", "+16502530009", "nobody@example.com", "no identity at all"]
+    return [bob.email, "off@example.com", "new@example.com", "+16502530009", "nobody@example.com", "nobody"]
 
 
 def masked(answer, typed: str) -> str:

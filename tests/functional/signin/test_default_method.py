@@ -1,0 +1,58 @@
+"""What was typed decides how a code is sent, unless somebody says."""
+
+from __future__ import annotations
+
+import pytest
+
+SEND = "/us-signin/send-code"
+PHONE = "+16502530000"
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who can be reached both ways, and has a username."""
+    return people.open(email="ada@example.com", phone=PHONE, username="ada", methods=["email", "sms"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes_to"), [(PHONE, PHONE), ("ada@example.com", "ada@example.com"), ("ada", "ada@example.com")]
+)
+def test_the_kind_of_what_was_typed_decides(browser_wire, ada, deliver, rows, typed, goes_to):
+    answer = browser_wire.post(SEND, identity=typed)
+    assert answer.ok
+    deliver()
+    from app.outbox import Message
+
+    assert [row.to for row in rows(Message)] == [goes_to]
+    assert ("Check your phone" if goes_to == PHONE else "Check your mail") in answer.text
+
+
+@pytest.mark.parametrize("typed", [PHONE, "+16502530001"])
+def test_known_and_unknown_numbers_are_sent_the_same_way(browser_wire, ada, typed):
+    assert browser_wire.post(SEND, identity=typed).page.value("chosen_method") == "sms"
+
+
+def test_who_says_how_is_heeded(browser_wire, ada, mail_to):
+    assert browser_wire.post(SEND, identity=PHONE, chosen_method="email").ok
+    assert mail_to(ada.email)
+
+
+@pytest.mark.settings(methods=["email"])
+def test_where_no_text_is_sent_a_number_gets_mail(browser_wire, ada, mail_to):
+    assert browser_wire.post(SEND, identity=PHONE).ok
+    assert mail_to(ada.email)
+
+
+def test_a_program_says_how(json_wire, ada, deliver):
+    answer = json_wire.post(SEND, identity=PHONE)
+    assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
+    assert deliver() == []
+
+
+def test_enter_presses_a_button_that_names_no_method(browser_wire):
+    page = browser_wire.get("/us-signin").text
+    first = page[page.index("<button", page.index('action="/us-signin"')) :].partition(">")[0]
+    assert "/us-signin/send-code" in first
+    assert "chosen_method" not in first
