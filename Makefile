@@ -27,9 +27,15 @@ help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # exec, so that Ctrl-C and kill reach the server itself.
-run: $(PINNED) ## Serve http://127.0.0.1:8000 with an embedded database, worker and mailbox
-	@export LATCHKEY_ENVIRONMENT="$${LATCHKEY_ENVIRONMENT:-development}"; \
-	exec $(BIN)/flask --app wsgi serve --host $(HOST) --port $(PORT)
+run: $(PINNED) .flaskenv ## Serve http://localhost:8000 with an embedded database, worker and mailbox (PORT=8001)
+	@exec $(BIN)/flask --app wsgi serve --host $(HOST) --port $(PORT)
+
+# Every flask command reads it. A deployment has no such file, and is production.
+.flaskenv:
+	@printf '%s\n' \
+		'# Made by make run: flask commands in this directory are for development,' \
+		'# unless the environment or .env names another LATCHKEY_ENVIRONMENT. Remove it before you deploy from here.' \
+		'FLASK_APP=wsgi' 'LATCHKEY_ENVIRONMENT=development' >$@
 
 worker: $(PINNED) ## Deliver messages from the queue named by LATCHKEY_QUEUE_URL
 	@exec $(BIN)/flask --app wsgi worker
@@ -72,7 +78,7 @@ pins: $(PINNED) ## Pin what pyproject.toml asks for, with hashes (UPGRADE=--upgr
 	touch $(PINNED)
 
 clean: ## Remove what make made (not var/, which holds your data)
-	rm -rf $(VENV) .cache node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .flaskenv $(VENV) .cache node_modules .pytest_cache .mypy_cache .ruff_cache
 
 $(PINNED): requirements/development.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer, with its venv module, is needed. Name one: make PYTHON=/path/to/python3 run"; exit 2; }

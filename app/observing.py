@@ -31,7 +31,7 @@ def configure_logging(level: str, form: str) -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso" if form == "json" else "%H:%M:%S", utc=form == "json"),
         structlog.processors.format_exc_info,
     ]
     if form == "json":

@@ -109,7 +109,7 @@ def second_factors(settings: "Settings") -> Iterable[Problem]:
 def own_machine(settings: "Settings") -> Iterable[Problem]:
     """Development relaxes cookies and shows mail, so it stays on this machine."""
     if not kinds.is_loopback(urlsplit(settings.public_url).hostname or ""):
-        remedy = "Use http://127.0.0.1:8000, or set LATCHKEY_ENVIRONMENT=production."
+        remedy = "Use http://localhost:8000, or set LATCHKEY_ENVIRONMENT=production (a .flaskenv sets development)."
         yield problem("public_url", "leads to another machine, but LATCHKEY_ENVIRONMENT is development", remedy)
 
 

@@ -12,12 +12,17 @@ Hosts = Annotated[tuple[kinds.Host, ...], NoDecode, BeforeValidator(kinds.read_l
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
-LOCAL_URL = "http://127.0.0.1:8000"
+LOCAL_URL = "http://localhost:8000"
 
 
 def default_public_url(fields: dict[str, Any]) -> str:
     """On a developer's machine the address is known; in production only the operator knows it."""
     return LOCAL_URL if fields.get("environment") == "development" else ""
+
+
+def default_log_format(fields: dict[str, Any]) -> Literal["json", "text"]:
+    """A developer reads the log, in production a program does."""
+    return "text" if fields.get("environment") == "development" else "json"
 
 
 class ServiceSettings(BaseSettings, defer_build=True):
@@ -65,7 +70,7 @@ class ServiceSettings(BaseSettings, defer_build=True):
         default="info", description="Least important line logged."
     )
     log_format: Literal["json", "text"] = Field(
-        default="json", description="`json` for machines, `text` for a terminal."
+        default_factory=default_log_format, description="`json` for machines, `text` for a terminal."
     )
     registration: bool = Field(default=True, description="Whether people can open an account themselves.")
     redis_url: Annotated[str, kinds.having_scheme("redis", "rediss", "unix")] = Field(

@@ -158,6 +158,7 @@ def migrate(url: str) -> None:
     """Bring the database at ``url`` to the newest schema by ``flask db upgrade``. Raises CalledProcessError."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LATCHKEY_")}
     environment |= {
+        "FLASK_SKIP_DOTENV": "1",
         "LATCHKEY_ENVIRONMENT": "development",
         "LATCHKEY_DATABASE_URL": url,
         "LATCHKEY_SECRET_KEYS": KEY,

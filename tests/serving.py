@@ -23,6 +23,8 @@ from tests.sinks import SmsStub, SmtpSink
 
 START_WITHIN = 30.0
 STOP_WITHIN = 15.0
+OURS = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "FLASK_SKIP_DOTENV": "1"}
+"""What servers have of this process's environment. Files of a developer are not read."""
 
 
 class Server:
@@ -66,7 +68,7 @@ class Server:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.directory,
-                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **self.environment},
+                env={**OURS, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -142,6 +144,7 @@ def environment_of(database: Database, port: int, directory: Path, smtp: SmtpSin
         "LATCHKEY_MAIL_URL": smtp.url,
         "LATCHKEY_SMS_URL": sms.url,
         "LATCHKEY_QUEUE_URL": f"sqlite:///{directory}/queue.db",
+        "LATCHKEY_LOG_FORMAT": "json",
     }
 
 

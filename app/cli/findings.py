@@ -129,6 +129,9 @@ def _opens(kid: str) -> bool:
 
 def mail_server_answers() -> Iterator[Finding]:
     """It can be reached, with TLS and sign-in as set. Nothing is sent."""
+    if not settings.mail_url and not settings.is_production:
+        yield Finding("no mail server is set: flask serve keeps mail and shows it at /dev/inbox")
+        return
     if not settings.mail_url:
         yield Finding("no mail server is set", "Set LATCHKEY_MAIL_URL.", wrong="email" in settings.methods)
         return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from flask import Response, abort
+from flask import Response, abort, request
 
 from app.extensions import settings
 from app.inbox import bp
 from app.inbox.store import Kept, store_of
 from app.web.respond import respond
+from config.kinds import is_loopback
 
 LETTER_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'self'; "
@@ -18,6 +19,13 @@ LETTER_POLICY = (
 """A mail styles itself inline and does nothing else; its links open in a tab of their own, outside the sandbox."""
 
 HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
+
+
+@bp.before_request
+def refuse_other_machines() -> None:
+    """Show nobody else's machine what was sent, whichever server runs and wherever it listens."""
+    if not is_loopback(request.environ.get("REMOTE_ADDR", "")):
+        abort(404)
 
 
 @bp.get("")

@@ -28,11 +28,14 @@ DELIVERY_STANDS_BACK = 10
 def serve_command(info: Any, host: str, port: int, workers: int, threads: int, no_worker: bool) -> None:
     """Serve until Ctrl-C or SIGTERM, and deliver messages meanwhile.
 
-    In development the database is made or brought up to date first. In production pending migrations are
-    refused, with exit status 78; 69 says that the database does not answer or the port is taken.
+    In development the database is made or brought up to date first, and only this machine is served. In
+    production pending migrations are refused, with exit status 78; 69 says that the database does not answer
+    or the port is taken.
     """
     app = info.load_app()
     preparing.allow_many_connections()
+    settings = app.extensions["latchkey.settings"]
+    preparing.refuse_other_machines(settings, host)
     preparing.claim_port(host, port)
     sink = preparing.prepare(app, host, port)
 
@@ -43,4 +46,7 @@ def serve_command(info: Any, host: str, port: int, workers: int, threads: int, n
         supervisor.keep("sink", sink)
     if not no_worker:
         supervisor.keep("delivery", preparing.delivery(app), patience=DELIVERY_STANDS_BACK)
+    if not settings.is_production:
+        kept = "mail" if not settings.mail_url else "text messages" if sink else ""
+        click.echo(preparing.welcome(app.extensions["latchkey.settings"].public_url, kept))
     raise SystemExit(supervisor.run())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import socket
 import sys
@@ -15,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import db, keyring
 from app.methods.sealed import sealed_rows
+from config.kinds import is_loopback
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -29,6 +32,9 @@ UNAVAILABLE = 69
 """EX_CONFIG and EX_UNAVAILABLE of sysexits.h: the first needs a person, the second may pass by itself."""
 
 MOST_CONNECTIONS = 20_000
+LAST_PORT = 65535
+USUAL_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Where ``localhost`` leads."""
 
 
 def refuse(status: int, what: str, remedy: str) -> NoReturn:
@@ -53,7 +59,31 @@ def claim_port(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        refuse(UNAVAILABLE, f"{host}:{port} can't be listened at ({error.strerror}).", "Choose another --port.")
+        if error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < LAST_PORT else port - 1
+            remedy = f"PORT={other} make run" if "MAKELEVEL" in os.environ else f"--port {other}"
+            refuse(UNAVAILABLE, f"port {port} is in use.", f"Stop what uses it, or choose another port: {remedy}")
+        refuse(UNAVAILABLE, f"it can't listen at {host}:{port} ({error.strerror}).", "Choose another --host or --port.")
+
+
+def refuse_other_machines(settings: Settings, host: str) -> None:
+    """In development refuse to listen where other machines could read everybody's codes at ``/dev/inbox``."""
+    if settings.is_production or is_loopback(host):
+        return
+    what = f"in development anyone who can reach it can read every code, so it does not listen at {host}."
+    refuse(
+        NOT_CONFIGURED,
+        what,
+        "Listen at --host 127.0.0.1 (make run does; leave out HOST=), or set LATCHKEY_ENVIRONMENT=production. "
+        "In a container, share the network of the host (docker run --network host), or start docker-compose.yml: "
+        "it is production with a mail catcher.",
+    )
+
+
+def local_url(host: str, port: int) -> str:
+    """Return the address of this machine that people open. Browsers make passkeys for a name, not for a number."""
+    name = "localhost" if host in USUAL_LOOPBACK else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
 
 
 def prepare(app: Flask, host: str, port: int) -> Job | None:
@@ -68,7 +98,7 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
             if settings.is_production:
                 refuse_pending_migrations()
             else:
-                job = prepare_development(app, settings, f"http://{host}:{port}")
+                job = prepare_development(app, settings, local_url(host, port))
             refuse_missing_keys()
         except SQLAlchemyError as error:
             refuse(UNAVAILABLE, f"the database does not answer ({type(error).__name__}).", "Look: flask doctor")
@@ -124,6 +154,11 @@ def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:
         job = served.run
     app.extensions["latchkey.settings"] = settings.model_copy(update=changes)
     return job
+
+
+def welcome(url: str, kept: str) -> str:
+    """Return the line that tells a developer where to look; ``kept`` is what the mailbox takes, "" without one."""
+    return f"Open {url}{f', {kept} at {url}/dev/inbox' if kept else ''}. Ctrl-C stops it."
 
 
 def make_directory_of(database_url: str) -> None:

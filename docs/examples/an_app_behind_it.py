@@ -1,6 +1,6 @@
 """An app that leaves signing in to Latchkey: python an_app_behind_it.py http://localhost:8000 9000
 
-    LATCHKEY_PUBLIC_URL=http://localhost:8000 LATCHKEY_POST_LOGIN_URL=http://localhost:9000/ make run
+    LATCHKEY_POST_LOGIN_URL=http://localhost:9000/ make run
 
 It asks Latchkey who is there, with the cookie that the visitor brings, each time: who has signed out is out here too.
 Cookies belong to a host, whatever its port. In production a proxy puts both at one address: /app here, all else there.

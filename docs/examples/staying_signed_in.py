@@ -1,4 +1,4 @@
-"""A program that signs in once and stays signed in: python staying_signed_in.py http://127.0.0.1:8000 ada@example.com
+"""A program that signs in once and stays signed in: python staying_signed_in.py http://localhost:8000 ada@example.com
 
 Asks for a code the first time; afterwards its tokens lie in ~/.latchkey-example.json, for its owner's eyes only.
 Nothing to install. Run it once at a time: two that exchange the same refresh token end the session for both.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ OTHER_KEY = "for-tests-alone-too-0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 
 PRODUCTION = {
     "PATH": os.environ["PATH"],
+    "FLASK_SKIP_DOTENV": "1",  # this checkout may have files that make it one of a developer
     "LATCHKEY_SECRET_KEYS": KEY,
     "LATCHKEY_PUBLIC_URL": "https://login.example.com",
     "LATCHKEY_MAIL_URL": "smtps://mail.example.com",
@@ -30,10 +32,10 @@ PRODUCTION = {
 WHAT_IS_INSTALLED = ("app", "config", "migrations", "wsgi.py", "openapi.yaml")
 
 
-def refused(database, **different: str | None) -> tuple[int, str]:
+def refused(database, *options: str, **different: str | None) -> tuple[int, str]:
     """Start the production server and return exit status and what it said on standard error."""
     values = PRODUCTION | {"LATCHKEY_DATABASE_URL": database.url} | different
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(free_port())]
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(free_port()), *options]
     environment = {name: value for name, value in values.items() if value is not None}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
     assert KEY not in done.stderr
@@ -80,18 +82,73 @@ def test_an_older_key_in_the_ring_is_enough(fresh_database, start):
     assert Visitor(server.url).send_code("ada@example.com").status == 200
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_development_beyond_this_machine(fresh_database, host):
+    development = {"LATCHKEY_ENVIRONMENT": "development", "LATCHKEY_PUBLIC_URL": None}
+    status, said = refused(fresh_database, "--host", host, **development)
+    assert status == 78
+    assert f"does not listen at {host}" in said
+    for remedy in ("--host 127.0.0.1", "LATCHKEY_ENVIRONMENT=production", "--network host", "docker-compose.yml"):
+        assert remedy in said
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("make", "remedy"), [(None, "--port {}"), ("1", "PORT={} make run")], ids=["flask", "make"])
+def test_at_a_port_in_use(fresh_database, make, remedy):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        status, said = refused(fresh_database, "--port", str(port), MAKELEVEL=make)
+    assert status == 69
+    assert f"port {port} is in use" in said
+    assert said.rstrip().endswith(remedy.format(port + 1))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout that nobody has used yet."""
+    for name in WHAT_IS_INSTALLED:
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def sound_for(checkout: Path, **environment: str) -> str:
+    """Return the first lines of ``flask doctor`` as typed in ``checkout``."""
+    command = [sys.executable, "-m", "flask", "doctor"]
+    environment = {"PATH": os.environ["PATH"]} | environment
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=30)
+    return done.stdout + done.stderr
+
+
+def test_where_make_run_was_commands_are_for_development(checkout: Path):
+    assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout)  # production
+    made = ["make", "--makefile", str(ROOT / "Makefile"), ".flaskenv"]
+    subprocess.run(made, cwd=checkout, check=True, capture_output=True)
+    assert "sound, for development" in sound_for(checkout)
+    assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout, LATCHKEY_ENVIRONMENT="production")
+    (checkout / ".env").write_text("LATCHKEY_ENVIRONMENT=production\n")
+    assert "LATCHKEY_SECRET_KEYS is not set" in sound_for(checkout)
+
+
 def test_a_developer_needs_nothing(tmp_path: Path):
     for name in WHAT_IS_INSTALLED:
         take = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         take(ROOT / name, tmp_path / name)
     server = Server({"LATCHKEY_ENVIRONMENT": "development"}, tmp_path / "log", directory=tmp_path)
+    home = f"http://localhost:{server.port}"
     try:
         server.start()
+        assert f"Open {home}, mail at {home}/dev/inbox." in server.output
+        assert '{"' not in server.output
         assert (tmp_path / "var" / "latchkey.db").stat().st_size > 0
         assert (tmp_path / "var" / "dev-secrets").stat().st_mode & 0o777 == 0o600
         visitor = Visitor(server.url)
         assert visitor.post("/register", email="ada@example.com").status == 200
         until(lambda: b"ada@example.com" in visitor.get("/dev/inbox").body, 10)
+        [mail] = visitor.get("/dev/inbox").json["messages"]
+        assert f"{home}/confirm/" in mail["text"]
         os.killpg(server.process.pid, signal.SIGINT)  # Ctrl-C at a terminal reaches all of them
         assert server.process.wait(15) == 0
         assert server.processes() == []

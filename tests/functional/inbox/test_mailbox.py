@@ -10,6 +10,8 @@ from email.message import EmailMessage
 
 import pytest
 
+from app.inbox import views
+from app.inbox.store import Kept
 from tests.sinks import until
 
 pytestmark = pytest.mark.one_database
@@ -35,8 +37,6 @@ def sink(store):
 @pytest.fixture
 def app(make_app, clock, monkeypatch, store):
     """An application that shows it."""
-    from app.inbox import views
-
     monkeypatch.setattr(views, "store_of", lambda settings: store)
     return make_app()
 
@@ -70,6 +70,14 @@ def listed(client):
 def test_an_empty_mailbox_is_a_page(client):
     assert client.get("/dev/inbox").status_code == 200
     assert listed(client) == []
+
+
+@pytest.mark.parametrize("path", ["/dev/inbox", "/dev/inbox/1-a", "/dev/inbox/1-a/html"])
+@pytest.mark.parametrize("address", ["192.0.2.7", "::ffff:192.0.2.7", ""])
+def test_another_machine_finds_no_mailbox(client, monkeypatch, path, address):
+    monkeypatch.setattr(views, "_get", lambda _: Kept("1-a", "mail", "ada@example.com", "", "", "<p>code</p>", 0))
+    assert client.get(path).status_code == 200
+    assert client.get(path, environ_base={"REMOTE_ADDR": address}).status_code == 404
 
 
 def test_mails_and_texts_are_listed_newest_first(client, sink):

@@ -56,6 +56,13 @@ def test_a_mail_server_that_is_down_is_found(operate, smtp):
     assert "LATCHKEY_MAIL_URL" in lines_on(result, "mail")[0]
 
 
+def test_in_development_no_mail_server_is_wanted(operate, make_app):
+    result = operate("doctor", on=make_app(mail_url=""))
+    assert result.exit_code == 0, result.stdout
+    assert lines_on(result, "mail")[0].startswith("ok")
+    assert "/dev/inbox" in lines_on(result, "mail")[0]
+
+
 def test_looking_at_mail_and_sms_sends_nothing(operate, smtp, sms):
     operate("doctor")
     assert (smtp.mails, sms.texts) == ([], [])

@@ -172,9 +172,11 @@ def test_settings_made_by_hand_refuse_unknown_names():
 
 
 def test_defaults_follow_the_environment_and_the_public_address():
-    assert Settings(environment="development").public_url == "http://127.0.0.1:8000"
+    assert Settings(environment="development").public_url == "http://localhost:8000"
+    assert Settings(environment="development").can_use_passkeys
     assert Settings(environment="development").mail_sender == "no-reply@localhost"
     assert Settings().public_url == ""
+    assert (Settings(environment="development").log_format, Settings().log_format) == ("text", "json")
     assert Settings(public_url="https://login.example.com").mail_sender == "no-reply@login.example.com"
 
 
