@@ -197,7 +197,7 @@ def set_up(walk: Walk) -> None:
     walk.page.fill("[name=passcode]", walk.code_in(walk.newest(walk.phone)))
     walk.press("Confirm and add")
     walk.see("/mf-recovery-codes", "recovery-none")
-    walk.press("Make recovery codes")
+    walk.press("Create recovery codes")
     walk.take("recovery-codes")
     walk.see("/mf-recovery-codes", "recovery-left")
     walk.see("/us-setup", "set-up-all")

@@ -24,6 +24,13 @@ def give_token(program: Program, person: Person, via: str = "") -> Program:
     return program
 
 
+def may_change(wire: Wire) -> bool:
+    """Say whether ``wire`` was confirmed by enough to remove a sign-in method, or is asked for more."""
+    answer = wire.post("/us-setup", delete_method="pigeon")
+    assert answer.status in (302, 400, 401), answer
+    return answer.status == 400
+
+
 def _open(app: Flask, person: Person, via: str, agent: str) -> tuple[str, str]:
     """Open a session as every sign-in does; return the browser's token and a program's."""
     from app.extensions import db

@@ -15,7 +15,7 @@ from app.sessions.freshness import require_fresh
 from app.sessions.models import PersonalToken
 from app.sessions.opening import brought_session
 from app.sessions.personal import revoke_all, tokens_of
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.users import identities_of
 from app.web.asker import asker
 from app.web.commit import view_commit
@@ -101,7 +101,9 @@ def _page() -> dict[str, Any]:
     if wants_json():
         return {}
     label = label_of(identities_of(current_user.id))
-    return {"user_label": label, "all_scopes": SCOPES, "days_offered": tokens.offered_days(), "fresh": _is_fresh()}
+    needed = needed_for_changes(brought_session())
+    more = {"days_offered": tokens.offered_days(), "fresh": not needed and _is_fresh(), "needed": needed}
+    return {"user_label": label, "all_scopes": SCOPES} | more
 
 
 def _is_fresh() -> bool:

@@ -15,9 +15,9 @@ from app.kit.refusals import Refused
 from app.methods import Challenge
 from app.methods.handles import handle_of
 from app.methods.showing import asked
-from app.sessions.freshness import require_fresh
+from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.opening import brought_session
-from app.sessions.showing import user_facts
+from app.sessions.showing import needed_for_changes, user_facts
 from app.users import primary_email
 from app.web.asker import asker, clicking_asker, present_asker, sending_asker
 from app.web.commit import view_commit
@@ -34,7 +34,8 @@ ELSEWHERE = "identities/link_elsewhere.html"
 @login_required
 def change_email_page() -> Response:
     """Show the address that would be replaced, and where a code waits to be typed."""
-    require_fresh(brought_session())
+    if wants_json():
+        require_recent(brought_session())
     form = AddressForm()
     return respond(PAGE, form, shown=_shown(form), **_facts())
 
@@ -111,7 +112,7 @@ def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> 
         "address_form": address or AddressForm(),
         "code_form": code or CodeForm(),
         "user_label": user_label(),
-    } | ({} if wants_json() else _facts())
+    } | ({} if wants_json() else _facts() | {"needed": needed_for_changes(current())})
 
 
 def _said(done: Challenge) -> str:

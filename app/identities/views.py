@@ -14,7 +14,7 @@ from app.identities.showing import allowed, current, listed
 from app.kit.refusals import Refused
 from app.sessions.freshness import require_fresh
 from app.sessions.opening import brought_session
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.users import all_identities_of
 from app.web.asker import asker
 from app.web.commit import view_commit
@@ -120,5 +120,6 @@ def _page(
         "address_form": adding or AddressForm(),
         "username_form": naming or UsernameForm(),
         "other_form": other,
+        "needed": needed_for_changes(brought_session()),
         "user_label": label_of(mine),
     }

@@ -27,11 +27,15 @@ class ReauthenticationRequired(Exception):
     An exception, so that a room can ask for a new proof without knowing where that is given.
     :ivar methods: names of what the person has set up by which a proof would do
     :ivar too_weak: whether there is a recent proof, and only not strong enough
+    :ivar said_as: the methods as a sentence has them: ``your passkey``
     :ivar back: the path to which a browser comes back with it, or "" for the one that was asked for
     """
 
-    def __init__(self, methods: Sequence[str] = (), *, too_weak: bool = False, back: str = "") -> None:
+    def __init__(
+        self, methods: Sequence[str] = (), *, too_weak: bool = False, back: str = "", said_as: str = ""
+    ) -> None:
         super().__init__()
         self.methods = methods
         self.too_weak = too_weak
         self.back = back
+        self.said_as = said_as

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from app.audit import record
@@ -74,19 +75,35 @@ def still_open(user: User, state: str, purpose: str, family: str) -> Enrollment 
     return Enrollment(challenge, account_name(identities_of(user.id)))
 
 
-def store(user: User, challenge: Challenge, passcode: str | int, family: str | None, field: str = "passcode") -> None:
+def store(
+    user: User,
+    challenge: Challenge,
+    passcode: str | int,
+    family: str | None,
+    field: str = "passcode",
+    *,
+    weak_until: datetime | None = None,
+) -> None:
     """Store the method that ``challenge`` is about if ``passcode`` proves it.
 
     The try was counted, and the user's row is held.
     :param family: of the session that sets it up, if one does
     :param field: of the form that has the passcode
+    :param weak_until: end of the new method's cooldown; None when it has none
     :raises Refused: on ``field`` ``invalid_password_code`` or a password's own refusal; ``api_error`` when another
         request was first; ``identity_already_associated`` when the number was taken meanwhile
     """
     if challenge.method == "password":
-        _store_password(challenge, passcode, family, field)
+        root, step = _hash_of(passcode, field), 0
     else:
-        _store_proved(user, challenge, passcode, family, field)
+        root, step = _proved(user, challenge, passcode, field)
+    if not challenges.spend(challenge):
+        raise Refused("api_error")
+    if challenge.method == "sms":
+        with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
+            drop_identity(user, "phone")
+            add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
+    enrollment.replace(user.id, challenge.method, root, last_step=step, family=family, weak_until=weak_until)
 
 
 def account_name(mine: dict[str, str]) -> str:
@@ -116,17 +133,16 @@ def _is_whose(challenge: Challenge, user: User, family: str) -> bool:
     return challenge.user_id == user.id and challenge.family == family
 
 
-def _store_password(challenge: Challenge, typed: str | int, family: str | None, field: str) -> None:
+def _hash_of(typed: str | int, field: str) -> str:
+    """Return the hash of a new password."""
     try:
-        hashed = password.hash_password(str(typed))
+        return password.hash_password(str(typed))
     except Refused as refused:
         raise Refused(refused.code, field=field, **refused.facts) from None
-    if not challenges.spend(challenge):
-        raise Refused("api_error")
-    enrollment.replace(challenge.user_id or 0, "password", hashed, family=family)
 
 
-def _store_proved(user: User, challenge: Challenge, passcode: str | int, family: str | None, field: str) -> None:
+def _proved(user: User, challenge: Challenge, passcode: str | int, field: str) -> tuple[str, int]:
+    """Return the secret that ``passcode`` proves, and for an authenticator the step that it has used."""
     root = keyring.open(challenge.secret, *codes.challenge_context(challenge))
     step = 0
     if challenge.method == "authenticator":
@@ -142,13 +158,7 @@ def _store_proved(user: User, challenge: Challenge, passcode: str | int, family:
         facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": challenge.method}
         record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
         raise Refused("invalid_password_code", field=field)
-    if not challenges.spend(challenge):
-        raise Refused("api_error")
-    if challenge.method == "sms":
-        with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
-            drop_identity(user, "phone")
-            add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
-    enrollment.replace(user.id, challenge.method, root.decode(), last_step=step, family=family)
+    return root.decode(), step
 
 
 def _number(phone: str | None, user: User) -> tuple[str, bool]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 
 from app.extensions import changed, db, keyring
 from app.kit import secrets
-from app.methods import probation
 from app.methods.codes import enrolled_context, new_secret
 from app.methods.models import EnrolledMethod
 
@@ -25,14 +26,16 @@ def enroll(
     last_step: int = 0,
     name: str = "",
     family: str | None = None,
+    weak_until: datetime | None = None,
 ) -> EnrolledMethod:
     """Add a way to sign in, sealed to its row.
 
     :param secret: base32 TOTP secret or password hash; a new TOTP secret when None
     :param family: of the session that sets it up, if one does
+    :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
     """
     row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
-    row.family, row.weak_until = family, probation.ends_at(user_id, family)
+    row.family, row.weak_until = family, weak_until
     row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
     db.session.add(row)
     db.session.flush()
@@ -40,16 +43,19 @@ def enroll(
 
 
 def replace(
-    user_id: int, method: str, secret: str | None = None, *, last_step: int = 0, family: str | None = None
+    user_id: int,
+    method: str,
+    secret: str | None = None,
+    *,
+    last_step: int = 0,
+    family: str | None = None,
+    weak_until: datetime | None = None,
 ) -> EnrolledMethod:
     """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one."""
     mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == method, EnrolledMethod.is_second)
     was_second = db.session.scalar(sa.select(EnrolledMethod.id).where(*mine).limit(1)) is not None
-    weak_until = probation.ends_at(user_id, family)
     remove(user_id, method)
-    row = enroll(user_id, method, secret, last_step=last_step, family=family)
-    row.weak_until = weak_until
-    db.session.flush()
+    row = enroll(user_id, method, secret, last_step=last_step, family=family, weak_until=weak_until)
     if was_second:
         mark_second(user_id, method)
     return row

@@ -44,6 +44,10 @@ class EnrolledMethod(db.Model):
         """Whether this is a password that waits for its browser to prove the address; until then it opens nothing."""
         return self.method == "password" and self.name != ""
 
+    def in_cooldown(self, now: datetime) -> bool:
+        """Whether it counts no more than a mailed code at this time."""
+        return self.weak_until is not None and now < self.weak_until
+
 
 def has_second(user_id: sa.ColumnElement[int | None]) -> sa.ColumnElement[bool]:
     """Return the expression that says whether this user is asked for a second step, for statements to carry along."""
@@ -183,11 +187,17 @@ class Passkey(db.Model):
     """Whether it has ever asked its holder for a PIN, a finger or a face."""
     family: Mapped[str | None] = mapped_column(sa.String(32))
     """The session that added it, so that denying that session takes it back."""
+    weak_until: Mapped[datetime | None]
+    """Until when it counts no more than a mailed code, because less than its owner's best proof added it."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     last_used_at: Mapped[datetime | None]
 
     method = "webauthn"
     """What it is called among the methods that were proved."""
+
+    def in_cooldown(self, now: datetime) -> bool:
+        """Whether it counts no more than a mailed code at this time."""
+        return self.weak_until is not None and now < self.weak_until
 
     @property
     def device_type(self) -> str:

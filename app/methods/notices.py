@@ -54,6 +54,7 @@ def tell(
     also: Sequence[str] = (),
     family: str = "",
     change: AddressChange | None = None,
+    by_text: bool = False,
 ) -> None:
     """Tell the owner of an account ``what`` was changed, by a mail to each of its proved addresses.
 
@@ -66,13 +67,13 @@ def tell(
     :param family: of the session that changed it; then each mail says how to deny that session
     :param change: of the addresses, if it was one: then each mail but that to the new address says how to undo it,
         and an account that had no other address before is told by text message as well
+    :param by_text: tell every proved number, too
     """
     found = db.session.execute(_REACHED, {"user_id": user_id}).all()
     mails = [value for kind, value in found if kind == "email"] + [one for one in also if "@" in one]
     before = set(mails) - {change.new if change else ""}
-    numbers = [value for kind, value in found if kind == "phone" and not before] + [
-        one for one in also if "@" not in one
-    ]
+    texted = by_text or not before
+    numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
     facts = {"what": what, "browser": agents.label(asker.agent), "family": family}
     facts["change"] = change.id if change else ""
     outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, **facts)

@@ -6,6 +6,7 @@ reads what a user has set up that there are passkeys, without a statement more.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,10 +68,13 @@ def find(credential_id: str) -> tuple[Passkey, User] | None:
     return passkey, user
 
 
-def add(user_id: int, made: Made, ceremony: Ceremony, family: str | None) -> Passkey:
+def add(
+    user_id: int, made: Made, ceremony: Ceremony, family: str | None, weak_until: datetime | None = None
+) -> Passkey:
     """Store a passkey under the name that was asked for, or by who made it. The caller holds the user's row.
 
     :param family: of the session that adds it
+    :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
     :raises Refused: ``webauthn_credential_id_inuse`` or ``webauthn_too_many`` on ``credential``;
         ``webauthn_name_inuse`` on ``credential`` when another request took the name meanwhile
     """
@@ -82,14 +86,17 @@ def add(user_id: int, made: Made, ceremony: Ceremony, family: str | None) -> Pas
         raise Refused("webauthn_name_inuse", field=FIELD, name=ceremony.name)
     name = ceremony.name or passkey_names.name_for(made.aaguid, names)
     facts: dict[str, Any] = {each: getattr(made, each) for each in made.__slots__}
-    row = Passkey(user_id=user_id, name=name, usage=ceremony.usage, family=family, **facts)
+    row = Passkey(user_id=user_id, name=name, usage=ceremony.usage, family=family, weak_until=weak_until, **facts)
     try:
         with db.session.begin_nested():
             db.session.add(row)
     except IntegrityError:
         raise Refused("webauthn_credential_id_inuse", field=FIELD) from None
     if not mine:
-        enrollment.enroll(user_id, METHOD, family=family)
+        enrollment.enroll(user_id, METHOD, family=family, weak_until=weak_until)
+    elif weak_until is None:
+        tells = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == METHOD)
+        changed(sa.update(EnrolledMethod).where(*tells).values(weak_until=None))
     if row.usage == "secondary":
         enrollment.mark_second(user_id, METHOD)
     return row
@@ -162,10 +169,15 @@ def remove(user_id: int, passkey_id: str) -> bool:
     return True
 
 
-def knows_its_holder(user_id: int) -> bool:
-    """Whether one of a user's passkeys has ever asked its holder for a PIN, a finger or a face."""
-    verified = (Passkey.user_id == user_id, Passkey.verified)
-    return db.session.scalar(sa.select(Passkey.id).where(*verified).limit(1)) is not None
+def strongest_of(user_id: int) -> str:
+    """Return what the strongest of a user's passkeys that are past their cooldown proves, as ``amr_of``; "" for none.
+
+    One statement.
+    """
+    counts = sa.or_(Passkey.weak_until.is_(None), Passkey.weak_until <= clock.now())
+    verified = sa.func.max(sa.case((Passkey.verified, 1), else_=0))
+    best = db.session.scalar(sa.select(verified).where(Passkey.user_id == user_id, counts))
+    return "" if best is None else amr_of(bool(best))
 
 
 def amr_of(verified: bool) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.audit import record
 from app.extensions import settings
+from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
 from app.methods import authenticator, challenges, codes, password
@@ -26,6 +27,7 @@ class Proof:
     :ivar pending: it was a password that opens nothing before the address is proved
     :ivar guess: what was counted for it; whoever uses the proof takes it back
     :ivar verified: it proves two factors in one, as a passkey does that has verified its user
+    :ivar held: what proved it is in its cooldown, so that it counts no more than a mailed code
     """
 
     method: str
@@ -33,6 +35,7 @@ class Proof:
     pending: bool = False
     guess: Guess | None = None
     verified: bool = False
+    held: bool = False
 
 
 def prove(
@@ -70,13 +73,17 @@ def prove(
             password.accept(None, str(passcode))
         return replace(explain(attempt, asker), reason="budget_spent")
     spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
-    proof = Proof(spent.method, spent) if spent else _stood(standing, enrolled, passcode)
+    proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, enrolled, passcode)
     if proof is not None:
         return replace(proof, guess=guess)
     if guess.is_last:
         record("budget.exhausted", user_id, at_once=True, budget="failures")
         return Miss("wrong_code", tried[0].id if tried else None)
     return explain(replace(attempt, lost=[challenge.id for challenge in right]), asker)
+
+
+def _sent(challenge: Challenge, enrolled: EnrolledMethod | None) -> Proof:
+    return Proof(challenge.method, challenge, held=enrolled is not None and enrolled.in_cooldown(clock.now()))
 
 
 def _standing(passcode: str | int) -> list[str]:
@@ -94,11 +101,11 @@ def _stood(standing: Sequence[str], enrolled: Sequence[EnrolledMethod], passcode
     if "authenticator" in standing:
         for row in enrolled:
             if row.method == "authenticator" and not authenticator.has_stopped(row) and _accepted(row, passcode):
-                return Proof("authenticator")
+                return Proof("authenticator", held=row.in_cooldown(clock.now()))
     if "password" in standing:
         kept = sorted((row for row in enrolled if row.method == "password"), key=lambda row: row.is_pending)
         if password.accept(kept[0] if kept else None, str(passcode)):
-            return Proof("password", pending=kept[0].is_pending)
+            return Proof("password", pending=kept[0].is_pending, held=kept[0].in_cooldown(clock.now()))
     return None
 
 

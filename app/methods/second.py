@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from app.audit import record
 from app.extensions import changed, db, settings
+from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
 from app.methods import authenticator, challenges, codes
@@ -50,9 +51,14 @@ class Step:
 
 
 def is_due_after(proof: Proof) -> bool:
-    """Say whether what was proved first calls for a second step at all, whoever it was."""
-    if settings.second_factor == "off" or proof.verified:
+    """Say whether what was proved first calls for a second step at all, whoever it was.
+
+    A passkey in its cooldown does: it opens no account that asks for two.
+    """
+    if settings.second_factor == "off":
         return False
+    if proof.held or proof.verified:
+        return proof.held
     return ("email" if proof.method == "confirm" else proof.method) in settings.second_factor_for
 
 
@@ -66,7 +72,8 @@ def step_after(proof: Proof, enrolled: Sequence[EnrolledMethod]) -> Step | None:
     is_required = settings.second_factor == "required"
     if not is_due_after(proof) or not (marked or is_required):
         return None
-    able = [row.method for row in marked or enrolled if not row.is_pending]
+    now = clock.now()
+    able = [row.method for row in marked or enrolled if not row.is_pending and not row.in_cooldown(now)]
     choices = [name for name in seconds_enabled() if name in able and name != proof.method]
     if choices:
         return Step(READY if len(choices) == 1 else SELECT, choices)

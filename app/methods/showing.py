@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.extensions import settings
@@ -27,6 +28,16 @@ SECOND_STEPS = {
     "webauthn": "a passkey",
 }
 """What is asked for as a second step, within a sentence."""
+
+MEANS = {
+    "webauthn": "your passkey",
+    "authenticator": "a code from your authenticator app",
+    "recovery_code": "a recovery code",
+    "email": "a code by email",
+    "sms": "a code by text message",
+    "password": "your password",
+}
+"""What somebody confirms with, within a sentence."""
 
 PROOFS = TITLES | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
 """What a session was proved by, as its ``amr`` names it."""
@@ -71,10 +82,37 @@ def asked(by: Any) -> dict[str, Any]:
     return {"browser": agents.label(by.agent), "at": by.created_at, "address": by.address}
 
 
+def means_text(names: Iterable[str]) -> str:
+    """Return by what one confirms, within a sentence: ``your passkey or a recovery code``."""
+    return " or ".join(MEANS.get(name, name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a change needs that this session was not confirmed with, in words.
+
+    :ivar methods: by what it is confirmed: ``your passkey``
+    :ivar where: how the sentence goes on: ``. Use the device that has it, or a recovery code``
+    """
+
+    methods: str
+    where: str
+
+
+def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
+    """Return what a change needs; None when nothing more is needed.
+
+    :param names: of the methods that are strong enough for it
+    :param codes_left: recovery codes that can be used instead
+    """
+    where = ". Use the device that has it" if list(names) == ["webauthn"] else ""
+    return Needed(means_text(names), f"{where}{', or a recovery code' if codes_left else ''}") if names else None
+
+
 def ways_in(enrolled: Iterable[EnrolledMethod], identities: dict[str, str]) -> list[dict[str, Any]]:
     """Return the ways to sign in that somebody has set up, as a page lists them."""
     rows = {row.method: row for row in enrolled}
-    active = active_methods(rows.values())
+    active, now = active_methods(rows.values()), clock.now()
     return [
         {
             "name": name,
@@ -83,6 +121,7 @@ def ways_in(enrolled: Iterable[EnrolledMethod], identities: dict[str, str]) -> l
             "added_at": rows[name].created_at,
             "last_used_at": rows[name].last_used_at,
             "removable": len(active) > 1,
+            "weak_until": rows[name].weak_until if rows[name].in_cooldown(now) else None,
         }
         for name in active
     ]

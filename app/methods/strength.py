@@ -44,24 +44,26 @@ class Strengths:
         return strength_of(names)
 
 
-def strengths_of(enrolled: Iterable[EnrolledMethod]) -> Strengths:
+def strengths_of(enrolled: Iterable[EnrolledMethod], *, always: bool = False) -> Strengths:
     """Return what is wanted of whom ``enrolled`` belongs to: a proof as strong as the strongest (ASVS 7.5.3).
 
     Only methods that the operator allows count, so that nobody is asked for what does not work here. Who has passkeys
-    costs one statement: whether one of them is known to ask its holder for a PIN, a finger or a face.
+    costs one statement: what those are worth that are past their cooldown.
+    :param always: also where ``LATCHKEY_FRESHNESS_STRENGTH`` is ``any``
     """
-    rows = list(enrolled)
+    rows, now = list(enrolled), clock.now()
     worth = {name: strength_of(name) for name in active_methods(rows)}
+    held = {row.method for row in rows if row.in_cooldown(now)}
     for row in rows:
         if row.method == passkeys.METHOD and settings.can_use_passkeys:
-            worth = {row.method: strength_of(passkeys.amr_of(passkeys.knows_its_holder(row.user_id)))} | worth
-    now = clock.now()
-    held = frozenset(row.method for row in rows if row.weak_until is not None and now < row.weak_until)
+            amr = passkeys.strongest_of(row.user_id)
+            worth = {row.method: strength_of(amr)} | worth
+            held |= {row.method} if not amr else set()
     worth |= dict.fromkeys(held & worth.keys(), WEAK)
-    any_will_do = settings.freshness_strength == "any"
+    any_will_do = settings.freshness_strength == "any" and not always
     wanted = WEAK if any_will_do else max(worth.values(), default=WEAK)
     asked = frozenset(row.method for row in rows if row.is_second and row.method in worth)
     if any_will_do or wanted > WEAK or settings.second_factor == "off":
         asked = frozenset()
     enough = [name for name, strength in worth.items() if strength >= wanted and (not asked or name in asked)]
-    return Strengths(wanted, enough, [name for name in worth if name not in enough], held, asked)
+    return Strengths(wanted, enough, [name for name in worth if name not in enough], frozenset(held), asked)

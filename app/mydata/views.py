@@ -17,7 +17,7 @@ from app.mydata.mailboxes import mailboxes_of, phones_of
 from app.mydata.models import GONE, UNDER_WAY, Export
 from app.sessions.freshness import require_fresh
 from app.sessions.opening import brought_session, end_session
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.users import identities_of
 from app.web.commit import view_commit
 from app.web.headers import clear_site
@@ -106,7 +106,8 @@ def _shown() -> dict[str, Any]:
         return {}
     where_to = mailboxes_of(current_user.id) or phones_of(current_user.id)
     label = label_of(identities_of(current_user.id))
-    return {"user_label": label, "under_way": UNDER_WAY, "told": where_to, "leaving": LeaveForm()}
+    return {"user_label": label, "under_way": UNDER_WAY, "told": where_to, "leaving": LeaveForm(),
+            "needed": needed_for_changes(brought_session())}  # fmt: skip
 
 
 def _told(export: Export) -> dict[str, Any]:

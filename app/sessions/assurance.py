@@ -20,6 +20,9 @@ WEAK, STRONG, STRONGEST = 1, 2, 3
 
 _STRENGTHS = {"authenticator": STRONG, "webauthn": STRONG, "recovery_code": STRONGEST}
 _VERIFIED = "uv"
+HELD = "held"
+"""Stands in ``proved_amr`` for a proof by a method that is in its cooldown, and is worth as much as a mailed code."""
+
 _SAME_KIND = {"confirm": "email"}
 """Proofs under another name: confirming an address is reading its mail."""
 
@@ -67,22 +70,30 @@ def seen(now: datetime) -> dict[str, Any]:
     return {"seen_at": now, "second_at": sa.case((unused, sa.null()), else_=c.second_at)}
 
 
-def opened_with(amr: str, now: datetime) -> dict[str, Any]:
-    """Return the columns of a session that these proofs open."""
-    return {"proved_amr": amr, "proved_at": now, "second_at": now if is_two_factor(amr) else None}
+def opened_with(amr: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
+    """Return the columns of a session that these proofs open.
+
+    :param held: whether one of them is by a method in its cooldown: then they are no two factors
+    """
+    second_at = now if is_two_factor(amr) and not held else None
+    return {"proved_amr": HELD if held else amr, "proved_at": now, "second_at": second_at}
 
 
-def proved_again(session: AuthSession, proof: str, now: datetime) -> dict[str, Any]:
+def proved_again(session: AuthSession, proof: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
     """Return the columns that ``proof`` changes in ``session``.
 
     A weaker proof does not take the place of a stronger one that still counts. Two-factor rights begin when it makes
     the session one of two factors; and begin anew when it is as strong as the best that the session was proved by.
     :param proof: names joined by commas, as ``webauthn,uv``
+    :param held: whether it is by a method in its cooldown
     """
     amr = ",".join(dict.fromkeys([*session.amr.split(","), *proof.split(",")]))
     changes: dict[str, Any] = {"authenticated_at": now, "seen_at": now, "amr": amr, "second_at": session.second_at}
-    if strength_of(proof) >= strength_of(session.proved_amr or "") or not is_recent(session.proved_at, now):
-        changes |= {"proved_amr": proof, "proved_at": now}
+    counts_as = HELD if held else proof
+    if strength_of(counts_as) >= strength_of(session.proved_amr or "") or not is_recent(session.proved_at, now):
+        changes |= {"proved_amr": counts_as, "proved_at": now}
+    if held:
+        return changes
     had_two = is_two_factor(session.amr)
     if is_two_factor(amr) and (not had_two or strength_of(proof) >= strength_of(session.amr)):
         changes["second_at"] = now

@@ -11,7 +11,8 @@ from app.extensions import changed, db, settings
 from app.kit import clock
 from app.kit.refusals import ReauthenticationRequired
 from app.methods.enrollment import enrolled_of
-from app.methods.strength import strengths_of
+from app.methods.showing import means_text
+from app.methods.strength import Strengths, strengths_of
 from app.sessions import assurance
 from app.sessions.models import AuthSession
 
@@ -38,12 +39,37 @@ def require_fresh(session: AuthSession | None) -> None:
         note(session, grace_until=until)
 
 
-def freshen(session: AuthSession, proof: str) -> None:
+def require_recent(session: AuthSession | None) -> None:
+    """Go on only if the person behind ``session`` has proved it of late, by any of their methods.
+
+    For what only adds: a method that a weaker proof adds has a cooldown (``probation``). It opens no grace.
+    :raises ReauthenticationRequired: when there is no such proof
+    """
+    now = clock.now()
+    if session is None or session.kind == "personal":
+        raise ReauthenticationRequired
+    if not session.is_in_grace(now) and not assurance.is_recent(session.authenticated_at, now):
+        strengths = strengths_of(enrolled_of(session.user_id))
+        raise ReauthenticationRequired([*strengths.enough, *strengths.weaker])
+
+
+def missing_proof(session: AuthSession, strengths: Strengths) -> list[str]:
+    """Return by which methods ``session`` has to be proved before a sensitive step; [] where any of them will do.
+
+    :param strengths: of what its owner has set up
+    """
+    now = clock.now()
+    proved = assurance.is_recent(session.proved_at, now) and strengths.satisfied_by(session.proved_amr or "")
+    return [] if proved or session.is_in_grace(now) or not strengths.weaker else strengths.enough
+
+
+def freshen(session: AuthSession, proof: str, *, held: bool = False) -> None:
     """Note that the person behind ``session`` has just proved it.
 
     :param proof: by what, in the manner of ``amr``: ``authenticator``, or ``webauthn,uv``
+    :param held: whether that is in its cooldown, and counts no more than a mailed code
     """
-    changes = assurance.proved_again(session, proof, clock.now())
+    changes = assurance.proved_again(session, proof, clock.now(), held=held)
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))
     note(session, **changes)
 
@@ -56,4 +82,4 @@ def _require_proof(session: AuthSession, now: datetime) -> None:
     else:
         proved = lately and strengths.wanted <= assurance.WEAK and not strengths.asked
     if not proved:
-        raise ReauthenticationRequired(strengths.enough, too_weak=lately)
+        raise ReauthenticationRequired(strengths.enough, too_weak=lately, said_as=means_text(strengths.enough))

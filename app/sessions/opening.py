@@ -49,13 +49,21 @@ _BY_PROGRAM_TOKEN = Hot(
 
 
 def open_session(
-    user: User, amr: str, asker: Asker, *, remember: bool, challenge_id: str | None = None, is_news: bool = False
+    user: User,
+    amr: str,
+    asker: Asker,
+    *,
+    remember: bool,
+    challenge_id: str | None = None,
+    is_news: bool = False,
+    held: bool = False,
 ) -> AuthSession:
     """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
 
     Whatever session the browser brought is ended.
     :param challenge_id: the challenge that was answered, if there was one
     :param is_news: whether its owner is to be told of it
+    :param held: whether a proof was by a method in its cooldown
     """
     token = secrets.token()
     now = clock.now()
@@ -63,7 +71,7 @@ def open_session(
         "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
         "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
         "persistent": remember, "address": asker.address, "agent": asker.agent, "challenge_id": challenge_id,
-        "untold": is_news, **assurance.opened_with(amr, now),
+        "untold": is_news, **assurance.opened_with(amr, now, held=held),
     }  # fmt: skip
     if brought := brought_session():
         end_family(brought.family)

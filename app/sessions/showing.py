@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from app.extensions import settings
+from app.methods import EnrolledMethod, recovery_codes
+from app.methods.enrollment import enrolled_of
+from app.methods.showing import Needed, needed_of
+from app.methods.strength import strengths_of
 from app.sessions import refreshing
+from app.sessions.freshness import missing_proof
 from app.sessions.models import AuthSession
 from app.sessions.opening import end_programs, open_program_session
 from app.sessions.pending import Parked
@@ -38,6 +44,18 @@ def second_step(parked: Parked) -> dict[str, Any]:
     if parked.handle:
         facts |= {"pending": parked.handle}
     return {"go": f"{path}?{urlencode({'next': row.next})}" if row.next else path} | facts
+
+
+def needed_for_changes(session: AuthSession | None, enrolled: Sequence[EnrolledMethod] | None = None) -> Needed | None:
+    """Return what a change of the account needs that ``session`` was not confirmed with; None when nothing more.
+
+    :param enrolled: what its owner has set up, where that was looked up already
+    """
+    if session is None:
+        return None
+    rows = enrolled_of(session.user_id) if enrolled is None else enrolled
+    missing = missing_proof(session, strengths_of(rows))
+    return needed_of(missing, recovery_codes.stock_of(session.user_id).left) if missing else None
 
 
 def user_facts(

@@ -24,6 +24,7 @@ def sign_in_as(
     challenge_id: str | None = None,
     guess: Guess | None = None,
     then: str = "",
+    held: bool = False,
 ) -> AuthSession:
     """Open a session for ``user``, who has proved it ``via`` a method, and say so.
 
@@ -34,10 +35,12 @@ def sign_in_as(
     :param guess: the guess that was right, if something was typed; it is taken back
     :param via: several methods of one proof are joined by commas
     :param then: the method of the second step, if one was taken
+    :param held: whether the last proof was by a method in its cooldown
     """
     browser = note_sign_in(user.id, asker, seen_at, guess)
     amr, is_news = f"{via},{then}" if then else via, browser != "known" and via != "confirm"
-    session = open_session(user, amr, asker, remember=remember, challenge_id=challenge_id, is_news=is_news)
+    opened: dict[str, Any] = {"remember": remember, "challenge_id": challenge_id, "is_news": is_news, "held": held}
+    session = open_session(user, amr, asker, **opened)
     facts: dict[str, Any] = {"method": via, "session": session.digest[:8], "browser": browser} | (
         {"second": then} if then else {}
     )

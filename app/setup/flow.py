@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from app import limits
 from app.audit import record, signals
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import REGISTRY, Challenge, challenges, codes, enrolling, enrollment, notices, removing
+from app.methods import (
+    REGISTRY,
+    Challenge,
+    challenges,
+    codes,
+    enrolling,
+    enrollment,
+    notices,
+    passkeys,
+    probation,
+    removing,
+)
 from app.methods.enrolling import Enrollment
 from app.methods.handles import challenge_id_of
 from app.methods.registry import enabled_methods
 from app.methods.showing import TITLES
+from app.methods.strength import strengths_of
 from app.sessions import guesses
 from app.sessions.changing import shut_out_others as shut_out_others
 from app.sessions.changing import take_turns as take_turns
 from app.sessions.freshness import freshen
 from app.sessions.models import AuthSession
+from app.sessions.opening import renew_token
 from app.users import User, drop_identity, identities_of
 
 PURPOSE = "setup"
+
+
+def replaces(user: User, method: str) -> bool:
+    """Say whether setting ``method`` up takes the place of something that ``user`` has: that, or their number.
+
+    A statement, and for a text message another.
+    """
+    if any(row.method == method for row in enrollment.enrolled_of(user.id)):
+        return True
+    return method == "sms" and _number_of(user) != ""
 
 
 def begin(user: User, session: AuthSession, method: str, phone: str | None, asker: Asker) -> Enrollment:
@@ -59,15 +83,51 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
         raise Refused("invalid_password_code", field="passcode")
     take_turns(user, session)
     number_before = _number_of(user) if challenge.method == "sms" else ""
-    enrolling.store(user, challenge, passcode, session.family)
+    weak_until = cooldown(user, session, challenge.method)
+    enrolling.store(user, challenge, passcode, session.family, weak_until=weak_until)
     guesses.give_back(guess)
     if challenge.method != "password":  # which nobody has proved yet: it was only chosen
-        freshen(session, challenge.method)
-    shut_out_others(user, session, asker)
+        freshen(session, challenge.method, held=weak_until is not None)
+    settle(user, session, asker, weak_until)
     also = [number_before] if number_before not in ("", challenge.destination) else []
-    _tell(user, session, "factor.added", challenge.method, asker, challenge.id, also)
+    _tell(user, session, "factor.added", challenge.method, asker, challenge.id, also, weak_until)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
+
+
+def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool = False) -> datetime | None:
+    """Return when the cooldown of ``method`` ends that ``session`` adds now; None when it has none.
+
+    The caller holds the user's row.
+    :param is_second: whether it is asked for as a second step from now on
+    :raises Refused: ``api_error`` when it changes what is set up and the session was not proved by enough for that: it
+        is asked for at sign-in, or takes the place of another one, which was added meanwhile
+    """
+    enrolled = enrollment.enrolled_of(user.id)
+    until = probation.ends_at(session, enrolled)
+    is_there = method != passkeys.METHOD and any(row.method == method for row in enrolled)
+    if until and (is_there or is_second) and not strengths_of(enrolled).satisfied_by(session.proved_amr or ""):
+        raise Refused("api_error")
+    return until
+
+
+def settle(user: User, session: AuthSession, asker: Asker, weak_until: datetime | None) -> None:
+    """End what else is open at the account, after a method was added; not for one in its cooldown.
+
+    A weaker proof signs nobody out who gave a stronger one.
+    """
+    if weak_until is None:
+        shut_out_others(user, session, asker)
+    elif session.kind == "browser":
+        renew_token(session)
+
+
+def cooldown_text(weak_until: datetime | None) -> str:
+    """Return what the owner is told of a method's cooldown, as one more sentence; "" when it has none."""
+    if weak_until is None:
+        return ""
+    until = f"{weak_until.day} {weak_until:%b %Y, %H:%M} UTC"
+    return f" It was added without your strongest sign-in method, so it can’t change the others until {until}."
 
 
 def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> None:
@@ -107,8 +167,10 @@ def _tell(
     asker: Asker,
     its_id: str | None = None,
     also: Sequence[str] = (),
+    weak_until: datetime | None = None,
 ) -> None:
     """Record what was done and tell the owner of it; a number that went, too, by its last text message."""
     record(event, user.id, challenge_id=its_id, method=name)
     done = event.partition(".")[2]
-    notices.tell(user.id, f"{TITLES[name]} was {done}.", asker, also=also, family=session.family)
+    what = f"{TITLES[name]} was {done}.{cooldown_text(weak_until)}"
+    notices.tell(user.id, what, asker, also=also, family=session.family, by_text=weak_until is not None)

@@ -10,13 +10,14 @@ from flask_login import current_user, login_required
 from app.methods import Passkey
 from app.methods.ceremonies import state_of, transports_of
 from app.methods.passkeys import passkeys_of
-from app.sessions.freshness import require_fresh
+from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.setup import bp, passkeys
 from app.setup.passkey_forms import MadeForm, MakeForm, RemoveForm, RenameForm
 from app.setup.passkey_pages import shown_passkeys
+from app.setup.recovery import page_after
 from app.users import identities_of
 from app.web.asker import asker
 from app.web.commit import view_commit
@@ -31,7 +32,8 @@ HOME = "/wan-register"
 @login_required
 def wan_register_page() -> Response:
     """List the passkeys that are set up."""
-    require_fresh(brought_session())
+    if wants_json():
+        require_recent(brought_session())
     mine = passkeys_of(current_user.id)
     return respond(PAGE, MakeForm(), shown=_page(mine), registered_credentials=[_credential(key) for key in mine])
 
@@ -41,8 +43,8 @@ def wan_register_page() -> Response:
 def wan_register() -> Response:
     """Begin to make a passkey."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
     form = MakeForm()
+    (require_recent if form.usage.data == "first" else require_fresh)(brought_session())
     if form.validate():
         with form.showing_refusals():
             named, usage = form.name.data if form.name.raw_data else None, form.usage.data
@@ -62,7 +64,8 @@ def wan_register_response(state: str) -> Response:
         with form.showing_refusals():
             passkeys.finish(current_user, _session(), state, form.credential.data, asker())
             say("webauthn_added")
-            return respond(go=HOME)
+            go = HOME if wants_json() else page_after(current_user, _session(), Passkey.method, HOME)
+            return respond(go=go)
     return respond(PAGE, form, shown=_page())
 
 
@@ -128,4 +131,5 @@ def _page(mine: list[Passkey] | None = None, making: str = "") -> dict[str, Any]
     if wants_json():
         return {}
     label = label_of(identities_of(current_user.id))
-    return shown_passkeys(current_user, mine) | {"making": making, "user_label": label}
+    more = {"making": making, "user_label": label, "needed": needed_for_changes(_session())}
+    return shown_passkeys(current_user, mine) | more

@@ -13,7 +13,7 @@ from app.methods import Passkey, ceremonies, notices, passkey_answers, passkey_n
 from app.methods.models import Ceremony
 from app.sessions.freshness import freshen
 from app.sessions.models import AuthSession
-from app.setup.flow import shut_out_others, take_turns
+from app.setup.flow import cooldown, cooldown_text, settle, shut_out_others, take_turns
 from app.users import User, identities_of
 
 USAGES = ("first", "secondary")
@@ -56,11 +56,13 @@ def finish(user: User, session: AuthSession, state: str, credential: str | dict[
     answer = passkey_answers.read(credential)
     made = passkey_answers.check_made(answer, ceremony, verified=_must_verify(ceremony))
     take_turns(user, session)
-    passkey = passkeys.add(user.id, made, ceremony, session.family)
-    freshen(session, passkeys.amr_of(made.verified))
-    shut_out_others(user, session, asker)
+    weak_until = cooldown(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
+    passkey = passkeys.add(user.id, made, ceremony, session.family, weak_until)
+    freshen(session, passkeys.amr_of(made.verified), held=weak_until is not None)
+    settle(user, session, asker, weak_until)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
-    notices.tell(user.id, "A passkey was added.", asker, family=session.family)
+    what = f"A passkey was added.{cooldown_text(weak_until)}"
+    notices.tell(user.id, what, asker, family=session.family, by_text=weak_until is not None)
     signals.send(signals.wan_registered, user=user, name=passkey.name)
     return passkey
 

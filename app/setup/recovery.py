@@ -11,9 +11,13 @@ from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import recovery_codes
+from app.sessions.assurance import WEAK, strength_of
 from app.sessions.models import AuthSession
+from app.sessions.showing import needed_for_changes
 from app.setup.flow import shut_out_others, take_turns
 from app.users import User
+
+PAGE = "/mf-recovery-codes"
 
 
 def make(user: User, session: AuthSession, asker: Asker) -> list[str]:
@@ -30,6 +34,15 @@ def make(user: User, session: AuthSession, asker: Asker) -> list[str]:
     recovery_codes.tell_of_making(user.id, asker, session.family)
     signals.send(signals.us_profile_changed, user=user, methods=[recovery_codes.METHOD], delete=False)
     return [each.code for each in drawn]
+
+
+def page_after(user: User, session: AuthSession, method: str, page: str) -> str:
+    """Return where somebody goes on who has added ``method``: to recovery codes after their first strong one, else to
+    ``page``.
+    """
+    if strength_of(method) <= WEAK or recovery_codes.stock_of(user.id).made_at is not None:
+        return page
+    return page if needed_for_changes(session) else PAGE
 
 
 def as_text(codes: Sequence[str], account: str) -> str:

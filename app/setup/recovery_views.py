@@ -8,9 +8,9 @@ from flask import Response, after_this_request
 from flask_login import current_user, login_required
 
 from app.methods import recovery_codes
-from app.sessions.freshness import require_fresh
+from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.opening import brought_session
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.setup import bp, recovery
 from app.setup.forms import CodesForm, KeptCodesForm
 from app.users import identities_of
@@ -26,7 +26,8 @@ FILE = "recovery-codes.txt"
 @login_required
 def mf_recovery_codes_page() -> Response:
     """Tell how many codes are left, and since when; the codes themselves cannot be shown again."""
-    require_fresh(brought_session())
+    if wants_json():
+        require_recent(brought_session())
     return respond(PAGE, CodesForm(), shown=_page(), **_facts([]))
 
 
@@ -71,6 +72,7 @@ def _page() -> dict[str, Any]:
     if wants_json():
         return {}
     return {
+        "needed": needed_for_changes(brought_session()),
         "user_label": label_of(identities_of(current_user.id)),
         "count": recovery_codes.COUNT,
         "few": recovery_codes.FEW,

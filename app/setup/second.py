@@ -19,6 +19,7 @@ from app.methods import (
     enrolling,
     enrollment,
     notices,
+    probation,
     second,
 )
 from app.methods.challenges import Question
@@ -103,7 +104,7 @@ def confirm(user: User, session: AuthSession, state: str, code: str | int, asker
     take_turns(user, session)
     enrolled = enrollment.enrolled_of(user.id)
     _allow(user, challenge.method, enrolled)
-    _prove(user, challenge, enrolled, code, session.family)
+    _prove(user, challenge, enrolled, code, session)
     guesses.give_back(guess)
     enrollment.mark_second(user.id, challenge.method)
     freshen(session, challenge.method)
@@ -142,10 +143,13 @@ def _allow(user: User, method: str, enrolled: list[EnrolledMethod]) -> None:
         raise Refused("two_factor_only_way", field="setup")
 
 
-def _prove(user: User, challenge: Challenge, enrolled: list[EnrolledMethod], code: str | int, family: str) -> None:
+def _prove(
+    user: User, challenge: Challenge, enrolled: list[EnrolledMethod], code: str | int, session: AuthSession
+) -> None:
     if challenge.secret:
+        weak_until = probation.ends_at(session, enrolled)
         try:
-            enrolling.store(user, challenge, code, family, field="code")
+            enrolling.store(user, challenge, code, session.family, field="code", weak_until=weak_until)
         except Refused as refused:
             raise _reworded(refused) from None
         record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)

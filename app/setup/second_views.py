@@ -19,12 +19,13 @@ from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.showing import TITLES
 from app.sessions import pending
-from app.sessions.freshness import require_fresh
+from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.setup import bp, second
 from app.setup.forms import SecondCodeForm, SecondSetupForm
+from app.setup.recovery import page_after
 from app.setup.views import enrolling_shown
 from app.users import User, identities_of
 from app.web.asker import asker, present_asker, sending_asker
@@ -45,7 +46,8 @@ def tf_setup_page() -> Response:
         return _nothing_under_way()
     if waiting is not None:
         return respond(ON_THE_WAY_IN, SecondSetupForm(), shown=_page(waiting.user, None), **_state_of(waiting.user))
-    require_fresh(session)
+    if wants_json():
+        require_recent(session)
     return respond(PAGE, SecondSetupForm(), shown=_page(current_user, None), **_state_of(current_user))
 
 
@@ -82,7 +84,8 @@ def tf_setup_confirm(state: str) -> Response:
             done = second.confirm(current_user, _session(), state, form.code.data, asker())
             say("two_factor_set_up")
             facts: dict[str, Any] = {"tf_method": done.method, "tf_primary_method": done.method}
-            return respond(go="/us-setup", tf_phone=identities_of(current_user.id).get("phone"), **facts)
+            go = "/us-setup" if wants_json() else page_after(current_user, _session(), done.method, "/us-setup")
+            return respond(go=go, tf_phone=identities_of(current_user.id).get("phone"), **facts)
     begun = None if wants_json() else second.still_open(current_user, _session(), state)
     if begun is None and not wants_json():
         form.form_errors.extend(form.code.errors)
@@ -164,7 +167,8 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
     if wants_json():
         return {}
     mine, state = identities_of(user.id), _state_of(user)
-    rows = {row.method: row for row in enrolled_of(user.id) if not row.is_pending}
+    enrolled = enrolled_of(user.id)
+    rows = {row.method: row for row in enrolled if not row.is_pending}
     able = [name for name in state["tf_available_methods"] if name != "disable"]
     ways = [
         {
@@ -177,6 +181,7 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
         for name in able
     ]
     return {
+        "needed": needed_for_changes(brought_session(), enrolled),
         "ways": ways,
         "on": any(way["is_second"] for way in ways),
         "alone": [way["title"] for way in ways if way["name"] not in settings.second_factor_for],

@@ -18,13 +18,14 @@ from app.methods.handles import handle_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.second import seconds_enabled
 from app.methods.showing import SECOND_STEPS, methods_offered, ways_in
-from app.sessions.freshness import require_fresh
+from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.setup import bp, flow
 from app.setup.forms import ProveForm, SetupForm
 from app.setup.passkey_pages import shown_passkeys
+from app.setup.recovery import page_after
 from app.users import identities_of
 from app.web.asker import asker, sending_asker
 from app.web.commit import view_commit
@@ -40,7 +41,8 @@ WORTH_ADDING_AGAIN = ("authenticator", "sms")
 @login_required
 def us_setup_page() -> Response:
     """Show what is set up and what can be."""
-    require_fresh(brought_session())
+    if wants_json():
+        require_recent(brought_session())
     mine = identities_of(current_user.id)
     enrolled = enrolled_of(current_user.id)
     offered = methods_offered()
@@ -59,8 +61,8 @@ def us_setup_page() -> Response:
 def us_setup() -> Response:
     """Begin to add a method, or remove some, or both."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
     form = SetupForm()
+    _require_proof(form)
     if form.validate():
         with form.showing_refusals():
             chosen, removed = form.chosen_method.data, form.delete_method.data or []
@@ -90,7 +92,10 @@ def us_setup_confirm(state: str) -> Response:
             done = flow.confirm(current_user, _session(), state, form.passcode.data, asker())
             say("us_setup_successful")
             phone = identities_of(current_user.id).get("phone")
-            return respond(go=settings.us_post_setup_url or "/us-setup", chosen_method=done.method, phone=phone)
+            go = settings.us_post_setup_url or "/us-setup"
+            if not wants_json() and not settings.us_post_setup_url:
+                go = page_after(current_user, _session(), done.method, go)
+            return respond(go=go, chosen_method=done.method, phone=phone)
     return _refused(state, form)
 
 
@@ -98,6 +103,18 @@ def _session() -> AuthSession:
     session = brought_session()
     assert session is not None  # login_required has seen to it
     return session
+
+
+def _require_proof(form: SetupForm) -> None:
+    """Go on with any recent proof where a method is only added; with one as strong as the strongest for the rest.
+
+    :raises ReauthenticationRequired: when there is none
+    """
+    chosen = form.chosen_method.data
+    if not chosen or form.delete_method.data or flow.replaces(current_user, chosen):
+        require_fresh(brought_session())
+    else:
+        require_recent(brought_session())
 
 
 def _refused(state: str, form: ProveForm) -> Response:
@@ -171,6 +188,7 @@ def _page(
     return shown | {"methods": ways, "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
                     "password_length_min": settings.password_length_min,
                     "second_step": _second_step(enrolled),
+                    "needed": needed_for_changes(_session(), enrolled),
                     "recovery": recovery_codes.stock_of(current_user.id)}  # fmt: skip
 
 

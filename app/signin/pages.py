@@ -9,8 +9,11 @@ from flask_login import current_user
 
 from app.extensions import settings
 from app.methods import carrying
-from app.methods.showing import methods_offered, sent
+from app.methods.enrollment import enrolled_of
+from app.methods.showing import means_text, methods_offered, sent
+from app.methods.strength import strengths_of
 from app.sessions import pending
+from app.sessions.freshness import missing_proof
 from app.sessions.models import AuthSession
 from app.sessions.pending import Parked
 from app.sessions.showing import second_step, user_facts
@@ -18,7 +21,7 @@ from app.signin.flow import PURPOSE
 from app.signin.forms import ContinueForm, SignInForm
 from app.web.asker import present_asker
 from app.web.respond import respond, wants_json
-from app.web.telling import wants_token
+from app.web.telling import say, wants_token
 
 PAGE = "signin/signin.html"
 
@@ -44,6 +47,17 @@ def drop_pending() -> None:
     """Take back the cookie of a sign-in under way from who looks at where one begins, but not for looking ahead."""
     if request.method != "HEAD" and "prefetch" not in request.headers.get("Sec-Purpose", ""):
         pending.drop(present_asker())
+
+
+def say_confirmed(session: AuthSession) -> None:
+    """Tell a browser whose owner has confirmed that they can go on, or what more than adding still needs."""
+    if wants_json():
+        return
+    missing = missing_proof(session, strengths_of(enrolled_of(session.user_id)))
+    if missing:
+        say("reauthentication_partial", methods=means_text(missing))
+    else:
+        say("reauthentication_successful")
 
 
 def welcome(arrived: AuthSession | Parked, go: str, **facts: Any) -> Response:

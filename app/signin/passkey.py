@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from app import limits
 from app.audit import record, signals
 from app.extensions import settings
+from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import ceremonies, passkey_answers, passkeys
@@ -55,8 +56,10 @@ def sign_in(
         passkeys.use(passkey, used)
     except Refused as refused:
         failed(refused, _owner_of(answer.id), PURPOSE)
-    proof = Proof(passkeys.METHOD, verified=used.verified)
-    return finish(user, proof, asker, remember=remember, has_second=not used.verified, next_page=next_page)
+    held = passkey.in_cooldown(clock.now())
+    proof = Proof(passkeys.METHOD, verified=used.verified, held=held)
+    has_second = held or not used.verified  # it may be asked for, then
+    return finish(user, proof, asker, remember=remember, has_second=has_second, next_page=next_page)
 
 
 def begin_again(user: User, session: AuthSession, asker: Asker) -> tuple[Ceremony, dict[str, Any]]:
@@ -88,7 +91,7 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
         passkeys.use(passkey, used)
     except Refused as refused:
         failed(refused, user, "verify")
-    freshen(session, passkeys.amr_of(used.verified))
+    freshen(session, passkeys.amr_of(used.verified), held=passkey.in_cooldown(clock.now()))
     if session.kind == "browser":
         renew_token(session)
     record("sign_in.step_up", user.id, method=passkeys.METHOD)

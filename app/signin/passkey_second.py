@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import limits
+from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import ceremonies, passkey_answers, passkeys
@@ -29,7 +30,9 @@ def begin(waiting: Waiting, asker: Asker) -> tuple[Ceremony, dict[str, Any]]:
     """
     limits.take("passkeys", asker.address)
     ceremony = ceremonies.begin("second", _place_of(waiting), user_id=waiting.user.id)
-    return ceremony, ceremonies.request_options(ceremony, passkeys.passkeys_of(waiting.user.id), alone=False)
+    now = clock.now()
+    able = [key for key in passkeys.passkeys_of(waiting.user.id) if not key.in_cooldown(now)]
+    return ceremony, ceremonies.request_options(ceremony, able, alone=False)
 
 
 def finish(waiting: Waiting, state: str, credential: Credential, asker: Asker) -> AuthSession:
@@ -43,6 +46,8 @@ def finish(waiting: Waiting, state: str, credential: Credential, asker: Asker) -
     answer = passkey_answers.read(credential)
     try:
         passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=waiting.user)
+        if passkey.in_cooldown(clock.now()):
+            raise Refused("webauthn_in_cooldown", field=passkey_answers.FIELD)
         passkeys.use(passkey, used)
     except Refused as refused:
         failed(refused, waiting.user, "second")

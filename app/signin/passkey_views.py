@@ -18,7 +18,7 @@ from app.sessions.opening import brought_session
 from app.sessions.pending import Parked, Waiting
 from app.sessions.showing import label_of, user_facts
 from app.signin import bp, passkey, passkey_second
-from app.signin.pages import drop_pending, welcome
+from app.signin.pages import drop_pending, say_confirmed, welcome
 from app.signin.passkey_forms import AnswerForm, AskForm
 from app.users import identities_of
 from app.web.asker import asker, present_asker
@@ -27,7 +27,7 @@ from app.web.commit import view_commit
 from app.web.guards import anonymous_only
 from app.web.redirects import next_or, safe_next
 from app.web.respond import respond, wants_json
-from app.web.telling import say, wants_token
+from app.web.telling import wants_token
 
 PAGE = "signin/passkey.html"
 
@@ -113,7 +113,7 @@ def wan_verify_response(state: str) -> Response:
         with form.showing_refusals():
             session = _session()
             passkey.verify(current_user, session, state, form.credential.data)
-            say("reauthentication_successful")
+            say_confirmed(session)
             go = next_or(settings.post_verify_url or "/", form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token(), instead=True))
     return respond(PAGE, form, shown=_page("/wan-verify"))

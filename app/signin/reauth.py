@@ -52,7 +52,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: Asker) 
         raise Refused("invalid_password_code", field="passcode")
     if proof.guess is not None:
         give_back(proof.guess)
-    freshen(session, proof.method)
+    freshen(session, proof.method, held=proof.held)
     if session.kind == "browser":
         renew_token(session)
     answered = proof.challenge.id if proof.challenge else None

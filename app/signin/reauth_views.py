@@ -12,18 +12,19 @@ from app.methods import EnrolledMethod, recovery_codes
 from app.methods.challenges import latest_in_browser
 from app.methods.enrollment import enrolled_of
 from app.methods.registry import active_methods, code_methods
-from app.methods.showing import TITLES, sent
+from app.methods.showing import means_text, sent
 from app.methods.strength import strengths_of
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of, user_facts
 from app.signin import bp, reauth
 from app.signin.forms import VerifyForm, VerifySendForm
+from app.signin.pages import say_confirmed
 from app.users import identities_of
 from app.web.asker import asker, present_asker, sending_asker
 from app.web.commit import view_commit
 from app.web.redirects import next_or
 from app.web.respond import respond, support_id, wants_json
-from app.web.telling import say, wants_token
+from app.web.telling import wants_token
 
 PAGE = "signin/verify.html"
 
@@ -58,7 +59,7 @@ def us_verify() -> Response:
             session = brought_session()
             assert session is not None
             reauth.verify(current_user, session, form.passcode.data, asker(form.challenge.data))
-            say("reauthentication_successful")
+            say_confirmed(session)
             go = next_or(settings.post_verify_url or "/", form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token(), instead=True))
     return respond(PAGE, form, shown=_page_again())
@@ -94,5 +95,7 @@ def _page(enrolled: list[EnrolledMethod], told: dict[str, Any] | None = None) ->
     if wants_json():
         return {}
     strengths, label = strengths_of(enrolled), label_of(identities_of(current_user.id))
+    hours = round(settings.new_method_wait.total_seconds() / 3600)
     return {"methods": strengths.enough, "weaker": strengths.weaker, "sent": told, "user_label": label,
-            "titles": TITLES, "has_recovery_codes": recovery_codes.stock_of(current_user.id).left > 0}  # fmt: skip
+            "strongest": means_text(strengths.enough), "cooldown_hours": hours,
+            "has_recovery_codes": recovery_codes.stock_of(current_user.id).left > 0}  # fmt: skip

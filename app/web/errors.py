@@ -106,7 +106,8 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
         has_passkey = "webauthn" in error.methods
         facts |= {"has_webauthn_verify_credential": has_passkey, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
-    flash(sentence("reauthentication_too_weak") if error.too_weak else text, "info")
+    how = error.said_as
+    flash(sentence("reauthentication_too_weak", methods=how) if error.too_weak and how else text, "info")
     path = error.back or page_asked_for()
     return redirect(with_query("/us-verify", next=safe_next(path) or "/"))  # type: ignore[return-value]
 

@@ -165,7 +165,7 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
 def test_pages_of_recovery_codes(look, people, email, sign_in):
     sign_in(people.open(email=email), look.page)
     look.at("recovery codes, none", "/mf-recovery-codes")
-    look.press("Make recovery codes")
+    look.press("Create recovery codes")
     look.at("recovery codes, new")
     look.page.goto("/mf-recovery-codes")
     look.page.get_by_text("Make new codes").click()

@@ -12,7 +12,7 @@ def shown(page, people, email, sign_in):
     """A page that has just shown ten codes, and the codes."""
     sign_in(people.open(email=email)).goto("/mf-recovery-codes")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Make recovery codes").click()
+    page.get_by_role("button", name="Create recovery codes").click()
     page.get_by_role("heading", name="Your new codes").wait_for()
     return page, page.locator("#codes code").all_inner_texts()
 

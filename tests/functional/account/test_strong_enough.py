@@ -6,7 +6,7 @@ import pytest
 
 from app.sessions import AuthSession
 from tests.functional.setup.conftest import app_code, key_in, state_in
-from tests.signed_in import give_token, sign_in
+from tests.signed_in import give_token, may_change, sign_in
 from tests.sinks import code_in
 
 
@@ -28,10 +28,8 @@ def prove_by_mail(mail_to):
 
 
 def opens(wire) -> bool:
-    """Say whether the ways to sign in are open to ``wire``, to look at and to change."""
-    looked, changed = wire.get("/us-setup"), wire.post("/us-setup", chosen_method="sms", phone="1")
-    assert (looked.status == 200) is (changed.codes == ["phone_invalid"])
-    return looked.status == 200
+    """Say whether the sign-in methods can be changed by ``wire``."""
+    return may_change(wire)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +77,7 @@ def test_a_method_that_is_not_allowed_here_any_more_asks_for_nothing(make_app, a
     from tests.wire import Wire
 
     hers = sign_in(Wire(make_app(methods=("email",)), "json"), ada, via="email")
-    assert hers.get("/us-setup").status == 200
+    assert opens(hers)
 
 
 def test_what_was_just_set_up_is_a_proof_by_which_one_goes_on(wire, people, clock, rows):
@@ -101,42 +99,78 @@ def test_choosing_a_password_proves_nothing(wire, people, clock):
     begun = hers.post("/us-setup", chosen_method="password")
     clock.shift(301)
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode="a short sentence of mine").ok
-    assert hers.get("/us-setup").status != 200
+    assert not opens(hers)
 
 
 def test_a_program_is_told_what_would_do(json_wire, ada, clock):
     hers = sign_in(json_wire, ada, via="email")
-    answer = hers.get("/us-setup")
+    answer = hers.post("/us-setup", delete_method="authenticator")
     assert (answer.status, answer.codes) == (401, ["reauthentication_required"])
     assert (answer.json["reauth_methods"], answer.json["reauth_reason"]) == (["authenticator"], "too_weak")
+    assert hers.get("/us-setup").ok
     clock.shift(301)
-    assert hers.get("/us-setup").json["reauth_reason"] == "too_old"
+    assert hers.post("/us-setup", delete_method="authenticator").json["reauth_reason"] == "too_old"
+    looking = hers.get("/us-setup").json
+    assert (looking["reauth_methods"], looking["reauth_reason"]) == (["authenticator", "email"], "too_old")
     assert hers.get("/us-verify").json["reauth_methods"] == ["authenticator"]
 
 
 def test_a_person_is_told_why_and_what_to_do(browser_wire, ada):
     hers = sign_in(browser_wire, ada, via="email")
-    sent_on = hers.get("/us-setup")
+    sent_on = hers.post("/us-setup", delete_method="authenticator")
     assert sent_on.location == "/us-verify?next=%2Fus-setup"
     page = hers.follow(sent_on)
-    assert page.page.notices[0][1].startswith("What you want to do needs a stronger proof")
+    said = "For this change, confirm with a code from your authenticator app."
+    assert [text for _, text in page.page.notices] == [said]
     told = " ".join(page.text.split())
-    assert "the strongest proof that you have set up: <strong>a code from your authenticator app</strong>" in told
+    assert "need <strong>a code from your authenticator app</strong>" in told
     assert told.index("Code from your authenticator app") < told.index("Email me a code")
-    assert "Is it gone for good?" in told
+    assert "Lost it for good?" in told
 
 
-def test_a_mailed_code_says_that_it_will_not_open_this(browser_wire, ada):
+@pytest.mark.parametrize("path", ["/us-setup", "/wan-register", "/tf-setup", "/mf-recovery-codes", "/change-email"])
+@pytest.mark.parametrize("age", [0, 301])
+def test_looking_never_asks_a_person_for_anything(browser_wire, ada, clock, path, age):
+    hers = sign_in(browser_wire, ada, via="email")
+    clock.shift(age)
+    answer = hers.get(path)
+    assert answer.status == 200
+    assert "a code from your authenticator app" in answer.text, "what a change needs"
+
+
+def test_a_page_offers_no_button_that_would_be_refused(browser_wire, people):
+    bob = people.open(email="bob@example.com", phone="+16502530001", methods=["email", "sms", "authenticator"])
+    hers = sign_in(browser_wire, bob, via="email")
+    for path in ("/us-setup", "/tf-setup", "/mf-recovery-codes", "/change-email", "/identities", "/tokens", "/my-data"):
+        page = hers.get(path)
+        assert page.status == 200
+        assert "a code from your authenticator app" in page.text, path
+        buttons = {name for name, _ in page.page.inputs} - {"csrf_token", "nonce"}
+        assert buttons <= {"usage", "credential", "remember"}, (path, buttons)
+
+
+def test_a_mailed_code_says_what_it_is_good_for(browser_wire, ada):
     hers = sign_in(browser_wire, ada, via="email")
     answer = hers.post("/us-verify/send-code", chosen_method="email", next="/us-setup")
-    assert "still does not open what decides who gets into your account" in answer.text
-    assert "Prove it another way" in answer.text
+    assert "With this code you can add sign-in methods." in answer.text
+    assert "Confirm another way" in answer.text
+
+
+def test_confirming_by_mail_leads_to_one_notice_and_to_no_other_wall(browser_wire, ada, mail_to):
+    hers = sign_in(browser_wire, ada, via="email")
+    hers.follow(hers.post("/us-setup", delete_method="authenticator"))
+    hers.post("/us-verify/send-code", chosen_method="email", next="/us-setup")
+    done = hers.post("/us-verify", passcode=code_in(mail_to("ada@example.com")), next="/us-setup")
+    page = hers.follow(done)
+    assert (done.location, page.status) == ("/us-setup", 200)
+    said = "Confirmed. You can add sign-in methods now; other changes still need a code from your authenticator app."
+    assert [text for _, text in page.page.notices if "Confirmed" in text or "confirm with" in text] == [said]
 
 
 def test_who_has_nothing_stronger_is_told_of_no_stronger_proof(browser_wire, people):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/us-verify").text
-    assert "strongest" not in page
-    assert "I can’t do that now" not in page
+    assert "To add a sign-in method" not in page
+    assert "I don’t have it here" not in page
 
 
 @pytest.mark.settings(freshness_strength="any")
@@ -159,12 +193,13 @@ def test_the_grace_begins_only_with_a_strong_proof(wire, ada, clock):
 
 
 def test_a_programs_token_is_as_proved_as_the_session_that_gave_it(program, ada):
-    assert give_token(program, ada, via="email").get("/us-setup").status == 401
-    assert give_token(program, ada).get("/us-setup").status == 200
+    assert not opens(give_token(program, ada, via="email"))
+    assert opens(give_token(program, ada))
 
 
 def test_looking_what_is_strong_enough_costs_one_statement(json_wire, ada, statements):
     hers = sign_in(json_wire, ada, via="email")
+    assert not opens(hers)
     with statements() as seen:
-        hers.get("/us-setup")
+        hers.post("/us-setup", delete_method="authenticator")
     assert len(seen) == 2, "the session, and what is set up"

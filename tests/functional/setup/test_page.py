@@ -50,7 +50,9 @@ def test_nobody_signed_in_is_asked_to_sign_in(wire, method):
 def test_a_proof_older_than_300_seconds_is_not_enough(hers, clock, method):
     clock.shift(301)
     answer = hers.send(method, "/us-setup?a=1")
-    if hers.language == "json":
+    if (hers.language, method) == ("form", "GET"):
+        assert answer.status == 200, "looking needs none"
+    elif hers.language == "json":
         assert answer.status == 401
         assert answer.codes == ["reauthentication_required"]
         facts = {key: answer.json[key] for key in answer.json if key not in ("errors", "error_codes", "support_id")}

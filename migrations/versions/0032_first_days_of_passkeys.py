@@ -1,0 +1,21 @@
+"""first days of passkeys
+
+Revision: 0032, after 0031
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0032"
+down_revision = "0031"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # the table has triggers (0012), which copying it on SQLite would lose
+    op.add_column("passkey", sa.Column("weak_until", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("passkey", "weak_until")

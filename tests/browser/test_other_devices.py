@@ -1,0 +1,114 @@
+"""A passkey on one device closes nothing on another one that is signed in by mail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.passkeys import VirtualAuthenticator
+from tests.browsing import serious_faults
+
+ADD, NEEDED = "Add a passkey", "Confirm it’s you"
+
+
+@pytest.fixture
+def first(people, email, sign_in, page):
+    """Ada's laptop, on which she has just added a passkey; the page after it."""
+    sign_in(people.open(email=email))
+    page.device = VirtualAuthenticator(page)
+    page.goto("/wan-register")
+    with page.expect_navigation():
+        page.get_by_role("button", name=ADD).click()
+    page.get_by_text("This passkey is ready.").wait_for()
+    return page
+
+
+@pytest.fixture
+def phone(first, new_browser, ask_for_code, mailbox, email):
+    """Her phone, signed in by a mailed code."""
+    there = new_browser()
+    ask_for_code(there, email)
+    there.get_by_label("Your code").fill(mailbox.newest(email, "code").code)
+    there.get_by_role("button", name="Sign in", exact=True).click()
+    there.get_by_role("heading", name="Your account").wait_for()
+    there.device = VirtualAuthenticator(there)
+    return there
+
+
+def add_there(phone: Any) -> None:
+    """Add a passkey on the phone."""
+    phone.goto("/wan-register")
+    with phone.expect_navigation():
+        phone.get_by_role("button", name="Add another passkey").click()
+    phone.get_by_text("This passkey is ready.").wait_for()
+
+
+def test_recovery_codes_come_next_after_the_first_passkey(first):
+    assert first.url.endswith("/mf-recovery-codes")
+    first.get_by_role("button", name="Create recovery codes").click()
+    first.get_by_role("heading", name="Your new codes").wait_for()
+    assert first.locator("#codes code").count() == 10
+
+
+def test_every_page_opens_there_and_says_what_a_change_needs(phone):
+    for path in ("/us-setup", "/wan-register", "/tf-setup", "/mf-recovery-codes", "/change-email", "/identities"):
+        phone.goto(path)
+        assert phone.url.endswith(path)
+        assert phone.get_by_text("needs your passkey. Use the device that has it.").is_visible()
+        assert serious_faults(phone) == []
+
+
+def test_another_passkey_is_added_there_and_waits_a_day(phone, first, mailbox, email):
+    add_there(phone)
+    phone.get_by_text("Can’t change your other methods until").wait_for()
+    assert len(phone.device.credentials) == 1
+    told = mailbox.newest(email, "changed")
+    assert "it can’t change the others until" in " ".join(told.text.split())
+    first.goto("/wan-register")
+    assert first.get_by_role("heading", name="Passkeys", exact=True).first.is_visible(), "nobody signed her out there"
+    first.get_by_text("Change", exact=False).last.click()
+    first.get_by_role("button", name="Remove it").last.click()
+    first.get_by_text("That passkey is gone.").wait_for()
+
+
+def test_confirming_with_the_new_one_opens_nothing_yet_and_says_so_once(phone):
+    add_there(phone)
+    phone.get_by_role("link", name=NEEDED).click()
+    with phone.expect_navigation():
+        phone.get_by_role("button", name="Use my passkey").click()
+    phone.wait_for_url("**/wan-register")
+    assert phone.locator(".notice-success").count() == 1
+    assert phone.get_by_text("other changes still need your passkey").is_visible()
+
+
+def test_confirming_by_mail_leads_back_with_one_notice(phone, mailbox, email):
+    phone.goto("/us-setup")
+    phone.get_by_role("link", name=NEEDED).click()
+    phone.get_by_text("I don’t have it here").click()
+    assert serious_faults(phone) == []
+    phone.get_by_role("button", name="Email me a code").click()
+    phone.get_by_label("Your code").fill(mailbox.newest(email, "code to").code)
+    phone.get_by_role("button", name="Continue").click()
+    phone.wait_for_url("**/us-setup")
+    assert phone.get_by_text("other changes still need your passkey").count() == 1
+
+
+def test_with_a_recovery_code_the_phone_can_do_everything(first, new_browser, ask_for_code, mailbox, email):
+    first.get_by_role("button", name="Create recovery codes").click()
+    code = first.locator("#codes code").first.inner_text()
+    there = new_browser()
+    ask_for_code(there, email)
+    there.get_by_label("Your code").fill(mailbox.newest(email, "code").code)
+    there.get_by_role("button", name="Sign in", exact=True).click()
+    there.get_by_role("heading", name="Your account").wait_for()
+    there.goto("/us-setup")
+    assert there.get_by_text("Use the device that has it, or a recovery code.").is_visible()
+    there.get_by_role("link", name=NEEDED).click()
+    there.get_by_text("Use a recovery code").click()
+    there.get_by_label("Recovery code").fill(code)
+    there.get_by_role("button", name="Use it").click()
+    there.wait_for_url("**/us-setup")
+    there.get_by_text("Change", exact=False).first.click()
+    there.get_by_role("button", name="Remove it").click()
+    there.get_by_text("That passkey is gone.").wait_for()

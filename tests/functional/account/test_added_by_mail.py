@@ -1,0 +1,237 @@
+"""Somebody who can read the owner's mail adds a sign-in method: it takes nothing from the owner for a day."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import EnrolledMethod, Passkey
+from app.methods.models import RecoveryCode
+from tests.authenticators import PRESENT, Device
+from tests.functional.passkeys.conftest import ASSURED, asked
+from tests.functional.setup.conftest import app_code, key_in, state_in
+from tests.signed_in import may_change, sign_in
+from tests.sinks import code_in, denial_in
+from tests.wire import Wire
+
+PHONE, DAY = "+16502530000", 24 * 3600
+SIGN_IN = "/us-signin"
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with a passkey, who signs in by mail elsewhere."""
+    return people.open(email="ada@example.com", phone=PHONE, methods=["email"])
+
+
+@pytest.fixture
+def hers(app, ada):
+    """Her own browser, which has her passkey."""
+    browser = sign_in(Wire(app, "json"), ada)
+    options, state = asked(browser.post("/wan-register", usage="first", name="Hers"))
+    assert browser.post(f"/wan-register/{state}", credential=Device().make(options)).ok
+    return browser
+
+
+@pytest.fixture
+def thief(json_wire, ada, hers, mail_to):
+    """Somebody who has signed in by a code from her mailbox."""
+    browser = json_wire.elsewhere(agent="Mozilla/5.0 (X11; Linux) Firefox/150", address="203.0.113.3")
+    browser.post(f"{SIGN_IN}/send-code", identity=ada.email, chosen_method="email")
+    assert browser.post(SIGN_IN, identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+    return browser
+
+
+def add(browser, name: str = "Theirs", device: Device | None = None) -> Device:
+    """Add a passkey that signs in alone."""
+    device = device or Device()
+    options, state = asked(browser.post("/wan-register", usage="first", name=name))
+    assert browser.post(f"/wan-register/{state}", credential=device.make(options)).ok
+    return device
+
+
+def by_passkey(browser, device: Device, path: str = "/wan-signin"):
+    """Sign in, or confirm, with a device."""
+    options, state = asked(browser.post(path))
+    return browser.post(f"{path}/{state}", credential=device.sign(options))
+
+
+def changes(browser) -> list[str]:
+    """Try everything that takes something from the owner, or outranks them; return what was let."""
+    tries = {
+        "remove the passkey": browser.post("/wan-delete", name="Hers"),
+        "rename the passkey": browser.post("/wan-rename", name="Hers", new_name="Mine"),
+        "remove mail": browser.post("/us-setup", delete_method="email"),
+        "make recovery codes": browser.post("/mf-recovery-codes"),
+        "switch a second step on": browser.post("/tf-setup", setup="authenticator"),
+        "add a passkey as a second step": browser.post("/wan-register"),
+        "change the address": browser.post("/change-email", email="eve@example.com"),
+        "add an address": browser.post("/identities/add", email="eve@example.com"),
+        "remove the number": browser.post("/identities/remove", phone=PHONE),
+        "replace the number": browser.post("/us-setup", chosen_method="sms", phone="+16502530009"),
+        "make a token": browser.post("/tokens", name="x", scopes=["read"], expires_in_days=1),
+        "take the data": browser.post("/my-data/export"),
+        "delete the account": browser.post("/my-data/delete", sure=True),
+    }
+    return [
+        what for what, answer in tries.items() if (answer.status, answer.codes) != (401, ["reauthentication_required"])
+    ]
+
+
+def test_a_mailed_code_adds_a_passkey_and_changes_nothing_else(thief, rows):
+    assert changes(thief) == []
+    add(thief)
+    assert changes(thief) == []
+    assert {key.name for key in rows(Passkey)} == {"Hers", "Theirs"}
+    assert rows(RecoveryCode) == []
+
+
+@pytest.mark.parametrize("age", [0, DAY - 60])
+def test_on_its_first_day_it_signs_in_and_is_no_more_than_a_mailed_code(thief, clock, age):
+    device = add(thief)
+    clock.shift(age)
+    there = thief.elsewhere()
+    assert by_passkey(there, device).ok
+    assert there.get("/").json["aal"] == 1
+    assert changes(there) == []
+    assert by_passkey(there, device, "/wan-verify").ok
+    assert there.get("/").json["aal"] == 1
+    assert changes(there) == []
+
+
+def test_confirming_with_it_in_a_session_opened_by_mail_is_no_second_factor(thief):
+    device = add(thief)
+    assert by_passkey(thief, device, "/wan-verify").ok
+    assert thief.get("/").json["aal"] == 1
+    assert changes(thief) == []
+
+
+def test_what_it_adds_waits_as_well(thief, rows):
+    device = add(thief)
+    there = thief.elsewhere()
+    assert by_passkey(there, device).ok
+    add(there, "Another")
+    assert [key.name for key in rows(Passkey) if key.weak_until is None] == ["Hers"]
+
+
+def test_a_day_later_it_counts(thief, clock):
+    device = add(thief)
+    clock.shift(DAY + 1)
+    there = thief.elsewhere()
+    assert by_passkey(there, device).ok
+    assert may_change(there)
+
+
+def test_the_owner_is_signed_out_nowhere_and_goes_on_with_what_they_had(thief, hers, ada, rows):
+    add(thief)
+    assert hers.signed_in_as() == ada.email
+    assert may_change(hers), "their proof is still enough"
+    assert hers.post("/wan-delete", name="Theirs").ok
+    assert [key.name for key in rows(Passkey)] == ["Hers"]
+
+
+def test_a_stronger_kind_of_passkey_asks_nothing_of_the_owner_that_theirs_cannot_give(app, people, wire, json_wire):
+    bob = people.open(email="bob@example.com")
+    plain = Device(flags=PRESENT)
+    first = sign_in(Wire(app, "json"), bob)
+    options, state = asked(first.post("/wan-register", usage="secondary", name="Hers"))
+    assert first.post(f"/wan-register/{state}", credential=plain.make(options)).ok
+    add(sign_in(json_wire, bob, via="email"))
+    assert may_change(sign_in(wire, bob, via="webauthn"))
+
+
+def test_the_owner_is_told_by_mail_and_by_text_and_takes_it_back_by_one_link(thief, hers, ada, mail_to, text_to, rows):
+    add(thief)
+    mail, text = mail_to(ada.email), text_to(PHONE)
+    for told in (mail.text, text.text):
+        assert "A passkey was added." in " ".join(told.split())
+        assert "it can’t change the others until" in " ".join(told.split())
+    assert hers.elsewhere(address="192.0.2.9").post(denial_in(mail), sure=True).json["state"] == "denied"
+    assert [key.name for key in rows(Passkey)] == ["Hers"]
+    assert thief.signed_in_as() is None
+    assert hers.elsewhere().get("/").status == 401
+
+
+def test_an_app_that_is_added_so_neither_counts_nor_replaces_another(thief, hers, ada, rows):
+    begun = thief.post("/us-setup", chosen_method="authenticator")
+    assert thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    assert changes(thief) == []
+    assert rows(EnrolledMethod, method="authenticator")[0].weak_until is not None
+    assert thief.post("/us-setup", chosen_method="authenticator").status == 401, "it is there already"
+    assert sign_in(thief.elsewhere(), ada, via="authenticator").get("/us-setup").ok
+    assert not may_change(sign_in(thief.elsewhere(), ada, via="authenticator"))
+
+
+def test_what_was_begun_so_does_not_replace_what_the_owner_has_set_up_since(thief, ada, app, rows):
+    begun = thief.post("/us-setup", chosen_method="authenticator")
+    owner = sign_in(Wire(app, "json"), ada, via="email")  # adds without ending what others have begun
+    theirs = owner.post("/us-setup", chosen_method="authenticator")
+    assert owner.post(f"/us-setup/{state_in(theirs)}", passcode=app_code(key_in(theirs))).ok
+    (before,) = rows(EnrolledMethod, method="authenticator")
+    assert thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).codes == ["api_error"]
+    assert [row.id for row in rows(EnrolledMethod, method="authenticator")] == [before.id]
+
+
+@pytest.fixture
+def twice(people):
+    """Somebody who is asked for their app after a mailed code."""
+    return people.open(email="cid@example.com", methods=["email", "authenticator"], second="authenticator")
+
+
+def test_where_a_second_step_is_asked_for_it_is_asked_for_it_too(json_wire, twice, rows):
+    device = add(sign_in(json_wire, twice, via="email"))
+    there = json_wire.elsewhere()
+    answer = by_passkey(there, device)
+    assert answer.json["tf_required"] is True
+    assert answer.json["tf_method"] == "authenticator"
+    assert there.signed_in_as() is None
+
+
+def test_it_is_no_second_step(app, people, json_wire, mail_to, rows):
+    dan = people.open(email="dan@example.com")
+    first = sign_in(Wire(app, "json"), dan)
+    options, state = asked(first.post("/wan-register", usage="secondary", name="Hers"))
+    hers = Device()
+    assert first.post(f"/wan-register/{state}", credential=hers.make(options)).ok
+    theirs = add(sign_in(json_wire, dan, via="email"))
+    there = json_wire.elsewhere()
+    there.post(f"{SIGN_IN}/send-code", identity=dan.email, chosen_method="email")
+    assert there.post(SIGN_IN, identity=dan.email, passcode=code_in(mail_to(dan.email))).json["tf_required"]
+    options, state = asked(there.post("/wan-signin"))
+    assert len(options["allowCredentials"]) == 1
+    answer = there.post(f"/wan-signin/{state}", credential=theirs.sign(options))
+    assert answer.codes == ["webauthn_in_cooldown"]
+    there.get("/wan-signin")  # for its CSRF token: fetching one from the sign-in page would drop the sign-in
+    options, state = asked(there.post("/wan-signin"))
+    assert there.post(f"/wan-signin/{state}", credential=hers.sign(options)).ok
+
+
+def test_a_proof_weaker_than_the_strongest_does_not_lift_itself(wire, device_with_app):
+    bob, browser = device_with_app
+    add(browser)
+    assert not may_change(sign_in(wire, bob, via="authenticator"))
+    assert may_change(sign_in(wire, bob, via=ASSURED))
+
+
+@pytest.fixture
+def device_with_app(app, people, json_wire):
+    """Somebody with a passkey and an app, and a browser of theirs that was signed in by the app."""
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
+    add(sign_in(Wire(app, "json"), bob), "Hers")
+    return bob, sign_in(json_wire, bob, via="authenticator")
+
+
+def test_by_the_app_a_passkey_is_added_with_a_cooldown(device_with_app, rows):
+    add(device_with_app[1])
+    assert {key.name for key in rows(Passkey) if key.weak_until is None} == {"Hers"}
+
+
+def test_a_page_says_which_are_new_and_until_when(app, browser_wire, ada, thief):
+    add(thief)
+    page = sign_in(browser_wire, ada, via="email").get("/us-setup")
+    assert page.text.count("Can’t change your other methods until") == 1
+    assert "Changing it needs your passkey." in page.text
+
+
+def test_who_added_the_only_strong_method_by_mail_waits_for_nothing(app, people, rows):
+    add(sign_in(Wire(app, "json"), people.open(email="eve@example.com"), via="email"))
+    assert [key.weak_until for key in rows(Passkey)] == [None]
