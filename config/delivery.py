@@ -51,6 +51,15 @@ class DeliverySettings(BaseSettings, defer_build=True):
     sms_url: Annotated[str, kinds.having_scheme("http", "https")] = Field(
         default="", repr=False, description='Where an SMS is handed over: POST with the JSON body `{"to", "text"}`.'
     )
+    sms_headers: kinds.Headers = Field(
+        default=SecretStr(""),
+        repr=False,
+        description="Headers that go with it, as `X-Api-Key: secret`, one on each line.",
+    )
+    sms_success: kinds.Pattern = Field(
+        default="",
+        description="Regular expression that the body of an answer 2xx matches when the SMS was taken; empty: any.",
+    )
     sms_provider: Literal["http", "twilio"] = Field(
         default="http", description="Who sends SMS: the SMS URL (`http`) or `twilio`."
     )

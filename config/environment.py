@@ -13,7 +13,16 @@ LARGEST_FILE = 65536
 OTHER_NAMES = {"us_mfa_required": "second_factor_for"}
 """By which a setting can be set as well: what it is called where the wire comes from."""
 
-SECRETS = ("database_url", "secret_keys", "mail_url", "sms_url", "twilio_auth_token", "queue_url", "redis_url")
+SECRETS = (
+    "database_url",
+    "secret_keys",
+    "mail_url",
+    "sms_url",
+    "sms_headers",
+    "twilio_auth_token",
+    "queue_url",
+    "redis_url",
+)
 
 
 class EnvironmentSource(EnvSettingsSource):

@@ -6,13 +6,16 @@ from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 ISO_8601 = re.compile(
     r"P(?=[0-9T])([0-9]+W)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]+)?S)?)?", re.ASCII
 )
 HOST = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
+OURS = ("connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
 LONGEST = timedelta(days=3650)
 
 
@@ -82,6 +85,39 @@ def check_user(parts: SplitResult) -> None:
         raise ValueError("its user or password is not percent-encoded UTF-8 (u with two dots is %C3%BC)") from None
 
 
+def read_headers(text: str) -> list[tuple[str, str]]:
+    """Return name and value of each line ``Name: value`` (RFC 9110, section 5).
+
+    :raises ValueError: without showing a value, which may be a secret
+    """
+    headers = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, value = line.partition(":")
+        if not colon or not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value.strip()):
+            raise ValueError("each line is a header, as in X-Api-Key: secret, in ASCII")
+        if name.lower() in OURS:
+            raise ValueError(f"{name} is set by Latchkey itself")
+        headers.append((name, value.strip()))
+    return headers
+
+
+def check_headers(secret: SecretStr) -> SecretStr:
+    """Accept lines that ``read_headers`` can read, each name once."""
+    names = [name.lower() for name, _ in read_headers(secret.get_secret_value())]
+    if len(set(names)) != len(names):
+        raise ValueError("a header stands twice in it")
+    return secret
+
+
+def check_pattern(text: str) -> str:
+    """Accept a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"it is no regular expression ({error.msg})") from None
+    return text
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address means this machine (RFC 6761 section 6.3 for localhost)."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -143,4 +179,6 @@ Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedel
 DurationOrZero = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST)]
 OptionalOrigin = Annotated[str, AfterValidator(read_optional_origin)]
 Host = Annotated[str, AfterValidator(check_host)]
+Headers = Annotated[SecretStr, AfterValidator(check_headers)]
+Pattern = Annotated[str, AfterValidator(check_pattern)]
 Target = Annotated[str, AfterValidator(check_target)]

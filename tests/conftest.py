@@ -275,6 +275,7 @@ def _forget_in_memory(app: Flask) -> None:
 
     app.extensions.pop("latchkey.counters", None)
     sms.breaker.succeeded()
+    sms.gate.open()
     cutoff.resume()
     mail.hang_up()
 

@@ -200,11 +200,17 @@ class SmtpSink(Sink):
 
 
 class SmsStub(Sink):
-    """A provider that takes ``{"to", "text"}`` by POST; ``texts`` holds what it took, oldest first."""
+    """A provider that takes ``{"to", "text"}`` by POST; ``texts`` holds what it took, oldest first.
+
+    ``refusals`` are the next answers to give instead (status and headers), ``body`` is that of an answer that it took
+    one, ``rate`` how many seconds are to pass between two (else 429).
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[Sms] = []
+        self.refusals: list[tuple[int, dict[str, str]]] = []
+        self.body, self.rate, self._free_at = "{}", 0.0, 0.0
         self.port = _free_port()
         self._server: ThreadingHTTPServer | None = None
         self.up()
@@ -236,34 +242,45 @@ class SmsStub(Sink):
             self._server = None
         self.mode = "down"
 
-    def take(self, body: dict[str, Any], headers: dict[str, str]) -> int | None:
-        """Take a message or misbehave; return the status to answer with, None to hang up."""
-        self.attempts += 1
+    def take(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, dict[str, str]] | None:
+        """Take a message or misbehave; return status and headers to answer with, None to hang up."""
+        with self._arrived:
+            self.attempts += 1
+            if self.refusals:
+                return self.refusals.pop(0)
+            if self.rate and time.monotonic() < self._free_at:
+                return 429, {"Retry-After": "1"}
+            self._free_at = time.monotonic() + self.rate
         mode = self.mode_for(str(body.get("to")))
         if mode in ("busy", "refuse"):
-            return {"busy": 500, "refuse": 400}[mode]
+            return {"busy": 500, "refuse": 400}[mode], {}
         if mode == "slow":
             self._hurry.wait(self.delay)
         with self._arrived:
             self.texts.append(Sms(str(body.get("to")), str(body.get("text")), headers, body))
             self._arrived.notify_all()
-        return None if mode == "drop" else 202
+        return None if mode == "drop" else (202, {})
 
     def _forget(self) -> None:
         self.texts.clear()
+        self.refusals.clear()
+        self.body, self.rate, self._free_at = "{}", 0.0, 0.0
 
     def _handler(stub) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - self is the request's handler below
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status = stub.take(body, dict(self.headers.items()))
-                if status is None:
+                answer = stub.take(body, dict(self.headers.items()))
+                if answer is None:
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
-                self.send_response(status)
-                self.send_header("Content-Length", "2")
+                said = stub.body.encode()
+                self.send_response_only(answer[0])
+                headers = {"Date": self.date_time_string(), "Content-Length": str(len(said))} | answer[1]
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(said)
 
             def log_message(self, *args: Any) -> None:
                 """Say nothing."""

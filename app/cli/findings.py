@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,8 +17,9 @@ from app.kit import clock
 from app.kit.sealing import CannotOpen
 from app.methods.sealed import SEALED, sealed_rows
 from app.outbox import roles, wakeups
-from app.outbox.channels import mail
+from app.outbox.channels import mail, sms
 from app.outbox.channels.failures import Failed
+from app.outbox.channels.gate import REFUSES_US
 from app.outbox.models import ABANDONED, Message
 from app.outbox.parked import oldest_due, parked
 from config import checks, environment
@@ -146,19 +146,30 @@ def mail_server_answers() -> Iterator[Finding]:
 
 
 def sms_provider_answers() -> Iterator[Finding]:
-    """Its machine takes connections. Nothing is sent."""
+    """Its machine takes connections, and it has not refused us. Nothing is sent."""
     if "sms" not in settings.methods or not settings.can_send_sms:
         yield Finding("not in use")
         return
     parts = urlsplit(settings.twilio_url if settings.sms_provider == "twilio" else settings.sms_url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        socket.create_connection((parts.hostname or "", port), PATIENCE.total_seconds()).close()
-    except OSError as error:
-        remedy = "Look at LATCHKEY_SMS_URL, and whether that server can be reached from here."
-        yield Finding(f"{parts.hostname} does not answer ({type(error).__name__})", remedy, wrong=True)
-        return
-    yield Finding(f"{parts.hostname} answers")
+        sms.check()
+    except Failed as failure:
+        yield Finding(failure.reason, failure.remedy, wrong=True)
+    else:
+        yield Finding(f"{parts.hostname} answers")
+    if why := _refused_by_provider():
+        yield Finding(f"text messages wait: {why}", "Check the provider's credentials and account.", wrong=True)
+
+
+def _refused_by_provider() -> str:
+    """Return why the provider takes no text messages of ours, "" when it does: the newest says it."""
+    lately = (Message.channel == "sms", Message.created_at > clock.now() - timedelta(days=1))
+    refused = sa.select(Message.created_at, Message.last_error).where(*lately, Message.last_error.contains(REFUSES_US))
+    newest = db.session.execute(refused.order_by(Message.created_at.desc()).limit(1)).first()
+    if newest is None:
+        return ""
+    sent = sa.select(Message.id).where(Message.channel == "sms", Message.sent_at > newest.created_at).limit(1)
+    return "" if db.session.scalar(sent) else newest.last_error
 
 
 def queue_answers() -> Iterator[Finding]:
@@ -219,5 +230,5 @@ EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
 )
 """Name, examination, and what to do when it cannot even be made."""
 
-NEED_DATABASE = frozenset(("migrations", "keys", "outbox"))
+NEED_DATABASE = frozenset(("migrations", "keys", "sms", "outbox"))
 """Examinations that say nothing while the database does not answer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from datetime import timedelta
 
 LONGEST_TRY = timedelta(minutes=15)
@@ -46,3 +48,20 @@ class Postponed(Exception):
 
 class Interrupted(Exception):
     """This worker stops before the other side had the message; the next one sends it."""
+
+
+def unreached(whom: str, setting: str, error: Exception) -> Failed:
+    """Say why ``whom`` was not reached, in the operator's words; it never heard of the message.
+
+    :param setting: the variable with its URL
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.partition(",")[0]
+        remedy = "Use the name that the certificate is for, or name your CA's certificate in SSL_CERT_FILE."
+        return Failed(f"{whom}'s certificate not trusted ({why})", remedy=remedy)
+    if isinstance(error, ssl.SSLError):
+        return Failed(f"{whom} speaks no TLS that we know", remedy=f"Check scheme and port in {setting}.")
+    if isinstance(error, socket.gaierror):
+        return Failed(f"{whom}'s name not found", remedy=f"Check the host in {setting}, and DNS here.")
+    remedy = f"Check host and port in {setting}, that the server runs, and firewalls between."
+    return Failed(f"{whom} unreachable ({type(error).__name__})", remedy=remedy)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -14,16 +16,28 @@ from app.extensions import settings
 from app.kit import clock
 from app.outbox.breaker import Breaker
 from app.outbox.channels.cutoff import cut_off_after
-from app.outbox.channels.failures import Failed, Postponed
+from app.outbox.channels.failures import Failed, Postponed, unreached
+from app.outbox.channels.gate import Gate, refusal
+from config.kinds import read_headers
 
 if TYPE_CHECKING:
     from app.outbox.letters import Text
     from app.outbox.models import Message
 
-WORTH_A_RETRY = frozenset((408, 425, 429))
-"""Answers of the 4xx range that speak of the moment, not of the message (RFC 9110, 6585, 8470)."""
+BUSY = frozenset((429, 503))
+"""The provider took nothing, and says when to ask again (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
+
+REFUSED_US = frozenset((401, 402, 403))
+"""It is we who are refused, for our credentials or our bill."""
+
+UNTAKEN = frozenset((408, 425))
+"""Answers that speak of the moment, not of the message, which was not taken (RFC 9110, section 15.5.9; RFC 8470)."""
+
+LONGEST_BODY = 65536
+"""Bytes of an answer that are looked at."""
 
 breaker = Breaker(failures=5, seconds=60)
+gate = Gate("sms")
 
 
 @dataclass(frozen=True)
@@ -32,34 +46,67 @@ class Request:
 
     url: str
     body: bytes
-    content_type: str
+    headers: Mapping[str, str]
     credentials: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the provider said."""
+
+    status: int
+    headers: HTTPMessage
+    text: str = ""
 
 
 def send(message: Message, text: Text) -> None:
     """Hand one text message to the provider, or raise within ``LATCHKEY_SMS_TIMEOUT``.
 
     Repeats carry the same Idempotency-Key, so that a provider which knows it sends one message.
-    :raises Postponed: while the provider rests, after five failures in a row
+    :raises Postponed: while the provider rests after five failures in a row, wants us to wait, or refuses us
     :raises Failed: permanently when it refused the message (4xx); ``taken`` unless it never heard of it
     """
-    if resting := breaker.wait():
-        raise Postponed(resting)
+    if resting := max(breaker.wait(), gate.wait()):
+        raise Postponed(resting, gate.reason or "channel rests")
     seconds = settings.sms_timeout.total_seconds()
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     request = _for_twilio(message, text) if settings.sms_provider == "twilio" else _for_any(message, text)
     try:
-        status = _post(request, message.id, seconds)
+        answer = _post(request, message.id, seconds)
     except Failed:
         breaker.failed()
         raise
-    if status >= 500 or status in WORTH_A_RETRY:
+    _judge(answer, message.id)
+
+
+def check() -> None:
+    """Connect to the provider, as the next message would, and say nothing. Raises Failed."""
+    parts = urlsplit(settings.twilio_url if settings.sms_provider == "twilio" else settings.sms_url)
+    connection = _prepare_connection(parts.scheme, parts.hostname or "", parts.port)
+    try:
+        _connect(connection)
+    finally:
+        connection.close()
+
+
+def _judge(answer: Answer, message_id: str) -> None:
+    """Raise what an answer means that is no yes."""
+    status = answer.status
+    if status in BUSY:
+        raise Postponed(gate.ask_later(status, answer.headers), f"provider asks to wait ({status})")
+    if status in REFUSED_US:
+        wait = gate.turn_away(status, message_id, for_all=status != 403)
+        raise Postponed(wait, refusal(status))
+    if status >= 500 or status in UNTAKEN:
         breaker.failed()
-        raise Failed(f"provider failed ({status})", taken=True)
+        raise Failed(f"provider failed ({status})", taken=status >= 500)
     breaker.succeeded()
     if not 200 <= status < 300:
         raise Failed(f"provider refused ({status})", permanent=True)
+    if settings.sms_success and settings.sms_provider == "http" and not re.search(settings.sms_success, answer.text):
+        raise Failed(f"provider answered {status} without success")
+    gate.passed()
 
 
 def _for_any(message: Message, text: Text) -> Request:
@@ -67,7 +114,8 @@ def _for_any(message: Message, text: Text) -> Request:
         raise Failed("no SMS provider is set")
     body = json.dumps({"to": message.to, "text": text.body}).encode()
     credentials = unquote(urlsplit(settings.sms_url).netloc.rpartition("@")[0])
-    return Request(settings.sms_url, body, "application/json", credentials)
+    headers = {"Content-Type": "application/json"} | dict(read_headers(settings.sms_headers.get_secret_value()))
+    return Request(settings.sms_url, body, headers, credentials)
 
 
 def _for_twilio(message: Message, text: Text) -> Request:
@@ -76,15 +124,16 @@ def _for_twilio(message: Message, text: Text) -> Request:
     fields = {"To": message.to, "Body": text.body, "MessagingServiceSid" if sender.startswith("MG") else "From": sender}
     url = f"{settings.twilio_url.rstrip('/')}/2010-04-01/Accounts/{quote(account, safe='')}/Messages.json"
     credentials = f"{account}:{settings.twilio_auth_token.get_secret_value()}"
-    return Request(url, urlencode(fields).encode(), "application/x-www-form-urlencoded", credentials)
+    return Request(url, urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded"}, credentials)
 
 
-def _post(request: Request, key: str, seconds: float) -> int:
-    """Return the status of the answer; its body is not looked at. Redirects are not followed."""
+def _post(request: Request, key: str, seconds: float) -> Answer:
+    """Return the answer, with its body where the settings say how success looks. Redirects are not followed."""
     parts = urlsplit(request.url)
-    headers = {"Content-Type": request.content_type, "Idempotency-Key": key, "User-Agent": "Latchkey"}
+    headers = {"Idempotency-Key": key, "User-Agent": "Latchkey"}
     if request.credentials:
         headers["Authorization"] = "Basic " + b64encode(request.credentials.encode()).decode()
+    headers |= request.headers
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection = _prepare_connection(parts.scheme, parts.hostname or "", parts.port)
     try:
@@ -94,7 +143,9 @@ def _post(request: Request, key: str, seconds: float) -> int:
             conversation.through(connection)
             conversation.hand_over()
             connection.request("POST", target, request.body, headers)
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            body = answer.read(LONGEST_BODY) if settings.sms_success else b""
+            return Answer(answer.status, answer.headers, body.decode(errors="replace"))
     except (OSError, HTTPException) as error:
         raise Failed(f"provider broke off ({type(error).__name__})", taken=True) from error
     finally:
@@ -109,7 +160,8 @@ def _prepare_connection(scheme: str, host: str, port: int | None) -> HTTPConnect
 
 
 def _connect(connection: HTTPConnection) -> None:
+    setting = "LATCHKEY_TWILIO_URL" if settings.sms_provider == "twilio" else "LATCHKEY_SMS_URL"
     try:
         connection.connect()
     except OSError as error:
-        raise Failed(f"provider unreachable ({type(error).__name__})") from error
+        raise unreached("provider", setting, error) from error

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import re
 import smtplib
-import socket
-import ssl
 from base64 import b64encode
 from typing import Any
 
 from app.outbox.channels.cutoff import Conversation
-from app.outbox.channels.failures import Failed
+from app.outbox.channels.failures import Failed, unreached
 
 AFTER_SILENCE = 120.0
 """Seconds before a mail is sent again to a server that has it whole and did not say whether it took it."""
@@ -129,19 +127,9 @@ def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
 
 def _trouble(error: Exception) -> Failed:
     """What it means that there is no answer at all."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message.partition(",")[0]
-        remedy = "Use the name that the certificate is for, or name your CA's certificate in SSL_CERT_FILE."
-        return Failed(f"mail server's certificate not trusted ({why})", remedy=remedy)
-    if isinstance(error, ssl.SSLError):
-        remedy = "Check scheme and port in LATCHKEY_MAIL_URL: smtps:// is for 465, smtp+starttls:// for 587."
-        return Failed("mail server speaks no TLS that we know", remedy=remedy)
     if isinstance(error, smtplib.SMTPNotSupportedError):
         remedy = "Use smtps:// with port 465, or have the server offer STARTTLS."
         return Failed("mail server offers no STARTTLS", remedy=remedy)
-    if isinstance(error, socket.gaierror):
-        return Failed("mail server's name not found", remedy="Check the host in LATCHKEY_MAIL_URL, and DNS here.")
     if isinstance(error, smtplib.SMTPServerDisconnected):
         return Failed("mail server hung up", remedy="Check scheme and port in LATCHKEY_MAIL_URL.")
-    remedy = "Check host and port in LATCHKEY_MAIL_URL, that the server runs, and firewalls between."
-    return Failed(f"mail server unreachable ({type(error).__name__})", remedy=remedy)
+    return unreached("mail server", "LATCHKEY_MAIL_URL", error)

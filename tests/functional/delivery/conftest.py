@@ -38,6 +38,7 @@ def rested_channels() -> Iterator[None]:
 
     yield
     sms.breaker.succeeded()
+    sms.gate.open()
     cutoff.resume()
     mail.hang_up()
 

@@ -73,6 +73,16 @@ def test_an_sms_provider_that_is_down_is_found(operate, sms):
     assert lines_on(operate("doctor"), "sms")[0].startswith("mend")
 
 
+def test_a_provider_that_refuses_us_is_found_until_it_takes_a_message(operate, app, clock, sms):
+    post(app, message(clock, channel="sms", to="+16502530000", last_error="provider refuses us (401)"))
+    refused = operate("doctor")
+    assert refused.exit_code == 1
+    assert "provider refuses us (401)" in lines_on(refused, "sms")[1]
+    sent = {"state": "sent", "sent_at": clock.now(), "next_attempt_at": None}
+    post(app, message(clock, channel="sms", to="+16502530001", **sent))
+    assert [line.split()[0] for line in lines_on(operate("doctor"), "sms")] == ["ok"]
+
+
 def test_tables_of_another_release_are_found(operate, app, database):
     [(revision,)] = database.query("SELECT version_num FROM alembic_version")
     try:

@@ -70,6 +70,12 @@ def test_an_empty_variable_counts_as_not_set(set_up, production):
         ("mail_sender", "Acme <a@acme.example>, Bcme <b@acme.example>"),
         ("mail_sender", "Acme\r\nBcc: eve@evil.example <a@acme.example>"),
         ("mail_answer_timeout", "601"),
+        ("sms_headers", "X-Api-Key"),
+        ("sms_headers", "X-Api-Key: ü"),
+        ("sms_headers", "X Api: key"),
+        ("sms_headers", "Host: elsewhere.example"),
+        ("sms_headers", "X-Key: one\nx-key: two"),
+        ("sms_success", "(queued"),
         ("methods", "email,email"),
         ("methods", "pigeon"),
         ("email_code_digits", "5"),
@@ -191,7 +197,9 @@ def test_no_secret_is_shown():
     urls = dict.fromkeys(("mail_url", "sms_url", "queue_url", "redis_url", "database_url"))
     urls |= {"mail_url": "smtp://u:hush@h:25", "sms_url": "https://h/hush?k=hush", "queue_url": "redis://:hush@h/0"}
     urls |= {"redis_url": "rediss://u:hush@h", "database_url": "postgresql://u:hush@h/d?password=hush"}
-    settings = Settings(secret_keys=("hush",), twilio_auth_token=SecretStr("hush"), **urls)
+    settings = Settings(
+        secret_keys=("hush",), twilio_auth_token=SecretStr("hush"), sms_headers=SecretStr("K: hush"), **urls
+    )
     assert "hush" not in f"{settings!r} {settings} {shown(settings)}"
     assert shown(settings)["LATCHKEY_DATABASE_URL"] == "postgresql://***@h/***"
     assert shown(settings)["LATCHKEY_SESSION_ABSOLUTE"] == "2592000"
