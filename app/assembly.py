@@ -32,6 +32,7 @@ from app.sessions import pruning as session_pruning
 from app.users import changes as address_changes
 from app.users import giving as accounts_given
 from app.web import browser, errors, headers, hosts, pages, scopes
+from app.web.cookies import CookieRequest
 from app.web.flashes import FlashCookie
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ RECOVERING = (recovery_telling, requests)
 class Latchkey(Flask):
     """Flask as we use it."""
 
+    request_class = CookieRequest
     session_interface = FlashCookie()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,8 +6,10 @@ Logged are route templates, never raw paths or queries: a link's path is a secre
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +18,17 @@ from flask import Flask, Response
 
 from app.extensions import g, request, settings
 from app.kit import secrets
-from app.web.client_address import client_address
+from app.web.client_address import UNKNOWN, client_address, forwarded
+from app.web.hosts import MACHINES_ASK
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+"""What a proxy's request id may look like: it stands in log lines and events as it came."""
+
+SAY_AGAIN = 3600.0
+"""Seconds between two warnings that addresses of callers can't be read."""
+
+_said_at: dict[str, float] = {}
+"""When this process last gave that warning, by its reason."""
 
 _bound: dict[str, Any] = {}
 """The request log, bound when logging is configured and not with every line."""
@@ -57,9 +69,29 @@ def bind_request_log() -> None:
 def begin_request() -> None:
     """Give the request its ids and note where it came from (a ``before_request`` function)."""
     g.began = time.perf_counter()
-    g.request_id = secrets.row_id()
+    g.request_id = request_id(request.environ, settings.trusted_proxies)
     g.support_id = secrets.reference(8)
     g.client_address = client_address(request.environ, settings.trusted_proxies)
+    if g.client_address == UNKNOWN and request.path not in MACHINES_ASK:
+        warn_of_unknown_address(request.environ, settings.trusted_proxies)
+
+
+def request_id(environ: Mapping[str, str], trusted_proxies: int) -> str:
+    """Return the id that a trusted proxy gave this request (X-Request-ID), else a new one."""
+    given = environ.get("HTTP_X_REQUEST_ID", "") if trusted_proxies > 0 else ""
+    return given if REQUEST_ID.fullmatch(given) else secrets.row_id()
+
+
+def warn_of_unknown_address(environ: Mapping[str, str], trusted_proxies: int) -> None:
+    """Say once an hour that callers have no address we can read: all of them share one strict limit."""
+    entries = len(forwarded(environ))
+    reason = "too_few_entries" if entries < trusted_proxies else "unreadable"
+    now = time.monotonic()
+    if now - _said_at.get(reason, -SAY_AGAIN) >= SAY_AGAIN:
+        _said_at[reason] = now
+        structlog.get_logger().warning(
+            "request.address_unknown", reason=reason, entries=entries, trusted_proxies=trusted_proxies
+        )
 
 
 def end_request(response: Response) -> Response:

@@ -26,7 +26,8 @@ class Event(db.Model):
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
     """The challenge it is about; with the support id it joins the requests of one attempt. Outlives its row."""
     support_id: Mapped[str] = mapped_column(sa.String(16), index=True)
-    request_id: Mapped[str] = mapped_column(sa.String(32))
+    request_id: Mapped[str] = mapped_column(sa.String(64).with_variant(sa.String(32), "sqlite"))
+    """As long as a proxy's may be. SQLite looks at no length, and would have to copy all events to change this one."""
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)
     facts: Mapped[dict[str, Any]]

@@ -1,25 +1,36 @@
-"""What stands between the server's threads and the application: body first, then a place.
+"""What stands between the server and the application: body first, then a place, then a thread.
 
-The server hands over a request as soon as its head is there, and reading the body holds a thread. So there are
-many cheap threads that may wait for bodies, and few places in the application: a place is taken only when the
-whole body has come, and given back before the answer leaves. Bodies that never come are ended by
-:mod:`app.serving.stuck`.
+The server hands over a request as soon as its head is there. Its body is read by the event loop, which waits for a
+thousand of them as easily as for one, and only a whole one gets one of the few places in the application. Bodies that
+do not come in time are refused.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
-import itertools
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+import structlog
 
+from app.serving.environ import Ambiguous, environ_of
 from app.serving.places import Places
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger()
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Sequence[tuple[str, str]]
+
+BODY_WITHIN: Final = 15.0
+"""Seconds for a body."""
 
 RETRY_AFTER: Final = "2"
 
@@ -27,51 +38,106 @@ ALIVE: Final = "/healthz"
 """Asks whether this process lives. It needs no place, so that a process whose database is away is not killed."""
 
 REFUSALS: Final = {
-    400: ("400 Bad Request", "body_incomplete", "The request ended before its body was whole."),
-    411: ("411 Length Required", "length_required", "A body must be announced by its length (Content-Length)."),
-    503: ("503 Service Unavailable", "busy", "Too many requests at once. Try again in a moment."),
+    400: ("body_incomplete", "The request ended before its body was whole."),
+    408: ("body_late", "The request's body did not arrive in time."),
+    411: ("length_required", "A body must be announced by its length (Content-Length)."),
+    500: ("internal_server_error", "Something went wrong on our side. Try again in a moment."),
+    503: ("busy", "Too many requests at once. Try again in a moment."),
 }
+AMBIGUOUS: Final = ("bad_request", "A header stands in the request twice that may stand there once.")
+
+
+class Refusal(Exception):
+    """An answer that is given without the application."""
+
+    def __init__(self, status: int, code: str = "", text: str = "") -> None:
+        super().__init__(code)
+        self.status = status
+        self.code, self.text = (code, text) if code else REFUSALS[status]
 
 
 class Gate:
-    """The application as the server sees it. ``reading`` holds when each body now awaited was begun (monotonic s)."""
+    """The application as an ASGI server sees it."""
 
-    def __init__(self, application: WSGIApplication, *, places: Places, largest_body: int) -> None:
+    def __init__(
+        self, application: WSGIApplication, *, places: Places, largest_body: int, headers: Headers = ()
+    ) -> None:
+        """``headers`` go with the answers that are given here."""
         self.application = application
         self.largest_body = largest_body
-        self.reading: dict[int, float] = {}
-        self._numbers = itertools.count()
+        self.headers = headers
         self._places = places
+        self._threads = ThreadPoolExecutor(places.most, "request")
+        self._alive = ThreadPoolExecutor(1, "alive")
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            return refused(411, environ, start_response)
-        announced = int(environ.get("CONTENT_LENGTH") or 0)
-        if 0 < announced <= self.largest_body:
-            body = self._read(environ["wsgi.input"], announced)
-            if len(body) != announced:
-                return refused(400, environ, start_response)
-            environ["wsgi.input"] = io.BytesIO(body)
-        else:  # none, or one so large that the application says no without reading it
-            environ["wsgi.input"] = io.BytesIO()
-        if environ["PATH_INFO"] == ALIVE:
-            return [whole(self.application(environ, start_response))]
-        since = self._places.take()
-        if since is None:
-            return refused(503, environ, start_response)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            return [whole(self.application(environ, start_response))]
+            status, headers, body = await self._answer(scope, receive)
+        except Refusal as refusal:
+            status, headers, body = refused(refusal, scope, self.headers)
+        except Exception:  # the application answers for its own faults; this is one of what is around it
+            log.exception("server.request_failed")
+            status, headers, body = refused(Refusal(500), scope, self.headers)
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        await send({"type": "http.response.start", "status": status, "headers": lines})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+        try:
+            environ = environ_of(scope)
+        except Ambiguous:
+            raise Refusal(400, *AMBIGUOUS) from None
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            raise Refusal(411)
+        announced = int(environ.get("CONTENT_LENGTH") or 0)
+        if 0 < announced <= self.largest_body:  # one that is larger the application refuses without reading it
+            environ["wsgi.input"] = io.BytesIO(await read(receive, announced))
+        loop = asyncio.get_running_loop()
+        if environ["PATH_INFO"] == ALIVE:
+            return await loop.run_in_executor(self._alive, run, self.application, environ)
+        since = await self._places.take()
+        if since is None:
+            raise Refusal(503)
+        try:
+            return await loop.run_in_executor(self._threads, run, self.application, environ)
         finally:
             self._places.give(since)
 
-    def _read(self, stream: Any, announced: int) -> bytes:
-        """Read a body to its announced end; shorter when the connection ended first."""
-        number = next(self._numbers)
-        self.reading[number] = time.monotonic()
-        try:
-            return bytes(stream.read(announced))
-        finally:
-            del self.reading[number]
+
+async def read(receive: Receive, announced: int) -> bytes:
+    """Return a body of the announced length.
+
+    :raises Refusal: 400 when the connection ended first, 408 when it did not come in time
+    """
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            while len(body) < announced:
+                message = await receive()
+                if message["type"] != "http.request":
+                    break
+                body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        raise Refusal(408) from None
+    if len(body) != announced:
+        raise Refusal(400)
+    return body
+
+
+def run(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
+    """Have the application answer; return status, headers and all of the body."""
+    started: list[tuple[str, Headers]] = []
+    written: list[bytes] = []
+
+    def start_response(status: str, headers: Headers, failed: Any = None) -> Callable[[bytes], object]:
+        started[:] = [(status, headers)]
+        return written.append
+
+    body = whole(application(environ, start_response))
+    status, headers = started[0]
+    return int(status[:3]), headers, b"".join([*written, body])
 
 
 def whole(answer: Iterable[bytes]) -> bytes:
@@ -84,18 +150,15 @@ def whole(answer: Iterable[bytes]) -> bytes:
             close()
 
 
-def refused(status: int, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+def refused(refusal: Refusal, scope: Scope, more: Headers) -> tuple[int, Headers, bytes]:
     """Answer without the application, in JSON for who sent or wants JSON, and end the connection."""
-    line, code, text = REFUSALS[status]
-    sent, liked = environ.get("CONTENT_TYPE", ""), environ.get("HTTP_ACCEPT", "")
-    if "application/json" in sent + liked or "+json" in sent:
-        response = {"error_codes": [code], "errors": [text]}
-        kind, body = "application/json", orjson.dumps({"meta": {"code": status}, "response": response})
+    said = b" ".join(value for name, value in scope["headers"] if name in (b"content-type", b"accept"))
+    if b"application/json" in said or b"+json" in said:
+        response = {"error_codes": [refusal.code], "errors": [refusal.text]}
+        kind, body = "application/json", orjson.dumps({"meta": {"code": refusal.status}, "response": response})
     else:
-        kind, body = "text/plain; charset=utf-8", text.encode()
-    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
-    headers += [("X-Content-Type-Options", "nosniff"), ("Connection", "close")]
-    if status == 503:
+        kind, body = "text/plain; charset=utf-8", refusal.text.encode()
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close"), *more]
+    if refusal.status == 503:
         headers.append(("Retry-After", RETRY_AFTER))
-    start_response(line, headers)
-    return [body]
+    return refusal.status, headers, body

@@ -8,7 +8,7 @@ is away.
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections import deque
 from typing import Final
@@ -24,60 +24,71 @@ LINGERS: Final = 0.02
 
 
 class Places:
-    """``usual`` places, and up to ``most`` while requests linger. Who came first has the first that is free."""
+    """``usual`` places, and up to ``most`` while requests linger. Who came first has the first that is free.
+
+    Belongs to one event loop.
+    """
 
     def __init__(self, usual: int, most: int) -> None:
+        self.most = most
         self._free = min(usual, most)
         self._closed = most - self._free
         self._opened = 0
-        self._waiting: deque[threading.Lock] = deque()
-        self._change = threading.Lock()
+        self._waiting: deque[tuple[float, asyncio.Future[float | None]]] = deque()
         self._moved = time.monotonic()
+        self._watched = False
 
-    def take(self) -> float | None:
+    async def take(self) -> float | None:
         """Take a place, and return since when it is taken (monotonic s); None when there was none in time.
 
         Waits only while places come back.
         """
         came = time.monotonic()
-        with self._change:
-            if self._free:
-                self._free -= 1
-                self._moved = came
-                return came
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
-        return self._wait(turn, came + PLACE_WITHIN)
+        if self._free:
+            self._free -= 1
+            self._moved = came
+            return came
+        if not self._closed and came - self._moved >= STALLED:
+            return None
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[float | None] = loop.create_future()
+        self._waiting.append((came, turn))
+        if not self._watched:
+            self._watched = True
+            loop.call_later(LINGERS, self._watch, loop)
+        return await turn
 
     def give(self, since: float) -> None:
         """Give back a place that was taken then, or hand it on. Who lingered closes one that was opened for it."""
-        with self._change:
-            now = self._moved = time.monotonic()
-            if self._opened and now - since >= LINGERS:
-                self._opened -= 1
-                self._closed += 1
-            elif self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._free += 1
+        now = self._moved = time.monotonic()
+        if self._opened and now - since >= LINGERS:
+            self._opened -= 1
+            self._closed += 1
+        elif not self._hand_on(now):
+            self._free += 1
 
-    def _wait(self, turn: threading.Lock, until: float) -> float | None:
-        while True:
-            with self._change:
-                now = time.monotonic()
-                if turn not in self._waiting:
-                    return now  # handed over at this very moment
-                still = now - self._moved
-                if self._closed and still >= LINGERS and turn is self._waiting[0]:
-                    self._waiting.popleft()
-                    self._closed -= 1
-                    self._opened += 1
-                    self._moved = now
-                    return now
-                if now >= until or (not self._closed and still >= STALLED):
-                    self._waiting.remove(turn)
-                    return None
-                nap = (LINGERS if self._closed else STALLED) - still
-            if turn.acquire(timeout=min(until - now, nap if nap > 0 else LINGERS)):
-                return time.monotonic()
+    def _hand_on(self, since: float | None) -> bool:
+        """Give a place, or None, to who came first; False when nobody waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()[1]
+            if not turn.done():  # who was cancelled is done
+                turn.set_result(since)
+                return True
+        return False
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Open a place for those who wait behind others that linger, and send away those who wait in vain."""
+        now = time.monotonic()
+        if now - self._moved >= LINGERS and self._closed:
+            if self._hand_on(now):
+                self._closed -= 1
+                self._opened += 1
+                self._moved = now
+        elif now - self._moved >= STALLED:
+            while self._hand_on(None):
+                pass
+        while self._waiting and now - self._waiting[0][0] >= PLACE_WITHIN:
+            self._hand_on(None)
+        self._watched = bool(self._waiting)
+        if self._watched:
+            loop.call_later(LINGERS, self._watch, loop)

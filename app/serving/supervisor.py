@@ -19,19 +19,17 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from app.kit import stopping
-from app.serving import children, stuck
+from app.serving import children
 from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
 from app.serving.gate import Gate
 from app.serving.places import Places
 from app.serving.preparing import Job
+from app.web.headers import headers_before_the_app
 
 if TYPE_CHECKING:
     from flask import Flask
 
 log = structlog.get_logger()
-
-BODY_THREADS: Final = 1024
-"""Threads of a web process that may wait for bodies. They are made on demand and leave when idle."""
 
 CONNECTIONS: Final = 4000
 """Open connections of a web process; more wait in the kernel."""
@@ -48,8 +46,8 @@ LOOK_EVERY: Final = 0.2
 AGAIN_EVERY: Final = 0.5
 """Seconds after which a web worker that still runs is told again to stop. One that ends its requests minds not."""
 
-SECRET_PREFIXES: Final = ("LATCHKEY_", "HTTP_")
-"""Environment variables that no request may see: the server copies all others beside the request's headers."""
+HEAD_WITHIN: Final = 10
+"""Seconds for a request's head, counted from the last answer; so also how long an idle connection is kept."""
 
 
 def stopping_here(stop: Callable[[], object]) -> stopping.Handler:
@@ -135,15 +133,12 @@ class Supervisor:
             "wsgi:app",
             address=self.host,
             port=self.port,
-            interface=Interfaces.WSGI,
+            interface=Interfaces.ASGINL,
             workers=self.workers,
-            blocking_threads=BODY_THREADS,
             backpressure=CONNECTIONS,
             backlog=BACKLOG,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=int(stuck.HEAD_WITHIN * 1000), max_buffer_size=LARGEST_HEAD
-            ),
+            http1_settings=HTTP1Settings(header_read_timeout=HEAD_WITHIN * 1000, max_buffer_size=LARGEST_HEAD),
             websockets=False,
             log_enabled=False,
             respawn_failed_workers=True,
@@ -174,12 +169,10 @@ class Supervisor:
         """Make the web worker ready; runs in each of them, right after the fork."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
         leave_with(os.getppid())
-        for name in [name for name in os.environ if name.startswith(SECRET_PREFIXES)]:
-            del os.environ[name]
+        settings = self.app.extensions["latchkey.settings"]
         limit = int(self.app.config["MAX_CONTENT_LENGTH"])
-        gate = Gate(self.app, places=self._places(), largest_body=limit)
-        stuck.watch(gate, self.port, BODY_THREADS)
-        return gate
+        headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
+        return Gate(self.app, places=self._places(), largest_body=limit, headers=headers)
 
     def _places(self) -> Places:
         """Return the places of a web process: on SQLite, where all wait for one lock, it is quicker to do one thing."""

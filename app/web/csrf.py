@@ -78,7 +78,9 @@ def _foreign_origin() -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site:
         return site not in ("same-origin", "none")
-    origin = request.headers.get("Origin") or request.headers.get("Referer")
+    origin = request.headers.get("Origin")
+    if not origin or origin == "null":  # pages that tell nobody where they are send null: it says nothing
+        origin = request.headers.get("Referer")
     if not origin:
         return False
     try:

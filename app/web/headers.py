@@ -18,6 +18,7 @@ FIXED = [
     ("Permissions-Policy", PERMISSIONS),
     ("Vary", "Cookie, Accept, Origin, Sec-Fetch-Site"),
 ]
+HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 NOT_A_PAGE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -40,8 +41,18 @@ def set_headers(response: Response) -> Response:
     if "content-security-policy" not in chosen:
         headers.add("Content-Security-Policy", _policy() if response.mimetype == "text/html" else NOT_A_PAGE)
     if settings.is_production and settings.hsts:
-        headers.add("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+        headers.add(*HSTS)
     return response
+
+
+def headers_before_the_app(*, hsts: bool) -> list[tuple[str, str]]:
+    """Return the security headers of an answer that the server gives without the application."""
+    more = [
+        ("Referrer-Policy", "same-origin"),
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", NOT_A_PAGE),
+    ]
+    return [*FIXED, *more, *([HSTS] if hsts else [])]
 
 
 def clear_site(response: Response) -> Response:

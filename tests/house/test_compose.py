@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.serving import stuck
+from app.serving.supervisor import HEAD_WITHIN
 from config.problems import variable
 from config.settings import Settings
 
@@ -180,4 +180,4 @@ def test_the_proxy_logs_no_path_that_is_a_secret(app):
 def test_the_proxy_leaves_an_idle_connection_before_latchkey_does():
     kept = re.search(r"upstream latchkey \{[^}]*keepalive_timeout (\d+)s;", NGINX)
     assert kept
-    assert int(kept[1]) < stuck.HEAD_WITHIN
+    assert int(kept[1]) < HEAD_WITHIN

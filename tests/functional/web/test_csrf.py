@@ -58,7 +58,8 @@ def test_no_unsafe_address_takes_a_token_of_another_visit(app, visitor, people, 
     "headers",
     [
         {"Origin": "https://evil.example"},
-        {"Origin": "null"},
+        {"Origin": "null", "Referer": "https://evil.example/form"},
+        {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
         {"Origin": "http://localhost.evil.example"},
         {"Origin": "http://localhost@evil.example"},
         {"Origin": "https://localhost"},
@@ -90,11 +91,25 @@ def test_no_unsafe_address_takes_a_form_of_another_site(app, visitor, unchanged,
         {"Referer": "http://localhost/us-signin"},
         {"Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "none"},
+        {"Origin": "null"},
+        {"Origin": "null", "Referer": "http://localhost/us-signin"},
     ],
     ids=str,
 )
 def test_our_own_forms_are_taken(wire, headers):
     assert wire.post("/logout", headers=headers).ok
+
+
+@pytest.mark.one_database
+def test_an_origin_that_is_null_leaves_it_to_the_token(app, visitor, unchanged):
+    for path in addresses(app, "POST"):
+        client = visitor(path)
+        with unchanged():
+            answer = client.post(path, csrf=None, headers={"Origin": "null"}, **TYPED)
+        assert refuses(answer, "csrf_token_missing"), (path, answer, answer.codes)
+        client.fetch_csrf()
+        answer = client.post(path, headers={"Origin": "null"}, **TYPED)
+        assert not {code for code in answer.codes if code.startswith("csrf_")}, (path, answer, answer.codes)
 
 
 @pytest.mark.one_database

@@ -146,6 +146,25 @@ def test_the_log_has_the_request_id_of_the_header(client, log):
     assert line["ms"] >= 0
 
 
+@pytest.mark.settings(trusted_proxies=1)
+@pytest.mark.parametrize(
+    "given", ["0123456789abcdef" * 2, "5e0a5b1e-7d5c-4a44-9d0c-7bb3ad0b1f10", "a.b_c-d9", "x" * 64]
+)
+def test_the_request_id_of_a_trusted_proxy_is_taken(client, log, given):
+    answer = client.get("/us-signin", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-Id"] == given
+    assert log[0]["request_id"] == given
+
+
+@pytest.mark.settings(trusted_proxies=1)
+@pytest.mark.parametrize(
+    "given", ["", "short", "x" * 65, "twelve chars", "12345678,12345678", "12345678\xfc", "<script>1"]
+)
+def test_a_request_id_that_has_not_the_shape_of_one_is_not_taken(client, given):
+    answer = client.get("/us-signin", headers={"X-Request-ID": given})
+    assert len(answer.headers["X-Request-Id"]) == 32
+
+
 def test_request_ids_differ_and_are_never_the_clients(client):
     given = client.get("/", headers={"X-Request-Id": "0" * 32}).headers["X-Request-Id"]
     assert given != "0" * 32

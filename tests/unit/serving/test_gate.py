@@ -1,17 +1,21 @@
-"""Places in the application: who waits for one, for how long, and who needs none."""
+"""What reaches the application, what is answered without it, and who needs no place."""
 
 from __future__ import annotations
 
-import io
+import asyncio
+import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any
 
 import pytest
 
-from app.serving import places
+from app.serving import gate, places
 from app.serving.gate import Gate
 from app.serving.places import Places
+
+JSON = [(b"content-type", b"application/json")]
 
 
 class Application:
@@ -23,7 +27,7 @@ class Application:
     def __call__(self, environ, start_response):
         if environ["PATH_INFO"] == "/held":
             self.let_go.wait(10)
-        start_response("200 OK", [])
+        start_response("200 OK", [("X-Answers", "yes")])
         return [environ["wsgi.input"].read()]
 
 
@@ -44,6 +48,15 @@ class Counting:
         return [b""]
 
 
+class Answer:
+    """What a request was answered with."""
+
+    def __init__(self, sent: list[dict[str, Any]]) -> None:
+        self.status = sent[0]["status"]
+        self.headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        self.body = sent[1]["body"]
+
+
 @pytest.fixture
 def application() -> Iterator[Application]:
     """An application that lets everybody go in the end."""
@@ -52,128 +65,203 @@ def application() -> Iterator[Application]:
     made.let_go.set()
 
 
-def status_of(answering: Gate, path: str, body: bytes = b"", **environ: str) -> str:
-    """Return the status line of an answer."""
-    said: list[str] = []
-    asked = {"PATH_INFO": path, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))} | environ
-    answering(asked, lambda line, headers: said.append(line))
-    return said[0]
+async def ask(
+    answering: Gate,
+    path: str = "/",
+    pieces: Sequence[bytes] = (),
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    *,
+    announced: int | None = None,
+    stays: bool = False,
+) -> Answer:
+    """Ask with a body in pieces. With ``stays`` the connection stays open after them, else it ends."""
+    length = sum(map(len, pieces)) if announced is None else announced
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("127.0.0.1", "8000"),
+        "client": ("192.0.2.7", "1234"),
+        "headers": [(b"host", b"login.example.com"), (b"content-length", str(length).encode()), *headers],
+    }
+    left = list(pieces)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if left:
+            return {"type": "http.request", "body": left.pop(0), "more_body": True}
+        if stays:
+            await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await answering(scope, receive, send)
+    return Answer(sent)
 
 
-def hold_all_places(answering: Gate, count: int) -> None:
+def play(scene: Coroutine[Any, Any, None]) -> None:
+    """Run a scene in an event loop of its own."""
+    asyncio.run(scene)
+
+
+async def hold_all_places(answering: Gate, count: int) -> list[asyncio.Task[Answer]]:
     """Take every place, each with a request that does not end."""
-    for _ in range(count):
-        threading.Thread(target=status_of, args=(answering, "/held"), daemon=True).start()
-    time.sleep(0.1)
+    held = [asyncio.create_task(ask(answering, "/held")) for _ in range(count)]
+    await asyncio.sleep(0.1)
+    return held
+
+
+def test_a_whole_body_reaches_the_application(application):
+    async def scene() -> None:
+        answer = await ask(Gate(application, places=Places(1, 1), largest_body=100), pieces=[b"wh", b"", b"ole"])
+        assert (answer.status, answer.body, answer.headers) == (200, b"whole", {"X-Answers": "yes"})
+
+    play(scene())
+
+
+def test_half_a_body_does_not_reach_the_application(application):
+    async def scene() -> None:
+        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        assert (await ask(answering, pieces=[b"half"], announced=8)).status == 400
+        assert (await ask(answering, headers=[(b"transfer-encoding", b"chunked")])).status == 411
+
+    play(scene())
+
+
+def test_a_body_that_does_not_come_is_refused_and_holds_no_place(application, monkeypatch):
+    monkeypatch.setattr(gate, "BODY_WITHIN", 0.3)
+
+    async def scene() -> None:
+        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        slow = [asyncio.create_task(ask(answering, pieces=[b"h"], announced=8, stays=True)) for _ in range(50)]
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        assert (await ask(answering)).status == 200
+        assert time.monotonic() - began < 0.2
+        assert {(await each).status for each in slow} == {408}
+
+    play(scene())
+
+
+def test_a_body_that_is_too_large_is_not_read(application):
+    async def scene() -> None:
+        answer = await ask(Gate(application, places=Places(1, 1), largest_body=4), pieces=[b"large"], stays=True)
+        assert (answer.status, answer.body) == (200, b""), "the application sees its length, and says no"
+
+    play(scene())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[(b"host", b"evil.example")], [(b"host", b"login.example.com")], [(b"content-length", b"7")]],
+    ids=["two hosts", "one host twice", "two lengths"],
+)
+def test_a_request_that_means_two_things_is_refused(application, headers):
+    async def scene() -> None:
+        answer = await ask(Gate(application, places=Places(1, 1), largest_body=4), headers=headers)
+        assert answer.status == 400
+
+    play(scene())
+
+
+def test_what_is_answered_here_carries_the_headers_that_were_given(application):
+    async def scene() -> None:
+        headers = [("Content-Security-Policy", "default-src 'none'")]
+        answering = Gate(application, places=Places(1, 1), largest_body=100, headers=headers)
+        answer = await ask(answering, pieces=[b"{"], announced=8, headers=JSON)
+        assert answer.headers.items() >= {*headers, ("Connection", "close"), ("Content-Type", "application/json")}
+        assert json.loads(answer.body)["response"]["error_codes"] == ["body_incomplete"]
+
+    play(scene())
 
 
 def test_nobody_waits_for_places_that_do_not_come_back(application, monkeypatch):
     monkeypatch.setattr(places, "STALLED", 0.4)
-    answering = Gate(application, places=Places(2, 2), largest_body=100)
-    hold_all_places(answering, 2)
-    began = time.monotonic()
-    assert status_of(answering, "/").startswith("503")
-    assert time.monotonic() - began < 1
-    began = time.monotonic()
-    assert status_of(answering, "/").startswith("503")
-    assert time.monotonic() - began < 0.1, "known to stand still"
+
+    async def scene() -> None:
+        answering = Gate(application, places=Places(2, 2), largest_body=100)
+        await hold_all_places(answering, 2)
+        began = time.monotonic()
+        answer = await ask(answering)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+        assert time.monotonic() - began < 1
+        began = time.monotonic()
+        assert (await ask(answering)).status == 503
+        assert time.monotonic() - began < 0.1, "known to stand still"
+        application.let_go.set()
+
+    play(scene())
 
 
 def test_a_place_that_comes_back_is_taken(application):
-    answering = Gate(application, places=Places(1, 1), largest_body=100)
-    hold_all_places(answering, 1)
-    threading.Timer(0.3, application.let_go.set).start()
-    assert status_of(answering, "/").startswith("200")
+    async def scene() -> None:
+        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        await hold_all_places(answering, 1)
+        threading.Timer(0.3, application.let_go.set).start()
+        assert (await ask(answering)).status == 200
+
+    play(scene())
 
 
 def test_after_a_standstill_it_goes_on(application, monkeypatch):
     monkeypatch.setattr(places, "STALLED", 0.1)
-    answering = Gate(application, places=Places(1, 1), largest_body=100)
-    hold_all_places(answering, 1)
-    assert status_of(answering, "/").startswith("503")
-    application.let_go.set()
-    time.sleep(0.1)
-    assert status_of(answering, "/").startswith("200")
+
+    async def scene() -> None:
+        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        held = await hold_all_places(answering, 1)
+        assert (await ask(answering)).status == 503
+        application.let_go.set()
+        await held[0]
+        assert (await ask(answering)).status == 200
+
+    play(scene())
 
 
 def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
-    answering = Gate(application, places=Places(1, 1), largest_body=100)
-    hold_all_places(answering, 1)
-    assert status_of(answering, "/healthz").startswith("200")
+    async def scene() -> None:
+        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        await hold_all_places(answering, 1)
+        assert (await ask(answering, "/healthz")).status == 200
+        application.let_go.set()
 
-
-def test_half_a_body_does_not_reach_the_application(application):
-    answering = Gate(application, places=Places(1, 1), largest_body=100)
-    assert status_of(answering, "/", b"half", CONTENT_LENGTH="8").startswith("400")
-    assert status_of(answering, "/", HTTP_TRANSFER_ENCODING="chunked").startswith("411")
+    play(scene())
 
 
 def test_one_at_a_time_is_worked_on_while_each_is_quick():
-    answering = Gate(Counting(), places=Places(1, 4), largest_body=100)
-    threads = [threading.Thread(target=status_of, args=(answering, "/")) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert answering.application.most == 1
+    async def scene() -> None:
+        answering = Gate(Counting(), places=Places(1, 4), largest_body=100)
+        await asyncio.gather(*(ask(answering) for _ in range(8)))
+        assert answering.application.most == 1
+
+    play(scene())
 
 
 def test_who_lingers_keeps_nobody_waiting_for_long(application):
-    answering = Gate(application, places=Places(1, 4), largest_body=100)
-    hold_all_places(answering, 3)
-    began = time.monotonic()
-    assert status_of(answering, "/").startswith("200")
-    assert status_of(answering, "/").startswith("200")
-    assert time.monotonic() - began < 0.3
+    async def scene() -> None:
+        answering = Gate(application, places=Places(1, 4), largest_body=100)
+        await hold_all_places(answering, 3)
+        began = time.monotonic()
+        assert (await ask(answering)).status == 200
+        assert (await ask(answering)).status == 200
+        assert time.monotonic() - began < 0.3
+        application.let_go.set()
+
+    play(scene())
 
 
-def test_places_that_were_opened_for_who_lingered_are_closed_after_it(application):
-    shared = Places(1, 3)
-    taken = [shared.take() for _ in range(3)]
-    assert None not in taken
-    time.sleep(0.05)
-    for since in taken:
-        shared.give(since)
-    assert shared.take() is not None
-    began = time.monotonic()
-    assert shared.take() is not None
-    assert time.monotonic() - began >= 0.02, "the second was opened anew, so only the usual one was free"
+def test_an_application_that_fails_is_a_500_and_gives_its_place_back():
+    def fails(environ, start_response):
+        raise RuntimeError("on purpose")
 
+    async def scene() -> None:
+        answering = Gate(fails, places=Places(1, 1), largest_body=100)
+        for _ in range(2):
+            assert (await ask(answering)).status == 500
 
-def test_who_came_first_has_the_first_place_that_is_free():
-    shared, order = Places(1, 1), []
-    held = shared.take()
-
-    def come(number: int) -> None:
-        since = shared.take()
-        order.append(number)
-        shared.give(since)
-
-    threads = [threading.Thread(target=come, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.01)
-    shared.give(held)
-    for thread in threads:
-        thread.join()
-    assert order == [0, 1, 2, 3, 4, 5]
-
-
-def test_no_place_is_lost_or_made_while_many_come_and_go(monkeypatch):
-    monkeypatch.setattr(places, "LINGERS", 0.001)
-    shared, inside, most = Places(1, 3), [], []
-
-    def come(number: int) -> None:
-        since = shared.take()
-        inside.append(since)
-        most.append(len(inside))
-        time.sleep(0.003 if number % 10 == 0 else 0)
-        inside.pop()
-        shared.give(since)
-
-    threads = [threading.Thread(target=lambda: [come(number) for number in range(100)]) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert (max(most), len(most)) == (3, 800)
+    play(scene())
