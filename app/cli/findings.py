@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 
+from app.database import clocks
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
@@ -75,10 +76,12 @@ def database_answers() -> Iterator[Finding]:
             yield Finding(
                 "it is a replica that cannot be written", "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True
             )
-        theirs = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
-        if abs(theirs - clock.now()) > PATIENCE:
+        if abs(clock.correction()) > clocks.TOLERATED:
+            what = (
+                f"its clock and this machine's differ by {abs(clock.correction()):.0f} s; the service goes by its clock"
+            )
             yield Finding(
-                "its clock and ours differ by more than 5 s", "Let both machines keep time by NTP.", wrong=True
+                what, "Let both machines keep time by NTP. Authenticator apps need the right time.", wrong=True
             )
 
 

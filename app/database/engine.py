@@ -22,6 +22,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
+from app.database import clocks
 from app.database.deadlines import Watchdog
 from app.database.patience import PatientConnection
 from app.database.turns import Turns
@@ -69,8 +70,10 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         event.listen(engine, "connect", _prepare_sqlite)
         _queue_writers(engine, timeout)
     else:
+        watchdog = Watchdog(timeout)
         event.listen(engine, "checkout", _refuse_closed_socket)
-        _watch(engine, Watchdog(timeout))
+        _watch(engine, watchdog)
+        clocks.follow(engine, watchdog)
     event.listen(engine, "before_cursor_execute", _begin_before_writing)
     event.listen(engine, "commit", _forget_transaction)
     event.listen(engine, "rollback", _forget_transaction)

@@ -8,9 +8,23 @@ from datetime import UTC, datetime
 _ahead = 0.0  # seconds by which this process's clock runs before the machine's; only tests change it
 
 
+_correction = 0.0  # seconds by which the machine's clock is behind the one that all processes go by
+
+
 def unix() -> float:
     """Return the seconds since 1970-01-01T00:00:00Z, with fractions."""
-    return time.time() + _ahead
+    return time.time() + _correction + _ahead
+
+
+def follow(seconds: float) -> None:
+    """Go by a clock that is ``seconds`` ahead of the machine's, such as the database's, from now on."""
+    global _correction
+    _correction = seconds
+
+
+def correction() -> float:
+    """Return by how many seconds the machine's clock is behind the one that this process goes by."""
+    return _correction
 
 
 def now() -> datetime:
