@@ -7,7 +7,7 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from app.cli.findings import EXAMINATIONS, NEED_DATABASE, Finding
+from app.cli.findings import EXAMINATIONS, NEED_DATABASE, Finding, unanswered
 from app.extensions import db
 
 
@@ -29,7 +29,7 @@ def doctor() -> None:
         except Exception as error:  # whatever a driver raises is what we came to find
             db.session.rollback()
             unreachable.add(name)
-            findings.append(Finding(f"does not answer ({type(error).__name__})", remedy, wrong=True))
+            findings.append(unanswered(error, remedy))
         for finding in findings:
             _say(name, finding)
         wrong += sum(finding.wrong for finding in findings)

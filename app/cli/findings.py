@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 
-from app.database import clocks
+from app.database import DatabaseReadOnly, clocks, refuse_unless_writable
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
@@ -47,6 +48,17 @@ class Finding:
     wrong: bool = False
 
 
+def unanswered(error: Exception, remedy: str) -> Finding:
+    """Return what is to be said when an examination could not be made."""
+    if isinstance(error, DatabaseReadOnly):
+        what = "takes no writes: it is a standby, or it was set to be read-only"
+        return Finding(what, "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True)
+    reason = getattr(error, "orig", None)
+    if isinstance(reason, sqlite3.Error):
+        return Finding(f"can't be used ({reason})", "Look at its disk, and who may write there.", wrong=True)
+    return Finding(f"does not answer ({type(error).__name__})", remedy, wrong=True)
+
+
 def settings_hold() -> Iterator[Finding]:
     """Nothing unsafe or misspelt."""
     held: list[Finding] = [Finding(f"{problem.setting} {problem.what}", problem.remedy, wrong=True)
@@ -60,22 +72,17 @@ def settings_hold() -> Iterator[Finding]:
 def database_answers() -> Iterator[Finding]:
     """It can be read and written, with the durability we count on."""
     with db.engine.connect() as connection:
+        refuse_unless_writable(connection)
         if settings.is_sqlite:
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            connection.exec_driver_sql("ROLLBACK")
             version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
             yield Finding(f"SQLite {version}, can be written")
             if mode not in ("wal", "memory"):
                 remedy = "Put the file on a local disk: WAL does not work on network file systems."
                 yield Finding(f"its journal mode is {mode}, not WAL", remedy, wrong=True)
             return
-        version, read_only = connection.exec_driver_sql("SELECT version(), pg_is_in_recovery()").one()
-        yield Finding(" ".join(version.split()[:2]))
-        if read_only:
-            yield Finding(
-                "it is a replica that cannot be written", "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True
-            )
+        version = connection.exec_driver_sql("SELECT version()").scalar_one()
+        yield Finding(f"{' '.join(version.split()[:2])}, can be written")
         if abs(clock.correction()) > clocks.TOLERATED:
             what = (
                 f"its clock and this machine's differ by {abs(clock.correction()):.0f} s; the service goes by its clock"

@@ -5,17 +5,20 @@ Promises that a read never takes a lock and that no statement outlives its deadl
 
 from app.database.columns import Base, BrowserName, UtcDateTime
 from app.database.engine import absolute, attach, engine_options, has_written, take_turns, write_lightly
-from app.database.faults import DatabaseUnavailable, unavailable
+from app.database.faults import DatabaseReadOnly, DatabaseUnavailable, unavailable
+from app.database.readiness import refuse_unless_writable
 
 __all__ = [
     "Base",
     "BrowserName",
+    "DatabaseReadOnly",
     "DatabaseUnavailable",
     "UtcDateTime",
     "absolute",
     "attach",
     "engine_options",
     "has_written",
+    "refuse_unless_writable",
     "take_turns",
     "unavailable",
     "write_lightly",

@@ -24,6 +24,7 @@ from sqlalchemy import event, exc
 
 from app.database import clocks
 from app.database.deadlines import Watchdog
+from app.database.faults import DatabaseReadOnly, is_away
 from app.database.patience import PatientConnection
 from app.database.turns import Turns
 
@@ -71,7 +72,10 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         _queue_writers(engine, timeout)
     else:
         watchdog = Watchdog(timeout)
+        event.listen(engine, "connect", _refuse_read_only)
         event.listen(engine, "checkout", _refuse_closed_socket)
+        event.listen(engine, "checkout", _drop_read_only)
+        event.listen(engine, "handle_error", _drop_when_away)
         _watch(engine, watchdog)
         clocks.follow(engine, watchdog)
     event.listen(engine, "before_cursor_execute", _begin_before_writing)
@@ -194,6 +198,40 @@ def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:
     poll.register(connection.fileno(), select.POLLIN | select.POLLHUP)
     if poll.poll(0):
         raise exc.DisconnectionError("the server closed the connection")
+
+
+READ_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
+"""What a server (14 and later) reports about itself, by itself and whenever it changes: it costs no round trip."""
+
+
+NOT_WRITABLE = "session is read-only"
+"""What libpq says of a server that is not what ``target_session_attrs=read-write`` asks for."""
+
+
+def _is_read_only(connection: Any) -> bool:
+    return any(connection.pgconn.parameter_status(name) == b"on" for name in READ_ONLY)
+
+
+def _refuse_read_only(connection: Any, record: Any) -> None:
+    """Take no new connection to a server that can't be written: what it would show may be out of date."""
+    if _is_read_only(connection):
+        connection.close()
+        raise DatabaseReadOnly("the database takes no writes")
+
+
+def _drop_read_only(connection: Any, record: Any, proxy: Any) -> None:
+    """Drop the pool when its server takes no writes any more: by now its name may lead to another one."""
+    if _is_read_only(connection):
+        raise exc.InvalidatePoolError("the database takes no writes any more")
+
+
+def _drop_when_away(context: Any) -> None:
+    """Drop connection and pool after errors that say so, though the connection itself is open still."""
+    error = context.original_exception
+    if context.connection is not None:
+        context.is_disconnect = context.is_disconnect or is_away(error)
+    elif NOT_WRITABLE in str(error):
+        raise DatabaseReadOnly("no server of the database takes writes") from error
 
 
 def _watch(engine: sa.Engine, watchdog: Watchdog) -> None:

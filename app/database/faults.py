@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from sqlalchemy import exc
 
+AWAY = ("08", "57P", "25006", "25P03", "25P04")
+"""SQLSTATEs, by how they begin, after which a connection is of no use (PostgreSQL, appendix A): it is broken, its
+server stops or starts, its server takes no writes any more (a failover that left connections open), or its
+transaction was ended with it."""
+
 
 class DatabaseUnavailable(Exception):
     """The database did not answer in time, or is known not to; try again shortly."""
 
 
+class DatabaseReadOnly(DatabaseUnavailable):
+    """The database answers, but takes no writes: a standby, or a primary that was demoted."""
+
+
 def unavailable(error: BaseException) -> bool:
-    """Say whether ``error`` comes from a database that is gone, locked, full or too slow."""
+    """Say whether ``error`` comes from a database that is gone, locked, full, read-only or too slow."""
     if isinstance(error, (DatabaseUnavailable, exc.TimeoutError, exc.OperationalError)):
         return True
     return isinstance(error, exc.DBAPIError) and error.connection_invalidated
+
+
+def is_away(error: BaseException) -> bool:
+    """Say whether ``error`` of the driver means that its connection, and others like it, should be dropped."""
+    state = getattr(error, "sqlstate", None)
+    return state is not None and state.startswith(AWAY)

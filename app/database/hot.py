@@ -98,8 +98,7 @@ class Hot:
 
     def all(self, **values: Any) -> list[Sequence[Any]]:
         """Return the rows that it finds, or returns of what it changed."""
-        ready, cursor = self._run(values)
-        rows = cursor.fetchall()
+        ready, rows, _ = self._run(values, fetch=True)
         return [ready.row(row) for row in rows] if ready.columns else rows
 
     def first(self, **values: Any) -> Sequence[Any] | None:
@@ -109,15 +108,24 @@ class Hot:
 
     def run(self, **values: Any) -> int:
         """Return how many rows it changed."""
-        return int(self._run(values)[1].rowcount)
+        return int(self._run(values)[2])
 
     def run_many(self, rows: Iterable[dict[str, Any]]) -> None:
         """Run it once for each of ``rows``, as one statement."""
         self._run(rows=list(rows))
 
     def _run(
-        self, values: dict[str, Any] | None = None, rows: list[dict[str, Any]] | None = None
-    ) -> tuple[_Ready, Any]:
+        self,
+        values: dict[str, Any] | None = None,
+        rows: list[dict[str, Any]] | None = None,
+        *,
+        fetch: bool = False,
+    ) -> tuple[_Ready, list[Sequence[Any]], int]:
+        """Run it; return how it was run, the rows it found if they are to be fetched, and how many it changed.
+
+        Rows are fetched before the listeners hear of the end: SQLite writes what a statement with RETURNING has
+        changed when its last row is read, so a full disk shows there, and the turn to write lasts until then.
+        """
         session = db.session()
         connection = session.info.get(CONNECTION) or session.connection()
         ready = self._ready.get(connection.dialect.name) or self._make_ready(connection.dialect)
@@ -134,11 +142,12 @@ class Hot:
                 cursor.executemany(ready.text, arguments)
             else:
                 cursor.execute(ready.text, arguments)
+            found: list[Sequence[Any]] = cursor.fetchall() if fetch else []
             for listener in listening.after_cursor_execute:
                 listener(*told)
         except connection.dialect.loaded_dbapi.Error as error:
             connection._handle_dbapi_exception(error, ready.text, None, cursor, None)
-        return ready, cursor
+        return ready, found, cursor.rowcount
 
     def _make_ready(self, dialect: sa.Dialect) -> _Ready:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns or None)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import sqlalchemy as sa
 
+from app.database import unavailable
 from app.extensions import db
 from app.kit import clock, stopping
 from app.outbox import leases, wakeups, worker
@@ -22,7 +23,13 @@ class InAppContext(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         with ctx.obj.load_app().app_context():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                remedy = "Look what is wrong with it: flask doctor"
+                raise click.ClickException(f"The database does not answer. {remedy}") from error
 
 
 @click.group("outbox", cls=InAppContext)

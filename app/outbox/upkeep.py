@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from app.database import unavailable
 from app.database.pruning import PRUNERS
 from app.extensions import db
 from app.kit import secrets
@@ -66,8 +67,12 @@ def _feed(feeder: Callable[[], bool]) -> bool:
     try:
         more = feeder()
         db.session.commit()
-    except Exception:  # a feeder belongs to another room
-        log.exception("outbox.cannot_feed", feeder=getattr(feeder, "__qualname__", ""))
+    except Exception as error:  # a feeder belongs to another room
+        named = {"feeder": getattr(feeder, "__qualname__", ""), "error": type(error).__name__}
+        if unavailable(error):  # what it would have put in is found again
+            log.warning("outbox.cannot_feed", **named)
+        else:
+            log.exception("outbox.cannot_feed", **named)
         db.session.rollback()
         return False
     return more

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.database import DatabaseUnavailable
 from app.extensions import db, keyring
 from app.methods.sealed import sealed_rows
 from config.kinds import is_loopback
@@ -100,7 +101,7 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
             else:
                 job = prepare_development(app, settings, local_url(host, port))
             refuse_missing_keys()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, DatabaseUnavailable) as error:
             refuse(UNAVAILABLE, f"the database does not answer ({type(error).__name__}).", "Look: flask doctor")
         finally:
             db.session.remove()

@@ -6,10 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import orjson
-import sqlalchemy as sa
 import structlog
 from flask import Response, current_app
 
+from app.database import refuse_unless_writable
 from app.extensions import db
 from app.status import bp
 
@@ -24,9 +24,9 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> Response:
-    """Say whether requests can be served: 200, or 503 while the database is away."""
+    """Say whether requests can be served: 200, or 503 while the database is away, read-only or out of room."""
     try:
-        db.session.execute(sa.text("SELECT 1")).scalar_one()
+        refuse_unless_writable(db.session.connection())
     except Exception as error:
         log.warning("readiness.failed", error=type(error).__name__)
         return Response("database\n", 503, mimetype="text/plain", headers={"Retry-After": "2"})

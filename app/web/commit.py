@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from flask import Response, session
 
-from app.database import has_written
+from app.database import has_written, unavailable
 from app.extensions import db, g
 from app.web.errors import roll_back, unavailable_answer
 
@@ -29,8 +29,11 @@ def view_commit(response: Response) -> Response:
     try:
         if _has_changes():
             db.session.commit()
-    except Exception:
-        log.exception("commit.failed")
+    except Exception as error:
+        if unavailable(error):
+            log.error("commit.failed", error=type(error).__name__)
+        else:
+            log.exception("commit.failed")
         return _nothing_stored()
     return response
 

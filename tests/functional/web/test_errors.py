@@ -191,7 +191,7 @@ def test_readiness_is_a_503_while_the_database_is_away_and_health_is_not(client,
     def gone(*_args, **_kwargs):
         raise sa.exc.OperationalError("SELECT", {}, Exception("a fault of ours"))
 
-    monkeypatch.setattr(db.session, "execute", gone)
+    monkeypatch.setattr(db.session, "connection", gone)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.text, answer.headers["Retry-After"]) == (503, "database\n", "2")
     assert client.get("/healthz").status_code == 200
