@@ -12,7 +12,7 @@ from sqlalchemy.orm import configure_mappers
 from app import account, identities, mydata, observing, outbox, recover, register, setup, signin, status
 from app.audit import giving as events_given
 from app.audit import pruning as event_pruning
-from app.database import absolute, attach, engine_options
+from app.database import attach, engine_options, engine_url
 from app.extensions import db, login_manager, mail, migrate
 from app.kit.sealing import KeyRing
 from app.methods import giving as methods_given
@@ -81,8 +81,13 @@ def configure(app: Flask, settings: Settings) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         REMEMBER_COOKIE_NAME="latchkey-unused",
-        SQLALCHEMY_DATABASE_URI=absolute(settings.database_url),
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url, timeout=timeout, pool_size=settings.pool_size),
+        SQLALCHEMY_DATABASE_URI=engine_url(settings.database_url),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(
+            settings.database_url,
+            timeout=timeout,
+            pool_size=settings.pool_size,
+            pooled=settings.database_pooler == "transaction",
+        ),
         MAX_CONTENT_LENGTH=settings.body_limit,
         MAX_FORM_MEMORY_SIZE=settings.body_limit,
         MAX_FORM_PARTS=100,

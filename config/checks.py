@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config import environment, keys, kinds
+from config import environment, keys, kinds, postgresql
 from config.problems import Problem, variable
 
 if TYPE_CHECKING:
@@ -125,11 +125,23 @@ def passkey_places(settings: "Settings") -> Iterable[Problem]:
         yield problem("passkey_origins", "has an origin without TLS", "List https:// origins alone.")
 
 
+def pooler(settings: "Settings") -> Iterable[Problem]:
+    """What a pooler can't hand on must be said elsewhere."""
+    if settings.database_pooler == "off":
+        return
+    if settings.is_sqlite:
+        yield problem("database_pooler", "is set, but the database is an SQLite file", "Unset it.")
+    elif "options" in postgresql.parameters(settings.database_url):
+        remedy = "Set them for the role instead: ALTER ROLE name SET search_path = auth"
+        yield problem("database_url", "has options, which a pooler does not hand on", remedy)
+
+
 COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     order_of_times,
     second_factors,
     passkey_places,
     mail_user,
+    pooler,
 )
 PRODUCTION_RULES = (master_keys, public_address, debugging, mail_transport, sms_provider, sms_countries)
 DEVELOPMENT_RULES = (own_machine,)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
-from config import kinds
+from config import kinds, postgresql
 
 Hosts = Annotated[tuple[kinds.Host, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
@@ -25,6 +25,15 @@ def default_log_format(fields: dict[str, Any]) -> Literal["json", "text"]:
     return "text" if fields.get("environment") == "development" else "json"
 
 
+def check_database_url(url: str) -> str:
+    """Accept a URL whose every parameter the driver knows; find out now rather than at the first connection."""
+    if url.startswith("postgresql"):
+        postgresql.parameters(url)
+    elif "?" in url and not url.startswith("sqlite:///file:"):
+        raise ValueError("a sqlite:// URL has no parameters")
+    return url
+
+
 class ServiceSettings(BaseSettings, defer_build=True):
     """The service and what it stands on."""
 
@@ -32,10 +41,16 @@ class ServiceSettings(BaseSettings, defer_build=True):
         default="production",
         description="Where this runs. `production` refuses unsafe settings; `development` works on this machine alone.",
     )
-    database_url: Annotated[str, kinds.having_scheme("sqlite", "postgresql", "postgresql+psycopg")] = Field(
+    database_url: Annotated[
+        str, kinds.having_scheme("sqlite", "postgresql", "postgresql+psycopg"), AfterValidator(check_database_url)
+    ] = Field(
         default="sqlite:///var/latchkey.db",
         repr=False,
-        description="Database: `sqlite:///path` or `postgresql://user:password@host/name`.",
+        description="Database: `sqlite:///path` or `postgresql://user:password@host/name`, as libpq reads it.",
+    )
+    database_pooler: Literal["off", "transaction"] = Field(
+        default="off",
+        description="Whether a pooler such as PgBouncer, in `transaction` mode, stands before PostgreSQL.",
     )
     secret_keys: Keys = Field(
         default=(),

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
 
-from app.database import DatabaseReadOnly, clocks, refuse_unless_writable
+from app.database import DatabaseReadOnly, PoolerFound, clocks, refuse_unless_writable
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
@@ -53,6 +53,9 @@ def unanswered(error: Exception, remedy: str) -> Finding:
     if isinstance(error, DatabaseReadOnly):
         what = "takes no writes: it is a standby, or it was set to be read-only"
         return Finding(what, "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True)
+    if isinstance(error, PoolerFound):
+        what, remedy = str(error).split(". ", 1)
+        return Finding(what, remedy, wrong=True)
     reason = getattr(error, "orig", None)
     if isinstance(reason, sqlite3.Error):
         return Finding(f"can't be used ({reason})", "Look at its disk, and who may write there.", wrong=True)

@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.database import unavailable
+from app.database import PoolerFound, unavailable
 
 MISSING_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 
@@ -25,6 +25,8 @@ class OperatorGroup(AppGroup):
 
 def _explained(error: Exception) -> Exception:
     """Return what an operator should read instead of ``error``, or ``error`` itself."""
+    if isinstance(error, PoolerFound):
+        return click.ClickException(str(error))
     if isinstance(error, (OperationalError, ProgrammingError)):
         text = f"{type(error.orig).__name__} {error.orig}"
         if any(sign in text for sign in MISSING_TABLES):

@@ -4,8 +4,8 @@ Promises that a read never takes a lock and that no statement outlives its deadl
 """
 
 from app.database.columns import Base, BrowserName, UtcDateTime
-from app.database.engine import absolute, attach, engine_options, has_written, take_turns, write_lightly
-from app.database.faults import DatabaseReadOnly, DatabaseUnavailable, unavailable
+from app.database.engine import attach, engine_options, engine_url, has_written, take_turns, write_lightly
+from app.database.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, unavailable
 from app.database.readiness import refuse_unless_writable
 
 __all__ = [
@@ -13,10 +13,11 @@ __all__ = [
     "BrowserName",
     "DatabaseReadOnly",
     "DatabaseUnavailable",
+    "PoolerFound",
     "UtcDateTime",
-    "absolute",
     "attach",
     "engine_options",
+    "engine_url",
     "has_written",
     "refuse_unless_writable",
     "take_turns",

@@ -24,8 +24,9 @@ from sqlalchemy import event, exc
 
 from app.database import clocks
 from app.database.deadlines import Watchdog
-from app.database.faults import DatabaseReadOnly, is_away
+from app.database.faults import DatabaseReadOnly, PoolerFound, is_away
 from app.database.patience import PatientConnection
+from app.database.postgresql import UNSUPPORTED, connect_arguments, refuse_unseen_pooler
 from app.database.turns import Turns
 
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
@@ -36,14 +37,22 @@ UNSYNCED = "latchkey.unsynced"
 NAMES = "latchkey.names_to_hold"
 
 
-def absolute(url: str) -> str:
-    """Return ``url`` with an SQLite file's path counted from the working directory, as everything else of ours is."""
+def engine_url(url: str) -> str:
+    """Return what ``create_engine`` is given for ``url``: only ``engine_options`` can say all that a URL of libpq says.
+
+    An SQLite file's path is counted from the working directory, as everything else of ours is.
+    """
+    if not url.startswith("sqlite"):
+        return "postgresql+psycopg://"
     path = url.removeprefix("sqlite:///")
     return url if path == url or path.startswith((":", "file:")) else f"sqlite:///{Path(path).absolute()}"
 
 
-def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any]:
-    """Return the options of ``create_engine`` for ``url``; ``timeout`` is in seconds."""
+def engine_options(url: str, *, timeout: float, pool_size: int, pooled: bool = False) -> dict[str, Any]:
+    """Return the options of ``create_engine`` for ``url``; ``timeout`` is in seconds.
+
+    :param pooled: whether a pooler in transaction mode stands before PostgreSQL
+    """
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
     options["hide_parameters"] = True  # an error in the log must not tell what was asked for
     options |= {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
@@ -51,12 +60,7 @@ def engine_options(url: str, *, timeout: float, pool_size: int) -> dict[str, Any
         connect: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}
         connect["factory"] = PatientConnection
     else:
-        milliseconds = int(timeout * 1000)
-        connect = {
-            "connect_timeout": 2,
-            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c timezone=UTC"
-            " -c synchronous_commit=off",
-        }
+        connect = connect_arguments(url, timeout, pooled=pooled)
     if ":memory:" not in url:
         options |= {"pool_size": pool_size, "max_overflow": 4, "pool_timeout": 2}
     return options | {"connect_args": connect}
@@ -72,6 +76,7 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         _queue_writers(engine, timeout)
     else:
         watchdog = Watchdog(timeout)
+        event.listen(engine, "first_connect", refuse_unseen_pooler(timeout))
         event.listen(engine, "connect", _refuse_read_only)
         event.listen(engine, "checkout", _refuse_closed_socket)
         event.listen(engine, "checkout", _drop_read_only)
@@ -232,6 +237,8 @@ def _drop_when_away(context: Any) -> None:
         context.is_disconnect = context.is_disconnect or is_away(error)
     elif NOT_WRITABLE in str(error):
         raise DatabaseReadOnly("no server of the database takes writes") from error
+    elif UNSUPPORTED in str(error):
+        raise PoolerFound from error
 
 
 def _watch(engine: sa.Engine, watchdog: Watchdog) -> None:

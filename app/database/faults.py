@@ -18,6 +18,16 @@ class DatabaseReadOnly(DatabaseUnavailable):
     """The database answers, but takes no writes: a standby, or a primary that was demoted."""
 
 
+class PoolerFound(Exception):
+    """A connection pooler stands before the database, and the settings do not say so."""
+
+    def __str__(self) -> str:
+        return (
+            "LATCHKEY_DATABASE_URL leads to a connection pooler (PgBouncer), which drops what we set for a connection. "
+            "Set LATCHKEY_DATABASE_POOLER=transaction, or name the database itself."
+        )
+
+
 def unavailable(error: BaseException) -> bool:
     """Say whether ``error`` comes from a database that is gone, locked, full, read-only or too slow."""
     if isinstance(error, (DatabaseUnavailable, exc.TimeoutError, exc.OperationalError)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 from datetime import datetime
 from typing import Any
 
 import click
 import sqlalchemy as sa
 
-from app.database import unavailable
+from app.database import PoolerFound, unavailable
 from app.extensions import db
 from app.kit import clock, stopping
 from app.outbox import leases, wakeups, worker
@@ -25,6 +26,8 @@ class InAppContext(click.Group):
         with ctx.obj.load_app().app_context():
             try:
                 return super().invoke(ctx)
+            except PoolerFound as found:
+                raise click.ClickException(str(found)) from found
             except Exception as error:
                 if not unavailable(error):
                     raise
@@ -77,7 +80,24 @@ def retry(ids: tuple[str, ...], everything: bool) -> None:
 def run_worker(info: Any) -> None:
     """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
     stop = stopping.event_set_by(signal.SIGINT, signal.SIGTERM)
-    worker.run(info.load_app(), stop)
+    app = info.load_app()
+    with app.app_context():
+        refuse_unnamed_pooler()
+    worker.run(app, stop)
+
+
+def refuse_unnamed_pooler() -> None:
+    """End the process with status 78 (EX_CONFIG) when the settings do not say what stands before the database."""
+    try:
+        db.engine.connect().close()
+    except PoolerFound as found:
+        click.echo(f"Latchkey does not start: {found}", err=True)
+        sys.exit(78)
+    except Exception as error:
+        if not unavailable(error):
+            raise
+    finally:
+        db.engine.dispose()
 
 
 def _age(now: datetime, then: datetime) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.database import DatabaseUnavailable
+from app.database import DatabaseUnavailable, PoolerFound
 from app.extensions import db, keyring
 from app.methods.sealed import sealed_rows
 from config.kinds import is_loopback
@@ -101,6 +101,8 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
             else:
                 job = prepare_development(app, settings, local_url(host, port))
             refuse_missing_keys()
+        except PoolerFound as found:
+            refuse(NOT_CONFIGURED, *str(found).split(". ", 1))
         except (SQLAlchemyError, DatabaseUnavailable) as error:
             refuse(UNAVAILABLE, f"the database does not answer ({type(error).__name__}).", "Look: flask doctor")
         finally:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import attach, engine_options
+from app.database import attach, engine_options, engine_url
 from tests.databases import Database
 
 TRY = sa.text("UPDATE trial SET tries = tries + 1 RETURNING tries")
@@ -22,9 +22,9 @@ def make_engine(database: Database) -> Iterator[Callable[..., sa.Engine]]:
     """Makes engines on this test's database: ``make_engine(timeout=1)``. Each closes its connections afterwards."""
     made = []
 
-    def make(timeout: float = 5, pool_size: int = 4) -> sa.Engine:
-        url = database.url.replace("postgresql://", "postgresql+psycopg://")
-        made.append(sa.create_engine(url, **engine_options(url, timeout=timeout, pool_size=pool_size)))
+    def make(timeout: float = 5, pool_size: int = 4, more: str = "") -> sa.Engine:
+        url = database.url + more
+        made.append(sa.create_engine(engine_url(url), **engine_options(url, timeout=timeout, pool_size=pool_size)))
         attach(made[-1], timeout=timeout)
         return made[-1]
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.database import DatabaseUnavailable, unavailable
 from app.database.deadlines import MOST_STUCK, STUCK_AFTER, Watchdog
+from tests.databases import Database
 from tests.unit.database.conftest import READ, TRY, in_thread
 
 PID = sa.text("SELECT pg_backend_pid()")
@@ -81,28 +82,27 @@ def test_a_commit_to_a_frozen_server_ends_too(engine, make_engine, tries):
 
 
 @pytest.mark.parametrize("first", [READ, TRY])
-def test_a_server_process_that_was_killed_in_between_is_replaced_unnoticed(engine, tries, first):
+def test_a_server_process_that_was_killed_in_between_is_replaced_unnoticed(engine, database, tries, first):
     with Session(engine) as session:
         pid = session.scalar(PID)
     with Session(engine) as session:
         assert session.scalar(PID) == pid, "the connection waits in the pool"
-    _terminate(engine, pid)
+    _terminate(database, pid)
     with Session(engine) as session:
         session.execute(first)
         session.commit()
     assert tries() == (1 if first is TRY else 0)
 
 
-def _terminate(engine: sa.Engine, pid: int) -> None:
-    """End the server process ``pid``, by a connection that the pool does not keep, and wait until it is gone."""
-    with sa.create_engine(engine.url, poolclass=sa.NullPool).connect() as other:
-        other.execute(sa.text("SELECT pg_terminate_backend(:pid, 2000)"), {"pid": pid})
+def _terminate(database: Database, pid: int) -> None:
+    """End the server process ``pid``, and wait until it is gone."""
+    database.query(f"SELECT pg_terminate_backend({pid}, 2000)")
 
 
 @pytest.mark.parametrize("first", [READ, TRY])
-def test_a_server_process_killed_under_a_session_is_the_databases_fault(engine, tries, first):
+def test_a_server_process_killed_under_a_session_is_the_databases_fault(engine, database, tries, first):
     with Session(engine) as session:
-        _terminate(engine, session.scalar(PID))
+        _terminate(database, session.scalar(PID))
         with pytest.raises(exc.DBAPIError) as gone:
             session.execute(first)
         assert unavailable(gone.value)
@@ -113,16 +113,35 @@ def test_a_server_process_killed_under_a_session_is_the_databases_fault(engine, 
 
 
 def test_a_server_that_is_not_there_is_the_databases_fault(tmp_path):
-    from app.database import attach, engine_options
+    from app.database import attach, engine_options, engine_url
 
-    url = f"postgresql+psycopg://nobody@/nothing?host={tmp_path}"
-    engine = sa.create_engine(url, **engine_options(url, timeout=1, pool_size=1))
+    url = f"postgresql://nobody@/nothing?host={tmp_path}"
+    engine = sa.create_engine(engine_url(url), **engine_options(url, timeout=1, pool_size=1))
     attach(engine, timeout=1)
     began = time.monotonic()
     with Session(engine) as session, pytest.raises(exc.OperationalError) as away:
         session.scalar(sa.text("SELECT 1"))
     assert unavailable(away.value)
     assert time.monotonic() - began < 2.5
+
+
+def test_options_of_the_url_are_kept_beside_our_deadlines(make_engine):
+    with make_engine(timeout=3, more="&options=-csearch_path=auth&application_name=ada").connect() as connection:
+        shown = [connection.scalar(sa.text(f"SHOW {name}")) for name in ("search_path", "application_name")]
+        assert shown == ["auth", "ada"]
+        assert connection.scalar(sa.text("SHOW statement_timeout")) == "3s"
+
+
+def test_of_several_hosts_the_one_that_answers_is_taken(database):
+    from app.database import attach, engine_options, engine_url
+
+    host = database.url.partition("host=")[2]
+    url = database.url.replace(host, f"/nowhere,{host}")
+    engine = sa.create_engine(engine_url(url), **engine_options(url, timeout=5, pool_size=1))
+    attach(engine, timeout=5)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT 1")) == 1
+    engine.dispose()
 
 
 def test_a_pool_that_is_used_up_is_the_databases_fault(make_engine):
