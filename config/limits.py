@@ -55,7 +55,11 @@ class LimitSettings(BaseSettings, defer_build=True):
     sms_setups_per_hour: int = Field(
         default=5, ge=1, description="SMS in an hour by which one account sets numbers up."
     )
-    mails_per_hour_overall: int = Field(default=600, ge=1, description="Mails with codes to all accounts in an hour.")
+    mails_per_hour_overall: int = Field(
+        default=0,
+        ge=0,
+        description="Mails with codes to all accounts in an hour; 0: as many as there are accounts, at least 600.",
+    )
     sms_per_day_overall: int = Field(default=200, ge=1, description="SMS to all numbers in a day.")
     overall_kept_percent: int = Field(
         default=50, ge=0, le=99, description="Share of both (in %) kept for sign-ins of people with a proved address."

@@ -274,6 +274,7 @@ def _forget_in_memory(app: Flask) -> None:
     from app.outbox.channels import cutoff, mail, sms
 
     app.extensions.pop("latchkey.counters", None)
+    app.extensions.pop("latchkey.accounts", None)
     sms.breaker.succeeded()
     sms.gate.open()
     cutoff.resume()

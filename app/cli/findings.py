@@ -17,6 +17,7 @@ from app.database import DatabaseReadOnly, PoolerFound, clocks, refuse_unless_wr
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
+from app.methods import totals
 from app.methods.sealed import SEALED, sealed_rows
 from app.outbox import roles, wakeups
 from app.outbox.channels import mail, sms
@@ -230,6 +231,21 @@ def messages_leave() -> Iterator[Finding]:
     yield Finding(f"{workers} {'worker runs' if workers == 1 else 'workers run'}")
 
 
+def budgets_suffice() -> Iterator[Finding]:
+    """What may leave of the whole service is not used up."""
+    for total in totals.used():
+        per = {"mail": "mails in an hour", "sms": "text messages in a day"}[total.channel]
+        what = f"{per}, {totals.NAMES[total.which]}: {min(total.count, total.most):,} of {total.most:,} used"
+        what += f", counted from {total.began_at:%H:%M} UTC on"
+        setting = totals.SETTINGS[total.channel]
+        if total.count > total.most:
+            yield Finding(f"{what}; the rest did not leave", f"Raise {setting} if they are your people.", wrong=True)
+        else:
+            yield Finding(what, f"Raise {setting} before it is used up." if total.percent >= totals.NEARLY else "")
+    mails, texts = (totals.most_of(channel, "overall") for channel in ("mail", "sms"))
+    yield Finding(f"{mails:,} mails in an hour and {texts:,} text messages in a day may leave")
+
+
 EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
     ("settings", settings_hold, "Look at the LATCHKEY_ variables."),
     ("database", database_answers, "Look at LATCHKEY_DATABASE_URL, and whether the database runs."),
@@ -240,8 +256,9 @@ EXAMINATIONS: tuple[tuple[str, Callable[[], Iterator[Finding]], str], ...] = (
     ("queue", queue_answers, "Look at LATCHKEY_QUEUE_URL, and whether the queue runs."),
     ("redis", redis_answers, "Look at LATCHKEY_REDIS_URL, and whether Redis runs."),
     ("outbox", messages_leave, "Run: flask db upgrade"),
+    ("budgets", budgets_suffice, "Run: flask db upgrade"),
 )
 """Name, examination, and what to do when it cannot even be made."""
 
-NEED_DATABASE = frozenset(("migrations", "keys", "sms", "outbox"))
+NEED_DATABASE = frozenset(("migrations", "keys", "sms", "outbox", "budgets"))
 """Examinations that say nothing while the database does not answer."""

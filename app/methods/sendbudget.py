@@ -7,52 +7,35 @@ not leave is dropped: whoever waits for it asks again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
 from app.audit import record
 from app.extensions import db, settings
 from app.kit import addresses, clock
 from app.methods.models import Challenge, SendWindow
+from app.methods.totals import FIRST, is_over, past, take
 from app.outbox import Message
 
 log = structlog.get_logger()
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-WINDOWS = {"mail": HOUR, "sms": DAY}
+HOUR = timedelta(hours=1)
 PREFIX = 8
 """Characters of a number that name a range of numbers: + and seven digits."""
 
-_table = SendWindow.__table__
-_c = _table.c
-_over = sa.or_(_c.began_at <= sa.bindparam("past"), _c.began_at > sa.bindparam("soon"))
-"""A window that begins in the future was begun by a clock that was ahead, and is over."""
-
-_FIRST = insert(_table).values(id=sa.bindparam("window"), began_at=sa.bindparam("now"), count=sa.bindparam("more"))
-_TAKE = (
-    _FIRST.on_conflict_do_update(
-        index_elements=[_c.id],
-        set_={
-            "count": sa.case((_over, sa.bindparam("more")), else_=_c.count + sa.bindparam("more")),
-            "began_at": sa.case((_over, sa.bindparam("now")), else_=_c.began_at),
-        },
-    )
-    .returning(_c.count)
-    .execution_options(at_once=True)
-)
+_c = SendWindow.__table__.c
 _STOP = (
-    _FIRST.on_conflict_do_update(
-        index_elements=[_c.id], set_={"began_at": sa.bindparam("now"), "count": 1}, where=_over
+    FIRST.on_conflict_do_update(
+        index_elements=[_c.id], set_={"began_at": sa.bindparam("now"), "count": 1}, where=is_over
     )
     .returning(_c.id)
     .execution_options(at_once=True)
 )
-_STOPPED = sa.select(_c.id).where(_c.id.in_(sa.bindparam("names", expanding=True)), ~_over)
+_STOPPED = sa.select(_c.id).where(_c.id.in_(sa.bindparam("names", expanding=True)), ~is_over)
 _texts = sa.func.substr(Message.to, 1, PREFIX)
 _REDEEMED = (
     sa.select(_texts, sa.func.min(Message.to), sa.func.count(), sa.func.count(Challenge.spent_at))
@@ -85,13 +68,11 @@ def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
     by_rank: dict[str, list[Message]] = {}
     for message in waiting:
         by_rank.setdefault(str(message.facts.get("rank", "")), []).append(message)
-    most = settings.mails_per_hour_overall if channel == "mail" else settings.sms_per_day_overall
     strangers, people, known = (by_rank.get(rank, []) for rank in ("", "person", "known"))
-    known = known[: _take(channel, "known", len(known), most)]
-    people = people[: _take(channel, "overall", len(people), most)]
-    not_kept = max(1, most * (100 - settings.overall_kept_percent) // 100)
-    strangers = strangers[: _take(channel, "strangers", len(strangers), not_kept)]
-    strangers = strangers[: _take(channel, "overall", len(strangers), most)]
+    known = known[: take(channel, "known", len(known))]
+    people = people[: take(channel, "overall", len(people))]
+    strangers = strangers[: take(channel, "strangers", len(strangers))]
+    strangers = strangers[: take(channel, "overall", len(strangers))]
     return [*known, *people, *strangers]
 
 
@@ -115,30 +96,11 @@ def country_of(number: str) -> str:
     return addresses.country(number)
 
 
-def _take(channel: str, which: str, more: int, most: int) -> int:
-    """Use so many of one total, which allows ``most``; return how many were left. Running out is an event."""
-    if not more:
-        return 0
-    now = clock.now()
-    window = {"window": channel if which == "overall" else f"{channel}_{which}", "more": more, "now": now}
-    count = db.session.scalar(_TAKE, window | _past(now, WINDOWS[channel])) or more
-    before = count - more
-    if before <= most < count:
-        record("budget.exhausted", at_once=True, budget=f"{channel}_{which}")
-        log.warning("budget.exhausted", budget=f"{channel}_{which}", most=most)
-    return max(0, most - before)
-
-
-def _past(now: datetime, window: timedelta) -> dict[str, datetime]:
-    """Return when a window that is over began at the latest, and when none can have begun: clocks differ by seconds."""
-    return {"past": now - window, "soon": now + timedelta(minutes=1)}
-
-
 def _is_used(message: Message) -> bool:
     """Say whether texts to this number's country and range are used often enough to go on with them."""
     now = clock.now()
     names = {f"stopped:{country_of(message.to)}", f"stopped:{message.to[:PREFIX]}"}
-    if db.session.scalars(_STOPPED, {"names": list(names)} | _past(now, settings.sms_breaker_rest)).first():
+    if db.session.scalars(_STOPPED, {"names": list(names)} | past(now, settings.sms_breaker_rest)).first():
         return False
     sent: dict[str, list[int]] = {}
     for prefix, example, count, used in db.session.execute(_REDEEMED, {"since": now - HOUR}):
@@ -157,7 +119,7 @@ def _too_few(count: int, used: int) -> bool:
 
 def _stop(name: str, count: int, used: int) -> None:
     now = clock.now()
-    open_since = {"window": name, "more": 1, "now": now} | _past(now, settings.sms_breaker_rest)
+    open_since = {"window": name, "more": 1, "now": now} | past(now, settings.sms_breaker_rest)
     if db.session.scalar(_STOP, open_since) is not None:
         facts: dict[str, Any] = {"budget": "sms_breaker", "to": name.partition(":")[2], "sent": count, "used": used}
         record("budget.exhausted", at_once=True, **facts)

@@ -6,6 +6,8 @@ from datetime import timedelta
 from threading import Barrier, Thread
 
 import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from app.audit import Event
 from app.extensions import db
@@ -13,6 +15,7 @@ from app.kit import clock as house_clock
 from app.kit import secrets
 from app.methods import Challenge
 from app.outbox import Message
+from app.users import User
 from tests.sinks import code_in
 from tests.wire import Program
 
@@ -89,6 +92,48 @@ def test_strangers_who_open_accounts_use_up_half_of_what_may_leave(app, crowd, a
     ask(crowd(5))
     assert len(deliver()) == 3
     assert exhausted(rows) == ["mail_strangers", "mail_overall"]
+
+
+@pytest.mark.settings(mails_per_hour_overall=0)
+def test_by_default_a_mail_an_hour_for_each_confirmed_account_may_leave(app, people):
+    from app.methods import totals
+
+    people.open(email="ada@example.com")
+    with app.app_context():
+        assert [totals.most_of("mail", which) for which in ("overall", "strangers")] == [600, 300]
+        now = house_clock.now()
+        made_up = [{"confirmed_at": now if number % 4 else None} for number in range(12_000)]
+        db.session.execute(sa.insert(User), made_up)
+        db.session.commit()
+        app.extensions.pop("latchkey.accounts")
+        assert totals.most_of("mail", "overall") == 9001, "those that somebody has confirmed"
+        assert totals.most_of("mail", "strangers") == 450, "which grows with a tenth of them"
+        assert totals.most_of("sms", "overall") == 200
+
+
+@pytest.mark.settings(mails_per_hour_overall=10, **EASY)
+def test_a_total_that_runs_low_is_said_before_it_has_run_out(app, crowd, ask, deliver):
+    people = crowd(12)
+
+    def said():
+        lines = app.test_cli_runner().invoke(args=["doctor"]).stdout.splitlines()
+        return next(line for line in lines if line.split()[1:2] == ["budgets"])
+
+    def ask_and_hear(some):
+        ask(some)
+        with capture_logs() as lines:
+            deliver()
+        return [(line["event"], line["setting"]) for line in lines if line["event"].startswith("budget.")]
+
+    setting = "LATCHKEY_MAILS_PER_HOUR_OVERALL"
+    assert ask_and_hear(people[:7]) == []
+    assert said().startswith("ok")
+    assert "7 of 10 used" in said()
+    assert ask_and_hear(people[7:9]) == [("budget.nearly_exhausted", setting)]
+    assert said().startswith("note")
+    assert ask_and_hear(people[9:]) == [("budget.exhausted", setting)]
+    assert said().startswith("mend")
+    assert setting in said()
 
 
 @pytest.mark.settings(mails_per_hour_overall=3, **EASY)
