@@ -8,7 +8,7 @@ from app import limits
 from app.audit import record, signals
 from app.extensions import db, settings
 from app.identities.telling import AFTER, told
-from app.kit import addresses, clock, secrets
+from app.kit import addresses, clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Challenge, challenges, codes, enrollment
@@ -110,7 +110,7 @@ def look_at_link(token: str, session: AuthSession | None, asker: Asker) -> tuple
         if limits.is_news("link.expired", challenge.id, asker.address):
             raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
         raise Refused("change_email_expired")
-    here = asker.binding != "" and secrets.same(asker.binding, challenge.binding)
+    here = asker.is_bound_to(challenge.binding)
     if not here or session is None or session.user_id != challenge.user_id:
         return challenge, False
     if session.family != challenge.family:

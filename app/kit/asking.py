@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+MOST_GIVEN = 5
+"""Requests for a code whose secrets a browser keeps: so many may be under way in its tabs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Once:
@@ -22,7 +25,9 @@ class Once:
 class Asker:
     """The browser or program that sent a request.
 
-    :ivar binding: digest of the secret in its cookie; what it asks for works only there
+    :ivar binding: digest of the secret that it keeps until it signs in or out; "" for a browser we never saw
+    :ivar given: digests of the secrets that it was given since, each with something it asked for, the newest first
+    :ivar renews: whether what it asks for now is bound to a new secret, so that no earlier copy of its cookie has it
     :ivar address: as text, shortest form; a network address, never a postal one
     :ivar agent: browser and system that its User-Agent header claims, by their names in ``agents``; "" for none
     :ivar challenge: the challenge token a program without cookies hands back, or ""
@@ -40,3 +45,14 @@ class Asker:
     keeps_cookies: bool = False
     once: Once | None = None
     pending: str = ""
+    given: tuple[str, ...] = ()
+    renews: bool = False
+
+    @property
+    def bindings(self) -> tuple[str, ...]:
+        """All that what it asked for may be bound to; empty for a browser we never saw."""
+        return (self.binding, *self.given) if self.binding else ()
+
+    def is_bound_to(self, binding: str) -> bool:
+        """Whether what is bound so was asked for here."""
+        return binding in self.bindings

@@ -17,6 +17,7 @@ from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets, typed_text
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
+from app.methods.bindings import browser_meant, is_of_browser
 from app.methods.codes import CARRIED, carried_characters_of, root_of
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod, has_second
@@ -40,9 +41,8 @@ _LAST = (
     .limit(1)
 )
 _NAMED = _LAST.where(_c.id == sa.bindparam("named"))
-_LAST_OF_BROWSER = _LAST.where(_c.binding == sa.bindparam("where"))
-_LAST_MAILED = _LAST_OF_BROWSER.where(_c.method == "email")
-_MAILED_HERE = _LAST_MAILED.where(_c.id == sa.bindparam("named"))
+_LAST_OF_BROWSER = _LAST.where(is_of_browser(_c.binding))
+_MAILED_HERE = _LAST_OF_BROWSER.where(_c.method == "email", _c.id == sa.bindparam("named"))
 _LAST_OPEN = _LAST_OF_BROWSER.where(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"))
 
 _undecided = (
@@ -102,24 +102,22 @@ def characters_of(challenge: Challenge, enrolled: EnrolledMethod | None) -> str:
 
 
 def asked_by(asker: Asker, purpose: str) -> Asked | None:
-    """Return the challenge that ``asker`` names, or else the one this browser was last mailed a link for.
+    """Return the challenge that ``asker`` names; None without a name: a cookie alone may be a copy.
 
     A program names it by its handle. A page names it by its bare id, which is good only in the browser that asked.
     """
     if challenge_id := challenge_id_of(asker.challenge):
         return _first(_NAMED, purpose=purpose, named=challenge_id)
-    if not asker.binding:
+    if not asker.binding or not _ID.match(asker.challenge):
         return None
-    if asker.challenge:
-        if not _ID.match(asker.challenge):
-            return None
-        return _first(_MAILED_HERE, purpose=purpose, where=asker.binding, named=asker.challenge)
-    return _first(_LAST_MAILED, purpose=purpose, where=asker.binding)
+    return _first(_MAILED_HERE, purpose=purpose, named=asker.challenge, **browser_meant(asker.bindings))
 
 
 def last_open(asker: Asker, purpose: str) -> Asked | None:
     """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
-    return _first(_LAST_OPEN, purpose=purpose, where=asker.binding, now=clock.now()) if asker.binding else None
+    if not asker.binding:
+        return None
+    return _first(_LAST_OPEN, purpose=purpose, now=clock.now(), **browser_meant(asker.bindings))
 
 
 def state_of(challenge: Challenge) -> str:

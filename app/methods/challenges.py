@@ -19,6 +19,7 @@ from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.methods import budgets, repeats
+from app.methods.bindings import binding_of, browser_meant, is_of_browser, kept
 from app.methods.choosing import IS_ONE_OF_THE_METHODS, methods_meant
 from app.methods.codes import challenge_context
 from app.methods.handles import challenge_id_of
@@ -50,7 +51,7 @@ _each = (
     _c.sends,
     sa.case((_waits, 1), else_=0),
 )
-_here = [sa.case((_c.binding == sa.bindparam("browser"), each), else_=0) for each in _each]
+_here = [sa.case((is_of_browser(_c.binding), each), else_=0) for each in _each]
 _SENT = sa.select(
     *(sa.func.coalesce(sa.func.sum(each), 0).label(f"sum_{i}") for i, each in enumerate((*_each, *_here)))
 ).where(_c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago"))
@@ -77,9 +78,7 @@ _BUDGETS = {
     "account": _c.subject == sa.bindparam("subject"),
 }
 _BEFORE = {
-    (whose, named): Hot(
-        _before(scope, _c.id == sa.bindparam("which") if named else _c.binding == sa.bindparam("which"))
-    )
+    (whose, named): Hot(_before(scope, _c.id == sa.bindparam("which") if named else is_of_browser(_c.binding, "which")))
     for whose, scope in _BUDGETS.items()
     for named in (True, False)
 }
@@ -93,7 +92,7 @@ _COUNT = (
     .returning(_table)
 )
 _COUNT_NAMED = Hot(_COUNT.where(_c.id == sa.bindparam("named")), at_once=True)
-_COUNT_OF_BROWSER = Hot(_COUNT.where(_c.binding == sa.bindparam("where")), at_once=True)
+_COUNT_OF_BROWSER = Hot(_COUNT.where(is_of_browser(_c.binding)), at_once=True)
 _COUNT_SEND = Hot(
     sa.update(_table)
     .where(_c.id == sa.bindparam("again"))
@@ -164,7 +163,7 @@ def ask(question: Question, asker: Asker) -> Challenge:
     challenge, may_send = _look_before(question, subject, asker, now)
     new_id = secrets.row_id()
     if asker.once and question.letter and not repeats.is_first(asker.once, challenge.id if challenge else new_id):
-        return repeats.earlier(asker.once)
+        return kept(repeats.earlier(asker.once))
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     waits = challenge is not None and settings.limits and now < challenge.last_sent_at + wait
     may_send = may_send and not waits
@@ -177,7 +176,7 @@ def ask(question: Question, asker: Asker) -> Challenge:
     facts: dict[str, Any] = {"method": question.method, "purpose": question.purpose}
     facts["outcome"] = "sent" if may_send else "withheld"
     record("challenge.started", question.user_id, challenge_id=challenge.id, **facts)
-    return challenge
+    return kept(challenge)
 
 
 def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) -> list[Challenge]:
@@ -188,7 +187,7 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) 
     past the send budgets there is nothing to guess at.
     """
     named = challenge_id_of(asker.challenge) if asker.challenge else None
-    which = {"named": named} if named else {"where": asker.binding}
+    which = {"named": named} if named else browser_meant(asker.bindings)
     counted = {"whose": subject, "what_for": purpose, "most": settings.challenge_tries, "now": clock.now()}
     rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **methods_meant(methods), **which)
     return [challenge for row in rows for challenge in _ROWS.read(row)]
@@ -230,7 +229,7 @@ def find(challenge_id: str, purpose: str) -> Challenge | None:
 
 def latest_in_browser(asker: Asker, *purposes: str) -> Challenge | None:
     """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
-    mine = (Challenge.binding == asker.binding, Challenge.purpose.in_(purposes))
+    mine = (Challenge.binding.in_(asker.bindings), Challenge.purpose.in_(purposes))
     still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > clock.now())
     found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
     return db.session.scalars(found.limit(1)).first() if asker.binding else None
@@ -245,12 +244,13 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     anew = question.pending_secret != "" and not question.again
     named = challenge_id_of(asker.challenge) if asker.challenge and not anew else None
     sms = REGISTRY[question.method].sends == "sms"
-    which = {"which": "" if anew else named or asker.binding, "subject": subject}
+    which = {"which": named} if named else browser_meant(() if anew else asker.bindings, "which")
+    which |= {"subject": subject}
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
     same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
     whose = "number" if sms else "account"
-    given = which | same | times | {"most": settings.challenge_tries, "browser": asker.binding}
+    given = which | same | times | {"most": settings.challenge_tries} | browser_meant(asker.bindings)
     row = _BEFORE[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
     if challenge is not None and (challenge.family or "") != question.family:
@@ -266,7 +266,7 @@ def _new(new_id: str, question: Question, subject: str, asker: Asker, now: datet
     row: dict[str, Any] = {
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
-        "destination": question.destination, "binding": asker.binding, "address": asker.address,
+        "destination": question.destination, "binding": binding_of(new_id, asker), "address": asker.address,
         "asked_as": _digest(question.identity), "agent": asker.agent, "family": question.family or None,
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",

@@ -15,6 +15,7 @@ from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.sealing import CannotOpen
 from app.methods import codes
+from app.methods.bindings import browser_meant, is_of_browser
 from app.methods.carrying import Asked
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge, EnrolledMethod
@@ -28,13 +29,13 @@ MOST = 10
 _ROWS, _CHALLENGES = Plain(Challenge, EnrolledMethod), Plain(Challenge)
 _table, _enrolled = Challenge.__table__, EnrolledMethod.__table__
 _c = _table.c
-_asked_here = sa.case((_c.binding == sa.bindparam("browser"), _c.enrolled_id))
+_asked_here = sa.case((is_of_browser(_c.binding), _c.enrolled_id))
 """Only what this browser asked for is shown again; reading more for a friend than for a stranger takes longer."""
 
 _RECENT = Hot(
     _ROWS.select()
     .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _asked_here))
-    .where(sa.or_(_c.subject == sa.bindparam("subject"), _c.binding == sa.bindparam("browser")))
+    .where(sa.or_(_c.subject == sa.bindparam("subject"), is_of_browser(_c.binding)))
     .where(_c.purpose == sa.bindparam("purpose"), _c.created_at > sa.bindparam("since"))
     .order_by(_c.created_at.desc())
     .limit(2 * MOST)
@@ -78,21 +79,21 @@ def explain(attempt: Attempt, asker: Asker) -> Miss:
     """Say why ``attempt`` failed. One statement and the same work for everybody; none when it can be no sent code."""
     if not attempt.methods:
         return Miss()
-    which = {"subject": attempt.subject, "purpose": attempt.purpose, "browser": asker.binding}
+    which = {"subject": attempt.subject, "purpose": attempt.purpose} | browser_meant(asker.bindings)
     now = clock.now()
     since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
     rows = _RECENT.all(**which, since=since)
     asked = [_CHALLENGES.read(row)[0] for row in rows]
-    shown = [place for place, each in enumerate(asked) if each.binding == asker.binding and _is_shown(each, now)]
+    shown = [place for place, each in enumerate(asked) if asker.is_bound_to(each.binding) and _is_shown(each, now)]
     again = Asked(*_ROWS.read(rows[shown[0]])) if shown else None  # one alone: a stranger's have nothing enrolled
     recent = [each for each in asked if _is_like(each, attempt)][:MOST]
     named = challenge_id_of(asker.challenge) if asker.challenge else None
-    here = [each for each in recent if (each.id == named if named else each.binding == asker.binding)]
+    here = [each for each in recent if (each.id == named if named else asker.is_bound_to(each.binding))]
     roots: dict[str | None, bytes | None] = {}
     meant = [each for each in recent if _fits(each, attempt, roots)]  # all others are derived, whichever fits
     if not meant:
         return replace(_of_no_challenge(attempt, here), here=again)
-    elsewhere = meant[0] not in here
+    elsewhere = meant[0] not in here and meant[0].spent_at is None  # signing out ends what was asked for there
     return Miss("other_browser" if elsewhere else _why_closed(meant[0], attempt), meant[0].id, again)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from app.audit import record, signals
@@ -16,16 +18,16 @@ PROVE_NO_ADDRESS = ("password", "authenticator")
 """Methods that open no account whose address is unproved."""
 
 
-def prove_address(user: User, challenge: Challenge, *, browser: str = "") -> bool:
+def prove_address(user: User, challenge: Challenge, *, browsers: Sequence[str] = ()) -> bool:
     """Note that the address ``challenge`` went to is the user's; return whether it is the account's first proof.
 
     With the first proof goes every credential and session from before it, for whoever had it may have been
     somebody else; all but the password that was given in this very browser.
-    :param browser: its binding, or "" to keep nothing
+    :param browsers: its bindings, none to keep nothing
     """
     first = confirm(user, REGISTRY[challenge.method].reaches, challenge.destination)
     if first:
-        _sweep(user.id, browser)
+        _sweep(user.id, browsers)
         end_all(user.id)
         revoke_browsers(user.id)
         record("address.confirmed", user.id, challenge_id=challenge.id, method=challenge.method)
@@ -33,9 +35,9 @@ def prove_address(user: User, challenge: Challenge, *, browser: str = "") -> boo
     return first
 
 
-def _sweep(user_id: int, browser: str) -> None:
+def _sweep(user_id: int, browsers: Sequence[str]) -> None:
     mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method.in_((*PROVE_NO_ADDRESS, Passkey.method)))
-    elsewhere = sa.or_(EnrolledMethod.name != browser, EnrolledMethod.name == "")
+    elsewhere = sa.or_(EnrolledMethod.name.not_in(browsers), EnrolledMethod.name == "")
     unkept = {"synchronize_session": False}
     db.session.execute(sa.delete(EnrolledMethod).where(*mine, elsewhere).execution_options(**unkept))
     db.session.execute(sa.update(EnrolledMethod).where(*mine).values(name="").execution_options(**unkept))

@@ -7,7 +7,7 @@ from typing import Any
 from app import limits
 from app.audit import record, signals
 from app.extensions import settings
-from app.kit import addresses, clock, secrets
+from app.kit import addresses, clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Challenge, EnrolledMethod, enrollment, password, reaching
@@ -42,12 +42,14 @@ def register(email: str, new_password: str | None, asker: Asker, next_page: str 
     if found is not None and not settings.generic_responses:
         raise Refused("email_already_associated", field="email", email=typed.value)
     reached = open_account(typed, found)
-    if hashed:
-        keep_password(reached, hashed, asker)
     if reached.user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
-        return ask(_question(reached.user.id, typed.value, None, next_page, letter="already_registered"), asker)
-    return _send_confirmation(reached, typed.value, asker, next_page)
+        challenge = ask(_question(reached.user.id, typed.value, None, next_page, letter="already_registered"), asker)
+    else:
+        challenge = _send_confirmation(reached, typed.value, asker, next_page)
+    if hashed:
+        keep_password(reached, hashed, challenge.binding, asker)
+    return challenge
 
 
 def send_again(email: str, asker: Asker) -> Challenge:
@@ -86,7 +88,7 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
         facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": CONFIRM}
         record("sign_in.failed", user_id, challenge_id=miss.challenge_id, at_once=True, **facts)
         raise Refused("invalid_password_code", field="passcode")
-    prove_address(user, challenge, browser=challenge.binding)
+    prove_address(user, challenge, browsers=(challenge.binding, *asker.bindings))
     has_second = any(row.is_second for row in enrolled)
     proof = Proof("confirm", challenge, guess=guess)
     return arrive(user, proof, asker, remember=False, has_second=has_second, next_page=challenge.next)
@@ -104,7 +106,7 @@ def look_at_link(token: str, asker: Asker) -> tuple[OpenedLink, bool]:
         raise _over(opened, asker, "spent", "already_confirmed")
     if not opened.challenge.is_open(clock.now()) or has_expired(token):
         raise _over(opened, asker, "expired", "confirmation_expired")
-    here = bool(asker.binding) and secrets.same(asker.binding, opened.challenge.binding)
+    here = asker.is_bound_to(opened.challenge.binding)
     return opened, here
 
 
@@ -117,7 +119,7 @@ def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | Parke
     challenge, user = opened.challenge, opened.user
     if not spend(challenge):
         raise Refused("already_confirmed")
-    prove_address(user, challenge, browser=asker.binding if here else "")
+    prove_address(user, challenge, browsers=asker.bindings if here else ())
     if not here:
         return user, None
     proof, on = Proof("confirm", challenge), challenge.next

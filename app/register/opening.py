@@ -44,15 +44,16 @@ def open_account(typed: TypedIdentity, found: Reached | None) -> Reached:
     return Reached(user, mailbox, typed.value)
 
 
-def keep_password(reached: Reached, hashed: str, asker: Asker) -> None:
+def keep_password(reached: Reached, hashed: str, binding: str, asker: Asker) -> None:
     """Keep a password for the browser it was given in: no other proof of the address makes it good.
 
     A confirmed account gets none; its owner adds one when signed in.
+    :param binding: of the confirmation that was asked for with it
     """
     mine = (EnrolledMethod.user_id == reached.user.id, EnrolledMethod.method == "password")
     with _trial(keep=reached.user.confirmed_at is None):
-        changed(sa.delete(EnrolledMethod).where(*mine, EnrolledMethod.name == asker.binding))
-        enrollment.enroll(reached.user.id, "password", hashed, name=asker.binding)
+        changed(sa.delete(EnrolledMethod).where(*mine, EnrolledMethod.name.in_((binding, *asker.bindings))))
+        enrollment.enroll(reached.user.id, "password", hashed, name=binding)
 
 
 @contextmanager

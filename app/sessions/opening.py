@@ -22,7 +22,15 @@ from app.kit.asking import Asker
 from app.sessions import assurance, personal
 from app.sessions.models import AuthSession, PendingSignIn
 from app.users import User
-from app.web.browser import KNOWN, PENDING, TOKEN_HEADER, sent_cookie, sent_known_secret, set_cookie
+from app.web.browser import (
+    KNOWN,
+    PENDING,
+    TOKEN_HEADER,
+    renew_browser_secret,
+    sent_cookie,
+    sent_known_secret,
+    set_cookie,
+)
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -75,6 +83,7 @@ def open_session(
     }  # fmt: skip
     if brought := brought_session():
         end_family(brought.family)
+    renew_browser_secret(forget=False)
     _INSERT.run(**row)
     session = made_of(AuthSession, row)
     _hand_out(token, session)
@@ -123,6 +132,7 @@ def end_session() -> AuthSession | None:
     session = brought_session()
     if session is not None:
         end_family(session.family)
+        renew_browser_secret(forget=True)
     g.session_cookie = ("", 0)
     g.auth_session, g._login_user = None, login_manager.anonymous_user()
     return session
@@ -225,6 +235,11 @@ def known_digest() -> str:
     given: tuple[str, int] | None = g.get("known_cookie")
     secret = given[0] if given else sent_known_secret()
     return secrets.digest(secret) if secret else ""
+
+
+def hand_out_given(secret: str) -> None:
+    """Let this browser keep the secret that something it asks for is bound to."""
+    g.given_secret = secret
 
 
 def hand_out_pending(token: str, life: timedelta) -> None:

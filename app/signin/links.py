@@ -7,7 +7,7 @@ from typing import Any
 from app import limits
 from app.audit import record, signals
 from app.extensions import settings
-from app.kit import clock, secrets
+from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods.challenges import spend
@@ -33,7 +33,7 @@ def open_good(token: str, asker: Asker) -> OpenedLink:
 
 def is_here(opened: OpenedLink, asker: Asker) -> bool:
     """Say whether this is the browser that asked; never for a request that must not change anything."""
-    return asker.binding != "" and secrets.same(asker.binding, opened.challenge.binding)
+    return asker.is_bound_to(opened.challenge.binding)
 
 
 def follow(opened: OpenedLink, token: str, asker: Asker) -> AuthSession | Parked:

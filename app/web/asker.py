@@ -11,6 +11,7 @@ from app.web.browser import (
     browser_secret,
     known_browser_secret,
     sent_browser_secret,
+    sent_given_secrets,
     sent_known_secret,
     sent_pending_secret,
 )
@@ -31,10 +32,11 @@ def trusted_asker(challenge: str | None, token: str | None) -> Asker:
 def sending_asker(challenge: str | None = None) -> Asker:
     """Return who asks for something to be sent, with what tells this request from the same one sent again.
 
+    Who is signed in asks under their session; anybody else gets a new secret with it.
     :raises Refused: ``idempotency_key_invalid``
     """
-    repeated = once()
-    return replace(asker(challenge), once=repeated) if repeated else asker(challenge)
+    who = asker(challenge)
+    return replace(who, once=once(), renews=g.get("auth_session") is None and not g.get("program_token"))
 
 
 def present_asker(challenge: str | None = None) -> Asker:
@@ -59,4 +61,5 @@ def _asker(binding: str, challenge: str | None) -> Asker:
     return Asker(
         binding, g.get("client_address", ""), agent, challenge or "", secrets.digest(known) if known else "",
         keeps_cookies=sent_browser_secret() != "", pending=secrets.digest(pending) if pending else "",
+        given=tuple(map(secrets.digest, sent_given_secrets())) if binding else (),
     )  # fmt: skip

@@ -1,15 +1,19 @@
-"""The browser that asks: a random cookie set before anyone is signed in.
+"""The browser that asks: a cookie of secrets set before anyone is signed in.
 
-A challenge is bound to it, so that a passcode or link works only where it was asked for
-(ASVS 6.6.2). It never becomes the session.
+The first is random and stays until somebody signs in or out there. Each code that is asked for brings another one
+(``methods.bindings``), to which its challenge is bound, so that a passcode or link works only where it was asked for
+(ASVS 6.6.2), and a copy of the cookie from before is worth nothing. It never becomes the session. ADR 29.
 """
 
 from __future__ import annotations
+
+import re
 
 from flask import Response
 
 from app.extensions import g, request, settings
 from app.kit import secrets
+from app.kit.asking import MOST_GIVEN
 
 NAME = "latchkey_browser"
 KNOWN = "latchkey_known"
@@ -19,6 +23,11 @@ PENDING = "latchkey_pending"
 """The cookie of a sign-in that waits for its second step. It opens that step and nothing else."""
 
 TOKEN_HEADER = "Authentication-Token"  # noqa: S105 - the header's name
+
+
+_SECRETS = re.compile(r"[\w-]{40,64}(\.[\w-]{40,64})*\Z", re.ASCII)
+_LONGEST = 64 * (MOST_GIVEN + 2)
+"""Characters of a cookie of ours; a longer one is somebody else's."""
 
 
 def browser_secret() -> str:
@@ -38,8 +47,22 @@ def known_browser_secret() -> str:
 
 
 def sent_browser_secret() -> str:
-    """Return the secret that this request brought; empty when it brought none of ours."""
-    return _sent(NAME)
+    """Return the lasting secret that this request brought; empty when it brought none of ours."""
+    return _sent(NAME).partition(".")[0]
+
+
+def sent_given_secrets() -> list[str]:
+    """Return the secrets that this request brought of what was asked for here, the newest first."""
+    return _sent(NAME).split(".")[1:]
+
+
+def renew_browser_secret(*, forget: bool) -> None:
+    """Let a browser keep another lasting secret; a program that keeps no cookies is given none.
+
+    :param forget: what was asked for here is answered here no more
+    """
+    if sent_browser_secret():
+        g.new_browser_secret, g.forgets_given = secrets.token(), forget
 
 
 def sent_known_secret() -> str:
@@ -54,7 +77,7 @@ def sent_pending_secret() -> str:
 
 def _sent(name: str) -> str:
     sent = sent_cookie(settings.cookie_prefix + name)
-    return sent if 40 <= len(sent) <= 64 and sent.isascii() else ""
+    return sent if len(sent) <= _LONGEST and _SECRETS.match(sent) else ""
 
 
 def sent_cookie(name: str) -> str:
@@ -65,10 +88,12 @@ def sent_cookie(name: str) -> str:
 
 
 def set_browser_cookie(response: Response) -> Response:
-    """Hand out the browser's secret if this request made one (an ``after_request`` function)."""
-    secret = g.get("new_browser_secret")
-    if secret and response.status_code < 500 and not g.get("commit_failed"):
-        set_cookie(response, NAME, secret)
+    """Hand out the browser's secrets if this request made one (an ``after_request`` function)."""
+    lasting, given = g.get("new_browser_secret"), g.get("given_secret")
+    if (lasting or given) and response.status_code < 500 and not g.get("commit_failed"):
+        kept = [] if g.get("forgets_given") else sent_given_secrets()
+        newest_first = [given, *(each for each in kept if each != given)] if given else kept
+        set_cookie(response, NAME, ".".join([lasting or sent_browser_secret(), *newest_first[:MOST_GIVEN]]))
     return response
 
 

@@ -30,6 +30,7 @@ class Scene:
     ada: Visitor
     characters: str
     link: str
+    challenge: str
 
     @property
     def token(self) -> str:
@@ -49,7 +50,7 @@ class Scene:
 
     def state(self) -> str:
         """Return what Ada's screen is told."""
-        return str(self.ada.get(STATUS).json["state"])
+        return str(self.ada.get(f"{STATUS}?challenge={self.challenge}").json["state"])
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +70,19 @@ def scene(database, databases, standing, start_standing, smtp) -> Scene:
     return Scene(server, kept, email, *asked(server, email, smtp))
 
 
-def asked(server: Server, email: str, smtp: SmtpSink) -> tuple[Visitor, str, str]:
-    """Return somebody who has asked for a code, the characters on their screen, and the link of the mail."""
+def asked(server: Server, email: str, smtp: SmtpSink) -> tuple[Visitor, str, str, str]:
+    """Return somebody who has asked for a code, the characters on their screen, the mail's link and the challenge."""
     visitor, since = Visitor(server.url), len(smtp.mails)
     answer = visitor.send_code(email)
     assert answer.status == 200
     assert code_for(email, smtp, since, 10)
     link = urlsplit(link_in(smtp.to(email)[-1], LINK))
-    return visitor, answer.json["link_characters"], f"{link.path}?{link.query}"
+    return (
+        visitor,
+        answer.json["link_characters"],
+        f"{link.path}?{link.query}",
+        answer.json["challenge"].partition(".")[0],
+    )
 
 
 def wrong(characters: str) -> str:
@@ -98,7 +104,12 @@ def test_a_robot_that_opens_everything_and_presses_every_button_gets_no_session(
             assert answer.status == 200
         answers.append(robot.get(scene.link))
         answers += [robot.post(LINK, token=scene.token, characters=typed) for typed in ("", " ")]
-        answers += [robot.post(LINK, token=scene.token), robot.post(GO_ON), robot.get(STATUS), robot.get("/")]
+        answers += [
+            robot.post(LINK, token=scene.token),
+            robot.post(GO_ON, challenge=scene.challenge),
+            robot.get(f"{STATUS}?challenge={scene.challenge}"),
+            robot.get("/"),
+        ]
     assert cookies_of(answers) == []
     assert scene.sessions() == 0
     assert scene.state() == "waiting"
@@ -113,7 +124,9 @@ def test_a_robot_that_guesses_ends_the_request_and_gets_no_session(scene):
     right = robot.post(LINK, token=scene.token, characters=scene.characters)
     assert right.status == 400
     assert scene.state() == "refused"
-    assert cookies_of([*guesses, right, scene.ada.post(GO_ON), scene.ada.get(scene.link)]) == []
+    assert (
+        cookies_of([*guesses, right, scene.ada.post(GO_ON, challenge=scene.challenge), scene.ada.get(scene.link)]) == []
+    )
     assert scene.sessions() == 0
 
 
@@ -133,7 +146,7 @@ def test_a_victim_who_opens_an_attackers_link_lets_nobody_in_without_the_charact
     victim, attacker = scene.stranger(), scene.ada  # it was the attacker who asked, with the victim's address
     victim.get(scene.link)
     victim.post(LINK, token=scene.token)
-    assert attacker.post(GO_ON).json["error_codes"] == ["link_not_approved"]
+    assert attacker.post(GO_ON, challenge=scene.challenge).json["error_codes"] == ["link_not_approved"]
     assert not attacker.is_signed_in()
     assert not victim.is_signed_in()
     assert scene.sessions() == 0
@@ -142,8 +155,8 @@ def test_a_victim_who_opens_an_attackers_link_lets_nobody_in_without_the_charact
 def test_a_thief_of_the_mail_who_knows_the_characters_signs_in_nobody_but_the_asker(scene):
     thief = scene.stranger()
     assert thief.post(LINK, token=scene.token, characters=scene.characters).status == 200
-    assert cookies_of([thief.post(GO_ON), thief.get(scene.link)]) == []
-    assert scene.ada.post(GO_ON).status == 200
+    assert cookies_of([thief.post(GO_ON, challenge=scene.challenge), thief.get(scene.link)]) == []
+    assert scene.ada.post(GO_ON, challenge=scene.challenge).status == 200
     assert scene.ada.is_signed_in()
     assert not thief.is_signed_in()
     assert scene.sessions() == 1
@@ -156,7 +169,7 @@ def test_fifty_approvals_and_fifty_that_go_on_make_one_session(scene):
     assert cookies_of(answers) == []
     approvals = "SELECT count(*) FROM event JOIN identity USING (user_id) WHERE name = 'link.approved' AND value"
     assert scene.database.query(f"{approvals} = '{scene.email}'") == [(1,)]
-    answers = answers_at_once([(scene.ada.address, scene.ada.prepared(GO_ON))] * 50)
+    answers = answers_at_once([(scene.ada.address, scene.ada.prepared(GO_ON, challenge=scene.challenge))] * 50)
     assert sorted(answer.status for answer in answers) == [200] + [400] * 49
     assert len(cookies_of(answers)) == 1
     assert scene.sessions() == 1
@@ -165,7 +178,7 @@ def test_fifty_approvals_and_fifty_that_go_on_make_one_session(scene):
 def test_approving_and_going_on_all_at_once_makes_one_session_at_the_most(scene):
     phone = scene.stranger()
     approval = phone.prepared(LINK, token=scene.token, characters=scene.characters)
-    going_on = scene.ada.prepared(GO_ON)
+    going_on = scene.ada.prepared(GO_ON, challenge=scene.challenge)
     by_link = scene.ada.request("GET", scene.link)
     answers = answers_at_once([(phone.address, each) for each in (approval, going_on, by_link) for _ in range(17)])
     assert len(cookies_of(answers)) == 1

@@ -67,11 +67,12 @@ def test_a_machine_that_presses_every_button_ends_nothing(wire, owner, mail, ada
     assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail)).ok
 
 
-def test_what_was_asked_for_is_good_for_nothing_any_more(wire, owner, mail, ada):
+def test_what_was_asked_for_is_good_for_nothing_any_more(wire, owner, mail, ada, rows):
     answer = owner.post(denial_in(mail), sure="y")
     assert (answer.status, answer.json.get("state", "denied")) == (200, "denied")
-    assert wire.get("/us-signin/status").json == {"state": "refused"}
-    assert wire.post("/us-signin/continue", identity=ada.email).codes == ["link_refused"]
+    challenge = rows(Challenge)[0].id
+    assert wire.get(f"/us-signin/status?challenge={challenge}").json == {"state": "refused"}
+    assert wire.post("/us-signin/continue", identity=ada.email, challenge=challenge).codes == ["link_refused"]
     wire.get(link_in(mail, LINK).removeprefix("http://localhost"))
     assert wire.signed_in_as() is None
     assert owner.signed_in_as() is None
@@ -101,7 +102,7 @@ def test_a_session_that_was_approved_elsewhere_ends_too(json_wire, ada, mail_to)
     mail, owner = mail_to(ada.email), json_wire.elsewhere()
     token = parse_qs(urlsplit(link_in(mail, LINK)).query)["token"][0]
     owner.post(LINK, token=token, characters=shown["link_characters"])
-    json_wire.post("/us-signin/continue")
+    json_wire.post("/us-signin/continue", challenge=shown["challenge"])
     assert json_wire.signed_in_as() == ada.email
     owner.post(denial_in(mail), sure="y")
     assert json_wire.signed_in_as() is None

@@ -75,12 +75,12 @@ def test_a_links_button_does(wire, bob, link_for, rows):
 
 
 def test_a_link_approved_on_another_screen_does(wire, bob, mail_to, rows):
-    from tests.functional.signin.test_link_elsewhere import characters_in
+    from tests.functional.signin.test_link_elsewhere import characters_in, named_in
 
     asked = wire.post("/us-signin/send-code", identity=bob.email, chosen_method="email")
     token = link_in(mail_to(bob.email), "/us-verify-link").partition("token=")[2]
     assert wire.elsewhere().post("/us-verify-link", token=token, characters=characters_in(asked)).ok
-    assert wire.post("/us-signin/continue").ok
+    assert wire.post("/us-signin/continue", challenge=named_in(asked)).ok
     ends_in_the_second_step(wire, bob, rows)
 
 

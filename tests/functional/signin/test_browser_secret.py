@@ -1,0 +1,195 @@
+"""The cookie of a browser that asks: each request has a secret of its own, and a copy from before has none of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import Challenge
+from app.web.browser import MOST_GIVEN
+from tests.functional.signin.test_link_elsewhere import GO_ON, LINK, SEND, STATUS, characters_in, named_in
+from tests.sinks import code_in, link_in
+
+COOKIE = "latchkey_browser"
+passwords = pytest.mark.settings(methods=("email", "password"))
+
+
+def copy_of(wire):
+    """Return another machine's browser with all cookies that this one has now."""
+    other = wire.elsewhere(address="192.0.2.66")
+    for name, value in wire.cookies.items():
+        other.client.set_cookie(name, value)
+    return other
+
+
+def ask(wire, email="ada@example.com"):
+    """Ask for a code."""
+    answer = wire.post(SEND, identity=email, chosen_method="email")
+    assert answer.ok
+    return answer
+
+
+def approve(wire, answer, mail) -> None:
+    """Type the characters on the page of the link, on another device."""
+    token = link_in(mail, LINK).partition("token=")[2]
+    assert wire.elsewhere().post(LINK, token=token, characters=characters_in(answer)).ok
+
+
+@pytest.fixture(params=["never asked", "asked before", "signed out"])
+def before(request, wire, ada, code_for, clock):
+    """A copy of a shared browser's cookies, from before its next user asks for a code there."""
+    wire.fetch_csrf()
+    if request.param == "asked before":
+        ask(wire, "eve@example.com")
+    if request.param == "signed out":
+        wire.post("/us-signin", identity=ada.email, passcode=code_for(ada.email))
+        wire.post("/logout")
+        clock.shift(31)
+    return copy_of(wire)
+
+
+def test_a_copy_from_before_sees_nothing_and_takes_no_session(before, wire, ada, mail_to, rows):
+    answer = ask(wire)
+    challenge = max(rows(Challenge), key=lambda row: row.created_at).id
+    approve(wire, answer, mail_to(ada.email))
+    for where in (STATUS, f"{STATUS}?challenge={challenge}"):
+        assert before.get(where).json == {"state": "expired"}
+    for fields in ({}, {"challenge": challenge}):
+        assert before.post(GO_ON, identity=ada.email, **fields).codes == ["link_expired"]
+    before.get(link_in(mail_to(ada.email), LINK).removeprefix("http://localhost"))
+    assert not before.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+    assert before.signed_in_as() is None
+    assert wire.post(GO_ON, identity=ada.email, challenge=named_in(answer)).ok
+    assert wire.signed_in_as() == ada.email
+
+
+def test_the_cookie_alone_is_not_enough_to_go_on(wire, ada, mail_to):
+    answer = ask(wire)
+    copy = copy_of(wire)
+    approve(wire, answer, mail_to(ada.email))
+    assert copy.get(STATUS).json == {"state": "expired"}
+    assert copy.post(GO_ON, identity=ada.email).codes == ["link_expired"]
+
+
+def test_signing_in_and_out_each_give_another_secret(wire, ada, code_for):
+    wire.get("/us-signin")
+    seen = [wire.cookies[COOKIE].split(".")]
+    code = code_for(ada.email)
+    seen.append(wire.cookies[COOKIE].split("."))
+    wire.post("/us-signin", identity=ada.email, passcode=code)
+    seen.append(wire.cookies[COOKIE].split("."))
+    wire.post("/logout")
+    seen.append(wire.cookies[COOKIE].split("."))
+    first, asked, signed_in, signed_out = seen
+    assert (asked[0], len(asked)) == (first[0], 2)
+    assert signed_in[0] != first[0]
+    assert len(signed_out) == 1
+    assert signed_out[0] not in (*asked, *signed_in)
+
+
+def test_two_tabs_with_different_requests_both_go_on(wire, ada, people, code_for):
+    eve = people.open(email="eve@example.com")
+    hers = code_for(ada.email)
+    theirs = code_for(eve.email)
+    assert hers != theirs
+    assert wire.post("/us-signin", identity=ada.email, passcode=hers).ok
+    assert wire.signed_in_as() == ada.email
+    other = copy_of(wire)
+    other.client.delete_cookie("latchkey_session")
+    assert other.post("/us-signin", identity=eve.email, passcode=theirs).ok
+
+
+def test_a_resend_keeps_code_and_secret(wire, ada, code_for, clock):
+    code = code_for(ada.email)
+    cookie = wire.cookies[COOKIE]
+    clock.shift(31)
+    assert code_for(ada.email) == code
+    assert wire.cookies[COOKIE] == cookie
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+def test_a_form_of_another_tab_is_still_good_after_a_request(wire, ada, code_for):
+    token = wire.fetch_csrf()
+    code = code_for(ada.email)
+    assert wire.post("/us-signin", csrf=token, identity=ada.email, passcode=code).ok
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_is_sent_twice_is_one_request_also_when_the_first_answer_is_lost(wire, ada, mail_to, smtp, lost):
+    wire.fetch_csrf()
+    cookie = wire.cookies[COOKIE]
+    fields = {"identity": ada.email, "chosen_method": "email", "nonce": "n" * 22}
+    assert wire.post(SEND, **fields).ok
+    if lost:
+        wire.client.set_cookie(COOKIE, cookie)
+    assert wire.post(SEND, **fields).ok
+    code = code_in(mail_to(ada.email))
+    assert len(smtp.to(ada.email)) == 1
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+@pytest.mark.settings(limits=False)
+def test_as_many_requests_as_it_keeps_secrets_of_are_good(wire, ada, people, code_for):
+    codes = [
+        code_for(f"p{number}@example.com")
+        for number in range(MOST_GIVEN - 1)
+        if people.open(email=f"p{number}@example.com")
+    ]
+    mine = code_for(ada.email)
+    assert len(wire.cookies[COOKIE].split(".")) == MOST_GIVEN + 1
+    assert wire.post("/us-signin", identity="p0@example.com", passcode=codes[0]).ok
+    again = copy_of(wire)
+    again.client.delete_cookie("latchkey_session")
+    assert again.post("/us-signin", identity=ada.email, passcode=mine).ok
+
+
+@pytest.mark.settings(limits=False)
+def test_the_cookie_does_not_grow(wire, people, code_for):
+    for number in range(MOST_GIVEN + 3):
+        code_for(people.open(email=f"p{number}@example.com").email)
+    assert len(wire.cookies[COOKIE].split(".")) == MOST_GIVEN + 1
+    assert len(wire.cookies[COOKIE]) < 400
+
+
+@pytest.mark.parametrize("value", ["a" * 43 + ".", "." + "a" * 43, ".".join(["a" * 43] * 9), "a" * 43 + ".ü", "a.b"])
+@pytest.mark.one_database
+def test_a_cookie_of_another_shape_is_nobodys(wire, ada, code_for, value):
+    wire.client.set_cookie(COOKIE, value)
+    code = code_for(ada.email)
+    assert wire.cookies[COOKIE] != value
+    assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+
+
+@passwords
+def test_a_password_that_is_set_with_an_account_stays_with_its_request(wire, mail_to):
+    wire.post(
+        "/register",
+        email="eve@example.com",
+        password="a short sentence is good",
+        password_confirm="a short sentence is good",
+    )
+    answer = wire.post("/confirm", email="eve@example.com", passcode=code_in(mail_to("eve@example.com")))
+    assert answer.ok
+    wire.post("/logout")
+    assert wire.post("/us-signin", identity="eve@example.com", passcode="a short sentence is good").ok
+
+
+@passwords
+def test_a_password_from_a_copy_of_the_browser_is_swept_away(wire, mail_to):
+    wire.fetch_csrf()
+    copy = copy_of(wire)
+    copy.post(
+        "/register",
+        email="eve@example.com",
+        password="the stranger knows this",
+        password_confirm="the stranger knows this",
+    )
+    wire.post(
+        "/register",
+        email="eve@example.com",
+        password="a short sentence is good",
+        password_confirm="a short sentence is good",
+    )
+    assert wire.post("/confirm", email="eve@example.com", passcode=code_in(mail_to("eve@example.com"))).ok
+    wire.post("/logout")
+    assert not wire.post("/us-signin", identity="eve@example.com", passcode="the stranger knows this").ok
+    assert wire.post("/us-signin", identity="eve@example.com", passcode="a short sentence is good").ok
