@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,7 +20,7 @@ from app.methods.notices import Leaving, notices_leaving
 from app.methods.sendbudget import may_leave
 from app.methods.showing import asked
 from app.methods.undo_links import undo_link
-from app.outbox import Letter, Message, Text, renderer
+from app.outbox import Letter, Message, Text, TooLate, renderer
 
 LINK_PATHS = {
     "sign_in": "/us-verify-link?token=",
@@ -28,6 +29,9 @@ LINK_PATHS = {
     "add_email": "/change-email/",
 }
 """Where the link in a letter of this kind leads; other letters have none."""
+
+TYPED_WITHIN = timedelta(seconds=15)
+"""A passcode that has less than this left when it leaves is dead before it can be typed."""
 
 _ROWS = Plain(Challenge, EnrolledMethod)
 _challenge, _enrolled = Challenge.__table__, EnrolledMethod.__table__
@@ -64,7 +68,11 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
 @renderer("add_email", reads=challenges_of)
 @renderer("recovery", reads=challenges_of)
 def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None:
-    """Say the passcode, and the link where there is one; nothing once the challenge is over."""
+    """Say the passcode and until when it works, and the link where there is one; nothing once the challenge is over.
+
+    A mail that was held up for longer than its passcode lives has the link alone.
+    :raises TooLate: when that leaves nothing
+    """
     if told is None or not told[0].is_open(clock.now()):
         return None
     challenge, enrolled = told
@@ -74,9 +82,12 @@ def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":
         link = settings.origin + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
-    minutes = int((challenge.passcode_expires_at - challenge.created_at).total_seconds() // 60)
-    facts = {"link": link, "asked": asked(challenge), "minutes": minutes, "denial": _denial_of(challenge)}
-    return write(message, code=passcode_of(challenge, root), **facts)
+    facts = {"link": link, "asked": asked(challenge), "denial": _denial_of(challenge)}
+    if clock.now() + TYPED_WITHIN < challenge.passcode_expires_at:
+        return write(message, code=passcode_of(challenge, root), until=challenge.passcode_expires_at, **facts)
+    if link is None:
+        raise TooLate
+    return write(message, late=True, until=challenge.expires_at, **facts)
 
 
 @renderer("already_registered", reads=challenges_of)

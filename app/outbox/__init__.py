@@ -7,7 +7,7 @@ two workers never send one short of a crash, and no code, link or address is rea
 from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
 from app.outbox.errands import errand
-from app.outbox.letters import Letter, Text, renderer
+from app.outbox.letters import Letter, Text, TooLate, renderer
 from app.outbox.models import Message
 from app.outbox.sending import enqueue, enqueue_each, feeder
 
@@ -15,6 +15,7 @@ __all__ = [
     "Letter",
     "Message",
     "Text",
+    "TooLate",
     "deliver",
     "enqueue",
     "enqueue_each",

@@ -16,7 +16,7 @@ from app.outbox import letters, retries
 from app.outbox.channels import mail, sms
 from app.outbox.channels.failures import Failed, Interrupted, Postponed
 from app.outbox.leases import claim, holding
-from app.outbox.letters import Letter, Text
+from app.outbox.letters import Letter, Text, TooLate
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
 from app.outbox.sending import MAIL
 from app.outbox.settling import settle
@@ -88,7 +88,7 @@ def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
 def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
     if message.decoy:
         return Outcome(message, DROPPED)
-    if message.has_expired(clock.now()):
+    if message.has_expired(clock.now() + retries.LAST_CHANCE):
         return _expired(message)
     began = time.monotonic()
     try:
@@ -98,6 +98,8 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
         _hand_over(message, words)
     except Postponed as rest:
         return _again(message, clock.now() + timedelta(seconds=rest.seconds), rest.reason)
+    except TooLate:
+        return _expired(message)
     except Interrupted:
         return _again(message, clock.now(), "worker stopped")
     except Failed as failure:
@@ -113,10 +115,13 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> Letter | Text 
     """Return the words of a message, with no connection of ours kept busy afterwards.
 
     :param known: what it tells about, with that of others; None to read it now
+    :raises TooLate: when there is nothing left to say
     :raises Failed: when its renderer fails, whatever for: the next release may know better
     """
     try:
         words = letters.render(message, letters.read([message]) if known is None else known)
+    except TooLate:
+        raise
     except Exception as error:  # a renderer belongs to another room
         log.exception("message.not_rendered", **named(message))
         raise Failed(f"not rendered ({type(error).__name__})") from error
@@ -148,10 +153,16 @@ def _expired(message: Message) -> Outcome:
 
 
 def _failed(message: Message, failure: Failed) -> Outcome:
-    delays = retries.SMS_DELAYS if failure.taken and message.channel != MAIL else retries.MAIL_DELAYS
     due = None
     if not failure.permanent:
-        due = retries.next_attempt(delays, message.attempts, clock.now(), message.expires_at, failure.wait or 0.0)
+        due = retries.next_attempt(
+            message.attempts,
+            clock.now(),
+            written_at=message.created_at,
+            expires_at=message.expires_at,
+            wait=timedelta(seconds=failure.wait or 0.0),
+            costly=failure.taken and message.channel != MAIL,
+        )
     log.warning("message.failed", **named(message), reason=failure.reason, gives_up=due is None)
     return Outcome(message, WAITING if due else ABANDONED, due=due, reason=failure.reason)
 

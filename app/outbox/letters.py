@@ -26,6 +26,10 @@ class Text:
     body: str
 
 
+class TooLate(Exception):
+    """What a message would say is over by now: it is given up rather than sent."""
+
+
 Renderer = Callable[..., Letter | Text | None]
 Reader = Callable[["Sequence[Message]"], Mapping[str, Any]]
 
@@ -37,7 +41,8 @@ def renderer(kind: str, reads: Reader | None = None) -> Callable[[Renderer], Ren
     """Register the decorated function as the one that says what messages of ``kind`` say.
 
     It is called in an app context without a request, each time the message is sent, and must return the
-    same words each time: a copy sent because an answer was lost must not differ. None drops the message.
+    same words each time: a copy sent because an answer was lost must not differ. None drops the message, and TooLate
+    gives it up.
     :param reads: reads from the database what some messages tell about, all of them in one statement, and returns
         that by message id; the renderer is given its part, or None, as second argument and asks for nothing itself
     :raises ValueError: when another function says it already

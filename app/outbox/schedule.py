@@ -45,6 +45,7 @@ class Schedule:
         self._woken = threading.Event()
         self._round: deque[Due] = deque()
         self._found = True
+        self._closed = False
         self._looked_at = float("-inf")
         self._passed_over: set[str] = set()
         self._under_way: Counter[str] = Counter()
@@ -53,6 +54,11 @@ class Schedule:
 
     def wake(self) -> None:
         """Have a thread look at the table soon."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """Hand out nothing more, and let nobody wait."""
+        self._closed = True
         self._woken.set()
 
     def take(self, timeout: float) -> tuple[str, list[Message]] | None:
@@ -64,8 +70,8 @@ class Schedule:
         if not self._looking.acquire(timeout=timeout):
             return None
         try:
-            while self._round or self._look(until):
-                while self._round:
+            while not self._closed and (self._round or self._look(until)):
+                while self._round and not self._closed:
                     if taken := self._take_from(self._round.popleft()):
                         self._found = True
                         return taken
@@ -94,6 +100,8 @@ class Schedule:
             if now >= until:
                 return False
             if not self._woken.wait(max(0.0, min(until, look_at) - now)) and time.monotonic() < look_at:
+                return False
+            if self._closed:
                 return False
             time.sleep(max(0.0, self._looked_at + GATHER - time.monotonic()))
         self._woken.clear()

@@ -96,7 +96,7 @@ class Worker:
 
     def end(self) -> None:
         """Wait for tries under way, and cut off those that take too long."""
-        self.schedule.wake()
+        self.schedule.close()
         self._join(STOP_WITHIN)
         cutoff.cut_off_all()
         self._join(1.5)
@@ -136,9 +136,9 @@ class Worker:
             try:
                 with self.app.app_context():
                     taken = self.schedule.take(IDLE)
-                    if taken and not self.stop.is_set():
+                    if taken:
                         self._send(*taken)
-                    elif not taken:
+                    else:
                         mail.hang_up()
             except Exception as error:  # the database is away; rows whose lease ends are due again
                 log.warning("outbox.cannot_deliver", error=type(error).__name__)

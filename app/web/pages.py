@@ -22,7 +22,12 @@ from app.web.once import once_field
 def init_app(app: Flask) -> None:
     """Give the templates of ``app`` their filters and values."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters |= {"datetime_text": datetime_text, "date_text": date_text, "code_groups": code_groups}
+    app.jinja_env.filters |= {
+        "datetime_text": datetime_text,
+        "date_text": date_text,
+        "time_text": time_text,
+        "code_groups": code_groups,
+    }
     app.jinja_env.globals |= {
         "asset": asset,
         "csrf_field": csrf_field,
@@ -64,6 +69,11 @@ def csrf_field() -> Markup:
 def datetime_text(moment: datetime) -> str:
     """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
     return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+
+
+def time_text(moment: datetime) -> str:
+    """Return a time of day for people, to the full minute: ``07:56 UTC``."""
+    return f"{moment:%H:%M} UTC"
 
 
 def date_text(moment: datetime) -> str:

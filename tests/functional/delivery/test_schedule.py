@@ -170,6 +170,14 @@ def test_table_is_looked_at_though_nobody_wakes(put, take):
     assert take(3)
 
 
+def test_closed_schedule_lets_nobody_wait(put, take, schedule):
+    put("x.test", 1)
+    schedule.close()
+    began = time.monotonic()
+    assert [take(5) for _ in range(4)] == [None] * 4
+    assert time.monotonic() - began < 1
+
+
 def test_round_has_the_newest_those_that_wait_longest_and_one_to_be_tried_again():
     new = [due(f"new{number}", since=number, newest=number) for number in range(20)]
     again = [due(f"again{number}", tried=True, since=number) for number in range(20)]

@@ -36,13 +36,13 @@ def test_a_mail_goes_to_one_person(mail, ada):
     assert mail.sender == "no-reply@latchkey.test"
 
 
-def test_a_mail_says_the_same_in_text_and_in_html(mail):
+def test_a_mail_says_the_same_in_text_and_in_html(mail, rows):
     code, link = code_in(mail), link_in(mail)
     assert mail.message.get_content_type() == "multipart/alternative"
     for part in (mail.text, mail.html):
         assert f"{code[:4]} {code[4:]}" in part
         assert link in part
-        assert "10 minutes" in part
+        assert f"until {rows(Challenge)[0].passcode_expires_at:%H:%M} UTC" in part
 
 
 def test_the_subject_has_the_tag_and_not_the_code(mail, rows):
