@@ -92,21 +92,25 @@ def front(
 
 
 def _configuration(front: Front) -> str:
-    """Return deploy/nginx.conf with what belongs to containers replaced.
+    """Return deploy/nginx.conf with what belongs to containers replaced: the replicas have no name in a DNS."""
+    servers = " ".join(f"server 127.0.0.1:{each.port} max_fails=0;" for each in front.replicas)
+    return adapted(
+        front.directory,
+        (r"resolver [^;]*;", f"upstream replicas {{ {servers} }}"),
+        (r"set \$latchkey web:8000;", "set $latchkey replicas;"),
+        (r"listen 8443 ssl", f"listen 127.0.0.1:{front.port} ssl"),
+    )
 
-    Names that are asked for again and ``http2 on`` came with nginx 1.27; Debian's may be older.
-    """
+
+def adapted(directory: Path, *more: tuple[str, str]) -> str:
+    """Return deploy/nginx.conf with its files in ``directory``, and ``more`` (pattern, text) replaced."""
     text = (ROOT / "deploy/nginx.conf").read_text()
-    servers = "\n".join(f"server 127.0.0.1:{each.port} max_fails=0;" for each in front.replicas)
     for pattern, instead in (
-        (r"server web:8000 resolve max_fails=0;", servers),
-        (r"resolver [^;]*;", ""),
-        (r"http2 on;", ""),
-        (r"listen 8443 ssl;", f"listen 127.0.0.1:{front.port} ssl;"),
-        (r"/tmp/", f"{front.directory}/"),
-        (r"/run/secrets/", f"{front.directory}/"),
-        (r"/dev/stdout", f"{front.directory}/access.log"),
-        (r"/dev/stderr", f"{front.directory}/error.log"),
+        (r"/tmp/", f"{directory}/"),
+        (r"/run/secrets/", f"{directory}/"),
+        (r"/dev/stdout", f"{directory}/access.log"),
+        (r"/dev/stderr", f"{directory}/error.log"),
+        *more,
     ):
         text, found = re.subn(pattern, instead, text)
         assert found, f"deploy/nginx.conf has no {pattern} any more"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.faults.visitors import code_for
@@ -46,6 +48,16 @@ def test_nobody_says_where_they_call_from(sign_in):
     caller = sign_in(**named)
     sessions = caller.ask("GET", "/sessions")[1]["sessions"]
     assert {session["address"] for session in sessions} == {"127.0.0.1"}
+
+
+def test_one_id_stands_in_both_logs(front):
+    caller = Caller(front, X_Request_ID="0123456789-from-a-stranger")
+    caller.ask("GET", "/us-signin")
+    lines = [json.loads(line) for line in (front.directory / "access.log").read_text().splitlines()]
+    (line,) = [line for line in lines if line["id"] == caller.headers["x-request-id"]]
+    (replica,) = [each for each in front.replicas if line["id"] in each.output]
+    assert line["upstream"] == f"127.0.0.1:{replica.port}"
+    assert "from-a-stranger" not in "".join(each.output for each in front.replicas)
 
 
 @pytest.mark.parametrize("name", ["X_Forwarded_For", "X_Forwarded_Proto", "Authentication_Token"])

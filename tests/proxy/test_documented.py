@@ -1,0 +1,160 @@
+"""The proxies of docs/proxies.md as they stand there, and callers who say that they call from somewhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.databases import ROOT
+from tests.proxy.conftest import HOST, PRODUCTION
+from tests.requirements import missing
+from tests.serving import Server, environment_of, free_port
+
+FORGED = "198.51.100.6"
+DOCUMENT = (ROOT / "docs/proxies.md").read_text()
+
+pytestmark = pytest.mark.one_database
+
+
+def documented(language: str, *changes: tuple[str, str]) -> str:
+    """Return the one block of this language, with addresses and files of this machine."""
+    (text,) = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+    for old, new in changes:
+        assert old in text, f"docs/proxies.md has no {old} any more"
+        text = text.replace(old, new)
+    return text
+
+
+def nginx(port: int, backend: int, directory: Path) -> tuple[list[str], str]:
+    block = documented("nginx", ("127.0.0.1:8000", f"127.0.0.1:{backend}"))
+    temporary = " ".join(
+        f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    text = f"""pid {directory}/nginx.pid; error_log {directory}/error.log; events {{}}
+http {{ access_log off; {temporary} underscores_in_headers on;
+server {{ listen 127.0.0.1:{port}; listen [::1]:{port}; {block} }} }}"""
+    return ["nginx", "-c", str(directory / "configuration"), "-g", "daemon off;"], text
+
+
+def caddy(port: int, backend: int, directory: Path) -> tuple[list[str], str]:
+    block = documented("caddyfile", ("127.0.0.1:8000", f"127.0.0.1:{backend}"), (f"{HOST} {{", f"http://:{port} {{"))
+    text = f"{{\n    admin off\n}}\n{block}"
+    return ["caddy", "run", "--config", str(directory / "configuration"), "--adapter", "caddyfile"], text
+
+
+def haproxy(port: int, backend: int, directory: Path) -> tuple[list[str], str]:
+    block = documented(
+        "haproxy",
+        ("127.0.0.1:8000", f"127.0.0.1:{backend}"),
+        ("bind :443 ssl crt /etc/haproxy/login.pem", f"bind 127.0.0.1:{port}\n    bind [::1]:{port}"),
+    )
+    return ["haproxy", "-f", str(directory / "configuration")], block
+
+
+def haproxy_with_port(port: int, backend: int, directory: Path) -> tuple[list[str], str]:
+    """As some load balancers write it: address and port, in a line beside what the caller has sent."""
+    command, text = haproxy(port, backend, directory)
+    add = "add-header X-Forwarded-For"
+    changed = text.replace(
+        "set-header X-Forwarded-For %[src]",
+        f"{add} %[src]:%[src_port] if {{ src 127.0.0.1 }}\n"
+        f"    http-request {add} [%[src]]:%[src_port] if {{ src ::1 }}",
+    )
+    assert changed != text
+    return command, changed
+
+
+PROXIES = {each.__name__: each for each in (nginx, caddy, haproxy, haproxy_with_port)}
+
+
+@dataclass
+class Behind:
+    """A proxy that runs, and the service behind it."""
+
+    port: int
+    server: Server
+
+    def ask(self, *lines: str, address: str = "127.0.0.1") -> str:
+        """Send a request with these header lines by this loopback address; return the answer's head."""
+        head = ["GET /us-signin HTTP/1.1", f"Host: {HOST}", "Connection: close", *lines, "", ""]
+        with socket.create_connection((address, self.port), timeout=10) as connection:
+            connection.sendall("\r\n".join(head).encode("latin-1"))
+            return connection.makefile("rb").read().decode("latin-1").partition("\r\n\r\n")[0]
+
+    @property
+    def requests(self) -> list[dict[str, str]]:
+        """The service's log of sign-in pages."""
+        lines = [json.loads(line) for line in self.server.output.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == "request" and line["route"] == "/us-signin"]
+
+
+@pytest.fixture(scope="module")
+def server(databases, smtp_server, sms_provider, tmp_path_factory) -> Iterator[Server]:
+    """A service in production that believes one proxy."""
+    directory, database, port = tmp_path_factory.mktemp("service"), databases.fresh("sqlite"), free_port()
+    environment = environment_of(database, port, directory, smtp_server, sms_provider) | PRODUCTION
+    made = Server(environment, directory / "server.log", port=port, workers=1)
+    yield made.start()
+    made.kill()
+    database.disconnect()
+
+
+@pytest.fixture(scope="module", params=PROXIES)
+def behind(request, server, tmp_path_factory) -> Iterator[Behind]:
+    """Each proxy in front of the same service."""
+    directory, port = tmp_path_factory.mktemp(request.param), free_port()
+    (program, *arguments), text = PROXIES[request.param](port, server.port, directory)
+    path = shutil.which(program) or missing(f"{program} is not installed")
+    (directory / "configuration").write_text(text)
+    with (directory / "output").open("wb") as output:
+        home = {"PATH": os.environ["PATH"], "HOME": str(directory)}
+        running = subprocess.Popen([path, *arguments], cwd=directory, env=home, stdout=output, stderr=output)
+    made = Behind(port, server)
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            if " 200 " in made.ask():
+                break
+        except OSError:
+            assert running.poll() is None, (directory / "output").read_text()
+        assert time.monotonic() < deadline, (directory / "output").read_text()
+        time.sleep(0.1)
+    yield made
+    running.terminate()
+    running.wait(10)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        [f"X-Forwarded-For: {FORGED}"],
+        [f"X-Forwarded-For: {FORGED}, {FORGED}", f"X-Forwarded-For: {FORGED}"],
+        [f"X_Forwarded_For: {FORGED}"],
+        [f"x-forwarded_for: {FORGED}", f"X_Forwarded-For: {FORGED}:80"],
+        [f"Forwarded: for={FORGED}", f"X-Real-IP: {FORGED}", f"True-Client-IP: {FORGED}"],
+        ["X-Forwarded-For: \xfc\xff", "Cookie: a=\xc3\xbc"],
+    ],
+    ids=["nothing", "one", "three", "underscores", "one underscore", "other names", "odd bytes"],
+)
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_nobody_says_where_they_call_from(behind, lines, address):
+    count = len(behind.requests)
+    assert " 200 " in behind.ask(*lines, address=address)
+    assert [line["address"] for line in behind.requests[count:]] == [address]
+
+
+def test_a_request_has_the_id_of_the_proxy_and_not_of_the_caller(behind):
+    head = behind.ask("X-Request-ID: chosen-by-a-stranger")
+    (given,) = re.findall(r"(?im)^x-request-id: (\S+)", head)
+    assert given == behind.requests[-1]["request_id"] != "chosen-by-a-stranger"
