@@ -75,13 +75,14 @@ def cookies_of(answer: bytes) -> bytes:
     [b"theme=\xc3\xbc", b"theme=\xfc\xff", b"a b=c", b'a="b', b'a="b"c; d="', b"=; ;;", b"a", b"\xc3\xbc=\xc3\xbc"],
     ids=repr,
 )
-@pytest.mark.parametrize("where", ["before", "after", "between", "in a line of its own"])
+@pytest.mark.parametrize("where", ["before", "after", "between", "between quotes", "in a line of its own"])
 def test_cookies_of_others_take_ours_not_with_them(server, smtp_server, foreign, where):
     def sent(ours: bytes) -> bytes:
         lines = {
             "before": foreign + b"; " + ours,
             "after": ours + b"; " + foreign,
             "between": foreign + b"; " + ours + b'; e="f"; ' + foreign,
+            "between quotes": b'e="f; ' + ours + b'; g=h"; ' + foreign,
             "in a line of its own": foreign + b"\r\nCookie: " + ours,
         }
         return lines[where]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -53,9 +54,14 @@ def test_nobody_says_where_they_call_from(sign_in):
 def test_one_id_stands_in_both_logs(front):
     caller = Caller(front, X_Request_ID="0123456789-from-a-stranger")
     caller.ask("GET", "/us-signin")
+    given = caller.headers["x-request-id"]
+    deadline = time.monotonic() + 10
+    while given not in front.log or not any(given in each.output for each in front.replicas):
+        assert time.monotonic() < deadline, "it stands in one log alone"
+        time.sleep(0.05)
     lines = [json.loads(line) for line in (front.directory / "access.log").read_text().splitlines()]
-    (line,) = [line for line in lines if line["id"] == caller.headers["x-request-id"]]
-    (replica,) = [each for each in front.replicas if line["id"] in each.output]
+    (line,) = [line for line in lines if line["id"] == given]
+    (replica,) = [each for each in front.replicas if given in each.output]
     assert line["upstream"] == f"127.0.0.1:{replica.port}"
     assert "from-a-stranger" not in "".join(each.output for each in front.replicas)
 
