@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from config.hosts import ascii_host
+
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 ISO_8601 = re.compile(
     r"P(?=[0-9T])([0-9]+W)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]+)?S)?)?", re.ASCII
@@ -135,7 +137,8 @@ def read_origin(text: str) -> str:
         raise ValueError("it must begin with https:// (http:// in development)")
     if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("it must be scheme and host alone, as in https://login.example.com")
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    host = ascii_host(parts.hostname or "")
+    host = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
 
@@ -144,16 +147,28 @@ def check_target(text: str) -> str:
     """Accept a path on this host ("/welcome") or a whole http(s) URL; "" where that means the built-in page."""
     if not text or re.fullmatch(r"/(?![/\\])[^\s\\\x00-\x1f]*", text):
         return text
-    if split_url(text).scheme not in ("http", "https"):
+    parts = split_url(text)
+    if parts.scheme not in ("http", "https"):
         raise ValueError("it must be a path beginning with one / or an http(s) URL")
-    return text
+    user, at, host = parts.netloc.rpartition("@")
+    if host.startswith("["):  # an IPv6 address
+        return text
+    name, colon, port = host.partition(":")
+    return parts._replace(netloc=f"{user}{at}{ascii_host(name)}{colon}{port}").geturl()
 
 
 def check_host(text: str) -> str:
-    """Return host or host:port in lower case; patterns such as * are refused."""
-    if not HOST.fullmatch(text.lower()):
+    """Return host or host:port in lower case and A-labels; patterns such as * are refused."""
+    name, colon, port = (text, "", "") if text.endswith("]") or ":" not in text else text.rpartition(":")
+    host = f"{ascii_host(name)}{colon}{port}"
+    if not HOST.fullmatch(host):
         raise ValueError("a host is a name or address, as in login.example.com or login.example.com:8443")
-    return text.lower()
+    return host
+
+
+def read_host(value: Any) -> Any:
+    """Read a name of a host, without a port, as ``check_host`` does; "" stays ""."""
+    return ascii_host(value.strip()) if isinstance(value, str) and value.strip() else value
 
 
 def having_scheme(*schemes: str) -> AfterValidator:

@@ -18,7 +18,7 @@ class PasskeySettings(ServiceSettings, defer_build=True):
     """Passkeys (Web Authentication, Level 3)."""
 
     passkeys: bool = Field(default=True, description="Whether people can sign in with passkeys.")
-    passkey_rp_id: str = Field(
+    passkey_rp_id: Annotated[str, BeforeValidator(kinds.read_host)] = Field(
         default="",
         max_length=253,
         pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",

@@ -417,6 +417,13 @@ def test_the_port_that_everybody_leaves_out_may_be_named(make_app, client):
 
 
 @pytest.mark.one_database
+def test_a_service_whose_name_has_an_umlaut_is_reached_as_browsers_write_it(make_app):
+    production = make_app(**PRODUCTION | {"public_url": "https://Zürich.example."}).test_client()
+    for host, status in (("xn--zrich-kva.example", 200), ("zrich.example", 400)):
+        assert production.get("/us-signin", headers={"Host": host}).status_code == status, host
+
+
+@pytest.mark.one_database
 def test_a_port_beside_our_name_is_another_origin_in_production(make_app, client):
     production = make_app(**PRODUCTION).test_client()
     for host, status in (

@@ -1,0 +1,20 @@
+"""Host names as machines compare them: lower case, A-labels, no final dot."""
+
+import idna
+
+
+def ascii_host(host: str) -> str:
+    """Return a host name as it stands in requests: ``Zürich.example.`` is ``xn--zrich-kva.example`` (RFC 5891, 5).
+
+    Browsers send A-labels, and leave out the final dot. Addresses are returned as they are.
+    :raises ValueError: when it can't be a name
+    """
+    name = host.lower()
+    try:
+        name = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise ValueError(f"its host is no name in the DNS ({error})") from None
+    name = name.removesuffix(".")
+    if not all(name.split(".")) and ":" not in name:
+        raise ValueError("its host has a part that is empty: two dots in a row, or one at the beginning")
+    return name

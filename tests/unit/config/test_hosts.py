@@ -1,0 +1,79 @@
+"""Names of hosts in settings: as browsers send them, however an operator writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.settings import Settings
+
+
+def load(**fields: str) -> Settings:
+    return Settings(environment="development", **fields)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origin"),
+    [
+        ("https://Zürich.localhost", "https://xn--zrich-kva.localhost"),
+        ("https://zu\u0308rich.localhost", "https://xn--zrich-kva.localhost"),
+        ("https://straße.localhost/", "https://xn--strae-oqa.localhost"),
+        ("https://xn--zrich-kva.localhost", "https://xn--zrich-kva.localhost"),
+        ("https://login.localhost.", "https://login.localhost"),
+        ("https://login。localhost。", "https://login.localhost"),
+        ("https://login.localhost.:8443", "https://login.localhost:8443"),
+        ("https://LOGIN.localhost", "https://login.localhost"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_the_public_address_is_the_one_that_browsers_send(public_url, origin):
+    settings = load(public_url=public_url)
+    assert settings.origin == origin
+    assert settings.webauthn_origins == (origin,)
+    assert settings.mail_sender.isascii()
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "kept"),
+    [
+        ("allowed_hosts", "Zürich.example:8443, other.example., [::1]:8000, [::1]",
+         ("xn--zrich-kva.example:8443", "other.example", "[::1]:8000", "[::1]")),
+        ("passkey_rp_id", "Zürich.example.", "xn--zrich-kva.example"),
+        ("passkey_origins", "https://zürich.example.:443", ("https://xn--zrich-kva.example",)),
+        ("post_login_url", "https://Zürich.example./für?a=b", "https://xn--zrich-kva.example/für?a=b"),
+        ("post_login_url", "https://zürich.example:8443/", "https://xn--zrich-kva.example:8443/"),
+        ("post_login_url", "http://[::1]:3000/x", "http://[::1]:3000/x"),
+        ("post_login_url", "/für", "/für"),
+    ],
+)  # fmt: skip
+def test_every_setting_with_a_host_is_read_alike(field, given, kept):
+    address = {"public_url": "https://zürich.example"} if field.startswith("passkey") else {}
+    settings = Settings.model_validate({"environment": "development", field: given} | address)
+    assert getattr(settings, field) == kept
+
+
+def test_front_ends_are_named_as_browsers_name_them():
+    settings = load(post_login_url="https://Zürich.example./x", login_error_url="http://app.example:3000/")
+    assert settings.front_ends == ("http://app.example:3000", "https://xn--zrich-kva.example")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "login..example.com",
+        ".example.com",
+        "a\u00adb..example",
+        "ü" * 80 + ".example",
+        "☃.example",
+        "-ü.example",
+        ".",
+        "..",
+        "ü..",
+        "login.example.com..",
+    ],
+)
+@pytest.mark.parametrize("field", ["public_url", "passkey_origins", "post_login_url", "allowed_hosts", "passkey_rp_id"])
+def test_a_host_that_is_no_name_is_refused(field, host):
+    given = host if field in ("allowed_hosts", "passkey_rp_id") else f"https://{host}"
+    with pytest.raises(ValueError):
+        Settings.model_validate({"environment": "development", field: given})
