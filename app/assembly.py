@@ -31,7 +31,7 @@ from app.sessions import opening, telling
 from app.sessions import pruning as session_pruning
 from app.users import changes as address_changes
 from app.users import giving as accounts_given
-from app.web import browser, errors, headers, hosts, pages, scopes
+from app.web import browser, csrf_cookie, errors, headers, hosts, pages, scopes
 from app.web.cookies import CookieRequest
 from app.web.flashes import FlashCookie
 
@@ -119,6 +119,7 @@ def guard_requests(app: Flask) -> None:
     app.before_request(scopes.refuse_out_of_scope)
     app.after_request(headers.set_headers)
     app.after_request(browser.set_browser_cookie)
+    app.after_request(csrf_cookie.set_csrf_cookie)
     app.after_request(opening.set_session_cookie)
     errors.init_app(app)
     pages.init_app(app)

@@ -14,6 +14,7 @@ NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 ISO_8601 = re.compile(
     r"P(?=[0-9T])([0-9]+W)?([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+(\.[0-9]+)?S)?)?", re.ASCII
 )
+COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 HOST = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
@@ -48,6 +49,15 @@ def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) != len(values):
         raise ValueError("a value stands twice in the list")
     return values
+
+
+def cookie_name(value: str) -> str:
+    """Refuse what is no name for a cookie (RFC 6265, section 4.1.1), or one of ours."""
+    if value and not COOKIE_NAME.fullmatch(value):
+        raise ValueError("a cookie's name has letters, digits and !#$%&'*+-.^_`|~")
+    if "latchkey" in value.lower():
+        raise ValueError("cookies of the service itself have names like this one")
+    return value
 
 
 def lower(value: Any) -> Any:

@@ -105,6 +105,11 @@ class ServiceSettings(BaseSettings, defer_build=True):
     pool_size: int = Field(default=16, ge=1, le=200, description="Open database connections of one process, at most.")
     body_limit: int = Field(default=65536, ge=1024, le=10_485_760, description="Bytes in a request's body, at most.")
     json_depth: int = Field(default=32, ge=2, le=200, description="Levels of nesting in a JSON body, at most.")
+    csrf_cookie_name: Annotated[str, AfterValidator(kinds.cookie_name)] = Field(
+        default="",
+        max_length=60,
+        description="Name of a cookie in which scripts of this site read the CSRF token, as `XSRF-TOKEN`; empty: none.",
+    )
     hsts: bool = Field(
         default=True, description="Tell browsers to come by HTTPS only, for a year, sub-domains included."
     )

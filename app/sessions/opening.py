@@ -25,10 +25,10 @@ from app.users import User
 from app.web.browser import (
     KNOWN,
     PENDING,
-    TOKEN_HEADER,
     renew_browser_secret,
     sent_cookie,
     sent_known_secret,
+    sent_program_token,
     set_cookie,
 )
 from app.web.csrf import SESSION_COOKIE
@@ -198,10 +198,11 @@ def _tell_listeners(_app: Any, **_more: Any) -> None:
 def load_user(request: Request) -> User | None:
     """Return whom the request's token or cookie names, for Flask-Login. One statement, on a unique index."""
     g.auth_session = None
-    token = request.headers.get(TOKEN_HEADER) or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
+    carried = sent_program_token()
+    token = carried or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
     if not token:
         return None
-    kind = "program" if TOKEN_HEADER in request.headers else "browser"
+    kind = "browser" if carried is None else "program"
     if kind == "program" and personal.is_personal(token):
         return _load_personal(token)
     found = (_BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN).first(digest=secrets.digest(token))
@@ -273,7 +274,6 @@ def _load_personal(token: str) -> User | None:
 def _hand_out(token: str, session: AuthSession) -> None:
     max_age = int((session.expires_at - clock.now()).total_seconds()) if session.persistent else None
     g.session_cookie = (token, max_age)
-    g.csrf_anchor = token
 
 
 def _touch(session: AuthSession) -> None:

@@ -24,6 +24,9 @@ PENDING = "latchkey_pending"
 
 TOKEN_HEADER = "Authentication-Token"  # noqa: S105 - the header's name
 
+_BEARER = re.compile(r"[\w-]{40,64}\Z", re.ASCII)
+"""What a token of ours looks like. A proxy in front may add a bearer token of its own, as a JWT, to each request."""
+
 
 _SECRETS = re.compile(r"[\w-]{40,64}(\.[\w-]{40,64})*\Z", re.ASCII)
 _LONGEST = 64 * (MOST_GIVEN + 2)
@@ -73,6 +76,19 @@ def sent_known_secret() -> str:
 def sent_pending_secret() -> str:
     """Return the token of a sign-in under way that this request brought; empty when it brought none of ours."""
     return _sent(PENDING)
+
+
+def sent_program_token() -> str | None:
+    """Return the token by which a program is known, from ``Authentication-Token`` or as a bearer token (RFC 6750).
+
+    None for a request that brings neither; a bearer token that cannot be ours is none.
+    """
+    token = request.headers.get(TOKEN_HEADER)
+    if token is not None or "Authorization" not in request.headers:
+        return token
+    brought = request.authorization
+    is_ours = brought is not None and brought.type == "bearer" and _BEARER.match(brought.token or "")
+    return brought.token if brought is not None and is_ours else None
 
 
 def _sent(name: str) -> str:

@@ -1,7 +1,7 @@
 """Cross-site request forgery: a signed token bound to this browser, and the origin a browser reports.
 
-The token is a MAC over the session's (or browser's) secret cookie, a nonce and the time: nothing is
-stored, each answer shows another one, and all of them hold until the secret changes (ASVS 3.5.1).
+The token is a MAC over the session (before there is one, the browser's secret cookie), a nonce and the time: nothing is
+stored, each answer shows another one, and all of them hold until somebody signs in or out (ASVS 3.5.1).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import os
 import struct
 from urllib.parse import urlsplit
 
+from flask_login import current_user
+
 from app.extensions import g, keyring, request, settings
 from app.kit import clock
-from app.web.browser import TOKEN_HEADER, browser_secret, sent_browser_secret, sent_cookie
+from app.web.browser import browser_secret, sent_browser_secret, sent_program_token
 from app.web.json_body import sends_json
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")
@@ -27,32 +29,33 @@ _STAMP = struct.Struct(">8sI")
 
 def csrf_token() -> str:
     """Return a fresh token for this session, or for this browser before there is one."""
+    g.csrf_token_made = True
     stamp = _STAMP.pack(os.urandom(8), int(clock.unix()))
-    anchor = g.get("csrf_anchor") or _sent_session() or browser_secret()
-    return base64.urlsafe_b64encode(stamp + _mac(keyring.kid, anchor, stamp)).decode()
+    return base64.urlsafe_b64encode(stamp + _mac(keyring.kid, _session() or browser_secret(), stamp)).decode()
 
 
 def csrf_fault(given: str | None) -> str | None:
     """Return the code of what is wrong with an unsafe request carrying the token ``given``, or None.
 
-    A program that sends no cookie of ours needs no token: it brings an ``Authentication-Token``, or JSON,
-    which a foreign page cannot send without asking first (the Fetch standard, section 3.3).
+    None is needed with what a foreign page cannot send without asking first (the Fetch standard, section 3.2.2): a
+    program's token in its header, which then says who asks whatever cookies there are; and JSON, unless somebody is
+    signed in by a cookie (ADR 5).
     """
     if _foreign_origin():
         return "csrf_origin_foreign"
+    session = _session()
+    if sent_program_token() is not None or (sends_json() and not session):
+        return None
     for header in HEADERS:
         given = given or request.headers.get(header)
-    anchor = _sent_session() or sent_browser_secret()
-    if not anchor:
-        if TOKEN_HEADER in request.headers or sends_json():
-            return None
-        return "csrf_session_token_missing" if given else "csrf_token_missing"
-    return _token_fault(given, anchor)
-
-
-def _token_fault(given: str | None, anchor: str) -> str | None:
     if not given:
         return "csrf_token_missing"
+    anchor = session or sent_browser_secret()
+    return token_fault(given, anchor) if anchor else "csrf_session_token_missing"
+
+
+def token_fault(given: str, anchor: str) -> str | None:
+    """Return the code of what is wrong with a token for the session or browser ``anchor``, or None."""
     try:
         raw = base64.urlsafe_b64decode(given.encode("ascii"))
     except ValueError:
@@ -64,8 +67,22 @@ def _token_fault(given: str | None, anchor: str) -> str | None:
     return "csrf_token_expired" if age > settings.csrf_lifetime.total_seconds() else None
 
 
-def _sent_session() -> str:
-    return sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
+def will_last(given: str) -> bool:
+    """Say whether a token is good for this session or browser, as of this answer, and for half its life or more."""
+    if token_fault(given, _session() or browser_secret()):
+        return False
+    made_at: int = _STAMP.unpack(base64.urlsafe_b64decode(given)[: _STAMP.size])[1]
+    return clock.unix() - made_at < settings.csrf_lifetime.total_seconds() / 2
+
+
+def _session() -> str:
+    """Return what all tokens of the session of this request have in common, "" without a session.
+
+    Its own token changes with each proof; this stays until it ends.
+    """
+    current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
+    session = g.get("auth_session")
+    return session.family if session is not None else ""
 
 
 def _mac(kid: str, anchor: str, stamp: bytes) -> bytes:

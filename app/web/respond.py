@@ -93,7 +93,8 @@ def _refuse(
 ) -> Response:
     status = form.refusal_status
     if wants_json():
-        answer = error_envelope(status, faults, fields=True)
+        fresh = {"csrf_token": csrf_token()} if g.get("csrf_fault") else {}
+        answer = error_envelope(status, faults, fields=True, **fresh)
     else:
         answer = current_app.make_response(
             (render_template(page or "", form=form, support_id=support_id(), **shown), status)

@@ -7,7 +7,7 @@ from flask_login import current_user
 
 from app.extensions import g, request
 from app.kit import marked
-from app.web.browser import TOKEN_HEADER
+from app.web.browser import sent_program_token
 from app.web.errors import error_answer
 from app.web.respond import error_envelope, wants_json
 from app.web.texts import sentence
@@ -39,7 +39,7 @@ def refuse_out_of_scope() -> Response | None:
 
     One that lives no more is nobody's, and goes on as nobody.
     """
-    carried = request.headers.get(TOKEN_HEADER, "")
+    carried = sent_program_token() or ""
     if not carried.startswith(marked.PERSONAL) or request.endpoint is None or request.endpoint in OPEN:
         return None
     current_user.is_authenticated  # noqa: B018 - has it looked up, once a request

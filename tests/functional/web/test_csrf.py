@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from app.methods import Challenge
 from tests.functional.web.conftest import addresses, wants_signed_in
 from tests.signed_in import give_token, sign_in
+from tests.sinks import code_in
 
 TYPED = {
     "identity": "ada@example.com",
@@ -28,15 +32,37 @@ TYPED = {
 }
 
 
+HEADERS = {"Authentication-Token": "{}", "Authorization": "Bearer {}"}
+"""Where a program's token may stand."""
+
+
+def is_taken(answer) -> bool:
+    """Say whether the answer is no refusal of a forged request."""
+    return not [code for code in answer.codes if code.startswith("csrf")]
+
+
 def refuses(answer, code: str) -> bool:
     """Say whether ``answer`` is the refusal of a forged request, in its language, with a visible message."""
     where = "csrf_token" if answer.language == "json" else ""
     return answer.status == 400 and answer.codes == [code] and list(answer.errors) == [where]
 
 
+def asks_for_one(client, path: str) -> bool:
+    """Say whether a token is asked for at ``path``: JSON without a session's cookie needs none."""
+    return client.language == "form" or wants_signed_in(path)
+
+
+@pytest.fixture
+def hers(wire, people):
+    """Ada's browser and her program with cookies, signed in."""
+    return sign_in(wire, people.open(email="ada@example.com"))
+
+
 def test_every_unsafe_address_wants_a_token(app, visitor, unchanged):
     for path in addresses(app, "POST"):
         client = visitor(path)
+        if not asks_for_one(client, path):
+            continue
         with unchanged():
             answer = client.post(path, csrf=None, **TYPED)
         assert refuses(answer, "csrf_token_missing"), (path, answer, answer.codes)
@@ -47,6 +73,9 @@ def test_every_unsafe_address_wants_a_token(app, visitor, unchanged):
 def test_no_unsafe_address_takes_a_token_of_another_visit(app, visitor, people, unchanged):
     for path in addresses(app, "POST"):
         client, other = visitor(path), visitor(path).elsewhere()
+        if not asks_for_one(client, path):
+            continue
+        client.fetch_csrf()
         token = other.fetch_csrf()
         with unchanged():
             answer = client.post(path, csrf=token, **TYPED)
@@ -104,6 +133,8 @@ def test_our_own_forms_are_taken(wire, headers):
 def test_an_origin_that_is_null_leaves_it_to_the_token(app, visitor, unchanged):
     for path in addresses(app, "POST"):
         client = visitor(path)
+        if not asks_for_one(client, path):
+            continue
         with unchanged():
             answer = client.post(path, csrf=None, headers={"Origin": "null"}, **TYPED)
         assert refuses(answer, "csrf_token_missing"), (path, answer, answer.codes)
@@ -114,69 +145,81 @@ def test_an_origin_that_is_null_leaves_it_to_the_token(app, visitor, unchanged):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("given", ["", "x", "é", "\ud83d\ude00", "A" * 60, "-_" * 30, "=" * 60, "A" * 5000, "1.2.3"])
-def test_a_token_of_nobodys_making_is_refused(wire, given):
-    wire.fetch_csrf()
-    answer = wire.post("/logout", csrf=given.encode("utf-16", "surrogatepass").decode("utf-16"))
+def test_a_token_of_nobodys_making_is_refused(hers, given):
+    hers.fetch_csrf()
+    answer = hers.post("/logout", csrf=given.encode("utf-16", "surrogatepass").decode("utf-16"))
     assert refuses(answer, "csrf_token_invalid" if given else "csrf_token_missing")
 
 
 @pytest.mark.one_database
-def test_a_token_with_any_character_changed_is_refused(json_wire):
-    token = json_wire.fetch_csrf()
+def test_a_token_with_any_character_changed_is_refused(hers):
+    token = hers.fetch_csrf()
     for at in range(0, len(token) - 4, 7):
         changed = token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :]
-        assert refuses(json_wire.post("/logout", csrf=changed), "csrf_token_invalid"), at
+        assert refuses(hers.post("/logout", csrf=changed), "csrf_token_invalid"), at
 
 
 @pytest.mark.one_database
-def test_a_token_is_good_for_24_hours(wire, clock):
-    token = wire.fetch_csrf()
+def test_a_token_is_good_for_24_hours(hers, clock):
+    token = hers.fetch_csrf()
     clock.shift(24 * 3600 - 2)
-    assert wire.post("/logout", csrf=token).ok
+    assert is_taken(hers.post("/us-verify", csrf=token, passcode="123456"))
     clock.shift(4)
-    assert refuses(wire.post("/logout", csrf=token), "csrf_token_expired")
+    assert refuses(hers.post("/us-verify", csrf=token, passcode="123456"), "csrf_token_expired")
 
 
 @pytest.mark.one_database
 def test_a_token_from_before_signing_in_is_no_good_after_it(wire, people):
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
     token = wire.fetch_csrf()
-    sign_in(wire, people.open(email="ada@example.com"))
+    assert wire.post("/us-signin", csrf=token, identity=ada.email, passcode=ada.app_code()).ok
     assert refuses(wire.post("/us-setup", csrf=token, chosen_method="authenticator"), "csrf_token_invalid")
 
 
 @pytest.mark.one_database
-def test_a_token_of_an_ended_session_is_no_good(wire, people):
-    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
-    token = sign_in(wire, ada).fetch_csrf()
-    assert wire.post("/us-verify", passcode=ada.app_code()).ok
-    assert refuses(wire.post("/us-verify", csrf=token, passcode="123456"), "csrf_token_invalid")
+def test_a_token_from_before_signing_out_is_no_good_after_it(browser_wire, people):
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
+    assert browser_wire.post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
+    token = browser_wire.fetch_csrf()
+    assert browser_wire.post("/logout", csrf=token).ok
+    assert refuses(browser_wire.post("/us-signin", csrf=token, **TYPED), "csrf_token_invalid")
 
 
 @pytest.mark.one_database
-def test_all_tokens_of_one_session_hold(wire):
-    first, second = wire.fetch_csrf(), wire.fetch_csrf()
+def test_proving_again_and_setting_up_leave_the_tokens_of_a_session(wire, people, clock):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
+    token = sign_in(wire, ada).fetch_csrf()
+    before = wire.cookies["latchkey_session"]
+    assert wire.post("/us-verify", csrf=token, passcode=ada.app_code()).ok
+    assert wire.post("/us-setup", csrf=token, delete_method="email").ok
+    assert wire.cookies["latchkey_session"] != before, "the session's own token does change"
+    assert is_taken(wire.post("/us-verify", csrf=token, passcode="123456"))
+
+
+@pytest.mark.one_database
+def test_all_tokens_of_one_session_hold(hers):
+    first, second = hers.fetch_csrf(), hers.fetch_csrf()
     assert first != second
-    assert wire.post("/logout", csrf=first).ok
-    assert wire.post("/logout", csrf=second).ok
-    assert wire.post("/logout", csrf=first).ok
+    for token in (first, second, first):
+        assert is_taken(hers.post("/us-verify", csrf=token, passcode="123456"))
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("header", ["X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token"])
-def test_a_token_may_come_in_a_header(wire, header):
-    assert wire.post("/logout", csrf=None, headers={header: wire.fetch_csrf()}).ok
+def test_a_token_may_come_in_a_header(hers, header):
+    assert hers.post("/logout", csrf=None, headers={header: hers.fetch_csrf()}).ok
 
 
 @pytest.mark.one_database
-def test_a_token_in_the_query_is_not_one(wire):
-    answer = wire.post(f"/logout?csrf_token={wire.fetch_csrf()}", csrf=None)
+def test_a_token_in_the_query_is_not_one(hers):
+    answer = hers.post(f"/logout?csrf_token={hers.fetch_csrf()}", csrf=None)
     assert refuses(answer, "csrf_token_missing")
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("given", [5, True, {"a": 1}, ["x", "y"], 1.5])
-def test_a_token_that_is_no_text_is_refused(json_wire, given):
-    json_wire.fetch_csrf()
+def test_a_token_that_is_no_text_is_refused(json_wire, people, given):
+    sign_in(json_wire, people.open(email="ada@example.com")).fetch_csrf()
     answer = json_wire.post("/logout", csrf=given)
     assert answer.status == 400
     assert list(answer.errors) == ["csrf_token"]
@@ -188,13 +231,65 @@ def test_a_program_with_a_token_and_no_cookie_needs_none(program, people):
 
 
 @pytest.mark.one_database
-def test_a_token_beside_a_cookie_does_not_replace_it(json_wire, program, people):
-    ada = people.open(email="ada@example.com")
-    give_token(program, ada)
-    sign_in(json_wire, ada)
-    headers = {"Authentication-Token": program.token}
-    answer = json_wire.post("/us-setup", csrf=None, headers=headers, chosen_method="authenticator")
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_programs_token_beside_cookies_needs_none(hers, program, people, rows, header):
+    eve = people.open(email="eve@example.com")
+    headers = {header: HEADERS[header].format(give_token(program, eve).token)}
+    assert hers.post("/us-setup", csrf=None, headers=headers, chosen_method="authenticator").ok
+    assert [row.user_id for row in rows(Challenge, purpose="setup")] == [eve.id], (
+        "the token says who asks, no cookie does"
+    )
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_programs_token_that_is_worth_nothing_does_not_let_a_cookie_in(hers, unchanged, header):
+    headers = {header: HEADERS[header].format("x" * 43)}
+    with unchanged():
+        answer = hers.post("/us-setup", csrf=None, headers=headers, chosen_method="authenticator")
+    assert (answer.status, (answer.location or "")[:6]) in [(401, ""), (302, "/login")]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "value", ["Basic YWRhOngxMjM0NTY=", "Bearer", "Bearer eyJh.eyJz.c2ln", "Bearer x", "Digest a=b", "é"]
+)
+def test_what_a_proxy_puts_there_changes_nothing(hers, value):
+    """A browser sends Basic by itself, and a proxy may add a bearer token of its own to each request."""
+    answer = hers.post("/us-setup", csrf=None, headers={"Authorization": value}, chosen_method="authenticator")
     assert refuses(answer, "csrf_token_missing")
+    assert hers.get("/", headers={"Authorization": value}).ok
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/json; charset=utf-8", "application/vnd.api+json"]
+)
+def test_json_without_a_session_needs_none(json_wire, people, mail_to, content_type):
+    ada = people.open(email="ada@example.com")
+    json_wire.get("/us-signin")
+    assert "latchkey_browser" in json_wire.cookies
+
+    def post(path, **members):
+        return json_wire.send("POST", path, data=json.dumps(members), content_type=content_type)
+
+    assert post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
+    assert post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+    assert json_wire.signed_in_as() == ada.email
+    assert refuses(post("/us-setup", chosen_method="authenticator"), "csrf_token_missing"), "but with a session it does"
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("given", [None, "x"])
+def test_each_refusal_brings_a_token_that_is_taken(json_wire, people, given):
+    ada = people.open(email="ada@example.com")
+    sign_in(json_wire, ada)
+    refused = json_wire.post("/us-setup", csrf=given, chosen_method="authenticator")
+    assert refused.status == 400
+    assert json_wire.post("/us-setup", csrf=refused.json["csrf_token"], chosen_method="authenticator").ok
+    foreign = json_wire.post("/us-setup", headers={"Origin": "https://evil.example"}, chosen_method="authenticator")
+    assert foreign.codes == ["csrf_origin_foreign"]
+    assert "csrf_token" in foreign.json
 
 
 @pytest.mark.one_database

@@ -189,3 +189,10 @@ def test_passkeys_may_belong_to_a_domain_around(production, set_up, value):
 )
 def test_passkeys_want_a_name(url, can):
     assert Settings(environment="development", public_url=url).can_use_passkeys is can
+
+
+@pytest.mark.parametrize("name", ["X SRF", "xsrf;", "\u00fc", "latchkey_session", "__Host-latchkey_browser", "x" * 61])
+def test_a_csrf_cookie_has_a_name_of_its_own(set_up, name):
+    set_up(csrf_cookie_name=name)
+    with pytest.raises(ConfigurationError, match="LATCHKEY_CSRF_COOKIE_NAME"):
+        Settings.load()

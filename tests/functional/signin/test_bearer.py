@@ -1,0 +1,61 @@
+"""``Authorization: Bearer`` carries a program's token as ``Authentication-Token`` does (RFC 6750)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.signed_in import give_token
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who signs in by mail."""
+    return people.open(email="ada@example.com")
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries ``token``."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_an_access_token_opens_and_ends_as_in_the_other_header(program, ada):
+    token = give_token(program, ada).token
+    program.token = None
+    assert program.get("/", **bearer(token)).json["user"]["email"] == ada.email
+    assert program.post("/us-setup", headers=bearer(token), chosen_method="authenticator").ok
+    assert program.post("/logout", headers=bearer(token)).ok
+    assert program.get("/", **bearer(token)).status == 401
+
+
+@pytest.mark.settings(personal_tokens=5)
+def test_a_personal_token_opens_what_its_scopes_say(program, ada):
+    token = give_token(program, ada).token
+    made = program.post("/tokens", name="Backup", scopes=["read"], expires_in_days=9).json["token"]
+    program.token = None
+    assert program.get("/sessions", **bearer(made)).ok
+    assert program.post("/sessions/end-others", headers=bearer(made)).codes == ["scope_missing"]
+    assert program.get("/us-setup", **bearer(made)).codes == ["token_not_accepted"]
+    assert program.get("/sessions", **bearer(token)).ok
+
+
+def test_the_header_of_our_own_beats_it(program, people, ada):
+    eve = people.open(email="eve@example.com")
+    hers = give_token(program, eve).token
+    give_token(program, ada)
+    assert program.get("/", **bearer(hers)).json["user"]["email"] == ada.email
+
+
+@pytest.mark.parametrize("value", ["bearer {}", "BEARER {}", "Bearer  {}"])
+def test_its_scheme_is_read_in_any_case(program, ada, value):
+    token = give_token(program, ada).token
+    program.token = None
+    assert program.get("/", Authorization=value.format(token)).ok
+
+
+@pytest.mark.parametrize("value", ["{}", "Basic {}", "Bearer {}.x", "Bearer {} x", "Token {}"])
+def test_nothing_else_is_a_token(program, ada, value):
+    token = give_token(program, ada).token
+    program.token = None
+    assert program.get("/", Authorization=value.format(token)).status == 401
