@@ -41,7 +41,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, asker: Asker
     In generic mode an address that is somebody's gets the same answer, and a mail that says so.
     :param purpose: ``CHANGE`` or ``ADD``
     :raises Refused: on ``email`` ``invalid_email_address``, ``too_many_addresses``, ``email_already_associated``
-        (of others in explicit mode alone); ``too_many_requests``
+        (of others in explicit mode alone); ``too_many_requests``, ``too_many_messages``
     """
     limits.take("starts", asker.address)
     typed, mine = _read(email), emails_of(user.id)
@@ -55,6 +55,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, asker: Asker
     question = Question(
         purpose, "email", user.id, typed.value, typed.value, pending_secret=codes.new_secret(), again=True,
         lifetime=settings.change_email_within, letter="address_taken" if taken else purpose, family=session.family,
+        is_unproved=True,
     )  # fmt: skip
     challenge = challenges.ask(question, asker)
     record("address.change_requested", user.id, challenge_id=challenge.id, purpose=purpose)

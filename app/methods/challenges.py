@@ -18,7 +18,7 @@ from app.database.plain import Plain, made_of, note
 from app.extensions import changed, db, keyring, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
-from app.methods import budgets, repeats
+from app.methods import budgets, destinations, repeats
 from app.methods.bindings import binding_of, browser_meant, is_of_browser, kept
 from app.methods.choosing import IS_ONE_OF_THE_METHODS, methods_meant
 from app.methods.codes import challenge_context
@@ -120,6 +120,7 @@ class Question:
     :ivar is_known: whether the user has signed in from the asker's browser before, or is signed in: it has sends of
         its own, for strangers use up the account's
     :ivar is_person: whether it is asked for somebody whose address was proved before
+    :ivar is_unproved: whether the destination may be a stranger's; it has a budget of its own then (``destinations``)
     """
 
     purpose: str
@@ -137,6 +138,7 @@ class Question:
     family: str = ""
     is_known: bool = False
     is_person: bool = False
+    is_unproved: bool = False
 
     @property
     def rank(self) -> str:
@@ -147,12 +149,11 @@ class Question:
 def ask(question: Question, asker: Asker) -> Challenge:
     """Issue the challenge for ``question``, or find the one this browser was given just now, and send it.
 
-    A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent
-    and the answer is the same: a decoy costs the same statements as a real one, and so does what is withheld, or it
-    would tell that the budget of another name was used up. Requests for one account, and for one number, come one
-    after the other, so that the budgets are exact.
+    A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent and the
+    answer is the same: a decoy costs the same statements as a real one, and so does what is withheld. Requests for one
+    account, and for one number, come one after the other, so that the budgets are exact.
 
-    :raises Refused: ``idempotency_key_reused`` (409) when the asker's key came with something else before
+    :raises Refused: ``idempotency_key_reused`` (409); ``too_many_messages`` (429), for what is not proved alone
     """
     connection = db.session.connection()
     if not has_written(connection):
@@ -167,6 +168,8 @@ def ask(question: Question, asker: Asker) -> Challenge:
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     waits = challenge is not None and settings.limits and now < challenge.last_sent_at + wait
     may_send = may_send and not waits
+    if question.is_unproved and question.letter and not waits and settings.limits:
+        destinations.take(REGISTRY[question.method].sends, question.destination, asker.address)
     if challenge is None:
         challenge = _new(new_id, question, subject, asker, now, may_send)
     elif not waits:
@@ -182,9 +185,8 @@ def ask(question: Question, asker: Asker) -> Challenge:
 def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) -> list[Challenge]:
     """Count one try against each open challenge that could be meant, and return those that were let through.
 
-    Committed at once: whatever happens next, the try has happened. The budget is exact under parallel
-    guesses because the database raises and checks it in one statement. What was never sent cannot be answered:
-    past the send budgets there is nothing to guess at.
+    Committed at once, and exact under parallel guesses: the database raises and checks it in one statement. What was
+    never sent cannot be answered.
     """
     named = challenge_id_of(asker.challenge) if asker.challenge else None
     which = {"named": named} if named else browser_meant(asker.bindings)
@@ -196,8 +198,7 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, asker: Asker) 
 def count_try_of(named: str, user_id: int, purpose: str, family: str, methods: Sequence[str]) -> Challenge | None:
     """Count one try against the enrollment ``named`` of this user; None when no try is left.
 
-    Committed at once, as in ``count_try``. What another session (``family``), or sign-in under way, began is not meant,
-    nor what no passcode of this form can answer: it is of none of ``methods``.
+    As ``count_try``. What another session (``family``) or sign-in began is not meant, nor what no method here proves.
     """
     counted = (
         sa.update(Challenge)
@@ -239,7 +240,7 @@ def _look_before(question: Question, subject: str, asker: Asker, now: datetime) 
     """Return the open challenge for the same question, and whether one more send stays within the budgets.
 
     It is the one this browser holds, or this program names, with time and tries left; an enrollment is always new.
-    The budgets are of the account, or of the number: an hour's, a day's, and how many may be open. One statement.
+    The budgets are of the account, or of the number: an hour's, a day's, how many may be open. One statement.
     """
     anew = question.pending_secret != "" and not question.again
     named = challenge_id_of(asker.challenge) if asker.challenge and not anew else None

@@ -38,7 +38,7 @@ def begin(user: User, method: str, phone: str | None, purpose: str, family: str,
     :param purpose: of the challenge; only who asks for the same one can prove it
     :param family: of the session that asks, or the id of the sign-in under way; no other can prove it
     :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
-        ``identity_already_associated`` on ``phone``
+        ``identity_already_associated`` on ``phone``; ``too_many_messages``
     """
     mine = identities_of(user.id)
     destination, taken = mine.get(REGISTRY[method].reaches, ""), False
@@ -59,6 +59,7 @@ def begin(user: User, method: str, phone: str | None, purpose: str, family: str,
         letter=letter,
         silent=taken,
         family=family,
+        is_unproved=method == "sms" and destination != mine.get("phone"),
     )
     challenge = challenges.ask(question, asker)
     return Enrollment(challenge, account_name(mine), secret if method == "authenticator" else "")

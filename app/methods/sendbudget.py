@@ -17,6 +17,7 @@ import structlog
 from app.audit import record
 from app.extensions import db, settings
 from app.kit import addresses, clock
+from app.methods import destinations
 from app.methods.models import Challenge, SendWindow
 from app.methods.totals import FIRST, is_over, past, take
 from app.outbox import Message
@@ -63,7 +64,8 @@ def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
     """Return those of these messages for which something of the totals is left.
 
     Letters to known browsers are counted apart, up to the whole figure, and others to people with an account before
-    those that anybody can have sent to any address: those have no more than what is not kept for people.
+    those that anybody can have sent to any address: those have no more than what is not kept for people, and each
+    address has a budget of its own.
     """
     by_rank: dict[str, list[Message]] = {}
     for message in waiting:
@@ -71,6 +73,7 @@ def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
     strangers, people, known = (by_rank.get(rank, []) for rank in ("", "person", "known"))
     known = known[: take(channel, "known", len(known))]
     people = people[: take(channel, "overall", len(people))]
+    strangers = destinations.within(channel, strangers)
     strangers = strangers[: take(channel, "strangers", len(strangers))]
     strangers = strangers[: take(channel, "overall", len(strangers))]
     return [*known, *people, *strangers]

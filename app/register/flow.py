@@ -30,7 +30,8 @@ def register(email: str, new_password: str | None, asker: Asker, next_page: str 
     """Open an account for ``email`` and send the code and link that confirm it; return their challenge.
 
     In generic mode somebody who has an account gets the same answer, and a mail that says so.
-    :raises Refused: ``invalid_email_address``, ``password_...``, ``registration_closed``, ``too_many_requests``;
+    :raises Refused: ``invalid_email_address``, ``password_...``, ``registration_closed``, ``too_many_requests``,
+        ``too_many_messages``;
         in explicit mode ``email_already_associated``
     """
     if not settings.registration:
@@ -55,7 +56,8 @@ def register(email: str, new_password: str | None, asker: Asker, next_page: str 
 def send_again(email: str, asker: Asker) -> Challenge:
     """Send the confirmation once more, to an address that waits for it.
 
-    :raises Refused: ``too_many_requests``; in explicit mode ``user_does_not_exist`` or ``already_confirmed``
+    :raises Refused: ``too_many_requests``, ``too_many_messages``; in explicit mode ``user_does_not_exist`` or
+        ``already_confirmed``
     """
     limits.take("starts", asker.address)
     typed = _read(email)
@@ -141,8 +143,8 @@ def _send_confirmation(reached: Reached, email: str, asker: Asker, next_page: st
 
 def _question(user_id: int | None, email: str, mailbox: EnrolledMethod | None, next_page: str, **how: Any) -> Question:
     """Return the question whether ``email`` is one's own: the same one whoever has it, answered only with a mailbox."""
-    lifetime = settings.confirm_email_within
-    return Question(CONFIRM, "email", user_id, email, email, mailbox, lifetime=lifetime, next=next_page, **how)
+    how |= {"lifetime": settings.confirm_email_within, "next": next_page, "is_unproved": True}
+    return Question(CONFIRM, "email", user_id, email, email, mailbox, **how)
 
 
 def _read(email: str) -> TypedIdentity:

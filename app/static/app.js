@@ -67,7 +67,8 @@ for (const resend of document.querySelectorAll("[data-resend]")) {
 for (const wait of document.querySelectorAll("[data-wait]")) {
   const part = (name) => wait.querySelector(`[data-wait-${name}]`);
   countDown(Number(wait.dataset.wait), (left) => {
-    part("left").textContent = left < 60 ? spoken(left) : clockText(left);
+    if (left > 7200) part("left").textContent = `${Math.ceil(left / 3600)} hours`;
+    else part("left").textContent = left < 60 ? spoken(left) : clockText(left);
     if (left > 0) return;
     part("running").hidden = true;
     part("over").hidden = false;

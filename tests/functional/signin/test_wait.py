@@ -33,7 +33,7 @@ def test_every_refusal_says_how_long_to_wait(wire, path, fields):
 def test_a_page_counts_down_and_keeps_what_was_typed(browser_wire):
     answer, seconds = refused(browser_wire, SEND, identity="ada@example.com", chosen_method="email")
     assert f'data-wait="{seconds}"' in answer.text
-    assert f">{seconds} seconds</time>" in answer.text
+    assert f">{-(-seconds // 60)} minutes</time>" in answer.text
     assert answer.page.value("identity") == "ada@example.com"
 
 
