@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import DatabaseUnavailable, PoolerFound
 from app.extensions import db, keyring
-from app.methods.sealed import sealed_rows
+from app.methods.sealed import keys_in_use, sealed_rows
 from config.kinds import is_loopback
 
 if TYPE_CHECKING:
@@ -130,9 +130,9 @@ def pending_migrations() -> list[str]:
 
 def refuse_missing_keys() -> None:
     """End the process when rows are sealed under keys that are not in the ring: their owners could not sign in."""
-    missing = {kid: count for kid, count in sealed_rows().items() if kid not in keyring.kids}
-    if missing:
-        count, kids = sum(missing.values()), ", ".join(sorted(missing))
+    if missing := keys_in_use().difference(keyring.kids):
+        counts = sealed_rows()
+        count, kids = sum(counts[kid] for kid in missing), ", ".join(sorted(missing))
         what = f"{count:,} row{'' if count == 1 else 's'} sealed under a key that is missing ({kids})."
         refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
