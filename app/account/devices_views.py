@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import Response, after_this_request
@@ -36,7 +37,7 @@ def sessions_page() -> Response:
     current = _current()
     families, more = families_of(current_user.id, first=current.family)
     here = present_asker().known
-    known = sorted(browsers_of(current_user.id), key=lambda row: row.browser != here)
+    known = sorted(browsers_of(current_user.id), key=lambda row: row.browser not in here)
     facts: dict[str, Any] = {
         "sessions": [_session(family, current) for family in families],
         "more": more,
@@ -140,10 +141,10 @@ def _program(token: AuthSession) -> dict[str, Any]:
     return {"first_seen_at": token.created_at, "last_seen_at": token.seen_at, "expires_at": token.expires_at}
 
 
-def _browser(known: Standing, here: str) -> dict[str, Any]:
+def _browser(known: Standing, here: Collection[str]) -> dict[str, Any]:
     return {
         "id": known.id,
-        "current": known.browser == here,
+        "current": known.browser in here,
         "browser": agents.label(known.agent),
         "first_seen_at": known.first_seen_at,
         "last_seen_at": known.last_seen_at,

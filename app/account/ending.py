@@ -6,9 +6,10 @@ import re
 
 from app.audit import record
 from app.kit.refusals import Refused
+from app.sessions.cookies import known_digests
 from app.sessions.known import forget_browser
 from app.sessions.models import AuthSession
-from app.sessions.opening import end_all, end_family, end_session, find_family, known_digest
+from app.sessions.opening import end_all, end_family, end_session, find_family
 from app.sessions.trust import distrust, distrust_one
 
 _FAMILY = re.compile(r"[0-9a-f]{32}\Z")
@@ -36,7 +37,7 @@ def end_one(user_id: int, current: AuthSession, family: str) -> int:
 def end_others(user_id: int, current: AuthSession) -> int:
     """End every session of this user but the current one; return how many sessions and tokens were open."""
     ended = end_all(user_id, but=current.family)
-    distrust(user_id, but=known_digest())
+    distrust(user_id, but=known_digests())
     if ended:
         record("session.ended", user_id, reason="others_ended_by_owner", sessions=ended)
     return ended

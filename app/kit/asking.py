@@ -7,6 +7,10 @@ MOST_GIVEN = 5
 """Requests for a code whose secrets a browser keeps: so many may be under way in its tabs."""
 
 
+MOST_KNOWN = 5
+"""Accounts that know one browser, each by a secret of its own; with one more the oldest is forgotten."""
+
+
 @dataclass(frozen=True, slots=True)
 class Once:
     """A request that may come several times and must be done once.
@@ -31,7 +35,7 @@ class Asker:
     :ivar address: as text, shortest form; a network address, never a postal one
     :ivar agent: browser and system that its User-Agent header claims, by their names in ``agents``; "" for none
     :ivar challenge: the challenge token a program without cookies hands back, or ""
-    :ivar known: digest of the secret it was given when somebody signed in there, or "" when nobody has
+    :ivar known: digests of the secrets it was given when somebody signed in there, one for each account, newest first
     :ivar once: how its request is told from the same one sent again, or None
     :ivar pending: digest of the token of a sign-in under way, or ""
     :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another
@@ -41,7 +45,7 @@ class Asker:
     address: str
     agent: str
     challenge: str = ""
-    known: str = ""
+    known: tuple[str, ...] = ()
     keeps_cookies: bool = False
     once: Once | None = None
     pending: str = ""

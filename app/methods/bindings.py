@@ -14,7 +14,7 @@ from app.extensions import keyring
 from app.kit import secrets
 from app.kit.asking import MOST_GIVEN, Asker
 from app.methods.models import Challenge
-from app.sessions.opening import hand_out_given
+from app.sessions.cookies import hand_out_given
 
 _PLACES = range(MOST_GIVEN + 1)
 """A parameter for each secret that a browser may keep."""

@@ -6,6 +6,7 @@ which takes a measurable time, and then dropped here. ``Plain`` and the joins kn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from app.database.hot import Hot
 from app.database.plain import Plain
 from app.kit import clock
 from app.limits.models import Penalty
+from app.methods.bindings import browser_meant, is_of_browser
 from app.methods.models import EnrolledMethod
 from app.methods.registry import REGISTRY
 from app.sessions import Standing
@@ -41,7 +43,7 @@ _there = sa.and_(
 
 _here = sa.and_(
     _browser.c.user_id == _user.c.id,
-    _browser.c.browser == sa.bindparam("browser"),
+    is_of_browser(_browser.c.browser),
     _browser.c.first_seen_at.is_not(None), _browser.c.revoked_at.is_(None),
 )  # fmt: skip
 
@@ -68,7 +70,7 @@ _BY_IDENTITY = Hot(
 )
 _KNOWN = Hot(
     _ROWS.select()
-    .add_columns(_named.c.user_id, _browser.c.last_seen_at)
+    .add_columns(_named.c.user_id, _browser.c.last_seen_at, _browser.c.browser)
     .select_from(_whom.outerjoin(_enrolled, _enrolled.c.user_id == _user.c.id).outerjoin(_browser, _here))
     .order_by(_enrolled.c.created_at)
 )
@@ -89,33 +91,37 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A user, everything they have set up, and when they last signed in from this browser, to the day."""
+    """A user, everything they have set up, and when they last signed in from this browser, to the day.
+
+    :ivar browser: the digest by which they know it, or ""
+    """
 
     user: User | None
     enrolled: list[EnrolledMethod]
     seen_at: datetime | None
+    browser: str = ""
 
 
 NOBODY = Known(None, [], None)
 
 
-def reach(typed: TypedIdentity | None, method: str, browser: str = "") -> Reached | None:
+def reach(typed: TypedIdentity | None, method: str, browser: Sequence[str] = ()) -> Reached | None:
     """Find whom ``typed`` names and how ``method`` reaches them. One statement, whoever it is.
 
-    :param browser: the digest by which browsers are known, or ""
+    :param browser: the digests by which accounts know it
     """
     return reach_for(typed, method, browser, "")[0]
 
 
 def reach_for(
-    typed: TypedIdentity | None, method: str, browser: str, bucket: str
+    typed: TypedIdentity | None, method: str, browser: Sequence[str], bucket: str
 ) -> tuple[Reached | None, datetime | None]:
     """Do as ``reach``, and find until when the asker may ask nothing; None when that is over or never was.
 
     :param bucket: of the asker's network address (``limits.bucket_of``)
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    asker = {"browser": browser, "bucket": bucket, "now": clock.now()}
+    asker: dict[str, Any] = browser_meant(browser) | {"bucket": bucket, "now": clock.now()}
     return _first(_BY_IDENTITY, method, kind=kind, value=value, **asker)
 
 
@@ -134,14 +140,18 @@ def _first(rows: Hot, method: str, **whom: Any) -> tuple[Reached | None, datetim
     return (reached if found == user.id else None), held
 
 
-def know(typed: TypedIdentity | None, browser: str) -> Known:
+def know(typed: TypedIdentity | None, browser: Sequence[str]) -> Known:
     """Find whom ``typed`` names, all they have set up, and whether they have signed in from this browser.
 
     One statement, whoever it is.
-    :param browser: the digest by which browsers are known, or ""
+    :param browser: the digests by which accounts know it
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    rows = _KNOWN.all(kind=kind, value=value, browser=browser)
+    rows = _KNOWN.all(kind=kind, value=value, **browser_meant(browser))
+    if not rows:
+        return NOBODY
     read = [_ROWS.read(row) for row in rows]
-    known = Known(read[0][0], [enrolled for _, enrolled in read if enrolled is not None], rows[0][-1]) if rows else None
-    return known if known and known.user and known.user.id == rows[0][_FOUND] else NOBODY
+    enrolled = {each.id: each for _, each in read if each is not None}  # once, by however many secrets it is known
+    seen_at, here = rows[0][-2:]
+    known = Known(read[0][0], list(enrolled.values()), seen_at, here or "")
+    return known if known.user and known.user.id == rows[0][_FOUND] else NOBODY

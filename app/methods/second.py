@@ -24,7 +24,7 @@ from app.methods.models import Challenge, EnrolledMethod
 from app.methods.proving import Proof
 from app.methods.registry import active_methods, enabled_methods
 from app.sessions import guesses
-from app.sessions.known import is_known
+from app.sessions.known import known_as
 from app.users import subject_of
 
 PURPOSE = "second"
@@ -109,7 +109,7 @@ def prove(
     this authenticator, which stops after ``LATCHKEY_FAILURES_IN_A_ROW`` until another factor succeeds.
     :param question_id: the challenge by which the code was sent, if it was; no other will do
     """
-    browser = asker.known if is_known(user_id, asker.known) else ""
+    browser = known_as(user_id, asker.known)
     guess = guesses.reserve(user_id, "", browser=browser, second=True)
     rows = [row for row in enrolled if row.method == method]
     if guess is None or not rows:

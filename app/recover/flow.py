@@ -103,7 +103,7 @@ def prove_mailbox(identity: str, passcode: str | int, asker: Asker) -> Standing:
     known = reaching.know(typed, asker.known)
     user_id = known.user.id if known.user else None
     spoken = typed.value
-    browser = asker.known if known.seen_at else ""
+    browser = known.browser
     proof = prove(PURPOSE, user_id, spoken, [], passcode, asker, sent_only=True, browser=browser)
     if isinstance(proof, Miss) or proof.challenge is None or known.user is None or not known.user.is_active:
         limits.take("failures", asker.address)

@@ -1,11 +1,13 @@
 """Known browsers: from where somebody has signed in before.
 
-A known browser is no proof and opens nothing. It has guesses of its own when strangers have used up the account's
+A known browser is no proof and opens nothing. Each account knows it by a secret of its own, that no account from before
+has seen (ADR 10). It has guesses of its own when strangers have used up the account's
 (``guesses``), and signing in from one is no news to the owner.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -15,11 +17,11 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 from app.database.hot import Hot
 from app.database.plain import Plain
 from app.extensions import changed, db, settings
-from app.kit import clock
-from app.kit.asking import Asker
+from app.kit import clock, secrets
+from app.kit.asking import MOST_KNOWN, Asker
+from app.sessions.cookies import hand_out_known, keep_known, note_known_here
 from app.sessions.guesses import FREE, Guess, row_id
 from app.sessions.models import Standing
-from app.sessions.opening import hand_out_known
 from app.users import subject_of
 
 Acquaintance = Literal["new", "known", "none"]
@@ -40,13 +42,25 @@ _c = _table.c
 _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at")
 
 
-def _settling(rows: int) -> sa.Executable:
-    """Return the statement that notes a success in so many rows, each there already or not."""
+def _mine(column: Any) -> Any:
+    """Return ``column`` of the account's row for one of the asker's secrets; NULL when it knows none of them."""
+    known = (_c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
+    some = _c.id.in_([sa.bindparam(f"known_{place}") for place in range(MOST_KNOWN)])
+    return sa.select(column).where(some, *known).order_by(_c.id).limit(1).scalar_subquery()
+
+
+def _settling(rows: int, *, here: bool) -> sa.Executable:
+    """Return the statement that notes a success in so many rows, each there already or not.
+
+    :param here: whether the last one is the browser's: the row by which the account knows it, or else a new one
+    """
     current = sa.bindparam("now", type_=_c.touched_at.type)
     now = {"failures": "", "in_a_row": 0, "touched_at": current}
-    values = [
+    values: list[dict[str, Any]] = [
         {name: sa.bindparam(f"{name}_{row}", type_=_c[name].type) for name in _COLUMNS} | now for row in range(rows)
     ]
+    if here:
+        values[-1] |= {name: sa.func.coalesce(_mine(_c[name]), values[-1][name]) for name in ("id", "browser")}
     noted = insert(_table).values(values)
     return noted.on_conflict_do_update(
         index_elements=[_c.id],
@@ -59,10 +73,10 @@ def _settling(rows: int) -> sa.Executable:
             "last_seen_at": noted.excluded.last_seen_at,
         },
         where=_c.revoked_at.is_(None),
-    ).returning(_c.browser, _c.first_seen_at)
+    ).returning(_c.browser)
 
 
-_SETTLE = {rows: Hot(_settling(rows)) for rows in (1, 2, 3)}
+_SETTLE = {(rows, here): Hot(_settling(rows, here=here)) for rows in (1, 2, 3) for here in (True, False)}
 
 
 def note_sign_in(
@@ -71,43 +85,50 @@ def note_sign_in(
     """Note that this user has signed in, and that the asker's browser is theirs; return whether it was new to them.
 
     One statement: the right guess is taken back, no failures are in a row any more, and the browser is known. Its
-    cookie goes out when the row is stored. A browser that was revoked comes as a new one, with another secret: who
-    may have copied the old one is known by it no more.
+    cookie goes out when the row is stored. A browser that the account does not know, or knows no more, is given a new
+    secret beside what it brought: who may have copied that is not known by it.
     :param seen_at: its ``last_seen_at``, where that was looked up already
     :param guess: what was typed, if anything was
     """
     now = clock.now()
     today = seen_at is not None and now < seen_at + SEEN_EVERY
     rows = [_row(user_id, password=password) for password in _counted()]
+    fresh = secrets.token()
     if asker.keeps_cookies:
-        digest = asker.known if today else hand_out_known(LIFE)
-        rows.append(_row(user_id, digest, asker.agent, now, seen_at if today else now))
+        rows.append(_row(user_id, secrets.digest(fresh), asker.agent, now, seen_at if today else now))
     if not rows:
         return "none"
-    first_seen_at = _settle(rows, guess or FREE, now)
+    here = _settle(rows, user_id, asker, guess or FREE, now)
     if not asker.keeps_cookies:
         return "none"
-    if first_seen_at is None:
-        rows = [_row(user_id, hand_out_known(LIFE, renew=True), asker.agent, now, now)]
-        first_seen_at = _settle(rows, FREE, now)
-    return "new" if first_seen_at == now else "known"
+    if here in asker.known:
+        if not today:
+            keep_known(here, LIFE)
+        note_known_here(here)
+        return "known"
+    note_known_here(hand_out_known(fresh, LIFE))
+    return "new"
 
 
-def is_known(user_id: int, digest: str) -> bool:
-    """Say whether this account knows the browser that brought the secret with this digest. One statement."""
-    mine = (_c.id == row_id(subject_of(user_id, ""), digest), _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
-    return bool(digest) and db.session.scalar(sa.select(sa.literal(1)).where(*mine)) is not None
+def known_as(user_id: int, digests: Collection[str]) -> str:
+    """Return by which of these digests the account knows the browser that brought the secrets; "" by none.
+
+    One statement, and none where there are none.
+    """
+    rows = [row_id(subject_of(user_id, ""), digest) for digest in digests]
+    mine = (_c.id.in_(rows), _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
+    return (db.session.scalar(sa.select(_c.browser).where(*mine).limit(1)) if rows else None) or ""
 
 
-def revoke_browsers(user_id: int, *, but: str = "") -> int:
-    """Let no browser be known to this account any more, except the one with the digest ``but``; return how many were.
+def revoke_browsers(user_id: int, *, but: Collection[str] = ()) -> int:
+    """Let no browser be known to this account any more, except one with a digest of ``but``; return how many were.
 
     That one is not trusted any more either: the second step is asked for everywhere.
 
     Goes with what ends sessions because something about the account's safety has changed. Signing out revokes
     nothing: the browser stays one from which its owner signs in.
     """
-    known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser != but)
+    known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser.not_in(but))
     trusted = (_c.user_id == user_id, _c.trusted_until.is_not(None))
     changed(sa.update(_table).where(*trusted).values(trusted_until=None))
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
@@ -144,8 +165,11 @@ def _row(
     return dict(zip(_COLUMNS, names, strict=True))
 
 
-def _settle(rows: list[dict[str, Any]], guess: Guess, now: datetime) -> datetime | None:
-    """Note a success; return when the browser was first seen, None if it was revoked or is none."""
+def _settle(rows: list[dict[str, Any]], user_id: int, asker: Asker, guess: Guess, now: datetime) -> str:
+    """Note a success; return by which digest the browser is known from now on, "" for none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
-    noted = _SETTLE[len(rows)].all(**values, entry=guess.entry, now=now)
-    return next((first_seen_at for browser, first_seen_at in noted if browser), None)
+    if asker.keeps_cookies:
+        mine = [row_id(subject_of(user_id, ""), digest) for digest in asker.known[:MOST_KNOWN]]
+        values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MOST_KNOWN)}
+    noted = _SETTLE[len(rows), asker.keeps_cookies].all(**values, entry=guess.entry, now=now)
+    return next((str(browser) for (browser,) in noted if browser), "")

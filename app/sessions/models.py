@@ -102,7 +102,7 @@ class Standing(db.Model):
     """How a browser stands with an account: since when it is known there, and how often it has failed of late.
 
     All browsers that an account does not know share one row. A row of a known browser holds the digest of its cookie,
-    which opens nothing; one cookie serves every account that was signed in to there, with a row for each. An identity
+    which opens nothing; each account that was signed in to there has a row and a secret of its own. An identity
     that nobody has gets a row like anybody's.
     """
 

@@ -27,7 +27,6 @@ from app.web.browser import (
     PENDING,
     renew_browser_secret,
     sent_cookie,
-    sent_known_secret,
     sent_program_token,
     set_cookie,
 )
@@ -219,33 +218,6 @@ def load_user(request: Request) -> User | None:
     g.auth_session = session
     g.program_token = token if kind == "program" else ""
     return user
-
-
-def hand_out_known(life: timedelta, *, renew: bool = False) -> str:
-    """Let this browser keep its secret, by which accounts know it, for ``life`` from now; return the digest.
-
-    :param renew: give it another secret instead of the one it brought
-    """
-    secret = ("" if renew else sent_known_secret()) or secrets.token()
-    g.known_cookie = (secret, int(life.total_seconds()))
-    return secrets.digest(secret)
-
-
-def known_digest() -> str:
-    """Return the digest by which accounts know this browser, as of this answer; "" for one that has no secret."""
-    given: tuple[str, int] | None = g.get("known_cookie")
-    secret = given[0] if given else sent_known_secret()
-    return secrets.digest(secret) if secret else ""
-
-
-def hand_out_given(secret: str) -> None:
-    """Let this browser keep the secret that something it asks for is bound to."""
-    g.given_secret = secret
-
-
-def hand_out_pending(token: str, life: timedelta) -> None:
-    """Let this browser keep the token of its sign-in under way for ``life``; with "" it is taken back."""
-    g.pending_cookie = (token, int(life.total_seconds()) if token else 0)
 
 
 def set_session_cookie(response: Response) -> Response:

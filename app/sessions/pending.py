@@ -18,8 +18,8 @@ from app.extensions import changed, db, settings
 from app.kit import clock, secrets
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
+from app.sessions.cookies import hand_out_pending
 from app.sessions.models import PendingSignIn
-from app.sessions.opening import hand_out_pending
 from app.users import User
 
 TRIES = 5

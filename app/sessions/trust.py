@@ -6,6 +6,7 @@ in for the second step alone: the first proof is given each time, and the sessio
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +14,10 @@ import sqlalchemy as sa
 
 from app.extensions import changed, db, settings
 from app.kit import clock, secrets
+from app.sessions.cookies import hand_out_known, known_here, note_known_here
 from app.sessions.guesses import row_id
+from app.sessions.known import LIFE
 from app.sessions.models import Standing
-from app.sessions.opening import known_digest
 from app.users import subject_of
 
 _NOT_REVOKED = Standing.revoked_at.is_(None)
@@ -24,14 +26,20 @@ _NOT_REVOKED = Standing.revoked_at.is_(None)
 def trust_browser(user_id: int) -> datetime | None:
     """Trust the browser that this request has just made known to the account; return until when.
 
+    The account knows it by another secret from now on: whoever has copied the one so far is not trusted.
     None when trusting is switched off (``LATCHKEY_TRUST_FOR=0``), or it is no browser.
     """
-    digest = known_digest()
-    if not settings.trust_for or not digest:
+    before = known_here()
+    if not settings.trust_for or not before:
         return None
-    until = clock.now() + settings.trust_for
-    mine = (Standing.id == _row(user_id, digest), _NOT_REVOKED)
-    return until if changed(sa.update(Standing).where(*mine).values(trusted_until=until)) else None
+    secret, until = secrets.token(), clock.now() + settings.trust_for
+    digest = secrets.digest(secret)
+    mine = (Standing.id == _row(user_id, before), _NOT_REVOKED)
+    renewed = {"id": _row(user_id, digest), "browser": digest, "trusted_until": until}
+    if not changed(sa.update(Standing).where(*mine).values(**renewed)):
+        return None
+    note_known_here(hand_out_known(secret, LIFE, instead_of=before))
+    return until
 
 
 def trust_program(user_id: int, agent: str) -> str:
@@ -44,18 +52,19 @@ def trust_program(user_id: int, agent: str) -> str:
     return token
 
 
-def use_trust(user_id: int, digest: str) -> bool:
-    """Say whether this account trusts the browser or program with this digest now; it was used, then. One statement."""
-    if not settings.trust_for or not digest:
+def use_trust(user_id: int, digests: Collection[str]) -> bool:
+    """Say whether this account trusts who has one of these digests now; it was used, then. One statement."""
+    if not settings.trust_for or not digests:
         return False
     now = clock.now()
-    trusted = (Standing.id == _row(user_id, digest), _NOT_REVOKED, Standing.trusted_until > now)
+    rows = [_row(user_id, digest) for digest in digests]
+    trusted = (Standing.id.in_(rows), _NOT_REVOKED, Standing.trusted_until > now)
     return changed(sa.update(Standing).where(*trusted).values(last_seen_at=now, touched_at=now)) == 1
 
 
-def distrust(user_id: int, *, but: str = "") -> int:
-    """Skip the second step nowhere any more, except where the digest is ``but``; return how many were trusted."""
-    trusted = (Standing.user_id == user_id, Standing.trusted_until.is_not(None), Standing.browser != but)
+def distrust(user_id: int, *, but: Collection[str] = ()) -> int:
+    """Skip the second step nowhere any more, except where a digest of ``but`` is; return how many were trusted."""
+    trusted = (Standing.user_id == user_id, Standing.trusted_until.is_not(None), Standing.browser.not_in(but))
     return changed(sa.update(Standing).where(*trusted).values(trusted_until=None))
 
 

@@ -80,7 +80,7 @@ def sign_in(
     spoken = typed.value if typed else ""
     proof: Proof | Miss = Miss()
     if passcode not in (None, ""):
-        browser = asker.known if known.seen_at else ""
+        browser = known.browser
         proof = prove(PURPOSE, user_id, spoken, known.enrolled, passcode, asker, browser=browser)
     if user is None or isinstance(proof, Miss):
         miss = proof if isinstance(proof, Miss) else Miss()

@@ -12,7 +12,7 @@ from app.web.browser import (
     known_browser_secret,
     sent_browser_secret,
     sent_given_secrets,
-    sent_known_secret,
+    sent_known_secrets,
     sent_pending_secret,
 )
 from app.web.once import once
@@ -26,7 +26,7 @@ def asker(challenge: str | None = None) -> Asker:
 def trusted_asker(challenge: str | None, token: str | None) -> Asker:
     """Return who asks; a program without cookies is known by the token that it was given when it was trusted."""
     who = asker(challenge)
-    return replace(who, known=secrets.digest(token)) if token and not who.known else who
+    return replace(who, known=(secrets.digest(token),)) if token and not who.known else who
 
 
 def sending_asker(challenge: str | None = None) -> Asker:
@@ -57,9 +57,9 @@ def clicking_asker() -> Asker:
 
 def _asker(binding: str, challenge: str | None) -> Asker:
     agent = agents.label(request.headers.get("User-Agent"))
-    known, pending = sent_known_secret(), sent_pending_secret()
+    known, pending = tuple(map(secrets.digest, sent_known_secrets())), sent_pending_secret()
     return Asker(
-        binding, g.get("client_address", ""), agent, challenge or "", secrets.digest(known) if known else "",
+        binding, g.get("client_address", ""), agent, challenge or "", known,
         keeps_cookies=sent_browser_secret() != "", pending=secrets.digest(pending) if pending else "",
         given=tuple(map(secrets.digest, sent_given_secrets())) if binding else (),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from flask import Response
 
 from app.extensions import g, request, settings
 from app.kit import secrets
-from app.kit.asking import MOST_GIVEN
+from app.kit.asking import MOST_GIVEN, MOST_KNOWN
 
 NAME = "latchkey_browser"
 KNOWN = "latchkey_known"
@@ -68,9 +68,9 @@ def renew_browser_secret(*, forget: bool) -> None:
         g.new_browser_secret, g.forgets_given = secrets.token(), forget
 
 
-def sent_known_secret() -> str:
-    """Return the secret of a known browser that this request brought; empty when it brought none of ours."""
-    return _sent(KNOWN)
+def sent_known_secrets() -> list[str]:
+    """Return the secrets by which accounts know the browser, the newest first; none when it brought none of ours."""
+    return _sent(KNOWN).split(".")[:MOST_KNOWN] if _sent(KNOWN) else []
 
 
 def sent_pending_secret() -> str:

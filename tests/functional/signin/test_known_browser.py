@@ -6,6 +6,7 @@ import pytest
 
 from app.audit import Event
 from app.kit import agents
+from app.kit.asking import MOST_KNOWN
 from app.kit.secrets import digest
 from app.sessions import Standing
 from tests.sinks import code_in
@@ -102,18 +103,41 @@ def test_a_link_knows_a_browser_again(wire, ada, sign_in, link_for, rows, clock)
     assert met(rows) == ["new", "known"]
 
 
-def test_one_cookie_serves_several_accounts(wire, ada, people, sign_in, rows):
+def test_each_account_knows_a_shared_browser_by_a_secret_of_its_own(wire, ada, people, sign_in, rows, clock):
     eve = people.open(email="eve@example.com")
     sign_in(ada.email)
-    secret = wire.cookies[COOKIE]
-    wire.post("/logout")
+    hers = wire.cookies[COOKIE]
+    again(wire, sign_in, eve, clock)
+    theirs, kept = wire.cookies[COOKIE].split(".")
+    assert kept == hers != theirs
+    known = [(row.user_id, row.browser) for row in browsers(rows)]
+    assert known == [(ada.id, digest(hers)), (eve.id, digest(theirs))]
+    for who in (ada, eve, ada):
+        again(wire, sign_in, who, clock)
+    assert met(rows) == ["new", "new", "known", "known", "known"]
+    assert sorted(wire.cookies[COOKIE].split(".")) == sorted((hers, theirs))
+
+
+def test_a_copy_from_before_another_account_signed_in_is_new_to_that(wire, ada, people, sign_in, rows, clock):
+    eve = people.open(email="eve@example.com")
     sign_in(eve.email)
-    assert wire.cookies[COOKIE] == secret
-    assert [(row.user_id, row.browser) for row in browsers(rows)] == [
-        (ada.id, digest(secret)),
-        (eve.id, digest(secret)),
-    ]
-    assert met(rows) == ["new", "new"]
+    copy = wire.elsewhere()
+    copy.client.set_cookie(COOKIE, wire.cookies[COOKIE])
+    again(wire, sign_in, ada, clock)
+    clock.shift(31)
+    sign_in(ada.email, by=copy)
+    assert met(rows) == ["new", "new", "new"]
+
+
+@pytest.mark.settings(limits=False)
+def test_with_one_account_too_many_the_oldest_is_forgotten(wire, people, sign_in, rows, clock):
+    several = [people.open(email=f"p{number}@example.com") for number in range(MOST_KNOWN + 1)]
+    for one in several:
+        again(wire, sign_in, one, clock)
+    assert len(wire.cookies[COOKIE].split(".")) == MOST_KNOWN
+    again(wire, sign_in, several[1], clock)
+    again(wire, sign_in, several[0], clock)
+    assert met(rows)[-2:] == ["known", "new"]
 
 
 def test_it_signs_nobody_in(wire, ada, sign_in):

@@ -6,10 +6,12 @@ import re
 
 import pytest
 
+from app.audit import Event
 from tests.second import PENDING, begin, begin_setup, first_step, prove_setup
 from tests.sinks import code_in, denial_in
 
 DAY = 86400
+KNOWN = "latchkey_known"
 
 
 @pytest.fixture
@@ -58,6 +60,43 @@ def test_no_other_browser_is_trusted(trusted, bob, enter):
 def test_no_other_account_trusts_it(trusted, people, enter):
     eve = people.open(email="eve@example.com", methods=["email", "authenticator"], second="authenticator")
     assert enter(trusted, eve)
+
+
+def copy_of(wire):
+    """Return a browser elsewhere with a copy of what this one is known by."""
+    other = wire.elsewhere(address="192.0.2.66")
+    other.client.set_cookie(KNOWN, wire.cookies[KNOWN])
+    return other
+
+
+@pytest.mark.parametrize("known_before", [True, False])
+def test_a_copy_from_before_it_was_trusted_is_asked_and_told_of(
+    wire, bob, people, enter, clock, rows, sign_in, code_for, known_before
+):
+    sign_in(people.open(email="eve@example.com").email)
+    wire.post("/logout")
+    if known_before:
+        enter(wire, bob)
+        wire.post("/logout")
+        clock.shift(60)
+    copies = [copy_of(wire)]
+    first_step(wire, bob, code_for)
+    copies.append(copy_of(wire))
+    assert wire.post("/tf-validate", code=bob.app_code(), remember=True).ok
+    wire.post("/logout")
+    for copy in copies:
+        clock.shift(60)
+        assert enter(copy, bob)
+        assert rows(Event, name="sign_in.succeeded")[-1].facts["browser"] == "new"
+    clock.shift(60)
+    assert not enter(wire, bob), "and the browser itself is not"
+
+
+def test_another_account_that_signs_in_there_leaves_it_trusted(trusted, bob, people, enter, sign_in, clock):
+    sign_in(people.open(email="eve@example.com").email, by=trusted)
+    trusted.post("/logout")
+    clock.shift(60)
+    assert not enter(trusted, bob)
 
 
 @pytest.mark.parametrize(("age", "asked"), [(30 * DAY - 120, False), (30 * DAY + 1, True)])
