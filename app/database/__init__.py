@@ -3,7 +3,7 @@
 Promises that a read never takes a lock and that no statement outlives its deadline.
 """
 
-from app.database.columns import Base, BrowserName, UtcDateTime
+from app.database.columns import Base, BrowserName, UtcDateTime, partial_index
 from app.database.engine import attach, engine_options, engine_url, has_written, take_turns, write_lightly
 from app.database.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, unavailable
 from app.database.readiness import refuse_unless_writable
@@ -19,6 +19,7 @@ __all__ = [
     "engine_options",
     "engine_url",
     "has_written",
+    "partial_index",
     "refuse_unless_writable",
     "take_turns",
     "unavailable",

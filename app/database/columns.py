@@ -89,3 +89,8 @@ class Base(DeclarativeBase):
         metadata=sa.MetaData(naming_convention=CONSTRAINT_NAMES),
         type_annotation_map={datetime: UtcDateTime, dict[str, Any]: sa.JSON},
     )
+
+
+def partial_index(name: str, where: str, *columns: str) -> sa.Index:
+    """Return an index of the rows of which ``where`` (SQL) is true. Statements must say the same in literals."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))

@@ -32,7 +32,7 @@ class Export(db.Model):
     due_at: Mapped[datetime | None] = mapped_column(index=True)
     """When a worker may take it up: now, or when the lease of the one that has it ends. NULL once it is settled."""
     ready_at: Mapped[datetime | None]
-    expires_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
     size: Mapped[int] = mapped_column(default=0)
     """Of the archive, in bytes."""
     chunks: Mapped[int] = mapped_column(default=0)

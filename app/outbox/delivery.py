@@ -60,12 +60,12 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
     if not messages:
         return []
     began = time.monotonic()
-    outcomes = []
+    outcomes: list[Outcome] = []
     with holding(messages) as held:
         known = _read(messages)
         log = structlog.get_logger().bind()  # once for all of them: it costs as much as the line itself
         for message in messages:
-            if time.monotonic() - began > ENOUGH:
+            if outcomes and time.monotonic() - began > ENOUGH:  # one is tried in any case
                 outcomes.append(_again(message, clock.now(), "worker busy"))
             else:
                 outcomes.append(_attempt(message, known, log))

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.database import partial_index
 from app.extensions import db
 from app.kit import addresses, clock, secrets
 
@@ -19,10 +20,6 @@ DROPPED = "dropped"
 STATES = (WAITING, SENDING, SENT, ABANDONED, DROPPED)
 
 
-def _partial(name: str, where: str, *columns: str) -> sa.Index:
-    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
-
-
 class Message(db.Model):
     """What must leave, to whom, and how far it got. Holds no text: that is rendered when it is sent.
 
@@ -32,9 +29,13 @@ class Message(db.Model):
 
     __tablename__ = "message"
     __table_args__ = (
-        _partial("ix_message_texts_sent_at", "channel = 'sms'", "sent_at"),
-        _partial("ix_message_new", "attempts = 0 AND next_attempt_at IS NOT NULL", "destination", "next_attempt_at"),
-        _partial("ix_message_again", "attempts > 0 AND next_attempt_at IS NOT NULL", "next_attempt_at", "destination"),
+        partial_index("ix_message_texts_sent_at", "channel = 'sms'", "sent_at"),
+        partial_index(
+            "ix_message_new", "attempts = 0 AND next_attempt_at IS NOT NULL", "destination", "next_attempt_at"
+        ),
+        partial_index(
+            "ix_message_again", "attempts > 0 AND next_attempt_at IS NOT NULL", "next_attempt_at", "destination"
+        ),
     )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)

@@ -22,7 +22,7 @@ class Recovery(db.Model):
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
     requested_at: Mapped[datetime] = mapped_column(index=True)
     ready_at: Mapped[datetime]
-    expires_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
     reminded_at: Mapped[datetime | None]
     """When its owner was told once more, a day before it is ready."""
     cancelled_at: Mapped[datetime | None]

@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import BrowserName
+from app.database import BrowserName, partial_index
 from app.extensions import db, settings
 
 
@@ -107,7 +107,11 @@ class Standing(db.Model):
     """
 
     __tablename__ = "standing"
-    __table_args__ = (sa.Index("ix_standing_user_id_browser", "user_id", "browser"),)
+    __table_args__ = (
+        sa.Index("ix_standing_user_id_browser", "user_id", "browser"),
+        partial_index("ix_standing_unknown", "first_seen_at IS NULL AND in_a_row = 0", "touched_at"),
+        partial_index("ix_standing_nobodys", "user_id IS NULL", "touched_at"),
+    )
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     """A digest of whose it is and who fails: ``guesses.row_id``."""
@@ -171,7 +175,7 @@ class RefreshToken(db.Model):
     """The session that gave it; it ends with that."""
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
-    used_at: Mapped[datetime]
+    used_at: Mapped[datetime] = mapped_column(index=True)
     """When it was given, or last exchanged."""
     expires_at: Mapped[datetime] = mapped_column(index=True)
     amr: Mapped[str] = mapped_column(sa.String(128))

@@ -37,21 +37,31 @@ def prune_personal_tokens() -> int:
 
 @pruner
 def prune_refresh_tokens() -> int:
-    """Delete a batch of refresh tokens whose time is up, or that were not exchanged for too long; return how many."""
-    now = clock.now()
-    unused = RefreshToken.used_at < now - settings.refresh_idle - KEPT_FOR
-    return delete_batch(db.session, RefreshToken, sa.or_(RefreshToken.expires_at < now - KEPT_FOR, unused))
+    """Delete a batch of refresh tokens whose time is up; return how many."""
+    return delete_batch(db.session, RefreshToken, RefreshToken.expires_at < clock.now() - KEPT_FOR)
+
+
+@pruner
+def prune_unused_refresh_tokens() -> int:
+    """Delete a batch of refresh tokens that were not exchanged for too long; return how many."""
+    return delete_batch(db.session, RefreshToken, RefreshToken.used_at < clock.now() - settings.refresh_idle - KEPT_FOR)
 
 
 @pruner
 def prune_standings() -> int:
-    """Delete a batch of rows that hold nothing any more; return how many.
+    """Delete a batch of failures that are past every window, with none in a row; return how many."""
+    unknown = sa.and_(Standing.first_seen_at.is_(None), Standing.in_a_row == sa.literal_column("0"))
+    return delete_batch(db.session, Standing, sa.and_(unknown, Standing.touched_at < clock.now() - KEPT_FOR))
 
-    A known browser is forgotten when it was unused for a year. Failures are when they are past every window, and
-    none is in a row; those in a row wait for a success, at somebody's for a year and at nobody's for a month.
-    """
-    now = clock.now()
-    unknown = Standing.first_seen_at.is_(None)
-    past = sa.and_(unknown, Standing.in_a_row == 0, Standing.touched_at < now - KEPT_FOR)
-    nobodys = sa.and_(Standing.user_id.is_(None), Standing.touched_at < now - NOBODYS)
-    return delete_batch(db.session, Standing, sa.or_(past, nobodys, Standing.touched_at < now - LIFE))
+
+@pruner
+def prune_nobodys_standings() -> int:
+    """Delete a batch of failures of identities that nobody has, after a month; return how many."""
+    nobodys = Standing.user_id.is_(None)
+    return delete_batch(db.session, Standing, sa.and_(nobodys, Standing.touched_at < clock.now() - NOBODYS))
+
+
+@pruner
+def prune_old_standings() -> int:
+    """Delete a batch of known browsers, and of failures in a row, that were not touched for a year; return how many."""
+    return delete_batch(db.session, Standing, Standing.touched_at < clock.now() - LIFE)

@@ -45,9 +45,11 @@ def test_a_batch_of_letters_takes_as_many_statements_as_one(app, ask_for_codes, 
 def test_the_budget_of_the_service_costs_a_batch_one_statement(app, ask_for_codes, statements):
     from app.outbox.delivery import deliver_all
 
-    waiting = ask_for_codes(5)
-    with app.app_context(), statements() as together:
-        assert {outcome.state for outcome in deliver_all(waiting)} == {"sent"}
+    first, *waiting = ask_for_codes(6)
+    with app.app_context():
+        deliver_all([first])  # counts the accounts, now and then
+        with statements() as together:
+            assert {outcome.state for outcome in deliver_all(waiting)} == {"sent"}
     assert len(together) == 5
 
 
@@ -109,6 +111,17 @@ def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, p
     with app.app_context():
         worker._send("example.com", leases.claim(ids))
     assert worker.schedule._paces["example.com"] > SLOW
+
+
+def test_first_of_a_batch_is_tried_however_long_reading_took(app, post, row, monkeypatch):
+    from app.outbox import delivery, letters
+
+    read = letters.read
+    monkeypatch.setattr(letters, "read", lambda messages: time.sleep(delivery.ENOUGH + 0.1) or read(messages))
+    first, second = post(), post()
+    with app.app_context():
+        delivery.deliver_all([first, second])
+    assert (row(first).state, row(second).last_error) == ("sent", "worker busy")
 
 
 def say_slowly(message):

@@ -138,3 +138,22 @@ def test_somebody_without_an_address_is_sent_nothing(wire, people, clock, rows, 
     assert told() == []
     assert rows(Message, kind="new_device") == []
     assert not any(session.untold for session in rows(AuthSession))
+
+
+def test_more_sign_ins_than_a_batch_are_told_in_one_sweep(came_in, app, rows):
+    import sqlalchemy as sa
+
+    from app.extensions import db
+    from app.outbox import upkeep
+    from app.sessions.telling import BATCH
+
+    table = AuthSession.__table__
+    with app.app_context():
+        row = dict(db.session.execute(sa.select(table).where(table.c.untold).limit(1)).mappings().one())
+        del row["id"]
+        copies = [row | {"digest": f"{number:064}"} for number in range(2 * BATCH + 50)]
+        db.session.execute(sa.insert(table), copies)
+        db.session.commit()
+        upkeep.feed(Event())
+    assert rows(AuthSession, untold=True) == []
+    assert len(rows(Message, kind="new_device")) == len(copies) + 1

@@ -9,6 +9,7 @@ from app.database import pruning
 from app.extensions import db
 from app.methods import Challenge
 from app.sessions import AuthSession, Standing
+from tests import plans
 from tests.signed_in import sign_in
 
 DAY = 24 * 3600
@@ -109,3 +110,18 @@ def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
     clock.shift(2 * DAY)
     assert [2, 2, 1] in prune()
     assert rows(Challenge) == []
+
+
+def test_every_pruner_finds_old_rows_by_an_index(app):
+    from datetime import timedelta
+
+    from app.outbox import leases
+
+    with plans.collected(app) as found:
+        leases.prune(timedelta(days=7))
+        for each in pruning.PRUNERS:
+            each()
+    assert len(found) == len(pruning.PRUNERS) + 1
+    tables = db.metadata.tables
+    whole = [plan for plan in found if any(plans.reads_whole(plan, table) for table in tables)]
+    assert whole == []

@@ -1,0 +1,32 @@
+"""indexes by which old rows are found
+
+Revision: 0034, after 0033
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0034"
+down_revision = "0033"
+branch_labels = None
+depends_on = None
+
+PARTIAL = {
+    "ix_standing_unknown": "first_seen_at IS NULL AND in_a_row = 0",
+    "ix_standing_nobodys": "user_id IS NULL",
+}
+WHOLE = {"refresh_token": "used_at", "export": "expires_at", "recovery": "expires_at"}
+
+
+def upgrade() -> None:
+    for name, where in PARTIAL.items():
+        op.create_index(name, "standing", ["touched_at"], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    for table, column in WHOLE.items():
+        op.create_index(f"ix_{table}_{column}", table, [column])
+
+
+def downgrade() -> None:
+    for table, column in WHOLE.items():
+        op.drop_index(f"ix_{table}_{column}", table_name=table)
+    for name in PARTIAL:
+        op.drop_index(name, table_name="standing")

@@ -1,0 +1,114 @@
+"""What a worker does beside delivering: it holds up no message, and of two workers one does it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from app.outbox import roles
+from tests.sinks import until
+
+
+@pytest.fixture
+def app(make_app, clock, tmp_path):
+    """An application whose workers can be woken."""
+    return make_app(queue_url=f"sqlite:///{tmp_path}/queue.db")
+
+
+@pytest.fixture
+def prune(app):
+    """Has a worker of its own prune once; returns its thread."""
+
+    def start():
+        from app.outbox.upkeep import Upkeep
+
+        upkeep = Upkeep(app.extensions["latchkey.settings"], threading.Event())
+
+        def run():
+            with app.app_context():
+                upkeep.prune()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    return start
+
+
+def test_pruning_holds_up_no_message(app, post, working, smtp, monkeypatch):
+    from app.outbox import upkeep
+
+    pruning = threading.Event()
+    monkeypatch.setattr(upkeep, "PRUNERS", [lambda: pruning.set() or time.sleep(2) or 0])
+    working(app)
+    assert pruning.wait(5)
+    began = time.monotonic()
+    post()
+    smtp.wait(1, 5)
+    assert time.monotonic() - began < 1.5
+
+
+def test_of_two_workers_one_prunes(prune, monkeypatch):
+    from app.outbox import upkeep
+
+    pruned, left = [], [5]
+
+    def slowly():
+        pruned.append(threading.get_ident())
+        time.sleep(0.2)
+        left[0] -= 1
+        return max(0, left[0])
+
+    monkeypatch.setattr(upkeep, "PRUNERS", [slowly])
+    first = prune()
+    until(lambda: pruned)
+    second = prune()
+    first.join(10)
+    second.join(10)
+    assert set(pruned) == {first.ident}
+
+
+def test_role_is_held_by_one_until_it_ends(app, clock):
+    with app.app_context():
+        assert roles.hold("test", "a")
+        assert roles.hold("test", "a"), "renewed"
+        assert not roles.hold("test", "b")
+        clock.shift(31)
+        assert roles.hold("test", "b")
+        assert not roles.hold("test", "a")
+
+
+def test_workers_that_are_alive_are_counted_and_others_forgotten(app, clock, rows):
+    from app.outbox.models import Lease
+
+    with app.app_context():
+        roles.beat("a")
+        roles.beat("b")
+        assert roles.count_workers() == 2
+        clock.shift(31)
+        roles.beat("b")
+        assert roles.count_workers() == 1
+        clock.shift(2 * 86400)
+        roles.beat("c")
+    assert [lease.holder for lease in rows(Lease)] == ["c"]
+
+
+def test_lease_is_renewed_while_a_server_thinks(app, post, row, clock):
+    from app.outbox import leases
+
+    message_id = post()
+    with app.app_context():
+        claimed = leases.claim([message_id])
+        with leases.holding(claimed):
+            leases.renew()
+            assert row(message_id).lease_until == claimed[0].lease_until, "too early"
+            for _ in range(5):
+                clock.shift(30)
+                leases.renew()
+                assert leases.claim([message_id]) == []
+            assert row(message_id).lease_until == claimed[0].lease_until
+        clock.shift(61)
+        leases.renew()
+        assert len(leases.claim([message_id])) == 1, "nobody holds it any more"
