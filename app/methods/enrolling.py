@@ -84,6 +84,7 @@ def store(
     field: str = "passcode",
     *,
     weak_until: datetime | None = None,
+    as_second: bool = False,
 ) -> None:
     """Store the method that ``challenge`` is about if ``passcode`` proves it.
 
@@ -91,6 +92,7 @@ def store(
     :param family: of the session that sets it up, if one does
     :param field: of the form that has the passcode
     :param weak_until: end of the new method's cooldown; None when it has none
+    :param as_second: it is set up as a second step, and no way to sign in
     :raises Refused: on ``field`` ``invalid_password_code`` or a password's own refusal; ``api_error`` when another
         request was first; ``identity_already_associated`` when the number was taken meanwhile
     """
@@ -104,7 +106,8 @@ def store(
         with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
             drop_identity(user, "phone")
             add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
-    enrollment.replace(user.id, challenge.method, root, last_step=step, family=family, weak_until=weak_until)
+    more: dict[str, Any] = {"weak_until": weak_until, "as_second": as_second}
+    enrollment.replace(user.id, challenge.method, root, last_step=step, family=family, **more)
 
 
 def account_name(mine: dict[str, str]) -> str:

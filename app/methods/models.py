@@ -38,11 +38,19 @@ class EnrolledMethod(db.Model):
     """Until when it counts no more than a mailed code, because no more than that added it (``probation``)."""
     misses: Mapped[int] = mapped_column(default=0, server_default="0")
     """Wrong codes of this authenticator in a row as a second step."""
+    signs_in: Mapped[bool | None]
+    """Whether an authenticator is a way to sign in by itself: False for one that was set up as a second step, True for
+    one that is both because its owner said so, None for one that is while it is not asked for as a second step."""
 
     @property
     def is_pending(self) -> bool:
         """Whether this is a password that waits for its browser to prove the address; until then it opens nothing."""
         return self.method == "password" and self.name != ""
+
+    @property
+    def is_second_alone(self) -> bool:
+        """Whether this is an authenticator that signs nobody in by itself."""
+        return self.method == "authenticator" and (self.signs_in is False or (self.is_second and not self.signs_in))
 
     def in_cooldown(self, now: datetime) -> bool:
         """Whether it counts no more than a mailed code at this time."""
@@ -194,6 +202,11 @@ class Passkey(db.Model):
 
     method = "webauthn"
     """What it is called among the methods that were proved."""
+
+    @property
+    def is_second_alone(self) -> bool:
+        """Whether this is an authenticator that signs nobody in by itself."""
+        return self.method == "authenticator" and (self.signs_in is False or (self.is_second and not self.signs_in))
 
     def in_cooldown(self, now: datetime) -> bool:
         """Whether it counts no more than a mailed code at this time."""

@@ -14,7 +14,7 @@ from app.kit.sealing import CannotOpen
 from app.methods import authenticator, challenges, codes, password
 from app.methods.explaining import Attempt, Miss, explain
 from app.methods.models import Challenge, EnrolledMethod
-from app.methods.registry import code_methods, enabled_methods
+from app.methods.registry import active_methods, code_methods, enabled_methods
 from app.sessions import guesses
 from app.sessions.guesses import Guess
 from app.users import subject_of
@@ -56,7 +56,7 @@ def prove(
     An identity that nobody has costs the same work, and when no guess is left nothing is looked at.
     :param sent_only: only a passcode that was sent will do
     :param browser: digest of the asker's browser, if the user knows it
-    :param family: of the session that proves itself again
+    :param family: of the session that proves itself again; there an app will do that signs nobody in by itself
     """
     fitting = [name for name in code_methods() if codes.tidy(passcode, codes.digits_of(name)) is not None]
     standing = [] if sent_only else _standing(passcode)
@@ -73,7 +73,8 @@ def prove(
             password.accept(None, str(passcode))
         return replace(explain(attempt, asker), reason="budget_spent")
     spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
-    proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, enrolled, passcode)
+    alone = enrolled if family else [row for row in enrolled if row.method in active_methods(enrolled)]
+    proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, alone, passcode)
     if proof is not None:
         return replace(proof, guess=guess)
     if guess.is_last:

@@ -45,7 +45,19 @@ def code_methods() -> list[str]:
     return [name for name in enabled_methods() if REGISTRY[name].sends]
 
 
-def active_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
-    """Return the names among ``enrolled`` in configured order, each once."""
+def usable_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
+    """Return the names of what proves anything among ``enrolled``, in configured order, each once."""
     names = {row.method for row in enrolled if not row.is_pending}
     return [name for name in enabled_methods() if name in names]
+
+
+def active_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
+    """Return the names of the ways to sign in among ``enrolled``, in configured order, each once.
+
+    An app that was made the second step before the two were told apart stays one where it is the only one (ADR 30).
+    """
+    rows = list(enrolled)
+    names = usable_methods([row for row in rows if not row.is_second_alone])
+    if names or any(row.method == "webauthn" for row in rows):
+        return names
+    return usable_methods([row for row in rows if row.signs_in is None])

@@ -9,7 +9,7 @@ from app.extensions import settings
 from app.kit import clock
 from app.methods import passkeys
 from app.methods.models import EnrolledMethod
-from app.methods.registry import active_methods
+from app.methods.registry import usable_methods
 from app.sessions.assurance import WEAK, strength_of
 
 
@@ -52,7 +52,7 @@ def strengths_of(enrolled: Iterable[EnrolledMethod], *, always: bool = False) ->
     :param always: also where ``LATCHKEY_FRESHNESS_STRENGTH`` is ``any``
     """
     rows, now = list(enrolled), clock.now()
-    worth = {name: strength_of(name) for name in active_methods(rows)}
+    worth = {name: strength_of(name) for name in usable_methods(rows)}
     held = {row.method for row in rows if row.in_cooldown(now)}
     for row in rows:
         if row.method == passkeys.METHOD and settings.can_use_passkeys:

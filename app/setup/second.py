@@ -139,7 +139,10 @@ def _allow(user: User, method: str, enrolled: list[EnrolledMethod]) -> None:
     if user.confirmed_at is None:
         raise Refused("confirmation_required", field="setup")
     marked = [row.method for row in enrolled if row.is_second]
-    if not second.leaves_a_way_in(enrolled, [*marked, method], adding=method) and not signs_in_alone(user.id):
+    adding = method
+    if method == "authenticator":  # as a second step it signs nobody in, unless its owner has said so (ADR 30)
+        enrolled, adding = [row for row in enrolled if row.method != method or row.signs_in], ""
+    if not second.leaves_a_way_in(enrolled, [*marked, method], adding=adding) and not signs_in_alone(user.id):
         raise Refused("two_factor_only_way", field="setup")
 
 
@@ -149,7 +152,7 @@ def _prove(
     if challenge.secret:
         weak_until = probation.ends_at(session, enrolled)
         try:
-            enrolling.store(user, challenge, code, session.family, field="code", weak_until=weak_until)
+            enrolling.store(user, challenge, code, session.family, field="code", weak_until=weak_until, as_second=True)
         except Refused as refused:
             raise _reworded(refused) from None
         record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)

@@ -177,6 +177,7 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
             "detail": mine.get("phone", "") if name == "sms" else "",
             "is_set_up": name in rows,
             "is_second": name in rows and rows[name].is_second,
+            "signs_in": name != "authenticator" or (name in rows and bool(rows[name].signs_in)),
         }
         for name in able
     ]
@@ -184,7 +185,7 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
         "needed": needed_for_changes(brought_session(), enrolled),
         "ways": ways,
         "on": any(way["is_second"] for way in ways),
-        "alone": [way["title"] for way in ways if way["name"] not in settings.second_factor_for],
+        "alone": [way["title"] for way in ways if way["name"] not in settings.second_factor_for and way["signs_in"]],
         "enrolling": enrolling,
         "user_label": label_of(mine),
         "may_disable": "disable" in state["tf_available_methods"],

@@ -11,7 +11,7 @@ from app.extensions import settings
 from app.methods import EnrolledMethod, recovery_codes
 from app.methods.challenges import latest_in_browser
 from app.methods.enrollment import enrolled_of
-from app.methods.registry import active_methods, code_methods
+from app.methods.registry import code_methods, usable_methods
 from app.methods.showing import means_text, sent
 from app.methods.strength import strengths_of
 from app.sessions.opening import brought_session
@@ -37,7 +37,7 @@ def us_verify_page() -> Response:
     enrolled = enrolled_of(current_user.id)
     form = VerifyForm()
     form.next.data = request.args.get("next")
-    active = active_methods(enrolled)
+    active = usable_methods(enrolled)
     sending = [name for name in active if name in code_methods()]
     facts: dict[str, Any] = {"available_methods": active, "code_methods": sending}
     enough = strengths_of(enrolled).enough

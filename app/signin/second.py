@@ -93,7 +93,7 @@ def _set_up(waiting: Waiting, code: str | int, asker: Asker) -> Proof:
     if not pending.hold(waiting) or any(each.method in second.SECONDS for each in enrolled_of(user.id)):
         raise Refused("two_factor_permission_denied")
     try:
-        enrolling.store(user, challenge, code, None, field="code")
+        enrolling.store(user, challenge, code, None, field="code", as_second=True)
     except Refused as refused:
         limits.take("failures", asker.address)
         if refused.code == "invalid_password_code":

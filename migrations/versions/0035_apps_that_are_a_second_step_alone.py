@@ -1,0 +1,21 @@
+"""apps that are a second step alone
+
+Revision: 0035, after 0034
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0035"
+down_revision = "0034"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("enrolled_method", sa.Column("signs_in", sa.Boolean(), nullable=True))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("enrolled_method") as batch:
+        batch.drop_column("signs_in")

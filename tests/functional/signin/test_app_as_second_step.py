@@ -1,0 +1,121 @@
+"""An app that is asked for as a second step signs nobody in by itself, unless its owner has said so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.methods import EnrolledMethod
+from tests.second import begin_setup, first_step, prove_setup
+from tests.signed_in import sign_in as give_session
+
+
+def alone(wire, person) -> bool:
+    """Say whether the person's app signs them in by itself."""
+    other = wire.elsewhere()
+    other.post("/us-signin", identity=person.email, passcode=person.app_code())
+    return other.signed_in_as() == person.email
+
+
+def app_of(rows) -> EnrolledMethod:
+    """Return the app that is set up."""
+    (row,) = rows(EnrolledMethod, method="authenticator")
+    return row
+
+
+@pytest.fixture
+def switched_on(json_wire, ada):
+    """Ada's browser, after she has set an app up as her second step, and Ada with that."""
+    here = give_session(json_wire, ada)
+    begun = begin_setup(here, setup="authenticator")
+    hers = replace(ada, authenticator=begun.json["tf_authr_b32key"])
+    assert prove_setup(here, begun, hers.app_code()).ok
+    return here, hers
+
+
+def test_an_app_set_up_as_second_step_is_no_way_in(switched_on, clock, code_for):
+    here, ada = switched_on
+    clock.shift(60)
+    assert not alone(here, ada)
+    other = here.elsewhere()
+    first_step(other, ada, code_for)
+    assert other.post("/tf-validate", code=ada.app_code()).ok
+    assert other.signed_in_as() == ada.email
+    assert "authenticator" not in here.get("/us-setup").json["active_methods"]
+
+
+def test_another_app_in_its_place_is_none_either(switched_on, clock):
+    here, ada = switched_on
+    clock.shift(60)
+    begun = begin_setup(here, setup="authenticator")
+    ada = replace(ada, authenticator=begun.json["tf_authr_b32key"])
+    assert prove_setup(here, begun, ada.app_code()).ok
+    clock.shift(60)
+    assert not alone(here, ada)
+
+
+def test_switched_off_it_is_still_none(switched_on, clock):
+    here, ada = switched_on
+    clock.shift(60)
+    assert here.post("/tf-setup", setup="disable").ok
+    assert not alone(here, ada)
+
+
+def test_set_up_as_a_way_to_sign_in_it_is_both(switched_on, clock, rows):
+    here, ada = switched_on
+    clock.shift(60)
+    begun = here.post("/us-setup", chosen_method="authenticator")
+    ada = replace(ada, authenticator=begun.json["authr_b32key"])
+    assert here.post(f"/us-setup/{begun.json['state']}", passcode=ada.app_code()).ok
+    assert (app_of(rows).is_second, app_of(rows).signs_in) == (True, True)
+    clock.shift(60)
+    assert alone(here, ada)
+
+
+def test_it_proves_who_is_there_in_a_session(switched_on, clock):
+    here, ada = switched_on
+    clock.shift(301)
+    assert here.post("/us-verify", passcode=ada.app_code()).ok
+
+
+def test_a_way_to_sign_in_that_becomes_the_second_step_is_none_until_that_is_off(json_wire, people, clock):
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
+    here = give_session(json_wire, eve, via="authenticator")
+    assert alone(here, eve)
+    clock.shift(60)
+    assert prove_setup(here, begin_setup(here, setup="authenticator", existing=True), eve.app_code()).ok
+    clock.shift(60)
+    assert not alone(here, eve)
+    assert here.post("/us-verify", passcode=eve.app_code()).ok
+    assert here.post("/tf-setup", setup="disable").ok
+    clock.shift(60)
+    assert alone(here, eve)
+
+
+@pytest.mark.parametrize(("methods", "signs_in"), [(["authenticator"], True), (["email", "authenticator"], False)])
+def test_one_from_before_goes_on_only_where_there_is_no_other_way(json_wire, people, methods, signs_in):
+    eve = people.open(email="eve@example.com", methods=methods, second="authenticator")
+    assert alone(json_wire, eve) is signs_in
+
+
+def test_the_only_way_to_sign_in_does_not_become_the_second_step(json_wire, people, clock):
+    eve = people.open(email="eve@example.com", methods=["authenticator"])
+    here = give_session(json_wire, eve, via="authenticator")
+    answer = here.post("/tf-setup", setup="authenticator", existing=True)
+    assert (answer.status, answer.codes) == (400, ["two_factor_only_way"])
+
+
+def test_the_last_way_to_sign_in_beside_it_stays(switched_on):
+    here, _ = switched_on
+    assert here.post("/us-setup", delete_method=["email"]).codes == ["last_method"]
+
+
+@pytest.mark.settings(second_factor="required")
+def test_set_up_on_the_way_in_it_is_no_way_in(json_wire, ada, code_for, clock):
+    json_wire.post("/us-signin", identity=ada.email, passcode=code_for(ada.email, by=json_wire))
+    begun = json_wire.post("/tf-setup", setup="authenticator").json
+    ada = replace(ada, authenticator=begun["tf_authr_b32key"])
+    assert json_wire.post("/tf-validate", code=ada.app_code()).ok
+    clock.shift(60)
+    assert not alone(json_wire, ada)
