@@ -28,7 +28,7 @@ from app.methods import (
 from app.methods.challenges import Question, ask, end_open
 from app.methods.explaining import Miss
 from app.methods.proving import Proof, prove
-from app.methods.registry import code_methods
+from app.methods.registry import REGISTRY, code_methods
 from app.methods.strength import strengths_of
 from app.recover import requests, telling, tokens
 from app.recover.models import Recovery
@@ -179,8 +179,11 @@ def cancel_with_account(user_id: int) -> None:
 def complete(proof: str, lost: Sequence[str], asker: Asker) -> AuthSession | Parked:
     """Complete a recovery whose wait is over: end all that is open, drop what was ``lost``, and sign in to set up anew.
 
-    :raises Refused: ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over`` when it was cancelled first
+    :raises Refused: ``invalid_choice`` on ``lost``; ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over``
+        when it was cancelled first
     """
+    if not {*lost} <= {*REGISTRY, passkeys.METHOD}:
+        raise Refused("invalid_choice", field="lost")
     user, answered = _held_by(proof)
     recovery = requests.open_of(user.id)
     if recovery is None:

@@ -131,16 +131,20 @@ class CredentialField(TypedField):
 
 
 class ManyField(TypedField):
-    """A list of texts, or one text."""
+    """A list of texts, or one text; each of them once, and at most ``MOST``: no field has more names than that."""
 
     many = True
+    MOST = 32
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
-        """Take all values. Raises ValueError with our sentence when one is no text."""
+        """Take all values. Raises ValueError with our sentence when one is no text, or they are too many."""
         self.data = []
         if not all(type(value) is str and "\x00" not in value for value in valuelist):
             raise ValueError(sentence("api_error"))
-        self.data = list(valuelist)
+        once = list(dict.fromkeys(valuelist))
+        if len(once) > self.MOST:
+            raise ValueError(sentence("api_error"))
+        self.data = once
 
 
 class TickField(BooleanField):  # type: ignore[misc]

@@ -258,3 +258,24 @@ def test_of_a_short_wait_nobody_is_reminded(app, json_wire, bob, starts, deliver
     swept(app)
     deliver()
     assert not any("tomorrow" in mail.subject for mail in smtp.to(bob.email))
+
+
+@pytest.mark.parametrize(
+    ("lost", "code"),
+    [([f"x{number}" for number in range(4000)], "api_error"), (["authenticator", "pigeon"], "invalid_choice")],
+)
+def test_what_was_lost_is_a_few_known_names(wire, bob, proves, starts, clock, statements, rows, lost, code):
+    starts(wire, bob.email)
+    clock.shift(WAIT + 1)
+    proof = proof_in(proves(wire, bob.email))
+    with statements() as seen:
+        answer = wire.post("/recover/complete", proof=proof, lost=lost)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert len(seen) <= 2
+    assert rows(Recovery)[0].done_at is None
+
+
+def test_a_name_that_is_sent_many_times_counts_once(wire, bob, proves, starts, clock):
+    starts(wire, bob.email)
+    clock.shift(WAIT + 1)
+    assert completes(wire, proves, bob, lost=["authenticator"] * 3000).ok

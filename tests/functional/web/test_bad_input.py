@@ -441,3 +441,24 @@ PRODUCTION = {
     "mail_url": "smtp+starttls://127.0.0.1:2525",
     "sms_url": "https://sms.example.com/messages",
 }
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/us-setup", {"delete_method": None}),
+        ("/tokens", {"name": "Nightly", "expires_in_days": 30, "scopes": None}),
+        ("/recover/complete", {"proof": "x", "lost": None}),
+    ],
+)
+@pytest.mark.settings(personal_tokens=5)
+def test_a_list_has_a_few_values_each_once(wire, people, statements, path, fields):
+    from tests.signed_in import sign_in
+
+    here = wire if path.startswith("/recover") else sign_in(wire, people.open(email="ada@example.com"))
+    (name,) = [name for name, value in fields.items() if value is None]
+    with statements() as seen:
+        answer = here.post(path, **fields | {name: [f"x{number}" for number in range(4000)]})
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+    assert len(seen) <= 6
