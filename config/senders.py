@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 FORM = re.compile(r'(?:(?P<name>"(?:[^"\\]|\\.)*"|[^<>"\\]*)\s*<(?P<address>[^<>]*)>|(?P<alone>[^<>"]*))')
+UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 LOCAL = re.compile(r"(?=.{1,64}\Z)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*", re.ASCII | re.IGNORECASE)
@@ -18,7 +19,7 @@ def split_sender(text: str) -> tuple[str, str]:
 
     :raises ValueError: when it is not exactly one address
     """
-    if not text.isprintable():
+    if UNPRINTED.search(text):
         raise ValueError("a sender has no line breaks or control characters")
     form = FORM.fullmatch(text.strip())
     if form is None:

@@ -75,7 +75,7 @@ class ServiceSettings(BaseSettings, defer_build=True):
         default="Latchkey",
         min_length=1,
         max_length=60,
-        pattern=r"^[^\x00-\x1f<>]+$",
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029<>]+$",
         description="Name on pages and in mails.",
     )
     support_contact: str = Field(

@@ -62,6 +62,8 @@ def unreached(whom: str, setting: str, error: Exception) -> Failed:
     if isinstance(error, ssl.SSLError):
         return Failed(f"{whom} speaks no TLS that we know", remedy=f"Check scheme and port in {setting}.")
     if isinstance(error, socket.gaierror):
-        return Failed(f"{whom}'s name not found", remedy=f"Check the host in {setting}, and DNS here.")
-    remedy = f"Check host and port in {setting}, that the server runs, and firewalls between."
+        return Failed(
+            f"{whom}'s name not found", remedy=f"Check the host in {setting}, and name resolution on this machine."
+        )
+    remedy = f"Check host and port in {setting}, that the server runs, and that no firewall is in between."
     return Failed(f"{whom} unreachable ({type(error).__name__})", remedy=remedy)

@@ -156,7 +156,7 @@ class _Mail(flask_mail.Message):
     def __init__(self, message: Message, letter: Letter) -> None:
         """Flask-Mail's own would ask the system for this machine's full name, which may wait for a name server."""
         _check_recipient(message.to)
-        if any(mark in letter.subject for mark in "\r\n\0"):
+        if "\0" in letter.subject or len(letter.subject.splitlines()) != 1:
             raise Failed("subject has a line break", permanent=True)
         self.shown_sender, self.sender = _sender(settings.mail_sender)
         self.recipients = [message.to]

@@ -27,6 +27,7 @@ ADDRESS = "no-reply@acme.example"
         (f'"The \\"A\\" \\\\ Team" <{ADDRESS}>', 'The "A" \\ Team', ADDRESS),
         (f'"a@b, c" <{ADDRESS}>', "a@b, c", ADDRESS),
         ("no-reply@localhost", "", "no-reply@localhost"),
+        (f"Acme \U0001f469\u200d\U0001f52c <{ADDRESS}>", "Acme \U0001f469\u200d\U0001f52c", ADDRESS),
         ("Acme <no-reply@bücher.example>", "Acme", "no-reply@xn--bcher-kva.example"),
     ],
 )
@@ -56,6 +57,8 @@ def test_name_and_address_are_told_apart_and_stay_so(text, name, address):
         f"Acme <{ADDRESS}",
         f"Acme\r\nBcc: eve@evil.example <{ADDRESS}>",
         f"Acme <{ADDRESS}>\nBcc: eve@evil.example",
+        f"Acme\x85Bcc: eve@evil.example <{ADDRESS}>",
+        f"Acme\u2028Bcc: eve@evil.example <{ADDRESS}>",
         "müller@acme.example",
         "Acme <müller@acme.example>",
         '"no reply"@acme.example',
