@@ -26,14 +26,23 @@ AUTO = "<a valid token>"
 
 
 class Answer:
-    """What came back, read the same way in both languages."""
+    """What came back, read the same way in both languages.
 
-    def __init__(self, language: Language, response: TestResponse) -> None:
+    Of a 303, ``text`` and ``page`` are what the browser sees then: it is fetched when a test looks.
+    """
+
+    def __init__(self, language: Language, response: TestResponse, wire: Wire | None = None) -> None:
         self.language = language
         self.response = response
         self.status = response.status_code
         self.headers = response.headers
-        self.text = response.get_data().decode(errors="replace")  # an archive is no text
+        self._body = response.get_data().decode(errors="replace")  # an archive is no text
+        self._wire = wire
+
+    @cached_property
+    def text(self) -> str:
+        """The body; of a 303 that of the page it leads to."""
+        return self._wire.follow(self).text if self.status == 303 and self._wire else self._body
 
     def __repr__(self) -> str:
         return f"<Answer {self.language} {self.status} {self.location or ''} {self.errors or ''}>"
@@ -51,7 +60,7 @@ class Answer:
     @cached_property
     def json(self) -> dict[str, Any]:
         """The ``response`` member of the envelope; empty for a page."""
-        if self.response.mimetype != "application/json" or not self.text:
+        if self.response.mimetype != "application/json" or not self._body:
             return {}
         body = self.response.get_json()
         found: dict[str, Any] = body.get("response", body)
@@ -68,7 +77,7 @@ class Answer:
         if self.response.mimetype == "application/json":
             found: dict[str, list[str]] = self.json.get("field_errors", {"": self.json.get("errors", [])})
             return {name: texts for name, texts in found.items() if texts}
-        return self.page.errors
+        return {} if self.status == 303 else self.page.errors
 
     @cached_property
     def codes(self) -> list[str]:
@@ -82,7 +91,7 @@ class Answer:
         """The token this answer hands out."""
         token: str | None = self.json.get("csrf_token")
         if token is None and self.response.mimetype == "text/html":
-            field = re.search(r'<input[^>]*name="csrf_token"[^>]*>', self.text)  # no whole page is read for that
+            field = re.search(r'<input[^>]*name="csrf_token"[^>]*>', self._body)  # no whole page is read for that
             token = Page(field[0]).value("csrf_token") if field else None
         return token
 
@@ -142,7 +151,7 @@ class Wire:
             environ_base={"REMOTE_ADDR": self.address},
             **body,
         )
-        answer = Answer(self.language, response)
+        answer = Answer(self.language, response, self)
         check_answer(method, path, response)
         if answer.csrf_token or "Set-Cookie" in response.headers:
             self._csrf = answer.csrf_token

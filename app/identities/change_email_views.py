@@ -27,6 +27,7 @@ from app.web.telling import say
 from app.web.texts import sentence
 
 PAGE = "identities/change_email.html"
+HOME = "/change-email"
 ELSEWHERE = "identities/link_elsewhere.html"
 
 
@@ -73,6 +74,8 @@ def confirm_address() -> Response:
 def change_email_link(token: str) -> Response:
     """Take the link of a new address in the browser that asked, while it is signed in; elsewhere change nothing."""
     after_this_request(view_commit)
+    if token == "confirm":  # noqa: S105 - where the form of the page is posted, no secret
+        return redirect(HOME)  # type: ignore[return-value]
     session = brought_session()
     try:
         challenge, here = proving_addresses.look_at_link(token, session, clicking_asker())
@@ -93,9 +96,9 @@ def begin(form: AddressForm, purpose: str) -> Response:
     challenge = proving_addresses.ask(
         current_user, current(), form.email.data, purpose, sending_asker(form.challenge.data)
     )
-    shown = _shown(form) | {"pending": pending(challenge)}
     handle = handle_of(challenge.id)
-    return respond(PAGE, form, shown=shown, challenge=handle, support_id=support_id(), **_facts())
+    facts = _facts() if wants_json() else {}
+    return respond(PAGE, form, see=HOME, challenge=handle, support_id=support_id(), **facts)
 
 
 def _facts() -> dict[str, Any]:

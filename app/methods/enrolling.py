@@ -24,7 +24,7 @@ from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_
 class Enrollment:
     """A method being set up, unproved.
 
-    :ivar secret: base32 key of an authenticator, shown this once; "" for other methods
+    :ivar secret: base32 key of an authenticator, shown until it is proved; "" for other methods
     """
 
     challenge: Challenge
@@ -66,14 +66,17 @@ def begin(user: User, method: str, phone: str | None, purpose: str, family: str,
 
 
 def still_open(user: User, state: str, purpose: str, family: str) -> Enrollment | None:
-    """Return the enrollment that ``state`` names, without its key, if this session of the user can still prove it."""
+    """Return the enrollment that ``state`` names if this session of the user can still prove it."""
     challenge_id = challenge_id_of(state)
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
     if challenge is None or not _is_whose(challenge, user, family) or not challenge.is_open(clock.now()):
         return None
     if challenge.tries >= settings.challenge_tries:
         return None
-    return Enrollment(challenge, account_name(identities_of(user.id)))
+    key = ""
+    if challenge.method == "authenticator" and challenge.secret:
+        key = keyring.open(challenge.secret, *codes.challenge_context(challenge)).decode()
+    return Enrollment(challenge, account_name(identities_of(user.id)), key)
 
 
 def store(

@@ -130,6 +130,13 @@ def standing_of(user: User, proof: str) -> Standing:
     return Standing(state, proof, methods, codes_left, recovery)
 
 
+def standing_by(proof: str) -> Standing | None:
+    """Return how the account stands whose mailbox was proved by ``proof``; None when that holds no more."""
+    proved = tokens.read_proof(proof)
+    user = db.session.get(User, proved.user_id) if proved else None
+    return standing_of(user, proof) if user is not None and user.is_active else None
+
+
 def start(proof: str, asker: Asker) -> Standing:
     """Start a recovery and tell every channel; the one that is open already is returned as it is.
 

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, after_this_request
+from flask import Response, after_this_request, request
 from flask_login import current_user, login_required
 
 from app.extensions import settings
 from app.kit.refusals import Refused
+from app.methods.challenges import latest_in_browser
+from app.methods.handles import handle_of
 from app.methods.showing import TITLES, sent
 from app.recover import bp, flow, requests, tokens
 from app.recover.forms import CancelForm, MailboxForm, ProvedForm, StopForm, WhoForm
 from app.recover.showing import open_recovery, standing_facts, told
 from app.sessions.pending import Parked
 from app.sessions.showing import second_step, user_facts
-from app.web.asker import asker, sending_asker
+from app.web import open_request
+from app.web.asker import asker, present_asker, sending_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
+from app.web.open_request import OpenRequest
 from app.web.respond import respond, support_id, wants_json
 from app.web.telling import say
 
 PAGE = "recover/recover.html"
 CANCEL_PAGE = "recover/cancel.html"
 SET_UP = "/us-setup"
+HOME = "/recover"
 
 
 @bp.get("/recover")
@@ -36,7 +41,9 @@ def recover_page() -> Response:
             return respond(go="/")
         return respond(recovery=open_recovery())
     browser_secret()
-    return respond(PAGE, WhoForm(), shown={"state": "who"})
+    if not wants_json() and "new" in request.args:
+        return open_request.forget(respond(PAGE, WhoForm(), shown={"state": "who"}))
+    return respond(PAGE, WhoForm(), shown=None if wants_json() else _under_way() or {"state": "who"})
 
 
 @bp.post("/recover")
@@ -48,12 +55,12 @@ def recover() -> Response:
     form = WhoForm()
     if form.validate():
         with form.showing_refusals():
-            typed = form.identity.data
-            shown = sent(flow.send_code(typed, sending_asker()), typed)
-            facts: dict[str, Any] = {"challenge": shown["challenge"], "support_id": support_id()}
-            return respond(
-                PAGE, form, shown={"sent": shown, "identity": typed, "code": MailboxForm()}, state="code", **facts
-            )
+            challenge = flow.send_code(form.identity.data, sending_asker())
+            facts: dict[str, Any] = {"challenge": handle_of(challenge.id), "support_id": support_id()}
+            answer = respond(PAGE, form, see=HOME, state="code", **facts)
+            waiting = OpenRequest(flow.PURPOSE, challenge.id, form.identity.data, support_id=support_id())
+            lasts = challenge.passcode_expires_at - challenge.created_at
+            return answer if wants_json() else open_request.keep(answer, waiting, lasts)
     return respond(PAGE, form, shown={"state": "who"})
 
 
@@ -67,8 +74,9 @@ def recover_prove() -> Response:
     if form.validate():
         with form.showing_refusals():
             standing = flow.prove_mailbox(form.identity.data, form.passcode.data, asker(form.challenge.data))
-            return respond(PAGE, form, shown=_shown(), **standing_facts(standing))
-    return respond(PAGE, form, shown={"state": "code", "sent": None, "identity": form.identity.data, "code": form})
+            return _see(form, standing)
+    told = None if wants_json() else _sent_here()
+    return respond(PAGE, form, shown={"state": "code", "sent": told, "identity": form.identity.data, "code": form})
 
 
 @bp.post("/recover/start")
@@ -81,7 +89,7 @@ def recover_start() -> Response:
     if form.validate():
         with form.showing_refusals():
             standing = flow.start(form.proof.data, asker())
-            return respond(PAGE, form, shown=_shown(), **standing_facts(standing))
+            return _see(form, standing)
     return respond(PAGE, form, shown={"state": "refused"})
 
 
@@ -98,7 +106,7 @@ def recover_complete() -> Response:
             if isinstance(arrived, Parked):
                 return respond(**second_step(arrived))
             say("recovery_done")
-            return respond(go=SET_UP, user=user_facts(current_user, arrived), tf_required=False)
+            return open_request.forget(respond(go=SET_UP, user=user_facts(current_user, arrived), tf_required=False))
     return respond(PAGE, form, shown={"state": "refused"})
 
 
@@ -140,6 +148,38 @@ def recover_cancel(token: str) -> Response:
             return _quiet(respond(CANCEL_PAGE, form, shown={"token": token}, **_cancel_facts(recovery)))
     shown = _cancel_facts(recovery) if recovery else {"state": "open", "recovery": None}
     return _quiet(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
+
+
+def _see(form: MailboxForm | ProvedForm, standing: flow.Standing) -> Response:
+    """Tell a program how the account stands; let a browser see it, and open that page again while the proof holds."""
+    facts = standing_facts(standing)
+    answer = respond(PAGE, form, see=HOME, **facts)
+    waiting = OpenRequest(flow.PURPOSE, "", "", proof=standing.proof)
+    return answer if wants_json() else open_request.keep(answer, waiting, tokens.PROVED_FOR)
+
+
+def _under_way() -> dict[str, Any] | None:
+    """Return what the page shows of what this browser has begun: where the code goes, or how the account stands."""
+    waiting = open_request.kept(flow.PURPOSE)
+    if waiting is None:
+        return None
+    if waiting.proof:
+        standing = flow.standing_by(waiting.proof)
+        return _shown() | standing_facts(standing) if standing else None
+    told = _sent_here()
+    if told is None:
+        return None
+    more = {"identity": waiting.identity, "code": MailboxForm(), "support_id": waiting.support_id}
+    return {"state": "code", "sent": told} | more
+
+
+def _sent_here() -> dict[str, Any] | None:
+    """Return what the page says of the code that this browser was sent last; None without one. A statement."""
+    waiting = open_request.kept(flow.PURPOSE)
+    found = latest_in_browser(present_asker(), flow.PURPOSE) if waiting else None
+    if waiting is None or found is None or found.id != waiting.challenge_id:
+        return None
+    return sent(found, waiting.identity)
 
 
 def _shown() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from app.extensions import settings
 from app.kit import addresses
 from app.kit.refusals import Refused
 from app.methods.challenges import latest_in_browser
+from app.methods.handles import handle_of
 from app.methods.showing import asked, sent
 from app.register import bp, flow
 from app.register.forms import ConfirmForm, ConfirmLinkForm
@@ -43,13 +44,12 @@ def confirm() -> Response:
         with form.showing_refusals():
             if form.passcode.data in (None, "") or form.send_again.data:
                 challenge = flow.send_again(form.email.data, sending_asker(form.challenge.data))
-                told = sent(challenge, form.email.data)
                 say(
                     "confirm_generic" if settings.generic_responses else "confirm_registration",
                     "info",
                     email=form.email.data,
                 )
-                return respond(PAGE, form, shown={"sent": told}, challenge=told["challenge"], support_id=support_id())
+                return respond(PAGE, form, see="/confirm", challenge=handle_of(challenge.id), support_id=support_id())
             session = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
             say("email_confirmed")
             if isinstance(session, Parked):

@@ -63,7 +63,7 @@ def begin(user: User, session: AuthSession, method: str, phone: str | None, aske
 
 
 def still_open(user: User, session: AuthSession, state: str) -> Enrollment | None:
-    """Return the enrollment that ``state`` names, without its key, if this session can still prove it."""
+    """Return the enrollment that ``state`` names if this session can still prove it."""
     return enrolling.still_open(user, state, PURPOSE, session.family)
 
 

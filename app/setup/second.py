@@ -24,7 +24,7 @@ from app.methods import (
 )
 from app.methods.challenges import Question
 from app.methods.enrolling import Enrollment
-from app.methods.handles import challenge_id_of
+from app.methods.handles import challenge_id_of, handle_of
 from app.methods.passkeys import signs_in_alone
 from app.methods.showing import TITLES
 from app.sessions import guesses, pending
@@ -82,8 +82,15 @@ def begin_on_the_way_in(waiting: Waiting, method: str, phone: str | None, asker:
 
 
 def still_open(user: User, session: AuthSession, state: str) -> Enrollment | None:
-    """Return what ``state`` names, without its key, if this session can still prove it."""
+    """Return what ``state`` names if this session can still prove it."""
     return enrolling.still_open(user, state, second.SETUP_PURPOSE, session.family)
+
+
+def still_open_on_the_way_in(waiting: Waiting) -> Enrollment | None:
+    """Return the second factor that this sign-in has begun to set up, while it can still be proved."""
+    if waiting.row.question_id is None:
+        return None
+    return enrolling.still_open(waiting.user, handle_of(waiting.row.question_id), second.SETUP_PURPOSE, waiting.row.id)
 
 
 def confirm(user: User, session: AuthSession, state: str, code: str | int, asker: Asker) -> Challenge:

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Response, after_this_request, redirect
 from flask_login import current_user, login_required
+from werkzeug.exceptions import MethodNotAllowed
 
 from app.extensions import settings
 from app.kit import secrets
@@ -34,6 +35,7 @@ from app.web.respond import respond, wants_json
 from app.web.telling import say
 
 PAGE = "setup/second.html"
+HOME = "/tf-setup"
 ON_THE_WAY_IN = "setup/second_on_the_way_in.html"
 
 
@@ -45,7 +47,9 @@ def tf_setup_page() -> Response:
     if session is None and (waiting is None or waiting.row.state != factors.SETUP):
         return _nothing_under_way()
     if waiting is not None:
-        return respond(ON_THE_WAY_IN, SecondSetupForm(), shown=_page(waiting.user, None), **_state_of(waiting.user))
+        begun = None if wants_json() else second.still_open_on_the_way_in(waiting)
+        shown = _page(waiting.user, _shown(begun) | {"action": "/tf-validate"} if begun else None)
+        return respond(ON_THE_WAY_IN, SecondSetupForm(), shown=shown, **_state_of(waiting.user))
     if wants_json():
         require_recent(session)
     return respond(PAGE, SecondSetupForm(), shown=_page(current_user, None), **_state_of(current_user))
@@ -68,9 +72,23 @@ def tf_setup() -> Response:
                 return respond(go="/us-setup", user={})
             how = {"existing": form.existing.data}
             begun = second.begin(current_user, session, form.setup.data, form.phone.data, sending_asker(), **how)
-            facts = _facts(begun, current_user) | {"tf_state_token": handle_of(begun.challenge.id)}
-            return respond(PAGE, form, shown=_page(current_user, _shown(begun)), **facts)
+            handle = handle_of(begun.challenge.id)
+            facts = _facts(begun, current_user) | {"tf_state_token": handle}
+            return respond(PAGE, form, see=f"{HOME}/{handle}", **facts)
     return respond(PAGE, form, shown=_page(current_user, None))
+
+
+@bp.get("/tf-setup/<state>")
+@login_required
+def tf_setup_begun(state: str) -> Response:
+    """Show the second factor that is being set up, to the browser that began it; a program has it from there."""
+    if wants_json():
+        raise MethodNotAllowed(["POST"])
+    begun = second.still_open(current_user, _session(), state)
+    if begun is None:
+        say("two_factor_setup_expired", "error")
+        return respond(go=HOME)
+    return respond(PAGE, SecondSetupForm(), shown=_page(current_user, _shown(begun)))
 
 
 @bp.post("/tf-setup/<state>")
@@ -108,8 +126,7 @@ def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
         with form.showing_refusals():
             begun = second.begin_on_the_way_in(waiting, form.setup.data, form.phone.data, who)
             facts = _facts(begun, waiting.user) | {"tf_state_token": None}
-            shown = _page(waiting.user, _shown(begun) | {"action": "/tf-validate"})
-            return respond(ON_THE_WAY_IN, form, shown=shown, **facts)
+            return respond(ON_THE_WAY_IN, form, see=HOME, **facts)
     return respond(ON_THE_WAY_IN, form, shown=_page(waiting.user, None))
 
 

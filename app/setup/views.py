@@ -7,6 +7,7 @@ from typing import Any
 import segno
 from flask import Response, after_this_request
 from flask_login import current_user, login_required
+from werkzeug.exceptions import MethodNotAllowed
 
 from app.extensions import settings
 from app.kit import clock
@@ -33,6 +34,7 @@ from app.web.respond import respond, wants_json
 from app.web.telling import say
 
 PAGE = "setup/setup.html"
+HOME = "/us-setup"
 WORTH_ADDING_AGAIN = ("authenticator", "sms")
 """Methods offered though they are set up: a new phone needs a new key, or has a new number."""
 
@@ -76,9 +78,22 @@ def us_setup() -> Response:
                 flow.remove(current_user, session, removed, asker())
             if begun is None:
                 say("method_removed")
-                return respond(PAGE, form, shown=_page(None))
-            return respond(PAGE, form, shown=_page(enrolling_shown(begun)), **_facts(begun))
+                return respond(PAGE, form, see=HOME)
+            return respond(PAGE, form, see=f"{HOME}/{handle_of(begun.challenge.id)}", **_facts(begun))
     return respond(PAGE, form, shown=_page(None))
+
+
+@bp.get("/us-setup/<state>")
+@login_required
+def us_setup_begun(state: str) -> Response:
+    """Show what is being set up, to the browser that began it; a program has it from there."""
+    if wants_json():
+        raise MethodNotAllowed(["POST"])
+    begun = flow.still_open(current_user, _session(), state)
+    if begun is None:
+        say("us_setup_expired", "error")
+        return respond(go=HOME)
+    return respond(PAGE, SetupForm(), shown=_page(enrolling_shown(begun)))
 
 
 @bp.post("/us-setup/<state>")
@@ -92,7 +107,7 @@ def us_setup_confirm(state: str) -> Response:
             done = flow.confirm(current_user, _session(), state, form.passcode.data, asker())
             say("us_setup_successful")
             phone = identities_of(current_user.id).get("phone")
-            go = settings.us_post_setup_url or "/us-setup"
+            go = settings.us_post_setup_url or HOME
             if not wants_json() and not settings.us_post_setup_url:
                 go = page_after(current_user, _session(), done.method, go)
             return respond(go=go, chosen_method=done.method, phone=phone)

@@ -8,7 +8,7 @@ from flask import Response, request
 from flask_login import current_user
 
 from app.extensions import settings
-from app.methods import carrying
+from app.methods import Challenge, carrying
 from app.methods.enrollment import enrolled_of
 from app.methods.showing import means_text, methods_offered, sent
 from app.methods.strength import strengths_of
@@ -18,12 +18,16 @@ from app.sessions.models import AuthSession
 from app.sessions.pending import Parked
 from app.sessions.showing import second_step, user_facts
 from app.signin.flow import PURPOSE
-from app.signin.forms import ContinueForm, SignInForm
+from app.signin.forms import ContinueForm, SendCodeForm, SignInForm
+from app.web import open_request
 from app.web.asker import present_asker
-from app.web.respond import respond, wants_json
+from app.web.open_request import OpenRequest
+from app.web.redirects import safe_next
+from app.web.respond import respond, support_id, wants_json
 from app.web.telling import say, wants_token
 
 PAGE = "signin/signin.html"
+HOME = "/us-signin"
 
 
 def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -32,15 +36,45 @@ def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
     return methods_offered() | {"step": step, "sent": told} | more
 
 
-def page_again(form: SignInForm | ContinueForm) -> dict[str, Any]:
-    """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code."""
+def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]:
+    """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code.
+
+    Where the refused form asks for a code, only if that was for the same identity.
+    """
     if wants_json():
         return {}
+    if isinstance(form, SendCodeForm):
+        waiting = open_request.kept(PURPOSE)
+        if waiting is None or waiting.identity != form.identity.data:
+            return page("identity")
     looked_up = form.refusal_facts.get("here")
     asked = looked_up or carrying.last_open(present_asker(), PURPOSE)
     if asked is None or not form.identity.data or form.identity.errors:
         return page("identity")
     return page("code", sent(asked.challenge, form.identity.data, asked.characters))
+
+
+def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Response:
+    """Let the browser open the page of its code again, for as long as the code works."""
+    typed = form.identity.data or ""
+    goal, remember = safe_next(form.next.data) or "", bool(form.remember.data)
+    waiting = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
+    return open_request.keep(answer, waiting, challenge.passcode_expires_at - challenge.created_at)
+
+
+def page_of_open(form: SignInForm) -> dict[str, Any] | None:
+    """Return what the page shows of the code that this browser waits for, and fill ``form``; None without one.
+
+    A statement, where the browser says that it has asked for one.
+    """
+    waiting = open_request.kept(PURPOSE)
+    asked = carrying.last_open(present_asker(), PURPOSE) if waiting else None
+    if waiting is None or asked is None or asked.challenge.id != waiting.challenge_id:
+        return None
+    form.next.data = form.next.data or waiting.next or None
+    form.remember.data = waiting.remember
+    shown = page("code", sent(asked.challenge, waiting.identity, asked.characters))
+    return shown | {"support_id": waiting.support_id}
 
 
 def drop_pending() -> None:
@@ -67,6 +101,6 @@ def welcome(arrived: AuthSession | Parked, go: str, **facts: Any) -> Response:
     :param facts: what a program is told besides when it is
     """
     if isinstance(arrived, Parked):
-        return respond(**second_step(arrived))
+        return open_request.forget(respond(**second_step(arrived)))
     user = user_facts(current_user, arrived, with_token=wants_token())
-    return respond(go=go, user=user, tf_required=False, **facts)
+    return open_request.forget(respond(go=go, user=user, tf_required=False, **facts))

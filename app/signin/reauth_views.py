@@ -11,6 +11,7 @@ from app.extensions import settings
 from app.methods import EnrolledMethod, recovery_codes
 from app.methods.challenges import latest_in_browser
 from app.methods.enrollment import enrolled_of
+from app.methods.handles import handle_of
 from app.methods.registry import code_methods, usable_methods
 from app.methods.showing import means_text, sent
 from app.methods.strength import strengths_of
@@ -22,11 +23,12 @@ from app.signin.pages import say_confirmed
 from app.users import identities_of
 from app.web.asker import asker, present_asker, sending_asker
 from app.web.commit import view_commit
-from app.web.redirects import next_or
+from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import respond, support_id, wants_json
 from app.web.telling import wants_token
 
 PAGE = "signin/verify.html"
+HOME = "/us-verify"
 
 
 @bp.get("/us-verify")
@@ -44,7 +46,8 @@ def us_verify_page() -> Response:
     facts |= {"reauth_methods": enough, "has_webauthn_verify_credential": "webauthn" in enough}
     facts |= {"oauth_enabled": False, "oauth_providers": []}
     facts |= {"user": user_facts(current_user)} if request.path == "/verify" else {}
-    return respond(PAGE, form, shown=_page(enrolled), **facts)
+    told = None if wants_json() or "new" in request.args else _open_here()
+    return respond(PAGE, form, shown=_page(enrolled, told), **facts)
 
 
 @bp.post("/us-verify")
@@ -71,23 +74,25 @@ def us_verify_send_code() -> Response:
     """Send a passcode to the signed-in user."""
     after_this_request(view_commit)
     form = VerifySendForm()
-    shown = _page(enrolled_of(current_user.id))
     if form.validate():
         with form.showing_refusals():
             challenge = reauth.send_code(current_user, form.chosen_method.data, sending_asker(form.challenge.data))
-            shown["sent"] = sent(challenge, challenge.destination)
-            return respond(PAGE, form, shown=shown, challenge=shown["sent"]["challenge"], support_id=support_id())
-    return respond(PAGE, form, shown=shown)
+            goal = safe_next(form.next.data)
+            page = with_query(HOME, next=goal) if goal else HOME
+            return respond(PAGE, form, see=page, challenge=handle_of(challenge.id), support_id=support_id())
+    return respond(PAGE, form, shown=_page_again())
 
 
 def _page_again() -> dict[str, Any]:
     """Return what the page of a refused proof shows: the code entry, if this browser was sent a code."""
-    if wants_json():
-        return {}
+    return {} if wants_json() else _page(enrolled_of(current_user.id), _open_here())
+
+
+def _open_here() -> dict[str, Any] | None:
+    """Return what the page says of the code that this browser waits for; None without one. A statement."""
     challenge = latest_in_browser(present_asker(), reauth.PURPOSE)
     mine = challenge is not None and challenge.user_id == current_user.id
-    told = sent(challenge, challenge.destination) if challenge is not None and mine else None
-    return _page(enrolled_of(current_user.id), told)
+    return sent(challenge, challenge.destination) if challenge is not None and mine else None
 
 
 def _page(enrolled: list[EnrolledMethod], told: dict[str, Any] | None = None) -> dict[str, Any]:

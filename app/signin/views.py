@@ -15,7 +15,8 @@ from app.sessions.opening import end_session
 from app.sessions.showing import user_facts
 from app.signin import bp, flow, refreshing
 from app.signin.forms import LogoutForm, SendCodeForm, SignInForm
-from app.signin.pages import PAGE, drop_pending, page, page_again, welcome
+from app.signin.pages import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
+from app.web import open_request
 from app.web.asker import present_asker, sending_asker, trusted_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
@@ -39,7 +40,10 @@ def us_signin_page() -> Response:
     form.remember.data = settings.default_remember_me
     browser_secret()
     drop_pending()
-    return respond(PAGE, form, shown=page("identity"), **methods_offered())
+    if not wants_json() and "new" in request.args:
+        return open_request.forget(respond(PAGE, form, shown=page("identity"), **methods_offered()))
+    waiting = None if wants_json() else page_of_open(form)
+    return respond(PAGE, form, shown=waiting or page("identity"), **methods_offered())
 
 
 @bp.post("/us-signin")
@@ -74,8 +78,9 @@ def us_signin_send_code() -> Response:
             shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = {"challenge": shown["challenge"], "support_id": support_id()}
             facts |= {"link_characters": characters} if characters else {}
-            return respond(PAGE, form, shown=page("code", shown), **facts)
-    return respond(PAGE, form, shown=page("identity"))
+            answer = respond(PAGE, form, see=HOME, **facts)
+            return answer if wants_json() else keep_open(answer, form, asked.challenge)
+    return respond(PAGE, form, shown=page_again(form))
 
 
 @bp.post("/logout")

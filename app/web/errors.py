@@ -82,6 +82,8 @@ def _http_error(error: HTTPException) -> Any:
         return error
     if (fault := getattr(error, "original_exception", None)) is not None:
         return _unexpected(fault)  # raised while another error's page was made
+    if error.code == 405 and (page := _page_of_form()):
+        return redirect(page)
     known = error.description if isinstance(error.description, Sentence) else None
     name = HTTPStatus(error.code).name.lower()
     name = {"content_too_large": "request_entity_too_large"}.get(name, name)
@@ -91,6 +93,27 @@ def _http_error(error: HTTPException) -> Any:
         if header in ("Allow", "Retry-After"):
             answer.headers[header] = value
     return answer
+
+
+def _page_of_form() -> str | None:
+    """Return the page whose form is posted to the address asked for; None where a program asks, or there is none.
+
+    A browser that dropped a tab asks for the address of its form. The page is the nearest one above it.
+    """
+    if request.method not in ("GET", "HEAD") or wants_json():
+        return None
+    pages = current_app.url_map.bind("localhost")
+    path = request.path
+    while path != "/":
+        path = path.rpartition("/")[0] or "/"
+        try:
+            _, values = pages.match(path, "GET")
+        except HTTPException:
+            continue
+        if not values:
+            goal = safe_next(request.args.get("next"))
+            return with_query(path, next=goal) if goal else path
+    return None
 
 
 def _refused(refused: Refused) -> Response:

@@ -32,6 +32,7 @@ def respond(
     form: HouseForm | None = None,
     *,
     go: str | None = None,
+    see: str | None = None,
     shown: dict[str, Any] | None = None,
     bare: bool = False,
     **facts: Any,
@@ -41,6 +42,7 @@ def respond(
     :param page: template for a browser
     :param form: shown on the page; when it has faults the answer is a refusal
     :param go: where a browser is sent on success (302); a program is never redirected
+    :param see: where a browser sees what its form has begun (303), so that the page can be opened again
     :param shown: what the page shows and a program does not get
     :param bare: leave ``csrf_token`` out of the JSON
     :param facts: what a program gets; the page has it too
@@ -52,8 +54,8 @@ def respond(
         raise RuntimeError("an unsafe request was answered without a form having checked it")
     if wants_json():
         return envelope(200, facts if bare else facts | {"csrf_token": csrf_token()})
-    if go is not None:
-        return redirect(go)  # type: ignore[return-value]
+    if go is not None or see is not None:
+        return redirect(go or see or "/", 302 if go else 303)  # type: ignore[return-value]
     told = {"support_id": ""} if request.method in SAFE_METHODS else {"support_id": support_id()}
     return current_app.make_response(render_template(page or "", form=form, **(told | (shown or {}) | facts)))
 

@@ -77,5 +77,5 @@ def test_the_csrf_token_of_an_ended_session_is_worth_nothing(wire, ada, sign_in)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_no_get_signs_out(wire, ada, sign_in, method):
     sign_in(ada.email)
-    assert wire.send(method, "/logout").status == 405
+    assert wire.send(method, "/logout").status == (405 if wire.language == "json" else 302)
     assert wire.signed_in_as() == ada.email

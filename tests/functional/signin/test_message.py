@@ -130,5 +130,5 @@ def test_a_mail_that_comes_too_late_is_not_sent(wire, ada, deliver, smtp, clock)
 def test_trouble_with_the_mail_server_is_nobodys_answer(wire, ada, smtp, mode, deliver):
     smtp.down() if mode == "down" else setattr(smtp, "mode", mode)
     answer = wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
-    assert answer.status == 200
+    assert answer.status == (200 if wire.language == "json" else 303)
     assert answer.errors == {}

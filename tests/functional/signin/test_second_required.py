@@ -94,11 +94,12 @@ def test_a_factor_is_not_planted_where_there_is_one_by_now(wire, ada, code_for, 
     begin(wire, ada, code_for)
     wire.get("/tf-setup")
     theirs = wire.post("/tf-setup", setup="authenticator")
+    key = key_in_setup(theirs)
     owner = wire.elsewhere()
     begin(owner, ada, code_for)
     owner.get("/tf-setup")
     assert owner.post("/tf-validate", code=app_code(key_in_setup(owner.post("/tf-setup", setup="authenticator")))).ok
-    taken(wire.post("/tf-validate", code=app_code(key_in_setup(theirs))), False)
+    taken(wire.post("/tf-validate", code=app_code(key)), False)
     assert wire.signed_in_as() is None
     assert [row.method for row in rows(EnrolledMethod, is_second=True)] == ["authenticator"]
 

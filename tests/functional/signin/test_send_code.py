@@ -17,7 +17,7 @@ def test_a_program_is_told_the_challenge_and_the_characters_and_nothing_else(jso
 
 def test_a_browser_sees_where_to_enter_the_code(browser_wire, ada, rows):
     answer = browser_wire.post(SEND, identity="Ada@Example.com", chosen_method="email")
-    assert answer.status == 200
+    assert (answer.status, answer.location) == (303, "/us-signin")
     assert answer.page.value("identity") == "Ada@Example.com"
     assert answer.page.attributes("passcode")["inputmode"] == "numeric"
     assert rows(Challenge)[0].tag in answer.text
@@ -62,7 +62,7 @@ def test_a_list_stands_for_its_first_value(json_wire, ada, mail_to):
 @pytest.mark.parametrize("identity", ["ada@example.com", "nobody@example.com", "+16505551234", "nobody"])
 def test_any_identity_gets_the_same_answer(wire, ada, identity):
     answer = wire.post(SEND, identity=identity, chosen_method="email")
-    assert answer.status == 200
+    assert answer.status == (200 if wire.language == "json" else 303)
     assert answer.errors == {}
 
 

@@ -1,0 +1,115 @@
+"""The page of a code can be opened again: a phone drops the tab while its owner reads the mail."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sinks import code_in
+
+SEND, PAGE = "/us-signin/send-code", "/us-signin"
+COOKIE = "latchkey_asked"
+
+
+@pytest.fixture
+def asked(browser_wire, ada):
+    """Ada's browser, which has asked for a code; its answer is in ``browser_wire.answer``."""
+    answer = browser_wire.post(SEND, identity=" Ada@Example.com", chosen_method="email", next="/sessions", remember="y")
+    assert (answer.status, answer.location) == (303, PAGE)
+    return browser_wire
+
+
+def test_the_code_is_asked_for_again_wherever_one_comes_back_to(asked):
+    first = asked.get(PAGE).page
+    for path in (PAGE, "/login", f"{PAGE}?next=/sessions"):
+        page = asked.get(path).page
+        assert page.heading == "Check your mail"
+        assert page.value("identity") == " Ada@Example.com"
+        assert page.value("next") == "/sessions"
+        assert page.value("remember") == "y"
+        assert page.value("challenge") == first.value("challenge")
+    assert asked.follow(asked.get(SEND)).page.heading == "Check your mail"
+
+
+def test_the_code_typed_there_signs_in(asked, ada, mail_to):
+    page = asked.get(PAGE).page
+    fields = {name: page.value(name) for name in ("identity", "chosen_method", "next")}
+    done = asked.post(PAGE, passcode=code_in(mail_to(ada.email)), **fields)
+    assert (done.status, done.location) == (302, "/sessions")
+    assert COOKIE not in asked.cookies
+    assert asked.signed_in_as() == ada.email
+
+
+def test_it_names_the_request_that_support_can_find(asked, rows):
+    from app.audit import Event
+
+    (event,) = rows(Event, name="challenge.started")
+    assert event.support_id in asked.get(PAGE).text
+
+
+def test_one_can_start_over(asked):
+    (again,) = [link for link in asked.get(PAGE).page.links if "new=1" in link and "next" in link]
+    assert asked.get(again).page.heading == "Sign in"
+    assert asked.get(PAGE).page.heading == "Sign in"
+
+
+@pytest.mark.parametrize("why", ["used", "expired", "another browser", "changed", "nobody's"])
+def test_what_is_over_or_another_ones_is_not_shown(asked, why, clock, ada, mail_to, wire):
+    browser = asked
+    if why == "used":
+        assert asked.post(PAGE, identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+        asked.post("/logout")
+    elif why == "expired":
+        clock.shift(601)
+    elif why == "another browser":
+        browser = asked.elsewhere()
+        browser.client.set_cookie(COOKIE, asked.cookies[COOKIE])
+    elif why == "changed":
+        asked.client.set_cookie(COOKIE, asked.cookies[COOKIE][:-2] + "xx")
+    else:
+        asked.client.delete_cookie("latchkey_browser")
+    assert browser.get(PAGE).page.heading == "Sign in"
+
+
+@pytest.mark.parametrize("kept", ["", "v1", "v1.00000000.a.b", "é", "x" * 3000])
+def test_a_cookie_that_is_none_is_no_fault(browser_wire, kept):
+    browser_wire.client.set_cookie(COOKIE, kept)
+    assert browser_wire.get(PAGE).status == 200
+
+
+def test_it_holds_nothing_that_can_be_read(asked):
+    kept = asked.cookies[COOKIE]
+    assert "ada" not in kept.lower()
+
+
+def test_looking_again_costs_one_statement_and_only_who_has_asked(asked, statements):
+    with statements() as seen:
+        asked.get(PAGE)
+    assert len(seen) == 1
+    with statements() as seen:
+        asked.elsewhere().get(PAGE)
+    assert seen == []
+
+
+def test_a_resend_that_is_one_too_many_stays_at_the_code(make_app, people, browser_wire):
+    from tests.wire import Wire
+
+    people.open(email="ada@example.com")
+    browser = Wire(make_app(starts_per_address=1), "form")
+    for _ in range(2):
+        answer = browser.post(SEND, identity="ada@example.com", chosen_method="email")
+    assert (answer.status, answer.page.heading) == (429, "Check your mail")
+    answer = browser.post(SEND, identity="bob@example.com", chosen_method="email")
+    assert (answer.status, answer.page.heading) == (429, "Sign in")
+
+
+def test_a_program_is_answered_as_before(json_wire, ada):
+    answer = json_wire.post(SEND, identity=ada.email, chosen_method="email")
+    assert answer.status == 200
+    assert COOKIE not in json_wire.cookies
+    assert "identity" not in json_wire.get(PAGE).json
+
+
+def test_a_long_next_is_left_out_rather_than_the_page(browser_wire, ada):
+    browser_wire.post(SEND, identity=ada.email, chosen_method="email", next="/" + "a" * 2040)
+    assert len(browser_wire.cookies[COOKIE]) < 4000
+    assert browser_wire.get(PAGE).page.heading == "Check your mail"

@@ -1,0 +1,81 @@
+"""The address of a form, asked for as a page: browsers that dropped a tab do that."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.signed_in import sign_in
+
+PAGES = {
+    "/us-signin/send-code": "/us-signin",
+    "/us-signin/continue": "/us-signin",
+    "/us-verify/send-code": "/us-verify",
+    "/recover/prove": "/recover",
+    "/recover/start": "/recover",
+    "/recover/complete": "/recover",
+    "/recover/stop": "/recover",
+    "/identities/add": "/identities",
+    "/change-email/confirm": "/change-email",
+    "/my-data/export": "/my-data",
+    "/my-data/delete": "/my-data",
+    "/tokens/revoke-all": "/tokens",
+    "/mf-recovery-codes/file": "/mf-recovery-codes",
+    "/logout": "/",
+    "/passkey-offer/not-now": "/",
+}
+FOR_PROGRAMS = {"/us-refresh"}
+"""Takes JSON alone; it has no page."""
+
+
+def forms_of(app) -> set[str]:
+    """Return an address for each rule that takes POST and is no page."""
+    rules = list(app.url_map.iter_rules())
+    pages = {rule.rule for rule in rules if "GET" in rule.methods}
+    only_posted = {rule.rule for rule in rules if "POST" in rule.methods and rule.rule not in pages}
+    return {re.sub(r"<.*?>", "x1", rule) for rule in only_posted}
+
+
+@pytest.fixture
+def hers(browser_wire, people):
+    """Somebody's browser, signed in."""
+    return sign_in(browser_wire, people.open(email="ada@example.com"))
+
+
+@pytest.mark.one_database
+def test_every_form_leads_to_a_page_that_opens(hers, app):
+    dead = {}
+    for path in sorted(forms_of(app) - FOR_PROGRAMS):
+        answer = hers.get(path)
+        while answer.status in (302, 303, 308):
+            answer = hers.follow(answer)
+        if answer.status != 200:
+            dead[path] = answer.status
+    assert dead == {}
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("path", "page"), PAGES.items())
+def test_it_leads_to_the_page_with_the_form(browser_wire, path, page):
+    answer = browser_wire.get(path)
+    assert (answer.status, answer.location) == (302, page)
+
+
+@pytest.mark.one_database
+def test_it_keeps_where_one_was_going_and_nothing_that_leads_away(browser_wire):
+    assert browser_wire.get("/us-signin/send-code?next=/sessions").location == "/us-signin?next=%2Fsessions"
+    assert browser_wire.get("/us-signin/send-code?next=https://evil.example/").location == "/us-signin"
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", [path for path in PAGES if path != "/change-email/confirm"])
+def test_a_program_is_told_that_it_takes_post(json_wire, path):
+    answer = json_wire.get(path)
+    assert (answer.status, answer.codes, "POST" in answer.headers["Allow"]) == (405, ["method_not_allowed"], True)
+
+
+@pytest.mark.one_database
+def test_other_methods_are_refused_as_before(browser_wire):
+    assert browser_wire.send("PUT", "/us-signin/send-code").status == 405
+    assert browser_wire.send("DELETE", "/us-signin").status == 405
