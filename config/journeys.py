@@ -45,7 +45,8 @@ class JourneySettings(BaseSettings, defer_build=True):
     generic_responses: bool = Field(default=True, description="Answer alike whether an account exists or not.")
     mail_unknown: bool = Field(
         default=False,
-        description="Whether an address without an account that asks to sign in is told so, by a mail to it.",
+        description="Whether an address without an account that asks to sign in is told so, by a mail to it, where"
+        " LATCHKEY_REGISTRATION is off. Where it is on the mail opens the account.",
     )
     totp_issuer: str = Field(
         default="Latchkey",

@@ -104,7 +104,7 @@ def look_at_link(token: str, session: AuthSession | None, asker: Asker) -> tuple
     :raises Refused: ``api_error``, also in another session of theirs there; ``change_email_expired``
     """
     opened = open_link(token, CHANGE) or open_link(token, ADD)
-    if opened is None or not opened.user.is_active or opened.challenge.spent_at is not None:
+    if opened is None or opened.user is None or not opened.user.is_active or opened.challenge.spent_at is not None:
         raise Refused("api_error")
     challenge = opened.challenge
     if not challenge.is_open(clock.now()) or has_expired(token):

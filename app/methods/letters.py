@@ -16,6 +16,7 @@ from app.methods.codes import passcode_of, root_of
 from app.methods.denials import denial_link
 from app.methods.links import link_token
 from app.methods.models import Challenge, EnrolledMethod
+from app.methods.newcomers import is_newcomers
 from app.methods.notices import Leaving, notices_leaving
 from app.methods.sendbudget import may_leave
 from app.methods.showing import asked
@@ -24,6 +25,7 @@ from app.outbox import Letter, Message, Text, TooLate, renderer
 
 LINK_PATHS = {
     "sign_in": "/us-verify-link?token=",
+    "create_account": "/us-verify-link?token=",
     "confirm": "/confirm/",
     "change_email": "/change-email/",
     "add_email": "/change-email/",
@@ -60,6 +62,7 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
 
 
 @renderer("sign_in", reads=challenges_of)
+@renderer("create_account", reads=challenges_of)
 @renderer("verify", reads=challenges_of)
 @renderer("second", reads=challenges_of)
 @renderer("setup", reads=challenges_of)
@@ -76,7 +79,7 @@ def passcode_letter(message: Message, told: Told | None) -> Letter | Text | None
     if told is None or not told[0].is_open(clock.now()):
         return None
     challenge, enrolled = told
-    if enrolled is None and not challenge.secret:
+    if enrolled is None and not challenge.secret and not is_newcomers(challenge):
         return None  # nothing answers it, so there is nothing to say
     root = root_of(challenge, enrolled)
     link = None

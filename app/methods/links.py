@@ -20,6 +20,7 @@ from app.extensions import keyring, settings
 from app.kit import clock, secrets
 from app.methods.codes import link_secret_of, root_of
 from app.methods.models import Challenge, EnrolledMethod, has_second
+from app.methods.newcomers import is_newcomers
 from app.users import User
 
 _TOKEN = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9]{10,12})\.([\w-]{43})\.([\w-]{43})\Z", re.ASCII)
@@ -30,7 +31,7 @@ _BY_ID = Hot(
     _ROWS.select()
     .add_columns(has_second(_challenge.c.user_id))
     .select_from(
-        _challenge.join(_user, _user.c.id == _challenge.c.user_id).outerjoin(
+        _challenge.outerjoin(_user, _user.c.id == _challenge.c.user_id).outerjoin(
             _enrolled, _enrolled.c.id == _challenge.c.enrolled_id
         )
     )
@@ -42,12 +43,13 @@ _BY_ID = Hot(
 class OpenedLink:
     """A link whose signature and secret are right, with the rows it names.
 
+    :ivar user: None for somebody new, whose account the link opens
     :ivar has_second: whether the user is asked for a second step
     """
 
     challenge: Challenge
     enrolled: EnrolledMethod | None
-    user: User
+    user: User | None
     has_second: bool = False
 
 
@@ -74,7 +76,9 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
     if found is None:
         return None
     challenge, enrolled, user = _ROWS.read(found)
-    if enrolled is None and not challenge.secret:
+    if user is None and not is_newcomers(challenge):
+        return None
+    if user is not None and enrolled is None and not challenge.secret:
         return None
     if not secrets.same(secret, link_secret_of(challenge, root_of(challenge, enrolled))):
         return None

@@ -14,6 +14,7 @@ from app.kit.sealing import CannotOpen
 from app.methods import authenticator, challenges, codes, password
 from app.methods.explaining import Attempt, Miss, explain
 from app.methods.models import Challenge, EnrolledMethod
+from app.methods.newcomers import is_newcomers
 from app.methods.registry import active_methods, code_methods, enabled_methods
 from app.sessions import guesses
 from app.sessions.guesses import Guess
@@ -117,7 +118,9 @@ def _answers(challenge: Challenge, enrolled: EnrolledMethod | None, passcode: st
         facts: dict[str, Any] = {"method": challenge.method, "kid": mismatch.kid}
         record("crypto.mismatch", challenge.user_id, challenge_id=challenge.id, **facts)
         return False
-    return right and challenge.user_id is not None and (enrolled is not None or challenge.secret != "")
+    if challenge.user_id is None:
+        return right and is_newcomers(challenge)
+    return right and (enrolled is not None or challenge.secret != "")
 
 
 def _accepted(row: EnrolledMethod, passcode: str | int) -> bool:

@@ -65,7 +65,7 @@ def confirm_link(token: str) -> Response:
     after_this_request(view_commit)
     try:
         opened, here = flow.look_at_link(token, clicking_asker())
-        challenge, user = opened.challenge, opened.user
+        challenge = opened.challenge
         if not here:
             shown = {
                 "address": addresses.mask("email", challenge.destination),
@@ -74,7 +74,7 @@ def confirm_link(token: str) -> Response:
             }
             return _quiet(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
         next_page = challenge.next
-        _, arrived = flow.confirm_by_link(token, present_asker())
+        user, arrived = flow.confirm_by_link(token, present_asker())
     except Refused as refused:
         return _quiet(_went_wrong(refused))
     if isinstance(arrived, Parked):

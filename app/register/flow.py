@@ -102,7 +102,7 @@ def look_at_link(token: str, asker: Asker) -> tuple[OpenedLink, bool]:
     :raises Refused: ``invalid_confirmation_token``, ``confirmation_expired`` or ``already_confirmed``
     """
     opened = open_link(token, CONFIRM)
-    if opened is None or not opened.user.is_active:
+    if opened is None or opened.user is None or not opened.user.is_active:
         raise Refused("invalid_confirmation_token")
     if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
         raise _over(opened, asker, "spent", "already_confirmed")
@@ -119,6 +119,7 @@ def confirm_by_link(token: str, asker: Asker) -> tuple[User, AuthSession | Parke
     """
     opened, here = look_at_link(token, asker)
     challenge, user = opened.challenge, opened.user
+    assert user is not None  # look_at_link has seen to it
     if not spend(challenge):
         raise Refused("already_confirmed")
     prove_address(user, challenge, browsers=asker.bindings if here else ())
@@ -132,7 +133,7 @@ def _over(opened: OpenedLink, asker: Asker, why: str, code: str) -> Refused:
     """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
     if limits.is_news(f"link.{why}", opened.challenge.id, asker.address):
         facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
-        record("challenge.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
+        record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
     return Refused(code)
 
 

@@ -12,10 +12,11 @@ from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Challenge, carrying
 from app.methods.links import OpenedLink, open_link
+from app.methods.newcomers import is_newcomers
 from app.methods.proving import Proof
 from app.sessions.models import AuthSession
 from app.sessions.pending import Parked
-from app.signin.flow import PURPOSE, finish
+from app.signin.flow import PURPOSE, finish, join
 from app.signin.links import expired, is_here, no, over
 
 
@@ -29,7 +30,9 @@ def note_elsewhere(opened: OpenedLink, asker: Asker) -> None:
     if not limits.is_news("link.opened_unbound", opened.challenge.id, asker.address):
         return
     after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
-    record("link.opened_unbound", opened.user.id, challenge_id=opened.challenge.id, at_once=True, seconds=after)
+    record(
+        "link.opened_unbound", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, seconds=after
+    )
 
 
 def approve(opened: OpenedLink, token: str, typed: str, asker: Asker) -> None:
@@ -41,7 +44,7 @@ def approve(opened: OpenedLink, token: str, typed: str, asker: Asker) -> None:
         otherwise as for a link that is over
     """
     limits.allow("failures", asker.address)
-    if not opened.user.is_active:
+    if opened.user is not None and not opened.user.is_active:
         raise Refused(no("disabled_account"))
     challenge = opened.challenge
     characters = carrying.read_characters(typed)
@@ -53,7 +56,7 @@ def approve(opened: OpenedLink, token: str, typed: str, asker: Asker) -> None:
         raise _wrong(opened, asker)
     if not carrying.approve(challenge):
         return _decided(token, asker)
-    record("link.approved", opened.user.id, challenge_id=challenge.id)
+    record("link.approved", opened.challenge.user_id, challenge_id=challenge.id)
     return None
 
 
@@ -77,13 +80,15 @@ def go_on(asker: Asker, *, remember: bool) -> tuple[AuthSession | Parked, Challe
         raise Refused("link_refused")
     if asked is None or state == carrying.EXPIRED:
         raise expired()
-    if state == carrying.SPENT or asked.user is None:
+    if state == carrying.SPENT or (asked.user is None and not is_newcomers(asked.challenge)):
         raise Refused(no("invalid_code"))
-    if not asked.user.is_active:
+    if asked.user is not None and not asked.user.is_active:
         raise Refused(no("disabled_account"))
     if not carrying.spend_approved(asked.challenge):
         raise Refused(no("invalid_code"))
     proof, on = Proof("email", asked.challenge), asked.challenge.next
+    if asked.user is None:
+        return join(proof, asker, remember=remember, next_page=on), asked.challenge
     arrived = finish(asked.user, proof, asker, remember=remember, has_second=asked.has_second, next_page=on)
     return arrived, asked.challenge
 
@@ -104,6 +109,6 @@ def _decided(token: str, asker: Asker) -> None:
 def _wrong(opened: OpenedLink, asker: Asker) -> Refused:
     ended = carrying.refuse_if_used_up(opened.challenge)
     name = "link.refused" if ended else "link.characters_wrong"
-    record(name, opened.user.id, challenge_id=opened.challenge.id, at_once=True)
+    record(name, opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True)
     limits.take("failures", asker.address)
     return Refused("link_refused" if ended else "link_characters_wrong", field="characters")

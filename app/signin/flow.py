@@ -16,9 +16,11 @@ from app.methods.carrying import Asked
 from app.methods.challenges import Question, ask
 from app.methods.explaining import Miss
 from app.methods.first_proof import PROVE_NO_ADDRESS, prove_address
+from app.methods.newcomers import may_join, open_account
 from app.methods.proving import Proof, prove
 from app.methods.registry import REGISTRY, code_methods
 from app.sessions.arriving import arrive
+from app.sessions.guesses import give_back
 from app.sessions.models import AuthSession
 from app.sessions.pending import Parked
 from app.users import TypedIdentity, User, get_identity
@@ -45,9 +47,9 @@ def send_code(identity: str, chosen: str | None, asker: Asker, next_page: str = 
     spoken = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
-        told = reached is None and _tells_strangers(typed, method)
-        letter = "no_account" if told else "sign_in"
-        return Asked(ask(Question(PURPOSE, method, whom, spoken, spoken, letter=letter, silent=not told), asker))
+        letter = _letter_for_strangers(typed, method) if reached is None else ""
+        told: dict[str, Any] = {"letter": letter or "sign_in", "silent": not letter, "next": next_page}
+        return Asked(ask(Question(PURPOSE, method, whom, spoken, spoken, **told), asker))
     question = Question(
         PURPOSE,
         method,
@@ -82,6 +84,8 @@ def sign_in(
     if passcode not in (None, ""):
         browser = known.browser
         proof = prove(PURPOSE, user_id, spoken, known.enrolled, passcode, asker, browser=browser)
+    if user is None and isinstance(proof, Proof) and proof.challenge is not None:
+        return join(proof, asker, remember=remember, next_page=next_page)
     if user is None or isinstance(proof, Miss):
         miss = proof if isinstance(proof, Miss) else Miss()
         _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code", miss)
@@ -93,6 +97,19 @@ def sign_in(
     more: dict[str, Any] = {"seen_at": known.seen_at, "enrolled": known.enrolled, "next_page": next_page}
     has_second = any(row.is_second for row in known.enrolled)
     return finish(user, proof, asker, remember=remember, has_second=has_second, **more)
+
+
+def join(proof: Proof, asker: Asker, *, remember: bool, next_page: str = "") -> AuthSession | Parked:
+    """Open the account of somebody new, by the code or link in their mail, which ``proof`` has spent; sign them in.
+
+    :raises Refused: ``generic_authn_failed`` when the address has got an account meanwhile
+    """
+    assert proof.challenge is not None
+    user = open_account(proof.challenge)
+    if proof.guess is not None:
+        give_back(proof.guess)
+    confirmed = Proof("confirm", proof.challenge)
+    return arrive(user, confirmed, asker, remember=remember, has_second=False, next_page=next_page)
 
 
 def finish(
@@ -120,6 +137,13 @@ def _method_for(typed: TypedIdentity) -> str:
     """Return the method that sends to what was typed, or else the first that sends anything; "" where none does."""
     able = code_methods()
     return next((name for name in able if REGISTRY[name].reaches == typed.kind), able[0] if able else "")
+
+
+def _letter_for_strangers(typed: TypedIdentity, method: str) -> str:
+    """Return the mail for somebody without an account: it opens one, or tells that there is none; "" for no mail."""
+    if may_join(typed, method):
+        return "create_account"
+    return "no_account" if _tells_strangers(typed, method) else ""
 
 
 def _tells_strangers(typed: TypedIdentity, method: str) -> bool:

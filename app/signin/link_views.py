@@ -90,7 +90,7 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
         if isinstance(arrived, Parked):
             return respond(**second_step(arrived))
         go = opened.challenge.next or settings.post_login_url
-        return respond(go=go, user=user_facts(opened.user, arrived), tf_required=False)
+        return respond(go=go, user=user_facts(current_user, arrived), tf_required=False)
     if not typed.strip():
         raise Refused("link_elsewhere", field="characters")  # a button that a robot presses is no try
     approving.approve(opened, token, typed, asker)
@@ -105,7 +105,7 @@ def _shown(opened: OpenedLink) -> dict[str, Any]:
 
 def _signed_in(opened: OpenedLink) -> Response:
     if settings.redirect_behavior == "spa":
-        return redirect(with_query(settings.post_login_url, **_who(opened.user)))  # type: ignore[return-value]
+        return redirect(with_query(settings.post_login_url, **_who(current_user)))  # type: ignore[return-value]
     say("passwordless_login_successful")
     return redirect(next_or(opened.challenge.next or settings.post_login_url))  # type: ignore[return-value]
 

@@ -15,7 +15,7 @@ from app.methods.links import OpenedLink, has_expired, open_link
 from app.methods.proving import Proof
 from app.sessions.models import AuthSession
 from app.sessions.pending import Parked
-from app.signin.flow import PURPOSE, finish
+from app.signin.flow import PURPOSE, finish, join
 
 
 def open_good(token: str, asker: Asker) -> OpenedLink:
@@ -41,11 +41,13 @@ def follow(opened: OpenedLink, token: str, asker: Asker) -> AuthSession | Parked
 
     :raises Refused: as ``open_good``; ``disabled_account`` in explicit mode
     """
-    if not opened.user.is_active:
+    if opened.user is not None and not opened.user.is_active:
         raise Refused(no("disabled_account"))
     if not spend(opened.challenge):
         raise over(opened, token, asker)
     proof, go_on = Proof("email", opened.challenge), opened.challenge.next
+    if opened.user is None:
+        return join(proof, asker, remember=False, next_page=go_on)
     return finish(opened.user, proof, asker, remember=False, has_second=opened.has_second, next_page=go_on)
 
 
@@ -54,8 +56,9 @@ def over(opened: OpenedLink, token: str, asker: Asker) -> Refused:
     why = "expired" if has_expired(token) else "spent"
     if limits.is_news(f"link.{why}", opened.challenge.id, asker.address):
         facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
-        record("sign_in.failed", opened.user.id, challenge_id=opened.challenge.id, at_once=True, **facts)
-    signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
+        record("sign_in.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
+    if opened.user is not None:
+        signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
     return expired() if why == "expired" else Refused(no("invalid_code"))
 
 

@@ -32,7 +32,8 @@ HOME = "/us-signin"
 
 def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return what the page shows at ``step``: ``identity`` or ``code``."""
-    more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys}
+    more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
+            "registration": settings.registration}  # fmt: skip
     return methods_offered() | {"step": step, "sent": told} | more
 
 

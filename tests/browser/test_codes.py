@@ -50,7 +50,7 @@ def test_the_page_promises_no_more_than_it_may(page, people, email, ask_for_code
         people.open(email=email)
     ask_for_code(page, email)
     assert page.locator(".lead").inner_text() == (
-        f"If {email} has an account, an 8-digit code is on its way. Type it here."
+        f"We’re sending an 8-digit code to {email}. Enter it here to sign in, or to create your account if you’re new."
     )
 
 

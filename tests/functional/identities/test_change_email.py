@@ -164,6 +164,7 @@ def test_a_taken_address_looks_like_a_free_one_and_its_owner_is_told(hers, peopl
     hers.get(CHANGE)
     with statements() as free:
         mine = hers.post(ADD, email=NEW)
+    hers.fetch_csrf()
     with statements() as taken:
         answer = hers.post(ADD, email=bob.email)
     assert (answer.status, sorted(answer.json)) == (mine.status, sorted(mine.json))

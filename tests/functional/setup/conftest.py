@@ -40,6 +40,8 @@ def state_in(answer: Answer) -> str:
     if answer.json:
         assert "state" in answer.json, answer
         return str(answer.json["state"])
+    if answer.status == 303:
+        return str(answer.location).removeprefix("/us-setup/")
     found = [form["action"] for form in answer.page.forms if form.get("action", "").startswith("/us-setup/")]
     assert len(found) == 1, f"one enrollment was expected in {answer!r}, found {found}"
     return found[0].removeprefix("/us-setup/")

@@ -11,7 +11,7 @@ from tests.sinks import code_in
 
 def test_an_authenticator_is_added_once_its_code_is_right(hers, enrolled):
     begun = hers.post("/us-setup", chosen_method="authenticator")
-    assert begun.status == 200
+    assert begun.status == (200 if hers.language == "json" else 303)
     assert enrolled() == ["email"]
     proved = hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
     assert proved.ok
@@ -220,9 +220,10 @@ def test_a_taken_number_costs_what_a_free_one_does_also_past_the_budgets(hers, p
     found = {PHONE: [], "+16502530009": []}
     for _ in range(6):
         for number, costs in found.items():
+            hers.fetch_csrf()
             with statements() as seen:
                 status = hers.post("/us-setup", chosen_method="sms", phone=number).status
             costs.append((status, [statement.split("(")[0] for statement in seen]))
     assert found[PHONE][1:] == found["+16502530009"][1:]
-    assert [status for status, _ in found[PHONE]] == [200] * 3 + [429] * 3
+    assert [status for status, _ in found[PHONE]] == [200 if hers.language == "json" else 303] * 3 + [429] * 3
     assert any("INSERT INTO message" in statement for statement in found[PHONE][2][1])

@@ -33,8 +33,9 @@ def test_a_state_serves_once(hers, rows, enrolled):
 
 def test_a_state_ends_after_ten_minutes(hers, clock, enrolled):
     begun = hers.post("/us-setup", chosen_method="authenticator")
+    key = key_in(begun)
     clock.shift(601)
-    answer = hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    answer = hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key))
     assert (answer.status, answer.codes) == (400, ["us_setup_expired"])
     assert enrolled() == ["email"]
 
@@ -134,12 +135,14 @@ def test_a_number_taken_meanwhile_is_refused_and_the_old_one_stays(people, wire,
 
 
 @pytest.mark.one_database
-def test_the_key_is_shown_once(hers):
+def test_the_key_is_shown_only_where_it_is_set_up_and_until_it_is(hers, ada):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     key, state = key_in(begun), state_in(begun)
-    wrong = hers.post(f"/us-setup/{state}", passcode="abc")
+    elsewhere = sign_in(hers.elsewhere(), ada)
+    strangers = [elsewhere.get(f"/us-setup/{state}"), elsewhere.get("/us-setup")]
     done = hers.post(f"/us-setup/{state}", passcode=app_code(key))
-    later = [hers.get("/us-setup"), hers.get("/"), hers.get("/us-verify"), done, wrong]
+    later = [hers.get("/us-setup"), hers.get("/"), hers.get("/us-verify"), done, hers.get(f"/us-setup/{state}")]
+    later += strangers
     grouped = "-".join(key[at : at + 4] for at in range(0, 32, 4))
     assert key in begun.text.replace("-", "")
     assert [

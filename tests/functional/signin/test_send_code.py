@@ -66,6 +66,7 @@ def test_any_identity_gets_the_same_answer(wire, ada, identity):
     assert answer.errors == {}
 
 
+@pytest.mark.settings(registration=False)
 @pytest.mark.parametrize("identity", ["nobody@example.com", "off@example.com", "bare@example.com"])
 def test_nothing_is_sent_to_who_cannot_sign_in_by_mail(wire, people, deliver, identity):
     people.open(email="off@example.com", disabled=True)
