@@ -25,10 +25,34 @@ CHROMIUM = os.environ.get("LATCHKEY_TEST_CHROMIUM") or next(filter(None, map(shu
 """Where Chromium is: what LATCHKEY_TEST_CHROMIUM says, or what the system has."""
 
 
+UNDECIDED = ("label", "button-name", "link-name", "select-name", "input-button-name", "aria-input-field-name",
+             "form-field-multiple-labels", "duplicate-id-aria", "aria-valid-attr-value")  # fmt: skip
+"""Rules that axe calls incomplete where it can't tell which of two elements is meant: a fault all the same."""
+
+UNNAMED = """() => {
+  const seen = new Map();
+  for (const { id } of document.querySelectorAll("[id]")) seen.set(id, (seen.get(id) || 0) + 1);
+  const twice = [...seen].filter(([, count]) => count > 1).map(([id]) => `id "${id}" twice`);
+  const text = (id) => document.getElementById(id)?.textContent.trim() || "";
+  const name = (control) => [
+    control.getAttribute("aria-label"),
+    ...(control.getAttribute("aria-labelledby") || "").split(/\\s+/).map(text),
+    ...[...(control.labels || [])].map((label) => label.textContent),
+    control.matches("button, a, summary") ? control.textContent : "",
+    control.title,
+  ].some((each) => each && each.trim());
+  const controls = document.querySelectorAll("input:not([type=hidden]), select, textarea, button, a[href], summary");
+  const unnamed = [...controls].filter((control) => !name(control));
+  return twice.concat(unnamed.map((control) => `no name: ${control.outerHTML.slice(0, 120)}`));
+}"""
+"""Finds ids that stand twice, and controls without a name, shown or not."""
+
+
 def serious_faults(page: Any, only: list[str] | None = None) -> list[str]:
     """Return what axe-core finds on ``page`` (of Playwright) that is serious or critical, with where it is.
 
-    :param only: the rules to look at, where not all of them
+    With it what it only suspects of names and ids, ids that stand twice, and controls without a name.
+    :param only: the rules to look at, where not all of them; nothing else is looked at then
     """
     if not AXE.exists():
         program("npm")
@@ -36,13 +60,15 @@ def serious_faults(page: Any, only: list[str] | None = None) -> list[str]:
     if page.evaluate("typeof axe === 'undefined'"):
         page.evaluate(AXE.read_text())
     rules = {"type": "rule", "values": only} if only else {"type": "tag", "values": RULES}
-    options = {"runOnly": rules, "resultTypes": ["violations"]}
+    options = {"runOnly": rules, "resultTypes": ["violations", "incomplete"]}
     found = page.evaluate("options => axe.run(document, options)", options)
-    return [
+    faults = [fault for fault in found["violations"] if fault["impact"] in SERIOUS]
+    faults += [fault for fault in found["incomplete"] if fault["id"] in UNDECIDED and not only]
+    told = [
         f"{fault['id']} ({fault['impact']}): {fault['help']} at {[node['target'] for node in fault['nodes']]}"
-        for fault in found["violations"]
-        if fault["impact"] in SERIOUS
+        for fault in faults
     ]
+    return told + ([] if only else page.evaluate(UNNAMED))
 
 
 # --- fixtures -----------------------------------------------------------------------------------

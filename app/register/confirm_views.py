@@ -50,12 +50,13 @@ def confirm() -> Response:
                     email=form.email.data,
                 )
                 return respond(PAGE, form, see="/confirm", challenge=handle_of(challenge.id), support_id=support_id())
-            session = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
+            session, on = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
             say("email_confirmed")
             if isinstance(session, Parked):
                 return respond(**second_step(session))
             facts = user_facts(current_user, session, with_token=wants_token())
-            return respond(go=settings.post_confirm_url or settings.post_login_url, user=facts, tf_required=False)
+            go = settings.post_confirm_url or on or settings.post_login_url
+            return respond(go=go, user=facts, tf_required=False)
     return respond(PAGE, form, shown={"sent": _waiting()})
 
 

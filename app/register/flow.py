@@ -72,8 +72,8 @@ def send_again(email: str, asker: Asker) -> Challenge:
     return _send_confirmation(reached, typed.value, asker)
 
 
-def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSession | Parked:
-    """Confirm ``email`` by the code in its mail, and sign its owner in.
+def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> tuple[AuthSession | Parked, str]:
+    """Confirm ``email`` by the code in its mail, and sign its owner in; return also where they were going.
 
     :raises Refused: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
@@ -93,7 +93,8 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> AuthSessio
     prove_address(user, challenge, browsers=(challenge.binding, *asker.bindings))
     has_second = any(row.is_second for row in enrolled)
     proof = Proof("confirm", challenge, guess=guess)
-    return arrive(user, proof, asker, remember=False, has_second=has_second, next_page=challenge.next)
+    on = challenge.next
+    return arrive(user, proof, asker, remember=False, has_second=has_second, next_page=on), on
 
 
 def look_at_link(token: str, asker: Asker) -> tuple[OpenedLink, bool]:

@@ -1,4 +1,4 @@
-"""Where to go next, never off this site.
+"""Where to go next: on this site, or at a front end that the settings name.
 
 Browsers read addresses by the WHATWG URL standard, which takes a backslash for a slash and drops tabs and line
 ends. So what is let through is a plain path: no check here depends on parsing it the way a browser does.
@@ -21,12 +21,22 @@ LONGEST = 2048
 def safe_next(target: str | None) -> str | None:
     """Return ``target`` as a path on this site, or None when it is not one (ASVS 3.7.2).
 
-    Taken are a path, with or without its first slash, and a full address of this very origin, cut down to its path.
+    Taken are a path, with or without its first slash, and a full address of this very origin, cut down to its path. An
+    address at a front end, an origin to which the settings lead people, stays whole.
     """
     if not target or len(target) > LONGEST:
         return None
+    for origin in settings.front_ends:
+        if origin != settings.origin and target.startswith(origin + "/"):
+            path = _path(target[len(origin) :])
+            return origin + path if path else None
     if target.startswith(settings.origin + "/"):
         target = target[len(settings.origin) :]
+    return _path(target)
+
+
+def _path(target: str) -> str | None:
+    """Return ``target`` as a plain path from the top, or None when it is not one."""
     if _RELATIVE.match(target):
         target = "/" + target
     if not _PLAIN_PATH.match(target):

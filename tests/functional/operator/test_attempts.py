@@ -64,6 +64,7 @@ def test_a_late_code_in_another_browser_is_explained(json_wire, ada, mail_to, ex
     assert sorted(told) == ["expired", "expired", "other_browser", "queued", "sent"]
 
 
+@pytest.mark.settings(registration=False)
 def test_who_is_unknown_is_told_to_the_operator_alone(json_wire, deliver, explain):
     answer = json_wire.post(SEND, identity="nobody@example.com", chosen_method="email")
     deliver()

@@ -38,6 +38,12 @@ def test_the_code_confirms_and_signs_in(wire, register, mailed_code, rows):
     ]
 
 
+def test_the_code_leads_to_where_one_was_going(browser_wire, register, mailed_code):
+    register(next="/us-setup", by=browser_wire)
+    answer = browser_wire.post("/confirm", email="ada@example.com", passcode=mailed_code("ada@example.com"))
+    assert (answer.status, answer.location) == (302, "/us-setup")
+
+
 def test_a_program_without_cookies_confirms_with_its_challenge(program, mailed_code):
     challenge = program.post("/register", email=ADA).json["challenge"]
     code = mailed_code()

@@ -86,7 +86,7 @@ def kind(statement: str) -> str:
 def told(wire, locked, statements):
     """Sends a request about everybody, each from a browser of its own: what the answers show, and what they cost."""
 
-    def tell(path: str, fields: dict[str, str | None], before: tuple = ()) -> dict[str, tuple]:
+    def tell(path: str, fields: dict[str, str | None], before: tuple = (), method: str = "POST") -> dict[str, tuple]:
         found = {}
         for number, (name, who) in enumerate(WHO.items()):
             browser = wire.elsewhere(address=f"198.51.100.{number}")
@@ -94,7 +94,8 @@ def told(wire, locked, statements):
             for earlier_path, earlier in before:
                 browser.post(earlier_path, **{field: value or who for field, value in earlier.items()})
             with statements() as seen:
-                answer = browser.post(path, **{field: value or who for field, value in fields.items()})
+                asked = {field: value or who for field, value in fields.items()}
+                answer = browser.get(path) if method == "GET" else browser.post(path, **asked)
             found[name] = (*shape(answer), tuple(map(kind, seen)))
         return found
 
@@ -104,6 +105,12 @@ def told(wire, locked, statements):
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 def test_no_answer_and_no_statement_tells_who_has_an_account(told, request_):
     found = told(*request_)
+    assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
+
+
+@pytest.mark.parametrize("request_", ["a code by mail", "a code by text"])
+def test_neither_does_the_page_that_is_opened_again(told, request_):
+    found = told("/us-signin", {}, before=(REQUESTS[request_],), method="GET")
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 

@@ -136,3 +136,24 @@ def test_a_next_that_is_no_text_is_refused(json_wire, ada, code_for, value):
 def test_the_way_on_survives_the_sending_of_a_code(browser_wire, ada):
     page = browser_wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email", next="/us-setup").page
     assert page.value("next") == "/us-setup"
+
+
+@pytest.mark.settings(post_login_url="http://localhost:5173/app")
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("http://localhost:5173/orders?id=7", "http://localhost:5173/orders?id=7"),
+        ("http://localhost/sessions", "/sessions"),
+        ("http://localhost:5173", None),
+        ("http://localhost:5173//evil.example", None),
+        ("http://localhost:5173/\\evil.example", None),
+        ("http://localhost:51730/orders", None),
+        ("http://localhost:5173@evil.example/", None),
+        ("https://localhost:5173/orders", None),
+        ("http://localhost:8000/orders", None),
+    ],
+)
+def test_a_front_end_that_the_settings_name_keeps_its_path(browser_wire, ada, code_for, target, location):
+    code = code_for(ada.email, by=browser_wire)
+    answer = browser_wire.post("/us-signin", identity=ada.email, passcode=code, next=target)
+    assert (answer.location, answer.codes) == ((location, []) if location else (None, ["invalid_redirect"]))

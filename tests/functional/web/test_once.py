@@ -30,7 +30,7 @@ def tags(answer) -> set[str]:
 @pytest.mark.settings(mail_resend_wait=0)
 def test_a_key_sends_one_mail_and_has_one_answer(wire, ada, deliver, rows):
     answers = [wire.post(SEND, headers=KEY, **ASKED) for _ in range(3)]
-    assert [answer.status for answer in answers] == [200] * 3
+    assert [answer.status for answer in answers] == [200 if wire.language == "json" else 303] * 3
     assert len({answer.json.get("challenge") for answer in answers}) == 1
     assert tags(answers[0]) == tags(answers[2])
     assert (len(rows(Challenge)), len(deliver())) == (1, 1)
@@ -120,7 +120,7 @@ def test_whatever_sends_sends_once(wire, people, deliver, rows, path, fields):
     if path.startswith("/us-"):
         sign_in(wire, people.open(email=ADA))
     answers = [wire.post(path, headers=KEY, **fields) for _ in range(2)]
-    assert [answer.status for answer in answers] in ([200, 200], [302, 302])
+    assert [answer.status for answer in answers] in ([200, 200], [302, 302], [303, 303])
     assert answers[0].json.get("challenge") == answers[1].json.get("challenge")
     assert (len(rows(Challenge)), len(deliver())) == (1, 1)
 
@@ -137,13 +137,13 @@ def test_a_double_click_sends_one_mail_and_a_click_later_another(browser_wire, a
 def test_a_form_filled_in_anew_is_another_request(browser_wire, ada, people, deliver):
     people.open(email="bob@example.com")
     nonce = browser_wire.get("/us-signin").page.value("nonce")
-    browser_wire.post(SEND, nonce=nonce, identity="adda@example.com", chosen_method="email")
+    browser_wire.post(SEND, nonce=nonce, identity="+16502530000", chosen_method="sms")
     assert browser_wire.post(SEND, nonce=nonce, **ASKED).ok
     assert len(deliver()) == 1
 
 
 def test_every_form_that_sends_has_a_nonce_of_its_own(browser_wire, ada):
-    pages = [browser_wire.get("/us-signin"), browser_wire.post(SEND, **ASKED)]
+    pages = [browser_wire.get("/us-signin"), browser_wire.follow(browser_wire.post(SEND, **ASKED))]
     pages += [browser_wire.get("/register"), browser_wire.get("/confirm")]
     sign_in(browser_wire, ada)
     pages += [browser_wire.get("/us-verify"), browser_wire.get("/us-setup")]
