@@ -135,7 +135,7 @@ class Walk:
             (self.page.locator(".carry-characters").inner_text(), "link-approved"),
         ):
             page.fill("[name=characters]", typed)
-            page.get_by_role("button", name="Let that screen in").click()
+            page.get_by_role("button", name="Approve sign-in").click()
             self.take(name, page)
         context.close()
 

@@ -120,3 +120,9 @@ def _label(user_agent: str) -> str:
     name = BROWSERS.get(browser.family, UNKNOWN) if browser else UNKNOWN
     runs_on = SYSTEMS.get(system.family) if system else None
     return f"{name} on {runs_on}" if runs_on else name
+
+
+def is_same_system(one: str, other: str) -> bool:
+    """Say whether two browsers, by their labels, run on the same system, as far as they tell."""
+    system = label(one).partition(" on ")[2]
+    return system != "" and system == label(other).partition(" on ")[2]

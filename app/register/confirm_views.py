@@ -32,7 +32,9 @@ ELSEWHERE = "register/confirm_elsewhere.html"
 def confirm_page() -> Response:
     """Show where the code goes, or ask for the address to send one to."""
     browser_secret()
-    return respond(PAGE, ConfirmForm(), shown={"sent": _waiting()})
+    form = ConfirmForm()
+    form.remember.data = settings.default_remember_me
+    return respond(PAGE, form, shown={"sent": _waiting()})
 
 
 @bp.post("/confirm")
@@ -50,7 +52,8 @@ def confirm() -> Response:
                     email=form.email.data,
                 )
                 return respond(PAGE, form, see="/confirm", challenge=handle_of(challenge.id), support_id=support_id())
-            session, on = flow.confirm_by_code(form.email.data, form.passcode.data, asker(form.challenge.data))
+            who, remember = asker(form.challenge.data), form.remember.data
+            session, on = flow.confirm_by_code(form.email.data, form.passcode.data, who, remember=remember)
             say("email_confirmed")
             if isinstance(session, Parked):
                 return respond(**second_step(session))

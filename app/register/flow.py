@@ -72,7 +72,9 @@ def send_again(email: str, asker: Asker) -> Challenge:
     return _send_confirmation(reached, typed.value, asker)
 
 
-def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> tuple[AuthSession | Parked, str]:
+def confirm_by_code(
+    email: str, passcode: str | int, asker: Asker, *, remember: bool = False
+) -> tuple[AuthSession | Parked, str]:
     """Confirm ``email`` by the code in its mail, and sign its owner in; return also where they were going.
 
     :raises Refused: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
@@ -94,7 +96,7 @@ def confirm_by_code(email: str, passcode: str | int, asker: Asker) -> tuple[Auth
     has_second = any(row.is_second for row in enrolled)
     proof = Proof("confirm", challenge, guess=guess)
     on = challenge.next
-    return arrive(user, proof, asker, remember=False, has_second=has_second, next_page=on), on
+    return arrive(user, proof, asker, remember=remember, has_second=has_second, next_page=on), on
 
 
 def look_at_link(token: str, asker: Asker) -> tuple[OpenedLink, bool]:

@@ -8,6 +8,7 @@ from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
 from app.extensions import settings
+from app.kit import agents
 from app.kit.refusals import Refused
 from app.methods.denials import denial_link
 from app.methods.links import OpenedLink
@@ -51,7 +52,8 @@ def us_verify_link() -> Response:
             approving.note_elsewhere(opened, present_asker())
             form = LinkForm()
             form.token.data = token
-            return _quiet(respond(PAGE, form, shown=_shown(opened), state="elsewhere"))
+            link = with_query(settings.origin + request.path, token=token)
+            return _quiet(respond(PAGE, form, shown=_shown(opened) | {"link": link}, state="elsewhere"))
         if current_user.is_authenticated:
             return _quiet(already_signed_in())
         arrived = links.follow(opened, token, present_asker())
@@ -100,7 +102,8 @@ def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
 def _shown(opened: OpenedLink) -> dict[str, Any]:
     """Return who asked, and where that is denied."""
     challenge = opened.challenge
-    return {"asked": asked(challenge), "denial": denial_link("challenge", challenge.id, challenge.created_at)}
+    shown = {"asked": asked(challenge), "denial": denial_link("challenge", challenge.id, challenge.created_at)}
+    return shown | {"same_system": agents.is_same_system(challenge.agent, present_asker().agent)}
 
 
 def _signed_in(opened: OpenedLink) -> Response:

@@ -99,7 +99,7 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
   const send = (state, credential) => {
     finish.action = `${box.dataset.passkeyPath}/${state}`;
     finish.elements.credential.value = JSON.stringify(plain(credential));
-    const remember = document.querySelector("[type=checkbox][name=remember]");
+    const remember = box.querySelector("[type=checkbox][name=remember]");
     finish.elements.remember.value = remember?.checked ? "y" : "";
     voice.textContent = kind === "create" ? "Saving your passkey." : "Checking your passkey.";
     finish.submit();

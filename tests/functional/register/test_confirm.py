@@ -8,6 +8,7 @@ import pytest
 
 from app.audit import Event
 from app.methods import Challenge
+from app.sessions import AuthSession
 from app.users import Identity, User
 from tests.functional.signin.conftest import wrong
 from tests.signed_in import sign_in
@@ -42,6 +43,13 @@ def test_the_code_leads_to_where_one_was_going(browser_wire, register, mailed_co
     register(next="/us-setup", by=browser_wire)
     answer = browser_wire.post("/confirm", email="ada@example.com", passcode=mailed_code("ada@example.com"))
     assert (answer.status, answer.location) == (302, "/us-setup")
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_who_ticks_it_stays_signed_in(wire, register, mailed_code, rows, remember):
+    register()
+    assert wire.post("/confirm", email=ADA, passcode=mailed_code(), remember=remember).ok
+    assert [row.persistent for row in rows(AuthSession)] == [remember]
 
 
 def test_a_program_without_cookies_confirms_with_its_challenge(program, mailed_code):

@@ -343,7 +343,7 @@ def test_a_front_end_does_the_same_by_json(json_wire, ada, mail_to):
     shown = json_wire.post(SEND, identity=ada.email, chosen_method="email")
     link = link_in(mail_to(ada.email), LINK).removeprefix("http://localhost")
     phone = Wire(json_wire.app, "form")
-    assert phone.get(link).page.heading == "Did you just ask for this?"
+    assert phone.get(link).page.heading == "Signing in on another device?"
     request = Request(json_wire, phone, shown, link)
     assert request.approve().page.heading.startswith("Done")
     assert request.go_on().json["user"]["id"]
@@ -371,3 +371,30 @@ def test_of_eight_that_go_on_at_once_one_is_signed_in(asked, rows):
         answers = list(threads.map(lambda client: client.post(GO_ON, challenge=asked.challenge), clients))
     assert sum(answer.ok for answer in answers) == 1
     assert len(rows(AuthSession)) == 1
+
+
+AGENTS = {
+    "android": "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 Chrome/140.0.0.0 Mobile Safari/537.36",
+    "in its mail app": "Mozilla/5.0 (Linux; Android 16; Pixel 9; wv) AppleWebKit/537.36 Version/4.0 Chrome/140.0.0.0"
+    " Mobile Safari/537.36",
+    "desk": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+}
+
+
+@pytest.mark.parametrize(("there", "is_open"), [("in its mail app", True), ("desk", False)])
+def test_the_page_says_first_to_enter_the_code_where_one_started(browser_wire, ada, link_for, there, is_open):
+    asked = browser_wire.elsewhere(agent=AGENTS["android"])
+    link = link_for(ada.email, by=asked)
+    page = browser_wire.elsewhere(agent=AGENTS[there]).get(link)
+    told = page.text
+    assert told.index("enter the code from the same email") < told.index("I started on this device")
+    assert told.index("I started on this device") < told.index("Approve sign-in")
+    assert ('<details class="other-way" open>' in told) is is_open
+    assert "http://localhost" + link.replace("&", "&amp;") in told, "to be opened in the browser where one started"
+
+
+def test_the_link_copied_into_the_browser_that_asked_signs_in(browser_wire, ada, link_for):
+    link = link_for(ada.email, by=browser_wire)
+    shown = re.search(r"(/us-verify-link\?token=[^<]+)</li>", browser_wire.elsewhere().get(link).text)
+    assert browser_wire.get(shown[1]).status == 302
+    assert browser_wire.signed_in_as() == ada.email
