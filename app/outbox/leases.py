@@ -44,9 +44,8 @@ _asked_for = sa.and_(_message.c.id.in_(sa.bindparam("ids", expanding=True)), _is
 _CLAIM = _claiming(_asked_for, _message.c.id).execution_options(at_once=True)
 
 _there, _most = _message.c.destination == sa.bindparam("to"), sa.bindparam("most", type_=sa.Integer)
-_CLAIM_NEW = Hot(
-    _claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at.desc(), most=_most), at_once=True
-)  # the newest: somebody waits for it now
+_CLAIM_NEWEST = Hot(_claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at.desc(), most=_most), at_once=True)
+_CLAIM_OLDEST = Hot(_claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at, most=_most), at_once=True)
 _CLAIM_TRIED = Hot(_claiming(sa.and_(_there, _was_tried), _message.c.next_attempt_at, most=_most), at_once=True)
 
 
@@ -94,13 +93,13 @@ def due() -> list[Due]:
     return [Due(destination, bool(tried), since, newest) for destination, tried, since, newest in rows]
 
 
-def claim_from(which: Due, most: int) -> list[Message]:
+def claim_from(which: Due, most: int, *, newest: bool = False) -> list[Message]:
     """Take at most so many of these messages for this worker and return them, in the order they were written.
 
-    Commits by itself. Of those never tried it takes the newest, of the others those that have been due longest.
+    Commits by itself. It takes those that have been due longest, or of those never tried the ``newest``.
     """
     now = clock.now()
-    statement = _CLAIM_TRIED if which.tried else _CLAIM_NEW
+    statement = _CLAIM_TRIED if which.tried else _CLAIM_NEWEST if newest else _CLAIM_OLDEST
     return _claimed(statement.all(to=which.destination, most=most, now=now, lease=now + LEASE))
 
 

@@ -35,7 +35,9 @@ class Schedule:
     """Hands batches to the threads of one worker process: destinations take turns, and none takes all threads.
 
     A destination that is slow, or not known yet, gets one thread, and the slow ones together all but one.
-    Within a destination messages that were never tried come before those to be tried again.
+    Within a destination messages that were never tried come before those to be tried again. The newest of them, for
+    which somebody waits now, and those that wait longest have every other batch: after an outage new codes leave at
+    once, and when more comes than can leave, nobody waits for ever.
     """
 
     def __init__(self, threads: int, look_every: float = LOOK_EVERY) -> None:
@@ -46,6 +48,7 @@ class Schedule:
         self._round: deque[Due] = deque()
         self._found = True
         self._closed = False
+        self._newest = False
         self._looked_at = float("-inf")
         self._passed_over: set[str] = set()
         self._under_way: Counter[str] = Counter()
@@ -116,7 +119,8 @@ class Schedule:
     def _take_from(self, which: Due) -> tuple[str, list[Message]] | None:
         if not self._may_take(which.destination):
             return None
-        messages = leases.claim_from(which, self._size(which.destination))
+        self._newest = not self._newest
+        messages = leases.claim_from(which, self._size(which.destination), newest=self._newest)
         if not messages:  # another worker was quicker
             return None
         with self._changing:

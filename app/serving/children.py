@@ -35,11 +35,9 @@ LEAVE_WITHIN = 30.0
 class Child:
     """A process that runs a job, and is started again when it ends by itself."""
 
-    def __init__(self, name: str, job: Job, *, patience: int = 0) -> None:
-        """``patience`` is how far it stands back while processors are short (a nice value, 0 to 19)."""
+    def __init__(self, name: str, job: Job) -> None:
         self.name = name
         self.job = job
-        self.patience = patience
         self._stopping = threading.Event()
         self._beginning = threading.Lock()
         """Held while a process is begun or told to end, so that none is begun unheard after that."""
@@ -76,7 +74,7 @@ class Child:
 
     def _spawn(self) -> None:
         fork = multiprocessing.get_context("fork")
-        self._process = fork.Process(target=work, args=(self.job, os.getpid(), self.patience), name=self.name)
+        self._process = fork.Process(target=work, args=(self.job, os.getpid()), name=self.name)
         self._process.start()
 
     def _keep(self) -> None:
@@ -95,12 +93,11 @@ class Child:
                 self._spawn()
 
 
-def work(job: Job, supervisor: int, patience: int = 0) -> None:
+def work(job: Job, supervisor: int) -> None:
     """Run a job in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
     stop = stopping.event_set_by(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_with(supervisor)
-    os.nice(patience)
     job(stop)
 
 

@@ -8,9 +8,6 @@ import click
 
 from app.serving import preparing
 
-DELIVERY_STANDS_BACK = 10
-"""Nice value of delivery: in a burst requests are answered first, and their mails leave a moment later."""
-
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
@@ -45,7 +42,7 @@ def serve_command(info: Any, host: str, port: int, workers: int, threads: int, n
     if sink:
         supervisor.keep("sink", sink)
     if not no_worker:
-        supervisor.keep("delivery", preparing.delivery(app), patience=DELIVERY_STANDS_BACK)
+        supervisor.keep("delivery", preparing.delivery(app))
     if not settings.is_production:
         kept = "mail" if not settings.mail_url else "text messages" if sink else ""
         click.echo(preparing.welcome(app.extensions["latchkey.settings"].public_url, kept))

@@ -103,9 +103,9 @@ class Supervisor:
         self.threads = threads
         self.children: list[Child] = []
 
-    def keep(self, name: str, job: Job, *, patience: int = 0) -> None:
-        """Let a child process do this job as long as the service runs; ``patience`` is its nice value."""
-        self.children.append(Child(name, job, patience=patience))
+    def keep(self, name: str, job: Job) -> None:
+        """Let a child process do this job as long as the service runs."""
+        self.children.append(Child(name, job))
 
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM; return the exit status. Web workers that die again and again get a pause."""
