@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-from datetime import timedelta
 
 import pytest
 
@@ -13,8 +12,7 @@ from app import outbox
 from app.database import BrowserName
 from app.extensions import db
 from app.mydata.models import Export
-from app.outbox import errands
-from app.outbox.worker import Worker
+from app.outbox import errands, upkeep
 from app.sessions import AuthSession
 from app.signin.rescue import _without_links
 from tests.signed_in import sign_in
@@ -89,7 +87,7 @@ def sweep(app, deliver):
 
     def run() -> list[str]:
         with app.app_context():
-            Worker(app, threading.Event())._sweep_once(timedelta(0))
+            upkeep.feed(threading.Event())
         return told(deliver())
 
     return run
