@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+import structlog
 from alembic import context
 from flask import current_app
 
-from app.database import UtcDateTime
+from app.database import UtcDateTime, revisions
+
+log = structlog.get_logger()
 
 LOCK = 0x1A7C4
 """Advisory lock by which two starting processes take turns."""
@@ -19,8 +22,21 @@ def render_item(kind: str, item: object, autogen: object) -> str | bool:
     return False
 
 
+def is_upgrade_of(found: revisions.Fit) -> bool:
+    """Say whether this run was asked for the newest revision that this release knows."""
+    try:
+        return context.get_revision_argument() == found.head
+    except KeyError:  # a command that only looks
+        return False
+
+
 def migrate(connection: sa.Connection) -> None:
     """Bring the schema of ``connection`` where it was asked to be, in one transaction."""
+    found = revisions.fit(connection)
+    if found.newer and is_upgrade_of(found):
+        # As when a release is taken back, and its start-up runs flask db upgrade: there is nothing to do.
+        log.warning("database.newer_than_release", revision=found.newer, known=found.head)
+        return
     migrate_extension = current_app.extensions["migrate"]
     context.configure(
         connection=connection,

@@ -133,7 +133,8 @@ def events_of(user_id: int, before: str | None = None) -> tuple[list[dict[str, A
     if before is not None:
         at, last = _place(user_id, before)
         found = found.where(_c.at <= at, sa.or_(_c.at < at, _c.id < last))
-    rows = db.session.execute(found.order_by(_c.at.desc(), _c.id.desc()).limit(PAGE + 1)).all()
+    newest = found.order_by(_c.at.desc(), _c.id.desc()).limit(PAGE + 1)
+    rows = db.session.execute(newest.execution_options(plan_anew=True)).all()
     events = [_ROWS.read(row)[0] for row in rows[:PAGE]]
     told = [_told(event) for event in events if _sentence(event)]
     return told, _sealed(user_id, events[-1]) if len(rows) > PAGE else None

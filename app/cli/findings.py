@@ -9,11 +9,8 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from flask import current_app
 
-from app.database import DatabaseReadOnly, PoolerFound, clocks, refuse_unless_writable
+from app.database import DatabaseReadOnly, PoolerFound, clocks, refuse_unless_writable, revisions
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
@@ -98,17 +95,15 @@ def database_answers() -> Iterator[Finding]:
 
 def migrations_are_current() -> Iterator[Finding]:
     """The tables are those that this release works with."""
-    scripts = ScriptDirectory.from_config(current_app.extensions["migrate"].migrate.get_config())
     with db.engine.connect() as connection:
-        have, want = set(MigrationContext.configure(connection).get_current_heads()), set(scripts.get_heads())
-    if have == want:
-        yield Finding(f"up to date, at {', '.join(sorted(want)) or 'none'}")
-        return
-    known = {script.revision for script in scripts.walk_revisions()}
-    if have <= known:
-        yield Finding("the tables are older than this release", "Run: flask db upgrade", wrong=True)
+        found = revisions.fit(connection)
+    if found.fault:
+        yield Finding(found.fault.removesuffix("."), found.remedy, wrong=True)
+    elif found.newer:
+        remedy = "Install it here as well. Only the release right before it works with its tables."
+        yield Finding(f"the tables are those of a newer release (revision {found.newer}, ours {found.head})", remedy)
     else:
-        yield Finding("the tables are newer than this release", "Install the release that made them.", wrong=True)
+        yield Finding(f"up to date, at {found.head}")
 
 
 def keys_fit() -> Iterator[Finding]:

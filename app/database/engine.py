@@ -78,6 +78,7 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         watchdog = Watchdog(timeout)
         event.listen(engine, "first_connect", refuse_unseen_pooler(timeout))
         event.listen(engine, "connect", _refuse_read_only)
+        event.listen(engine, "do_execute", _plan_anew)
         event.listen(engine, "checkout", _refuse_closed_socket)
         event.listen(engine, "checkout", _drop_read_only)
         event.listen(engine, "handle_error", _drop_when_away)
@@ -118,6 +119,18 @@ def _begin_before_writing(
             begin = "BEGIN" if light else "BEGIN; SET LOCAL synchronous_commit TO on"
             cursor.execute(f"{begin}; {_hold(names)}" if names else begin)
         info[BEGUN] = True
+
+
+def _plan_anew(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Run a statement with the execution option ``plan_anew`` without preparing it; leave others to SQLAlchemy.
+
+    The plan of a prepared statement is made for no values in particular once it has run ten times. Where the best
+    one depends on whose rows are asked for, and on how many, making it each time is far cheaper.
+    """
+    if not (context and context.execution_options.get("plan_anew")):
+        return False
+    cursor.execute(statement, parameters, prepare=False)
+    return True
 
 
 def _hold(names: Sequence[str]) -> str:

@@ -11,6 +11,17 @@ from app.database import BrowserName
 from app.extensions import db
 from app.kit import clock, secrets
 
+SEALED_UNDER = "substr(secret, 4, 8)"
+"""The id of the key under which a row's secret is sealed (``v1.<key>....``), as its index has it."""
+
+IS_SEALED = "secret <> ''"
+
+
+def key_index(name: str) -> sa.Index:
+    """Return the index by which the keys in use are found without reading the rows."""
+    sealed = sa.text(IS_SEALED)
+    return sa.Index(name, sa.text(SEALED_UNDER), sqlite_where=sealed, postgresql_where=sealed)
+
 
 class EnrolledMethod(db.Model):
     """A way in that a user has set up. The secret is sealed to this row, user and method.
@@ -19,7 +30,10 @@ class EnrolledMethod(db.Model):
     """
 
     __tablename__ = "enrolled_method"
-    __table_args__ = (sa.Index("ix_enrolled_method_user_id_method", "user_id", "method"),)
+    __table_args__ = (
+        sa.Index("ix_enrolled_method_user_id_method", "user_id", "method"),
+        key_index("ix_enrolled_method_key"),
+    )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
@@ -75,6 +89,7 @@ class Challenge(db.Model):
         sa.Index("ix_challenge_subject_binding", "subject", "binding", "purpose"),
         sa.Index("ix_challenge_binding_created_at", "binding", "created_at"),
         sa.Index("ix_challenge_destination_last_sent_at", "destination", "last_sent_at"),
+        key_index("ix_challenge_key"),
     )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from app.extensions import db
 from app.methods.codes import challenge_context, enrolled_context
-from app.methods.models import Challenge, EnrolledMethod
+from app.methods.models import IS_SEALED, SEALED_UNDER, Challenge, EnrolledMethod
 
 SEALED: tuple[tuple[Any, Callable[[Any], tuple[str, ...]]], ...] = (
     (EnrolledMethod, enrolled_context),
@@ -19,8 +19,31 @@ SEALED: tuple[tuple[Any, Callable[[Any], tuple[str, ...]]], ...] = (
 """Every table with a sealed ``secret``, and what that is sealed to."""
 
 
+_KEYS_IN_USE = """
+    WITH RECURSIVE used (kid) AS (
+        SELECT min({key}) FROM {table} WHERE {sealed}
+        UNION ALL
+        SELECT (SELECT min({key}) FROM {table} WHERE {sealed} AND {key} > used.kid) FROM used WHERE used.kid IS NOT NULL
+    )
+    SELECT kid FROM used WHERE kid IS NOT NULL
+"""
+"""From one key to the next by the index: as many steps as there are keys, however many rows."""
+
+
+def keys_in_use() -> set[str]:
+    """Return the ids of all keys under which something is sealed, those that are not in the ring included."""
+    found: set[str] = set()
+    for model, _context in SEALED:
+        values = {"key": SEALED_UNDER, "table": model.__tablename__, "sealed": IS_SEALED}
+        found.update(db.session.scalars(sa.text(_KEYS_IN_USE.format_map(values))))
+    return found
+
+
 def sealed_rows() -> Counter[str]:
-    """Return how many rows are sealed under each key, by its id, keys that are not in the ring included."""
+    """Return how many rows are sealed under each key, by its id, keys that are not in the ring included.
+
+    Reads every row: for an operator who asks, not for a start.
+    """
     counts: Counter[str] = Counter()
     for model, _context in SEALED:
         kid = sa.func.substr(model.secret, 4, 8)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from datetime import datetime
 from typing import Any
 
 import click
 import sqlalchemy as sa
+import structlog
 
-from app.database import PoolerFound, unavailable
+from app.database import PoolerFound, revisions, unavailable
 from app.extensions import db
 from app.kit import clock, stopping
 from app.outbox import leases, wakeups, worker
 from app.outbox.models import STATES, Message
+
+log = structlog.get_logger()
+
+AFTER_TROUBLE = 2.0
+"""Seconds between two looks for a database that is away."""
 
 ROW = "{:32}  {:9}  {:7}  {:16}  {:>5}  {:>8}  {:28}  {}"
 
@@ -81,23 +88,31 @@ def run_worker(info: Any) -> None:
     """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
     stop = stopping.event_set_by(signal.SIGINT, signal.SIGTERM)
     app = info.load_app()
-    with app.app_context():
-        refuse_unnamed_pooler()
+    _await_tables(app, stop)
     worker.run(app, stop)
 
 
-def refuse_unnamed_pooler() -> None:
-    """End the process with status 78 (EX_CONFIG) when the settings do not say what stands before the database."""
-    try:
-        db.engine.connect().close()
-    except PoolerFound as found:
-        click.echo(f"Latchkey does not start: {found}", err=True)
-        sys.exit(78)
-    except Exception as error:
-        if not unavailable(error):
-            raise
-    finally:
-        db.engine.dispose()
+def _await_tables(app: worker.App, stop: threading.Event) -> None:
+    """Wait for the database. End the process with status 78 (EX_CONFIG) when this release can't work with it as it is.
+
+    As when its tables lack migrations, or when the settings do not say what stands before it.
+    """
+    while not stop.is_set():
+        with app.app_context():
+            try:
+                with db.engine.connect() as connection:
+                    return revisions.require_fit(connection)
+            except PoolerFound as found:
+                click.echo(f"Latchkey does not start: {found}", err=True)
+                sys.exit(78)
+            except Exception as error:
+                if not unavailable(error):
+                    raise
+                log.warning("worker.database_unavailable", error=type(error).__name__)
+            finally:
+                db.engine.dispose()
+        stop.wait(AFTER_TROUBLE)
+    return None
 
 
 def _age(now: datetime, then: datetime) -> str:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.database import DatabaseUnavailable, PoolerFound
+from app.database import DatabaseUnavailable, PoolerFound, revisions
 from app.extensions import db, keyring
-from app.methods.sealed import sealed_rows
+from app.methods.sealed import keys_in_use, sealed_rows
 from config.kinds import is_loopback
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
     job = None
     with app.app_context():
         try:
-            if settings.is_production:
-                refuse_pending_migrations()
-            else:
+            if not settings.is_production:
                 job = prepare_development(app, settings, local_url(host, port))
+            with db.engine.connect() as connection:
+                revisions.require_fit(connection)
             refuse_missing_keys()
         except PoolerFound as found:
             refuse(NOT_CONFIGURED, *str(found).split(". ", 1))
@@ -111,28 +111,11 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
     return job
 
 
-def refuse_pending_migrations() -> None:
-    """End the process when the database has not every migration of this release."""
-    if missing := pending_migrations():
-        what = f"{len(missing)} migration{'' if len(missing) == 1 else 's'} pending ({', '.join(missing)})."
-        refuse(NOT_CONFIGURED, what, "Bring the database up to date: flask db upgrade")
-
-
-def pending_migrations() -> list[str]:
-    """Return the newest revisions that the database has not reached."""
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    with db.engine.connect() as connection:
-        reached = MigrationContext.configure(connection).get_current_heads()
-    return sorted(set(ScriptDirectory("migrations").get_heads()) - set(reached))
-
-
 def refuse_missing_keys() -> None:
     """End the process when rows are sealed under keys that are not in the ring: their owners could not sign in."""
-    missing = {kid: count for kid, count in sealed_rows().items() if kid not in keyring.kids}
-    if missing:
-        count, kids = sum(missing.values()), ", ".join(sorted(missing))
+    if missing := keys_in_use().difference(keyring.kids):
+        counts = sealed_rows()
+        count, kids = sum(counts[kid] for kid in missing), ", ".join(sorted(missing))
         what = f"{count:,} row{'' if count == 1 else 's'} sealed under a key that is missing ({kids})."
         refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
@@ -142,7 +125,9 @@ def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:
     from flask_migrate import upgrade
 
     make_directory_of(settings.database_url)
-    if pending_migrations():
+    with db.engine.connect() as connection:
+        missing = revisions.fit(connection).missing
+    if missing:
         upgrade()
     changes: dict[str, str] = {}
     if "public_url" not in settings.model_fields_set:

@@ -89,13 +89,17 @@ def test_tables_of_another_release_are_found(operate, app, database):
         change(app, sa.text("DELETE FROM alembic_version"))
         older = operate("doctor")
         change(app, sa.text("INSERT INTO alembic_version VALUES ('ffffffffffff')"))
+        foreign = operate("doctor")
+        change(app, sa.text("UPDATE alembic_version SET version_num = '9999'"))
         newer = operate("doctor")
     finally:
         change(app, sa.text("DELETE FROM alembic_version"))
         change(app, sa.text("INSERT INTO alembic_version VALUES (:revision)").bindparams(revision=revision))
-    assert (older.exit_code, newer.exit_code) == (1, 1)
+    assert (older.exit_code, foreign.exit_code, newer.exit_code) == (1, 1, 0)
     assert "flask db upgrade" in lines_on(older, "migrations")[0]
-    assert "newer than this release" in lines_on(newer, "migrations")[0]
+    assert "unknown release (revision ffffffffffff)" in lines_on(foreign, "migrations")[0]
+    assert lines_on(newer, "migrations")[0].startswith("note")
+    assert "newer release (revision 9999" in lines_on(newer, "migrations")[0]
 
 
 def test_a_key_that_was_dropped_too_early_is_found(operate, people, new_key_app):
