@@ -5,6 +5,8 @@ Revision: ${up_revision}, after ${down_revision}
 
 import sqlalchemy as sa
 from alembic import op
+
+from migrations import online  # for tables in use: docs/architecture.md, Migrations
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -6,6 +6,8 @@ Revision: 0003, after 0001
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0003"
 down_revision = "0001"
 branch_labels = None
@@ -13,9 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("event", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("challenge_id", sa.String(length=32), nullable=True))
-        batch_op.create_index(batch_op.f("ix_event_challenge_id"), ["challenge_id"], unique=False)
+    online.add_column("event", sa.Column("challenge_id", sa.String(length=32), nullable=True))
+    online.create_index("ix_event_challenge_id", "event", ["challenge_id"])
 
 
 def downgrade() -> None:

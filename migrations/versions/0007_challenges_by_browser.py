@@ -5,6 +5,8 @@ Revision: 0007, after 0006
 
 from alembic import op
 
+from migrations import online
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -12,8 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("challenge", schema=None) as batch_op:
-        batch_op.create_index("ix_challenge_binding_created_at", ["binding", "created_at"], unique=False)
+    online.create_index("ix_challenge_binding_created_at", "challenge", ["binding", "created_at"])
 
 
 def downgrade() -> None:

@@ -6,6 +6,8 @@ Revision: 0009, after 0008
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0009"
 down_revision = "0008"
 branch_labels = None
@@ -13,11 +15,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("challenge", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("denied_at", sa.DateTime(timezone=True), nullable=True))
-    with op.batch_alter_table("auth_session", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("challenge_id", sa.String(length=32), nullable=True))
-        batch_op.create_index(batch_op.f("ix_auth_session_challenge_id"), ["challenge_id"], unique=False)
+    online.add_column("challenge", sa.Column("denied_at", sa.DateTime(timezone=True), nullable=True))
+    online.add_column("auth_session", sa.Column("challenge_id", sa.String(length=32), nullable=True))
+    online.create_index("ix_auth_session_challenge_id", "auth_session", ["challenge_id"])
 
 
 def downgrade() -> None:

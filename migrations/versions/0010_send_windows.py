@@ -6,12 +6,14 @@ Revision: 0010, after 0009
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-TEXTS = sa.text("channel = 'sms'")
+TEXTS = "channel = 'sms'"
 
 
 def upgrade() -> None:
@@ -24,10 +26,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("send_window", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_send_window_began_at"), ["began_at"], unique=False)
-    with op.batch_alter_table("message", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_message_texts_sent_at", ["sent_at"], unique=False, sqlite_where=TEXTS, postgresql_where=TEXTS
-        )
+    online.create_index("ix_message_texts_sent_at", "message", ["sent_at"], where=TEXTS)
 
 
 def downgrade() -> None:

@@ -6,6 +6,8 @@ Revision: 0011, after 0010
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0011"
 down_revision = "0010"
 branch_labels = None
@@ -13,15 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("auth_session", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("untold", sa.Boolean(), server_default=sa.false(), nullable=False))
-        batch_op.create_index(
-            "ix_auth_session_untold",
-            ["id"],
-            unique=False,
-            sqlite_where=sa.text("untold"),
-            postgresql_where=sa.text("untold"),
-        )
+    online.add_column("auth_session", sa.Column("untold", sa.Boolean(), server_default=sa.false(), nullable=False))
+    online.create_index("ix_auth_session_untold", "auth_session", ["id"], where="untold")
 
 
 def downgrade() -> None:

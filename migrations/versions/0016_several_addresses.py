@@ -6,25 +6,23 @@ Revision: 0016, after 0015
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0016"
 down_revision = "0015"
 branch_labels = None
 depends_on = None
 
-OTHERS = "UPDATE identity SET is_primary = false WHERE id NOT IN (SELECT min(id) FROM identity GROUP BY user_id, kind)"
+HAS_AN_EARLIER_ONE = """
+    EXISTS (SELECT 1 FROM identity AS earlier
+    WHERE earlier.user_id = identity.user_id AND earlier.kind = identity.kind AND earlier.id < identity.id)
+"""
 
 
 def upgrade() -> None:
-    op.add_column("identity", sa.Column("is_primary", sa.Boolean(), server_default=sa.true(), nullable=False))
-    op.execute(OTHERS)
-    op.create_index(
-        "ix_identity_primary",
-        "identity",
-        ["user_id", "kind"],
-        unique=True,
-        sqlite_where=sa.text("is_primary"),
-        postgresql_where=sa.text("is_primary"),
-    )
+    online.add_column("identity", sa.Column("is_primary", sa.Boolean(), server_default=sa.true(), nullable=False))
+    online.update("identity", {"is_primary": sa.false()}, sa.text(f"is_primary AND {HAS_AN_EARLIER_ONE}"))
+    online.create_index("ix_identity_primary", "identity", ["user_id", "kind"], unique=True, where="is_primary")
 
 
 def downgrade() -> None:

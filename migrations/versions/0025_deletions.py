@@ -6,6 +6,8 @@ Revision: 0025, after 0024
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0025"
 down_revision = "0024"
 branch_labels = None
@@ -18,14 +20,8 @@ NAMED_BY = ("challenge", "event", "message", "standing")
 
 def upgrade() -> None:
     at = sa.DateTime(timezone=True)
-    op.add_column("user", sa.Column("deletes_at", at, nullable=True))
-    op.create_index(
-        "ix_user_unconfirmed",
-        "user",
-        ["created_at"],
-        sqlite_where=sa.text("confirmed_at IS NULL"),
-        postgresql_where=sa.text("confirmed_at IS NULL"),
-    )
+    online.add_column("user", sa.Column("deletes_at", at, nullable=True))
+    online.create_index("ix_user_unconfirmed", "user", ["created_at"], where="confirmed_at IS NULL")
     op.create_table(
         "deletion",
         sa.Column("user_id", sa.Integer(), autoincrement=False, nullable=False),

@@ -8,35 +8,35 @@ The index of the release before is dropped: its queries are served by the two ne
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0031"
 down_revision = "0030"
 branch_labels = None
 depends_on = None
 
 
-def partial(name: str, where: str, *columns: str) -> None:
-    op.create_index(name, "message", columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
-
-
 def upgrade() -> None:
-    op.add_column(
-        "message", sa.Column("destination", sa.String(length=254), server_default=sa.text("''"), nullable=False)
-    )
-    message = sa.table("message", *map(sa.column, ("channel", "to", "destination", "next_attempt_at")))
+    to = sa.column("to", sa.String)
     find = sa.func.strpos if op.get_bind().dialect.name == "postgresql" else sa.func.instr
-    domain = sa.func.substr(message.c.to, find(message.c.to, "@") + 1)
-    to = sa.case((message.c.channel == "mail", domain), else_=message.c.channel)
-    op.execute(message.update().where(message.c.next_attempt_at.is_not(None)).values(destination=to))
-    partial("ix_message_new", "attempts = 0 AND next_attempt_at IS NOT NULL", "destination", "next_attempt_at")
-    partial("ix_message_again", "attempts > 0 AND next_attempt_at IS NOT NULL", "next_attempt_at", "destination")
-    op.drop_index("ix_message_next_attempt_at", table_name="message")
+    domain = sa.case(
+        (sa.column("channel") == "mail", sa.func.substr(to, find(to, "@") + 1)), else_=sa.column("channel")
+    )
+    waiting = sa.column("next_attempt_at").is_not(None) & (sa.column("destination") == "")
     op.create_table(
         "lease",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("holder", sa.String(length=32), nullable=False),
         sa.Column("until", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
+        if_not_exists=True,
     )
+    online.add_column("message", sa.Column("destination", sa.String(254), server_default=sa.text("''"), nullable=False))
+    online.update("message", {"destination": domain}, waiting)
+    new, again = ("attempts = 0 AND next_attempt_at IS NOT NULL", "attempts > 0 AND next_attempt_at IS NOT NULL")
+    online.create_index("ix_message_new", "message", ["destination", "next_attempt_at"], where=new)
+    online.create_index("ix_message_again", "message", ["next_attempt_at", "destination"], where=again)
+    online.drop_index("ix_message_next_attempt_at", "message")
 
 
 def downgrade() -> None:

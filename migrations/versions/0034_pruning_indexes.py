@@ -3,8 +3,9 @@
 Revision: 0034, after 0033
 """
 
-import sqlalchemy as sa
 from alembic import op
+
+from migrations import online
 
 revision = "0034"
 down_revision = "0033"
@@ -20,9 +21,9 @@ WHOLE = {"refresh_token": "used_at", "export": "expires_at", "recovery": "expire
 
 def upgrade() -> None:
     for name, where in PARTIAL.items():
-        op.create_index(name, "standing", ["touched_at"], sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+        online.create_index(name, "standing", ["touched_at"], where=where)
     for table, column in WHOLE.items():
-        op.create_index(f"ix_{table}_{column}", table, [column])
+        online.create_index(f"ix_{table}_{column}", table, [column])
 
 
 def downgrade() -> None:

@@ -6,6 +6,8 @@ Revision: 0036, after 0035
 import sqlalchemy as sa
 from alembic import op
 
+from migrations import online
+
 revision = "0036"
 down_revision = "0035"
 branch_labels = None
@@ -15,10 +17,8 @@ TABLES = ("enrolled_method", "challenge")
 
 
 def upgrade() -> None:
-    sealed = sa.text("secret <> ''")
     for table in TABLES:
-        key = sa.text("substr(secret, 4, 8)")
-        op.create_index(f"ix_{table}_key", table, [key], sqlite_where=sealed, postgresql_where=sealed)
+        online.create_index(f"ix_{table}_key", table, [sa.text("substr(secret, 4, 8)")], where="secret <> ''")
 
 
 def downgrade() -> None:

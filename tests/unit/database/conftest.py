@@ -70,3 +70,17 @@ def count_one(engine: sa.Engine) -> None:
     with Session(engine) as session:
         session.execute(TRY)
         session.commit()
+
+
+@pytest.fixture
+def bare(databases, database):
+    """A database of this test's kind with nothing in it."""
+    made = databases.fresh(database.kind, migrated=False)
+    yield made
+    made.disconnect()
+
+
+@pytest.fixture
+def bare_app(make_app, bare):
+    """The application on that database."""
+    return make_app(database_url=bare.url)

@@ -11,20 +11,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Skipped unsupported reflection o
 """SQLAlchemy does not read such an index back from SQLite, so it is compared on PostgreSQL alone."""
 
 
-@pytest.fixture
-def bare(databases, database):
-    """A database of this test's kind with nothing in it."""
-    made = databases.fresh(database.kind, migrated=False)
-    yield made
-    made.disconnect()
-
-
-@pytest.fixture
-def bare_app(make_app, bare):
-    """The application on that database."""
-    return make_app(database_url=bare.url)
-
-
 def differences(app) -> list:
     """Return what the models have and the schema has not, or the other way round."""
     from app.extensions import db
