@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from config import kinds
-from config.senders import Sender
+from config.senders import OptionalAddress, Sender
 
 
 def default_sender(fields: dict[str, Any]) -> str:
@@ -31,10 +31,9 @@ class DeliverySettings(BaseSettings, defer_build=True):
         max_length=254,
         description="Sender of every mail: an address, or `Name <address>`. Default: no-reply at the public host.",
     )
-    support_mail: str = Field(
+    support_mail: OptionalAddress = Field(
         default="",
         max_length=254,
-        pattern=r"^([^\s@<>,;]+@[^\s@<>,;]+)?$",
         description="Address to which people write who can't take the second step and ask for help; empty: nobody.",
     )
     mail_allow_plaintext: bool = Field(default=False, description="Let mail leave without TLS in production.")

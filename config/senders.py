@@ -44,7 +44,7 @@ def read_address(text: str) -> str:
     if not domain.isascii():
         domain = ascii_domain(domain)
     if not DOMAIN.fullmatch(domain):
-        raise ValueError("the domain of the sender's address is not a host name")
+        raise ValueError("the domain of the address is not a host name")
     return f"{local}@{domain}"
 
 
@@ -65,4 +65,10 @@ def check_sender(text: str) -> str:
     return f'"{quoted}" <{address}>' if name else address
 
 
+def read_optional_address(text: str) -> str:
+    """As ``read_address``; "" stays ""."""
+    return read_address(text) if text else ""
+
+
 Sender = Annotated[str, AfterValidator(check_sender)]
+OptionalAddress = Annotated[str, AfterValidator(read_optional_address)]

@@ -161,7 +161,7 @@ SENTENCES = {
     "request_entity_too_large": "That was too much at once. Send less.",
     "unsupported_media_type": "Send this as a form or as JSON.",
     "too_many_requests": "That was a lot in a short time. Wait a moment, then try again.",
-    "too_many_messages": "Too many messages have been sent to this address or number lately. Try again later.",
+    "too_many_messages": "Too many messages went to this address or number. Look for one that has arrived, or wait.",
     "internal_server_error": "Something went wrong on our side and nothing was changed. Try again in a moment.",
     "service_unavailable": "The service is busy or being mended, and nothing was changed. Try again in a moment.",
 }
