@@ -215,5 +215,6 @@ def _second_step(enrolled: list[EnrolledMethod]) -> dict[str, Any] | None:
     marked = {row.method for row in enrolled if row.is_second}
     return {
         "on": [SECOND_STEPS[name] for name in able if name in marked],
+        "app": "authenticator" in able and "authenticator" not in marked,
         "required": settings.second_factor == "required",
     }

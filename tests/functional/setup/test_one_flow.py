@@ -1,0 +1,60 @@
+"""An authenticator app, the second step and recovery codes: one way through them, and one code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.methods import EnrolledMethod
+from tests.functional.setup.conftest import PHONE, app_code, key_in
+from tests.signed_in import sign_in
+
+
+@pytest.fixture
+def hers(browser_wire, people):
+    """Ada's browser, signed in by mail, which is all that she has."""
+    return sign_in(browser_wire, people.open(email="ada@example.com"))
+
+
+def test_one_code_sets_up_the_app_and_the_second_step_and_leads_to_recovery_codes(hers, rows):
+    page = hers.get("/us-setup").page
+    assert ("setup", "authenticator") in [(name, attributes.get("value")) for name, attributes in page.inputs]
+    begun = hers.post("/tf-setup", setup="authenticator")
+    key = key_in(begun)
+    assert key, "the page can be opened again"
+    done = hers.post(begun.location, code=app_code(key))
+    assert (done.status, done.location) == (302, "/mf-recovery-codes")
+    (app,) = rows(EnrolledMethod, method="authenticator")
+    assert app.is_second
+    assert hers.get(done.location).page.heading == "Recovery codes"
+    made = hers.post("/mf-recovery-codes")
+    assert len(re.findall(r"<li><code>", made.text)) == 10, "and asks for no other proof"
+
+
+def test_who_wants_to_sign_in_with_it_alone_still_can(hers, rows):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    assert hers.post(begun.location, passcode=app_code(key_in(begun))).location == "/mf-recovery-codes"
+    assert [row.is_second for row in rows(EnrolledMethod, method="authenticator")] == [False]
+
+
+def test_recovery_codes_are_offered_once(hers, people, rows):
+    begun = hers.post("/us-setup", chosen_method="authenticator")
+    assert hers.post(begun.location, passcode=app_code(key_in(begun))).location == "/mf-recovery-codes"
+    assert hers.post("/mf-recovery-codes").ok
+    again = hers.post("/us-setup", chosen_method="authenticator")
+    assert hers.post(again.location, passcode=app_code(key_in(again))).location == "/us-setup"
+
+
+@pytest.mark.settings(second_factor="off")
+def test_where_there_is_no_second_step_it_is_a_way_to_sign_in(hers):
+    values = [(name, attributes.get("value")) for name, attributes in hers.get("/us-setup").page.inputs]
+    assert ("chosen_method", "authenticator") in values
+    assert ("setup", "authenticator") not in values
+
+
+def test_a_text_message_leads_to_no_codes(hers, text_to):
+    from tests.sinks import code_in
+
+    begun = hers.post("/us-setup", chosen_method="sms", phone=PHONE)
+    assert hers.post(begun.location, passcode=code_in(text_to(PHONE))).location == "/us-setup"
