@@ -184,13 +184,13 @@ def open_account(walk: Walk) -> None:
 def set_up(walk: Walk) -> None:
     """Add an authenticator app and a phone."""
     walk.see("/us-setup", "set-up")
-    walk.press("^Set it up to add")
+    walk.press("^Sign in with it alone")
     walk.take("authenticator")
     uri = str(walk.page.locator("a[href^='otpauth:']").first.get_attribute("href"))
     walk.key = pyotp.parse_uri(uri).secret
     walk.page.fill("[name=passcode]", pyotp.TOTP(walk.key).now())
     walk.press("Confirm and add")
-    walk.take("set-up-added")
+    walk.see("/us-setup", "set-up-added")
     walk.page.fill("[name=phone]", walk.phone)
     walk.press("^Text me a code")
     walk.take("phone")
@@ -326,7 +326,7 @@ def recover(walk: Walk) -> None:
 def prove_again(walk: Walk) -> None:
     """Show that it is still the same person, and sign out."""
     walk.see("/us-verify", "verify")
-    walk.page.get_by_text("I can’t do that now").click()
+    walk.page.get_by_text("I don’t have it here").click()
     walk.press("Email me a code")
     walk.take("verify-code")
     walk.page.goto("/")

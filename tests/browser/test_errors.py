@@ -49,7 +49,7 @@ def test_a_number_that_is_none_is_said_at_the_field(page, people, email, sign_in
 
 def test_a_wrong_code_of_the_app_is_said_at_the_field(page, people, email, sign_in):
     sign_in(people.open(email=email)).goto("/us-setup")
-    page.get_by_role("button", name="Set it up").click()
+    page.get_by_role("button", name="Sign in with it alone").click()
     page.get_by_label("Code from your app").fill("000000")
     page.get_by_label("Code from your app").press("Enter")
     page.locator(".field-error").wait_for()

@@ -66,7 +66,7 @@ class Walker:
 
     def set_up_app(self) -> None:
         self.keys.go("Ways to sign in")
-        self.keys.go("Set it up to add Authenticator app")
+        self.keys.go("Sign in with it alone: Authenticator app")
         self.keys.to("I can’t scan it")
         self.keys.press("Enter")
         self.key = re.sub(r"\W", "", self.page.locator("#enrolling-key").inner_text())
@@ -74,6 +74,8 @@ class Walker:
         self.page.keyboard.type(self.app_code(-1))
         self.keys.go()
         assert self.notice == "This way of signing in is ready."
+        assert self.heading == "Recovery codes"
+        self.keys.go("Not now")
 
     def app_code(self, steps: int) -> str:
         """Return a code of a step of 30 s near this one; one of the step before while there is time to type it."""
@@ -129,7 +131,8 @@ class Walker:
 
     def prove_again(self) -> None:
         self.keys.go("Ways to sign in")
-        assert self.heading == "Is it still you?"
+        self.keys.go("Confirm it’s you")
+        assert self.heading == "Confirm it’s you"
         assert self.email in self.page.locator("main").inner_text()
         self.keys.write("Code from your authenticator app", self.app_code(1))
         self.keys.go()

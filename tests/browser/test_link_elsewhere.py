@@ -31,7 +31,7 @@ def test_the_screen_that_asked_goes_on_by_itself(page, email, letter, new_browse
     phone.goto(letter.link)
     assert "Chrome on Linux" in phone.locator(".facts").inner_text()
     let_in(phone, characters_on(page).lower())
-    assert phone.locator("h1").inner_text() == "Done, go back to HeadlessChrome on Linux"
+    phone.get_by_role("heading", name="Done, go back to Chrome on Linux").wait_for()
     page.get_by_role("heading", name="Your account").wait_for()
     assert page.locator(".bar-who").get_attribute("title") == email
     phone.goto("/")
@@ -56,7 +56,7 @@ def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, 
     let_in(phone, "0O1")
     assert "Those are not the characters" in phone.locator("#characters-error").inner_text()
     let_in(phone, "LIU")
-    assert phone.locator("h1").inner_text() == "This request has ended"
+    phone.get_by_role("heading", name="This request has ended").wait_for()
     page.get_by_text("This request has ended, because its link was opened and turned down.").first.wait_for()
     assert "turned down" in page.locator("[data-waiting-voice]").text_content()
     assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]

@@ -96,7 +96,7 @@ def test_pages_of_signing_in(look, elsewhere, people, email, mailbox):
 def test_pages_of_setting_up(look, people, email, phone, sign_in):
     sign_in(people.open(email=email), look.page)
     look.at("set up", "/us-setup")
-    look.press("Set it up", exact=False)
+    look.press("Sign in with it alone", exact=False)
     look.page.get_by_text("I can’t scan it").click()
     look.at("authenticator")
     look.fill("Code from your app", "000000")
@@ -151,7 +151,7 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
     look.page.get_by_text("Remove", exact=False).first.click()
     look.at("set up, removing")
     look.at("verify", "/us-verify")
-    look.page.get_by_text("I can’t do that now").click()
+    look.page.get_by_text("I don’t have it here").click()
     look.at("verify, not able to")
     look.press("Email me a code")
     look.at("verify, code")
