@@ -398,3 +398,25 @@ def test_the_link_copied_into_the_browser_that_asked_signs_in(browser_wire, ada,
     shown = re.search(r"(/us-verify-link\?token=[^<]+)</li>", browser_wire.elsewhere().get(link).text)
     assert browser_wire.get(shown[1]).status == 302
     assert browser_wire.signed_in_as() == ada.email
+
+
+def test_tries_at_the_characters_and_the_approval_are_counted_by_the_database(asked, app, rows):
+    """Whatever the request does next: no try beyond the budget, none after the approval, and one approval."""
+    from app.extensions import db
+    from app.methods import carrying
+
+    challenge = rows(Challenge)[0]
+    with app.app_context():
+        assert [carrying.count_carry(challenge) for _ in range(3)] == [True, True, False]
+        assert carrying.approve(challenge)
+        assert not carrying.approve(challenge)
+        db.session.commit()
+    assert rows(Challenge)[0].carry_tries == 2
+
+
+def test_what_is_approved_is_guessed_at_no_more(asked, app, rows):
+    from app.methods import carrying
+
+    assert asked.approve().ok
+    with app.app_context():
+        assert not carrying.count_carry(rows(Challenge)[0])

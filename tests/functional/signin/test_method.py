@@ -139,3 +139,23 @@ def test_a_wrong_code_of_one_length_uses_up_no_code_of_another(wire, people, mai
         wire.post("/us-signin", identity=eve.email, passcode=wrong(texted))
     assert not wire.post("/us-signin", identity=eve.email, passcode=texted).ok
     assert wire.post("/us-signin", identity=eve.email, passcode=mailed).ok
+
+
+@pytest.mark.parametrize("moved", ["to another person", "to another method"])
+def test_a_secret_that_was_moved_opens_nothing(wire, people, database, rows, moved):
+    """The seal holds the user and the method, so that write access to the database gives nobody another's factor."""
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
+    whose = eve if moved == "to another person" else ada
+    if moved == "to another person":
+        database.query(f"DELETE FROM enrolled_method WHERE user_id = {eve.id} AND method != 'email' RETURNING id")
+        database.query(f"UPDATE enrolled_method SET user_id = {eve.id} WHERE method = 'authenticator' RETURNING id")
+    else:
+        database.query(
+            f"UPDATE enrolled_method SET method = CASE method WHEN 'email' THEN 'authenticator' ELSE 'email' END"
+            f" WHERE user_id = {ada.id} RETURNING id"
+        )
+    answer = wire.post("/us-signin", identity=whose.email, passcode=ada.app_code())
+    assert answer.status == 400
+    assert wire.signed_in_as() is None
+    assert [event.facts["method"] for event in rows(Event, name="crypto.mismatch")] == ["authenticator"]

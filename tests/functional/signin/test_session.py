@@ -164,3 +164,13 @@ def test_not_signed_in_a_program_is_told_and_a_browser_sent_to_sign_in(wire):
     else:
         assert (answer.status, answer.codes) == (401, ["unauthenticated"])
         assert "field_errors" not in answer.json
+
+
+def test_a_disabled_account_is_signed_in_nowhere_whatever_stands_in_its_sessions(wire, people, database):
+    from tests.signed_in import sign_in as give_session
+
+    eve = people.open(email="eve@example.com")
+    here = give_session(wire, eve)
+    assert here.signed_in_as() == eve.email
+    database.query(f'UPDATE "user" SET disabled_at = created_at WHERE id = {eve.id} RETURNING id')
+    assert here.signed_in_as() is None

@@ -47,6 +47,9 @@ def add_routes(app: Flask) -> None:
         after_this_request(lambda response: (app.extensions["trial"].append(response.status_code), response)[1])
         record(TRIAL)
         g.session_cookie = ("token", None)
+        if what == "forged":
+            g.csrf_fault = "csrf_token_missing"
+            return error_answer(400, sentence("csrf_token_missing"))
         return ends(what)
 
     @app.post("/trial-without")
@@ -77,6 +80,13 @@ def test_a_fault_keeps_nothing_and_hands_out_no_cookie(trial, stored):
         assert answer.status_code >= 500
         assert "latchkey_session" not in answer.headers.get("Set-Cookie", "")
         assert stored() == 0, what
+
+
+def test_a_forged_request_keeps_nothing(trial, stored):
+    assert post(trial, "forged").status_code == 400
+    assert stored() == 0
+    assert post(trial, "400").status_code == 400
+    assert stored() == 1
 
 
 def test_a_database_that_went_away_is_a_503(trial, stored):

@@ -1,0 +1,99 @@
+"""What one session began to set up or to change, another live session of the same person does not end."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import EnrolledMethod
+from app.users import Identity
+from tests.functional.setup.conftest import app_code
+from tests.second import begin_setup
+from tests.signed_in import sign_in
+from tests.sinks import code_in
+
+NEW = "thief@example.com"
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody who has mail alone."""
+    return people.open(email="ada@example.com")
+
+
+@pytest.fixture
+def both(json_wire, ada):
+    """Two browsers of hers that are signed in at the same time."""
+    return sign_in(json_wire, ada), sign_in(json_wire.elsewhere(), ada)
+
+
+def test_a_way_to_sign_in(both, rows):
+    here, beside = both
+    begun = here.post("/us-setup", chosen_method="authenticator").json
+    answer = beside.post(f"/us-setup/{begun['state']}", passcode=app_code(begun["authr_b32key"]))
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert here.post(f"/us-setup/{begun['state']}", passcode=app_code(begun["authr_b32key"])).ok
+
+
+def test_a_second_step(both, rows):
+    here, beside = both
+    begun = begin_setup(here, setup="authenticator").json
+    answer = beside.post(f"/tf-setup/{begun['tf_state_token']}", code=app_code(begun["tf_authr_b32key"]))
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+
+
+def test_a_second_step_of_what_is_there(json_wire, people, rows):
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
+    here, beside = (sign_in(wire, eve, via="authenticator") for wire in (json_wire, json_wire.elsewhere()))
+    begun = begin_setup(here, setup="authenticator", existing=True).json
+    answer = beside.post(f"/tf-setup/{begun['tf_state_token']}", code=eve.app_code())
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+    assert not any(row.is_second for row in rows(EnrolledMethod))
+
+
+@pytest.mark.parametrize("path", ["/change-email", "/identities/add"])
+def test_an_address_by_its_code(both, ada, mail_to, rows, path):
+    here, beside = both
+    challenge = here.post(path, email=NEW).json["challenge"]
+    answer = beside.post("/change-email/confirm", passcode=code_in(mail_to(NEW)), challenge=challenge)
+    assert (answer.status, answer.codes) == (400, ["api_error"])
+    assert [row.value for row in rows(Identity)] == [ada.email]
+
+
+def test_an_address_by_its_link_in_the_browser_that_asked(both, ada, mail_to, rows):
+    from tests.sinks import links_in
+
+    here, beside = both
+    here.post("/change-email", email=NEW)
+    link = next(link for link in links_in(mail_to(NEW)) if "/change-email/" in link and "undo" not in link)
+    here.client.set_cookie("latchkey_session", beside.cookies["latchkey_session"])  # the same browser, another session
+    here.get(link.removeprefix("http://localhost"))
+    assert [row.value for row in rows(Identity)] == [ada.email]
+
+
+def test_a_resend_is_no_other_sessions_request(both, mail_to, rows):
+    from app.methods import Challenge
+
+    here, beside = both
+    here.client.set_cookie("latchkey_browser", beside.cookies.get("latchkey_browser", "a" * 43))
+    beside.client.set_cookie("latchkey_browser", here.cookies["latchkey_browser"])
+    for wire in (here, beside):
+        wire._csrf = None
+        assert wire.post("/us-verify/send-code", chosen_method="email").ok
+        assert wire.post("/change-email", email=NEW).ok
+    asked = {(row.purpose, row.family) for row in rows(Challenge) if row.purpose == "change_email"}
+    assert len(asked) == 2
+
+
+@pytest.mark.settings(failures_per_hour=3)
+def test_the_codes_of_new_addresses_have_the_guesses_of_sessions(both, ada, mail_to, rows, clock):
+    here, _ = both
+    for address in ("one@example.com", NEW):
+        assert here.post("/change-email", email=address).ok
+        right = code_in(mail_to(address))
+        for _ in range(2 if address != NEW else 1):
+            assert here.post("/change-email/confirm", passcode="00000000").codes == ["invalid_password_code"]
+    assert here.post("/change-email/confirm", passcode=right).codes == ["invalid_password_code"]
+    assert [row.value for row in rows(Identity)] == [ada.email]
+    clock.shift(3601)

@@ -1,0 +1,56 @@
+"""What ends a sign-in between its two steps, and what can't be set up in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.methods import EnrolledMethod
+from app.sessions.models import PendingSignIn
+from tests.functional.setup.conftest import app_code
+from tests.second import begin, first_step, taken
+from tests.sinks import denial_in
+
+PHONE = "+16502530000"
+
+
+@pytest.mark.settings(denied_penalty=0)
+def test_not_me_ends_the_sign_in_that_its_code_began(wire, bob, code_for, smtp, rows):
+    first_step(wire, bob, code_for)
+    owner = wire.elsewhere(address="192.0.2.9")
+    assert owner.post(denial_in(smtp.to(bob.email)[-1]), sure="y").ok
+    taken(wire.post("/tf-validate", code=bob.app_code()), False)
+    assert wire.signed_in_as() is None
+    assert all(row.ended_at for row in rows(PendingSignIn))
+
+
+def test_ending_all_sessions_ends_it(wire, bob, code_for, app, rows):
+    first_step(wire, bob, code_for)
+    result = app.test_cli_runner().invoke(args=["users", "sessions", "end", bob.email, "--all"])
+    assert result.exit_code == 0, result.output
+    taken(wire.post("/tf-validate", code=bob.app_code()), False)
+    assert wire.signed_in_as() is None
+    assert all(row.ended_at for row in rows(PendingSignIn))
+
+
+@pytest.mark.settings(second_factor="required")
+@pytest.mark.parametrize("named", ["webauthn", "email", "password", "pigeon"])
+def test_only_what_can_be_a_second_step_is_set_up_on_the_way_in(json_wire, ada, code_for, rows, named):
+    begin(json_wire, ada, code_for)
+    answer = json_wire.post("/tf-setup", setup=named)
+    assert (answer.status, answer.codes) == (400, ["two_factor_method_not_available"])
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+
+
+@pytest.mark.settings(second_factor="required")
+def test_what_is_set_up_there_is_no_second_one_beside_another(json_wire, ada, code_for, rows, app):
+    begin(json_wire, ada, code_for)
+    begun = json_wire.post("/tf-setup", setup="authenticator").json
+    with app.app_context():
+        from app.extensions import db
+        from app.methods.enrollment import enroll
+
+        enroll(ada.id, "sms")
+        db.session.commit()
+    answer = json_wire.post("/tf-validate", code=app_code(begun["tf_authr_b32key"]))
+    assert (answer.status, answer.codes) == (400, ["two_factor_permission_denied"])
+    assert sorted(row.method for row in rows(EnrolledMethod)) == ["email", "sms"]
