@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import make_url
 
 from app.audit import Event
 from app.mydata import erasing, leaving
 from app.mydata.models import Deletion
 from app.users import Identity, User
+from tests.databases import content_of
 from tests.functional.mydata.test_leaving import undo_in
 from tests.signed_in import sign_in
 
@@ -257,3 +260,26 @@ def test_they_are_kept_where_the_operator_says_so(unconfirmed, work, rows, clock
     clock.shift(100 * DAY)
     work()
     assert len(rows(User)) == 1
+
+
+def test_what_others_sent_to_the_address_goes_as_well(
+    left, ada, people, work, rows, clock, json_wire, database, deliver
+):
+    eve = people.open(email="eve@example.com")
+    hers = sign_in(json_wire.elsewhere(), eve)
+    assert hers.post("/identities/add", email=ada.email).ok
+    deliver()
+    assert ada.email in everything(database)
+    clock.shift(WEEK + 1)
+    work()
+    assert ada.email not in everything(database)
+    assert [row.value for row in rows(Identity)] == [eve.email]
+
+
+def test_nothing_of_it_is_left_in_what_the_database_has_freed(left, ada, work, clock, database):
+    clock.shift(WEEK + 1)
+    work()
+    if database.kind == "sqlite":
+        database.query("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert ada.email.encode() not in content_of(Path(make_url(database.url).database))
+    assert ada.email not in everything(database)
