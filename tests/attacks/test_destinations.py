@@ -149,7 +149,6 @@ def test_accounts_set_one_number_up_so_often_and_no_more(crowd, deliver):
     assert len(deliver()) == 3
 
 
-@pytest.mark.settings(mail_unknown=True)
 def test_what_signing_in_sends_to_an_unknown_address_counts_when_it_leaves(json_wire, deliver):
     for _ in range(4):
         json_wire.elsewhere().post(SEND, identity=VICTIM, chosen_method="email")

@@ -218,8 +218,7 @@ def _send(written: _Mail, conversation: Conversation, seconds: float) -> None:
     """Send over this thread's connection; over a new one when there is none, or the server has left it meanwhile."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
     if known is not None and known.url == settings.mail_url:
-        known.host.conversation = conversation
-        conversation.through(known.host)
+        known.host.go_on(conversation, seconds)
         try:
             known.send(written)
         except smtplib.SMTPException as error:

@@ -41,6 +41,13 @@ class Client(smtplib.SMTP):
         self.conversation.through(self)
         return super().connect(host, port, source_address)
 
+    def go_on(self, conversation: Conversation, seconds: float) -> None:
+        """Use the connection for another mail, whose conversation may take that long. Raises Failed when it is over."""
+        self.conversation, self.timeout = conversation, seconds
+        conversation.through(self)
+        if self.sock is not None:
+            self.sock.settimeout(seconds)
+
     def login(self, user: str, password: str, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
         """Sign in. User and password may have any characters; they are sent as UTF-8 (RFC 4616).
 

@@ -57,6 +57,19 @@ def test_a_further_try_has_more_patience(post, attempt, clock, smtp, row):
     assert row(message_id).attempts == 2
 
 
+@pytest.mark.settings(mail_timeout=0.5)
+def test_a_further_try_has_more_patience_over_a_connection_that_is_there_too(post, attempt, clock, smtp, row):
+    message_id = post()
+    smtp.hesitation = 1
+    assert not attempt(message_id)
+    smtp.hesitation = 0
+    assert attempt(post())
+    smtp.hesitation, before = 1, smtp.connections
+    with clock.travel(1.1):
+        assert attempt(message_id)
+    assert (row(message_id).attempts, smtp.connections) == (2, before)
+
+
 def test_a_worker_that_stops_while_the_server_has_the_mail_sends_no_copy_soon(post, attempt, clock, smtp, row):
     from app.outbox.channels import cutoff
 
