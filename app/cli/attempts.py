@@ -21,7 +21,7 @@ attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
 @click.argument("support_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(support_id: str, as_json: bool) -> None:
-    """Tell the whole attempt that the request with support id ID belongs to.
+    """Explain the attempt that a support ID belongs to.
 
     Times are UTC, then seconds since the attempt began, a reason and what else is known.
     """
@@ -35,12 +35,18 @@ def show(support_id: str, as_json: bool) -> None:
 
 
 @attempts.command("list")
-@click.option("--identity", required=True, help="E-mail address, phone number or username of the account.")
+@click.argument("identity", required=False)
+@click.option("--identity", "named", hidden=True, help="As it was named before.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_attempts(identity: str, limit: int, as_json: bool) -> None:
-    """List what an account was last asked for and answered, newest first, with the support id of each."""
-    user = user_named(identity)
+def list_attempts(identity: str | None, named: str | None, limit: int, as_json: bool) -> None:
+    """List the last attempts at an account, newest first.
+
+    IDENTITY is an email address, phone number or username. Each line has the support id that `attempts show` explains.
+    """
+    if bool(identity) == bool(named):
+        raise click.UsageError("Name one account: flask attempts list IDENTITY")
+    user = user_named(str(identity or named))
     for event in latest(user.id, limit):
         facts: dict[str, Any] = {"at": event.at, "support_id": event.support_id, "reason": reason_of(event)}
         if as_json:

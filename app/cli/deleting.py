@@ -22,7 +22,9 @@ from app.users import User
 @click.option("--now", "at_once", is_flag=True, help="Erase it at once. Nothing brings it back.")
 @click.option("--yes", is_flag=True, help="With --now: do not ask whether that is meant.")
 def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
-    """Close the account of IDENTITY (e-mail, phone or username), and have it erased.
+    """Close accounts and have them erased.
+
+    Each IDENTITY is an email address, phone number or username.
 
     Its owner is told by mail, and has LATCHKEY_DELETE_WAIT to keep it; ``undelete`` does the same.
     """
@@ -34,7 +36,10 @@ def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
 @users.command("undelete")
 @click.argument("identity", nargs=-1, required=True)
 def undelete(identity: tuple[str, ...]) -> None:
-    """Keep the account of IDENTITY that was to be erased. Sessions that were ended stay so."""
+    """Keep accounts that were to be erased.
+
+    Each IDENTITY is an email address, phone number or username. Sessions that were ended stay so.
+    """
     _each(identity, _keep)
 
 

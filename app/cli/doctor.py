@@ -14,8 +14,9 @@ from app.extensions import db
 @click.command("doctor")
 @with_appcontext
 def doctor() -> None:
-    """Look at settings, database, keys, mail, SMS and queue; say what to mend. Changes and sends nothing.
+    """Check settings and services, and say how to fix them.
 
+    Looks at settings, database, migrations, keys, mail, SMS, queue, Redis and outbox. Changes and sends nothing.
     Exits with 1 when something has to be mended. A note is something that works but could be better.
     """
     wrong = 0

@@ -28,7 +28,10 @@ def new() -> None:
 
 @keys.command("list")
 def list_() -> None:
-    """List the keys by their ids, and how many rows each of them seals. No key is shown."""
+    """List key ids and how many rows each seals.
+
+    No key is shown.
+    """
     counts = sealed_rows()
     for kid in keyring.kids:
         current = kid == keyring.kid
@@ -41,7 +44,10 @@ def list_() -> None:
 
 @keys.command("rotate")
 def rotate() -> None:
-    """Seal everything anew under the current key, while the service goes on. May be stopped and run again."""
+    """Seal everything again under the current key.
+
+    The service goes on meanwhile. It can be stopped and run again.
+    """
     with Console(stderr=True).status("Sealing anew") as status:
         total = 0
 

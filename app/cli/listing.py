@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from app.methods import EnrolledMethod
 from app.users import Identity, User
 
 PAGE = 500
+LAST_CHARACTER = "\U0010ffff"
 
 
 def accounts(*, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
@@ -31,6 +33,70 @@ def accounts(*, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
         yield from _described(found)
         last = found[-1].id
         db.session.expunge_all()
+
+
+def search_accounts(prefix: str, *, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the same of each account with an identity that begins with ``prefix``, by kind and in their order.
+
+    Each page is read from an index, however many accounts there are.
+    """
+    seen: set[int] = set()
+    for kind, begin in _readings(prefix):
+        after = ""
+        while page := _page_of(kind, begin, after):
+            after = page[-1].value
+            wanted = sa.select(User).where(User.id.in_({row.user_id for row in page} - seen))
+            if disabled_only:
+                wanted = wanted.where(User.disabled_at.is_not(None))
+            by_id = {user.id: user for user in db.session.scalars(wanted)}
+            in_order = [by_id[number] for number in dict.fromkeys(row.user_id for row in page) if number in by_id]
+            seen |= by_id.keys()
+            yield from _described(in_order)
+            db.session.expunge_all()
+
+
+def _readings(prefix: str) -> Iterator[tuple[str, str]]:
+    """Return what the beginning of an identity of each kind would be stored as."""
+    text = prefix.strip()
+    yield "email", text.lower()
+    yield "username", text.lower()
+    if number := "".join(each for each in text if each.isdigit()):
+        yield "phone", f"+{number}"
+
+
+def _page_of(kind: str, begin: str, after: str) -> list[Identity]:
+    """Return identities from an index: on PostgreSQL that of the bytes, for other orders know no beginnings."""
+    value = Identity.value.collate("C") if db.engine.dialect.name == "postgresql" else Identity.value
+    span = [Identity.kind == kind, value >= begin, value < begin + LAST_CHARACTER, value > after]
+    return list(db.session.scalars(sa.select(Identity).where(*span).order_by(value).limit(PAGE)))
+
+
+def described(user: User) -> dict[str, Any]:
+    """Return the same of one account, with all its identities."""
+    [account] = _described([user])
+    rows = db.session.scalars(sa.select(Identity).where(Identity.user_id == user.id).order_by(Identity.id))
+    return account | {"identities": [row.value for row in rows]}
+
+
+def in_one_line(account: dict[str, Any]) -> str:
+    """Return an account as a line of a list."""
+    names = " ".join(filter(None, (account["email"], account["phone"], account["username"])))
+    marks = {
+        "disabled": account["disabled"],
+        "unconfirmed": not account["confirmed"],
+        "deleting": account["deletes_at"],
+    }
+    methods = ",".join(account["methods"]) or "nothing to sign in with"
+    return "  ".join(filter(None, (names, methods, *(mark for mark, holds in marks.items() if holds))))
+
+
+def in_words(value: Any) -> str:
+    """Return a field of an account as an operator reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return f"{value:%Y-%m-%d %H:%M} UTC" if isinstance(value, datetime) else str(value or "none")
 
 
 def _described(found: Sequence[User]) -> Iterator[dict[str, Any]]:

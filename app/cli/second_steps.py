@@ -21,7 +21,9 @@ from app.users import hold
 @click.option("--off", is_flag=True, help="Ask for none any more. Make sure first who it is that asks you.")
 @with_appcontext
 def second_step(identity: str, off: bool) -> None:
-    """Tell by what the owner of IDENTITY takes the second step, or switch it off for who has lost that.
+    """Show an account's second step, or switch it off.
+
+    IDENTITY is an email address, phone number or username. Off is for an owner who has lost what it needs.
 
     What was asked for stays a way to sign in. Every session of the account ends, and its owner is told.
     """

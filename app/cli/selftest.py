@@ -48,7 +48,9 @@ REGISTER_EACH = 3
 def enumeration(
     url: str | None, count: int, rps: float, median_ms: float, register: bool, **given: tuple[str, ...]
 ) -> None:
-    """Ask a running service about people with and without an account, and compare what it says and how long it takes.
+    """Measure whether answers tell who has an account.
+
+    Asks a running service about people with and without one, and compares what it says and how long it takes.
 
     Starts nothing and needs no database. Real codes are asked for: run it against a copy, with LATCHKEY_LIMITS=off.
     Exits with 1 when the answers differ or the times do (|z| > 4, or medians by 1 ms), with 2 when it can't measure.

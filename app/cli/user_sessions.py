@@ -25,7 +25,10 @@ sessions = OperatorGroup("sessions", help="List and end the sessions of an accou
 @click.argument("identity")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
 def list_(identity: str, as_json: bool) -> None:
-    """List where the owner of IDENTITY (e-mail, phone or username) is signed in, used last first."""
+    """List the sessions of an account, used last first.
+
+    IDENTITY is an email address, phone number or username.
+    """
     user = user_named(identity)
     families, more = families_of(user.id)
     for family in families:
@@ -41,7 +44,9 @@ def list_(identity: str, as_json: bool) -> None:
 @click.option("--all", "every", is_flag=True, help="End all of them.")
 @click.option("--tokens", is_flag=True, help="End the personal tokens as well, which no session gave.")
 def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> None:
-    """End sessions of the owner of IDENTITY, with the tokens they gave: each SESSION as `list` names it, or --all.
+    """End sessions, with the tokens they gave.
+
+    IDENTITY is an email address, phone number or username; SESSION is as `list` names it, or give --all.
 
     They are dead at the next request, at every process. It keeps nobody from signing in again: `users disable` does.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +20,7 @@ from app.cli.accounts import user_named
 from app.cli.drafts import NotUsable, read_draft
 from app.cli.group import OperatorGroup
 from app.cli.importing import import_lines
-from app.cli.listing import accounts
+from app.cli.listing import accounts, described, in_one_line, in_words, search_accounts
 from app.cli.opening import open_accounts
 from app.cli.second_steps import second_step
 from app.cli.user_sessions import sessions
@@ -34,7 +35,7 @@ from app.sessions.known import revoke_browsers
 from app.sessions.opening import end_all
 from app.users import User
 
-users = OperatorGroup("users", help="Open, list, disable, enable and unlock accounts; end their sessions.")
+users = OperatorGroup("users", help="Create, find, disable, unlock and delete accounts.")
 users.add_command(sessions)
 users.add_command(second_step)
 
@@ -66,7 +67,9 @@ def create(unconfirmed: bool, methods: tuple[str, ...], **described: Any) -> Non
 @click.argument("file", type=click.File("rb"))
 @click.option("--refused", type=click.Path(path_type=Path), help="Where to put the lines that opened no account.")
 def import_(file: BinaryIO, refused: Path | None) -> None:
-    """Open an account for each line of FILE ("-" for standard input), a JSON object.
+    """Open accounts from a file of JSON lines.
+
+    FILE is "-" for standard input; each line of it is a JSON object.
 
     Its fields: email, phone, username (at least one of them), methods (a list), password or password_hash (argon2),
     authenticator (base32), disabled, confirmed (true unless said otherwise).
@@ -101,49 +104,70 @@ def _progress(file: BinaryIO) -> Iterator[Any]:
 
 
 @users.command("list")
-@click.option("--disabled", is_flag=True, help="Only those who are let in nowhere.")
+@click.argument("search", required=False)
+@click.option("--disabled", is_flag=True, help="Only accounts that are disabled.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
-def list_(disabled: bool, as_json: bool) -> None:
-    """List the accounts, oldest first."""
+def list_(search: str | None, disabled: bool, limit: int | None, as_json: bool) -> None:
+    """List accounts, or search them by a prefix.
+
+    With SEARCH, those with an email address, phone number or username that begins so, in that order.
+    """
+    found = search_accounts(search, disabled_only=disabled) if search else accounts(disabled_only=disabled)
     count = 0
-    for account in accounts(disabled_only=disabled):
+    for account in islice(found, limit):
+        if not (count or as_json):
+            click.echo("IDENTITIES  METHODS  STATE")
         count += 1
-        if as_json:
-            click.echo(orjson.dumps(account))
-            continue
-        names = " ".join(filter(None, (account["email"], account["phone"], account["username"])))
-        marks = [
-            mark
-            for mark, holds in (
-                ("disabled", account["disabled"]),
-                ("unconfirmed", not account["confirmed"]),
-                ("deleting", account["deletes_at"]),
-            )
-            if holds
-        ]
-        click.echo("  ".join(filter(None, (names, ",".join(account["methods"]) or "nothing to sign in with", *marks))))
+        click.echo(orjson.dumps(account) if as_json else in_one_line(account))
     if not as_json:
-        click.echo(f"{count:,} accounts.", err=True)
+        more = " There may be more." if count == limit else ""
+        click.echo(f"{count:,} account{'' if count == 1 else 's'}.{more}", err=True)
+
+
+@users.command("show")
+@click.argument("identity")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def show(identity: str, as_json: bool) -> None:
+    """Show one account.
+
+    IDENTITY is an email address, phone number or username.
+    """
+    account = described(user_named(identity))
+    if as_json:
+        click.echo(orjson.dumps(account))
+        return
+    for name, value in account.items():
+        click.echo(f"{name.replace('_', ' '):<12}{in_words(value)}".rstrip())
 
 
 @users.command("disable")
 @click.argument("identity", nargs=-1, required=True)
 def disable(identity: tuple[str, ...]) -> None:
-    """Let the owner of IDENTITY (e-mail, phone or username) in nowhere, and end every session of theirs."""
+    """Disable accounts: end all sessions, allow no sign-in.
+
+    Each IDENTITY is an email address, phone number or username.
+    """
     _switch(identity, off=True)
 
 
 @users.command("enable")
 @click.argument("identity", nargs=-1, required=True)
 def enable(identity: tuple[str, ...]) -> None:
-    """Let the owner of IDENTITY (e-mail, phone or username) sign in again."""
+    """Enable accounts that were disabled.
+
+    Each IDENTITY is an email address, phone number or username.
+    """
     _switch(identity, off=False)
 
 
 @users.command("unlock")
 @click.argument("identity", nargs=-1, required=True)
 def unlock(identity: tuple[str, ...]) -> None:
-    """Forget the wrong codes and passwords at the account of IDENTITY, so that typed codes are looked at again."""
+    """Unlock accounts: forget failed codes and passwords.
+
+    Each IDENTITY is an email address, phone number or username.
+    """
     missing = 0
     for text in identity:
         try:
@@ -163,7 +187,10 @@ def unlock(identity: tuple[str, ...]) -> None:
 @click.argument("identity")
 @click.option("--cancel", "cancels", is_flag=True, help="Cancel the recovery that is under way.")
 def recovery(identity: str, cancels: bool) -> None:
-    """Tell how many recovery codes the owner of IDENTITY has left, never which, and what recovery is under way."""
+    """Show recovery codes left and a recovery under way.
+
+    IDENTITY is an email address, phone number or username. Codes are counted, never shown.
+    """
     user = user_named(identity)
     stock, under_way = recovery_codes.stock_of(user.id), requests.open_of(user.id)
     if cancels:

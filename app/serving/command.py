@@ -23,7 +23,7 @@ from app.serving import preparing
 @click.option("--no-worker", is_flag=True, help="Deliver no messages: `flask worker` does it elsewhere.")
 @click.pass_obj
 def serve_command(info: Any, host: str, port: int, workers: int, threads: int, no_worker: bool) -> None:
-    """Serve until Ctrl-C or SIGTERM, and deliver messages meanwhile.
+    """Serve and deliver messages until Ctrl-C or SIGTERM.
 
     In development the database is made or brought up to date first, and only this machine is served. In
     production pending migrations are refused, with exit status 78; 69 says that the database does not answer

@@ -69,6 +69,7 @@ class Identity(db.Model):
             sqlite_where=sa.text("is_primary"),
             postgresql_where=sa.text("is_primary"),
         ),
+        sa.Index("ix_identity_prefix", "kind", "value"),  # on PostgreSQL with COLLATE "C" (migration 0037)
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

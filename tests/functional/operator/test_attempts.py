@@ -129,3 +129,6 @@ def test_the_last_attempts_of_an_account_are_listed(operate, json_wire, ada):
     listed = [line.split()[2:] for line in result.stdout.splitlines()]
     assert listed == [[failed.json["support_id"], "wrong_code"], [sent.json["support_id"], "queued"]]
     assert operate("attempts", "list", "--identity", "nobody@example.com").exit_code == 1
+    assert operate("attempts", "list", "Ada@Example.com").stdout == result.stdout
+    for words in ((), ("ada@example.com", "--identity", "ada@example.com")):
+        assert "flask attempts list IDENTITY" in operate("attempts", "list", *words).stderr

@@ -143,10 +143,11 @@ def test_list_shows_everybody_in_order(operate, people):
     people.open("ada@example.com", phone="+16505551234", username="ada")
     people.open("eve@example.com", confirmed=False, disabled=True)
     assert operate("users", "list").stdout.splitlines() == [
+        "IDENTITIES  METHODS  STATE",
         "ada@example.com +16505551234 ada  email,sms",
         "eve@example.com  email  disabled  unconfirmed",
     ]
-    assert operate("users", "list", "--disabled").stdout.startswith("eve@")
+    assert operate("users", "list", "--disabled").stdout.splitlines()[1].startswith("eve@")
 
 
 def test_list_in_json_holds_no_secret(operate, people):
@@ -166,7 +167,71 @@ def test_list_in_json_holds_no_secret(operate, people):
 def test_list_goes_on_past_a_page(operate, people, monkeypatch):
     monkeypatch.setattr("app.cli.listing.PAGE", 2)
     emails = [people.open().email for _ in range(5)]
-    assert [line.split()[0] for line in operate("users", "list").stdout.splitlines()] == emails
+    assert names_of(operate("users", "list")) == emails
+
+
+def names_of(result):
+    """Return the first identity of each account that was listed."""
+    return [line.split()[0] for line in result.stdout.splitlines()[1:]]
+
+
+@pytest.fixture
+def several(people, monkeypatch):
+    """Four accounts, more than a page of them."""
+    monkeypatch.setattr("app.cli.listing.PAGE", 2)
+    people.open("ada@example.com", phone="+16505551234", username="adalovelace")
+    people.open("ada.b@example.com")
+    people.open("adam@example.com", disabled=True)
+    people.open("zoe@example.com", username="adamina")
+
+
+@pytest.mark.usefixtures("several")
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("ada", ["ada.b@example.com", "ada@example.com", "adam@example.com", "zoe@example.com"]),
+        ("ADA@", ["ada@example.com"]),
+        ("adal", ["ada@example.com"]),
+        ("+1 650", ["ada@example.com"]),
+        ("adam", ["adam@example.com", "zoe@example.com"]),
+        ("a_a", []),
+        ("%", []),
+        ("example", []),
+    ],
+)
+def test_list_finds_accounts_by_a_prefix_of_any_identity(operate, search, found):
+    assert names_of(operate("users", "list", search)) == found
+
+
+@pytest.mark.usefixtures("several")
+def test_list_stops_where_it_is_told_to(operate):
+    result = operate("users", "list", "ada", "--limit", "3")
+    assert names_of(result) == ["ada.b@example.com", "ada@example.com", "adam@example.com"]
+    assert result.stderr == "3 accounts. There may be more.\n"
+    assert names_of(operate("users", "list", "ada", "--disabled")) == ["adam@example.com"]
+
+
+@pytest.mark.usefixtures("several")
+def test_show_tells_of_one_account(operate):
+    shown = dict(line.split(None, 1) for line in operate("users", "show", "(650) 555-1234").stdout.splitlines())
+    assert (shown["email"], shown["disabled"]) == ("ada@example.com", "no")
+    assert shown["identities"] == "ada@example.com, +16505551234, adalovelace"
+    assert json.loads(operate("users", "show", "adam@example.com", "--json").stdout)["disabled"] is True
+    assert operate("users", "show", "nobody@example.com").exit_code == 1
+
+
+def test_what_is_searched_for_is_read_from_an_index(operate, people, database, app):
+    people.open("ada@example.com")
+    collated = 'value COLLATE "C"' if database.kind == "postgresql" else "value"
+    explain = "EXPLAIN" if database.kind == "postgresql" else "EXPLAIN QUERY PLAN"
+    if database.kind == "postgresql":
+        database._connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
+    span = f"kind = 'email' AND {collated} >= 'a' AND {collated} < 'b' AND {collated} > ''"
+    plan = str(database.query(f"{explain} SELECT * FROM identity WHERE {span} ORDER BY {collated} LIMIT 500"))
+    database.disconnect()
+    assert {"postgresql": "ix_identity_prefix", "sqlite": "USING INDEX"}[database.kind] in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_recovery_tells_how_many_codes_are_left_and_never_which(operate, people, json_wire):

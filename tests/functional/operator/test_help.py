@@ -1,0 +1,22 @@
+"""What --help says of each command, on a terminal of 80 columns."""
+
+import pytest
+
+pytestmark = pytest.mark.one_database
+
+GROUPS = ["users", "users sessions", "attempts", "keys", "outbox", "selftest"]
+OTHERS = ["doctor", "worker", "serve"]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_no_command_of_a_group_is_cut_short(operate, group):
+    listed = operate(*group.split(), "--help").stdout.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *(group for group in GROUPS if " " not in group)])
+def test_no_command_of_ours_is_cut_short(app, name):
+    command = app.cli.commands[name]
+    room = 80 - 2 - len("selftest") - 2 - 2
+    assert not command.get_short_help_str(room).endswith("..."), command.get_short_help_str(room)
