@@ -35,7 +35,8 @@ class Places:
         self._closed = most - self._free
         self._opened = 0
         self._waiting: deque[tuple[float, asyncio.Future[float | None]]] = deque()
-        self._moved = time.monotonic()
+        self._still = 0.0
+        """Seconds without a change, as the watch saw it: a late loop has not seen what came back meanwhile."""
         self._watched = False
 
     async def take(self) -> float | None:
@@ -46,9 +47,9 @@ class Places:
         came = time.monotonic()
         if self._free:
             self._free -= 1
-            self._moved = came
+            self._still = 0.0
             return came
-        if not self._closed and came - self._moved >= STALLED:
+        if not self._closed and self._still >= STALLED:
             return None
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[float | None] = loop.create_future()
@@ -60,7 +61,8 @@ class Places:
 
     def give(self, since: float) -> None:
         """Give back a place that was taken then, or hand it on. Who lingered closes one that was opened for it."""
-        now = self._moved = time.monotonic()
+        now = time.monotonic()
+        self._still = 0.0
         if self._opened and now - since >= LINGERS:
             self._opened -= 1
             self._closed += 1
@@ -79,12 +81,13 @@ class Places:
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Open a place for those who wait behind others that linger, and send away those who wait in vain."""
         now = time.monotonic()
-        if now - self._moved >= LINGERS and self._closed:
+        self._still += LINGERS
+        if self._closed and self._still >= 2 * LINGERS:  # the first look may come right after a change
             if self._hand_on(now):
                 self._closed -= 1
                 self._opened += 1
-                self._moved = now
-        elif now - self._moved >= STALLED:
+                self._still = 0.0
+        elif self._still >= STALLED:
             while self._hand_on(None):
                 pass
         while self._waiting and now - self._waiting[0][0] >= PLACE_WITHIN:

@@ -223,6 +223,19 @@ def test_after_a_standstill_it_goes_on(application, monkeypatch):
     play(scene())
 
 
+def test_a_loop_that_is_late_does_not_take_places_for_lost(application):
+    async def scene() -> None:
+        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        await hold_all_places(answering, 1)
+        waiting = asyncio.create_task(ask(answering))
+        await asyncio.sleep(0.05)
+        threading.Timer(0.1, application.let_go.set).start()
+        time.sleep(places.STALLED + 0.3)
+        assert (await waiting).status == 200
+
+    play(scene())
+
+
 def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
     async def scene() -> None:
         answering = Gate(application, places=Places(1, 1), largest_body=100)
