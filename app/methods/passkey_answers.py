@@ -198,7 +198,9 @@ def _transports(answer: Answer) -> str:
 
 def _discoverable(answer: Answer) -> bool | None:
     """Return what the browser says of it by the extension ``credProps``; None when it says nothing."""
-    results = answer.whole.get("clientExtensionResults")
+    results = answer.whole.get("clientExtensionResults") or answer.whole.get("extensions")
+    if isinstance(results, str):  # as the reference's script sends them
+        results = _object(results)
     properties = results.get("credProps") if isinstance(results, dict) else None
     said = properties.get("rk") if isinstance(properties, dict) else None
     return said if isinstance(said, bool) else None

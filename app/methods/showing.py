@@ -74,6 +74,14 @@ def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, An
     }
 
 
+def sent_facts(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what a program is told of a passcode that was asked for; the same for a decoy.
+
+    :param shown: from ``sent``
+    """
+    return {name: shown[name] for name in ("challenge", "tag", "resend_after", "expires_in")}
+
+
 def asked(by: Any) -> dict[str, Any]:
     """Return who asked, or signed in: browser, time and address.
 

@@ -19,6 +19,18 @@ def _required_when_explicit(form: HouseForm, field: Any) -> None:
         Required()(form, field)
 
 
+class _Provided:
+    """As the above, and it is told by the names of a form of address and password."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __call__(self, form: HouseForm, field: Any) -> None:
+        """Raise StopValidation with the sentence of ``code`` when the field is empty and answers are explicit."""
+        if not settings.generic_responses:
+            Required(self.code)(form, field)
+
+
 def _a_code_method(form: HouseForm, field: Any) -> None:
     """A program says how to send a code; on a page nobody has to."""
     if not field.data and (sends_json() or form.asks_for_method):
@@ -39,6 +51,15 @@ class SignInForm(HouseForm):
     challenge = TextField()
     chosen_method = TextField()
     tf_validity_token = TextField()
+
+
+class LoginForm(SignInForm):
+    """The same at ``/login``, where clients of a form of address and password look for their own names."""
+
+    speaks_other_names = True
+
+    identity = TextField("E-mail, phone or username", [_Provided("email_not_provided")])
+    passcode = PasscodeField("Code", [_Provided("password_not_provided")])
 
 
 class SendCodeForm(HouseForm):
@@ -99,6 +120,7 @@ class SecondStepForm(HouseForm):
 
     code = PasscodeField("Code", [Required()])
     remember = TickField("Don't ask again on this browser")
+    remember_shown = TickField()
     next = TextField(validators=[SafeNext()])
     pending = TextField()
 

@@ -11,9 +11,8 @@ from app.extensions import settings
 from app.methods import EnrolledMethod, recovery_codes
 from app.methods.challenges import latest_in_browser
 from app.methods.enrollment import enrolled_of
-from app.methods.handles import handle_of
 from app.methods.registry import code_methods, usable_methods
-from app.methods.showing import means_text, sent
+from app.methods.showing import means_text, sent, sent_facts
 from app.methods.strength import strengths_of
 from app.sessions.opening import brought_session
 from app.sessions.showing import label_of, user_facts
@@ -79,7 +78,8 @@ def us_verify_send_code() -> Response:
             challenge = reauth.send_code(current_user, form.chosen_method.data, sending_asker(form.challenge.data))
             goal = safe_next(form.next.data)
             page = with_query(HOME, next=goal) if goal else HOME
-            return respond(PAGE, form, see=page, challenge=handle_of(challenge.id), support_id=support_id())
+            told = sent_facts(sent(challenge, challenge.destination))
+            return respond(PAGE, form, see=page, support_id=support_id(), **told)
     return respond(PAGE, form, shown=_page_again())
 
 

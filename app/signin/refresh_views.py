@@ -13,6 +13,7 @@ from app.web.respond import respond
 
 
 @bp.post("/us-refresh")
+@bp.post("/refresh-token", endpoint="refresh_token")
 def us_refresh() -> Response:
     """Exchange a refresh token. In JSON alone: a form is what a foreign page can have a browser send."""
     after_this_request(view_commit)

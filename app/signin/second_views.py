@@ -24,6 +24,7 @@ from app.signin import bp, rescue, second
 from app.signin.forms import SecondStepForm, SelectForm
 from app.web.asker import present_asker
 from app.web.commit import view_commit
+from app.web.forms import submitted
 from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import respond, wants_json
 from app.web.telling import say, wants_token
@@ -45,7 +46,7 @@ def tf_validate_page() -> Response:
     if not wants_json() and urlsplit(go).path != request.path:
         return respond(go=_with_next(go))
     form = SecondStepForm()
-    form.next.data = safe_next(request.args.get("next"))
+    form.next.data, form.remember.data = safe_next(request.args.get("next")), waiting.row.remember
     return respond(PAGE, form, shown=_page(waiting), recovery_options=rescue.options(waiting), user={}, **step)
 
 
@@ -59,7 +60,7 @@ def tf_validate() -> Response:
         with form.showing_refusals():
             session, waiting = second.validate(form.code.data, asker)
             say("two_factor_login_successful")
-            token = second.trust_here(waiting, asker) if form.remember.data else ""
+            token = second.trust_here(waiting, asker) if _is_to_be_trusted(form, waiting) else ""
             facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
             go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()), **facts)
@@ -94,6 +95,13 @@ def step_asker(handle: str | None) -> Asker:
     """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
     asker = present_asker()
     return replace(asker, pending=secrets.digest(handle)) if handle and not asker.pending else asker
+
+
+def _is_to_be_trusted(form: SecondStepForm, waiting: Waiting) -> bool:
+    """Say whether the second step is to be skipped here: by the tick of this step, or where it was not offered, by the
+    first step's, which says that this device is one's own."""
+    offered = form.remember_shown.data or "remember" in (submitted() or ())
+    return bool(form.remember.data if offered else waiting.row.remember)
 
 
 def _shown_again(page: str, form: SecondStepForm | SelectForm, asker: Asker) -> Response:

@@ -9,12 +9,12 @@ from flask_login import current_user
 
 from app.audit import record
 from app.extensions import settings
-from app.methods.showing import methods_offered, sent
+from app.methods.showing import methods_offered, sent, sent_facts
 from app.sessions import pending
 from app.sessions.opening import end_session
 from app.sessions.showing import user_facts
 from app.signin import bp, flow, refreshing
-from app.signin.forms import LogoutForm, SendCodeForm, SignInForm
+from app.signin.forms import LoginForm, LogoutForm, SendCodeForm, SignInForm
 from app.signin.pages import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
 from app.web import open_request
 from app.web.asker import present_asker, sending_asker, trusted_asker
@@ -52,7 +52,7 @@ def us_signin_page() -> Response:
 def us_signin() -> Response:
     """Sign in with an identity and a passcode."""
     after_this_request(view_commit)
-    form = SignInForm()
+    form = LoginForm() if request.endpoint == "signin.login_post" else SignInForm()
     if form.validate():
         with form.showing_refusals():
             go_on = next_or("", form.next.data)
@@ -76,7 +76,7 @@ def us_signin_send_code() -> Response:
             asked = flow.send_code(typed, method, sending_asker(form.challenge.data), next_page=go_on)
             characters = asked.characters
             shown = sent(asked.challenge, typed, characters)
-            facts: dict[str, Any] = {"challenge": shown["challenge"], "support_id": support_id()}
+            facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}
             facts |= {"link_characters": characters} if characters else {}
             answer = respond(PAGE, form, see=HOME, **facts)
             return answer if wants_json() else keep_open(answer, form, asked.challenge)

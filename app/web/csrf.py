@@ -43,8 +43,10 @@ def csrf_fault(given: str | None) -> str | None:
     """
     if _foreign_origin():
         return "csrf_origin_foreign"
+    if sent_program_token() is not None:
+        return None
     session = _session()
-    if sent_program_token() is not None or (sends_json() and not session):
+    if sends_json() and not session:
         return None
     for header in HEADERS:
         given = given or request.headers.get(header)

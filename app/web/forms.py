@@ -170,6 +170,9 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
     other_names: Mapping[str, str] = {}
     """Other names under which clients send some fields, and the fields' own; the own name beats another one."""
 
+    speaks_other_names = False
+    """Whether a field that was sent under neither is told of by the other one."""
+
     refusal_status = 400
     refusal_facts: Mapping[str, Any] = {}
 
@@ -215,7 +218,7 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
         A field has the name by which the client sent it; who used another name knows the rest by other names, too.
         """
         said = {own: other for other, own in self.renames().items()}
-        for other, own in self.other_names.items() if said else ():
+        for other, own in self.other_names.items() if said or self.speaks_other_names else ():
             if own not in (submitted() or ()):
                 said.setdefault(own, other)
         found = [(said.get(name, name), text) for name, field in self._fields.items() for text in field.errors]

@@ -244,3 +244,17 @@ def test_where_the_address_is_no_name_none_is_made(hers):
 def test_who_is_not_signed_in_makes_none(wire, language):
     for path in ("/wan-register", "/wan-register/x", "/wan-rename", "/wan-delete"):
         assert wire.post(path, name="x").status == (401 if language == "json" else 302)
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("as_sent", [dict, json.dumps], ids=["object", "text"])
+def test_what_the_browser_adds_is_read_under_the_references_name(json_wire, ada, device, rows, as_sent):
+    """Its script sends ``extensions``, and in it JSON text."""
+    from app.methods import Passkey
+
+    options, state = asked(sign_in(json_wire, ada).post("/wan-register", name="Stick"))
+    credential = json.loads(device.make(options))
+    del credential["clientExtensionResults"]
+    said = as_sent({"credProps": {"rk": False}})
+    assert json_wire.post(f"/wan-register/{state}", credential=json.dumps(credential | {"extensions": said})).ok
+    assert rows(Passkey)[0].discoverable is False

@@ -97,7 +97,7 @@ def test_opening_the_link_changes_nothing(started, bob, mail_to, rows, method):
 @pytest.mark.one_database
 def test_nothing_is_cancelled_without_the_csrf_token(started, bob, mail_to, rows):
     path = cancel_path(mail_to(bob.email).text)
-    other = started.elsewhere()
+    other = Wire(started.app, "form")
     other.fetch_csrf()
     assert other.post(path, csrf="x", sure=True).status == 400
     assert rows(Recovery)[0].cancelled_at is None

@@ -154,6 +154,7 @@ def test_where_registration_is_closed_nothing_is_opened(wire, register, rows):
     assert rows(User) == []
 
 
+@pytest.mark.parametrize("language", ["form"])  # JSON needs none
 def test_without_a_csrf_token_nothing_is_opened(wire, register, rows):
     wire.get("/register")
     assert register(csrf=None).status == 400

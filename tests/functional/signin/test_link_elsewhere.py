@@ -321,6 +321,7 @@ def test_a_resend_shows_the_same_characters(wire, asked, ada, clock):
 
 
 @pytest.mark.parametrize("path", [LINK, GO_ON])
+@pytest.mark.parametrize("language", ["form"])  # JSON needs none
 def test_both_are_protected_against_forgery(asked, path, rows):
     asked.approve() if path == GO_ON else None
     answer = asked.asked.post(path, csrf=None, token=asked.token, characters=asked.characters)

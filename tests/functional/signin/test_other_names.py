@@ -56,3 +56,29 @@ def test_the_other_name_of_proving_again_tells_a_program_who_it_is(json_wire, ad
     told = sign_in(json_wire, ada).get("/verify").json
     assert list(told["user"]) == ["id"]
     assert "user" not in json_wire.get("/us-verify").json
+
+
+@pytest.mark.one_database
+def test_an_empty_form_is_told_both_names(json_wire, ada):
+    told = json_wire.post("/login")
+    assert told.status == 400
+    assert told.json["field_errors"].keys() == {"email", "password"}
+    assert told.codes == ["email_not_provided", "password_not_provided"]
+    assert json_wire.post("/us-signin").json["field_errors"].keys() == {"identity"}
+
+
+@pytest.mark.settings(methods=["password", "email"], generic_responses=True)
+@pytest.mark.one_database
+def test_with_generic_answers_it_is_told_none(json_wire, ada):
+    assert json_wire.post("/login").codes == ["generic_authn_failed"]
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(refresh_tokens=True)
+def test_exchanging_a_refresh_token_has_another_name(program, people):
+    bob = people.open(email="bob@example.com", password="a sentence to be let in by", methods=["password"])
+    path = "/us-signin?include_auth_token&include_refresh_token"
+    first = program.post(path, identity=bob.email, passcode=bob.password).json["user"]["refresh_token"]
+    second = program.post("/refresh-token", refresh_token=first)
+    assert second.ok
+    assert program.post("/us-refresh", refresh_token=second.json["user"]["refresh_token"]).ok

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.methods import Challenge
+from tests.signed_in import sign_in
 
 SEND = "/us-signin/send-code"
 
@@ -12,7 +13,25 @@ SEND = "/us-signin/send-code"
 def test_a_program_is_told_the_challenge_and_the_characters_and_nothing_else(json_wire, ada):
     answer = json_wire.post(SEND, identity=ada.email, chosen_method="email")
     assert answer.status == 200
-    assert set(answer.json) == {"csrf_token", "challenge", "support_id", "link_characters"}
+    times = {"resend_after", "expires_in"}
+    assert set(answer.json) == {"csrf_token", "challenge", "support_id", "link_characters", "tag", *times}
+
+
+@pytest.mark.one_database
+def test_a_program_is_told_what_a_page_shows(json_wire, ada, mail_to, clock):
+    told = json_wire.post(SEND, identity=ada.email, chosen_method="email").json
+    assert (told["resend_after"] in (29, 30), told["expires_in"] in (599, 600)) == (True, True)
+    assert told["tag"] in mail_to(ada.email).subject
+    clock.shift(40)
+    assert json_wire.post(SEND, identity=ada.email, chosen_method="email").json["tag"] == told["tag"]
+    nobody = json_wire.post(SEND, identity="nobody@example.com", chosen_method="email").json
+    assert {name: type(value) for name, value in nobody.items()} == {name: type(value) for name, value in told.items()}
+
+
+@pytest.mark.one_database
+def test_who_proves_it_again_is_told_the_same(json_wire, ada):
+    told = sign_in(json_wire, ada).post("/us-verify/send-code", chosen_method="email").json
+    assert {"challenge", "tag", "resend_after", "expires_in"} <= set(told)
 
 
 def test_a_browser_sees_where_to_enter_the_code(browser_wire, ada, rows):
@@ -91,6 +110,7 @@ def test_a_look_alike_address_reaches_nobody(wire, people, deliver, identity):
     assert deliver() == []
 
 
+@pytest.mark.parametrize("language", ["form"])  # JSON needs none
 def test_without_a_token_nothing_is_sent(wire, ada, deliver):
     wire.get("/us-signin")
     answer = wire.post(SEND, csrf=None, identity=ada.email, chosen_method="email")

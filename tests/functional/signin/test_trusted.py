@@ -222,3 +222,47 @@ def _row(wire) -> str:
     headers = {"Accept": "application/json", "User-Agent": wire.agent}
     listed = wire.client.get("/sessions", headers=headers).get_json()["response"]["known_browsers"]
     return next(each["id"] for each in listed if each["current"])
+
+
+def keep_signed_in(wire, bob, code_for) -> None:
+    """Give the first proof, and tick that this device is one's own."""
+    code = code_for(bob.email, by=wire)
+    assert wire.post("/us-signin", identity=bob.email, passcode=code, remember=True).ok
+    wire.get("/tf-validate")
+
+
+def test_to_be_remembered_at_the_first_step_trusts_the_browser(wire, bob, code_for, enter, clock):
+    keep_signed_in(wire, bob, code_for)
+    assert wire.post("/tf-validate", code=bob.app_code()).ok
+    clock.shift(60)
+    wire.post("/logout")
+    assert not enter(wire, bob)
+
+
+def test_the_page_of_the_second_step_offers_it_ticked_and_takes_a_no(browser_wire, bob, code_for, enter, clock):
+    keep_signed_in(browser_wire, bob, code_for)
+    page = browser_wire.get("/tf-validate").page
+    assert "checked" in page.attributes("remember")
+    shown = page.value("remember_shown")
+    assert browser_wire.post("/tf-validate", code=bob.app_code(), remember_shown=shown).ok
+    clock.shift(60)
+    browser_wire.post("/logout")
+    assert enter(browser_wire, bob), "the tick was taken away"
+
+
+@pytest.mark.one_database
+def test_a_program_can_say_no_at_the_second_step(json_wire, bob, code_for, enter, clock):
+    keep_signed_in(json_wire, bob, code_for)
+    assert json_wire.post("/tf-validate", code=bob.app_code(), remember=False).ok
+    clock.shift(60)
+    json_wire.post("/logout")
+    assert enter(json_wire, bob)
+
+
+@pytest.mark.one_database
+def test_a_program_without_cookies_is_trusted_so_as_well(program, bob, mail_to):
+    challenge = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json["challenge"]
+    passcode = code_in(mail_to(bob.email))
+    first = program.post("/us-signin", identity=bob.email, passcode=passcode, challenge=challenge, remember=True)
+    answer = program.post("/tf-validate", code=bob.app_code(), pending=first.json["pending"])
+    assert answer.json["tf_validity_token"]
