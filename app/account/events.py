@@ -60,6 +60,7 @@ SENTENCES = {
     "link.opened_unbound": "The link in a mail was opened in a browser that had not asked for it",
     "link.refused": "A sign-in ended, because its link was opened with the wrong characters",
     "passkey.counter_regressed": "A passkey counted backwards: a copy of it may be in use",
+    "passkey.counter_uneven": "A synced passkey's devices count its use differently, which is normal",
     "passkey.renamed": "A passkey was given another name",
     "phone.removed": "The phone number was removed",
     "second_step.asked": "The first proof was right, and a second step was asked for",

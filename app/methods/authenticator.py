@@ -16,6 +16,10 @@ DRIFT = 1
 """Steps of 30 s that a slow or fast clock may be off, each way (RFC 6238, section 5.2)."""
 
 
+CLOCK_OFF = 20
+"""Steps, each way, by which a clock can be off and the code is still known as the app's: ten minutes."""
+
+
 def proven_step(secret: str, passcode: str | int, last_step: int) -> int | None:
     """Return the 30-second step a passcode proves now, or None if it proves none.
 
@@ -31,6 +35,17 @@ def proven_step(secret: str, passcode: str | int, last_step: int) -> int | None:
     except OTPVerificationError:
         return None
     return step if step > last_step else None
+
+
+def is_of_another_time(secret: str, passcode: str | int) -> bool:
+    """Say whether a passcode is the app's of a few minutes ago, or ahead: a wrong clock shows it.
+
+    For who has just been shown the key. Nobody else is told.
+    """
+    typed = tidy(passcode, DIGITS)
+    return typed is not None and pyotp.TOTP(secret, digits=DIGITS).verify(
+        typed, for_time=int(clock.unix()), valid_window=CLOCK_OFF
+    )
 
 
 def accept(enrolled: EnrolledMethod, passcode: str | int) -> bool:

@@ -96,8 +96,9 @@ def store(
     :param field: of the form that has the passcode
     :param weak_until: end of the new method's cooldown; None when it has none
     :param as_second: it is set up as a second step, and no way to sign in
-    :raises Refused: on ``field`` ``invalid_password_code`` or a password's own refusal; ``api_error`` when another
-        request was first; ``identity_already_associated`` when the number was taken meanwhile
+    :raises Refused: on ``field`` ``invalid_password_code``, ``totp_clock_off`` or a password's own refusal;
+        ``api_error`` when another request was first; ``identity_already_associated`` when the number was taken
+        meanwhile
     """
     if challenge.method == "password":
         root, step = _hash_of(passcode, field), 0
@@ -164,7 +165,8 @@ def _proved(user: User, challenge: Challenge, passcode: str | int, field: str) -
         why = "expired" if late else "wrong_code"
         facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": challenge.method}
         record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
-        raise Refused("invalid_password_code", field=field)
+        off = challenge.method == "authenticator" and authenticator.is_of_another_time(root.decode(), passcode)
+        raise Refused("totp_clock_off" if off else "invalid_password_code", field=field)
     return root.decode(), step
 
 

@@ -123,23 +123,24 @@ def check(answer: Answer, ceremony: Ceremony, *, alone: bool, user: User | None 
     verified = passkey.usage == "first" and alone and settings.passkey_user_verification == "required"
     used = check_used(answer, ceremony, passkey.public_key, verified=verified)
     if used.backup_eligible != passkey.backup_eligible:
-        raise Refused("api_error", field=FIELD)
+        raise Refused("webauthn_backup_changed", field=FIELD)
     return passkey, owner, used
 
 
 def use(passkey: Passkey, used: Used) -> None:
     """Note that ``passkey`` has signed. One statement, which compares its counter as well.
 
-    A counter that goes back means that a copy of it may be in use (section 6.1.1). Synced passkeys count nothing and
-    say 0 each time, which is no going back.
+    A counter that goes back means that a copy of it may be in use (section 6.1.1). A passkey that can be synced has
+    copies by design, some with counters of their own: an uneven one is noted, and no reason to refuse.
     :raises Refused: ``webauthn_counter_regressed`` on ``credential``, where the operator has it refused
     """
     given = {"used": passkey.id, "count": used.sign_count, "synced": used.backup_state, "uv": used.verified}
     if _USE.run(**given, now=clock.now()) == 1:
         return
     facts: dict[str, Any] = {"method": METHOD, "was": passkey.sign_count, "said": used.sign_count}
-    record("passkey.counter_regressed", passkey.user_id, **facts)
-    if settings.passkey_counter == "refuse":
+    name = "passkey.counter_uneven" if passkey.backup_eligible else "passkey.counter_regressed"
+    record(name, passkey.user_id, **facts)
+    if settings.passkey_counter == "refuse" and not passkey.backup_eligible:
         raise Refused("webauthn_counter_regressed", field=FIELD)
     _USE_ANYWAY.run(**given | {"count": max(passkey.sign_count, used.sign_count)}, now=clock.now())
 

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import segno
+
 from app.extensions import settings
 from app.kit import agents, clock
+from app.methods import authenticator
 from app.methods.codes import digits_of
 from app.methods.handles import handle_of
 from app.methods.models import Challenge, EnrolledMethod
@@ -80,6 +83,16 @@ def sent_facts(shown: dict[str, Any]) -> dict[str, Any]:
     :param shown: from ``sent``
     """
     return {name: shown[name] for name in ("challenge", "tag", "resend_after", "expires_in")}
+
+
+def app_key(secret: str, account: str) -> dict[str, Any]:
+    """Return the key of an authenticator app that is being set up as a page shows it; nothing without one."""
+    if not secret:
+        return {}
+    uri = authenticator.otpauth_uri(secret, account)
+    qr = segno.make(uri, error="m", micro=False).svg_data_uri(scale=6, border=2, dark="#000", light="#fff")
+    facts = {"account": account, "issuer": settings.totp_issuer}
+    return facts | {"key": authenticator.grouped(secret), "uri": uri, "qr": qr}
 
 
 def asked(by: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import segno
 from flask import Response, after_this_request
 from flask_login import current_user, login_required
 from werkzeug.exceptions import MethodNotAllowed
@@ -18,7 +17,7 @@ from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import SECOND_STEPS, methods_offered, ways_in
+from app.methods.showing import SECOND_STEPS, app_key, methods_offered, ways_in
 from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
@@ -174,11 +173,7 @@ def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[st
         "tag": challenge.tag,
         "form": form or ProveForm(),
     }
-    if begun.secret:
-        uri = authenticator.otpauth_uri(begun.secret, begun.account)
-        qr = segno.make(uri, error="m", micro=False).svg_data_uri(scale=6, border=2, dark="#000", light="#fff")
-        shown |= {"key": authenticator.grouped(begun.secret), "uri": uri, "qr": qr}
-    return shown
+    return shown | app_key(begun.secret, begun.account)
 
 
 def _page(

@@ -14,9 +14,10 @@ from app.extensions import settings
 from app.kit import addresses, clock, secrets
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import challenges
+from app.methods import challenges, enrolling
 from app.methods import second as factors
-from app.methods.showing import TITLES, sent
+from app.methods.handles import handle_of
+from app.methods.showing import TITLES, app_key, sent
 from app.sessions import pending
 from app.sessions.pending import Parked, Waiting
 from app.sessions.showing import second_step, user_facts
@@ -138,7 +139,11 @@ def _page(waiting: Waiting) -> dict[str, Any]:
     if row.question_id and row.method == "sms":
         challenge = challenges.find(row.question_id, factors.PURPOSE)
         told = sent(challenge, addresses.mask("phone", challenge.destination)) if challenge else None
+    begun = None
+    if row.state == factors.SETUP and row.question_id:
+        begun = enrolling.still_open(waiting.user, handle_of(row.question_id), factors.SETUP_PURPOSE, row.id)
     return {
+        "enrolling": app_key(begun.secret, begun.account) if begun else {},
         "method": row.method,
         "choices": [{"name": name, "title": TITLES.get(name, name)} for name in waiting.choices],
         "sent": told,

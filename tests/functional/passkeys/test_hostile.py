@@ -10,7 +10,7 @@ import json
 import cbor2
 import pytest
 
-from tests.authenticators import PRESENT, VERIFIED, Device, encoded
+from tests.authenticators import MAY_SYNC, PRESENT, VERIFIED, Device, encoded
 from tests.functional.passkeys.conftest import asked, sign_in
 
 ORIGINS = {
@@ -263,3 +263,37 @@ def test_a_counter_that_goes_back_is_told_alone_where_the_operator_says_so(wire,
         wire.post("/logout")
     assert len(rows(Event, name="passkey.counter_regressed")) == 1
     assert rows(Passkey)[0].sign_count == 7
+
+
+def test_a_synced_passkey_may_count_unevenly(wire, ada, add_passkey, rows):
+    """Its devices have counters of their own; copies are what it is for (WebAuthn L3, section 6.1.1)."""
+    from app.audit import Event
+    from app.methods import Passkey
+
+    synced = Device(counts=1)
+    add_passkey(ada, synced)
+    for count in (7, 3):
+        options, state = asked(wire.post("/wan-signin"))
+        assert wire.post(f"/wan-signin/{state}", credential=synced.sign(options, count=count)).ok
+        assert wire.signed_in_as() == ada.email
+        wire.post("/logout")
+    assert rows(Event, name="passkey.counter_regressed") == []
+    (event,) = rows(Event, name="passkey.counter_uneven")
+    assert (event.facts["was"], event.facts["said"], rows(Passkey)[0].sign_count) == (7, 3, 7)
+
+
+@pytest.mark.parametrize(("made", "later"), [(PRESENT | VERIFIED, MAY_SYNC), (PRESENT | VERIFIED | MAY_SYNC, 0)])
+def test_one_that_can_be_synced_all_at_once_is_refused_in_words(wire, ada, add_passkey, rows, made, later):
+    from app.audit import Event
+    from app.cli.timeline import timeline
+
+    stick = Device(flags=made)
+    add_passkey(ada, stick)
+    options, state = asked(wire.post("/wan-signin"))
+    answer = wire.post(f"/wan-signin/{state}", credential=stick.sign(options, flags=PRESENT | VERIFIED | later))
+    assert (answer.status, answer.codes) == (400, ["webauthn_backup_changed"])
+    assert wire.signed_in_as() is None
+    (event,) = rows(Event, name="sign_in.failed")
+    with wire.app.app_context():
+        (moment,) = timeline(event.support_id)
+    assert "error webauthn_backup_changed" in moment.detail
