@@ -79,7 +79,12 @@ class DeliverySettings(BaseSettings, defer_build=True):
         repr=False,
         description="How workers are woken: `sqlite:///path` or empty on one machine, `redis://host/0`, `postgresql://...`.",
     )
-    worker_threads: int = Field(default=4, ge=1, le=64, description="Messages one worker process delivers at a time.")
+    worker_threads: int = Field(
+        default=16,
+        ge=1,
+        le=64,
+        description="Messages one worker process delivers at a time.",
+    )
     outbox_sweep_every: kinds.Duration = Field(
         default=timedelta(seconds=5),
         description="Time between two rounds of the worker's other work: notices, exports, erasures.",

@@ -46,7 +46,7 @@ class JourneySettings(BaseSettings, defer_build=True):
     mail_unknown: bool = Field(
         default=False,
         description="Whether an address without an account that asks to sign in is told so, by a mail to it, where"
-        " LATCHKEY_REGISTRATION is off. Where it is on the mail opens the account.",
+        " `LATCHKEY_REGISTRATION` is off.",
     )
     totp_issuer: str = Field(
         default="Latchkey",

@@ -30,11 +30,14 @@ SLOW = 2.0
 PACES = 4096
 """Destinations whose pace is remembered."""
 
+SHARE = 4
+"""Batches that a quick destination has under way at the most: mail servers count connections."""
+
 
 class Schedule:
     """Hands batches to the threads of one worker process: destinations take turns, and none takes all threads.
 
-    A destination that is slow, or not known yet, gets one thread, and the slow ones together all but one.
+    A destination that is slow, or not known yet, gets one thread, and all such together leave one to the quick ones.
     Within a destination messages that were never tried come before those to be tried again. The newest of them, for
     which somebody waits now, and those that wait longest have every other batch: after an outage new codes leave at
     once, and when more comes than can leave, nobody waits for ever.
@@ -129,15 +132,17 @@ class Schedule:
 
     def _may_take(self, destination: str) -> bool:
         with self._changing:
-            slow = self._paces.get(destination, SLOW) >= SLOW
-            most = 1 if slow else max(1, self.threads - 1)
+            most = 1 if self._may_be_slow(destination) else min(SHARE, max(1, self.threads - 1))
             may = self._under_way[destination] < most
-            if may and self._paces.get(destination, 0.0) >= SLOW:
-                busy = sum(count for each, count in self._under_way.items() if self._paces.get(each, 0.0) >= SLOW)
+            if may and self._may_be_slow(destination):
+                busy = sum(count for each, count in self._under_way.items() if self._may_be_slow(each))
                 may = busy < max(1, self.threads - 1)
             if not may:
                 self._passed_over.add(destination)
             return may
+
+    def _may_be_slow(self, destination: str) -> bool:
+        return self._paces.get(destination, SLOW) >= SLOW
 
     def _size(self, destination: str) -> int:
         pace = self._paces.get(destination, SLOW)

@@ -97,6 +97,20 @@ def test_new_codes_go_before_the_backlog_of_an_outage(fresh_database, start, smt
 
 
 @pytest.mark.one_database
+def test_many_domains_that_are_slow_at_once_delay_no_other(fresh_database, start, smtp):
+    people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(4)]
+    domains = [f"slow{number}.test" for number in range(12)]
+    smtp.modes |= dict.fromkeys(domains, "slow")
+    smtp.delay = 30.0
+    server = start(fresh_database, workers=1)
+    seconds_to_mail(server, people[0].email, smtp)
+    fill(fresh_database, lambda number: domains[number % len(domains)], 600)
+    until(lambda: count(fresh_database, "state = 'sending'") >= len(domains), 20, every=0.05)
+    taken = [seconds_to_mail(server, ada.email, smtp) for ada in people[1:]]
+    assert max(taken) < OTHERS_WAIT * LOADED, taken
+
+
+@pytest.mark.one_database
 def test_operator_is_told_what_is_parked_and_why(fresh_database, start, smtp):
     smtp.modes["bad.test"] = "busy"
     server = start(fresh_database, workers=1)

@@ -103,14 +103,25 @@ def test_slow_destination_gets_one_thread_until_it_is_quick_again(put, take, sch
     assert [bool(take(0.5)) for _ in range(4)] == [True, True, True, False]
 
 
-def test_slow_destinations_together_leave_a_thread(put, take, schedule):
+@pytest.mark.parametrize("pace", [None, SLOW + 1], ids=["not known", "slow"])
+def test_destinations_that_may_be_slow_leave_a_thread_to_quick_ones(put, take, schedule, pace):
     for number in range(5):
         put(f"slow{number}.test", 1)
-        schedule._paces[f"slow{number}.test"] = SLOW + 1
+        if pace:
+            schedule._paces[f"slow{number}.test"] = pace
     put("x.test", 1)
+    quick(schedule, "x.test")
     found = [take(0.2) for _ in range(5)]
     assert len([each for each in found if each]) == 4
     assert ("x.test", ["p0"]) in found
+
+
+def test_quick_destination_has_four_batches_under_way_at_the_most(app, put):
+    put("x.test", 200)
+    schedule = Schedule(16)
+    quick(schedule, "x.test")
+    with app.app_context():
+        assert [bool(schedule.take(0.2)) for _ in range(5)] == [True, True, True, True, False]
 
 
 def test_one_thread_serves_all_destinations(app, put):
