@@ -30,7 +30,7 @@ class Pair:
 
     def __init__(self, databases: Databases) -> None:
         self.database = databases.fresh("postgresql")
-        self._name = self.database.url.partition("?")[0].rpartition("/")[2]
+        self.name = self.database.url.partition("?")[0].rpartition("/")[2]
         first = databases.run / "postgresql"
         second = databases.run / "standby"
         second.mkdir(mode=0o700)
@@ -39,7 +39,7 @@ class Pair:
         run_as_server(first, "pg_basebackup", "-d", self._first.get_uri(), "-D", str(second), "-R", "-c", "fast")
         (second / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # copied with the rest
         self._second = start_postgresql(second)
-        self.standby = Database("postgresql", self._second.get_uri(database=self._name))
+        self.standby = Database("postgresql", self._second.get_uri(database=self.name))
 
     @property
     def sockets(self) -> tuple[Path, Path]:
@@ -49,7 +49,7 @@ class Pair:
 
     def url_at(self, port: int) -> str:
         """Return the URL of the database behind a port of this machine."""
-        return f"postgresql://postgres@127.0.0.1:{port}/{self._name}"
+        return f"postgresql://postgres@127.0.0.1:{port}/{self.name}"
 
     def set_first_read_only(self, value: str) -> None:
         """Have the first server take no writes (``on``), and leave every connection open."""

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import sqlalchemy as sa
 
+from app.database import DatabaseReadOnly, attach, engine_options, engine_url, unavailable
 from tests.databases import ROOT, Database, Databases, stop_postgresql
 from tests.faults.accounts import open_many
 from tests.faults.failover import Pair, Relay
@@ -78,6 +80,28 @@ def turn_read_only(pair, stranger: Visitor) -> None:
     pair.set_first_read_only("on")
     first = {stranger.send_code("person9@example.com").status for _ in range(12)}
     assert first <= {200, 503}, first
+
+
+def engine_on(pair, *hosts) -> sa.Engine:
+    """Return an engine for whichever of these hosts can be written."""
+    url = f"postgresql://postgres@/{pair.name}?host={','.join(str(host.parent) for host in hosts)}"
+    engine = sa.create_engine(engine_url(url), **engine_options(url, timeout=5, pool_size=1))
+    attach(engine, timeout=5)
+    return engine
+
+
+def test_of_several_hosts_the_one_that_can_be_written_is_taken(pair):
+    primary, standby = pair.sockets
+    with engine_on(pair, standby, primary).connect() as connection:
+        assert connection.scalar(sa.text("SELECT pg_is_in_recovery()")) is False
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_standby_alone_is_refused(pair, count):
+    standby = pair.sockets[1]
+    with pytest.raises(DatabaseReadOnly) as refused:
+        engine_on(pair, *[standby] * count).connect()
+    assert unavailable(refused.value)
 
 
 def test_read_only_database_is_away_until_it_is_written_again(pair, server, stranger, smtp):
