@@ -74,8 +74,9 @@ def prove(
             password.accept(None, str(passcode))
         return replace(explain(attempt, asker), reason="budget_spent")
     spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
-    alone = enrolled if family else [row for row in enrolled if row.method in active_methods(enrolled)]
-    proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, alone, passcode)
+    if not family and "authenticator" not in active_methods(enrolled):
+        standing = [name for name in standing if name != "authenticator"]  # it is a second step alone
+    proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, enrolled, passcode)
     if proof is not None:
         return replace(proof, guess=guess)
     if guess.is_last:
