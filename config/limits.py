@@ -160,6 +160,7 @@ class LimitSettings(BaseSettings, defer_build=True):
     )
     csrf_lifetime: kinds.Duration = Field(default=timedelta(hours=24), description="Life of the token in a form.")
     password_blocklist: str = Field(
-        default="", description="File of passwords that are refused, one a line, such as a list of stolen ones."
+        default="",
+        description="File of passwords that are refused besides the common ones, one a line, as of stolen ones.",
     )
     password_length_min: int = Field(default=15, ge=8, le=128, description="Characters of a password, at least.")

@@ -91,7 +91,8 @@ def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[
     def hash_one(number: int) -> str | Refused:
         with app.app_context():
             try:
-                return hash_password(drafts[number].password)
+                names = [identity.value for identity in drafts[number].identities]
+                return hash_password(drafts[number].password, names)
             except Refused as refusal:
                 return refusal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -101,7 +102,7 @@ def store(
         meanwhile
     """
     if challenge.method == "password":
-        root, step = _hash_of(passcode, field), 0
+        root, step = _hash_of(passcode, field, identities_of(user.id).values()), 0
     else:
         root, step = _proved(user, challenge, passcode, field)
     if not challenges.spend(challenge):
@@ -141,10 +142,10 @@ def _is_whose(challenge: Challenge, user: User, family: str) -> bool:
     return challenge.user_id == user.id and challenge.family == family
 
 
-def _hash_of(typed: str | int, field: str) -> str:
+def _hash_of(typed: str | int, field: str, names: Iterable[str]) -> str:
     """Return the hash of a new password."""
     try:
-        return password.hash_password(str(typed))
+        return password.hash_password(str(typed), names)
     except Refused as refused:
         raise Refused(refused.code, field=field, **refused.facts) from None
 

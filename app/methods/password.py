@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from app.extensions import keyring, settings
 from app.kit.refusals import Refused
 from app.methods.codes import enrolled_context, tidy
+from app.methods.common_passwords import is_common
 from app.methods.hashing import is_hash_of, nobodys_hash, slow_hash
 from app.methods.models import EnrolledMethod
 
@@ -17,16 +20,17 @@ LONGEST = 128
 
 @lru_cache(maxsize=1)
 def _blocked(path: str) -> frozenset[str]:
-    """Return the passwords that are refused (NIST SP 800-63B, section 3.1.1.2)."""
+    """Return the passwords that the operator refuses besides the common ones."""
     if not path:
         return frozenset()
     with open(path, encoding="utf-8", errors="replace") as lines:
         return frozenset(line.strip().casefold() for line in lines if line.strip())
 
 
-def hash_password(password: str) -> str:
+def hash_password(password: str, names: Iterable[str] = ()) -> str:
     """Return the argon2id hash of ``password``, in the PHC string form.
 
+    :param names: addresses and usernames of whose it is: guessed first, as the service's own
     :raises Refused: ``password_invalid_length``, ``password_too_long`` or ``password_too_common`` on ``password``
     """
     text = unicodedata.normalize("NFKC", password)
@@ -34,7 +38,8 @@ def hash_password(password: str) -> str:
         raise Refused("password_invalid_length", field="password", length=settings.password_length_min)
     if len(text) > LONGEST:
         raise Refused("password_too_long", field="password", length=LONGEST)
-    if _like_a_code(text) or text.casefold() in _blocked(settings.password_blocklist):
+    around = (*names, settings.brand_name, urlsplit(settings.origin).hostname or "")
+    if _like_a_code(text) or is_common(text, around) or text.casefold() in _blocked(settings.password_blocklist):
         raise Refused("password_too_common", field="password")
     return slow_hash(text)
 

@@ -38,7 +38,7 @@ def register(email: str, new_password: str | None, asker: Asker, next_page: str 
         raise Refused("registration_closed", status=403)
     limits.take("starts", asker.address)
     typed = _read(email)
-    hashed = password.hash_password(new_password) if new_password else None
+    hashed = password.hash_password(new_password, [typed.value]) if new_password else None
     found = reaching.reach(typed, "email")
     if found is not None and not settings.generic_responses:
         raise Refused("email_already_associated", field="email", email=typed.value)

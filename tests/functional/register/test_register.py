@@ -188,9 +188,23 @@ def test_a_password_must_be_long_enough_and_given_twice(wire, register, rows, pa
 
 
 @with_password
-@pytest.mark.parametrize("password", ["x" * 15, "é" * 64, "y" * 128])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "a cold old river"[:15],
+        "zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.."[:64],
+        "seven herons " * 9 + "and a half.",
+    ],
+)
 def test_a_password_of_good_length_is_taken(wire, register, mailed_code, password):
     assert register(password=password, password_confirm=password).ok
     assert wire.post("/confirm", email="ada@example.com", passcode=mailed_code()).ok
     wire.post("/logout")
     assert wire.post("/us-signin", identity="ada@example.com", passcode=password).ok
+
+
+@with_password
+def test_a_password_made_of_ones_own_address_is_refused(wire, register, rows):
+    answer = register("ada.lovelace@example.com", password="ada.lovelace2024", password_confirm="ada.lovelace2024")
+    assert (answer.status, answer.codes) == (400, ["password_too_common"])
+    assert rows(User) == []

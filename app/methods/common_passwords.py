@@ -1,0 +1,103 @@
+"""Passwords that are guessed first: common ones, repeats, runs of keys, and the names around an account.
+
+NIST SP 800-63B-4, section 3.1.1.2 and ASVS 6.2.4, 6.2.11. A password is taken apart into what a guesser has a list of:
+each such part is worth one character, and what is left is worth its own length. The work is bounded by that length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+LIST = Path(__file__).with_name("common_passwords.txt")
+ENOUGH = 5
+"""What a password must be worth: a common one with a number and a sign behind it is not."""
+
+SHORTEST, LONGEST = 4, 20
+"""Characters of the common passwords that are looked for within a longer one."""
+
+RUN = 3
+"""Characters of a row that are a run: ``abc``, ``321``, ``qwe``. Of one character two are."""
+
+_ROWS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890",
+    "qwertyuiop",
+    "qwertzuiop",
+    "azertyuiop",
+    "asdfghjkl",
+    "zxcvbnm",
+    "yxcvbnm",
+    *("1qaz", "2wsx", "3edc", "4rfv", "5tgb", "6yhn", "7ujm", "8ik", "9ol"),
+)
+_NEXT = frozenset(pair for row in _ROWS for pair in (*pairwise(row), *pairwise(row[::-1])))
+_LOOK_ALIKES = str.maketrans("@4301!$57", "aaeoiisst")
+_YEAR = re.compile(r"(?:1[89]|20)\d\d")
+_WORDS = re.compile(r"[^\W_]+")
+
+
+def is_common(text: str, names: Collection[str] = ()) -> bool:
+    """Say whether a password is among the first that are tried.
+
+    :param text: at most as long as a password may be
+    :param names: of the service and of the person: addresses, usernames
+    """
+    plain = text.casefold()
+    parts = {word for name in names for word in _WORDS.findall(name.casefold()) if len(word) >= RUN}
+    parts |= {name.casefold() for name in names if len(name) >= RUN}
+    return min(_worth(plain, parts), _worth(_unit(plain), parts)) < ENOUGH
+
+
+def _unit(text: str) -> str:
+    """Return what ``text`` is a repetition of, or ``text``."""
+    for size in range(1, len(text) // 2 + 1):
+        if all(text[place] == text[place % size] for place in range(size, len(text))):
+            return text[:size]
+    return text
+
+
+def _worth(text: str, names: Collection[str]) -> int:
+    readable = text.translate(_LOOK_ALIKES)
+    worth = place = 0
+    was_run = False
+    while place < len(text):
+        run = _run_at(text, place)
+        length = max(_word_at(text, place, names), _word_at(readable, place, names), run)
+        is_run = 0 < run == length
+        worth += not (is_run and was_run)  # one run after another is a pattern on the keyboard
+        was_run = is_run
+        place += length or 1
+    return worth
+
+
+def _word_at(text: str, place: int, names: Collection[str]) -> int:
+    """Return how many characters of ``text`` from there on are a common password, a name or a year; 0 for none."""
+    named = max((len(name) for name in names if text.startswith(name, place)), default=0)
+    known = common()
+    for length in range(min(LONGEST, len(text) - place), max(SHORTEST, named + 1) - 1, -1):
+        if text[place : place + length] in known:
+            return length
+    return named or (4 if _YEAR.match(text, place) else 0)
+
+
+def _run_at(text: str, place: int) -> int:
+    """Return how long the run is that begins there: of one character, or of neighbours; 0 for none."""
+    end = place + 1
+    while end < len(text) and text[end] == text[place]:
+        end += 1
+    along = place + 1
+    while along < len(text) and (text[along - 1], text[along]) in _NEXT:
+        along += 1
+    if along - place >= RUN and along > end:
+        return along - place
+    return end - place if end - place > 1 else 0
+
+
+@lru_cache(maxsize=1)
+def common() -> frozenset[str]:
+    """Return the common passwords of four characters and more; source and license stand in the file."""
+    lines = LIST.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
