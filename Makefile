@@ -37,7 +37,7 @@ run: $(PINNED) .flaskenv ## Serve http://localhost:8000 with an embedded databas
 		'# unless the environment or .env names another LATCHKEY_ENVIRONMENT. Remove it before you deploy from here.' \
 		'FLASK_APP=wsgi' 'LATCHKEY_ENVIRONMENT=development' >$@
 
-worker: $(PINNED) ## Deliver messages from the queue named by LATCHKEY_QUEUE_URL
+worker: $(PINNED) ## Deliver messages; LATCHKEY_QUEUE_URL says how workers are woken
 	@exec $(BIN)/flask --app wsgi worker
 
 test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL

@@ -122,3 +122,25 @@ def test_operator_is_told_what_is_parked_and_why(fresh_database, start, smtp):
     assert "50 messages wait for another try at bad.test: message refused (451)" in said
     assert "1 worker runs" in said
     assert "Start a worker" not in said
+
+
+def test_two_workers_share_a_backlog_and_send_each_message_once(fresh_database, start, smtp):
+    first = start(fresh_database, workers=1)
+    shared = {name: first.environment[name] for name in ("LATCHKEY_PUBLIC_URL", "LATCHKEY_QUEUE_URL")}
+    start(fresh_database, workers=1, **shared)
+    fill(fresh_database, lambda number: f"domain{number % 5}.test", 400)
+    until(lambda: count(fresh_database, "state = 'sent'") == 400, 120, every=0.5)
+    assert len({tuple(mail.to) for mail in smtp.mails}) == len(smtp.mails) == 400
+
+
+@pytest.mark.one_database
+def test_worker_killed_in_the_midst_of_a_backlog_loses_nothing(fresh_database, start, smtp):
+    server = start(fresh_database, workers=1)
+    fill(fresh_database, lambda number: f"domain{number % 5}.test", 400)
+    until(lambda: len(smtp.mails) > 40, 60)
+    server.kill()
+    server.start()
+    until(lambda: count(fresh_database, "state = 'sent'") == 400, 180, every=0.5)  # a lease lasts a minute
+    copies = [str(mail.message["Message-ID"]) for mail in smtp.mails]
+    assert len({tuple(mail.to) for mail in smtp.mails}) == len(set(copies)) == 400
+    assert len(copies) - 400 < 64, "what was under way, and no more"

@@ -75,7 +75,7 @@ def test_mail_server_down(place, smtp):
 
 def test_mail_server_slow(place, smtp):
     ada, bob = open_one(place[0], email="ada@slow.test"), open_one(place[0], email="bob@quick.test")
-    smtp.delay = 30.0
+    smtp.delay = 5.0  # after the whole mail: longer than a server may take for anything else
     smtp.modes["slow.test"] = "slow"
     visitor = ask(place, ada.email)
     until(lambda: smtp.attempts >= 1)
@@ -83,9 +83,9 @@ def test_mail_server_slow(place, smtp):
     until(lambda: settled(place, bob.email), 3)
     assert time.monotonic() - began < 2, "a slow mail domain holds up another"
     arrived_once(place, smtp, other, bob.email, within=1)
-    until(lambda: message_to(place, ada.email) == ("waiting", 1), 6)
-    smtp.modes.clear()
-    arrived_once(place, smtp, visitor, ada.email, within=5)
+    arrived_once(place, smtp, visitor, ada.email, within=10)
+    assert message_to(place, ada.email) == ("sent", 1)
+    assert len(smtp.to(ada.email)) == 1
 
 
 def test_mail_server_busy(place, smtp):

@@ -140,3 +140,20 @@ def test_nobody_is_asked_for_passkeys_that_a_downgrade_took(bare_app, bare):
     bare.disconnect()
     run(bare_app, "downgrade", "0017")
     assert bare.query("SELECT method FROM enrolled_method") == [("email",)]
+
+
+def test_messages_under_way_get_their_destination(bare_app, bare):
+    run(bare_app, "upgrade", "0030")
+    row = "'{}', 'sign_in', '{}', '{}', '{{}}', 'en', '', false, '{}', 0, {}, '', '2026-01-01 00:00:00'"
+    columns = 'id, kind, channel, "to", facts, language, tag, decoy, state, attempts, next_attempt_at, last_error'
+    rows = [
+        ("a", "mail", "ada@example.com", "waiting", "'2026-01-01'"),
+        ("b", "sms", "+1201", "waiting", "'2026-01-01'"),
+    ]
+    rows.append(("c", "mail", "bob@example.com", "sent", "NULL"))
+    values = ", ".join(f"({row.format(*each)})" for each in rows)
+    bare.query(f"INSERT INTO message ({columns}, created_at) VALUES {values} RETURNING id")
+    bare.disconnect()
+    run(bare_app, "upgrade")
+    found = bare.query("SELECT id, destination FROM message ORDER BY id")
+    assert found == [("a", "example.com"), ("b", "sms"), ("c", "")]
