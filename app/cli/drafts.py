@@ -10,6 +10,7 @@ from typing import Any
 from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
 
+from app.cli.foreign import export_hint, hash_name
 from app.extensions import settings
 from app.kit import addresses, typed_text
 from app.methods import REGISTRY
@@ -19,6 +20,11 @@ TEXTS = ("email", "phone", "username", "password", "password_hash", "authenticat
 FLAGS = ("disabled", "confirmed")
 SHORTEST_SECRET = 10
 """Bytes of an authenticator's secret. RFC 4226 (requirement 4) wants 16, but 10 is what many services gave out."""
+
+
+MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 768 * 1024, 16
+"""What comparing with an imported hash may cost: KiB at once, KiB in all passes, and lanes. The usual ones take 64 MiB
+and three passes; whoever writes the file must not decide how long each sign-in takes."""
 
 
 class NotUsable(ValueError):
@@ -70,6 +76,8 @@ def read_draft(described: Any) -> Draft:
 def _checked_shape(described: Any) -> dict[str, Any]:
     if not isinstance(described, dict):
         raise NotUsable("is not a JSON object")
+    if hint := export_hint(described):
+        raise NotUsable(hint)
     if unknown := sorted(described.keys() - {*TEXTS, *FLAGS, "methods"}):
         raise NotUsable(f"has unknown fields: {', '.join(unknown)[:100]}")
     given = {name: value for name, value in described.items() if value not in (None, "", [])}
@@ -121,9 +129,15 @@ def _base32(text: str) -> str:
 
 
 def _argon2(text: str) -> str:
+    """Return an argon2 hash that a sign-in can afford to compare with."""
+    if not text:
+        return text
+    if name := hash_name(text):
+        raise NotUsable(f"password_hash: is {name}, and only argon2 is read; without it the account signs in by e-mail")
     try:
-        if text:
-            extract_parameters(text)
+        cost = extract_parameters(text)
     except InvalidHashError:
         raise NotUsable("password_hash: is not an encoded argon2 hash") from None
+    if cost.memory_cost > MOST_MEMORY or cost.memory_cost * cost.time_cost > MOST_WORK or cost.parallelism > MOST_LANES:
+        raise NotUsable("password_hash: costs more than 256 MiB, 768 MiB in all its passes, or 16 lanes")
     return text

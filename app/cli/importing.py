@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from app.cli.drafts import Draft, NotUsable, read_draft
+from app.cli.foreign import array_hint
 from app.cli.opening import open_accounts
 
 BATCH = 500
@@ -72,6 +73,8 @@ def _import_batch(
 def _parse(line: bytes) -> Draft:
     if len(line) > LONGEST_LINE:
         raise NotUsable(f"is longer than {LONGEST_LINE} bytes")
+    if hint := array_hint(line.removeprefix(b"\xef\xbb\xbf")):
+        raise NotUsable(hint)
     try:
         return read_draft(orjson.loads(line.removeprefix(b"\xef\xbb\xbf")))
     except orjson.JSONDecodeError:

@@ -74,6 +74,10 @@ def import_(file: BinaryIO, refused: Path | None) -> None:
     Its fields: email, phone, username (at least one of them), methods (a list), password or password_hash (argon2),
     authenticator (base32), disabled, confirmed (true unless said otherwise).
 
+    Only argon2 hashes of the password itself can match: those of Flask-Security are made of an HMAC of it, and those of
+    passwords that are 6 to 8 digits, have more than 512 characters, or change under Unicode NFKC, sign nobody in here.
+    Open such accounts without a hash: their owners sign in by e-mail, and set a password.
+
     What is there already is left alone: stopped half-way, run it again. Each line that opens no account is named.
     """
     rejects = refused.open("wb") if refused else None

@@ -53,9 +53,14 @@ def test_importing_again_changes_nothing(operate, rows):
     assert [(row.id, row.secret) for row in rows(EnrolledMethod) if row.id in dict(before)] == before
 
 
+def hashed(text: str) -> bytes:
+    """Return a line with this hash of a password."""
+    return json.dumps({"email": "x@example.com", "password_hash": text}).encode()
+
+
 BAD = {
     b"nonsense": "is not JSON",
-    b"[1, 2]": "is not a JSON object",
+    b"[1, 2]": "is a JSON array; one object a line is wanted",
     b'{"email": "x@example.com", "emial": "y"}': "has unknown fields: emial",
     b'{"email": 5}': "email: should be a str",
     b'{"email": "x@example.com", "disabled": "no"}': "disabled: should be a bool",
@@ -66,10 +71,22 @@ BAD = {
     b"{}": "has no email, phone or username",
     b'{"email": "x@example.com", "password": "hunter2"}': "password: A password needs at least 15",
     b'{"email": "x@example.com", "password_hash": "hunter2"}': "password_hash: is not an encoded argon2 hash",
+    hashed("$2b$12$C6UzMDM.H6dfI/f/IKcEeO7ZVxGq3Vt0Y2rQe0lVbV9e9e9e9e9e9"): "password_hash: is bcrypt, and only argon2",
+    hashed("pbkdf2_sha256$600000$salt$aGFzaA=="): "password_hash: is PBKDF2",
+    hashed("$pbkdf2-sha512$25000$c2FsdA$aGFzaA"): "password_hash: is PBKDF2",
+    hashed("scrypt:32768:8:1$salt$00"): "password_hash: is scrypt",
+    hashed("5f4dcc3b5aa765d61d8327deb882cf99"): "password_hash: is a plain digest",
+    hashed("$argon2id$v=19$m=4194304,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
+    hashed("$argon2id$v=19$m=65536,t=1000,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
+    hashed("$argon2id$v=19$m=65536,t=3,p=255$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
+    b'{"user_id": "auth0|1", "identities": [], "email": "x@example.com"}': "is an account of Auth0",
+    b'{"realm": "r", "users": []}': "is a whole export of Keycloak; one account a line",
+    b'{"encrypted_password": "", "email": "x@example.com"}': "is an account of Supabase",
+    b'{"\\u0066s_uniquifier": "u", "email": "x@example.com"}': "is an account of Flask-Security",
     b'{"email": "\\ud800@example.com"}': "is not JSON",
     b'{"email": "\xff@example.com"}': "is not JSON",
     b"[" * 70_000: "is longer than 65536 bytes",
-    b"[" * 60_000: "is not JSON",
+    b"[" * 60_000: "is a JSON array",
     b'{"email": "ada@example.com", "username": "xenia"}': "email: belongs to an account already",
 }
 
