@@ -70,6 +70,15 @@ def test_what_is_over_or_another_ones_is_not_shown(asked, why, clock, ada, mail_
     assert browser.get(PAGE).page.heading == "Sign in"
 
 
+def test_what_was_asked_for_since_is_not_shown_under_the_name_of_before(asked):
+    from tests.wire import Wire
+
+    script = Wire(asked.app, "json")
+    script.client = asked.client
+    assert script.post(SEND, identity="bob@example.com", chosen_method="email").ok
+    assert asked.get(PAGE).page.heading == "Sign in"
+
+
 @pytest.mark.parametrize("kept", ["", "v1", "v1.00000000.a.b", "é", "x" * 3000])
 def test_a_cookie_that_is_none_is_no_fault(browser_wire, kept):
     browser_wire.client.set_cookie(COOKIE, kept)
