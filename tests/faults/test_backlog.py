@@ -26,8 +26,8 @@ OTHERS_WAIT = 1.0
 NEW_WAIT = 2.0
 """Seconds a new code may take once the server is back, whatever waits."""
 
-LOADED = 2.0
-"""How many times longer on a machine where other tests run beside this one."""
+LOADED = 4.0
+"""How many times what a mail takes without a backlog is allowed besides: on a busy machine that is long."""
 
 
 def fill(database: Database, domain: Callable[[int], str], count: int = BACKLOG) -> None:
@@ -64,25 +64,30 @@ def seconds_to_mail(server: Server, address: str, smtp) -> float:
     return time.monotonic() - began
 
 
+def usual(server: Server, address: str, smtp) -> float:
+    """Return how long a mail takes when nothing else waits, the longer of two."""
+    return max(seconds_to_mail(server, address, smtp) for _ in range(2))
+
+
 @pytest.mark.parametrize("mode", ["busy", "slow"])
 def test_domain_that_takes_nothing_delays_no_other(fresh_database, start, smtp, mode):
     people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(8)]
     smtp.modes["bad.test"], smtp.delay = mode, 30.0
     server = start(fresh_database, workers=1)
-    seconds_to_mail(server, people[0].email, smtp)
+    alone = usual(server, people[0].email, smtp)
     fill(fresh_database, lambda _number: "bad.test")
     at_once = [seconds_to_mail(server, ada.email, smtp) for ada in people[1:4]]
     if mode == "busy":
         until(lambda: count(fresh_database, "attempts > 0") > BACKLOG / 2, 120, every=0.5)
     later = [seconds_to_mail(server, ada.email, smtp) for ada in people[4:]]
-    assert max(at_once + later) < OTHERS_WAIT * LOADED, (at_once, later)
+    assert max(at_once + later) < OTHERS_WAIT + LOADED * alone, (at_once, later, alone)
     assert smtp.to("bad.test") == []
 
 
 def test_new_codes_go_before_the_backlog_of_an_outage(fresh_database, start, smtp):
     people = [open_one(fresh_database, email=f"ada{number}@example.com") for number in range(4)]
     server = start(fresh_database, workers=1)
-    seconds_to_mail(server, people[0].email, smtp)
+    alone = usual(server, people[0].email, smtp)
     smtp.down()
     fill(fresh_database, lambda number: "example.com" if number % 2 else f"domain{number % 100}.test")
     until(lambda: count(fresh_database, "attempts > 0") > BACKLOG, 240, every=0.5)
@@ -90,7 +95,7 @@ def test_new_codes_go_before_the_backlog_of_an_outage(fresh_database, start, smt
     make_due(fresh_database)
     taken = [seconds_to_mail(server, ada.email, smtp) for ada in people[1:]]
     waited = count(fresh_database, "state = 'waiting'")
-    assert max(taken) < NEW_WAIT * LOADED, taken
+    assert max(taken) < NEW_WAIT + LOADED * alone, (taken, alone)
     assert waited > BACKLOG / 4, "the backlog had not left before"
     until(lambda: count(fresh_database, "state = 'waiting'") < waited - 500, 60, every=0.5)
     assert len({tuple(mail.to) for mail in smtp.mails}) == len(smtp.mails)
