@@ -16,7 +16,7 @@ from app.database import attach, engine_options, engine_url
 from app.extensions import db, login_manager, mail, migrate
 from app.kit.sealing import KeyRing
 from app.methods import giving as methods_given
-from app.methods import letters
+from app.methods import keyholders, letters
 from app.methods import pruning as challenge_pruning
 from app.mydata import erasing, making, reminding
 from app.mydata import giving as exports_given
@@ -38,7 +38,7 @@ from app.web.flashes import FlashCookie
 if TYPE_CHECKING:
     from config.settings import Settings
 
-REGISTERED = (letters, challenge_pruning, session_pruning, event_pruning, telling, address_changes)
+REGISTERED = (keyholders, letters, challenge_pruning, session_pruning, event_pruning, telling, address_changes)
 """Named so that they register what the worker calls: renderers of letters, pruners of tables, feeders."""
 
 GIVEN = (accounts_given, methods_given, sessions_given, events_given, messages_given, exports_given, recoveries_given)

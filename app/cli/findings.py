@@ -121,7 +121,8 @@ def keys_fit() -> Iterator[Finding]:
         elif counts[kid]:
             yield Finding(f"older key {kid}, {counts[kid]:,} rows", "Run: flask keys rotate")
         else:
-            yield Finding(f"older key {kid} seals nothing", "It can be taken out of LATCHKEY_SECRET_KEYS after a day.")
+            remedy = "New: put it first, once every server has it. Old: take it out, a day after keys rotate."
+            yield Finding(f"further key {kid} seals nothing", remedy)
 
 
 def _opens(kid: str) -> bool:

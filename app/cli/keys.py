@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 import sys
+import time
 
 import click
 from rich.console import Console
 
 from app.cli.group import OperatorGroup
 from app.cli.resealing import reseal
-from app.extensions import keyring
+from app.extensions import db, keyring
+from app.methods import keyholders
 from app.methods.sealed import sealed_rows
 
 SHOWN = 5
@@ -21,9 +23,15 @@ keys = OperatorGroup("keys", help="Make, list and rotate the keys that seal what
 
 @keys.command("new", with_appcontext=False)
 def new() -> None:
-    """Print a new key. Put it first in LATCHKEY_SECRET_KEYS, restart, then: flask keys rotate."""
+    """Print a new key.
+
+    Put it last in LATCHKEY_SECRET_KEYS and restart every server, one by one: now each can read it. Then put it first
+    and restart every server again, and run: flask keys rotate. After a day, take the old key out.
+    """
     click.echo(secrets.token_hex(32))
-    click.echo("Put it before the others: LATCHKEY_SECRET_KEYS=NEW,OLD. Restart, then: flask keys rotate", err=True)
+    click.echo("1. Put it last, LATCHKEY_SECRET_KEYS=OLD,NEW, and restart every server, one by one.", err=True)
+    click.echo("2. Put it first, NEW,OLD, and restart them again. Then: flask keys rotate", err=True)
+    click.echo("3. A day later take the old one out: NEW. (docs/security.md, Rotating keys)", err=True)
 
 
 @keys.command("list")
@@ -35,7 +43,7 @@ def list_() -> None:
     counts = sealed_rows()
     for kid in keyring.kids:
         current = kid == keyring.kid
-        use = "current" if current else "can be dropped" if not counts[kid] else "still needed: flask keys rotate"
+        use = "current" if current else "seals nothing" if not counts[kid] else "still needed: flask keys rotate"
         click.echo(f"{kid}  {counts.pop(kid, 0):>9,} rows  {use}")
     for kid, count in counts.items():
         click.echo(f"{kid}  {count:>9,} rows  MISSING: put this key back at the end of LATCHKEY_SECRET_KEYS")
@@ -48,6 +56,7 @@ def rotate() -> None:
 
     The service goes on meanwhile. It can be stopped and run again.
     """
+    _await_readers()
     with Console(stderr=True).status("Sealing anew") as status:
         total = 0
 
@@ -65,3 +74,19 @@ def rotate() -> None:
     if older > 0:
         click.echo(f"{older:,} rows were written meanwhile under an older key. Restart the servers, run this again.")
     sys.exit(1 if older > 0 or result.shut_rows else 0)
+
+
+def _await_readers() -> None:
+    """Wait until every running process has said that it can read the current key; one that has ended is soon forgotten.
+
+    :raises click.ClickException: when some still have not
+    """
+    until = time.monotonic() + 1.2 * keyholders.DEAD_AFTER.total_seconds()
+    while lacking := keyholders.without(keyring.kid):
+        if time.monotonic() > until:
+            raise click.ClickException(
+                f"{lacking} running process{' does' if lacking == 1 else 'es do'} not have key {keyring.kid}. "
+                "Restart every server and worker with it in LATCHKEY_SECRET_KEYS, then run this again."
+            )
+        db.session.rollback()
+        time.sleep(0.5)

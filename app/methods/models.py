@@ -252,3 +252,14 @@ class Ceremony(db.Model):
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     spent_at: Mapped[datetime | None]
+
+
+class KeyHolder(db.Model):
+    """A process that runs, and the keys that it can read with. Processes come and go without a word."""
+
+    __tablename__ = "key_holder"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    kids: Mapped[str] = mapped_column(sa.String(255))
+    """Ids of keys, with blanks between them."""
+    seen_at: Mapped[datetime]

@@ -19,6 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from app.kit import stopping
+from app.methods import keyholders
 from app.serving import children
 from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
 from app.serving.gate import Gate
@@ -169,6 +170,7 @@ class Supervisor:
         """Make the web worker ready; runs in each of them, right after the fork."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
         leave_with(os.getppid())
+        keyholders.keep_announcing(self.app)
         settings = self.app.extensions["latchkey.settings"]
         limit = int(self.app.config["MAX_CONTENT_LENGTH"])
         headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)

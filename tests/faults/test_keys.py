@@ -1,15 +1,19 @@
-"""Two rotations of the key, while people sign in."""
+"""Rotations of the key, while people sign in, and replicas that are at different stages of one."""
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+
+import pytest
 
 from tests.databases import KEY, ROOT
 from tests.faults.accounts import open_many
 from tests.faults.crowd import Crowd, Ledger
+from tests.faults.visitors import Visitor, code_for
 from tests.serving import Server
-from tests.sinks import until
+from tests.sinks import SmtpSink, until
 
 SECOND = "for-tests-alone-too-0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 THIRD = "for-tests-alone-again-f1e2d3c4b5a697887766554433221100"
@@ -49,3 +53,38 @@ def test_nobody_notices_that_the_key_is_changed(fresh_database, start, smtp):
     assert ledger.wrong == []
     assert ledger.lost == 0
     assert fresh_database.query("SELECT count(*) FROM event WHERE name = 'crypto.mismatch'") == [(0,)]
+
+
+STAGES = [KEY, f"{KEY},{SECOND}", f"{SECOND},{KEY}", SECOND]
+"""The old key alone; the new one reads; the new one signs; it is alone."""
+
+
+def wander(first: Server, second: Server, address: str, smtp: SmtpSink) -> list[int]:
+    """Ask for a code at the one, sign in at the other, and sign out at the one with a form of the other."""
+    here, there, since = Visitor(first.url), Visitor(second.url), len(smtp.mails)
+    asked = here.send_code(address)
+    there.cookies, there._csrf = here.cookies, here._csrf
+    signed_in = there.sign_in(address, code_for(address, smtp, since, 10) or "no code came")
+    there.get("/us-signin")
+    here.cookies, here._csrf = there.cookies, there._csrf
+    return [asked.status, signed_in.status, here.post("/logout").status]
+
+
+@pytest.mark.one_database
+def test_replicas_at_neighbouring_stages_read_each_other(fresh_database, start, smtp):
+    addresses = iter(open_many(fresh_database, 8))
+    for older, newer in itertools.pairwise(STAGES):
+        servers = [start(fresh_database, workers=1, LATCHKEY_SECRET_KEYS=keys) for keys in (older, newer)]
+        for first, second in (servers, servers[::-1]):
+            assert wander(first, second, next(addresses), smtp) == [200, 200, 200], (older == KEY, newer == SECOND)
+        if newer.startswith(f"{SECOND},"):
+            rotate(servers[1])
+        for server in servers:
+            assert server.stop() == 0
+
+
+@pytest.mark.one_database
+def test_without_the_first_stage_a_form_of_one_is_refused_by_the_other(fresh_database, start, smtp):
+    [address] = open_many(fresh_database, 1)
+    older, newer = (start(fresh_database, workers=1, LATCHKEY_SECRET_KEYS=keys) for keys in (STAGES[0], STAGES[2]))
+    assert wander(older, newer, address, smtp) == [200, 200, 400]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +12,10 @@ import sqlalchemy as sa
 from app.audit import Event
 from app.cli import resealing
 from app.extensions import db
+from app.kit import clock
 from app.kit.sealing import KeyRing, kid_of
-from app.methods import EnrolledMethod
+from app.methods import EnrolledMethod, keyholders
+from app.methods.models import KeyHolder
 from tests.functional.operator.conftest import NEW_KEY, OLD_KEY
 from tests.wire import Wire
 
@@ -135,7 +138,7 @@ def test_list_tells_which_key_is_still_needed(operate, people, app, rotating_app
     assert missing.exit_code == 1
     assert f"{OLD}          1 rows  MISSING" in missing.stdout
     operate("keys", "rotate", on=rotating_app)
-    assert f"{OLD}          0 rows  can be dropped" in operate("keys", "list", on=rotating_app).stdout
+    assert f"{OLD}          0 rows  seals nothing" in operate("keys", "list", on=rotating_app).stdout
 
 
 def test_no_key_is_ever_shown(operate, people, rotating_app):
@@ -143,3 +146,49 @@ def test_no_key_is_ever_shown(operate, people, rotating_app):
     shown = "".join(operate("keys", word, on=rotating_app).output for word in ("list", "rotate"))
     assert OLD_KEY not in shown
     assert NEW_KEY not in shown
+
+
+@pytest.fixture
+def announced(app, rows, monkeypatch):
+    """Lets a process with the old key alone announce itself; the announcement is so many seconds old."""
+
+    def announce(age: int) -> None:
+        monkeypatch.setattr(keyholders, "_announced", {})
+        monkeypatch.setattr(keyholders, "DEAD_AFTER", timedelta(seconds=1))
+        with app.app_context():
+            keyholders.announce()
+            db.session.execute(sa.update(KeyHolder).values(seen_at=clock.now() - timedelta(seconds=age)))
+            db.session.commit()
+        assert [row.kids for row in rows(KeyHolder)] == [OLD]
+
+    return announce
+
+
+def test_nothing_is_sealed_under_a_key_that_a_running_process_lacks(operate, people, announced, rotating_app, rows):
+    people.open("ada@example.com")
+    announced(age=-60)
+    refused = operate("keys", "rotate", on=rotating_app)
+    assert refused.exit_code == 1
+    assert f"1 running process does not have key {NEW}" in refused.stderr
+    assert under(rows) == [OLD]
+
+
+def test_a_process_that_ended_without_a_word_is_forgotten(operate, people, announced, rotating_app, rows):
+    people.open("ada@example.com")
+    announced(age=0)
+    assert operate("keys", "rotate", on=rotating_app).exit_code == 0
+    assert under(rows) == [NEW]
+
+
+def test_a_process_announces_itself_now_and_then_and_takes_the_long_dead_away(announced, rotating_app, rows):
+    announced(age=60)
+    with rotating_app.app_context():
+        keyholders.announce()
+        db.session.commit()
+    assert [row.kids for row in rows(KeyHolder)] == [OLD], "not again so soon"
+    keyholders._announced.clear()
+    keyholders._holder.cache_clear()
+    with rotating_app.app_context():
+        keyholders.announce()
+        db.session.commit()
+    assert [row.kids for row in rows(KeyHolder)] == [f"{NEW} {OLD}"]

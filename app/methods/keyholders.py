@@ -1,0 +1,82 @@
+"""Which keys the running servers and workers can read with, so that nothing is sealed under one that some lack."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+import structlog
+
+from app.extensions import db, keyring
+from app.kit import clock, secrets
+from app.methods.models import KeyHolder
+from app.outbox.sending import feeder
+
+log = structlog.get_logger()
+
+ANNOUNCE_EVERY = timedelta(seconds=10)
+DEAD_AFTER = timedelta(seconds=25)
+"""A process that has not announced itself for so long does not run any more."""
+
+AT_ONCE = {"at_once": True, "synchronize_session": False}
+
+_announced: dict[int, float] = {}
+
+
+class App(Protocol):
+    """What announcing needs of the Flask application."""
+
+    def app_context(self) -> AbstractContextManager[Any]: ...
+
+
+@feeder
+def announce() -> bool:
+    """Note which keys this process can read with, and forget processes that have ended; at most each ANNOUNCE_EVERY.
+
+    A worker does so at its sweeps, a web process in ``keep_announcing``. Each statement is a transaction of its own.
+    """
+    process, now = os.getpid(), clock.now()
+    if time.monotonic() < _announced.get(process, 0) + ANNOUNCE_EVERY.total_seconds():
+        return False
+    _announced[process] = time.monotonic()
+    seen = {"kids": " ".join(keyring.kids), "seen_at": now}
+    known = sa.update(KeyHolder).where(KeyHolder.id == _holder(process)).values(seen).returning(KeyHolder.id)
+    if db.session.execute(known, execution_options=AT_ONCE).first() is None:
+        first = sa.insert(KeyHolder).values(id=_holder(process), **seen)
+        db.session.execute(first, execution_options=AT_ONCE)
+    long_dead = sa.delete(KeyHolder).where(KeyHolder.seen_at < now - 2 * DEAD_AFTER)
+    db.session.execute(long_dead, execution_options=AT_ONCE)
+    return False
+
+
+def without(kid: str) -> int:
+    """Return how many running processes can't read what is sealed under the key ``kid``."""
+    running = db.session.scalars(sa.select(KeyHolder.kids).where(KeyHolder.seen_at >= clock.now() - DEAD_AFTER))
+    return sum(kid not in kids.split() for kids in running)
+
+
+def keep_announcing(app: App) -> None:
+    """Announce this process from a thread of its own, as long as it lives."""
+
+    def run() -> None:
+        while True:
+            with app.app_context():
+                try:
+                    announce()
+                except Exception as error:  # the database is away, and so is everything else
+                    log.warning("keys.cannot_announce", error=type(error).__name__)
+            time.sleep(ANNOUNCE_EVERY.total_seconds())
+
+    threading.Thread(target=run, name="announce-keys", daemon=True).start()
+
+
+@lru_cache
+def _holder(process: int) -> str:
+    """Return the id under which a process announces itself."""
+    return secrets.row_id()
