@@ -57,7 +57,7 @@ def replace(
     """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one.
 
     :param as_second: it is set up as a second step: an app that was no way to sign in becomes none. Set up as a way
-        to sign in, one that is the second step becomes both (ADR 30)
+        to sign in, one that is the second step becomes both (ADR 37)
     """
     before = next((row for row in enrolled_of(user_id) if row.method == method), None)
     was_second = before is not None and before.is_second

@@ -54,7 +54,7 @@ def usable_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
 def active_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
     """Return the names of the ways to sign in among ``enrolled``, in configured order, each once.
 
-    An app that was made the second step before the two were told apart stays one where it is the only one (ADR 30).
+    An app that was made the second step before the two were told apart stays one where it is the only one (ADR 37).
     """
     rows = list(enrolled)
     names = usable_methods([row for row in rows if not row.is_second_alone])

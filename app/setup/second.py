@@ -147,7 +147,7 @@ def _allow(user: User, method: str, enrolled: list[EnrolledMethod]) -> None:
         raise Refused("confirmation_required", field="setup")
     marked = [row.method for row in enrolled if row.is_second]
     adding = method
-    if method == "authenticator":  # as a second step it signs nobody in, unless its owner has said so (ADR 30)
+    if method == "authenticator":  # as a second step it signs nobody in, unless its owner has said so (ADR 37)
         enrolled, adding = [row for row in enrolled if row.method != method or row.signs_in], ""
     if not second.leaves_a_way_in(enrolled, [*marked, method], adding=adding) and not signs_in_alone(user.id):
         raise Refused("two_factor_only_way", field="setup")

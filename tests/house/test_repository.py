@@ -56,6 +56,14 @@ def test_no_path_of_a_machine_is_named():
     assert lines_with(MACHINE_PATH) == []
 
 
+def test_each_decision_has_a_number_of_its_own():
+    records = [Path(name) for name in files() if name.startswith("docs/adr/")]
+    numbers = [int(record.name[:4]) for record in records]
+    assert sorted(numbers) == list(range(1, len(records) + 1))
+    for record, number in zip(records, numbers, strict=True):
+        assert (ROOT / record).read_text().startswith(f"# {number}. "), record
+
+
 def test_no_lock_file_of_another_tool_and_no_secret_is_kept():
     unwanted = {"uv.lock", "poetry.lock", "Pipfile.lock", "yarn.lock", "pnpm-lock.yaml"}
     assert [name for name in files() if Path(name).name in unwanted or SECRET_FILES.search(name)] == []
