@@ -28,6 +28,7 @@ class Matter:
     :ivar icon: a drawing of ``ui/icon.html``
     :ivar is_well: whether nothing is left to do about it
     :ivar go: the page where that is done, and ``action`` what to press there
+    :ivar changing: begins the sentence that says what the change needs, "Changing it"; "" when any session may make it
     """
 
     icon: str
@@ -36,6 +37,7 @@ class Matter:
     text: str
     go: str
     action: str
+    changing: str = ""
 
 
 def matters(enrolled: Sequence[EnrolledMethod], stock: Stock) -> list[Matter]:
@@ -86,9 +88,9 @@ def _second_step(enrolled: Sequence[EnrolledMethod]) -> list[Matter]:
     names = seconds_of(enrolled)
     if names:
         text = f"After a mailed code or a password we ask for {' or '.join(SECOND_STEPS[name] for name in names)}."
-        return [Matter("authenticator", "Second step is on", True, text, "/tf-setup", "Change")]
+        return [Matter("authenticator", "Second step is on", True, text, "/tf-setup", "Change", "Changing it")]
     text = "Whoever reads your mail can sign in. With a second step they would need your app or phone, too."
-    return [Matter("authenticator", "Second step is off", False, text, "/tf-setup", "Switch it on")]
+    return [Matter("authenticator", "Second step is off", False, text, "/tf-setup", "Switch it on", "Switching it on")]
 
 
 def _codes(stock: Stock) -> Matter:
@@ -98,6 +100,8 @@ def _codes(stock: Stock) -> Matter:
         return Matter("recovery_code", f"{stock.left} recovery codes left", True, text, go, "Manage")
     if stock.made_at is not None:
         left = f"{stock.left or 'No'} recovery code{'s' if stock.left > 1 else ''} left"
-        return Matter("recovery_code", left, False, "It is time to make new ones.", go, "Make new ones")
+        return Matter(
+            "recovery_code", left, False, "It is time to make new ones.", go, "Make new ones", "Making new ones"
+        )
     text = "Ten codes for a drawer. Each takes the place of your app, phone or passkey once, when that is gone."
-    return Matter("recovery_code", "No recovery codes", False, text, go, "Make them")
+    return Matter("recovery_code", "No recovery codes", False, text, go, "Make them", "Making them")

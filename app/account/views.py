@@ -16,7 +16,7 @@ from app.methods.registry import active_methods
 from app.methods.showing import PROOFS
 from app.sessions.assurance import level, two_factors_until
 from app.sessions.opening import brought_session
-from app.sessions.showing import label_of
+from app.sessions.showing import label_of, needed_for_changes
 from app.users import identities_of
 from app.web.errors import unauthenticated
 from app.web.respond import respond, wants_json
@@ -42,6 +42,7 @@ def home() -> Response:
         | {"created_at": current_user.created_at},
         "user_label": label_of(mine),
         "matters": overview.matters(enrolled, stock),
+        "needed": needed_for_changes(session, enrolled),
         "before": before,
         "passkey_offered": offer_views.is_offered(current_user, session, enrolled),
         "titles": PROOFS,

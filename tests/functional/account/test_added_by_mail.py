@@ -232,6 +232,13 @@ def test_a_page_says_which_are_new_and_until_when(app, browser_wire, ada, thief)
     assert "Changing it needs your passkey." in page.text
 
 
+def test_the_overview_leads_to_no_change_that_would_be_refused(app, browser_wire, ada, hers):
+    page = sign_in(browser_wire, ada, via="email").get("/")
+    assert "Switching it on needs your passkey. Use the device that has it" in page.text
+    assert "Making them needs your passkey." in page.text
+    assert not {"/tf-setup", "/mf-recovery-codes"} & set(page.page.links)
+
+
 def test_who_added_the_only_strong_method_by_mail_waits_for_nothing(app, people, rows):
     add(sign_in(Wire(app, "json"), people.open(email="eve@example.com"), via="email"))
     assert [key.weak_until for key in rows(Passkey)] == [None]
