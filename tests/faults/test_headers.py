@@ -93,7 +93,7 @@ def test_cookies_of_others_take_ours_not_with_them(server, smtp_server, foreign,
     asked = post(server, "/us-signin/send-code", sent(ours), identity=ADA, chosen_method="email", csrf_token=token)
     assert status_of(asked) == 200, asked
     code = code_for(ADA, smtp_server, since, 10)
-    token = response(asked)["csrf_token"]
+    token, ours = response(asked)["csrf_token"], cookies_of(asked)
     signed_in = post(server, "/us-signin", sent(ours), identity=ADA, passcode=code, csrf_token=token)
     assert status_of(signed_in) == 200, signed_in
     session = cookies_of(signed_in)
