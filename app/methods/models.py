@@ -61,10 +61,13 @@ class EnrolledMethod(db.Model):
         """Whether this is a password that waits for its browser to prove the address; until then it opens nothing."""
         return self.method == "password" and self.name != ""
 
-    @property
-    def is_second_alone(self) -> bool:
-        """Whether this is an authenticator that signs nobody in by itself."""
-        return self.method == "authenticator" and (self.signs_in is False or (self.is_second and not self.signs_in))
+    def is_second_alone(self, *, asked: bool) -> bool:
+        """Whether this is an authenticator that signs nobody in by itself.
+
+        :param asked: whether anybody is asked for a second step here (``LATCHKEY_SECOND_FACTOR``)
+        """
+        is_asked_for = asked and self.is_second and not self.signs_in
+        return self.method == "authenticator" and (self.signs_in is False or is_asked_for)
 
     def in_cooldown(self, now: datetime) -> bool:
         """Whether it counts no more than a mailed code at this time."""
@@ -217,11 +220,6 @@ class Passkey(db.Model):
 
     method = "webauthn"
     """What it is called among the methods that were proved."""
-
-    @property
-    def is_second_alone(self) -> bool:
-        """Whether this is an authenticator that signs nobody in by itself."""
-        return self.method == "authenticator" and (self.signs_in is False or (self.is_second and not self.signs_in))
 
     def in_cooldown(self, now: datetime) -> bool:
         """Whether it counts no more than a mailed code at this time."""

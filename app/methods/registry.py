@@ -56,8 +56,8 @@ def active_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
 
     An app that was made the second step before the two were told apart stays one where it is the only one (ADR 37).
     """
-    rows = list(enrolled)
-    names = usable_methods([row for row in rows if not row.is_second_alone])
+    rows, asked = list(enrolled), settings.second_factor != "off"
+    names = usable_methods([row for row in rows if not row.is_second_alone(asked=asked)])
     if names or any(row.method == "webauthn" for row in rows):
         return names
     return usable_methods([row for row in rows if row.signs_in is None])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from tests.second import PENDING, begin, first_step, on, taken
+from tests.second import PENDING, begin, begin_setup, first_step, on, prove_setup, taken
+from tests.signed_in import sign_in
 from tests.wire import Wire
 
 
@@ -159,16 +161,41 @@ def test_a_program_without_cookies_hands_its_state_back(program, bob, mail_to):
     assert program.signed_in_as() == bob.email
 
 
-def test_the_first_proof_alone_needs_nothing_where_the_operator_says_off(make_app, people, bob):
+def test_the_first_proof_alone_needs_nothing_where_the_operator_says_off(make_app, bob, code_for):
     app = make_app(second_factor="off")
     wire = Wire(app, "json")
     wire.post("/us-signin", identity=bob.email, passcode=bob.app_code())
     assert wire.signed_in_as() == bob.email
+    mailed = wire.elsewhere()
+    mailed.post("/us-signin", identity=bob.email, passcode=code_for(bob.email, by=mailed))
+    assert mailed.signed_in_as() == bob.email
 
 
-def test_an_authenticator_signs_in_alone(wire, bob):
-    assert wire.post("/us-signin", identity=bob.email, passcode=bob.app_code()).ok
-    assert wire.signed_in_as() == bob.email
+def test_an_app_set_up_as_a_second_step_signs_nobody_in_there_either(make_app, json_wire, people, clock):
+    eve = people.open(email="eve@example.com")
+    begun = begin_setup(sign_in(json_wire, eve), setup="authenticator")
+    eve = replace(eve, authenticator=begun.json["tf_authr_b32key"])
+    assert prove_setup(json_wire, begun, eve.app_code()).ok
+    clock.shift(60)
+    wire = Wire(make_app(second_factor="off"), "json")
+    assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code()).status == 400
+    assert wire.signed_in_as() is None
+
+
+def test_an_authenticator_that_is_no_second_step_signs_in_alone(wire, people):
+    """The account asks for two, but not after an app (``LATCHKEY_SECOND_FACTOR_FOR``)."""
+    methods = ["email", "sms", "authenticator"]
+    eve = people.open(email="eve@example.com", phone="+16502530000", methods=methods, second="sms")
+    assert wire.post("/us-signin", identity=eve.email, passcode=eve.app_code()).ok
+    assert wire.signed_in_as() == eve.email
+    assert PENDING not in wire.cookies
+
+
+def test_an_authenticator_that_is_the_second_step_does_not(wire, bob):
+    answer = wire.post("/us-signin", identity=bob.email, passcode=bob.app_code())
+    assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
+    assert wire.signed_in_as() is None
+    assert PENDING not in wire.cookies
 
 
 def test_of_two_at_once_with_one_right_code_one_is_signed_in(app, json_wire, bob, code_for, rows):
