@@ -42,9 +42,10 @@ def test_a_set_up_from_before_is_no_other_sessions(thief, got_stronger, rows):
     from app.methods import EnrolledMethod
 
     begun = thief.post("/us-setup", chosen_method="authenticator")
+    key = key_in(begun)  # a page that is shown only to the session that began
     got_stronger()
     before = [row.id for row in rows(EnrolledMethod)]
-    answer = thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
+    answer = thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key))
     assert (answer.status, answer.codes) == (400, ["api_error"])
     assert [row.id for row in rows(EnrolledMethod)] == before
 

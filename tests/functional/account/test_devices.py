@@ -164,7 +164,11 @@ def test_a_forged_button_ends_nothing(here, phone, ada, rows, path):
 
 def test_looking_ends_nothing(here, phone, ada, rows):
     for path in ("/sessions/end-others", f"/sessions/{family_of(rows, PHONE)}/end"):
-        assert here.get(path).status == 405
+        answer = here.get(path)
+        if here.language == "json":
+            assert answer.status == 405
+        else:  # a browser that asks for the address of a form is sent to its page
+            assert (answer.status, answer.location) == (302, "/sessions")
     assert phone.signed_in_as() == ada.email
 
 

@@ -28,7 +28,8 @@ def test_who_has_one_way_in_is_told_what_is_missing_and_where_to_do_it(browser_w
 
 
 def test_who_has_everything_is_told_that_nothing_is_left(browser_wire, people):
-    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    methods = ["email", "sms", "authenticator"]
+    ada = people.open(email="ada@example.com", phone=PHONE, methods=methods, second="authenticator")
     make_codes(sign_in(browser_wire, ada))
     text = told(browser_wire.get("/"))
     assert "There is nothing left to do" in text
@@ -36,6 +37,16 @@ def test_who_has_everything_is_told_that_nothing_is_left(browser_wire, people):
     assert "Second step is on" in text
     assert "10 recovery codes left" in text
     assert "To do" not in text
+
+
+def test_an_app_that_is_the_second_step_alone_is_no_second_way_in(browser_wire, people):
+    """Without the mailbox its owner could not begin to sign in."""
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    make_codes(sign_in(browser_wire, ada))
+    text = told(browser_wire.get("/"))
+    assert "One thing would make it safer" in text
+    assert "One way to sign in" in text
+    assert "Second step is on" in text
 
 
 @pytest.mark.settings(second_factor="off")

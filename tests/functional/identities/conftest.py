@@ -58,6 +58,25 @@ def undo_in(mail_to: Callable[[str], Mail]) -> Callable[[str], str]:
     return lambda address: path_in(mail_to(address), "/change-email/undo/")
 
 
+@pytest.fixture
+def finds_nobody(wire: Wire, deliver: Callable[[], list], rows: Callable[..., list]) -> Callable[[str], None]:
+    """Sees that an address finds no account: all that is sent there is what opens a new one."""
+    from app.users import Identity, User
+
+    def see(address: str) -> None:
+        before = {user.id for user in rows(User)}
+        browser = wire.elsewhere()
+        assert browser.post("/us-signin/send-code", identity=address, chosen_method="email").ok
+        (mail,) = deliver()
+        assert mail.to == [address]
+        assert mail.subject.startswith("Create your Latchkey account")
+        assert browser.post("/us-signin", identity=address, passcode=code_in(mail)).ok
+        (found,) = rows(Identity, kind="email", value=address)
+        assert found.user_id not in before, "its code opened an account that was there"
+
+    return see
+
+
 def path_in(mail: Any, path: str) -> str:
     """Return the one link in a mail that begins with ``path``, without scheme and host. Raises AssertionError."""
     found = [link.removeprefix("http://localhost") for link in links_in(mail) if path in link]

@@ -60,7 +60,7 @@ SIGNED = {
     "another handle": ({"user_handle": b"somebody else"}, "webauthn_mismatch_user_handle"),
     "no handle": ({"user_handle": b""}, "webauthn_mismatch_user_handle"),
     "a handle of garbage": ({"user_handle": b"\xff" * 64}, "webauthn_mismatch_user_handle"),
-    "of another kind": ({"flags": PRESENT | VERIFIED}, "api_error"),
+    "of another kind": ({"flags": PRESENT | VERIFIED}, "webauthn_backup_changed"),
 }
 BIG = {"a": "x" * 3000}
 MADE = {
