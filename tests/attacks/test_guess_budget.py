@@ -301,9 +301,16 @@ def test_the_last_guess_of_a_window_is_an_event(ada, guess, rows, clock):
 
 
 def test_what_cannot_be_a_code_is_no_guess(ada, guess, rows):
-    for passcode in ("x", "1", "12345678901", "１２３４５６", "a password, where there are none"):
+    for passcode in ("x", "1", "12345678901", "１２３４５", "一二三四五六", "a password, where there are none"):
         guess(ada.email, 1, passcode=passcode)
     assert rows(Standing) == []
+
+
+@pytest.mark.parametrize("passcode", ["００００００００", "\u202d0000\u30000000\u202c", "٠٠٠٠٠٠"])
+def test_a_code_in_other_digits_is_a_guess_like_any(ada, guess, looked_at, rows, passcode):
+    guess(ada.email, 11, passcode=passcode)
+    assert looked_at() == (10, 1)
+    assert [len(row.failures) for row in rows(Standing)] == [10 * 20]
 
 
 @pytest.mark.settings(limits=False)
