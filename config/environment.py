@@ -22,6 +22,7 @@ SECRETS = (
     "twilio_auth_token",
     "queue_url",
     "redis_url",
+    "imported_password_salt",
 )
 
 

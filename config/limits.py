@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
 from config import kinds
@@ -162,5 +162,10 @@ class LimitSettings(BaseSettings, defer_build=True):
     password_blocklist: str = Field(
         default="",
         description="File of passwords that are refused besides the common ones, one a line, as of stolen ones.",
+    )
+    imported_password_salt: SecretStr = Field(
+        default=SecretStr(""),
+        repr=False,
+        description="SECURITY_PASSWORD_SALT of the Flask-Security service that accounts are imported from.",
     )
     password_length_min: int = Field(default=15, ge=8, le=128, description="Characters of a password, at least.")

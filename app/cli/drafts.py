@@ -7,24 +7,16 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any
 
-from argon2 import extract_parameters
-from argon2.exceptions import InvalidHashError
-
 from app.cli.foreign import export_hint, hash_name
 from app.extensions import settings
 from app.kit import addresses, typed_text
-from app.methods import REGISTRY
+from app.methods import REGISTRY, imported_hashes
 from app.users import TypedIdentity
 
 TEXTS = ("email", "phone", "username", "password", "password_hash", "authenticator")
-FLAGS = ("disabled", "confirmed")
+FLAGS = ("disabled", "confirmed", "password_hmac")
 SHORTEST_SECRET = 10
 """Bytes of an authenticator's secret. RFC 4226 (requirement 4) wants 16, but 10 is what many services gave out."""
-
-
-MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 768 * 1024, 16
-"""What comparing with an imported hash may cost: KiB at once, KiB in all passes, and lanes. The usual ones take 64 MiB
-and three passes; whoever writes the file must not decide how long each sign-in takes."""
 
 
 class NotUsable(ValueError):
@@ -39,7 +31,7 @@ class Draft:
     :ivar methods: names of methods, each of which can work with what is here
     :ivar authenticator: base32, or ""
     :ivar password: in clear, or ""
-    :ivar password_hash: argon2 in its encoded form instead, or ""
+    :ivar password_hash: of another service instead, as ``imported_hashes`` keeps it, or ""
     """
 
     identities: tuple[TypedIdentity, ...]
@@ -69,7 +61,7 @@ def read_draft(described: Any) -> Draft:
         disabled=given.get("disabled", False),
         authenticator=_base32(given.get("authenticator", "")),
         password=given.get("password", ""),
-        password_hash=_argon2(given.get("password_hash", "")),
+        password_hash=_imported(given.get("password_hash", ""), given.get("password_hmac", False)),
     )
 
 
@@ -89,6 +81,8 @@ def _checked_shape(described: Any) -> dict[str, Any]:
         raise NotUsable(f"methods: there are only {', '.join(REGISTRY)}")
     if {"password", "password_hash"} <= given.keys():
         raise NotUsable("has a password and a password_hash; one of them, please")
+    if given.get("password_hmac") and "password_hash" not in given:
+        raise NotUsable("has password_hmac, and no password_hash")
     return given
 
 
@@ -128,16 +122,16 @@ def _base32(text: str) -> str:
     return tidy
 
 
-def _argon2(text: str) -> str:
-    """Return an argon2 hash that a sign-in can afford to compare with."""
+def _imported(text: str, of_hmac: bool) -> str:
+    """Return a hash as it is kept, if a sign-in can compare with it and can afford to."""
     if not text:
         return text
-    if name := hash_name(text):
-        raise NotUsable(f"password_hash: is {name}, and only argon2 is read; without it the account signs in by e-mail")
     try:
-        cost = extract_parameters(text)
-    except InvalidHashError:
-        raise NotUsable("password_hash: is not an encoded argon2 hash") from None
-    if cost.memory_cost > MOST_MEMORY or cost.memory_cost * cost.time_cost > MOST_WORK or cost.parallelism > MOST_LANES:
-        raise NotUsable("password_hash: costs more than 256 MiB, 768 MiB in all its passes, or 16 lanes")
-    return text
+        return imported_hashes.read(text, of_hmac=of_hmac)
+    except imported_hashes.NotReadable as error:
+        name = hash_name(text)
+        raise NotUsable(
+            f"password_hash: is {name}, which is not read; without it the account signs in by e-mail"
+            if name
+            else f"password_hash: {error}"
+        ) from None

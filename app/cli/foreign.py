@@ -19,13 +19,17 @@ WHOLE = {"Keycloak": {"realm", "users"}, "Firebase": {"users"}}
 """Fields of a file that is one object with all accounts in it."""
 
 HASHES = (
-    ("bcrypt", r"\$2[abxy]?\$"),
-    ("PBKDF2", r"\$?pbkdf2"),
-    ("scrypt", r"\$?scrypt|\$7\$"),
+    ("bcrypt of a faulty PHP", r"\$2x\$"),
+    ("bcrypt of before 1998", r"\$2\$"),
+    ("bcrypt of SHA-256 by passlib", r"\$bcrypt-sha256\$"),
     ("SHA-2 crypt", r"\$[56]\$"),
     ("MD5 crypt", r"\$(1|apr1)\$"),
-    ("a plain digest", r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})\Z"),
+    ("scrypt crypt", r"\$7\$"),
+    ("a salted digest, which is guessed fast", r"(md5|sha1)\$"),
+    ("a plain digest", r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})\Z"),
+    ("Django's mark for no password", r"!"),
 )
+"""Hashes that are not read, by how they begin."""
 
 
 def array_hint(line: bytes) -> str:
@@ -44,5 +48,5 @@ def export_hint(described: dict[str, Any]) -> str:
 
 
 def hash_name(text: str) -> str:
-    """Return what kind of password hash ``text`` is, where it is a known one that is not argon2; else ""."""
+    """Return what kind of password hash ``text`` is, where it is a known one that is not read; else ""."""
     return next((name for name, pattern in HASHES if re.match(pattern, text)), "")

@@ -71,12 +71,14 @@ def import_(file: BinaryIO, refused: Path | None) -> None:
 
     FILE is "-" for standard input; each line of it is a JSON object.
 
-    Its fields: email, phone, username (at least one of them), methods (a list), password or password_hash (argon2),
+    Its fields: email, phone, username (at least one of them), methods (a list), password or password_hash,
     authenticator (base32), disabled, confirmed (true unless said otherwise).
 
-    Only argon2 hashes of the password itself can match: those of Flask-Security are made of an HMAC of it, and those of
-    passwords that are 6 to 8 digits, have more than 512 characters, or change under Unicode NFKC, sign nobody in here.
-    Open such accounts without a hash: their owners sign in by e-mail, and set a password.
+    A password_hash is argon2, bcrypt, PBKDF2 or scrypt as Django, Werkzeug, passlib, Supabase and Auth0 write it. With
+    Flask-Security add "password_hmac": true, and set LATCHKEY_IMPORTED_PASSWORD_SALT. See docs/import.md.
+
+    A password of 6 to 8 digits is read as a code and signs nobody in. A hash does not tell: its owner signs in by
+    e-mail, and sets another password.
 
     What is there already is left alone: stopped half-way, run it again. Each line that opens no account is named.
     """

@@ -25,7 +25,7 @@ def slow_hash(text: str) -> str:
     return _hasher().hash(text)
 
 
-def is_hash_of(kept: str, text: str) -> bool:
+def is_hash_of(kept: str, text: str | bytes) -> bool:
     """Say whether ``kept`` is a hash of ``text``; False also for what is no hash."""
     try:
         _hasher().verify(kept, text)

@@ -26,7 +26,8 @@ def key_index(name: str) -> sa.Index:
 class EnrolledMethod(db.Model):
     """A way in that a user has set up. The secret is sealed to this row, user and method.
 
-    ``secret`` opens to a base32 TOTP secret of 160 bits, or for a password to its argon2id hash.
+    ``secret`` opens to a base32 TOTP secret of 160 bits, or for a password to its argon2id hash (or an imported one,
+    until it is first used: ``imported_hashes``).
     """
 
     __tablename__ = "enrolled_method"

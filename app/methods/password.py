@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from app.extensions import keyring, settings
+import sqlalchemy as sa
+
+from app.extensions import db, keyring, settings
 from app.kit.refusals import Refused
+from app.methods import imported_hashes
 from app.methods.codes import enrolled_context, tidy
 from app.methods.common_passwords import is_common
 from app.methods.hashing import is_hash_of, nobodys_hash, slow_hash
@@ -51,6 +54,32 @@ def _like_a_code(text: str) -> bool:
 
 def accept(enrolled: EnrolledMethod | None, password: str) -> bool:
     """Say whether ``password`` is right. Somebody without a password costs as much time as anybody else."""
-    kept = keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode() if enrolled else nobodys_hash()
-    right = is_hash_of(kept, unicodedata.normalize("NFKC", password[: 4 * LONGEST]))
+    kept = _kept(enrolled) if enrolled else nobodys_hash()
+    if imported_hashes.is_imported(kept):
+        return imported_hashes.is_hash_of(kept, password)
+    right = is_hash_of(kept, _as_compared(password))
     return right and enrolled is not None
+
+
+def renew(enrolled: EnrolledMethod, password: str) -> None:
+    """Put a hash of ours in the place of an imported one, now that ``password`` was right for it.
+
+    It stays the password that it is, however short or common: its owner chose it elsewhere. One that was changed
+    meanwhile is left alone.
+    """
+    if not imported_hashes.is_imported(_kept(enrolled)):
+        return
+    sealed = keyring.seal(slow_hash(_as_compared(password)).encode(), *enrolled_context(enrolled))
+    unchanged = (EnrolledMethod.id == enrolled.id, EnrolledMethod.secret == enrolled.secret)
+    db.session.execute(
+        sa.update(EnrolledMethod).where(*unchanged).values(secret=sealed),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _kept(enrolled: EnrolledMethod) -> str:
+    return keyring.open(enrolled.secret, *enrolled_context(enrolled)).decode()
+
+
+def _as_compared(password: str) -> str:
+    return unicodedata.normalize("NFKC", password[: 4 * LONGEST])

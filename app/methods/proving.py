@@ -108,6 +108,7 @@ def _stood(standing: Sequence[str], enrolled: Sequence[EnrolledMethod], passcode
     if "password" in standing:
         kept = sorted((row for row in enrolled if row.method == "password"), key=lambda row: row.is_pending)
         if password.accept(kept[0] if kept else None, str(passcode)):
+            password.renew(kept[0], str(passcode))
             return Proof("password", pending=kept[0].is_pending, held=kept[0].in_cooldown(clock.now()))
     return None
 

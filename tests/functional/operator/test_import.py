@@ -53,6 +53,10 @@ def test_importing_again_changes_nothing(operate, rows):
     assert [(row.id, row.secret) for row in rows(EnrolledMethod) if row.id in dict(before)] == before
 
 
+BCRYPT = "$" + "a" * 21 + "u" + "a" * 31
+B64 = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
+
+
 def hashed(text: str) -> bytes:
     """Return a line with this hash of a password."""
     return json.dumps({"email": "x@example.com", "password_hash": text}).encode()
@@ -70,15 +74,34 @@ BAD = {
     b'{"username": "xavier"}': "has nothing to sign in with",
     b"{}": "has no email, phone or username",
     b'{"email": "x@example.com", "password": "hunter2"}': "password: A password needs at least 15",
-    b'{"email": "x@example.com", "password_hash": "hunter2"}': "password_hash: is not an encoded argon2 hash",
-    hashed("$2b$12$C6UzMDM.H6dfI/f/IKcEeO7ZVxGq3Vt0Y2rQe0lVbV9e9e9e9e9e9"): "password_hash: is bcrypt, and only argon2",
-    hashed("pbkdf2_sha256$600000$salt$aGFzaA=="): "password_hash: is PBKDF2",
-    hashed("$pbkdf2-sha512$25000$c2FsdA$aGFzaA"): "password_hash: is PBKDF2",
-    hashed("scrypt:32768:8:1$salt$00"): "password_hash: is scrypt",
-    hashed("5f4dcc3b5aa765d61d8327deb882cf99"): "password_hash: is a plain digest",
+    hashed("hunter2"): "password_hash: has no form that is known here",
+    hashed("x" * 600): "password_hash: has no form that is known here",
+    hashed("5f4dcc3b5aa765d61d8327deb882cf99"): "password_hash: is a plain digest, which is not read",
+    hashed("sha1$salt$5f4dcc3b5aa765d61d8327deb882cf99"): "password_hash: is a salted digest",
+    hashed("$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/"): "password_hash: is MD5 crypt",
+    hashed("$6$saltsalt$qjXMvbEw8oaL.CzflDtaK/"): "password_hash: is SHA-2 crypt",
+    hashed("$2x$12" + BCRYPT): "password_hash: is bcrypt of a faulty PHP",
+    hashed("!WqBR7pe9Ehb0"): "password_hash: is Django's mark for no password",
+    hashed("$2b$15" + BCRYPT): "password_hash: has a cost of bcrypt outside 4 to 14",
+    hashed("$2b$03" + BCRYPT): "password_hash: has a cost of bcrypt outside 4 to 14",
+    hashed("$2b$12" + BCRYPT[:-1]): "password_hash: has no form that is known here",
+    hashed("$2b$12$" + "a" * 53): "password_hash: has no form that is known here",
+    hashed(f"pbkdf2_sha256$2000001$salt${B64}"): "password_hash: costs more than 2,000,000 rounds",
+    hashed(f"$pbkdf2$1000001$c2FsdA${B64}"): "password_hash: costs more than 2,000,000 rounds",
+    hashed(f"pbkdf2_sha256$0$salt${B64}"): "password_hash: has no form that is known here",
+    hashed("pbkdf2_sha256$1000$salt$aGFzaA=="): "password_hash: is cut off",
+    hashed("pbkdf2_sha256$1000$salt$" + "a" * 41): "password_hash: does not end in base64",
+    hashed("pbkdf2:sha256:1000$salt$" + "a" * 63): "password_hash: is cut off",
+    hashed("pbkdf2:md5:1000$salt$" + "a" * 32): "password_hash: has no form that is known here",
+    hashed("scrypt:1048576:8:1$salt$" + "a" * 128): "password_hash: costs more than 256 MiB",
+    hashed("scrypt:32768:8:64$salt$" + "a" * 128): "password_hash: costs more than 256 MiB",
+    hashed("scrypt:999:8:1$salt$" + "a" * 128): "password_hash: has a cost of scrypt that is no power of two",
+    hashed(f"$scrypt$ln=99,r=8,p=1$c2FsdA${B64}"): "password_hash: costs more than 256 MiB",
+    hashed("$argon2id$v=19$m=65536,t=3$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: is not an encoded argon2 hash",
     hashed("$argon2id$v=19$m=4194304,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
     hashed("$argon2id$v=19$m=65536,t=1000,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
     hashed("$argon2id$v=19$m=65536,t=3,p=255$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
+    b'{"email": "x@example.com", "password_hmac": true}': "has password_hmac, and no password_hash",
     b'{"user_id": "auth0|1", "identities": [], "email": "x@example.com"}': "is an account of Auth0",
     b'{"realm": "r", "users": []}': "is a whole export of Keycloak; one account a line",
     b'{"encrypted_password": "", "email": "x@example.com"}': "is an account of Supabase",

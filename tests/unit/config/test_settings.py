@@ -201,7 +201,11 @@ def test_no_secret_is_shown():
     urls |= {"mail_url": "smtp://u:hush@h:25", "sms_url": "https://h/hush?k=hush", "queue_url": "redis://:hush@h/0"}
     urls |= {"redis_url": "rediss://u:hush@h", "database_url": "postgresql://u:hush@h/d?password=hush"}
     settings = Settings(
-        secret_keys=("hush",), twilio_auth_token=SecretStr("hush"), sms_headers=SecretStr("K: hush"), **urls
+        secret_keys=("hush",),
+        twilio_auth_token=SecretStr("hush"),
+        sms_headers=SecretStr("K: hush"),
+        imported_password_salt=SecretStr("hush"),
+        **urls,
     )
     assert "hush" not in f"{settings!r} {settings} {shown(settings)}"
     assert shown(settings)["LATCHKEY_DATABASE_URL"] == "postgresql://***@h/***"
