@@ -53,7 +53,7 @@ def test_a_wrong_code_of_the_app_is_said_at_the_field(page, people, email, sign_
     page.get_by_label("Code from your app").fill("000000")
     page.get_by_label("Code from your app").press("Enter")
     page.locator(".field-error").wait_for()
-    assert is_tied(page, page.get_by_label("Code from your app"), "did not work")
+    assert is_tied(page, page.get_by_label("Code from your app"), "That code didn't work. Check it and try again.")
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

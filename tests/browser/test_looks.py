@@ -117,6 +117,8 @@ def test_pages_of_passkeys(look, people, email, sign_in):
     device = VirtualAuthenticator(look.page)
     look.at("passkeys, none", "/wan-register")
     look.press("Add a passkey")
+    look.at("recovery codes, after the first passkey")
+    look.page.goto("/wan-register")
     look.page.get_by_text("Change").first.click()
     look.at("passkeys")
     look.page.goto("/us-setup")
