@@ -60,7 +60,7 @@ class DatabaseClock:
         if connection.closed or not self._measuring.acquire(blocking=False):
             return
         try:
-            with suppress(Exception):  # it is broken; whoever uses it next is told
+            with suppress(Exception):  # it is broken, which its next use will show
                 self._note(*self._ask(connection))
         finally:
             self._measuring.release()

@@ -1,6 +1,6 @@
 """Browsers by name: what a person recognizes in "Firefox on Linux was asking".
 
-A User-Agent header is a text of whoever sends it, and what is told of it goes into other people's mail. So nothing of
+A User-Agent header says what its sender likes, and part of it went into other people's mail. So nothing of
 the header itself is kept, shown or sent: only names from the two lists below.
 """
 

@@ -35,7 +35,7 @@ class Asker:
     :ivar address: as text, shortest form; a network address, never a postal one
     :ivar agent: browser and system that its User-Agent header claims, by their names in ``agents``; "" for none
     :ivar challenge: the challenge token a program without cookies hands back, or ""
-    :ivar known: digests of the secrets it was given when somebody signed in there, one for each account, newest first
+    :ivar known: digests of its known-browser secrets, one for each account that signed in there, newest first
     :ivar once: how its request is told from the same one sent again, or None
     :ivar pending: digest of the token of a sign-in under way, or ""
     :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another

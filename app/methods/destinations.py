@@ -1,4 +1,4 @@
-"""How much goes to one address or number that nobody has proved to be theirs, whoever asks and by which account.
+"""How much is sent to one unproved address or number, for all accounts and callers together.
 
 Each account has budgets of its own; without this one, every further account could send a stranger as much again.
 What is asked for is counted when it is asked, so that the person is told; what anybody can have sent to any address

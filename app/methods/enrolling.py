@@ -111,8 +111,9 @@ def store(
         with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
             drop_identity(user, "phone")
             add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
-    more: dict[str, Any] = {"weak_until": weak_until, "as_second": as_second}
-    enrollment.replace(user.id, challenge.method, root, last_step=step, family=family, **more)
+    enrollment.replace(
+        user.id, challenge.method, root, last_step=step, family=family, weak_until=weak_until, as_second=as_second
+    )
 
 
 def account_name(mine: dict[str, str]) -> str:

@@ -28,7 +28,7 @@ MARK, HMAC_MARK = "imported:", "imported-hmac:"
 
 MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 768 * 1024, 16
 """What comparing with argon2 and scrypt may cost: KiB at once, KiB in all passes, and lanes. The usual ones take 64 MiB
-and three passes; whoever writes the file must not decide how long each sign-in takes."""
+and three passes: an imported file must not decide how long a sign-in takes."""
 
 MOST_ROUNDS = 2_000_000
 """Rounds of PBKDF2, counted for each block of the hash."""

@@ -43,7 +43,7 @@ _BY_ID = Hot(
 class OpenedLink:
     """A link whose signature and secret are right, with the rows it names.
 
-    :ivar user: None for somebody new, whose account the link opens
+    :ivar user: None when there is no account yet: the link creates it
     :ivar has_second: whether the user is asked for a second step
     """
 

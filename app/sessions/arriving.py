@@ -51,8 +51,10 @@ def arrive(
         step = None
     if step is None:
         pending.end(asker)
-        more: dict[str, Any] = {"seen_at": seen_at, "challenge_id": answered, "guess": proof.guess, "held": proof.held}
-        return sign_in_as(user, via, asker, remember=remember, **more)
+        return sign_in_as(
+            user, via, asker,
+            remember=remember, seen_at=seen_at, challenge_id=answered, guess=proof.guess, held=proof.held,
+        )  # fmt: skip
     if step.state == second.SETUP and user.confirmed_at is None:
         raise Refused("confirmation_required")
     if proof.guess is not None:
@@ -91,7 +93,9 @@ def complete(waiting: Waiting, proof: Proof, asker: Asker) -> AuthSession:
         guesses.give_back(proof.guess)
     second.forget_misses(waiting.user.id)
     then = f"{proof.method},uv" if proof.method == "webauthn" and proof.verified else proof.method
-    how: dict[str, Any] = {"remember": row.remember, "challenge_id": row.answered_id, "then": then, "held": proof.held}
-    session = sign_in_as(waiting.user, row.amr, asker, **how)
+    session = sign_in_as(
+        waiting.user, row.amr, asker,
+        remember=row.remember, challenge_id=row.answered_id, then=then, held=proof.held,
+    )  # fmt: skip
     signals.send(signals.tf_code_confirmed, user=waiting.user, method=proof.method)
     return session
