@@ -190,7 +190,8 @@ def _queue_writers(engine: sa.Engine, timeout: float) -> None:
         info = conn.info
         if info.get(LOCK_HELD) or not (info.get(NAMES) or _writes(statement)):
             return
-        cursor.connection.patience = max(turns.take(), 0.05)
+        background = context is not None and context.execution_options.get("in_background")
+        cursor.connection.patience = turns.take_in_background() if background else max(turns.take(), 0.05)
         info[LOCK_HELD] = True
 
     @event.listens_for(engine, "after_cursor_execute")

@@ -17,6 +17,9 @@ STUCK_AFTER = 1.0
 MOST_WAITING = 2
 """Writers that wait behind a stuck one; others are told at once to try again."""
 
+BRIEF = 0.05
+"""Seconds that a writer in the background waits for the lock itself."""
+
 LOOK_EVERY = 0.2
 """Seconds between two looks of a waiting writer at how long the queue stands still."""
 
@@ -40,6 +43,16 @@ class Turns:
             self._wait(came)
         self._began = time.monotonic()
         return self.limit - (self._began - came)
+
+    def take_in_background(self) -> float:
+        """Wait for a turn without a place among the waiting, and return BRIEF: no request waits for this writer.
+
+        :raises sqlalchemy.exc.TimeoutError: when the turn does not come in time
+        """
+        if not self._turn.acquire(timeout=self.limit):
+            raise exc.TimeoutError("waited too long for other writers of this process")
+        self._began = time.monotonic()
+        return BRIEF
 
     def give(self) -> None:
         """Let the next writer have its turn."""

@@ -24,7 +24,10 @@ ANNOUNCE_EVERY = timedelta(seconds=10)
 DEAD_AFTER = timedelta(seconds=25)
 """A process that has not announced itself for so long does not run any more."""
 
-AT_ONCE = {"at_once": True, "synchronize_session": False}
+LOOK_EVERY = 1.0
+"""Seconds between two looks of a web process at whether it is time to announce itself, or to try that again."""
+
+AT_ONCE = {"at_once": True, "synchronize_session": False, "in_background": True}
 
 _announced: dict[int, float] = {}
 
@@ -44,7 +47,6 @@ def announce() -> bool:
     process, now = os.getpid(), clock.now()
     if time.monotonic() < _announced.get(process, 0) + ANNOUNCE_EVERY.total_seconds():
         return False
-    _announced[process] = time.monotonic()
     seen = {"kids": " ".join(keyring.kids), "seen_at": now}
     known = sa.update(KeyHolder).where(KeyHolder.id == _holder(process)).values(seen).returning(KeyHolder.id)
     if db.session.execute(known, execution_options=AT_ONCE).first() is None:
@@ -52,6 +54,7 @@ def announce() -> bool:
         db.session.execute(first, execution_options=AT_ONCE)
     long_dead = sa.delete(KeyHolder).where(KeyHolder.seen_at < now - 2 * DEAD_AFTER)
     db.session.execute(long_dead, execution_options=AT_ONCE)
+    _announced[process] = time.monotonic()
     return False
 
 
@@ -71,7 +74,7 @@ def keep_announcing(app: App) -> None:
                     announce()
                 except Exception as error:  # the database is away, and so is everything else
                     log.warning("keys.cannot_announce", error=type(error).__name__)
-            time.sleep(ANNOUNCE_EVERY.total_seconds())
+            time.sleep(LOOK_EVERY)
 
     threading.Thread(target=run, name="announce-keys", daemon=True).start()
 

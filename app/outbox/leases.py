@@ -36,7 +36,9 @@ _TAKEN = {
 
 
 def _claiming(wanted: sa.ColumnElement[bool], *order: Any, most: Any = None) -> sa.Update:
-    ids = sa.select(_message.c.id).where(wanted).order_by(*order).limit(most).with_for_update(skip_locked=True)
+    # A CTE runs once; PostgreSQL may run a subquery again for other rows, and then the limit holds for each run alone.
+    due_now = sa.select(_message.c.id).where(wanted).order_by(*order).limit(most).with_for_update(skip_locked=True)
+    ids = sa.select(due_now.cte("due_now").c.id)
     return sa.update(_message).where(_message.c.id.in_(ids), _is_due).values(_TAKEN).returning(*_message.c)
 
 
