@@ -62,10 +62,12 @@ class Turns:
         me = threading.get_ident()
         self._waiting.append(me)
         try:
-            while not self._turn.acquire(timeout=min(LOOK_EVERY, self.limit)):
+            while True:
                 now = time.monotonic()
                 stuck = now - self._began > STUCK_AFTER
                 if now - came >= self.limit or (stuck and me not in self._waiting[:MOST_WAITING]):
                     raise exc.TimeoutError("waited too long for other writers of this process")
+                if self._turn.acquire(timeout=min(LOOK_EVERY, self.limit)):
+                    return
         finally:
             self._waiting.remove(me)

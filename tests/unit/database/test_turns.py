@@ -67,3 +67,15 @@ def test_writer_in_the_background_gives_up_after_the_limit():
     turns.take()
     with pytest.raises(exc.TimeoutError):
         turns.take_in_background()
+
+
+def test_writer_who_comes_to_a_stuck_queue_is_refused_at_once(started):
+    turns = Turns(LIMIT)
+    turns.take()
+    for _ in range(MOST_WAITING):
+        started(lambda: outcome_of(turns.take))
+    time.sleep(STUCK_AFTER + 0.1)
+    began = time.monotonic()
+    with pytest.raises(exc.TimeoutError):
+        turns.take()
+    assert time.monotonic() - began < 0.1
