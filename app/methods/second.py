@@ -51,7 +51,7 @@ class Step:
 
 
 def is_due_after(proof: Proof) -> bool:
-    """Say whether what was proved first calls for a second step at all, whoever it was.
+    """Say whether the first factor calls for a second step, for any account.
 
     A passkey in its cooldown does: it opens no account that asks for two.
     """

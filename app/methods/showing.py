@@ -40,7 +40,7 @@ MEANS = {
     "sms": "a code by text message",
     "password": "your password",
 }
-"""What somebody confirms with, within a sentence."""
+"""Names of the proofs, as they stand within a sentence."""
 
 PROOFS = TITLES | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
 """What a session was proved by, as its ``amr`` names it."""

@@ -35,7 +35,7 @@ def take_back(user_id: int, families: Collection[str], agent: str) -> int:
     With them go those that sessions opened by them have set up, what was done to the addresses since one of them
     first touched these, and all sessions of the account. Mail stays while the account has an address, and so does
     what would leave it without any way in. What stays is told. The caller holds the user's row.
-    :param agent: browser of whoever came in, for the mails that tell of it
+    :param agent: browser of the sign-in that is reported, for the mails about it
     """
     user = db.session.get(User, user_id)
     if user is None:

@@ -39,8 +39,7 @@ def sign_in_as(
     """
     browser = note_sign_in(user.id, asker, seen_at, guess)
     amr, is_news = f"{via},{then}" if then else via, browser != "known" and via != "confirm"
-    opened: dict[str, Any] = {"remember": remember, "challenge_id": challenge_id, "is_news": is_news, "held": held}
-    session = open_session(user, amr, asker, **opened)
+    session = open_session(user, amr, asker, remember=remember, challenge_id=challenge_id, is_news=is_news, held=held)
     facts: dict[str, Any] = {"method": via, "session": session.digest[:8], "browser": browser} | (
         {"second": then} if then else {}
     )

@@ -48,8 +48,10 @@ def send_code(identity: str, chosen: str | None, asker: Asker, next_page: str = 
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
         letter = _letter_for_strangers(typed, method) if reached is None else ""
-        told: dict[str, Any] = {"letter": letter or "sign_in", "silent": not letter, "next": next_page}
-        return Asked(ask(Question(PURPOSE, method, whom, spoken, spoken, **told), asker))
+        decoy = Question(
+            PURPOSE, method, whom, spoken, spoken, letter=letter or "sign_in", silent=not letter, next=next_page
+        )
+        return Asked(ask(decoy, asker))
     question = Question(
         PURPOSE,
         method,
