@@ -1,7 +1,7 @@
-"""What stands between the server and the application: body first, then a place, then a thread.
+"""What stands between the server and the application: body first, then a thread.
 
 The server hands over a request as soon as its head is there. Its body is read by the event loop, which waits for a
-thousand of them as easily as for one, and only a whole one gets one of the few places in the application. Bodies that
+thousand of them as easily as for one, and only a whole one gets one of the few threads. Bodies that
 do not come in time are refused.
 """
 
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
 
 from app.serving.environ import Ambiguous, environ_of
-from app.serving.places import Places
+from app.serving.pool import Busy, Pool
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -35,7 +35,7 @@ BODY_WITHIN: Final = 15.0
 RETRY_AFTER: Final = "2"
 
 ALIVE: Final = "/healthz"
-"""Asks whether this process lives. It needs no place, so that a process whose database is away is not killed."""
+"""Asks whether this process lives. It has its own thread: a process whose database is away is not killed."""
 
 REFUSALS: Final = {
     400: ("body_incomplete", "The request ended before its body was whole."),
@@ -59,16 +59,13 @@ class Refusal(Exception):
 class Gate:
     """The application as an ASGI server sees it."""
 
-    def __init__(
-        self, application: WSGIApplication, *, places: Places, largest_body: int, headers: Headers = ()
-    ) -> None:
+    def __init__(self, application: WSGIApplication, *, pool: Pool, largest_body: int, headers: Headers = ()) -> None:
         """``headers`` go with the answers that are given here."""
         self.application = application
         self.largest_body = largest_body
         self.headers = headers
-        self._places = places
-        self._threads = ThreadPoolExecutor(places.most, "request")
-        self._alive = ThreadPoolExecutor(1, "alive")
+        self._pool = pool
+        self._alive = Pool(1, 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -92,16 +89,11 @@ class Gate:
         announced = int(environ.get("CONTENT_LENGTH") or 0)
         if 0 < announced <= self.largest_body:  # one that is larger the application refuses without reading it
             environ["wsgi.input"] = io.BytesIO(await read(receive, announced))
-        loop = asyncio.get_running_loop()
-        if environ["PATH_INFO"] == ALIVE:
-            return await loop.run_in_executor(self._alive, run, self.application, environ)
-        since = await self._places.take()
-        if since is None:
-            raise Refusal(503)
+        pool = self._alive if environ["PATH_INFO"] == ALIVE else self._pool
         try:
-            return await loop.run_in_executor(self._threads, run, self.application, environ)
-        finally:
-            self._places.give(since)
+            return await pool.run(partial(run, self.application, environ))
+        except Busy:
+            raise Refusal(503) from None
 
 
 async def read(receive: Receive, announced: int) -> bytes:

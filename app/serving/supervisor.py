@@ -23,7 +23,7 @@ from app.methods import keyholders
 from app.serving import children
 from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
 from app.serving.gate import Gate
-from app.serving.places import Places
+from app.serving.pool import Pool
 from app.serving.preparing import Job
 from app.web.headers import headers_before_the_app
 
@@ -174,12 +174,12 @@ class Supervisor:
         settings = self.app.extensions["latchkey.settings"]
         limit = int(self.app.config["MAX_CONTENT_LENGTH"])
         headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
-        return Gate(self.app, places=self._places(), largest_body=limit, headers=headers)
+        return Gate(self.app, pool=self._pool(), largest_body=limit, headers=headers)
 
-    def _places(self) -> Places:
-        """Return the places of a web process: on SQLite, where all wait for one lock, it is quicker to do one thing."""
+    def _pool(self) -> Pool:
+        """Return the threads of a web process: on SQLite, where all wait for one lock, one is quicker than several."""
         is_file = self.app.extensions["latchkey.settings"].database_url.startswith("sqlite")
-        return Places(1 if is_file else self.threads, self.threads)
+        return Pool(1 if is_file else self.threads, self.threads)
 
     def _stopped_within(self, seconds: float) -> bool:
         """Wait, and say whether a signal to stop came meanwhile."""

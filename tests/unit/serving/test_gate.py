@@ -1,4 +1,4 @@
-"""What reaches the application, what is answered without it, and who needs no place."""
+"""What reaches the application, what is answered without it, and who needs no thread."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from app.serving import gate, places
+from app.serving import gate, pool
 from app.serving.gate import Gate
-from app.serving.places import Places
+from app.serving.pool import Pool
 
 JSON = [(b"content-type", b"application/json")]
 
@@ -110,8 +110,8 @@ def play(scene: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scene)
 
 
-async def hold_all_places(answering: Gate, count: int) -> list[asyncio.Task[Answer]]:
-    """Take every place, each with a request that does not end."""
+async def hold_all_threads(answering: Gate, count: int) -> list[asyncio.Task[Answer]]:
+    """Take every thread, each with a request that does not end."""
     held = [asyncio.create_task(ask(answering, "/held")) for _ in range(count)]
     await asyncio.sleep(0.1)
     return held
@@ -119,7 +119,7 @@ async def hold_all_places(answering: Gate, count: int) -> list[asyncio.Task[Answ
 
 def test_a_whole_body_reaches_the_application(application):
     async def scene() -> None:
-        answer = await ask(Gate(application, places=Places(1, 1), largest_body=100), pieces=[b"wh", b"", b"ole"])
+        answer = await ask(Gate(application, pool=Pool(1, 1), largest_body=100), pieces=[b"wh", b"", b"ole"])
         assert (answer.status, answer.body, answer.headers) == (200, b"whole", {"X-Answers": "yes"})
 
     play(scene())
@@ -127,18 +127,18 @@ def test_a_whole_body_reaches_the_application(application):
 
 def test_half_a_body_does_not_reach_the_application(application):
     async def scene() -> None:
-        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        answering = Gate(application, pool=Pool(1, 1), largest_body=100)
         assert (await ask(answering, pieces=[b"half"], announced=8)).status == 400
         assert (await ask(answering, headers=[(b"transfer-encoding", b"chunked")])).status == 411
 
     play(scene())
 
 
-def test_a_body_that_does_not_come_is_refused_and_holds_no_place(application, monkeypatch):
+def test_a_body_that_does_not_come_is_refused_and_holds_no_thread(application, monkeypatch):
     monkeypatch.setattr(gate, "BODY_WITHIN", 0.3)
 
     async def scene() -> None:
-        answering = Gate(application, places=Places(1, 1), largest_body=100)
+        answering = Gate(application, pool=Pool(1, 1), largest_body=100)
         slow = [asyncio.create_task(ask(answering, pieces=[b"h"], announced=8, stays=True)) for _ in range(50)]
         await asyncio.sleep(0.05)
         began = time.monotonic()
@@ -151,7 +151,7 @@ def test_a_body_that_does_not_come_is_refused_and_holds_no_place(application, mo
 
 def test_a_body_that_is_too_large_is_not_read(application):
     async def scene() -> None:
-        answer = await ask(Gate(application, places=Places(1, 1), largest_body=4), pieces=[b"large"], stays=True)
+        answer = await ask(Gate(application, pool=Pool(1, 1), largest_body=4), pieces=[b"large"], stays=True)
         assert (answer.status, answer.body) == (200, b""), "the application sees its length, and says no"
 
     play(scene())
@@ -164,7 +164,7 @@ def test_a_body_that_is_too_large_is_not_read(application):
 )
 def test_a_request_that_means_two_things_is_refused(application, headers):
     async def scene() -> None:
-        answer = await ask(Gate(application, places=Places(1, 1), largest_body=4), headers=headers)
+        answer = await ask(Gate(application, pool=Pool(1, 1), largest_body=4), headers=headers)
         assert answer.status == 400
 
     play(scene())
@@ -173,7 +173,7 @@ def test_a_request_that_means_two_things_is_refused(application, headers):
 def test_what_is_answered_here_carries_the_headers_that_were_given(application):
     async def scene() -> None:
         headers = [("Content-Security-Policy", "default-src 'none'")]
-        answering = Gate(application, places=Places(1, 1), largest_body=100, headers=headers)
+        answering = Gate(application, pool=Pool(1, 1), largest_body=100, headers=headers)
         answer = await ask(answering, pieces=[b"{"], announced=8, headers=JSON)
         assert answer.headers.items() >= {*headers, ("Connection", "close"), ("Content-Type", "application/json")}
         assert json.loads(answer.body)["response"]["error_codes"] == ["body_incomplete"]
@@ -181,12 +181,12 @@ def test_what_is_answered_here_carries_the_headers_that_were_given(application):
     play(scene())
 
 
-def test_nobody_waits_for_places_that_do_not_come_back(application, monkeypatch):
-    monkeypatch.setattr(places, "STALLED", 0.4)
+def test_nobody_waits_for_threads_that_do_not_come_back(application, monkeypatch):
+    monkeypatch.setattr(pool, "STALLED", 0.4)
 
     async def scene() -> None:
-        answering = Gate(application, places=Places(2, 2), largest_body=100)
-        await hold_all_places(answering, 2)
+        answering = Gate(application, pool=Pool(2, 2), largest_body=100)
+        await hold_all_threads(answering, 2)
         began = time.monotonic()
         answer = await ask(answering)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
@@ -199,10 +199,10 @@ def test_nobody_waits_for_places_that_do_not_come_back(application, monkeypatch)
     play(scene())
 
 
-def test_a_place_that_comes_back_is_taken(application):
+def test_a_thread_that_comes_back_is_taken(application):
     async def scene() -> None:
-        answering = Gate(application, places=Places(1, 1), largest_body=100)
-        await hold_all_places(answering, 1)
+        answering = Gate(application, pool=Pool(1, 1), largest_body=100)
+        await hold_all_threads(answering, 1)
         threading.Timer(0.3, application.let_go.set).start()
         assert (await ask(answering)).status == 200
 
@@ -210,11 +210,11 @@ def test_a_place_that_comes_back_is_taken(application):
 
 
 def test_after_a_standstill_it_goes_on(application, monkeypatch):
-    monkeypatch.setattr(places, "STALLED", 0.1)
+    monkeypatch.setattr(pool, "STALLED", 0.1)
 
     async def scene() -> None:
-        answering = Gate(application, places=Places(1, 1), largest_body=100)
-        held = await hold_all_places(answering, 1)
+        answering = Gate(application, pool=Pool(1, 1), largest_body=100)
+        held = await hold_all_threads(answering, 1)
         assert (await ask(answering)).status == 503
         application.let_go.set()
         await held[0]
@@ -223,14 +223,14 @@ def test_after_a_standstill_it_goes_on(application, monkeypatch):
     play(scene())
 
 
-def test_a_loop_that_is_late_does_not_take_places_for_lost(application):
+def test_a_loop_that_is_late_does_not_take_threads_for_lost(application):
     async def scene() -> None:
-        answering = Gate(application, places=Places(1, 1), largest_body=100)
-        await hold_all_places(answering, 1)
+        answering = Gate(application, pool=Pool(1, 1), largest_body=100)
+        await hold_all_threads(answering, 1)
         waiting = asyncio.create_task(ask(answering))
         await asyncio.sleep(0.05)
         threading.Timer(0.1, application.let_go.set).start()
-        time.sleep(places.STALLED + 0.3)
+        time.sleep(pool.STALLED + 0.3)
         assert (await waiting).status == 200
 
     play(scene())
@@ -238,8 +238,8 @@ def test_a_loop_that_is_late_does_not_take_places_for_lost(application):
 
 def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
     async def scene() -> None:
-        answering = Gate(application, places=Places(1, 1), largest_body=100)
-        await hold_all_places(answering, 1)
+        answering = Gate(application, pool=Pool(1, 1), largest_body=100)
+        await hold_all_threads(answering, 1)
         assert (await ask(answering, "/healthz")).status == 200
         application.let_go.set()
 
@@ -248,7 +248,7 @@ def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
 
 def test_one_at_a_time_is_worked_on_while_each_is_quick():
     async def scene() -> None:
-        answering = Gate(Counting(), places=Places(1, 4), largest_body=100)
+        answering = Gate(Counting(), pool=Pool(1, 4), largest_body=100)
         await asyncio.gather(*(ask(answering) for _ in range(8)))
         assert answering.application.most == 1
 
@@ -257,8 +257,8 @@ def test_one_at_a_time_is_worked_on_while_each_is_quick():
 
 def test_who_lingers_keeps_nobody_waiting_for_long(application):
     async def scene() -> None:
-        answering = Gate(application, places=Places(1, 4), largest_body=100)
-        await hold_all_places(answering, 3)
+        answering = Gate(application, pool=Pool(1, 4), largest_body=100)
+        await hold_all_threads(answering, 3)
         began = time.monotonic()
         assert (await ask(answering)).status == 200
         assert (await ask(answering)).status == 200
@@ -268,12 +268,12 @@ def test_who_lingers_keeps_nobody_waiting_for_long(application):
     play(scene())
 
 
-def test_an_application_that_fails_is_a_500_and_gives_its_place_back():
+def test_an_application_that_fails_is_a_500_and_gives_its_thread_back():
     def fails(environ, start_response):
         raise RuntimeError("on purpose")
 
     async def scene() -> None:
-        answering = Gate(fails, places=Places(1, 1), largest_body=100)
+        answering = Gate(fails, pool=Pool(1, 1), largest_body=100)
         for _ in range(2):
             assert (await ask(answering)).status == 500
 

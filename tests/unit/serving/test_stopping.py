@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing.synchronize import Event
 from types import SimpleNamespace
 
 from app.serving import supervisor
@@ -30,8 +31,11 @@ def test_the_supervisor_itself_is_told_to_stop():
 
 def test_a_worker_that_forgets_the_first_signal_is_told_again(monkeypatch):
     monkeypatch.setattr(supervisor, "AGAIN_EVERY", 0.05)
-    forgetful = multiprocessing.get_context("fork").Process(target=_forget_the_first)
+    context = multiprocessing.get_context("fork")
+    listens = context.Event()
+    forgetful = context.Process(target=_forget_the_first, args=(listens,))
     forgetful.start()
+    assert listens.wait(10)
     server = SimpleNamespace(wrks=[SimpleNamespace(inner=forgetful, terminate=forgetful.terminate)])
     threading.Thread(target=tell_to_stop, args=(server, lambda: None), daemon=True).start()
     forgetful.join(10)
@@ -39,9 +43,10 @@ def test_a_worker_that_forgets_the_first_signal_is_told_again(monkeypatch):
     assert forgetful.exitcode == 0
 
 
-def _forget_the_first() -> None:
+def _forget_the_first(listens: Event) -> None:
     told = []
     signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+    listens.set()
     until = time.monotonic() + 8
     while len(told) < 2 and time.monotonic() < until:
         time.sleep(0.01)
