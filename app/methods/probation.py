@@ -8,11 +8,14 @@ do. Every address and phone of the account is told.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from app.extensions import settings
+import sqlalchemy as sa
+
+from app.extensions import db, settings
 from app.kit import clock
-from app.methods.models import EnrolledMethod
+from app.methods.models import EnrolledMethod, Passkey
 from app.methods.strength import strengths_of
 from app.sessions.models import AuthSession
 
@@ -29,3 +32,34 @@ def ends_at(session: AuthSession, enrolled: Sequence[EnrolledMethod]) -> datetim
     if strengths_of(enrolled, always=True).satisfied_by(session.proved_amr or ""):
         return None
     return clock.now() + settings.new_method_wait
+
+
+@dataclass(frozen=True, slots=True)
+class NewMethod:
+    """A method in its cooldown.
+
+    :ivar until: when the cooldown ends
+    """
+
+    name: str
+    added_at: datetime
+    until: datetime
+
+
+def new_methods(user_id: int) -> list[NewMethod]:
+    """Return the methods of a user that are in their cooldown, each passkey for itself, the newest first.
+
+    One statement. The row that stands for all passkeys says nothing of one that was added beside another.
+    """
+    now = clock.now()
+    enrolled, passkey = EnrolledMethod.__table__.c, Passkey.__table__.c
+    both = sa.union_all(
+        sa.select(enrolled.method, enrolled.created_at, enrolled.weak_until).where(
+            enrolled.user_id == user_id, enrolled.method != Passkey.method, enrolled.weak_until > now
+        ),
+        sa.select(sa.literal(Passkey.method), passkey.created_at, passkey.weak_until).where(
+            passkey.user_id == user_id, passkey.weak_until > now
+        ),
+    )
+    found = [NewMethod(*row) for row in db.session.execute(both)]
+    return sorted(found, key=lambda each: each.added_at, reverse=True)

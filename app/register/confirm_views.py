@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Response, after_this_request, redirect
+from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
 from app.extensions import settings
 from app.kit import addresses
 from app.kit.refusals import Refused
+from app.methods import Challenge
 from app.methods.challenges import latest_in_browser
 from app.methods.handles import handle_of
 from app.methods.showing import asked, sent
@@ -19,7 +20,7 @@ from app.users import User
 from app.web.asker import asker, clicking_asker, present_asker, sending_asker
 from app.web.browser import browser_secret
 from app.web.commit import view_commit
-from app.web.redirects import with_query
+from app.web.redirects import safe_next, with_query
 from app.web.respond import respond, support_id
 from app.web.telling import say, wants_token
 from app.web.texts import sentence
@@ -34,7 +35,9 @@ def confirm_page() -> Response:
     browser_secret()
     form = ConfirmForm()
     form.remember.data = settings.default_remember_me
-    return respond(PAGE, form, shown={"sent": _waiting()})
+    challenge = _open_here()
+    form.next.data = safe_next(request.args.get("next")) or (challenge.next if challenge else "")
+    return respond(PAGE, form, shown={"sent": _shown(challenge)})
 
 
 @bp.post("/confirm")
@@ -45,13 +48,16 @@ def confirm() -> Response:
     if form.validate():
         with form.showing_refusals():
             if form.passcode.data in (None, "") or form.send_again.data:
-                challenge = flow.send_again(form.email.data, sending_asker(form.challenge.data))
+                next_page = safe_next(form.next.data) or ""
+                challenge = flow.send_again(form.email.data, sending_asker(form.challenge.data), next_page)
                 say(
                     "confirm_generic" if settings.generic_responses else "confirm_registration",
                     "info",
                     email=form.email.data,
                 )
-                return respond(PAGE, form, see="/confirm", challenge=handle_of(challenge.id), support_id=support_id())
+                return respond(
+                    PAGE, form, see=page_of(next_page), challenge=handle_of(challenge.id), support_id=support_id()
+                )
             who, remember = asker(form.challenge.data), form.remember.data
             session, on = flow.confirm_by_code(form.email.data, form.passcode.data, who, remember=remember)
             say("email_confirmed")
@@ -60,7 +66,7 @@ def confirm() -> Response:
             facts = user_facts(current_user, session, with_token=wants_token())
             go = settings.post_confirm_url or on or settings.post_login_url
             return respond(go=go, user=facts, tf_required=False)
-    return respond(PAGE, form, shown={"sent": _waiting()})
+    return respond(PAGE, form, shown={"sent": _shown(_open_here())})
 
 
 @bp.get("/confirm/<token>")
@@ -102,9 +108,18 @@ def confirm_link_post(token: str) -> Response:
     return _quiet(respond(ELSEWHERE, form, shown={"address": "", "asked": None, "token": token}))
 
 
-def _waiting() -> dict[str, object] | None:
-    """Return what to say of the confirmation that this browser waits for, if it does."""
-    challenge = latest_in_browser(present_asker(), flow.CONFIRM)
+def page_of(next_page: str) -> str:
+    """Return the page that takes the code; it still knows ``next_page`` when the code has ended."""
+    return with_query("/confirm", next=next_page) if next_page else "/confirm"
+
+
+def _open_here() -> Challenge | None:
+    """Return the confirmation that this browser waits for, if it does."""
+    return latest_in_browser(present_asker(), flow.CONFIRM)
+
+
+def _shown(challenge: Challenge | None) -> dict[str, object] | None:
+    """Return what the page says of a confirmation that was sent."""
     return sent(challenge, challenge.destination) if challenge else None
 
 

@@ -53,9 +53,10 @@ def register(email: str, new_password: str | None, asker: Asker, next_page: str 
     return challenge
 
 
-def send_again(email: str, asker: Asker) -> Challenge:
+def send_again(email: str, asker: Asker, next_page: str = "") -> Challenge:
     """Send the confirmation once more, to an address that waits for it.
 
+    :param next_page: where its owner goes on; a request that is still open keeps its own
     :raises Refused: ``too_many_requests``, ``too_many_messages``; in explicit mode ``user_does_not_exist`` or
         ``already_confirmed``
     """
@@ -68,8 +69,8 @@ def send_again(email: str, asker: Asker) -> Challenge:
         raise Refused("already_confirmed", field="email")
     if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
         user_id = reached.user.id if reached else None
-        return ask(_question(user_id, typed.value, None, "", letter="confirm", silent=True), asker)
-    return _send_confirmation(reached, typed.value, asker)
+        return ask(_question(user_id, typed.value, None, next_page, letter="confirm", silent=True), asker)
+    return _send_confirmation(reached, typed.value, asker, next_page)
 
 
 def confirm_by_code(

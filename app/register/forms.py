@@ -26,6 +26,7 @@ class ConfirmForm(HouseForm):
     email = TextField("E-mail", [Required("email_not_provided")])
     passcode = PasscodeField("Code")
     send_again = TickField("Send a new code")
+    next = TextField(validators=[SafeNext()])
     remember = TickField("Keep me signed in on this device")
     challenge = TextField()
 

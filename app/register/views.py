@@ -8,6 +8,7 @@ from app.extensions import settings
 from app.kit.refusals import Refused
 from app.methods.showing import sent
 from app.register import bp, flow
+from app.register.confirm_views import page_of
 from app.register.forms import RegisterForm
 from app.web.asker import sending_asker
 from app.web.browser import browser_secret
@@ -39,13 +40,12 @@ def register() -> Response:
     if form.validate():
         with form.showing_refusals():
             password = _password(form)
-            challenge = flow.register(
-                form.email.data, password, sending_asker(), next_page=safe_next(form.next.data) or ""
-            )
+            next_page = safe_next(form.next.data) or ""
+            challenge = flow.register(form.email.data, password, sending_asker(), next_page=next_page)
             if settings.post_register_url:  # our own next page says it itself
                 say("confirm_registration", "info", email=form.email.data)
             facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"], "support_id": support_id()}
-            return respond(go=settings.post_register_url or "/confirm", **facts)
+            return respond(go=settings.post_register_url or page_of(next_page), **facts)
     return respond(PAGE, form)
 
 

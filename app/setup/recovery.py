@@ -10,7 +10,9 @@ from app.extensions import settings
 from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import recovery_codes
+from app.methods import Passkey, recovery_codes
+from app.methods.enrollment import enrolled_of
+from app.methods.passkeys import passkeys_of
 from app.sessions.assurance import WEAK, strength_of
 from app.sessions.models import AuthSession
 from app.sessions.showing import needed_for_changes
@@ -40,9 +42,18 @@ def page_after(user: User, session: AuthSession, method: str, page: str) -> str:
     """Return where somebody goes on who has added ``method``: to recovery codes after their first strong one, else to
     ``page``.
     """
-    if strength_of(method) <= WEAK or recovery_codes.stock_of(user.id).made_at is not None:
+    if strength_of(method) <= WEAK or _has_older_strong(user, method):
+        return page
+    if recovery_codes.stock_of(user.id).made_at is not None:
         return page
     return page if needed_for_changes(session) else PAGE
+
+
+def _has_older_strong(user: User, method: str) -> bool:
+    """Whether ``user`` had another strong method already when they added ``method``."""
+    if any(strength_of(row.method) > WEAK for row in enrolled_of(user.id) if row.method != method):
+        return True
+    return method == Passkey.method and len(passkeys_of(user.id)) > 1
 
 
 def as_text(codes: Sequence[str], account: str) -> str:

@@ -160,7 +160,7 @@ SENTENCES = {
     "host_unknown": "This service does not answer under that name.",
     "not_found": "There is nothing at this address. Check it, or start again from the first page.",
     "method_not_allowed": "This address does not take that kind of request.",
-    "request_entity_too_large": "That was too much at once. Send less.",
+    "request_entity_too_large": "This request is too large or has too many fields. Send less, then try again.",
     "unsupported_media_type": "Send this as a form or as JSON.",
     "too_many_requests": "That was a lot in a short time. Wait a moment, then try again.",
     "too_many_messages": "Too many messages went to this address or number. Look for one that has arrived, or wait.",

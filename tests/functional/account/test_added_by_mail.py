@@ -113,6 +113,27 @@ def test_what_it_adds_waits_as_well(thief, rows):
     assert [key.name for key in rows(Passkey) if key.weak_until is None] == ["Hers"]
 
 
+@pytest.mark.parametrize("path", ["/", "/us-setup", "/sessions", "/activity", "/wan-register", "/nowhere"])
+def test_each_page_of_the_account_says_for_a_day_that_there_is_a_new_method(app, thief, hers, ada, clock, path):
+    browser = sign_in(Wire(app, "form"), ada, via=ASSURED)
+    assert "New sign-in method" not in browser.get(path).text
+    add(thief, "Evil name")
+    page = browser.get(path)
+    assert page.text.count("New sign-in method: Passkey.") == 1
+    assert "/us-setup" in page.page.links
+    clock.shift(DAY + 1)
+    assert "New sign-in method" not in sign_in(browser, ada, via=ASSURED).get(path).text
+
+
+def test_an_app_in_its_cooldown_is_told_of_as_well_and_only_to_its_owner(app, thief, ada, people):
+    begun = thief.post("/us-setup", chosen_method="authenticator")
+    assert thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    hers = sign_in(Wire(app, "form"), ada, via=ASSURED)
+    assert "New sign-in method: Authenticator app." in hers.get("/sessions").text
+    other = sign_in(Wire(app, "form"), people.open(email="bob@example.com"))
+    assert "New sign-in method" not in other.get("/sessions").text
+
+
 def test_a_day_later_it_counts(thief, clock):
     device = add(thief)
     clock.shift(DAY + 1)

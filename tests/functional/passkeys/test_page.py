@@ -44,6 +44,12 @@ def test_the_ways_to_sign_in_list_passkeys(browser_wire, ada, device, add_passke
     assert "Your only way in" not in page.text
 
 
+def test_the_ways_to_sign_in_lead_to_the_page_of_passkeys(browser_wire, ada):
+    browser = sign_in(browser_wire, ada)
+    assert "/wan-register" in browser.get("/us-setup").page.links
+    assert "/wan-register" not in browser.get("/wan-register").page.links
+
+
 def test_a_name_is_text_and_no_markup(browser_wire, ada, device, add_passkey):
     add_passkey(ada, device, name="\"&amp; ' {{ 7*7 }}")
     page = sign_in(browser_wire, ada, via="webauthn,uv").get("/wan-register")

@@ -45,6 +45,26 @@ def test_the_code_leads_to_where_one_was_going(browser_wire, register, mailed_co
     assert (answer.status, answer.location) == (302, "/us-setup")
 
 
+@pytest.mark.parametrize("reopened", [True, False])
+def test_a_code_sent_again_after_the_first_has_ended_leads_there_too(
+    browser_wire, register, mailed_code, clock, reopened
+):
+    asked = register(next="/us-setup", by=browser_wire)
+    shown = browser_wire.follow(asked)
+    clock.shift(601)
+    shown = browser_wire.follow(asked) if reopened else shown
+    again = browser_wire.post("/confirm", email=ADA, send_again=True, next=shown.page.value("next"))
+    assert again.page.value("next") == "/us-setup"
+    answer = browser_wire.post("/confirm", email=ADA, passcode=mailed_code())
+    assert (answer.status, answer.location) == (302, "/us-setup")
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/", "/\\evil.example"])
+def test_a_code_sent_again_never_leads_away(browser_wire, target):
+    assert browser_wire.post("/confirm", email=ADA, send_again=True, next=target).status == 400
+    assert "evil.example" not in browser_wire.get(f"/confirm?next={target}").text
+
+
 @pytest.mark.parametrize("remember", [True, False])
 def test_who_ticks_it_stays_signed_in(wire, register, mailed_code, rows, remember):
     register()

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from app.methods import EnrolledMethod
+from tests.authenticators import Device
+from tests.functional.passkeys.conftest import asked
 from tests.functional.setup.conftest import PHONE, app_code, key_in
 from tests.signed_in import sign_in
 
@@ -44,6 +46,24 @@ def test_recovery_codes_are_offered_once(hers, people, rows):
     assert hers.post("/mf-recovery-codes").ok
     again = hers.post("/us-setup", chosen_method="authenticator")
     assert hers.post(again.location, passcode=app_code(key_in(again))).location == "/us-setup"
+
+
+def test_who_has_passed_them_by_is_not_led_there_after_the_next_strong_method(browser_wire, people):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
+    hers = sign_in(browser_wire, ada)
+    assert added_passkey(hers) == "/wan-register"
+
+
+def test_after_the_first_passkey_alone_they_are_offered(browser_wire, people):
+    hers = sign_in(browser_wire, people.open(email="ada@example.com"))
+    assert added_passkey(hers) == "/mf-recovery-codes"
+    assert added_passkey(hers) == "/wan-register"
+
+
+def added_passkey(browser) -> str:
+    """Add a passkey, and return the page that the browser is led to."""
+    options, state = asked(browser.post("/wan-register", usage="first"))
+    return browser.post(f"/wan-register/{state}", credential=Device().make(options)).location
 
 
 @pytest.mark.settings(second_factor="off")
