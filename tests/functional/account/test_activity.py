@@ -176,7 +176,7 @@ def test_it_costs_the_same_however_much_happened(here, ada, happen, statements):
 
     before = cost()
     happen(ada.id, *["factor.added"] * 60)
-    assert cost() == before == (2 if here.language == "json" else 4)
+    assert cost() == before == (2 if here.language == "json" else 5)
 
 
 @pytest.mark.one_database
