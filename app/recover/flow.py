@@ -53,12 +53,14 @@ class Standing:
         was started too often
     :ivar methods: what they have set up besides the mailbox, and may have lost
     :ivar codes_left: recovery codes, which are the quicker way
+    :ivar has_second: whether a second step is asked for, in which a recovery code can be used
     """
 
     state: str
     proof: str
     methods: list[str]
     codes_left: int
+    has_second: bool
     recovery: Recovery | None = None
 
 
@@ -127,7 +129,8 @@ def standing_of(user: User, proof: str) -> Standing:
         state = "not_needed"
     else:
         state = "capped" if requests.started_lately(user.id) >= settings.recovery_starts else "start"
-    return Standing(state, proof, methods, codes_left, recovery)
+    has_second = any(row.is_second for row in enrolled)
+    return Standing(state, proof, methods, codes_left, has_second, recovery)
 
 
 def standing_by(proof: str) -> Standing | None:

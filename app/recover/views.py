@@ -165,7 +165,7 @@ def _under_way() -> dict[str, Any] | None:
         return None
     if waiting.proof:
         standing = flow.standing_by(waiting.proof)
-        return _shown() | standing_facts(standing) if standing else None
+        return _shown() | standing_facts(standing) | {"has_second": standing.has_second} if standing else None
     told = _sent_here()
     if told is None:
         return None

@@ -180,7 +180,18 @@ def test_recovery_codes_come_first(app, browser_wire, bob, proves):
     made = sign_in(Wire(app, "json"), bob, via="email,authenticator")
     made.post("/us-verify", passcode=bob.app_code())
     made.post("/mf-recovery-codes")
-    assert "You have 10 recovery codes left." in proves(browser_wire, bob.email).text
+    page = proves(browser_wire, bob.email).text
+    assert "You have 10 recovery codes left." in page
+    assert "use one for the second step" in page
+
+
+@pytest.mark.one_database
+def test_where_recovery_codes_serve_without_a_second_step_is_said(browser_wire, people, proves):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
+    people.give_codes(ada)
+    page = proves(browser_wire, ada.email).text
+    assert "use one where we ask you to confirm it’s you" in page
+    assert "second step" not in page
 
 
 def test_one_is_open_at_a_time(wire, bob, proves, starts, rows):

@@ -207,3 +207,19 @@ def _window(wire: Wire) -> Wire:
     for name, value in wire.cookies.items():
         window.client.set_cookie(name, value)
     return window
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("given", [True, False])
+def test_the_page_without_the_second_step_leads_to_recovering_the_account(browser_wire, people, bob, code_for, given):
+    if given:
+        people.give_codes(bob)
+    first_step(browser_wire, bob, code_for)
+    assert 'href="/recover"' in browser_wire.get(RESCUE).text
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(recovery_starts=0)
+def test_where_accounts_are_not_recovered_the_page_says_nothing_of_it(browser_wire, bob, code_for):
+    first_step(browser_wire, bob, code_for)
+    assert 'href="/recover"' not in browser_wire.get(RESCUE).text
