@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from app.extensions import settings
+import sqlalchemy as sa
+
+from app.extensions import db, settings
 from app.kit import clock
-from app.methods.letters import write
+from app.methods.letters import challenges_of, write
+from app.methods.models import Challenge
 from app.methods.notices import notices_leaving
+from app.methods.showing import asked
 from app.mydata.undo_links import undo_link
 from app.outbox import Letter, Message, Text, renderer
+from app.users import User
 
 
 @renderer("export_ready")
@@ -30,3 +36,21 @@ def deletion(message: Message, leaves: bool | None) -> Letter | Text | None:
         return None
     link = undo_link(message.facts["handle"], deletes_at)
     return write(message, link=link, deletes_at=deletes_at, by=message.facts["by"])
+
+
+def closings_of(messages: Sequence[Message]) -> dict[str, tuple[Challenge, User]]:
+    """Return by message id who asked to sign in, and to which account. One statement more than ``challenges_of``."""
+    found = {message_id: challenge for message_id, (challenge, _) in challenges_of(messages).items()}
+    ids = {challenge.user_id for challenge in found.values()}
+    users = {user.id: user for user in db.session.scalars(sa.select(User).where(User.id.in_(ids)))} if ids else {}
+    return {message_id: (told, users[told.user_id]) for message_id, told in found.items() if told.user_id in users}
+
+
+@renderer("account_closed", reads=closings_of)
+def account_closed(message: Message, told: tuple[Challenge, User] | None) -> Letter | Text | None:
+    """Tell someone who wants to sign in to an account that is to be deleted how to keep it; nothing once it is kept."""
+    deletes_at = told[1].deletes_at if told else None
+    if told is None or deletes_at is None or deletes_at <= clock.now():
+        return None
+    challenge, user = told
+    return write(message, link=undo_link(user.handle, deletes_at), deletes_at=deletes_at, asked=asked(challenge))

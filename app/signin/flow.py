@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from app import limits
 from app.audit import record, signals
 from app.extensions import settings
+from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import EnrolledMethod, reaching
@@ -47,9 +48,10 @@ def send_code(identity: str, chosen: str | None, asker: Asker, next_page: str = 
     spoken = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
-        letter = _letter_for_strangers(typed, method) if reached is None else ""
+        letter = _letter_for_strangers(typed, method) if reached is None else _letter_for_closed(reached, method)
+        to = reached.destination if reached is not None and letter else spoken
         decoy = Question(
-            PURPOSE, method, whom, spoken, spoken, letter=letter or "sign_in", silent=not letter, next=next_page
+            PURPOSE, method, whom, spoken, to, letter=letter or "sign_in", silent=not letter, next=next_page
         )
         return Asked(ask(decoy, asker))
     question = Question(
@@ -146,6 +148,14 @@ def _letter_for_strangers(typed: TypedIdentity, method: str) -> str:
     if may_join(typed, method):
         return "create_account"
     return "no_account" if _tells_strangers(typed, method) else ""
+
+
+def _letter_for_closed(reached: reaching.Reached, method: str) -> str:
+    """Return the mail that tells the owner of an account that is to be deleted how to keep it; "" for no mail."""
+    user = reached.user
+    closed = user.deletes_at is not None and user.deletes_at > clock.now() and user.disabled_at is None
+    is_told = closed and user.confirmed_at is not None and reached.destination != ""
+    return "account_closed" if is_told and method == "email" else ""
 
 
 def _tells_strangers(typed: TypedIdentity, method: str) -> bool:

@@ -267,3 +267,41 @@ def test_nothing_is_sent_to_a_closed_account_but_what_is_sent_to_anybody(here, a
     assert here.elsewhere().post(path, **fields).ok
     sent = [mail.subject for mail in deliver()]
     assert [subject for subject in sent if "code" in subject.lower()] == []
+
+
+def test_who_wants_to_sign_in_again_is_told_by_mail_how(here, ada, left, mail_to, rows):
+    back = here.elsewhere()
+    assert back.post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
+    mail = mail_to(ada.email)
+    assert "is closed" in mail.subject
+    assert undo_in(mail) == left
+    assert re.findall(r"\b\d{4} \d{4}\b", mail.text) == [], "no code, which nothing would answer"
+    assert back.post(undo_in(mail), sure=True).ok
+    assert rows(User)[0].deletes_at is None
+
+
+def test_a_username_leads_to_its_owners_mailbox(people, here, mail_to):
+    eve = people.open(email="eve@example.com", username="eve", methods=["email"])
+    assert sign_in(here.elsewhere(), eve).post("/my-data/delete", sure=True).ok
+    here.elsewhere().post("/us-signin/send-code", identity="eve", chosen_method="email")
+    assert "is closed" in mail_to(eve.email).subject
+
+
+@pytest.mark.one_database
+def test_where_it_is_kept_before_the_mail_leaves_there_is_none(here, ada, left, deliver):
+    here.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    here.elsewhere().post(left, sure=True)
+    assert [mail.subject for mail in deliver() if "is closed" in mail.subject] == []
+
+
+@pytest.mark.one_database
+def test_an_account_that_is_switched_off_besides_is_told_nothing(app, here, ada, left, deliver):
+    from app.extensions import db
+    from app.kit import clock
+
+    with app.app_context():
+        db.session.get(User, ada.id).disabled_at = clock.now()
+        db.session.commit()
+    deliver()
+    here.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    assert deliver() == []
