@@ -17,6 +17,10 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 
+import structlog
+
+log = structlog.get_logger()
+
 T = TypeVar("T")
 
 WAIT_LIMIT: Final = 5.0
@@ -31,6 +35,10 @@ LINGERS: Final = 0.02
 
 class Busy(Exception):
     """No thread was free in time."""
+
+
+class Broken(Exception):
+    """A call ended in what an event loop can't hand on: SystemExit would end the loop, StopIteration gets lost."""
 
 
 class _Call:
@@ -66,6 +74,7 @@ class Pool:
         self._still = 0.0
         """Seconds without a change of it, as the watch saw them: a late loop does not count those it slept."""
         self._watched = False
+        self._short_of_threads = False
         for _ in range(self.size):
             self._start_thread()
 
@@ -73,6 +82,7 @@ class Pool:
         """Return what ``work`` returns in one of the threads.
 
         :raises Busy: when none was free in time
+        :raises Broken: when ``work`` raised what no event loop can hand on
         """
         loop = asyncio.get_running_loop()
         call = _Call(work, loop.create_future())
@@ -86,20 +96,34 @@ class Pool:
 
     def _start_thread(self) -> None:
         with self._lock:
+            Thread(target=self._serve, name="request", daemon=True).start()
             self._threads += 1
-        Thread(target=self._serve, name="request", daemon=True).start()
+
+    def _grow(self) -> bool:
+        """Start one more thread if there may be one, and say whether it was; the system may have none to give."""
+        if self._threads >= self.max_size:
+            return False
+        try:
+            self._start_thread()
+        except RuntimeError:
+            if not self._short_of_threads:
+                log.warning("server.no_thread", threads=self._threads, most=self.max_size)
+            self._short_of_threads = True
+            return False
+        self._short_of_threads = False
+        return True
 
     def _serve(self) -> None:
         """Run calls. A thread whose call lingered ends when there are more than the usual number."""
         while True:
             call = self._queue.get()
-            if not call.claim.acquire(blocking=False):
+            if not call.claim.acquire(blocking=False) or call.answer.cancelled():
                 continue
             began = time.monotonic()
             try:
                 settle: tuple[Any, Any] = (asyncio.Future.set_result, call.work())
             except BaseException as error:  # whatever it is, it belongs to who called
-                settle = (asyncio.Future.set_exception, error)
+                settle = (asyncio.Future.set_exception, _for_the_loop(error))
             self._done += 1
             with suppress(RuntimeError):  # the loop is closed: the process has stopped meanwhile
                 call.answer.get_loop().call_soon_threadsafe(_settle, call.answer, *settle)
@@ -122,10 +146,8 @@ class Pool:
             self._seen, self._still = self._done, 0.0
         else:
             self._still += LINGERS
-        if self._threads < self.max_size:
-            if self._still >= 2 * LINGERS:  # the first look may come right after a change
-                self._still = 0.0
-                self._start_thread()
+        if self._still >= 2 * LINGERS and self._grow():  # the first look may come right after a change
+            self._still = 0.0
         elif self._still >= STALLED:
             self._turn_away(len(self._waiting))
         now = time.monotonic()
@@ -140,6 +162,15 @@ class Pool:
             call = self._waiting.popleft()
             if call.claim.acquire(blocking=False):
                 _settle(call.answer, asyncio.Future.set_exception, Busy())
+
+
+def _for_the_loop(error: BaseException) -> Exception:
+    """Return ``error``, or Broken from it when an event loop can't hand it on."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    broken = Broken(repr(error))
+    broken.__cause__ = error
+    return broken
 
 
 def _settle(answer: asyncio.Future[Any], how: Callable[[asyncio.Future[Any], Any], None], what: Any) -> None:

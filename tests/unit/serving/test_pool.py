@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 
 import pytest
 
 from app.serving import pool
-from app.serving.pool import Busy, Pool
+from app.serving.pool import Broken, Busy, Pool
 
 
 class Inside:
@@ -146,6 +146,60 @@ def test_a_call_that_was_turned_away_is_not_run_later(monkeypatch):
         await asyncio.sleep(0.01)
         with pytest.raises(Busy):
             await threads.run(lambda: ran.append(1))
+        open_.set()
+        await held
+        await threads.run(lambda: ran.append(2))
+
+    asyncio.run(scene())
+    assert ran == [2]
+
+
+@pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration()], ids=repr)
+def test_what_no_event_loop_can_hand_on_ends_one_call_and_not_the_loop(ending):
+    def end() -> None:
+        raise ending
+
+    async def scene() -> None:
+        threads = Pool(1, 1)
+        with pytest.raises(Broken) as raised:
+            await asyncio.wait_for(threads.run(end), 2)
+        assert raised.value.__cause__ is ending
+        assert await asyncio.wait_for(threads.run(lambda: 7), 2) == 7
+
+    asyncio.run(scene())
+
+
+def test_a_system_that_has_no_more_threads_makes_calls_wait_but_not_for_ever(monkeypatch):
+    monkeypatch.setattr(pool, "STALLED", 0.2)
+
+    def refused(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def scene() -> None:
+        threads, open_ = Pool(1, 2), Event()
+        monkeypatch.setattr(Thread, "start", refused)
+        held = asyncio.create_task(threads.run(lambda: open_.wait(5)))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Busy):
+            await asyncio.wait_for(threads.run(lambda: 1), 2)
+        monkeypatch.undo()
+        assert await asyncio.wait_for(threads.run(lambda: 2), 1) == 2, "a thread is started once there is one again"
+        open_.set()
+        await held
+
+    asyncio.run(scene())
+
+
+def test_a_call_whose_caller_is_gone_before_its_turn_is_not_run():
+    ran: list[int] = []
+
+    async def scene() -> None:
+        threads, open_ = Pool(1, 1), Event()
+        held = asyncio.create_task(threads.run(lambda: open_.wait(5)))
+        gone = asyncio.create_task(threads.run(lambda: ran.append(1)))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.sleep(0.01)
         open_.set()
         await held
         await threads.run(lambda: ran.append(2))
