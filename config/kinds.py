@@ -125,9 +125,22 @@ def check_pattern(text: str) -> str:
     """Accept a regular expression."""
     try:
         re.compile(text)
-    except re.error as error:
-        raise ValueError(f"it is no regular expression ({error.msg})") from None
+    except (re.error, OverflowError) as error:
+        raise ValueError(f"it is no regular expression ({error})") from None
     return text
+
+
+def check_reachable(parts: SplitResult) -> None:
+    """Accept a URL that a client can be given: its host can be looked up, what comes after it is ASCII.
+
+    :raises ValueError: without showing it
+    """
+    if not (parts.path + parts.query).isascii():
+        raise ValueError("percent-encode what is not ASCII after its host")
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError:
+        raise ValueError("its host is no name that can be looked up (an empty part, or one over 63 letters)") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -189,7 +202,9 @@ def having_scheme(*schemes: str) -> AfterValidator:
         if text and (not mark or scheme not in schemes or not rest):
             raise ValueError(f"it must begin with {' or '.join(scheme + '://' for scheme in schemes)}")
         if rest and not scheme.startswith(("sqlite", "postgresql", "unix")):
-            check_user(split_url(text))
+            parts = split_url(text)
+            check_user(parts)
+            check_reachable(parts)
         return text
 
     return AfterValidator(check)

@@ -19,7 +19,7 @@ from app.methods.sealed import SEALED, sealed_rows
 from app.outbox import roles, wakeups
 from app.outbox.channels import mail, sms
 from app.outbox.channels.failures import Failed
-from app.outbox.channels.gate import REFUSES_US
+from app.outbox.channels.gate import REFUSES_US, remedy_for
 from app.outbox.models import ABANDONED, Message
 from app.outbox.parked import oldest_due, parked
 from config import checks, environment
@@ -168,7 +168,7 @@ def sms_provider_answers() -> Iterator[Finding]:
     else:
         yield Finding(f"{parts.hostname} answers")
     if why := _refused_by_provider():
-        yield Finding(f"text messages wait: {why}", "Check the provider's credentials and account.", wrong=True)
+        yield Finding(f"text messages wait: {why}", remedy_for(why), wrong=True)
 
 
 def _refused_by_provider() -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SHARED = "shared"
 DENIED = "denied"
 
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as a server sees them that has IPv6 alone, behind a translator (RFC 6052, RFC 7755)."""
+
 NETWORKS = 10
 """How many times as much as its /64 an IPv6 /48 may do: the two are often one customer's."""
 
@@ -115,6 +118,8 @@ def _buckets(address: str) -> tuple[str, ...]:
             return (str(parsed),)
         if parsed.ipv4_mapped is not None:
             return (str(parsed.ipv4_mapped),)
+        if parsed in TRANSLATED:  # else all of IPv4 would share one /64
+            return (str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)),)
         networks = [ipaddress.ip_network((int(parsed), length), strict=False) for length in (64, 48)]
     except ValueError:
         return (SHARED,)

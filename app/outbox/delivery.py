@@ -163,7 +163,10 @@ def _failed(message: Message, failure: Failed) -> Outcome:
             wait=timedelta(seconds=failure.wait or 0.0),
             costly=failure.taken and message.channel != MAIL,
         )
-    log.warning("message.failed", **named(message), reason=failure.reason, gives_up=due is None)
+    facts: dict[str, object] = {"reason": failure.reason, "gives_up": due is None}
+    if failure.remedy:
+        facts["remedy"] = failure.remedy
+    log.warning("message.failed", **named(message), **facts)
     return Outcome(message, WAITING if due else ABANDONED, due=due, reason=failure.reason)
 
 

@@ -17,7 +17,7 @@ LONGEST_WAIT = 3600.0
 """Seconds after which a provider is asked again whatever it said."""
 
 UNTOLD = (1.0, 60.0)
-"""Seconds to wait when it does not say how long: at first, and at most. Each time twice as long."""
+"""Seconds to wait when it does not say how long, or says not at all: at first, and at most. Each time twice as long."""
 
 TURNED_AWAY = (30.0, 300.0)
 """The same when it refuses us rather than a message."""
@@ -59,7 +59,7 @@ class Gate:
         """Note that the provider takes nothing for now; return for how many seconds."""
         with self._lock:
             seconds = _retry_after(headers)
-            if seconds is None:
+            if seconds is None or seconds < UNTOLD[0]:
                 seconds = min(UNTOLD[1], UNTOLD[0] * 2**self._asked)
             self._asked = min(self._asked + 1, 10)
             self._close(min(seconds, LONGEST_WAIT), f"provider asks to wait ({status})")
@@ -79,7 +79,7 @@ class Gate:
             seconds = min(TURNED_AWAY[1], TURNED_AWAY[0] * 2**self._stops)
             self._stops = min(self._stops + 1, 10)
             self._close(seconds, refusal(status))
-        log.error("channel.stopped", channel=self.channel, status=status, seconds=seconds, remedy=REMEDIES[status])
+        log.error("channel.stopped", channel=self.channel, status=status, seconds=seconds, remedy=remedy(status))
         return seconds + OTHERS_FIRST
 
     def _close(self, seconds: float, reason: str) -> None:
@@ -91,12 +91,30 @@ def refusal(status: int) -> str:
     return f"{REFUSES_US} ({status})"
 
 
+LEADS_ELSEWHERE = "Correct the URL of the SMS provider in the settings: it redirects, and no redirect is followed."
+
 REMEDIES = {
+    405: "Correct the URL of the SMS provider in the settings: what is there takes no POST.",
     401: "Check the credentials of the SMS provider in the settings.",
     402: "Top up the account at the SMS provider.",
     403: "Check the credentials of the SMS provider, and what its account may send.",
 }
 """By the status with which a provider refuses us."""
+
+
+def refuses_us(status: int) -> bool:
+    """Say whether an answer is about us, our URL or our bill, and not about a message."""
+    return status in REMEDIES or 300 <= status < 400
+
+
+def remedy(status: int) -> str:
+    """Return what an operator can do about a provider that refuses us."""
+    return REMEDIES.get(status, LEADS_ELSEWHERE)
+
+
+def remedy_for(reason: str) -> str:
+    """The same by the reason that ``refusal`` returned."""
+    return remedy(int("".join(filter(str.isdecimal, reason)) or 0))
 
 
 def _retry_after(headers: HTTPMessage) -> float | None:

@@ -17,7 +17,7 @@ from app.kit import clock
 from app.outbox.breaker import Breaker
 from app.outbox.channels.cutoff import cut_off_after
 from app.outbox.channels.failures import Failed, Postponed, unreached
-from app.outbox.channels.gate import Gate, refusal
+from app.outbox.channels.gate import Gate, refusal, refuses_us
 from config.kinds import read_headers
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 BUSY = frozenset((429, 503))
 """The provider took nothing, and says when to ask again (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
-
-REFUSED_US = frozenset((401, 402, 403))
-"""It is we who are refused, for our credentials or our bill."""
 
 UNTAKEN = frozenset((408, 425))
 """Answers that speak of the moment, not of the message, which was not taken (RFC 9110, section 15.5.9; RFC 8470)."""
@@ -95,7 +92,7 @@ def _judge(answer: Answer, message_id: str) -> None:
     status = answer.status
     if status in BUSY:
         raise Postponed(gate.ask_later(status, answer.headers), f"provider asks to wait ({status})")
-    if status in REFUSED_US:
+    if refuses_us(status):
         wait = gate.turn_away(status, message_id, for_all=status != 403)
         raise Postponed(wait, refusal(status))
     if status >= 500 or status in UNTAKEN:

@@ -18,8 +18,19 @@ AFTER_SILENCE = 120.0
 GOING_AWAY = 421
 """The server closes this connection (RFC 5321, section 4.2.1)."""
 
+TOO_LARGE = 552
+"""It is over the size that the server takes (RFC 1870, section 6.1)."""
+
 SIGN_IN_FIRST = 530
 """The server takes no mail from strangers (RFC 4954, section 6)."""
+
+ENHANCED = re.compile(rb"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
+"""A status code that says more than the first three digits (RFC 3463, section 2)."""
+
+ITS_LOG = "Look at the mail server's log."
+MAY_NOT_RELAY = (
+    "If it refuses many, let the mail server relay for this machine, or add user and password to LATCHKEY_MAIL_URL."
+)
 
 HAS_SIGNED_IN = (235, 503)
 """It worked, or had worked before (RFC 4954, section 6)."""
@@ -90,6 +101,8 @@ class Client(smtplib.SMTP):
         code, said = self.getreply()
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
+        if not (200 <= code < 300 or _is_no(code)):
+            raise smtplib.SMTPResponseException(code, said)
         return (250 if 200 <= code < 300 else code), said  # the first digit says it (RFC 5321, section 4.3.2)
 
 
@@ -108,9 +121,13 @@ def failure_of(error: Exception, *, taken: bool) -> Failed:
     :param taken: whether the server has the whole mail
     """
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code = next(iter(error.recipients.values()))[0]
-        return Failed(f"recipient refused ({code})", permanent=code >= 500)
+        code, said = next(iter(error.recipients.values()))
+        status = _status(code, said)
+        remedy = MAY_NOT_RELAY if " 5.7." in status else ""
+        return Failed(f"recipient refused ({status})", permanent=_is_final(code), remedy=remedy)
     if isinstance(error, smtplib.SMTPResponseException):
+        if taken and not isinstance(error, smtplib.SMTPDataError):
+            return Failed("mail server's answer not understood", taken=True, wait=AFTER_SILENCE, remedy=ITS_LOG)
         return _answer(error, error.smtp_code)
     if isinstance(error, smtplib.SMTPServerDisconnected) and taken:
         return Failed("mail server hung up before it answered", taken=True, wait=AFTER_SILENCE)
@@ -125,11 +142,31 @@ def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
     if code == SIGN_IN_FIRST:
         remedy = "Add user and password to LATCHKEY_MAIL_URL, and use TLS."
         return Failed(f"mail server wants a sign-in first ({code})", remedy=remedy)
+    status = _status(code, error.smtp_error)
+    if code == TOO_LARGE and isinstance(error, smtplib.SMTPSenderRefused):
+        remedy = "Let the mail server take mails of 100 kB."
+        return Failed(f"mail larger than the mail server takes ({status})", permanent=True, remedy=remedy)
     if isinstance(error, smtplib.SMTPSenderRefused) and code != GOING_AWAY:
-        return Failed(f"sender refused ({code})", permanent=code >= 500, remedy="Check LATCHKEY_MAIL_SENDER.")
+        remedy = "Check LATCHKEY_MAIL_SENDER, and whether this machine may send by that server."
+        return Failed(f"sender refused ({status})", remedy=remedy if _is_final(code) else ITS_LOG)
     if isinstance(error, (smtplib.SMTPDataError, smtplib.SMTPSenderRefused)):
-        return Failed(f"message refused ({code})", permanent=code >= 500)
-    return Failed(f"mail server not ready ({code})", remedy="Look at the mail server's log.")
+        return Failed(f"message refused ({code})", permanent=_is_final(code))
+    return Failed(f"mail server not ready ({code})", remedy=ITS_LOG)
+
+
+def _is_no(code: int) -> bool:
+    """Say whether an answer refuses, for now or for good (RFC 5321, section 4.2.1)."""
+    return 400 <= code < 600
+
+
+def _is_final(code: int) -> bool:
+    return 500 <= code < 600
+
+
+def _status(code: int, said: object) -> str:
+    """Return the numbers of an answer, as ``550 5.7.1``: its words may quote the mail, its numbers say why."""
+    found = ENHANCED.match(said) if isinstance(said, bytes) else None
+    return f"{code} {found[0].decode()}" if found else str(code)
 
 
 def _trouble(error: Exception) -> Failed:

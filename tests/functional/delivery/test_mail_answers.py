@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+import structlog
 
 from tests.sinks import until
 
@@ -107,3 +110,100 @@ def test_a_try_takes_no_longer_than_those_who_lease_messages_are_told():
 
     answer = min(each.le for each in Settings.model_fields["mail_answer_timeout"].metadata if hasattr(each, "le"))
     assert timedelta(seconds=mail.LONGEST) + answer <= LONGEST_TRY
+
+
+@pytest.fixture
+def mail_server_says(app):
+    """Sends by a mail server that gives these answers in place of its own: ``mail_server_says(MAIL="550 No")``."""
+    servers, before = [], app.extensions["latchkey.settings"]
+
+    def start(**said: str) -> MailServer:
+        servers.append(MailServer(said))
+        app.extensions["latchkey.settings"] = before.model_copy(update={"mail_url": servers[-1].url})
+        return servers[-1]
+
+    yield start
+    app.extensions["latchkey.settings"] = before
+    for each in servers:
+        each.close()
+
+
+class MailServer:
+    """Says yes to everything but what it has other words for; ``copies`` counts the mails that it was given whole."""
+
+    def __init__(self, said: dict[str, str]) -> None:
+        self.said = said
+        self.copies = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"smtp://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb", buffering=0) as talk, suppress(OSError):
+            talk.write(b"220 here\r\n")
+            while line := talk.readline():
+                verb = line[:4].decode().strip().upper()
+                talk.write(self.said.get(verb, "354 go on" if verb == "DATA" else "250 yes").encode() + b"\r\n")
+                if verb == "DATA":
+                    while talk.readline() != b".\r\n":
+                        pass
+                    self.copies += 1
+                    talk.write(self.said.get(".", "250 taken").encode("latin-1") + b"\r\n")
+
+
+@pytest.mark.parametrize("answer", ["\xff\xfe\x80", "OK", "25", "199 hm", "354 go on", "999 no", "x" * 9000])
+def test_an_answer_to_a_whole_mail_that_means_nothing_brings_no_second_copy_soon(
+    answer, mail_server_says, post, attempt, clock, row
+):
+    server = mail_server_says(**{".": answer})
+    message_id = post()
+    assert not attempt(message_id)
+    assert (row(message_id).state, server.copies) == ("waiting", 1)
+    assert row(message_id).last_error == "mail server's answer not understood"
+    assert 115 < seconds_to_wait(row(message_id), clock) <= 120
+
+
+def test_a_sender_that_is_refused_is_for_the_operator_to_mend_and_no_mail_is_given_up(
+    mail_server_says, post, attempt, clock, row
+):
+    server = mail_server_says(MAIL="550 5.7.60 Not your address")
+    message_id = post()
+    with structlog.testing.capture_logs() as lines:
+        assert not attempt(message_id)
+    assert (row(message_id).state, row(message_id).last_error) == ("waiting", "sender refused (550 5.7.60)")
+    [line] = [line for line in lines if line["event"] == "message.failed"]
+    assert "LATCHKEY_MAIL_SENDER" in line["remedy"]
+    server.said.clear()
+    with clock.travel(1.1):
+        assert attempt(message_id)
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "reason", "state", "remedy"),
+    [
+        ("MAIL", "552 5.3.4 Too big", "mail larger than the mail server takes (552 5.3.4)", "abandoned", "100 kB"),
+        ("MAIL", "451 4.7.1 Later", "sender refused (451 4.7.1)", "waiting", "log"),
+        ("RCPT", "550 5.7.1 Relaying denied", "recipient refused (550 5.7.1)", "abandoned", "relay"),
+        ("RCPT", "550 No ada@example.com here", "recipient refused (550)", "abandoned", None),
+        ("RCPT", "451 4.7.1 Greylisted", "recipient refused (451 4.7.1)", "waiting", None),
+    ],
+)
+def test_a_refusal_is_named_by_its_numbers_and_with_what_to_do(
+    verb, answer, reason, state, remedy, mail_server_says, post, attempt, row
+):
+    mail_server_says(**{verb: answer})
+    message_id = post()
+    with structlog.testing.capture_logs() as lines:
+        assert not attempt(message_id)
+    assert (row(message_id).state, row(message_id).last_error) == (state, reason)
+    [line] = [line for line in lines if line["event"] == "message.failed"]
+    assert remedy in line["remedy"] if remedy else "remedy" not in line

@@ -55,6 +55,18 @@ def test_a_provider_that_says_no_time_is_asked_after_ever_longer_waits(post, att
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
+@pytest.mark.parametrize("told", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_provider_that_says_to_come_at_once_again_and_again_is_not_hammered(post, attempt, clock, sms, row, told):
+    sms.refusals = [(429, {"Retry-After": told})] * 4
+    message_id = post("sms", expires_at=clock.now() + timedelta(seconds=3600))
+    waits = []
+    for _ in range(4):
+        assert not attempt(message_id)
+        waits.append(round(wait_of(row(message_id), clock)))
+        clock.shift(waits[-1] + 1)
+    assert waits == [1, 2, 4, 8]
+
+
 @pytest.mark.parametrize("text", ["soon", "-5", "", "1e3", "Tue, 99 Nov 2026 25:00:00 GMT"])
 def test_a_time_that_nobody_can_read_is_none(post, attempt, clock, sms, row, text):
     sms.refusals = [(429, {"Retry-After": text})]
@@ -90,7 +102,7 @@ def test_a_provider_that_takes_one_a_second_gets_them_all(app, post, sms, rows, 
     assert len({text.to for text in sms.texts}) == 6
 
 
-@pytest.mark.parametrize("status", [401, 402])
+@pytest.mark.parametrize("status", [401, 402, 405, 301, 302, 307, 308])
 def test_a_provider_that_refuses_us_stops_the_channel_and_no_message_is_given_up(
     post, attempt, clock, sms, row, caplog, status
 ):

@@ -78,6 +78,7 @@ def test_a_provider_that_refuses_us_is_found_until_it_takes_a_message(operate, a
     refused = operate("doctor")
     assert refused.exit_code == 1
     assert "provider refuses us (401)" in lines_on(refused, "sms")[1]
+    assert "credentials" in refused.output
     sent = {"state": "sent", "sent_at": clock.now(), "next_attempt_at": None}
     post(app, message(clock, channel="sms", to="+16502530001", **sent))
     assert [line.split()[0] for line in lines_on(operate("doctor"), "sms")] == ["ok"]

@@ -98,6 +98,23 @@ def test_a_country_is_two_letters(set_up, value):
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "what"),
+    [
+        ("sms_url", "https://sms.example.com/nachrichten/für", "percent-encode"),
+        ("sms_url", "https://sms.example.com/send?from=Müller", "percent-encode"),
+        ("sms_url", "https://sms..example.com/send", "can be looked up"),
+        ("mail_url", f"smtps://{'a' * 64}.example.com", "can be looked up"),
+        ("twilio_url", "https://.example.com", "can be looked up"),
+        ("sms_success", "a{99999999999}", "regular expression"),
+    ],
+)
+def test_a_value_that_would_fail_at_each_message_is_refused_at_start(set_up, setting, value, what):
+    set_up(**{setting: value})
+    with pytest.raises(ConfigurationError, match=f"LATCHKEY_{setting.upper()}(?s:.*){what}"):
+        Settings.load()
+
+
 def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up, caplog):
     set_up(mail_url="smtp://127.0.0.1:25", mail_allow_plaintext="on")
     assert Settings.load().mail_allow_plaintext

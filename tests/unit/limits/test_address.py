@@ -35,13 +35,26 @@ def taken(app):
         (["192.0.2.7"] * 5, 3),
         ([f"192.0.2.{host}" for host in range(5)], 5),
         (["192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207", "0:0:0:0:0:ffff:192.0.2.7", "192.0.2.7"], 3),
+        ([f"64:ff9b::192.0.2.{host}" for host in range(5)], 5),
+        (["192.0.2.7", "64:ff9b::192.0.2.7", "64:ff9b::c000:207", "64:ff9b::192.0.2.7"], 3),
         ([f"2001:db8:1:2::{host:x}" for host in range(1, 6)], 3),
         (["2001:db8:1:2::1", "2001:DB8:1:2::2", "2001:0db8:0001:0002:0:0:0:3", "2001:db8:1:2:ffff::"], 3),
         ([f"2001:db8:1:{net:x}::1" for net in range(40)], 3 * NETWORKS),
         ([f"2001:db8:{site:x}::1" for site in range(40)], 40),
         (["", "unknown", "a", "192.0.2.300", "1.2.3", "::g", "192.0.2.7:80", "[::1]", "fe80::1%eth0" * 9], 2),
     ],
-    ids=["one", "several", "mapped", "a 64", "written differently", "a 48", "many 48s", "unreadable"],
+    ids=[
+        "one",
+        "several",
+        "mapped",
+        "translated",
+        "translated once",
+        "a 64",
+        "written differently",
+        "a 48",
+        "many 48s",
+        "unreadable",
+    ],
 )
 def test_who_counts_as_one_caller(taken, addresses, given):
     assert taken(addresses) == given
