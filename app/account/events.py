@@ -47,6 +47,7 @@ SENTENCES = {
     "challenge.started:setup": "Setting up a way to sign in was begun",
     "challenge.started:sign_in": "A code to sign in was asked for",
     "challenge.started:verify": "A code to prove who is there was asked for",
+    "authenticator.renamed": "An authenticator app was given another name",
     "delivery.failed": "A message to you could not be delivered",
     "export.failed": "Your data could not be put together",
     "export.fetched": "The export of your data was fetched",

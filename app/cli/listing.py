@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.extensions import db
-from app.methods import EnrolledMethod
+from app.methods import EnrolledMethod, authenticators
 from app.users import Identity, User
 
 PAGE = 500
@@ -72,10 +72,11 @@ def _page_of(kind: str, begin: str, after: str) -> list[Identity]:
 
 
 def described(user: User) -> dict[str, Any]:
-    """Return the same of one account, with all its identities."""
+    """Return the same of one account, with all its identities and the names of its authenticator apps."""
     [account] = _described([user])
     rows = db.session.scalars(sa.select(Identity).where(Identity.user_id == user.id).order_by(Identity.id))
-    return account | {"identities": [row.value for row in rows]}
+    apps = [authenticators.name_of(row) for row in authenticators.apps_of(user.id)]
+    return account | {"authenticators": apps, "identities": [row.value for row in rows]}
 
 
 def in_one_line(account: dict[str, Any]) -> str:

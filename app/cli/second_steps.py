@@ -29,7 +29,8 @@ def second_step(identity: str, off: bool) -> None:
     """
     user = user_named(identity)
     if not off:
-        marked = [TITLES.get(row.method, row.method) for row in enrollment.enrolled_of(user.id) if row.is_second]
+        rows = enrollment.enrolled_of(user.id)
+        marked = dict.fromkeys(TITLES.get(row.method, row.method) for row in rows if row.is_second)
         click.echo(f"{identity}: {', '.join(marked) or 'no second step is set up'}.")
         return
     hold(user.id)

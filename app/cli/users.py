@@ -144,7 +144,7 @@ def show(identity: str, as_json: bool) -> None:
         click.echo(orjson.dumps(account))
         return
     for name, value in account.items():
-        click.echo(f"{name.replace('_', ' '):<12}{in_words(value)}".rstrip())
+        click.echo(f"{name.replace('_', ' '):<16}{in_words(value)}".rstrip())
 
 
 @users.command("disable")

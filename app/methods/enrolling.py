@@ -12,7 +12,7 @@ from app.extensions import db, keyring, settings
 from app.kit import addresses, clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import authenticator, challenges, codes, enrollment, password
+from app.methods import authenticator, authenticators, challenges, codes, enrollment, password
 from app.methods.challenges import Question
 from app.methods.handles import challenge_id_of
 from app.methods.models import Challenge
@@ -39,8 +39,10 @@ def begin(user: User, method: str, phone: str | None, purpose: str, family: str,
     :param purpose: of the challenge; only who asks for the same one can prove it
     :param family: of the session that asks, or the id of the sign-in under way; no other can prove it
     :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
-        ``identity_already_associated`` on ``phone``; ``too_many_messages``
+        ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_messages``
     """
+    if method == "authenticator":
+        authenticators.require_room(authenticators.apps_of(user.id))
     mine = identities_of(user.id)
     destination, taken = mine.get(REGISTRY[method].reaches, ""), False
     if method == "sms":
@@ -89,6 +91,7 @@ def store(
     *,
     weak_until: datetime | None = None,
     as_second: bool = False,
+    name: str = "",
 ) -> None:
     """Store the method that ``challenge`` is about if ``passcode`` proves it.
 
@@ -97,10 +100,14 @@ def store(
     :param field: of the form that has the passcode
     :param weak_until: end of the new method's cooldown; None when it has none
     :param as_second: it is set up as a second step, and no way to sign in
+    :param name: of an authenticator app, checked; "" for the default
     :raises Refused: on ``field`` ``invalid_password_code``, ``totp_clock_off`` or a password's own refusal;
         ``api_error`` when another request was first; ``identity_already_associated`` when the number was taken
-        meanwhile
+        meanwhile; ``authenticator_too_many``, and ``authenticator_name_inuse`` on ``name``
     """
+    apps = authenticators.apps_of(user.id) if challenge.method == "authenticator" else []
+    authenticators.require_room(apps)
+    name = authenticators.name_for_new(apps, name)
     if challenge.method == "password":
         root, step = _hash_of(passcode, field, identities_of(user.id).values()), 0
     else:
@@ -111,9 +118,12 @@ def store(
         with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
             drop_identity(user, "phone")
             add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
-    enrollment.replace(
-        user.id, challenge.method, root, last_step=step, family=family, weak_until=weak_until, as_second=as_second
-    )
+    if challenge.method == "authenticator":
+        authenticators.add(
+            apps, user.id, name, root, last_step=step, family=family, weak_until=weak_until, as_second=as_second
+        )
+    else:
+        enrollment.replace(user.id, challenge.method, root, family=family, weak_until=weak_until)
 
 
 def account_name(mine: dict[str, str]) -> str:

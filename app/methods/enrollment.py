@@ -28,6 +28,7 @@ def enroll(
     family: str | None = None,
     weak_until: datetime | None = None,
     signs_in: bool | None = None,
+    is_second: bool = False,
 ) -> EnrolledMethod:
     """Add a way to sign in, sealed to its row.
 
@@ -35,9 +36,10 @@ def enroll(
     :param family: of the session that sets it up, if one does
     :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
     :param signs_in: of an authenticator, see there
+    :param is_second: whether it is asked for as a second step
     """
     row = EnrolledMethod(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
-    row.family, row.weak_until, row.signs_in = family, weak_until, signs_in
+    row.family, row.weak_until, row.signs_in, row.is_second = family, weak_until, signs_in, is_second
     row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
     db.session.add(row)
     db.session.flush()
@@ -49,24 +51,13 @@ def replace(
     method: str,
     secret: str | None = None,
     *,
-    last_step: int = 0,
     family: str | None = None,
     weak_until: datetime | None = None,
-    as_second: bool = False,
 ) -> EnrolledMethod:
-    """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one.
-
-    :param as_second: it is set up as a second step: an app that was no way to sign in becomes none. Set up as a way
-        to sign in, one that is the second step becomes both (ADR 37)
-    """
-    before = next((row for row in enrolled_of(user_id) if row.method == method), None)
-    was_second = before is not None and before.is_second
-    signs_in = True if was_second else None
-    if as_second:
-        signs_in = before.signs_in if before is not None else False
+    """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one."""
+    was_second = any(row.is_second for row in enrolled_of(user_id) if row.method == method)
     remove(user_id, method)
-    signs_in = signs_in if method == "authenticator" else None
-    row = enroll(user_id, method, secret, last_step=last_step, family=family, weak_until=weak_until, signs_in=signs_in)
+    row = enroll(user_id, method, secret, family=family, weak_until=weak_until)
     if was_second:
         mark_second(user_id, method)
     return row

@@ -37,8 +37,8 @@ def prove_address(user: User, challenge: Challenge, *, browsers: Sequence[str] =
 
 def _sweep(user_id: int, browsers: Sequence[str]) -> None:
     mine = (EnrolledMethod.user_id == user_id, EnrolledMethod.method.in_((*PROVE_NO_ADDRESS, Passkey.method)))
-    elsewhere = sa.or_(EnrolledMethod.name.not_in(browsers), EnrolledMethod.name == "")
+    kept = sa.and_(EnrolledMethod.method == "password", EnrolledMethod.name.in_(browsers), EnrolledMethod.name != "")
     unkept = {"synchronize_session": False}
-    db.session.execute(sa.delete(EnrolledMethod).where(*mine, elsewhere).execution_options(**unkept))
+    db.session.execute(sa.delete(EnrolledMethod).where(*mine, sa.not_(kept)).execution_options(**unkept))
     db.session.execute(sa.update(EnrolledMethod).where(*mine).values(name="").execution_options(**unkept))
     db.session.execute(sa.delete(Passkey).where(Passkey.user_id == user_id).execution_options(**unkept))

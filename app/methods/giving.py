@@ -5,9 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from app.database.exports import give, leave_out
+from app.methods import authenticators
 from app.methods.models import Challenge, EnrolledMethod, Passkey, RecoveryCode
 
-_name = sa.case((EnrolledMethod.method == "password", ""), else_=EnrolledMethod.name)
+_is_unnamed = sa.and_(EnrolledMethod.method == authenticators.METHOD, EnrolledMethod.name == "")
+_name = sa.case(
+    (EnrolledMethod.method == "password", ""), (_is_unnamed, authenticators.UNNAMED), else_=EnrolledMethod.name
+)
 """A password that waits for its address to be proved bears a digest there."""
 
 give(

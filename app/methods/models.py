@@ -17,6 +17,10 @@ SEALED_UNDER = "substr(secret, 4, 8)"
 IS_SEALED = "secret <> ''"
 
 
+IS_AUTHENTICATOR = sa.text("method = 'authenticator'")
+"""Authenticator apps alone may be several of one user, told apart by name."""
+
+
 def key_index(name: str) -> sa.Index:
     """Return the index by which the keys in use are found without reading the rows."""
     sealed = sa.text(IS_SEALED)
@@ -26,6 +30,8 @@ def key_index(name: str) -> sa.Index:
 class EnrolledMethod(db.Model):
     """A way in that a user has set up. The secret is sealed to this row, user and method.
 
+    A user has one row of each method, but a row for each authenticator app (``methods/authenticators``).
+
     ``secret`` opens to a base32 TOTP secret of 160 bits, or for a password to its argon2id hash (or an imported one,
     until it is first used: ``imported_hashes``).
     """
@@ -34,6 +40,14 @@ class EnrolledMethod(db.Model):
     __table_args__ = (
         sa.Index("ix_enrolled_method_user_id_method", "user_id", "method"),
         key_index("ix_enrolled_method_key"),
+        sa.Index(
+            "ix_enrolled_method_app_name",
+            "user_id",
+            "name",
+            unique=True,
+            sqlite_where=IS_AUTHENTICATOR,
+            postgresql_where=IS_AUTHENTICATOR,
+        ),
     )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
@@ -41,6 +55,7 @@ class EnrolledMethod(db.Model):
     method: Mapped[str] = mapped_column(sa.String(16))
     secret: Mapped[str] = mapped_column(sa.Text)
     name: Mapped[str] = mapped_column(sa.String(64), default="")
+    """What its owner calls an authenticator app, "" by default; of a pending password a digest of the browser."""
     last_step: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     """The newest 30-second step an authenticator has proved; that step and older ones prove nothing more."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)

@@ -15,7 +15,7 @@ from app.methods import authenticator, challenges, codes, password
 from app.methods.explaining import Attempt, Miss, explain
 from app.methods.models import Challenge, EnrolledMethod
 from app.methods.newcomers import is_newcomers
-from app.methods.registry import active_methods, code_methods, enabled_methods
+from app.methods.registry import code_methods, enabled_methods, ways_to_sign_in
 from app.sessions import guesses
 from app.sessions.guesses import Guess
 from app.users import subject_of
@@ -74,9 +74,8 @@ def prove(
             password.accept(None, str(passcode))
         return replace(explain(attempt, asker), reason="budget_spent")
     spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
-    if not family and "authenticator" not in active_methods(enrolled):
-        standing = [name for name in standing if name != "authenticator"]  # it is a second step alone
-    proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, enrolled, passcode)
+    usable = enrolled if family else ways_to_sign_in(enrolled)  # not an app that is a second step alone
+    proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, usable, passcode)
     if proof is not None:
         return replace(proof, guess=guess)
     if guess.is_last:
@@ -100,7 +99,7 @@ def _standing(passcode: str | int) -> list[str]:
 
 
 def _stood(standing: Sequence[str], enrolled: Sequence[EnrolledMethod], passcode: str | int) -> Proof | None:
-    """Look at what needs no challenge: authenticators, then the password."""
+    """Look at what needs no challenge: every authenticator app, then the password."""
     if "authenticator" in standing:
         for row in enrolled:
             if row.method == "authenticator" and not authenticator.has_stopped(row) and _accepted(row, passcode):

@@ -52,12 +52,17 @@ def usable_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
 
 
 def active_methods(enrolled: Iterable[EnrolledMethod]) -> list[str]:
-    """Return the names of the ways to sign in among ``enrolled``, in configured order, each once.
+    """Return the names of the ways to sign in among ``enrolled``, in configured order, each once."""
+    return usable_methods(ways_to_sign_in(enrolled))
+
+
+def ways_to_sign_in(enrolled: Iterable[EnrolledMethod]) -> list[EnrolledMethod]:
+    """Return those among ``enrolled`` that are ways to sign in; of an app that is a second step alone, nothing.
 
     An app that was made the second step before the two were told apart stays one where it is the only one (ADR 37).
     """
     rows, asked = list(enrolled), settings.second_factor != "off"
-    names = usable_methods([row for row in rows if not row.is_second_alone(asked=asked)])
-    if names or any(row.method == "webauthn" for row in rows):
-        return names
-    return usable_methods([row for row in rows if row.signs_in is None])
+    ways = [row for row in rows if not row.is_second_alone(asked=asked)]
+    if usable_methods(ways) or any(row.method == "webauthn" for row in rows):
+        return ways
+    return [row for row in rows if row.signs_in is None]

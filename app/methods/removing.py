@@ -12,17 +12,18 @@ from app.methods.registry import active_methods
 from app.users import User, identities_of
 
 
-def allow(user: User, names: Collection[str], field: str, *, but: str = "") -> None:
+def allow(user: User, names: Collection[str], field: str, *, but: str = "", app: str = "") -> None:
     """Go on only if the user can still sign in without ``names``. The caller holds the user's row.
 
     :param field: of the form, for a refusal
     :param but: id of a passkey that goes as well
+    :param app: id of an authenticator app that goes as well
     :raises Refused: ``last_method`` or ``last_second_factor`` on ``field``
     """
     if "sms" in names and not set(identities_of(user.id)) - {"phone"}:
         raise Refused("last_method", field=field)
     enrolled = enrollment.enrolled_of(user.id)
-    left = [row for row in enrolled if row.method not in names]
+    left = [row for row in enrolled if row.method not in names and row.id != app]
     had_any = but or active_methods(enrolled)
     if had_any and not active_methods(left) and not signs_in_alone(user.id, but=but):
         raise Refused("last_method", field=field)

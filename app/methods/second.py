@@ -106,7 +106,8 @@ def prove(
     """Return what ``code`` proves as a second step by ``method``, or why it proves nothing.
 
     The guess is counted before it is looked at: of the account's second steps, apart from its first proofs, and of
-    this authenticator, which stops after ``LATCHKEY_FAILURES_IN_A_ROW`` until another factor succeeds.
+    its authenticator apps, of which each stops after ``LATCHKEY_FAILURES_IN_A_ROW`` until another factor succeeds.
+    However many apps there are, it is one guess and one statement.
     :param question_id: the challenge by which the code was sent, if it was; no other will do
     """
     browser = known_as(user_id, asker.known)
@@ -117,8 +118,10 @@ def prove(
     proof: Proof | Miss = Miss()
     if method == "sms":
         proof = _sent(user_id, question_id, rows, code, asker)
-    elif method == "authenticator" and any(_counted(row) and _accepted(row, code) for row in rows):
-        proof = Proof(method)
+    elif method == "authenticator":
+        go_on = _counted(user_id)
+        if any(_accepted(row, code) for row in rows if row.id in go_on and not row.in_cooldown(clock.now())):
+            proof = Proof(method)
     if isinstance(proof, Miss) and guess.is_last:
         record("budget.exhausted", user_id, at_once=True, budget="failures")
     return proof if isinstance(proof, Miss) else replace(proof, guess=guess)
@@ -156,13 +159,16 @@ def _answers(challenge: Challenge, enrolled: EnrolledMethod, code: str | int) ->
         return _note_mismatch(enrolled, mismatch)
 
 
-def _counted(row: EnrolledMethod) -> bool:
-    """Count a miss of this authenticator before its code is looked at; False when it has stopped. Exact at any rate."""
-    goes_on = (EnrolledMethod.id == row.id, EnrolledMethod.misses < settings.failures_in_a_row)
-    counted = sa.update(EnrolledMethod).where(*goes_on).values(misses=EnrolledMethod.misses + 1)
-    counted = counted.execution_options(at_once=True, synchronize_session=False)
-    result: Any = db.session.execute(counted)
-    return not settings.limits or result.rowcount == 1
+def _counted(user_id: int) -> set[str]:
+    """Count a miss of each app of this user before a code is looked at; return the ids of those that have not stopped.
+
+    Exact at any rate. One statement.
+    """
+    apps = (EnrolledMethod.user_id == user_id, EnrolledMethod.method == "authenticator")
+    goes_on = EnrolledMethod.misses < settings.failures_in_a_row if settings.limits else sa.true()
+    counted = sa.update(EnrolledMethod).where(*apps, goes_on).values(misses=EnrolledMethod.misses + 1)
+    counted = counted.returning(EnrolledMethod.id).execution_options(at_once=True, synchronize_session=False)
+    return set(db.session.scalars(counted))
 
 
 def _accepted(row: EnrolledMethod, code: str | int) -> bool:

@@ -10,11 +10,11 @@ import segno
 
 from app.extensions import settings
 from app.kit import agents, clock
-from app.methods import authenticator
+from app.methods import authenticator, authenticators
 from app.methods.codes import digits_of
 from app.methods.handles import handle_of
 from app.methods.models import Challenge, EnrolledMethod
-from app.methods.registry import REGISTRY, active_methods, code_methods, enabled_methods
+from app.methods.registry import REGISTRY, active_methods, code_methods, enabled_methods, ways_to_sign_in
 
 TITLES = {
     "email": "Code by mail",
@@ -130,10 +130,10 @@ def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
     return Needed(means_text(names), f"{where}{', or a recovery code' if codes_left else ''}") if names else None
 
 
-def ways_in(enrolled: Iterable[EnrolledMethod], identities: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the ways to sign in that somebody has set up, as a page lists them."""
+def ways_in(enrolled: Sequence[EnrolledMethod], identities: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the ways to sign in that somebody has set up, but for authenticator apps, as a page lists them."""
     rows = {row.method: row for row in enrolled}
-    active, now = active_methods(rows.values()), clock.now()
+    active, now = active_methods(enrolled), clock.now()
     return [
         {
             "name": name,
@@ -145,4 +145,39 @@ def ways_in(enrolled: Iterable[EnrolledMethod], identities: dict[str, str]) -> l
             "weak_until": rows[name].weak_until if rows[name].in_cooldown(now) else None,
         }
         for name in active
+        if name != authenticators.METHOD
+    ]
+
+
+def apps_told(enrolled: Sequence[EnrolledMethod]) -> list[dict[str, Any]]:
+    """Return what a program is told of somebody's authenticator apps, the oldest first."""
+    first = {row.id for row in ways_to_sign_in(enrolled)}
+    return [
+        {
+            "id": row.id,
+            "name": authenticators.name_of(row),
+            "usage": "first" if row.id in first else "secondary",
+            "created": row.created_at,
+            "last_used": row.last_used_at,
+        }
+        for row in authenticators.apps_among(enrolled)
+    ]
+
+
+def apps_shown(enrolled: Sequence[EnrolledMethod]) -> list[dict[str, Any]]:
+    """Return somebody's authenticator apps as a page lists them.
+
+    One can be removed, as far as these rows say, when another way to sign in is left.
+    """
+    now = clock.now()
+    asked = settings.second_factor != "off"
+    rows = {row.id: row for row in authenticators.apps_among(enrolled)}
+    return [
+        app
+        | {
+            "is_second": rows[app["id"]].is_second and asked,
+            "removable": bool(active_methods([row for row in enrolled if row.id != app["id"]])),
+            "weak_until": rows[app["id"]].weak_until if rows[app["id"]].in_cooldown(now) else None,
+        }
+        for app in apps_told(enrolled)
     ]

@@ -53,7 +53,7 @@ def strengths_of(enrolled: Iterable[EnrolledMethod], *, always: bool = False) ->
     """
     rows, now = list(enrolled), clock.now()
     worth = {name: strength_of(name) for name in usable_methods(rows)}
-    held = {row.method for row in rows if row.in_cooldown(now)}
+    held = {row.method for row in rows} - {row.method for row in rows if not row.in_cooldown(now)}
     for row in rows:
         if row.method == passkeys.METHOD and settings.can_use_passkeys:
             amr = passkeys.strongest_of(row.user_id)

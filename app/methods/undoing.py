@@ -12,7 +12,17 @@ from app.extensions import db, settings
 from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import EnrolledMethod, Passkey, denials, enrollment, notices, passkeys, recovery_codes, second
+from app.methods import (
+    EnrolledMethod,
+    Passkey,
+    authenticators,
+    denials,
+    enrollment,
+    notices,
+    passkeys,
+    recovery_codes,
+    second,
+)
 from app.methods.models import RecoveryCode
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.showing import TITLES
@@ -140,12 +150,14 @@ def _remove(user: User, way: Way) -> bool:
         return recovery_codes.drop(user.id) > 0
     if not _can_come_in_without(user.id, way):
         return False
-    active = set(active_methods(enrollment.enrolled_of(user.id)))
+    rows = enrollment.enrolled_of(user.id)
     if isinstance(way, Passkey):
-        left = bool(active) or passkeys.signs_in_alone(user.id, but=way.id)
+        left = bool(active_methods(rows)) or passkeys.signs_in_alone(user.id, but=way.id)
         return left and passkeys.remove(user.id, way.id)
-    if not active - {way.method} and not passkeys.signs_in_alone(user.id):
+    if not active_methods(_without(way, rows)) and not passkeys.signs_in_alone(user.id):
         return False
+    if way.method == authenticators.METHOD:
+        return authenticators.remove(user.id, way.id)
     if way.method == "sms":
         if not set(identities_of(user.id)) - {"phone"}:
             return False
@@ -157,10 +169,16 @@ def _can_come_in_without(user_id: int, way: EnrolledMethod | Passkey) -> bool:
     """Say whether the second step that is left, if there is one, can be taken without ``way``."""
     is_one_of_several = isinstance(way, Passkey) and len(passkeys.passkeys_of(user_id)) > 1
     rows = enrollment.enrolled_of(user_id)
-    left = [row for row in rows if row.method != way.method or is_one_of_several]
+    left = rows if is_one_of_several else _without(way, rows)
     seconds = [row.method for row in left if row.is_second]
     but = way.id if isinstance(way, Passkey) else ""
     return not seconds or second.leaves_a_way_in(left, seconds) or bool(passkeys.signs_in_alone(user_id, but=but))
+
+
+def _without(way: EnrolledMethod | Passkey, rows: Sequence[EnrolledMethod]) -> list[EnrolledMethod]:
+    """Return what is left among ``rows`` when ``way`` goes: all but this app, or but what is of its method."""
+    is_app = way.method == authenticators.METHOD
+    return [row for row in rows if (row.id != way.id if is_app else row.method != way.method)]
 
 
 def _title(way: Way) -> str:

@@ -10,7 +10,14 @@ bp = Blueprint("setup", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses, and let every account page know of methods in their cooldown."""
-    from app.setup import passkey_places, passkey_views, recovery_views, second_views, views  # noqa: F401 - they register themselves
+    from app.setup import (  # noqa: F401 - they register themselves
+        authenticator_views,
+        passkey_places,
+        passkey_views,
+        recovery_views,
+        second_views,
+        views,
+    )
     from app.setup.showing import new_methods_shown
 
     app.register_blueprint(bp)

@@ -12,6 +12,8 @@ from app.kit.refusals import Refused
 from app.methods import (
     REGISTRY,
     Challenge,
+    EnrolledMethod,
+    authenticators,
     challenges,
     codes,
     enrolling,
@@ -37,12 +39,13 @@ from app.users import User, drop_identity, identities_of
 PURPOSE = "setup"
 
 
-def replaces(user: User, method: str) -> bool:
+def changes_what_is_there(user: User, method: str) -> bool:
     """Say whether setting ``method`` up takes the place of something that ``user`` has: that, or their number.
 
+    An authenticator app takes no other's place; but where apps are asked for as a second step, one more changes that.
     A statement, and for a text message another.
     """
-    if any(row.method == method for row in enrollment.enrolled_of(user.id)):
+    if _is_changed_by(method, enrollment.enrolled_of(user.id)):
         return True
     return method == "sms" and _number_of(user) != ""
 
@@ -51,7 +54,7 @@ def begin(user: User, session: AuthSession, method: str, phone: str | None, aske
     """Begin to set up ``method``; the user's account stays as it is until this session proves it.
 
     :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
-        ``identity_already_associated`` on ``phone``; ``too_many_requests``
+        ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_requests``
     """
     if method not in enabled_methods():
         raise Refused("us_method_not_available", field="chosen_method")
@@ -67,12 +70,17 @@ def still_open(user: User, session: AuthSession, state: str) -> Enrollment | Non
     return enrolling.still_open(user, state, PURPOSE, session.family)
 
 
-def confirm(user: User, session: AuthSession, state: str, passcode: str | int, asker: Asker) -> Challenge:
+def confirm(
+    user: User, session: AuthSession, state: str, passcode: str | int, asker: Asker, name: str = ""
+) -> Challenge:
     """Store the enrollment that ``state`` names if ``passcode`` proves it, and this very session began it.
 
+    :param name: of an authenticator app; "" for the default. One that won't do is refused before a try is counted
     :raises Refused: ``api_error`` or ``us_setup_expired`` on the form; ``invalid_password_code`` or a password's
-        own refusal on ``passcode``; ``identity_already_associated`` when the number was taken meanwhile
+        own refusal on ``passcode``; what is wrong with it on ``name``; ``authenticator_too_many``;
+        ``identity_already_associated`` when the number was taken meanwhile
     """
+    name = authenticators.checked_for_new(user.id, name)
     challenge_id = challenge_id_of(state) or ""
     fitting = codes.methods_fitting(passcode)
     challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.family, fitting)
@@ -84,7 +92,7 @@ def confirm(user: User, session: AuthSession, state: str, passcode: str | int, a
     take_turns(user, session)
     number_before = _number_of(user) if challenge.method == "sms" else ""
     weak_until = cooldown(user, session, challenge.method)
-    enrolling.store(user, challenge, passcode, session.family, weak_until=weak_until)
+    enrolling.store(user, challenge, passcode, session.family, weak_until=weak_until, name=name)
     guesses.give_back(guess)
     if challenge.method != "password":  # which nobody has proved yet: it was only chosen
         freshen(session, challenge.method, held=weak_until is not None)
@@ -105,8 +113,8 @@ def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool =
     """
     enrolled = enrollment.enrolled_of(user.id)
     until = probation.ends_at(session, enrolled)
-    is_there = method != passkeys.METHOD and any(row.method == method for row in enrolled)
-    if until and (is_there or is_second) and not strengths_of(enrolled).satisfied_by(session.proved_amr or ""):
+    changes = is_second or _is_changed_by(method, enrolled)
+    if until and changes and not strengths_of(enrolled).satisfied_by(session.proved_amr or ""):
         raise Refused("api_error")
     return until
 
@@ -153,6 +161,13 @@ def remove(user: User, session: AuthSession, names: Sequence[str], asker: Asker)
     if gone:
         shut_out_others(user, session, asker)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
+
+
+def _is_changed_by(method: str, enrolled: Sequence[EnrolledMethod]) -> bool:
+    """Say whether setting ``method`` up changes what is there, rather than only adding to it."""
+    if method == passkeys.METHOD:
+        return False
+    return any(row.is_second or method != authenticators.METHOD for row in enrolled if row.method == method)
 
 
 def _number_of(user: User) -> str:

@@ -23,15 +23,30 @@ class SecondSetupForm(HouseForm):
 
 
 class SecondCodeForm(HouseForm):
-    """The code that proves a second factor."""
+    """The code that proves a second factor, and what to call it if it is an authenticator app."""
 
     code = PasscodeField("Code", [Required()])
+    name = TextField("Name")
 
 
 class ProveForm(HouseForm):
-    """The passcode that proves an enrollment; for a password, the password itself."""
+    """The passcode that proves an enrollment; for a password, the password itself. An authenticator app has a name."""
 
     passcode = PasscodeField("Code", [Required()])
+    name = TextField("Name")
+
+
+class RenameAppForm(HouseForm):
+    """An authenticator app and another name for it."""
+
+    id = TextField("Authenticator app", [Required("authenticator_not_found")])
+    name = TextField("Name", [Required("authenticator_name_required")])
+
+
+class RemoveAppForm(HouseForm):
+    """An authenticator app to remove."""
+
+    id = TextField("Authenticator app", [Required("authenticator_not_found")])
 
 
 class CodesForm(HouseForm):

@@ -11,6 +11,7 @@ from app.kit import clock
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
 from app.methods import Passkey, recovery_codes
+from app.methods.authenticators import apps_among
 from app.methods.enrollment import enrolled_of
 from app.methods.passkeys import passkeys_of
 from app.sessions.assurance import WEAK, strength_of
@@ -51,7 +52,10 @@ def page_after(user: User, session: AuthSession, method: str, page: str) -> str:
 
 def _has_older_strong(user: User, method: str) -> bool:
     """Whether ``user`` had another strong method already when they added ``method``."""
-    if any(strength_of(row.method) > WEAK for row in enrolled_of(user.id) if row.method != method):
+    enrolled = enrolled_of(user.id)
+    if any(strength_of(row.method) > WEAK for row in enrolled if row.method != method):
+        return True
+    if len(apps_among(enrolled)) > 1:
         return True
     return method == Passkey.method and len(passkeys_of(user.id)) > 1
 

@@ -14,6 +14,7 @@ from app.methods import (
     Challenge,
     EnrolledMethod,
     authenticator,
+    authenticators,
     challenges,
     codes,
     enrolling,
@@ -93,13 +94,15 @@ def still_open_on_the_way_in(waiting: Waiting) -> Enrollment | None:
     return enrolling.still_open(waiting.user, handle_of(waiting.row.question_id), second.SETUP_PURPOSE, waiting.row.id)
 
 
-def confirm(user: User, session: AuthSession, state: str, code: str | int, asker: Asker) -> Challenge:
+def confirm(user: User, session: AuthSession, state: str, code: str | int, asker: Asker, name: str = "") -> Challenge:
     """Ask for the method that ``state`` names as a second step from now on, if ``code`` proves it.
 
     Every other session ends, and no browser is trusted any more.
+    :param name: of a new authenticator app; "" for the default. One that won't do is refused before a try is counted
     :raises Refused: ``api_error`` or ``two_factor_setup_expired`` on the form; ``two_factor_invalid_token`` on
-        ``code``; what ``begin`` refuses
+        ``code``; what is wrong with it on ``name``; what ``begin`` refuses
     """
+    name = authenticators.checked_for_new(user.id, name)
     challenge_id = challenge_id_of(state) or ""
     fitting = codes.methods_fitting(code)
     challenge = challenges.count_try_of(challenge_id, user.id, second.SETUP_PURPOSE, session.family, fitting)
@@ -111,10 +114,10 @@ def confirm(user: User, session: AuthSession, state: str, code: str | int, asker
     take_turns(user, session)
     enrolled = enrollment.enrolled_of(user.id)
     _allow(user, challenge.method, enrolled)
-    _prove(user, challenge, enrolled, code, session)
+    held = _prove(user, challenge, enrolled, code, session, name)
     guesses.give_back(guess)
     enrollment.mark_second(user.id, challenge.method)
-    freshen(session, challenge.method)
+    freshen(session, challenge.method, held=held)
     shut_out_others(user, session, asker)
     _tell(user, session, "second_step.on", challenge.method, asker, challenge.id)
     signals.send(signals.tf_profile_changed, user=user, method=challenge.method)
@@ -154,29 +157,33 @@ def _allow(user: User, method: str, enrolled: list[EnrolledMethod]) -> None:
 
 
 def _prove(
-    user: User, challenge: Challenge, enrolled: list[EnrolledMethod], code: str | int, session: AuthSession
-) -> None:
+    user: User, challenge: Challenge, enrolled: list[EnrolledMethod], code: str | int, session: AuthSession, name: str
+) -> bool:
+    """Return whether what ``code`` proves is in its cooldown; a new app or phone is stored."""
     if challenge.secret:
         weak_until = probation.ends_at(session, enrolled)
         try:
-            enrolling.store(user, challenge, code, session.family, field="code", weak_until=weak_until, as_second=True)
+            enrolling.store(
+                user, challenge, code, session.family, "code", weak_until=weak_until, as_second=True, name=name
+            )
         except Refused as refused:
             raise _reworded(refused) from None
         record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
-        return
+        return weak_until is not None
     rows = [row for row in enrolled if row.method == challenge.method]
     if challenge.method == "authenticator":
-        proved = any(authenticator.accept(row, code) for row in rows)
+        proved = next((row for row in rows if authenticator.accept(row, code)), None)
     else:
         live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
-        asked = [row for row in rows if row.id == challenge.enrolled_id]
-        proved = live and any(codes.answers(challenge, codes.root_of(challenge, row), code) for row in asked)
-    if not proved:
+        asked = [row for row in rows if row.id == challenge.enrolled_id and live]
+        proved = next((row for row in asked if codes.answers(challenge, codes.root_of(challenge, row), code)), None)
+    if proved is None:
         facts: dict[str, Any] = {"reason": "wrong_code", "purpose": challenge.purpose, "method": challenge.method}
         record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
         raise Refused("two_factor_invalid_token", field="code")
     if not challenges.spend(challenge):
         raise Refused("api_error")
+    return proved.in_cooldown(clock.now())
 
 
 def _is_mine(method: str, phone: str | None, mine: dict[str, str]) -> bool:

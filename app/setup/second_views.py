@@ -13,7 +13,7 @@ from app.extensions import settings
 from app.kit import secrets
 from app.kit.asking import Asker
 from app.kit.refusals import Refused
-from app.methods import authenticator
+from app.methods import authenticator, authenticators
 from app.methods import second as factors
 from app.methods.enrolling import Enrollment
 from app.methods.enrollment import enrolled_of
@@ -99,7 +99,7 @@ def tf_setup_confirm(state: str) -> Response:
     form = SecondCodeForm()
     if form.validate():
         with form.showing_refusals():
-            done = second.confirm(current_user, _session(), state, form.code.data, asker())
+            done = second.confirm(current_user, _session(), state, form.code.data, asker(), form.name.data or "")
             say("two_factor_set_up")
             facts: dict[str, Any] = {"tf_method": done.method, "tf_primary_method": done.method}
             go = "/us-setup" if wants_json() else page_after(current_user, _session(), done.method, "/us-setup")
@@ -186,6 +186,7 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
     mine, state = identities_of(user.id), _state_of(user)
     enrolled = enrolled_of(user.id)
     rows = {row.method: row for row in enrolled if not row.is_pending}
+    app_signs_in = any(row.signs_in for row in authenticators.apps_among(enrolled))
     able = [name for name in state["tf_available_methods"] if name != "disable"]
     ways = [
         {
@@ -194,7 +195,7 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
             "detail": mine.get("phone", "") if name == "sms" else "",
             "is_set_up": name in rows,
             "is_second": name in rows and rows[name].is_second,
-            "signs_in": name != "authenticator" or (name in rows and bool(rows[name].signs_in)),
+            "signs_in": name != "authenticator" or app_signs_in,
         }
         for name in able
     ]

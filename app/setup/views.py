@@ -11,13 +11,13 @@ from werkzeug.exceptions import MethodNotAllowed
 from app.extensions import settings
 from app.kit import clock
 from app.kit.refusals import Refused
-from app.methods import EnrolledMethod, authenticator, recovery_codes
+from app.methods import EnrolledMethod, authenticator, authenticators, recovery_codes
 from app.methods.enrolling import Enrollment
 from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.registry import active_methods, enabled_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import SECOND_STEPS, app_key, methods_offered, ways_in
+from app.methods.showing import SECOND_STEPS, app_key, apps_shown, apps_told, methods_offered, ways_in
 from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
@@ -34,8 +34,6 @@ from app.web.telling import say
 
 PAGE = "setup/setup.html"
 HOME = "/us-setup"
-WORTH_ADDING_AGAIN = ("authenticator", "sms")
-"""Methods offered though they are set up: a new phone needs a new key, or has a new number."""
 
 
 @bp.get("/us-setup")
@@ -49,12 +47,13 @@ def us_setup_page() -> Response:
     offered = methods_offered()
     facts: dict[str, Any] = {
         "active_methods": active_methods(enrolled) or [None],
+        "authenticators": apps_told(enrolled),
         "available_methods": offered["available_methods"],
         "identity_attributes": offered["identity_attributes"],
         "setup_methods": [name for name in enabled_methods() if name != "password"],
         "phone": mine.get("phone"),
     }
-    return respond(PAGE, SetupForm(), shown=_page(None, mine, enrolled), **facts)
+    return respond(PAGE, SetupForm(), shown=page_shown(None, mine, enrolled), **facts)
 
 
 @bp.post("/us-setup")
@@ -69,7 +68,7 @@ def us_setup() -> Response:
             chosen, removed = form.chosen_method.data, form.delete_method.data or []
             if not chosen and not removed:
                 raise Refused("api_error")
-            session = _session()
+            session = current_session()
             if removed:
                 flow.allow_removal(current_user, session, removed)
             begun = flow.begin(current_user, session, chosen, form.phone.data, sending_asker()) if chosen else None
@@ -79,7 +78,7 @@ def us_setup() -> Response:
                 say("method_removed")
                 return respond(PAGE, form, see=HOME)
             return respond(PAGE, form, see=f"{HOME}/{handle_of(begun.challenge.id)}", **_facts(begun))
-    return respond(PAGE, form, shown=_page(None))
+    return respond(PAGE, form, shown=page_shown(None))
 
 
 @bp.get("/us-setup/<state>")
@@ -88,11 +87,11 @@ def us_setup_begun(state: str) -> Response:
     """Show what is being set up, to the browser that began it; a program has it from there."""
     if wants_json():
         raise MethodNotAllowed(["POST"])
-    begun = flow.still_open(current_user, _session(), state)
+    begun = flow.still_open(current_user, current_session(), state)
     if begun is None:
         say("us_setup_expired", "error")
         return respond(go=HOME)
-    return respond(PAGE, SetupForm(), shown=_page(enrolling_shown(begun)))
+    return respond(PAGE, SetupForm(), shown=page_shown(enrolling_shown(begun)))
 
 
 @bp.post("/us-setup/<state>")
@@ -103,17 +102,19 @@ def us_setup_confirm(state: str) -> Response:
     form = ProveForm()
     if form.validate():
         with form.showing_refusals():
-            done = flow.confirm(current_user, _session(), state, form.passcode.data, asker())
+            named = form.name.data or ""
+            done = flow.confirm(current_user, current_session(), state, form.passcode.data, asker(), named)
             say("us_setup_successful")
             phone = identities_of(current_user.id).get("phone")
             go = settings.us_post_setup_url or HOME
             if not wants_json() and not settings.us_post_setup_url:
-                go = page_after(current_user, _session(), done.method, go)
+                go = page_after(current_user, current_session(), done.method, go)
             return respond(go=go, chosen_method=done.method, phone=phone)
     return _refused(state, form)
 
 
-def _session() -> AuthSession:
+def current_session() -> AuthSession:
+    """Return the session of who is signed in."""
     session = brought_session()
     assert session is not None  # login_required has seen to it
     return session
@@ -125,7 +126,7 @@ def _require_proof(form: SetupForm) -> None:
     :raises ReauthenticationRequired: when there is none
     """
     chosen = form.chosen_method.data
-    if not chosen or form.delete_method.data or flow.replaces(current_user, chosen):
+    if not chosen or form.delete_method.data or flow.changes_what_is_there(current_user, chosen):
         require_fresh(brought_session())
     else:
         require_recent(brought_session())
@@ -135,11 +136,11 @@ def _refused(state: str, form: ProveForm) -> Response:
     """Tell a program what is wrong; show a browser the enrollment again, or that it is over."""
     if wants_json():
         return respond(PAGE, form)
-    begun = flow.still_open(current_user, _session(), state)
+    begun = flow.still_open(current_user, current_session(), state)
     if begun is None:
         form.form_errors.extend(form.passcode.errors)
-        return respond(PAGE, form, shown=_page(None) | {"adding": SetupForm()})
-    return respond(PAGE, form, shown=_page(enrolling_shown(begun, form)) | {"adding": SetupForm()})
+        return respond(PAGE, form, shown=page_shown(None) | {"adding": SetupForm()})
+    return respond(PAGE, form, shown=page_shown(enrolling_shown(begun, form)) | {"adding": SetupForm()})
 
 
 def _facts(begun: Enrollment) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[st
     return shown | app_key(begun.secret, begun.account)
 
 
-def _page(
+def page_shown(
     enrolling: dict[str, Any] | None,
     mine: dict[str, str] | None = None,
     enrolled: list[EnrolledMethod] | None = None,
@@ -189,16 +190,19 @@ def _page(
         return {}
     mine = identities_of(current_user.id) if mine is None else mine
     enrolled = enrolled_of(current_user.id) if enrolled is None else enrolled
-    ways = ways_in(enrolled, mine)
-    names = {way["name"] for way in ways}
-    addable = [name for name in enabled_methods() if name not in names or name in WORTH_ADDING_AGAIN]
+    ways, apps = ways_in(enrolled, mine), apps_shown(enrolled)
+    names = {way["name"] for way in ways} - {"sms"} | {authenticators.METHOD for _ in apps}
+    full = len(apps) >= authenticators.MOST
+    addable = [name for name in enabled_methods() if name not in names]
     shown = shown_passkeys(current_user)
     alone = shown["available"] and any(key.usage == "first" for key in shown["passkeys"])
-    ways = [way | {"removable": way["removable"] or alone} for way in ways]
-    return shown | {"methods": ways, "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
+    ways, apps = ([way | {"removable": way["removable"] or alone} for way in each] for each in (ways, apps))
+    return shown | {"methods": ways, "apps": apps, "apps_full": full,
+                    "can_add_app": not full and authenticators.METHOD in enabled_methods(),
+                    "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
                     "password_length_min": settings.password_length_min,
                     "second_step": _second_step(enrolled),
-                    "needed": needed_for_changes(_session(), enrolled),
+                    "needed": needed_for_changes(current_session(), enrolled),
                     "recovery": recovery_codes.stock_of(current_user.id)}  # fmt: skip
 
 

@@ -72,6 +72,14 @@ SENTENCES = {
     "phone_invalid": "That is not a phone number we can use. Write it with the country code, like +44 7400 123456.",
     "phone_country_unavailable": "We send no texts to that country. Use another number or another way to sign in.",
     "identity_already_associated": "That belongs to an account already. Use another one.",
+    # authenticator apps
+    "authenticator_renamed": "The app has its new name.",
+    "authenticator_removed": "The app was removed. Delete the entry in the app as well; its codes no longer work.",
+    "authenticator_name_required": "Give the app a name.",
+    "authenticator_name_inuse": "You already have an app called {name}. Choose another name.",
+    "authenticator_name_disallowed_characters": "That name has characters that can't be seen. Leave them out.",
+    "authenticator_not_found": "You don't have that app any more. Reload the page to see your apps.",
+    "authenticator_too_many": "You can have up to {most} authenticator apps. Remove one first.",
     # passkeys
     "webauthn_added": "This passkey is ready. Next time it lets you in without a code.",
     "webauthn_renamed": "The passkey has its new name.",

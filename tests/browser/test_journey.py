@@ -91,7 +91,8 @@ class Walker:
         assert self.ways() == ["Code by mail", "Code by text message", "Authenticator app"]
 
     def ways(self) -> list[str]:
-        found: list[str] = self.page.locator("section[aria-labelledby=ways-set-up] h3").all_inner_texts()
+        listed = "section[aria-labelledby=ways-set-up] h3, section[aria-labelledby=apps] h3"
+        found: list[str] = self.page.locator(listed).all_inner_texts()
         return found
 
     def sign_out(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.apps import add_app
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import OF_COLOUR, serious_faults
 
@@ -109,6 +110,23 @@ def test_pages_of_setting_up(look, people, email, phone, sign_in):
     look.fill("Phone number", phone)
     look.press("Text me a code", exact=False)
     look.at("phone")
+    assert look.faults == []
+
+
+def test_pages_of_several_apps(look, people, email, sign_in):
+    sign_in(people.open(email=email, methods=["email", "authenticator"]), look.page)
+    look.page.goto("/us-setup")
+    look.press("Add another app")
+    look.at("another app")
+    look.fill("Code from your app", "000000")
+    look.page.get_by_label("Name", exact=True).fill("Authenticator app")
+    look.press("Confirm and add")
+    look.at("another app, name refused")
+    for number in range(2, 6):
+        add_app(look.page, f"{number} " + "W" * 60)
+    look.page.goto("/us-setup")
+    look.page.get_by_text("Change").first.click()
+    look.at("five apps")
     assert look.faults == []
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.databases import ROOT, Database
+from tests.factories import Person
 from tests.faults.accounts import open_one
 from tests.faults.conftest import PLAIN
 from tests.faults.releases import next_release, release_before
@@ -72,6 +74,39 @@ def test_this_release_works_beside_the_next_and_after_it_was_taken_back(fresh_da
     assert "database.newer_than_release" not in newer.output
     for here, there in ((newer, ours), (ours, newer)):
         assert take_session(signed_in_visitor(here.url, ADA, smtp), there).is_signed_in()
+
+
+def test_the_release_before_takes_codes_of_each_of_several_apps_and_ours_those_it_sets_up(
+    fresh_database, serve, smtp, tmp_path
+):
+    before = release_before(tmp_path / "before")
+    directory, head = (before.directory, before.head) if before else (ROOT, "")
+    first = open_one(fresh_database, email=ADA, methods=["email", "authenticator"])
+    [(ours,)] = fresh_database.query("SELECT version_num FROM alembic_version")
+    ready = serve(ROOT, fresh_database)
+    here = Visitor(ready.url)
+    assert here.sign_in(ADA, first.app_code(-1)).status == 200
+    second = add_app(here, first)
+    if before:
+        fresh_database._connection.execute(f"UPDATE alembic_version SET version_num = '{head}'")
+        fresh_database.disconnect()
+    older = serve(directory, fresh_database)
+    fresh_database._connection.execute(f"UPDATE alembic_version SET version_num = '{ours}'")
+    fresh_database.disconnect()
+    for person in (first, second):
+        there = Visitor(older.url)
+        assert there.sign_in(ADA, person.app_code()).status == 200
+        assert Visitor(older.url).sign_in(ADA, person.app_code()).status == 400, "each once"
+    third = add_app(there, first)
+    assert Visitor(ready.url).sign_in(ADA, third.app_code(1)).status == 200
+
+
+def add_app(visitor: Visitor, person: Person) -> Person:
+    """Set an app up; return the person with its secret. Its code of the step before is used up."""
+    begun = visitor.post("/us-setup", chosen_method="authenticator").json
+    added = replace(person, authenticator=begun["authr_b32key"])
+    assert visitor.post(f"/us-setup/{begun['state']}", passcode=added.app_code(-1)).status == 200
+    return added
 
 
 def test_taken_back_its_upgrade_and_its_worker_find_nothing_wrong(fresh_database, flask):

@@ -60,15 +60,30 @@ def test_on_its_first_day_it_removes_nothing_stronger(app, lax, wire, ada, rows)
     assert rows(EnrolledMethod, method="authenticator") != []
 
 
-def test_what_takes_the_place_of_a_stronger_one_waits_as_well(app, lax, wire, ada, clock):
+def test_another_app_waits_and_the_owners_counts_as_before(app, lax, wire, ada, clock):
     browser = sign_in(Wire(lax, "json"), ada, via="email")
     begun = browser.post("/us-setup", chosen_method="authenticator")
-    assert browser.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
-    assert sign_in(wire, ada, via="email").get("/us-verify", headers={"Accept": "application/json"}).json[
-        "reauth_methods"
-    ] == ["email", "authenticator"]
+    key = key_in(begun)
+    assert browser.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key)).ok
+    hers = sign_in(Wire(app, "json"), ada, via="email")
+    assert hers.get("/us-verify").json["reauth_methods"] == ["authenticator"]
+    assert hers.post("/us-verify", passcode=app_code(key, 1)).ok
+    assert not may_change(hers), "it was the new app"
+    assert hers.post("/us-verify", passcode=ada.app_code()).ok
+    assert may_change(hers)
     clock.shift(DAY + 1)
-    assert opens(wire, ada, via="email") is False
+    hers = sign_in(Wire(app, "json"), ada, via="email")
+    assert hers.post("/us-verify", passcode=app_code(key)).ok
+    assert may_change(hers)
+
+
+def test_setting_up_the_second_step_with_a_weak_proof_makes_no_session_strong(app, lax, ada):
+    browser = sign_in(Wire(lax, "json"), ada, via="email")
+    begun = browser.post("/tf-setup", setup="authenticator").json
+    assert browser.post(f"/tf-setup/{begun['tf_state_token']}", code=app_code(begun["tf_authr_b32key"])).ok
+    strict = Wire(app, "json")
+    strict.client.set_cookie("latchkey_session", browser.cookies["latchkey_session"])
+    assert not may_change(strict)
 
 
 @pytest.mark.parametrize("via", ["authenticator", "webauthn,uv", "recovery_code", "email,authenticator"])

@@ -63,6 +63,21 @@ def test_rows_are_what_one_did(here, ada, export, mail_to):
     assert kept["account"][0]["confirmed_at"].endswith("Z")
 
 
+def test_each_authenticator_app_is_in_it_by_its_name_and_without_its_secret(app, here, ada, export, rows):
+    from app.extensions import db
+    from app.methods import EnrolledMethod
+    from app.methods.enrollment import enroll
+
+    with app.app_context():
+        enroll(ada.id, "authenticator", name="Work phone")
+        db.session.commit()
+    path = f"/my-data/export/{export(here).id}"
+    found, kept = archive(here.get(path)), told(here.get(path))["methods"]
+    assert {row["name"] for row in kept if row["method"] == "authenticator"} == {"Authenticator app", "Work phone"}
+    secrets = [row.secret.encode() for row in rows(EnrolledMethod)]
+    assert not any(secret in found.read(name) for name in found.namelist() for secret in secrets)
+
+
 def send_code(wire, person, mail_to):
     """Have a code sent to somebody from elsewhere; return the mail."""
     wire.elsewhere().post("/us-signin/send-code", identity=person.email, chosen_method="email")

@@ -220,6 +220,23 @@ def test_show_tells_of_one_account(operate):
     assert operate("users", "show", "nobody@example.com").exit_code == 1
 
 
+def test_show_names_authenticator_apps(operate, people, app):
+    from app.extensions import db
+    from app.methods.enrollment import enroll
+
+    eve = people.open("eve@example.com", methods=["email", "authenticator"], second="authenticator")
+    with app.app_context():
+        enroll(eve.id, "authenticator", name="Work phone", is_second=True)
+        db.session.commit()
+    shown = dict(line.split(None, 1) for line in operate("users", "show", eve.email).stdout.splitlines())
+    assert (shown["authenticators"], shown["methods"]) == ("Authenticator app, Work phone", "email, authenticator")
+    assert json.loads(operate("users", "show", eve.email, "--json").stdout)["authenticators"] == [
+        "Authenticator app",
+        "Work phone",
+    ]
+    assert operate("users", "second-step", eve.email).stdout == "eve@example.com: Authenticator app.\n"
+
+
 def test_what_is_searched_for_is_read_from_an_index(operate, people, database, app):
     people.open("ada@example.com")
     collated = 'value COLLATE "C"' if database.kind == "postgresql" else "value"

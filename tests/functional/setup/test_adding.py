@@ -201,18 +201,6 @@ def test_a_new_number_takes_the_place_of_the_old_one(people, wire, text_to, rows
     assert [row.value for row in rows(Identity, kind="phone")] == [PHONE]
 
 
-def test_an_old_authenticator_stops_when_a_new_one_is_proved(people, wire, rows):
-    from app.methods import EnrolledMethod
-
-    ada = sign_in(wire, people.open(email="ada@example.com", methods=["email", "authenticator"]))
-    begun = ada.post("/us-setup", chosen_method="authenticator")
-    before = [row.id for row in rows(EnrolledMethod, method="authenticator")]
-    assert ada.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
-    after = [row.id for row in rows(EnrolledMethod, method="authenticator")]
-    assert len(after) == 1
-    assert after != before
-
-
 @pytest.mark.one_database
 def test_a_taken_number_costs_what_a_free_one_does_also_past_the_budgets(hers, people, statements):
     people.open(phone=PHONE)

@@ -66,6 +66,12 @@ def added_passkey(browser) -> str:
     return browser.post(f"/wan-register/{state}", credential=Device().make(options)).location
 
 
+def test_a_second_app_leads_to_no_codes_though_none_were_made(hers):
+    for page in ("/mf-recovery-codes", "/us-setup"):
+        begun = hers.post("/us-setup", chosen_method="authenticator")
+        assert hers.post(begun.location, passcode=app_code(key_in(begun))).location == page
+
+
 @pytest.mark.settings(second_factor="off")
 def test_where_there_is_no_second_step_it_is_a_way_to_sign_in(hers):
     values = [(name, attributes.get("value")) for name, attributes in hers.get("/us-setup").page.inputs]

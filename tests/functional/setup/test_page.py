@@ -14,6 +14,7 @@ def test_a_program_is_told_what_is_set_up_and_what_can_be(people, json_wire):
     assert answer.pop("csrf_token")
     assert answer == {
         "active_methods": ["email", "sms"],
+        "authenticators": [],
         "available_methods": ["email", "sms", "authenticator"],
         "setup_methods": ["email", "sms", "authenticator"],
         "identity_attributes": ["email", "phone", "username"],

@@ -144,14 +144,14 @@ def test_what_the_second_step_needs_can_not_be_removed(people, wire):
     assert sign_in(wire, bob, via="email,sms").post("/us-setup", delete_method=["email"]).codes == ["last_method"]
 
 
-def test_a_new_key_for_the_app_is_asked_for_as_the_old_one_was(hers, asked):
+def test_another_app_is_asked_for_as_the_first_one_is(hers, asked):
     begun = begin_setup(hers, setup="authenticator")
     assert prove_setup(hers, begun, app_code(key_in_setup(begun))).ok
     again = hers.post("/us-setup", chosen_method="authenticator")
     from tests.functional.setup.conftest import state_in
 
     assert hers.post(f"/us-setup/{state_in(again)}", passcode=app_code(key_in(again))).ok
-    assert asked() == ["authenticator"]
+    assert asked() == ["authenticator", "authenticator"]
 
 
 def test_it_wants_a_fresh_session(hers, clock):

@@ -18,10 +18,10 @@ def alone(wire, person) -> bool:
     return other.signed_in_as() == person.email
 
 
-def app_of(rows) -> EnrolledMethod:
-    """Return the app that is set up."""
-    (row,) = rows(EnrolledMethod, method="authenticator")
-    return row
+def roles(rows) -> list[tuple[bool, bool | None]]:
+    """Return of each app, the oldest first, whether it is asked for as a second step, and whether it signs in."""
+    apps = sorted(rows(EnrolledMethod, method="authenticator"), key=lambda row: row.created_at)
+    return [(row.is_second, row.signs_in) for row in apps]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_an_app_set_up_as_second_step_is_no_way_in(switched_on, clock, code_for)
     assert "authenticator" not in here.get("/us-setup").json["active_methods"]
 
 
-def test_another_app_in_its_place_is_none_either(switched_on, clock):
+def test_another_app_beside_it_is_none_either(switched_on, clock):
     here, ada = switched_on
     clock.shift(60)
     begun = begin_setup(here, setup="authenticator")
@@ -62,15 +62,17 @@ def test_switched_off_it_is_still_none(switched_on, clock):
     assert not alone(here, ada)
 
 
-def test_set_up_as_a_way_to_sign_in_it_is_both(switched_on, clock, rows):
+def test_another_one_set_up_as_a_way_to_sign_in_is_both(switched_on, clock, rows):
     here, ada = switched_on
+    first = ada
     clock.shift(60)
     begun = here.post("/us-setup", chosen_method="authenticator")
     ada = replace(ada, authenticator=begun.json["authr_b32key"])
     assert here.post(f"/us-setup/{begun.json['state']}", passcode=ada.app_code()).ok
-    assert (app_of(rows).is_second, app_of(rows).signs_in) == (True, True)
+    assert roles(rows) == [(True, False), (True, True)]
     clock.shift(60)
     assert alone(here, ada)
+    assert not alone(here, first)
 
 
 def test_it_proves_who_is_there_in_a_session(switched_on, clock):

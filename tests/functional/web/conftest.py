@@ -15,6 +15,7 @@ from tests.wire import Wire
 
 WANTS_SIGNED_IN = (
     "/us-setup",
+    "/us-authenticator-",
     "/us-verify",
     "/verify",
     "/sessions",

@@ -17,6 +17,7 @@ TYPED = {
     "chosen_method": "email",
     "passcode": "12345678",
     "token": "x",
+    "id": "x",
     "code": "123456",
     "help_setup": "help",
     "proof": "x",

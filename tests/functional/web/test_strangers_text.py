@@ -15,6 +15,7 @@ from app.mydata.models import Export
 from app.outbox import errands, upkeep
 from app.sessions import AuthSession
 from app.signin.rescue import _without_links
+from tests.functional.setup.conftest import app_code, key_in, state_in
 from tests.signed_in import sign_in
 from tests.sinks import Sms
 
@@ -78,6 +79,19 @@ def test_a_strangers_session_writes_nobody_a_mail_of_its_own(app, wire, ada, del
     assert answer.status < 400, answer
     messages = told(deliver())
     assert messages
+    assert not [said for said in messages if "evil" in said or "locked" in said]
+
+
+def test_an_app_is_told_of_without_its_name(wire, ada, deliver, rows):
+    from app.methods import EnrolledMethod
+
+    here = sign_in(wire, ada)
+    begun = here.post("/us-setup", chosen_method="authenticator")
+    assert here.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)), name=LURE[:60]).ok
+    (its_id,) = [row.id for row in rows(EnrolledMethod, method="authenticator") if row.name]
+    assert here.post("/us-authenticator-delete", id=its_id).ok
+    messages = told(deliver())
+    assert len(messages) == 2
     assert not [said for said in messages if "evil" in said or "locked" in said]
 
 

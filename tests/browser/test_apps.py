@@ -1,0 +1,55 @@
+"""Authenticator apps in a real browser: a second one is added, named and used, and the first one goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.apps import add_app, code_of
+
+APPS = "section[aria-labelledby=apps]"
+
+
+@pytest.fixture
+def ada(people, email):
+    """Somebody who signs in by mail and by an app."""
+    return people.open(email=email, methods=["email", "authenticator"])
+
+
+def names(page) -> list[str]:
+    """Return the names of the apps that the page lists."""
+    return [str(text) for text in page.locator(f"{APPS} h3").all_inner_texts()]
+
+
+def test_a_new_phone_takes_the_place_of_the_old_one(sign_in, ada):
+    page = sign_in(ada)
+    key = add_app(page, "New phone")
+    page.goto("/us-setup")
+    assert names(page) == ["Authenticator app", "New phone"]
+    old, new = page.locator(f"{APPS} li").all()
+    new.get_by_text("Change").click()
+    new.get_by_label("New name").fill("Ada’s phone")
+    new.get_by_role("button", name="Save the name").click()
+    page.get_by_text("The app has its new name.").wait_for()
+    assert names(page) == ["Authenticator app", "Ada’s phone"]
+    old.get_by_text("Change").click()
+    old.get_by_role("button", name="Remove it").click()
+    page.get_by_text("The app was removed.").wait_for()
+    assert names(page) == ["Ada’s phone"]
+    page.context.clear_cookies()
+    page.goto("/us-signin")
+    page.fill("[name=identity]", ada.email)
+    page.get_by_text("I have a code from my authenticator app").click()
+    page.get_by_label("Code from your app").fill(code_of(key, 1))
+    with page.expect_navigation():
+        page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_role("heading", name="Your account").wait_for()
+
+
+def test_with_five_there_is_no_button_for_another(sign_in, ada):
+    page = sign_in(ada)
+    for _ in range(4):
+        add_app(page)
+    page.goto("/us-setup")
+    assert names(page) == ["Authenticator app", *(f"Authenticator app {number}" for number in range(2, 6))]
+    assert page.get_by_role("button", name="Add another app").count() == 0
+    page.get_by_text("You have as many apps as you can have.").wait_for()

@@ -1,0 +1,392 @@
+"""Several authenticator apps: each has a name, a secret and used codes of its own, and is removed by itself."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.methods import EnrolledMethod, authenticators
+from tests.factories import Person
+from tests.functional.setup.conftest import app_code, key_in, state_in
+from tests.signed_in import give_token, sign_in
+from tests.wire import Program, Wire
+
+SETUP, RENAME, DELETE = "/us-setup", "/us-authenticator-rename", "/us-authenticator-delete"
+
+
+@pytest.fixture
+def eve(people) -> Person:
+    """Somebody who signs in by mail and by an app, which came with her account."""
+    return people.open(email="eve@example.com", methods=["email", "authenticator"])
+
+
+@pytest.fixture
+def hers(wire, eve) -> Wire:
+    """Eve's browser, then her program, signed in."""
+    return sign_in(wire, eve)
+
+
+def add_app(wire: Wire, name: str = "", steps: int = 0) -> str:
+    """Add an app and return its key."""
+    begun = wire.post(SETUP, chosen_method="authenticator")
+    key = key_in(begun)
+    fields = {"name": name} if name else {}
+    answer = wire.post(f"{SETUP}/{state_in(begun)}", passcode=app_code(key, steps), **fields)
+    assert answer.ok, answer
+    return key
+
+
+def apps(rows) -> dict[str, EnrolledMethod]:
+    """Return the apps that are stored, by what their owner calls them, the oldest first."""
+    found = sorted(rows(EnrolledMethod, method="authenticator"), key=lambda row: row.created_at)
+    return {authenticators.name_of(row): row for row in found}
+
+
+def signs_in(wire: Wire, person: Person, code: str) -> bool:
+    """Say whether this code of an app signs them in somewhere else."""
+    other = wire.elsewhere()
+    other.post("/us-signin", identity=person.email, passcode=code)
+    return other.signed_in_as() == person.email
+
+
+@pytest.mark.every_pair
+def test_two_apps_both_sign_in_and_are_listed(hers, eve, rows, clock):
+    key = add_app(hers, "  Work   phone ")
+    clock.shift(60)
+    assert signs_in(hers, eve, eve.app_code())
+    assert signs_in(hers, eve, app_code(key))
+    page = hers.get(SETUP)
+    if hers.language == "json":
+        listed = page.json["authenticators"]
+        assert [(app["name"], app["usage"]) for app in listed] == [
+            ("Authenticator app", "first"),
+            ("Work phone", "first"),
+        ]
+        assert [app["id"] for app in listed] == [row.id for row in apps(rows).values()]
+        assert all(app["last_used"] >= app["created"] for app in listed)
+        assert page.json["active_methods"] == ["email", "authenticator"]
+    else:
+        assert "Authenticator apps" in page.text
+        assert [name in page.text for name in apps(rows)] == [True, True]
+
+
+def test_without_a_name_they_are_numbered(hers, rows):
+    add_app(hers)
+    add_app(hers)
+    assert list(apps(rows)) == ["Authenticator app", "Authenticator app 2", "Authenticator app 3"]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Authenticator app", "authenticator_name_inuse"),
+        ("Work", "authenticator_name_inuse"),
+        ("Ｗｏｒｋ", "authenticator_name_inuse"),
+        ("<b>", "invalid_input"),
+        ("a\u202eb", "authenticator_name_disallowed_characters"),
+        ("a\x07b", "authenticator_name_disallowed_characters"),
+        ("x" * 65, "invalid_input_length"),
+    ],
+)
+def test_a_name_that_will_not_do_is_said_and_costs_no_try(hers, rows, name, code):
+    from app.methods import Challenge
+
+    add_app(hers, "Work")
+    begun = hers.post(SETUP, chosen_method="authenticator")
+    path, right = f"{SETUP}/{state_in(begun)}", app_code(key_in(begun))
+    answer = hers.post(path, passcode=right, name=name)
+    assert (answer.status, answer.codes, "name" in answer.errors) == (400, [code], True)
+    assert [each.tries for each in rows(Challenge) if each.spent_at is None] == [0]
+    assert hers.post(path, passcode=right, name="x" * 64).ok
+    assert list(apps(rows)) == ["Authenticator app", "Work", "x" * 64]
+
+
+@pytest.mark.parametrize("step", ["first", "second"])
+def test_the_second_step_takes_a_name_as_well(json_wire, eve, rows, step):
+    here = sign_in(json_wire, eve)
+    begun = here.post("/tf-setup", setup="authenticator").json
+    path, code = f"/tf-setup/{begun['tf_state_token']}", app_code(begun["tf_authr_b32key"])
+    if step == "second":
+        assert here.post(path, code=code, name="<i>").codes == ["invalid_input"]
+    assert here.post(path, code=code, name="Work").ok
+    assert {name: (row.is_second, row.signs_in) for name, row in apps(rows).items()} == {
+        "Authenticator app": (True, None),
+        "Work": (True, False),
+    }
+
+
+def test_each_app_takes_each_of_its_codes_once(hers, eve, clock):
+    key = add_app(hers)
+    clock.shift(60)
+    mine, its = eve.app_code(), app_code(key)
+    assert [signs_in(hers, eve, code) for code in (mine, mine, its, its)] == [True, False, True, False]
+    assert signs_in(hers, eve, app_code(key, 1))
+    assert signs_in(hers, eve, eve.app_code(1))
+
+
+@pytest.mark.every_pair
+def test_a_sixth_is_refused_before_a_key_is_shown(hers, rows):
+    for _ in range(authenticators.MOST - 1):
+        add_app(hers)
+    answer = hers.post(SETUP, chosen_method="authenticator")
+    assert (answer.status, answer.codes, key_in(answer)) == (400, ["authenticator_too_many"], "")
+    assert len(apps(rows)) == authenticators.MOST == 5
+
+
+def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
+    program = give_token(Program(app), eve)
+    for _ in range(authenticators.MOST - 2):
+        add_app(program)
+    begun = [program.post(SETUP, chosen_method="authenticator") for _ in range(2)]
+
+    def confirm(answer) -> list[str]:
+        done = program.post(f"{SETUP}/{state_in(answer)}", passcode=app_code(key_in(answer)))
+        return [] if done.ok else done.codes
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(confirm, begun)) == [[], ["authenticator_too_many"]]
+    assert len(apps(rows)) == authenticators.MOST
+
+
+def test_two_of_one_name_at_once_are_one(app, eve, rows):
+    program = give_token(Program(app), eve)
+    begun = [program.post(SETUP, chosen_method="authenticator") for _ in range(2)]
+
+    def confirm(answer) -> list[str]:
+        done = program.post(f"{SETUP}/{state_in(answer)}", passcode=app_code(key_in(answer)), name="Work")
+        return [] if done.ok else done.codes
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(confirm, begun)) == [[], ["authenticator_name_inuse"]]
+    assert list(apps(rows)) == ["Authenticator app", "Work"]
+
+
+@pytest.mark.parametrize("name", ["", "Work"])
+def test_one_stored_just_when_apps_become_the_second_step_is_one_too(json_wire, eve, database, rows, monkeypatch, name):
+    from app.setup import flow
+
+    here, real = sign_in(json_wire, eve), flow.take_turns
+    begun = here.post(SETUP, chosen_method="authenticator")
+
+    def after_another(user, session) -> None:
+        database._connection.execute("UPDATE enrolled_method SET is_second = true WHERE method = 'authenticator'")
+        database.disconnect()
+        real(user, session)
+
+    monkeypatch.setattr(flow, "take_turns", after_another)
+    assert here.post(f"{SETUP}/{state_in(begun)}", passcode=app_code(key_in(begun)), name=name).ok
+    assert [(row.is_second, row.signs_in) for row in apps(rows).values()] == [(True, None), (True, True)]
+
+
+def test_the_database_knows_no_two_of_one_name(app, eve):
+    import sqlalchemy as sa
+
+    from app.extensions import db
+    from app.methods.enrollment import enroll
+
+    with app.app_context():
+        enroll(eve.id, "authenticator", name="Work")
+        with pytest.raises(sa.exc.IntegrityError):
+            enroll(eve.id, "authenticator", name="Work")
+        db.session.rollback()
+
+
+@pytest.mark.every_pair
+def test_removing_one_leaves_the_other(hers, eve, rows, clock, mail_to):
+    key = add_app(hers, "Work")
+    elsewhere = sign_in(hers.elsewhere(), eve)
+    answer = hers.post(DELETE, id=apps(rows)["Authenticator app"].id)
+    assert answer.ok
+    assert set(answer.json) <= {"csrf_token"}
+    assert list(apps(rows)) == ["Work"]
+    assert (elsewhere.signed_in_as(), hers.signed_in_as()) == (None, eve.email)
+    assert "An authenticator app was removed." in mail_to(eve.email).text
+    clock.shift(60)
+    assert not signs_in(hers, eve, eve.app_code())
+    assert signs_in(hers, eve, app_code(key))
+
+
+def test_removing_the_method_removes_all_of_them(hers, rows):
+    add_app(hers)
+    assert hers.post(SETUP, delete_method="authenticator").ok
+    assert apps(rows) == {}
+
+
+def test_the_last_way_in_stays(wire, people, rows):
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
+    here = sign_in(wire, ada)
+    add_app(here, "Work")
+    first, last = apps(rows).values()
+    assert here.post(DELETE, id=first.id).ok
+    answer = here.post(DELETE, id=last.id)
+    assert (answer.status, answer.codes) == (400, ["last_method"])
+    assert list(apps(rows)) == ["Work"]
+
+
+def test_the_only_app_that_signs_in_stays_beside_one_that_does_not(app, wire, people, rows):
+    from app.extensions import db
+    from app.methods.enrollment import enroll
+
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
+    with app.app_context():
+        enroll(ada.id, "authenticator", name="Second", signs_in=False)
+        db.session.commit()
+    here = sign_in(wire, ada)
+    assert here.post(DELETE, id=apps(rows)["Authenticator app"].id).codes == ["last_method"]
+    assert here.post(DELETE, id=apps(rows)["Second"].id).ok
+
+
+@pytest.mark.settings(second_factor="required")
+def test_where_everybody_has_a_second_factor_the_last_app_stays(wire, people, rows):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    here = sign_in(wire, ada)
+    add_app(here, "Work")
+    first, last = apps(rows).values()
+    assert here.post(DELETE, id=first.id).ok
+    assert here.post(DELETE, id=last.id).codes == ["last_second_factor"]
+
+
+def test_with_the_last_app_the_second_step_is_off(wire, people, rows):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    here = sign_in(wire, ada)
+    assert here.post(DELETE, id=next(iter(apps(rows).values())).id).ok
+    assert [row.is_second for row in rows(EnrolledMethod)] == [False]
+
+
+@pytest.mark.every_pair
+def test_an_app_gets_another_name(hers, rows):
+    add_app(hers, "Work")
+    ids = {name: row.id for name, row in apps(rows).items()}
+    assert hers.post(RENAME, id=ids["Authenticator app"], name=" My   tablet").ok
+    assert {name: row.id for name, row in apps(rows).items()} == {
+        "My tablet": ids["Authenticator app"],
+        "Work": ids["Work"],
+    }
+    assert "An authenticator app was given another name" in hers.get("/activity").text
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("Authenticator app", "authenticator_name_inuse"), (" ", "authenticator_name_required"), ("<", "invalid_input")],
+)
+def test_another_name_is_a_name_too(hers, rows, name, code):
+    add_app(hers, "Work")
+    answer = hers.post(RENAME, id=apps(rows)["Work"].id, name=name)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert list(apps(rows)) == ["Authenticator app", "Work"]
+
+
+def test_of_two_renamed_at_once_one_gets_the_name(hers, database, rows, monkeypatch):
+    from app.setup import authenticators as flow
+
+    add_app(hers, "Work")
+    first, second = apps(rows).values()
+    real = flow.take_turns
+
+    def after_another(user, session) -> None:
+        database._connection.execute(f"UPDATE enrolled_method SET name = 'Tablet' WHERE id = '{second.id}'")
+        database.disconnect()
+        real(user, session)
+
+    monkeypatch.setattr(flow, "take_turns", after_another)
+    assert hers.post(RENAME, id=first.id, name="Tablet").codes == ["authenticator_name_inuse"]
+
+
+def test_it_keeps_its_own_name(hers, rows):
+    assert hers.post(RENAME, id=apps(rows)["Authenticator app"].id, name="Authenticator app").ok
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("which", ["another's", "mail", "none", ""])
+def test_what_is_not_ones_own_app_is_not_found(hers, people, rows, which):
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
+    its_id = {
+        "another's": rows(EnrolledMethod, user_id=bob.id, method="authenticator")[0].id,
+        "mail": rows(EnrolledMethod, user_id=bob.id, method="email")[0].id,
+        "none": "0" * 32,
+        "": "",
+    }[which]
+    for path, more in ((DELETE, {}), (RENAME, {"name": "Mine"})):
+        answer = hers.post(path, id=its_id, **more)
+        assert (answer.status, answer.codes) == (400, ["authenticator_not_found"])
+    assert len(rows(EnrolledMethod)) == 4
+    assert {row.name for row in rows(EnrolledMethod)} == {""}
+
+
+@pytest.mark.one_database
+def test_a_mailed_code_renames_and_removes_none(wire, eve, rows, language):
+    here = sign_in(wire, eve, via="email")
+    app_id = apps(rows)["Authenticator app"].id
+    for path, more in ((DELETE, {}), (RENAME, {"name": "Mine"})):
+        assert here.post(path, id=app_id, **more).status == (401 if language == "json" else 302)
+    assert list(apps(rows)) == ["Authenticator app"]
+
+
+def test_where_apps_are_the_second_step_a_mailed_code_adds_none(json_wire, people, rows):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    here = sign_in(json_wire, ada, via="email")
+    assert here.post(SETUP, chosen_method="authenticator").codes == ["reauthentication_required"]
+
+
+def test_one_begun_before_they_became_the_second_step_is_not_stored(json_wire, app, eve, rows):
+    import sqlalchemy as sa
+
+    from app.extensions import db
+
+    here = sign_in(json_wire, eve, via="email")
+    begun = here.post(SETUP, chosen_method="authenticator")
+    with app.app_context():
+        db.session.execute(sa.update(EnrolledMethod).filter_by(method="authenticator").values(is_second=True))
+        db.session.commit()
+    assert here.post(f"{SETUP}/{state_in(begun)}", passcode=app_code(key_in(begun))).codes == ["api_error"]
+    assert len(apps(rows)) == 1
+
+
+@pytest.mark.parametrize("methods", [["email", "authenticator"], ["authenticator"]])
+def test_a_denied_session_takes_its_own_app_with_it_and_no_other(wire, app, people, rows, methods):
+    from app.extensions import db
+    from app.methods.undoing import take_back
+    from app.sessions.models import AuthSession
+
+    ada = people.open(email="ada@example.com", methods=methods)
+    add_app(sign_in(wire, ada), "Stranger's")
+    (session,) = [row for row in rows(AuthSession, kind="browser") if row.revoked_at is None]
+    with app.app_context():
+        assert take_back(ada.id, [session.family], "") == 1
+        db.session.commit()
+    assert list(apps(rows)) == ["Authenticator app"]
+
+
+def test_an_app_named_like_a_browser_goes_with_the_first_proof_of_the_address(app, eve, rows):
+    """What is kept then is the password that was chosen in this very browser, which bears its digest as a name."""
+    from app.extensions import db
+    from app.methods import Challenge
+    from app.methods.first_proof import prove_address
+    from app.users import User
+
+    with app.app_context():
+        user = db.session.get(User, eve.id)
+        user.confirmed_at = None
+        db.session.execute(EnrolledMethod.__table__.update().values(name="digest"))
+        db.session.commit()
+        assert prove_address(user, Challenge(method="email", destination=eve.email), browsers=["digest"])
+        db.session.commit()
+    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+
+
+def test_a_secret_moved_from_one_app_to_another_opens_nothing(app, hers, eve, rows, clock):
+    from app.audit import Event
+    from app.extensions import db
+
+    key = add_app(hers, "Work")
+    first, second = apps(rows).values()
+    with app.app_context():
+        db.session.get(EnrolledMethod, first.id).secret = second.secret
+        db.session.commit()
+    clock.shift(60)
+    code = app_code(key)
+    assert [signs_in(hers, eve, each) for each in (code, code, eve.app_code())] == [True, False, False]
+    assert {event.facts["method"] for event in rows(Event, name="crypto.mismatch")} == {"authenticator"}
