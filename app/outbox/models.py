@@ -41,10 +41,10 @@ class Message(db.Model):
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     kind: Mapped[str] = mapped_column(sa.String(32))
     channel: Mapped[str] = mapped_column(sa.String(8))
-    to: Mapped[str] = mapped_column(sa.String(254))
+    to: Mapped[str] = mapped_column(sa.String(254), index=True)
     destination: Mapped[str] = mapped_column(sa.String(254), default="", server_default=sa.text("''"))
     """Mail domain, or ``sms``: messages wait only for others to the same destination."""
-    user_id: Mapped[int | None] = mapped_column()
+    user_id: Mapped[int | None] = mapped_column(index=True)
     """No foreign key: nobody has nothing to check (ADR 15). Emptied when the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(64))
     facts: Mapped[dict[str, Any]]

@@ -11,11 +11,15 @@ from app.account import events
 from app.database import exports
 from app.extensions import db
 from app.methods.sealed import keys_in_use
+from app.mydata.erasing import erase
 from tests.plans import collected, reads_whole
 
 MANY = 100_000
 PAGES = 15
 """More than the five after which psycopg prepares, and the five more after which PostgreSQL plans for any value."""
+
+TRIGGERS = ("challenge", "standing", "message", "event")
+"""Tables whose rows are looked for by ``user_id`` when an account is deleted."""
 
 FILL = {
     "event": """
@@ -91,3 +95,23 @@ def test_keys_in_use_are_each_key_of_both_tables(app, ada, database):
     database._connection.execute("UPDATE enrolled_method SET secret = 'v1.0000000a.x' WHERE method = 'authenticator'")
     with app.app_context():
         assert keys_in_use() == {"0000000a", "0000000b"}
+
+
+def test_erasing_an_account_reads_no_whole_table(app, ada):
+    with collected(app) as plans:
+        erase(ada.id, -1)
+        db.session.rollback()
+    assert len(plans) > 4
+    for table in db.metadata.tables:
+        assert not [plan for plan in plans if reads_whole(plan, table)], table
+
+
+def test_what_the_database_takes_away_with_an_account_is_found_by_an_index(app):
+    """Foreign keys and the triggers of ADR 15 look for rows by these columns; EXPLAIN does not show it."""
+    by = [(table, column) for table in db.metadata.tables.values() for column in table.columns if column.foreign_keys]
+    by += [(db.metadata.tables[name], db.metadata.tables[name].c.user_id) for name in TRIGGERS]
+    for table, column in by:
+        unique = [each for each in table.constraints if isinstance(each, sa.UniqueConstraint)]
+        whole = [each for each in table.indexes if each.dialect_options["sqlite"].get("where") is None]
+        keys = [list(each.columns) for each in (table.primary_key, *unique, *whole)]
+        assert column in [columns[0] for columns in keys if columns], f"{table.name}.{column.name}"
