@@ -17,6 +17,18 @@ from tests.browsing import OF_COLOUR, serious_faults
 WIDTHS = (1280, 390)
 SCHEMES = {"light": None, "dark": OF_COLOUR}
 NARROWEST = 320
+CROWDED = """
+    const parts = document.querySelectorAll(".threshold-inner > *, .card-head > *");
+    const boxes = [...parts].filter((part) => part.checkVisibility() && getComputedStyle(part).position !== "absolute");
+    return boxes.flatMap((part) => {
+      const next = part.nextElementSibling;
+      if (!next || !boxes.includes(next) || part.matches(".label")) return [];
+      const [above, below] = [part.getBoundingClientRect(), next.getBoundingClientRect()];
+      const gap = below.top - above.bottom;
+      return below.left < above.right && gap < 8 ? [`${part.className}, ${next.className}: ${gap} px`] : [];
+    });
+"""
+"""Parts of a page less than 8 px above the next one; a label belongs to what it names."""
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -37,6 +49,8 @@ class Look:
             page.set_viewport_size({"width": width, "height": 800})
             if page.evaluate(TOO_WIDE) > 0:
                 self.faults.append(f"{name} is wider than {width} px")
+            crowded = page.evaluate(f"(() => {{{CROWDED}}})()")
+            self.faults += [f"{name}, {width} px, crowded: {fault}" for fault in crowded]
             for scheme, rules in SCHEMES.items() if width in WIDTHS else ():
                 page.emulate_media(color_scheme=scheme)
                 self.faults += [f"{name}, {scheme}, {width} px: {fault}" for fault in serious_faults(page, rules)]
