@@ -2,10 +2,10 @@
 
 Look-alike characters are folded first (Unicode NFKC), what nobody sees is dropped, and the outcome is checked, never
 the other way round: otherwise "K" (U+212A, KELVIN SIGN) would be a second Karl. Addresses are copied from mails, cards
-and links: white space and quotes around them, ``mailto:``, ``tel:``, a name before ``<ada@example.com>`` and a final
-dot of the domain are dropped as well. An account is unique by what these functions return, and mail goes to that, not
-to what was typed. The three kinds never overlap: only an e-mail address has an @, and a username has a letter, which a
-phone number has not.
+and links: white space and quotes around them, ``mailto:``, ``tel:``, ``sms:``, a name before ``<ada@example.com>`` and
+a final dot of the domain are dropped as well. An account is unique by what these functions return, and mail goes to
+that, not to what was typed. The three kinds never overlap: only an e-mail address has an @, and a username has a
+letter, which a phone number has not.
 """
 
 import re
@@ -21,7 +21,7 @@ _PLAIN_LOCAL = re.compile(r"(?=.{1,64}\Z)[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=
 """A dot-atom (RFC 5322, section 3.2.3) that is no longer than RFC 5321, section 4.5.3.1.1 has it."""
 _PHONE = re.compile(r"[+\d ().\-/‐-―−]{3,40}\Z")  # as people write them, any dash
 _NAMED = re.compile(r"([^<>]*)<([^<>]*)>\Z")
-_LINK = re.compile(r"(mailto|tel):", re.IGNORECASE)
+_LINK = re.compile(r"(mailto|tel|sms):(?://)?", re.IGNORECASE)
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019", "\u00ab": "\u00bb"}
 _USERNAME = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9._-]{2,63}\Z")
 
@@ -106,7 +106,7 @@ def phone(text: str, region: str) -> str:
     """
     import phonenumbers
 
-    folded = _without_scheme("tel", _folded("phone", text))
+    folded = _without_scheme("tel", _without_scheme("sms", _folded("phone", text)))
     if not _PHONE.match(folded):
         raise InvalidAddress("phone", "A phone number has digits, and perhaps + ( ) . - / and spaces.")
     try:
@@ -177,7 +177,10 @@ def _folded(kind: str, text: object) -> str:
 
 
 def _without_scheme(scheme: str, text: str) -> str:
-    """Return what a ``mailto:`` link (RFC 6068) or ``tel:`` link (RFC 3966) leads to, and any other text as it is."""
+    """Return what a ``mailto:``, ``tel:`` or ``sms:`` link (RFC 6068, 3966, 5724) leads to; other texts as they are.
+
+    Some apps write two slashes behind the colon, which are no part of an address.
+    """
     found = _LINK.match(text)
     if not found or found[1].lower() != scheme:
         return text

@@ -25,6 +25,9 @@ RUN = 3
 _ROWS = (
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890",
+    "1234567890-=",
+    "!@#$%^&*()_+",
+    '!"§$%&/()=?',
     "qwertyuiop",
     "qwertzuiop",
     "azertyuiop",
@@ -47,7 +50,9 @@ def is_common(text: str, names: Collection[str] = ()) -> bool:
     """
     plain = text.casefold()
     parts = {word for name in names for word in _WORDS.findall(name.casefold()) if len(word) >= RUN}
-    parts |= {name.casefold() for name in names if len(name) >= RUN}
+    parts |= {
+        part for name in names for part in (name.casefold(), name.casefold().partition("@")[0]) if len(part) >= RUN
+    }
     return min(_worth(plain, parts), _worth(_unit(plain), parts)) < ENOUGH
 
 

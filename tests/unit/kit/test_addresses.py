@@ -31,6 +31,7 @@ FOLDED = {
     "\u3000ada@example.com\u202f": "ada@example.com",
     "ada@example.com.": "ada@example.com",
     "mailto:ada@example.com": "ada@example.com",
+    "mailto://ada@example.com": "ada@example.com",
     "MAILTO:ada%40example.com?subject=Hello": "ada@example.com",
     "Ada <ada@example.com>": "ada@example.com",
     '"Lovelace, Ada" <ada@example.com>': "ada@example.com",
@@ -101,6 +102,8 @@ def test_email_is_refused_or_stable_and_plain(typed):
     ("\u200e+49 1512 3456789\ufe0d", "US", "+4915123456789"),
     ("+1650\u200b5551234\n", "US", "+16505551234"),
     ("tel:+49-1512-3456789", "US", "+4915123456789"),
+    ("sms:+4915123456789?body=hi", "US", "+4915123456789"),
+    ("tel://+4915123456789", "US", "+4915123456789"),
     ("Tel:%2B16505551234", "US", "+16505551234"),
     ("+49\u202f1512\u30003456789", "US", "+4915123456789"),
 ])  # fmt: skip

@@ -17,7 +17,7 @@ COMMON = [
     "passwordpassword", "aaaaaaaaaaaaaaa", "123456789012345", "543210987654321", "qwertyuiopasdfg", "abcdefghijklmnop",
     "1qaz2wsx3edc4rfv", "iloveyouiloveyou", "P@ssw0rdP@ssw0rd", "password1234567", "Password123456!!",
     "asdfghjklasdfghjkl", "summer2024summer2024", "letmein letmein letmein", "latchkeylatchkey1", "LatchkeyLatchkey!",
-    "ada.lovelace2024",
+    "ada.lovelace2024", "ada.lovelace2024!", "Ada.Lovelace1815?!", "!@#$%^&*()_+!@#", "!\"§$%&/()=?!\"§",
     "ada.lovelace@example.com", "countess_ada1815", "login.example.com", "abcabcabcabcabcabc", "a1a1a1a1a1a1a1a1",
 ]  # fmt: skip
 GOOD = [
