@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import Response, after_this_request, redirect
+from flask import Response, after_this_request, redirect, request
 from flask_login import current_user, login_required
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -31,6 +31,7 @@ from app.setup.views import enrolling_shown
 from app.users import User, identities_of
 from app.web.asker import asker, present_asker, sending_asker
 from app.web.commit import view_commit
+from app.web.redirects import safe_next, with_query
 from app.web.respond import respond, wants_json
 from app.web.telling import say
 
@@ -141,7 +142,8 @@ def _nothing_under_way() -> Response:
     if wants_json():
         raise Refused("two_factor_permission_denied")
     say("two_factor_permission_denied", "error")
-    return redirect("/login")  # type: ignore[return-value]
+    goal = safe_next(request.args.get("next"))
+    return redirect(with_query("/login", next=goal) if goal else "/login")  # type: ignore[return-value]
 
 
 def _state_of(user: User) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from app.sessions import pending
 from app.sessions.showing import user_facts
 from app.signin import bp, rescue
 from app.signin.forms import RecoveryCodeForm, RescueForm
-from app.signin.second_views import OVER, nothing_under_way, step_asker
+from app.signin.second_views import OVER, nothing_under_way, start_again, step_asker
 from app.web.asker import present_asker
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
@@ -89,6 +89,5 @@ def _again(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Resp
     """Show a refused page again, or send a browser back whose sign-in is over."""
     codes = {code_of(text) for _, text in form.faults()}
     if codes <= OVER and not wants_json():
-        say(codes.pop(), "error")
-        return respond(go="/login")
+        return start_again(codes.pop(), form.next.data if isinstance(form, RecoveryCodeForm) else None)
     return respond(page, form, shown=shown)

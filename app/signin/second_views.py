@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, after_this_request, request
+from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
 from app.extensions import settings
@@ -112,8 +112,7 @@ def _shown_again(page: str, form: SecondStepForm | SelectForm, asker: Asker) -> 
         return respond(page, form, shown=_page(waiting) if waiting else {})
     codes = {code_of(text) for _, text in form.faults()}
     if codes <= OVER:
-        say(codes.pop(), "error")
-        return respond(go="/login")
+        return start_again(codes.pop(), form.next.data)
     return respond(PAGE, form, shown={"over": True})
 
 
@@ -121,8 +120,17 @@ def nothing_under_way() -> Response:
     """Answer who has no sign-in under way; somebody signed in stays so."""
     if wants_json():
         raise Refused("two_factor_permission_denied")
-    say("two_factor_permission_denied", "error")
-    return respond(go="/login")
+    return start_again("two_factor_permission_denied")
+
+
+def start_again(why: str, field: str | None = None) -> Response:
+    """Send a browser back to where a sign-in begins, with where it was going.
+
+    :param why: code of what it is told
+    :param field: the form's ``next``
+    """
+    say(why, "error")
+    return redirect(_with_next("/login", field))  # type: ignore[return-value]
 
 
 def _with_next(path: str, field: str | None = None) -> str:

@@ -22,7 +22,7 @@ from app.web.browser import browser_secret
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
 from app.web.headers import clear_site
-from app.web.redirects import next_or, safe_next
+from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import respond, support_id, wants_json
 from app.web.telling import say
 
@@ -78,7 +78,7 @@ def us_signin_send_code() -> Response:
             shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}
             facts |= {"link_characters": characters} if characters else {}
-            answer = respond(PAGE, form, see=HOME, **facts)
+            answer = respond(PAGE, form, see=with_query(HOME, next=go_on) if go_on else HOME, **facts)
             return answer if wants_json() else keep_open(answer, form, asked.challenge)
     return respond(PAGE, form, shown=page_again(form))
 

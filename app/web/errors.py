@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from app.database import unavailable
 from app.extensions import db, g, login_manager, request
 from app.kit.refusals import ReauthenticationRequired, Refused
+from app.web.navigation import PAGES_OF_FORMS
 from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query
 from app.web.respond import error_envelope, wants_json
 from app.web.texts import SENTENCES, Sentence, sentence
@@ -98,14 +99,15 @@ def _http_error(error: HTTPException) -> Any:
 def _page_of_form() -> str | None:
     """Return the page whose form is posted to the address asked for; None where a program asks, or there is none.
 
-    A browser that dropped a tab asks for the address of its form. The page is the nearest one above it.
+    A browser that dropped a tab asks for the address of its form. The page is the nearest one above it, or stands in
+    ``PAGES_OF_FORMS``.
     """
     if request.method not in ("GET", "HEAD") or wants_json():
         return None
     pages = current_app.url_map.bind("localhost")
     path = request.path
     while path != "/":
-        path = path.rpartition("/")[0] or "/"
+        path = PAGES_OF_FORMS.get(path) or path.rpartition("/")[0] or "/"
         try:
             _, values = pages.match(path, "GET")
         except HTTPException:

@@ -29,3 +29,6 @@ ACCOUNT_PAGES = [
     Entry("mydata", "/my-data", "My data", "data"),
 ]
 """In the order shown. A page that joins is one line here; tests then look at it as at the others."""
+
+PAGES_OF_FORMS = {"/wan-rename": "/wan-register", "/known-browsers": "/sessions"}
+"""The pages of forms whose address is not below that of their page."""

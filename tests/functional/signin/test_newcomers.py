@@ -157,3 +157,17 @@ def test_the_page_says_the_same_to_everybody(browser_wire, people):
         page = browser_wire.elsewhere().post(SEND, identity=identity, chosen_method="email").page
         seen.append((page.heading, [name for name, _ in page.inputs]))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("typed", "method"), [("+16502530000", "sms"), ("ada_l", "email")])
+def test_where_no_code_creates_an_account_the_page_leads_to_where_one_is(browser_wire, typed, method):
+    answer = browser_wire.post(SEND, identity=typed, chosen_method=method, next="/sessions")
+    assert "/register?next=/sessions" in answer.page.links
+    assert "/register" not in str(browser_wire.post(SEND, identity=NEW, chosen_method="email").page.links)
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(registration=False)
+def test_where_nobody_can_open_one_it_does_not(browser_wire):
+    assert "/register" not in str(browser_wire.post(SEND, identity="+16502530000").page.links)

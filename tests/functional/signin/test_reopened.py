@@ -14,7 +14,7 @@ COOKIE = "latchkey_asked"
 def asked(browser_wire, ada):
     """Ada's browser, which has asked for a code; its answer is in ``browser_wire.answer``."""
     answer = browser_wire.post(SEND, identity=" Ada@Example.com", chosen_method="email", next="/sessions", remember="y")
-    assert (answer.status, answer.location) == (303, PAGE)
+    assert (answer.status, answer.location) == (303, f"{PAGE}?next=%2Fsessions")
     return browser_wire
 
 
@@ -47,9 +47,17 @@ def test_it_names_the_request_that_support_can_find(asked, rows):
 
 
 def test_one_can_start_over(asked):
-    (again,) = [link for link in asked.get(PAGE).page.links if "new=1" in link and "next" in link]
+    (again,) = {link for link in asked.get(PAGE).page.links if "new=1" in link}
+    assert "next=/sessions" in again, "wherever the page leads back to the start from"
     assert asked.get(again).page.heading == "Sign in"
     assert asked.get(PAGE).page.heading == "Sign in"
+
+
+def test_once_the_code_has_ended_one_still_goes_where_one_was_going(browser_wire, ada, clock):
+    answer = browser_wire.post(SEND, identity=ada.email, next="/sessions")
+    clock.shift(601)
+    page = browser_wire.follow(answer).page
+    assert (page.heading, page.value("next")) == ("Sign in", "/sessions")
 
 
 @pytest.mark.parametrize("why", ["used", "expired", "another browser", "changed", "nobody's"])

@@ -227,3 +227,17 @@ def test_of_many_wrong_codes_at_once_five_are_looked_at(app, json_wire, bob, cod
         list(threads.map(lambda client: client.post("/tf-validate", code="000000"), clients))
     assert len(rows(Event, name="second_step.failed")) == 5
     taken(json_wire.post("/tf-validate", code=bob.app_code()), False)
+
+
+def test_who_took_too_long_starts_again_towards_where_they_were_going(browser_wire, bob, code_for, clock):
+    first = browser_wire.post(
+        "/us-signin", identity=bob.email, passcode=code_for(bob.email, by=browser_wire), next="/sessions"
+    )
+    assert first.location == "/tf-validate?next=%2Fsessions"
+    clock.shift(601)
+    assert browser_wire.get(first.location).location == "/login?next=%2Fsessions"
+    late = browser_wire.post("/tf-validate", code=bob.app_code(), next="/sessions")
+    assert late.location == "/login?next=%2Fsessions"
+    assert browser_wire.get("/tf-select?next=//evil.example").location == "/login"
+    assert browser_wire.get("/tf-setup?next=/sessions").location == "/login?next=%2Fsessions"
+    assert browser_wire.post("/mf-recovery", code="x" * 16, next="/sessions").location == "/login?next=%2Fsessions"

@@ -22,6 +22,9 @@ PAGES = {
     "/my-data/delete": "/my-data",
     "/tokens/revoke-all": "/tokens",
     "/mf-recovery-codes/file": "/mf-recovery-codes",
+    "/wan-rename": "/wan-register",
+    "/known-browsers/x1/forget": "/sessions",
+    "/known-browsers/x1/ask-again": "/sessions",
     "/logout": "/",
     "/passkey-offer/not-now": "/",
 }
