@@ -49,8 +49,10 @@ class Conversation:
     def end(self) -> None:
         """Shut the socket: whoever waits for it gets an error at once."""
         self.over = True
-        with suppress(OSError, AttributeError):  # not connected yet, or closed already
-            socket.socket.shutdown(self._client.sock, socket.SHUT_RDWR)
+        sock = getattr(self._client, "sock", None)
+        if sock is not None:  # else it is not connected yet, or closed already
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 _under_way: set[Conversation] = set()

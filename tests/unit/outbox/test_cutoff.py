@@ -1,0 +1,51 @@
+"""The hard end of a conversation, at whatever moment it comes."""
+
+from __future__ import annotations
+
+import socket
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from app.outbox.channels import cutoff
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("client", [None, SimpleNamespace(), SimpleNamespace(sock=None)], ids=["none", "new", "closed"])
+def test_the_end_of_one_that_is_not_connected_does_not_keep_another_from_its_end(pair, client):
+    """Clients of smtplib and http.client have no socket before they connect and after they close."""
+    ours, _ = pair
+    with cutoff.cut_off_after(0.1) as early:
+        early._client = client
+        until = time.monotonic() + 0.5
+        while not early.over and time.monotonic() < until:
+            time.sleep(0.01)
+        assert early.over
+        time.sleep(2 * cutoff.TICK)
+        assert cutoff._watch is not None
+        assert cutoff._watch.is_alive()
+    with cutoff.cut_off_after(0.1) as conversation:
+        conversation.through(SimpleNamespace(sock=ours))
+        assert ours.recv(1) == b"", "it is shut"
+
+
+def test_a_worker_that_stops_ends_every_conversation_wherever_it_is(pair):
+    ours, _ = pair
+    try:
+        with cutoff.cut_off_after(30) as one, cutoff.cut_off_after(30) as other:
+            one.through(SimpleNamespace(sock=None))
+            other.through(SimpleNamespace(sock=ours))
+            cutoff.cut_off_all()
+            assert one.over
+            assert ours.recv(1) == b"", "it is shut"
+    finally:
+        cutoff.resume()
