@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -28,6 +29,8 @@ ROOT = Path(__file__).parent.parent
 KINDS = ("sqlite", "postgresql")
 KEY = "for-tests-alone-6f1c7be0d2a94c58b3e1907fa2d4c6e8"
 TEMPLATE = "template"
+START_WITHIN = 60.0
+"""Seconds for a PostgreSQL server to start, also a standby that has to catch up first."""
 
 Kind = Literal["sqlite", "postgresql"]
 
@@ -186,8 +189,14 @@ def start_postgresql(data: Path) -> Any:
         server.ensure_pgdata_inited()
         with (data / "postgresql.conf").open("a") as file:
             file.write("\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 400\n")
-    if server._postmaster_info is None:
-        server.ensure_postgres_running()
+    until = time.monotonic() + START_WITHIN
+    while server._postmaster_info is None or server._postmaster_info.status != "ready":
+        try:
+            server.ensure_postgres_running()
+        except (subprocess.TimeoutExpired, AssertionError):  # that package waits for 10 s: not enough on a busy machine
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
     return server
 
 

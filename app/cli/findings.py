@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from app.database import DatabaseReadOnly, PoolerFound, clocks, refuse_unless_writable, revisions
+from app.database.unreached import why_unreached
 from app.extensions import db, keyring, settings
 from app.kit import clock
 from app.kit.sealing import CannotOpen
@@ -54,9 +54,8 @@ def unanswered(error: Exception, remedy: str) -> Finding:
     if isinstance(error, PoolerFound):
         what, remedy = str(error).split(". ", 1)
         return Finding(what, remedy, wrong=True)
-    reason = getattr(error, "orig", None)
-    if isinstance(reason, sqlite3.Error):
-        return Finding(f"can't be used ({reason})", "Look at its disk, and who may write there.", wrong=True)
+    if isinstance(error, sa.exc.DBAPIError) and (known := why_unreached(error)):
+        return Finding(*known, wrong=True)
     return Finding(f"does not answer ({type(error).__name__})", remedy, wrong=True)
 
 

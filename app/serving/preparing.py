@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import DatabaseUnavailable, PoolerFound, revisions
+from app.database.unreached import why_unreached
 from app.extensions import db, keyring
 from app.methods.sealed import keys_in_use, sealed_rows
 from config.kinds import is_loopback
@@ -104,7 +105,8 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
         except PoolerFound as found:
             refuse(NOT_CONFIGURED, *str(found).split(". ", 1))
         except (SQLAlchemyError, DatabaseUnavailable) as error:
-            refuse(UNAVAILABLE, f"the database does not answer ({type(error).__name__}).", "Look: flask doctor")
+            why, remedy = why_unreached(error) or (f"does not answer ({type(error).__name__})", "Look: flask doctor")
+            refuse(UNAVAILABLE, f"the database {why}.", remedy)
         finally:
             db.session.remove()
             db.engine.dispose()
