@@ -134,10 +134,14 @@ def one_at_a_time(engine: sa.Engine) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time_in(database: str | None) -> Iterator[None]:
-    """The same for processes that share an SQLite file: its folder is locked, so that nothing is left behind."""
+    """The same for processes that share an SQLite file: its folder is locked, so that nothing is left behind.
+
+    The first migration makes it: a new checkout has none, and SQLite makes the file alone.
+    """
     if not database or database == ":memory:":
         yield
         return
+    Path(database).parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(Path(database).parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

@@ -44,6 +44,16 @@ def refused(database, *options: str, **different: str | None) -> tuple[int, str]
 
 
 @pytest.mark.one_database
+def test_the_first_migration_makes_the_directory_of_its_database(tmp_path):
+    database = tmp_path / "var" / "latchkey.db"
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
+    values = PRODUCTION | {"LATCHKEY_DATABASE_URL": f"sqlite:///{database}"}
+    done = subprocess.run(command, cwd=ROOT, env=values, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert database.exists()
+
+
+@pytest.mark.one_database
 def test_without_a_key(fresh_database):
     status, said = refused(fresh_database, LATCHKEY_SECRET_KEYS=None)
     assert status == 78
