@@ -15,9 +15,9 @@ from app.methods import EnrolledMethod, authenticator, authenticators, recovery_
 from app.methods.enrolling import Enrollment
 from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
-from app.methods.registry import active_methods, enabled_methods
+from app.methods.registry import REGISTRY, active_methods, enabled_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import SECOND_STEPS, app_key, apps_shown, apps_told, methods_offered, ways_in
+from app.methods.showing import SECOND_STEPS, app_key, apps_shown, apps_told, methods_offered, sent, ways_in
 from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
@@ -174,6 +174,8 @@ def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[st
         "tag": challenge.tag,
         "form": form or ProveForm(),
     }
+    if REGISTRY[challenge.method].sends:
+        shown["sent"] = sent(challenge, challenge.destination)
     return shown | app_key(begun.secret, begun.account)
 
 

@@ -93,3 +93,23 @@ def test_head_answers_as_get_does(hers):
 @pytest.mark.one_database
 def test_a_state_that_is_none_leads_back_and_a_program_only_posts_to_one(hers):
     assert hers.get("/us-setup/anything").status == (405 if hers.language == "json" else 302)
+
+
+@pytest.mark.parametrize(("path", "chosen"), [("/us-setup", "chosen_method"), ("/tf-setup", "setup")])
+def test_a_text_says_how_long_its_code_works_and_another_can_be_sent(browser_wire, people, text_to, path, chosen):
+    from tests.sinks import code_in
+
+    hers = sign_in(browser_wire, people.open(email="ada@example.com"))
+    begun = hers.post(path, phone=PHONE, **{chosen: "sms"})
+    shown = hers.get(begun.location)
+    assert "This code works for" in shown.text
+    assert "5 minutes" in shown.text
+    assert "10 minutes" not in shown.text
+    buttons = [each for name, each in shown.page.inputs if (name, each.get("formaction")) == (chosen, path)]
+    assert "sms" in [button["value"] for button in buttons]
+    first = code_in(text_to(PHONE))
+    again = hers.post(path, phone=shown.page.value("phone"), **{chosen: "sms"})
+    code = code_in(text_to(PHONE))
+    assert code != first
+    field = "code" if path == "/tf-setup" else "passcode"
+    assert hers.post(again.location, **{field: code}).location
