@@ -33,15 +33,18 @@ class Enrollment:
     secret: str = ""
 
 
-def begin(user: User, method: str, phone: str | None, purpose: str, family: str, asker: Asker) -> Enrollment:
+def begin(
+    user: User, method: str, phone: str | None, purpose: str, family: str, asker: Asker, *, replacing: bool = False
+) -> Enrollment:
     """Begin to set up ``method``; the user's account stays as it is until it is proved.
 
     :param purpose: of the challenge; only who asks for the same one can prove it
     :param family: of the session that asks, or the id of the sign-in under way; no other can prove it
+    :param replacing: whether what the user has of this method goes with the same request
     :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_messages``
     """
-    if method == "authenticator":
+    if method == "authenticator" and not replacing:
         authenticators.require_room(authenticators.apps_of(user.id))
     mine = identities_of(user.id)
     destination, taken = mine.get(REGISTRY[method].reaches, ""), False

@@ -50,16 +50,19 @@ def changes_what_is_there(user: User, method: str) -> bool:
     return method == "sms" and _number_of(user) != ""
 
 
-def begin(user: User, session: AuthSession, method: str, phone: str | None, asker: Asker) -> Enrollment:
+def begin(
+    user: User, session: AuthSession, method: str, phone: str | None, asker: Asker, *, replacing: bool = False
+) -> Enrollment:
     """Begin to set up ``method``; the user's account stays as it is until this session proves it.
 
+    :param replacing: whether what the user has of this method is removed by the same request
     :raises Refused: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_requests``
     """
     if method not in enabled_methods():
         raise Refused("us_method_not_available", field="chosen_method")
     limits.take("starts", asker.address)
-    begun = enrolling.begin(user, method, phone, PURPOSE, session.family, asker)
+    begun = enrolling.begin(user, method, phone, PURPOSE, session.family, asker, replacing=replacing)
     if REGISTRY[method].sends:
         signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
     return begun

@@ -71,7 +71,12 @@ def us_setup() -> Response:
             session = current_session()
             if removed:
                 flow.allow_removal(current_user, session, removed)
-            begun = flow.begin(current_user, session, chosen, form.phone.data, sending_asker()) if chosen else None
+            phone, replacing = form.phone.data, chosen in removed
+            begun = (
+                flow.begin(current_user, session, chosen, phone, sending_asker(), replacing=replacing)
+                if chosen
+                else None
+            )
             if removed:
                 flow.remove(current_user, session, removed, asker())
             if begun is None:

@@ -103,6 +103,16 @@ def test_a_name_that_will_not_do_is_said_and_costs_no_try(hers, rows, name, code
     assert list(apps(rows)) == ["Authenticator app", "Work", "x" * 64]
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize(("via", "offered"), [("", True), ("email", False)])
+def test_where_apps_are_the_second_step_a_page_offers_both_kinds(browser_wire, people, via, offered):
+    ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
+    page = sign_in(browser_wire, ada, via=via).get(SETUP).page
+    values = [(name, attributes.get("value")) for name, attributes in page.inputs]
+    assert (("setup", "authenticator") in values) is offered
+    assert (("chosen_method", "authenticator") in values) is offered
+
+
 @pytest.mark.parametrize("step", ["first", "second"])
 def test_the_second_step_takes_a_name_as_well(json_wire, eve, rows, step):
     here = sign_in(json_wire, eve)
@@ -133,6 +143,16 @@ def test_a_sixth_is_refused_before_a_key_is_shown(hers, rows):
     answer = hers.post(SETUP, chosen_method="authenticator")
     assert (answer.status, answer.codes, key_in(answer)) == (400, ["authenticator_too_many"], "")
     assert len(apps(rows)) == authenticators.MOST == 5
+
+
+def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
+    here = sign_in(json_wire, eve)
+    for _ in range(authenticators.MOST - 1):
+        add_app(here)
+    begun = here.post(SETUP, chosen_method="authenticator", delete_method="authenticator")
+    assert apps(rows) == {}
+    assert here.post(f"{SETUP}/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
+    assert list(apps(rows)) == ["Authenticator app"]
 
 
 def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):

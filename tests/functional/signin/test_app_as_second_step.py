@@ -70,6 +70,7 @@ def test_another_one_set_up_as_a_way_to_sign_in_is_both(switched_on, clock, rows
     ada = replace(ada, authenticator=begun.json["authr_b32key"])
     assert here.post(f"/us-setup/{begun.json['state']}", passcode=ada.app_code()).ok
     assert roles(rows) == [(True, False), (True, True)]
+    assert [app["usage"] for app in here.get("/us-setup").json["authenticators"]] == ["secondary", "first"]
     clock.shift(60)
     assert alone(here, ada)
     assert not alone(here, first)
