@@ -23,6 +23,8 @@ from app.outbox.settling import settle
 
 log = structlog.get_logger()
 
+UPDATE = "Install the newer release for this worker as well. Until then workers that have it send the message."
+
 ENOUGH = 1.0
 """Seconds after which the rest of a batch is given back rather than kept waiting."""
 
@@ -116,8 +118,10 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> Letter | Text 
 
     :param known: what it tells about, with that of others; None to read it now
     :raises TooLate: when there is nothing left to say
-    :raises Failed: when its renderer fails, whatever for: the next release may know better
+    :raises Failed: when its renderer fails, whatever for, or this release has none: the next one may know better
     """
+    if not letters.is_known(message):
+        raise Failed("written by a newer release", remedy=UPDATE)
     try:
         words = letters.render(message, letters.read([message]) if known is None else known)
     except TooLate:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.outbox.sending import CHANNELS
+
 if TYPE_CHECKING:
     from app.outbox.models import Message
 
@@ -58,6 +60,11 @@ def renderer(kind: str, reads: Reader | None = None) -> Callable[[Renderer], Ren
         return function
 
     return register
+
+
+def is_known(message: Message) -> bool:
+    """Say whether this release can send it: a newer one beside it may write kinds, or use channels, that are new."""
+    return message.kind in _renderers and message.channel in CHANNELS
 
 
 def read(messages: Iterable[Message]) -> dict[str, Any]:

@@ -47,6 +47,12 @@ REFUSALS: Final = {
 AMBIGUOUS: Final = ("bad_request", "A header stands in the request twice that may stand there once.")
 
 
+BUSY_REMEDY: Final = "Look whether the database is slow (flask doctor). Else serve with more --workers or --threads."
+
+REPORT_AFTER: Final = 5.0
+"""Seconds after a request was turned away in which more are counted, for one line in the log."""
+
+
 class Refusal(Exception):
     """An answer that is given without the application."""
 
@@ -66,6 +72,7 @@ class Gate:
         self.headers = headers
         self._pool = pool
         self._alive = Pool(1, 1)
+        self._turned_away = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -93,7 +100,18 @@ class Gate:
         try:
             return await pool.run(partial(run, self.application, environ))
         except Busy:
+            self._note_busy()
             raise Refusal(503) from None
+
+    def _note_busy(self) -> None:
+        """Count who was turned away, for the log: the application, which logs every request, has not heard of them."""
+        self._turned_away += 1
+        if self._turned_away == 1:
+            asyncio.get_running_loop().call_later(REPORT_AFTER, self._report_busy)
+
+    def _report_busy(self) -> None:
+        log.warning("server.busy", turned_away=self._turned_away, remedy=BUSY_REMEDY)
+        self._turned_away = 0
 
 
 async def read(receive: Receive, announced: int) -> bytes:

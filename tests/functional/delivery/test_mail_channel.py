@@ -5,7 +5,11 @@ from __future__ import annotations
 import socket
 
 import pytest
+import sqlalchemy as sa
+import structlog
 
+from app.extensions import db
+from app.outbox import Message
 from tests.functional.delivery.conftest import SECRET
 
 
@@ -162,11 +166,18 @@ def test_a_renderer_that_has_nothing_to_say_any_more_drops_its_message(post, att
     assert row(message_id).state == "dropped"
 
 
-def test_a_kind_nobody_renders_is_tried_again_not_lost(post, attempt, row):
-    message_id = post(kind="of_the_next_release")
-    assert not attempt(message_id)
-    assert row(message_id).state == "waiting"
-    assert row(message_id).last_error == "not rendered (KeyError)"
+@pytest.mark.parametrize("written", [{"kind": "of_the_next_release"}, {"channel": "push"}])
+def test_what_a_newer_release_has_written_is_tried_again_not_lost(app, post, attempt, row, written):
+    message_id = post()
+    with app.app_context():
+        db.session.execute(sa.update(Message).where(Message.id == message_id).values(**written))
+        db.session.commit()
+    with structlog.testing.capture_logs() as lines:
+        assert not attempt(message_id)
+    assert (row(message_id).state, row(message_id).last_error) == ("waiting", "written by a newer release")
+    [line] = [line for line in lines if line["log_level"] != "info"]
+    assert line["event"] == "message.failed", "it is no error of ours"
+    assert "newer release" in line["remedy"]
 
 
 def say_nothing(message):

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
 
 import pytest
+import structlog
 
 from app.serving import gate, pool
 from app.serving.gate import Gate
@@ -278,3 +279,22 @@ def test_an_application_that_fails_is_a_500_and_gives_its_thread_back():
             assert (await ask(answering)).status == 500
 
     play(scene())
+
+
+def test_how_many_were_turned_away_stands_in_the_log(application, monkeypatch):
+    monkeypatch.setattr(pool, "WAIT_LIMIT", 0.05)
+    monkeypatch.setattr(gate, "REPORT_AFTER", 0.5)
+
+    async def scene() -> None:
+        answering = Gate(application, pool=Pool(1, 1), largest_body=1000)
+        held = await hold_all_threads(answering, 1)
+        for _ in range(2):
+            assert {(await each).status for each in [asyncio.create_task(ask(answering)) for _ in range(3)]} == {503}
+            await asyncio.sleep(0.6)
+        application.let_go.set()
+        await asyncio.gather(*held)
+
+    with structlog.testing.capture_logs() as lines:
+        play(scene())
+    assert [(line["event"], line["turned_away"]) for line in lines] == [("server.busy", 3), ("server.busy", 3)]
+    assert "flask doctor" in lines[0]["remedy"]
