@@ -117,3 +117,12 @@ def test_what_only_takes_post_says_so_to_a_program(json_wire, path):
     answer = json_wire.get(path)
     assert (answer.status, answer.codes) == (405, ["method_not_allowed"])
     assert "POST" in answer.headers["Allow"]
+
+
+@pytest.mark.one_database
+def test_the_code_page_says_that_a_removed_method_may_be_why_nothing_arrives(browser_wire, people):
+    people.open(email="ada@example.com", methods=["authenticator"])
+    assert browser_wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email").ok
+    page = browser_wire.get("/us-signin")
+    assert "Removed this sign-in method from your account?" in page.text
+    assert "/recover" in page.page.links
