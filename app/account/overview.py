@@ -14,7 +14,7 @@ from app.methods import EnrolledMethod, passkeys
 from app.methods.recovery_codes import Stock
 from app.methods.registry import active_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import SECOND_STEPS, TITLES
+from app.methods.showing import SECOND_STEPS, TITLES, exposure_of
 from app.sessions.models import AuthSession
 
 _ROWS = Plain(Event)
@@ -89,7 +89,11 @@ def _second_step(enrolled: Sequence[EnrolledMethod]) -> list[Matter]:
     if names:
         text = f"After a mailed code or a password we ask for {' or '.join(SECOND_STEPS[name] for name in names)}."
         return [Matter("authenticator", "Second step is on", True, text, "/tf-setup", "Change", "Changing it")]
-    text = "Whoever reads your mail can sign in. With a second step they would need your app or phone, too."
+    exposed = exposure_of(ways_of(enrolled))
+    if not exposed:
+        text = "Your sign-in methods need none: what you sign in with is something that only you have."
+        return [Matter("authenticator", "No second step", True, text, "/tf-setup", "Manage")]
+    text = f"{exposed} With a second step, they also need your app or phone."
     return [Matter("authenticator", "Second step is off", False, text, "/tf-setup", "Switch it on", "Switching it on")]
 
 

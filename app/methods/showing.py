@@ -55,6 +55,20 @@ def methods_offered() -> dict[str, Any]:
     }
 
 
+EXPOSED = {
+    "email": "Anyone who can read your email can sign in.",
+    "sms": "Anyone who gets your text messages can sign in.",
+    "password": "Anyone who knows your password can sign in.",
+    "authenticator": "Anyone who has your authenticator app can sign in.",
+}
+"""What a method risks that signs in by itself, while there is no second step."""
+
+
+def exposure_of(names: Iterable[str]) -> str:
+    """Return what the first of these methods that a second step follows risks without one; "" where none needs one."""
+    return next((EXPOSED[name] for name in names if name in settings.second_factor_for and name in EXPOSED), "")
+
+
 def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
     """Return what a page says of a passcode that was asked for; the same for a decoy.
 

@@ -17,7 +17,16 @@ from app.methods.enrollment import enrolled_of
 from app.methods.handles import handle_of
 from app.methods.registry import REGISTRY, active_methods, enabled_methods
 from app.methods.second import seconds_enabled
-from app.methods.showing import SECOND_STEPS, app_key, apps_shown, apps_told, methods_offered, sent, ways_in
+from app.methods.showing import (
+    SECOND_STEPS,
+    app_key,
+    apps_shown,
+    apps_told,
+    exposure_of,
+    methods_offered,
+    sent,
+    ways_in,
+)
 from app.sessions.freshness import require_fresh, require_recent
 from app.sessions.models import AuthSession
 from app.sessions.opening import brought_session
@@ -221,6 +230,7 @@ def _second_step(enrolled: list[EnrolledMethod]) -> dict[str, Any] | None:
     marked = {row.method for row in enrolled if row.is_second}
     return {
         "on": [SECOND_STEPS[name] for name in able if name in marked],
+        "exposed": exposure_of(active_methods(enrolled)),
         "app": "authenticator" in able and "authenticator" not in marked,
         "required": settings.second_factor == "required",
     }

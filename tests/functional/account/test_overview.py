@@ -49,6 +49,32 @@ def test_an_app_that_is_the_second_step_alone_is_no_second_way_in(browser_wire, 
     assert "Second step is on" in text
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("methods", "risk"),
+    [
+        (["email", "password"], "Anyone who can read your email can sign in."),
+        (["sms"], "Anyone who gets your text messages can sign in."),
+        (["password"], "Anyone who knows your password can sign in."),
+    ],
+)
+@pytest.mark.settings(methods=["email", "sms", "authenticator", "password"])
+def test_what_is_risked_without_a_second_step_is_what_signs_in(browser_wire, people, methods, risk):
+    ada = people.open(email="ada@example.com", phone=PHONE, password="correct horse battery", methods=methods)
+    sign_in(browser_wire, ada, via=methods[0])
+    assert risk in told(browser_wire.get("/"))
+    assert risk in told(browser_wire.get("/us-setup"))
+
+
+@pytest.mark.one_database
+def test_who_signs_in_with_what_needs_no_second_step_is_not_told_to_switch_it_on(browser_wire, people):
+    ada = people.open(email="ada@example.com", methods=["authenticator"])
+    text = told(sign_in(browser_wire, ada, via="authenticator").get("/"))
+    assert "No second step" in text
+    assert "Second step is off" not in text
+    assert "can sign in" not in told(browser_wire.get("/us-setup"))
+
+
 @pytest.mark.settings(second_factor="off")
 def test_nobody_is_told_of_a_second_step_where_there_is_none(browser_wire, people):
     text = told(sign_in(browser_wire, people.open(email="ada@example.com")).get("/"))
