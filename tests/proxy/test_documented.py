@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,40 @@ def haproxy_with_port(port: int, backend: int, directory: Path) -> tuple[list[st
     return command, changed
 
 
-PROXIES = {each.__name__: each for each in (nginx, caddy, haproxy, haproxy_with_port)}
+def for_two(row: str) -> str:
+    """Return what the table of docs/proxies.md says that this proxy does as the inner one."""
+    (line,) = re.findall(rf"^\| {row} \| `([^`]+)`", DOCUMENT, re.MULTILINE)
+    return line
+
+
+def as_inner(text: str, old: str, new: str, without: str) -> str:
+    """Return a configuration as the inner proxy has it: without a request id of its own, with another address line."""
+    for each in (old, without):
+        assert each in text, f"docs/proxies.md has no {each} any more"
+    return text.replace(without, "").replace(old, new)
+
+
+def inner_nginx(port: int, backend: int, directory: Path) -> tuple[list[str], str]:
+    command, text = nginx(port, backend, directory)
+    address, own_id = "proxy_set_header X-Forwarded-For $remote_addr;", "proxy_set_header X-Request-ID $request_id;"
+    return command, as_inner(text, address, for_two("nginx"), own_id)
+
+
+def inner_caddy(port: int, backend: int, directory: Path) -> tuple[list[str], str]:
+    command, text = caddy(port, backend, directory)
+    transport, own_id = "transport http {", "header_up X-Request-ID {http.request.uuid}"
+    return command, as_inner(text, transport, f"{for_two('Caddy')}\n        {transport}", own_id)
+
+
+def inner_haproxy(port: int, backend: int, directory: Path) -> tuple[list[str], str]:
+    command, text = haproxy(port, backend, directory)
+    address, own_id = "http-request set-header X-Forwarded-For %[src]", "http-request set-header X-Request-ID %[uuid()]"
+    return command, as_inner(text, address, for_two("HAProxy"), own_id)
+
+
+PROXIES = {
+    each.__name__: each for each in (nginx, caddy, haproxy, haproxy_with_port, inner_nginx, inner_caddy, inner_haproxy)
+}
 
 
 @dataclass
@@ -84,10 +118,12 @@ class Behind:
     port: int
     server: Server
 
-    def ask(self, *lines: str, address: str = "127.0.0.1") -> str:
-        """Send a request with these header lines by this loopback address; return the answer's head."""
+    def ask(self, *lines: str, address: str = "127.0.0.1", source: str = "") -> str:
+        """Send a request with these header lines to this address, from ``source``; return the answer's head."""
         head = ["GET /us-signin HTTP/1.1", f"Host: {HOST}", "Connection: close", *lines, "", ""]
-        with socket.create_connection((address, self.port), timeout=10) as connection:
+        with socket.create_connection(
+            (address, self.port), timeout=10, source_address=(source, 0) if source else None
+        ) as connection:
             connection.sendall("\r\n".join(head).encode("latin-1"))
             return connection.makefile("rb").read().decode("latin-1").partition("\r\n\r\n")[0]
 
@@ -101,19 +137,25 @@ class Behind:
 @pytest.fixture(scope="module")
 def server(databases, smtp_server, sms_provider, tmp_path_factory) -> Iterator[Server]:
     """A service in production that believes one proxy."""
+    yield from serving(1, databases, smtp_server, sms_provider, tmp_path_factory)
+
+
+def serving(trusted: int, databases, smtp_server, sms_provider, tmp_path_factory) -> Iterator[Server]:
+    """Serve behind so many proxies."""
     directory, database, port = tmp_path_factory.mktemp("service"), databases.fresh("sqlite"), free_port()
     environment = environment_of(database, port, directory, smtp_server, sms_provider) | PRODUCTION
+    environment["LATCHKEY_TRUSTED_PROXIES"] = str(trusted)
     made = Server(environment, directory / "server.log", port=port, workers=1)
     yield made.start()
     made.kill()
     database.disconnect()
 
 
-@pytest.fixture(scope="module", params=PROXIES)
-def behind(request, server, tmp_path_factory) -> Iterator[Behind]:
-    """Each proxy in front of the same service."""
-    directory, port = tmp_path_factory.mktemp(request.param), free_port()
-    (program, *arguments), text = PROXIES[request.param](port, server.port, directory)
+@contextmanager
+def running_proxy(kind: str, backend: int, directory: Path, server: Server) -> Iterator[Behind]:
+    """Run one in front of ``backend``, which is the service or another proxy, until the block ends."""
+    port = free_port()
+    (program, *arguments), text = PROXIES[kind](port, backend, directory)
     path = shutil.which(program) or missing(f"{program} is not installed")
     (directory / "configuration").write_text(text)
     with (directory / "output").open("wb") as output:
@@ -129,12 +171,49 @@ def behind(request, server, tmp_path_factory) -> Iterator[Behind]:
             assert running.poll() is None, (directory / "output").read_text()
         assert time.monotonic() < deadline, (directory / "output").read_text()
         time.sleep(0.1)
-    yield made
-    running.terminate()
-    running.wait(10)
+    try:
+        yield made
+    finally:
+        running.terminate()
+        running.wait(10)
 
 
-@pytest.mark.parametrize(
+@pytest.fixture(scope="module", params=["nginx", "caddy", "haproxy", "haproxy_with_port"])
+def behind(request, server, tmp_path_factory) -> Iterator[Behind]:
+    """Each proxy in front of the same service."""
+    with running_proxy(request.param, server.port, tmp_path_factory.mktemp(request.param), server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server_of_two(databases, smtp_server, sms_provider, tmp_path_factory) -> Iterator[Server]:
+    """A service in production that believes two proxies."""
+    yield from serving(2, databases, smtp_server, sms_provider, tmp_path_factory)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("nginx", "inner_nginx"),
+        ("nginx", "inner_caddy"),
+        ("nginx", "inner_haproxy"),
+        ("caddy", "inner_nginx"),
+        ("haproxy", "inner_caddy"),
+    ],
+    ids="-".join,
+)
+def behind_two(request, server_of_two, tmp_path_factory) -> Iterator[Behind]:
+    """Two proxies, one behind the other."""
+    outer, inner = request.param
+    server, directory = server_of_two, tmp_path_factory.mktemp
+    with (
+        running_proxy(inner, server.port, directory(inner), server) as inside,
+        running_proxy(outer, inside.port, directory(outer), server) as outside,
+    ):
+        yield outside
+
+
+forgeries = pytest.mark.parametrize(
     "lines",
     [
         [],
@@ -147,6 +226,9 @@ def behind(request, server, tmp_path_factory) -> Iterator[Behind]:
     ],
     ids=["nothing", "one", "three", "underscores", "one underscore", "other names", "odd bytes"],
 )
+
+
+@forgeries
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_nobody_says_where_they_call_from(behind, lines, address):
     count = len(behind.requests)
@@ -158,3 +240,17 @@ def test_a_request_has_the_id_of_the_proxy_and_not_of_the_caller(behind):
     head = behind.ask("X-Request-ID: chosen-by-a-stranger")
     (given,) = re.findall(r"(?im)^x-request-id: (\S+)", head)
     assert given == behind.requests[-1]["request_id"] != "chosen-by-a-stranger"
+
+
+@forgeries
+def test_nobody_says_behind_two_proxies_where_they_call_from(behind_two, lines):
+    count = len(behind_two.requests)
+    for address in ("127.0.0.1", "127.0.0.77"):
+        assert " 200 " in behind_two.ask(*lines, address="127.0.0.1", source=address)
+    assert [line["address"] for line in behind_two.requests[count:]] == ["127.0.0.1", "127.0.0.77"]
+
+
+def test_behind_two_proxies_a_request_has_the_id_of_the_outer_one(behind_two):
+    head = behind_two.ask("X-Request-ID: chosen-by-a-stranger")
+    (given,) = re.findall(r"(?im)^x-request-id: (\S+)", head)
+    assert given == behind_two.requests[-1]["request_id"] != "chosen-by-a-stranger"
