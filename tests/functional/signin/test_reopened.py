@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.signed_in import sign_in
 from tests.sinks import code_in
 
 SEND, PAGE = "/us-signin/send-code", "/us-signin"
@@ -130,3 +131,13 @@ def test_a_long_next_is_left_out_rather_than_the_page(browser_wire, ada):
     browser_wire.post(SEND, identity=ada.email, chosen_method="email", next="/" + "a" * 2040)
     assert len(browser_wire.cookies[COOKIE]) < 4000
     assert browser_wire.get(PAGE).page.heading == "Check your mail"
+
+
+def test_a_code_to_confirm_is_shown_to_who_asked_for_it_alone(browser_wire, ada, people):
+    hers = sign_in(browser_wire, ada)
+    assert hers.post("/us-verify/send-code", chosen_method="email").ok
+    assert "passcode" in [name for name, _ in hers.get("/us-verify").page.inputs]
+    bob = people.open(email="bob@example.com")
+    page = sign_in(hers, bob).get("/us-verify")
+    assert ada.email not in page.text
+    assert page.page.heading == "Confirm it’s you"
