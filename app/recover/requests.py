@@ -78,6 +78,11 @@ def complete(recovery_id: str) -> bool:
     return changed(sa.update(Recovery).where(*ready).values(done_at=now)) == 1
 
 
+def is_long(wait: timedelta) -> bool:
+    """Say whether a reminder comes a day before the end of ``wait``; for a short one the first message is enough."""
+    return wait >= 2 * REMINDED_BEFORE
+
+
 def due_for_reminding(most: int) -> list[Recovery]:
     """Return open recoveries that will be ready within a day and that nobody has looked at for that yet."""
     now = clock.now()

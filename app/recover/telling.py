@@ -68,7 +68,7 @@ def remind() -> bool:
     """
     due = requests.due_for_reminding(BATCH)
     for recovery in due:
-        long = recovery.ready_at - recovery.requested_at >= 2 * requests.REMINDED_BEFORE
+        long = requests.is_long(recovery.ready_at - recovery.requested_at)
         if requests.note_reminded(recovery.id) and long:  # the first mail of a short wait is reminder enough
             tell(recovery, "reminder")
             record("recovery.reminded", recovery.user_id)

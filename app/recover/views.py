@@ -184,7 +184,8 @@ def _sent_here() -> dict[str, Any] | None:
 
 def _shown() -> dict[str, Any]:
     """Return what the pages say besides how the account stands."""
-    return {"titles": TITLES, "wait_hours": round(settings.recovery_wait.total_seconds() / 3600)}
+    wait = settings.recovery_wait
+    return {"titles": TITLES, "wait_hours": round(wait.total_seconds() / 3600), "reminds": requests.is_long(wait)}
 
 
 def _named(token: str) -> Any:

@@ -290,3 +290,18 @@ def test_a_name_that_is_sent_many_times_counts_once(wire, bob, proves, starts, c
     starts(wire, bob.email)
     clock.shift(WAIT + 1)
     assert completes(wire, proves, bob, lost=["authenticator"] * 3000).ok
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(recovery_wait=3600)
+def test_a_short_wait_promises_no_reminder(browser_wire, bob, proves, starts):
+    assert "once more a day before" not in proves(browser_wire, bob.email).text
+    waiting = starts(browser_wire.elsewhere(), bob.email)
+    assert state_in(waiting) == "waiting"
+    assert "reminds you" not in waiting.text
+
+
+@pytest.mark.one_database
+def test_a_long_wait_promises_one(browser_wire, bob, proves, starts):
+    assert "once more a day before" in proves(browser_wire, bob.email).text
+    assert "A mail reminds you." in starts(browser_wire.elsewhere(), bob.email).text
