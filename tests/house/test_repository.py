@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from tests.databases import ROOT
@@ -32,7 +33,7 @@ def files() -> list[str]:
 
 def _walked() -> list[str]:
     """Return the same where there is no git, as in an unpacked archive."""
-    hidden = (".ci/", ".dockerignore", ".editorconfig", ".gitignore", ".npmrc")
+    hidden = (".ci/", ".dockerignore", ".editorconfig", ".github/", ".gitignore", ".npmrc", ".pre-commit-config.yaml")
     names = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
     return [name for name in names if name.startswith(hidden) or not name.startswith((".", "node_modules/", "var/"))]
 
@@ -159,3 +160,57 @@ def test_make_lists_what_it_can_do():
     makefile = (ROOT / "Makefile").read_text()
     declared = set(re.search(r"(?m)^\.PHONY: (.*)$", makefile)[1].split())
     assert declared == set(re.findall(r"(?m)^([a-z-]+):.*## ", makefile))
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"(?m)^([a-z-]+):.*## ", (ROOT / "Makefile").read_text()))
+
+
+def targets_in(command: str) -> list[str]:
+    """Return the targets of a make command: those of ``make lint types`` are lint and types."""
+    words = command.removeprefix("make ").split()
+    return [word for word in words if re.fullmatch(r"[a-z-]+", word)]
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", ".github/pull_request_template.md"])
+def test_every_make_command_of_a_document_exists(document):
+    text = (ROOT / document).read_text()
+    commands = re.findall(r"(?m)(?:`|^    )(?:[A-Z_]+=\S+ )*(make [^`#\n]+)", text)
+    assert commands
+    assert {target for command in commands for target in targets_in(command)} <= make_targets()
+
+
+def test_hooks_before_a_commit_run_make_and_download_nothing():
+    configuration = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repository["repo"] for repository in configuration["repos"]] == ["local"]
+    hooks = configuration["repos"][0]["hooks"]
+    assert {target for hook in hooks for target in targets_in(hook["entry"])} == {"lint", "types"}
+    assert {hook["language"] for hook in hooks} == {"system"}
+
+
+def test_hosted_tests_run_the_make_targets_on_each_python_and_database():
+    import tomllib
+
+    jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert all(command.startswith("make ") for command in commands)
+    assert {target for command in commands for target in targets_in(command)} <= make_targets()
+    matrix = jobs["test"]["strategy"]["matrix"]
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert f">={matrix['python'][0]}" == oldest
+    assert set(matrix["database"]) == {"sqlite", "postgresql"}
+
+
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.name
+)
+def test_an_issue_form_is_one_that_the_host_takes(form):
+    """GitHub shows no form that lacks a name, or whose fields have no label or share an id."""
+    content = yaml.safe_load(form.read_text())
+    assert content["name"]
+    assert content["description"]
+    fields = [field for field in content["body"] if field["type"] != "markdown"]
+    assert all(field["attributes"]["label"] for field in fields)
+    assert {field["type"] for field in fields} <= {"input", "textarea", "dropdown", "checkboxes"}
+    ids = [field["id"] for field in fields]
+    assert len(ids) == len(set(ids))
