@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.databases import ROOT
 
-RELEASED = "9c743abb"
+RELEASED = "9c743abcdacdc049c908e8b6559a05170bfe0146"
 """The commit that was released last, until there are tags."""
 
 WHAT_RUNS = ("app", "config", "migrations", "wsgi.py", "openapi.yaml")
@@ -47,12 +47,20 @@ def release_before(directory: Path) -> Release | None:
     """Unpack the release before this one: the last tag, or RELEASED. None where git has neither (a shallow clone)."""
     described = _git("describe", "--tags", "--abbrev=0", "--match", "v*")
     commit = described.stdout.decode().strip() if described.returncode == 0 else RELEASED
-    archive = _git("archive", "--format=tar", commit, *WHAT_RUNS)
-    if archive.returncode:
+    if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
+        assert not _is_whole(), f"{commit} is no commit: name the release before this one in RELEASED"
         return None
+    archive = _git("archive", "--format=tar", commit, *WHAT_RUNS)
+    assert archive.returncode == 0, archive.stderr
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
         tar.extractall(directory, filter="data")
     return Release(directory, _newest(directory))
+
+
+def _is_whole() -> bool:
+    """Whether this is a repository with all of its history."""
+    shallow = _git("rev-parse", "--is-shallow-repository")
+    return shallow.returncode == 0 and shallow.stdout.strip() == b"false"
 
 
 def next_release(directory: Path) -> Release:
