@@ -1,4 +1,4 @@
-# Latchkey: everything a maintainer types. `make` alone lists it.
+# Latchkey: every command for maintainers. `make` alone lists them.
 #
 # PYTHON=python3.12 chooses the interpreter of .venv; JOBS=4 the number of test processes;
 # DB=sqlite|postgresql|both the databases; T=tests/unit what to test; MESSAGE="add x" names a migration.
@@ -16,7 +16,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python3.1
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# One more than there are processors: many tests wait, for a fault to pass or a page to show.
+# One more than there are processors: many tests wait for a fault to pass or a page to load.
 JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 DB ?= both
 T ?= tests
@@ -30,7 +30,7 @@ help: ## List what make can do
 run: $(PINNED) .flaskenv ## Serve http://localhost:8000 with an embedded database, worker and mailbox (PORT=8001)
 	@exec $(BIN)/flask --app wsgi serve --host $(HOST) --port $(PORT)
 
-# Every flask command reads it. A deployment has no such file, and is production.
+# Every flask command reads it. A deployment has no such file, and runs in production.
 .flaskenv:
 	@printf '%s\n' \
 		'# Made by make run: flask commands in this directory are for development,' \
@@ -43,10 +43,10 @@ worker: $(PINNED) ## Deliver messages; LATCHKEY_QUEUE_URL says how workers are w
 test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(T)
 
-system-packages: ## Install the Debian packages that tests want and this machine lacks (wants root or sudo)
+system-packages: ## Install missing Debian packages that tests need (needs root or sudo)
 	@.ci/system-packages
 
-lint: $(PINNED) ## Check style and floors
+lint: $(PINNED) ## Check style and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
@@ -54,11 +54,11 @@ lint: $(PINNED) ## Check style and floors
 types: $(PINNED) ## Check types
 	$(BIN)/mypy
 
-fix: $(PINNED) ## Mend style where a program can
+fix: $(PINNED) ## Fix style automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(PINNED) ## Measure the production server beside a bare floor app (PEERS=1 adds others)
+bench: $(PINNED) ## Measure the production server beside a bare Flask app (PEERS=1 adds others)
 	$(BIN)/python -m bench $(if $(PEERS),--peers)
 
 migration: $(PINNED) ## Write a migration from the models (MESSAGE="add a table")
@@ -86,7 +86,7 @@ $(PINNED): requirements/development.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-# Only the accessibility tests want it; without npm they are skipped and say so.
+# Only the accessibility tests need it; without npm they are skipped and say so.
 $(AXE): package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --ignore-scripts && touch $@; \
 	else echo "npm is not installed: the accessibility tests will be skipped (make system-packages installs it)"; fi

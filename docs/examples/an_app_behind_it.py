@@ -2,8 +2,8 @@
 
     LATCHKEY_POST_LOGIN_URL=http://localhost:9000/ make run
 
-It asks Latchkey who is there, with the cookie that the visitor brings, each time: who has signed out is out here too.
-Cookies belong to a host, whatever its port. In production a proxy puts both at one address: /app here, all else there.
+It asks Latchkey who is signed in, with the visitor's cookie, on each request, so signing out works here, too.
+Cookies belong to a host, whatever its port. In production a proxy serves both on one host: /app here, all else there.
 Nothing to install.
 """
 
@@ -34,7 +34,7 @@ def who(site: str, cookies: str) -> dict[str, Any] | None:
 
 
 class App(BaseHTTPRequestHandler):
-    """Greets who is signed in, and sends everybody else to sign in."""
+    """Greets people who are signed in, and sends everyone else to sign in."""
 
     site = ""
 

@@ -1,6 +1,6 @@
-"""A program that signs in once and stays signed in: python staying_signed_in.py http://localhost:8000 ada@example.com
+"""A client that signs in once and stays signed in: python staying_signed_in.py http://localhost:8000 ada@example.com
 
-Asks for a code the first time; afterwards its tokens lie in ~/.latchkey-example.json, for its owner's eyes only.
+Asks for a code the first time; afterwards its tokens are in ~/.latchkey-example.json, readable by its owner only.
 Nothing to install. Run it once at a time: two that exchange the same refresh token end the session for both.
 """
 
@@ -18,18 +18,18 @@ STORE = Path(os.environ.get("LATCHKEY_EXAMPLE_STORE", Path.home() / ".latchkey-e
 
 
 class SignInNeeded(Exception):
-    """The tokens are gone, or serve no longer: somebody has to type a code."""
+    """The tokens are gone or expired: someone has to type a code."""
 
 
 class Client:
-    """Speaks JSON to one service, and exchanges the refresh token when the access token has run out."""
+    """Speaks JSON to one service, and exchanges the refresh token when the access token has expired."""
 
     def __init__(self, site: str) -> None:
         self.site = site.rstrip("/")
         self.tokens: dict[str, str] = json.loads(STORE.read_text()) if STORE.exists() else {}
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return what stands at ``path``. Raises SignInNeeded."""
+        """Return the answer of ``path``. Raises SignInNeeded."""
         if not self.tokens:
             raise SignInNeeded
         status, response = self._ask("GET", path, token=self.tokens["authentication_token"])
@@ -41,7 +41,7 @@ class Client:
         return response
 
     def send_code(self, identity: str) -> str:
-        """Have a code sent; return the challenge that goes back with it."""
+        """Request a code; return the challenge to send back with it."""
         _, response = self._ask("POST", "/us-signin/send-code", {"identity": identity, "chosen_method": "email"})
         return str(response["challenge"])
 
@@ -55,13 +55,13 @@ class Client:
         self._keep(response["user"])
 
     def sign_out(self) -> None:
-        """End the session, also when the access token has run out, and forget the tokens."""
+        """End the session, even when the access token has expired, and forget the tokens."""
         self._ask("POST", "/logout", {"refresh_token": self.tokens.get("refresh_token", "")})
         STORE.unlink(missing_ok=True)
 
     def _exchange(self) -> None:
         status, response = self._ask("POST", "/us-refresh", {"refresh_token": self.tokens["refresh_token"]})
-        if status == 401:  # too old, ended, or somebody else was here with it
+        if status == 401:  # expired, ended, or someone else has used it
             STORE.unlink(missing_ok=True)
             raise SignInNeeded
         if status != 200:
@@ -69,7 +69,7 @@ class Client:
         self._keep(response["user"])
 
     def _keep(self, user: dict[str, str]) -> None:
-        """Store the tokens before any of them is used: the one that was exchanged is worth nothing now."""
+        """Store the tokens before any of them is used: the exchanged one is void now."""
         self.tokens = {name: user[name] for name in ("authentication_token", "refresh_token")}
         draft = STORE.with_suffix(".new")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -96,7 +96,7 @@ class Client:
 
 
 def main() -> None:
-    """Say who is signed in; sign in first where that is needed, and out with ``--out``."""
+    """Say who is signed in; sign in first if needed, and sign out with ``--out``."""
     site, identity = sys.argv[1:3]
     client = Client(site)
     if "--out" in sys.argv:
