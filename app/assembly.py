@@ -9,42 +9,51 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from sqlalchemy.orm import configure_mappers
 
-from app import account, identities, mydata, observing, outbox, recover, register, setup, signin, status
-from app.audit import giving as events_given
-from app.audit import pruning as event_pruning
-from app.database import attach, engine_options, engine_url
+from app import account, identities, observability, outbox, privacy, recovery, register, setup, signin, status
+from app.audit import cleanup as event_pruning
+from app.audit import export as events_given
+from app.authenticators import cleanup as challenge_pruning
+from app.authenticators import export as methods_given
+from app.authenticators import key_announcements
+from app.crypto.encryption import KeyRing
+from app.db import attach, engine_options, engine_url
 from app.extensions import db, login_manager, mail, migrate
-from app.kit.sealing import KeyRing
-from app.methods import giving as methods_given
-from app.methods import keyholders, letters
-from app.methods import pruning as challenge_pruning
-from app.mydata import erasing, making, reminding
-from app.mydata import giving as exports_given
-from app.mydata import letters as export_letters
-from app.mydata import pruning as export_pruning
-from app.outbox import giving as messages_given
-from app.recover import giving as recoveries_given
-from app.recover import requests
-from app.recover import telling as recovery_telling
-from app.sessions import giving as sessions_given
-from app.sessions import opening, telling
-from app.sessions import pruning as session_pruning
-from app.users import changes as address_changes
-from app.users import giving as accounts_given
-from app.web import browser, csrf_cookie, errors, headers, hosts, pages, scopes
+from app.notifications import challenge_emails, new_device
+from app.outbox import export as messages_given
+from app.privacy import cleanup as export_pruning
+from app.privacy import emails as export_letters
+from app.privacy import erasure, export_job, reminders
+from app.privacy import export as exports_given
+from app.recovery import emails as recovery_telling
+from app.recovery import export as recoveries_given
+from app.recovery import requests
+from app.sessions import cleanup as session_pruning
+from app.sessions import export as sessions_given
+from app.sessions import store as session_store
+from app.users import export as accounts_given
+from app.users import identity_changes as address_changes
+from app.web import browser_cookie, csrf_cookie, errors, headers, hosts, pages, scopes
 from app.web.cookies import CookieRequest
-from app.web.flashes import FlashCookie
+from app.web.flashes import FlashSessionInterface
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
-REGISTERED = (keyholders, letters, challenge_pruning, session_pruning, event_pruning, telling, address_changes)
+REGISTERED = (
+    key_announcements,
+    challenge_emails,
+    challenge_pruning,
+    session_pruning,
+    event_pruning,
+    new_device,
+    address_changes,
+)
 """Named so that they register what the worker calls: renderers of letters, pruners of tables, feeders."""
 
 GIVEN = (accounts_given, methods_given, sessions_given, events_given, messages_given, exports_given, recoveries_given)
 """Named so that they register what an export holds, in this order."""
 
-EXPORTING = (making, export_letters, export_pruning, erasing, reminding)
+EXPORTING = (export_job, export_letters, export_pruning, erasure, reminders)
 """Named so that exports are made, told of and forgotten, and accounts erased."""
 
 
@@ -56,7 +65,7 @@ class Latchkey(Flask):
     """Flask as we use it."""
 
     request_class = CookieRequest
-    session_interface = FlashCookie()
+    session_interface = FlashSessionInterface()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``: none of ours is a coroutine, and Flask would look at nine of them in every request."""
@@ -95,7 +104,7 @@ def configure(app: Flask, settings: Settings) -> None:
         SEND_FILE_MAX_AGE_DEFAULT=STATIC_FOR,
         **outbox.mail_config(settings),
     )
-    observing.configure_logging(settings.log_level, settings.log_format)
+    observability.configure_logging(settings.log_level, settings.log_format)
 
 
 def bind_extensions(app: Flask) -> None:
@@ -114,25 +123,25 @@ def guard_requests(app: Flask) -> None:
 
     Flask runs ``after_request`` functions last registered first: the log line is written when all is set.
     """
-    observing.init_app(app)
+    observability.init_app(app)
     app.before_request(hosts.refuse_foreign_host)
     app.before_request(scopes.refuse_out_of_scope)
     app.after_request(headers.set_headers)
-    app.after_request(browser.set_browser_cookie)
+    app.after_request(browser_cookie.set_browser_cookie)
     app.after_request(csrf_cookie.set_csrf_cookie)
-    app.after_request(opening.set_session_cookie)
+    app.after_request(session_store.set_session_cookie)
     errors.init_app(app)
     pages.init_app(app)
 
 
 def serve_journeys(app: Flask) -> None:
     """Serve every journey's addresses."""
-    for journey in (signin, register, setup, account, identities, mydata, recover, status):
+    for journey in (signin, register, setup, account, identities, privacy, recovery, status):
         journey.init_app(app)
     if not app.extensions["latchkey.settings"].is_production:
-        from app import inbox
+        from app import dev_inbox
 
-        inbox.init_app(app)
+        dev_inbox.init_app(app)
 
 
 def add_commands(app: Flask) -> None:

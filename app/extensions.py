@@ -9,9 +9,8 @@ from flask.globals import _cv_app, _cv_request
 from flask_login import LoginManager
 from flask_mail import Mail
 from flask_migrate import Migrate
-from flask_sqlalchemy import SQLAlchemy
 
-from app.database import Base
+from app.db.session import db as db
 
 if TYPE_CHECKING:
     from flask import Request
@@ -19,20 +18,12 @@ if TYPE_CHECKING:
     from sqlalchemy import CursorResult
     from sqlalchemy.sql.dml import UpdateBase
 
-    from app.kit.sealing import KeyRing
+    from app.crypto.encryption import KeyRing
     from config.settings import Settings
 
 _context = _cv_app.get
 _asked = _cv_request.get
 """Flask's own proxies find these through three calls of Python; eighty times a request, a twentieth of its time."""
-
-
-def _scope() -> int:
-    """Return by what sessions of the database are kept apart: one for each application context."""
-    return id(_context())
-
-
-db = SQLAlchemy(model_class=Base, session_options={"autoflush": False, "expire_on_commit": False, "scopefunc": _scope})
 
 
 class _Logins(LoginManager):  # type: ignore[misc]

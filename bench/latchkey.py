@@ -111,7 +111,7 @@ class Latchkey:
         subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
         os.environ.update(self.environment | {"LATCHKEY_LOG_LEVEL": "critical"})
         from app import create_app
-        from app.cli.importing import import_lines
+        from app.cli.user_import import import_lines
         from app.extensions import db
 
         self.app = create_app()
@@ -127,12 +127,12 @@ class Latchkey:
 
     def _learn(self) -> None:
         """Read every account's mail secret."""
+        from app.challenges.passcodes import enrolled_context
+        from app.enrollments.models import Enrollment
         from app.extensions import db, keyring
-        from app.methods.challenges import subject_of
-        from app.methods.codes import enrolled_context
-        from app.methods.models import EnrolledMethod
+        from app.users.lookup import subject_of
 
-        rows = sa.select(EnrolledMethod).where(EnrolledMethod.method == "email").order_by(EnrolledMethod.user_id)
+        rows = sa.select(Enrollment).where(Enrollment.method == "email").order_by(Enrollment.user_id)
         for row in db.session.scalars(rows):
             root = keyring.open(row.secret, *enrolled_context(row))
             self.people.append(Person(row.user_id, row.id, root, subject_of(row.user_id, "")))
@@ -151,10 +151,11 @@ class Latchkey:
 
     def _ask(self, numbers: range) -> None:
         """Store a sent challenge for each of these people, as if the mail had just come."""
+        from app import clock
+        from app.challenges.magic_links import link_token
+        from app.challenges.models import Challenge
+        from app.crypto import secrets
         from app.extensions import db
-        from app.kit import clock, secrets
-        from app.methods.links import link_token
-        from app.methods.models import Challenge
 
         now = clock.now()
         end = now + timedelta(minutes=10)
@@ -221,12 +222,12 @@ class Latchkey:
             yield self._opened(answer, 200)
 
     def _code(self, number: int, handle: str, cookie: str) -> str:
-        from app.kit import secrets
-        from app.methods.codes import passcode_of
-        from app.methods.models import Challenge
+        from app.challenges.models import Challenge
+        from app.challenges.passcodes import passcode_of
+        from app.crypto import secrets
 
         person = self.people[number]
-        given = cookie.split(".")[1]  # behind the lasting secret, the newest first (app/web/browser.py)
+        given = cookie.split(".")[1]  # behind the lasting secret, the newest first (app/web/browser_cookie.py)
         known = {"method": "email", "subject": person.subject, "binding": secrets.digest(given)}
         with self.app.app_context():
             return passcode_of(Challenge(id=handle.partition(".")[0], purpose="sign_in", **known), person.root)
@@ -287,8 +288,8 @@ def home(number: int) -> str:
 
 def csrf(cookie: str) -> str:
     """Return a token that goes with this browser cookie, as an earlier answer would have carried it."""
+    from app import clock
     from app.extensions import keyring
-    from app.kit import clock
     from app.web import csrf as tokens
 
     stamp = tokens._STAMP.pack(os.urandom(8), int(clock.unix()))

@@ -35,9 +35,10 @@ def make() -> list[Passkey]:
     """Store a passkey for each user of the app that is running, as if each had made one; return what devices keep."""
     from webauthn.helpers import encode_cbor
 
+    from app import clock
+    from app.authenticators.models import Passkey as Row
+    from app.crypto import secrets
     from app.extensions import db
-    from app.kit import clock, secrets
-    from app.methods.models import Passkey as Row
     from app.users import User
 
     numbers = KEY.public_key().public_numbers()

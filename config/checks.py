@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config import environment, keys, kinds, postgresql
+from config import environment, keys, postgresql, types
 from config.problems import Problem, variable
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def second_factors(settings: "Settings") -> Iterable[Problem]:
 
 def own_machine(settings: "Settings") -> Iterable[Problem]:
     """Development relaxes cookies and shows mail, so it stays on this machine."""
-    if not kinds.is_loopback(urlsplit(settings.public_url).hostname or ""):
+    if not types.is_loopback(urlsplit(settings.public_url).hostname or ""):
         remedy = "Use http://localhost:8000, or set LATCHKEY_ENVIRONMENT=production (a .flaskenv sets development)."
         yield problem("public_url", "leads to another machine, but LATCHKEY_ENVIRONMENT is development", remedy)
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from config import kinds
+from config import types
 from config.senders import OptionalAddress, Sender
 
 
@@ -21,7 +21,7 @@ def default_sender(fields: dict[str, Any]) -> str:
 class DeliverySettings(BaseSettings, defer_build=True):
     """Channels, and the queue before them."""
 
-    mail_url: Annotated[str, kinds.having_scheme("smtp", "smtp+starttls", "smtps")] = Field(
+    mail_url: Annotated[str, types.having_scheme("smtp", "smtp+starttls", "smtps")] = Field(
         default="",
         repr=False,
         description="Mail server: `smtp+starttls://user:password@host:587`, `smtps://...:465` or plain `smtp://host:25`.",
@@ -37,44 +37,44 @@ class DeliverySettings(BaseSettings, defer_build=True):
         description="Address to which people write who can't take the second step and ask for help; empty: nobody.",
     )
     mail_allow_plaintext: bool = Field(default=False, description="Let mail leave without TLS in production.")
-    mail_timeout: kinds.Duration = Field(
+    mail_timeout: types.Duration = Field(
         default=timedelta(seconds=20),
         le=timedelta(minutes=5),
         description="How long a first try to send a mail may take until the mail server has it.",
     )
-    mail_answer_timeout: kinds.Duration = Field(
+    mail_answer_timeout: types.Duration = Field(
         default=timedelta(minutes=10),
         le=timedelta(minutes=10),
         description="Longest wait for the mail server's answer to a mail that it has whole.",
     )
-    sms_url: Annotated[str, kinds.having_scheme("http", "https")] = Field(
+    sms_url: Annotated[str, types.having_scheme("http", "https")] = Field(
         default="", repr=False, description='Where an SMS is handed over: POST with the JSON body `{"to", "text"}`.'
     )
-    sms_headers: kinds.Headers = Field(
+    sms_headers: types.Headers = Field(
         default=SecretStr(""),
         repr=False,
         description="Headers that go with it, as `X-Api-Key: secret`, one on each line.",
     )
-    sms_success: kinds.Pattern = Field(
+    sms_success: types.Pattern = Field(
         default="",
         description="Regular expression that the body of an answer 2xx matches when the SMS was taken; empty: any.",
     )
     sms_provider: Literal["http", "twilio"] = Field(
         default="http", description="Who sends SMS: the SMS URL (`http`) or `twilio`."
     )
-    sms_connect_timeout: kinds.Duration = Field(
+    sms_connect_timeout: types.Duration = Field(
         default=timedelta(seconds=3), description="Longest wait for a connection."
     )
-    sms_timeout: kinds.Duration = Field(
+    sms_timeout: types.Duration = Field(
         default=timedelta(seconds=10), description="Longest wait for the SMS provider in all."
     )
     twilio_account_sid: str = Field(default="", max_length=64, description="Account of Twilio.")
     twilio_auth_token: SecretStr = Field(default=SecretStr(""), repr=False, description="Token of that account.")
     twilio_sender: str = Field(default="", max_length=64, description="Number or service from which Twilio sends.")
-    twilio_url: Annotated[str, kinds.having_scheme("http", "https")] = Field(
+    twilio_url: Annotated[str, types.having_scheme("http", "https")] = Field(
         default="https://api.twilio.com", description="Where Twilio is reached."
     )
-    queue_url: Annotated[str, kinds.having_scheme("sqlite", "redis", "rediss", "postgresql")] = Field(
+    queue_url: Annotated[str, types.having_scheme("sqlite", "redis", "rediss", "postgresql")] = Field(
         default="",
         repr=False,
         description="How workers are woken: `sqlite:///path` or empty on one machine, `redis://host/0`, `postgresql://...`.",
@@ -85,13 +85,13 @@ class DeliverySettings(BaseSettings, defer_build=True):
         le=64,
         description="Messages one worker process delivers at a time.",
     )
-    outbox_sweep_every: kinds.Duration = Field(
+    outbox_sweep_every: types.Duration = Field(
         default=timedelta(seconds=5),
         description="Time between two rounds of the worker's other work: notices, exports, erasures.",
     )
-    outbox_keep: kinds.Duration = Field(
+    outbox_keep: types.Duration = Field(
         default=timedelta(days=7), description="How long a finished message stays listed."
     )
-    events_keep: kinds.Duration = Field(
+    events_keep: types.Duration = Field(
         default=timedelta(days=365), description="How long an event stays in the audit log before it is deleted."
     )

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
-from config import kinds
+from config import types
 
-Country = Annotated[str, BeforeValidator(kinds.upper), Field(pattern=r"^[A-Z]{2}$")]
-Countries = Annotated[tuple[Country, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+Country = Annotated[str, BeforeValidator(types.upper), Field(pattern=r"^[A-Z]{2}$")]
+Countries = Annotated[tuple[Country, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 
 class LimitSettings(BaseSettings, defer_build=True):
@@ -18,10 +18,10 @@ class LimitSettings(BaseSettings, defer_build=True):
     limits: bool = Field(default=True, description="Whether sends and failures are counted and stopped.")
     email_code_digits: int = Field(default=8, ge=6, le=8, description="Digits of a mailed code.")
     sms_code_digits: int = Field(default=6, ge=6, le=8, description="Digits of a code sent by SMS.")
-    email_code_lifetime: kinds.Duration = Field(
+    email_code_lifetime: types.Duration = Field(
         default=timedelta(minutes=10), description="Life of a mailed code and its link."
     )
-    sms_code_lifetime: kinds.Duration = Field(default=timedelta(minutes=5), description="Life of a code sent by SMS.")
+    sms_code_lifetime: types.Duration = Field(default=timedelta(minutes=5), description="Life of a code sent by SMS.")
     challenge_tries: int = Field(default=5, ge=1, le=100, description="Wrong codes after which a challenge ends.")
     link_approval_tries: int = Field(
         default=2, ge=1, le=10, description="Tries at the characters that approve a link opened elsewhere."
@@ -33,16 +33,16 @@ class LimitSettings(BaseSettings, defer_build=True):
     failures_in_a_row: int = Field(
         default=100, ge=1, le=1000, description="Wrong codes in a row after which only a link or known browser helps."
     )
-    failures_in_a_row_rest: kinds.Duration = Field(
+    failures_in_a_row_rest: types.Duration = Field(
         default=timedelta(hours=24), description="Time without a wrong code after which that ends."
     )
     open_challenges: int = Field(
         default=5, ge=1, le=100, description="Challenges of one account that are open at once, at most."
     )
-    mail_resend_wait: kinds.DurationOrZero = Field(
+    mail_resend_wait: types.DurationOrZero = Field(
         default=timedelta(seconds=30), description="Time between two mails of one challenge."
     )
-    sms_resend_wait: kinds.DurationOrZero = Field(
+    sms_resend_wait: types.DurationOrZero = Field(
         default=timedelta(seconds=60), description="Time between two SMS of one challenge."
     )
     mails_per_hour: int = Field(default=5, ge=1, description="Mails with codes to one account in an hour.")
@@ -74,7 +74,7 @@ class LimitSettings(BaseSettings, defer_build=True):
     sms_breaker_percent: int = Field(
         default=20, ge=0, le=100, description="Share of them (in %) that must be used, or else they are stopped."
     )
-    sms_breaker_rest: kinds.Duration = Field(default=timedelta(hours=1), description="For how long.")
+    sms_breaker_rest: types.Duration = Field(default=timedelta(hours=1), description="For how long.")
     starts_per_address: int = Field(
         default=20, ge=1, description="Codes asked for from one network address in a window."
     )
@@ -82,8 +82,8 @@ class LimitSettings(BaseSettings, defer_build=True):
         default=1000, ge=1, description="Exchanges of refresh tokens from one network address in a window."
     )
     failures_per_address: int = Field(default=30, ge=1, description="Failures from one network address in a window.")
-    address_window: kinds.Duration = Field(default=timedelta(minutes=10), description="That window.")
-    denied_penalty: kinds.DurationOrZero = Field(
+    address_window: types.Duration = Field(default=timedelta(minutes=10), description="That window.")
+    denied_penalty: types.DurationOrZero = Field(
         default=timedelta(minutes=10),
         description="Time in which a network address asks for nothing after one of its requests was denied.",
     )
@@ -92,73 +92,73 @@ class LimitSettings(BaseSettings, defer_build=True):
         ge=1,
         description="Starts, and failures, that all callers without a readable address share in a window.",
     )
-    recovery_wait: kinds.Duration = Field(
+    recovery_wait: types.Duration = Field(
         default=timedelta(hours=72), description="Wait before an account can be recovered by its mailbox alone."
     )
     recovery_starts: int = Field(
         default=3, ge=0, le=100, description="Recoveries of one account that may be started in 30 days; 0: none at all."
     )
-    us_setup_within: kinds.Duration = Field(
+    us_setup_within: types.Duration = Field(
         default=timedelta(minutes=10), description="Time to finish setting up a method."
     )
-    second_factor_within: kinds.Duration = Field(
+    second_factor_within: types.Duration = Field(
         default=timedelta(minutes=10), description="Time to take the second step after the first proof."
     )
-    trust_for: kinds.DurationOrZero = Field(
+    trust_for: types.DurationOrZero = Field(
         default=timedelta(days=30), description="Time in which a trusted browser is not asked for the second step."
     )
-    confirm_email_within: kinds.Duration = Field(
+    confirm_email_within: types.Duration = Field(
         default=timedelta(hours=24), description="Time to confirm a new address."
     )
-    change_email_within: kinds.Duration = Field(
+    change_email_within: types.Duration = Field(
         default=timedelta(hours=2), description="Time to confirm an address that is to be one's own."
     )
-    change_undo_within: kinds.Duration = Field(
+    change_undo_within: types.Duration = Field(
         default=timedelta(hours=72), description="How long a change of addresses can be undone by the old ones."
     )
-    freshness: kinds.Duration = Field(
+    freshness: types.Duration = Field(
         default=timedelta(seconds=300), description="Age of a proof at which a sensitive step asks for a new one."
     )
     freshness_strength: Literal["as_strongest", "any"] = Field(
         default="as_strongest",
         description="What that proof must be: `as_strongest` of what the person has set up, or `any` of it.",
     )
-    new_method_wait: kinds.DurationOrZero = Field(
+    new_method_wait: types.DurationOrZero = Field(
         default=timedelta(hours=24),
         description="Time in which a method counts no more than the mailed code that added it beside a stronger one.",
     )
-    freshness_grace_period: kinds.DurationOrZero = Field(
+    freshness_grace_period: types.DurationOrZero = Field(
         default=timedelta(0), description="Time after a sensitive step in which the next one asks for nothing."
     )
-    session_idle: kinds.Duration = Field(
+    session_idle: types.Duration = Field(
         default=timedelta(days=7), description="Time unused after which a session ends."
     )
-    session_absolute: kinds.Duration = Field(
+    session_absolute: types.Duration = Field(
         default=timedelta(days=30), description="Age at which a session ends anyway."
     )
-    two_factor_idle: kinds.Duration = Field(
+    two_factor_idle: types.Duration = Field(
         default=timedelta(hours=1), description="Time unused after which a session counts as one factor's again."
     )
-    two_factor_absolute: kinds.Duration = Field(
+    two_factor_absolute: types.Duration = Field(
         default=timedelta(hours=24), description="Time after proving two factors at which it does so anyway."
     )
-    token_max_age: kinds.Duration = Field(default=timedelta(minutes=15), description="Life of a program's token.")
+    token_max_age: types.Duration = Field(default=timedelta(minutes=15), description="Life of a program's token.")
     refresh_tokens: bool = Field(
         default=True, description="Whether programs that ask are given refresh tokens, and can exchange them."
     )
-    refresh_absolute: kinds.Duration = Field(
+    refresh_absolute: types.Duration = Field(
         default=timedelta(days=30), description="Age at which a refresh token, with all it was exchanged for, ends."
     )
-    refresh_idle: kinds.Duration = Field(
+    refresh_idle: types.Duration = Field(
         default=timedelta(days=7), description="Time without an exchange after which it ends."
     )
     personal_tokens: int = Field(
         default=20, ge=0, le=200, description="Personal tokens that one account can have at once; 0: none work at all."
     )
-    personal_token_max_age: kinds.Duration = Field(
+    personal_token_max_age: types.Duration = Field(
         default=timedelta(days=365), ge=timedelta(days=1), description="Longest life that a personal token is given."
     )
-    csrf_lifetime: kinds.Duration = Field(default=timedelta(hours=24), description="Life of the token in a form.")
+    csrf_lifetime: types.Duration = Field(default=timedelta(hours=24), description="Life of the token in a form.")
     password_blocklist: str = Field(
         default="",
         description="File of passwords that are refused besides the common ones, one a line, as of stolen ones.",

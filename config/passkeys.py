@@ -7,18 +7,18 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from config import kinds
+from config import types
 from config.service import ServiceSettings
 
-Origin = Annotated[str, AfterValidator(kinds.read_origin)]
-Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+Origin = Annotated[str, AfterValidator(types.read_origin)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 
 class PasskeySettings(ServiceSettings, defer_build=True):
     """Passkeys (Web Authentication, Level 3)."""
 
     passkeys: bool = Field(default=True, description="Whether people can sign in with passkeys.")
-    passkey_rp_id: Annotated[str, BeforeValidator(kinds.read_host)] = Field(
+    passkey_rp_id: Annotated[str, BeforeValidator(types.read_host)] = Field(
         default="",
         max_length=253,
         pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$",

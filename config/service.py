@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
-from config import kinds, postgresql
+from config import postgresql, types
 
-Hosts = Annotated[tuple[kinds.Host, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
-Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(kinds.read_list), AfterValidator(kinds.unique)]
+Hosts = Annotated[tuple[types.Host, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 LOCAL_URL = "http://localhost:8000"
@@ -42,7 +42,7 @@ class ServiceSettings(BaseSettings, defer_build=True):
         description="Where this runs. `production` refuses unsafe settings; `development` works on this machine alone.",
     )
     database_url: Annotated[
-        str, kinds.having_scheme("sqlite", "postgresql", "postgresql+psycopg"), AfterValidator(check_database_url)
+        str, types.having_scheme("sqlite", "postgresql", "postgresql+psycopg"), AfterValidator(check_database_url)
     ] = Field(
         default="sqlite:///var/latchkey.db",
         repr=False,
@@ -57,7 +57,7 @@ class ServiceSettings(BaseSettings, defer_build=True):
         repr=False,
         description="Master keys, 32 bytes or more each, separated by commas. The first one writes, all of them read.",
     )
-    public_url: kinds.OptionalOrigin = Field(
+    public_url: types.OptionalOrigin = Field(
         default_factory=default_public_url,
         validate_default=True,
         description="Address under which people reach the service. Every link in a mail begins with it.",
@@ -81,14 +81,14 @@ class ServiceSettings(BaseSettings, defer_build=True):
     support_contact: str = Field(
         default="", max_length=200, description="Address or URL shown to people who need help."
     )
-    log_level: Annotated[Level, BeforeValidator(kinds.lower)] = Field(
+    log_level: Annotated[Level, BeforeValidator(types.lower)] = Field(
         default="info", description="Least important line logged."
     )
     log_format: Literal["json", "text"] = Field(
         default_factory=default_log_format, description="`json` for machines, `text` for a terminal."
     )
     registration: bool = Field(default=True, description="Whether people can open an account themselves.")
-    redis_url: Annotated[str, kinds.having_scheme("redis", "rediss", "unix")] = Field(
+    redis_url: Annotated[str, types.having_scheme("redis", "rediss", "unix")] = Field(
         default="",
         repr=False,
         description="Redis that all replicas share for counting per address; empty: each process counts.",
@@ -99,13 +99,13 @@ class ServiceSettings(BaseSettings, defer_build=True):
         le=1000,
         description="Server processes that count together in Redis; while it is away each has so small a share.",
     )
-    statement_timeout: kinds.Duration = Field(
+    statement_timeout: types.Duration = Field(
         default=timedelta(seconds=5), description="Longest wait for the database or its lock; then the answer is 503."
     )
     pool_size: int = Field(default=16, ge=1, le=200, description="Open database connections of one process, at most.")
     body_limit: int = Field(default=65536, ge=1024, le=10_485_760, description="Bytes in a request's body, at most.")
     json_depth: int = Field(default=32, ge=2, le=200, description="Levels of nesting in a JSON body, at most.")
-    csrf_cookie_name: Annotated[str, AfterValidator(kinds.cookie_name)] = Field(
+    csrf_cookie_name: Annotated[str, AfterValidator(types.cookie_name)] = Field(
         default="",
         max_length=60,
         description="Name of a cookie in which scripts of this site read the CSRF token, as `XSRF-TOKEN`; empty: none.",

@@ -10,11 +10,11 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from config import checks, development, environment
 from config.delivery import DeliverySettings
-from config.journeys import JourneySettings
-from config.keeping import KeepingSettings
+from config.flows import JourneySettings
 from config.limits import LimitSettings
 from config.passkeys import PasskeySettings
 from config.problems import ConfigurationError, Problem, from_validation
+from config.retention import KeepingSettings
 from config.service import ServiceSettings
 
 __all__ = ["ConfigurationError", "Problem", "Settings"]

@@ -18,7 +18,7 @@ import structlog
 from alembic import context
 from flask import current_app
 
-from app.database import UtcDateTime, revisions
+from app.db import UtcDateTime, revisions
 from config.postgresql import parameters
 
 log = structlog.get_logger()

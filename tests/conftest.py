@@ -177,7 +177,7 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def clock() -> Iterator[ModuleType]:
     """The house's clock: ``clock.shift(601)``, ``with clock.travel(601): ...``. Set right after the test."""
-    from app.kit import clock
+    from app import clock
 
     clock.reset()
     yield clock
@@ -210,9 +210,8 @@ def deliver(app: Flask, smtp: SmtpSink, sms: SmsStub) -> Callable[[], list[Mail 
     """Runs the outbox: ``deliver()`` tries every message that is due, and returns what arrived by that."""
 
     def run() -> list[Mail | Sms]:
-        from app import outbox
+        from app import clock, outbox
         from app.extensions import db
-        from app.kit import clock
 
         before = len(smtp.mails), len(sms.texts)
         with app.app_context():
@@ -271,13 +270,13 @@ def statements(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]:
 
 def _forget_in_memory(app: Flask) -> None:
     """Drop what processes remember beside the database: counts by address, channels at rest, open connections."""
-    from app.outbox.channels import cutoff, mail, sms
+    from app.outbox.channels import deadline, mail, sms
 
     app.extensions.pop("latchkey.counters", None)
     app.extensions.pop("latchkey.accounts", None)
     sms.breaker.succeeded()
     sms.gate.open()
-    cutoff.resume()
+    deadline.resume()
     mail.hang_up()
 
 

@@ -25,7 +25,7 @@ class Person:
 
     def app_code(self, steps: int = 0) -> str:
         """Return what their authenticator app shows now, or so many steps of 30 s from now."""
-        from app.kit import clock
+        from app import clock
 
         return pyotp.TOTP(self.authenticator).at(int(clock.unix()) + 30 * steps)
 
@@ -81,20 +81,20 @@ class People:
     def leave(self, person: Person) -> Person:
         """Have somebody's account closed, to be erased in a week; tell nobody."""
         from app.extensions import db
-        from app.mydata.leaving import leave
+        from app.privacy.deletion import schedule_deletion
         from app.users import User
 
         with self.app.app_context():
             user = db.session.get(User, person.id)
             assert user is not None
-            leave(user, quietly=True)
+            schedule_deletion(user, quietly=True)
             db.session.commit()
         return person
 
     def give_codes(self, person: Person) -> list[str]:
         """Give somebody recovery codes and return them. Each test process draws one set: that is ten slow hashes."""
+        from app.authenticators import recovery_codes
         from app.extensions import db
-        from app.methods import recovery_codes
 
         with self.app.app_context():
             recovery_codes.store(person.id, _drawn_codes(), "f" * 32)
@@ -102,8 +102,8 @@ class People:
         return [drawn.code for drawn in _drawn_codes()]
 
     def _store(self, identities: dict[str, str], confirmed: bool, disabled: bool) -> int:
+        from app import clock
         from app.extensions import db
-        from app.kit import clock
         from app.users import TypedIdentity, create_user
 
         typed = [TypedIdentity(kind, value) for kind, value in identities.items() if value]
@@ -114,8 +114,8 @@ class People:
         return user.id
 
     def _enroll(self, user_id: int, methods: Sequence[str], secrets: dict[str, str], second: Sequence[str]) -> None:
+        from app.authenticators.enrollments import enroll
         from app.extensions import db
-        from app.methods.enrollment import enroll
 
         for method in methods:
             secret = secrets.get(method) or None
@@ -126,7 +126,7 @@ class People:
 
 @lru_cache(maxsize=1)
 def _drawn_codes() -> list[Any]:
-    from app.methods import recovery_codes
+    from app.authenticators import recovery_codes
 
     return recovery_codes.draw()
 
@@ -134,6 +134,6 @@ def _drawn_codes() -> list[Any]:
 @lru_cache(maxsize=64)
 def _hashed(password: str) -> str:
     """Return a hash of ``password``; who has the same one has the same hash, which spares a slow one for each test."""
-    from app.methods.password import hash_password
+    from app.authenticators.password import hash_password
 
     return hash_password(password)

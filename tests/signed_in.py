@@ -33,17 +33,17 @@ def may_change(wire: Wire) -> bool:
 
 def _open(app: Flask, person: Person, via: str, agent: str) -> tuple[str, str]:
     """Open a session as every sign-in does; return the browser's token and a program's."""
+    from app.client import ClientContext
     from app.extensions import db
-    from app.kit.asking import Asker
-    from app.sessions.opening import open_program_session
-    from app.sessions.signing_in import sign_in_as
+    from app.login.sessions import create_login_session
+    from app.sessions.store import create_api_session
     from app.users import User
 
     with app.test_request_context():
         user = db.session.get(User, person.id)
         assert user is not None
         via = via or ("authenticator" if person.authenticator else "email")
-        session = sign_in_as(user, via, Asker("", "127.0.0.1", agent), remember=False)
-        tokens = g.session_cookie[0], open_program_session(session)
+        session = create_login_session(user, via, ClientContext("", "127.0.0.1", agent), remember=False)
+        tokens = g.session_cookie[0], create_api_session(session)
         db.session.commit()
         return tokens

@@ -227,14 +227,14 @@ def identity_of(app: Flask, user: dict[str, Any] | None) -> str | None:
 
 def codes_of(text: str) -> list[str]:
     """Return the codes of the sentences in ``text``; the facts in them may be anything."""
-    from app.web.texts import SENTENCES
+    from app.web.messages import MESSAGES
 
     def said(template: str) -> bool:
         parts = re.split(r"\{[^}]*\}", template)
         return re.search(".+?".join(map(re.escape, parts)), text, re.DOTALL) is not None
 
-    found = [code for code, template in SENTENCES.items() if said(template)]
-    return [code for code in found if not any(_within(code, other, SENTENCES) for other in found)]
+    found = [code for code, template in MESSAGES.items() if said(template)]
+    return [code for code in found if not any(_within(code, other, MESSAGES) for other in found)]
 
 
 def _within(code: str, other: str, sentences: dict[str, str]) -> bool:

@@ -10,6 +10,6 @@ bp = Blueprint("account", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses."""
-    from app.account import activity_views, devices_views, offer_views, tokens_views, views  # noqa: F401 - they register themselves
+    from app.account import activity_views, api_tokens_views, devices_views, passkey_offer_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -6,9 +6,9 @@ from flask import Response, request
 from flask_login import current_user, login_required
 
 from app.account import bp
-from app.account.events import events_of
-from app.methods.showing import PROOFS
-from app.sessions.showing import label_of
+from app.account.activity import events_of
+from app.authenticators.presenters import PROOFS
+from app.login.presenters import label_of
 from app.users import identities_of
 from app.web.respond import respond, wants_json
 

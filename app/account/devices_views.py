@@ -8,23 +8,24 @@ from typing import Any
 from flask import Response, after_this_request
 from flask_login import current_user, login_required
 
-from app.account import bp, ending
+from app import clock, user_agents
+from app.account import bp, devices
 from app.account.forms import ButtonForm
+from app.authenticators.presenters import PROOFS
 from app.extensions import settings
-from app.kit import agents, clock
-from app.methods.showing import PROOFS
+from app.login.presenters import label_of
 from app.sessions.assurance import level
-from app.sessions.known import browsers_of
-from app.sessions.listing import Family, families_of
-from app.sessions.models import AuthSession, Standing
-from app.sessions.opening import brought_session
-from app.sessions.showing import label_of
+from app.sessions.known_devices import browsers_of
+from app.sessions.models import AuthSession
+from app.sessions.queries import SessionSummary, sessions_of
+from app.sessions.store import current_session
+from app.throttling.models import FailureCounter
 from app.users import identities_of
-from app.web.asker import present_asker
+from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.headers import clear_site
+from app.web.notices import say
 from app.web.respond import respond, wants_json
-from app.web.telling import say
 
 PAGE = "account/devices.html"
 REFUSED = "errors/form.html"
@@ -35,8 +36,8 @@ REFUSED = "errors/form.html"
 def sessions_page() -> Response:
     """List living sessions with the tokens they gave, and known browsers."""
     current = _current()
-    families, more = families_of(current_user.id, first=current.family)
-    here = present_asker().known
+    families, more = sessions_of(current_user.id, first=current.family)
+    here = present_client().known
     known = sorted(browsers_of(current_user.id), key=lambda row: row.browser not in here)
     facts: dict[str, Any] = {
         "sessions": [_session(family, current) for family in families],
@@ -59,7 +60,7 @@ def end_session_page(family: str) -> Response:
     form = ButtonForm()
     if form.validate():
         current = _current()
-        ended = ending.end_one(current_user.id, current, family)
+        ended = devices.end_one(current_user.id, current, family)
         if family == current.family:
             say("signed_out")
             return clear_site(respond(go=settings.post_logout_url, bare=True, ended=ended))
@@ -75,7 +76,7 @@ def end_other_sessions() -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        ended = ending.end_others(current_user.id, _current())
+        ended = devices.end_others(current_user.id, _current())
         say("sessions_ended" if ended else "no_other_sessions")
         return respond(go="/sessions", ended=ended)
     return respond(REFUSED, form)
@@ -88,7 +89,7 @@ def forget_known_browser(browser: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        ending.forget(current_user.id, browser)
+        devices.forget(current_user.id, browser)
         say("browser_forgotten")
         return respond(go="/sessions")
     return respond(REFUSED, form)
@@ -101,25 +102,25 @@ def ask_known_browser_again(browser: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        ending.ask_again(current_user.id, browser)
+        devices.ask_again(current_user.id, browser)
         say("browser_distrusted")
         return respond(go="/sessions")
     return respond(REFUSED, form)
 
 
 def _current() -> AuthSession:
-    session = brought_session()
+    session = current_session()
     assert session is not None  # login_required has seen to it
     return session
 
 
-def _session(family: Family, current: AuthSession) -> dict[str, Any]:
+def _session(family: SessionSummary, current: AuthSession) -> dict[str, Any]:
     head = family.head
     return {
         "id": head.family,
         "aal": level(head, clock.now()),
         "current": head.family == current.family,
-        "browser": agents.label(head.agent),
+        "browser": user_agents.label(head.agent),
         "address": head.address,
         "first_seen_at": head.created_at,
         "last_seen_at": head.seen_at,
@@ -130,7 +131,7 @@ def _session(family: Family, current: AuthSession) -> dict[str, Any]:
     }
 
 
-def _refresh(family: Family) -> dict[str, Any] | None:
+def _refresh(family: SessionSummary) -> dict[str, Any] | None:
     """Return how a program stays signed in by exchanging its token; None when none does."""
     if family.refreshes_until is None:
         return None
@@ -141,16 +142,16 @@ def _program(token: AuthSession) -> dict[str, Any]:
     return {"first_seen_at": token.created_at, "last_seen_at": token.seen_at, "expires_at": token.expires_at}
 
 
-def _browser(known: Standing, here: Collection[str]) -> dict[str, Any]:
+def _browser(known: FailureCounter, here: Collection[str]) -> dict[str, Any]:
     return {
         "id": known.id,
         "current": known.browser in here,
-        "browser": agents.label(known.agent),
+        "browser": user_agents.label(known.agent),
         "first_seen_at": known.first_seen_at,
         "last_seen_at": known.last_seen_at,
         "trusted_until": known.trusted_until if _is_trusted(known) else None,
     }
 
 
-def _is_trusted(known: Standing) -> bool:
+def _is_trusted(known: FailureCounter) -> bool:
     return known.trusted_until is not None and clock.now() < known.trusted_until

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from wtforms import StringField
 
-from app.web.forms import HouseForm, ManyField, Required, TextField, TypedField
+from app.web.forms import BaseForm, ManyField, Required, TextField, TypedField
 
 
-class ButtonForm(HouseForm):
+class ButtonForm(BaseForm):
     """A button, and nothing to fill in."""
 
 
@@ -17,7 +17,7 @@ class NumberField(TypedField, StringField):  # type: ignore[misc]
     accepts = (str, int)
 
 
-class TokenForm(HouseForm):
+class TokenForm(BaseForm):
     """A personal token to make."""
 
     name = TextField("Name", [Required()])

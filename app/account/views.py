@@ -7,16 +7,16 @@ from typing import Any
 from flask import Response
 from flask_login import current_user
 
-from app.account import bp, offer_views, overview
+from app import clock, user_agents
+from app.account import bp, overview, passkey_offer_views
+from app.authenticators import recovery_codes
+from app.authenticators.enrollments import enrolled_of
+from app.authenticators.presenters import PROOFS
+from app.enrollments.catalog import active_methods
 from app.extensions import settings
-from app.kit import agents, clock
-from app.methods import recovery_codes
-from app.methods.enrollment import enrolled_of
-from app.methods.registry import active_methods
-from app.methods.showing import PROOFS
+from app.login.presenters import label_of, needed_for_changes
 from app.sessions.assurance import level, two_factors_until
-from app.sessions.opening import brought_session
-from app.sessions.showing import label_of, needed_for_changes
+from app.sessions.store import current_session
 from app.users import identities_of
 from app.web.errors import unauthenticated
 from app.web.respond import respond, wants_json
@@ -25,7 +25,7 @@ from app.web.respond import respond, wants_json
 @bp.get("/")
 def home() -> Response:
     """Show who is signed in and how; a program that is not signed in gets a 401."""
-    session = brought_session()
+    session = current_session()
     if session is None:
         return (
             unauthenticated() if wants_json() else respond("account/welcome.html", registration=settings.registration)
@@ -41,13 +41,13 @@ def home() -> Response:
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
         "user_label": label_of(mine),
-        "matters": overview.matters(enrolled, stock),
+        "matters": overview.overview_of(enrolled, stock),
         "needed": needed_for_changes(session, enrolled),
         "before": before,
-        "passkey_offered": offer_views.is_offered(current_user, session, enrolled),
+        "passkey_offered": passkey_offer_views.is_offered(current_user, session, enrolled),
         "titles": PROOFS,
         "session": {
-            "browser": agents.label(session.agent),
+            "browser": user_agents.label(session.agent),
             "since": session.created_at,
             "methods": [PROOFS.get(name, name) for name in session.amr.split(",")],
             "two_factors_until": two_factors_until(session, clock.now()),

@@ -4,6 +4,6 @@ Promises that an event never holds a passcode, token, link or secret.
 """
 
 from app.audit.models import Event
-from app.audit.recording import record, record_each
+from app.audit.recorder import record, record_each
 
 __all__ = ["Event", "record", "record_each"]

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import BrowserName
+from app.db import BrowserName
 from app.extensions import db
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import click
 import orjson
 
-from app.cli.accounts import user_named
+from app import user_input
 from app.cli.group import OperatorGroup
-from app.cli.timeline import Moment, latest, reason_of, timeline
+from app.cli.lookup import user_named
+from app.cli.timeline import TimelineEntry, latest, reason_of, timeline
 from app.extensions import settings
-from app.kit import typed_text
 
 attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
 
@@ -25,7 +25,7 @@ def show(support_id: str, as_json: bool) -> None:
 
     Times are UTC, then seconds since the attempt began, a reason and what else is known.
     """
-    moments = timeline(typed_text.compact(support_id).upper())
+    moments = timeline(user_input.compact(support_id).upper())
     if not moments:
         days = settings.events_keep.days
         click.echo(f"Nothing is known of {support_id!r}. Events are kept for {days} days.", err=True)
@@ -55,7 +55,7 @@ def list_attempts(identity: str | None, named: str | None, limit: int, as_json: 
             click.echo(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.support_id}  {facts['reason']}")
 
 
-def _say(moment: Moment, as_json: bool) -> None:
+def _say(moment: TimelineEntry, as_json: bool) -> None:
     if as_json:
         facts = {"at": moment.at, "since": moment.since, "reason": moment.reason, "detail": moment.detail}
         click.echo(orjson.dumps(facts))

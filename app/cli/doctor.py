@@ -7,7 +7,7 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from app.cli.findings import EXAMINATIONS, NEED_DATABASE, Finding, unanswered
+from app.cli.health_checks import CHECKS, NEED_DATABASE, HealthCheck, unanswered
 from app.extensions import db
 
 
@@ -21,10 +21,10 @@ def doctor() -> None:
     """
     wrong = 0
     unreachable: set[str] = set()
-    for name, examination, remedy in EXAMINATIONS:
+    for name, examination, remedy in CHECKS:
         if name in NEED_DATABASE and "database" in unreachable:
             continue
-        findings: list[Finding] = []
+        findings: list[HealthCheck] = []
         try:
             findings.extend(examination())
         except Exception as error:  # whatever a driver raises is what we came to find
@@ -38,7 +38,7 @@ def doctor() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def _say(name: str, finding: Finding) -> None:
+def _say(name: str, finding: HealthCheck) -> None:
     mark, colour = ("mend", "red") if finding.wrong else ("note", "yellow") if finding.remedy else ("ok", "green")
     remedy = f" -> {finding.remedy}" if finding.remedy else ""
     click.echo(f"{click.style(f'{mark:<5}', fg=colour)} {name:<11} {finding.what}{remedy}")

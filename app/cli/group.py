@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app.database import PoolerFound, unavailable
+from app.db import PoolerFound, unavailable
 
 MISSING_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 

@@ -9,11 +9,11 @@ import time
 import click
 from rich.console import Console
 
+from app.authenticators import key_announcements
+from app.authenticators.encrypted_rows import sealed_rows
 from app.cli.group import OperatorGroup
-from app.cli.resealing import reseal
+from app.cli.reencryption import reseal
 from app.extensions import db, keyring
-from app.methods import keyholders
-from app.methods.sealed import sealed_rows
 
 SHOWN = 5
 """Rows that are named for each reason why some did not open."""
@@ -81,8 +81,8 @@ def _await_readers() -> None:
 
     :raises click.ClickException: when some still have not
     """
-    until = time.monotonic() + 1.2 * keyholders.DEAD_AFTER.total_seconds()
-    while lacking := keyholders.without(keyring.kid):
+    until = time.monotonic() + 1.2 * key_announcements.DEAD_AFTER.total_seconds()
+    while lacking := key_announcements.without(keyring.kid):
         if time.monotonic() > until:
             raise click.ClickException(
                 f"{lacking} running process{' does' if lacking == 1 else 'es do'} not have key {keyring.kid}. "

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import click
 from flask.cli import AppGroup
 
-from app.cli.asking import CannotMeasure, Service, ask_in_turn, made_up
-from app.cli.ranking import mann_whitney_z
-from app.cli.sameness import Reply, differences, template_of
+from app.cli.mann_whitney import mann_whitney_z
+from app.cli.probe import CannotMeasure, Service, ask_in_turn, made_up
+from app.cli.response_diff import Reply, differences, template_of
 from app.extensions import settings
 
 selftest = AppGroup("selftest", help="Measure what the running service promises.")

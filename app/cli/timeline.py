@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app import clock, user_agents
 from app.audit import Event
+from app.challenges.models import Challenge
 from app.extensions import db
-from app.kit import agents, clock
-from app.methods import Challenge
 from app.outbox import Message
 from app.outbox.models import DROPPED
 
@@ -37,7 +37,7 @@ _HIDDEN = frozenset(("message", "session", "reason", "outcome"))
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """One line of a timeline.
 
     :ivar reason: one of ``REASONS``
@@ -50,7 +50,7 @@ class Moment:
     detail: str
 
 
-def timeline(support_id: str) -> list[Moment]:
+def timeline(support_id: str) -> list[TimelineEntry]:
     """Return the attempt that the request ``support_id`` belongs to, oldest moment first; empty for an unknown id."""
     named = list(db.session.scalars(sa.select(Event).where(Event.support_id == support_id))) if support_id else []
     about = {event.challenge_id for event in named if event.challenge_id}
@@ -61,7 +61,7 @@ def timeline(support_id: str) -> list[Moment]:
     events = sorted(found.values(), key=lambda event: (event.at, event.id))
     told = [(event.at, *_told(event, events)) for event in events]
     told = sorted(told + _of_messages(about, events) + _of_challenges(about), key=lambda moment: moment[0])
-    return [Moment(at, (at - told[0][0]).total_seconds(), reason, detail) for at, reason, detail in told]
+    return [TimelineEntry(at, (at - told[0][0]).total_seconds(), reason, detail) for at, reason, detail in told]
 
 
 def latest(user_id: int, limit: int) -> list[Event]:
@@ -100,7 +100,7 @@ def _told(event: Event, events: Sequence[Event]) -> tuple[str, str]:
     if event.user_id is None and event.name in ("challenge.started", "sign_in.failed"):
         parts.append("nobody can be reached by what was typed")
     if event.address:
-        parts.append(f"{agents.label(event.agent)} at {event.address}, support id {event.support_id}")
+        parts.append(f"{user_agents.label(event.agent)} at {event.address}, support id {event.support_id}")
     return reason, "; ".join(filter(None, parts))
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import click
 import orjson
 
+from app import clock, user_agents
 from app.audit import record
-from app.cli.accounts import user_named
 from app.cli.group import OperatorGroup
+from app.cli.lookup import user_named
 from app.extensions import db
-from app.kit import agents, clock
-from app.sessions import personal
+from app.sessions import api_tokens
 from app.sessions.assurance import level
-from app.sessions.listing import Family, families_of
-from app.sessions.opening import end_all, end_family
+from app.sessions.queries import SessionSummary, sessions_of
+from app.sessions.store import revoke_all_sessions, revoke_family
 
 sessions = OperatorGroup("sessions", help="List and end the sessions of an account.")
 
@@ -30,7 +30,7 @@ def list_(identity: str, as_json: bool) -> None:
     IDENTITY is an email address, phone number or username.
     """
     user = user_named(identity)
-    families, more = families_of(user.id)
+    families, more = sessions_of(user.id)
     for family in families:
         told = _told(family)
         click.echo(orjson.dumps(told) if as_json else _line(told))
@@ -54,13 +54,13 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
         raise click.UsageError("Name the sessions, or say --all.")
     user = user_named(identity)
     missing = 0
-    ended = end_all(user.id) if every else 0
+    ended = revoke_all_sessions(user.id) if every else 0
     for name in session:
-        ended += (gone := end_family(name, of=user.id))
+        ended += (gone := revoke_family(name, of=user.id))
         if not gone:
             missing += 1
             click.echo(f"{name}: {identity} has no such session.", err=True)
-    revoked = personal.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
+    revoked = api_tokens.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
     if ended:
         record("session.ended", user.id, reason="ended_by_operator", sessions=ended, by="operator")
     db.session.commit()
@@ -68,11 +68,11 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
     sys.exit(1 if missing else 0)
 
 
-def _told(family: Family) -> dict[str, Any]:
+def _told(family: SessionSummary) -> dict[str, Any]:
     head = family.head
     return {
         "id": head.family,
-        "browser": agents.label(head.agent),
+        "browser": user_agents.label(head.agent),
         "address": head.address,
         "proved_by": head.amr.split(","),
         "aal": level(head, clock.now()),
@@ -97,6 +97,6 @@ def _line(told: dict[str, Any]) -> str:
 
 def _tokens(user_id: int, revoked: int = 0) -> str:
     """Say what became of the personal tokens."""
-    left = personal.living(user_id)
+    left = api_tokens.living(user_id)
     ended = f"{revoked} personal tokens ended" if revoked else ""
     return ended or (f"{left} personal tokens stay (--tokens ends them)" if left else "no personal tokens")

@@ -15,24 +15,27 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from app import clock
 from app.audit import record
-from app.cli.accounts import user_named
-from app.cli.drafts import NotUsable, read_draft
+from app.authenticators import recovery_codes
+from app.challenges.service import end_open
+from app.cli.account_creation import open_accounts
+from app.cli.account_drafts import NotUsable, read_draft
 from app.cli.group import OperatorGroup
-from app.cli.importing import import_lines
-from app.cli.listing import accounts, described, in_one_line, in_words, search_accounts
-from app.cli.opening import open_accounts
-from app.cli.second_steps import second_step
+from app.cli.lookup import user_named
+from app.cli.second_factor import second_step
+from app.cli.user_import import import_lines
+from app.cli.user_list import accounts, described, in_one_line, in_words, search_accounts
 from app.cli.user_sessions import sessions
+from app.enrollments.catalog import METHODS
 from app.extensions import db, settings
-from app.kit import clock
-from app.methods import REGISTRY, recovery_codes, second
-from app.methods.challenges import end_open
-from app.recover import flow, requests
-from app.sessions import personal
-from app.sessions.guesses import forget
-from app.sessions.known import revoke_browsers
-from app.sessions.opening import end_all
+from app.login import second_factor
+from app.recovery import requests
+from app.recovery import service as recovery_service
+from app.sessions import api_tokens
+from app.sessions.known_devices import revoke_browsers
+from app.sessions.store import revoke_all_sessions
+from app.throttling.by_account import forget
 from app.users import User
 
 users = OperatorGroup("users", help="Create, find, disable, unlock and delete accounts.")
@@ -46,7 +49,7 @@ users.add_command(second_step)
 @click.option("--username", help="A name that finds the account too.")
 @click.option("--password", help="A password. Others on this machine may see it here; import takes hashes.")
 @click.option("--authenticator", metavar="BASE32", help="The secret of an authenticator app.")
-@click.option("--method", "methods", multiple=True, metavar="M", help=f"{', '.join(REGISTRY)}; may be repeated.")
+@click.option("--method", "methods", multiple=True, metavar="M", help=f"{', '.join(METHODS)}; may be repeated.")
 @click.option("--disabled", is_flag=True, help="Open it, but let nobody in yet.")
 @click.option("--unconfirmed", is_flag=True, help="Its owner has still to prove the address.")
 def create(unconfirmed: bool, methods: tuple[str, ...], **described: Any) -> None:
@@ -182,7 +185,7 @@ def unlock(identity: tuple[str, ...]) -> None:
             missing += 1
             click.echo(unknown.message, err=True)
             continue
-        forgotten = forget(user.id) + second.forget_misses(user.id)
+        forgotten = forget(user.id) + second_factor.forget_misses(user.id)
         record("account.unlocked", user.id, by="operator")
         db.session.commit()
         click.echo(f"{text}: {'unlocked' if forgotten else 'had no failures'}.")
@@ -200,7 +203,7 @@ def recovery(identity: str, cancels: bool) -> None:
     user = user_named(identity)
     stock, under_way = recovery_codes.stock_of(user.id), requests.open_of(user.id)
     if cancels:
-        cancelled = under_way is not None and flow.cancel(under_way, "operator")
+        cancelled = under_way is not None and recovery_service.cancel(under_way, "operator")
         db.session.commit()
         click.echo(f"{identity}: {'the recovery is cancelled' if cancelled else 'no recovery is under way'}.")
         return
@@ -237,11 +240,11 @@ def _switch_one(user: User, off: bool) -> int:
     """Disable or enable, record it and commit; return how many sessions that ended."""
     changed = sa.update(User).where(User.id == user.id).values(disabled_at=clock.now() if off else None)
     db.session.execute(changed.execution_options(synchronize_session=False))
-    ended = end_all(user.id) if off else 0
+    ended = revoke_all_sessions(user.id) if off else 0
     if off:
         end_open(user.id)
         revoke_browsers(user.id)
-        personal.revoke_all(user.id, reason="disabled")
+        api_tokens.revoke_all(user.id, reason="disabled")
     record("account.disabled" if off else "account.enabled", user.id, by="operator")
     db.session.commit()
     db.session.refresh(user)

@@ -10,6 +10,6 @@ bp = Blueprint("identities", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses."""
-    from app.identities import change_email_views, undo_views, views  # noqa: F401 - they register themselves
+    from app.identities import change_email_views, rollback_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -7,24 +7,24 @@ from typing import Any
 from flask import Response, after_this_request, redirect
 from flask_login import current_user, login_required
 
+from app.authenticators.presenters import asked
+from app.challenges.models import Challenge
+from app.challenges.tokens import challenge_token_of
+from app.errors import Rejected
 from app.extensions import settings
-from app.identities import bp, proving_addresses
+from app.identities import bp, verification
 from app.identities.forms import AddressForm, CodeForm
-from app.identities.showing import current, pending, user_label
-from app.kit.refusals import Refused
-from app.methods import Challenge
-from app.methods.handles import handle_of
-from app.methods.showing import asked
-from app.sessions.freshness import require_fresh, require_recent
-from app.sessions.opening import brought_session
-from app.sessions.showing import needed_for_changes, user_facts
+from app.identities.presenters import current, pending, user_label
+from app.login.freshness import require_fresh, require_recent
+from app.login.presenters import needed_for_changes, user_facts
+from app.sessions.store import current_session
 from app.users import primary_email
-from app.web.asker import asker, clicking_asker, present_asker, sending_asker
+from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
+from app.web.messages import message
+from app.web.notices import say
 from app.web.redirects import with_query
 from app.web.respond import respond, support_id, wants_json
-from app.web.telling import say
-from app.web.texts import sentence
 
 PAGE = "identities/change_email.html"
 HOME = "/change-email"
@@ -36,7 +36,7 @@ ELSEWHERE = "identities/link_elsewhere.html"
 def change_email_page() -> Response:
     """Show the address that would be replaced, and where a code waits to be typed."""
     if wants_json():
-        require_recent(brought_session())
+        require_recent(current_session())
     form = AddressForm()
     return respond(PAGE, form, shown=_shown(form), **_facts())
 
@@ -46,11 +46,11 @@ def change_email_page() -> Response:
 def change_email() -> Response:
     """Send a code and a link to the new address. The account keeps the old one until one of them is used."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
+    require_fresh(current_session())
     form = AddressForm()
     if form.validate():
         with form.showing_refusals():
-            return begin(form, proving_addresses.CHANGE)
+            return begin(form, verification.CHANGE)
     return respond(PAGE, form, shown=_shown(form))
 
 
@@ -62,8 +62,8 @@ def confirm_address() -> Response:
     form = CodeForm()
     if form.validate():
         with form.showing_refusals():
-            done = proving_addresses.confirm_by_code(
-                current_user, current(), form.passcode.data, asker(form.challenge.data)
+            done = verification.confirm_by_code(
+                current_user, current(), form.passcode.data, client_context(form.challenge.data)
             )
             say(_said(done))
             return respond(go="/identities", **_facts())
@@ -76,14 +76,14 @@ def change_email_link(token: str) -> Response:
     after_this_request(view_commit)
     if token == "confirm":  # noqa: S105 - where the form of the page is posted, no secret
         return redirect(HOME)  # type: ignore[return-value]
-    session = brought_session()
+    session = current_session()
     try:
-        challenge, here = proving_addresses.look_at_link(token, session, clicking_asker())
+        challenge, here = verification.look_at_link(token, session, clicking_client())
         if not here or session is None:
             shown = {"asked": asked(challenge), "address": None}
             return _quiet(respond(ELSEWHERE, shown=shown, state="elsewhere"))
-        proving_addresses.confirm_by_link(current_user, session, challenge, asker())
-    except Refused as refused:
+        verification.confirm_by_link(current_user, session, challenge, client_context())
+    except Rejected as refused:
         return _quiet(_went_wrong(refused))
     return _quiet(_changed(challenge))
 
@@ -91,12 +91,10 @@ def change_email_link(token: str) -> Response:
 def begin(form: AddressForm, purpose: str) -> Response:
     """Ask for the proof of a new address, and show where its code is typed.
 
-    :raises Refused: as ``proving_addresses.ask``
+    :raises Rejected: as ``proving_addresses.ask``
     """
-    challenge = proving_addresses.ask(
-        current_user, current(), form.email.data, purpose, sending_asker(form.challenge.data)
-    )
-    handle = handle_of(challenge.id)
+    challenge = verification.ask(current_user, current(), form.email.data, purpose, sending_client(form.challenge.data))
+    handle = challenge_token_of(challenge.id)
     facts = _facts() if wants_json() else {}
     return respond(PAGE, form, see=HOME, challenge=handle, support_id=support_id(), **facts)
 
@@ -109,7 +107,7 @@ def _facts() -> dict[str, Any]:
 def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
     """Return what the page shows beside its form: where a code waits to be typed, and both forms."""
     named = code.challenge.data if code and code.challenge.data else None
-    found = proving_addresses.waiting(current_user, current(), present_asker(named))
+    found = verification.waiting(current_user, current(), present_client(named))
     return {
         "pending": pending(found) if found is not None and found.spent_at is None else None,
         "address_form": address or AddressForm(),
@@ -119,22 +117,22 @@ def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> 
 
 
 def _said(done: Challenge) -> str:
-    return "change_email_confirmed" if done.purpose == proving_addresses.CHANGE else "address_added"
+    return "change_email_confirmed" if done.purpose == verification.CHANGE else "address_added"
 
 
 def _changed(done: Challenge) -> Response:
     target = settings.post_change_email_url or settings.post_login_url
     if settings.redirect_behavior == "spa":
-        text, email = sentence(_said(done)), done.destination
+        text, email = message(_said(done)), done.destination
         return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
     say(_said(done))
     return redirect(target)  # type: ignore[return-value]
 
 
-def _went_wrong(refused: Refused) -> Response:
+def _went_wrong(refused: Rejected) -> Response:
     target = settings.change_email_error_url or "/change-email"
     if settings.redirect_behavior == "spa":
-        text = sentence(refused.code, **refused.facts)
+        text = message(refused.code, **refused.facts)
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
     say(refused.code, "error", **refused.facts)
     return redirect(target)  # type: ignore[return-value]

@@ -7,20 +7,21 @@ from typing import Any
 from flask import Response, after_this_request
 from flask_login import current_user, login_required
 
-from app.identities import bp, managing, proving_addresses
+from app.errors import Rejected
+from app.identities import bp, verification
+from app.identities import service as identities
 from app.identities.change_email_views import begin
 from app.identities.forms import AddressForm, RemoveForm, UsernameForm
-from app.identities.showing import allowed, current, listed
-from app.kit.refusals import Refused
-from app.sessions.freshness import require_fresh
-from app.sessions.opening import brought_session
-from app.sessions.showing import label_of, needed_for_changes
+from app.identities.presenters import allowed, current, listed
+from app.login.freshness import require_fresh
+from app.login.presenters import label_of, needed_for_changes
+from app.sessions.store import current_session
 from app.users import all_identities_of
-from app.web.asker import asker
+from app.web.client import client_context
 from app.web.commit import view_commit
-from app.web.forms import HouseForm
+from app.web.forms import BaseForm
+from app.web.notices import say
 from app.web.respond import respond, wants_json
-from app.web.telling import say
 
 PAGE = "identities/identities.html"
 
@@ -37,11 +38,11 @@ def identities_page() -> Response:
 def add_email() -> Response:
     """Send a code and a link to one more address; it is added when one of them is used."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
+    require_fresh(current_session())
     form = AddressForm()
     if form.validate():
         with form.showing_refusals():
-            return begin(form, proving_addresses.ADD)
+            return begin(form, verification.ADD)
     return respond(PAGE, form, shown=_page(adding=form) | _facts())
 
 
@@ -50,11 +51,11 @@ def add_email() -> Response:
 def make_primary() -> Response:
     """Let another of one's addresses be the primary one."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
+    require_fresh(current_session())
     form = AddressForm()
     if form.validate():
         with form.showing_refusals():
-            managing.make_primary(current_user, current(), form.email.data, asker())
+            identities.make_primary(current_user, current(), form.email.data, client_context())
             return _done("address_primary")
     return respond(PAGE, form, shown=_page(other=form) | _facts())
 
@@ -64,7 +65,7 @@ def make_primary() -> Response:
 def remove() -> Response:
     """Remove an address, the number or the username: the one that is named."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
+    require_fresh(current_session())
     form = RemoveForm()
     if form.validate():
         with form.showing_refusals():
@@ -78,11 +79,11 @@ def remove() -> Response:
 def set_username() -> Response:
     """Take a username, or another one."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
+    require_fresh(current_session())
     form = UsernameForm()
     if form.validate():
         with form.showing_refusals():
-            managing.set_username(current_user, current(), form.username.data, asker())
+            identities.set_username(current_user, current(), form.username.data, client_context())
             return _done("username_set")
     return respond(PAGE, form, shown=_page(naming=form) | _facts())
 
@@ -90,13 +91,13 @@ def set_username() -> Response:
 def _remove(form: RemoveForm) -> None:
     named = [field for field in (form.email, form.phone, form.username) if field.data]
     if len(named) != 1:
-        raise Refused("api_error")
+        raise Rejected("api_error")
     if form.email.data:
-        managing.remove_email(current_user, current(), form.email.data, asker())
+        identities.remove_email(current_user, current(), form.email.data, client_context())
     elif form.phone.data:
-        managing.remove_phone(current_user, current(), asker())
+        identities.remove_phone(current_user, current(), client_context())
     else:
-        managing.remove_username(current_user, current(), asker())
+        identities.remove_username(current_user, current(), client_context())
 
 
 def _done(code: str) -> Response:
@@ -110,7 +111,7 @@ def _facts() -> dict[str, Any]:
 
 
 def _page(
-    adding: HouseForm | None = None, naming: HouseForm | None = None, other: HouseForm | None = None
+    adding: BaseForm | None = None, naming: BaseForm | None = None, other: BaseForm | None = None
 ) -> dict[str, Any]:
     """Return what the page shows beside the facts; a program needs none of it."""
     if wants_json():
@@ -120,6 +121,6 @@ def _page(
         "address_form": adding or AddressForm(),
         "username_form": naming or UsernameForm(),
         "other_form": other,
-        "needed": needed_for_changes(brought_session()),
+        "needed": needed_for_changes(current_session()),
         "user_label": label_of(mine),
     }

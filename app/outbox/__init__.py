@@ -6,21 +6,21 @@ two workers never send one short of a crash, and no code, link or address is rea
 
 from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
-from app.outbox.errands import errand
-from app.outbox.letters import Letter, Text, TooLate, renderer
+from app.outbox.jobs import job
 from app.outbox.models import Message
-from app.outbox.sending import enqueue, enqueue_each, feeder
+from app.outbox.renderers import EmailMessage, Expired, TextMessage, renderer
+from app.outbox.service import enqueue, enqueue_each, periodic_task
 
 __all__ = [
-    "Letter",
+    "EmailMessage",
+    "Expired",
     "Message",
-    "Text",
-    "TooLate",
+    "TextMessage",
     "deliver",
     "enqueue",
     "enqueue_each",
-    "errand",
-    "feeder",
+    "job",
     "mail_config",
+    "periodic_task",
     "renderer",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from app.kit import clock
+from app import clock
 
 
 class Breaker:

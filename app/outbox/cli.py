@@ -12,9 +12,9 @@ import click
 import sqlalchemy as sa
 import structlog
 
-from app.database import PoolerFound, revisions, unavailable
+from app import clock, shutdown
+from app.db import PoolerFound, revisions, unavailable
 from app.extensions import db
-from app.kit import clock, stopping
 from app.outbox import leases, wakeups, worker
 from app.outbox.models import STATES, Message
 
@@ -86,7 +86,7 @@ def retry(ids: tuple[str, ...], everything: bool) -> None:
 @click.pass_obj
 def run_worker(info: Any) -> None:
     """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
-    stop = stopping.event_set_by(signal.SIGINT, signal.SIGTERM)
+    stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM)
     app = info.load_app()
     _await_tables(app, stop)
     worker.run(app, stop)

@@ -10,16 +10,16 @@ from typing import Any
 
 import structlog
 
+from app import clock
 from app.extensions import db
-from app.kit import clock
-from app.outbox import letters, retries
+from app.outbox import renderers, retries
 from app.outbox.channels import mail, sms
 from app.outbox.channels.failures import Failed, Interrupted, Postponed
 from app.outbox.leases import claim, holding
-from app.outbox.letters import Letter, Text, TooLate
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
-from app.outbox.sending import MAIL
-from app.outbox.settling import settle
+from app.outbox.renderers import EmailMessage, Expired, TextMessage
+from app.outbox.results import record_results
+from app.outbox.service import MAIL
 
 log = structlog.get_logger()
 
@@ -72,14 +72,14 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
             else:
                 outcomes.append(_attempt(message, known, log))
         with held.lock:
-            settle(outcomes)
+            record_results(outcomes)
     return outcomes
 
 
 def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
     """Return what these messages tell about; None when that failed, and then each is read alone and fails alone."""
     try:
-        return letters.read(message for message in messages if not message.decoy)
+        return renderers.read(message for message in messages if not message.decoy)
     except Exception:  # a reader belongs to another room
         log.exception("outbox.cannot_read", messages=len(messages))
         return None
@@ -100,7 +100,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
         _hand_over(message, words)
     except Postponed as rest:
         return _again(message, clock.now() + timedelta(seconds=rest.seconds), rest.reason)
-    except TooLate:
+    except Expired:
         return _expired(message)
     except Interrupted:
         return _again(message, clock.now(), "worker stopped")
@@ -113,31 +113,31 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
     return Outcome(message, SENT)
 
 
-def _render(message: Message, known: Mapping[str, Any] | None) -> Letter | Text | None:
+def _render(message: Message, known: Mapping[str, Any] | None) -> EmailMessage | TextMessage | None:
     """Return the words of a message, with no connection of ours kept busy afterwards.
 
     :param known: what it tells about, with that of others; None to read it now
-    :raises TooLate: when there is nothing left to say
+    :raises Expired: when there is nothing left to say
     :raises Failed: when its renderer fails, whatever for, or this release has none: the next one may know better
     """
-    if not letters.is_known(message):
+    if not renderers.is_known(message):
         raise Failed("written by a newer release", remedy=UPDATE)
     try:
-        words = letters.render(message, letters.read([message]) if known is None else known)
-    except TooLate:
+        words = renderers.render(message, renderers.read([message]) if known is None else known)
+    except Expired:
         raise
     except Exception as error:  # a renderer belongs to another room
         log.exception("message.not_rendered", **named(message))
         raise Failed(f"not rendered ({type(error).__name__})") from error
     finally:
         db.session.close()
-    if words is not None and isinstance(words, Letter) != (message.channel == MAIL):
+    if words is not None and isinstance(words, EmailMessage) != (message.channel == MAIL):
         raise Failed(f"not rendered as {message.channel}", permanent=True)
     return words
 
 
-def _hand_over(message: Message, words: Letter | Text) -> None:
-    if isinstance(words, Letter):
+def _hand_over(message: Message, words: EmailMessage | TextMessage) -> None:
+    if isinstance(words, EmailMessage):
         mail.send(message, words)
     else:
         sms.send(message, words)

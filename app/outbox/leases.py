@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from app.database.hot import Hot
-from app.database.plain import Plain, note
+from app import clock
+from app.db.compiled import CompiledStatement
+from app.db.detached import Detached, note
 from app.extensions import changed, db
-from app.kit import clock
 from app.outbox.models import ABANDONED, SENDING, WAITING, Message
 
 LEASE = timedelta(seconds=60)
@@ -22,7 +22,7 @@ LEASE = timedelta(seconds=60)
 
 RENEW_AFTER = timedelta(seconds=20)
 
-_ROWS = Plain(Message)
+_ROWS = Detached(Message)
 _message = Message.__table__
 _zero: sa.ColumnElement[int] = sa.literal_column("0")  # a literal, since a parameter shows no partial index
 _is_due = _message.c.next_attempt_at <= sa.bindparam("now")
@@ -46,9 +46,15 @@ _asked_for = sa.and_(_message.c.id.in_(sa.bindparam("ids", expanding=True)), _is
 _CLAIM = _claiming(_asked_for, _message.c.id).execution_options(at_once=True)
 
 _there, _most = _message.c.destination == sa.bindparam("to"), sa.bindparam("most", type_=sa.Integer)
-_CLAIM_NEWEST = Hot(_claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at.desc(), most=_most), at_once=True)
-_CLAIM_OLDEST = Hot(_claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at, most=_most), at_once=True)
-_CLAIM_TRIED = Hot(_claiming(sa.and_(_there, _was_tried), _message.c.next_attempt_at, most=_most), at_once=True)
+_CLAIM_NEWEST = CompiledStatement(
+    _claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at.desc(), most=_most), at_once=True
+)
+_CLAIM_OLDEST = CompiledStatement(
+    _claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at, most=_most), at_once=True
+)
+_CLAIM_TRIED = CompiledStatement(
+    _claiming(sa.and_(_there, _was_tried), _message.c.next_attempt_at, most=_most), at_once=True
+)
 
 
 def _by_destination(wanted: sa.ColumnElement[bool], tried: int) -> sa.Select[Any]:
@@ -61,7 +67,7 @@ def _by_destination(wanted: sa.ColumnElement[bool], tried: int) -> sa.Select[Any
     )
 
 
-_DUE = Hot(sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1)))
+_DUE = CompiledStatement(sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1)))
 
 _RENEW = (
     sa.update(_message)

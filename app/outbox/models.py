@@ -8,9 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import partial_index
+from app import clock
+from app.crypto import secrets
+from app.db import partial_index
 from app.extensions import db
-from app.kit import addresses, clock, secrets
+from app.users import identifiers
 
 WAITING = "waiting"
 SENDING = "sending"
@@ -67,7 +69,7 @@ class Message(db.Model):
     @property
     def masked_to(self) -> str:
         """The recipient as a log may show it."""
-        return addresses.mask("email" if self.channel == "mail" else "phone", self.to)
+        return identifiers.mask("email" if self.channel == "mail" else "phone", self.to)
 
 
 class Lease(db.Model):

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app import clock
 from app.extensions import db
-from app.kit import clock
 from app.outbox.models import Lease
 
 PRUNING = "pruning"

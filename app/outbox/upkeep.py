@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.database import unavailable
-from app.database.pruning import PRUNERS
+from app.crypto import secrets
+from app.db import unavailable
+from app.db.retention import CLEANUPS
 from app.extensions import db
-from app.kit import secrets
-from app.outbox import leases, parked, roles
-from app.outbox.sending import FEEDERS
+from app.outbox import backlog, leases, roles
+from app.outbox.service import PERIODIC_TASKS
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -44,11 +44,11 @@ class Upkeep:
         feed(self.stop)
         if time.monotonic() >= self._tell_at:
             self._tell_at = time.monotonic() + TELL_EVERY
-            parked.tell()
+            backlog.tell()
 
     def prune(self) -> None:
         """Delete what is past its time, batch by batch, unless another worker is at it."""
-        for prune in (lambda: leases.prune(self.settings.outbox_keep), *PRUNERS):
+        for prune in (lambda: leases.prune(self.settings.outbox_keep), *CLEANUPS):
             while roles.hold(roles.PRUNING, self.name) and prune() and not self.stop.wait(PAUSE):
                 pass
             if self.stop.is_set():
@@ -57,7 +57,7 @@ class Upkeep:
 
 def feed(stop: threading.Event) -> None:
     """Let feeders take turns, a batch each, until none has anything left or ``stop`` is set."""
-    hungry = list(FEEDERS)
+    hungry = list(PERIODIC_TASKS)
     while hungry and not stop.is_set():
         hungry = [feeder for feeder in hungry if _feed(feeder)]
 

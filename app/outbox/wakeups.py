@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy.engine import make_url
 
+from app.crypto.secrets import digest
 from app.extensions import settings as current_settings
-from app.kit.secrets import digest
 from app.outbox.wakeup_servers import PostgresListener, PostgresSender, RedisListener, RedisSender
 from app.outbox.wakeup_sockets import Folder, SocketListener
 

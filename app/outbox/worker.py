@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from app.outbox import errands, leases, upkeep, wakeup_servers, wakeups
-from app.outbox.channels import cutoff, mail
+from app.outbox import jobs, leases, upkeep, wakeup_servers, wakeups
+from app.outbox.channels import deadline, mail
 from app.outbox.delivery import send
 from app.outbox.models import Message
 from app.outbox.schedule import LOOK_EVERY, Schedule
@@ -47,7 +47,7 @@ def run(app: App, stop: threading.Event) -> None:
 
     Blocks. Use it in a process of its own, or in a thread; one at a time in a process.
     """
-    cutoff.resume()
+    deadline.resume()
     worker = Worker(app, stop)
     worker.start()
     log.info("worker.started", threads=worker.schedule.threads)
@@ -75,7 +75,7 @@ class Worker:
             "outbox-leases": lambda: self._repeat(leases.renew, leases.RENEW_AFTER.total_seconds() / 2),
             "outbox-sweep": lambda: self._repeat(self.upkeep.sweep, self.every),
             "outbox-prune": lambda: self._repeat(self.upkeep.prune, upkeep.PRUNE_EVERY),
-            "outbox-errands": lambda: self._repeat(lambda: errands.run_all(stop), self.every),
+            "outbox-errands": lambda: self._repeat(lambda: jobs.run_all(stop), self.every),
         }
         self._jobs |= {f"outbox-deliver-{number}": self.deliver for number in range(self.schedule.threads)}
         self._threads: dict[str, threading.Thread] = {}
@@ -98,7 +98,7 @@ class Worker:
         """Wait for tries under way, and cut off those that take too long."""
         self.schedule.close()
         self._join(STOP_WITHIN)
-        cutoff.cut_off_all()
+        deadline.cut_off_all()
         self._join(1.5)
 
     def _join(self, seconds: float) -> None:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
+from app.authenticators.presenters import asked, sent
+from app.challenges.models import Challenge
+from app.challenges.service import latest_in_browser
+from app.challenges.tokens import challenge_token_of
+from app.errors import Rejected
 from app.extensions import settings
-from app.kit import addresses
-from app.kit.refusals import Refused
-from app.methods import Challenge
-from app.methods.challenges import latest_in_browser
-from app.methods.handles import handle_of
-from app.methods.showing import asked, sent
-from app.register import bp, flow
+from app.login.pending import PendingState
+from app.login.presenters import second_step, user_facts
+from app.register import bp
+from app.register import service as registration
 from app.register.forms import ConfirmForm, ConfirmLinkForm
-from app.sessions.pending import Parked
-from app.sessions.showing import second_step, user_facts
-from app.users import User
-from app.web.asker import asker, clicking_asker, present_asker, sending_asker
-from app.web.browser import browser_secret
+from app.users import User, identifiers
+from app.web.browser_cookie import browser_secret
+from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
+from app.web.messages import message
+from app.web.notices import say, wants_token
 from app.web.redirects import safe_next, with_query
 from app.web.respond import respond, support_id
-from app.web.telling import say, wants_token
-from app.web.texts import sentence
 
 PAGE = "register/confirm.html"
 ELSEWHERE = "register/confirm_elsewhere.html"
@@ -49,19 +49,23 @@ def confirm() -> Response:
         with form.showing_refusals():
             if form.passcode.data in (None, "") or form.send_again.data:
                 next_page = safe_next(form.next.data) or ""
-                challenge = flow.send_again(form.email.data, sending_asker(form.challenge.data), next_page)
+                challenge = registration.send_again(form.email.data, sending_client(form.challenge.data), next_page)
                 say(
                     "confirm_generic" if settings.generic_responses else "confirm_registration",
                     "info",
                     email=form.email.data,
                 )
                 return respond(
-                    PAGE, form, see=page_of(next_page), challenge=handle_of(challenge.id), support_id=support_id()
+                    PAGE,
+                    form,
+                    see=page_of(next_page),
+                    challenge=challenge_token_of(challenge.id),
+                    support_id=support_id(),
                 )
-            who, remember = asker(form.challenge.data), form.remember.data
-            session, on = flow.confirm_by_code(form.email.data, form.passcode.data, who, remember=remember)
+            who, remember = client_context(form.challenge.data), form.remember.data
+            session, on = registration.confirm_by_code(form.email.data, form.passcode.data, who, remember=remember)
             say("email_confirmed")
-            if isinstance(session, Parked):
+            if isinstance(session, PendingState):
                 return respond(**second_step(session))
             facts = user_facts(current_user, session, with_token=wants_token())
             go = settings.post_confirm_url or on or settings.post_login_url
@@ -74,20 +78,20 @@ def confirm_link(token: str) -> Response:
     """Confirm and sign in the browser that asked; ask any other to press a button first."""
     after_this_request(view_commit)
     try:
-        opened, here = flow.look_at_link(token, clicking_asker())
+        opened, here = registration.look_at_link(token, clicking_client())
         challenge = opened.challenge
         if not here:
             shown = {
-                "address": addresses.mask("email", challenge.destination),
+                "address": identifiers.mask("email", challenge.destination),
                 "asked": asked(challenge),
                 "token": token,
             }
             return _quiet(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
         next_page = challenge.next
-        user, arrived = flow.confirm_by_link(token, present_asker())
-    except Refused as refused:
+        user, arrived = registration.confirm_by_link(token, present_client())
+    except Rejected as refused:
         return _quiet(_went_wrong(refused))
-    if isinstance(arrived, Parked):
+    if isinstance(arrived, PendingState):
         return _quiet(_half_way(arrived))
     return _quiet(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
 
@@ -99,9 +103,9 @@ def confirm_link_post(token: str) -> Response:
     form = ConfirmLinkForm()
     if form.validate():
         with form.showing_refusals():
-            user, session = flow.confirm_by_link(token, present_asker())
+            user, session = registration.confirm_by_link(token, present_client())
             say("email_confirmed")
-            if isinstance(session, Parked):
+            if isinstance(session, PendingState):
                 return _quiet(respond(**second_step(session)))
             go = settings.post_confirm_url or (settings.post_login_url if session else "/login")
             return _quiet(respond(go=go, user=user_facts(user)))
@@ -115,7 +119,7 @@ def page_of(next_page: str) -> str:
 
 def _open_here() -> Challenge | None:
     """Return the confirmation that this browser waits for, if it does."""
-    return latest_in_browser(present_asker(), flow.CONFIRM)
+    return latest_in_browser(present_client(), registration.CONFIRM)
 
 
 def _shown(challenge: Challenge | None) -> dict[str, object] | None:
@@ -126,13 +130,13 @@ def _shown(challenge: Challenge | None) -> dict[str, object] | None:
 def _confirmed(user: User, email: str, go: str) -> Response:
     target = settings.post_confirm_url or go
     if settings.redirect_behavior == "spa":
-        text = sentence("email_confirmed")
+        text = message("email_confirmed")
         return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
     say("email_confirmed")
     return redirect(target)  # type: ignore[return-value]
 
 
-def _half_way(parked: Parked) -> Response:
+def _half_way(parked: PendingState) -> Response:
     """Go on to the second step, as after a link that signs in."""
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
@@ -140,11 +144,11 @@ def _half_way(parked: Parked) -> Response:
     return redirect(second_step(parked)["go"])  # type: ignore[return-value]
 
 
-def _went_wrong(refused: Refused) -> Response:
+def _went_wrong(refused: Rejected) -> Response:
     category = "info" if refused.code == "already_confirmed" else "error"
     target = settings.confirm_error_url or "/confirm"
     if settings.redirect_behavior == "spa":
-        text = sentence(refused.code)
+        text = message(refused.code)
         return redirect(with_query(target, **{category: text, "error_code": refused.code}))  # type: ignore[return-value]
     say(refused.code, category)
     return redirect(target)  # type: ignore[return-value]

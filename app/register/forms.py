@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from app.extensions import settings
-from app.web.forms import HouseForm, PasscodeField, Required, SafeNext, TextField, TickField
+from app.web.forms import BaseForm, CheckboxField, PasscodeField, Required, SafeNext, TextField
 
 
-class RegisterForm(HouseForm):
+class RegisterForm(BaseForm):
     """An e-mail address, and a password where the operator allows one."""
 
     email = TextField("E-mail", [Required("email_not_provided")])
@@ -20,16 +20,16 @@ class RegisterForm(HouseForm):
             del self.password, self.password_confirm
 
 
-class ConfirmForm(HouseForm):
+class ConfirmForm(BaseForm):
     """An address to be confirmed, and the code that does it."""
 
     email = TextField("E-mail", [Required("email_not_provided")])
     passcode = PasscodeField("Code")
-    send_again = TickField("Send a new code")
+    send_again = CheckboxField("Send a new code")
     next = TextField(validators=[SafeNext()])
-    remember = TickField("Keep me signed in on this device")
+    remember = CheckboxField("Keep me signed in on this device")
     challenge = TextField()
 
 
-class ConfirmLinkForm(HouseForm):
+class ConfirmLinkForm(BaseForm):
     """The button on a confirmation link's page."""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from flask import Response, after_this_request, request
 
+from app.authenticators.presenters import sent
+from app.errors import Rejected
 from app.extensions import settings
-from app.kit.refusals import Refused
-from app.methods.showing import sent
-from app.register import bp, flow
+from app.register import bp
+from app.register import service as registration
 from app.register.confirm_views import page_of
 from app.register.forms import RegisterForm
-from app.web.asker import sending_asker
-from app.web.browser import browser_secret
+from app.web.browser_cookie import browser_secret
+from app.web.client import sending_client
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
+from app.web.notices import say
 from app.web.redirects import safe_next
 from app.web.respond import respond, support_id
-from app.web.telling import say
 
 PAGE = "register/register.html"
 
@@ -41,7 +42,7 @@ def register() -> Response:
         with form.showing_refusals():
             password = _password(form)
             next_page = safe_next(form.next.data) or ""
-            challenge = flow.register(form.email.data, password, sending_asker(), next_page=next_page)
+            challenge = registration.register(form.email.data, password, sending_client(), next_page=next_page)
             if settings.post_register_url:  # our own next page says it itself
                 say("confirm_registration", "info", email=form.email.data)
             facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"], "support_id": support_id()}
@@ -54,7 +55,7 @@ def _password(form: RegisterForm) -> str | None:
     if "password" not in form or not (form.password.data or form.password_confirm.data):
         return None
     if not form.password.data:
-        raise Refused("password_not_provided", field="password")
+        raise Rejected("password_not_provided", field="password")
     if form.password.data != form.password_confirm.data:
-        raise Refused("retype_password_mismatch", field="password_confirm")
+        raise Rejected("retype_password_mismatch", field="password_confirm")
     return str(form.password.data)

@@ -4,6 +4,6 @@ Promises: it refuses to start unsafe, a slow client holds no place in the applic
 and a stop lets running requests end and leaves no process behind.
 """
 
-from app.serving.command import serve_command
+from app.serving.cli import serve_command
 
 __all__ = ["serve_command"]

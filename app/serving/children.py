@@ -10,8 +10,8 @@ import time
 
 import structlog
 
-from app.kit import stopping
-from app.serving.preparing import Job
+from app import shutdown
+from app.serving.startup import Job
 
 log = structlog.get_logger()
 
@@ -95,7 +95,7 @@ class Child:
 
 def work(job: Job, supervisor: int) -> None:
     """Run a job in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
-    stop = stopping.event_set_by(signal.SIGTERM)
+    stop = shutdown.event_set_by(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_with(supervisor)
     job(stop)

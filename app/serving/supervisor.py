@@ -18,13 +18,13 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
-from app.kit import stopping
-from app.methods import keyholders
+from app import shutdown
+from app.authenticators import key_announcements
 from app.serving import children
+from app.serving.asgi import WsgiAdapter
 from app.serving.children import FIRST_WAIT, LONGEST_WAIT, Child, leave_with
-from app.serving.gate import Gate
-from app.serving.pool import Pool
-from app.serving.preparing import Job
+from app.serving.startup import Job
+from app.serving.thread_pool import ThreadPool
 from app.web.headers import headers_before_the_app
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ HEAD_WITHIN: Final = 10
 """Seconds for a request's head, counted from the last answer; so also how long an idle connection is kept."""
 
 
-def stopping_here(stop: Callable[[], object]) -> stopping.Handler:
+def stopping_here(stop: Callable[[], object]) -> shutdown.Handler:
     """Return the supervisor's handler of SIGINT and SIGTERM, which calls ``stop``.
 
     A process that it has forked a moment ago has the same handler until it sets its own. It serves nobody yet, and
     ends here: the signal is sent once, and who did not hear of it would be waited for until END_WITHIN.
     """
-    supervisor, ask = os.getpid(), stopping.handler_that(stop)
+    supervisor, ask = os.getpid(), shutdown.handler_that(stop)
 
     def told(number: int, frame: FrameType | None) -> None:
         if os.getpid() != supervisor:
@@ -166,21 +166,21 @@ class Supervisor:
             child.stop()
         log.info("server.stopped")
 
-    def _load(self) -> Gate:
+    def _load(self) -> WsgiAdapter:
         """Make the web worker ready; runs in each of them, right after the fork."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
         leave_with(os.getppid())
-        keyholders.keep_announcing(self.app)
+        key_announcements.keep_announcing(self.app)
         settings = self.app.extensions["latchkey.settings"]
         limit = int(self.app.config["MAX_CONTENT_LENGTH"])
         headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
-        return Gate(self.app, pool=self._pool(), largest_body=limit, headers=headers)
+        return WsgiAdapter(self.app, pool=self._pool(), largest_body=limit, headers=headers)
 
-    def _pool(self) -> Pool:
+    def _pool(self) -> ThreadPool:
         """Return the threads of a web process: on SQLite, where all wait for one lock, one is quicker than several."""
         is_file = self.app.extensions["latchkey.settings"].database_url.startswith("sqlite")
-        return Pool(1 if is_file else self.threads, self.threads)
+        return ThreadPool(1 if is_file else self.threads, self.threads)
 
     def _stopped_within(self, seconds: float) -> bool:
         """Wait, and say whether a signal to stop came meanwhile."""
-        return stopping.event_set_by(signal.SIGINT, signal.SIGTERM).wait(seconds)
+        return shutdown.event_set_by(signal.SIGINT, signal.SIGTERM).wait(seconds)

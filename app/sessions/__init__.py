@@ -1,9 +1,4 @@
-"""Who is here now: sessions, opened, found, freshened and revoked; and who was: known browsers, and failures.
+"""Sessions: created, found, refreshed and revoked; API tokens, refresh tokens, known and trusted devices.
 
-Promises that a revoked session is dead at the next request, that its token is nowhere at rest, and that no failure is
-forgotten before its time.
+Promises that a revoked session is dead at the next request and that its token is nowhere at rest.
 """
-
-from app.sessions.models import AuthSession, PersonalToken, RefreshToken, Standing
-
-__all__ = ["AuthSession", "PersonalToken", "RefreshToken", "Standing"]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from app.client import MAX_KNOWN_ACCOUNTS
+from app.crypto import secrets
 from app.extensions import g
-from app.kit import secrets
-from app.kit.asking import MOST_KNOWN
-from app.web.browser import sent_known_secrets
+from app.web.browser_cookie import sent_known_secrets
 
 
-def hand_out_known(secret: str, life: timedelta, *, instead_of: str = "") -> str:
+def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> str:
     """Let this browser keep the secret by which an account knows it, for ``life`` from now; return its digest.
 
     :param instead_of: digest of the secret that it takes the place of
     """
     digest = secrets.digest(secret)
     others = [each for each in _known_secrets() if secrets.digest(each) not in (digest, instead_of)]
-    g.known_cookie = (".".join([secret, *others[: MOST_KNOWN - 1]]), int(life.total_seconds()))
+    g.known_cookie = (".".join([secret, *others[: MAX_KNOWN_ACCOUNTS - 1]]), int(life.total_seconds()))
     return digest
 
 
@@ -25,7 +25,7 @@ def keep_known(digest: str, life: timedelta) -> None:
     """Let this browser keep the secret it brought with this digest for ``life`` from now."""
     for secret in _known_secrets():
         if secrets.digest(secret) == digest:
-            hand_out_known(secret, life)
+            set_known_cookie(secret, life)
 
 
 def known_digests() -> list[str]:
@@ -48,11 +48,11 @@ def _known_secrets() -> list[str]:
     return given[0].split(".") if given else sent_known_secrets()
 
 
-def hand_out_given(secret: str) -> None:
+def set_binding_cookie(secret: str) -> None:
     """Let this browser keep the secret that something it asks for is bound to."""
     g.given_secret = secret
 
 
-def hand_out_pending(token: str, life: timedelta) -> None:
+def set_pending_cookie(token: str, life: timedelta) -> None:
     """Let this browser keep the token of its sign-in under way for ``life``; with "" it is taken back."""
     g.pending_cookie = (token, int(life.total_seconds()) if token else 0)

@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import BrowserName, partial_index
+from app.db import BrowserName
 from app.extensions import db, settings
 
 
@@ -98,43 +98,7 @@ class PendingSignIn(db.Model):
         return self.ended_at is None and now < self.expires_at
 
 
-class Standing(db.Model):
-    """How a browser stands with an account: since when it is known there, and how often it has failed of late.
-
-    All browsers that an account does not know share one row. A row of a known browser holds the digest of its cookie,
-    which opens nothing; each account that was signed in to there has a row and a secret of its own. An identity
-    that nobody has gets a row like anybody's.
-    """
-
-    __tablename__ = "standing"
-    __table_args__ = (
-        sa.Index("ix_standing_user_id_browser", "user_id", "browser"),
-        partial_index("ix_standing_unknown", "first_seen_at IS NULL AND in_a_row = 0", "touched_at"),
-        partial_index("ix_standing_nobodys", "user_id IS NULL", "touched_at"),
-    )
-
-    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """A digest of whose it is and who fails: ``guesses.row_id``."""
-    user_id: Mapped[int | None]
-    """No foreign key: nobody has nothing to check (ADR 15). It goes with its user."""
-    browser: Mapped[str] = mapped_column(sa.String(64), default="")
-    """Digest of the secret of a known browser, or ""."""
-    failures: Mapped[str] = mapped_column(sa.Text, default="")
-    """When it failed, newest first; see ``guesses``."""
-    in_a_row: Mapped[int] = mapped_column(default=0)
-    """Failures since the account was last signed in to."""
-    touched_at: Mapped[datetime] = mapped_column(index=True)
-    first_seen_at: Mapped[datetime | None]
-    """When somebody first signed in there; None for what is no known browser."""
-    last_seen_at: Mapped[datetime | None]
-    """When somebody last signed in there, to the day."""
-    agent: Mapped[str] = mapped_column(BrowserName, default="")
-    revoked_at: Mapped[datetime | None]
-    trusted_until: Mapped[datetime | None]
-    """Until when the account's second step is skipped there."""
-
-
-class PersonalToken(db.Model):
+class ApiToken(db.Model):
     """A token that a person made for a program of theirs. Holds its digest; a stolen row opens nothing."""
 
     __tablename__ = "personal_token"

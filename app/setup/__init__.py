@@ -11,14 +11,14 @@ bp = Blueprint("setup", __name__)
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses, and let every account page know of methods in their cooldown."""
     from app.setup import (  # noqa: F401 - they register themselves
-        authenticator_views,
-        passkey_places,
         passkey_views,
-        recovery_views,
-        second_views,
+        recovery_code_views,
+        second_factor_views,
+        totp_app_views,
         views,
+        well_known_views,
     )
-    from app.setup.showing import new_methods_shown
+    from app.setup.presenters import new_methods_shown
 
     app.register_blueprint(bp)
     app.jinja_env.globals["new_methods"] = new_methods_shown

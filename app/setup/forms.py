@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.web.forms import HouseForm, ManyField, PasscodeField, Required, TextField, TickField
+from app.web.forms import BaseForm, CheckboxField, CredentialField, ManyField, PasscodeField, Required, TextField
 
 
-class SetupForm(HouseForm):
+class SetupForm(BaseForm):
     """A method to add, methods to remove, or both."""
 
     chosen_method = TextField("Add")
@@ -13,47 +13,73 @@ class SetupForm(HouseForm):
     phone = TextField("Phone number")
 
 
-class SecondSetupForm(HouseForm):
+class SecondSetupForm(BaseForm):
     """A second factor to set up, or ``disable``."""
 
     setup = TextField("Second step", [Required()])
     phone = TextField("Phone number")
-    existing = TickField("Use what is set up already")
+    existing = CheckboxField("Use what is set up already")
     pending = TextField()
 
 
-class SecondCodeForm(HouseForm):
+class SecondCodeForm(BaseForm):
     """The code that proves a second factor, and what to call it if it is an authenticator app."""
 
     code = PasscodeField("Code", [Required()])
     name = TextField("Name")
 
 
-class ProveForm(HouseForm):
+class ProveForm(BaseForm):
     """The passcode that proves an enrollment; for a password, the password itself. An authenticator app has a name."""
 
     passcode = PasscodeField("Code", [Required()])
     name = TextField("Name")
 
 
-class RenameAppForm(HouseForm):
+class RenameAppForm(BaseForm):
     """An authenticator app and another name for it."""
 
     id = TextField("Authenticator app", [Required("authenticator_not_found")])
     name = TextField("Name", [Required("authenticator_name_required")])
 
 
-class RemoveAppForm(HouseForm):
+class RemoveAppForm(BaseForm):
     """An authenticator app to remove."""
 
     id = TextField("Authenticator app", [Required("authenticator_not_found")])
 
 
-class CodesForm(HouseForm):
+class CodesForm(BaseForm):
     """A button that makes recovery codes."""
 
 
-class KeptCodesForm(HouseForm):
+class KeptCodesForm(BaseForm):
     """Recovery codes as the page has just shown them, to be given back as a file."""
 
     recovery_codes = ManyField()
+
+
+class MakeForm(BaseForm):
+    """A passkey to be made."""
+
+    name = TextField("Name")
+    usage = TextField("Used for")
+
+
+class MadeForm(BaseForm):
+    """What the browser made."""
+
+    credential = CredentialField("Passkey", [Required("api_error")])
+
+
+class RenameForm(BaseForm):
+    """A passkey and another name for it."""
+
+    name = TextField("Passkey", [Required("webauthn_name_required")])
+    new_name = TextField("New name", [Required("webauthn_name_required")])
+
+
+class RemoveForm(BaseForm):
+    """A passkey to remove."""
+
+    name = TextField("Passkey", [Required("webauthn_name_required")])

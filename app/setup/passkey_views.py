@@ -7,22 +7,22 @@ from typing import Any
 from flask import Response, after_this_request, redirect
 from flask_login import current_user, login_required
 
-from app.methods import Passkey
-from app.methods.ceremonies import state_of, transports_of
-from app.methods.passkeys import passkeys_of
-from app.sessions.freshness import require_fresh, require_recent
+from app.authenticators.models import Passkey
+from app.authenticators.webauthn.challenges import state_of, transports_of
+from app.authenticators.webauthn.passkeys import passkeys_of
+from app.login.freshness import require_fresh, require_recent
+from app.login.presenters import label_of, needed_for_changes
 from app.sessions.models import AuthSession
-from app.sessions.opening import brought_session
-from app.sessions.showing import label_of, needed_for_changes
+from app.sessions.store import current_session
 from app.setup import bp, passkeys
-from app.setup.passkey_forms import MadeForm, MakeForm, RemoveForm, RenameForm
-from app.setup.passkey_pages import shown_passkeys
-from app.setup.recovery import page_after
+from app.setup.forms import MadeForm, MakeForm, RemoveForm, RenameForm
+from app.setup.presenters import shown_passkeys
+from app.setup.recovery_codes import page_after
 from app.users import identities_of
-from app.web.asker import asker
+from app.web.client import client_context
 from app.web.commit import view_commit
+from app.web.notices import say
 from app.web.respond import respond, wants_json
-from app.web.telling import say
 
 PAGE = "setup/passkeys.html"
 HOME = "/wan-register"
@@ -33,7 +33,7 @@ HOME = "/wan-register"
 def wan_register_page() -> Response:
     """List the passkeys that are set up."""
     if wants_json():
-        require_recent(brought_session())
+        require_recent(current_session())
     mine = passkeys_of(current_user.id)
     return respond(PAGE, MakeForm(), shown=_page(mine), registered_credentials=[_credential(key) for key in mine])
 
@@ -44,11 +44,11 @@ def wan_register() -> Response:
     """Begin to make a passkey."""
     after_this_request(view_commit)
     form = MakeForm()
-    (require_recent if form.usage.data == "first" else require_fresh)(brought_session())
+    (require_recent if form.usage.data == "first" else require_fresh)(current_session())
     if form.validate():
         with form.showing_refusals():
             named, usage = form.name.data if form.name.raw_data else None, form.usage.data
-            ceremony, options = passkeys.begin(current_user, _session(), named, usage, asker())
+            ceremony, options = passkeys.begin(current_user, _session(), named, usage, client_context())
             state = state_of(ceremony)
             return respond(PAGE, form, shown=_page(making=state), credential_options=options, wan_state=state)
     return respond(PAGE, form, shown=_page())
@@ -62,7 +62,7 @@ def wan_register_response(state: str) -> Response:
     form = MadeForm()
     if form.validate():
         with form.showing_refusals():
-            passkeys.finish(current_user, _session(), state, form.credential.data, asker())
+            passkeys.finish(current_user, _session(), state, form.credential.data, client_context())
             say("webauthn_added")
             go = HOME if wants_json() else page_after(current_user, _session(), Passkey.method, HOME)
             return respond(go=go)
@@ -74,7 +74,7 @@ def wan_register_response(state: str) -> Response:
 def wan_rename() -> Response:
     """Give a passkey another name."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
+    require_fresh(current_session())
     form = RenameForm()
     if form.validate():
         with form.showing_refusals():
@@ -96,18 +96,18 @@ def wan_delete_page() -> Response:
 def wan_delete() -> Response:
     """Remove a passkey."""
     after_this_request(view_commit)
-    require_fresh(brought_session())
+    require_fresh(current_session())
     form = RemoveForm()
     if form.validate():
         with form.showing_refusals():
-            passkeys.remove(current_user, _session(), form.name.data, asker())
+            passkeys.remove(current_user, _session(), form.name.data, client_context())
             say("webauthn_removed")
             return respond(go=HOME)
     return respond(PAGE, form, shown=_page())
 
 
 def _session() -> AuthSession:
-    session = brought_session()
+    session = current_session()
     assert session is not None  # login_required has seen to it
     return session
 

@@ -8,16 +8,11 @@ from flask import Response, after_this_request
 from flask_login import current_user, login_required
 from werkzeug.exceptions import MethodNotAllowed
 
-from app.extensions import settings
-from app.kit import clock
-from app.kit.refusals import Refused
-from app.methods import EnrolledMethod, authenticator, authenticators, recovery_codes
-from app.methods.enrolling import Enrollment
-from app.methods.enrollment import enrolled_of
-from app.methods.handles import handle_of
-from app.methods.registry import REGISTRY, active_methods, enabled_methods
-from app.methods.second import seconds_enabled
-from app.methods.showing import (
+from app import clock
+from app.authenticators import recovery_codes, totp, totp_apps
+from app.authenticators.enrollment_service import PendingEnrollment
+from app.authenticators.enrollments import enrolled_of
+from app.authenticators.presenters import (
     SECOND_STEPS,
     app_key,
     apps_shown,
@@ -27,19 +22,26 @@ from app.methods.showing import (
     sent,
     ways_in,
 )
-from app.sessions.freshness import require_fresh, require_recent
+from app.challenges.tokens import challenge_token_of
+from app.enrollments.catalog import METHODS, active_methods, enabled_methods
+from app.enrollments.models import Enrollment
+from app.errors import Rejected
+from app.extensions import settings
+from app.login.freshness import require_fresh, require_recent
+from app.login.presenters import label_of, needed_for_changes
+from app.login.second_factor import seconds_enabled
 from app.sessions.models import AuthSession
-from app.sessions.opening import brought_session
-from app.sessions.showing import label_of, needed_for_changes
-from app.setup import bp, flow
+from app.sessions.store import current_session
+from app.setup import bp
+from app.setup import service as enrollment
 from app.setup.forms import ProveForm, SetupForm
-from app.setup.passkey_pages import shown_passkeys
-from app.setup.recovery import page_after
+from app.setup.presenters import shown_passkeys
+from app.setup.recovery_codes import page_after
 from app.users import identities_of
-from app.web.asker import asker, sending_asker
+from app.web.client import client_context, sending_client
 from app.web.commit import view_commit
+from app.web.notices import say
 from app.web.respond import respond, wants_json
-from app.web.telling import say
 
 PAGE = "setup/setup.html"
 HOME = "/us-setup"
@@ -50,7 +52,7 @@ HOME = "/us-setup"
 def us_setup_page() -> Response:
     """Show what is set up and what can be."""
     if wants_json():
-        require_recent(brought_session())
+        require_recent(current_session())
     mine = identities_of(current_user.id)
     enrolled = enrolled_of(current_user.id)
     offered = methods_offered()
@@ -76,22 +78,22 @@ def us_setup() -> Response:
         with form.showing_refusals():
             chosen, removed = form.chosen_method.data, form.delete_method.data or []
             if not chosen and not removed:
-                raise Refused("api_error")
-            session = current_session()
+                raise Rejected("api_error")
+            session = session_in_use()
             if removed:
-                flow.allow_removal(current_user, session, removed)
+                enrollment.allow_removal(current_user, session, removed)
             phone, replacing = form.phone.data, chosen in removed
             begun = (
-                flow.begin(current_user, session, chosen, phone, sending_asker(), replacing=replacing)
+                enrollment.begin(current_user, session, chosen, phone, sending_client(), replacing=replacing)
                 if chosen
                 else None
             )
             if removed:
-                flow.remove(current_user, session, removed, asker())
+                enrollment.remove(current_user, session, removed, client_context())
             if begun is None:
                 say("method_removed")
                 return respond(PAGE, form, see=HOME)
-            return respond(PAGE, form, see=f"{HOME}/{handle_of(begun.challenge.id)}", **_facts(begun))
+            return respond(PAGE, form, see=f"{HOME}/{challenge_token_of(begun.challenge.id)}", **_facts(begun))
     return respond(PAGE, form, shown=page_shown(None))
 
 
@@ -101,7 +103,7 @@ def us_setup_begun(state: str) -> Response:
     """Show what is being set up, to the browser that began it; a program has it from there."""
     if wants_json():
         raise MethodNotAllowed(["POST"])
-    begun = flow.still_open(current_user, current_session(), state)
+    begun = enrollment.still_open(current_user, session_in_use(), state)
     if begun is None:
         say("us_setup_expired", "error")
         return respond(go=HOME)
@@ -117,19 +119,21 @@ def us_setup_confirm(state: str) -> Response:
     if form.validate():
         with form.showing_refusals():
             named = form.name.data or ""
-            done = flow.confirm(current_user, current_session(), state, form.passcode.data, asker(), named)
+            done = enrollment.confirm(
+                current_user, session_in_use(), state, form.passcode.data, client_context(), named
+            )
             say("us_setup_successful")
             phone = identities_of(current_user.id).get("phone")
             go = settings.us_post_setup_url or HOME
             if not wants_json() and not settings.us_post_setup_url:
-                go = page_after(current_user, current_session(), done.method, go)
+                go = page_after(current_user, session_in_use(), done.method, go)
             return respond(go=go, chosen_method=done.method, phone=phone)
     return _refused(state, form)
 
 
-def current_session() -> AuthSession:
+def session_in_use() -> AuthSession:
     """Return the session of who is signed in."""
-    session = brought_session()
+    session = current_session()
     assert session is not None  # login_required has seen to it
     return session
 
@@ -140,47 +144,47 @@ def _require_proof(form: SetupForm) -> None:
     :raises ReauthenticationRequired: when there is none
     """
     chosen = form.chosen_method.data
-    if not chosen or form.delete_method.data or flow.changes_what_is_there(current_user, chosen):
-        require_fresh(brought_session())
+    if not chosen or form.delete_method.data or enrollment.changes_what_is_there(current_user, chosen):
+        require_fresh(current_session())
     else:
-        require_recent(brought_session())
+        require_recent(current_session())
 
 
 def _refused(state: str, form: ProveForm) -> Response:
     """Tell a program what is wrong; show a browser the enrollment again, or that it is over."""
     if wants_json():
         return respond(PAGE, form)
-    begun = flow.still_open(current_user, current_session(), state)
+    begun = enrollment.still_open(current_user, session_in_use(), state)
     if begun is None:
         form.form_errors.extend(form.passcode.errors)
         return respond(PAGE, form, shown=page_shown(None) | {"adding": SetupForm()})
     return respond(PAGE, form, shown=page_shown(enrolling_shown(begun, form)) | {"adding": SetupForm()})
 
 
-def _facts(begun: Enrollment) -> dict[str, Any]:
+def _facts(begun: PendingEnrollment) -> dict[str, Any]:
     challenge = begun.challenge
-    handle = handle_of(challenge.id)
+    handle = challenge_token_of(challenge.id)
     phone = challenge.destination if challenge.method == "sms" else None
     facts = {"chosen_method": challenge.method, "phone": phone, "state": handle, "challenge": handle}
     if begun.secret:
         facts |= {
-            "authr_key": authenticator.grouped(begun.secret),
+            "authr_key": totp.grouped(begun.secret),
             "authr_b32key": begun.secret,
             "authr_username": begun.account,
             "authr_issuer": settings.totp_issuer,
-            "authr_uri": authenticator.otpauth_uri(begun.secret, begun.account),
+            "authr_uri": totp.otpauth_uri(begun.secret, begun.account),
         }
     return facts
 
 
-def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
+def enrolling_shown(begun: PendingEnrollment, form: ProveForm | None = None) -> dict[str, Any] | None:
     """Return what a page shows of a method that is being set up."""
     if wants_json():
         return None
     challenge = begun.challenge
     shown: dict[str, Any] = {
         "method": challenge.method,
-        "state": handle_of(challenge.id),
+        "state": challenge_token_of(challenge.id),
         "phone": challenge.destination if challenge.method == "sms" else None,
         "account": begun.account,
         "issuer": settings.totp_issuer,
@@ -188,7 +192,7 @@ def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[st
         "tag": challenge.tag,
         "form": form or ProveForm(),
     }
-    if REGISTRY[challenge.method].sends:
+    if METHODS[challenge.method].sends:
         shown["sent"] = sent(challenge, challenge.destination)
     return shown | app_key(begun.secret, begun.account)
 
@@ -196,7 +200,7 @@ def enrolling_shown(begun: Enrollment, form: ProveForm | None = None) -> dict[st
 def page_shown(
     enrolling: dict[str, Any] | None,
     mine: dict[str, str] | None = None,
-    enrolled: list[EnrolledMethod] | None = None,
+    enrolled: list[Enrollment] | None = None,
 ) -> dict[str, Any]:
     """Return what the page shows; a program needs none of it.
 
@@ -207,22 +211,22 @@ def page_shown(
     mine = identities_of(current_user.id) if mine is None else mine
     enrolled = enrolled_of(current_user.id) if enrolled is None else enrolled
     ways, apps = ways_in(enrolled, mine), apps_shown(enrolled)
-    names = {way["name"] for way in ways} - {"sms"} | {authenticators.METHOD for _ in apps}
-    full = len(apps) >= authenticators.MOST
+    names = {way["name"] for way in ways} - {"sms"} | {totp_apps.METHOD for _ in apps}
+    full = len(apps) >= totp_apps.MOST
     addable = [name for name in enabled_methods() if name not in names]
     shown = shown_passkeys(current_user)
     alone = shown["available"] and any(key.usage == "first" for key in shown["passkeys"])
     ways, apps = ([way | {"removable": way["removable"] or alone} for way in each] for each in (ways, apps))
     return shown | {"methods": ways, "apps": apps, "apps_full": full,
-                    "can_add_app": not full and authenticators.METHOD in enabled_methods(),
+                    "can_add_app": not full and totp_apps.METHOD in enabled_methods(),
                     "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
                     "password_length_min": settings.password_length_min,
                     "second_step": _second_step(enrolled),
-                    "needed": needed_for_changes(current_session(), enrolled),
+                    "needed": needed_for_changes(session_in_use(), enrolled),
                     "recovery": recovery_codes.stock_of(current_user.id)}  # fmt: skip
 
 
-def _second_step(enrolled: list[EnrolledMethod]) -> dict[str, Any] | None:
+def _second_step(enrolled: list[Enrollment]) -> dict[str, Any] | None:
     """Return how the second step stands; None where nobody is asked for one, or nothing can be one."""
     able = seconds_enabled()
     if settings.second_factor == "off" or not able:

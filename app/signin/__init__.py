@@ -11,15 +11,15 @@ bp = Blueprint("signin", __name__)
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses."""
     from app.signin import (  # noqa: F401 - they register themselves
+        approval_views,
         link_views,
-        not_me_views,
         passkey_views,
-        reauth_views,
+        reauthentication_views,
         refresh_views,
+        report_views,
         rescue_views,
-        second_views,
+        second_factor_views,
         views,
-        waiting_views,
     )
 
     app.register_blueprint(bp)

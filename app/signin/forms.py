@@ -6,14 +6,14 @@ from typing import Any
 
 from wtforms.validators import StopValidation
 
+from app.enrollments.catalog import code_methods
 from app.extensions import settings
-from app.methods.registry import code_methods
-from app.web.forms import HouseForm, PasscodeField, Required, SafeNext, TextField, TickField
+from app.web.forms import BaseForm, CheckboxField, CredentialField, PasscodeField, Required, SafeNext, TextField
 from app.web.json_body import sends_json
-from app.web.texts import sentence
+from app.web.messages import message
 
 
-def _required_when_explicit(form: HouseForm, field: Any) -> None:
+def _required_when_explicit(form: BaseForm, field: Any) -> None:
     """A missing identity is told apart from a wrong one only where the operator wants explicit answers."""
     if not settings.generic_responses:
         Required()(form, field)
@@ -25,28 +25,28 @@ class _Provided:
     def __init__(self, code: str) -> None:
         self.code = code
 
-    def __call__(self, form: HouseForm, field: Any) -> None:
+    def __call__(self, form: BaseForm, field: Any) -> None:
         """Raise StopValidation with the sentence of ``code`` when the field is empty and answers are explicit."""
         if not settings.generic_responses:
             Required(self.code)(form, field)
 
 
-def _a_code_method(form: HouseForm, field: Any) -> None:
+def _a_code_method(form: BaseForm, field: Any) -> None:
     """A program says how to send a code; on a page nobody has to."""
     if not field.data and (sends_json() or form.asks_for_method):
-        raise StopValidation(sentence("us_method_not_available"))
+        raise StopValidation(message("us_method_not_available"))
     if field.data and field.data not in code_methods():
-        raise StopValidation(sentence("invalid_choice"))
+        raise StopValidation(message("invalid_choice"))
 
 
-class SignInForm(HouseForm):
+class SignInForm(BaseForm):
     """An identity and what answers for it; clients of a form of address and password send it under those names."""
 
     other_names = {"email": "identity", "username": "identity", "password": "passcode"}
 
     identity = TextField("E-mail, phone or username", [_required_when_explicit])
     passcode = PasscodeField("Code")
-    remember = TickField("Keep me signed in on this browser")
+    remember = CheckboxField("Keep me signed in on this browser")
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
     chosen_method = TextField()
@@ -62,7 +62,7 @@ class LoginForm(SignInForm):
     passcode = PasscodeField("Code", [_Provided("password_not_provided")])
 
 
-class SendCodeForm(HouseForm):
+class SendCodeForm(BaseForm):
     """An identity and how to reach it; a page may leave the latter to what was typed."""
 
     asks_for_method = False
@@ -70,12 +70,12 @@ class SendCodeForm(HouseForm):
     identity = TextField("E-mail, phone or username", [Required()])
     chosen_method = TextField("How to send it", [_a_code_method])
     passcode = PasscodeField("Code")
-    remember = TickField("Keep me signed in on this browser")
+    remember = CheckboxField("Keep me signed in on this browser")
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
 
 
-class VerifyForm(HouseForm):
+class VerifyForm(BaseForm):
     """A proof that it is still the same person; clients of ``/verify`` call it a password."""
 
     other_names = {"password": "passcode"}
@@ -86,7 +86,7 @@ class VerifyForm(HouseForm):
     chosen_method = TextField()
 
 
-class VerifySendForm(HouseForm):
+class VerifySendForm(BaseForm):
     """How to reach the signed-in person."""
 
     asks_for_method = True
@@ -97,35 +97,35 @@ class VerifySendForm(HouseForm):
     challenge = TextField()
 
 
-class LinkForm(HouseForm):
+class LinkForm(BaseForm):
     """A link's page: the token, and the characters that the asking screen shows."""
 
     token = TextField(validators=[Required()])
     characters = TextField("Characters from the other screen")
 
 
-class ContinueForm(HouseForm):
+class ContinueForm(BaseForm):
     """Go on where a link was approved elsewhere; what else the page had is shown again."""
 
     identity = TextField("E-mail, phone or username")
     passcode = PasscodeField("Code")
-    remember = TickField("Keep me signed in on this browser")
+    remember = CheckboxField("Keep me signed in on this browser")
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
     chosen_method = TextField()
 
 
-class SecondStepForm(HouseForm):
+class SecondStepForm(BaseForm):
     """The code of a second step, and whether to skip it here the next times."""
 
     code = PasscodeField("Code", [Required()])
-    remember = TickField("Don't ask again on this browser")
-    remember_shown = TickField()
+    remember = CheckboxField("Don't ask again on this browser")
+    remember_shown = CheckboxField()
     next = TextField(validators=[SafeNext()])
     pending = TextField()
 
 
-class SelectForm(HouseForm):
+class SelectForm(BaseForm):
     """By which method the second step is taken."""
 
     which = TextField("How", [Required()])
@@ -133,7 +133,7 @@ class SelectForm(HouseForm):
     pending = TextField()
 
 
-class RecoveryCodeForm(HouseForm):
+class RecoveryCodeForm(BaseForm):
     """A recovery code in place of the second step."""
 
     code = TextField("Recovery code", [Required()])
@@ -141,20 +141,20 @@ class RecoveryCodeForm(HouseForm):
     pending = TextField()
 
 
-class RescueForm(HouseForm):
+class RescueForm(BaseForm):
     """What is to be done instead of the second step."""
 
     help_setup = TextField("Instead", [Required()])
     pending = TextField()
 
 
-class NotMeForm(HouseForm):
+class NotMeForm(BaseForm):
     """The button that ends what was asked for, and a box that no machine ticks which only presses buttons."""
 
-    sure = TickField("I did not ask for this")
+    sure = CheckboxField("I did not ask for this")
 
 
-class LogoutForm(HouseForm):
+class LogoutForm(BaseForm):
     """Signing out: of this session, and of the one that gave a refresh token.
 
     A ``next`` that leads away is no fault here: nobody stays signed in for the sake of a wrong link.
@@ -164,7 +164,25 @@ class LogoutForm(HouseForm):
     refresh_token = TextField()
 
 
-class RefreshForm(HouseForm):
+class RefreshForm(BaseForm):
     """A refresh token to exchange."""
 
     refresh_token = TextField(validators=[Required()])
+
+
+class AskForm(BaseForm):
+    """A passkey is asked for; who is named makes no difference."""
+
+    identity = TextField("E-mail, phone or username")
+    remember = CheckboxField("Keep me signed in on this browser")
+    next = TextField(validators=[SafeNext()])
+    pending = TextField()
+
+
+class AnswerForm(BaseForm):
+    """What the browser answered."""
+
+    credential = CredentialField("Passkey", [Required("api_error")])
+    remember = CheckboxField("Keep me signed in on this browser")
+    next = TextField(validators=[SafeNext()])
+    pending = TextField()

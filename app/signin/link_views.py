@@ -7,24 +7,24 @@ from typing import Any
 from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
+from app import user_agents
+from app.authenticators.presenters import asked
+from app.challenges.magic_links import OpenedLink
+from app.challenges.report_links import report_link
+from app.errors import Rejected
 from app.extensions import settings
-from app.kit import agents
-from app.kit.refusals import Refused
-from app.methods.denials import denial_link
-from app.methods.links import OpenedLink
-from app.methods.showing import asked
-from app.sessions.pending import Parked
-from app.sessions.showing import second_step, user_facts
-from app.signin import approving, bp, links
+from app.login.pending import PendingState
+from app.login.presenters import second_step, user_facts
+from app.signin import approvals, bp, magic_links
 from app.signin.forms import LinkForm
 from app.users import User, identities_of
-from app.web.asker import clicking_asker, present_asker
+from app.web.client import clicking_client, present_client
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in
+from app.web.messages import message
+from app.web.notices import say
 from app.web.redirects import next_or, with_query
 from app.web.respond import respond
-from app.web.telling import say
-from app.web.texts import sentence
 
 PAGE = "signin/link.html"
 PAGE_AFTER = {
@@ -46,20 +46,20 @@ def us_verify_link() -> Response:
     token = request.args.get("token", "")
     try:
         if not token:
-            raise Refused("api_error")
-        opened = links.open_good(token, present_asker())
-        if not links.is_here(opened, clicking_asker()):
-            approving.note_elsewhere(opened, present_asker())
+            raise Rejected("api_error")
+        opened = magic_links.open_good(token, present_client())
+        if not magic_links.is_here(opened, clicking_client()):
+            approvals.note_elsewhere(opened, present_client())
             form = LinkForm()
             form.token.data = token
             link = with_query(settings.origin + request.path, token=token)
             return _quiet(respond(PAGE, form, shown=_shown(opened) | {"link": link}, state="elsewhere"))
         if current_user.is_authenticated:
             return _quiet(already_signed_in())
-        arrived = links.follow(opened, token, present_asker())
-    except Refused as refused:
+        arrived = magic_links.follow(opened, token, present_client())
+    except Rejected as refused:
         return _quiet(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
-    return _quiet(_half_way(arrived) if isinstance(arrived, Parked) else _signed_in(opened))
+    return _quiet(_half_way(arrived) if isinstance(arrived, PendingState) else _signed_in(opened))
 
 
 @bp.post("/us-verify-link")
@@ -72,7 +72,7 @@ def us_verify_link_post() -> Response:
         with form.showing_refusals():
             try:
                 return _quiet(_taken(form, shown))
-            except Refused as refused:
+            except Rejected as refused:
                 shown["state"] = PAGE_AFTER.get(refused.code, "gone")
                 raise
     if current_user.is_authenticated and shown["asked"] is None:
@@ -82,28 +82,28 @@ def us_verify_link_post() -> Response:
 
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     """Sign in here, or take the characters; ``shown`` learns who asked."""
-    token, typed, asker = form.token.data, form.characters.data or "", present_asker()
-    opened = links.open_good(token, asker)
+    token, typed, asker = form.token.data, form.characters.data or "", present_client()
+    opened = magic_links.open_good(token, asker)
     shown |= _shown(opened)
-    if links.is_here(opened, asker):
+    if magic_links.is_here(opened, asker):
         if current_user.is_authenticated:
             return already_signed_in()
-        arrived = links.follow(opened, token, asker)
-        if isinstance(arrived, Parked):
+        arrived = magic_links.follow(opened, token, asker)
+        if isinstance(arrived, PendingState):
             return respond(**second_step(arrived))
         go = opened.challenge.next or settings.post_login_url
         return respond(go=go, user=user_facts(current_user, arrived), tf_required=False)
     if not typed.strip():
-        raise Refused("link_elsewhere", field="characters")  # a button that a robot presses is no try
-    approving.approve(opened, token, typed, asker)
+        raise Rejected("link_elsewhere", field="characters")  # a button that a robot presses is no try
+    approvals.approve(opened, token, typed, asker)
     return respond(PAGE, form, shown={"asked": shown["asked"]}, state="approved")
 
 
 def _shown(opened: OpenedLink) -> dict[str, Any]:
     """Return who asked, and where that is denied."""
     challenge = opened.challenge
-    shown = {"asked": asked(challenge), "denial": denial_link("challenge", challenge.id, challenge.created_at)}
-    return shown | {"same_system": agents.is_same_system(challenge.agent, present_asker().agent)}
+    shown = {"asked": asked(challenge), "denial": report_link("challenge", challenge.id, challenge.created_at)}
+    return shown | {"same_system": user_agents.is_same_system(challenge.agent, present_client().agent)}
 
 
 def _signed_in(opened: OpenedLink) -> Response:
@@ -113,15 +113,15 @@ def _signed_in(opened: OpenedLink) -> Response:
     return redirect(next_or(opened.challenge.next or settings.post_login_url))  # type: ignore[return-value]
 
 
-def _half_way(parked: Parked) -> Response:
+def _half_way(parked: PendingState) -> Response:
     """Go on to the second step; a front end finds its state in the cookie, and what is asked by GET /tf-validate."""
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
     return redirect(second_step(parked)["go"])  # type: ignore[return-value]
 
 
-def _went_wrong(refused: Refused) -> Response:
-    text = sentence(refused.code, **refused.facts)
+def _went_wrong(refused: Rejected) -> Response:
+    text = message(refused.code, **refused.facts)
     if settings.redirect_behavior == "spa":
         target = settings.login_error_url or "/us-signin"
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]

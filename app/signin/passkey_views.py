@@ -8,26 +8,26 @@ from typing import Any
 from flask import Response, after_this_request, request
 from flask_login import current_user, login_required
 
+from app.authenticators.models import WebauthnChallenge
+from app.authenticators.webauthn.challenges import state_of
+from app.client import ClientContext
+from app.crypto import secrets
 from app.extensions import settings
-from app.kit import secrets
-from app.kit.asking import Asker
-from app.methods.ceremonies import state_of
-from app.methods.models import Ceremony
+from app.login.pending import PendingState, StartedPending
+from app.login.presenters import label_of, user_facts
 from app.sessions.models import AuthSession
-from app.sessions.opening import brought_session
-from app.sessions.pending import Parked, Waiting
-from app.sessions.showing import label_of, user_facts
-from app.signin import bp, passkey, passkey_second
-from app.signin.pages import drop_pending, say_confirmed, welcome
-from app.signin.passkey_forms import AnswerForm, AskForm
+from app.sessions.store import current_session
+from app.signin import bp, passkey_second_factor, passkeys
+from app.signin.forms import AnswerForm, AskForm
+from app.signin.presenters import drop_pending, say_confirmed, welcome
 from app.users import identities_of
-from app.web.asker import asker, present_asker
-from app.web.browser import browser_secret
+from app.web.browser_cookie import browser_secret
+from app.web.client import client_context, present_client
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
+from app.web.notices import wants_token
 from app.web.redirects import next_or, safe_next
 from app.web.respond import respond, wants_json
-from app.web.telling import wants_token
 
 PAGE = "signin/passkey.html"
 
@@ -39,7 +39,7 @@ def wan_signin_page() -> Response:
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
-    waiting = passkey_second.under_way(present_asker())
+    waiting = passkey_second_factor.under_way(present_client())
     if waiting is None:
         drop_pending()
     return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting), is_secondary=waiting is not None)
@@ -51,10 +51,12 @@ def wan_signin() -> Response:
     """Begin to sign in with a passkey, or to take the second step with one."""
     after_this_request(view_commit)
     form = AskForm()
-    waiting = passkey_second.under_way(_asker(form.pending.data))
+    waiting = passkey_second_factor.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
-            begun = passkey_second.begin(waiting, asker()) if waiting else passkey.begin(asker())
+            begun = (
+                passkey_second_factor.begin(waiting, client_context()) if waiting else passkeys.begin(client_context())
+            )
             facts = {"remember": form.remember.data, "is_secondary": waiting is not None}
             return _begun("/wan-signin", form, *begun, waiting=waiting, **facts)
     return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))
@@ -66,16 +68,18 @@ def wan_signin_response(state: str) -> Response:
     """Sign in with what the browser answered."""
     after_this_request(view_commit)
     form = AnswerForm()
-    waiting = passkey_second.under_way(_asker(form.pending.data))
+    waiting = passkey_second_factor.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
             go_on, answer = next_or("", form.next.data), form.credential.data
             if waiting is not None:
-                arrived: AuthSession | Parked = passkey_second.finish(waiting, state, answer, asker())
+                arrived: AuthSession | PendingState = passkey_second_factor.finish(
+                    waiting, state, answer, client_context()
+                )
                 go_on = go_on or waiting.row.next
             else:
                 how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
-                arrived = passkey.sign_in(state, answer, asker(), **how)
+                arrived = passkeys.sign_in(state, answer, client_context(), **how)
             go = go_on or settings.post_login_url
             return welcome(arrived, go, post_login_url=go)
     return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))
@@ -98,7 +102,7 @@ def wan_verify() -> Response:
     form = AskForm()
     if form.validate():
         with form.showing_refusals():
-            ceremony, options = passkey.begin_again(current_user, _session(), asker())
+            ceremony, options = passkeys.begin_again(current_user, _session(), client_context())
             return _begun("/wan-verify", form, ceremony, options)
     return respond(PAGE, form, shown=_page("/wan-verify"))
 
@@ -112,7 +116,7 @@ def wan_verify_response(state: str) -> Response:
     if form.validate():
         with form.showing_refusals():
             session = _session()
-            passkey.verify(current_user, session, state, form.credential.data)
+            passkeys.verify(current_user, session, state, form.credential.data)
             say_confirmed(session)
             go = next_or(settings.post_verify_url or "/", form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token(), instead=True))
@@ -120,31 +124,31 @@ def wan_verify_response(state: str) -> Response:
 
 
 def _session() -> AuthSession:
-    session = brought_session()
+    session = current_session()
     assert session is not None  # login_required has seen to it
     return session
 
 
-def _asker(handle: str | None) -> Asker:
+def _asker(handle: str | None) -> ClientContext:
     """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
-    present = present_asker()
+    present = present_client()
     return replace(present, pending=secrets.digest(handle)) if handle and not present.pending else present
 
 
 def _begun(
     path: str,
     form: AskForm,
-    ceremony: Ceremony,
+    ceremony: WebauthnChallenge,
     options: dict[str, Any],
     *,
-    waiting: Waiting | None = None,
+    waiting: StartedPending | None = None,
     **facts: Any,
 ) -> Response:
     shown = _page(path, state_of(ceremony), waiting)
     return respond(PAGE, form, shown=shown, credential_options=options, wan_state=state_of(ceremony), **facts)
 
 
-def _page(path: str, asking: str = "", waiting: Waiting | None = None) -> dict[str, Any]:
+def _page(path: str, asking: str = "", waiting: StartedPending | None = None) -> dict[str, Any]:
     """Return what the page shows; a program needs none of it.
 
     :param asking: state of a ceremony that was begun without a script

@@ -7,21 +7,21 @@ from typing import Any
 from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
+from app.errors import Rejected
 from app.extensions import settings
-from app.kit.refusals import Refused
-from app.methods.second import SETUP
-from app.sessions import pending
-from app.sessions.showing import user_facts
+from app.login import pending
+from app.login.presenters import user_facts
+from app.login.second_factor import SETUP
 from app.signin import bp, rescue
 from app.signin.forms import RecoveryCodeForm, RescueForm
-from app.signin.second_views import OVER, nothing_under_way, start_again, step_asker
-from app.web.asker import present_asker
+from app.signin.second_factor_views import OVER, nothing_under_way, start_again, step_asker
+from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.guards import anonymous_only
+from app.web.messages import code_of
+from app.web.notices import say
 from app.web.redirects import next_or, safe_next
 from app.web.respond import respond, wants_json
-from app.web.telling import say
-from app.web.texts import code_of
 
 PAGE = "signin/recovery_code.html"
 RESCUE_PAGE = "signin/rescue.html"
@@ -31,7 +31,7 @@ RESCUE_PAGE = "signin/rescue.html"
 @anonymous_only
 def mf_recovery_page() -> Response:
     """Show where a recovery code goes."""
-    waiting = pending.current(present_asker())
+    waiting = pending.current(present_client())
     if waiting is None or waiting.row.state == SETUP:
         return nothing_under_way()
     form = RecoveryCodeForm()
@@ -59,7 +59,7 @@ def mf_recovery() -> Response:
 @anonymous_only
 def tf_rescue_page() -> Response:
     """Tell what else there is than the second step."""
-    waiting = pending.current(present_asker())
+    waiting = pending.current(present_client())
     if waiting is None:
         return nothing_under_way()
     return respond(RESCUE_PAGE, RescueForm(), recovery_options=rescue.options(waiting))
@@ -79,7 +79,7 @@ def tf_rescue() -> Response:
             if form.help_setup.data == "recovery_code":
                 return redirect("/mf-recovery")  # type: ignore[return-value]
             if form.help_setup.data != "help":
-                raise Refused("invalid_choice", field="help_setup")
+                raise Rejected("invalid_choice", field="help_setup")
             rescue.ask_for_help(asker)
             return respond(RESCUE_PAGE, form, shown={"asked": True}, recovery_options=options)
     return _again(RESCUE_PAGE, form, recovery_options=options)

@@ -8,23 +8,24 @@ from flask import Response, after_this_request, request
 from flask_login import current_user
 
 from app.audit import record
+from app.authenticators.presenters import methods_offered, sent, sent_facts
 from app.extensions import settings
-from app.methods.showing import methods_offered, sent, sent_facts
-from app.sessions import pending
-from app.sessions.opening import end_session
-from app.sessions.showing import user_facts
-from app.signin import bp, flow, refreshing
+from app.login import pending
+from app.login.presenters import user_facts
+from app.sessions.store import revoke_session
+from app.signin import bp, refresh_views
+from app.signin import service as signin
 from app.signin.forms import LoginForm, LogoutForm, SendCodeForm, SignInForm
-from app.signin.pages import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
+from app.signin.presenters import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
 from app.web import open_request
-from app.web.asker import present_asker, sending_asker, trusted_asker
-from app.web.browser import browser_secret
+from app.web.browser_cookie import browser_secret
+from app.web.client import present_client, sending_client, trusted_client
 from app.web.commit import view_commit
 from app.web.guards import already_signed_in, anonymous_only
 from app.web.headers import clear_site
+from app.web.notices import say
 from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import respond, support_id, wants_json
-from app.web.telling import say
 
 
 @bp.get("/us-signin")
@@ -57,8 +58,8 @@ def us_signin() -> Response:
         with form.showing_refusals():
             go_on = next_or("", form.next.data)
             how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
-            who = trusted_asker(form.challenge.data, form.tf_validity_token.data)
-            arrived = flow.sign_in(form.identity.data or "", form.passcode.data, who, **how)
+            who = trusted_client(form.challenge.data, form.tf_validity_token.data)
+            arrived = signin.sign_in(form.identity.data or "", form.passcode.data, who, **how)
             return welcome(arrived, go_on or settings.post_login_url)
     return respond(PAGE, form, shown=page_again(form))
 
@@ -73,7 +74,7 @@ def us_signin_send_code() -> Response:
         with form.showing_refusals():
             method, typed = form.chosen_method.data or None, form.identity.data
             go_on = safe_next(form.next.data) or ""
-            asked = flow.send_code(typed, method, sending_asker(form.challenge.data), next_page=go_on)
+            asked = signin.send_code(typed, method, sending_client(form.challenge.data), next_page=go_on)
             characters = asked.characters
             shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}
@@ -89,10 +90,10 @@ def logout() -> Response:
     after_this_request(view_commit)
     form = LogoutForm()
     if form.validate():
-        session = end_session()
+        session = revoke_session()
         if form.refresh_token.data:
-            refreshing.sign_out(form.refresh_token.data)
-        pending.end(present_asker())
+            refresh_views.sign_out(form.refresh_token.data)
+        pending.end(present_client())
         if session is not None:
             record("session.ended", session.user_id, reason="signed_out")
             say("signed_out")

@@ -9,7 +9,7 @@ import orjson
 import structlog
 from flask import Response, current_app
 
-from app.database import refuse_unless_writable
+from app.db import refuse_unless_writable
 from app.extensions import db
 from app.status import bp
 

@@ -11,21 +11,14 @@ from app.users.accounts import (
     drop_identity,
     drop_value,
     emails_of,
-    free_unproved,
-    hold,
     identities_of,
-    is_proved,
+    is_verified,
+    lock_account,
     make_primary,
     primary_email,
+    release_unverified,
 )
-from app.users.finding import (
-    TypedIdentity,
-    find_by_identity,
-    get_identity,
-    kinds_in_words,
-    read_identity,
-    subject_of,
-)
+from app.users.lookup import TypedIdentity, find_by_identity, get_identity, kinds_in_words, read_identity, subject_of
 from app.users.models import AddressChange, Identity, User
 
 __all__ = [
@@ -41,14 +34,14 @@ __all__ = [
     "drop_value",
     "emails_of",
     "find_by_identity",
-    "free_unproved",
     "get_identity",
-    "hold",
     "identities_of",
-    "is_proved",
+    "is_verified",
     "kinds_in_words",
+    "lock_account",
     "make_primary",
     "primary_email",
     "read_identity",
+    "release_unverified",
     "subject_of",
 ]

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from app.database.plain import note
+from app import clock
+from app.db.detached import note
+from app.errors import Rejected
 from app.extensions import changed, db
-from app.kit import clock
-from app.kit.refusals import Refused
-from app.users.finding import TypedIdentity
+from app.users.lookup import TypedIdentity
 from app.users.models import Identity, User
 
 
 def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
     """Open an account found by ``identities``.
 
-    :raises Refused: ``identity_already_associated`` when one of them finds somebody already,
+    :raises Rejected: ``identity_already_associated`` when one of them finds somebody already,
         also when two requests ask at the same moment
     """
     user = User(confirmed_at=clock.now() if confirmed else None)
@@ -32,7 +32,7 @@ def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primar
     """Let ``identity`` find ``user``.
 
     :param primary: whether it stands for the account; no other of its kind may
-    :raises Refused: ``identity_already_associated`` when it finds somebody already
+    :raises Rejected: ``identity_already_associated`` when it finds somebody already
     """
     confirmed_at = clock.now() if confirmed else None
     named = {"kind": identity.kind, "value": identity.value, "is_primary": primary}
@@ -41,7 +41,7 @@ def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primar
         with db.session.begin_nested():
             db.session.add(row)
     except IntegrityError as taken:
-        raise Refused("identity_already_associated", field=identity.kind) from taken
+        raise Rejected("identity_already_associated", field=identity.kind) from taken
     return row
 
 
@@ -109,13 +109,13 @@ def make_primary(user_id: int, email: str) -> bool:
     return changed(sa.update(Identity).where(*mine, *proved).values(is_primary=True)) == 1
 
 
-def is_proved(identity: TypedIdentity) -> bool:
+def is_verified(identity: TypedIdentity) -> bool:
     """Say whether somebody has shown that ``identity`` is theirs. One statement, whoever has it."""
     has = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_not(None))
     return db.session.scalar(sa.select(Identity.id).where(*has)) is not None
 
 
-def free_unproved(identity: TypedIdentity) -> bool:
+def release_unverified(identity: TypedIdentity) -> bool:
     """Take ``identity`` from an account that never proved anything, for somebody who has; return whether there was one.
 
     Whoever opened that account may have waited for the owner of the address (pre-hijacking). When nothing else finds
@@ -131,6 +131,6 @@ def free_unproved(identity: TypedIdentity) -> bool:
     return bool(owners)
 
 
-def hold(user_id: int) -> None:
+def lock_account(user_id: int) -> None:
     """Hold the user's row until the commit: two changes of one account come one after the other."""
     changed(sa.update(User).where(User.id == user_id).values(language=User.language))

@@ -7,9 +7,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.database import BrowserName
+from app import clock
+from app.crypto import secrets
+from app.db import BrowserName
 from app.extensions import db
-from app.kit import clock, secrets
 
 
 class User(db.Model):

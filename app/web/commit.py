@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from flask import Response, session
 
-from app.database import has_written, unavailable
+from app.db import has_written, unavailable
 from app.extensions import db, g
 from app.web.errors import roll_back, unavailable_answer
 

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from flask_login import current_user
 
+from app import clock
 from app.extensions import g, keyring, request, settings
-from app.kit import clock
-from app.web.browser import browser_secret, sent_browser_secret, sent_program_token
+from app.web.browser_cookie import browser_secret, sent_browser_secret, sent_program_token
 from app.web.json_body import sends_json
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")

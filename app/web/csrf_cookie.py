@@ -8,7 +8,7 @@ from __future__ import annotations
 from flask import Response
 
 from app.extensions import g, request, settings
-from app.web.browser import sent_program_token
+from app.web.browser_cookie import sent_program_token
 from app.web.csrf import csrf_token, will_last
 
 

@@ -9,13 +9,13 @@ import structlog
 from flask import Flask, Response, current_app, flash, redirect, render_template
 from werkzeug.exceptions import HTTPException
 
-from app.database import unavailable
+from app.db import unavailable
+from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import db, g, login_manager, request
-from app.kit.refusals import ReauthenticationRequired, Refused
+from app.web.messages import MESSAGES, Message, message
 from app.web.navigation import PAGES_OF_FORMS
 from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query
 from app.web.respond import error_envelope, wants_json
-from app.web.texts import SENTENCES, Sentence, sentence
 
 log = structlog.get_logger()
 
@@ -29,13 +29,13 @@ RETRY_AFTER = 2
 def init_app(app: Flask) -> None:
     """Answer every error of ``app`` here."""
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(Rejected, _refused)
     app.register_error_handler(ReauthenticationRequired, _reauthenticate)
     app.register_error_handler(Exception, _unexpected)
     login_manager.unauthorized_handler(unauthenticated)
 
 
-def error_answer(status: int, text: Sentence, *, fields: bool = False, retry_after: int | None = None) -> Response:
+def error_answer(status: int, text: Message, *, fields: bool = False, retry_after: int | None = None) -> Response:
     """Return the page or envelope for ``status`` with one sentence."""
     if status >= 500:  # the page of a fault looks nobody up: the database may be what failed
         g._login_user = login_manager.anonymous_user()
@@ -58,7 +58,7 @@ def _same_page() -> str | None:
 
 def unavailable_answer() -> Response:
     """Return the 503 that says: nothing was stored, try again shortly."""
-    return error_answer(503, sentence("service_unavailable"), retry_after=RETRY_AFTER)
+    return error_answer(503, message("service_unavailable"), retry_after=RETRY_AFTER)
 
 
 def roll_back() -> None:
@@ -71,7 +71,7 @@ def roll_back() -> None:
 
 def unauthenticated() -> Response:
     """Answer somebody who has to sign in first: 401 to a program, the sign-in page to a browser."""
-    text = sentence("unauthenticated")
+    text = message("unauthenticated")
     if wants_json():
         return error_answer(401, text)
     flash(text, "info")
@@ -85,11 +85,11 @@ def _http_error(error: HTTPException) -> Any:
         return _unexpected(fault)  # raised while another error's page was made
     if error.code == 405 and (page := _page_of_form()):
         return redirect(page)
-    known = error.description if isinstance(error.description, Sentence) else None
+    known = error.description if isinstance(error.description, Message) else None
     name = HTTPStatus(error.code).name.lower()
     name = {"content_too_large": "request_entity_too_large"}.get(name, name)
-    fallback = name if name in SENTENCES else "bad_request" if error.code < 500 else "internal_server_error"
-    answer = error_answer(error.code, known or sentence(fallback))
+    fallback = name if name in MESSAGES else "bad_request" if error.code < 500 else "internal_server_error"
+    answer = error_answer(error.code, known or message(fallback))
     for header, value in error.get_headers():
         if header in ("Allow", "Retry-After"):
             answer.headers[header] = value
@@ -118,13 +118,13 @@ def _page_of_form() -> str | None:
     return None
 
 
-def _refused(refused: Refused) -> Response:
-    text = sentence(refused.code, **refused.facts)
+def _refused(refused: Rejected) -> Response:
+    text = message(refused.code, **refused.facts)
     return error_answer(refused.status, text, fields=True, retry_after=refused.facts.get("retry_after"))
 
 
 def _reauthenticate(error: ReauthenticationRequired) -> Response:
-    text = sentence("reauthentication_required")
+    text = message("reauthentication_required")
     if wants_json():
         facts: dict[str, Any] = {"reauth_required": True, "unified_signin_enabled": True}
         facts |= {"reauth_methods": list(error.methods), "reauth_reason": "too_weak" if error.too_weak else "too_old"}
@@ -132,7 +132,7 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
         facts |= {"has_webauthn_verify_credential": has_passkey, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
     how = error.said_as
-    flash(sentence("reauthentication_too_weak", methods=how) if error.too_weak and how else text, "info")
+    flash(message("reauthentication_too_weak", methods=how) if error.too_weak and how else text, "info")
     path = error.back or page_asked_for()
     return redirect(with_query("/us-verify", next=safe_next(path) or "/"))  # type: ignore[return-value]
 
@@ -143,4 +143,4 @@ def _unexpected(error: Exception) -> Response:
         log.error("database.unavailable", error=type(error).__name__)
         return unavailable_answer()
     log.exception("request.failed")
-    return error_answer(500, sentence("internal_server_error"))
+    return error_answer(500, message("internal_server_error"))

@@ -6,7 +6,7 @@ from flask import Flask, Request, Response
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 
 
-class FlashCookie(SecureCookieSessionInterface):
+class FlashSessionInterface(SecureCookieSessionInterface):
     """Flask's signed cookie, made and read only where something is in it: most requests are spared the work."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:

@@ -1,4 +1,4 @@
-"""HouseForm: every form of ours, filled from a form body or a JSON body alike.
+"""BaseForm: every form of ours, filled from a form body or a JSON body alike.
 
 Forms check shape only; what a flow refuses is shown on them afterwards.
 """
@@ -16,22 +16,22 @@ from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.csrf.core import CSRF
-from wtforms.form import BaseForm
+from wtforms.form import BaseForm as WTFormsForm
 from wtforms.utils import unset_value
 from wtforms.validators import StopValidation
 from wtforms.widgets import HiddenInput
 
+from app.errors import Rejected
 from app.extensions import g, request
-from app.kit.refusals import Refused
 from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault
 from app.web.json_body import json_members, sends_json
+from app.web.messages import Message, message
 from app.web.redirects import safe_next
-from app.web.texts import Sentence, sentence
 
 log = structlog.get_logger()
 
 
-class HouseCSRF(CSRF):  # type: ignore[misc]
+class BrowserCSRF(CSRF):  # type: ignore[misc]
     """Checks the token from header, field or JSON member, whichever is there."""
 
     def generate_csrf_token(self, csrf_token_field: Field) -> str:
@@ -45,7 +45,7 @@ class HouseCSRF(CSRF):  # type: ignore[misc]
         g.csrf_checked = True
         if g.csrf_fault:
             log.warning("csrf.rejected", reason=g.csrf_fault, route=str(request.url_rule))
-            raise StopValidation(sentence(g.csrf_fault))
+            raise StopValidation(message(g.csrf_fault))
 
 
 class Required:
@@ -59,7 +59,7 @@ class Required:
     def __call__(self, form: Form, field: Field) -> None:
         """Raise StopValidation with the sentence of ``code`` when the field is empty."""
         if field.data is None or field.data == [] or (isinstance(field.data, str) and not field.data.strip()):
-            raise StopValidation(sentence(self.code))
+            raise StopValidation(message(self.code))
 
 
 class SafeNext:
@@ -68,7 +68,7 @@ class SafeNext:
     def __call__(self, form: Form, field: Field) -> None:
         """Raise StopValidation on a target that leaves this site."""
         if field.data and safe_next(field.data) is None:
-            raise StopValidation(sentence("invalid_redirect"))
+            raise StopValidation(message("invalid_redirect"))
 
 
 class TypedField(Field):  # type: ignore[misc]
@@ -95,7 +95,7 @@ class TypedField(Field):  # type: ignore[misc]
         value = valuelist[0]
         if type(value) not in self.accepts or (isinstance(value, str) and "\x00" in value):
             self.data = None
-            raise ValueError(sentence("api_error"))
+            raise ValueError(message("api_error"))
         self.data = value
 
     def validate(self, form: Form, extra_validators: Sequence[Any] = ()) -> bool:
@@ -140,32 +140,32 @@ class ManyField(TypedField):
         """Take all values. Raises ValueError with our sentence when one is no text, or they are too many."""
         self.data = []
         if not all(type(value) is str and "\x00" not in value for value in valuelist):
-            raise ValueError(sentence("api_error"))
+            raise ValueError(message("api_error"))
         once = list(dict.fromkeys(valuelist))
         if len(once) > self.MOST:
-            raise ValueError(sentence("api_error"))
+            raise ValueError(message("api_error"))
         self.data = once
 
 
-class TickField(BooleanField):  # type: ignore[misc]
+class CheckboxField(BooleanField):  # type: ignore[misc]
     """Yes or no; ``false`` and nothing are no, in JSON and in forms."""
 
     false_values = (False, "false", "")
 
 
-class HouseForm(FlaskForm):  # type: ignore[misc]
+class BaseForm(FlaskForm):  # type: ignore[misc]
     """The base of every form: CSRF, both languages, and refusals shown where they belong."""
 
     class Meta(FlaskForm.Meta):  # type: ignore[misc]
         """WTForms' settings for all our forms."""
 
         csrf = True
-        csrf_class = HouseCSRF
+        csrf_class = BrowserCSRF
         csrf_field_name = FIELD
 
         def wrap_formdata(self, form: Form, formdata: Any) -> Any:
             """Return the body's fields, from a form or from JSON; nothing on a safe method."""
-            return _renamed(submitted(), cast("HouseForm", form).renames())
+            return _renamed(submitted(), cast("BaseForm", form).renames())
 
     other_names: Mapping[str, str] = {}
     """Other names under which clients send some fields, and the fields' own; the own name beats another one."""
@@ -194,9 +194,9 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
         mine._form = self
         return mine
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Rejected) -> None:
         """Show ``refused`` on its field, or on the form as a whole."""
-        text = sentence(refused.code, **refused.facts)
+        text = message(refused.code, **refused.facts)
         self.refusal_status, self.refusal_facts = refused.status, refused.facts
         if refused.field in self._fields:
             field = self._fields[refused.field]
@@ -209,10 +209,10 @@ class HouseForm(FlaskForm):  # type: ignore[misc]
         """Show a refusal raised in this block on the form, and go on after the block."""
         try:
             yield
-        except Refused as refused:
+        except Rejected as refused:
             self.refuse(refused)
 
-    def faults(self) -> list[tuple[str, Sentence | str]]:
+    def faults(self) -> list[tuple[str, Message | str]]:
         """Return (field, sentence) for each thing that is wrong, in the form's order; "" is the form as a whole.
 
         A field has the name by which the client sent it; who used another name knows the rest by other names, too.
@@ -247,10 +247,10 @@ def _renamed(given: MultiDict[str, Any] | None, names: Mapping[str, str]) -> Mul
 
 
 @lru_cache(maxsize=64)
-def _bound(form_class: Any) -> HouseForm:
+def _bound(form_class: Any) -> BaseForm:
     """Return a form of this class with its fields bound and nothing in them, to copy from."""
-    form: HouseForm = object.__new__(form_class)
-    BaseForm.__init__(form, form_class._unbound_fields, meta=form_class._wtforms_meta())
+    form: BaseForm = object.__new__(form_class)
+    WTFormsForm.__init__(form, form_class._unbound_fields, meta=form_class._wtforms_meta())
     return form
 
 

@@ -10,8 +10,8 @@ from flask import Response, redirect
 from flask_login import current_user
 
 from app.extensions import settings
+from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
-from app.web.texts import sentence
 
 P = ParamSpec("P")
 
@@ -29,5 +29,5 @@ def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:
 def already_signed_in() -> Response:
     """Answer somebody who is signed in already and asks to sign in."""
     if wants_json():
-        return error_envelope(400, [("", sentence("anonymous_user_required"))], fields=False)
+        return error_envelope(400, [("", message("anonymous_user_required"))], fields=False)
     return redirect(settings.post_login_url)  # type: ignore[return-value]

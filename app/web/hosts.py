@@ -9,7 +9,7 @@ from flask import Response, redirect
 from werkzeug.exceptions import BadRequest
 
 from app.extensions import request, settings
-from app.web.texts import sentence
+from app.web.messages import message
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
@@ -31,7 +31,7 @@ def refuse_foreign_host() -> Response | None:
         return None
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if settings.is_production or name not in LOOPBACK:
-        raise BadRequest(sentence("host_unknown"))
+        raise BadRequest(message("host_unknown"))
     parts = urlsplit(settings.origin)
     opened = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
     if opened and parts.hostname in LOOPBACK and host.removeprefix(name) == f":{parts.port}":
@@ -45,7 +45,7 @@ def _refuse_unreadable(query: bytes) -> None:
         try:
             query.decode("utf-8")
         except UnicodeDecodeError:
-            raise BadRequest(sentence("bad_request")) from None
+            raise BadRequest(message("bad_request")) from None
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
 from app.extensions import g, request, settings
-from app.web.texts import sentence
+from app.web.messages import message
 
 
 def sends_json() -> bool:
@@ -39,9 +39,9 @@ def _read(body: bytes) -> MultiDict[str, Any]:
         parsed = _DECODER.decode(text)
         _check_characters(text, parsed)
     except (ValueError, RecursionError):
-        raise BadRequest(sentence("json_invalid")) from None
+        raise BadRequest(message("json_invalid")) from None
     if not isinstance(parsed, dict):
-        raise BadRequest(sentence("json_not_an_object"))
+        raise BadRequest(message("json_not_an_object"))
     members: MultiDict[str, Any] = MultiDict()
     for name, value in parsed.items():
         values = [one for one in (value if isinstance(value, list) else [value]) if one is not None]

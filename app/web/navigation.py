@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NavigationItem:
     """A page of the account.
 
     :ivar here: what its template sets ``here`` to, so that the entry is marked on it
@@ -20,13 +20,13 @@ class Entry:
 
 
 ACCOUNT_PAGES = [
-    Entry("account", "/", "Overview", "overview"),
-    Entry("setup", "/us-setup", "Ways to sign in", "key"),
-    Entry("identities", "/identities", "Addresses", "addresses"),
-    Entry("devices", "/sessions", "Devices", "browser"),
-    Entry("programs", "/tokens", "Programs", "program"),
-    Entry("activity", "/activity", "Activity", "activity"),
-    Entry("mydata", "/my-data", "My data", "data"),
+    NavigationItem("account", "/", "Overview", "overview"),
+    NavigationItem("setup", "/us-setup", "Ways to sign in", "key"),
+    NavigationItem("identities", "/identities", "Addresses", "addresses"),
+    NavigationItem("devices", "/sessions", "Devices", "browser"),
+    NavigationItem("programs", "/tokens", "Programs", "program"),
+    NavigationItem("activity", "/activity", "Activity", "activity"),
+    NavigationItem("mydata", "/my-data", "My data", "data"),
 ]
 """In the order shown. A page that joins is one line here; tests then look at it as at the others."""
 

@@ -13,9 +13,9 @@ from datetime import timedelta
 import orjson
 from flask import Response
 
+from app.crypto.encryption import DecryptionError
 from app.extensions import keyring, settings
-from app.kit.sealing import CannotOpen
-from app.web.browser import sent_cookie, set_cookie
+from app.web.browser_cookie import sent_cookie, set_cookie
 
 NAME = "latchkey_asked"
 LONGEST = 3600
@@ -57,7 +57,7 @@ def kept(purpose: str) -> OpenRequest | None:
         return None
     try:
         found = OpenRequest(**orjson.loads(keyring.open(sealed, NAME)))
-    except (CannotOpen, ValueError, TypeError):
+    except (DecryptionError, ValueError, TypeError):
         return None
     return found if found.purpose == purpose else None
 

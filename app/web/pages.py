@@ -15,8 +15,8 @@ from markupsafe import Markup
 from app.extensions import settings
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
+from app.web.idempotency import idempotency_field
 from app.web.navigation import ACCOUNT_PAGES
-from app.web.once import once_field
 
 
 def init_app(app: Flask) -> None:
@@ -31,7 +31,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals |= {
         "asset": asset,
         "csrf_field": csrf_field,
-        "once_field": once_field,
+        "idempotency_field": idempotency_field,
         "csrf_token": csrf_token,
         "account_pages": ACCOUNT_PAGES,
     }

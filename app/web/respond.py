@@ -10,10 +10,10 @@ from flask import Response, current_app, redirect, render_template
 from app.extensions import g, request
 from app.web.csrf import SAFE_METHODS, csrf_token
 from app.web.json_body import sends_json
-from app.web.texts import Sentence, code_of
+from app.web.messages import Message, code_of
 
 if TYPE_CHECKING:
-    from app.web.forms import HouseForm
+    from app.web.forms import BaseForm
 
 
 def wants_json() -> bool:
@@ -29,7 +29,7 @@ def wants_json() -> bool:
 
 def respond(
     page: str | None = None,
-    form: HouseForm | None = None,
+    form: BaseForm | None = None,
     *,
     go: str | None = None,
     see: str | None = None,
@@ -71,7 +71,7 @@ def envelope(status: int, response: dict[str, Any]) -> Response:
     return Response(body, status, mimetype="application/json")
 
 
-def error_envelope(status: int, faults: list[tuple[str, Sentence | str]], *, fields: bool, **more: Any) -> Response:
+def error_envelope(status: int, faults: list[tuple[str, Message | str]], *, fields: bool, **more: Any) -> Response:
     """Return the JSON of a refusal.
 
     :param faults: (field, sentence) pairs
@@ -91,7 +91,7 @@ def error_envelope(status: int, faults: list[tuple[str, Sentence | str]], *, fie
 
 
 def _refuse(
-    page: str | None, form: HouseForm, faults: list[tuple[str, Sentence | str]], shown: dict[str, Any]
+    page: str | None, form: BaseForm, faults: list[tuple[str, Message | str]], shown: dict[str, Any]
 ) -> Response:
     status = form.refusal_status
     if wants_json():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Response
 from flask_login import current_user
 
+from app.crypto import prefixed_tokens
 from app.extensions import g, request
-from app.kit import marked
-from app.web.browser import sent_program_token
+from app.web.browser_cookie import sent_program_token
 from app.web.errors import error_answer
+from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
-from app.web.texts import sentence
 
 SCOPES = {
     "read": "See who you are here, where you are signed in, and what happened at your account",
@@ -40,7 +40,7 @@ def refuse_out_of_scope() -> Response | None:
     One that lives no more is nobody's, and goes on as nobody.
     """
     carried = sent_program_token() or ""
-    if not carried.startswith(marked.PERSONAL) or request.endpoint is None or request.endpoint in OPEN:
+    if not carried.startswith(prefixed_tokens.PERSONAL) or request.endpoint is None or request.endpoint in OPEN:
         return None
     current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
     scopes = g.get("token_scopes")
@@ -48,8 +48,8 @@ def refuse_out_of_scope() -> Response | None:
         return None
     needed = REQUIRED.get(request.endpoint)
     if needed is None:
-        return error_answer(403, sentence("token_not_accepted"))
+        return error_answer(403, message("token_not_accepted"))
     if needed in scopes:
         return None
-    text = sentence("scope_missing", scope=needed)
+    text = message("scope_missing", scope=needed)
     return error_envelope(403, [("", text)], fields=False, scope=needed) if wants_json() else error_answer(403, text)

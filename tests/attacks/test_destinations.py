@@ -6,9 +6,9 @@ from threading import Barrier, Thread
 
 import pytest
 
-from app.methods import Challenge
-from app.methods.models import Repeat, SendWindow
+from app.challenges.models import Challenge, StoredResponse
 from app.outbox import Message
+from app.throttling.models import SendWindow
 from app.users import User
 from tests.signed_in import sign_in
 from tests.sinks import code_in
@@ -134,11 +134,11 @@ def test_strangers_who_fill_it_do_not_keep_the_owner_from_signing_in(people, jso
 def test_nothing_is_kept_of_what_is_refused(json_wire, rows, clock):
     for _ in range(5):
         json_wire.elsewhere().post(REGISTER, email=VICTIM)
-    before = [len(rows(model)) for model in (User, Challenge, Message, Repeat)]
+    before = [len(rows(model)) for model in (User, Challenge, Message, StoredResponse)]
     key = {"Idempotency-Key": "a-key-that-is-hard-to-guess-1"}
     mine = json_wire.elsewhere()
     assert refused(mine.post(REGISTER, email=VICTIM, headers=key))
-    assert [len(rows(model)) for model in (User, Challenge, Message, Repeat)] == before
+    assert [len(rows(model)) for model in (User, Challenge, Message, StoredResponse)] == before
     clock.shift(HOUR + 1)
     assert mine.post(REGISTER, email=VICTIM, headers=key).ok
 

@@ -11,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from app.kit.secrets import token
+from app.crypto.secrets import token
 from tests.factories import People
 from tests.faults.accounts import application_on
 

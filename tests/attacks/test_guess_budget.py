@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from app.audit import Event
-from app.sessions import Standing
+from app.throttling.models import FailureCounter
 from tests.databases import KEY
 from tests.faults.accounts import open_one
 from tests.faults.visitors import Visitor, answers_at_once
@@ -303,21 +303,21 @@ def test_the_last_guess_of_a_window_is_an_event(ada, guess, rows, clock):
 def test_what_cannot_be_a_code_is_no_guess(ada, guess, rows):
     for passcode in ("x", "1", "12345678901", "１２３４５", "一二三四五六", "a password, where there are none"):
         guess(ada.email, 1, passcode=passcode)
-    assert rows(Standing) == []
+    assert rows(FailureCounter) == []
 
 
 @pytest.mark.parametrize("passcode", ["００００００００", "\u202d0000\u30000000\u202c", "٠٠٠٠٠٠"])
 def test_a_code_in_other_digits_is_a_guess_like_any(ada, guess, looked_at, rows, passcode):
     guess(ada.email, 11, passcode=passcode)
     assert looked_at() == (10, 1)
-    assert [len(row.failures) for row in rows(Standing)] == [10 * 20]
+    assert [len(row.failures) for row in rows(FailureCounter)] == [10 * 20]
 
 
 @pytest.mark.settings(limits=False)
 def test_without_limits_nothing_is_counted(wire, ada, guess, rows):
     guess(ada.email, 30)
     assert enters(wire, ada)
-    assert [row.failures for row in rows(Standing)] == [""]
+    assert [row.failures for row in rows(FailureCounter)] == [""]
 
 
 @pytest.mark.one_database

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.kit.secrets import UNAMBIGUOUS
+from app.crypto.secrets import UNAMBIGUOUS
 from tests.databases import Database
 from tests.faults.accounts import open_one
 from tests.faults.visitors import SESSION, Answer, Visitor, answers_at_once, code_for

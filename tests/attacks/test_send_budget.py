@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from app import clock as house_clock
 from app.audit import Event
+from app.challenges.models import Challenge
+from app.crypto import secrets
 from app.extensions import db
-from app.kit import clock as house_clock
-from app.kit import secrets
-from app.methods import Challenge
 from app.outbox import Message
 from app.users import User
 from tests.sinks import code_in
@@ -96,19 +96,19 @@ def test_strangers_who_open_accounts_use_up_half_of_what_may_leave(app, crowd, a
 
 @pytest.mark.settings(mails_per_hour_overall=0)
 def test_by_default_a_mail_an_hour_for_each_confirmed_account_may_leave(app, people):
-    from app.methods import totals
+    from app.throttling import service_totals
 
     people.open(email="ada@example.com")
     with app.app_context():
-        assert [totals.most_of("mail", which) for which in ("overall", "strangers")] == [600, 300]
+        assert [service_totals.most_of("mail", which) for which in ("overall", "strangers")] == [600, 300]
         now = house_clock.now()
         made_up = [{"confirmed_at": now if number % 4 else None} for number in range(12_000)]
         db.session.execute(sa.insert(User), made_up)
         db.session.commit()
         app.extensions.pop("latchkey.accounts")
-        assert totals.most_of("mail", "overall") == 9001, "those that somebody has confirmed"
-        assert totals.most_of("mail", "strangers") == 450, "which grows with a tenth of them"
-        assert totals.most_of("sms", "overall") == 200
+        assert service_totals.most_of("mail", "overall") == 9001, "those that somebody has confirmed"
+        assert service_totals.most_of("mail", "strangers") == 450, "which grows with a tenth of them"
+        assert service_totals.most_of("sms", "overall") == 200
 
 
 @pytest.mark.settings(mails_per_hour_overall=10, **EASY)

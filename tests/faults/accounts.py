@@ -37,8 +37,8 @@ def open_one(database: Database, **described: Any) -> Person:
 
 def open_many(database: Database, count: int, **different: Any) -> list[str]:
     """Open ``count`` accounts that sign in by mail; return their addresses."""
-    from app.cli.drafts import read_draft
-    from app.cli.opening import open_accounts
+    from app.cli.account_creation import open_accounts
+    from app.cli.account_drafts import read_draft
 
     addresses = [f"person{number}@example.com" for number in range(count)]
     with application_on(database, **different) as app, app.app_context():

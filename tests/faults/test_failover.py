@@ -8,7 +8,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from app.database import DatabaseReadOnly, attach, engine_options, engine_url, unavailable
+from app.db import DatabaseReadOnly, attach, engine_options, engine_url, unavailable
 from tests.databases import ROOT, Database, Databases, stop_postgresql
 from tests.faults.accounts import open_many
 from tests.faults.failover import Pair, Relay

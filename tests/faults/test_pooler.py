@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.database import attach, engine_options, engine_url, unavailable
+from app.db import attach, engine_options, engine_url, unavailable
 from tests.databases import ROOT, Database
 from tests.faults.accounts import open_many
 from tests.faults.pgbouncer import pgbouncer

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.requirements import missing
@@ -21,6 +22,12 @@ class RedisServer:
 
     url: str
     process: subprocess.Popen[bytes]
+
+
+hypothesis.settings.register_profile(
+    "no-deadline", deadline=None
+)  # the first example pays for tables read at first use
+hypothesis.settings.load_profile("no-deadline")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contextlib import suppress
 from email import policy
 from email.contentmanager import raw_data_manager
 from email.header import Header
-from email.message import EmailMessage
+from email.message import EmailMessage as MimeMessage
 from email.utils import format_datetime, formataddr
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -17,16 +17,16 @@ from urllib.parse import unquote, urlsplit
 
 import flask_mail
 
+from app import clock
 from app.extensions import mail, settings
-from app.kit import clock
 from app.outbox.channels import smtp
-from app.outbox.channels.cutoff import Conversation, cut_off_after
+from app.outbox.channels.deadline import Deadline, cut_off_after
 from app.outbox.channels.failures import Failed, Interrupted
 from config.senders import split_sender
 
 if TYPE_CHECKING:
-    from app.outbox.letters import Letter
     from app.outbox.models import Message
+    from app.outbox.renderers import EmailMessage
     from config.settings import Settings
 
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -64,7 +64,7 @@ def mail_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def send(message: Message, letter: Letter) -> None:
+def send(message: Message, letter: EmailMessage) -> None:
     """Hand one mail to the mail server, or raise.
 
     A first try takes ``LATCHKEY_MAIL_TIMEOUT`` at most until the server has the mail (and what resolving its name
@@ -78,7 +78,7 @@ def send(message: Message, letter: Letter) -> None:
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     written = _Mail(message, letter)
-    conversation: Conversation | None = None
+    conversation: Deadline | None = None
     try:
         with cut_off_after(seconds) as conversation:
             _send(written, conversation, seconds)
@@ -115,9 +115,9 @@ def check(settings: Settings) -> None:
 class _Connection(flask_mail.Connection):
     """Flask-Mail's connection, with an end in time and with certificates checked."""
 
-    host: smtp.Client
+    host: smtp.SmtpConnection
 
-    def __init__(self, settings: Settings, conversation: Conversation, seconds: float) -> None:
+    def __init__(self, settings: Settings, conversation: Deadline, seconds: float) -> None:
         if not settings.mail_url:
             raise Failed("no mail server is set", remedy="Set LATCHKEY_MAIL_URL.")
         super().__init__(cast("flask_mail.Mail", mail.init_mail(mail_config(settings))))
@@ -128,15 +128,15 @@ class _Connection(flask_mail.Connection):
         self.conversation = conversation
         self.host = self.configure_host()
 
-    def configure_host(self) -> smtp.Client:
+    def configure_host(self) -> smtp.SmtpConnection:
         """Return a client that is connected, protected and signed in."""
         server = (self.conversation, self.answer_wait, self.mail.server, self.mail.port)
-        client: smtp.Client
+        client: smtp.SmtpConnection
         if self.mail.use_ssl:
             tls = ssl.create_default_context()
-            client = smtp.TlsClient(*server, local_hostname=self.hello, timeout=self.seconds, context=tls)
+            client = smtp.TlsSmtpConnection(*server, local_hostname=self.hello, timeout=self.seconds, context=tls)
         else:
-            client = smtp.Client(*server, local_hostname=self.hello, timeout=self.seconds)
+            client = smtp.SmtpConnection(*server, local_hostname=self.hello, timeout=self.seconds)
         try:
             if self.mail.use_tls:
                 client.starttls(context=ssl.create_default_context())
@@ -153,7 +153,7 @@ class _Connection(flask_mail.Connection):
 class _Mail(flask_mail.Message):
     """A mail whose copies are alike to the last byte: its Message-ID, date and boundary come from the row."""
 
-    def __init__(self, message: Message, letter: Letter) -> None:
+    def __init__(self, message: Message, letter: EmailMessage) -> None:
         """Flask-Mail's own would ask the system for this machine's full name, which may wait for a name server."""
         _check_recipient(message.to)
         if "\0" in letter.subject or len(letter.subject.splitlines()) != 1:
@@ -179,7 +179,7 @@ class _Mail(flask_mail.Message):
             "Date": format_datetime(self.written_at),
             "Message-ID": self.msgId,
         } | (self.extra_headers or {})
-        written = EmailMessage(policy=POLICY)
+        written = MimeMessage(policy=POLICY)
         for name, value in headers.items():
             written[name] = value if value.isascii() else Header(value, "utf-8", header_name=name)
         written.set_content(self.body or "", content_manager=raw_data_manager)
@@ -214,7 +214,7 @@ def _hello(name: str) -> str:
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
-def _send(written: _Mail, conversation: Conversation, seconds: float) -> None:
+def _send(written: _Mail, conversation: Deadline, seconds: float) -> None:
     """Send over this thread's connection; over a new one when there is none, or the server has left it meanwhile."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
     if known is not None and known.url == settings.mail_url:

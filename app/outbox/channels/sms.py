@@ -12,17 +12,17 @@ from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnect
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from app import clock
 from app.extensions import settings
-from app.kit import clock
 from app.outbox.breaker import Breaker
-from app.outbox.channels.cutoff import cut_off_after
+from app.outbox.channels.deadline import cut_off_after
 from app.outbox.channels.failures import Failed, Postponed, unreached
-from app.outbox.channels.gate import Gate, refusal, refuses_us
-from config.kinds import read_headers
+from app.outbox.channels.provider_gate import ProviderGate, refusal, refuses_us
+from config.types import read_headers
 
 if TYPE_CHECKING:
-    from app.outbox.letters import Text
     from app.outbox.models import Message
+    from app.outbox.renderers import TextMessage
 
 BUSY = frozenset((429, 503))
 """The provider took nothing, and says when to ask again (RFC 6585, section 4; RFC 9110, section 15.6.4)."""
@@ -34,7 +34,7 @@ LONGEST_BODY = 65536
 """Bytes of an answer that are looked at."""
 
 breaker = Breaker(failures=5, seconds=60)
-gate = Gate("sms")
+gate = ProviderGate("sms")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Answer:
     text: str = ""
 
 
-def send(message: Message, text: Text) -> None:
+def send(message: Message, text: TextMessage) -> None:
     """Hand one text message to the provider, or raise within ``LATCHKEY_SMS_TIMEOUT``.
 
     Repeats carry the same Idempotency-Key, so that a provider which knows it sends one message.
@@ -106,7 +106,7 @@ def _judge(answer: Answer, message_id: str) -> None:
     gate.passed()
 
 
-def _for_any(message: Message, text: Text) -> Request:
+def _for_any(message: Message, text: TextMessage) -> Request:
     if not settings.sms_url:
         raise Failed("no SMS provider is set")
     body = json.dumps({"to": message.to, "text": text.body}).encode()
@@ -115,7 +115,7 @@ def _for_any(message: Message, text: Text) -> Request:
     return Request(settings.sms_url, body, headers, credentials)
 
 
-def _for_twilio(message: Message, text: Text) -> Request:
+def _for_twilio(message: Message, text: TextMessage) -> Request:
     """A message as Twilio's Messages resource takes it; a sender MG... is a messaging service."""
     account, sender = settings.twilio_account_sid, settings.twilio_sender
     fields = {"To": message.to, "Body": text.body, "MessagingServiceSid" if sender.startswith("MG") else "From": sender}

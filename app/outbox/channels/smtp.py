@@ -9,7 +9,7 @@ import smtplib
 from base64 import b64encode
 from typing import Any
 
-from app.outbox.channels.cutoff import Conversation
+from app.outbox.channels.deadline import Deadline
 from app.outbox.channels.failures import Failed, unreached
 
 AFTER_SILENCE = 120.0
@@ -36,13 +36,13 @@ HAS_SIGNED_IN = (235, 503)
 """It worked, or had worked before (RFC 4954, section 6)."""
 
 
-class Client(smtplib.SMTP):
+class SmtpConnection(smtplib.SMTP):
     """One connection to a mail server. A conversation is known before anything is said, so that it can be cut off.
 
     :ivar answer_wait: seconds to wait for the answer to a whole mail
     """
 
-    def __init__(self, conversation: Conversation, answer_wait: float, *server: Any, **options: Any) -> None:
+    def __init__(self, conversation: Deadline, answer_wait: float, *server: Any, **options: Any) -> None:
         self.conversation = conversation
         self.answer_wait = answer_wait
         super().__init__(*server, **options)
@@ -52,7 +52,7 @@ class Client(smtplib.SMTP):
         self.conversation.through(self)
         return super().connect(host, port, source_address)
 
-    def go_on(self, conversation: Conversation, seconds: float) -> None:
+    def go_on(self, conversation: Deadline, seconds: float) -> None:
         """Use the connection for another mail, whose conversation may take that long. Raises Failed when it is over."""
         self.conversation, self.timeout = conversation, seconds
         conversation.through(self)
@@ -106,7 +106,7 @@ class Client(smtplib.SMTP):
         return (250 if 200 <= code < 300 else code), said  # the first digit says it (RFC 5321, section 4.3.2)
 
 
-class TlsClient(Client, smtplib.SMTP_SSL):
+class TlsSmtpConnection(SmtpConnection, smtplib.SMTP_SSL):
     """The same, with TLS from the first byte on (RFC 8314)."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.account.events import DIFFERS_BY, SENTENCES, WARNINGS
+from app.account.activity import DESCRIPTIONS, DIFFERS_BY, WARNINGS
 from app.audit import Event
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
@@ -33,8 +33,8 @@ def happen(app):
     """Writes events of somebody, so many seconds apart from now on, oldest first."""
 
     def write(user_id, *names, apart=1, **facts):
+        from app import clock
         from app.extensions import db
-        from app.kit import clock
 
         nobody, now = dict.fromkeys(("support_id", "request_id", "address", "agent"), ""), clock.now()
         with app.app_context():
@@ -183,5 +183,5 @@ def test_it_costs_the_same_however_much_happened(here, ada, happen, statements):
 def test_every_event_on_the_list_is_one_that_happens():
     root = Path(__file__).parents[3] / "app"
     source = "".join(path.read_text() for path in root.rglob("*.py") if path.name != "events.py")
-    named = {key.partition(":")[0] for key in SENTENCES} | set(DIFFERS_BY) | set(WARNINGS)
+    named = {key.partition(":")[0] for key in DESCRIPTIONS} | set(DIFFERS_BY) | set(WARNINGS)
     assert [name for name in named if f'"{name}"' not in source] == []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod, Passkey
-from app.methods.models import RecoveryCode
+from app.authenticators.models import Passkey, RecoveryCode
+from app.enrollments.models import Enrollment
 from tests.authenticators import PRESENT, Device
 from tests.functional.passkeys.conftest import ASSURED, asked
 from tests.functional.setup.conftest import app_code, key_in, state_in
@@ -177,7 +177,7 @@ def test_apps_that_are_added_so_do_not_count_however_many(thief, hers, ada, rows
         begun = thief.post("/us-setup", chosen_method="authenticator")
         assert thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
         assert changes(thief) == []
-    assert [row.weak_until is not None for row in rows(EnrolledMethod, method="authenticator")] == [True, True]
+    assert [row.weak_until is not None for row in rows(Enrollment, method="authenticator")] == [True, True]
     assert sign_in(thief.elsewhere(), ada, via="authenticator").get("/us-setup").ok
     assert not may_change(sign_in(thief.elsewhere(), ada, via="authenticator"))
 
@@ -187,9 +187,9 @@ def test_an_app_begun_so_stands_beside_what_the_owner_has_set_up_since_and_waits
     owner = sign_in(Wire(app, "json"), ada, via="email")  # adds without ending what others have begun
     theirs = owner.post("/us-setup", chosen_method="authenticator")
     assert owner.post(f"/us-setup/{state_in(theirs)}", passcode=app_code(key_in(theirs))).ok
-    (before,) = rows(EnrolledMethod, method="authenticator")
+    (before,) = rows(Enrollment, method="authenticator")
     assert thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
-    kept, late = sorted(rows(EnrolledMethod, method="authenticator"), key=lambda row: row.id != before.id)
+    kept, late = sorted(rows(Enrollment, method="authenticator"), key=lambda row: row.id != before.id)
     assert (kept.secret, kept.last_step) == (before.secret, before.last_step)
     assert late.weak_until is not None
 

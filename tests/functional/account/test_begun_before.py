@@ -39,25 +39,25 @@ def got_stronger(thief, vic):
 
 
 def test_a_set_up_from_before_is_no_other_sessions(thief, got_stronger, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     begun = thief.post("/us-setup", chosen_method="authenticator")
     key = key_in(begun)  # a page that is shown only to the session that began
     got_stronger()
-    before = [row.id for row in rows(EnrolledMethod)]
+    before = [row.id for row in rows(Enrollment)]
     answer = thief.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key))
     assert (answer.status, answer.codes) == (400, ["api_error"])
-    assert [row.id for row in rows(EnrolledMethod)] == before
+    assert [row.id for row in rows(Enrollment)] == before
 
 
 def test_a_second_step_from_before_is_no_other_sessions(thief, got_stronger, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     begun = begin_setup(thief, setup="authenticator")
     key = begun.json.get("tf_authr_b32key") or key_in(begun)
     got_stronger()
     assert not prove_setup(thief, begun, app_code(key)).ok
-    assert [row.is_second for row in rows(EnrolledMethod)] == [False, False]
+    assert [row.is_second for row in rows(Enrollment)] == [False, False]
 
 
 @pytest.mark.parametrize("how", ["code", "link"])
@@ -76,7 +76,7 @@ def test_an_address_from_before_is_no_other_sessions(thief, vic, got_stronger, m
 
 
 def test_what_others_had_begun_has_ended(thief, got_stronger, rows):
-    from app.methods import Challenge
+    from app.challenges.models import Challenge
 
     thief.post("/us-setup", chosen_method="authenticator")
     got_stronger()

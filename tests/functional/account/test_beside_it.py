@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from app.users import Identity
 from tests.functional.setup.conftest import app_code
 from tests.second import begin_setup
@@ -31,7 +31,7 @@ def test_a_way_to_sign_in(both, rows):
     begun = here.post("/us-setup", chosen_method="authenticator").json
     answer = beside.post(f"/us-setup/{begun['state']}", passcode=app_code(begun["authr_b32key"]))
     assert (answer.status, answer.codes) == (400, ["api_error"])
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     assert here.post(f"/us-setup/{begun['state']}", passcode=app_code(begun["authr_b32key"])).ok
 
 
@@ -40,7 +40,7 @@ def test_a_second_step(both, rows):
     begun = begin_setup(here, setup="authenticator").json
     answer = beside.post(f"/tf-setup/{begun['tf_state_token']}", code=app_code(begun["tf_authr_b32key"]))
     assert (answer.status, answer.codes) == (400, ["api_error"])
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
 def test_a_second_step_of_what_is_there(json_wire, people, rows):
@@ -49,7 +49,7 @@ def test_a_second_step_of_what_is_there(json_wire, people, rows):
     begun = begin_setup(here, setup="authenticator", existing=True).json
     answer = beside.post(f"/tf-setup/{begun['tf_state_token']}", code=eve.app_code())
     assert (answer.status, answer.codes) == (400, ["api_error"])
-    assert not any(row.is_second for row in rows(EnrolledMethod))
+    assert not any(row.is_second for row in rows(Enrollment))
 
 
 @pytest.mark.parametrize("path", ["/change-email", "/identities/add"])
@@ -73,7 +73,7 @@ def test_an_address_by_its_link_in_the_browser_that_asked(both, ada, mail_to, ro
 
 
 def test_a_resend_is_no_other_sessions_request(both, mail_to, rows):
-    from app.methods import Challenge
+    from app.challenges.models import Challenge
 
     here, beside = both
     here.client.set_cookie("latchkey_browser", beside.cookies.get("latchkey_browser", "a" * 43))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from app import user_agents
 from app.audit import Event
-from app.kit import agents
-from app.sessions import AuthSession
+from app.sessions.models import AuthSession
 from tests.signed_in import give_token, sign_in
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Mobile Safari/604.1"
@@ -38,7 +38,7 @@ def eve(wire, people):
 
 def family_of(rows, agent: str) -> str:
     """Return the id of the session of the browser that calls itself so."""
-    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(agent))
+    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
 
 
 def test_a_person_sees_every_session_and_which_is_this_one(here, phone):
@@ -116,7 +116,7 @@ def test_ending_twice_is_ending_once(here, phone, rows):
 
 
 def test_ending_the_current_one_is_signing_out(here, phone, ada, rows):
-    mine = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(here.agent))
+    mine = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(here.agent))
     answer = here.post(f"/sessions/{mine}/end")
     assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert (answer.location, answer.json.get("csrf_token")) == ("/" if here.language == "form" else None, None)
@@ -199,7 +199,7 @@ def test_ending_costs_three_and_ending_all_five(here, phone, rows, statements, p
 
 @pytest.mark.one_database
 def test_more_than_are_listed_are_told_of(json_wire, ada, monkeypatch):
-    monkeypatch.setattr("app.sessions.listing.MOST", 3)
+    monkeypatch.setattr("app.sessions.queries.MOST", 3)
     for _ in range(3):
         sign_in(json_wire.elsewhere(agent=PHONE), ada)
     answer = sign_in(json_wire, ada).get("/sessions").json

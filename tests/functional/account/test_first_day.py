@@ -53,11 +53,11 @@ def test_after_a_day_it_counts_for_what_it_is(app, lax, wire, ada, clock, age, c
 
 
 def test_on_its_first_day_it_removes_nothing_stronger(app, lax, wire, ada, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     add_passkey(lax, ada, via="email")
     sign_in(wire, ada, via="webauthn,uv").post("/us-setup", delete_method="authenticator")
-    assert rows(EnrolledMethod, method="authenticator") != []
+    assert rows(Enrollment, method="authenticator") != []
 
 
 def test_another_app_waits_and_the_owners_counts_as_before(app, lax, wire, ada, clock):

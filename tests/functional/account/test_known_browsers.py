@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
-from app.sessions import Standing
+from app.throttling.models import FailureCounter
 from tests.sinks import code_in
 
 
@@ -35,7 +35,7 @@ def here(wire, ada, come_in):
 
 def known(rows, user_id):
     """Return the rows of the browsers that an account knows."""
-    found = rows(Standing, user_id=user_id)
+    found = rows(FailureCounter, user_id=user_id)
     return [row for row in found if row.first_seen_at is not None and row.revoked_at is None]
 
 
@@ -92,6 +92,6 @@ def test_what_is_no_browser_is_not_there(here, row):
 
 def test_strangers_failures_are_no_browser(here, ada, rows):
     here.elsewhere().post("/us-signin", identity=ada.email, passcode="00000000")
-    counted = next(row for row in rows(Standing, user_id=ada.id) if row.first_seen_at is None)
+    counted = next(row for row in rows(FailureCounter, user_id=ada.id) if row.first_seen_at is None)
     assert here.post(f"/known-browsers/{counted.id}/forget").status == 404
     assert len(here.get("/sessions").json.get("known_browsers", [1])) == 1

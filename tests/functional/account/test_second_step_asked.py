@@ -20,12 +20,12 @@ def sue(people):
     ("via", "open_to"), [("email", False), ("email,sms", True), ("sms", True), ("recovery_code", True)]
 )
 def test_the_second_step_is_switched_off_only_with_what_it_asks_for(wire, sue, rows, via, open_to):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     hers = sign_in(wire, sue, via=via)
     hers.post("/tf-setup", setup="disable")
     hers.post("/us-setup", delete_method=["sms"])
-    assert [row.is_second for row in rows(EnrolledMethod, method="sms")] == ([] if open_to else [True])
+    assert [row.is_second for row in rows(Enrollment, method="sms")] == ([] if open_to else [True])
 
 
 def test_proving_again_by_mail_is_not_enough_and_by_a_text_it_is(wire, sue, mail_to, text_to, clock):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.sessions import AuthSession
+from app.sessions.models import AuthSession
 from tests.functional.setup.conftest import app_code, key_in, state_in
 from tests.signed_in import give_token, may_change, sign_in
 from tests.sinks import code_in

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from app.kit import agents
-from app.kit.refusals import ReauthenticationRequired
-from app.sessions import AuthSession, PersonalToken
+from app import user_agents
+from app.errors import ReauthenticationRequired
+from app.sessions.models import ApiToken, AuthSession
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program
 
@@ -46,7 +46,9 @@ def test_manage_alone_does_not_read(token, path):
 def test_manage_ends_sessions(token, wire, ada, rows):
     browser = sign_in(wire, ada)
     program = token("manage")
-    family = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(browser.agent))
+    family = next(
+        row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(browser.agent)
+    )
     assert program.post(f"/sessions/{family}/end").json["ended"] == 2
     assert browser.signed_in_as() is None
 
@@ -71,22 +73,23 @@ def test_no_scope_opens_what_wants_a_fresh_proof(token, path):
 
 
 def test_it_is_fresh_for_nobody_also_where_no_method_is_set_up(app, token, people, database):
-    from app.sessions import freshness, personal
+    from app.login import freshness
+    from app.sessions import api_tokens
 
     program = token("read")
     database.query("DELETE FROM enrolled_method RETURNING id")
     database.disconnect()
     with app.test_request_context():
-        found = personal.find(program.token)
+        found = api_tokens.find(program.token)
         with pytest.raises(ReauthenticationRequired):
-            freshness.require_fresh(personal.stand_in(found[0]))
+            freshness.require_fresh(api_tokens.stand_in(found[0]))
 
 
 def test_none_makes_another_nor_a_token_of_another_kind(token, rows):
     program = token("read", "manage")
     assert program.post("/tokens", name="y", scopes=["read"], expires_in_days=1).status == 403
     assert program.post("/us-verify?include_auth_token", passcode="00000000").status == 403
-    assert len(rows(PersonalToken)) == 1
+    assert len(rows(ApiToken)) == 1
 
 
 def test_none_signs_in_or_out(token, ada):

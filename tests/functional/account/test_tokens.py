@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.audit import Event
-from app.kit import marked
-from app.sessions import PersonalToken
+from app.crypto import prefixed_tokens
+from app.sessions.models import ApiToken
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in, denial_in
 from tests.wire import Program
@@ -61,8 +61,8 @@ def test_a_token_is_shown_once_and_brings_its_program_in(app, here, ada):
 def test_a_token_can_be_recognised_and_is_nowhere_at_rest(here, database, rows):
     token = shown(here.post("/tokens", **MADE))
     assert re.fullmatch(r"lkp_[0-9A-Za-z]{49}", token)
-    assert marked.is_marked(token, marked.PERSONAL)
-    row = rows(PersonalToken)[0]
+    assert prefixed_tokens.has_prefix(token, prefixed_tokens.PERSONAL)
+    row = rows(ApiToken)[0]
     assert token not in str(vars(row))
     assert len(row.digest) == 64
 
@@ -109,7 +109,7 @@ def test_its_owner_is_told_at_every_address_and_by_the_activity(here, ada, mail_
 def test_what_cannot_be_read_makes_no_token(here, rows, wrong, code):
     answer = here.post("/tokens", **(MADE | wrong))
     assert (answer.status, answer.codes) == (400, [code])
-    assert rows(PersonalToken) == []
+    assert rows(ApiToken) == []
 
 
 @pytest.mark.parametrize("value", [1.5, True, {"a": 1}, [[1]], "\x00"])
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_makes_no_token(here, rows, wrong, code):
 def test_values_of_the_wrong_type_are_refused(json_wire, ada, rows, name, value):
     answer = sign_in(json_wire, ada).post("/tokens", **(MADE | {name: value}))
     assert answer.status == 400
-    assert rows(PersonalToken) == []
+    assert rows(ApiToken) == []
 
 
 def test_making_one_wants_a_fresh_proof_and_a_form_of_ours(here, rows, clock):
@@ -127,7 +127,7 @@ def test_making_one_wants_a_fresh_proof_and_a_form_of_ours(here, rows, clock):
     answer = here.post("/tokens", **MADE)
     assert answer.status == (401 if here.language == "json" else 302)
     assert "Show that it is me" in here.get("/tokens").text or here.language == "json"
-    assert rows(PersonalToken) == []
+    assert rows(ApiToken) == []
 
 
 def test_nobody_who_is_not_signed_in_makes_or_sees_any(wire):
@@ -143,7 +143,7 @@ def test_a_program_that_is_fresh_makes_one(program, ada):
 def test_a_revoked_token_is_dead_at_once(here, app, rows):
     program = Program(app)
     program.token = shown(here.post("/tokens", **MADE))
-    token_id = rows(PersonalToken)[0].id
+    token_id = rows(ApiToken)[0].id
     assert here.post(f"/tokens/{token_id}/revoke").ok
     assert program.get("/").status == 401
     assert here.post(f"/tokens/{token_id}/revoke").ok, "twice is the same as once"
@@ -154,7 +154,7 @@ def test_a_revoked_token_is_dead_at_once(here, app, rows):
 @pytest.mark.parametrize("whose", ["another's", "nobody's", "no id"])
 def test_what_is_not_ones_own_cannot_be_revoked(here, people, make, rows, whose):
     program = make(people.open(email="eve@example.com"))
-    ids = {"another's": rows(PersonalToken)[0].id, "nobody's": "0" * 32}
+    ids = {"another's": rows(ApiToken)[0].id, "nobody's": "0" * 32}
     assert here.post(f"/tokens/{ids.get(whose, 'x')}/revoke").status == 404
     assert program.signed_in_as() == "eve@example.com"
     assert "Nightly" not in here.get("/tokens").text
@@ -197,7 +197,7 @@ def test_an_account_has_so_many_and_no_more(here, ada, make, rows):
     make(ada)
     answer = here.post("/tokens", **MADE)
     assert (answer.status, answer.codes) == (400, ["too_many_tokens"])
-    here.post(f"/tokens/{rows(PersonalToken)[0].id}/revoke")
+    here.post(f"/tokens/{rows(ApiToken)[0].id}/revoke")
     assert here.post("/tokens", **MADE).ok
 
 
@@ -252,9 +252,9 @@ def test_the_mail_about_a_token_ends_it(json_wire, ada, make, mail_to):
 
 
 def test_a_session_that_is_denied_at_that_very_moment_makes_none(json_wire, ada, mail_to, rows, monkeypatch):
-    from app.account import tokens
+    from app.account import api_tokens
 
-    stranger, take_turns = json_wire.elsewhere(address="203.0.113.9"), tokens._take_turns
+    stranger, take_turns = json_wire.elsewhere(address="203.0.113.9"), api_tokens._take_turns
     stranger.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     mail = mail_to(ada.email)
     assert stranger.post("/us-signin", identity=ada.email, passcode=code_in(mail)).ok
@@ -264,24 +264,24 @@ def test_a_session_that_is_denied_at_that_very_moment_makes_none(json_wire, ada,
         assert denier.submit(stranger.elsewhere(address="192.0.2.9").post, denial_in(mail), sure=True).result().ok
         take_turns(*given)
 
-    monkeypatch.setattr(tokens, "_take_turns", denied_first)
+    monkeypatch.setattr(api_tokens, "_take_turns", denied_first)
     assert stranger.post("/tokens", **MADE).codes == ["api_error"]
-    assert rows(PersonalToken) == []
+    assert rows(ApiToken) == []
 
 
 def test_a_session_that_is_ended_at_that_very_moment_makes_none(json_wire, ada, rows, monkeypatch):
-    from app.account import tokens
+    from app.account import api_tokens
 
     stranger, owner = sign_in(json_wire.elsewhere(), ada), sign_in(json_wire, ada)
-    take_turns = tokens._take_turns
+    take_turns = api_tokens._take_turns
 
     def ended_first(*given):
         assert ThreadPoolExecutor(1).submit(owner.post, "/sessions/end-others").result().ok
         take_turns(*given)
 
-    monkeypatch.setattr(tokens, "_take_turns", ended_first)
+    monkeypatch.setattr(api_tokens, "_take_turns", ended_first)
     assert stranger.post("/tokens", **MADE).codes == ["api_error"]
-    assert rows(PersonalToken) == []
+    assert rows(ApiToken) == []
 
 
 @pytest.mark.settings(personal_tokens=3)
@@ -292,11 +292,11 @@ def test_the_cap_holds_however_many_are_made_at_once(json_wire, ada, rows):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda browser: browser.post("/tokens", **MADE).status, browsers))
     assert sorted(answers) == [200] * 3 + [400] * 5
-    assert len(rows(PersonalToken)) == 3
+    assert len(rows(ApiToken)) == 3
 
 
 def test_no_log_line_and_no_row_holds_a_token(app, ada, program, json_wire, database, capfd, caplog):
-    from app.observing import configure_logging
+    from app.observability import configure_logging
 
     configure_logging("debug", "json")
     caplog.set_level("DEBUG")
@@ -320,7 +320,7 @@ def test_erasing_the_account_leaves_no_token(ada, make, rows, database):
         database._connection.execute("SET session_replication_role = origin")
     database._connection.execute(f'DELETE FROM "user" WHERE id = {ada.id}')
     database.disconnect()
-    assert rows(PersonalToken) == []
+    assert rows(ApiToken) == []
 
 
 def test_closing_the_account_ends_its_tokens_for_good(app, ada, make, here, rows):

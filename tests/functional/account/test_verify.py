@@ -220,7 +220,7 @@ def test_the_grace_ends_when_it_says_however_often_it_is_used(hers, clock):
 @pytest.mark.one_database
 def test_proofs_are_remembered_and_recorded(wire, ada, rows):
     from app.audit import Event
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     hers = sign_in(wire, ada, via="email")
     hers.post("/us-verify", passcode=ada.app_code())

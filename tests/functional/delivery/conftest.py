@@ -26,20 +26,20 @@ def trial_words(message: Any) -> Any:
     from app import outbox
 
     if message.channel == "sms":
-        return outbox.Text(f"Your code is {SECRET}\n@localhost #40719932")
+        return outbox.TextMessage(f"Your code is {SECRET}\n@localhost #40719932")
     html = f"<p>Your code is <b>{SECRET}</b> für {message.facts.get('browser', '')}</p>"
-    return outbox.Letter(f"Your code {message.tag}", f"Your code is {SECRET}\n", html)
+    return outbox.EmailMessage(f"Your code {message.tag}", f"Your code is {SECRET}\n", html)
 
 
 @pytest.fixture(autouse=True)
 def rested_channels() -> Iterator[None]:
     """Leave no open breaker and no stopped channel to the next test."""
-    from app.outbox.channels import cutoff, mail, sms
+    from app.outbox.channels import deadline, mail, sms
 
     yield
     sms.breaker.succeeded()
     sms.gate.open()
-    cutoff.resume()
+    deadline.resume()
     mail.hang_up()
 
 
@@ -50,7 +50,7 @@ def post(app: Flask) -> Callable[..., str]:
     def put(channel: str = "mail", to: str = "", kind: str = "trial", **more: Any) -> str:
         from app import outbox
         from app.extensions import db
-        from app.outbox.sending import ENQUEUED
+        from app.outbox.service import ENQUEUED
 
         with app.app_context():
             to = to or {"mail": "ada@example.com", "sms": "+16502530000"}[channel]

@@ -115,10 +115,10 @@ def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, p
 
 
 def test_first_of_a_batch_is_tried_however_long_reading_took(app, post, row, monkeypatch):
-    from app.outbox import delivery, letters
+    from app.outbox import delivery, renderers
 
-    read = letters.read
-    monkeypatch.setattr(letters, "read", lambda messages: time.sleep(delivery.ENOUGH + 0.1) or read(messages))
+    read = renderers.read
+    monkeypatch.setattr(renderers, "read", lambda messages: time.sleep(delivery.ENOUGH + 0.1) or read(messages))
     first, second = post(), post()
     with app.app_context():
         delivery.deliver_all([first, second])
@@ -131,14 +131,14 @@ def say_slowly(message):
     from app.outbox.schedule import SLOW
 
     time.sleep(SLOW + 0.1)
-    return outbox.Letter("Hello", "hello")
+    return outbox.EmailMessage("Hello", "hello")
 
 
 def test_feeder_that_fails_holds_up_no_other(app, monkeypatch):
     from app.outbox import upkeep
 
     fed = []
-    monkeypatch.setattr(upkeep, "FEEDERS", [lambda: 1 / 0, lambda: bool(fed.append(True))])
+    monkeypatch.setattr(upkeep, "PERIODIC_TASKS", [lambda: 1 / 0, lambda: bool(fed.append(True))])
     with app.app_context():
         upkeep.feed(threading.Event())
     assert fed == [True]

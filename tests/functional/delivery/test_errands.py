@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.audit import Event
-from app.outbox import errands
+from app.outbox import jobs
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def only(monkeypatch):
     """Lets the worker know no errands but these."""
 
     def known(*functions) -> None:
-        monkeypatch.setattr(errands, "ERRANDS", list(functions))
+        monkeypatch.setattr(jobs, "JOBS", list(functions))
 
     return known
 
@@ -54,7 +54,7 @@ def names(rows) -> list[str]:
 def test_an_errand_runs_until_nothing_is_left(app, only, rows):
     only(noted("some.work", 3))
     with app.app_context():
-        errands.run_all(threading.Event())
+        jobs.run_all(threading.Event())
     assert names(rows) == ["some.work"] * 3
 
 
@@ -62,7 +62,7 @@ def test_an_errand_runs_until_nothing_is_left(app, only, rows):
 def test_one_that_fails_keeps_nothing_and_lets_the_others_run(app, only, rows, broken):
     only(broken, noted("other.work"))
     with app.app_context():
-        errands.run_all(threading.Event())
+        jobs.run_all(threading.Event())
     assert names(rows) == ["other.work"]
 
 
@@ -70,5 +70,5 @@ def test_a_worker_that_stops_begins_nothing_more(app, only, rows):
     stop = threading.Event()
     only(lambda _stop: bool(stop.set()) or True, noted("other.work"))
     with app.app_context():
-        errands.run_all(stop)
+        jobs.run_all(stop)
     assert names(rows) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog
 
-from app.methods import Challenge
+from app.challenges.models import Challenge
 from app.outbox import Message
 from tests.sinks import code_in, link_in
 

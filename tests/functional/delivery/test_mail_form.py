@@ -43,7 +43,7 @@ def send(make_app, clock, smtp):
 
         with make_app(**settings).app_context():
             row = outbox.Message(id="1" * 32, to=to, created_at=clock.now(), attempts=1)
-            mail.send(row, outbox.Letter(subject, text, html))
+            mail.send(row, outbox.EmailMessage(subject, text, html))
         return smtp.mails[-1]
 
     return run

@@ -89,7 +89,7 @@ def send(make_app, clock, trial_kind):
     """Sends one mail by way of a mail server's URL; returns its row."""
     from app import outbox
     from app.extensions import db
-    from app.outbox.sending import ENQUEUED
+    from app.outbox.service import ENQUEUED
 
     def run(url):
         with make_app(mail_url=url, mail_timeout=5).app_context():

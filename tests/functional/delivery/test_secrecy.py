@@ -42,7 +42,7 @@ def test_a_fact_that_would_keep_a_secret_is_refused(app, name):
 @pytest.fixture
 def talkative(app, caplog):
     """Every log line of every library, down to debugging."""
-    from app.observing import configure_logging
+    from app.observability import configure_logging
 
     configure_logging("debug", "json")
     caplog.set_level("DEBUG")

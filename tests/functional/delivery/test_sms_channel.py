@@ -133,7 +133,7 @@ def test_mail_goes_on_while_the_sms_provider_rests(post, attempt, sms, smtp):
 def test_twilio_gets_a_form_with_basic_authentication(make_app, clock, twilio):
     from app import outbox
     from app.extensions import db
-    from app.outbox.sending import ENQUEUED
+    from app.outbox.service import ENQUEUED
 
     app = make_app(twilio_url=f"http://127.0.0.1:{twilio.server_port}", **TWILIO)
     with app.app_context():

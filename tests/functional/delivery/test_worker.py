@@ -87,14 +87,14 @@ def test_a_worker_that_died_leaves_its_message_to_the_next_when_its_lease_ends(p
 def test_what_a_slow_worker_reports_after_its_lease_changes_nothing(post, clock, row, app):
     from app.outbox.delivery import Outcome
     from app.outbox.leases import claim
-    from app.outbox.settling import settle
+    from app.outbox.results import record_results
 
     message_id = post()
     with app.app_context():
         (late,) = claim([message_id])
         with clock.travel(61):
             assert claim([message_id])
-        settle([Outcome(late, "abandoned", reason="late")])
+        record_results([Outcome(late, "abandoned", reason="late")])
     assert row(message_id).state == "sending"
 
 
@@ -102,14 +102,14 @@ def test_what_was_sent_after_its_lease_is_noted_by_whoever_holds_it_now(post, cl
     from app.audit import Event
     from app.outbox.delivery import Outcome
     from app.outbox.leases import claim
-    from app.outbox.settling import settle
+    from app.outbox.results import record_results
 
     message_id = post(challenge_id="0" * 32)
     with app.app_context():
         (late,) = claim([message_id])
         with clock.travel(61):
             assert claim([message_id])
-        settle([Outcome(late, "sent")])
+        record_results([Outcome(late, "sent")])
     assert rows(Event, name="challenge.sent") == []
 
 

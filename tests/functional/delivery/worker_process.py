@@ -7,14 +7,13 @@ import signal
 
 def main() -> None:
     """Deliver until SIGTERM, with settings from the environment."""
-    from app import create_app, outbox
-    from app.kit import stopping
+    from app import create_app, outbox, shutdown
     from app.outbox import worker
     from config.settings import Settings
     from tests.functional.delivery.conftest import trial_words
 
     outbox.renderer("trial")(trial_words)
-    worker.run(create_app(Settings.load()), stopping.event_set_by(signal.SIGTERM))
+    worker.run(create_app(Settings.load()), shutdown.event_set_by(signal.SIGTERM))
 
 
 if __name__ == "__main__":

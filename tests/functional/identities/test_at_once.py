@@ -34,12 +34,12 @@ def bob(people):
 @pytest.fixture
 def at_once(monkeypatch):
     """Types codes at the same moment; either waits for the other before it is stored, and again before the commit."""
-    from app.identities import proving_addresses
+    from app.identities import verification
 
     counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
-    count, told = proving_addresses.challenges.count_try_of, proving_addresses.told
-    monkeypatch.setattr(proving_addresses.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
-    monkeypatch.setattr(proving_addresses, "told", lambda *given: waits(stored, told, *given))
+    count, told = verification.challenges.count_try_of, verification.told
+    monkeypatch.setattr(verification.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
+    monkeypatch.setattr(verification, "told", lambda *given: waits(stored, told, *given))
 
     def post(*proofs):
         with ThreadPoolExecutor(2) as pool:
@@ -83,12 +83,12 @@ def test_two_addresses_where_there_is_room_for_one(app, ada, at_once, mail_to, e
 
 
 def test_a_change_that_has_come_in_when_another_is_undone(app, ada, json_wire, mail_to, undo_in, emails, monkeypatch):
-    from app.identities import proving_addresses
+    from app.identities import verification
 
     first = asked(app, ada, ADD, NEW, mail_to)
     assert first[0].post(CONFIRM, passcode=first[1], challenge=first[2]).status == 200
     undo, second = undo_in(ada.email), asked(app, ada, CHANGE, THIRD, mail_to)
-    count = proving_addresses.challenges.count_try_of
+    count = verification.challenges.count_try_of
 
     def undone_first(*given):
         counted = count(*given)
@@ -96,6 +96,6 @@ def test_a_change_that_has_come_in_when_another_is_undone(app, ada, json_wire, m
         assert undoer.submit(json_wire.elsewhere().post, undo, sure=True).result().status == 200
         return counted
 
-    monkeypatch.setattr(proving_addresses.challenges, "count_try_of", undone_first)
+    monkeypatch.setattr(verification.challenges, "count_try_of", undone_first)
     assert second[0].post(CONFIRM, passcode=second[1], challenge=second[2]).codes == ["api_error"]
     assert emails(ada) == [ada.email]

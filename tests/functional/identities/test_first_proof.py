@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
-from app.methods import Challenge
+from app.challenges.models import Challenge
 from app.users import Identity, User
 from tests.functional.identities.conftest import ADD, CHANGE, CONFIRM, NEW, path_in
 from tests.signed_in import sign_in

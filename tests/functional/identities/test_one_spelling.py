@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import Challenge
+from app.challenges.models import Challenge
 from app.users import Identity, User
 from tests.functional.identities.conftest import ADD, CHANGE, CONFIRM, NEW
 from tests.sinks import code_in

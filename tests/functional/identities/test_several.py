@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from app.users import Identity
 from tests.functional.identities.conftest import ADD, CONFIRM, NEW, THIRD
 from tests.signed_in import sign_in
@@ -129,7 +129,7 @@ def test_the_number_goes_with_its_codes_and_is_told(people, wire, rows, text_to,
     bob = people.open(email="bob@example.com", phone=PHONE)
     assert sign_in(wire, bob).post(REMOVE, phone=PHONE).ok
     assert values(rows, "phone") == []
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     assert "was removed" in text_to(PHONE).text
     assert "The phone number ...0000 was removed." in mail_to(bob.email).text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from app.users import AddressChange
 from tests.functional.identities.conftest import ADD, CHANGE, NEW, THIRD
 from tests.functional.setup.conftest import app_code, key_in, state_in
@@ -79,7 +79,7 @@ def test_and_no_longer(hers, changed, emails, ada, clock):
 
 
 def test_then_the_old_address_is_forgotten(app, changed, rows, clock):
-    from app.users.changes import prune_changes
+    from app.users.identity_changes import prune_changes
 
     clock.shift(3 * DAY + 1)
     with app.app_context():
@@ -110,7 +110,7 @@ def test_so_is_what_that_session_has_set_up(hers, stranger, changed, rows, clock
     key = key_in(begun)
     assert stranger.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key)).ok
     hers.elsewhere().post(changed, sure=True)
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
 def test_whoever_leaves_only_their_own_ways_in_is_out_all_the_same(hers, stranger, rows, prove, undo_in, mail_to, ada):
@@ -119,7 +119,7 @@ def test_whoever_leaves_only_their_own_ways_in_is_out_all_the_same(hers, strange
     assert stranger.post("/us-setup", delete_method="email").ok
     assert prove(stranger, NEW).ok
     assert hers.elsewhere().post(undo_in(ada.email), sure=True).ok
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     there = hers.elsewhere()
     there.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
     assert there.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok

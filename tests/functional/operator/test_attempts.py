@@ -95,8 +95,8 @@ def test_a_link_opened_elsewhere_is_told_with_its_seconds_since_delivery(json_wi
 def record_of_a_scanner(app) -> None:
     """Write what a browser without a cookie leaves behind."""
     from app.audit import record
+    from app.challenges.models import Challenge
     from app.extensions import db
-    from app.methods import Challenge
 
     with app.app_context():
         challenge = db.session.query(Challenge).one()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
-from app.mydata.models import Deletion
+from app.privacy.models import Deletion
 from app.users import User
 from tests.signed_in import sign_in
 

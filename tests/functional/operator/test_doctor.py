@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from app.enrollments.models import Enrollment
 from app.extensions import db
-from app.methods import EnrolledMethod
 from app.outbox.models import ABANDONED, Message
 from tests.databases import KEY
 
@@ -120,7 +120,7 @@ def test_an_older_key_in_use_is_a_note(operate, people, rotating_app):
 def test_a_sealed_text_that_was_moved_is_found(operate, people, app, rows):
     people.open()
     ring = app.extensions["latchkey.keyring"]
-    change(app, sa.update(EnrolledMethod).values(secret=ring.seal(b"x", "elsewhere")))
+    change(app, sa.update(Enrollment).values(secret=ring.seal(b"x", "elsewhere")))
     result = operate("doctor")
     assert result.exit_code == 1
     assert "was changed or moved" in lines_on(result, "keys")[0]

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from app.cli import importing, opening
-from app.methods import EnrolledMethod
-from app.methods.password import accept
+from app.authenticators.password import accept
+from app.cli import account_creation, user_import
+from app.enrollments.models import Enrollment
 from app.users import Identity, User
 
 IMPORT = ("users", "import", "-")
@@ -41,16 +41,16 @@ def test_import_opens_an_account_for_each_line(operate, rows):
     first = rows(User)[0].id
     assert found[first, "email"].value == "ada@example.com"
     assert found[first + 1, "phone"].confirmed_at is None
-    methods = sorted((row.user_id - first, row.method) for row in rows(EnrolledMethod))
+    methods = sorted((row.user_id - first, row.method) for row in rows(Enrollment))
     assert methods == [(0, "email"), (0, "sms"), (1, "sms"), (2, "authenticator"), (2, "email")]
 
 
 def test_importing_again_changes_nothing(operate, rows):
     operate(*IMPORT, stdin=many(7))
-    before = [(row.id, row.secret) for row in rows(EnrolledMethod)]
+    before = [(row.id, row.secret) for row in rows(Enrollment)]
     result = operate(*IMPORT, stdin=many(9))
     assert (result.exit_code, result.stdout) == (0, "2 opened, 7 there already, 0 refused.\n")
-    assert [(row.id, row.secret) for row in rows(EnrolledMethod) if row.id in dict(before)] == before
+    assert [(row.id, row.secret) for row in rows(Enrollment) if row.id in dict(before)] == before
 
 
 BCRYPT = "$" + "a" * 21 + "u" + "a" * 31
@@ -145,16 +145,16 @@ def test_a_file_without_line_end_with_a_mark_at_its_beginning_is_read(operate, r
 
 
 def test_an_import_that_was_stopped_is_finished_by_running_it_again(app, operate, rows, monkeypatch):
-    monkeypatch.setattr(importing, "BATCH", 10)
+    monkeypatch.setattr(user_import, "BATCH", 10)
 
     def stop(_count: int) -> None:
         raise KeyboardInterrupt
 
     with app.app_context(), pytest.raises(KeyboardInterrupt):
-        importing.import_lines(many(35).splitlines(), lambda *refused: None, stop)
+        user_import.import_lines(many(35).splitlines(), lambda *refused: None, stop)
     assert len(rows(User)) == 10
     assert operate(*IMPORT, stdin=many(35)).stdout == "25 opened, 10 there already, 0 refused.\n"
-    assert len(rows(User)) == len(rows(EnrolledMethod)) == 35
+    assert len(rows(User)) == len(rows(Enrollment)) == 35
 
 
 def test_an_address_that_somebody_takes_meanwhile_costs_no_other_line(operate, people, rows, monkeypatch):
@@ -165,23 +165,23 @@ def test_an_address_that_somebody_takes_meanwhile_costs_no_other_line(operate, p
         looks.append(len(identities))
         return {} if len(looks) == 1 else real(identities)
 
-    real = opening._owners
-    monkeypatch.setattr(opening, "_owners", look)
+    real = account_creation._owners
+    monkeypatch.setattr(account_creation, "_owners", look)
     assert operate(*IMPORT, stdin=many(3)).stdout == "2 opened, 1 there already, 0 refused.\n"
     assert looks == [3, 3]
-    assert len(rows(User)) == len(rows(EnrolledMethod)) == 3
+    assert len(rows(User)) == len(rows(Enrollment)) == 3
 
 
 def test_passwords_are_hashed_and_hashes_kept(operate, app, rows):
     with app.app_context():
-        from app.methods.password import hash_password
+        from app.authenticators.password import hash_password
 
         made = hash_password("mind the old stairs")
     operate(*IMPORT, stdin=lines(
         {"email": "ada@example.com", "password": "leave by the back door"},
         {"email": "bea@example.com", "password_hash": made},
     ))  # fmt: skip
-    first, second = rows(EnrolledMethod, method="password")
+    first, second = rows(Enrollment, method="password")
     if first.user_id > second.user_id:
         first, second = second, first
     with app.app_context():
@@ -197,4 +197,4 @@ def test_ten_thousand_accounts_take_less_than_twenty_seconds(operate, rows):
     result = operate(*IMPORT, stdin=lines(*people))
     assert result.stdout == "10,000 opened, 0 there already, 0 refused.\n"
     assert time.process_time() - began < 20
-    assert len(rows(EnrolledMethod)) == 20_000
+    assert len(rows(Enrollment)) == 20_000

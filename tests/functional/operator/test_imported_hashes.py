@@ -15,7 +15,8 @@ import structlog
 from argon2 import PasswordHasher
 from werkzeug.security import generate_password_hash
 
-from app.methods import EnrolledMethod, imported_hashes
+from app.authenticators import imported_hashes
+from app.enrollments.models import Enrollment
 
 PASSWORD = "correct horse"
 SALT = "a salt of a whole service"
@@ -71,10 +72,10 @@ def kept(app, rows):
     """Returns the password's hash as it is kept, opened."""
 
     def look() -> str:
+        from app.challenges.passcodes import enrolled_context
         from app.extensions import keyring
-        from app.methods.codes import enrolled_context
 
-        (row,) = rows(EnrolledMethod, method="password")
+        (row,) = rows(Enrollment, method="password")
         with app.app_context():
             return keyring.open(row.secret, *enrolled_context(row)).decode()
 
@@ -169,12 +170,12 @@ def test_guesses_at_an_imported_password_are_counted(json_wire, arrive, kept):
 
 
 def test_a_password_that_was_changed_meanwhile_is_left_alone(app, arrive, rows, kept):
+    from app.authenticators import password
+    from app.authenticators.enrollments import replace
     from app.extensions import db
-    from app.methods import password
-    from app.methods.enrollment import replace
 
     arrive(HASHES["Django PBKDF2"])
-    (before,) = rows(EnrolledMethod, method="password")
+    (before,) = rows(Enrollment, method="password")
     with app.app_context():
         replace(before.user_id, "password", password.hash_password("seven quiet herons"))
         db.session.commit()
@@ -187,11 +188,11 @@ def test_a_password_that_was_changed_meanwhile_is_left_alone(app, arrive, rows, 
 
 
 def test_a_sealed_text_that_was_renewed_meanwhile_is_left_alone(app, arrive, rows, kept):
+    from app.authenticators import password
     from app.extensions import db
-    from app.methods import password
 
     arrive(HASHES["Django PBKDF2"])
-    (before,) = rows(EnrolledMethod, method="password")
+    (before,) = rows(Enrollment, method="password")
     renewed = []
     for _ in range(2):
         with app.app_context():

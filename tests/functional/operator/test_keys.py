@@ -9,13 +9,14 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from app import clock
 from app.audit import Event
-from app.cli import resealing
+from app.authenticators import key_announcements
+from app.authenticators.models import KeyAnnouncement
+from app.cli import reencryption
+from app.crypto.encryption import KeyRing, kid_of
+from app.enrollments.models import Enrollment
 from app.extensions import db
-from app.kit import clock
-from app.kit.sealing import KeyRing, kid_of
-from app.methods import EnrolledMethod, keyholders
-from app.methods.models import KeyHolder
 from tests.functional.operator.conftest import NEW_KEY, OLD_KEY
 from tests.wire import Wire
 
@@ -24,7 +25,7 @@ OLD, NEW = KeyRing([OLD_KEY]).kid, KeyRing([NEW_KEY]).kid
 
 def under(rows) -> list[str]:
     """Return the id of the key that each enrolled method is sealed under."""
-    return [kid_of(row.secret) for row in rows(EnrolledMethod)]
+    return [kid_of(row.secret) for row in rows(Enrollment)]
 
 
 def test_new_prints_a_key_that_is_accepted(operate):
@@ -58,27 +59,27 @@ def test_people_sign_in_before_during_and_after(
         somebody.join()
         return real(model, texts)
 
-    real = resealing._write
+    real = reencryption._write
     sign_in(app)
     sign_in(rotating_app)
-    monkeypatch.setattr(resealing, "_write", write_while_somebody_signs_in)
+    monkeypatch.setattr(reencryption, "_write", write_while_somebody_signs_in)
     operate("keys", "rotate", on=rotating_app)
     sign_in(rotating_app)
     sign_in(new_key_app)
     assert done == [True] * 5
-    assert rows(EnrolledMethod)[0].last_step == int(clock.unix()) // 30
+    assert rows(Enrollment)[0].last_step == int(clock.unix()) // 30
 
 
 def test_rotating_again_finds_nothing_to_do(operate, people, rows, rotating_app):
     people.open()
     operate("keys", "rotate", on=rotating_app)
-    before = [row.secret for row in rows(EnrolledMethod)]
+    before = [row.secret for row in rows(Enrollment)]
     assert operate("keys", "rotate", on=rotating_app).stdout.startswith("0 rows are now")
-    assert [row.secret for row in rows(EnrolledMethod)] == before
+    assert [row.secret for row in rows(Enrollment)] == before
 
 
 def test_a_rotation_that_was_stopped_is_finished_by_running_it_again(operate, people, rows, rotating_app, monkeypatch):
-    monkeypatch.setattr(resealing, "BATCH", 2)
+    monkeypatch.setattr(reencryption, "BATCH", 2)
     for _ in range(5):
         people.open()
 
@@ -86,40 +87,40 @@ def test_a_rotation_that_was_stopped_is_finished_by_running_it_again(operate, pe
         raise KeyboardInterrupt
 
     with rotating_app.app_context(), pytest.raises(KeyboardInterrupt):
-        resealing.reseal(stop)
+        reencryption.reseal(stop)
     assert sorted(under(rows)) == sorted([NEW] * 2 + [OLD] * 3)
     assert operate("keys", "rotate", on=rotating_app).stdout.startswith("3 rows are now")
 
 
 def test_a_change_made_meanwhile_is_kept(people, rows, app, rotating_app, monkeypatch):
     people.open()
-    [row] = rows(EnrolledMethod)
+    [row] = rows(Enrollment)
     theirs = app.extensions["latchkey.keyring"].seal(b"another", "elsewhere")
 
     def write_after_somebody_else(model, texts):
         with db.engine.begin() as connection:
-            connection.execute(sa.update(EnrolledMethod).where(EnrolledMethod.id == row.id).values(secret=theirs))
+            connection.execute(sa.update(Enrollment).where(Enrollment.id == row.id).values(secret=theirs))
         return real(model, texts)
 
-    real = resealing._write
-    monkeypatch.setattr(resealing, "_write", write_after_somebody_else)
+    real = reencryption._write
+    monkeypatch.setattr(reencryption, "_write", write_after_somebody_else)
     with rotating_app.app_context():
-        assert resealing.reseal().moved == 0
-    assert [row.secret for row in rows(EnrolledMethod)] == [theirs]
+        assert reencryption.reseal().moved == 0
+    assert [row.secret for row in rows(Enrollment)] == [theirs]
 
 
 def test_rotate_says_which_rows_do_not_open_and_moves_the_others(operate, people, rows, app, rotating_app):
     people.open("ada@example.com")
     people.open("eve@example.com")
-    ada, eve = rows(EnrolledMethod)
+    ada, eve = rows(Enrollment)
     with app.app_context():
-        db.session.execute(sa.update(EnrolledMethod).where(EnrolledMethod.id == eve.id).values(secret=ada.secret))
+        db.session.execute(sa.update(Enrollment).where(Enrollment.id == eve.id).values(secret=ada.secret))
         db.session.commit()
     result = operate("keys", "rotate", on=rotating_app)
     assert result.exit_code == 1
     assert f"changed or moved: enrolled_method {eve.id}" in result.stderr
     assert result.stdout == f"1 rows are now under key {NEW}, 1 could not be opened.\n"
-    assert {row.id: kid_of(row.secret) for row in rows(EnrolledMethod)} == {ada.id: NEW, eve.id: OLD}
+    assert {row.id: kid_of(row.secret) for row in rows(Enrollment)} == {ada.id: NEW, eve.id: OLD}
 
 
 def test_rotate_names_the_key_that_is_missing(operate, people, rows, new_key_app):
@@ -153,13 +154,13 @@ def announced(app, rows, monkeypatch):
     """Lets a process with the old key alone announce itself; the announcement is so many seconds old."""
 
     def announce(age: int) -> None:
-        monkeypatch.setattr(keyholders, "_announced", {})
-        monkeypatch.setattr(keyholders, "DEAD_AFTER", timedelta(seconds=1))
+        monkeypatch.setattr(key_announcements, "_announced", {})
+        monkeypatch.setattr(key_announcements, "DEAD_AFTER", timedelta(seconds=1))
         with app.app_context():
-            keyholders.announce()
-            db.session.execute(sa.update(KeyHolder).values(seen_at=clock.now() - timedelta(seconds=age)))
+            key_announcements.announce()
+            db.session.execute(sa.update(KeyAnnouncement).values(seen_at=clock.now() - timedelta(seconds=age)))
             db.session.commit()
-        assert [row.kids for row in rows(KeyHolder)] == [OLD]
+        assert [row.kids for row in rows(KeyAnnouncement)] == [OLD]
 
     return announce
 
@@ -183,12 +184,12 @@ def test_a_process_that_ended_without_a_word_is_forgotten(operate, people, annou
 def test_a_process_announces_itself_now_and_then_and_takes_the_long_dead_away(announced, rotating_app, rows):
     announced(age=60)
     with rotating_app.app_context():
-        keyholders.announce()
+        key_announcements.announce()
         db.session.commit()
-    assert [row.kids for row in rows(KeyHolder)] == [OLD], "not again so soon"
-    keyholders._announced.clear()
-    keyholders._holder.cache_clear()
+    assert [row.kids for row in rows(KeyAnnouncement)] == [OLD], "not again so soon"
+    key_announcements._announced.clear()
+    key_announcements._holder.cache_clear()
     with rotating_app.app_context():
-        keyholders.announce()
+        key_announcements.announce()
         db.session.commit()
-    assert [row.kids for row in rows(KeyHolder)] == [f"{NEW} {OLD}"]
+    assert [row.kids for row in rows(KeyAnnouncement)] == [f"{NEW} {OLD}"]

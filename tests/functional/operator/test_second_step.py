@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from tests.signed_in import sign_in
 
 
@@ -30,7 +30,7 @@ def test_it_is_told_and_switched_off(flask, bob, json_wire, mail_to, rows):
     assert flask("second-step", bob.email) == ("bob@example.com: Authenticator app.\n", 0)
     printed, status = flask("second-step", bob.email, "--off")
     assert ("switched off" in printed, status) == (True, 0)
-    assert rows(EnrolledMethod, is_second=True) == []
+    assert rows(Enrollment, is_second=True) == []
     assert json_wire.signed_in_as() is None
     assert "switched the second step off" in mail_to(bob.email).text
     assert flask("second-step", bob.email, "--off")[0] == "bob@example.com: no second step is set up.\n"
@@ -47,7 +47,7 @@ def test_unlocking_lets_an_app_that_had_stopped_go_on(app, flask, bob, rows):
     from app.extensions import db
 
     with app.app_context():
-        db.session.execute(sa.update(EnrolledMethod).where(EnrolledMethod.method == "authenticator").values(misses=100))
+        db.session.execute(sa.update(Enrollment).where(Enrollment.method == "authenticator").values(misses=100))
         db.session.commit()
     assert flask("unlock", bob.email) == ("bob@example.com: unlocked.\n", 0)
-    assert {row.misses for row in rows(EnrolledMethod)} == {0}
+    assert {row.misses for row in rows(Enrollment)} == {0}

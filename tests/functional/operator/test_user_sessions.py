@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from app import user_agents
 from app.audit import Event
-from app.kit import agents
-from app.sessions import AuthSession, PersonalToken
+from app.sessions.models import ApiToken, AuthSession
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program, Wire
 
@@ -36,7 +36,7 @@ def phone(app, ada):
 
 def family_of(rows, agent: str) -> str:
     """Return the id of the session of the browser that calls itself so."""
-    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == agents.label(agent))
+    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
 
 
 def test_each_session_is_a_line(operate, laptop, phone, rows):
@@ -79,11 +79,11 @@ def test_all_end_with_the_tokens_they_gave(operate, app, ada, laptop, phone):
 def test_personal_tokens_stay_unless_named(operate, laptop, rows):
     assert laptop.post("/tokens", name="backup", scopes=["read"], expires_in_days=30).status == 200
     assert "1 personal tokens stay" in operate("users", "sessions", "end", "ada@example.com", "--all").stdout
-    assert rows(PersonalToken)[0].revoked_at is None
+    assert rows(ApiToken)[0].revoked_at is None
     assert (
         "1 personal tokens ended" in operate("users", "sessions", "end", "ada@example.com", "--all", "--tokens").stdout
     )
-    assert rows(PersonalToken)[0].revoked_at is not None
+    assert rows(ApiToken)[0].revoked_at is not None
 
 
 @pytest.mark.parametrize("words", [(), ("--all", "0" * 32), ("--tokens",)])

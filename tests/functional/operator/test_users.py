@@ -8,9 +8,9 @@ import pyotp
 import pytest
 
 from app.audit import Event
-from app.methods import EnrolledMethod
-from app.methods.codes import enrolled_context
-from app.methods.password import accept
+from app.authenticators.password import accept
+from app.challenges.passcodes import enrolled_context
+from app.enrollments.models import Enrollment
 from app.users import Identity, User
 from tests.signed_in import sign_in
 from tests.sinks import code_in, link_in
@@ -28,7 +28,7 @@ def opened(app, row):
 def test_create_opens_an_account_that_signs_in_by_mail(operate, app, rows):
     result = operate("users", "create", "Ada@Example.com")
     assert (result.exit_code, result.stdout) == (0, "Opened an account for ada@example.com: email.\n")
-    [identity], [method] = rows(Identity), rows(EnrolledMethod)
+    [identity], [method] = rows(Identity), rows(Enrollment)
     assert (identity.kind, identity.value, bool(identity.confirmed_at)) == ("email", "ada@example.com", True)
     assert method.method == "email"
     assert len(opened(app, method)) == 32
@@ -44,7 +44,7 @@ def test_create_takes_every_identity_and_method(operate, app, rows):
     assert {(row.kind, row.value) for row in rows(Identity)} == {
         ("email", "ada@example.com"), ("phone", "+16505551234"), ("username", "ada"),
     }  # fmt: skip
-    methods = {row.method: row for row in rows(EnrolledMethod)}
+    methods = {row.method: row for row in rows(Enrollment)}
     assert methods.keys() == {"email", "sms", "authenticator", "password"}
     assert opened(app, methods["authenticator"]) == SECRET
     with app.app_context():
@@ -165,7 +165,7 @@ def test_list_in_json_holds_no_secret(operate, people):
 
 @pytest.mark.one_database
 def test_list_goes_on_past_a_page(operate, people, monkeypatch):
-    monkeypatch.setattr("app.cli.listing.PAGE", 2)
+    monkeypatch.setattr("app.cli.user_list.PAGE", 2)
     emails = [people.open().email for _ in range(5)]
     assert names_of(operate("users", "list")) == emails
 
@@ -178,7 +178,7 @@ def names_of(result):
 @pytest.fixture
 def several(people, monkeypatch):
     """Four accounts, more than a page of them."""
-    monkeypatch.setattr("app.cli.listing.PAGE", 2)
+    monkeypatch.setattr("app.cli.user_list.PAGE", 2)
     people.open("ada@example.com", phone="+16505551234", username="adalovelace")
     people.open("ada.b@example.com")
     people.open("adam@example.com", disabled=True)
@@ -221,8 +221,8 @@ def test_show_tells_of_one_account(operate):
 
 
 def test_show_names_authenticator_apps(operate, people, app):
+    from app.authenticators.enrollments import enroll
     from app.extensions import db
-    from app.methods.enrollment import enroll
 
     eve = people.open("eve@example.com", methods=["email", "authenticator"], second="authenticator")
     with app.app_context():

@@ -118,7 +118,7 @@ def test_signing_in_is_refused(hers, device, bent, code):
 @pytest.mark.one_database
 @pytest.mark.parametrize(("bent", "code"), (PAGES | MADE).values(), ids=PAGES | MADE)
 def test_a_new_passkey_is_refused(wire, ada, rows, bent, code):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(sign_in(wire, ada).post("/wan-register", usage="first"))
     answer = wire.post(f"/wan-register/{state}", credential=Device().make(options, **bent))
@@ -212,7 +212,7 @@ def test_another_users_key_signs_in_as_nobody_else(hers, people, ada, device, ad
 
 
 def test_an_attestation_of_whatever_kind_is_not_looked_at(wire, ada, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(sign_in(wire, ada).post("/wan-register", usage="first"))
     statement = {"alg": -7, "sig": b"\x00" * 8, "x5c": [b"no certificate"]}
@@ -229,7 +229,7 @@ def counting(ada, add_passkey):
 
 
 def test_a_counter_that_goes_up_is_kept(wire, counting, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(wire.post("/wan-signin"))
     assert wire.post(f"/wan-signin/{state}", credential=counting.sign(options, count=7)).ok
@@ -239,7 +239,7 @@ def test_a_counter_that_goes_up_is_kept(wire, counting, rows):
 @pytest.mark.parametrize("count", [7, 6, 0])
 def test_a_counter_that_does_not_go_up_is_refused_and_told(wire, counting, rows, count):
     from app.audit import Event
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(wire.post("/wan-signin"))
     wire.post(f"/wan-signin/{state}", credential=counting.sign(options, count=7))
@@ -255,7 +255,7 @@ def test_a_counter_that_does_not_go_up_is_refused_and_told(wire, counting, rows,
 @pytest.mark.settings(passkey_counter="note")
 def test_a_counter_that_goes_back_is_told_alone_where_the_operator_says_so(wire, counting, rows):
     from app.audit import Event
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     for count in (7, 3):
         options, state = asked(wire.post("/wan-signin"))
@@ -268,7 +268,7 @@ def test_a_counter_that_goes_back_is_told_alone_where_the_operator_says_so(wire,
 def test_a_synced_passkey_may_count_unevenly(wire, ada, add_passkey, rows):
     """Its devices have counters of their own; copies are what it is for (WebAuthn L3, section 6.1.1)."""
     from app.audit import Event
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     synced = Device(counts=1)
     add_passkey(ada, synced)

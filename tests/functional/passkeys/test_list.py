@@ -14,16 +14,16 @@ from tests.wire import Program
 
 def names(rows, **of):
     """Return the names of the passkeys that are stored."""
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     return sorted(key.name for key in rows(Passkey, **of))
 
 
 def marks(rows, person):
     """Return how many rows tell that somebody has passkeys."""
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
-    return len(rows(EnrolledMethod, user_id=person.id, method="webauthn"))
+    return len(rows(Enrollment, user_id=person.id, method="webauthn"))
 
 
 def test_a_passkey_gets_another_name(wire, ada, device, add_passkey, rows):
@@ -85,13 +85,13 @@ def test_a_stale_session_changes_nothing(wire, ada, device, add_passkey, rows, c
 
 
 def test_the_last_way_in_stays(wire, ada, device, add_passkey, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     add_passkey(ada, device, name="Phone")
     assert sign_in(wire, ada).post("/us-setup", delete_method="email").ok, "a passkey is a way in"
     answer = wire.post("/wan-delete", name="Phone")
     assert (answer.status, answer.codes) == (400, ["last_method"])
-    assert [row.method for row in rows(EnrolledMethod, user_id=ada.id)] == ["webauthn"]
+    assert [row.method for row in rows(Enrollment, user_id=ada.id)] == ["webauthn"]
 
 
 def test_a_passkey_for_the_second_step_is_no_way_in(wire, ada, device, add_passkey, rows):
@@ -100,14 +100,14 @@ def test_a_passkey_for_the_second_step_is_no_way_in(wire, ada, device, add_passk
 
 
 def test_two_removals_at_once_leave_one_way_in(app, ada, device, add_passkey, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     add_passkey(ada, device, name="Phone")
     programs = [give_token(Program(app), ada, via=ASSURED), give_token(Program(app), ada, via=ASSURED)]
     asks = [("/wan-delete", {"name": "Phone"}), ("/us-setup", {"delete_method": "email"})]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda pair: pair[0].post(pair[1][0], **pair[1][1]), zip(programs, asks, strict=True)))
-    assert len(names(rows)) + len(rows(EnrolledMethod, user_id=ada.id, method="email")) == 1
+    assert len(names(rows)) + len(rows(Enrollment, user_id=ada.id, method="email")) == 1
 
 
 @pytest.mark.one_database
@@ -118,7 +118,7 @@ def test_get_of_delete_leads_to_the_list(hers, language):
 
 
 def test_a_denied_session_takes_its_passkeys_with_it(wire, ada, device, people, rows, app):
-    from app.methods.undoing import take_back
+    from app.login.rollback import roll_back
     from app.sessions.models import AuthSession
 
     sign_in(wire, ada)
@@ -128,7 +128,7 @@ def test_a_denied_session_takes_its_passkeys_with_it(wire, ada, device, people, 
     with app.app_context():
         from app.extensions import db
 
-        assert take_back(ada.id, [session.family], "") == 1
+        assert roll_back(ada.id, [session.family], "") == 1
         db.session.commit()
     assert (names(rows), marks(rows, ada)) == ([], 0)
 

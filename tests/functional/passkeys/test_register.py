@@ -12,7 +12,7 @@ from tests.signed_in import give_token
 
 
 def test_a_passkey_is_stored_once_the_browser_has_made_it(hers, ada, device, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
     assert rows(Passkey) == []
@@ -72,7 +72,7 @@ def test_a_passkey_that_is_there_is_not_made_again(json_wire, ada, device, add_p
 
 @pytest.mark.parametrize("algorithm", [-8, -7, -257])
 def test_keys_of_each_kind_that_is_asked_for_are_stored(hers, rows, algorithm):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
     assert {"type": "public-key", "alg": algorithm} in options["pubKeyCredParams"]
@@ -81,7 +81,7 @@ def test_keys_of_each_kind_that_is_asked_for_are_stored(hers, rows, algorithm):
 
 
 def test_a_program_may_send_the_object_itself(program, ada, device, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(give_token(program, ada).post("/wan-register", usage="first"))
     assert program.post(f"/wan-register/{state}", credential=json.loads(device.make(options))).ok
@@ -110,11 +110,11 @@ def test_it_is_named_after_who_keeps_it(ada, add_passkey, aaguid, name):
     ],
 )
 def test_a_name_that_will_not_do_is_said(hers, name, code, rows):
-    from app.methods.models import Ceremony
+    from app.authenticators.models import WebauthnChallenge
 
     answer = hers.post("/wan-register", name=name)
     assert (answer.status, answer.codes) == (400, [code])
-    assert rows(Ceremony) == []
+    assert rows(WebauthnChallenge) == []
 
 
 @pytest.mark.one_database
@@ -143,7 +143,7 @@ def test_the_second_half_needs_no_fresh_proof(hers, device, clock):
 
 
 def test_it_takes_five_minutes_and_no_longer(hers, device, clock, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
     clock.shift(301)
@@ -152,7 +152,7 @@ def test_it_takes_five_minutes_and_no_longer(hers, device, clock, rows):
 
 
 def test_a_state_serves_once(hers, device, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
     assert hers.post(f"/wan-register/{state}", credential=device.make(options)).ok
@@ -161,7 +161,7 @@ def test_a_state_serves_once(hers, device, rows):
 
 
 def test_a_refused_answer_uses_the_state_up(hers, device, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
     assert not hers.post(f"/wan-register/{state}", credential=device.make(options, flags=0)).ok
@@ -170,7 +170,7 @@ def test_a_refused_answer_uses_the_state_up(hers, device, rows):
 
 
 def test_a_state_is_its_browsers_own(hers, ada, device, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
     elsewhere = sign_in(hers.elsewhere(), ada)
@@ -179,7 +179,7 @@ def test_a_state_is_its_browsers_own(hers, ada, device, rows):
 
 
 def test_a_state_is_its_users_own(hers, people, device, rows):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(hers.post("/wan-register", usage="first"))
     sign_in(hers, people.open(email="bob@example.com"))
@@ -211,7 +211,7 @@ def test_the_owner_is_told_and_other_sessions_end(hers, ada, device, mail_to, ro
 )
 @pytest.mark.one_database
 def test_whether_it_is_synced_is_kept(ada, add_passkey, rows, flags, said):
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     add_passkey(ada, Device(flags=flags))
     (key,) = rows(Passkey)
@@ -250,7 +250,7 @@ def test_who_is_not_signed_in_makes_none(wire, language):
 @pytest.mark.parametrize("as_sent", [dict, json.dumps], ids=["object", "text"])
 def test_what_the_browser_adds_is_read_under_the_references_name(json_wire, ada, device, rows, as_sent):
     """Its script sends ``extensions``, and in it JSON text."""
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     options, state = asked(sign_in(json_wire, ada).post("/wan-register", name="Stick"))
     credential = json.loads(device.make(options))

@@ -169,7 +169,7 @@ def test_a_code_of_an_app_will_do_as_well(app, people, add_passkey, first, stick
 @pytest.mark.one_database
 @pytest.mark.settings(passkeys=False)
 def test_where_passkeys_are_off_none_is_a_second_step(app):
-    from app.methods.second import seconds_enabled
+    from app.login.second_factor import seconds_enabled
 
     with app.app_context():
         assert "webauthn" not in seconds_enabled()

@@ -51,7 +51,7 @@ def test_without_verification_it_counts_as_one(wire, ada, add_passkey):
 
 def test_that_it_was_used_is_noted(hers, ada, device, rows):
     from app.audit import Event
-    from app.methods import Passkey
+    from app.authenticators.models import Passkey
 
     enter(hers, device)
     (key,) = rows(Passkey)
@@ -173,8 +173,8 @@ def test_a_removed_passkey_is_unknown(hers, ada, device):
     ("change", "code"), [("disabled_at", "disabled_account"), ("confirmed_at", "confirmation_required")]
 )
 def test_who_may_not_sign_in_is_told_once_it_is_proved_who_they_are(hers, ada, device, app, change, code):
+    from app import clock
     from app.extensions import db
-    from app.kit import clock
     from app.users import User
 
     with app.app_context():
@@ -230,12 +230,12 @@ def test_where_passkeys_are_off_none_signs_in(wire):
 
 @pytest.mark.one_database
 def test_old_ceremonies_are_forgotten(app, wire, clock, rows):
-    from app.methods.models import Ceremony
-    from app.methods.pruning import prune_ceremonies
+    from app.authenticators.cleanup import prune_ceremonies
+    from app.authenticators.models import WebauthnChallenge
 
     wire.post("/wan-signin")
     clock.shift(601)
     wire.post("/wan-signin")
     with app.app_context():
         assert prune_ceremonies() == 1
-    assert len(rows(Ceremony)) == 1
+    assert len(rows(WebauthnChallenge)) == 1

@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.audit import Event
-from app.methods import Challenge
-from app.sessions import AuthSession
+from app.challenges.models import Challenge
+from app.sessions.models import AuthSession
 from app.users import Identity, User
 from tests.functional.signin.conftest import wrong
 from tests.signed_in import sign_in

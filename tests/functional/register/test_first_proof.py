@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from app.users import Identity, User
 from tests.sinks import code_in
 
@@ -36,7 +36,7 @@ def test_who_signs_in_by_mail_drops_an_earlier_password(wire, attacker, mail_to,
     wire.post("/us-signin/send-code", identity=ADA, chosen_method="email")
     assert wire.post("/us-signin", identity=ADA, passcode=code_in(mail_to(ADA))).ok
     assert not their_password_works(attacker)
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
 def test_who_follows_the_attackers_mail_drops_their_password(wire, attacker, mailed_link):
@@ -73,7 +73,7 @@ def test_a_second_password_from_one_browser_replaces_the_first(wire, register, m
     for password in (THEIRS, HERS):
         register(ADA, password=password, password_confirm=password)
     wire.post("/confirm", email=ADA, passcode=mailed_code())
-    assert sorted(row.method for row in rows(EnrolledMethod)) == ["email", "password"]
+    assert sorted(row.method for row in rows(Enrollment)) == ["email", "password"]
     wire.post("/logout")
     assert not wire.post("/us-signin", identity=ADA, passcode=THEIRS).ok
     assert wire.post("/us-signin", identity=ADA, passcode=HERS).ok
@@ -115,7 +115,7 @@ def by_text(wire, eve, text_to):
 def test_a_phone_does_not_confirm_an_account_that_has_a_mailbox(by_text, rows):
     assert rows(User)[0].confirmed_at is None
     assert [row.kind for row in rows(Identity) if row.confirmed_at] == ["phone"]
-    assert {row.method for row in rows(EnrolledMethod)} == {"email", "sms", "authenticator", "password"}
+    assert {row.method for row in rows(Enrollment)} == {"email", "sms", "authenticator", "password"}
 
 
 @with_texts
@@ -124,7 +124,7 @@ def test_the_proof_of_the_mailbox_ends_what_was_there_before_it(wire, eve, by_te
     assert wire.post("/us-signin", identity=eve.email, passcode=code_in(mail_to(eve.email))).ok
     assert rows(User)[0].confirmed_at is not None
     assert (by_text.signed_in_as(), wire.signed_in_as()) == (None, eve.email)
-    assert sorted(row.method for row in rows(EnrolledMethod)) == ["email", "sms"]
+    assert sorted(row.method for row in rows(Enrollment)) == ["email", "sms"]
     for passcode in (eve.password, eve.app_code()):
         assert not wire.elsewhere().post("/us-signin", identity=eve.email, passcode=passcode).ok
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.audit import Event
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from app.users import Identity, User
 from tests.sinks import code_in
 
@@ -38,7 +38,7 @@ def test_an_account_is_opened_and_waits_for_its_proof(wire, register, rows):
         assert answer.json["user"] == {}
     assert [(row.kind, row.value, row.confirmed_at) for row in rows(Identity)] == [("email", "ada@example.com", None)]
     assert rows(User)[0].confirmed_at is None
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     assert wire.signed_in_as() is None
 
 
@@ -144,7 +144,7 @@ def test_two_at_once_open_one_account(app, wire, rows):
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda browser: browser.post("/register", email="ada@example.com"), browsers))
     assert {answer.status for answer in answers} == {302 if wire.language == "form" else 200}
-    assert len(rows(User)) == len(rows(Identity)) == len(rows(EnrolledMethod)) == 1
+    assert len(rows(User)) == len(rows(Identity)) == len(rows(Enrollment)) == 1
 
 
 @pytest.mark.settings(registration=False)

@@ -30,9 +30,9 @@ def hers(wire: Wire, ada: Person) -> Wire:
 @pytest.fixture
 def enrolled(rows: Callable[..., list], ada: Person) -> Callable[[], list[str]]:
     """Tells what Ada has set up: ``enrolled() == ["email"]``."""
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
-    return lambda: sorted(row.method for row in rows(EnrolledMethod, user_id=ada.id))
+    return lambda: sorted(row.method for row in rows(Enrollment, user_id=ada.id))
 
 
 def state_in(answer: Answer) -> str:
@@ -57,6 +57,6 @@ def key_in(answer: Answer) -> str:
 
 def app_code(key: str, steps: int = 0) -> str:
     """Return what an app with ``key`` shows now, or so many steps of 30 s from now."""
-    from app.kit import clock
+    from app import clock
 
     return pyotp.TOTP(key).at(int(clock.unix()) + 30 * steps)

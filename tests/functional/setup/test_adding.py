@@ -32,12 +32,12 @@ def test_a_phone_is_added_once_its_code_is_right(hers, enrolled, text_to, rows, 
 
 
 def test_mail_is_added_once_its_code_is_right(people, wire, mail_to, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", methods=["authenticator"])
     begun = sign_in(wire, bob).post("/us-setup", chosen_method="email")
     assert wire.post(f"/us-setup/{state_in(begun)}", passcode=code_in(mail_to(bob.email))).ok
-    assert {row.method for row in rows(EnrolledMethod)} == {"authenticator", "email"}
+    assert {row.method for row in rows(Enrollment)} == {"authenticator", "email"}
 
 
 @pytest.mark.settings(methods=["email", "password"])
@@ -168,8 +168,8 @@ def test_a_number_that_somebody_has_fails_like_a_wrong_code(hers, people, delive
 
 
 def test_nobody_proves_a_number_that_somebody_has(hers, people, rows, app, enrolled):
-    from app.methods import Challenge
-    from app.methods.codes import passcode_of, root_of
+    from app.challenges.models import Challenge
+    from app.challenges.passcodes import passcode_of, root_of
 
     people.open(email="bob@example.com", phone=PHONE)
     begun = hers.post("/us-setup", chosen_method="sms", phone=PHONE)

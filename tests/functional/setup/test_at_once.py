@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from app.login.credential_changes import revoke_other_sessions
 from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
 from tests.signed_in import give_token
 from tests.sinks import code_in
@@ -34,13 +35,13 @@ def waits(barrier, function, *given):
 @pytest.fixture
 def at_once(programs, monkeypatch):
     """Posts to both programs' set-up states at once; either waits for the other when it has stored its own."""
-    from app.setup import flow
+    from app.setup import service as enrollment
 
     counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
-    count, shut_out = flow.challenges.count_try_of, flow.shut_out_others
+    count, shut_out = enrollment.challenges.count_try_of, revoke_other_sessions
 
-    monkeypatch.setattr(flow.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
-    monkeypatch.setattr(flow, "shut_out_others", lambda *given: waits(stored, shut_out, *given))
+    monkeypatch.setattr(enrollment.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
+    monkeypatch.setattr(enrollment, "revoke_other_sessions", lambda *given: waits(stored, shut_out, *given))
 
     def post(*proofs):
         with ThreadPoolExecutor(2) as pool:

@@ -69,7 +69,7 @@ def test_a_used_code_in_other_digits_is_refused(program, eve):
 
 @pytest.mark.usefixtures("middle_of_step")
 def test_one_code_at_once_from_many_makes_one_session(app, eve, rows):
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     code = eve.app_code()
 
@@ -84,7 +84,7 @@ def test_one_code_at_once_from_many_makes_one_session(app, eve, rows):
 
 @pytest.mark.usefixtures("middle_of_step")
 def test_one_state_at_once_from_many_stores_one_authenticator(app, people, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
     from tests.signed_in import give_token
 
     ada = people.open(email="ada@example.com")
@@ -97,4 +97,4 @@ def test_one_state_at_once_from_many_stores_one_authenticator(app, people, rows)
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(attempt, programs))
     assert done.count(True) == 1
-    assert len(rows(EnrolledMethod, method="authenticator")) == 1
+    assert len(rows(Enrollment, method="authenticator")) == 1

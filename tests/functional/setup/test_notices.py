@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from app.outbox import Message
 from tests.functional.setup.conftest import PHONE, app_code, key_in, state_in
 from tests.signed_in import sign_in
@@ -43,7 +43,7 @@ def test_an_address_that_is_not_proved_gets_none(people, hers, ada, deliver):
 def test_any_of_these_mails_denies_the_session_that_did_it(hers, mail_to, rows):
     set_up_app(hers)
     assert hers.elsewhere(address="192.0.2.9").post(denial_in(mail_to(WORK)), sure=True).ok
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     assert hers.signed_in_as() is None
 
 

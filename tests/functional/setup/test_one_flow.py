@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from tests.authenticators import Device
 from tests.functional.passkeys.conftest import asked
 from tests.functional.setup.conftest import PHONE, app_code, key_in
@@ -27,7 +27,7 @@ def test_one_code_sets_up_the_app_and_the_second_step_and_leads_to_recovery_code
     assert key, "the page can be opened again"
     done = hers.post(begun.location, code=app_code(key))
     assert (done.status, done.location) == (302, "/mf-recovery-codes")
-    (app,) = rows(EnrolledMethod, method="authenticator")
+    (app,) = rows(Enrollment, method="authenticator")
     assert app.is_second
     assert hers.get(done.location).page.heading == "Recovery codes"
     made = hers.post("/mf-recovery-codes")
@@ -37,7 +37,7 @@ def test_one_code_sets_up_the_app_and_the_second_step_and_leads_to_recovery_code
 def test_who_wants_to_sign_in_with_it_alone_still_can(hers, rows):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     assert hers.post(begun.location, passcode=app_code(key_in(begun))).location == "/mf-recovery-codes"
-    assert [row.is_second for row in rows(EnrolledMethod, method="authenticator")] == [False]
+    assert [row.is_second for row in rows(Enrollment, method="authenticator")] == [False]
 
 
 def test_recovery_codes_are_offered_once(hers, people, rows):

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.audit import Event
-from app.methods.models import RecoveryCode
-from app.sessions import Standing
+from app.authenticators.models import RecoveryCode
+from app.crypto.password_hashing import is_hash_of
+from app.throttling.models import FailureCounter
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program
 
@@ -93,12 +94,12 @@ def test_they_use_up_no_other_budget_and_no_other_uses_up_theirs(hers, people, c
 
 @pytest.mark.one_database
 def test_a_guess_is_counted_before_it_is_looked_at(hers, codes, rows, monkeypatch):
-    from app.methods import recovery_codes
+    from app.authenticators import recovery_codes
 
     seen = []
 
     def look(kept, text):
-        seen.append([row.in_a_row for row in rows(Standing) if row.failures])
+        seen.append([row.in_a_row for row in rows(FailureCounter) if row.failures])
         return False
 
     monkeypatch.setattr(recovery_codes, "is_hash_of", look)
@@ -109,12 +110,12 @@ def test_a_guess_is_counted_before_it_is_looked_at(hers, codes, rows, monkeypatc
 @pytest.mark.one_database
 @pytest.mark.parametrize("which", ["unknown selector", "used", "wrong"])
 def test_each_guess_costs_one_slow_hash(hers, codes, monkeypatch, which):
-    from app.methods import recovery_codes
+    from app.authenticators import recovery_codes
 
     hers.post(VERIFY, passcode=codes[1])
     free = next(two for two in ("00", "ZZ", "7Q") if two not in {code[:2] for code in codes})
     guess = {"unknown selector": free + codes[0][2:], "used": codes[1], "wrong": codes[0][:15] + "-0000"[1:]}[which]
-    hashed, look = [], recovery_codes.is_hash_of
+    hashed, look = [], is_hash_of
     monkeypatch.setattr(recovery_codes, "is_hash_of", lambda *given: hashed.append(given) or look(*given))
     assert hers.post(VERIFY, passcode=guess).status == 400
     assert len(hashed) == 1

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from app.audit import Event
-from app.methods.models import RecoveryCode
+from app.authenticators.models import RecoveryCode
 from tests.signed_in import give_token, sign_in
 from tests.wire import Wire
 

@@ -46,14 +46,14 @@ def test_the_last_way_in_stays(hers, enrolled):
 
 
 def test_the_last_identity_stays_though_another_way_in_would_be_left(people, wire, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
     from app.users import Identity
 
     bob = people.open(phone=PHONE, methods=["sms", "authenticator"])
     answer = sign_in(wire, bob).post("/us-setup", delete_method="sms")
     assert (answer.status, answer.codes) == (400, ["last_method"])
     assert [row.value for row in rows(Identity)] == [PHONE]
-    assert len(rows(EnrolledMethod)) == 2
+    assert len(rows(Enrollment)) == 2
     assert wire.post("/us-setup", delete_method="authenticator").ok
 
 
@@ -67,34 +67,35 @@ def test_a_phone_goes_when_a_username_still_finds_its_owner(people, wire, rows):
 
 @pytest.mark.one_database
 def test_the_last_way_in_stays_though_another_is_being_added(people, wire, rows):
-    from app.methods import Challenge, EnrolledMethod
+    from app.challenges.models import Challenge
+    from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com")
     answer = sign_in(wire, bob).post("/us-setup", delete_method="email", chosen_method="authenticator")
     assert (answer.status, answer.codes) == (400, ["last_method"])
-    assert [row.method for row in rows(EnrolledMethod, user_id=bob.id)] == ["email"]
+    assert [row.method for row in rows(Enrollment, user_id=bob.id)] == ["email"]
     assert rows(Challenge) == []
 
 
 def test_two_removals_at_once_leave_one_way_in(app, people, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     programs = [give_token(Program(app), bob), give_token(Program(app), bob)]
     with ThreadPoolExecutor(2) as pool:
         pairs = zip(programs, ["email", "authenticator"], strict=True)
         list(pool.map(lambda pair: pair[0].post("/us-setup", delete_method=pair[1]), pairs))
-    assert len(rows(EnrolledMethod, user_id=bob.id)) == 1
+    assert len(rows(Enrollment, user_id=bob.id)) == 1
 
 
 def test_one_is_removed_and_another_begun_in_one_request(people, wire, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     bob = sign_in(wire, people.open(email="bob@example.com", phone=PHONE))
     begun = bob.post("/us-setup", delete_method="sms", chosen_method="authenticator")
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     assert bob.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
-    assert {row.method for row in rows(EnrolledMethod)} == {"email", "authenticator"}
+    assert {row.method for row in rows(Enrollment)} == {"email", "authenticator"}
 
 
 def test_nothing_is_removed_when_what_is_to_be_added_is_refused(hers, enrolled):
@@ -114,8 +115,8 @@ def test_an_unknown_name_removes_nothing(hers, enrolled, names):
 @pytest.mark.one_database
 @pytest.mark.settings(methods=["email", "password"])
 def test_a_password_is_removed_like_any_method(people, wire, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", password="correct horse battery")
     assert sign_in(wire, bob).post("/us-setup", delete_method="password").ok
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]

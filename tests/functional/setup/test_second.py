@@ -13,9 +13,9 @@ from tests.sinks import code_in
 @pytest.fixture
 def asked(rows, ada):
     """Tells what Ada is asked for as a second step: ``asked() == ["authenticator"]``."""
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
-    return lambda: sorted(row.method for row in rows(EnrolledMethod, user_id=ada.id, is_second=True))
+    return lambda: sorted(row.method for row in rows(Enrollment, user_id=ada.id, is_second=True))
 
 
 def test_an_app_becomes_the_second_step_once_its_code_is_right(hers, asked, enrolled):
@@ -56,23 +56,23 @@ def test_a_phone_becomes_the_second_step(hers, asked, text_to):
 
 
 def test_an_app_that_is_there_is_marked_by_its_own_code(people, wire, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     begun = begin_setup(sign_in(wire, bob), setup="authenticator", existing=True)
     assert key_in_setup(begun) == ""
     assert prove_setup(wire, begun, bob.app_code()).ok
-    (app,) = rows(EnrolledMethod, method="authenticator")
+    (app,) = rows(Enrollment, method="authenticator")
     assert (app.is_second, app.last_step > 0) == (True, True)
 
 
 def test_a_phone_that_is_there_is_marked_by_a_code_sent_to_it(people, wire, text_to, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     bob = people.open(email="bob@example.com", phone=PHONE)
     begun = begin_setup(sign_in(wire, bob), setup="sms", phone="(650) 253-0000")
     assert prove_setup(wire, begun, code_in(text_to(PHONE))).ok
-    assert [row.method for row in rows(EnrolledMethod, is_second=True)] == ["sms"]
+    assert [row.method for row in rows(Enrollment, is_second=True)] == ["sms"]
 
 
 def test_a_wrong_code_changes_nothing(hers, asked):

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.methods import EnrolledMethod, authenticators
+from app.authenticators import totp_apps
+from app.enrollments.models import Enrollment
+from app.login.credential_changes import lock_credentials
 from tests.factories import Person
 from tests.functional.setup.conftest import app_code, key_in, state_in
 from tests.signed_in import give_token, sign_in
@@ -37,10 +39,10 @@ def add_app(wire: Wire, name: str = "", steps: int = 0) -> str:
     return key
 
 
-def apps(rows) -> dict[str, EnrolledMethod]:
+def apps(rows) -> dict[str, Enrollment]:
     """Return the apps that are stored, by what their owner calls them, the oldest first."""
-    found = sorted(rows(EnrolledMethod, method="authenticator"), key=lambda row: row.created_at)
-    return {authenticators.name_of(row): row for row in found}
+    found = sorted(rows(Enrollment, method="authenticator"), key=lambda row: row.created_at)
+    return {totp_apps.name_of(row): row for row in found}
 
 
 def signs_in(wire: Wire, person: Person, code: str) -> bool:
@@ -91,7 +93,7 @@ def test_without_a_name_they_are_numbered(hers, rows):
     ],
 )
 def test_a_name_that_will_not_do_is_said_and_costs_no_try(hers, rows, name, code):
-    from app.methods import Challenge
+    from app.challenges.models import Challenge
 
     add_app(hers, "Work")
     begun = hers.post(SETUP, chosen_method="authenticator")
@@ -138,16 +140,16 @@ def test_each_app_takes_each_of_its_codes_once(hers, eve, clock):
 
 @pytest.mark.every_pair
 def test_a_sixth_is_refused_before_a_key_is_shown(hers, rows):
-    for _ in range(authenticators.MOST - 1):
+    for _ in range(totp_apps.MOST - 1):
         add_app(hers)
     answer = hers.post(SETUP, chosen_method="authenticator")
     assert (answer.status, answer.codes, key_in(answer)) == (400, ["authenticator_too_many"], "")
-    assert len(apps(rows)) == authenticators.MOST == 5
+    assert len(apps(rows)) == totp_apps.MOST == 5
 
 
 def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
     here = sign_in(json_wire, eve)
-    for _ in range(authenticators.MOST - 1):
+    for _ in range(totp_apps.MOST - 1):
         add_app(here)
     begun = here.post(SETUP, chosen_method="authenticator", delete_method="authenticator")
     assert apps(rows) == {}
@@ -157,7 +159,7 @@ def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
 
 def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
     program = give_token(Program(app), eve)
-    for _ in range(authenticators.MOST - 2):
+    for _ in range(totp_apps.MOST - 2):
         add_app(program)
     begun = [program.post(SETUP, chosen_method="authenticator") for _ in range(2)]
 
@@ -167,7 +169,7 @@ def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(confirm, begun)) == [[], ["authenticator_too_many"]]
-    assert len(apps(rows)) == authenticators.MOST
+    assert len(apps(rows)) == totp_apps.MOST
 
 
 def test_two_of_one_name_at_once_are_one(app, eve, rows):
@@ -185,9 +187,9 @@ def test_two_of_one_name_at_once_are_one(app, eve, rows):
 
 @pytest.mark.parametrize("name", ["", "Work"])
 def test_one_stored_just_when_apps_become_the_second_step_is_one_too(json_wire, eve, database, rows, monkeypatch, name):
-    from app.setup import flow
+    from app.setup import service as flow
 
-    here, real = sign_in(json_wire, eve), flow.take_turns
+    here, real = sign_in(json_wire, eve), lock_credentials
     begun = here.post(SETUP, chosen_method="authenticator")
 
     def after_another(user, session) -> None:
@@ -195,7 +197,7 @@ def test_one_stored_just_when_apps_become_the_second_step_is_one_too(json_wire, 
         database.disconnect()
         real(user, session)
 
-    monkeypatch.setattr(flow, "take_turns", after_another)
+    monkeypatch.setattr(flow, "lock_credentials", after_another)
     assert here.post(f"{SETUP}/{state_in(begun)}", passcode=app_code(key_in(begun)), name=name).ok
     assert [(row.is_second, row.signs_in) for row in apps(rows).values()] == [(True, None), (True, True)]
 
@@ -203,8 +205,8 @@ def test_one_stored_just_when_apps_become_the_second_step_is_one_too(json_wire, 
 def test_the_database_knows_no_two_of_one_name(app, eve):
     import sqlalchemy as sa
 
+    from app.authenticators.enrollments import enroll
     from app.extensions import db
-    from app.methods.enrollment import enroll
 
     with app.app_context():
         enroll(eve.id, "authenticator", name="Work")
@@ -246,8 +248,8 @@ def test_the_last_way_in_stays(wire, people, rows):
 
 
 def test_the_only_app_that_signs_in_stays_beside_one_that_does_not(app, wire, people, rows):
+    from app.authenticators.enrollments import enroll
     from app.extensions import db
-    from app.methods.enrollment import enroll
 
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     with app.app_context():
@@ -272,7 +274,7 @@ def test_with_the_last_app_the_second_step_is_off(wire, people, rows):
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     here = sign_in(wire, ada)
     assert here.post(DELETE, id=next(iter(apps(rows).values())).id).ok
-    assert [row.is_second for row in rows(EnrolledMethod)] == [False]
+    assert [row.is_second for row in rows(Enrollment)] == [False]
 
 
 @pytest.mark.every_pair
@@ -300,18 +302,18 @@ def test_another_name_is_a_name_too(hers, rows, name, code):
 
 
 def test_of_two_renamed_at_once_one_gets_the_name(hers, database, rows, monkeypatch):
-    from app.setup import authenticators as flow
+    from app.setup import totp_apps as flow
 
     add_app(hers, "Work")
     first, second = apps(rows).values()
-    real = flow.take_turns
+    real = lock_credentials
 
     def after_another(user, session) -> None:
         database._connection.execute(f"UPDATE enrolled_method SET name = 'Tablet' WHERE id = '{second.id}'")
         database.disconnect()
         real(user, session)
 
-    monkeypatch.setattr(flow, "take_turns", after_another)
+    monkeypatch.setattr(flow, "lock_credentials", after_another)
     assert hers.post(RENAME, id=first.id, name="Tablet").codes == ["authenticator_name_inuse"]
 
 
@@ -324,16 +326,16 @@ def test_it_keeps_its_own_name(hers, rows):
 def test_what_is_not_ones_own_app_is_not_found(hers, people, rows, which):
     bob = people.open(email="bob@example.com", methods=["email", "authenticator"])
     its_id = {
-        "another's": rows(EnrolledMethod, user_id=bob.id, method="authenticator")[0].id,
-        "mail": rows(EnrolledMethod, user_id=bob.id, method="email")[0].id,
+        "another's": rows(Enrollment, user_id=bob.id, method="authenticator")[0].id,
+        "mail": rows(Enrollment, user_id=bob.id, method="email")[0].id,
         "none": "0" * 32,
         "": "",
     }[which]
     for path, more in ((DELETE, {}), (RENAME, {"name": "Mine"})):
         answer = hers.post(path, id=its_id, **more)
         assert (answer.status, answer.codes) == (400, ["authenticator_not_found"])
-    assert len(rows(EnrolledMethod)) == 4
-    assert {row.name for row in rows(EnrolledMethod)} == {""}
+    assert len(rows(Enrollment)) == 4
+    assert {row.name for row in rows(Enrollment)} == {""}
 
 
 @pytest.mark.one_database
@@ -359,7 +361,7 @@ def test_one_begun_before_they_became_the_second_step_is_not_stored(json_wire, a
     here = sign_in(json_wire, eve, via="email")
     begun = here.post(SETUP, chosen_method="authenticator")
     with app.app_context():
-        db.session.execute(sa.update(EnrolledMethod).filter_by(method="authenticator").values(is_second=True))
+        db.session.execute(sa.update(Enrollment).filter_by(method="authenticator").values(is_second=True))
         db.session.commit()
     assert here.post(f"{SETUP}/{state_in(begun)}", passcode=app_code(key_in(begun))).codes == ["api_error"]
     assert len(apps(rows)) == 1
@@ -368,33 +370,33 @@ def test_one_begun_before_they_became_the_second_step_is_not_stored(json_wire, a
 @pytest.mark.parametrize("methods", [["email", "authenticator"], ["authenticator"]])
 def test_a_denied_session_takes_its_own_app_with_it_and_no_other(wire, app, people, rows, methods):
     from app.extensions import db
-    from app.methods.undoing import take_back
+    from app.login.rollback import roll_back
     from app.sessions.models import AuthSession
 
     ada = people.open(email="ada@example.com", methods=methods)
     add_app(sign_in(wire, ada), "Stranger's")
     (session,) = [row for row in rows(AuthSession, kind="browser") if row.revoked_at is None]
     with app.app_context():
-        assert take_back(ada.id, [session.family], "") == 1
+        assert roll_back(ada.id, [session.family], "") == 1
         db.session.commit()
     assert list(apps(rows)) == ["Authenticator app"]
 
 
 def test_an_app_named_like_a_browser_goes_with_the_first_proof_of_the_address(app, eve, rows):
     """What is kept then is the password that was chosen in this very browser, which bears its digest as a name."""
+    from app.challenges.models import Challenge
     from app.extensions import db
-    from app.methods import Challenge
-    from app.methods.first_proof import prove_address
+    from app.login.initial_verification import verify_address
     from app.users import User
 
     with app.app_context():
         user = db.session.get(User, eve.id)
         user.confirmed_at = None
-        db.session.execute(EnrolledMethod.__table__.update().values(name="digest"))
+        db.session.execute(Enrollment.__table__.update().values(name="digest"))
         db.session.commit()
-        assert prove_address(user, Challenge(method="email", destination=eve.email), browsers=["digest"])
+        assert verify_address(user, Challenge(method="email", destination=eve.email), browsers=["digest"])
         db.session.commit()
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
 def test_a_secret_moved_from_one_app_to_another_opens_nothing(app, hers, eve, rows, clock):
@@ -404,7 +406,7 @@ def test_a_secret_moved_from_one_app_to_another_opens_nothing(app, hers, eve, ro
     key = add_app(hers, "Work")
     first, second = apps(rows).values()
     with app.app_context():
-        db.session.get(EnrolledMethod, first.id).secret = second.secret
+        db.session.get(Enrollment, first.id).secret = second.secret
         db.session.commit()
     clock.shift(60)
     code = app_code(key)

@@ -10,25 +10,25 @@ from tests.sinks import code_in
 
 
 def test_a_state_serves_nobody_else(hers, people, enrolled, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     begun = hers.post("/us-setup", chosen_method="authenticator")
     bobs = sign_in(hers.elsewhere(), people.open(email="bob@example.com"))
     answer = bobs.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
     assert (answer.status, answer.codes) == (400, ["api_error"])
-    assert {row.method for row in rows(EnrolledMethod)} == {"email"}
+    assert {row.method for row in rows(Enrollment)} == {"email"}
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok, "its user still can"
 
 
 def test_a_state_serves_once(hers, rows, enrolled):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     begun = hers.post("/us-setup", chosen_method="authenticator")
     assert hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun))).ok
-    first = [row.id for row in rows(EnrolledMethod, method="authenticator")]
+    first = [row.id for row in rows(Enrollment, method="authenticator")]
     again = hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun), 1))
     assert (again.status, again.codes) == (400, ["api_error"])
-    assert [row.id for row in rows(EnrolledMethod, method="authenticator")] == first
+    assert [row.id for row in rows(Enrollment, method="authenticator")] == first
 
 
 def test_a_state_ends_after_ten_minutes(hers, clock, enrolled):
@@ -58,8 +58,8 @@ def test_a_text_is_good_for_five_minutes(hers, clock, text_to, enrolled):
 
 @pytest.mark.settings(sms_setups_per_hour=1)
 def test_the_code_of_a_text_that_was_withheld_adds_no_phone(app, hers, rows, enrolled, deliver):
-    from app.methods import Challenge
-    from app.methods.codes import passcode_of, root_of
+    from app.challenges.models import Challenge
+    from app.challenges.passcodes import passcode_of, root_of
 
     begun = [hers.post("/us-setup", chosen_method="sms", phone=phone) for phone in ("+16502530001", PHONE)]
     assert [text.to for text in deliver()] == ["+16502530001"], "one account sets one number up in an hour"
@@ -73,7 +73,7 @@ def test_the_code_of_a_text_that_was_withheld_adds_no_phone(app, hers, rows, enr
 
 
 def test_a_wrong_code_is_said_counted_and_may_be_mended(hers, rows, enrolled):
-    from app.methods import Challenge
+    from app.challenges.models import Challenge
 
     begun = hers.post("/us-setup", chosen_method="authenticator")
     right = app_code(key_in(begun))
@@ -87,7 +87,7 @@ def test_a_wrong_code_is_said_counted_and_may_be_mended(hers, rows, enrolled):
 
 @pytest.mark.parametrize("method", ["authenticator", "sms"])
 def test_the_sixth_try_fails_with_the_right_code(hers, rows, enrolled, text_to, method):
-    from app.methods import Challenge
+    from app.challenges.models import Challenge
 
     begun = hers.post("/us-setup", chosen_method=method, phone=PHONE)
     right = app_code(key_in(begun)) if method == "authenticator" else code_in(text_to(PHONE))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.kit.secrets import UNAMBIGUOUS
+from app.crypto.secrets import UNAMBIGUOUS
 
 WHO = {
     "known": "known@example.com",
@@ -166,13 +166,13 @@ def test_registering_and_asking_again_name_the_same_challenge_for_everybody(json
 
 def test_a_taken_address_leaves_no_rows_behind(wire, people, rows):
     from app.audit import Event
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
     from app.users import Identity, User
 
     people.open(email=WHO["known"])
-    before = [len(rows(model)) for model in (User, Identity, EnrolledMethod)]
+    before = [len(rows(model)) for model in (User, Identity, Enrollment)]
     wire.post("/register", email=WHO["known"])
-    assert [len(rows(model)) for model in (User, Identity, EnrolledMethod)] == before
+    assert [len(rows(model)) for model in (User, Identity, Enrollment)] == before
     assert [event.name for event in rows(Event)] == ["challenge.started"]
 
 

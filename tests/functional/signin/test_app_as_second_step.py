@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from tests.second import begin_setup, first_step, prove_setup
 from tests.signed_in import sign_in as give_session
 
@@ -20,7 +20,7 @@ def alone(wire, person) -> bool:
 
 def roles(rows) -> list[tuple[bool, bool | None]]:
     """Return of each app, the oldest first, whether it is asked for as a second step, and whether it signs in."""
-    apps = sorted(rows(EnrolledMethod, method="authenticator"), key=lambda row: row.created_at)
+    apps = sorted(rows(Enrollment, method="authenticator"), key=lambda row: row.created_at)
     return [(row.is_second, row.signs_in) for row in apps]
 
 

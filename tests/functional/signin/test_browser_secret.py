@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import Challenge
-from app.web.browser import MOST_GIVEN
+from app.challenges.models import Challenge
+from app.client import MAX_BINDINGS
 from tests.functional.signin.test_link_elsewhere import GO_ON, LINK, SEND, STATUS, characters_in, named_in
 from tests.sinks import code_in, link_in
 
@@ -131,11 +131,11 @@ def test_what_is_sent_twice_is_one_request_also_when_the_first_answer_is_lost(wi
 def test_as_many_requests_as_it_keeps_secrets_of_are_good(wire, ada, people, code_for):
     codes = [
         code_for(f"p{number}@example.com")
-        for number in range(MOST_GIVEN - 1)
+        for number in range(MAX_BINDINGS - 1)
         if people.open(email=f"p{number}@example.com")
     ]
     mine = code_for(ada.email)
-    assert len(wire.cookies[COOKIE].split(".")) == MOST_GIVEN + 1
+    assert len(wire.cookies[COOKIE].split(".")) == MAX_BINDINGS + 1
     assert wire.post("/us-signin", identity="p0@example.com", passcode=codes[0]).ok
     again = copy_of(wire)
     again.client.delete_cookie("latchkey_session")
@@ -144,9 +144,9 @@ def test_as_many_requests_as_it_keeps_secrets_of_are_good(wire, ada, people, cod
 
 @pytest.mark.settings(limits=False)
 def test_the_cookie_does_not_grow(wire, people, code_for):
-    for number in range(MOST_GIVEN + 3):
+    for number in range(MAX_BINDINGS + 3):
         code_for(people.open(email=f"p{number}@example.com").email)
-    assert len(wire.cookies[COOKIE].split(".")) == MOST_GIVEN + 1
+    assert len(wire.cookies[COOKIE].split(".")) == MAX_BINDINGS + 1
     assert len(wire.cookies[COOKIE]) < 400
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod
+from app.enrollments.models import Enrollment
 from app.sessions.models import PendingSignIn
 from tests.functional.setup.conftest import app_code
 from tests.second import begin, first_step, taken
@@ -38,7 +38,7 @@ def test_only_what_can_be_a_second_step_is_set_up_on_the_way_in(json_wire, ada, 
     begin(json_wire, ada, code_for)
     answer = json_wire.post("/tf-setup", setup=named)
     assert (answer.status, answer.codes) == (400, ["two_factor_method_not_available"])
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
 
 
 @pytest.mark.settings(second_factor="required")
@@ -46,11 +46,11 @@ def test_what_is_set_up_there_is_no_second_one_beside_another(json_wire, ada, co
     begin(json_wire, ada, code_for)
     begun = json_wire.post("/tf-setup", setup="authenticator").json
     with app.app_context():
+        from app.authenticators.enrollments import enroll
         from app.extensions import db
-        from app.methods.enrollment import enroll
 
         enroll(ada.id, "sms")
         db.session.commit()
     answer = json_wire.post("/tf-validate", code=app_code(begun["tf_authr_b32key"]))
     assert (answer.status, answer.codes) == (400, ["two_factor_permission_denied"])
-    assert sorted(row.method for row in rows(EnrolledMethod)) == ["email", "sms"]
+    assert sorted(row.method for row in rows(Enrollment)) == ["email", "sms"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from app import user_agents
 from app.audit import Event
-from app.kit import agents
-from app.kit.asking import MOST_KNOWN
-from app.kit.secrets import digest
-from app.sessions import Standing
+from app.client import MAX_KNOWN_ACCOUNTS
+from app.crypto.secrets import digest
+from app.throttling.models import FailureCounter
 from tests.sinks import code_in
 
 COOKIE = "latchkey_known"
@@ -20,9 +20,9 @@ def met(rows) -> list[str]:
     return [event.facts["browser"] for event in rows(Event, name="sign_in.succeeded")]
 
 
-def browsers(rows) -> list[Standing]:
+def browsers(rows) -> list[FailureCounter]:
     """Return the rows of known browsers."""
-    return sorted((row for row in rows(Standing) if row.first_seen_at), key=lambda row: row.user_id)
+    return sorted((row for row in rows(FailureCounter) if row.first_seen_at), key=lambda row: row.user_id)
 
 
 def again(browser, sign_in, who, clock=None, seconds: int = 31) -> None:
@@ -37,7 +37,7 @@ def test_signing_in_makes_a_browser_known(wire, ada, sign_in, rows):
     sign_in(ada.email)
     known = browsers(rows)
     assert [(row.user_id, row.browser) for row in known] == [(ada.id, digest(wire.cookies[COOKIE]))]
-    assert known[0].agent == agents.label(wire.agent)
+    assert known[0].agent == user_agents.label(wire.agent)
     assert met(rows) == ["new"]
 
 
@@ -131,10 +131,10 @@ def test_a_copy_from_before_another_account_signed_in_is_new_to_that(wire, ada, 
 
 @pytest.mark.settings(limits=False)
 def test_with_one_account_too_many_the_oldest_is_forgotten(wire, people, sign_in, rows, clock):
-    several = [people.open(email=f"p{number}@example.com") for number in range(MOST_KNOWN + 1)]
+    several = [people.open(email=f"p{number}@example.com") for number in range(MAX_KNOWN_ACCOUNTS + 1)]
     for one in several:
         again(wire, sign_in, one, clock)
-    assert len(wire.cookies[COOKIE].split(".")) == MOST_KNOWN
+    assert len(wire.cookies[COOKIE].split(".")) == MAX_KNOWN_ACCOUNTS
     again(wire, sign_in, several[1], clock)
     again(wire, sign_in, several[0], clock)
     assert met(rows)[-2:] == ["known", "new"]

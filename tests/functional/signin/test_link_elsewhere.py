@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.audit import Event
-from app.kit.secrets import UNAMBIGUOUS
-from app.methods import Challenge
-from app.sessions import AuthSession
+from app.challenges.models import Challenge
+from app.crypto.secrets import UNAMBIGUOUS
+from app.sessions.models import AuthSession
 from tests.sinks import link_in
 from tests.wire import Answer, Wire
 
@@ -403,21 +403,21 @@ def test_the_link_copied_into_the_browser_that_asked_signs_in(browser_wire, ada,
 
 def test_tries_at_the_characters_and_the_approval_are_counted_by_the_database(asked, app, rows):
     """Whatever the request does next: no try beyond the budget, none after the approval, and one approval."""
+    from app.challenges import approvals
     from app.extensions import db
-    from app.methods import carrying
 
     challenge = rows(Challenge)[0]
     with app.app_context():
-        assert [carrying.count_carry(challenge) for _ in range(3)] == [True, True, False]
-        assert carrying.approve(challenge)
-        assert not carrying.approve(challenge)
+        assert [approvals.count_confirmation_try(challenge) for _ in range(3)] == [True, True, False]
+        assert approvals.approve(challenge)
+        assert not approvals.approve(challenge)
         db.session.commit()
     assert rows(Challenge)[0].carry_tries == 2
 
 
 def test_what_is_approved_is_guessed_at_no_more(asked, app, rows):
-    from app.methods import carrying
+    from app.challenges import approvals
 
     assert asked.approve().ok
     with app.app_context():
-        assert not carrying.count_carry(rows(Challenge)[0])
+        assert not approvals.count_confirmation_try(rows(Challenge)[0])

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.audit import Event
-from app.methods import Challenge
-from app.sessions import AuthSession
+from app.challenges.models import Challenge
+from app.sessions.models import AuthSession
 from tests.sinks import link_in
 
 LINK = "/us-verify-link"

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.methods import Challenge
+from app.challenges.models import Challenge
 from tests.sinks import code_in, link_in, links_in
 
 PHONE = "+16502530000"

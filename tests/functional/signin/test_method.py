@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
+from app.enrollments.models import Enrollment
 from app.extensions import db
-from app.methods import EnrolledMethod
 from tests.functional.signin.conftest import wrong
 from tests.sinks import code_in
 
@@ -97,8 +97,8 @@ def test_an_app_secret_moved_to_another_account_opens_nothing(app, wire, people,
     eve = people.open(email="eve@example.com", methods=["authenticator"])
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     with app.app_context():
-        stolen = db.session.query(EnrolledMethod).filter_by(user_id=eve.id).one().secret
-        db.session.query(EnrolledMethod).filter_by(user_id=ada.id).one().secret = stolen
+        stolen = db.session.query(Enrollment).filter_by(user_id=eve.id).one().secret
+        db.session.query(Enrollment).filter_by(user_id=ada.id).one().secret = stolen
         db.session.commit()
     assert wire.post("/us-signin", identity=ada.email, passcode=eve.app_code()).status == 400
     assert len(rows(Event, name="crypto.mismatch")) == 1

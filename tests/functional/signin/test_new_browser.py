@@ -8,7 +8,7 @@ import pytest
 
 from app.audit import Event as Happened
 from app.outbox import Message
-from app.sessions import AuthSession
+from app.sessions.models import AuthSession
 from tests.sinks import code_in, denial_in
 
 SUBJECT = "was opened in a new browser"
@@ -144,8 +144,8 @@ def test_more_sign_ins_than_a_batch_are_told_in_one_sweep(came_in, app, rows):
     import sqlalchemy as sa
 
     from app.extensions import db
+    from app.notifications.new_device import BATCH
     from app.outbox import upkeep
-    from app.sessions.telling import BATCH
 
     table = AuthSession.__table__
     with app.app_context():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
-from app.methods import Challenge, EnrolledMethod
-from app.sessions import AuthSession
+from app.challenges.models import Challenge
+from app.enrollments.models import Enrollment
+from app.sessions.models import AuthSession
 from app.users import User
 from tests.functional.signin.conftest import wrong
 from tests.sinks import code_in, denial_in, link_in
@@ -38,7 +39,7 @@ def test_the_code_creates_it_and_signs_in(wire, mail, rows, mail_to):
     assert wire.signed_in_as() == NEW
     (user,) = rows(User)
     assert user.confirmed_at is not None
-    assert [row.method for row in rows(EnrolledMethod, user_id=user.id)] == ["email"]
+    assert [row.method for row in rows(Enrollment, user_id=user.id)] == ["email"]
     assert {"account.created", "address.confirmed", "sign_in.succeeded"} <= {event.name for event in rows(Event)}
     assert [row.amr for row in rows(AuthSession)] == ["confirm"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyotp
 import pytest
 
-from app.kit import clock as now
-from app.methods import EnrolledMethod
+from app import clock as now
+from app.enrollments.models import Enrollment
 from tests.second import begin_setup, prove_setup
 from tests.sinks import code_in, denial_in, links_in
 from tests.wire import Wire
@@ -28,7 +28,7 @@ def owner(json_wire, ada, code_for) -> Wire:
 
 def seconds(rows) -> list[str]:
     """Return what is asked for as a second step."""
-    return [row.method for row in rows(EnrolledMethod) if row.is_second]
+    return [row.method for row in rows(Enrollment) if row.is_second]
 
 
 @pytest.mark.parametrize(("age", "left"), [(DAY - 60, []), (DAY + 60, ["authenticator"])])

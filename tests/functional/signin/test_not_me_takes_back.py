@@ -8,8 +8,9 @@ import pyotp
 import pytest
 
 from app.audit import Event
-from app.methods import EnrolledMethod
-from app.methods.models import RecoveryCode
+from app.authenticators.models import RecoveryCode
+from app.enrollments.models import Enrollment
+from app.login.credential_changes import lock_credentials
 from app.users import Identity
 from tests.signed_in import sign_in
 from tests.sinks import code_in, denial_in
@@ -34,7 +35,7 @@ def came_in(intruder, ada, mail_to) -> str:
 
 def set_up_app(browser) -> str:
     """Set up an authenticator, and return its key."""
-    from app.kit import clock
+    from app import clock
 
     begun = browser.post(SETUP, chosen_method="authenticator").json
     key = str(begun["authr_b32key"])
@@ -44,7 +45,7 @@ def set_up_app(browser) -> str:
 
 def ways(rows) -> list[str]:
     """Return what is set up."""
-    return sorted(row.method for row in rows(EnrolledMethod))
+    return sorted(row.method for row in rows(Enrollment))
 
 
 def test_an_authenticator_goes_with_the_session_that_set_it_up(intruder, came_in, ada, rows, clock):
@@ -126,16 +127,16 @@ def test_the_last_way_in_stays(intruder, came_in, rows):
 
 
 def test_what_is_proved_at_that_very_moment_is_not_stored(intruder, came_in, ada, rows, monkeypatch):
-    from app.setup import flow
+    from app.setup import service as enrollment
 
-    begun, take_turns = intruder.post(SETUP, chosen_method="authenticator").json, flow.take_turns
+    begun, take_turns = intruder.post(SETUP, chosen_method="authenticator").json, lock_credentials
 
     def denied_first(*given):
         denier = ThreadPoolExecutor(1)
         assert denier.submit(intruder.elsewhere(address="192.0.2.9").post, came_in, sure=True).result().ok
         take_turns(*given)
 
-    monkeypatch.setattr(flow, "take_turns", denied_first)
+    monkeypatch.setattr(enrollment, "lock_credentials", denied_first)
     key = str(begun["authr_b32key"])
     assert intruder.post(f"{SETUP}/{begun['state']}", passcode=pyotp.TOTP(key).now()).codes == ["api_error"]
     assert ways(rows) == ["email"]

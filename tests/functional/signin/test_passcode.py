@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from app.audit import Event
-from app.methods import Challenge
-from app.sessions import AuthSession
+from app.challenges.models import Challenge
+from app.sessions.models import AuthSession
 from tests.functional.signin.conftest import wrong
 from tests.sinks import code_in
 

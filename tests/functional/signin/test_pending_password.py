@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import EnrolledMethod
-from app.methods.registry import active_methods
+from app.enrollments.catalog import active_methods
+from app.enrollments.models import Enrollment
 from tests.signed_in import may_change, sign_in
 
 THEIRS = "the attacker's own password"
@@ -20,9 +20,9 @@ def plant(app, people):
     """Stores the attacker's password for somebody who has proved their address already, as the race would."""
 
     def store(person) -> None:
+        from app.authenticators.enrollments import enroll
+        from app.authenticators.password import hash_password
         from app.extensions import db
-        from app.methods.enrollment import enroll
-        from app.methods.password import hash_password
 
         with app.app_context():
             enroll(person.id, "password", hash_password(THEIRS)).name = "x" * 64
@@ -65,7 +65,7 @@ def test_a_planted_password_freshens_no_session(wire, ada, clock):
 
 def test_a_planted_password_is_no_active_method(app, json_wire, ada, rows):
     with app.app_context():
-        assert active_methods(rows(EnrolledMethod, user_id=ada.id)) == ["email"]
+        assert active_methods(rows(Enrollment, user_id=ada.id)) == ["email"]
     assert sign_in(json_wire, ada).get("/us-verify").json["available_methods"] == ["email"]
     assert json_wire.get("/us-setup").json["active_methods"] == ["email"]
 
@@ -77,9 +77,9 @@ def test_a_planted_password_does_not_count_as_another_way_in(wire, ada):
 
 
 def test_a_planted_password_does_not_stand_before_ones_own(app, wire, people, plant):
+    from app.authenticators.enrollments import enroll
+    from app.authenticators.password import hash_password
     from app.extensions import db
-    from app.methods.enrollment import enroll
-    from app.methods.password import hash_password
 
     bob = people.open(email="bob@example.com")
     plant(bob)

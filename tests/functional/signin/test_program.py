@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.sessions import AuthSession
+from app.sessions.models import AuthSession
 from tests.functional.signin.conftest import wrong
 from tests.sinks import code_in
 from tests.wire import Program

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
-from app.methods import Challenge
+from app.challenges.models import Challenge
 from tests.functional.signin.conftest import wrong
 
 SEND = "/us-signin/send-code"

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.audit import Event
-from app.methods.models import RecoveryCode
-from app.sessions import AuthSession
-from app.sessions.models import PendingSignIn
+from app.authenticators.models import RecoveryCode
+from app.sessions.models import AuthSession, PendingSignIn
 from tests.second import PENDING, begin, first_step
 from tests.signed_in import sign_in
 from tests.wire import Program, Wire

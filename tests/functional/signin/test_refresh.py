@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from app.audit import Event
-from app.sessions import AuthSession, RefreshToken
+from app.sessions.models import AuthSession, RefreshToken
 from tests.factories import People
 from tests.signed_in import sign_in
 from tests.sinks import code_in, denial_in
@@ -303,7 +303,7 @@ def test_a_token_that_was_given_as_the_session_was_ended_is_dead(app, program, r
 
 
 def test_it_is_in_no_log_line(program, ada, capfd, caplog):
-    from app.observing import configure_logging
+    from app.observability import configure_logging
 
     configure_logging("debug", "json")
     caplog.set_level("DEBUG")
@@ -328,8 +328,8 @@ def test_erasing_the_account_leaves_none(ada, refresh, rows, database):
 
 
 def test_an_account_that_is_to_be_erased_refreshes_nothing(app, program, ada, refresh):
+    from app import clock
     from app.extensions import changed, db
-    from app.kit import clock
     from app.users import User
 
     with app.app_context():

@@ -10,9 +10,10 @@ from collections import Counter
 import pytest
 from argon2 import PasswordHasher
 
-from app.database import plain
-from app.kit.sealing import KeyRing
-from app.methods import codes, reaching
+from app.challenges import passcodes
+from app.crypto.encryption import KeyRing
+from app.db import detached
+from app.login import lookup
 from app.users import read_identity
 
 NOBODY = "nobody@example.com"
@@ -41,7 +42,7 @@ def work(monkeypatch) -> Counter:
 
         monkeypatch.setattr(where, name, counted)
 
-    for where, name in ((plain, "_whole"), (KeyRing, "open"), (codes, "_derive"), (PasswordHasher, "verify")):
+    for where, name in ((detached, "_whole"), (KeyRing, "open"), (passcodes, "_derive"), (PasswordHasher, "verify")):
         count(where, name)
     return done
 
@@ -64,7 +65,7 @@ def costs(work, everybody):
 def test_asking_for_a_code_is_the_same_work(program, costs):
     taken = costs(lambda email: program.post("/us-signin/send-code", identity=email, chosen_method="email"))
     assert taken == dict.fromkeys(taken, taken[NOBODY])
-    assert taken[NOBODY]["_whole", "User"] == taken[NOBODY]["_whole", "EnrolledMethod"] == 1
+    assert taken[NOBODY]["_whole", "User"] == taken[NOBODY]["_whole", "Enrollment"] == 1
     assert taken[NOBODY]["open", ""] == taken[NOBODY]["_derive", ""] == 1
 
 
@@ -74,7 +75,7 @@ def test_a_wrong_code_is_the_same_work(program, everybody, costs):
         program.post("/us-signin/send-code", identity=email, chosen_method="email")
     taken = costs(lambda email: program.post("/us-signin", identity=email, passcode="00000000"))
     assert taken == dict.fromkeys(taken, taken[NOBODY])
-    assert taken[NOBODY]["_whole", "EnrolledMethod"] == 1
+    assert taken[NOBODY]["_whole", "Enrollment"] == 1
     assert taken[NOBODY]["_derive", ""] == 3
 
 
@@ -84,23 +85,23 @@ def test_what_was_set_up_is_not_read_with_each_challenge_of_elsewhere(program, e
         program.post("/us-signin/send-code", identity=everybody[0], chosen_method="email")
     work.clear()
     program.post("/us-signin", identity=everybody[0], passcode="00000000")
-    assert work["_whole", "EnrolledMethod"] == 1
+    assert work["_whole", "Enrollment"] == 1
 
 
 def test_who_is_looked_up_instead_of_nobody_is_never_found(app, everybody):
     with app.app_context():
         nobody, known = read_identity(NOBODY), read_identity(everybody[0])
-        assert reaching.reach(nobody, "email") is None
-        assert reaching.reach(None, "email") is None
-        assert reaching.know(nobody, "") == reaching.know(None, "") == reaching.NOBODY
-        assert reaching.reach(known, "email").destination == everybody[0]
-        assert reaching.know(known, "").user.id == reaching.reach(known, "email").user.id
+        assert lookup.look_up_destination(nobody, "email") is None
+        assert lookup.look_up_destination(None, "email") is None
+        assert lookup.look_up(nobody, "") == lookup.look_up(None, "") == lookup.NOBODY
+        assert lookup.look_up_destination(known, "email").destination == everybody[0]
+        assert lookup.look_up(known, "").user.id == lookup.look_up_destination(known, "email").user.id
 
 
 def test_without_any_account_nobody_is_found_as_well(app):
     with app.app_context():
-        assert reaching.reach(read_identity(NOBODY), "email") is None
-        assert reaching.know(read_identity(NOBODY), "") == reaching.NOBODY
+        assert lookup.look_up_destination(read_identity(NOBODY), "email") is None
+        assert lookup.look_up(read_identity(NOBODY), "") == lookup.NOBODY
 
 
 @pytest.mark.settings(failures_per_address=10**6)

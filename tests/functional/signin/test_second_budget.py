@@ -62,11 +62,11 @@ def test_sessions_share_their_guesses_at_a_stronger_proof(wire, people, code_for
 def test_an_app_that_has_stopped_is_no_first_proof_either(wire, bob, rows, app):
     import sqlalchemy as sa
 
+    from app.enrollments.models import Enrollment
     from app.extensions import db
-    from app.methods import EnrolledMethod
 
     with app.app_context():
-        db.session.execute(sa.update(EnrolledMethod).values(misses=100))
+        db.session.execute(sa.update(Enrollment).values(misses=100))
         db.session.commit()
     assert not wire.post("/us-signin", identity=bob.email, passcode=bob.app_code()).ok
     assert wire.signed_in_as() is None

@@ -15,8 +15,8 @@ PHONE = "+16502530000"
 
 
 def test_who_has_none_sets_an_app_up_and_is_in(wire, ada, code_for, rows):
-    from app.methods import EnrolledMethod
-    from app.sessions import AuthSession
+    from app.enrollments.models import Enrollment
+    from app.sessions.models import AuthSession
 
     answer = begin(wire, ada, code_for)
     if wire.language == "json":
@@ -29,7 +29,7 @@ def test_who_has_none_sets_an_app_up_and_is_in(wire, ada, code_for, rows):
     assert wire.post("/tf-validate", code=app_code(key_in_setup(begun))).ok
     assert wire.signed_in_as() == ada.email
     assert [row.amr for row in rows(AuthSession)] == ["email,authenticator"]
-    assert [row.method for row in rows(EnrolledMethod, is_second=True)] == ["authenticator"]
+    assert [row.method for row in rows(Enrollment, is_second=True)] == ["authenticator"]
 
 
 def test_setting_one_up_ends_other_sessions_and_is_told(wire, ada, code_for, mail_to):
@@ -53,7 +53,7 @@ def test_who_has_none_sets_a_phone_up_and_is_in(wire, ada, code_for, text_to):
 
 @pytest.mark.parametrize("method", ["authenticator", "sms"])
 def test_what_was_set_up_on_the_way_in_goes_when_its_owner_denies_it(json_wire, ada, method, mail_to, text_to, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
     from app.users import Identity
 
     thief = json_wire.elsewhere(address="203.0.113.9")
@@ -64,12 +64,12 @@ def test_what_was_set_up_on_the_way_in_goes_when_its_owner_denies_it(json_wire, 
     code = code_in(text_to(PHONE)) if method == "sms" else app_code(key_in_setup(begun))
     assert thief.post("/tf-validate", code=code).ok
     assert json_wire.post(denial_in(mail), sure=True).ok
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     assert [row.kind for row in rows(Identity)] == ["email"]
 
 
 def test_a_wrong_code_sets_nothing_up(wire, ada, code_for, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     begin(wire, ada, code_for)
     wire.get("/tf-setup")
@@ -78,7 +78,7 @@ def test_a_wrong_code_sets_nothing_up(wire, ada, code_for, rows):
     answer = wire.post("/tf-validate", code="000000")
     assert answer.codes == ["two_factor_invalid_token"]
     assert wire.language == "json" or key_in_setup(answer) == key_in_setup(page), "picture and key stay"
-    assert [row.method for row in rows(EnrolledMethod)] == ["email"]
+    assert [row.method for row in rows(Enrollment)] == ["email"]
     assert wire.post("/tf-validate", code=app_code(key_in_setup(page))).ok
 
 
@@ -92,7 +92,7 @@ def test_who_has_an_app_is_asked_for_it_though_it_was_never_marked(wire, people,
 
 
 def test_a_factor_is_not_planted_where_there_is_one_by_now(wire, ada, code_for, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     begin(wire, ada, code_for)
     wire.get("/tf-setup")
@@ -104,7 +104,7 @@ def test_a_factor_is_not_planted_where_there_is_one_by_now(wire, ada, code_for, 
     assert owner.post("/tf-validate", code=app_code(key_in_setup(owner.post("/tf-setup", setup="authenticator")))).ok
     taken(wire.post("/tf-validate", code=app_code(key)), False)
     assert wire.signed_in_as() is None
-    assert [row.method for row in rows(EnrolledMethod, is_second=True)] == ["authenticator"]
+    assert [row.method for row in rows(Enrollment, is_second=True)] == ["authenticator"]
 
 
 def test_it_can_not_be_switched_off_or_removed(wire, people):

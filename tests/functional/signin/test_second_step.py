@@ -13,7 +13,7 @@ from tests.wire import Wire
 
 
 def test_a_code_leads_to_the_second_step_and_that_to_a_session(wire, bob, code_for, rows):
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     answer = first_step(wire, bob, code_for)
     assert on(answer) == "authenticator"
@@ -199,7 +199,7 @@ def test_an_authenticator_that_is_the_second_step_does_not(wire, bob):
 
 
 def test_of_two_at_once_with_one_right_code_one_is_signed_in(app, json_wire, bob, code_for, rows):
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     first_step(json_wire, bob, code_for)
     clients = [Wire(app, "json") for _ in range(6)]

@@ -17,7 +17,7 @@ NEEDS = pytest.mark.settings(methods=["email", "sms", "authenticator", "password
 
 def ends_in_the_second_step(wire, person, rows) -> None:
     """See that nobody is signed in, and that the app's code is what was missing."""
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     assert PENDING in wire.cookies
     assert rows(AuthSession) == []
@@ -87,7 +87,7 @@ def test_a_link_approved_on_another_screen_does(wire, bob, mail_to, rows):
 @pytest.mark.settings(second_factor="required")
 @pytest.mark.parametrize("by", ["code", "link"])
 def test_confirming_an_address_does_where_everybody_must(wire, mail_to, rows, by):
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     wire.post("/register", email="new@example.com")
     mail = mail_to("new@example.com")
@@ -123,7 +123,7 @@ def cleo(people):
 
 
 def test_who_has_several_chooses(wire, cleo, code_for, text_to, rows):
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     answer = wire.post("/us-signin", identity=cleo.email, passcode=code_for(cleo.email, by=wire))
     assert answer.location == ("/tf-select" if wire.language == "form" else None)
@@ -292,7 +292,7 @@ def test_first_proofs_and_second_steps_are_counted_apart(wire, bob, code_for):
 
 @pytest.mark.settings(failures_in_a_row=7, failures_per_address=100)
 def test_an_app_stops_after_so_many_wrong_codes_in_a_row(wire, cleo, code_for, text_to, clock, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     def step(browser, which, code) -> bool:
         browser.post("/us-signin", identity=cleo.email, passcode=code_for(cleo.email, by=browser))
@@ -308,6 +308,6 @@ def test_an_app_stops_after_so_many_wrong_codes_in_a_row(wire, cleo, code_for, t
     assert not step(wire, "authenticator", cleo.app_code), "it has stopped"
     clock.shift(90000)
     assert step(wire.elsewhere(), "sms", lambda: code_in(text_to(PHONE)))
-    assert [row.misses for row in rows(EnrolledMethod, method="authenticator")] == [0]
+    assert [row.misses for row in rows(Enrollment, method="authenticator")] == [0]
     clock.shift(90000)
     assert step(wire.elsewhere(), "authenticator", cleo.app_code)

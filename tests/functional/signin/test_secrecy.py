@@ -11,8 +11,8 @@ from urllib.parse import unquote
 import pytest
 import structlog
 
-from app import observing
-from app.sessions import AuthSession
+from app import observability
+from app.sessions.models import AuthSession
 from tests.databases import content_of
 from tests.sinks import link_in
 
@@ -78,11 +78,11 @@ def said(app, monkeypatch) -> Iterator[Callable[[], str]]:
     before, handlers = structlog.get_config(), logging.root.handlers[:]
     file = io.TextIOWrapper(io.BytesIO(), write_through=True)
     monkeypatch.setattr("sys.stderr", file)
-    observing.configure_logging("debug", "json")
+    observability.configure_logging("debug", "json")
     yield lambda: file.buffer.getvalue().decode()
     structlog.configure(**before)
     monkeypatch.undo()
-    observing.bind_request_log()
+    observability.bind_request_log()
     logging.root.handlers[:] = handlers
 
 
@@ -103,7 +103,7 @@ def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkey
         raise RuntimeError("something broke")
 
     code = code_for(ada.email)
-    monkeypatch.setattr("app.sessions.arriving.sign_in_as", fail)
+    monkeypatch.setattr("app.login.completion.create_login_session", fail)
     answer = wire.post("/us-signin", identity=ada.email, passcode=code)
     assert answer.status == 500
     assert "something broke" in said()
@@ -115,7 +115,7 @@ def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkey
 def test_after_a_fault_the_code_still_works(wire, ada, code_for, monkeypatch):
     code = code_for(ada.email)
     with monkeypatch.context() as broken:
-        broken.setattr("app.sessions.arriving.sign_in_as", lambda *a, **k: 1 / 0)
+        broken.setattr("app.login.completion.create_login_session", lambda *a, **k: 1 / 0)
         assert wire.post("/us-signin", identity=ada.email, passcode=code).status == 500
     assert wire.signed_in_as() is None
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok

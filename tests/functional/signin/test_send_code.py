@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import Challenge
+from app.challenges.models import Challenge
 from tests.signed_in import sign_in
 
 SEND = "/us-signin/send-code"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.kit.secrets import digest
-from app.sessions import AuthSession
+from app.crypto.secrets import digest
+from app.sessions.models import AuthSession
 
 COOKIE = "latchkey_session"
 DAY = 24 * 3600

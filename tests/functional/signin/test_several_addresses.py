@@ -53,7 +53,7 @@ def test_each_costs_what_a_stranger_costs(wire, identity, statements):
 
 
 def test_each_address_is_told_of_a_new_browser(wire, ada, sign_in, clock, app, deliver):
-    from app.sessions.telling import tell_of_new_browsers
+    from app.notifications.new_device import notify_of_new_devices
 
     sign_in(ada.email)
     clock.shift(3600)
@@ -61,7 +61,7 @@ def test_each_address_is_told_of_a_new_browser(wire, ada, sign_in, clock, app, d
     with app.app_context():
         from app.extensions import db
 
-        tell_of_new_browsers()
+        notify_of_new_devices()
         db.session.commit()
     assert sorted(mail.to for mail in deliver() if "new browser" in mail.subject) == [[ada.email], [WORK]]
 

@@ -10,7 +10,8 @@ import pyotp
 import pytest
 import sqlalchemy as sa
 
-from app.methods import EnrolledMethod, authenticators
+from app.authenticators import totp_apps
+from app.enrollments.models import Enrollment
 from tests.databases import ROOT
 from tests.factories import Person
 from tests.functional.signin.conftest import wrong
@@ -22,8 +23,8 @@ def give_apps(app):
     """Gives somebody more apps: ``give_apps(bob, 4)`` returns them as people, each with the secret of one."""
 
     def give(person: Person, count: int, **more) -> list[Person]:
+        from app.authenticators.enrollments import enroll
         from app.extensions import db
-        from app.methods.enrollment import enroll
 
         keys = [pyotp.random_base32(32) for _ in range(count)]
         with app.app_context():
@@ -57,7 +58,7 @@ def eve(people) -> Person:
 def max_apps(people, give_apps) -> Person:
     """Somebody with as many apps as one can have; the person has the secret of the newest."""
     max_ = people.open(email="max@example.com", methods=["email", "authenticator"])
-    return give_apps(max_, authenticators.MOST - 1)[-1]
+    return give_apps(max_, totp_apps.MOST - 1)[-1]
 
 
 @pytest.mark.every_pair
@@ -75,7 +76,7 @@ def test_five_apps_cost_the_statements_of_one(wire, eve, max_apps, shapes):
 @pytest.mark.every_pair
 def test_so_does_the_second_step(wire, bob, people, give_apps, code_for, shapes):
     many = people.open(email="many@example.com", methods=["email", "authenticator"], second="authenticator")
-    last = give_apps(many, authenticators.MOST - 1, is_second=True)[-1]
+    last = give_apps(many, totp_apps.MOST - 1, is_second=True)[-1]
     found = []
     for person in (bob, last):
         browser = wire.elsewhere()
@@ -104,7 +105,7 @@ def test_any_of_the_apps_takes_the_second_step(wire, bob, give_apps, code_for):
 def test_an_app_in_its_cooldown_takes_no_second_step(wire, bob, give_apps, code_for, clock):
     from datetime import timedelta
 
-    from app.kit import clock as time
+    from app import clock as time
 
     new = give_apps(bob, 1, is_second=True, weak_until=time.now() + timedelta(days=1))[0]
     first_step(wire, new, code_for)
@@ -124,7 +125,7 @@ def test_a_guess_is_one_in_the_budget_and_counts_as_a_miss_of_every_app(wire, bo
             browser.post("/tf-validate", code=wrong(bob.app_code()))
     failed = Counter(event.facts["reason"] for event in rows(Event, name="second_step.failed"))
     assert failed == {"wrong_code": 10, "budget_spent": 2}
-    assert [row.misses for row in rows(EnrolledMethod, method="authenticator")] == [10] * 5
+    assert [row.misses for row in rows(Enrollment, method="authenticator")] == [10] * 5
 
 
 @pytest.mark.settings(failures_in_a_row=3)
@@ -132,7 +133,7 @@ def test_each_app_that_was_missed_too_often_stops_and_a_newer_one_goes_on(wire, 
     from app.extensions import db
 
     with app.app_context():
-        db.session.execute(sa.update(EnrolledMethod).filter_by(method="authenticator").values(misses=3))
+        db.session.execute(sa.update(Enrollment).filter_by(method="authenticator").values(misses=3))
         db.session.commit()
     newer = give_apps(bob, 1, is_second=True)[0]
     first_step(wire, bob, code_for)
@@ -147,7 +148,7 @@ def test_fifteen_codes_of_a_million_are_right_and_the_figure_says_so(json_wire, 
 
     clock.shift(-((clock.unix() - 10) % 30))
     max_ = people.open(email="max@example.com", methods=["authenticator"])
-    people_of = [max_, *give_apps(max_, authenticators.MOST - 1)]
+    people_of = [max_, *give_apps(max_, totp_apps.MOST - 1)]
     for person in people_of:
         good = []
         for steps in range(-3, 4):  # upwards: a step that was taken closes those before it
@@ -156,14 +157,14 @@ def test_fifteen_codes_of_a_million_are_right_and_the_figure_says_so(json_wire, 
             _forget_failures(app, max_)
         assert good == [False, False, True, True, True, False, False]
     with app.app_context():
-        chances = [settings.failures_per_day * 365 * 3 * count / 10**6 for count in (1, authenticators.MOST)]
+        chances = [settings.failures_per_day * 365 * 3 * count / 10**6 for count in (1, totp_apps.MOST)]
     told = (ROOT / "docs" / "security.md").read_text()
     assert [f"{chance:.1%}".replace("%", " %") in told for chance in chances] == [True, True], chances
 
 
 def _forget_failures(app, person: Person) -> None:
     from app.extensions import db
-    from app.sessions.guesses import forget
+    from app.throttling.by_account import forget
 
     with app.app_context():
         forget(person.id)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from app.methods import Challenge
-from app.methods.models import RecoveryCode
-from app.sessions.models import PendingSignIn, Standing
+from app.authenticators.models import RecoveryCode
+from app.challenges.models import Challenge
+from app.sessions.models import PendingSignIn
+from app.throttling.models import FailureCounter
 from tests.functional.signin.conftest import wrong
 from tests.functional.signin.test_link_elsewhere import LINK, SEND, Request
 from tests.second import begin_setup, first_step, taken
@@ -59,7 +60,7 @@ def test_what_cannot_be_a_code_costs_no_try(wire, ada, code_for, rows):
         answer = wire.post("/us-signin", identity=ada.email, passcode=typed)
         assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
     assert [row.tries for row in rows(Challenge)] == [0]
-    assert [row.failures for row in rows(Standing) if row.failures] == []
+    assert [row.failures for row in rows(FailureCounter) if row.failures] == []
     wire.post("/us-signin", identity=ada.email, passcode=wide(wrong(code)))
     assert [row.tries for row in rows(Challenge)] == [1], "a wrong code is one in any writing"
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from app.methods import Challenge, EnrolledMethod
-from app.methods.codes import passcode_of, root_of
+from app.challenges.models import Challenge
+from app.challenges.passcodes import passcode_of, root_of
+from app.enrollments.models import Enrollment
 
 SEND = "/us-signin/send-code"
 PHONE = "+16502530000"
@@ -37,7 +38,7 @@ def code_of(app, rows) -> Callable[[Challenge], str]:
     """Derives the code of a challenge from its row, as nobody outside can."""
 
     def derive(challenge: Challenge) -> str:
-        enrolled = rows(EnrolledMethod, id=challenge.enrolled_id)[0]
+        enrolled = rows(Enrollment, id=challenge.enrolled_id)[0]
         with app.app_context():
             return passcode_of(challenge, root_of(challenge, enrolled))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from app.methods import Challenge
-from app.sessions import AuthSession
+from app.challenges.models import Challenge
+from app.sessions.models import AuthSession
 from tests.signed_in import give_token
 from tests.sinks import code_in, link_in
 

@@ -27,19 +27,19 @@ def trial(make_app, clock) -> Flask:
 def add_routes(app: Flask) -> None:
     """Add /trial/<what>, which records an event and then fails as ``what`` says."""
     from app.audit import record
-    from app.kit.refusals import Refused
+    from app.errors import Rejected
     from app.web.commit import view_commit
     from app.web.errors import error_answer
-    from app.web.texts import sentence
+    from app.web.messages import message
 
     def ends(what: str):
         if what == "exception":
             raise ValueError("a fault of ours")
         if what == "refused":
-            raise Refused("api_error")
+            raise Rejected("api_error")
         if what == "unavailable":
             raise sa.exc.OperationalError("SELECT", {}, Exception("gone"))
-        return error_answer(int(what), sentence("bad_request")) if what.isdigit() else redirect("/")
+        return error_answer(int(what), message("bad_request")) if what.isdigit() else redirect("/")
 
     @app.route("/trial/<what>", methods=["GET", "POST"])
     def trial_view(what: str):
@@ -49,7 +49,7 @@ def add_routes(app: Flask) -> None:
         g.session_cookie = ("token", None)
         if what == "forged":
             g.csrf_fault = "csrf_token_missing"
-            return error_answer(400, sentence("csrf_token_missing"))
+            return error_answer(400, message("csrf_token_missing"))
         return ends(what)
 
     @app.post("/trial-without")
@@ -123,7 +123,7 @@ def test_the_next_request_is_well_after_a_commit_that_failed(trial, stored, fail
 
 
 def test_a_sign_in_whose_commit_fails_signs_nobody_in(wire, people, rows, failing_commits):
-    from app.sessions import AuthSession
+    from app.sessions.models import AuthSession
 
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     wire.fetch_csrf()
@@ -138,7 +138,7 @@ def test_a_sign_in_whose_commit_fails_signs_nobody_in(wire, people, rows, failin
 
 def test_a_refused_attempt_is_counted_and_recorded(wire, people, mail_to, rows):
     from app.audit import Event
-    from app.methods import Challenge
+    from app.challenges.models import Challenge
 
     ada = people.open(email="ada@example.com")
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
@@ -148,11 +148,11 @@ def test_a_refused_attempt_is_counted_and_recorded(wire, people, mail_to, rows):
 
 
 def test_a_try_counts_though_the_rest_of_the_request_fails(wire, people, rows, monkeypatch):
-    from app.methods import Challenge
+    from app.challenges.models import Challenge
 
     ada = people.open(email="ada@example.com")
     wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
-    monkeypatch.setattr("app.methods.codes.passcode_matches", broken)
+    monkeypatch.setattr("app.challenges.passcodes.passcode_matches", broken)
     assert wire.post("/us-signin", identity=ada.email, passcode="00000000").status == 500
     assert rows(Challenge)[0].tries == 1
 

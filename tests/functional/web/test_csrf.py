@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.methods import Challenge
+from app.challenges.models import Challenge
 from tests.functional.web.conftest import addresses, wants_signed_in
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in

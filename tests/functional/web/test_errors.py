@@ -8,7 +8,7 @@ import re
 import pytest
 import sqlalchemy as sa
 
-from app import observing
+from app import observability
 from tests.functional.web.conftest import addresses
 
 pytestmark = pytest.mark.one_database
@@ -36,7 +36,7 @@ def broken(monkeypatch):
         def fail(*_args, **_kwargs):
             raise fault
 
-        monkeypatch.setattr("app.account.views.brought_session", fail)
+        monkeypatch.setattr("app.account.views.current_session", fail)
 
     return break_with
 
@@ -132,7 +132,7 @@ def log(monkeypatch):
     """Collects the lines that are logged for requests."""
     lines = []
     collector = type("Log", (), {"info": lambda self, event, **facts: lines.append(facts)})()
-    monkeypatch.setitem(observing._bound, "log", collector)
+    monkeypatch.setitem(observability._bound, "log", collector)
     return lines
 
 

@@ -83,7 +83,7 @@ def test_a_500_and_a_503_have_them_too(app, monkeypatch):
     import sqlalchemy as sa
 
     for fault, status in ((ValueError("x"), 500), (sa.exc.OperationalError("", {}, Exception()), 503)):
-        monkeypatch.setattr("app.account.views.brought_session", raising(fault))
+        monkeypatch.setattr("app.account.views.current_session", raising(fault))
         answer = app.test_client().get("/")
         assert answer.status_code == status
         assert answer.headers["Cache-Control"] == "no-store"

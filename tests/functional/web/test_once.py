@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from app.methods import Challenge
-from app.methods.models import Repeat
+from app.challenges.models import Challenge, StoredResponse
 from app.users import Identity
 from tests.signed_in import sign_in
 from tests.sinks import code_in
@@ -163,17 +162,17 @@ def test_it_costs_one_statement_and_nothing_without(wire, ada, people, statement
 
 def test_neither_key_nor_body_is_stored(wire, ada, rows, database):
     wire.post(SEND, headers=KEY, passcode="00001234", **ASKED)
-    [row] = rows(Repeat)
+    [row] = rows(StoredResponse)
     assert (len(row.id), len(row.body)) == (64, 64)
     assert KEY["Idempotency-Key"] not in repr(database.query("SELECT * FROM repeat"))
 
 
 @pytest.mark.one_database
 def test_old_keys_are_forgotten(wire, ada, app, rows, clock):
-    from app.methods.pruning import prune_repeats
+    from app.authenticators.cleanup import prune_repeats
 
     wire.post(SEND, headers=KEY, **ASKED)
     clock.shift(86_401)
     with app.app_context():
         assert prune_repeats() == 1
-    assert rows(Repeat) == []
+    assert rows(StoredResponse) == []

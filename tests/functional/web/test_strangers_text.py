@@ -9,11 +9,11 @@ import zipfile
 import pytest
 
 from app import outbox
-from app.database import BrowserName
+from app.db import BrowserName
 from app.extensions import db
-from app.mydata.models import Export
-from app.outbox import errands, upkeep
-from app.sessions import AuthSession
+from app.outbox import jobs, upkeep
+from app.privacy.models import Export
+from app.sessions.models import AuthSession
 from app.signin.rescue import _without_links
 from tests.functional.setup.conftest import app_code, key_in, state_in
 from tests.signed_in import sign_in
@@ -83,12 +83,12 @@ def test_a_strangers_session_writes_nobody_a_mail_of_its_own(app, wire, ada, del
 
 
 def test_an_app_is_told_of_without_its_name(wire, ada, deliver, rows):
-    from app.methods import EnrolledMethod
+    from app.enrollments.models import Enrollment
 
     here = sign_in(wire, ada)
     begun = here.post("/us-setup", chosen_method="authenticator")
     assert here.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)), name=LURE[:60]).ok
-    (its_id,) = [row.id for row in rows(EnrolledMethod, method="authenticator") if row.name]
+    (its_id,) = [row.id for row in rows(Enrollment, method="authenticator") if row.name]
     assert here.post("/us-authenticator-delete", id=its_id).ok
     messages = told(deliver())
     assert len(messages) == 2
@@ -148,7 +148,7 @@ def test_what_was_stored_before_is_shown_on_no_page(old_rows, path, names_it):
 def test_what_was_stored_before_is_in_no_export(app, old_rows, rows):
     assert old_rows.post("/my-data/export").ok
     with app.app_context():
-        errands.run_all(threading.Event())
+        jobs.run_all(threading.Event())
     answer = old_rows.get(f"/my-data/export/{rows(Export)[0].id}")
     found = zipfile.ZipFile(io.BytesIO(answer.response.get_data()))
     texts = [found.read(name).decode() for name in found.namelist()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.kit import clock
+from app import clock
 from app.outbox.breaker import Breaker
 
 

@@ -1,0 +1,97 @@
+"""Make and revoke one's own personal tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import throttling
+from app.audit import record
+from app.client import ClientContext
+from app.errors import Rejected
+from app.extensions import db, settings
+from app.login.credential_changes import lock_credentials
+from app.notifications import notices
+from app.sessions import api_tokens
+from app.sessions.models import ApiToken, AuthSession
+from app.users import User
+from app.web.scopes import SCOPES
+
+LONGEST_NAME = 64
+OFFERED_DAYS = (7, 30, 90, 365)
+"""What the page offers; a program may ask for any number of days up to the longest."""
+
+_ID = re.compile(r"[0-9a-f]{32}\Z")
+_DAYS = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
+
+
+def longest_days() -> int:
+    """Return how many days a token can live at most."""
+    return min(365, settings.personal_token_max_age.days)
+
+
+def offered_days() -> list[int]:
+    """Return the lives that a page offers, in days."""
+    return [days for days in OFFERED_DAYS if days < longest_days()] + [longest_days()]
+
+
+def create(
+    user: User, session: AuthSession, name: str, scopes: Sequence[str], days: str | int, asker: ClientContext
+) -> tuple[ApiToken, str]:
+    """Make a token for this user; return its row, and the token itself, which is told only now.
+
+    Its owner is told at every address. The caller has seen to it that ``session`` is fresh.
+    :param days: from now to its end
+    :raises Rejected: ``token_name_invalid``, ``token_scope_unknown`` and ``token_age_invalid`` on their fields;
+        ``too_many_tokens``; ``too_many_requests``; ``api_error`` when the session has ended, or the account was
+        disabled or closed, meanwhile
+    """
+    named = " ".join(name.split())
+    if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable():
+        raise Rejected("token_name_invalid", field="name")
+    if any(scope not in SCOPES for scope in scopes):
+        raise Rejected("token_scope_unknown", field="scopes")
+    life = _life(days)
+    throttling.take("starts", asker.address)  # each is told by mail: no loop may send as many as it likes
+    _take_turns(user, session)
+    if api_tokens.living(user.id) >= settings.personal_tokens:
+        raise Rejected("too_many_tokens", most=settings.personal_tokens)
+    chosen = [scope for scope in SCOPES if scope in scopes]
+    made = api_tokens.issue(user.id, named, chosen, timedelta(days=life), session.family)
+    facts: dict[str, Any] = {"token": made[0].id[:8], "scopes": chosen, "days": life}
+    record("token.created", user.id, **facts)
+    what = f"A personal token was made. It works for {life} day{'' if life == 1 else 's'}."
+    notices.notify(user.id, what, asker, family=session.family)
+    return made
+
+
+def revoke(user_id: int, token_id: str) -> None:
+    """End one token of this user. One that has ended already is let be: twice is the same as once.
+
+    :raises Rejected: ``not_found`` (404) when it is not this user's, or nobody's
+    """
+    found = api_tokens.revoke(user_id, token_id) if _ID.match(token_id) else None
+    if found is None:
+        raise Rejected("not_found", status=404)
+    if found.revoked_at is None:
+        record("token.revoked", user_id, token=token_id[:8])
+
+
+def _life(days: str | int) -> int:
+    typed = str(days).strip()
+    life = int(typed) if _DAYS.match(typed) else 0
+    if not 1 <= life <= longest_days():
+        raise Rejected("token_age_invalid", field="expires_in_days", most=longest_days())
+    return life
+
+
+def _take_turns(user: User, session: AuthSession) -> None:
+    """Hold the user's row until the commit, so that nothing that ends tokens misses one that is being made."""
+    lock_credentials(user, session)
+    closed = db.session.scalar(sa.select(sa.func.coalesce(User.disabled_at, User.deletes_at)).where(User.id == user.id))
+    if closed is not None:
+        raise Rejected("api_error")

@@ -1,0 +1,115 @@
+"""/tokens: personal tokens, for one's own programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request
+from flask_login import current_user, login_required
+
+from app import clock
+from app.account import api_tokens, bp
+from app.account.forms import ButtonForm, TokenForm
+from app.errors import ReauthenticationRequired
+from app.login.freshness import require_fresh
+from app.login.presenters import label_of, needed_for_changes
+from app.sessions.api_tokens import revoke_all, tokens_of
+from app.sessions.models import ApiToken
+from app.sessions.store import current_session
+from app.users import identities_of
+from app.web.client import client_context
+from app.web.commit import view_commit
+from app.web.notices import say
+from app.web.respond import respond, wants_json
+from app.web.scopes import SCOPES
+
+PAGE = "account/tokens.html"
+REFUSED = "errors/form.html"
+
+
+@bp.get("/tokens")
+@login_required
+def tokens_page() -> Response:
+    """List one's personal tokens, and show how to make another."""
+    facts: dict[str, Any] = {"tokens": _listed(), "scopes": SCOPES, "longest_days": api_tokens.longest_days()}
+    return respond(PAGE, TokenForm(), shown=_page(), **facts)
+
+
+@bp.post("/tokens")
+@login_required
+def create_token() -> Response:
+    """Make a token. It stands in this answer and nowhere after."""
+    after_this_request(view_commit)
+    session = current_session()
+    require_fresh(session)
+    assert session is not None
+    form = TokenForm()
+    if form.validate():
+        with form.showing_refusals():
+            wanted = form.name.data, form.scopes.data, form.expires_in_days.data
+            made, token = api_tokens.create(current_user, session, *wanted, client_context())
+            shown = _page() | {"tokens": _listed()}
+            return respond(PAGE, form, shown=shown, token=token, created=_told(made))
+    return respond(PAGE, form, shown=_page() | ({} if wants_json() else {"tokens": _listed()}))
+
+
+@bp.post("/tokens/<token_id>/revoke")
+@login_required
+def revoke_token(token_id: str) -> Response:
+    """End a token, with no fresh proof: it only ever takes access away."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        api_tokens.revoke(current_user.id, token_id)
+        say("token_revoked")
+        return respond(go="/tokens")
+    return respond(REFUSED, form)
+
+
+@bp.post("/tokens/revoke-all")
+@login_required
+def revoke_all_tokens() -> Response:
+    """End all of one's tokens, with no fresh proof, as for one of them."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        ended = revoke_all(current_user.id)
+        say("tokens_revoked")
+        return respond(go="/tokens", ended=ended)
+    return respond(REFUSED, form)
+
+
+def _listed() -> list[dict[str, Any]]:
+    return [_told(token) for token in tokens_of(current_user.id)]
+
+
+def _told(token: ApiToken) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scopes": token.scopes.split(","),
+        "created_at": token.created_at,
+        "expires_at": token.expires_at,
+        "expired": not token.is_alive(clock.now()),
+        "last_used_at": token.last_used_at,
+        "last_used_address": token.last_used_address or None,
+    }
+
+
+def _page() -> dict[str, Any]:
+    """Return what the page shows besides; nothing to a program."""
+    if wants_json():
+        return {}
+    label = label_of(identities_of(current_user.id))
+    needed = needed_for_changes(current_session())
+    more = {"days_offered": api_tokens.offered_days(), "fresh": not needed and _is_fresh(), "needed": needed}
+    return {"user_label": label, "all_scopes": SCOPES} | more
+
+
+def _is_fresh() -> bool:
+    """Whether a token can be made now, or who is there has to be shown first."""
+    try:
+        require_fresh(current_session())
+    except ReauthenticationRequired:
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""End one's own sessions, and forget browsers."""
+
+from __future__ import annotations
+
+import re
+
+from app.audit import record
+from app.errors import Rejected
+from app.sessions.cookies import known_digests
+from app.sessions.known_devices import forget_browser
+from app.sessions.models import AuthSession
+from app.sessions.store import find_family, revoke_all_sessions, revoke_family, revoke_session
+from app.sessions.trusted_devices import revoke_one_trust, revoke_trust
+
+_FAMILY = re.compile(r"[0-9a-f]{32}\Z")
+_BROWSER = re.compile(r"[0-9a-f]{64}\Z")
+
+
+def end_one(user_id: int, current: AuthSession, family: str) -> int:
+    """End a session of this user with the tokens it gave; return how many were open.
+
+    The current one is signed out. One that has ended already is let be: twice is the same as once.
+    :raises Rejected: ``not_found`` (404) when it is not this user's, or nobody's
+    """
+    if family == current.family:
+        revoke_session()
+        record("session.ended", user_id, reason="signed_out")
+        return 1
+    ended = revoke_family(family, of=user_id) if _FAMILY.match(family) else 0
+    if ended:
+        record("session.ended", user_id, reason="ended_by_owner", sessions=ended)
+    elif not _was_mine(user_id, family):
+        raise Rejected("not_found", status=404)
+    return ended
+
+
+def end_others(user_id: int, current: AuthSession) -> int:
+    """End every session of this user but the current one; return how many sessions and tokens were open."""
+    ended = revoke_all_sessions(user_id, but=current.family)
+    revoke_trust(user_id, but=known_digests())
+    if ended:
+        record("session.ended", user_id, reason="others_ended_by_owner", sessions=ended)
+    return ended
+
+
+def forget(user_id: int, row: str) -> None:
+    """Let a browser be known to this user's account no more.
+
+    :raises Rejected: ``not_found`` (404) when the account does not know it
+    """
+    if not _BROWSER.match(row) or not forget_browser(user_id, row):
+        raise Rejected("not_found", status=404)
+    record("browser.forgotten", user_id)
+
+
+def ask_again(user_id: int, row: str) -> None:
+    """Ask for this user's second step in a browser again, which stays known.
+
+    :raises Rejected: ``not_found`` (404) when the account does not trust it
+    """
+    if not _BROWSER.match(row) or not revoke_one_trust(user_id, row):
+        raise Rejected("not_found", status=404)
+    record("second_step.distrusted", user_id)
+
+
+def _was_mine(user_id: int, family: str) -> bool:
+    session = find_family(family) if _FAMILY.match(family) else None
+    return session is not None and session.user_id == user_id

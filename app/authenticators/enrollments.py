@@ -1,0 +1,88 @@
+"""What a user has set up: add, find and remove ways to sign in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.challenges.passcodes import enrolled_context, new_secret
+from app.crypto import secrets
+from app.enrollments.models import Enrollment
+from app.extensions import changed, db, keyring
+
+_OF_USER = sa.select(Enrollment).where(Enrollment.user_id == sa.bindparam("user_id")).order_by(Enrollment.created_at)
+
+
+def enroll(
+    user_id: int,
+    method: str,
+    secret: str | None = None,
+    *,
+    last_step: int = 0,
+    name: str = "",
+    family: str | None = None,
+    weak_until: datetime | None = None,
+    signs_in: bool | None = None,
+    is_second: bool = False,
+) -> Enrollment:
+    """Add a way to sign in, sealed to its row.
+
+    :param secret: base32 TOTP secret or password hash; a new TOTP secret when None
+    :param family: of the session that sets it up, if one does
+    :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
+    :param signs_in: of an authenticator, see there
+    :param is_second: whether it is asked for as a second step
+    """
+    row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
+    row.family, row.weak_until, row.signs_in, row.is_second = family, weak_until, signs_in, is_second
+    row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
+    db.session.add(row)
+    db.session.flush()
+    return row
+
+
+def replace(
+    user_id: int,
+    method: str,
+    secret: str | None = None,
+    *,
+    family: str | None = None,
+    weak_until: datetime | None = None,
+) -> Enrollment:
+    """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one."""
+    was_second = any(row.is_second for row in enrolled_of(user_id) if row.method == method)
+    remove(user_id, method)
+    row = enroll(user_id, method, secret, family=family, weak_until=weak_until)
+    if was_second:
+        mark_second(user_id, method)
+    return row
+
+
+def note_family(user_id: int, method: str, family: str) -> None:
+    """Note that a method which was set up on the way in is the doing of the session ``family`` that it opened."""
+    mine = (Enrollment.user_id == user_id, Enrollment.method == method, Enrollment.family.is_(None))
+    changed(sa.update(Enrollment).where(*mine).values(family=family))
+
+
+def mark_second(user_id: int, method: str) -> int:
+    """Ask for this method as a second step from now on; return how many rows are marked, 0 when there is none."""
+    mine = (Enrollment.user_id == user_id, Enrollment.method == method)
+    return changed(sa.update(Enrollment).where(*mine).values(is_second=True, misses=0))
+
+
+def unmark_seconds(user_id: int) -> int:
+    """Ask this user for no second step any more; return how many methods were one."""
+    mine = (Enrollment.user_id == user_id, Enrollment.is_second)
+    return changed(sa.update(Enrollment).where(*mine).values(is_second=False, misses=0))
+
+
+def remove(user_id: int, method: str) -> int:
+    """Remove a user's way to sign in, with the challenges that hang on it; return how many rows went."""
+    mine = (Enrollment.user_id == user_id, Enrollment.method == method)
+    return changed(sa.delete(Enrollment).where(*mine))
+
+
+def enrolled_of(user_id: int | None) -> list[Enrollment]:
+    """Return everything a user has set up; nothing for nobody, at the same cost."""
+    return list(db.session.scalars(_OF_USER, {"user_id": user_id or 0}))

@@ -1,0 +1,191 @@
+"""Password hashes that came from other services: read when accounts are imported, compared until the first sign-in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import unicodedata
+from collections.abc import Callable
+
+import bcrypt
+import structlog
+from argon2 import extract_parameters
+from argon2.exceptions import InvalidHashError
+
+from app.crypto import password_hashing
+from app.extensions import settings
+
+log = structlog.get_logger()
+
+Check = Callable[[bytes], bool]
+"""Says whether a password is the one."""
+
+MARK, HMAC_MARK = "imported:", "imported-hmac:"
+"""What stands before an imported hash where it is kept; the second one is for hashes of an HMAC of the password."""
+
+MOST_MEMORY, MOST_WORK, MOST_LANES = 256 * 1024, 768 * 1024, 16
+"""What comparing with argon2 and scrypt may cost: KiB at once, KiB in all passes, and lanes. The usual ones take 64 MiB
+and three passes: an imported file must not decide how long a sign-in takes."""
+
+MOST_ROUNDS = 2_000_000
+"""Rounds of PBKDF2, counted for each block of the hash."""
+
+HIGHEST_COST = 14
+"""Of bcrypt: 2**14 rounds take about a second."""
+
+LONGEST, SHORTEST_DIGEST = 512, 16
+"""Characters of a hash, and bytes of what it ends in."""
+
+
+class NotReadable(ValueError):
+    """A hash that no password can be compared with here. Its message says why, and does not repeat it."""
+
+
+def read(text: str, *, of_hmac: bool = False) -> str:
+    """Return the hash ``text`` as it is kept.
+
+    :param of_hmac: it was made of an HMAC of the password, as Flask-Security does
+    :raises NotReadable: when it has no form that is known here, or comparing would cost too much
+    """
+    if of_hmac and not settings.imported_password_salt.get_secret_value():
+        raise NotReadable("is of an HMAC, and LATCHKEY_IMPORTED_PASSWORD_SALT is not set")
+    _check_of(text)
+    return (HMAC_MARK if of_hmac else MARK) + text
+
+
+def is_imported(kept: str) -> bool:
+    """Say whether ``kept`` is such a hash, and not one of ours."""
+    return kept.startswith((MARK, HMAC_MARK))
+
+
+def is_hash_of(kept: str, typed: str) -> bool:
+    """Say whether the imported hash ``kept`` is one of ``typed``, as it stands or normalised.
+
+    Most services hash what was typed; Flask-Security makes NFKD of it, some NFKC. For ASCII these are all the same.
+    """
+    mark, _, text = kept.partition(":")
+    check = _check_of(text)
+    if mark + ":" == HMAC_MARK and not settings.imported_password_salt.get_secret_value():
+        log.warning("password.no_salt", remedy="Set LATCHKEY_IMPORTED_PASSWORD_SALT: until then this matches nothing.")
+    forms = dict.fromkeys([typed, unicodedata.normalize("NFKC", typed), unicodedata.normalize("NFKD", typed)])
+    right = False
+    for form in forms:
+        password = form.encode("utf-8", "surrogatepass")
+        right = check(_hmac(password) if mark + ":" == HMAC_MARK else password) or right
+    return right
+
+
+def _hmac(password: bytes) -> bytes:
+    """Return what Flask-Security hashes: base64 of HMAC-SHA-512 under its SECURITY_PASSWORD_SALT."""
+    key = settings.imported_password_salt.get_secret_value().encode()
+    return base64.b64encode(hmac.digest(key, password, "sha512"))
+
+
+def _check_of(text: str) -> Check:
+    if len(text) <= LONGEST:
+        for pattern, read_parts in FORMS:
+            if found := re.fullmatch(pattern, text, re.ASCII):
+                return read_parts(*found.groups())
+    raise NotReadable("has no form that is known here")
+
+
+def _argon2(text: str) -> Check:
+    try:
+        cost = extract_parameters(text)
+    except InvalidHashError:
+        raise NotReadable("is not an encoded argon2 hash") from None
+    if cost.memory_cost > MOST_MEMORY or cost.memory_cost * cost.time_cost > MOST_WORK or cost.parallelism > MOST_LANES:
+        raise NotReadable("costs more than 256 MiB, 768 MiB in all its passes, or 16 lanes")
+    return lambda password: password_hashing.is_hash_of(text, password)
+
+
+def _bcrypt(text: str, cost: str) -> Check:
+    """bcrypt looks at 72 bytes, and takes what NUL ends for what it repeats; so NUL is in no password."""
+    if not 4 <= int(cost) <= HIGHEST_COST:
+        raise NotReadable(f"has a cost of bcrypt outside 4 to {HIGHEST_COST}")
+    return lambda password: b"\0" not in password and bcrypt.checkpw(password[:72], text.encode())
+
+
+def _bcrypt_of_sha256(text: str, cost: str) -> Check:
+    check = _bcrypt(text, cost)
+    return lambda password: check(hashlib.sha256(password).hexdigest().encode())
+
+
+def _pbkdf2(digest: str, rounds: str, salt: bytes, wanted: bytes) -> Check:
+    blocks = -(-len(wanted) // hashlib.new(digest).digest_size)
+    if int(rounds) * blocks > MOST_ROUNDS:
+        raise NotReadable(f"costs more than {MOST_ROUNDS:,} rounds of PBKDF2")
+    return lambda password: hmac.compare_digest(
+        hashlib.pbkdf2_hmac(digest, password, salt, int(rounds), len(wanted)), wanted
+    )
+
+
+def _scrypt(n: int, r: str, p: str, salt: bytes, wanted: bytes) -> Check:
+    block, lanes = int(r), int(p)
+    memory = 128 * block * (n + lanes + 2)
+    if memory > MOST_MEMORY * 1024 or 128 * block * n * lanes > MOST_WORK * 1024 or lanes > MOST_LANES:
+        raise NotReadable("costs more than 256 MiB, 768 MiB in all its lanes, or 16 lanes")
+    if n < 2 or n & (n - 1):
+        raise NotReadable("has a cost of scrypt that is no power of two")
+    return lambda password: hmac.compare_digest(
+        hashlib.scrypt(password, salt=salt, n=n, r=block, p=lanes, maxmem=2 * memory, dklen=len(wanted)), wanted
+    )
+
+
+def _base64(text: str, shortest: int = SHORTEST_DIGEST) -> bytes:
+    """Read base64 with or without its padding, and with passlib's dot for a plus."""
+    bare = text.replace(".", "+").rstrip("=")
+    try:
+        data = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except binascii.Error:
+        raise NotReadable("does not end in base64") from None
+    return _long_enough(data, shortest)
+
+
+def _hex(text: str) -> bytes:
+    return _long_enough(bytes.fromhex(text) if len(text) % 2 == 0 else b"", SHORTEST_DIGEST)
+
+
+def _long_enough(data: bytes, shortest: int) -> bytes:
+    if not shortest <= len(data) <= LONGEST:
+        raise NotReadable("is cut off")
+    return data
+
+
+_B64, _HEX, _SALT, _NUMBER = r"([A-Za-z0-9+/.]+={0,2})", r"([0-9a-f]+)", r"([^$]+)", r"([1-9][0-9]{0,8})"
+_SHA = "(sha1|sha256|sha512)"
+_BCRYPT = r"(\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31})"
+
+FORMS: tuple[tuple[str, Callable[..., Check]], ...] = (
+    (r"(?:argon2)?(\$argon2(?:id|i|d)\$(?:v=[0-9]+\$)?[a-z0-9=,]+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+)", _argon2),
+    (rf"(?:bcrypt\$)?{_BCRYPT}", _bcrypt),
+    (rf"bcrypt_sha256\${_BCRYPT}", _bcrypt_of_sha256),
+    (
+        rf"pbkdf2_{_SHA}\${_NUMBER}\${_SALT}\${_B64}",  # Django
+        lambda digest, rounds, salt, b64: _pbkdf2(digest, rounds, salt.encode(), _base64(b64)),
+    ),
+    (
+        rf"pbkdf2:{_SHA}:{_NUMBER}\${_SALT}\${_HEX}",  # Werkzeug
+        lambda digest, rounds, salt, digits: _pbkdf2(digest, rounds, salt.encode(), _hex(digits)),
+    ),
+    (
+        rf"\$pbkdf2(?:-{_SHA})?\${_NUMBER}\${_B64}\${_B64}",  # passlib, and Keycloak's parts put together
+        lambda digest, rounds, salt, b64: _pbkdf2(digest or "sha1", rounds, _base64(salt, 1), _base64(b64)),
+    ),
+    (
+        rf"scrypt\${_NUMBER}\${_SALT}\${_NUMBER}\${_NUMBER}\${_B64}",  # Django
+        lambda n, salt, r, p, b64: _scrypt(int(n), r, p, salt.encode(), _base64(b64)),
+    ),
+    (
+        rf"scrypt:{_NUMBER}:{_NUMBER}:{_NUMBER}\${_SALT}\${_HEX}",  # Werkzeug
+        lambda n, r, p, salt, digits: _scrypt(int(n), r, p, salt.encode(), _hex(digits)),
+    ),
+    (
+        rf"\$scrypt\$ln=([0-9]{{1,2}}),r={_NUMBER},p={_NUMBER}\${_B64}\${_B64}",  # passlib
+        lambda ln, r, p, salt, b64: _scrypt(2 ** int(ln), r, p, _base64(salt, 1), _base64(b64)),
+    ),
+)
+"""Each form that is known, and what reads its parts."""

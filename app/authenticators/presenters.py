@@ -1,0 +1,198 @@
+"""What pages and programs are told of methods and challenges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import segno
+
+from app import clock, user_agents
+from app.authenticators import totp, totp_apps
+from app.challenges.models import Challenge
+from app.challenges.passcodes import digits_of
+from app.challenges.tokens import challenge_token_of
+from app.enrollments.catalog import METHODS, active_methods, code_methods, enabled_methods, ways_to_sign_in
+from app.enrollments.models import Enrollment
+from app.extensions import settings
+
+TITLES = {
+    "email": "Code by mail",
+    "sms": "Code by text message",
+    "authenticator": "Authenticator app",
+    "password": "Password",
+    "webauthn": "Passkey",
+    "recovery_code": "Recovery code",
+}
+
+SECOND_STEPS = {
+    "authenticator": "a code from your authenticator app",
+    "sms": "a code by text message",
+    "webauthn": "a passkey",
+}
+"""What is asked for as a second step, within a sentence."""
+
+MEANS = {
+    "webauthn": "your passkey",
+    "authenticator": "a code from your authenticator app",
+    "recovery_code": "a recovery code",
+    "email": "a code by email",
+    "sms": "a code by text message",
+    "password": "your password",
+}
+"""Names of the proofs, as they stand within a sentence."""
+
+PROOFS = TITLES | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
+"""What a session was proved by, as its ``amr`` names it."""
+
+
+def methods_offered() -> dict[str, Any]:
+    """Return the keys by which a program learns what one can sign in with here."""
+    return {
+        "available_methods": enabled_methods(),
+        "code_methods": code_methods(),
+        "identity_attributes": list(settings.identity_attributes),
+    }
+
+
+EXPOSED = {
+    "email": "Anyone who can read your email can sign in.",
+    "sms": "Anyone who gets your text messages can sign in.",
+    "password": "Anyone who knows your password can sign in.",
+    "authenticator": "Anyone who has your authenticator app can sign in.",
+}
+"""What a method risks that signs in by itself, while there is no second step."""
+
+
+def exposure_of(names: Iterable[str]) -> str:
+    """Return what the first of these methods that a second step follows risks without one; "" where none needs one."""
+    return next((EXPOSED[name] for name in names if name in settings.second_factor_for and name in EXPOSED), "")
+
+
+def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
+    """Return what a page says of a passcode that was asked for; the same for a decoy.
+
+    Times are in whole seconds from now.
+    :param typed: the identity as the person typed it; a page never shows another
+    :param characters: what is typed where its link is opened elsewhere, "" where it has none
+    """
+    wait = settings.sms_resend_wait if challenge.method == "sms" else settings.mail_resend_wait
+    waited = clock.now() - challenge.last_sent_at
+    return {
+        "method": challenge.method,
+        "identity": typed,
+        "tag": challenge.tag,
+        "id": challenge.id,
+        "characters": characters,
+        "challenge": challenge_token_of(challenge.id),
+        "resend_after": max(0, int((wait - waited).total_seconds())),
+        "expires_in": max(0, int((challenge.passcode_expires_at - clock.now()).total_seconds())),
+        "digits": digits_of(challenge.method),
+    }
+
+
+def sent_facts(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what a program is told of a passcode that was asked for; the same for a decoy.
+
+    :param shown: from ``sent``
+    """
+    return {name: shown[name] for name in ("challenge", "tag", "resend_after", "expires_in")}
+
+
+def app_key(secret: str, account: str) -> dict[str, Any]:
+    """Return the key of an authenticator app that is being set up as a page shows it; nothing without one."""
+    if not secret:
+        return {}
+    uri = totp.otpauth_uri(secret, account)
+    qr = segno.make(uri, error="m", micro=False).svg_data_uri(scale=6, border=2, dark="#000", light="#fff")
+    facts = {"account": account, "issuer": settings.totp_issuer}
+    return facts | {"key": totp.grouped(secret), "uri": uri, "qr": qr}
+
+
+def asked(by: Any) -> dict[str, Any]:
+    """Return who asked, or signed in: browser, time and address.
+
+    :param by: a challenge, or a session
+    """
+    return {"browser": user_agents.label(by.agent), "at": by.created_at, "address": by.address}
+
+
+def means_text(names: Iterable[str]) -> str:
+    """Return by what one confirms, within a sentence: ``your passkey or a recovery code``."""
+    return " or ".join(MEANS.get(name, name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a change needs that this session was not confirmed with, in words.
+
+    :ivar methods: by what it is confirmed: ``your passkey``
+    :ivar where: how the sentence goes on: ``. Use the device that has it, or a recovery code``
+    """
+
+    methods: str
+    where: str
+
+
+def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
+    """Return what a change needs; None when nothing more is needed.
+
+    :param names: of the methods that are strong enough for it
+    :param codes_left: recovery codes that can be used instead
+    """
+    where = ". Use the device that has it" if list(names) == ["webauthn"] else ""
+    return Needed(means_text(names), f"{where}{', or a recovery code' if codes_left else ''}") if names else None
+
+
+def ways_in(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the ways to sign in that somebody has set up, but for authenticator apps, as a page lists them."""
+    rows = {row.method: row for row in enrolled}
+    active, now = active_methods(enrolled), clock.now()
+    return [
+        {
+            "name": name,
+            "title": TITLES[name],
+            "detail": identities.get(METHODS[name].reaches, ""),
+            "added_at": rows[name].created_at,
+            "last_used_at": rows[name].last_used_at,
+            "removable": len(active) > 1,
+            "weak_until": rows[name].weak_until if rows[name].in_cooldown(now) else None,
+        }
+        for name in active
+        if name != totp_apps.METHOD
+    ]
+
+
+def apps_told(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
+    """Return what a program is told of somebody's authenticator apps, the oldest first."""
+    first = {row.id for row in ways_to_sign_in(enrolled)}
+    return [
+        {
+            "id": row.id,
+            "name": totp_apps.name_of(row),
+            "usage": "first" if row.id in first else "secondary",
+            "created": row.created_at,
+            "last_used": row.last_used_at,
+        }
+        for row in totp_apps.apps_among(enrolled)
+    ]
+
+
+def apps_shown(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
+    """Return somebody's authenticator apps as a page lists them.
+
+    One can be removed, as far as these rows say, when another way to sign in is left.
+    """
+    now = clock.now()
+    asked = settings.second_factor != "off"
+    rows = {row.id: row for row in totp_apps.apps_among(enrolled)}
+    return [
+        app
+        | {
+            "is_second": rows[app["id"]].is_second and asked,
+            "removable": bool(active_methods([row for row in enrolled if row.id != app["id"]])),
+            "weak_until": rows[app["id"]].weak_until if rows[app["id"]].in_cooldown(now) else None,
+        }
+        for app in apps_told(enrolled)
+    ]

@@ -1,0 +1,1 @@
+"""Passkeys: challenges, verification and storage (Web Authentication Level 3)."""

@@ -1,0 +1,204 @@
+"""Passkeys at rest: add, find, use, rename and remove them.
+
+A user with passkeys also has one row of ``enrolled_method`` called ``webauthn``. It proves nothing; it tells whoever
+reads what a user has set up that there are passkeys, without a statement more.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from app import clock
+from app.audit import record
+from app.authenticators import enrollments
+from app.authenticators.models import Passkey, WebauthnChallenge
+from app.authenticators.webauthn import names as passkey_names
+from app.authenticators.webauthn.verification import FIELD, Answer, Made, Used, check_used
+from app.db.compiled import CompiledStatement
+from app.db.detached import Detached
+from app.enrollments.models import Enrollment
+from app.errors import Rejected
+from app.extensions import changed, db, settings
+from app.users import User
+
+METHOD = Passkey.method
+"""What a passkey is called among the methods that were proved (AMR)."""
+
+MOST = 25
+"""Passkeys of one user, at most: a request names all of them to the browser."""
+
+_OF_USER = sa.select(Passkey).where(Passkey.user_id == sa.bindparam("owner")).order_by(Passkey.created_at, Passkey.id)
+_ROWS = Detached(Passkey, User)
+_passkey, _user = Passkey.__table__, User.__table__
+_BY_CREDENTIAL = CompiledStatement(
+    _ROWS.select()
+    .select_from(_passkey.join(_user, _user.c.id == _passkey.c.user_id))
+    .where(_passkey.c.credential_id == sa.bindparam("credential"))
+)
+_goes_on = sa.or_(
+    _passkey.c.sign_count < sa.bindparam("count"),
+    sa.and_(_passkey.c.sign_count == 0, sa.bindparam("count", type_=sa.BigInteger()) == 0),
+)
+_used = (
+    sa.update(_passkey)
+    .where(_passkey.c.id == sa.bindparam("used"))
+    .values(
+        sign_count=sa.bindparam("count"),
+        backup_state=sa.bindparam("synced"),
+        verified=sa.or_(_passkey.c.verified, sa.bindparam("uv", type_=sa.Boolean())),
+        last_used_at=sa.bindparam("now"),
+    )
+)
+_USE, _USE_ANYWAY = CompiledStatement(_used.where(_goes_on)), CompiledStatement(_used)
+
+
+def passkeys_of(user_id: int) -> list[Passkey]:
+    """Return a user's passkeys, the oldest first."""
+    return list(db.session.scalars(_OF_USER, {"owner": user_id}))
+
+
+def find(credential_id: str) -> tuple[Passkey, User] | None:
+    """Return the passkey with this id and whose it is, by the unique index. One statement."""
+    row = _BY_CREDENTIAL.first(credential=credential_id)
+    if row is None:
+        return None
+    passkey, user = _ROWS.read(row)
+    return passkey, user
+
+
+def add(
+    user_id: int, made: Made, ceremony: WebauthnChallenge, family: str | None, weak_until: datetime | None = None
+) -> Passkey:
+    """Store a passkey under the name that was asked for, or by who made it. The caller holds the user's row.
+
+    :param family: of the session that adds it
+    :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
+    :raises Rejected: ``webauthn_credential_id_inuse`` or ``webauthn_too_many`` on ``credential``;
+        ``webauthn_name_inuse`` on ``credential`` when another request took the name meanwhile
+    """
+    mine = passkeys_of(user_id)
+    names = {key.name for key in mine}
+    if len(mine) >= MOST:
+        raise Rejected("webauthn_too_many", field=FIELD, most=MOST)
+    if ceremony.name in names:
+        raise Rejected("webauthn_name_inuse", field=FIELD, name=ceremony.name)
+    name = ceremony.name or passkey_names.name_for(made.aaguid, names)
+    facts: dict[str, Any] = {each: getattr(made, each) for each in made.__slots__}
+    row = Passkey(user_id=user_id, name=name, usage=ceremony.usage, family=family, weak_until=weak_until, **facts)
+    try:
+        with db.session.begin_nested():
+            db.session.add(row)
+    except IntegrityError:
+        raise Rejected("webauthn_credential_id_inuse", field=FIELD) from None
+    if not mine:
+        enrollments.enroll(user_id, METHOD, family=family, weak_until=weak_until)
+    elif weak_until is None:
+        tells = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
+        changed(sa.update(Enrollment).where(*tells).values(weak_until=None))
+    if row.usage == "secondary":
+        enrollments.mark_second(user_id, METHOD)
+    return row
+
+
+def check(
+    answer: Answer, ceremony: WebauthnChallenge, *, alone: bool, user: User | None = None
+) -> tuple[Passkey, User, Used]:
+    """Return the passkey that ``answer`` used in this ceremony, whose it is, and what it said. Notes nothing.
+
+    :param alone: whether nothing else is proved beside it: then it is one that may, and that verifies its holder
+    :param user: whose it must be; without one it must say so itself (section 7.2, step 6)
+    :raises Rejected: ``webauthn_mismatch_user_handle`` on the form for another user's; on ``credential`` that too,
+        ``webauthn_unknown_credential_id``, ``webauthn_credential_wrong_usage``, and what ``check_used`` finds
+    """
+    found = find(answer.id)
+    if found is None:
+        raise Rejected("webauthn_unknown_credential_id", field=FIELD, credential_id=answer.id)
+    passkey, owner = found
+    if user is not None and owner.id != user.id:
+        raise Rejected("webauthn_mismatch_user_handle")
+    if answer.user_handle != owner.handle and (user is None or answer.user_handle):
+        raise Rejected("webauthn_mismatch_user_handle", field=FIELD)
+    if alone and passkey.usage != "first":
+        raise Rejected("webauthn_credential_wrong_usage", field=FIELD)
+    verified = passkey.usage == "first" and alone and settings.passkey_user_verification == "required"
+    used = check_used(answer, ceremony, passkey.public_key, verified=verified)
+    if used.backup_eligible != passkey.backup_eligible:
+        raise Rejected("webauthn_backup_changed", field=FIELD)
+    return passkey, owner, used
+
+
+def use(passkey: Passkey, used: Used) -> None:
+    """Note that ``passkey`` has signed. One statement, which compares its counter as well.
+
+    A counter that goes back means that a copy of it may be in use (section 6.1.1). A passkey that can be synced has
+    copies by design, some with counters of their own: an uneven one is noted, and no reason to refuse.
+    :raises Rejected: ``webauthn_counter_regressed`` on ``credential``, where the operator has it refused
+    """
+    given = {"used": passkey.id, "count": used.sign_count, "synced": used.backup_state, "uv": used.verified}
+    if _USE.run(**given, now=clock.now()) == 1:
+        return
+    facts: dict[str, Any] = {"method": METHOD, "was": passkey.sign_count, "said": used.sign_count}
+    name = "passkey.counter_uneven" if passkey.backup_eligible else "passkey.counter_regressed"
+    record(name, passkey.user_id, **facts)
+    if settings.passkey_counter == "refuse" and not passkey.backup_eligible:
+        raise Rejected("webauthn_counter_regressed", field=FIELD)
+    _USE_ANYWAY.run(**given | {"count": max(passkey.sign_count, used.sign_count)}, now=clock.now())
+
+
+def rename(user_id: int, name: str, new_name: str) -> bool:
+    """Give a user's passkey another name; False when they have none of this name. The caller holds the user's row.
+
+    :raises Rejected: ``webauthn_name_inuse`` on ``new_name``
+    """
+    if name != new_name and any(key.name == new_name for key in passkeys_of(user_id)):
+        raise Rejected("webauthn_name_inuse", field="new_name", name=new_name)
+    mine = (Passkey.user_id == user_id, Passkey.name == name)
+    return changed(sa.update(Passkey).where(*mine).values(name=new_name)) == 1
+
+
+def remove(user_id: int, passkey_id: str) -> bool:
+    """Remove a passkey of this user, and with the last one what tells of it; False when there was none."""
+    mine = (Passkey.user_id == user_id, Passkey.id == passkey_id)
+    if changed(sa.delete(Passkey).where(*mine)) != 1:
+        return False
+    left = [key.usage for key in passkeys_of(user_id)]
+    tells = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
+    if not left:
+        changed(sa.delete(Enrollment).where(*tells))
+    elif "secondary" not in left:
+        changed(sa.update(Enrollment).where(*tells).values(is_second=False))
+    return True
+
+
+def strongest_of(user_id: int) -> str:
+    """Return what the strongest of a user's passkeys that are past their cooldown proves, as ``amr_of``; "" for none.
+
+    One statement.
+    """
+    counts = sa.or_(Passkey.weak_until.is_(None), Passkey.weak_until <= clock.now())
+    verified = sa.func.max(sa.case((Passkey.verified, 1), else_=0))
+    best = db.session.scalar(sa.select(verified).where(Passkey.user_id == user_id, counts))
+    return "" if best is None else amr_of(bool(best))
+
+
+def amr_of(verified: bool) -> str:
+    """Return what a passkey is called among what was proved.
+
+    :param verified: whether it asked its holder for a PIN, a finger or a face
+    """
+    return f"{METHOD},uv" if verified else METHOD
+
+
+def signs_in_alone(user_id: int, but: str = "") -> bool:
+    """Whether a user can sign in by a passkey alone.
+
+    :param but: id of one that does not count
+    """
+    if not settings.can_use_passkeys:
+        return False
+    alone = (Passkey.user_id == user_id, Passkey.usage == "first", Passkey.id != but)
+    return db.session.scalar(sa.select(Passkey.id).where(*alone).limit(1)) is not None

@@ -1,0 +1,182 @@
+"""Carrying: a link opened elsewhere approves the browser that asked, once the characters shown there are typed.
+
+Counting, approving and spending are each one conditional UPDATE: the database decides, however many ask at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock, user_input
+from app.audit import record
+from app.challenges.bindings import browser_meant, is_of_browser
+from app.challenges.models import Challenge
+from app.challenges.passcodes import CONFIRMATION_CHARACTERS, confirmation_characters_of, root_of
+from app.challenges.tokens import challenge_id_in
+from app.client import ClientContext
+from app.crypto import secrets
+from app.crypto.encryption import DecryptionError
+from app.db.detached import Detached
+from app.enrollments.models import Enrollment, has_second
+from app.extensions import changed, db, keyring, settings
+from app.users import User
+
+_ID = re.compile(r"[0-9a-f]{32}\Z")
+
+WAITING, APPROVED, SPENT, EXPIRED, REFUSED = "waiting", "approved", "spent", "expired", "refused"
+
+_ROWS = Detached(Challenge, Enrollment, User)
+_table, _enrolled, _user = Challenge.__table__, Enrollment.__table__, User.__table__
+_c = _table.c
+_LAST = (
+    _ROWS.select()
+    .add_columns(has_second(_c.user_id))
+    .select_from(
+        _table.outerjoin(_enrolled, _enrolled.c.id == _c.enrolled_id).outerjoin(_user, _user.c.id == _c.user_id)
+    )
+    .where(_c.purpose == sa.bindparam("purpose"))
+    .order_by(_c.created_at.desc())
+    .limit(1)
+)
+_NAMED = _LAST.where(_c.id == sa.bindparam("named"))
+_LAST_OF_BROWSER = _LAST.where(is_of_browser(_c.binding))
+_MAILED_HERE = _LAST_OF_BROWSER.where(_c.method == "email", _c.id == sa.bindparam("named"))
+_LAST_OPEN = _LAST_OF_BROWSER.where(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"))
+
+_undecided = (
+    _c.id == sa.bindparam("named"),
+    _c.spent_at.is_(None),
+    _c.approved_at.is_(None),
+    _c.expires_at > sa.bindparam("now"),
+)
+_COUNT = (
+    sa.update(_table)
+    .where(*_undecided, _c.carry_tries < sa.bindparam("most"))
+    .values(carry_tries=_c.carry_tries + 1)
+    .returning(_c.carry_tries)
+    .execution_options(at_once=True)
+)
+_APPROVE = sa.update(_table).where(*_undecided).values(approved_at=sa.bindparam("now"))
+_REFUSE = (
+    sa.update(_table)
+    .where(*_undecided, _c.carry_tries >= sa.bindparam("most"))
+    .values(spent_at=sa.bindparam("now"), refused_at=sa.bindparam("now"))
+)
+_SPEND = (
+    sa.update(_table)
+    .where(_c.id == sa.bindparam("named"), _c.spent_at.is_(None), _c.approved_at.is_not(None))
+    .where(_c.expires_at > sa.bindparam("now"))
+    .values(spent_at=sa.bindparam("now"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenApproval:
+    """A challenge as the browser or program that asked for it sees it; ``user`` is None for a decoy.
+
+    :ivar has_second: whether the user is asked for a second step
+    """
+
+    challenge: Challenge
+    enrolled: Enrollment | None = None
+    user: User | None = None
+    has_second: bool = False
+
+    @property
+    def characters(self) -> str:
+        """What this screen shows to be typed where the link is opened; "" where no link was sent."""
+        return characters_of(self.challenge, self.enrolled) if self.challenge.method == "email" else ""
+
+
+def characters_of(challenge: Challenge, enrolled: Enrollment | None) -> str:
+    """Return the characters that approve ``challenge``; a decoy has some as well, which nothing answers."""
+    try:
+        root = root_of(challenge, enrolled)
+    except DecryptionError as mismatch:
+        facts: dict[str, Any] = {"method": challenge.method, "kid": mismatch.kid}
+        record("crypto.mismatch", challenge.user_id, challenge_id=challenge.id, **facts)
+        root = keyring.derive("decoy")
+    return confirmation_characters_of(challenge, root)
+
+
+def asked_by(asker: ClientContext, purpose: str) -> OpenApproval | None:
+    """Return the challenge that ``asker`` names; None without a name: a cookie alone may be a copy.
+
+    A program names it by its handle. A page names it by its bare id, which is good only in the browser that asked.
+    """
+    if challenge_id := challenge_id_in(asker.challenge):
+        return _first(_NAMED, purpose=purpose, named=challenge_id)
+    if not asker.binding or not _ID.match(asker.challenge):
+        return None
+    return _first(_MAILED_HERE, purpose=purpose, named=asker.challenge, **browser_meant(asker.bindings))
+
+
+def last_open(asker: ClientContext, purpose: str) -> OpenApproval | None:
+    """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
+    if not asker.binding:
+        return None
+    return _first(_LAST_OPEN, purpose=purpose, now=clock.now(), **browser_meant(asker.bindings))
+
+
+def state_of(challenge: Challenge) -> str:
+    """Return what became of ``challenge``: waiting, approved, spent, expired or refused."""
+    if challenge.refused_at is not None:
+        return REFUSED
+    if challenge.spent_at is not None:
+        return SPENT
+    if clock.now() >= challenge.expires_at:
+        return EXPIRED
+    return APPROVED if challenge.approved_at is not None else WAITING
+
+
+def count_confirmation_try(challenge: Challenge) -> bool:
+    """Count one try at the characters; False when none is left, or the challenge is decided or over.
+
+    Committed at once: whatever happens next, the try has happened.
+    """
+    now = clock.now()
+    counted = {"named": challenge.id, "now": now, "most": settings.link_approval_tries}
+    return db.session.execute(_COUNT, counted).first() is not None
+
+
+def read_characters(typed: str) -> str | None:
+    """Return what was typed as the characters of a screen, in capitals; None when it cannot be them."""
+    text = user_input.compact(typed)
+    tidy = text.upper() if text.isascii() else ""
+    return tidy if len(tidy) == CONFIRMATION_CHARACTERS and set(tidy) <= set(secrets.UNAMBIGUOUS) else None
+
+
+def characters_match(challenge: Challenge, enrolled: Enrollment | None, characters: str) -> bool:
+    """Compare in constant time (ASVS 11.2.4).
+
+    :param characters: from ``read_characters``
+    """
+    return secrets.same(characters_of(challenge, enrolled), characters)
+
+
+def approve(challenge: Challenge) -> bool:
+    """Let the browser that asked go on; False when that is decided already, or the time is over."""
+    return changed(_APPROVE, {"named": challenge.id, "now": clock.now()}) == 1
+
+
+def refuse_if_used_up(challenge: Challenge) -> bool:
+    """End ``challenge`` if no try at the characters is left; return whether this has ended it."""
+    used_up = {"named": challenge.id, "now": clock.now(), "most": settings.link_approval_tries}
+    return changed(_REFUSE, used_up) == 1
+
+
+def spend_approved(challenge: Challenge) -> bool:
+    """Use an approved challenge up; False when somebody else was first, or it was never approved."""
+    return changed(_SPEND, {"named": challenge.id, "now": clock.now()}) == 1
+
+
+def _first(rows: sa.Executable, **which: object) -> OpenApproval | None:
+    found = db.session.execute(rows, which).first()
+    if found is None:
+        return None
+    challenge, enrolled, user = _ROWS.read(found)
+    return OpenApproval(challenge, enrolled, user, bool(found[-1]))

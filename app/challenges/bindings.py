@@ -1,0 +1,54 @@
+"""Bindings: where a challenge was asked for, by the digest of a secret that only that browser has (ADR 29)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.challenges.models import Challenge
+from app.client import MAX_BINDINGS, ClientContext
+from app.crypto import secrets
+from app.extensions import keyring
+from app.sessions.cookies import set_binding_cookie
+
+_PLACES = range(MAX_BINDINGS + 1)
+"""A parameter for each secret that a browser may keep."""
+
+
+def is_of_browser(column: Any, name: str = "browser") -> sa.ColumnElement[bool]:
+    """Return what holds where ``column`` is one of the bindings that ``browser_meant`` gives by this name."""
+    where: sa.ColumnElement[bool] = column.in_([sa.bindparam(f"{name}_{place}") for place in _PLACES])
+    return where
+
+
+def browser_meant(bindings: Sequence[str], name: str = "browser") -> dict[str, str]:
+    """Return the parameters that mean these bindings; without any, those that mean no browser."""
+    known = list(bindings[: len(_PLACES)]) or [""]
+    return {f"{name}_{place}": known[min(place, len(known) - 1)] for place in _PLACES}
+
+
+def binding_of(challenge_id: str, asker: ClientContext) -> str:
+    """Return what the challenge with this id is bound to when ``asker`` asks for it."""
+    return secrets.digest(_secret_of(challenge_id, keyring.kid)) if asker.renews else asker.binding
+
+
+def kept(challenge: Challenge) -> Challenge:
+    """Return ``challenge``, and let the browser that asks for it keep its secret, if it is bound to one of its own.
+
+    A request that comes twice is answered with the same secret: it is made anew from the id.
+    """
+    for kid in keyring.kids:
+        secret = _secret_of(challenge.id, kid)
+        if secrets.same(secrets.digest(secret), challenge.binding):
+            set_binding_cookie(secret)
+    return challenge
+
+
+def _secret_of(challenge_id: str, kid: str) -> str:
+    made = hmac.digest(keyring.derive("browser", kid), challenge_id.encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(made).rstrip(b"=").decode()

@@ -1,0 +1,146 @@
+"""Why a passcode did not answer: for the operator's timeline alone. Who typed it is told the same words each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from app import clock
+from app.challenges import passcodes
+from app.challenges.approvals import OpenApproval
+from app.challenges.bindings import browser_meant, is_of_browser
+from app.challenges.models import Challenge
+from app.challenges.tokens import challenge_id_in
+from app.client import ClientContext
+from app.crypto.encryption import DecryptionError
+from app.db.compiled import CompiledStatement
+from app.db.detached import Detached
+from app.enrollments.models import Enrollment
+from app.extensions import settings
+
+RECENT = timedelta(minutes=30)
+"""How far back a passcode is looked for: what is older was not typed by mistake for a newer one."""
+
+MOST = 10
+"""Challenges that are compared. Each costs one derivation, for a stranger as for a friend."""
+
+_ROWS, _CHALLENGES = Detached(Challenge, Enrollment), Detached(Challenge)
+_table, _enrolled = Challenge.__table__, Enrollment.__table__
+_c = _table.c
+_asked_here = sa.case((is_of_browser(_c.binding), _c.enrolled_id))
+"""Only what this browser asked for is shown again; reading more for a friend than for a stranger takes longer."""
+
+_RECENT = CompiledStatement(
+    _ROWS.select()
+    .select_from(_table.outerjoin(_enrolled, _enrolled.c.id == _asked_here))
+    .where(sa.or_(_c.subject == sa.bindparam("subject"), is_of_browser(_c.binding)))
+    .where(_c.purpose == sa.bindparam("purpose"), _c.created_at > sa.bindparam("since"))
+    .order_by(_c.created_at.desc())
+    .limit(2 * MOST)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationFailure:
+    """A passcode that proved nothing.
+
+    :ivar reason: ``wrong_code``, ``older_code``, ``other_browser``, ``budget_spent``, ``expired`` or ``spent``
+    :ivar challenge_id: the challenge it was meant for, as far as that can be told
+    :ivar here: what this browser asked for last, of whomever, and can still answer, for a page to show again; None
+        also where that was not looked up
+    """
+
+    reason: str = "wrong_code"
+    challenge_id: str | None = None
+    here: OpenApproval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was typed, and what it was compared with already.
+
+    :ivar methods: those whose passcodes look like it
+    :ivar counted: the challenges that were open to it, each compared with it by now
+    :ivar lost: ids of those that it did answer, but another request was first
+    """
+
+    purpose: str
+    subject: str
+    passcode: str | int
+    methods: Sequence[str]
+    counted: Sequence[Challenge]
+    enrolled: Mapping[str, Enrollment]
+    lost: Sequence[str] = ()
+
+
+def diagnose(attempt: Attempt, asker: ClientContext) -> VerificationFailure:
+    """Say why ``attempt`` failed. One statement and the same work for everybody; none when it can be no sent code."""
+    if not attempt.methods:
+        return VerificationFailure()
+    which = {"subject": attempt.subject, "purpose": attempt.purpose} | browser_meant(asker.bindings)
+    now = clock.now()
+    since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
+    rows = _RECENT.all(**which, since=since)
+    asked = [_CHALLENGES.read(row)[0] for row in rows]
+    shown = [place for place, each in enumerate(asked) if asker.is_bound_to(each.binding) and _is_shown(each, now)]
+    again = (
+        OpenApproval(*_ROWS.read(rows[shown[0]])) if shown else None
+    )  # one alone: a stranger's have nothing enrolled
+    recent = [each for each in asked if _is_like(each, attempt)][:MOST]
+    named = challenge_id_in(asker.challenge) if asker.challenge else None
+    here = [each for each in recent if (each.id == named if named else asker.is_bound_to(each.binding))]
+    roots: dict[str | None, bytes | None] = {}
+    meant = [each for each in recent if _fits(each, attempt, roots)]  # all others are derived, whichever fits
+    if not meant:
+        return replace(_of_no_challenge(attempt, here), here=again)
+    elsewhere = meant[0] not in here and meant[0].spent_at is None  # signing out ends what was asked for there
+    return VerificationFailure("other_browser" if elsewhere else _why_closed(meant[0], attempt), meant[0].id, again)
+
+
+def _is_like(challenge: Challenge, attempt: Attempt) -> bool:
+    return challenge.subject == attempt.subject and challenge.method in attempt.methods
+
+
+def _is_shown(challenge: Challenge, now: datetime) -> bool:
+    """Say whether a page still asks for this challenge's passcode."""
+    return challenge.spent_at is None and challenge.passcode_expires_at > now
+
+
+def _fits(challenge: Challenge, attempt: Attempt, roots: dict[str | None, bytes | None]) -> bool:
+    """Compare with one challenge; ``roots`` keeps what was opened for those before it."""
+    if challenge.id in [each.id for each in attempt.counted]:
+        return challenge.id in attempt.lost
+    of = challenge.enrolled_id
+    if of not in roots:
+        try:
+            roots[of] = passcodes.root_of(challenge, attempt.enrolled.get(of or ""))
+        except DecryptionError:
+            roots[of] = None
+    root = roots[of]
+    return root is not None and passcodes.answers(challenge, root, attempt.passcode)
+
+
+def _of_no_challenge(attempt: Attempt, here: Sequence[Challenge]) -> VerificationFailure:
+    """Explain a code that no recent challenge has; with no tries left it was not even compared."""
+    if attempt.counted:
+        return VerificationFailure("wrong_code", attempt.counted[0].id)
+    if not here:
+        return VerificationFailure()
+    return VerificationFailure("budget_spent" if _is_guessed_out(here[0]) else "wrong_code", here[0].id)
+
+
+def _why_closed(challenge: Challenge, attempt: Attempt) -> str:
+    if attempt.counted and challenge.id not in [each.id for each in attempt.counted]:
+        return "older_code"
+    if challenge.spent_at is not None or challenge.id in [each.id for each in attempt.counted]:
+        return "spent"  # the latter by another request at this very moment
+    if challenge.passcode_expires_at <= clock.now():
+        return "expired"
+    return "budget_spent" if _is_guessed_out(challenge) else "wrong_code"
+
+
+def _is_guessed_out(challenge: Challenge) -> bool:
+    return challenge.spent_at is None and challenge.tries >= settings.challenge_tries

@@ -1,0 +1,29 @@
+"""What ends requests that are still open: a new one like it, and a change of the account."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app import clock
+from app.challenges.models import Challenge
+from app.extensions import changed
+from app.throttling.send_limits import SETTING_UP
+
+CHANGING = (*SETTING_UP, "change_email", "add_email")
+"""Purposes of challenges by which an account is changed."""
+
+
+def end_others(user_id: int, purpose: str, destination: str) -> None:
+    """End the user's open challenges for ``purpose`` that went anywhere else than to ``destination``."""
+    mine = (Challenge.user_id == user_id, Challenge.purpose == purpose, Challenge.destination != destination)
+    changed(sa.update(Challenge).where(*mine, Challenge.spent_at.is_(None)).values(spent_at=clock.now()))
+
+
+def end_changes(user_id: int, *, but: str) -> None:
+    """End what the user's sessions have begun to set up or to change, except what the session ``but`` has.
+
+    :param but: a family
+    """
+    theirs = sa.or_(Challenge.family.is_(None), Challenge.family != but)
+    begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))
+    changed(sa.update(Challenge).where(*begun).values(spent_at=clock.now()))

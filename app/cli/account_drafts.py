@@ -1,0 +1,138 @@
+"""An account as an operator describes it: read and checked, not yet stored."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Any
+
+from app import user_input
+from app.authenticators import imported_hashes
+from app.cli.foreign_exports import export_hint, hash_name
+from app.enrollments.catalog import METHODS
+from app.extensions import settings
+from app.users import TypedIdentity, identifiers
+
+TEXTS = ("email", "phone", "username", "password", "password_hash", "authenticator")
+FLAGS = ("disabled", "confirmed", "password_hmac")
+SHORTEST_SECRET = 10
+"""Bytes of an authenticator's secret. RFC 4226 (requirement 4) wants 16, but 10 is what many services gave out."""
+
+
+class NotUsable(ValueError):
+    """No account can be opened from a description. Its message says why, and never repeats a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An account to be opened.
+
+    :ivar identities: canonical, of different kinds; at least one
+    :ivar methods: names of methods, each of which can work with what is here
+    :ivar authenticator: base32, or ""
+    :ivar password: in clear, or ""
+    :ivar password_hash: of another service instead, as ``imported_hashes`` keeps it, or ""
+    """
+
+    identities: tuple[TypedIdentity, ...]
+    methods: tuple[str, ...]
+    confirmed: bool
+    disabled: bool
+    authenticator: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    password_hash: str = field(default="", repr=False)
+
+
+def read_draft(described: Any) -> Draft:
+    """Read one account from a mapping of the fields above, with ``methods`` a list of names.
+
+    Absent, null and empty fields are the same. Without ``methods``, the account signs in by e-mail (by SMS, if it
+    has a phone number alone); a password or an authenticator that is given works in any case.
+    :raises NotUsable: when it describes no account
+    """
+    given = _checked_shape(described)
+    identities = tuple(_identity(kind, given[kind]) for kind in ("email", "phone", "username") if kind in given)
+    if not identities:
+        raise NotUsable("has no email, phone or username")
+    return Draft(
+        identities=identities,
+        methods=_methods(given),
+        confirmed=given.get("confirmed", True),
+        disabled=given.get("disabled", False),
+        authenticator=_base32(given.get("authenticator", "")),
+        password=given.get("password", ""),
+        password_hash=_imported(given.get("password_hash", ""), given.get("password_hmac", False)),
+    )
+
+
+def _checked_shape(described: Any) -> dict[str, Any]:
+    if not isinstance(described, dict):
+        raise NotUsable("is not a JSON object")
+    if hint := export_hint(described):
+        raise NotUsable(hint)
+    if unknown := sorted(described.keys() - {*TEXTS, *FLAGS, "methods"}):
+        raise NotUsable(f"has unknown fields: {', '.join(unknown)[:100]}")
+    given = {name: value for name, value in described.items() if value not in (None, "", [])}
+    for name, value in given.items():
+        kind = str if name in TEXTS else bool if name in FLAGS else list
+        if not isinstance(value, kind):
+            raise NotUsable(f"{name}: should be a {kind.__name__}")
+    if not all(isinstance(name, str) and name in METHODS for name in given.get("methods", ())):
+        raise NotUsable(f"methods: there are only {', '.join(METHODS)}")
+    if {"password", "password_hash"} <= given.keys():
+        raise NotUsable("has a password and a password_hash; one of them, please")
+    if given.get("password_hmac") and "password_hash" not in given:
+        raise NotUsable("has password_hmac, and no password_hash")
+    return given
+
+
+def _identity(kind: str, text: str) -> TypedIdentity:
+    try:
+        if kind == "phone":
+            return TypedIdentity(kind, identifiers.phone(text, settings.phone_region_default))
+        return TypedIdentity(kind, identifiers.email(text) if kind == "email" else identifiers.username(text))
+    except identifiers.InvalidIdentifier as error:
+        raise NotUsable(f"{kind}: {error}") from None
+
+
+def _methods(given: dict[str, Any]) -> tuple[str, ...]:
+    """Return what the account can sign in with: what was named or is usual, and what came with its secret."""
+    usual = [name for name, kind in (("email", "email"), ("sms", "phone")) if kind in given][:1]
+    with_secret = [name for name in ("password", "authenticator") if name in given or (f"{name}_hash" in given)]
+    named = list(dict.fromkeys([*given.get("methods", usual), *with_secret]))
+    for name in named:
+        if (reaches := METHODS[name].reaches) and reaches not in given:
+            raise NotUsable(f"methods: {name} needs a value for {reaches}")
+        if not reaches and name not in with_secret:
+            raise NotUsable(f"methods: {name} needs a value for {name}")
+    if not named:
+        raise NotUsable("has nothing to sign in with")
+    return tuple(named)
+
+
+def _base32(text: str) -> str:
+    """Return an authenticator's secret as pyotp reads it; blanks, dashes and lower case are as people copy it."""
+    tidy = user_input.compact(text).upper().rstrip("=")
+    try:
+        secret = base64.b32decode(tidy + "=" * (-len(tidy) % 8))
+    except (binascii.Error, ValueError):
+        raise NotUsable("authenticator: is not base32") from None
+    if text and len(secret) < SHORTEST_SECRET:
+        raise NotUsable(f"authenticator: is shorter than {SHORTEST_SECRET} bytes")
+    return tidy
+
+
+def _imported(text: str, of_hmac: bool) -> str:
+    """Return a hash as it is kept, if a sign-in can compare with it and can afford to."""
+    if not text:
+        return text
+    try:
+        return imported_hashes.read(text, of_hmac=of_hmac)
+    except imported_hashes.NotReadable as error:
+        name = hash_name(text)
+        raise NotUsable(
+            f"password_hash: is {name}, which is not read; without it the account signs in by e-mail"
+            if name
+            else f"password_hash: {error}"
+        ) from None

@@ -1,0 +1,83 @@
+"""``flask users delete, undelete``: have accounts erased, or bring back those that are not yet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import click
+import sqlalchemy as sa
+
+from app import clock
+from app.cli.lookup import user_named
+from app.cli.users import users
+from app.extensions import changed, db
+from app.privacy import deletion, erasure
+from app.privacy.models import Deletion
+from app.users import User
+
+
+@users.command("delete")
+@click.argument("identity", nargs=-1, required=True)
+@click.option("--now", "at_once", is_flag=True, help="Erase it at once. Nothing brings it back.")
+@click.option("--yes", is_flag=True, help="With --now: do not ask whether that is meant.")
+def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
+    """Close accounts and have them erased.
+
+    Each IDENTITY is an email address, phone number or username.
+
+    Its owner is told by mail, and has LATCHKEY_DELETE_WAIT to keep it; ``undelete`` does the same.
+    """
+    if at_once and not yes:
+        click.confirm(f"Erase {len(identity)} account{'s' if len(identity) > 1 else ''} for good?", abort=True)
+    _each(identity, _erase_now if at_once else _close)
+
+
+@users.command("undelete")
+@click.argument("identity", nargs=-1, required=True)
+def undelete(identity: tuple[str, ...]) -> None:
+    """Keep accounts that were to be erased.
+
+    Each IDENTITY is an email address, phone number or username. Sessions that were ended stay so.
+    """
+    _each(identity, _keep)
+
+
+def _each(identities: tuple[str, ...], do: Callable[[User], str]) -> None:
+    """Do something about each account and commit it; what can be done is done, what cannot is named."""
+    missing = 0
+    for text in identities:
+        try:
+            user = user_named(text)
+        except click.ClickException as unknown:
+            missing += 1
+            click.echo(unknown.message, err=True)
+            continue
+        said = do(user)
+        db.session.commit()
+        click.echo(f"{text}: {said}.")
+    sys.exit(1 if missing else 0)
+
+
+def _close(user: User) -> str:
+    if user.deletes_at is not None:
+        return f"will be erased at {user.deletes_at:%Y-%m-%d %H:%M} UTC already"
+    return f"closed, will be erased at {deletion.schedule_deletion(user, by='operator'):%Y-%m-%d %H:%M} UTC"
+
+
+def _erase_now(user: User) -> str:
+    deletion.schedule_deletion(user, quietly=True, by="operator")
+    now, drawn = clock.now(), erasure.draw()
+    claim = sa.update(Deletion).where(Deletion.user_id == user.id)
+    changed(claim.values(deletes_at=now, due_at=now, pseudonym=sa.func.coalesce(Deletion.pseudonym, drawn)))
+    db.session.commit()
+    pseudonym = db.session.scalar(sa.select(Deletion.pseudonym).where(Deletion.user_id == user.id))
+    if pseudonym is None:
+        return "erased already"
+    while erasure.anonymise(user.id, pseudonym, at_once=True):
+        pass
+    return "erased" if erasure.erase(user.id, pseudonym) else "erased already"
+
+
+def _keep(user: User) -> str:
+    return "kept" if deletion.cancel_requested(user, late=True, by="operator") else "was not to be erased"

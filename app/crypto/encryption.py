@@ -1,0 +1,134 @@
+"""Sealing: what must be readable again but may not be read in a stolen database, such as a method's secret.
+
+AES-256-GCM (NIST SP 800-38D) under a ring of keys. The context, by custom table, row, user and method, is
+authenticated with the secret, so that a sealed text copied to another row does not open (ASVS 11.3.2, 11.3.3).
+Opening takes a few microseconds: ciphers and derived keys are made once in a process.
+"""
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+VERSION = "v1"
+NONCE_BYTES = 12  # 96 bits, random: one key may seal 2**32 texts (SP 800-38D, section 8.3)
+_SEALED = re.compile(r"v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{22,})\Z")
+
+
+class DecryptionError(Exception):
+    """A sealed text did not open: its key is not in the ring, or it or its context was changed.
+
+    :ivar kid: the id of the key it names, or "" when it names none that could be one
+    :ivar key_is_unknown: whether that key is missing from the ring, which an operator can mend
+    """
+
+    def __init__(self, kid: str, key_is_unknown: bool) -> None:
+        what = f"key {kid} is not in the ring" if key_is_unknown else f"not intact under key {kid or '(none)'}"
+        super().__init__(f"Cannot open a sealed text: {what}.")
+        self.kid = kid
+        self.key_is_unknown = key_is_unknown
+
+
+class KeyRing:
+    """The keys of this installation: the first one seals, each of them opens (ASVS 11.2.2, 13.3.4).
+
+    Each key is a text with at least 256 bits of randomness in it; only its order in the ring has a meaning.
+    A ring is safe to use from many threads.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Make a ring of ``keys``, the current one first. Raises ``ValueError`` when there is none."""
+        if not keys or not all(keys):
+            raise ValueError("A key ring needs at least one key, and none of them empty.")
+        self._keys = {_kid(key): key.encode() for key in keys}
+        if len(self._keys) != len(set(keys)):
+            raise ValueError("Two keys of the ring have the same id. Replace the newer one.")
+        self.kid = next(iter(self._keys))
+        self._derived: dict[tuple[str, str], bytes] = {}
+        self._ciphers: dict[str, AESGCM] = {}
+
+    def __repr__(self) -> str:
+        return f"<KeyRing {', '.join(self._keys)}>"
+
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The ids of all keys, the current one first. An id is 8 hexadecimal digits and no secret."""
+        return tuple(self._keys)
+
+    def seal(self, plain: bytes, *context: str) -> str:
+        """Return ``plain`` sealed under the current key: ``v1.kid.nonce.ciphertext``, safe in a URL.
+
+        Sealing the same twice gives two different texts.
+        :param context: what it belongs to; ``open`` wants the same, in the same order
+        """
+        nonce = os.urandom(NONCE_BYTES)
+        ciphertext = self._cipher(self.kid).encrypt(nonce, plain, _bound(self.kid, context))
+        return f"{VERSION}.{self.kid}.{_text(nonce)}.{_text(ciphertext)}"
+
+    def open(self, sealed: str, *context: str) -> bytes:
+        """Return what was sealed. Raises ``DecryptionError`` on an unknown key and on any change, however small."""
+        parts = _SEALED.match(sealed)
+        if parts is None:
+            raise DecryptionError("", key_is_unknown=False)
+        kid, nonce, ciphertext = parts.groups()
+        cipher = self._cipher(kid)
+        try:
+            return cipher.decrypt(_bytes(nonce), _bytes(ciphertext), _bound(kid, context))
+        except (ValueError, InvalidTag):
+            raise DecryptionError(kid, key_is_unknown=False) from None
+
+    def derive(self, purpose: str, kid: str | None = None) -> bytes:
+        """Return the 32-byte key for one purpose, such as ``"csrf"``, by HKDF-SHA256 (RFC 5869).
+
+        The same purpose and key give the same bytes in every process; two purposes share nothing.
+        Raises ``DecryptionError`` when the ring has no such key.
+        :param kid: the key to derive from; the current one when None
+        """
+        kid = kid or self.kid
+        if kid not in self._keys:
+            raise DecryptionError(kid, key_is_unknown=True)
+        if (kid, purpose) not in self._derived:
+            hkdf = HKDF(SHA256(), length=32, salt=None, info=f"latchkey|{VERSION}|{purpose}".encode())
+            self._derived[kid, purpose] = hkdf.derive(self._keys[kid])
+        return self._derived[kid, purpose]
+
+    def _cipher(self, kid: str) -> AESGCM:
+        if kid not in self._ciphers:
+            self._ciphers[kid] = AESGCM(self.derive("seal", kid))
+        return self._ciphers[kid]
+
+
+def kid_of(sealed: str) -> str:
+    """Return the id of the key that a sealed text names, or "" when it is not a sealed text at all."""
+    parts = _SEALED.match(sealed)
+    return parts[1] if parts else ""
+
+
+def _kid(key: str) -> str:
+    return hashlib.sha256(b"latchkey key id\0" + key.encode()).hexdigest()[:8]
+
+
+def _bound(kid: str, context: tuple[str, ...]) -> bytes:
+    """Join version, key id and context so that no two lists give the same bytes: each part after its length."""
+    return "".join([f"{len(part)}:{part}" for part in (VERSION, kid, *context)]).encode()
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    """Decode base64url. Raises ``ValueError`` unless ``text`` is the one right way to write these bytes.
+
+    Its last character has bits that decoding ignores (RFC 4648, section 3.5); a change there is a change too.
+    """
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if _text(data) != text:
+        raise ValueError("not canonical base64url")
+    return data

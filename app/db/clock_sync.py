@@ -1,0 +1,100 @@
+"""All processes go by the clock of the database, so that leases, expiry and codes mean the same on every machine.
+
+Each process measures by how much its machine's clock differs, when it connects and then now and then as a connection
+comes back, and ``app.clock`` shows the database's time. SQLite is on this machine and has its clock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine, event
+
+from app import clock
+from app.db.deadlines import Watchdog
+
+log = structlog.get_logger()
+
+MEASURE_EVERY = 10.0
+WARN_EVERY = 60.0
+
+IGNORED = 0.25
+"""Seconds of difference that are left alone: a measurement is as inexact as the way to the server is long."""
+
+TOLERATED = 2.0
+"""Seconds of difference past which the operator is warned."""
+
+STEP = 1.0
+"""Seconds by which a machine's clock may move against its own uptime before it is measured at once."""
+
+
+class DatabaseClock:
+    """What one process knows of the database's clock."""
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
+        self._measured_at = float("-inf")
+        self._uptime = 0.0
+        self._warned_at = float("-inf")
+        self._measuring = threading.Lock()
+
+    def connected(self, connection: Any, *_rest: Any) -> None:
+        """Measure over a new connection."""
+        self._measure(connection)
+
+    def taken(self, connection: Any, *_rest: Any) -> None:
+        """Measure before anything else when this machine's clock was set, or stood still while the machine slept."""
+        if abs(_uptime() - self._uptime) > STEP:
+            self._measure(connection)
+
+    def returned(self, connection: Any, *_rest: Any) -> None:
+        """Measure now and then over a connection that has just served."""
+        if connection is not None and time.monotonic() - self._measured_at > MEASURE_EVERY:
+            self._measure(connection)
+
+    def _measure(self, connection: Any) -> None:
+        if connection.closed or not self._measuring.acquire(blocking=False):
+            return
+        try:
+            with suppress(Exception):  # it is broken, which its next use will show
+                self._note(*self._ask(connection))
+        finally:
+            self._measuring.release()
+
+    def _ask(self, connection: Any) -> tuple[float, float]:
+        """Return by how many seconds the database is ahead of this machine, and how long asking took."""
+        was, connection.autocommit = connection.autocommit, True
+        self._watchdog.begin(connection)
+        try:
+            began = time.time()
+            asked = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8", prepare=False)
+            theirs, ended = asked.fetchone()[0], time.time()
+        finally:
+            self._watchdog.end(connection)
+            connection.autocommit = was
+        return theirs - (began + ended) / 2, ended - began
+
+    def _note(self, ahead: float, took: float) -> None:
+        self._measured_at, self._uptime = time.monotonic(), _uptime()
+        if abs(ahead) < IGNORED + took:
+            ahead = 0.0
+        clock.follow(ahead)
+        if abs(ahead) > TOLERATED and self._measured_at - self._warned_at > WARN_EVERY:
+            self._warned_at = self._measured_at
+            log.warning("clock.differs", behind_database=round(ahead, 1), remedy="let both machines keep time by NTP")
+
+
+def follow(engine: Engine, watchdog: Watchdog) -> None:
+    """Have this process go by the clock of the PostgreSQL server behind ``engine``."""
+    known = DatabaseClock(watchdog)
+    event.listen(engine, "connect", known.connected)
+    event.listen(engine, "checkout", known.taken)
+    event.listen(engine, "checkin", known.returned)
+
+
+def _uptime() -> float:
+    return time.time() - time.monotonic()

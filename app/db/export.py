@@ -1,0 +1,93 @@
+"""What is somebody's, for them to take along: each room says which columns of its tables it gives to whom.
+
+A list of what is given, never of what is held back: a column that nobody thought of stays here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.orm import scoped_session
+
+BATCH = 500
+"""Rows read at a time: so many are in memory, however many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPart:
+    """One file of an export.
+
+    :ivar name: of the file, without its ending
+    :ivar says: a sentence that tells its reader what is in it
+    :ivar owner: the column that says whose a row is
+    :ivar columns: what is given, by the name it is given under
+    :ivar newest_by: columns that are never NULL, by which rows come newest first; together they are unique
+    :ivar where: which of the owner's rows are meant
+    """
+
+    name: str
+    says: str
+    owner: Any
+    columns: Mapping[str, Any]
+    newest_by: Sequence[Any]
+    where: Sequence[sa.ColumnElement[bool]]
+
+    @property
+    def table(self) -> str:
+        """The name of the table it is read from."""
+        return str(self.owner.expression.table.name)
+
+
+EXPORT_PARTS: dict[str, ExportPart] = {}
+EXCLUDED: dict[str, str] = {}
+"""Tables that say whose their rows are and give nothing, each with the reason."""
+
+
+def include(
+    name: str,
+    says: str,
+    *,
+    owner: Any,
+    columns: Mapping[str, Any],
+    newest_by: Sequence[Any],
+    where: Sequence[sa.ColumnElement[bool]] = (),
+) -> None:
+    """Register what is given as the files ``name.json`` and ``name.csv``; the other words are those of ``Part``.
+
+    Never a secret, a digest, a sealed text, or an id that opens anything.
+    :raises ValueError: when something else is given under that name
+    """
+    part = ExportPart(name, says, owner, columns, newest_by, where)
+    if EXPORT_PARTS.setdefault(name, part).table != part.table:
+        raise ValueError(f"{name!r} is given already, from another table")
+
+
+def exclude(table: str, because: str) -> None:
+    """Register that a table with somebody's rows gives nothing, and why that is right."""
+    EXCLUDED[table] = because
+
+
+def read(session: scoped_session[Any], part: ExportPart, user_id: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield what ``part`` gives this user, newest first, in batches; each is one statement on its own."""
+    mine = (part.owner == user_id, *part.where)
+    keys = [key.label(f"key_{number}") for number, key in enumerate(part.newest_by)]
+    given = [column.label(name) for name, column in part.columns.items()]
+    newest = sa.select(*keys, *given).where(*mine).order_by(*(key.desc() for key in part.newest_by)).limit(BATCH)
+    newest = newest.execution_options(plan_anew=True)
+    page = newest
+    while rows := session.execute(page).all():
+        yield [dict(zip(part.columns, row[len(keys) :], strict=True)) for row in rows]
+        if len(rows) < BATCH:
+            return
+        page = newest.where(_before(part.newest_by, rows[-1]))
+
+
+def _before(keys: Sequence[Any], place: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Return what holds for the rows that come after the one at ``place``."""
+    first, *others = keys
+    if not others:
+        return cast("sa.ColumnElement[bool]", first < place[0])
+    return sa.and_(first <= place[0], sa.or_(first < place[0], _before(others, place[1:])))

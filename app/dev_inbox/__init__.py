@@ -1,0 +1,22 @@
+"""The development mailbox: every mail and text message that left, to look at in a browser.
+
+Served in development alone, for whoever can open it reads everybody's passcodes.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask
+
+bp = Blueprint("dev_inbox", __name__, url_prefix="/dev/inbox")
+
+
+def init_app(app: Flask) -> None:
+    """Serve the mailbox at ``/dev/inbox``.
+
+    :raises RuntimeError: in production
+    """
+    from app.dev_inbox import views  # noqa: F401 - its functions register themselves
+
+    if app.extensions["latchkey.settings"].is_production:
+        raise RuntimeError("the development mailbox must not be served in production")
+    app.register_blueprint(bp)

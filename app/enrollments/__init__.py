@@ -1,0 +1,1 @@
+"""Which authenticators exist and which a user has enrolled."""

@@ -1,0 +1,57 @@
+"""What pages and programs are told of somebody's addresses, number and username."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_login import current_user
+
+from app.authenticators.presenters import sent
+from app.challenges.models import Challenge
+from app.extensions import settings
+from app.login.presenters import label_of
+from app.sessions.models import AuthSession
+from app.sessions.store import current_session
+from app.users import Identity, identities_of
+from app.web.respond import wants_json
+
+
+def current() -> AuthSession:
+    """Return the session of this request, which ``login_required`` has seen to."""
+    session = current_session()
+    assert session is not None
+    return session
+
+
+def user_label() -> str | None:
+    """Return by what a page calls who is signed in; a program needs none."""
+    return None if wants_json() else label_of(identities_of(current_user.id))
+
+
+def pending(challenge: Challenge) -> dict[str, Any]:
+    """Return what a page says of an address that waits for its code."""
+    return sent(challenge, challenge.destination) | {"purpose": challenge.purpose}
+
+
+def listed(rows: list[Identity]) -> list[dict[str, Any]]:
+    """Return what finds an account, of each kind in the order in which it stands there."""
+    return [
+        {
+            "kind": row.kind,
+            "value": row.value,
+            "primary": row.is_primary,
+            "added_at": row.created_at,
+            "confirmed_at": row.confirmed_at,
+        }
+        for row in rows
+    ]
+
+
+def allowed(rows: list[Identity]) -> dict[str, Any]:
+    """Return what may be added: one more address, a number, a username."""
+    kinds = [row.kind for row in rows]
+    return {
+        "may_add_email": kinds.count("email") < settings.emails_per_account,
+        "may_add_phone": "sms" in settings.methods,
+        "may_have_username": "username" in settings.identity_attributes,
+    }

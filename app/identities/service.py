@@ -1,0 +1,175 @@
+"""Which address is the primary one, what is removed, and the username."""
+
+from __future__ import annotations
+
+from app import throttling
+from app.audit import record, signals
+from app.authenticators import enrollments
+from app.challenges import service as challenges
+from app.client import ClientContext
+from app.enrollments.catalog import active_methods
+from app.errors import Rejected
+from app.extensions import db, settings
+from app.login import removal
+from app.login.credential_changes import lock_credentials, revoke_other_sessions
+from app.notifications import notices
+from app.sessions.models import AuthSession
+from app.users import (
+    TypedIdentity,
+    User,
+    add_identity,
+    all_identities_of,
+    drop_identity,
+    drop_value,
+    emails_of,
+    identifiers,
+    identities_of,
+    primary_email,
+)
+from app.users import make_primary as put_first
+from app.users.identity_changes import note_change
+
+
+def make_primary(user: User, session: AuthSession, email: str, asker: ClientContext) -> None:
+    """Let one of the user's proved addresses stand for the account.
+
+    :raises Rejected: ``not_yours`` on ``email``; ``too_many_requests``
+    """
+    throttling.take("starts", asker.address)  # each is told by mail: no loop may send as many as it likes
+    lock_credentials(user, session)
+    before, value = primary_email(user.id), _mine(user, "email", email)
+    if value == before:
+        return
+    if value not in emails_of(user.id):
+        raise Rejected("not_yours", field="email")
+    put_first(user.id, value)
+    record("address.made_primary", user.id)
+    told(user, session, AFTER["address.made_primary"], "", "", before, asker)
+
+
+def remove_email(user: User, session: AuthSession, email: str, asker: ClientContext) -> None:
+    """Remove one of the user's addresses; when it was the primary one, the oldest that is left stands for the account.
+
+    :raises Rejected: on ``email`` ``not_yours``; ``address_needed`` while codes go to the last one; ``last_address``
+        when nothing would be left to reach the account by
+    """
+    lock_credentials(user, session)
+    value, before = _mine(user, "email", email), primary_email(user.id)
+    if emails_of(user.id) == [value]:
+        if "email" in active_methods(enrollments.enrolled_of(user.id)):
+            raise Rejected("address_needed", field="email")
+        _keep_one_address(user, "phone", "email")
+    drop_value(user.id, "email", value)
+    if value == before:
+        put_first(user.id, primary_email(user.id))
+    challenges.end_open(user.id)
+    record("address.removed", user.id)
+    told(user, session, AFTER["address.removed"], value, "", before, asker)
+
+
+def remove_phone(user: User, session: AuthSession, asker: ClientContext) -> None:
+    """Remove the user's number, and with it the codes that went there. The number is told by its last text message.
+
+    :raises Rejected: on ``phone`` ``not_yours``, ``last_address``, ``last_method``, ``last_second_factor``
+    """
+    lock_credentials(user, session)
+    number = identities_of(user.id).get("phone")
+    if number is None:
+        raise Rejected("not_yours", field="phone")
+    _keep_one_address(user, "email", "phone")
+    removal.allow_removal(user, ["sms"], "phone")
+    had_codes = enrollments.remove(user.id, "sms") > 0
+    drop_identity(user, "phone")
+    revoke_other_sessions(user, session, asker)
+    record("phone.removed", user.id)
+    if had_codes:
+        record("factor.removed", user.id, method="sms")
+        signals.send(signals.us_profile_changed, user=user, methods=["sms"], delete=True)
+    what = f"The phone number {identifiers.mask('phone', number)} was removed."
+    notices.notify(user.id, what, asker, also=[number], family=session.family)
+
+
+def set_username(user: User, session: AuthSession, text: str, asker: ClientContext) -> str:
+    """Give the user a username, or another one; return it.
+
+    A username is nobody's secret and cannot be proved, so that one is taken is told; tries are limited by network.
+    :raises Rejected: on ``username`` ``username_invalid``, ``identity_already_associated``; ``too_many_requests``
+    """
+    if "username" not in settings.identity_attributes:
+        raise Rejected("usernames_off", field="username")
+    throttling.take("starts", asker.address)
+    try:
+        name = identifiers.new_username(text)
+    except identifiers.InvalidIdentifier:
+        raise Rejected("username_invalid", field="username") from None
+    lock_credentials(user, session)
+    before = identities_of(user.id).get("username")
+    if name == before:
+        return name
+    _replace_username(user, name)
+    _told_of_username(user, session, "username.set", "The username was chosen or changed.", asker)
+    return name
+
+
+def remove_username(user: User, session: AuthSession, asker: ClientContext) -> None:
+    """Let the username find the user no longer.
+
+    :raises Rejected: on ``username`` ``not_yours``; ``last_address`` when it is all that finds the account
+    """
+    lock_credentials(user, session)
+    if "username" not in identities_of(user.id):
+        raise Rejected("not_yours", field="username")
+    if len(all_identities_of(user.id)) == 1:
+        raise Rejected("last_address", field="username")
+    drop_identity(user, "username")
+    _told_of_username(user, session, "username.removed", "The username was removed.", asker)
+
+
+def _replace_username(user: User, name: str) -> None:
+    with db.session.begin_nested():  # a name taken meanwhile leaves the old one where it was
+        drop_identity(user, "username")
+        add_identity(user, TypedIdentity("username", name), confirmed=True)
+
+
+def _told_of_username(user: User, session: AuthSession, event: str, what: str, asker: ClientContext) -> None:
+    revoke_other_sessions(user, session, asker)
+    record(event, user.id)
+    notices.notify(user.id, what, asker, family=session.family)
+
+
+def _keep_one_address(user: User, other: str, field: str) -> None:
+    """Go on only if another proved address is left, by which the account's owner can be reached."""
+    if not any(row.kind == other and row.confirmed_at is not None for row in all_identities_of(user.id)):
+        raise Rejected("last_address", field=field)
+
+
+def _mine(user: User, kind: str, typed: str) -> str:
+    """Return the canonical form of one of the user's addresses, however it was typed."""
+    try:
+        value = identifiers.email(typed)
+    except identifiers.InvalidIdentifier:
+        raise Rejected("not_yours", field=kind) from None
+    if not any(row.kind == kind and row.value == value for row in all_identities_of(user.id)):
+        raise Rejected("not_yours", field=kind)
+    return value
+
+
+AFTER = {
+    "address.change_confirmed": "Your e-mail address {old} was replaced by {new}.",
+    "address.added": "The e-mail address {new} was added.",
+    "address.removed": "The e-mail address {old} was removed.",
+    "address.made_primary": "The primary e-mail address is no longer {before}.",
+}
+
+
+def told(user: User, session: AuthSession, text: str, old: str, new: str, before: str, asker: ClientContext) -> None:
+    """Keep what was done so that it can be undone, tell every address of it, and let nobody else stay signed in.
+
+    Mail to one address shows enough of another to know it, and too little to write to it.
+    """
+    change = note_change(user.id, old, new, before, session.family, asker)
+    revoke_other_sessions(user, session, asker)
+    shown = {name: identifiers.mask("email", value) if value else "" for name, value in
+             (("old", old), ("new", new), ("before", before))}  # fmt: skip
+    also = [old] if old else []
+    notices.notify(user.id, text.format(**shown), asker, also=also, family=session.family, change=change)

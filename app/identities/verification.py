@@ -1,0 +1,189 @@
+"""A new address is proved before it is anybody's: by the code or the link in a mail that goes there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import clock, throttling
+from app.audit import record, signals
+from app.authenticators import enrollments
+from app.challenges import passcodes
+from app.challenges import service as challenges
+from app.challenges.magic_links import has_expired, open_link
+from app.challenges.models import Challenge
+from app.challenges.revocation import end_others
+from app.challenges.service import ChallengeRequest, latest_in_browser
+from app.challenges.tokens import challenge_id_in
+from app.client import ClientContext
+from app.enrollments.catalog import enabled_methods
+from app.errors import Rejected
+from app.extensions import db, settings
+from app.identities.service import AFTER, told
+from app.login.credential_changes import lock_credentials
+from app.sessions.models import AuthSession
+from app.throttling import by_account
+from app.users import (
+    TypedIdentity,
+    User,
+    add_identity,
+    drop_value,
+    emails_of,
+    identifiers,
+    is_verified,
+    primary_email,
+    release_unverified,
+)
+
+CHANGE, ADD = "change_email", "add_email"
+"""The new address takes the place of the primary one, or stands beside the others."""
+
+
+def ask(user: User, session: AuthSession, email: str, purpose: str, asker: ClientContext) -> Challenge:
+    """Send a code and a link to an address that is to be the user's; nothing is stored before they are used.
+
+    In generic mode an address that is somebody's gets the same answer, and a mail that says so.
+    :param purpose: ``CHANGE`` or ``ADD``
+    :raises Rejected: on ``email`` ``invalid_email_address``, ``too_many_addresses``, ``email_already_associated``
+        (of others in explicit mode alone); ``too_many_requests``, ``too_many_messages``
+    """
+    throttling.take("starts", asker.address)
+    typed, mine = _read(email), emails_of(user.id)
+    if purpose == ADD and len(mine) >= settings.emails_per_account:
+        raise Rejected("too_many_addresses", field="email", most=settings.emails_per_account)
+    taken = is_verified(typed)
+    if typed.value in mine or (taken and not settings.generic_responses):
+        raise Rejected("email_already_associated", field="email", email=typed.value)
+    if purpose == CHANGE:
+        end_others(user.id, CHANGE, typed.value)
+    question = ChallengeRequest(
+        purpose, "email", user.id, typed.value, typed.value, pending_secret=passcodes.new_secret(), again=True,
+        lifetime=settings.change_email_within, letter="address_taken" if taken else purpose, family=session.family,
+        is_unproved=True,
+    )  # fmt: skip
+    challenge = challenges.issue_challenge(question, asker)
+    record("address.change_requested", user.id, challenge_id=challenge.id, purpose=purpose)
+    signals.send(signals.change_email_instructions_sent, user=user, token=None, new_email=typed.value)
+    return challenge
+
+
+def waiting(user: User, session: AuthSession, asker: ClientContext) -> Challenge | None:
+    """Return the request of this session that this browser waits with, or this program names; None without one."""
+    named = challenge_id_in(asker.challenge) if asker.challenge else None
+    if named:
+        found = challenges.find(named, CHANGE) or challenges.find(named, ADD)
+    else:
+        found = latest_in_browser(asker, CHANGE, ADD)
+    mine = found is not None and (found.user_id, found.family) == (user.id, session.family)
+    return found if mine else None
+
+
+def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker: ClientContext) -> Challenge:
+    """Give the user the address whose mail has this code.
+
+    :raises Rejected: ``invalid_password_code`` or ``identity_already_associated`` on ``passcode``; ``api_error`` or
+        ``change_email_expired`` on the form
+    """
+    asked = waiting(user, session, asker)
+    if (
+        asked is not None
+        and asked.is_open(clock.now())
+        and passcodes.tidy(passcode, passcodes.digits_of("email")) is None
+    ):
+        raise Rejected("invalid_password_code", field="passcode")
+    challenge = challenges.count_try_of(asked.id, user.id, asked.purpose, session.family, ["email"]) if asked else None
+    if asked is None or challenge is None:
+        raise _why_not(user, asked)
+    guess = by_account.reserve(user.id, "", family=session.family)
+    if guess is None:
+        raise Rejected("invalid_password_code", field="passcode")
+    lock_credentials(user, session)
+    live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
+    if not (passcodes.answers(challenge, passcodes.root_of(challenge, None), passcode) and live):
+        raise _failed(user, challenge, "wrong_code" if live else "expired")
+    by_account.refund(guess)
+    _give(user, session, challenge, asker)
+    return challenge
+
+
+def look_at_link(token: str, session: AuthSession | None, asker: ClientContext) -> tuple[Challenge, bool]:
+    """Return what a link is about, and whether it was opened where it was asked for, by who asked.
+
+    :raises Rejected: ``api_error``, also in another session of theirs there; ``change_email_expired``
+    """
+    opened = open_link(token, CHANGE) or open_link(token, ADD)
+    if opened is None or opened.user is None or not opened.user.is_active or opened.challenge.spent_at is not None:
+        raise Rejected("api_error")
+    challenge = opened.challenge
+    if not challenge.is_open(clock.now()) or has_expired(token):
+        if throttling.is_news("link.expired", challenge.id, asker.address):
+            raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
+        raise Rejected("change_email_expired")
+    here = asker.is_bound_to(challenge.binding)
+    if not here or session is None or session.user_id != challenge.user_id:
+        return challenge, False
+    if session.family != challenge.family:
+        raise Rejected("api_error")  # begun before it signed in: whoever did may have been somebody else
+    return challenge, True
+
+
+def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, asker: ClientContext) -> None:
+    """Give the user the address whose mail has this link, after ``look_at_link`` has found it opened here.
+
+    :raises Rejected: ``api_error``, ``identity_already_associated``
+    """
+    lock_credentials(user, session)
+    _give(user, session, challenge, asker)
+
+
+def _give(user: User, session: AuthSession, challenge: Challenge, asker: ClientContext) -> None:
+    """Store a proved address; of two accounts that prove one address at the same moment, one gets it."""
+    if not challenges.spend(challenge):
+        raise Rejected("api_error")
+    typed, before = TypedIdentity("email", challenge.destination), primary_email(user.id)
+    old = before if challenge.purpose == CHANGE else ""
+    if not old and len(emails_of(user.id)) >= settings.emails_per_account:
+        raise Rejected("too_many_addresses", field="passcode", most=settings.emails_per_account)
+    release_unverified(typed)
+    try:
+        with db.session.begin_nested():  # an address taken meanwhile leaves the old one where it was
+            if old:
+                drop_value(user.id, "email", old)
+            add_identity(user, typed, confirmed=True, primary=old != "" or not before)
+    except Rejected as taken:
+        raise Rejected(taken.code, field="passcode") from None
+    if not before and "email" in enabled_methods() and not _has_mail(user.id):
+        enrollments.enroll(user.id, "email", family=session.family)
+    if old:
+        challenges.end_open(user.id)  # what was sent to the old address is good no more
+    event = "address.change_confirmed" if old else "address.added"
+    record(event, user.id, challenge_id=challenge.id)
+    told(user, session, AFTER[event], old, typed.value, before, asker)
+    signals.send(signals.change_email_confirmed, user=user, old_email=old or None)
+
+
+def _has_mail(user_id: int) -> bool:
+    return any(row.method == "email" for row in enrollments.enrolled_of(user_id))
+
+
+def _why_not(user: User, asked: Challenge | None) -> Rejected:
+    """Tell a request that took too long, or was guessed at, from one that was never this user's."""
+    if asked is None or asked.spent_at is not None:
+        return Rejected("api_error")
+    if clock.now() >= asked.expires_at:
+        return _failed(user, asked, "expired", "change_email_expired", field="")
+    return _failed(user, asked, "budget_spent")
+
+
+def _failed(
+    user: User, challenge: Challenge, why: str, code: str = "invalid_password_code", field: str = "passcode"
+) -> Rejected:
+    facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": "email"}
+    record("challenge.failed", user.id, challenge_id=challenge.id, at_once=True, **facts)
+    return Rejected(code, field=field)
+
+
+def _read(email: str) -> TypedIdentity:
+    try:
+        return TypedIdentity("email", identifiers.email(email))
+    except identifiers.InvalidIdentifier:
+        raise Rejected("invalid_email_address", field="email") from None

@@ -1,0 +1,164 @@
+"""Sign-ins that wait for their second step: parked, found, counted, used up.
+
+The browser holds a random token in a cookie of its own, a program hands it back. It opens the next step and sign-out,
+nothing else, and dies in ``LATCHKEY_SECOND_FACTOR_WITHIN``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.client import ClientContext
+from app.crypto import secrets
+from app.db.compiled import CompiledStatement
+from app.db.detached import Detached, detached_from, note
+from app.errors import Rejected
+from app.extensions import changed, db, settings
+from app.sessions.cookies import set_pending_cookie
+from app.sessions.models import PendingSignIn
+from app.users import User
+
+TRIES = 5
+"""Wrong codes after which it ends (ASVS 6.3.3 and NIST SP 800-63B 3.2.2 leave the figure to us)."""
+
+_ROWS = Detached(PendingSignIn, User)
+_table, _user = PendingSignIn.__table__, User.__table__
+_c = _table.c
+_INSERT = CompiledStatement.into(_table)
+_open = (_c.ended_at.is_(None), _c.expires_at > sa.bindparam("now"))
+_CURRENT = (
+    _ROWS.select()
+    .select_from(_table.join(_user, _user.c.id == _c.user_id))
+    .where(_c.digest == sa.bindparam("digest"), *_open)
+)
+_COUNT = (
+    sa.update(_table)
+    .where(_c.id == sa.bindparam("waiting"), *_open, _c.tries < TRIES)
+    .values(tries=_c.tries + 1)
+    .returning(_c.tries)
+    .execution_options(at_once=True)
+)
+_HOLD = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(tries=_c.tries)
+_USE_UP = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).values(ended_at=sa.bindparam("now"))
+
+
+@dataclass(frozen=True, slots=True)
+class PendingState:
+    """A sign-in that waits for its second step, as the answer to the first one tells of it.
+
+    :ivar handle: its token, for a program that keeps no cookies; "" for a browser
+    """
+
+    row: PendingSignIn
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedPending:
+    """A sign-in that waits for its second step, and whose it is. Nobody is signed in by it."""
+
+    row: PendingSignIn
+    user: User
+
+    @property
+    def choices(self) -> list[str]:
+        """The methods that will do."""
+        return [name for name in self.row.choices.split(",") if name]
+
+
+def start(
+    user: User, amr: str, state: str, choices: Sequence[str], asker: ClientContext, *, answered_id: str | None,
+    remember: bool, next_page: str,
+) -> PendingState:  # fmt: skip
+    """Let a sign-in wait for its second step; the browser's earlier one ends. Its cookie goes out once it is stored."""
+    end(asker)
+    token, now = secrets.token(), clock.now()
+    row = {
+        "id": secrets.row_id(), "digest": secrets.digest(token), "user_id": user.id, "amr": amr,
+        "answered_id": answered_id, "state": state, "choices": ",".join(choices), "tries": 0,
+        "method": choices[0] if len(choices) == 1 else "", "remember": remember, "next": next_page[:2048],
+        "address": asker.address, "agent": asker.agent, "created_at": now,
+        "expires_at": now + settings.second_factor_within,
+    }  # fmt: skip
+    _INSERT.run(**row)
+    set_pending_cookie(token, settings.second_factor_within)
+    return PendingState(detached_from(PendingSignIn, row), "" if asker.keeps_cookies else token)
+
+
+def current(asker: ClientContext) -> StartedPending | None:
+    """Return the sign-in under way that ``asker`` brought, while its second step can be taken. One statement."""
+    if not asker.pending:
+        return None
+    found = db.session.execute(_CURRENT, {"digest": asker.pending, "now": clock.now()}).first()
+    if found is None:
+        return None
+    row, user = _ROWS.read(found)
+    return StartedPending(row, user) if user.is_active else None
+
+
+def get(asker: ClientContext) -> StartedPending:
+    """Return what ``current`` does.
+
+    :raises Rejected: ``two_factor_permission_denied`` when there is none
+    """
+    waiting = current(asker)
+    if waiting is None:
+        raise Rejected("two_factor_permission_denied")
+    return waiting
+
+
+def count_try(waiting: StartedPending) -> int:
+    """Count one code before it is looked at; return how many there were with it, 0 when none is left.
+
+    Committed at once, and exact however many are typed at the same moment.
+    """
+    now = clock.now()
+    return int(db.session.execute(_COUNT, {"waiting": waiting.row.id, "now": now}).scalar() or 0)
+
+
+def note_question(waiting: StartedPending, method: str, question_id: str | None, state: str) -> None:
+    """Note by which method, and by which challenge, the second step is asked for now."""
+    values: dict[str, Any] = {"method": method, "question_id": question_id, "state": state}
+    still = (PendingSignIn.id == waiting.row.id, PendingSignIn.ended_at.is_(None))
+    changed(sa.update(PendingSignIn).where(*still).values(**values))
+    note(waiting.row, **values)
+
+
+def hold(waiting: StartedPending) -> bool:
+    """Let nobody else end or use it until the commit; False when somebody has, or its time is over.
+
+    For what must not be done, or used up, for a sign-in that becomes no session.
+    """
+    return changed(_HOLD, {"waiting": waiting.row.id, "now": clock.now()}) == 1
+
+
+def use_up(waiting: StartedPending) -> bool:
+    """End it for the session that it becomes; False when another request was first, or its time is over."""
+    set_pending_cookie("", settings.second_factor_within)
+    return changed(_USE_UP, {"waiting": waiting.row.id, "now": clock.now()}) == 1
+
+
+def end(asker: ClientContext) -> None:
+    """End the sign-in under way that ``asker`` brought, if any, and take its cookie back."""
+    if not asker.pending:
+        return
+    mine = (PendingSignIn.digest == asker.pending, PendingSignIn.ended_at.is_(None))
+    changed(sa.update(PendingSignIn).where(*mine).values(ended_at=clock.now()))
+    drop(asker)
+
+
+def drop(asker: ClientContext) -> None:
+    """Take the cookie of a sign-in under way back, and change nothing else: for pages that are only looked at."""
+    if asker.pending:
+        set_pending_cookie("", settings.second_factor_within)
+
+
+def end_answering(challenge_id: str) -> int:
+    """End the sign-ins that this challenge's answer has begun; return how many were open."""
+    begun = (PendingSignIn.answered_id == challenge_id, PendingSignIn.ended_at.is_(None))
+    return changed(sa.update(PendingSignIn).where(*begun).values(ended_at=clock.now()))

@@ -1,0 +1,162 @@
+"""What messages about challenges say. The passcode and the link are derived here, when they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import sqlalchemy as sa
+
+from app import clock, user_agents
+from app.authenticators.presenters import asked
+from app.challenges.magic_links import link_token
+from app.challenges.models import Challenge
+from app.challenges.passcodes import passcode_of, root_of
+from app.challenges.registration import registers_account
+from app.challenges.report_links import report_link
+from app.challenges.service_budget import may_leave
+from app.challenges.undo_links import undo_link
+from app.db.detached import Detached
+from app.enrollments.models import Enrollment
+from app.extensions import db, settings, this_app
+from app.notifications.notices import NoticeFacts, notices_leaving
+from app.outbox import EmailMessage, Expired, Message, TextMessage, renderer
+
+LINK_PATHS = {
+    "sign_in": "/us-verify-link?token=",
+    "create_account": "/us-verify-link?token=",
+    "confirm": "/confirm/",
+    "change_email": "/change-email/",
+    "add_email": "/change-email/",
+}
+"""Where the link in a letter of this kind leads; other letters have none."""
+
+TYPED_WITHIN = timedelta(seconds=15)
+"""A passcode that has less than this left when it leaves is dead before it can be typed."""
+
+_ROWS = Detached(Challenge, Enrollment)
+_challenge, _enrolled = Challenge.__table__, Enrollment.__table__
+_BY_IDS = (
+    _ROWS.select()
+    .select_from(_challenge.outerjoin(_enrolled, _enrolled.c.id == _challenge.c.enrolled_id))
+    .where(_challenge.c.id.in_(sa.bindparam("ids", expanding=True)))
+)
+
+Told = tuple[Challenge, Enrollment | None]
+"""What a letter tells about: a challenge, and the method it grows from."""
+
+
+def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
+    """Return by message id the challenge that a message tells about, for those that still exist and may leave.
+
+    One statement, and one for the service's budget.
+    """
+    wanted = {message.id: message.challenge_id for message in messages if message.challenge_id}
+    rows = (_ROWS.read(row) for row in db.session.execute(_BY_IDS, {"ids": list(set(wanted.values()))}))
+    found = {challenge.id: (challenge, enrolled) for challenge, enrolled in rows}
+    told = {message_id: found[challenge_id] for message_id, challenge_id in wanted.items() if challenge_id in found}
+    now = clock.now()
+    leaving = may_leave([each for each in messages if each.id in told and told[each.id][0].is_open(now)])
+    return {message_id: each for message_id, each in told.items() if message_id in leaving}
+
+
+@renderer("sign_in", reads=challenges_of)
+@renderer("create_account", reads=challenges_of)
+@renderer("verify", reads=challenges_of)
+@renderer("second", reads=challenges_of)
+@renderer("setup", reads=challenges_of)
+@renderer("confirm", reads=challenges_of)
+@renderer("change_email", reads=challenges_of)
+@renderer("add_email", reads=challenges_of)
+@renderer("recovery", reads=challenges_of)
+def passcode_email(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
+    """Say the passcode and until when it works, and the link where there is one; nothing once the challenge is over.
+
+    A mail that was held up for longer than its passcode lives has the link alone.
+    :raises Expired: when that leaves nothing
+    """
+    if told is None or not told[0].is_open(clock.now()):
+        return None
+    challenge, enrolled = told
+    if enrolled is None and not challenge.secret and not registers_account(challenge):
+        return None  # nothing answers it, so there is nothing to say
+    root = root_of(challenge, enrolled)
+    link = None
+    if message.kind in LINK_PATHS and message.channel == "mail":
+        link = settings.origin + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
+    facts = {"link": link, "asked": asked(challenge), "denial": _denial_of(challenge)}
+    if clock.now() + TYPED_WITHIN < challenge.passcode_expires_at:
+        return write(message, code=passcode_of(challenge, root), until=challenge.passcode_expires_at, **facts)
+    if link is None:
+        raise Expired
+    return write(message, late=True, until=challenge.expires_at, **facts)
+
+
+@renderer("already_registered", reads=challenges_of)
+@renderer("address_taken", reads=challenges_of)
+def already_registered(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
+    """Tell the owner of an address that somebody tried to open an account with it, or to give it to another one."""
+    if told is None:
+        return None
+    link = settings.origin + "/us-signin"
+    return write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
+
+
+@renderer("no_account", reads=challenges_of)
+def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
+    """Tell whoever reads an address's mail that it has no account, and where to open one if one can."""
+    if told is None:
+        return None
+    link = settings.origin + "/register" if settings.registration else None
+    return write(message, link=link, asked=asked(told[0]))
+
+
+@renderer("changed", reads=notices_leaving)
+def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | TextMessage | None:
+    """Tell the owner of an account what was changed about it, and how to undo it or deny the session that did it."""
+    if leaving is None:
+        return None
+    facts: dict[str, Any] = {"what": message.facts["what"], "browser": user_agents.label(message.facts["browser"])}
+    family, change = message.facts.get("family"), leaving.change
+    if change and message.to != change.new:
+        facts |= {"undo": undo_link(change), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
+    elif family:
+        facts["denial"] = report_link("session", family, message.created_at)
+    return write(message, when=message.created_at, **facts)
+
+
+@renderer("new_device")
+def new_device(message: Message) -> EmailMessage | TextMessage:
+    """Tell the owner of an account of a sign-in from a browser that it never saw, and how to end that session."""
+    family, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
+    seen = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
+    return write(message, asked=seen, link=report_link("session", family, message.created_at))
+
+
+@renderer("help_asked")
+def help_asked(message: Message) -> EmailMessage | TextMessage:
+    """Tell whoever runs the service that somebody can't take the second step."""
+    agent, address = message.facts["agent"], message.facts["address"]
+    by = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
+    return write(message, whose=message.facts["whose"], asked=by)
+
+
+def _denial_of(challenge: Challenge) -> str:
+    return report_link("challenge", challenge.id, challenge.created_at)
+
+
+def write(message: Message, **facts: Any) -> EmailMessage | TextMessage:
+    """Return what the templates of a message's kind say, given these facts."""
+    context = {"brand": settings.brand_name, "public_url": settings.origin, "tag": message.tag} | facts
+    context["host"] = urlsplit(settings.origin).hostname
+    if message.channel == "sms":
+        return TextMessage(_render(f"sms/{message.kind}.txt", context))
+    stem = f"mail/{message.kind}"
+    subject = _render(f"{stem}.subject.txt", context)
+    return EmailMessage(subject, _render(f"{stem}.txt", context), _render(f"{stem}.html", context))
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    return this_app().jinja_env.get_template(template).render(context).strip()

@@ -1,0 +1,106 @@
+"""Notices: tell the owner of an account what was changed about it, everywhere the account can be reached.
+
+No notice asks for anything. Whoever got into one mailbox cannot keep the others from hearing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from app import clock, outbox, user_agents
+from app.challenges.service_budget import may_leave
+from app.client import ClientContext
+from app.extensions import db, settings
+from app.outbox import Message
+from app.users import AddressChange, Identity
+
+AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
+
+_REACHED = (
+    sa.select(Identity.kind, Identity.value)
+    .where(Identity.user_id == sa.bindparam("user_id"), Identity.confirmed_at.is_not(None))
+    .where(Identity.kind.in_(("email", "phone")))
+    .order_by(Identity.id)
+)
+_CHANGES = sa.select(AddressChange).where(
+    AddressChange.id.in_(sa.bindparam("ids", expanding=True)), AddressChange.undone_at.is_(None)
+)
+_this_hour = sa.func.sum(sa.case((Message.sent_at > sa.bindparam("hour_ago"), 1), else_=0))
+_TEXTED = (
+    sa.select(Message.to, _this_hour, sa.func.count())
+    .where(Message.channel == "sms", Message.sent_at > sa.bindparam("day_ago"))
+    .where(Message.to.in_(sa.bindparam("numbers", expanding=True)))
+    .group_by(Message.to)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeFacts:
+    """A notice that may leave, and the change of addresses that it tells of, if that can still be undone."""
+
+    change: AddressChange | None
+
+
+def notify(
+    user_id: int,
+    what: str,
+    asker: ClientContext,
+    *,
+    also: Sequence[str] = (),
+    family: str = "",
+    change: AddressChange | None = None,
+    by_text: bool = False,
+) -> None:
+    """Tell the owner of an account ``what`` was changed, by a mail to each of its proved addresses.
+
+    An account that has no such address is told by text message, within the send budgets: what is past them is dropped.
+    One statement finds where to, one writes all the messages of a channel.
+    :param what: a whole sentence, without anything secret, and without a name that somebody gave: whoever sits in a
+        session that is not theirs writes no mail to its owner
+    :param asker: who changed it, as far as it is told: their browser
+    :param also: e-mail addresses and numbers that are told besides, as one that is no longer the account's
+    :param family: of the session that changed it; then each mail says how to deny that session
+    :param change: of the addresses, if it was one: then each mail but that to the new address says how to undo it,
+        and an account that had no other address before is told by text message as well
+    :param by_text: tell every proved number, too
+    """
+    found = db.session.execute(_REACHED, {"user_id": user_id}).all()
+    mails = [value for kind, value in found if kind == "email"] + [one for one in also if "@" in one]
+    before = set(mails) - {change.new if change else ""}
+    texted = by_text or not before
+    numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
+    facts = {"what": what, "browser": user_agents.label(asker.agent), "family": family}
+    facts["change"] = change.id if change else ""
+    outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, **facts)
+    outbox.enqueue_each("changed", "sms", list(dict.fromkeys(numbers)), user_id=user_id, **facts)
+
+
+def notices_leaving(messages: Sequence[Message]) -> dict[str, NoticeFacts]:
+    """Return by message id which notices may leave now: every mail, and those texts that the budgets have room for.
+
+    A number gets no more texts in an hour and a day than codes alone could be. One statement where there are texts,
+    and what the service's own budget takes; one where changes of addresses are told of.
+    """
+    texts = [message for message in messages if message.channel == "sms"]
+    leaving = {message.id for message in messages if message.channel != "sms"}
+    if texts:
+        now = clock.now()
+        given = {"numbers": [text.to for text in texts], "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
+        sent = {to: (hour, day) for to, hour, day in db.session.execute(_TEXTED, given)}
+        leaving |= may_leave([text for text in texts if not settings.limits or _has_room(*sent.get(text.to, (0, 0)))])
+    ids = {str(message.facts.get("change", "")) for message in messages} - {""}
+    found = db.session.scalars(_CHANGES, {"ids": list(ids)}).all() if ids else ()
+    changes = {change.id: change for change in found}
+    return {
+        message.id: NoticeFacts(changes.get(str(message.facts.get("change"))))
+        for message in messages
+        if message.id in leaving
+    }
+
+
+def _has_room(hour: int, day: int) -> bool:
+    return hour < settings.sms_per_hour and day < settings.sms_per_day

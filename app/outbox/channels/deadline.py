@@ -1,0 +1,117 @@
+"""A hard end for a conversation with a server outside.
+
+A socket's own time-out bounds each wait, so a server that sends one byte now and then could hold a
+worker for ever. Here the whole conversation has an end: one thread looks at all of them, and shuts the socket
+of one that is overdue.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from app.outbox.channels.failures import Failed, Interrupted
+
+TICK = 0.1
+"""Seconds between two looks."""
+
+
+class Deadline:
+    """A talk through a client of smtplib or http.client, which another thread ends at ``until`` (monotonic seconds).
+
+    :ivar taken: whether the other side may have the message by now
+    :ivar silence: seconds before it is sent again when no answer comes; None leaves that to the plan
+    """
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.over = False
+        self.taken = False
+        self.silence: float | None = None
+        self._client: Any = None
+
+    def through(self, client: Any) -> None:
+        """Name the client whose ``sock`` is to be shut at the end. Raises Failed when that has come already."""
+        self._client = client
+        if self.over or time.monotonic() >= self.until:
+            raise Failed("timed out")
+
+    def hand_over(self, *, seconds: float | None = None, silence: float | None = None) -> None:
+        """Note that the other side may have the message from here on, and has ``seconds`` from now to say so."""
+        self.taken, self.silence = True, silence
+        if seconds is not None:
+            self.until = time.monotonic() + seconds
+
+    def end(self) -> None:
+        """Shut the socket: whoever waits for it gets an error at once."""
+        self.over = True
+        sock = getattr(self._client, "sock", None)
+        if sock is not None:  # else it is not connected yet, or closed already
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+_under_way: set[Deadline] = set()
+_stopping = threading.Event()
+_watch: threading.Thread | None = None
+
+
+@contextmanager
+def cut_off_after(seconds: float) -> Iterator[Deadline]:
+    """Run a block that talks to a server, and end that talk ``seconds`` after its beginning.
+
+    :raises Failed: "timed out", when the block failed because of that; "worker stopped", when it failed because of
+        that after the message was handed over
+    :raises Interrupted: when the worker stops before that
+    """
+    conversation = Deadline(time.monotonic() + seconds)
+    _under_way.add(conversation)
+    _keep_watch()
+    try:
+        if _stopping.is_set():
+            raise Interrupted
+        yield conversation
+    except Exception as error:
+        if _stopping.is_set():
+            if conversation.taken:
+                raise Failed("worker stopped", taken=True, wait=conversation.silence) from error
+            raise Interrupted from error
+        overdue = conversation.over or time.monotonic() >= conversation.until
+        if overdue or isinstance(error, TimeoutError):
+            raise Failed("timed out", taken=conversation.taken, wait=conversation.silence) from error
+        raise
+    finally:
+        _under_way.discard(conversation)
+
+
+def cut_off_all() -> None:
+    """End every conversation and let none begin, because this worker stops."""
+    _stopping.set()
+    for conversation in list(_under_way):
+        conversation.end()
+
+
+def resume() -> None:
+    """Let conversations begin again: a worker starts in this process."""
+    _stopping.clear()
+
+
+def _keep_watch() -> None:
+    """See to it that somebody looks; threads do not survive a fork."""
+    global _watch
+    if _watch is None or not _watch.is_alive():
+        _watch = threading.Thread(target=_end_what_is_overdue, name="outbox-cutoff", daemon=True)
+        _watch.start()
+
+
+def _end_what_is_overdue() -> None:
+    while True:
+        time.sleep(TICK)
+        now = time.monotonic()
+        for conversation in list(_under_way):
+            if conversation.until <= now:
+                conversation.end()

@@ -1,0 +1,135 @@
+"""When a provider may be asked again that wants us to wait, or turns us away."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPMessage
+
+import structlog
+
+from app import clock
+
+log = structlog.get_logger()
+
+LONGEST_WAIT = 3600.0
+"""Seconds after which a provider is asked again whatever it said."""
+
+UNTOLD = (1.0, 60.0)
+"""Seconds to wait when it does not say how long, or says not at all: at first, and at most. Each time twice as long."""
+
+TURNED_AWAY = (30.0, 300.0)
+"""The same when it refuses us rather than a message."""
+
+OTHERS_FIRST = 5.0
+"""Seconds by which a message that was turned away lets others go first: it may be the reason."""
+
+
+REFUSES_US = "provider refuses us"
+
+
+class ProviderGate:
+    """Whether a channel can be used now. One for each channel and process."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self._lock = threading.Lock()
+        self.open()
+
+    def open(self) -> None:
+        """Forget everything that went wrong."""
+        with self._lock:
+            self._until, self.reason = float("-inf"), ""
+            self._asked, self._stops = 0, 0
+            self._turned_away: set[str] = set()
+
+    def passed(self) -> None:
+        """Note that the provider took a message."""
+        if self._stops:
+            log.info("channel.resumed", channel=self.channel)
+        if self._asked or self._turned_away:
+            self.open()
+
+    def wait(self) -> float:
+        """Return the seconds until a try makes sense; 0 when it does now. ``reason`` says why."""
+        return max(0.0, self._until - clock.unix())
+
+    def ask_later(self, status: int, headers: HTTPMessage) -> float:
+        """Note that the provider takes nothing for now; return for how many seconds."""
+        with self._lock:
+            seconds = _retry_after(headers)
+            if seconds is None or seconds < UNTOLD[0]:
+                seconds = min(UNTOLD[1], UNTOLD[0] * 2**self._asked)
+            self._asked = min(self._asked + 1, 10)
+            self._close(min(seconds, LONGEST_WAIT), f"provider asks to wait ({status})")
+        log.warning("channel.waits", channel=self.channel, status=status, seconds=round(seconds, 1))
+        return self.wait()
+
+    def turn_away(self, status: int, message_id: str, *, for_all: bool) -> float:
+        """Note that the provider refuses us; return for how many seconds this message waits.
+
+        :param for_all: whether that can't be about this message; otherwise the second message in a row stops the
+            channel, so that a number which somebody asks for, and the provider does not serve, stops nobody else's
+        """
+        with self._lock:
+            self._turned_away.add(message_id)
+            if not for_all and len(self._turned_away) < 2:
+                return TURNED_AWAY[0]
+            seconds = min(TURNED_AWAY[1], TURNED_AWAY[0] * 2**self._stops)
+            self._stops = min(self._stops + 1, 10)
+            self._close(seconds, refusal(status))
+        log.error("channel.stopped", channel=self.channel, status=status, seconds=seconds, remedy=remedy(status))
+        return seconds + OTHERS_FIRST
+
+    def _close(self, seconds: float, reason: str) -> None:
+        self._until, self.reason = clock.unix() + seconds, reason
+
+
+def refusal(status: int) -> str:
+    """Return the reason that a message waits which a provider turned away because of us."""
+    return f"{REFUSES_US} ({status})"
+
+
+LEADS_ELSEWHERE = "Correct the URL of the SMS provider in the settings: it redirects, and no redirect is followed."
+
+REMEDIES = {
+    405: "Correct the URL of the SMS provider in the settings: what is there takes no POST.",
+    401: "Check the credentials of the SMS provider in the settings.",
+    402: "Top up the account at the SMS provider.",
+    403: "Check the credentials of the SMS provider, and what its account may send.",
+}
+"""By the status with which a provider refuses us."""
+
+
+def refuses_us(status: int) -> bool:
+    """Say whether an answer is about us, our URL or our bill, and not about a message."""
+    return status in REMEDIES or 300 <= status < 400
+
+
+def remedy(status: int) -> str:
+    """Return what an operator can do about a provider that refuses us."""
+    return REMEDIES.get(status, LEADS_ELSEWHERE)
+
+
+def remedy_for(reason: str) -> str:
+    """The same by the reason that ``refusal`` returned."""
+    return remedy(int("".join(filter(str.isdecimal, reason)) or 0))
+
+
+def _retry_after(headers: HTTPMessage) -> float | None:
+    """Return the seconds that Retry-After asks for (RFC 9110, section 10.2.3); None when it can't be read."""
+    text = (headers.get("Retry-After") or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    until = _date(text)
+    now = _date(headers.get("Date") or "") or clock.now()  # theirs, if they tell: clocks differ
+    return max(0.0, (until - now).total_seconds()) if until else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,21 @@
+"""What messages give to an export: that they were sent, never what stood in them."""
+
+from __future__ import annotations
+
+from app.db.export import include
+from app.outbox.models import Message
+
+include(
+    "messages",
+    "Mails and text messages to you, for as long as we remember them. What stood in them is kept nowhere.",
+    owner=Message.user_id,
+    newest_by=[Message.created_at, Message.id],
+    columns={
+        "kind": Message.kind,
+        "channel": Message.channel,
+        "to": Message.to,
+        "state": Message.state,
+        "written_at": Message.created_at,
+        "sent_at": Message.sent_at,
+    },
+)

@@ -1,0 +1,118 @@
+"""Put a message in the outbox: in the transaction of the work it tells about, never before its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from app import clock
+from app.crypto import secrets
+from app.db.compiled import CompiledStatement
+from app.extensions import db
+from app.outbox import wakeups
+from app.outbox.models import WAITING, Message
+
+MAIL = "mail"
+SMS = "sms"
+CHANNELS = (MAIL, SMS)
+
+UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
+"""Names of facts that would put a secret at rest. The renderer derives such things when it sends."""
+
+PeriodicTask = Callable[[], bool]
+
+PERIODIC_TASKS: list[PeriodicTask] = []
+"""What the worker calls at each sweep."""
+
+ENQUEUED = "latchkey.enqueued"
+
+_NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": ""}
+
+_INSERT = CompiledStatement.into(Message.__table__)
+
+
+def enqueue(
+    kind: str,
+    channel: str,
+    to: str,
+    *,
+    user_id: int | None = None,
+    challenge_id: str | None = None,
+    expires_at: datetime | None = None,
+    tag: str = "",
+    language: str = "en",
+    decoy: bool = False,
+    **facts: Any,
+) -> None:
+    """Add a message to this transaction: one INSERT. A worker sends it after the commit, or never.
+
+    :param kind: names the renderer that will say it
+    :param channel: "mail" or "sms"
+    :param to: the canonical address or number
+    :param expires_at: the moment after which it must not be sent any more
+    :param decoy: True does all the work and sends nothing
+    :param facts: plain JSON values for the renderer
+    :raises ValueError: for an unknown channel, or a fact whose name says that it is secret
+    """
+    _check(channel, facts)
+    row = _NEW | {"id": secrets.row_id(), "kind": kind, "channel": channel, "to": to, "facts": facts}
+    row["destination"] = destination_of(channel, to)
+    row |= {"user_id": user_id, "challenge_id": challenge_id, "language": language, "tag": tag, "decoy": decoy}
+    row["created_at"] = row["next_attempt_at"] = clock.now()
+    row["expires_at"] = expires_at
+    _INSERT.run(**row)
+    db.session().info.setdefault(ENQUEUED, []).append(row["id"])
+
+
+def enqueue_each(kind: str, channel: str, where_to: Sequence[str], *, user_id: int | None = None, **facts: Any) -> None:
+    """Add the same message to each of these addresses to this transaction: one INSERT, none when there are none.
+
+    :raises ValueError: as ``enqueue``
+    """
+    _check(channel, facts)
+    if not where_to:
+        return
+    now = clock.now()
+    same: dict[str, Any] = {"kind": kind, "channel": channel, "facts": facts, "user_id": user_id, "language": "en"}
+    same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
+    rows = [same | {"id": secrets.row_id(), "to": to, "destination": destination_of(channel, to)} for to in where_to]
+    _INSERT.run_many(rows)
+    db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
+
+
+def periodic_task(function: PeriodicTask) -> PeriodicTask:
+    """Register a function that enqueues a batch of what requests have left to the worker, and returns if there is more.
+
+    At each sweep it is called until there is none, in turn with others; what it did is committed each time.
+    """
+    if function not in PERIODIC_TASKS:
+        PERIODIC_TASKS.append(function)
+    return function
+
+
+def destination_of(channel: str, to: str) -> str:
+    """Return where a message goes, for which it may have to wait for others: its mail domain, or ``sms``."""
+    return to.rpartition("@")[2] if channel == MAIL else SMS
+
+
+def _check(channel: str, facts: dict[str, Any]) -> None:
+    if channel not in CHANNELS:
+        raise ValueError(f"there is no channel {channel!r}")
+    if secret := UNKEPT.intersection(facts):
+        raise ValueError(f"a message must not keep {', '.join(sorted(secret))}")
+
+
+@event.listens_for(db.session, "after_commit")
+def _wake_workers(session: Session) -> None:
+    if not session.in_nested_transaction() and session.info.pop(ENQUEUED, ()):
+        wakeups.wake()
+
+
+@event.listens_for(db.session, "after_soft_rollback")
+def _forget(session: Session, transaction: SessionTransaction) -> None:
+    if not transaction.nested:
+        session.info.pop(ENQUEUED, None)

@@ -1,0 +1,146 @@
+"""Close an account that is to be erased, and open it again when its owner thinks better of it. One of the two wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock, outbox
+from app.audit import record, signals
+from app.challenges.service import end_open
+from app.client import ClientContext
+from app.errors import Rejected
+from app.extensions import changed, db, settings
+from app.login.credential_changes import lock_credentials
+from app.notifications.notices import notify
+from app.privacy.emails import lost_lately, mailboxes_of, phones_of
+from app.privacy.models import Deletion, Export
+from app.privacy.undo_links import open_undo
+from app.sessions import api_tokens
+from app.sessions.known_devices import revoke_browsers
+from app.sessions.models import AuthSession, PendingSignIn
+from app.sessions.store import revoke_all_sessions
+from app.users import User, lock_account
+from app.users.deletion_hooks import DELETION_HOOKS
+
+REMIND_BEFORE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a page says of a deletion: when the account would be erased, and whether it is kept."""
+
+    deletes_at: datetime
+    kept: bool
+
+
+def schedule_deletion(
+    user: User, session: AuthSession | None = None, *, quietly: bool = False, **facts: Any
+) -> datetime:
+    """Close the account, end everything that is signed in to it, and have it erased; return when that will be.
+
+    Every proved address is told, with the link that undoes it. Said twice is said once.
+    :param session: that asks for it, if one does; what ended it meanwhile came first
+    :param quietly: tell nobody, for an account that is erased at once
+    :param facts: for the event
+    :raises Rejected: ``api_error`` when the session has ended meanwhile
+    """
+    if session is None:
+        lock_account(user.id)
+    else:
+        lock_credentials(user, session)
+    if said := db.session.scalar(sa.select(Deletion.deletes_at).where(Deletion.user_id == user.id)):
+        return said
+    now = clock.now().replace(microsecond=0)
+    deletes_at = now + settings.delete_wait
+    remind_at = deletes_at - REMIND_BEFORE if settings.delete_wait > REMIND_BEFORE else None
+    when = {"asked_at": now, "deletes_at": deletes_at, "remind_at": remind_at, "due_at": deletes_at}
+    db.session.execute(sa.insert(Deletion).values(user_id=user.id, **when))
+    changed(sa.update(User).where(User.id == user.id).values(deletes_at=deletes_at))
+    _end_everything(user.id)
+    record("account.deletion_requested", user.id, **facts)
+    if not quietly:
+        say("deletion_requested", user.id, user.handle, deletes_at, **facts)
+    signals.send(signals.user_deletion_requested, user=user, deletes_at=deletes_at)
+    return deletes_at
+
+
+def say(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "owner") -> None:
+    """Send the link that undoes a deletion to each proved address; by text message where there is no mailbox.
+
+    An address that went lately is told as well: whoever took the account over may have removed its owner's.
+
+    :param by: who asked for it: whoever was signed in, or the operator
+    """
+    facts = {"handle": handle, "deletes_at": deletes_at.isoformat(), "by": by}
+    mails = mailboxes_of(user_id)
+    everywhere = list(dict.fromkeys([*mails, *lost_lately(user_id)]))
+    outbox.enqueue_each(kind, "mail", everywhere, user_id=user_id, **facts)
+    outbox.enqueue_each(kind, "sms", [] if mails else phones_of(user_id), user_id=user_id, **facts)
+
+
+def look(token: str) -> Told:
+    """Return how the deletion stands that ``token`` names, and change nothing.
+
+    :raises Rejected: ``undo_invalid`` (404) when the token is none of ours, was overtaken, or it is too late
+    """
+    user, named_for = _named(token)
+    if user.deletes_at is not None and (user.deletes_at != named_for or named_for <= clock.now()):
+        raise Rejected("undo_invalid", status=404)
+    return Told(named_for, user.deletes_at is None)
+
+
+def cancel_deletion(token: str, asker: ClientContext) -> Told:
+    """Open the account again whose deletion ``token`` names. Signs nobody in; what was ended stays so.
+
+    :raises Rejected: as ``look``
+    """
+    told = look(token)
+    if told.kept:
+        return told
+    user, _ = _named(token)
+    if not cancel_requested(user):
+        raise Rejected("undo_invalid", status=404)
+    notify(user.id, "It will not be deleted: the link in our mail was used to keep it.", asker)
+    return Told(told.deletes_at, True)
+
+
+def cancel_requested(user: User, *, late: bool = False, **facts: Any) -> bool:
+    """Undo the deletion of an account; False when there is none, or a worker has begun to erase it.
+
+    :param late: whether it may be past its time, as long as no worker has begun
+    """
+    lock_account(user.id)
+    undone = [Deletion.user_id == user.id, Deletion.pseudonym.is_(None)]
+    undone += [] if late else [Deletion.due_at > clock.now()]
+    if changed(sa.delete(Deletion).where(*undone)) != 1:
+        return False
+    changed(sa.update(User).where(User.id == user.id).values(deletes_at=None))
+    _end_everything(user.id)  # also what a sign-in opened at the very moment at which the account was closed
+    record("account.deletion_undone", user.id, **facts)
+    signals.send(signals.user_deletion_undone, user=user)
+    return True
+
+
+def _named(token: str) -> tuple[User, datetime]:
+    named = open_undo(token)
+    found = sa.select(User).where(User.handle == (named.handle if named else ""))
+    user = db.session.scalar(found.execution_options(populate_existing=True))
+    if named is None or user is None:
+        raise Rejected("undo_invalid", status=404)
+    return user, named.deletes_at
+
+
+def _end_everything(user_id: int) -> None:
+    """End sessions, sign-ins under way and tokens, open codes and links, known browsers and archives."""
+    revoke_all_sessions(user_id)
+    changed(sa.delete(PendingSignIn).where(PendingSignIn.user_id == user_id))
+    api_tokens.revoke_all(user_id, reason="deletion")
+    end_open(user_id)
+    revoke_browsers(user_id)
+    changed(sa.delete(Export).where(Export.user_id == user_id))
+    for end in DELETION_HOOKS:
+        end(user_id)

@@ -1,0 +1,78 @@
+"""What mails about exports and deletions say. None holds a link that signs in or fetches anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app import clock
+from app.authenticators.presenters import asked
+from app.challenges.models import Challenge
+from app.extensions import db, settings
+from app.notifications.challenge_emails import challenges_of, write
+from app.notifications.notices import notices_leaving
+from app.outbox import EmailMessage, Message, TextMessage, renderer
+from app.privacy.undo_links import undo_link
+from app.users import Identity, User
+from app.users.identity_changes import changes_since
+
+
+@renderer("export_ready")
+def export_ready(message: Message) -> EmailMessage | TextMessage | None:
+    """Tell the owner of an account that their data can be fetched, and until when; nothing once that is over."""
+    until = datetime.fromisoformat(message.facts["until"])
+    if until <= clock.now():
+        return None
+    return write(message, link=f"{settings.origin}/my-data", until=until)
+
+
+@renderer("deletion_requested", reads=notices_leaving)
+@renderer("deletion_reminder", reads=notices_leaving)
+def deletion(message: Message, leaves: bool | None) -> EmailMessage | TextMessage | None:
+    """Tell the owner of an account that it is closed and when it will be erased, and give the link that keeps it."""
+    deletes_at = datetime.fromisoformat(message.facts["deletes_at"])
+    if not leaves or deletes_at <= clock.now():
+        return None
+    link = undo_link(message.facts["handle"], deletes_at)
+    return write(message, link=link, deletes_at=deletes_at, by=message.facts["by"])
+
+
+def closings_of(messages: Sequence[Message]) -> dict[str, tuple[Challenge, User]]:
+    """Return by message id who asked to sign in, and to which account. One statement more than ``challenges_of``."""
+    found = {message_id: challenge for message_id, (challenge, _) in challenges_of(messages).items()}
+    ids = {challenge.user_id for challenge in found.values()}
+    users = {user.id: user for user in db.session.scalars(sa.select(User).where(User.id.in_(ids)))} if ids else {}
+    return {message_id: (told, users[told.user_id]) for message_id, told in found.items() if told.user_id in users}
+
+
+@renderer("account_closed", reads=closings_of)
+def account_closed(message: Message, told: tuple[Challenge, User] | None) -> EmailMessage | TextMessage | None:
+    """Tell someone who wants to sign in to an account that is to be deleted how to keep it; nothing once it is kept."""
+    deletes_at = told[1].deletes_at if told else None
+    if told is None or deletes_at is None or deletes_at <= clock.now():
+        return None
+    challenge, user = told
+    return write(message, link=undo_link(user.handle, deletes_at), deletes_at=deletes_at, asked=asked(challenge))
+
+
+def mailboxes_of(user_id: int) -> list[str]:
+    """Return every e-mail address that was proved to be the user's. One statement."""
+    return _proved(user_id, "email")
+
+
+def lost_lately(user_id: int) -> list[str]:
+    """Return the e-mail addresses that went from the account and may still come back: their reader may be its owner."""
+    since = clock.now() - settings.change_undo_within
+    return [change.old for change in changes_since(user_id, since) if change.old]
+
+
+def phones_of(user_id: int) -> list[str]:
+    """Return every telephone number that was proved to be the user's. One statement."""
+    return _proved(user_id, "phone")
+
+
+def _proved(user_id: int, kind: str) -> list[str]:
+    mine = (Identity.user_id == user_id, Identity.kind == kind, Identity.confirmed_at.is_not(None))
+    return list(db.session.scalars(sa.select(Identity.value).where(*mine).order_by(Identity.id)))

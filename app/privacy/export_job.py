@@ -1,0 +1,179 @@
+"""Make the exports that were asked for: the worker's part. One worker makes one, and after a crash another one does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+import structlog
+
+from app import clock, outbox
+from app.audit import record
+from app.db import export
+from app.db.export import ExportPart
+from app.extensions import changed, db, keyring, settings
+from app.privacy.archive import Archive
+from app.privacy.emails import mailboxes_of
+from app.privacy.models import FAILED, GONE, MAKING, READY, WAITING, Export, ExportChunk
+from app.privacy.readme import readme
+from app.users import User
+
+log = structlog.get_logger()
+
+LEASE = timedelta(seconds=60)
+"""How long an export is left to its worker after each piece. After a crash it is due again."""
+
+MOST_ATTEMPTS = 5
+REST = timedelta(minutes=1)
+"""How long a failed attempt is left alone."""
+
+MOST_ROWS = 100_000
+MOST_BYTES = 16 * 1024 * 1024
+"""What an archive holds at most: rows in a file, and bytes after which no further row is begun."""
+
+_e, _c = Export.__table__.c, ExportChunk.__table__.c
+_is_due = _e.due_at <= sa.bindparam("now")
+_next = sa.select(_e.id).where(_is_due).order_by(_e.due_at).limit(1).with_for_update(skip_locked=True)
+_CLAIM = (
+    sa.update(Export.__table__)
+    .where(_e.id.in_(_next.scalar_subquery()), _is_due)
+    .values(state=MAKING, attempts=_e.attempts + 1, due_at=sa.bindparam("lease"))
+    .returning(_e.id, _e.user_id, _e.attempts)
+    .execution_options(at_once=True)
+)
+
+
+class Lost(Exception):
+    """This worker has the export no longer: it was away for longer than its lease, or the account is gone."""
+
+
+class Stopped(Exception):
+    """This worker is to end."""
+
+
+@outbox.job
+def build_one(stop: threading.Event) -> bool:
+    """Make the export that waits longest; return whether one was due. Its owner is told by mail when it is ready."""
+    now = clock.now()
+    claimed = db.session.execute(_CLAIM, {"now": now, "lease": now + LEASE}).first()
+    if claimed is None:
+        return False
+    export_id, user_id, attempt = claimed
+    making = ExportBuild(export_id, user_id, attempt, stop)
+    if attempt > MOST_ATTEMPTS:
+        making.give_up()
+        return True
+    try:
+        making.make()
+    except (Lost, sa.exc.IntegrityError):
+        db.session.rollback()
+        log.warning("export.lost", export=export_id, attempt=attempt)
+    except Stopped:
+        db.session.rollback()
+        making.put_back(clock.now())
+    except Exception:
+        db.session.rollback()
+        log.exception("export.failed", export=export_id, attempt=attempt)
+        making.put_back(clock.now() + REST)
+    return True
+
+
+class ExportBuild:
+    """One attempt of one worker at an export.
+
+    Each piece is stored by itself, so that no transaction is open while the next one is made. Whatever this attempt
+    writes bears its number: the pieces of an attempt that was overtaken are never mixed with those of another.
+    """
+
+    def __init__(self, export_id: str, user_id: int, attempt: int, stop: threading.Event) -> None:
+        self.export_id = export_id
+        self.user_id = user_id
+        self.attempt = attempt
+        self.stop = stop
+        self.at = clock.now()
+        self.chunks = 0
+        self.cut: list[str] = []
+
+    def make(self) -> None:
+        """Write the archive and settle it. Raises Lost when another worker has it, Stopped when this one is to end."""
+        earlier = sa.delete(ExportChunk).where(_c.export_id == self.export_id, _c.attempt < self.attempt)
+        db.session.execute(earlier.execution_options(synchronize_session=False, at_once=True))
+        archive = Archive(self._store, self.at)
+        try:
+            self._fill(archive)
+        except BaseException:
+            archive.abandon()
+            raise
+        self._settle(archive.size)
+
+    def _fill(self, archive: Archive) -> None:
+        for part in export.EXPORT_PARTS.values():
+            archive.add_json(f"{part.name}.json", self._batches(part, archive))
+            archive.add_csv(f"{part.name}.csv", list(part.columns), self._batches(part, archive))
+        archive.add_text("README.txt", readme(self.at, list(export.EXPORT_PARTS.values()), self.cut))
+        archive.close()
+
+    def _batches(self, part: ExportPart, archive: Archive) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield the rows of a part, and stop where the archive would grow too large."""
+        left = MOST_ROWS
+        for rows in export.read(db.session, part, self.user_id):
+            yield rows[:left]
+            left -= len(rows)
+            if left < 0 or archive.size > MOST_BYTES:
+                self.cut = [*dict.fromkeys([*self.cut, part.name])]
+                return
+
+    def _store(self, piece: bytes) -> None:
+        """Store a piece if this worker still has the export, and keep it for another while."""
+        if self.stop.is_set():
+            raise Stopped
+        kept = sa.update(Export).where(*self._mine()).values(due_at=clock.now() + LEASE)
+        kept = kept.execution_options(synchronize_session=False, at_once=True)
+        if cast("sa.CursorResult[Any]", db.session.execute(kept)).rowcount != 1:
+            raise Lost
+        sealed = keyring.seal(piece, *context(self.export_id, self.attempt, self.chunks))
+        row = {"export_id": self.export_id, "attempt": self.attempt, "number": self.chunks, "sealed": sealed}
+        db.session.execute(sa.insert(ExportChunk).values(row).execution_options(at_once=True))
+        self.chunks += 1
+
+    def _settle(self, size: int) -> None:
+        """Let the archive be fetched, drop what it takes the place of, and tell its owner."""
+        now = clock.now()
+        expires_at = now + settings.export_keep
+        how = {"state": READY, "ready_at": now, "expires_at": expires_at, "size": size, "chunks": self.chunks}
+        if changed(sa.update(Export).where(*self._mine()).values(due_at=None, **how)) != 1:
+            raise Lost
+        older = (Export.user_id == self.user_id, Export.id != self.export_id, Export.state == READY)
+        ids = list(db.session.scalars(sa.select(Export.id).where(*older)))
+        if ids:
+            changed(sa.update(Export).where(Export.id.in_(ids)).values(state=GONE))
+            changed(sa.delete(ExportChunk).where(ExportChunk.export_id.in_(ids)))
+        record("export.ready", self.user_id, bytes=size)
+        self._tell(expires_at)
+
+    def _tell(self, expires_at: datetime) -> None:
+        user = db.session.get(User, self.user_id)
+        if user is not None and user.is_active:
+            where_to, until = mailboxes_of(self.user_id), expires_at.isoformat()
+            outbox.enqueue_each("export_ready", "mail", where_to, user_id=self.user_id, until=until)
+
+    def put_back(self, due_at: datetime) -> None:
+        """Let this or another worker take it up again, from ``due_at`` on."""
+        changed(sa.update(Export).where(*self._mine()).values(state=WAITING, due_at=due_at))
+
+    def give_up(self) -> None:
+        """Let nobody try again: its owner can ask for another one."""
+        changed(sa.update(Export).where(*self._mine()).values(state=FAILED, due_at=None))
+        changed(sa.delete(ExportChunk).where(ExportChunk.export_id == self.export_id))
+        record("export.failed", self.user_id)
+
+    def _mine(self) -> tuple[sa.ColumnElement[bool], ...]:
+        return Export.id == self.export_id, Export.attempts == self.attempt, Export.state == MAKING
+
+
+def context(export_id: str, attempt: int, number: int) -> tuple[str, ...]:
+    """Return what a piece is sealed to: moved to another archive or another place, it does not open."""
+    return "export_chunk", export_id, str(attempt), str(number)

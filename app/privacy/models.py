@@ -1,0 +1,74 @@
+"""Export and ExportChunk: what somebody takes along. Deletion: an account that is to be erased."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.crypto import secrets
+from app.extensions import db
+
+WAITING = "waiting"
+MAKING = "making"
+READY = "ready"
+FAILED = "failed"
+GONE = "gone"
+UNDER_WAY = (WAITING, MAKING)
+
+
+class Export(db.Model):
+    """One export that was asked for. A worker makes it; its bytes stand, sealed, in its chunks."""
+
+    __tablename__ = "export"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str] = mapped_column(sa.String(8))
+    asked_at: Mapped[datetime] = mapped_column(index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    """How often a worker took it up. The chunks of the last attempt are the archive; those of others are rubbish."""
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When a worker may take it up: now, or when the lease of the one that has it ends. NULL once it is settled."""
+    ready_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    size: Mapped[int] = mapped_column(default=0)
+    """Of the archive, in bytes."""
+    chunks: Mapped[int] = mapped_column(default=0)
+
+    def can_be_fetched(self, now: datetime) -> bool:
+        """Whether its archive is there, and its time is not over."""
+        return self.state == READY and self.expires_at is not None and now < self.expires_at
+
+
+class ExportChunk(db.Model):
+    """A piece of an archive, sealed to its place in it."""
+
+    __tablename__ = "export_chunk"
+
+    export_id: Mapped[str] = mapped_column(
+        sa.String(32), sa.ForeignKey("export.id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sealed: Mapped[str] = mapped_column(sa.Text)
+
+
+class Deletion(db.Model):
+    """An account that is to be erased. Its owner keeps it by taking this row away; a worker erases by claiming it."""
+
+    __tablename__ = "deletion"
+
+    user_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    asked_at: Mapped[datetime]
+    deletes_at: Mapped[datetime]
+    """As the account itself says; to the second, for the link that undoes it names it."""
+    remind_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When its owner is to be told once more; NULL once that is done, or where there is no time for it."""
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    """When a worker may take it up: at its time, or when the lease of the one that has it ends."""
+    pseudonym: Mapped[int | None]
+    """Below zero: whom its events name from then on. Drawn by whoever claims it; then it can't be undone any more."""

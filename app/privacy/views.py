@@ -1,0 +1,123 @@
+"""/my-data: what is kept about somebody, to take along or to have erased."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, request, stream_with_context
+from flask_login import current_user, login_required
+
+from app import clock
+from app.audit import record
+from app.errors import ReauthenticationRequired, Rejected
+from app.extensions import settings
+from app.login.freshness import require_fresh
+from app.login.presenters import label_of, needed_for_changes
+from app.privacy import bp, deletion
+from app.privacy import service as privacy
+from app.privacy.emails import mailboxes_of, phones_of
+from app.privacy.forms import ButtonForm, LeaveForm
+from app.privacy.models import GONE, UNDER_WAY, Export
+from app.sessions.store import current_session, revoke_session
+from app.users import identities_of
+from app.web.commit import view_commit
+from app.web.headers import clear_site
+from app.web.notices import say
+from app.web.pages import date_text
+from app.web.respond import respond, wants_json
+
+PAGE = "privacy/mydata.html"
+
+
+@bp.get("/my-data")
+@login_required
+def my_data_page() -> Response:
+    """Show which exports there are. Needs no fresh proof: nothing of what they hold is told."""
+    return respond(PAGE, shown=_shown(), **_facts())
+
+
+@bp.post("/my-data/export")
+@login_required
+def ask_for_export() -> Response:
+    """Have an export made."""
+    after_this_request(view_commit)
+    _prove_first()
+    form = ButtonForm()
+    if form.validate():
+        with form.showing_refusals():
+            export = privacy.ask(current_user)
+            say("export_requested")
+            return respond(go="/my-data", export=_told(export))
+    return respond(PAGE, form, shown=_shown() | _facts())
+
+
+@bp.get("/my-data/export/<export_id>")
+@login_required
+def fetch_export(export_id: str) -> Response:
+    """Hand out an archive, to its owner alone and only after a fresh proof."""
+    _prove_first()
+    export, pieces = privacy.fetch(current_user, export_id)
+    if request.method != "HEAD":
+        record("export.fetched", current_user.id, at_once=True)
+    answer = Response(stream_with_context(pieces), mimetype="application/zip")
+    answer.content_length = export.size
+    name = f"my-data-{export.asked_at:%Y-%m-%d}.zip"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+@bp.post("/my-data/delete")
+@login_required
+def delete_account() -> Response:
+    """Close the account, to be erased after a while; whoever asks is signed out, like everybody else there."""
+    after_this_request(view_commit)
+    _prove_first()
+    form = LeaveForm()
+    if form.validate() and form.sure.data:
+        with form.showing_refusals():
+            deletes_at = deletion.schedule_deletion(current_user, current_session())
+            revoke_session()
+            say("deletion_requested", day=date_text(deletes_at))
+            return clear_site(respond(go=settings.post_logout_url, bare=True, deletes_at=deletes_at))
+    if not form.faults():
+        form.refuse(Rejected("deletion_unsure", field="sure"))
+    return respond(PAGE, form, shown=_shown() | _facts() | {"leaving": form})
+
+
+def _prove_first() -> None:
+    """Go on only with a fresh proof; a browser comes back to the page whose button it pressed."""
+    try:
+        require_fresh(current_session())
+    except ReauthenticationRequired as missing:
+        missing.back = "/my-data"
+        raise
+
+
+def _facts() -> dict[str, Any]:
+    known = privacy.exports_of(current_user.id)
+    return {
+        "exports": [_told(export) for export in known if export.state != GONE],
+        "next_export_in": privacy.left_to_wait(known, clock.now()),
+        "delete_wait": int(settings.delete_wait.total_seconds()),
+    }
+
+
+def _shown() -> dict[str, Any]:
+    if wants_json():
+        return {}
+    where_to = mailboxes_of(current_user.id) or phones_of(current_user.id)
+    label = label_of(identities_of(current_user.id))
+    return {"user_label": label, "under_way": UNDER_WAY, "told": where_to, "leaving": LeaveForm(),
+            "needed": needed_for_changes(current_session())}  # fmt: skip
+
+
+def _told(export: Export) -> dict[str, Any]:
+    over = export.expires_at is not None and not export.can_be_fetched(clock.now())
+    return {
+        "id": export.id,
+        "state": GONE if over else export.state,
+        "asked_at": export.asked_at,
+        "ready_at": export.ready_at,
+        "expires_at": export.expires_at,
+        "size": export.size,
+    }

@@ -1,0 +1,74 @@
+"""Tell every channel of an account that it is being recovered: each proved mailbox and each proved phone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from app import outbox, user_agents
+from app.audit import record
+from app.extensions import db
+from app.notifications.challenge_emails import write
+from app.notifications.notices import notices_leaving
+from app.outbox import EmailMessage, Message, TextMessage, renderer
+from app.recovery import requests
+from app.recovery.models import Recovery
+from app.recovery.tokens import cancel_link
+from app.users import Identity
+
+News = Literal["started", "reminder", "cancelled", "done"]
+
+BATCH = 100
+"""Recoveries reminded of in one transaction."""
+
+Told = tuple[Recovery, bool]
+
+
+def tell(recovery: Recovery, news: News) -> None:
+    """Tell every proved mailbox, and every proved phone within the send budgets."""
+    mine = (Identity.user_id == recovery.user_id, Identity.confirmed_at.is_not(None))
+    found = db.session.execute(sa.select(Identity.kind, Identity.value).where(*mine).order_by(Identity.id)).all()
+    facts: dict[str, Any] = {"news": news, "recovery": recovery.id}
+    for channel, kind in (("mail", "email"), ("sms", "phone")):
+        where_to = [value for its_kind, value in found if its_kind == kind]
+        outbox.enqueue_each("recovering", channel, where_to, user_id=recovery.user_id, **facts)
+
+
+def recoveries_of(messages: Sequence[Message]) -> dict[str, Told]:
+    """Return by message id the recovery it tells of, for what may leave. A statement, and what the budgets take."""
+    leaving = notices_leaving(messages)
+    ids = {message.id: message.facts["recovery"] for message in messages if message.id in leaving}
+    rows = db.session.scalars(sa.select(Recovery).where(Recovery.id.in_(set(ids.values()))))
+    found = {row.id: row for row in rows}
+    return {message_id: (found[its_id], True) for message_id, its_id in ids.items() if its_id in found}
+
+
+@renderer("recovering", reads=recoveries_of)
+def recovering(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
+    """Say what happens, when, and how to cancel it; nothing more of what has ended before this could leave."""
+    if told is None:
+        return None
+    recovery, news = told[0], message.facts["news"]
+    is_open = recovery.cancelled_at is None and recovery.done_at is None
+    if news in ("started", "reminder") and not is_open:
+        return None
+    by = {"browser": user_agents.label(recovery.agent), "at": recovery.requested_at, "address": recovery.address}
+    link = cancel_link(recovery) if is_open else None
+    return write(message, news=news, ready_at=recovery.ready_at, expires_at=recovery.expires_at, link=link, asked=by)
+
+
+@outbox.periodic_task
+def remind() -> bool:
+    """Tell every channel once more, a day before a recovery can be completed; return whether there may be more.
+
+    Of two workers one tells.
+    """
+    due = requests.due_for_reminding(BATCH)
+    for recovery in due:
+        long = requests.is_long(recovery.ready_at - recovery.requested_at)
+        if requests.note_reminded(recovery.id) and long:  # the first mail of a short wait is reminder enough
+            tell(recovery, "reminder")
+            record("recovery.reminded", recovery.user_id)
+    return len(due) == BATCH

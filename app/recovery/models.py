@@ -1,0 +1,37 @@
+"""Recovery: somebody who proved a mailbox asks for the account, and waits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.crypto import secrets
+from app.db import BrowserName
+from app.extensions import db
+
+
+class Recovery(db.Model):
+    """One recovery of an account: it waits until ``ready_at``, and ends cancelled, done, or by itself."""
+
+    __tablename__ = "recovery"
+    __table_args__ = (sa.Index("ix_recovery_user_id_requested_at", "user_id", "requested_at"),)
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"))
+    requested_at: Mapped[datetime] = mapped_column(index=True)
+    ready_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    reminded_at: Mapped[datetime | None]
+    """When its owner was told once more, a day before it is ready."""
+    cancelled_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+    challenge_id: Mapped[str | None] = mapped_column(sa.String(32))
+    """The code that proved the mailbox when it was started: who denies its mail, cancels this. None in old rows."""
+    address: Mapped[str] = mapped_column(sa.String(64))
+    agent: Mapped[str] = mapped_column(BrowserName)
+
+    def is_ready(self, now: datetime) -> bool:
+        """Whether the wait is over."""
+        return self.ready_at <= now

@@ -1,0 +1,251 @@
+"""Recover an account: prove the mailbox, wait while it can be contested, prove it again, and start afresh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock, throttling
+from app.audit import record, signals
+from app.authenticators import enrollments, recovery_codes
+from app.authenticators.assurance import assurance_levels_of
+from app.authenticators.base import VerifiedFactor
+from app.authenticators.models import Passkey
+from app.authenticators.webauthn import passkeys
+from app.challenges import passcodes, report_links
+from app.challenges.diagnosis import VerificationFailure
+from app.challenges.models import Challenge
+from app.challenges.service import ChallengeRequest, end_open, issue_challenge
+from app.client import ClientContext
+from app.enrollments.catalog import METHODS, code_methods
+from app.enrollments.models import Enrollment
+from app.errors import Rejected
+from app.extensions import changed, db, settings
+from app.login import lookup
+from app.login.completion import complete_login
+from app.login.pending import PendingState
+from app.login.verification import verify_passcode
+from app.recovery import emails as recovery_emails
+from app.recovery import requests, tokens
+from app.recovery.models import Recovery
+from app.sessions import api_tokens
+from app.sessions.assurance import WEAK
+from app.sessions.known_devices import revoke_browsers
+from app.sessions.models import AuthSession
+from app.sessions.store import revoke_all_sessions
+from app.throttling.by_account import refund
+from app.users import User, deletion_hooks, drop_identity, get_identity, lock_account
+
+PURPOSE = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryStatus:
+    """How an account stands, for somebody who has just proved its mailbox.
+
+    :ivar state: ``not_needed`` (the mailbox opens everything), ``start``, ``waiting``, ``ready``, or ``capped`` when it
+        was started too often
+    :ivar methods: what they have set up besides the mailbox, and may have lost
+    :ivar codes_left: recovery codes, which are the quicker way
+    :ivar has_second: whether a second step is asked for, in which a recovery code can be used
+    """
+
+    state: str
+    proof: str
+    methods: list[str]
+    codes_left: int
+    has_second: bool
+    recovery: Recovery | None = None
+
+
+def require_on() -> None:
+    """Go on only where accounts can be recovered: by mail, and not switched off.
+
+    :raises Rejected: ``not_found`` (404)
+    """
+    if settings.recovery_starts == 0 or "email" not in code_methods():
+        raise Rejected("not_found", status=404)
+
+
+def send_code(identity: str, asker: ClientContext) -> Challenge:
+    """Send a code to the mailbox of whom ``identity`` names; who cannot be reached gets a decoy, as when signing in.
+
+    :raises Rejected: ``identity_invalid``, ``too_many_requests``
+    """
+    typed = get_identity(identity)
+    throttling.take("starts", asker.address, looks_up=False)
+    reached, held = lookup.look_up_method(typed, "email", asker.known, throttling.bucket_of(asker.address))
+    throttling.stop("starts", asker.address, held)
+    spoken = typed.value
+    there = reached is not None and reached.destination != "" and reached.user.is_active
+    there = there and reached is not None and reached.user.confirmed_at is not None
+    question = ChallengeRequest(
+        PURPOSE, "email", reached.user.id if reached else None, spoken,
+        reached.destination if reached is not None and there else spoken,
+        pending_secret=passcodes.new_secret(), letter="recovery", silent=not there, is_person=True,
+        is_known=reached is not None and reached.is_known,
+    )  # fmt: skip
+    return issue_challenge(question, asker)
+
+
+def prove_mailbox(identity: str, passcode: str | int, asker: ClientContext) -> RecoveryStatus:
+    """Return how the account stands, if ``passcode`` answers the code that was sent.
+
+    :raises Rejected: ``identity_invalid``; ``generic_authn_failed`` on ``passcode``, whatever else was wrong;
+        ``too_many_requests``
+    """
+    throttling.allow("failures", asker.address)
+    typed = get_identity(identity)
+    known = lookup.look_up(typed, asker.known)
+    user_id = known.user.id if known.user else None
+    spoken = typed.value
+    browser = known.browser
+    proof = verify_passcode(PURPOSE, user_id, spoken, [], passcode, asker, sent_only=True, browser=browser)
+    if (
+        isinstance(proof, VerificationFailure)
+        or proof.challenge is None
+        or known.user is None
+        or not known.user.is_active
+    ):
+        throttling.take("failures", asker.address)
+        reason = proof.reason if isinstance(proof, VerificationFailure) else "refused"
+        facts: dict[str, Any] = {"reason": reason, "purpose": PURPOSE}
+        record("challenge.failed", user_id, at_once=True, **facts)
+        raise Rejected("generic_authn_failed", field="passcode")
+    if proof.guess is not None:
+        refund(proof.guess)
+    return status_of(known.user, tokens.proof_of(known.user.id, proof.challenge.id))
+
+
+def status_of(user: User, proof: str) -> RecoveryStatus:
+    """Return how the account of ``user`` stands, who has proved the mailbox by ``proof``."""
+    enrolled, recovery = enrollments.enrolled_of(user.id), requests.open_of(user.id)
+    methods = list(dict.fromkeys(row.method for row in enrolled if row.method != "email" and not row.is_pending))
+    codes_left = recovery_codes.stock_of(user.id).left
+    if recovery is not None:
+        state = "ready" if recovery.is_ready(clock.now()) else "waiting"
+    elif not _is_needed(enrolled):
+        state = "not_needed"
+    else:
+        state = "capped" if requests.started_lately(user.id) >= settings.recovery_starts else "start"
+    has_second = any(row.is_second for row in enrolled)
+    return RecoveryStatus(state, proof, methods, codes_left, has_second, recovery)
+
+
+def status_by(proof: str) -> RecoveryStatus | None:
+    """Return how the account stands whose mailbox was proved by ``proof``; None when that holds no more."""
+    proved = tokens.read_proof(proof)
+    user = db.session.get(User, proved.user_id) if proved else None
+    return status_of(user, proof) if user is not None and user.is_active else None
+
+
+def start(proof: str, asker: ClientContext) -> RecoveryStatus:
+    """Start a recovery and tell every channel; the one that is open already is returned as it is.
+
+    :raises Rejected: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox opens everything
+    """
+    user, answered = _held_by(proof)
+    standing = status_of(user, proof)
+    if standing.state in ("waiting", "ready"):
+        return standing
+    if standing.state != "start":
+        raise Rejected("recovery_capped" if standing.state == "capped" else "api_error")
+    recovery = requests.start(user.id, answered.id, asker)
+    recovery_emails.tell(recovery, "started")
+    record("recovery.started", user.id, challenge_id=answered.id)
+    return status_of(user, proof)
+
+
+def cancel(recovery: Recovery, how: str) -> bool:
+    """Cancel ``recovery`` and tell every channel; False when it is over, or was completed first.
+
+    :param how: ``session``, ``link``, ``denial`` or ``operator``
+    """
+    lock_account(recovery.user_id)
+    if not requests.cancel(recovery.id):
+        return False
+    recovery_emails.tell(recovery, "cancelled")
+    record("recovery.cancelled", recovery.user_id, how=how)
+    return True
+
+
+@report_links.on_report
+def cancel_what_began(challenge: Challenge) -> None:
+    """Cancel the open recovery that the code of this challenge has started, ready or not: its reader said no."""
+    recovery = requests.started_by(challenge.id) if challenge.purpose == PURPOSE else None
+    if recovery is not None:
+        cancel(recovery, "denial")
+
+
+@deletion_hooks.on_deletion
+def cancel_with_account(user_id: int) -> None:
+    """Cancel the open recovery of an account that is closed; the mails of its deletion are news enough."""
+    recovery = requests.open_of(user_id)
+    if recovery is not None and requests.cancel(recovery.id):
+        record("recovery.cancelled", user_id, how="deletion")
+
+
+def complete(proof: str, lost: Sequence[str], asker: ClientContext) -> AuthSession | PendingState:
+    """Complete a recovery whose wait is over: end all that is open, drop what was ``lost``, and sign in to set up anew.
+
+    :raises Rejected: ``invalid_choice`` on ``lost``; ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over``
+        when it was cancelled first
+    """
+    if not {*lost} <= {*METHODS, passkeys.METHOD}:
+        raise Rejected("invalid_choice", field="lost")
+    user, answered = _held_by(proof)
+    recovery = requests.open_of(user.id)
+    if recovery is None:
+        raise Rejected("recovery_over")
+    if not recovery.is_ready(clock.now()):
+        raise Rejected("recovery_not_ready")
+    if not requests.complete(recovery.id):
+        raise Rejected("recovery_over")
+    _sweep(user, lost)
+    recovery_emails.tell(recovery, "done")
+    record("recovery.completed", user.id, challenge_id=answered.id)
+    return complete_login(user, VerifiedFactor("email", answered), asker, remember=False, has_second=False)
+
+
+def _is_needed(enrolled: Sequence[Enrollment]) -> bool:
+    """Say whether a mailbox alone leaves something closed: the second step, or what wants a stronger proof."""
+    return any(row.is_second for row in enrolled) or assurance_levels_of(enrolled).wanted > WEAK
+
+
+def _held_by(proof: str) -> tuple[User, Challenge]:
+    """Return whose mailbox was proved and by which challenge, the account held; none whose mail was denied since."""
+    proved = tokens.read_proof(proof)
+    user = db.session.get(User, proved.user_id) if proved else None
+    if proved is None or user is None or not user.is_active:
+        raise Rejected("recovery_proof_old")
+    lock_account(user.id)
+    challenge = report_links.find_reported(proved.challenge_id)
+    if challenge is None or challenge.denied_at is not None:
+        raise Rejected("recovery_proof_old")
+    return user, challenge
+
+
+def _sweep(user: User, lost: Sequence[str]) -> None:
+    """End whatever is open at the account, ask for no second step any more, and drop what was lost.
+
+    Recovery codes go in any case: who can use one needs no recovery, so whoever has them is somebody else.
+    """
+    revoke_all_sessions(user.id)
+    revoke_browsers(user.id)
+    api_tokens.revoke_all(user.id, "recovery")
+    end_open(user.id)
+    enrollments.unmark_seconds(user.id)
+    recovery_codes.drop(user.id)
+    gone = [name for name in dict.fromkeys(lost) if name != "email" and enrollments.remove(user.id, name)]
+    if passkeys.METHOD in lost:
+        changed(sa.delete(Passkey).where(Passkey.user_id == user.id))
+    if "sms" in gone:
+        drop_identity(user, "phone")
+    for name in gone:
+        record("factor.removed", user.id, method=name, reason="recovery")
+    if not any(row.method == "email" for row in enrollments.enrolled_of(user.id)):
+        enrollments.enroll(user.id, "email")
+    signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)

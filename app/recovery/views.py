@@ -1,0 +1,210 @@
+"""/recover: for who has lost every way in but the mailbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, request
+from flask_login import current_user, login_required
+
+from app.authenticators.presenters import TITLES, sent
+from app.challenges.service import latest_in_browser
+from app.challenges.tokens import challenge_token_of
+from app.errors import Rejected
+from app.extensions import settings
+from app.login.pending import PendingState
+from app.login.presenters import second_step, user_facts
+from app.recovery import bp, requests, tokens
+from app.recovery import service as recovery_service
+from app.recovery.forms import CancelForm, MailboxForm, ProvedForm, StopForm, WhoForm
+from app.recovery.presenters import open_recovery, standing_facts, told
+from app.web import open_request
+from app.web.browser_cookie import browser_secret
+from app.web.client import client_context, present_client, sending_client
+from app.web.commit import view_commit
+from app.web.guards import anonymous_only
+from app.web.notices import say
+from app.web.open_request import OpenRequest
+from app.web.respond import respond, support_id, wants_json
+
+PAGE = "recovery/recover.html"
+CANCEL_PAGE = "recovery/cancel.html"
+SET_UP = "/us-setup"
+HOME = "/recover"
+
+
+@bp.get("/recover")
+def recover_page() -> Response:
+    """Ask whose account it is; tell somebody signed in whether theirs is being recovered."""
+    recovery_service.require_on()
+    if current_user.is_authenticated:
+        if not wants_json():
+            return respond(go="/")
+        return respond(recovery=open_recovery())
+    browser_secret()
+    if not wants_json() and "new" in request.args:
+        return open_request.forget(respond(PAGE, WhoForm(), shown={"state": "who"}))
+    return respond(PAGE, WhoForm(), shown=None if wants_json() else _under_way() or {"state": "who"})
+
+
+@bp.post("/recover")
+@anonymous_only
+def recover() -> Response:
+    """Send a code to the mailbox of whom was named, if there is somebody."""
+    after_this_request(view_commit)
+    recovery_service.require_on()
+    form = WhoForm()
+    if form.validate():
+        with form.showing_refusals():
+            challenge = recovery_service.send_code(form.identity.data, sending_client())
+            facts: dict[str, Any] = {"challenge": challenge_token_of(challenge.id), "support_id": support_id()}
+            answer = respond(PAGE, form, see=HOME, state="code", **facts)
+            waiting = OpenRequest(recovery_service.PURPOSE, challenge.id, form.identity.data, support_id=support_id())
+            lasts = challenge.passcode_expires_at - challenge.created_at
+            return answer if wants_json() else open_request.keep(answer, waiting, lasts)
+    return respond(PAGE, form, shown={"state": "who"})
+
+
+@bp.post("/recover/prove")
+@anonymous_only
+def recover_prove() -> Response:
+    """Take the code, and say how the account stands."""
+    after_this_request(view_commit)
+    recovery_service.require_on()
+    form = MailboxForm()
+    if form.validate():
+        with form.showing_refusals():
+            standing = recovery_service.prove_mailbox(
+                form.identity.data, form.passcode.data, client_context(form.challenge.data)
+            )
+            return _see(form, standing)
+    told = None if wants_json() else _sent_here()
+    return respond(PAGE, form, shown={"state": "code", "sent": told, "identity": form.identity.data, "code": form})
+
+
+@bp.post("/recover/start")
+@anonymous_only
+def recover_start() -> Response:
+    """Start the wait. Every channel of the account is told."""
+    after_this_request(view_commit)
+    recovery_service.require_on()
+    form = ProvedForm()
+    if form.validate():
+        with form.showing_refusals():
+            standing = recovery_service.start(form.proof.data, client_context())
+            return _see(form, standing)
+    return respond(PAGE, form, shown={"state": "refused"})
+
+
+@bp.post("/recover/complete")
+@anonymous_only
+def recover_complete() -> Response:
+    """Complete it: everything else ends, and one goes on to set up another way in."""
+    after_this_request(view_commit)
+    recovery_service.require_on()
+    form = ProvedForm()
+    if form.validate():
+        with form.showing_refusals():
+            arrived = recovery_service.complete(form.proof.data, form.lost.data or [], client_context())
+            if isinstance(arrived, PendingState):
+                return respond(**second_step(arrived))
+            say("recovery_done")
+            return open_request.forget(respond(go=SET_UP, user=user_facts(current_user, arrived), tf_required=False))
+    return respond(PAGE, form, shown={"state": "refused"})
+
+
+@bp.post("/recover/stop")
+@login_required
+def recover_stop() -> Response:
+    """Cancel the recovery of one's own account. Needs no fresh proof: it only keeps the account as it is."""
+    after_this_request(view_commit)
+    form = StopForm()
+    if form.validate():
+        with form.showing_refusals():
+            recovery = requests.open_of(current_user.id)
+            cancelled = recovery is not None and recovery_service.cancel(recovery, "session")
+            say("recovery_cancelled" if cancelled else "recovery_none")
+            return respond(go="/", cancelled=cancelled)
+    return respond("errors/form.html", form)
+
+
+@bp.get("/recover/cancel/<token>")
+def recover_cancel_page(token: str) -> Response:
+    """Show what the mail told of, and a button that cancels it; change nothing, whoever looks."""
+    recovery = _named(token)
+    return _quiet(respond(CANCEL_PAGE, CancelForm(), shown={"token": token}, **_cancel_facts(recovery)))
+
+
+@bp.post("/recover/cancel/<token>")
+def recover_cancel(token: str) -> Response:
+    """Cancel it. Signs nobody in, and works in any browser."""
+    after_this_request(view_commit)
+    form = CancelForm()
+    recovery = None
+    if form.validate():
+        recovery = _named(token)
+        with form.showing_refusals():
+            if not form.sure.data:
+                raise Rejected("denial_unsure", field="sure")
+            recovery_service.cancel(recovery, "link")
+            recovery = _named(token)
+            return _quiet(respond(CANCEL_PAGE, form, shown={"token": token}, **_cancel_facts(recovery)))
+    shown = _cancel_facts(recovery) if recovery else {"state": "open", "recovery": None}
+    return _quiet(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
+
+
+def _see(form: MailboxForm | ProvedForm, standing: recovery_service.RecoveryStatus) -> Response:
+    """Tell a program how the account stands; let a browser see it, and open that page again while the proof holds."""
+    facts = standing_facts(standing)
+    answer = respond(PAGE, form, see=HOME, **facts)
+    waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=standing.proof)
+    return answer if wants_json() else open_request.keep(answer, waiting, tokens.PROVED_FOR)
+
+
+def _under_way() -> dict[str, Any] | None:
+    """Return what the page shows of what this browser has begun: where the code goes, or how the account stands."""
+    waiting = open_request.kept(recovery_service.PURPOSE)
+    if waiting is None:
+        return None
+    if waiting.proof:
+        standing = recovery_service.status_by(waiting.proof)
+        return _shown() | standing_facts(standing) | {"has_second": standing.has_second} if standing else None
+    told = _sent_here()
+    if told is None:
+        return None
+    more = {"identity": waiting.identity, "code": MailboxForm(), "support_id": waiting.support_id}
+    return {"state": "code", "sent": told} | more
+
+
+def _sent_here() -> dict[str, Any] | None:
+    """Return what the page says of the code that this browser was sent last; None without one. A statement."""
+    waiting = open_request.kept(recovery_service.PURPOSE)
+    found = latest_in_browser(present_client(), recovery_service.PURPOSE) if waiting else None
+    if waiting is None or found is None or found.id != waiting.challenge_id:
+        return None
+    return sent(found, waiting.identity)
+
+
+def _shown() -> dict[str, Any]:
+    """Return what the pages say besides how the account stands."""
+    wait = settings.recovery_wait
+    return {"titles": TITLES, "wait_hours": round(wait.total_seconds() / 3600), "reminds": requests.is_long(wait)}
+
+
+def _named(token: str) -> Any:
+    """Return the recovery that ``token`` cancels. Raises Rejected: ``denial_invalid`` (404) when it is none of ours."""
+    recovery_id = tokens.read_cancel(token)
+    recovery = requests.find(recovery_id) if recovery_id else None
+    if recovery is None:
+        raise Rejected("denial_invalid", status=404)
+    return recovery
+
+
+def _cancel_facts(recovery: Any) -> dict[str, Any]:
+    return {"state": requests.state_of(recovery), "recovery": told(recovery)}
+
+
+def _quiet(response: Response) -> Response:
+    """Keep the token out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

@@ -1,0 +1,170 @@
+"""Opening an account: nothing is opened before its address is proved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import clock, throttling
+from app.audit import record, signals
+from app.authenticators import enrollments, password
+from app.authenticators.base import VerifiedFactor
+from app.challenges.diagnosis import VerificationFailure
+from app.challenges.magic_links import OpenedLink, has_expired, open_link
+from app.challenges.models import Challenge
+from app.challenges.service import ChallengeRequest, issue_challenge, spend
+from app.client import ClientContext
+from app.enrollments.models import Enrollment
+from app.errors import Rejected
+from app.extensions import settings
+from app.login import lookup
+from app.login.completion import complete_login
+from app.login.initial_verification import verify_address
+from app.login.lookup import Destination
+from app.login.pending import PendingState
+from app.login.verification import verify_passcode
+from app.register.account_creation import keep_password, open_account
+from app.sessions.models import AuthSession
+from app.users import TypedIdentity, User, find_by_identity, identifiers
+
+CONFIRM = "confirm"
+
+
+def register(email: str, new_password: str | None, asker: ClientContext, next_page: str = "") -> Challenge:
+    """Open an account for ``email`` and send the code and link that confirm it; return their challenge.
+
+    In generic mode somebody who has an account gets the same answer, and a mail that says so.
+    :raises Rejected: ``invalid_email_address``, ``password_...``, ``registration_closed``, ``too_many_requests``,
+        ``too_many_messages``;
+        in explicit mode ``email_already_associated``
+    """
+    if not settings.registration:
+        raise Rejected("registration_closed", status=403)
+    throttling.take("starts", asker.address)
+    typed = _read(email)
+    hashed = password.hash_password(new_password, [typed.value]) if new_password else None
+    found = lookup.look_up_destination(typed, "email")
+    if found is not None and not settings.generic_responses:
+        raise Rejected("email_already_associated", field="email", email=typed.value)
+    reached = open_account(typed, found)
+    if reached.user.confirmed_at is not None:
+        signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
+        challenge = issue_challenge(
+            _question(reached.user.id, typed.value, None, next_page, letter="already_registered"), asker
+        )
+    else:
+        challenge = _send_confirmation(reached, typed.value, asker, next_page)
+    if hashed:
+        keep_password(reached, hashed, challenge.binding, asker)
+    return challenge
+
+
+def send_again(email: str, asker: ClientContext, next_page: str = "") -> Challenge:
+    """Send the confirmation once more, to an address that waits for it.
+
+    :param next_page: where its owner goes on; a request that is still open keeps its own
+    :raises Rejected: ``too_many_requests``, ``too_many_messages``; in explicit mode ``user_does_not_exist`` or
+        ``already_confirmed``
+    """
+    throttling.take("starts", asker.address)
+    typed = _read(email)
+    reached = lookup.look_up_destination(typed, "email")
+    if not settings.generic_responses and reached is None:
+        raise Rejected("user_does_not_exist", field="email")
+    if not settings.generic_responses and reached is not None and reached.user.confirmed_at is not None:
+        raise Rejected("already_confirmed", field="email")
+    if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
+        user_id = reached.user.id if reached else None
+        return issue_challenge(_question(user_id, typed.value, None, next_page, letter="confirm", silent=True), asker)
+    return _send_confirmation(reached, typed.value, asker, next_page)
+
+
+def confirm_by_code(
+    email: str, passcode: str | int, asker: ClientContext, *, remember: bool = False
+) -> tuple[AuthSession | PendingState, str]:
+    """Confirm ``email`` by the code in its mail, and sign its owner in; return also where they were going.
+
+    :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
+    """
+    throttling.allow("failures", asker.address)
+    typed = _read(email)
+    user = find_by_identity(typed)
+    user_id = user.id if user else None
+    enrolled = enrollments.enrolled_of(user_id)
+    proof = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, asker, sent_only=True)
+    challenge, guess = (None, None) if isinstance(proof, VerificationFailure) else (proof.challenge, proof.guess)
+    if user is None or challenge is None or not user.is_active:
+        throttling.take("failures", asker.address)
+        miss = (
+            proof
+            if isinstance(proof, VerificationFailure)
+            else VerificationFailure("refused", challenge.id if challenge else None)
+        )
+        facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": CONFIRM}
+        record("sign_in.failed", user_id, challenge_id=miss.challenge_id, at_once=True, **facts)
+        raise Rejected("invalid_password_code", field="passcode")
+    verify_address(user, challenge, browsers=(challenge.binding, *asker.bindings))
+    has_second = any(row.is_second for row in enrolled)
+    proof = VerifiedFactor("confirm", challenge, guess=guess)
+    on = challenge.next
+    return complete_login(user, proof, asker, remember=remember, has_second=has_second, next_page=on), on
+
+
+def look_at_link(token: str, asker: ClientContext) -> tuple[OpenedLink, bool]:
+    """Return what a confirmation link names, and whether this is the browser that asked.
+
+    :raises Rejected: ``invalid_confirmation_token``, ``confirmation_expired`` or ``already_confirmed``
+    """
+    opened = open_link(token, CONFIRM)
+    if opened is None or opened.user is None or not opened.user.is_active:
+        raise Rejected("invalid_confirmation_token")
+    if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
+        raise _over(opened, asker, "spent", "already_confirmed")
+    if not opened.challenge.is_open(clock.now()) or has_expired(token):
+        raise _over(opened, asker, "expired", "confirmation_expired")
+    here = asker.is_bound_to(opened.challenge.binding)
+    return opened, here
+
+
+def confirm_by_link(token: str, asker: ClientContext) -> tuple[User, AuthSession | PendingState | None]:
+    """Confirm the address that ``token`` was mailed to; sign in only the browser that asked.
+
+    :raises Rejected: as ``look_at_link``
+    """
+    opened, here = look_at_link(token, asker)
+    challenge, user = opened.challenge, opened.user
+    assert user is not None  # look_at_link has seen to it
+    if not spend(challenge):
+        raise Rejected("already_confirmed")
+    verify_address(user, challenge, browsers=asker.bindings if here else ())
+    if not here:
+        return user, None
+    proof, on = VerifiedFactor("confirm", challenge), challenge.next
+    return user, complete_login(user, proof, asker, remember=False, has_second=opened.has_second, next_page=on)
+
+
+def _over(opened: OpenedLink, asker: ClientContext, why: str, code: str) -> Rejected:
+    """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
+    if throttling.is_news(f"link.{why}", opened.challenge.id, asker.address):
+        facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
+        record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
+    return Rejected(code)
+
+
+def _send_confirmation(reached: Destination, email: str, asker: ClientContext, next_page: str = "") -> Challenge:
+    signals.send(signals.confirm_instructions_sent, user=reached.user, confirmation_token=None)
+    return issue_challenge(_question(reached.user.id, email, reached.enrolled, next_page, letter="confirm"), asker)
+
+
+def _question(
+    user_id: int | None, email: str, mailbox: Enrollment | None, next_page: str, **how: Any
+) -> ChallengeRequest:
+    """Return the question whether ``email`` is one's own: the same one whoever has it, answered only with a mailbox."""
+    how |= {"lifetime": settings.confirm_email_within, "next": next_page, "is_unproved": True}
+    return ChallengeRequest(CONFIRM, "email", user_id, email, email, mailbox, **how)
+
+
+def _read(email: str) -> TypedIdentity:
+    try:
+        return TypedIdentity("email", identifiers.email(email))
+    except identifiers.InvalidIdentifier:
+        raise Rejected("invalid_email_address", field="email") from None

@@ -1,0 +1,176 @@
+"""What stands between the server and the application: body first, then a thread.
+
+The server hands over a request as soon as its head is there. Its body is read by the event loop, which waits for a
+thousand of them as easily as for one, and only a whole one gets one of the few threads. Bodies that
+do not come in time are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import structlog
+
+from app.serving.thread_pool import Busy, ThreadPool
+from app.serving.wsgi_environ import AmbiguousRequest, environ_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+log = structlog.get_logger()
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Sequence[tuple[str, str]]
+
+BODY_WITHIN: Final = 15.0
+"""Seconds for a body."""
+
+RETRY_AFTER: Final = "2"
+
+ALIVE: Final = "/healthz"
+"""Asks whether this process lives. It has its own thread: a process whose database is away is not killed."""
+
+REFUSALS: Final = {
+    400: ("body_incomplete", "The request ended before its body was whole."),
+    408: ("body_late", "The request's body did not arrive in time."),
+    411: ("length_required", "A body must be announced by its length (Content-Length)."),
+    500: ("internal_server_error", "Something went wrong on our side. Try again in a moment."),
+    503: ("busy", "Too many requests at once. Try again in a moment."),
+}
+AMBIGUOUS: Final = ("bad_request", "A header stands in the request twice that may stand there once.")
+
+
+BUSY_REMEDY: Final = "Look whether the database is slow (flask doctor). Else serve with more --workers or --threads."
+
+REPORT_AFTER: Final = 5.0
+"""Seconds after a request was turned away in which more are counted, for one line in the log."""
+
+
+class Refusal(Exception):
+    """An answer that is given without the application."""
+
+    def __init__(self, status: int, code: str = "", text: str = "") -> None:
+        super().__init__(code)
+        self.status = status
+        self.code, self.text = (code, text) if code else REFUSALS[status]
+
+
+class WsgiAdapter:
+    """The application as an ASGI server sees it."""
+
+    def __init__(
+        self, application: WSGIApplication, *, pool: ThreadPool, largest_body: int, headers: Headers = ()
+    ) -> None:
+        """``headers`` go with the answers that are given here."""
+        self.application = application
+        self.largest_body = largest_body
+        self.headers = headers
+        self._pool = pool
+        self._alive = ThreadPool(1, 1)
+        self._turned_away = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            status, headers, body = await self._answer(scope, receive)
+        except Refusal as refusal:
+            status, headers, body = refused(refusal, scope, self.headers)
+        except Exception:  # the application answers for its own faults; this is one of what is around it
+            log.exception("server.request_failed")
+            status, headers, body = refused(Refusal(500), scope, self.headers)
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        await send({"type": "http.response.start", "status": status, "headers": lines})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+        try:
+            environ = environ_of(scope)
+        except AmbiguousRequest:
+            raise Refusal(400, *AMBIGUOUS) from None
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            raise Refusal(411)
+        announced = int(environ.get("CONTENT_LENGTH") or 0)
+        if 0 < announced <= self.largest_body:  # one that is larger the application refuses without reading it
+            environ["wsgi.input"] = io.BytesIO(await read(receive, announced))
+        pool = self._alive if environ["PATH_INFO"] == ALIVE else self._pool
+        try:
+            return await pool.run(partial(run, self.application, environ))
+        except Busy:
+            self._note_busy()
+            raise Refusal(503) from None
+
+    def _note_busy(self) -> None:
+        """Count who was turned away, for the log: the application, which logs every request, has not heard of them."""
+        self._turned_away += 1
+        if self._turned_away == 1:
+            asyncio.get_running_loop().call_later(REPORT_AFTER, self._report_busy)
+
+    def _report_busy(self) -> None:
+        log.warning("server.busy", turned_away=self._turned_away, remedy=BUSY_REMEDY)
+        self._turned_away = 0
+
+
+async def read(receive: Receive, announced: int) -> bytes:
+    """Return a body of the announced length.
+
+    :raises Refusal: 400 when the connection ended first, 408 when it did not come in time
+    """
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_WITHIN):
+            while len(body) < announced:
+                message = await receive()
+                if message["type"] != "http.request":
+                    break
+                body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        raise Refusal(408) from None
+    if len(body) != announced:
+        raise Refusal(400)
+    return body
+
+
+def run(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[int, Headers, bytes]:
+    """Have the application answer; return status, headers and all of the body."""
+    started: list[tuple[str, Headers]] = []
+    written: list[bytes] = []
+
+    def start_response(status: str, headers: Headers, failed: Any = None) -> Callable[[bytes], object]:
+        started[:] = [(status, headers)]
+        return written.append
+
+    body = whole(application(environ, start_response))
+    status, headers = started[0]
+    return int(status[:3]), headers, b"".join([*written, body])
+
+
+def whole(answer: Iterable[bytes]) -> bytes:
+    """Return all of an answer's body, and close it as WSGI (PEP 3333) asks."""
+    try:
+        return b"".join(answer)
+    finally:
+        close: Callable[[], None] | None = getattr(answer, "close", None)
+        if close is not None:
+            close()
+
+
+def refused(refusal: Refusal, scope: Scope, more: Headers) -> tuple[int, Headers, bytes]:
+    """Answer without the application, in JSON for who sent or wants JSON, and end the connection."""
+    said = b" ".join(value for name, value in scope["headers"] if name in (b"content-type", b"accept"))
+    if b"application/json" in said or b"+json" in said:
+        response = {"error_codes": [refusal.code], "errors": [refusal.text]}
+        kind, body = "application/json", orjson.dumps({"meta": {"code": refusal.status}, "response": response})
+    else:
+        kind, body = "text/plain; charset=utf-8", refusal.text.encode()
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close"), *more]
+    if refusal.status == 503:
+        headers.append(("Retry-After", RETRY_AFTER))
+    return refusal.status, headers, body

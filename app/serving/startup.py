@@ -1,0 +1,168 @@
+"""What happens before the first process starts: comfort in development, refusals in production."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.authenticators.encrypted_rows import keys_in_use, sealed_rows
+from app.db import DatabaseUnavailable, PoolerFound, revisions
+from app.db.diagnosis import why_unreached
+from app.extensions import db, keyring
+from config.types import is_loopback
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from config.settings import Settings
+
+Job = Callable[[threading.Event], None]
+"""Work of a child process: runs until the event is set."""
+
+NOT_CONFIGURED = 78
+UNAVAILABLE = 69
+"""EX_CONFIG and EX_UNAVAILABLE of sysexits.h: the first needs a person, the second may pass by itself."""
+
+MOST_CONNECTIONS = 20_000
+LAST_PORT = 65535
+USUAL_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Where ``localhost`` leads."""
+
+
+def refuse(status: int, what: str, remedy: str) -> NoReturn:
+    """Say on standard error why nothing was started and what to do, and end the process with this status."""
+    sys.stderr.write(f"Latchkey does not start: {what} {remedy}\n")
+    raise SystemExit(status)
+
+
+def allow_many_connections() -> None:
+    """Let this process and its children open as many files as they may: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MOST_CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def claim_port(host: str, port: int) -> None:
+    """Refuse a port that is taken: the worker processes share theirs, and would share it with a stranger too."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < LAST_PORT else port - 1
+            remedy = f"PORT={other} make run" if "MAKELEVEL" in os.environ else f"--port {other}"
+            refuse(UNAVAILABLE, f"port {port} is in use.", f"Stop what uses it, or choose another port: {remedy}")
+        refuse(UNAVAILABLE, f"it can't listen at {host}:{port} ({error.strerror}).", "Choose another --host or --port.")
+
+
+def refuse_other_machines(settings: Settings, host: str) -> None:
+    """In development refuse to listen where other machines could read everybody's codes at ``/dev/inbox``."""
+    if settings.is_production or is_loopback(host):
+        return
+    what = f"in development anyone who can reach it can read every code, so it does not listen at {host}."
+    refuse(
+        NOT_CONFIGURED,
+        what,
+        "Listen at --host 127.0.0.1 (make run does; leave out HOST=), or set LATCHKEY_ENVIRONMENT=production. "
+        "In a container, share the network of the host (docker run --network host), or start docker-compose.yml: "
+        "it is production with a mail catcher.",
+    )
+
+
+def local_url(host: str, port: int) -> str:
+    """Return the address of this machine that people open. Browsers make passkeys for a name, not for a number."""
+    name = "localhost" if host in USUAL_LOOPBACK else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+def prepare(app: Flask, host: str, port: int) -> Job | None:
+    """Make the database fit, or refuse to start; return the job of the development mailbox, if one is needed.
+
+    Leaves no database connection open: child processes would share it.
+    """
+    settings: Settings = app.extensions["latchkey.settings"]
+    job = None
+    with app.app_context():
+        try:
+            if not settings.is_production:
+                job = prepare_development(app, settings, local_url(host, port))
+            with db.engine.connect() as connection:
+                revisions.require_fit(connection)
+            refuse_missing_keys()
+        except PoolerFound as found:
+            refuse(NOT_CONFIGURED, *str(found).split(". ", 1))
+        except (SQLAlchemyError, DatabaseUnavailable) as error:
+            why, remedy = why_unreached(error) or (f"does not answer ({type(error).__name__})", "Look: flask doctor")
+            refuse(UNAVAILABLE, f"the database {why}.", remedy)
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+    return job
+
+
+def refuse_missing_keys() -> None:
+    """End the process when rows are sealed under keys that are not in the ring: their owners could not sign in."""
+    if missing := keys_in_use().difference(keyring.kids):
+        counts = sealed_rows()
+        count, kids = sum(counts[kid] for kid in missing), ", ".join(sorted(missing))
+        what = f"{count:,} row{'' if count == 1 else 's'} sealed under a key that is missing ({kids})."
+        refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
+
+
+def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:
+    """Migrate; take the served address for the public one unless that was set; find out what the mailbox serves."""
+    from flask_migrate import upgrade
+
+    make_directory_of(settings.database_url)
+    with db.engine.connect() as connection:
+        missing = revisions.fit(connection).missing
+    if missing:
+        upgrade()
+    changes: dict[str, str] = {}
+    if "public_url" not in settings.model_fields_set:
+        changes["public_url"] = url
+    job = None
+    if not (settings.mail_url and settings.sms_url):
+        from app.dev_inbox import mail_catcher
+
+        served = mail_catcher.MailCatcher()
+        changes["mail_url"] = settings.mail_url or served.mail_url
+        changes["sms_url"] = settings.sms_url or served.sms_url
+        job = served.run
+    app.extensions["latchkey.settings"] = settings.model_copy(update=changes)
+    return job
+
+
+def welcome(url: str, kept: str) -> str:
+    """Return the line that tells a developer where to look; ``kept`` is what the mailbox takes, "" without one."""
+    return f"Open {url}{f', {kept} at {url}/dev/inbox' if kept else ''}. Ctrl-C stops it."
+
+
+def make_directory_of(database_url: str) -> None:
+    """Make the directory of a SQLite database."""
+    url = sa.make_url(database_url)
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def delivery(app: Flask) -> Job:
+    """Return the job of the process that delivers messages."""
+    from app.outbox import worker
+
+    def deliver(stop: threading.Event) -> None:
+        worker.run(app, stop)
+
+    return deliver

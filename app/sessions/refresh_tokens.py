@@ -1,0 +1,157 @@
+"""Refresh tokens: a program exchanges one for an access token and the next refresh token, and each serves once.
+
+One row stands for all tokens that took the place of one another. An exchange is one conditional UPDATE from the digest
+of this token to that of the next. Who comes with an older one, or second at the same moment, has a copy or was copied
+from: nobody can tell which, so the session ends for both (RFC 9700, section 4.14.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.crypto import prefixed_tokens, secrets
+from app.db.compiled import CompiledStatement
+from app.db.detached import Detached, note
+from app.extensions import changed, db, settings
+from app.sessions.models import AuthSession, RefreshToken
+from app.sessions.store import create_api_session, revoke_family
+from app.users import User
+
+NAME = 22
+"""Letters by which a token names its row: 128 bits."""
+
+PROOFS = ("amr", "authenticated_at", "proved_amr", "proved_at", "second_at")
+"""Columns of a session that tell how it was proved; an access token has those of when its refresh token was given."""
+
+_table = RefreshToken.__table__
+_c = _table.c
+_ROWS = Detached(AuthSession, User)
+_head, _user = AuthSession.__table__, User.__table__
+_living = (
+    _head.c.kind == "browser",
+    _head.c.revoked_at.is_(None),
+    _head.c.expires_at > sa.bindparam("now"),
+    _user.c.disabled_at.is_(None),
+    _user.c.deletes_at.is_(None),
+)
+_held = sa.exists().where(_head.c.family == _c.family, _user.c.id == _head.c.user_id, *_living)
+_EXCHANGE = CompiledStatement(
+    sa.update(_table)
+    .where(_c.id == sa.bindparam("row"), _c.digest == sa.bindparam("old"), _c.expires_at > sa.bindparam("now"))
+    .where(_c.used_at > sa.bindparam("unused"), _held)
+    .values(
+        digest=sa.bindparam("new"),
+        used_at=sa.bindparam("now"),
+        second_at=sa.case((_c.used_at <= sa.bindparam("one_factor"), sa.null()), else_=_c.second_at),
+    )
+    .returning(_c.family, *(_c[name] for name in PROOFS))
+)
+_HEAD = CompiledStatement(
+    _ROWS.select()
+    .select_from(_head.join(_user, _user.c.id == _head.c.user_id))
+    .where(_head.c.family == sa.bindparam("family"), *_living)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What a program is given for its refresh token; both are shown only now.
+
+    :ivar expires_in: seconds that ``access`` is good for
+    """
+
+    user: User
+    access: str
+    refresh: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """A token that had been exchanged before came once more, and so its session has ended."""
+
+    user_id: int
+    family: str
+
+
+def give(session: AuthSession) -> str:
+    """Give a program a refresh token beside ``session``; return it, for it is shown only now.
+
+    One that the session gave before is worth nothing any more.
+    """
+    name = prefixed_tokens.letters(16)
+    token = prefixed_tokens.prefixed_token(prefixed_tokens.REFRESH + name)
+    now = clock.now()
+    row = {
+        "id": secrets.digest(name), "digest": secrets.digest(token), "family": session.family,
+        "user_id": session.user_id, "created_at": now, "used_at": now, "expires_at": now + settings.refresh_absolute,
+    } | {name: getattr(session, name) for name in PROOFS}  # fmt: skip
+    given = insert(RefreshToken).values(row)
+    newer = {column: given.excluded[column] for column in row if column not in ("family", "user_id")}
+    changed(given.on_conflict_do_update(index_elements=["family"], set_=newer))
+    return token
+
+
+def exchange(token: str) -> Exchanged | Reused | None:
+    """Exchange a refresh token; None when it is none of ours, or it has ended with its time or its session.
+
+    Three statements; of two at the same moment one is exchanged, at however many servers.
+    """
+    if not settings.refresh_tokens or not prefixed_tokens.has_prefix(token, prefixed_tokens.REFRESH, NAME):
+        return None
+    now = clock.now()
+    name = _name(token)
+    new = prefixed_tokens.prefixed_token(prefixed_tokens.REFRESH + name)
+    found = _EXCHANGE.first(
+        row=secrets.digest(name), old=secrets.digest(token), new=secrets.digest(new), now=now,
+        unused=now - settings.refresh_idle, one_factor=now - settings.two_factor_idle,
+    )  # fmt: skip
+    if found is None:
+        return _reused(token)
+    held = _HEAD.first(family=found[0], now=now)
+    if held is None:
+        return None  # ended between the two statements
+    session, user = _ROWS.read(held)
+    note(session, **dict(zip(PROOFS, found[1:], strict=True)))
+    access = create_api_session(session)
+    life = min(settings.token_max_age, session.expires_at - now)
+    return Exchanged(user, access, new, int(life.total_seconds()))
+
+
+def drop(family: str) -> None:
+    """Let the refresh token that a session gave be worth nothing; the session goes on.
+
+    Before its access tokens are revoked: an exchange under way is waited for, and what it gave is among them then.
+    """
+    changed(sa.delete(RefreshToken).where(RefreshToken.family == family))
+
+
+def end(token: str) -> int | None:
+    """End the session that gave a refresh token, its newest or an older one.
+
+    :return: whose it was; None when it had ended, or the token is none of ours
+    """
+    if not prefixed_tokens.has_prefix(token, prefixed_tokens.REFRESH, NAME):
+        return None
+    found = _row_of(token)
+    return found.user_id if found is not None and revoke_family(found.family) else None
+
+
+def _reused(token: str) -> Reused | None:
+    found = _row_of(token)
+    if found is None or secrets.same(found.digest, secrets.digest(token)) or not revoke_family(found.family):
+        return None
+    return Reused(found.user_id, found.family)
+
+
+def _row_of(token: str) -> sa.Row[tuple[str, str, int]] | None:
+    named = _c.id == secrets.digest(_name(token))
+    return db.session.execute(sa.select(_c.family, _c.digest, _c.user_id).where(named)).first()
+
+
+def _name(token: str) -> str:
+    return token[len(prefixed_tokens.REFRESH) :][:NAME]

@@ -1,0 +1,261 @@
+"""Open a session, and find the one a request brings: the only module that knows cookie and header.
+
+The cookie carries a random token and nothing else; it goes out only when the row it names is stored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Request, Response
+from flask_login import user_unauthorized
+
+from app import clock
+from app.audit import signals
+from app.client import ClientContext
+from app.crypto import secrets
+from app.db import has_written, unavailable
+from app.db.compiled import CompiledStatement
+from app.db.detached import Detached, detached_from, note
+from app.extensions import changed, db, g, login_manager, settings
+from app.sessions import api_tokens, assurance
+from app.sessions.models import AuthSession, PendingSignIn
+from app.users import User
+from app.web.browser_cookie import KNOWN, PENDING, renew_browser_secret, sent_cookie, sent_program_token, set_cookie
+from app.web.csrf import SESSION_COOKIE
+
+SEEN_EVERY = timedelta(minutes=1)
+"""``seen_at`` is written at most this often, so that reading stays reading."""
+
+_INSERT = CompiledStatement.into(AuthSession.__table__)
+_ROWS = Detached(AuthSession, User)
+_session, _user = AuthSession.__table__, User.__table__
+_BY_TOKEN = CompiledStatement(
+    _ROWS.select()
+    .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
+    .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == "browser")
+)
+_head = _session.alias("head")
+_BY_PROGRAM_TOKEN = CompiledStatement(
+    _ROWS.select()
+    .select_from(
+        _session.join(_user, _user.c.id == _session.c.user_id).join(_head, _head.c.family == _session.c.family)
+    )
+    .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == "program")
+    .where(_head.c.kind == "browser", _head.c.revoked_at.is_(None))
+)
+"""A program's token holds while the session that gave it does, also one that was given as that session was ended."""
+
+
+def create_session(
+    user: User,
+    amr: str,
+    asker: ClientContext,
+    *,
+    remember: bool,
+    challenge_id: str | None = None,
+    is_news: bool = False,
+    held: bool = False,
+) -> AuthSession:
+    """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
+
+    Whatever session the browser brought is ended.
+    :param challenge_id: the challenge that was answered, if there was one
+    :param is_news: whether its owner is to be told of it
+    :param held: whether a proof was by a method in its cooldown
+    """
+    token = secrets.token()
+    now = clock.now()
+    row = {
+        "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
+        "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
+        "persistent": remember, "address": asker.address, "agent": asker.agent, "challenge_id": challenge_id,
+        "untold": is_news, **assurance.opened_with(amr, now, held=held),
+    }  # fmt: skip
+    if brought := current_session():
+        revoke_family(brought.family)
+    renew_browser_secret(forget=False)
+    _INSERT.run(**row)
+    session = detached_from(AuthSession, row)
+    _hand_out(token, session)
+    g.auth_session, g._login_user = session, user
+    return session
+
+
+def create_api_session(session: AuthSession) -> str:
+    """Give a program a token of its own beside ``session``; return it, for it is shown only now."""
+    token = secrets.token()
+    now = clock.now()
+    row = {
+        "digest": secrets.digest(token), "family": session.family, "user_id": session.user_id, "kind": "program",
+        "amr": session.amr, "created_at": now, "seen_at": now, "authenticated_at": session.authenticated_at,
+        "expires_at": min(now + settings.token_max_age, session.expires_at), "persistent": False,
+        "address": session.address, "agent": session.agent, "untold": False,
+        "proved_amr": session.proved_amr, "proved_at": session.proved_at, "second_at": session.second_at,
+    }  # fmt: skip
+    _INSERT.run(**row)
+    return token
+
+
+def renew_token(session: AuthSession) -> None:
+    """Give the browser another token for ``session``; the old one is dead with the commit (ASVS 7.2.4)."""
+    token = secrets.token()
+    changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(digest=secrets.digest(token)))
+    _hand_out(token, session)
+
+
+def clear_session_cookie(family: str) -> None:
+    """Let the cookie of a session sign nobody in any more, while the tokens that it gave go on."""
+    head = (AuthSession.family == family, AuthSession.kind == "browser")
+    changed(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
+
+
+def revoke_api_clients(family: str, *, but: int = 0) -> None:
+    """Revoke the access tokens that a session gave, except the one of the row ``but``; the session goes on."""
+    others = (AuthSession.family == family, AuthSession.kind == "program", AuthSession.id != but)
+    now = clock.now()
+    ended = sa.update(AuthSession).where(*others, AuthSession.revoked_at.is_(None))
+    changed(ended.values(revoked_at=now, expires_at=now))
+
+
+def revoke_session() -> AuthSession | None:
+    """End the session of this request and all that hangs on it; return it, or None if there was none."""
+    session = current_session()
+    if session is not None:
+        revoke_family(session.family)
+        renew_browser_secret(forget=True)
+    g.session_cookie = ("", 0)
+    g.auth_session, g._login_user = None, login_manager.anonymous_user()
+    return session
+
+
+def find_family(family: str) -> AuthSession | None:
+    """Return the browser's session of this family, ended or not; None when it is forgotten."""
+    found = sa.select(AuthSession).where(AuthSession.family == family, AuthSession.kind == "browser")
+    return db.session.scalars(found).first()
+
+
+def revoke_family(family: str, *, of: int | None = None) -> int:
+    """Revoke a session and the tokens it gave; at once, on every replica. Return how many were open.
+
+    :param of: the user whose it must be; somebody else's goes on
+    """
+    alive = [AuthSession.family == family, AuthSession.revoked_at.is_(None)]
+    alive += [] if of is None else [AuthSession.user_id == of]
+    now = clock.now()
+    return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
+
+
+def report_family(family: str) -> bool:
+    """Note that a session was somebody else's, ended or not; False when that was said already."""
+    undenied = (AuthSession.family == family, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
+    return changed(sa.update(AuthSession).where(*undenied).values(denied_at=clock.now())) == 1
+
+
+def opened_by(challenge_id: str, since: datetime) -> list[str]:
+    """Return the families of what a challenge opened ``since`` then, ended or not."""
+    opened = (AuthSession.challenge_id == challenge_id, AuthSession.created_at > since)
+    return list(db.session.scalars(sa.select(AuthSession.family).where(*opened)))
+
+
+def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
+    """Revoke every session of a user, except the family ``but``; return how many were open.
+
+    Sign-ins that wait for their second step end as well.
+    """
+    others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.family != but)
+    now = clock.now()
+    waiting = (PendingSignIn.user_id == user_id, PendingSignIn.ended_at.is_(None))
+    changed(sa.update(PendingSignIn).where(*waiting).values(ended_at=now))
+    ended = sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now)
+    return changed(ended)
+
+
+def current_session() -> AuthSession | None:
+    """Return the living session that this request brought, or opened, or None."""
+    from flask_login import current_user
+
+    current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
+    session: AuthSession | None = g.get("auth_session")
+    return session
+
+
+@user_unauthorized.connect
+def _tell_listeners(_app: Any, **_more: Any) -> None:
+    signals.send(signals.user_unauthenticated)
+
+
+@login_manager.request_loader
+def load_user(request: Request) -> User | None:
+    """Return whom the request's token or cookie names, for Flask-Login. One statement, on a unique index."""
+    g.auth_session = None
+    carried = sent_program_token()
+    token = carried or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
+    if not token:
+        return None
+    kind = "browser" if carried is None else "program"
+    if kind == "program" and api_tokens.is_personal(token):
+        return _load_personal(token)
+    found = (_BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN).first(digest=secrets.digest(token))
+    if found is None:
+        return None
+    session, user = _ROWS.read(found)
+    now = clock.now()
+    if not session.is_alive(now) or not user.is_active:
+        return None
+    if now - session.seen_at > SEEN_EVERY:
+        _touch(session)
+    if session.second_at is not None and assurance.level(session, now) == 1:
+        note(session, second_at=None)  # whatever this request writes or gives of it
+    g.auth_session = session
+    g.program_token = token if kind == "program" else ""
+    return user
+
+
+def set_session_cookie(response: Response) -> Response:
+    """Hand out cookies of session, known browser and sign-in under way, unless storing failed (``after_request``)."""
+    if g.get("commit_failed") or response.status_code >= 500:
+        return response
+    for name, kept in ((SESSION_COOKIE, "session_cookie"), (KNOWN, "known_cookie"), (PENDING, "pending_cookie")):
+        if cookie := g.get(kept):
+            value, max_age = cookie
+            set_cookie(response, name, value, max_age)
+    return response
+
+
+def _load_personal(token: str) -> User | None:
+    """Return whose personal token this is. What it may be used for is looked at before every view."""
+    found = api_tokens.find(token)
+    if found is None:
+        return None
+    row, user = found
+    if (use := api_tokens.used(row, g.get("client_address", ""), SEEN_EVERY)) is not None:
+        _note_use(use)
+    g.auth_session, g.program_token, g.token_scopes = api_tokens.stand_in(row), token, row.scopes.split(",")
+    return user
+
+
+def _hand_out(token: str, session: AuthSession) -> None:
+    max_age = int((session.expires_at - clock.now()).total_seconds()) if session.persistent else None
+    g.session_cookie = (token, max_age)
+
+
+def _touch(session: AuthSession) -> None:
+    """Note that the session is in use."""
+    now = clock.now()
+    due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
+    _note_use(sa.update(AuthSession).where(*due).values(**assurance.seen(now)))
+
+
+def _note_use(seen: sa.Update) -> None:
+    """Write by itself that something is in use; not worth failing for."""
+    if has_written(db.session.connection()):
+        return
+    try:
+        db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
+    except Exception as error:
+        if not unavailable(error) or getattr(error, "connection_invalidated", False):
+            raise  # a database that is gone would only be waited for a second time
+        db.session.rollback()

@@ -1,0 +1,40 @@
+"""What pages show of somebody's passkeys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_login import current_user
+
+from app import clock
+from app.authenticators.cooldown import new_methods
+from app.authenticators.models import Passkey
+from app.authenticators.presenters import TITLES
+from app.authenticators.webauthn.challenges import handle_text
+from app.authenticators.webauthn.passkeys import passkeys_of
+from app.extensions import settings
+from app.users import User
+
+
+def shown_passkeys(user: User, mine: list[Passkey] | None = None) -> dict[str, Any]:
+    """Return what the card of passkeys needs.
+
+    :param mine: the user's passkeys, where they were looked up already
+    """
+    return {
+        "passkeys": passkeys_of(user.id) if mine is None else mine,
+        "now": clock.now(),
+        "available": settings.can_use_passkeys,
+        "rp_id": settings.rp_id,
+        "user_handle": handle_text(user),
+    }
+
+
+def new_methods_shown() -> list[dict[str, Any]]:
+    """Return the sign-in methods in their cooldown of whoever is signed in. One statement."""
+    if not current_user.is_authenticated:
+        return []
+    return [
+        {"title": TITLES[method.name], "added_at": method.added_at, "until": method.until}
+        for method in new_methods(current_user.id)
+    ]

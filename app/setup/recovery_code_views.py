@@ -1,0 +1,80 @@
+"""/mf-recovery-codes: ten codes for a drawer, shown once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request
+from flask_login import current_user, login_required
+
+from app.authenticators import recovery_codes
+from app.login.freshness import require_fresh, require_recent
+from app.login.presenters import label_of, needed_for_changes
+from app.sessions.store import current_session
+from app.setup import bp
+from app.setup import recovery_codes as setup_recovery_codes
+from app.setup.forms import CodesForm, KeptCodesForm
+from app.users import identities_of
+from app.web.client import client_context
+from app.web.commit import view_commit
+from app.web.respond import respond, wants_json
+
+PAGE = "setup/recovery_codes.html"
+FILE = "recovery-codes.txt"
+
+
+@bp.get("/mf-recovery-codes")
+@login_required
+def mf_recovery_codes_page() -> Response:
+    """Tell how many codes are left, and since when; the codes themselves cannot be shown again."""
+    if wants_json():
+        require_recent(current_session())
+    return respond(PAGE, CodesForm(), shown=_page(), **_facts([]))
+
+
+@bp.post("/mf-recovery-codes")
+@login_required
+def mf_recovery_codes() -> Response:
+    """Make new codes and show them, this once."""
+    after_this_request(view_commit)
+    session = current_session()
+    require_fresh(session)
+    form = CodesForm()
+    if form.validate():
+        with form.showing_refusals():
+            assert session is not None  # login_required has seen to it
+            made = setup_recovery_codes.make(current_user, session, client_context())
+            return respond(PAGE, form, shown=_page(), **_facts(made))
+    return respond(PAGE, form, shown=_page() | _facts([]))
+
+
+@bp.post("/mf-recovery-codes/file")
+@login_required
+def mf_recovery_codes_file() -> Response:
+    """Give back as a file the codes that the page has just shown; works without a script, and stores nothing."""
+    after_this_request(view_commit)
+    form = KeptCodesForm()
+    if form.validate():
+        with form.showing_refusals():
+            label = label_of(identities_of(current_user.id))
+            text = setup_recovery_codes.as_text(form.recovery_codes.data or [], label)
+            answer = Response(text, mimetype="text/plain")
+            answer.headers["Content-Disposition"] = f'attachment; filename="{FILE}"'
+            return answer
+    return respond(PAGE, form, shown=_page() | _facts([]))
+
+
+def _facts(made: list[str]) -> dict[str, Any]:
+    stock = recovery_codes.stock_of(current_user.id)
+    return {"recovery_codes": made, "left": stock.left, "made_at": stock.made_at}
+
+
+def _page() -> dict[str, Any]:
+    if wants_json():
+        return {}
+    return {
+        "needed": needed_for_changes(current_session()),
+        "user_label": label_of(identities_of(current_user.id)),
+        "count": recovery_codes.COUNT,
+        "few": recovery_codes.FEW,
+    }

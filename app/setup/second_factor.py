@@ -1,0 +1,215 @@
+"""Set up second factors: enrol one or mark one that is there, once it is proved; switch the second step off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import clock, throttling
+from app.audit import record, signals
+from app.authenticators import cooldown, enrollment_service, enrollments, totp, totp_apps
+from app.authenticators.enrollment_service import PendingEnrollment
+from app.authenticators.presenters import TITLES
+from app.authenticators.webauthn.passkeys import signs_in_alone
+from app.challenges import passcodes
+from app.challenges import service as challenges
+from app.challenges.models import Challenge
+from app.challenges.service import ChallengeRequest
+from app.challenges.tokens import challenge_id_in, challenge_token_of
+from app.client import ClientContext
+from app.enrollments.models import Enrollment
+from app.errors import Rejected
+from app.extensions import settings
+from app.login import pending, second_factor
+from app.login.credential_changes import lock_credentials, revoke_other_sessions
+from app.login.freshness import freshen
+from app.login.pending import StartedPending
+from app.notifications import notices
+from app.sessions.models import AuthSession
+from app.throttling import by_account
+from app.users import User, identifiers, identities_of
+
+EXISTING = "existing"
+"""Stands where an identity would: proving what is set up already is another question than setting it up."""
+
+
+def begin(
+    user: User, session: AuthSession, method: str, phone: str | None, asker: ClientContext, *, existing: bool = False
+) -> PendingEnrollment:
+    """Begin to make ``method`` a second factor: a new one, or with ``existing`` the one that is set up already.
+
+    One's own number is the existing one, said or not. Nothing changes before this session proves it.
+    :raises Rejected: ``two_factor_method_not_available`` or ``two_factor_only_way`` on ``setup``; ``phone_invalid`` and
+        what else may be wrong with a number on ``phone``; ``too_many_requests``
+    """
+    enrolled = enrollments.enrolled_of(user.id)
+    _allow(user, method, enrolled)
+    throttling.take("starts", asker.address)
+    mine = identities_of(user.id)
+    row = next((each for each in enrolled if each.method == method), None)
+    if row is not None and (existing or _is_mine(method, phone, mine)):
+        sends = method == "sms"
+        more: dict[str, Any] = {"enrolled": row, "is_known": True, "letter": "second" if sends else ""}
+        more |= {"lifetime": settings.us_setup_within, "destination": mine.get("phone", "") if sends else ""}
+        question = ChallengeRequest(
+            second_factor.SETUP_PURPOSE, method, user.id, EXISTING, family=session.family, **more
+        )
+        begun = PendingEnrollment(challenges.issue_challenge(question, asker), enrollment_service.account_name(mine))
+    else:
+        begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, session.family, asker)
+    _signal_sent(user, method)
+    return begun
+
+
+def begin_on_the_way_in(
+    waiting: StartedPending, method: str, phone: str | None, asker: ClientContext
+) -> PendingEnrollment:
+    """Begin to set up the second factor without which this sign-in ends; its code goes to ``/tf-validate``.
+
+    :raises Rejected: as ``begin``; ``two_factor_permission_denied`` when the account has one by now
+    """
+    user = waiting.user
+    enrolled = enrollments.enrolled_of(user.id)
+    if waiting.row.state != second_factor.SETUP or any(row.is_second for row in enrolled):
+        raise Rejected("two_factor_permission_denied")
+    _allow(user, method, enrolled)
+    throttling.take("starts", asker.address)
+    begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, waiting.row.id, asker)
+    _signal_sent(user, method)
+    pending.note_question(waiting, method, begun.challenge.id, second_factor.SETUP)
+    return begun
+
+
+def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
+    """Return what ``state`` names if this session can still prove it."""
+    return enrollment_service.still_open(user, state, second_factor.SETUP_PURPOSE, session.family)
+
+
+def still_open_on_the_way_in(waiting: StartedPending) -> PendingEnrollment | None:
+    """Return the second factor that this sign-in has begun to set up, while it can still be proved."""
+    if waiting.row.question_id is None:
+        return None
+    return enrollment_service.still_open(
+        waiting.user, challenge_token_of(waiting.row.question_id), second_factor.SETUP_PURPOSE, waiting.row.id
+    )
+
+
+def confirm(
+    user: User, session: AuthSession, state: str, code: str | int, asker: ClientContext, name: str = ""
+) -> Challenge:
+    """Ask for the method that ``state`` names as a second step from now on, if ``code`` proves it.
+
+    Every other session ends, and no browser is trusted any more.
+    :param name: of a new authenticator app; "" for the default. One that won't do is refused before a try is counted
+    :raises Rejected: ``api_error`` or ``two_factor_setup_expired`` on the form; ``two_factor_invalid_token`` on
+        ``code``; what is wrong with it on ``name``; what ``begin`` refuses
+    """
+    name = totp_apps.checked_for_new(user.id, name)
+    challenge_id = challenge_id_in(state) or ""
+    fitting = passcodes.methods_fitting(code)
+    challenge = challenges.count_try_of(challenge_id, user.id, second_factor.SETUP_PURPOSE, session.family, fitting)
+    if challenge is None:
+        raise _reworded(
+            enrollment_service.why_not(user, challenge_id, second_factor.SETUP_PURPOSE, session.family, "code")
+        )
+    guess = by_account.reserve(user.id, "", family=session.family)
+    if guess is None:
+        raise Rejected("two_factor_invalid_token", field="code")
+    lock_credentials(user, session)
+    enrolled = enrollments.enrolled_of(user.id)
+    _allow(user, challenge.method, enrolled)
+    held = _prove(user, challenge, enrolled, code, session, name)
+    by_account.refund(guess)
+    enrollments.mark_second(user.id, challenge.method)
+    freshen(session, challenge.method, held=held)
+    revoke_other_sessions(user, session, asker)
+    _tell(user, session, "second_step.on", challenge.method, asker, challenge.id)
+    signals.send(signals.tf_profile_changed, user=user, method=challenge.method)
+    return challenge
+
+
+def disable(user: User, session: AuthSession, asker: ClientContext) -> None:
+    """Ask this user for no second step any more; what was one stays a way to sign in.
+
+    :raises Rejected: ``two_factor_method_not_available`` on ``setup`` where everybody must have one
+    """
+    if settings.second_factor == "required":
+        raise Rejected("two_factor_method_not_available", field="setup")
+    lock_credentials(user, session)
+    if enrollments.unmark_seconds(user.id):
+        revoke_other_sessions(user, session, asker)
+        _tell(user, session, "second_step.off", "", asker)
+        signals.send(signals.tf_disabled, user=user)
+
+
+def _signal_sent(user: User, method: str) -> None:
+    if method == "sms":
+        signals.send(signals.tf_security_token_sent, user=user, method=method)
+
+
+def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
+    if method not in second_factor.seconds_enabled() or method == "webauthn" or settings.second_factor == "off":
+        raise Rejected("two_factor_method_not_available", field="setup")
+    if user.confirmed_at is None:
+        raise Rejected("confirmation_required", field="setup")
+    marked = [row.method for row in enrolled if row.is_second]
+    adding = method
+    if method == "authenticator":  # as a second step it signs nobody in, unless its owner has said so (ADR 37)
+        enrolled, adding = [row for row in enrolled if row.method != method or row.signs_in], ""
+    if not second_factor.leaves_a_way_in(enrolled, [*marked, method], adding=adding) and not signs_in_alone(user.id):
+        raise Rejected("two_factor_only_way", field="setup")
+
+
+def _prove(
+    user: User, challenge: Challenge, enrolled: list[Enrollment], code: str | int, session: AuthSession, name: str
+) -> bool:
+    """Return whether what ``code`` proves is in its cooldown; a new app or phone is stored."""
+    if challenge.secret:
+        weak_until = cooldown.ends_at(session, enrolled)
+        try:
+            enrollment_service.store(
+                user, challenge, code, session.family, "code", weak_until=weak_until, as_second=True, name=name
+            )
+        except Rejected as refused:
+            raise _reworded(refused) from None
+        record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
+        return weak_until is not None
+    rows = [row for row in enrolled if row.method == challenge.method]
+    if challenge.method == "authenticator":
+        proved = next((row for row in rows if totp.accept(row, code)), None)
+    else:
+        live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
+        asked = [row for row in rows if row.id == challenge.enrolled_id and live]
+        proved = next(
+            (row for row in asked if passcodes.answers(challenge, passcodes.root_of(challenge, row), code)), None
+        )
+    if proved is None:
+        facts: dict[str, Any] = {"reason": "wrong_code", "purpose": challenge.purpose, "method": challenge.method}
+        record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
+        raise Rejected("two_factor_invalid_token", field="code")
+    if not challenges.spend(challenge):
+        raise Rejected("api_error")
+    return proved.in_cooldown(clock.now())
+
+
+def _is_mine(method: str, phone: str | None, mine: dict[str, str]) -> bool:
+    """Say whether a number is the one that is set up already; so is none."""
+    if method != "sms":
+        return False
+    try:
+        return not phone or identifiers.phone(phone, settings.phone_region_default) == mine.get("phone")
+    except identifiers.InvalidIdentifier:
+        return False
+
+
+def _reworded(refused: Rejected) -> Rejected:
+    """Return a set-up's refusal in the words of the second step."""
+    words = {"invalid_password_code": "two_factor_invalid_token", "us_setup_expired": "two_factor_setup_expired"}
+    return Rejected(words.get(refused.code, refused.code), refused.field, refused.status, **refused.facts)
+
+
+def _tell(
+    user: User, session: AuthSession, event: str, name: str, asker: ClientContext, its_id: str | None = None
+) -> None:
+    record(event, user.id, challenge_id=its_id, method=name)
+    how = f"Signing in asks for a second step from now on: {TITLES[name]}." if name else ""
+    notices.notify(user.id, how or "Signing in asks for no second step any more.", asker, family=session.family)

@@ -1,0 +1,114 @@
+"""A link opened elsewhere: the person carries characters there, and the browser that asked goes on by itself.
+
+The browser that opens the link never gets a session (NIST SP 800-63B 3.1.3: approving alone is not enough).
+"""
+
+from __future__ import annotations
+
+from app import clock, throttling
+from app.audit import record
+from app.authenticators.base import VerifiedFactor
+from app.challenges import approvals
+from app.challenges.magic_links import OpenedLink, open_link
+from app.challenges.models import Challenge
+from app.challenges.registration import registers_account
+from app.client import ClientContext
+from app.errors import Rejected
+from app.login.pending import PendingState
+from app.sessions.models import AuthSession
+from app.signin.magic_links import expired, is_here, no, over
+from app.signin.service import PURPOSE, finish, join
+
+
+def note_elsewhere(opened: OpenedLink, asker: ClientContext) -> None:
+    """Record that the link was opened in a browser that did not ask, and how many seconds after the mail.
+
+    Once for each network address in a window: whoever has the link can open it as often as they like.
+    """
+    if is_here(opened, asker):
+        return  # it only looked ahead
+    if not throttling.is_news("link.opened_unbound", opened.challenge.id, asker.address):
+        return
+    after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
+    record(
+        "link.opened_unbound", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, seconds=after
+    )
+
+
+def approve(opened: OpenedLink, token: str, typed: str, asker: ClientContext) -> None:
+    """Let the browser that asked go on, if ``typed`` are the characters that it shows.
+
+    The try is counted before it is looked at; what cannot be those characters is no try. Who approves what is approved
+    already has done it.
+    :raises Rejected: ``link_characters_wrong``, ``link_refused`` when no try is left, ``too_many_requests``;
+        otherwise as for a link that is over
+    """
+    throttling.allow("failures", asker.address)
+    if opened.user is not None and not opened.user.is_active:
+        raise Rejected(no("disabled_account"))
+    challenge = opened.challenge
+    characters = approvals.read_characters(typed)
+    if characters is None:
+        raise Rejected("link_characters_wrong", field="characters")
+    if not approvals.count_confirmation_try(challenge):
+        return _decided(token, asker)
+    if not approvals.characters_match(challenge, opened.enrolled, characters):
+        raise _wrong(opened, asker)
+    if not approvals.approve(challenge):
+        return _decided(token, asker)
+    record("link.approved", opened.challenge.user_id, challenge_id=challenge.id)
+    return None
+
+
+def state(asker: ClientContext) -> str:
+    """Return what became of the link that ``asker`` was mailed; what is not theirs reads as expired."""
+    asked = approvals.asked_by(asker, PURPOSE)
+    return approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
+
+
+def go_on(asker: ClientContext, *, remember: bool) -> tuple[AuthSession | PendingState, Challenge]:
+    """Sign in the browser or program that asked, as was approved elsewhere.
+
+    :raises Rejected: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` when it was
+        used already (explicit: ``invalid_code``, ``disabled_account``)
+    """
+    asked = approvals.asked_by(asker, PURPOSE)
+    state = approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
+    if state == approvals.WAITING:
+        raise Rejected("link_not_approved")
+    if state == approvals.REFUSED:
+        raise Rejected("link_refused")
+    if asked is None or state == approvals.EXPIRED:
+        raise expired()
+    if state == approvals.SPENT or (asked.user is None and not registers_account(asked.challenge)):
+        raise Rejected(no("invalid_code"))
+    if asked.user is not None and not asked.user.is_active:
+        raise Rejected(no("disabled_account"))
+    if not approvals.spend_approved(asked.challenge):
+        raise Rejected(no("invalid_code"))
+    proof, on = VerifiedFactor("email", asked.challenge), asked.challenge.next
+    if asked.user is None:
+        return join(proof, asker, remember=remember, next_page=on), asked.challenge
+    arrived = finish(asked.user, proof, asker, remember=remember, has_second=asked.has_second, next_page=on)
+    return arrived, asked.challenge
+
+
+def _decided(token: str, asker: ClientContext) -> None:
+    """Return if the link was approved meanwhile, or before; else raise why it can't be any more."""
+    opened = open_link(token, PURPOSE)
+    if opened is None:
+        raise Rejected(no("invalid_code"))
+    state = approvals.state_of(opened.challenge)
+    if state == approvals.APPROVED:
+        return
+    if state in (approvals.REFUSED, approvals.WAITING):  # waiting: who had the last try has not compared it yet
+        raise Rejected("link_refused", field="characters")
+    raise over(opened, token, asker)
+
+
+def _wrong(opened: OpenedLink, asker: ClientContext) -> Rejected:
+    ended = approvals.refuse_if_used_up(opened.challenge)
+    name = "link.refused" if ended else "link.characters_wrong"
+    record(name, opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True)
+    throttling.take("failures", asker.address)
+    return Rejected("link_refused" if ended else "link_characters_wrong", field="characters")

@@ -1,0 +1,117 @@
+"""Signing in, and proving again, with a passkey."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from app import clock, throttling
+from app.audit import record, signals
+from app.authenticators.base import VerifiedFactor
+from app.authenticators.models import WebauthnChallenge
+from app.authenticators.webauthn import challenges as webauthn_challenges
+from app.authenticators.webauthn import passkeys
+from app.authenticators.webauthn import verification as webauthn_verification
+from app.client import ClientContext
+from app.errors import Rejected
+from app.extensions import settings
+from app.login.freshness import freshen
+from app.login.pending import PendingState
+from app.sessions.models import AuthSession
+from app.sessions.store import renew_token
+from app.signin.service import PURPOSE, finish
+from app.users import User
+
+Credential = str | dict[str, Any]
+
+
+def begin(asker: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
+    """Return a ceremony that signs in, and what the browser needs for it.
+
+    The options name nobody's passkeys, whoever is named: the browser offers what it has, and knows whose it is.
+    :raises Rejected: ``us_method_not_available`` where passkeys are off; ``too_many_requests``
+    """
+    _available()
+    throttling.take("passkeys", asker.address)
+    ceremony = webauthn_challenges.begin("get", webauthn_challenges.place_of(asker))
+    return ceremony, webauthn_challenges.request_options(ceremony)
+
+
+def sign_in(
+    state: str, credential: Credential, asker: ClientContext, *, remember: bool, next_page: str = ""
+) -> AuthSession | PendingState:
+    """Open a session for whoever's passkey ``credential`` was signed by, or park the sign-in if it is one factor.
+
+    It takes no guess: 10,000 wrong codes of strangers do not stop it, and there is nothing to guess at.
+    :raises Rejected: ``api_error`` or ``webauthn_expired`` on the form; on ``credential`` what is wrong with it;
+        ``disabled_account`` or ``confirmation_required`` of who has proved to be its owner
+    """
+    _available()
+    ceremony = webauthn_challenges.spend(state, "get", asker.binding)
+    answer = webauthn_verification.read(credential)
+    try:
+        passkey, user, used = passkeys.check(answer, ceremony, alone=True)
+        if not user.is_active:
+            raise Rejected("disabled_account", field=webauthn_verification.FIELD)
+        if user.confirmed_at is None:
+            raise Rejected("confirmation_required", field=webauthn_verification.FIELD)
+        passkeys.use(passkey, used)
+    except Rejected as refused:
+        failed(refused, _owner_of(answer.id), PURPOSE)
+    held = passkey.in_cooldown(clock.now())
+    proof = VerifiedFactor(passkeys.METHOD, verified=used.verified, held=held)
+    has_second = held or not used.verified  # it may be asked for, then
+    return finish(user, proof, asker, remember=remember, has_second=has_second, next_page=next_page)
+
+
+def begin_again(user: User, session: AuthSession, asker: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
+    """Return a ceremony by which the signed-in user proves it again, with one of their own passkeys.
+
+    :raises Rejected: ``us_method_not_available`` when they have none; ``too_many_requests``
+    """
+    _available()
+    throttling.take("passkeys", asker.address)
+    mine = passkeys.passkeys_of(user.id)
+    if not mine:
+        raise Rejected("us_method_not_available")
+    ceremony = webauthn_challenges.begin("verify", session.family, user_id=user.id)
+    return ceremony, webauthn_challenges.request_options(ceremony, mine, alone=False)
+
+
+def verify(user: User, session: AuthSession, state: str, credential: Credential) -> None:
+    """Freshen ``session`` if ``credential`` was signed by a passkey of its own user; its cookie changes.
+
+    :raises Rejected: as ``sign_in``; ``webauthn_mismatch_user_handle`` on the form for somebody else's passkey
+    """
+    _available()
+    ceremony = webauthn_challenges.spend(state, "verify", session.family)
+    if ceremony.user_id != user.id:
+        raise Rejected("api_error")
+    answer = webauthn_verification.read(credential)
+    try:
+        passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=user)
+        passkeys.use(passkey, used)
+    except Rejected as refused:
+        failed(refused, user, "verify")
+    freshen(session, passkeys.amr_of(used.verified), held=passkey.in_cooldown(clock.now()))
+    if session.kind == "browser":
+        renew_token(session)
+    record("sign_in.step_up", user.id, method=passkeys.METHOD)
+
+
+def failed(refused: Rejected, user: User | None, purpose: str) -> NoReturn:
+    """Note that a passkey was refused, and refuse it."""
+    facts: dict[str, Any] = {"reason": "refused", "error": refused.code, "purpose": purpose, "method": passkeys.METHOD}
+    record("sign_in.failed", user.id if user else None, at_once=True, **facts)
+    if user is not None:
+        signals.send(signals.user_failed_authn, user=user, auth_type="passkey", tfa=False)
+    raise refused
+
+
+def _available() -> None:
+    if not settings.can_use_passkeys:
+        raise Rejected("us_method_not_available")
+
+
+def _owner_of(credential_id: str) -> User | None:
+    found = passkeys.find(credential_id)
+    return found[1] if found else None

@@ -1,0 +1,108 @@
+"""What the sign-in page shows, and where it leads: to a session, or to the second step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask_login import current_user
+
+from app.authenticators.assurance import assurance_levels_of
+from app.authenticators.enrollments import enrolled_of
+from app.authenticators.presenters import means_text, methods_offered, sent
+from app.challenges import approvals
+from app.challenges.models import Challenge
+from app.extensions import settings
+from app.login import pending
+from app.login.freshness import missing_proof
+from app.login.pending import PendingState
+from app.login.presenters import second_step, user_facts
+from app.sessions.models import AuthSession
+from app.signin.forms import ContinueForm, SendCodeForm, SignInForm
+from app.signin.service import PURPOSE
+from app.web import open_request
+from app.web.client import present_client
+from app.web.notices import say, wants_token
+from app.web.open_request import OpenRequest
+from app.web.redirects import safe_next
+from app.web.respond import respond, support_id, wants_json
+
+PAGE = "signin/signin.html"
+HOME = "/us-signin"
+
+
+def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what the page shows at ``step``: ``identity`` or ``code``."""
+    more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
+            "registration": settings.registration}  # fmt: skip
+    return methods_offered() | {"step": step, "sent": told} | more
+
+
+def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]:
+    """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code.
+
+    Where the refused form asks for a code, only if that was for the same identity.
+    """
+    if wants_json():
+        return {}
+    if isinstance(form, SendCodeForm):
+        waiting = open_request.kept(PURPOSE)
+        if waiting is None or waiting.identity != form.identity.data:
+            return page("identity")
+    looked_up = form.refusal_facts.get("here")
+    asked = looked_up or approvals.last_open(present_client(), PURPOSE)
+    if asked is None or not form.identity.data or form.identity.errors:
+        return page("identity")
+    return page("code", sent(asked.challenge, form.identity.data, asked.characters))
+
+
+def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Response:
+    """Let the browser open the page of its code again, for as long as the code works."""
+    typed = form.identity.data or ""
+    goal, remember = safe_next(form.next.data) or "", bool(form.remember.data)
+    waiting = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
+    return open_request.keep(answer, waiting, challenge.passcode_expires_at - challenge.created_at)
+
+
+def page_of_open(form: SignInForm) -> dict[str, Any] | None:
+    """Return what the page shows of the code that this browser waits for, and fill ``form``; None without one.
+
+    A statement, where the browser says that it has asked for one.
+    """
+    waiting = open_request.kept(PURPOSE)
+    asked = approvals.last_open(present_client(), PURPOSE) if waiting else None
+    if waiting is None or asked is None or asked.challenge.id != waiting.challenge_id:
+        return None
+    form.next.data = form.next.data or waiting.next or None
+    form.remember.data = waiting.remember
+    shown = page("code", sent(asked.challenge, waiting.identity, asked.characters))
+    return shown | {"support_id": waiting.support_id}
+
+
+def drop_pending() -> None:
+    """Take back the cookie of a sign-in under way from who looks at where one begins, but not for looking ahead."""
+    if request.method != "HEAD" and "prefetch" not in request.headers.get("Sec-Purpose", ""):
+        pending.drop(present_client())
+
+
+def say_confirmed(session: AuthSession) -> None:
+    """Tell a browser whose owner has confirmed that they can go on, or what more than adding still needs."""
+    if wants_json():
+        return
+    missing = missing_proof(session, assurance_levels_of(enrolled_of(session.user_id)))
+    if missing:
+        say("reauthentication_partial", methods=means_text(missing))
+    else:
+        say("reauthentication_successful")
+
+
+def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Response:
+    """Answer who has proved who they are: they are signed in, or told of the second step.
+
+    :param go: where a browser goes that is signed in
+    :param facts: what a program is told besides when it is
+    """
+    if isinstance(arrived, PendingState):
+        return open_request.forget(respond(**second_step(arrived)))
+    user = user_facts(current_user, arrived, with_token=wants_token())
+    return open_request.forget(respond(go=go, user=user, tf_required=False, **facts))

@@ -1,0 +1,79 @@
+"""Prove again: freshen a session by any method its user has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import throttling
+from app.audit import record, signals
+from app.authenticators import enrollments, recovery_codes
+from app.authenticators.base import VerifiedFactor
+from app.challenges.diagnosis import VerificationFailure
+from app.challenges.models import Challenge
+from app.challenges.service import ChallengeRequest, issue_challenge
+from app.client import ClientContext
+from app.enrollments.catalog import code_methods
+from app.errors import Rejected
+from app.login import lookup
+from app.login.freshness import freshen
+from app.login.verification import verify_passcode
+from app.notifications.recovery_codes import notify_of_use
+from app.sessions.models import AuthSession
+from app.sessions.store import renew_token
+from app.throttling.by_account import refund
+from app.users import User
+
+PURPOSE = "verify"
+
+
+def send_code(user: User, method: str, asker: ClientContext) -> Challenge:
+    """Send a passcode to the signed-in user.
+
+    :raises Rejected: ``us_method_not_available`` when they have no such method
+    """
+    throttling.take("starts", asker.address)
+    reached = lookup.destination_of_user(user.id, method) if method in code_methods() else None
+    if reached is None or reached.enrolled is None or not reached.destination:
+        raise Rejected("us_method_not_available", field="chosen_method")
+    signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
+    where: dict[str, Any] = {"destination": reached.destination, "enrolled": reached.enrolled}
+    return issue_challenge(
+        ChallengeRequest(PURPOSE, method, user.id, "", **where, letter="verify", is_known=True), asker
+    )
+
+
+def verify(user: User, session: AuthSession, passcode: str | int, asker: ClientContext) -> None:
+    """Freshen ``session`` if ``passcode`` answers one of the user's methods; its cookie changes.
+
+    :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
+    """
+    throttling.allow("failures", asker.address)
+    proof = _proof(user, session, passcode, asker)
+    if isinstance(proof, VerificationFailure) or proof.pending:
+        throttling.take("failures", asker.address)
+        miss = proof if isinstance(proof, VerificationFailure) else VerificationFailure("refused")
+        facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": PURPOSE}
+        record("sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True, **facts)
+        signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
+        raise Rejected("invalid_password_code", field="passcode")
+    if proof.guess is not None:
+        refund(proof.guess)
+    freshen(session, proof.method, held=proof.held)
+    if session.kind == "browser":
+        renew_token(session)
+    answered = proof.challenge.id if proof.challenge else None
+    record("sign_in.step_up", user.id, challenge_id=answered, method=proof.method)
+
+
+def _proof(
+    user: User, session: AuthSession, passcode: str | int, asker: ClientContext
+) -> VerifiedFactor | VerificationFailure:
+    """Look at what could be a recovery code as one; a password may look like that as well, so then as any passcode."""
+    if recovery_codes.read(passcode) is not None:
+        by_code = recovery_codes.verify(user.id, passcode)
+        if isinstance(by_code, VerifiedFactor):
+            notify_of_use(user.id, asker, session.family)
+            return by_code
+    return verify_passcode(
+        PURPOSE, user.id, "", enrollments.enrolled_of(user.id), passcode, asker, family=session.family
+    )

@@ -1,0 +1,175 @@
+"""/tf-validate and /tf-select: the second step of a sign-in under way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Response, after_this_request, redirect, request
+from flask_login import current_user
+
+from app import clock
+from app.authenticators import enrollment_service
+from app.authenticators.presenters import TITLES, app_key, sent
+from app.challenges import service as challenges
+from app.challenges.tokens import challenge_token_of
+from app.client import ClientContext
+from app.crypto import secrets
+from app.errors import Rejected
+from app.extensions import settings
+from app.login import pending
+from app.login import second_factor as factors
+from app.login.pending import PendingState, StartedPending
+from app.login.presenters import second_step, user_facts
+from app.signin import bp, rescue, second_factor
+from app.signin.forms import SecondStepForm, SelectForm
+from app.users import identifiers
+from app.web.client import present_client
+from app.web.commit import view_commit
+from app.web.forms import submitted
+from app.web.messages import code_of
+from app.web.notices import say, wants_token
+from app.web.redirects import next_or, safe_next, with_query
+from app.web.respond import respond, wants_json
+
+PAGE = "signin/second.html"
+SELECT_PAGE = "signin/second_select.html"
+OVER = {"two_factor_permission_denied", "two_factor_ended"}
+
+
+@bp.get("/tf-validate")
+def tf_validate_page() -> Response:
+    """Show where the code of the second step goes, and tell a front end what is due. Signs nobody out."""
+    waiting = pending.current(present_client())
+    if waiting is None:
+        return nothing_under_way()
+    step = second_step(PendingState(waiting.row))
+    go = step.pop("go")
+    if not wants_json() and urlsplit(go).path != request.path:
+        return respond(go=_with_next(go))
+    form = SecondStepForm()
+    form.next.data, form.remember.data = safe_next(request.args.get("next")), waiting.row.remember
+    return respond(PAGE, form, shown=_page(waiting), recovery_options=rescue.options(waiting), user={}, **step)
+
+
+@bp.post("/tf-validate")
+def tf_validate() -> Response:
+    """Take the second step: the code makes a session of the sign-in under way."""
+    after_this_request(view_commit)
+    form = SecondStepForm()
+    asker = step_asker(form.pending.data)
+    if form.validate():
+        with form.showing_refusals():
+            session, waiting = second_factor.validate(form.code.data, asker)
+            say("two_factor_login_successful")
+            token = second_factor.trust_here(waiting, asker) if _is_to_be_trusted(form, waiting) else ""
+            facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
+            go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
+            return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()), **facts)
+    return _shown_again(PAGE, form, asker)
+
+
+@bp.get("/tf-select")
+def tf_select_page() -> Response:
+    """Show by which methods the second step can be taken."""
+    waiting = pending.current(present_client())
+    if waiting is None or waiting.row.state == factors.SETUP:
+        return nothing_under_way()
+    form = SelectForm()
+    form.next.data = safe_next(request.args.get("next"))
+    return respond(SELECT_PAGE, form, shown=_page(waiting), tf_select=True, tf_setup_methods=waiting.choices)
+
+
+@bp.post("/tf-select")
+def tf_select() -> Response:
+    """Choose how to take the second step; a code that is sent goes out, the same one when asked again."""
+    after_this_request(view_commit)
+    form = SelectForm()
+    asker = step_asker(form.pending.data)
+    if form.validate():
+        with form.showing_refusals():
+            facts = second_step(second_factor.select(form.which.data, asker))
+            return respond(**facts | {"go": _with_next(facts["go"], form.next.data)})
+    return _shown_again(SELECT_PAGE, form, asker)
+
+
+def step_asker(handle: str | None) -> ClientContext:
+    """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
+    asker = present_client()
+    return replace(asker, pending=secrets.digest(handle)) if handle and not asker.pending else asker
+
+
+def _is_to_be_trusted(form: SecondStepForm, waiting: StartedPending) -> bool:
+    """Say whether the second step is to be skipped here: by the tick of this step, or where it was not offered, by the
+    first step's, which says that this device is one's own."""
+    offered = form.remember_shown.data or "remember" in (submitted() or ())
+    return bool(form.remember.data if offered else waiting.row.remember)
+
+
+def _shown_again(page: str, form: SecondStepForm | SelectForm, asker: ClientContext) -> Response:
+    """Show a refused step again, or that there is none any more."""
+    waiting = None if wants_json() else pending.current(asker)
+    if wants_json() or waiting is not None:
+        return respond(page, form, shown=_page(waiting) if waiting else {})
+    codes = {code_of(text) for _, text in form.faults()}
+    if codes <= OVER:
+        return start_again(codes.pop(), form.next.data)
+    return respond(PAGE, form, shown={"over": True})
+
+
+def nothing_under_way() -> Response:
+    """Answer who has no sign-in under way; somebody signed in stays so."""
+    if wants_json():
+        raise Rejected("two_factor_permission_denied")
+    return start_again("two_factor_permission_denied")
+
+
+def start_again(why: str, field: str | None = None) -> Response:
+    """Send a browser back to where a sign-in begins, with where it was going.
+
+    :param why: code of what it is told
+    :param field: the form's ``next``
+    """
+    say(why, "error")
+    return redirect(_with_next("/login", field))  # type: ignore[return-value]
+
+
+def _with_next(path: str, field: str | None = None) -> str:
+    target = safe_next(field) or safe_next(request.args.get("next"))
+    return with_query(path, next=target) if target and "?" not in path else path
+
+
+def _page(waiting: StartedPending) -> dict[str, Any]:
+    """Return what the page shows; a program needs none of it."""
+    if wants_json():
+        return {}
+    row = waiting.row
+    told = None
+    if row.question_id and row.method == "sms":
+        challenge = challenges.find(row.question_id, factors.PURPOSE)
+        told = sent(challenge, identifiers.mask("phone", challenge.destination)) if challenge else None
+    begun = None
+    if row.state == factors.SETUP and row.question_id:
+        begun = enrollment_service.still_open(
+            waiting.user, challenge_token_of(row.question_id), factors.SETUP_PURPOSE, row.id
+        )
+    return {
+        "enrolling": app_key(begun.secret, begun.account) if begun else {},
+        "method": row.method,
+        "choices": [{"name": name, "title": TITLES.get(name, name)} for name in waiting.choices],
+        "sent": told,
+        "expires_in": int((row.expires_at - clock.now()).total_seconds()),
+        "recovery": rescue.options(waiting),
+        "over": False,
+        "trusted_for": _span(settings.trust_for),
+    }
+
+
+def _span(time: timedelta) -> str:
+    """Return a time in words, as ``30 days``; "" for none."""
+    days, hours = time.days, max(1, int(time.total_seconds() // 3600))
+    if not time:
+        return ""
+    return f"{days} day{'s' * (days > 1)}" if days else f"{hours} hour{'s' * (hours > 1)}"

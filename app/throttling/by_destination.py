@@ -1,0 +1,108 @@
+"""How much is sent to one unproved address or number, for all accounts and callers together.
+
+Each account has budgets of its own; without this one, every further account could send a stranger as much again.
+What is asked for is counted when it is asked, so that the person is told; what anybody can have sent to any address
+is counted once more when it leaves, whatever it is. Neither depends on whose the address is.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock, throttling
+from app.audit import record
+from app.errors import Rejected
+from app.extensions import db, keyring, settings
+from app.outbox import Message
+from app.throttling.models import SendWindow
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ASKED, LEFT = "asked", "left"
+"""What is counted: requests, or what left."""
+
+_table = SendWindow.__table__
+_c = _table.c
+
+
+def _value(name: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.BindParameter[Any]:
+    return sa.bindparam(name, type_=type_)
+
+
+_is_hours = _c.id == _value("hour_id", sa.String())
+_began = sa.case((_is_hours, _value("hour_ago", _c.began_at.type)), else_=_value("day_ago", _c.began_at.type))
+_is_over = sa.or_(_c.began_at <= _began, _c.began_at > _value("soon", _c.began_at.type))
+_has_room = _c.count < sa.case((_is_hours, _value("per_hour", sa.Integer())), else_=_value("per_day", sa.Integer()))
+_new = insert(_table).values(
+    [{"id": _value(name), "began_at": _value("now"), "count": 1} for name in ("hour_id", "day_id")]
+)
+_TAKE = _new.on_conflict_do_update(
+    index_elements=[_c.id],
+    set_={
+        "count": sa.case((_is_over, 1), else_=_c.count + 1),
+        "began_at": sa.case((_is_over, _value("now", _c.began_at.type)), else_=_c.began_at),
+    },
+    where=sa.or_(_is_over, _has_room),
+).returning(_c.id)
+_FULL = sa.select(_c.id, _c.began_at, _c.count).where(_c.id.in_((_value("hour_id"), _value("day_id"))))
+
+
+def take(channel: str, destination: str, network_address: str) -> None:
+    """Count a request that something be sent to ``destination``; part of the transaction under way. One statement.
+
+    :raises Rejected: ``too_many_messages`` (429) with ``retry_after`` in seconds when the hour or the day has none
+        left; the transaction is rolled back then, so that nothing is kept of what can't be sent
+    """
+    now = clock.now()
+    given = _given(ASKED, channel, destination, now)
+    if len(db.session.scalars(_TAKE, given).all()) == 2:
+        return
+    db.session.rollback()
+    if throttling.is_news("messages", given["hour_id"], network_address):
+        record("limit.hit", at_once=True, limit="messages")
+    raise Rejected("too_many_messages", status=429, retry_after=_seconds_left(given, now))
+
+
+def within(channel: str, waiting: Sequence[Message]) -> list[Message]:
+    """Return those of these messages, which anybody can have sent, that their destination has room for; count them.
+
+    Each is a statement of its own, committed by itself.
+    """
+    now, statement = clock.now(), _TAKE.execution_options(at_once=True)
+    return [
+        message
+        for message in waiting
+        if len(db.session.scalars(statement, _given(LEFT, channel, message.to, now)).all()) == 2
+    ]
+
+
+def _given(what: str, channel: str, destination: str, now: datetime) -> dict[str, Any]:
+    mails = channel == "mail"
+    key = urlsafe_b64encode(hmac.digest(keyring.derive("destinations"), destination.encode(), "sha256")[:12]).decode()
+    return {
+        "hour_id": f"{what}:hour:{key}",
+        "day_id": f"{what}:day:{key}",
+        "per_hour": settings.mails_per_hour if mails else settings.sms_per_hour,
+        "per_day": settings.mails_per_day if mails else settings.sms_per_day,
+        "now": now,
+        "hour_ago": now - HOUR,
+        "day_ago": now - DAY,
+        "soon": now + timedelta(minutes=1),  # a window that begins in the future was begun by a clock that was ahead
+    }
+
+
+def _seconds_left(given: dict[str, Any], now: datetime) -> int:
+    """Return when both windows have room again."""
+    lengths = {given["hour_id"]: (HOUR, given["per_hour"]), given["day_id"]: (DAY, given["per_day"])}
+    left = [0.0]
+    for name, began_at, count in db.session.execute(_FULL, given):
+        length, most = lengths[name]
+        if count >= most:
+            left.append((began_at + length - now).total_seconds())
+    return max(1, int(max(left)) + 1)

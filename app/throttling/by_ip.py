@@ -1,0 +1,169 @@
+"""Limits by network address: an IPv4 address, or the /64 that an IPv6 customer holds, and ten times that their /48."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from app.audit import record
+from app.errors import Rejected
+from app.extensions import settings, this_app
+from app.throttling import penalties
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+
+    from app.throttling.counters import Counters
+
+SHARED = "shared"
+DENIED = "denied"
+
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as a server sees them that has IPv6 alone, behind a translator (RFC 6052, RFC 7755)."""
+
+NETWORKS = 10
+"""How many times as much as its /64 an IPv6 /48 may do: the two are often one customer's."""
+
+
+def take(name: str, address: str, *, looks_up: bool = True) -> None:
+    """Use one of ``address``'s turns of the limit ``name`` (``starts``, ``failures`` or ``passkeys``).
+
+    Passkeys know no penalty: what somebody else was denied keeps nobody from their own.
+    :param looks_up: False leaves the penalty that is kept in the database to ``stop``
+    :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
+    """
+    if name != "passkeys":
+        _stop_penalized(name, _buckets(address)[0], looks_up)
+    if settings.limits:
+        bucket, *wider = _buckets(address)
+        for each in wider:  # asked before the address is counted: who holds a /48 could have us remember 65,536 of them
+            if not _limiter().test(_item(name, each), each):
+                _refuse(name, each)
+        for each in (bucket, *wider):
+            if not _limiter().hit(_item(name, each), each):
+                _refuse(name, each)
+
+
+def allow(name: str, address: str) -> None:
+    """Go on only while ``address`` has turns of ``name`` left; uses none.
+
+    :raises Rejected: as ``take``
+    """
+    _stop_penalized(name, _buckets(address)[0])
+    if settings.limits:
+        for bucket in _buckets(address):
+            if not _limiter().test(_item(name, bucket), bucket):
+                _refuse(name, bucket)
+
+
+def stop(name: str, address: str, until: datetime | None) -> None:
+    """Refuse who has to wait ``until`` then, as another statement found for the bucket of ``address``.
+
+    :raises Rejected: as ``take``
+    """
+    if until is not None and settings.limits and settings.denied_penalty:
+        _refuse(name, _buckets(address)[0], until.timestamp())
+
+
+def bucket_of(address: str) -> str:
+    """Return the bucket that ``address`` falls into: by what its penalty is found."""
+    return _buckets(address)[0]
+
+
+def penalize(address: str) -> None:
+    """Let ``address`` start nothing, and try nothing, for ``LATCHKEY_DENIED_PENALTY``; its bucket gets 429 meanwhile.
+
+    Callers whose address can't be read share a bucket, which one of them must not close to all.
+    """
+    bucket = _buckets(address)[0]
+    if settings.limits and settings.denied_penalty and bucket != SHARED:
+        penalties.impose(bucket, settings.denied_penalty)
+        _limiter().hit(_penalty(), bucket)
+
+
+def is_news(what: str, about: str, address: str) -> bool:
+    """Say whether ``address`` has not done ``what`` with the same thing in this window already.
+
+    For what anybody can repeat at no cost, and is worth an event: once says it, three hundred only fill the log.
+    """
+    return _limiter().hit(_once("news"), what, about, _buckets(address)[0])
+
+
+def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
+    """Refuse who has to wait. A start asks the database; a try has no statement left for it, and asks the counters."""
+    if not settings.limits or not settings.denied_penalty:
+        return
+    if name == "starts" and looks_up and (seconds := penalties.left(bucket)):
+        _refuse(name, bucket, time.time() + seconds)
+    if not _limiter().test(_penalty(), bucket):
+        _refuse(name, bucket, _limiter().full_until(_penalty(), bucket))
+
+
+def _refuse(name: str, bucket: str, reset: float | None = None) -> None:
+    reset = reset or _limiter().full_until(_item(name, bucket), bucket)
+    if _limiter().hit(_once("told"), name, bucket):
+        record("limit.hit", at_once=True, limit=name)
+    raise Rejected("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))
+
+
+@lru_cache(maxsize=4096)
+def _buckets(address: str) -> tuple[str, ...]:
+    """Return what ``address`` counts towards: itself, or its /64 and /48; what cannot be read shares one bucket."""
+    try:
+        parsed = ipaddress.ip_address(address)
+        if parsed.version == 4:
+            return (str(parsed),)
+        if parsed.ipv4_mapped is not None:
+            return (str(parsed.ipv4_mapped),)
+        if parsed in TRANSLATED:  # else all of IPv4 would share one /64
+            return (str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)),)
+        networks = [ipaddress.ip_network((int(parsed), length), strict=False) for length in (64, 48)]
+    except ValueError:
+        return (SHARED,)
+    return tuple(str(network) for network in networks)
+
+
+def _item(name: str, bucket: str) -> RateLimitItem:
+    if bucket == SHARED:
+        most = settings.address_shared_share
+    elif name == "starts":
+        most = settings.starts_per_address
+    elif name == "passkeys":
+        most = settings.passkey_starts_per_address
+    elif name == "exchanges":
+        most = settings.exchanges_per_address
+    else:
+        most = settings.failures_per_address
+    if bucket.endswith("/48"):
+        most *= NETWORKS
+    return _window(name, most, settings.address_window)
+
+
+def _penalty() -> RateLimitItem:
+    """A window that one denial fills."""
+    return _window(DENIED, 1, settings.denied_penalty)
+
+
+def _once(what: str) -> RateLimitItem:
+    """One event for each window that is full: a flood must not fill the audit log."""
+    return _window(what, 1, settings.address_window)
+
+
+@lru_cache(maxsize=64)
+def _window(name: str, most: int, length: timedelta) -> RateLimitItem:
+    """Return ``most`` turns in a window of this length; a limit's name is its namespace, where it is counted apart."""
+    from limits import RateLimitItemPerSecond
+
+    return RateLimitItemPerSecond(most, max(1, int(length.total_seconds())), namespace=name)
+
+
+def _limiter() -> Counters:
+    counters: Counters | None = this_app().extensions.get("latchkey.counters")
+    if counters is None:
+        from app.throttling.counters import Counters
+
+        counters = this_app().extensions["latchkey.counters"] = Counters(settings.redis_url, settings.replicas)
+    return counters

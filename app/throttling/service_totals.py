@@ -1,0 +1,132 @@
+"""What may leave of the whole service: mails in an hour, texts in a day. Running low is logged before it runs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.audit import record
+from app.extensions import db, settings, this_app
+from app.throttling.models import SendWindow
+from app.users import User
+
+log = structlog.get_logger()
+
+WINDOWS = {"mail": timedelta(hours=1), "sms": timedelta(days=1)}
+SETTINGS = {"mail": "LATCHKEY_MAILS_PER_HOUR_OVERALL", "sms": "LATCHKEY_SMS_PER_DAY_OVERALL"}
+NAMES = {"overall": "in all", "strangers": "to addresses nobody has proved", "known": "asked for by known browsers"}
+"""Which messages each total counts."""
+
+LEAST = 600
+"""Mails an hour, however few accounts there are."""
+
+COUNT_EVERY = 600.0
+"""Seconds for which a count of the accounts is good enough."""
+
+NEARLY = 80
+"""Percent of a total from which on it is said that it will not last."""
+
+_table = SendWindow.__table__
+_c = _table.c
+is_over = sa.or_(_c.began_at <= sa.bindparam("past"), _c.began_at > sa.bindparam("soon"))
+"""A window that begins in the future was begun by a clock that was ahead, and is over."""
+
+FIRST = insert(_table).values(id=sa.bindparam("window"), began_at=sa.bindparam("now"), count=sa.bindparam("more"))
+TAKE = (
+    FIRST.on_conflict_do_update(
+        index_elements=[_c.id],
+        set_={
+            "count": sa.case((is_over, sa.bindparam("more")), else_=_c.count + sa.bindparam("more")),
+            "began_at": sa.case((is_over, sa.bindparam("now")), else_=_c.began_at),
+        },
+    )
+    .returning(_c.count)
+    .execution_options(at_once=True)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """How much of a total is used in the window that began last."""
+
+    channel: str
+    which: str
+    count: int
+    most: int
+    began_at: datetime
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.count // self.most
+
+
+def most_of(channel: str, which: str) -> int:
+    """Return how many messages one total allows in its window.
+
+    Unless the settings say it, as many mails as there are confirmed accounts, so that no organization grows out of it
+    unnoticed. Letters that anybody can have sent to any address grow with a tenth of the accounts: they are what a
+    stranger would misuse.
+    """
+    if channel == "mail" and not settings.mails_per_hour_overall:
+        most = max(LEAST, _accounts() // 10 if which == "strangers" else _accounts())
+    else:
+        most = settings.mails_per_hour_overall if channel == "mail" else settings.sms_per_day_overall
+    if which == "strangers":
+        return max(1, most * (100 - settings.overall_kept_percent) // 100)
+    return most
+
+
+def take(channel: str, which: str, more: int) -> int:
+    """Use so many of one total (``overall``, ``strangers`` or ``known``); return how many were left.
+
+    Running out is an event, and a warning once in a window, as is running low.
+    """
+    if not more:
+        return 0
+    now, most = clock.now(), most_of(channel, which)
+    window = {"window": _window(channel, which), "more": more, "now": now}
+    count = db.session.scalar(TAKE, window | past(now, WINDOWS[channel])) or more
+    before = count - more
+    facts = {"budget": f"{channel}_{which}", "most": most, "setting": SETTINGS[channel]}
+    if before <= most < count:
+        record("budget.exhausted", at_once=True, budget=facts["budget"])
+        log.warning("budget.exhausted", **facts, remedy="Raise it if these are your people: the rest does not leave.")
+    elif before * 100 < most * NEARLY <= count * 100 and most > 1:
+        log.warning("budget.nearly_exhausted", **facts, used=count, remedy="Raise it before it runs out.")
+    return max(0, most - before)
+
+
+def past(now: datetime, window: timedelta) -> dict[str, datetime]:
+    """Return when a window that is over began at the latest, and when none can have begun: clocks differ by seconds."""
+    return {"past": now - window, "soon": now + timedelta(minutes=1)}
+
+
+def used() -> Iterator[Used]:
+    """Yield how much of each total is used, those of the last day whose window may be over as well."""
+    names = {_window(channel, which): (channel, which) for channel in WINDOWS for which in NAMES}
+    lately = clock.now() - timedelta(days=1)
+    rows = db.session.execute(sa.select(_c.id, _c.count, _c.began_at).where(_c.id.in_(names), _c.began_at > lately))
+    for window, count, began_at in rows:
+        channel, which = names[window]
+        yield Used(channel, which, count, most_of(channel, which), began_at)
+
+
+def _window(channel: str, which: str) -> str:
+    return channel if which == "overall" else f"{channel}_{which}"
+
+
+def _accounts() -> int:
+    """Return how many accounts are confirmed, as it was minutes ago."""
+    counted_at, count = this_app().extensions.get("latchkey.accounts", (float("-inf"), 0))
+    if time.monotonic() - counted_at > COUNT_EVERY:
+        counting = sa.select(sa.func.count()).select_from(User).where(User.confirmed_at.is_not(None))
+        count = db.session.scalar(counting) or 0
+        this_app().extensions["latchkey.accounts"] = (time.monotonic(), count)
+    return int(count)

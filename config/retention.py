@@ -1,0 +1,24 @@
+"""Settings of what is kept for people, and for how long."""
+
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from config import types
+
+
+class KeepingSettings(BaseSettings, defer_build=True):
+    """Exports, accounts that are to be erased, and accounts that nobody confirmed."""
+
+    export_keep: types.Duration = Field(
+        default=timedelta(hours=24), description="How long an export of somebody's data can be fetched."
+    )
+    delete_wait: types.Duration = Field(
+        default=timedelta(days=7),
+        description="Time between asking for an account to be deleted and its erasure, in which its owner can undo it.",
+    )
+    unconfirmed_keep: types.DurationOrZero = Field(
+        default=timedelta(days=7),
+        description="How long an account that nobody has confirmed is kept; `0` keeps it for good.",
+    )

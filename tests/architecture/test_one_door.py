@@ -1,0 +1,13 @@
+"""Sessions are opened in one place, so that the tail of every sign-in exists once."""
+
+from tests.architecture.sources import modules
+
+
+def test_create_session_is_called_from_one_module():
+    callers = [module.name for module in modules() for _ in module.calls("create_session")]
+    assert len(callers) == 1, f"create_session() is called in {callers}"
+
+
+def test_flask_login_signs_nobody_in_elsewhere():
+    callers = [module.name for module in modules() for _ in module.calls("login_user")]
+    assert callers in ([], ["app/sessions/store.py"])

@@ -1,0 +1,70 @@
+"""Exports, made as the worker makes them."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+
+import orjson
+import pytest
+
+from tests.signed_in import sign_in
+
+
+@pytest.fixture
+def ada(people):
+    """Somebody with an account that has something of everything."""
+    return people.open(
+        email="ada@example.com",
+        phone="+16502530000",
+        password="a short sentence is good",
+        methods=["email", "sms", "authenticator", "password"],
+    )
+
+
+@pytest.fixture
+def here(wire, ada):
+    """The browser that Ada asks from."""
+    return sign_in(wire, ada)
+
+
+@pytest.fixture
+def work(app):
+    """Runs the worker's errands once."""
+
+    def run() -> None:
+        from app.outbox import jobs
+
+        with app.app_context():
+            jobs.run_all(threading.Event())
+
+    return run
+
+
+@pytest.fixture
+def export(work, rows):
+    """Asks for an export in a browser, has it made, and returns its row."""
+
+    def make(wire):
+        from app.privacy.models import Export
+
+        assert wire.post("/my-data/export").ok
+        work()
+        return max(rows(Export), key=lambda row: row.asked_at)
+
+    return make
+
+
+def archive(answer) -> zipfile.ZipFile:
+    """Return the archive in an answer, read in full and intact."""
+    assert answer.status == 200, answer
+    found = zipfile.ZipFile(io.BytesIO(answer.response.get_data()))
+    assert found.testzip() is None
+    return found
+
+
+def told(answer) -> dict:
+    """Return what the JSON files of the archive in an answer hold, by name."""
+    found = archive(answer)
+    return {name[:-5]: orjson.loads(found.read(name)) for name in found.namelist() if name.endswith(".json")}

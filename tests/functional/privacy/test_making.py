@@ -1,0 +1,217 @@
+"""An export is made once, whatever becomes of the worker that makes it, and in little memory however long it is."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+
+import pytest
+import sqlalchemy as sa
+
+from app.audit import Event
+from app.privacy import export_job
+from app.privacy.models import Export, ExportChunk
+from tests.functional.privacy.conftest import told
+from tests.signed_in import sign_in
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def asked(json_wire, ada):
+    """The browser of somebody whose export waits."""
+    sign_in(json_wire, ada)
+    assert json_wire.post("/my-data/export").ok
+    return json_wire
+
+
+@pytest.fixture
+def much(app, ada):
+    """So many events of somebody."""
+
+    def write(count: int) -> None:
+        from app import clock
+        from app.crypto import secrets
+        from app.extensions import db
+
+        row = {"name": "sign_in.failed", "user_id": ada.id, "facts": {"reason": "wrong_code"}, "request_id": ""}
+        with app.app_context():
+            for _ in range(0, count, 1000):
+                each = [row | {"at": clock.now(), "support_id": secrets.reference(), "address": secrets.token(),
+                               "agent": ""} for _ in range(1000)]  # fmt: skip
+                db.session.execute(sa.insert(Event), each)
+            db.session.commit()
+
+    return write
+
+
+def fetched(wire, rows) -> dict:
+    """Return what the archive holds that was made."""
+    return told(wire.get(f"/my-data/export/{rows(Export)[0].id}"))
+
+
+def test_many_rows_are_all_there_once(asked, much, work, rows):
+    much(3000)
+    work()
+    marks = [row["support_id"] for row in fetched(asked, rows)["events"] if row["event"] == "sign_in.failed"]
+    assert len(set(marks)) == len(marks) == 3000
+
+
+def test_rows_of_one_moment_are_all_there(asked, much, work, rows, database):
+    much(2000)
+    database.query("UPDATE event SET at = (SELECT max(at) FROM event) RETURNING id")
+    work()
+    marks = [row["support_id"] for row in fetched(asked, rows)["events"]]
+    assert len(set(marks) - {""}) >= 2000
+
+
+def test_memory_does_not_grow_with_what_there_is(asked, much, app, rows):
+    much(8000)
+    tracemalloc.start()
+    with app.app_context():
+        from app.extensions import db
+
+        export_job.build_one(threading.Event())
+        db.session.commit()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows(Export)[0].size > MIB / 2  # random texts do not pack
+    assert peak < 3 * MIB
+
+
+def test_too_much_is_cut_and_said(asked, much, work, rows, monkeypatch):
+    monkeypatch.setattr(export_job, "MOST_ROWS", 1000)
+    much(3000)
+    work()
+    answer = asked.get(f"/my-data/export/{rows(Export)[0].id}")
+    assert len(told(answer)["events"]) == 1000
+    assert "Only the newest rows are in: events." in archive_text(answer)
+
+
+def archive_text(answer) -> str:
+    """Return the README of the archive in an answer."""
+    from tests.functional.privacy.conftest import archive
+
+    return archive(answer).read("README.txt").decode()
+
+
+def test_eight_workers_make_it_once(asked, app, rows):
+    start = threading.Barrier(8)
+
+    def work() -> None:
+        from app.outbox import jobs
+
+        start.wait()
+        with app.app_context():
+            jobs.run_all(threading.Event())
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert [(export.state, export.attempts) for export in rows(Export)] == [("ready", 1)]
+    assert len(rows(Event, name="export.ready")) == 1
+
+
+def test_a_crash_half_way_is_picked_up_when_the_lease_is_over(asked, much, app, work, rows, clock):
+    much(4000)
+    crash(app, after=3)
+    assert (rows(Export)[0].state, len(rows(ExportChunk))) == ("making", 3)
+    work()
+    assert rows(Export)[0].state == "making"
+    clock.shift(61)
+    work()
+    export = rows(Export)[0]
+    assert (export.state, export.attempts) == ("ready", 2)
+    assert {chunk.attempt for chunk in rows(ExportChunk)} == {2}
+    assert len(fetched(asked, rows)["events"]) > 4000
+
+
+def crash(app, *, after: int) -> None:
+    """Let a worker die after so many pieces."""
+
+    class Died(BaseException):
+        pass
+
+    class Dying(threading.Event):
+        pieces = 0
+
+        def is_set(self) -> bool:
+            self.pieces += 1
+            if self.pieces > after:
+                raise Died
+            return False
+
+    with app.app_context(), pytest.raises(Died):
+        export_job.build_one(Dying())
+
+
+def test_who_comes_back_too_late_changes_nothing(asked, much, app, work, rows, clock):
+    much(5000)
+    overtake = Overtaking(lambda: (clock.shift(61), work()))
+    with app.app_context():
+        export_job.build_one(overtake)
+    export = rows(Export)[0]
+    assert (export.state, export.attempts) == ("ready", 2)
+    assert {chunk.attempt for chunk in rows(ExportChunk)} <= {1, 2}
+    assert len(fetched(asked, rows)["events"]) > 5000
+    assert len(rows(Event, name="export.ready")) == 1
+
+
+class Overtaking(threading.Event):
+    """A worker that stands still at its second piece, for as long as somebody else needs."""
+
+    def __init__(self, meanwhile) -> None:
+        super().__init__()
+        self.meanwhile, self.pieces = meanwhile, 0
+
+    def is_set(self) -> bool:
+        self.pieces += 1
+        if self.pieces == 2:
+            in_thread = threading.Thread(target=self.meanwhile)
+            in_thread.start()
+            in_thread.join()
+        return False
+
+
+def test_a_worker_that_stops_gives_it_back_at_once(asked, app, work, rows):
+    stop = threading.Event()
+    stop.set()
+    with app.app_context():
+        from app.extensions import db
+
+        export_job.build_one(stop)
+        db.session.commit()
+    assert rows(Export)[0].state == "waiting"
+    work()
+    assert rows(Export)[0].state == "ready"
+
+
+def test_what_fails_is_tried_again_and_given_up_at_last(asked, work, rows, clock, monkeypatch):
+    monkeypatch.setattr(export_job, "readme", lambda *_: 1 / 0)
+    for _ in range(6):
+        work()
+        clock.shift(61)
+    assert (rows(Export)[0].state, rows(ExportChunk), len(rows(Event, name="export.failed"))) == ("failed", [], 1)
+    monkeypatch.undo()
+    assert asked.get("/my-data").json["exports"][0]["state"] == "failed"
+
+
+def test_a_piece_that_was_moved_or_changed_is_not_handed_out(asked, much, work, rows, database):
+    much(5000)
+    work()
+    first, second = (row[0] for row in database.query("SELECT sealed FROM export_chunk ORDER BY number LIMIT 2"))
+    database.query(f"UPDATE export_chunk SET sealed = '{second}' WHERE sealed = '{first}' RETURNING number")
+    assert asked.get(f"/my-data/export/{rows(Export)[0].id}").status == 404
+
+
+def test_a_running_worker_makes_it_and_sends_the_mail(make_app, json_wire, ada, rows, smtp):
+    from app.outbox import worker
+
+    app, stop = make_app(outbox_sweep_every=0.2), threading.Event()
+    assert sign_in(json_wire, ada).post("/my-data/export").ok
+    thread = threading.Thread(target=worker.run, args=(app, stop), daemon=True)
+    thread.start()
+    smtp.wait()
+    stop.set()
+    thread.join(10)
+    assert rows(Export)[0].state == "ready"

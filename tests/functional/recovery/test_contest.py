@@ -1,0 +1,179 @@
+"""A recovery is contested: by whoever is signed in, and by whoever gets one of its messages. One wins."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.audit import Event
+from app.enrollments.models import Enrollment
+from app.recovery.models import Recovery
+from tests.functional.recovery.conftest import WAIT, cancel_path, proof_in, state_in
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+
+@pytest.fixture
+def started(json_wire, bob, starts) -> Wire:
+    """A browser in which a recovery of Bob's account was started."""
+    starts(json_wire, bob.email)
+    return json_wire
+
+
+def test_every_session_sees_it_on_its_pages_and_ends_it(app, started, bob, rows, mail_to, proves, clock):
+    his = sign_in(Wire(app, "form"), bob)
+    for path in ("/", "/sessions", "/activity"):
+        assert "Somebody is recovering this account." in his.get(path).text
+    assert his.post("/recover/stop").location == "/"
+    assert "Somebody is recovering this account." not in his.get("/").text
+    assert "was cancelled" in mail_to(bob.email).subject
+    assert [event.facts["how"] for event in rows(Event, name="recovery.cancelled")] == ["session"]
+    clock.shift(WAIT + 1)
+    assert state_in(proves(started, bob.email)) == "start"
+
+
+def test_a_program_sees_it_too(app, started, bob):
+    his = sign_in(Wire(app, "json"), bob)
+    assert set(his.get("/recover").json["recovery"]) == {
+        "requested_at", "ready_at", "expires_at", "browser", "address",
+    }  # fmt: skip
+    assert his.post("/recover/stop").json["cancelled"] is True
+    assert his.get("/recover").json["recovery"] is None
+    assert his.post("/recover/stop").json["cancelled"] is False
+
+
+def test_closing_the_account_ends_it_also_where_its_owner_thinks_better_of_it(app, started, people, bob, rows, clock):
+    from app.extensions import db
+    from app.privacy.deletion import cancel_requested
+    from app.users import User
+
+    clock.shift(WAIT + 1)
+    people.leave(bob)
+    with app.app_context():
+        assert cancel_requested(db.session.get(User, bob.id))
+        db.session.commit()
+    assert rows(Recovery)[0].cancelled_at is not None
+    assert [event.facts["how"] for event in rows(Event, name="recovery.cancelled")] == ["deletion"]
+
+
+def test_nobody_sees_or_ends_anothers(app, started, people, rows):
+    eve = sign_in(Wire(app, "json"), people.open(email="eve@example.com"))
+    assert eve.get("/recover").json["recovery"] is None
+    assert eve.post("/recover/stop").json["cancelled"] is False
+    assert rows(Recovery)[0].cancelled_at is None
+
+
+def test_the_mails_link_cancels_from_any_browser_by_a_ticked_box(wire, started, bob, mail_to, rows, clock):
+    path = cancel_path(mail_to(bob.email).text)
+    page = wire.get(path)
+    assert page.ok
+    assert rows(Recovery)[0].cancelled_at is None
+    refused = wire.post(path)
+    assert (refused.status, refused.codes) == (400, ["denial_unsure"])
+    done = wire.post(path, sure=True)
+    assert done.ok
+    assert rows(Recovery)[0].cancelled_at is not None
+    assert wire.signed_in_as() is None
+    assert wire.post(path, sure=True).ok, "saying it twice is saying it once"
+    assert len(rows(Event, name="recovery.cancelled")) == 1
+
+
+def test_the_text_messages_link_cancels_as_well(started, bob, text_to, rows):
+    path = cancel_path(text_to(bob.phone).text)
+    assert started.elsewhere().post(path, sure=True).json["state"] == "cancelled"
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_opening_the_link_changes_nothing(started, bob, mail_to, rows, method):
+    path = cancel_path(mail_to(bob.email).text)
+    answer = started.elsewhere().send(method, path, headers={"Sec-Purpose": "prefetch"})
+    assert (answer.status, answer.headers["Referrer-Policy"]) == (200, "no-referrer")
+    assert rows(Recovery)[0].cancelled_at is None
+
+
+@pytest.mark.one_database
+def test_nothing_is_cancelled_without_the_csrf_token(started, bob, mail_to, rows):
+    path = cancel_path(mail_to(bob.email).text)
+    other = Wire(started.app, "form")
+    other.fetch_csrf()
+    assert other.post(path, csrf="x", sure=True).status == 400
+    assert rows(Recovery)[0].cancelled_at is None
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("token", ["x", "v1.0.0.0", "é", "a" * 300])
+def test_no_other_token_is_one(wire, token):
+    answer = wire.get(f"/recover/cancel/{token}")
+    assert answer.status == 404
+
+
+def test_what_was_cancelled_cannot_be_completed(started, bob, proves, clock, rows):
+    clock.shift(WAIT + 1)
+    proof = proof_in(proves(started, bob.email))
+    assert sign_in(started.elsewhere(), bob).post("/recover/stop").json["cancelled"] is True
+    assert started.post("/recover/complete", proof=proof, lost=["authenticator"]).codes == ["recovery_over"]
+    assert "authenticator" in {row.method for row in rows(Enrollment)}
+
+
+def test_what_was_completed_cannot_be_cancelled(started, bob, proves, clock, mail_to, rows):
+    path = cancel_path(mail_to(bob.email).text)
+    clock.shift(WAIT + 1)
+    assert started.post("/recover/complete", proof=proof_in(proves(started, bob.email)), lost=["authenticator"]).ok
+    assert started.elsewhere().post(path, sure=True).json["state"] == "done"
+    assert rows(Recovery)[0].cancelled_at is None
+
+
+@pytest.mark.settings(limits=False, pool_size=8)
+@pytest.mark.parametrize("number", range(3))
+def test_of_cancelling_and_completing_at_once_one_wins(started, bob, proves, clock, mail_to, rows, number):
+    path = cancel_path(mail_to(bob.email).text)
+    clock.shift(WAIT + 1)
+    proof, others = proof_in(proves(started, bob.email)), [started.elsewhere() for _ in range(3)]
+    for other in others:
+        other.fetch_csrf()
+    started.fetch_csrf()
+    ready = threading.Barrier(4)
+
+    def end(wire: Wire):
+        ready.wait()
+        if wire is started:
+            return wire.post("/recover/complete", proof=proof, lost=["authenticator"])
+        return wire.post(path, sure=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(end, [started, *others]))
+    (row,) = rows(Recovery)
+    assert (row.done_at is None) != (row.cancelled_at is None)
+    assert answers[0].ok == (row.done_at is not None) == (started.signed_in_as() == bob.email)
+    events = [event.name for event in rows(Event) if event.name in ("recovery.cancelled", "recovery.completed")]
+    assert len(events) == 1
+
+
+@pytest.mark.settings(limits=False, pool_size=8)
+def test_started_twice_at_once_there_is_one(app, bob, proves, rows):
+    browsers = [Wire(app, "json") for _ in range(2)]
+    proofs = [proof_in(proves(browser, bob.email)) for browser in browsers]
+    ready = threading.Barrier(2)
+
+    def start(each):
+        browser, proof = each
+        ready.wait()
+        return browser.post("/recover/start", proof=proof)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(start, zip(browsers, proofs, strict=True)))
+    assert [state_in(answer) for answer in answers] == ["waiting"] * 2
+    assert len(rows(Recovery)) == 1
+
+
+def test_an_operator_sees_and_cancels_it(app, started, bob, rows, mail_to):
+    operate = app.test_cli_runner()
+    told = operate.invoke(args=["users", "recovery", bob.email])
+    assert "bob@example.com: being recovered since 20" in told.output
+    assert "the recovery is cancelled" in operate.invoke(args=["users", "recovery", bob.email, "--cancel"]).output
+    assert rows(Recovery)[0].cancelled_at is not None
+    assert "was cancelled" in mail_to(bob.email).subject
+    assert "no recovery is under way" in operate.invoke(args=["users", "recovery", bob.email, "--cancel"]).output

@@ -1,0 +1,19 @@
+"""Times as they stand in SQLite."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy.dialects import sqlite
+
+from app.db import UtcDateTime
+
+KEPT = datetime(2026, 3, 4, 5, 6, 7, 800, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["2026-03-04 05:06:07.000800", "2026-03-04 05:06:07.000800+00:00"])
+def test_a_time_is_read_with_its_zone_and_without(text):
+    assert UtcDateTime().result_processor(sqlite.dialect(), None)(text) == KEPT
+
+
+def test_a_time_is_written_without_its_zone():
+    assert UtcDateTime().bind_processor(sqlite.dialect())(KEPT) == "2026-03-04 05:06:07.000800"

@@ -1,0 +1,117 @@
+"""At the size of a large service: what is asked now and then reads no whole table, and its plans stay good."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from app.account import activity
+from app.authenticators.encrypted_rows import keys_in_use
+from app.db import export
+from app.extensions import db
+from app.privacy.erasure import erase
+from tests.plans import collected, reads_whole
+
+MANY = 100_000
+PAGES = 15
+"""More than the five after which psycopg prepares, and the five more after which PostgreSQL plans for any value."""
+
+TRIGGERS = ("challenge", "standing", "message", "event")
+"""Tables whose rows are looked for by ``user_id`` when an account is deleted."""
+
+FILL = {
+    "event": """
+        INSERT INTO event (at, name, user_id, support_id, request_id, address, agent, facts)
+        SELECT now() - n * interval '1 minute', 'sign_in.succeeded', CASE WHEN n % 2 = 0 THEN {ada} ELSE n END,
+            '', '', '', '', '{{}}' FROM generate_series(1, {many}) AS n
+    """,
+    "message": """
+        INSERT INTO message (id, kind, channel, "to", user_id, facts, language, tag, decoy, state, attempts, last_error,
+            created_at)
+        SELECT 'm' || n, 'code', 'email', '', NULLIF(n % 1000, 0), '{{}}', 'en', '', false, 'sent', 1, '',
+            now() - n * interval '1 second' FROM generate_series(1, {many}) AS n
+    """,
+}
+
+
+@pytest.fixture
+def ada(people):
+    return people.open(email="ada@example.com", methods=["email", "authenticator"])
+
+
+class TestPostgresql:
+    """Only PostgreSQL plans for no values in particular."""
+
+    pytestmark = pytest.mark.one_database
+
+    @pytest.fixture
+    def database(self, databases):
+        database = databases.standing("postgresql")
+        database.empty()
+        return database
+
+    @pytest.fixture
+    def full(self, database, ada):
+        for table, fill in FILL.items():
+            database._connection.execute(fill.format(ada=ada.id, many=MANY))
+            database._connection.execute(f"ANALYZE {table}")
+        yield
+        database.empty()
+        for table in FILL:
+            database._connection.execute(f"ANALYZE {table}")
+
+    def test_pages_of_exports_and_activity_are_planned_for_their_values(self, app, ada, full):
+        with app.app_context():
+            took = []
+            for user_id in [ada.id, *range(500, 500 + PAGES)]:
+                began = time.monotonic()
+                for part in (export.EXPORT_PARTS["events"], export.EXPORT_PARTS["messages"]):
+                    pages = export.read(db.session, part, user_id)
+                    for _ in range(PAGES):
+                        next(pages, None)
+                took.append(time.monotonic() - began)
+            before = None
+            for _ in range(PAGES):
+                page, before = activity.events_of(ada.id, before)
+                assert len(page) == activity.PAGE
+            general = "SELECT statement FROM pg_prepared_statements WHERE statement ~ 'FROM (event|message)'"
+            assert db.session.scalars(sa.text(general)).all() == []
+            assert max(took[-5:]) < 2, took
+
+
+def test_keys_in_use_are_found_by_the_index(app, ada):
+    with collected(app) as plans:
+        assert keys_in_use() == {app.extensions["latchkey.keyring"].kid}
+    assert len(plans) == 2
+    for table, plan in zip(("enrolled_method", "challenge"), plans, strict=True):
+        assert f"ix_{table}_key" in plan
+        assert not reads_whole(plan, table)
+
+
+def test_keys_in_use_are_each_key_of_both_tables(app, ada, database):
+    database._connection.execute("UPDATE enrolled_method SET secret = 'v1.0000000b.x' WHERE method = 'email'")
+    database._connection.execute("UPDATE enrolled_method SET secret = 'v1.0000000a.x' WHERE method = 'authenticator'")
+    with app.app_context():
+        assert keys_in_use() == {"0000000a", "0000000b"}
+
+
+def test_erasing_an_account_reads_no_whole_table(app, ada):
+    with collected(app) as plans:
+        erase(ada.id, -1)
+        db.session.rollback()
+    assert len(plans) > 4
+    for table in db.metadata.tables:
+        assert not [plan for plan in plans if reads_whole(plan, table)], table
+
+
+def test_what_the_database_takes_away_with_an_account_is_found_by_an_index(app):
+    """Foreign keys and the triggers of ADR 15 look for rows by these columns; EXPLAIN does not show it."""
+    by = [(table, column) for table in db.metadata.tables.values() for column in table.columns if column.foreign_keys]
+    by += [(db.metadata.tables[name], db.metadata.tables[name].c.user_id) for name in TRIGGERS]
+    for table, column in by:
+        unique = [each for each in table.constraints if isinstance(each, sa.UniqueConstraint)]
+        whole = [each for each in table.indexes if each.dialect_options["sqlite"].get("where") is None]
+        keys = [list(each.columns) for each in (table.primary_key, *unique, *whole)]
+        assert column in [columns[0] for columns in keys if columns], f"{table.name}.{column.name}"

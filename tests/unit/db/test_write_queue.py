@@ -1,0 +1,81 @@
+"""The queue of a process for SQLite's write lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import exc
+
+from app.db.write_queue import BRIEF, MOST_WAITING, STUCK_AFTER, WriteQueue
+
+LIMIT = 3.0
+
+
+@pytest.fixture
+def started():
+    """Starts a function in a thread; all have ended when the test has."""
+    threads: list[threading.Thread] = []
+
+    def start(function) -> threading.Thread:
+        threads.append(threading.Thread(target=function, daemon=True))
+        threads[-1].start()
+        return threads[-1]
+
+    yield start
+    for thread in threads:
+        thread.join(2 * LIMIT)
+
+
+def outcome_of(take) -> object:
+    """Take a turn and give it back; return what is left for the lock, or the error."""
+    try:
+        left = take()
+    except exc.TimeoutError as error:
+        return error
+    return left
+
+
+def test_writer_in_the_background_takes_no_place_of_a_request(started):
+    turns, ends = WriteQueue(LIMIT), []
+    turns.take()
+
+    def request() -> None:
+        ends.append(outcome_of(turns.take))
+        turns.give()
+
+    started(lambda: (turns.take_in_background(), turns.give()))
+    time.sleep(0.1)
+    for _ in range(MOST_WAITING):
+        started(request)
+    time.sleep(STUCK_AFTER + 0.6)  # by then one that has a place too far back is told so
+    assert ends == []
+    turns.give()
+    deadline = time.monotonic() + LIMIT
+    while len(ends) < MOST_WAITING and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [isinstance(end, float) for end in ends] == [True] * MOST_WAITING
+
+
+def test_writer_in_the_background_waits_briefly_for_the_lock():
+    assert WriteQueue(LIMIT).take_in_background() == BRIEF
+
+
+def test_writer_in_the_background_gives_up_after_the_limit():
+    turns = WriteQueue(0.1)
+    turns.take()
+    with pytest.raises(exc.TimeoutError):
+        turns.take_in_background()
+
+
+def test_writer_who_comes_to_a_stuck_queue_is_refused_at_once(started):
+    turns = WriteQueue(LIMIT)
+    turns.take()
+    for _ in range(MOST_WAITING):
+        started(lambda: outcome_of(turns.take))
+    time.sleep(STUCK_AFTER + 0.1)
+    began = time.monotonic()
+    with pytest.raises(exc.TimeoutError):
+        turns.take()
+    assert time.monotonic() - began < 0.1

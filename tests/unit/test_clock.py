@@ -1,0 +1,54 @@
+"""The clock tells the machine's time, and moves for a test."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app import clock
+
+SLACK = timedelta(seconds=2)  # what a busy machine may need between two lines
+
+
+@pytest.fixture(autouse=True)
+def own_time():
+    yield
+    clock.reset()
+
+
+def test_now_is_an_aware_utc_datetime_of_this_moment():
+    assert clock.now().tzinfo is UTC
+    assert abs(clock.now() - datetime.now(UTC)) < SLACK
+    assert abs(clock.unix() - time.time()) < SLACK.total_seconds()
+
+
+def test_travel_moves_both_ways_and_comes_back():
+    before = clock.now()
+    with clock.travel(3600):
+        assert abs(clock.now() - before - timedelta(hours=1)) < SLACK
+        with clock.travel(-7200):
+            assert abs(clock.now() - before + timedelta(hours=1)) < SLACK
+    assert abs(clock.now() - before) < SLACK
+
+
+def test_travel_comes_back_also_from_a_failure():
+    before = clock.unix()
+    with pytest.raises(LookupError), clock.travel(3600):
+        raise LookupError
+    assert clock.unix() - before < SLACK.total_seconds()
+
+
+def test_shifts_add_up_until_the_reset():
+    before = clock.unix()
+    clock.shift(600)
+    clock.shift(600)
+    assert abs(clock.unix() - before - 1200) < SLACK.total_seconds()
+    clock.reset()
+    assert clock.unix() - before < SLACK.total_seconds()
+
+
+def test_a_shift_inside_a_journey_ends_with_it():
+    before = clock.unix()
+    with clock.travel(60):
+        clock.shift(600)
+    assert clock.unix() - before < SLACK.total_seconds()

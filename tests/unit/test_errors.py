@@ -1,0 +1,17 @@
+"""A refusal carries what an answer needs."""
+
+from app.errors import ReauthenticationRequired, Rejected
+
+
+def test_refusal_carries_code_field_status_and_facts():
+    refusal = Rejected("too_many", "identity", 429, retry_after=30)
+    assert (refusal.code, refusal.field, refusal.status) == ("too_many", "identity", 429)
+    assert refusal.facts == {"retry_after": 30}
+
+
+def test_refusal_is_a_400_on_the_whole_form_unless_told_otherwise():
+    assert (Rejected("api_error").field, Rejected("api_error").status, Rejected("api_error").facts) == ("", 400, {})
+
+
+def test_a_missing_proof_is_no_refusal():
+    assert not issubclass(ReauthenticationRequired, Rejected)

@@ -1,0 +1,71 @@
+"""Limits by address: what counts as one caller, however it is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import throttling
+from app.errors import Rejected
+from app.throttling.by_ip import NETWORKS
+
+pytestmark = [pytest.mark.settings(starts_per_address=3, address_shared_share=2), pytest.mark.one_database]
+
+
+@pytest.fixture
+def taken(app):
+    """Takes turns from each of these addresses in order, and returns how many were given."""
+
+    def take(addresses) -> int:
+        given = 0
+        with app.app_context():
+            for address in addresses:
+                try:
+                    throttling.take("starts", address)
+                    given += 1
+                except Rejected:
+                    continue
+        return given
+
+    return take
+
+
+@pytest.mark.parametrize(
+    ("addresses", "given"),
+    [
+        (["192.0.2.7"] * 5, 3),
+        ([f"192.0.2.{host}" for host in range(5)], 5),
+        (["192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207", "0:0:0:0:0:ffff:192.0.2.7", "192.0.2.7"], 3),
+        ([f"64:ff9b::192.0.2.{host}" for host in range(5)], 5),
+        (["192.0.2.7", "64:ff9b::192.0.2.7", "64:ff9b::c000:207", "64:ff9b::192.0.2.7"], 3),
+        ([f"2001:db8:1:2::{host:x}" for host in range(1, 6)], 3),
+        (["2001:db8:1:2::1", "2001:DB8:1:2::2", "2001:0db8:0001:0002:0:0:0:3", "2001:db8:1:2:ffff::"], 3),
+        ([f"2001:db8:1:{net:x}::1" for net in range(40)], 3 * NETWORKS),
+        ([f"2001:db8:{site:x}::1" for site in range(40)], 40),
+        (["", "unknown", "a", "192.0.2.300", "1.2.3", "::g", "192.0.2.7:80", "[::1]", "fe80::1%eth0" * 9], 2),
+    ],
+    ids=[
+        "one",
+        "several",
+        "mapped",
+        "translated",
+        "translated once",
+        "a 64",
+        "written differently",
+        "a 48",
+        "many 48s",
+        "unreadable",
+    ],
+)
+def test_who_counts_as_one_caller(taken, addresses, given):
+    assert taken(addresses) == given
+
+
+def test_a_zone_does_not_make_another_caller(taken):
+    assert taken(["fe80::1%eth0", "fe80::1%eth1", "fe80::1%x", "fe80::1"]) == 3
+
+
+def test_who_holds_a_48_is_not_remembered_by_each_of_its_64s(app, taken):
+    assert taken(f"2001:db8:1:{net:x}::1" for net in range(1000)) == 3 * NETWORKS
+    with app.app_context():
+        remembered = app.extensions["latchkey.counters"].local.storage.reset()
+    assert remembered <= 3 * NETWORKS + 2, "the /64s that had a turn, their /48, and that it was told"

@@ -1,0 +1,102 @@
+"""Counters: one window for all replicas in Redis, one for each process while Redis is away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from limits import RateLimitItemPerSecond
+from structlog.testing import capture_logs
+
+from app.throttling.counters import Counters
+
+TWO = RateLimitItemPerSecond(2, 600)
+SOON = 1.0
+"""Seconds within which a limit answers, whatever became of Redis."""
+
+
+@pytest.fixture
+def replicas(redis_url) -> list[Counters]:
+    """The counters of two processes that share a Redis, which has answered both."""
+    made = [Counters(redis_url), Counters(redis_url)]
+    assert all(counters.test(TWO, "first") for counters in made)
+    return made
+
+
+def hits(counters: Counters, times: int = 3) -> list[bool]:
+    """Use turns, each within ``SOON``."""
+    taken = []
+    for _ in range(times):
+        began = time.monotonic()
+        taken.append(counters.hit(TWO, "starts", "192.0.2.7"))
+        assert time.monotonic() - began < SOON
+    return taken
+
+
+def test_two_processes_share_a_window(replicas):
+    one, other = replicas
+    assert (hits(one, 1), hits(other, 1)) == ([True], [True])
+    assert (hits(one, 1), hits(other, 1)) == ([False], [False])
+    assert not other.test(TWO, "starts", "192.0.2.7")
+    assert other.test(TWO, "starts", "192.0.2.8")
+    assert 590 < other.full_until(TWO, "starts", "192.0.2.7") - time.time() <= 600
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_without_redis_each_process_counts_by_itself(redis_server, replicas, how):
+    assert hits(replicas[0], 1) == [True]
+    os.kill(redis_server.process.pid, how)
+    if how == signal.SIGKILL:
+        redis_server.process.wait(5)
+    for counters in replicas:
+        assert hits(counters) == [True, True, False]
+        assert not counters.test(TWO, "starts", "192.0.2.7")
+        assert counters.full_until(TWO, "starts", "192.0.2.7") > time.time()
+
+
+def test_a_process_that_starts_without_redis_counts_too(redis_server):
+    redis_server.process.kill()
+    redis_server.process.wait(5)
+    assert hits(Counters(redis_server.url)) == [True, True, False]
+
+
+def test_redis_is_asked_again_after_a_rest(redis_server, replicas, monkeypatch):
+    one, other = replicas
+    os.kill(redis_server.process.pid, signal.SIGSTOP)
+    assert hits(one, 2) == [True, True]
+    os.kill(redis_server.process.pid, signal.SIGCONT)
+    assert hits(one, 1) == [False], "it rests, and counts by itself"
+    there = time.monotonic
+    monkeypatch.setattr("app.throttling.counters.time.monotonic", lambda: there() + 11)
+    assert [hits(counters, 1) for counters in (one, other, one)] == [[True], [True], [False]]
+
+
+def test_without_redis_each_process_holds_its_share(redis_server):
+    counters = Counters(redis_server.url, replicas=2)
+    assert hits(counters, 3) == [True, True, False]
+    os.kill(redis_server.process.pid, signal.SIGSTOP)
+    assert hits(counters, 2) == [True, False], "half of two"
+
+
+def test_a_share_is_never_nothing(redis_server):
+    redis_server.process.kill()
+    redis_server.process.wait(5)
+    assert hits(Counters(redis_server.url, replicas=1000), 2) == [True, False]
+
+
+def test_one_process_alone_holds_all_of_it():
+    assert hits(Counters("", replicas=2)) == [True, True, False]
+
+
+def test_the_log_says_once_a_rest_that_redis_is_away(redis_server, monkeypatch):
+    counters, there = Counters(redis_server.url), time.monotonic
+    os.kill(redis_server.process.pid, signal.SIGSTOP)
+    with capture_logs() as first, ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: hits(counters, 1), range(8)))
+    monkeypatch.setattr("app.throttling.counters.time.monotonic", lambda: there() + 11)
+    with capture_logs() as second:
+        hits(counters, 3)
+    assert [[line["event"] for line in lines] for lines in (first, second)] == [["limits.redis_away"]] * 2
