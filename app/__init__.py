@@ -1,8 +1,8 @@
-"""Latchkey: sign in with whatever you hold."""
+"""Latchkey: passwordless sign-in for every app behind it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
@@ -15,13 +15,38 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     :raises ConfigurationError: when the settings are not safe to start with
     """
-    from app import assembly
+    from app import db, extensions, observability, web
     from config.settings import Settings
 
-    app = assembly.Latchkey(__name__)
-    assembly.configure(app, settings or Settings.load())
-    assembly.bind_extensions(app)
-    assembly.guard_requests(app)
-    assembly.serve_journeys(app)
-    assembly.add_commands(app)
+    app = Flask(__name__)
+    settings = settings or Settings.load()
+    extensions.init_app(app, settings)
+    observability.init_app(app)  # first, so that its hooks see a request first and its response last
+    db.init_app(app)
+    web.init_app(app)
+    for package in (*_domain(), *_features(in_production=settings.is_production), *_operations()):
+        package.init_app(app)
+    db.check_models()
     return app
+
+
+def _domain() -> tuple[Any, ...]:
+    """Return the packages with models and rules."""
+    from app import audit, authenticators, challenges, notifications, outbox, sessions, throttling, users
+
+    return users, authenticators, sessions, audit, outbox, throttling, challenges, notifications
+
+
+def _features(*, in_production: bool) -> tuple[Any, ...]:
+    """Return the packages with URLs."""
+    from app import account, dev_inbox, identities, privacy, recovery, register, setup, signin, status
+
+    features = (signin, register, setup, account, identities, privacy, recovery, status)
+    return features if in_production else (*features, dev_inbox)
+
+
+def _operations() -> tuple[Any, ...]:
+    """Return the packages with commands."""
+    from app import cli, serving
+
+    return cli, serving

@@ -8,8 +8,8 @@ from flask import Flask, current_app
 from flask.globals import _cv_app, _cv_request
 from flask_login import LoginManager
 from flask_mail import Mail
-from flask_migrate import Migrate
 
+from app.crypto.encryption import KeyRing
 from app.db.session import db as db
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy import CursorResult
     from sqlalchemy.sql.dml import UpdateBase
 
-    from app.crypto.encryption import KeyRing
     from config.settings import Settings
 
 _context = _cv_app.get
@@ -36,7 +35,12 @@ class _Logins(LoginManager):  # type: ignore[misc]
 
 login_manager = _Logins()
 mail = Mail()
-migrate = Migrate()
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Keep the settings and the keys that they name with ``app``."""
+    app.extensions["latchkey.settings"] = settings
+    app.extensions["latchkey.keyring"] = KeyRing(settings.key_texts)
 
 
 def this_app() -> Flask:

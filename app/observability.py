@@ -111,7 +111,9 @@ def end_request(response: Response) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Observe every request of ``app``."""
+    """Configure logging and observe every request of ``app``."""
+    configured = app.extensions["latchkey.settings"]
+    configure_logging(configured.log_level, configured.log_format)
     app.before_request(begin_request)
     app.after_request(end_request)
 

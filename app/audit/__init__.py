@@ -3,7 +3,24 @@
 Promises that an event never holds a passcode, token, link or secret.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from app.audit.models import Event
 from app.audit.recorder import record, record_each
 
+if TYPE_CHECKING:
+    from flask import Flask
+
 __all__ = ["Event", "record", "record_each"]
+
+
+def init_app(app: Flask) -> None:
+    """Register what the worker deletes and what an export holds."""
+    from app.audit import cleanup, export
+    from app.db.export import register_export
+    from app.db.retention import register_cleanups
+
+    register_cleanups(app, cleanup.prune_events)
+    register_export(app, export.PARTS)

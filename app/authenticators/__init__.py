@@ -2,3 +2,22 @@
 
 Promises that a proof is good once, and that a secret is readable with the master key alone.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Register what the worker does and what an export holds."""
+    from app.authenticators import cleanup, export, key_announcements
+    from app.db.export import register_export
+    from app.db.retention import register_cleanups
+    from app.outbox import register_periodic_task
+
+    register_cleanups(app, cleanup.prune_webauthn_challenges)
+    register_export(app, export.PARTS, export.EXCLUDED)
+    register_periodic_task(app, key_announcements.announce)

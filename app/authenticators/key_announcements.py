@@ -17,7 +17,6 @@ from app import clock
 from app.authenticators.models import KeyAnnouncement
 from app.crypto import secrets
 from app.extensions import db, keyring
-from app.outbox.service import periodic_task
 
 log = structlog.get_logger()
 
@@ -39,7 +38,6 @@ class App(Protocol):
     def app_context(self) -> AbstractContextManager[Any]: ...
 
 
-@periodic_task
 def announce() -> bool:
     """Note which keys this process can read with, and forget processes that have ended; at most each ANNOUNCE_EVERY.
 

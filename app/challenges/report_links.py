@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -22,7 +22,10 @@ from app import clock
 from app.challenges.models import Challenge
 from app.crypto import secrets
 from app.db.detached import Detached
-from app.extensions import changed, db, keyring, settings
+from app.extensions import changed, db, keyring, settings, this_app
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 LIFE = timedelta(hours=24)
 """How long after the request, or the sign-in, it can be said; sessions older than that are not ended."""
@@ -30,8 +33,9 @@ LIFE = timedelta(hours=24)
 PATH = "/not-me/"
 
 OnReport = Callable[[Challenge], None]
-REPORT_HOOKS: list[OnReport] = []
-"""Asked of each challenge that was denied, in its transaction, with the account held."""
+"""Called with each challenge that was reported, in its transaction, with the account locked."""
+
+_REGISTERED = "latchkey.report_hooks"
 
 Kind = Literal["challenge", "session"]
 _LETTERS: dict[str, Kind] = {"c": "challenge", "s": "session"}
@@ -90,11 +94,14 @@ def mark_reported(challenge: Challenge) -> bool:
     return changed(_DENY, {"denied": challenge.id, "now": clock.now()}) == 1
 
 
-def on_report(function: OnReport) -> OnReport:
-    """Register what a journey does when a challenge was denied whose answer has begun more than a session."""
-    if function not in REPORT_HOOKS:
-        REPORT_HOOKS.append(function)
-    return function
+def register_report_hook(app: Flask, hook: OnReport) -> None:
+    """Register what a feature does when a challenge is reported whose answer has begun more than a session."""
+    app.extensions.setdefault(_REGISTERED, []).append(hook)
+
+
+def report_hooks() -> list[OnReport]:
+    """Return what is registered with the app that runs."""
+    return list(this_app().extensions.get(_REGISTERED, ()))
 
 
 def _mac(kid: str, letter: str, its_id: str, expiry: str) -> str:

@@ -4,17 +4,22 @@ Promises that each command says what it did in one line, exits with 1 when somet
 stopped and repeated at any moment, and never prints a secret that it did not just make.
 """
 
-from app.cli import user_deletion
-from app.cli.attempts import attempts
-from app.cli.doctor import doctor
-from app.cli.keys import keys
-from app.cli.selftest import selftest
-from app.cli.users import users
+from __future__ import annotations
 
-GROUPS = (users, attempts, keys, selftest, doctor)
-"""The commands, for ``create_app`` to add to ``app.cli``."""
+from typing import TYPE_CHECKING
 
-MORE = (user_deletion,)
-"""Named so that they add their commands to the groups."""
+if TYPE_CHECKING:
+    from flask import Flask
 
-__all__ = ["GROUPS"]
+
+def init_app(app: Flask) -> None:
+    """Add the operator's commands."""
+    from app.cli import user_deletion  # noqa: F401 - adds its commands to ``users``
+    from app.cli.attempts import attempts
+    from app.cli.doctor import doctor
+    from app.cli.keys import keys
+    from app.cli.selftest import selftest
+    from app.cli.users import users
+
+    for group in (users, attempts, keys, selftest, doctor):
+        app.cli.add_command(group)

@@ -3,10 +3,23 @@
 Promises that a read never takes a lock and that no statement outlives its deadline.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask_migrate import Migrate
+from sqlalchemy.orm import configure_mappers
+
 from app.db.columns import Base, BrowserName, UtcDateTime, partial_index
 from app.db.engine import attach, engine_options, engine_url, has_written, serialize_on, use_async_commit
 from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, unavailable
 from app.db.readiness import refuse_unless_writable
+from app.db.session import db
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+migrate = Migrate()
 
 __all__ = [
     "Base",
@@ -25,3 +38,25 @@ __all__ = [
     "unavailable",
     "use_async_commit",
 ]
+
+
+def init_app(app: Flask) -> None:
+    """Bind the database and its migrations to ``app``."""
+    settings = app.extensions["latchkey.settings"]
+    timeout = settings.statement_timeout.total_seconds()
+    app.config["SQLALCHEMY_DATABASE_URI"] = engine_url(settings.database_url)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(
+        settings.database_url,
+        timeout=timeout,
+        pool_size=settings.pool_size,
+        pooled=settings.database_pooler == "transaction",
+    )
+    db.init_app(app)
+    migrate.init_app(app, db, directory="migrations", render_as_batch=True, compare_type=True)
+    with app.app_context():
+        attach(db.engine, timeout=timeout)
+
+
+def check_models() -> None:
+    """Check all models together, at start and not with the first query: rows read past the ORM become objects, too."""
+    configure_mappers()

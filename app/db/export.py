@@ -6,10 +6,11 @@ A list of what is given, never of what is held back: a column that nobody though
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import sqlalchemy as sa
+from flask import Flask, current_app
 from sqlalchemy.orm import scoped_session
 
 BATCH = 500
@@ -33,7 +34,7 @@ class ExportPart:
     owner: Any
     columns: Mapping[str, Any]
     newest_by: Sequence[Any]
-    where: Sequence[sa.ColumnElement[bool]]
+    where: Sequence[sa.ColumnElement[bool]] = ()
 
     @property
     def table(self) -> str:
@@ -41,33 +42,31 @@ class ExportPart:
         return str(self.owner.expression.table.name)
 
 
-EXPORT_PARTS: dict[str, ExportPart] = {}
-EXCLUDED: dict[str, str] = {}
-"""Tables that say whose their rows are and give nothing, each with the reason."""
+_REGISTERED = "latchkey.export"
 
 
-def include(
-    name: str,
-    says: str,
-    *,
-    owner: Any,
-    columns: Mapping[str, Any],
-    newest_by: Sequence[Any],
-    where: Sequence[sa.ColumnElement[bool]] = (),
-) -> None:
-    """Register what is given as the files ``name.json`` and ``name.csv``; the other words are those of ``Part``.
+@dataclass(slots=True)
+class Registered:
+    """What each package gives, and which tables give nothing and why."""
 
-    Never a secret, a digest, a sealed text, or an id that opens anything.
-    :raises ValueError: when something else is given under that name
+    parts: list[ExportPart] = field(default_factory=list)
+    excluded: dict[str, str] = field(default_factory=dict)
+
+
+def register_export(app: Flask, parts: Sequence[ExportPart], excluded: Mapping[str, str] | None = None) -> None:
+    """Add files to every export, in this order; ``excluded`` are tables with rows of a user that give nothing.
+
+    No column may be a secret, a digest, an encrypted text, or an id that opens anything.
     """
-    part = ExportPart(name, says, owner, columns, newest_by, where)
-    if EXPORT_PARTS.setdefault(name, part).table != part.table:
-        raise ValueError(f"{name!r} is given already, from another table")
+    registered: Registered = app.extensions.setdefault(_REGISTERED, Registered())
+    registered.parts.extend(parts)
+    registered.excluded |= excluded or {}
 
 
-def exclude(table: str, because: str) -> None:
-    """Register that a table with somebody's rows gives nothing, and why that is right."""
-    EXCLUDED[table] = because
+def registered_export() -> Registered:
+    """Return what is registered with the app that runs."""
+    registered: Registered = current_app.extensions[_REGISTERED]
+    return registered
 
 
 def read(session: scoped_session[Any], part: ExportPart, user_id: int) -> Iterator[list[dict[str, Any]]]:

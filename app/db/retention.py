@@ -6,22 +6,26 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import sqlalchemy as sa
+from flask import Flask, current_app
 from sqlalchemy.orm import scoped_session
 
 BATCH = 1000
 """Rows a statement deletes at the most: a writer that waits for it hardly notices."""
 
 Cleanup = Callable[[], int]
+"""Deletes one batch, commits it and returns how many rows went."""
 
-CLEANUPS: list[Cleanup] = []
-"""What the worker calls now and then, each until it returns 0."""
+_REGISTERED = "latchkey.cleanups"
 
 
-def cleanup(function: Cleanup) -> Cleanup:
-    """Register a function that deletes one batch, commits it and returns how many rows went."""
-    if function not in CLEANUPS:
-        CLEANUPS.append(function)
-    return function
+def register_cleanups(app: Flask, *cleanups: Cleanup) -> None:
+    """Have the worker call each of these now and then, until it returns 0."""
+    app.extensions.setdefault(_REGISTERED, []).extend(cleanups)
+
+
+def registered_cleanups() -> list[Cleanup]:
+    """Return what is registered with the app that runs."""
+    return list(current_app.extensions[_REGISTERED])
 
 
 def delete_batch(session: scoped_session[Any], model: Any, old: sa.ColumnElement[bool]) -> int:

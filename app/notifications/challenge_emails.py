@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import sqlalchemy as sa
@@ -22,7 +22,10 @@ from app.db.detached import Detached
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings, this_app
 from app.notifications.notices import NoticeFacts, notices_leaving
-from app.outbox import EmailMessage, Expired, Message, TextMessage, renderer
+from app.outbox import EmailMessage, Expired, Message, TextMessage, register_renderers
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 LINK_PATHS = {
     "sign_in": "/us-verify-link?token=",
@@ -62,15 +65,6 @@ def challenges_of(messages: Sequence[Message]) -> dict[str, Told]:
     return {message_id: each for message_id, each in told.items() if message_id in leaving}
 
 
-@renderer("sign_in", reads=challenges_of)
-@renderer("create_account", reads=challenges_of)
-@renderer("verify", reads=challenges_of)
-@renderer("second", reads=challenges_of)
-@renderer("setup", reads=challenges_of)
-@renderer("confirm", reads=challenges_of)
-@renderer("change_email", reads=challenges_of)
-@renderer("add_email", reads=challenges_of)
-@renderer("recovery", reads=challenges_of)
 def passcode_email(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
     """Say the passcode and until when it works, and the link where there is one; nothing once the challenge is over.
 
@@ -94,8 +88,6 @@ def passcode_email(message: Message, told: Told | None) -> EmailMessage | TextMe
     return write(message, late=True, until=challenge.expires_at, **facts)
 
 
-@renderer("already_registered", reads=challenges_of)
-@renderer("address_taken", reads=challenges_of)
 def already_registered(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
     """Tell the owner of an address that somebody tried to open an account with it, or to give it to another one."""
     if told is None:
@@ -104,7 +96,6 @@ def already_registered(message: Message, told: Told | None) -> EmailMessage | Te
     return write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
 
 
-@renderer("no_account", reads=challenges_of)
 def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
     """Tell whoever reads an address's mail that it has no account, and where to open one if one can."""
     if told is None:
@@ -113,7 +104,6 @@ def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessag
     return write(message, link=link, asked=asked(told[0]))
 
 
-@renderer("changed", reads=notices_leaving)
 def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | TextMessage | None:
     """Tell the owner of an account what was changed about it, and how to undo it or deny the session that did it."""
     if leaving is None:
@@ -127,7 +117,6 @@ def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | Tex
     return write(message, when=message.created_at, **facts)
 
 
-@renderer("new_device")
 def new_device(message: Message) -> EmailMessage | TextMessage:
     """Tell the owner of an account of a sign-in from a browser that it never saw, and how to end that session."""
     family, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
@@ -135,7 +124,6 @@ def new_device(message: Message) -> EmailMessage | TextMessage:
     return write(message, asked=seen, link=report_link("session", family, message.created_at))
 
 
-@renderer("help_asked")
 def help_asked(message: Message) -> EmailMessage | TextMessage:
     """Tell whoever runs the service that somebody can't take the second step."""
     agent, address = message.facts["agent"], message.facts["address"]
@@ -160,3 +148,14 @@ def write(message: Message, **facts: Any) -> EmailMessage | TextMessage:
 
 def _render(template: str, context: dict[str, Any]) -> str:
     return this_app().jinja_env.get_template(template).render(context).strip()
+
+
+def register(app: Flask) -> None:
+    """Register what each kind of message says."""
+    sign_ins, changes = ("sign_in", "verify", "second", "recovery"), ("setup", "change_email", "add_email")
+    sent = (*sign_ins, *changes, "create_account", "confirm")
+    register_renderers(app, dict.fromkeys(sent, passcode_email), reads=challenges_of)
+    taken = dict.fromkeys(("already_registered", "address_taken"), already_registered)
+    register_renderers(app, taken | {"no_account": no_account}, reads=challenges_of)
+    register_renderers(app, {"changed": changed}, reads=notices_leaving)
+    register_renderers(app, {"new_device": new_device, "help_asked": help_asked})

@@ -35,7 +35,6 @@ _ADDRESSES = (
 )
 
 
-@outbox.periodic_task
 def notify_of_new_devices() -> bool:
     """Have mails sent about each session that was opened from a new browser; none for the first of a new account.
 

@@ -4,12 +4,19 @@ Promises that no message leaves for work that was rolled back, none is lost for 
 two workers never send one short of a crash, and no code, link or address is readable in queue or log.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
-from app.outbox.jobs import job
+from app.outbox.jobs import register_job
 from app.outbox.models import Message
-from app.outbox.renderers import EmailMessage, Expired, TextMessage, renderer
-from app.outbox.service import enqueue, enqueue_each, periodic_task
+from app.outbox.renderers import EmailMessage, Expired, TextMessage, register_renderers
+from app.outbox.service import enqueue, enqueue_each, register_periodic_task
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 __all__ = [
     "EmailMessage",
@@ -19,8 +26,21 @@ __all__ = [
     "deliver",
     "enqueue",
     "enqueue_each",
-    "job",
     "mail_config",
-    "periodic_task",
-    "renderer",
+    "register_job",
+    "register_periodic_task",
+    "register_renderers",
 ]
+
+
+def init_app(app: Flask) -> None:
+    """Configure Flask-Mail, add the commands, and register what an export holds."""
+    from app.db.export import register_export
+    from app.extensions import mail
+    from app.outbox import cli, export
+
+    app.config.update(mail_config(app.extensions["latchkey.settings"]))
+    mail.init_app(app)
+    app.cli.add_command(cli.outbox)
+    app.cli.add_command(cli.run_worker)
+    register_export(app, export.PARTS)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from app.db.export import include
+from app.db.export import ExportPart
 from app.outbox.models import Message
 
-include(
-    "messages",
-    "Mails and text messages to you, for as long as we remember them. What stood in them is kept nowhere.",
-    owner=Message.user_id,
-    newest_by=[Message.created_at, Message.id],
-    columns={
-        "kind": Message.kind,
-        "channel": Message.channel,
-        "to": Message.to,
-        "state": Message.state,
-        "written_at": Message.created_at,
-        "sent_at": Message.sent_at,
-    },
+PARTS = (
+    ExportPart(
+        "messages",
+        "Mails and text messages to you, for as long as we remember them. What stood in them is kept nowhere.",
+        owner=Message.user_id,
+        newest_by=[Message.created_at, Message.id],
+        columns={
+            "kind": Message.kind,
+            "channel": Message.channel,
+            "to": Message.to,
+            "state": Message.state,
+            "written_at": Message.created_at,
+            "sent_at": Message.sent_at,
+        },
+    ),
 )

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.extensions import this_app
 from app.outbox.service import CHANNELS
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from app.outbox.models import Message
 
 
@@ -35,44 +38,42 @@ class Expired(Exception):
 Renderer = Callable[..., EmailMessage | TextMessage | None]
 Reader = Callable[["Sequence[Message]"], Mapping[str, Any]]
 
-_renderers: dict[str, Renderer] = {}
-_readers: dict[str, Reader] = {}
+_REGISTERED = "latchkey.renderers"
 
 
-def renderer(kind: str, reads: Reader | None = None) -> Callable[[Renderer], Renderer]:
-    """Register the decorated function as the one that says what messages of ``kind`` say.
+def register_renderers(app: Flask, renderers: Mapping[str, Renderer], *, reads: Reader | None = None) -> None:
+    """Register which function says what messages of each kind say.
 
-    It is called in an app context without a request, each time the message is sent, and must return the
-    same words each time: a copy sent because an answer was lost must not differ. None drops the message, and Expired
-    gives it up.
+    It is called in an app context without a request, each time the message is sent, and must return the same words
+    each time: a copy sent because an answer was lost must not differ. None drops the message, and Expired gives it up.
     :param reads: reads from the database what some messages tell about, all of them in one statement, and returns
         that by message id; the renderer is given its part, or None, as second argument and asks for nothing itself
-    :raises ValueError: when another function says it already
+    :raises ValueError: when a kind has a renderer already
     """
+    registered = app.extensions.setdefault(_REGISTERED, {})
+    if taken := registered.keys() & renderers.keys():
+        raise ValueError(f"messages of kind {', '.join(sorted(taken))} have a renderer already")
+    registered |= {kind: (renderer, reads) for kind, renderer in renderers.items()}
 
-    def register(function: Renderer) -> Renderer:
-        known = _renderers.setdefault(kind, function)
-        if (known.__module__, known.__qualname__) != (function.__module__, function.__qualname__):
-            raise ValueError(f"messages of kind {kind!r} are rendered by {known.__module__} already")
-        _renderers[kind] = function
-        if reads is not None:
-            _readers[kind] = reads
-        return function
 
-    return register
+def _of(kind: str) -> tuple[Renderer, Reader | None]:
+    found: tuple[Renderer, Reader | None] = this_app().extensions[_REGISTERED][kind]
+    return found
 
 
 def is_known(message: Message) -> bool:
     """Say whether this release can send it: a newer one beside it may write kinds, or use channels, that are new."""
-    return message.kind in _renderers and message.channel in CHANNELS
+    return message.kind in this_app().extensions[_REGISTERED] and message.channel in CHANNELS
 
 
 def read(messages: Iterable[Message]) -> dict[str, Any]:
     """Return by message id what these messages tell about: one statement for each reader, not for each message."""
     wanted: dict[Reader, list[Message]] = {}
+    known = this_app().extensions[_REGISTERED]
     for message in messages:
-        if message.kind in _readers:
-            wanted.setdefault(_readers[message.kind], []).append(message)
+        reader = known[message.kind][1] if message.kind in known else None
+        if reader is not None:
+            wanted.setdefault(reader, []).append(message)
     return {its_id: found for reader, some in wanted.items() for its_id, found in reader(some).items()}
 
 
@@ -81,5 +82,5 @@ def render(message: Message, known: Mapping[str, Any]) -> EmailMessage | TextMes
 
     :param known: from ``read``, for this message among others
     """
-    say = _renderers[message.kind]
-    return say(message, known.get(message.id)) if message.kind in _readers else say(message)
+    say, reader = _of(message.kind)
+    return say(message, known.get(message.id)) if reader is not None else say(message)

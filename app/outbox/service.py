@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
@@ -12,9 +12,12 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app import clock
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement
-from app.extensions import db
+from app.extensions import db, this_app
 from app.outbox import wakeups
 from app.outbox.models import WAITING, Message
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 MAIL = "mail"
 SMS = "sms"
@@ -25,8 +28,7 @@ UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "
 
 PeriodicTask = Callable[[], bool]
 
-PERIODIC_TASKS: list[PeriodicTask] = []
-"""What the worker calls at each sweep."""
+_REGISTERED = "latchkey.periodic_tasks"
 
 ENQUEUED = "latchkey.enqueued"
 
@@ -84,14 +86,17 @@ def enqueue_each(kind: str, channel: str, where_to: Sequence[str], *, user_id: i
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 
 
-def periodic_task(function: PeriodicTask) -> PeriodicTask:
+def register_periodic_task(app: Flask, task: PeriodicTask) -> None:
     """Register a function that enqueues a batch of what requests have left to the worker, and returns if there is more.
 
     At each sweep it is called until there is none, in turn with others; what it did is committed each time.
     """
-    if function not in PERIODIC_TASKS:
-        PERIODIC_TASKS.append(function)
-    return function
+    app.extensions.setdefault(_REGISTERED, []).append(task)
+
+
+def periodic_tasks() -> list[PeriodicTask]:
+    """Return what is registered with the app that runs."""
+    return list(this_app().extensions.get(_REGISTERED, ()))
 
 
 def destination_of(channel: str, to: str) -> str:

@@ -11,10 +11,10 @@ import structlog
 
 from app.crypto import secrets
 from app.db import unavailable
-from app.db.retention import CLEANUPS
+from app.db.retention import registered_cleanups
 from app.extensions import db
 from app.outbox import backlog, leases, roles
-from app.outbox.service import PERIODIC_TASKS
+from app.outbox.service import periodic_tasks
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -48,7 +48,7 @@ class Upkeep:
 
     def prune(self) -> None:
         """Delete what is past its time, batch by batch, unless another worker is at it."""
-        for prune in (lambda: leases.prune(self.settings.outbox_keep), *CLEANUPS):
+        for prune in (lambda: leases.prune(self.settings.outbox_keep), *registered_cleanups()):
             while roles.hold(roles.PRUNING, self.name) and prune() and not self.stop.wait(PAUSE):
                 pass
             if self.stop.is_set():
@@ -57,7 +57,7 @@ class Upkeep:
 
 def feed(stop: threading.Event) -> None:
     """Let feeders take turns, a batch each, until none has anything left or ``stop`` is set."""
-    hungry = list(PERIODIC_TASKS)
+    hungry = periodic_tasks()
     while hungry and not stop.is_set():
         hungry = [feeder for feeder in hungry if _feed(feeder)]
 

@@ -11,6 +11,19 @@ bp = Blueprint("privacy", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses."""
-    from app.privacy import undo_views, views  # noqa: F401 - they register themselves
+    from app.db.export import register_export
+    from app.db.retention import register_cleanups
+    from app.notifications.notices import notices_leaving
+    from app.outbox import register_job, register_periodic_task, register_renderers
+    from app.privacy import cleanup, emails, erasure, export, export_job, reminders, undo_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)
+    register_job(app, export_job.build_one)
+    register_job(app, erasure.erase_one)
+    register_periodic_task(app, reminders.remind)
+    register_cleanups(app, cleanup.prune_archives, cleanup.prune_exports)
+    register_export(app, export.PARTS)
+    register_renderers(app, {"export_ready": emails.export_ready})
+    deletion = dict.fromkeys(("deletion_requested", "deletion_reminder"), emails.deletion)
+    register_renderers(app, deletion, reads=notices_leaving)
+    register_renderers(app, {"account_closed": emails.account_closed}, reads=emails.closings_of)

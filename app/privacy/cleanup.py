@@ -7,7 +7,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from app import clock
-from app.db.retention import cleanup, delete_batch
+from app.db.retention import delete_batch
 from app.extensions import db
 from app.privacy.models import Export, ExportChunk
 from app.privacy.service import DAY
@@ -16,7 +16,6 @@ ARCHIVES = 10
 """Archives deleted by one statement: 16 MiB each at the most."""
 
 
-@cleanup
 def prune_archives() -> int:
     """Delete the archives of a few exports whose time is over; return how many pieces went."""
     over = sa.select(Export.id).where(Export.expires_at <= clock.now()).where(
@@ -27,7 +26,6 @@ def prune_archives() -> int:
     return cast("sa.CursorResult[Any]", done).rowcount
 
 
-@cleanup
 def prune_exports() -> int:
     """Delete a batch of exports that no day's count needs and nobody can fetch; return how many."""
     now = clock.now()

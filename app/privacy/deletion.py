@@ -24,7 +24,7 @@ from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession, PendingSignIn
 from app.sessions.store import revoke_all_sessions
 from app.users import User, lock_account
-from app.users.deletion_hooks import DELETION_HOOKS
+from app.users.deletion_hooks import deletion_hooks
 
 REMIND_BEFORE = timedelta(days=1)
 
@@ -142,5 +142,5 @@ def _end_everything(user_id: int) -> None:
     end_open(user_id)
     revoke_browsers(user_id)
     changed(sa.delete(Export).where(Export.user_id == user_id))
-    for end in DELETION_HOOKS:
+    for end in deletion_hooks():
         end(user_id)

@@ -12,14 +12,12 @@ from app.authenticators.presenters import asked
 from app.challenges.models import Challenge
 from app.extensions import db, settings
 from app.notifications.challenge_emails import challenges_of, write
-from app.notifications.notices import notices_leaving
-from app.outbox import EmailMessage, Message, TextMessage, renderer
+from app.outbox import EmailMessage, Message, TextMessage
 from app.privacy.undo_links import undo_link
 from app.users import Identity, User
 from app.users.identity_changes import changes_since
 
 
-@renderer("export_ready")
 def export_ready(message: Message) -> EmailMessage | TextMessage | None:
     """Tell the owner of an account that their data can be fetched, and until when; nothing once that is over."""
     until = datetime.fromisoformat(message.facts["until"])
@@ -28,8 +26,6 @@ def export_ready(message: Message) -> EmailMessage | TextMessage | None:
     return write(message, link=f"{settings.origin}/my-data", until=until)
 
 
-@renderer("deletion_requested", reads=notices_leaving)
-@renderer("deletion_reminder", reads=notices_leaving)
 def deletion(message: Message, leaves: bool | None) -> EmailMessage | TextMessage | None:
     """Tell the owner of an account that it is closed and when it will be erased, and give the link that keeps it."""
     deletes_at = datetime.fromisoformat(message.facts["deletes_at"])
@@ -47,7 +43,6 @@ def closings_of(messages: Sequence[Message]) -> dict[str, tuple[Challenge, User]
     return {message_id: (told, users[told.user_id]) for message_id, told in found.items() if told.user_id in users}
 
 
-@renderer("account_closed", reads=closings_of)
 def account_closed(message: Message, told: tuple[Challenge, User] | None) -> EmailMessage | TextMessage | None:
     """Tell someone who wants to sign in to an account that is to be deleted how to keep it; nothing once it is kept."""
     deletes_at = told[1].deletes_at if told else None

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from app import clock, outbox
+from app import clock
 from app.audit import Event, record, signals
 from app.challenges.models import Challenge
 from app.extensions import changed, db, settings
@@ -42,7 +42,6 @@ _CLAIM = (
 _is_open = sa.and_(User.deletes_at.is_(None), User.disabled_at.is_(None))
 
 
-@outbox.job
 def erase_one(stop: threading.Event) -> bool:
     """Erase the account whose time came first, for good; return whether there was one. May be stopped and repeated."""
     now = clock.now()

@@ -54,7 +54,6 @@ class Stopped(Exception):
     """This worker is to end."""
 
 
-@outbox.job
 def build_one(stop: threading.Event) -> bool:
     """Make the export that waits longest; return whether one was due. Its owner is told by mail when it is ready."""
     now = clock.now()
@@ -110,10 +109,10 @@ class ExportBuild:
         self._settle(archive.size)
 
     def _fill(self, archive: Archive) -> None:
-        for part in export.EXPORT_PARTS.values():
+        for part in export.registered_export().parts:
             archive.add_json(f"{part.name}.json", self._batches(part, archive))
             archive.add_csv(f"{part.name}.csv", list(part.columns), self._batches(part, archive))
-        archive.add_text("README.txt", readme(self.at, list(export.EXPORT_PARTS.values()), self.cut))
+        archive.add_text("README.txt", readme(self.at, export.registered_export().parts, self.cut))
         archive.close()
 
     def _batches(self, part: ExportPart, archive: Archive) -> Iterator[Sequence[dict[str, Any]]]:

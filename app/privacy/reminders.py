@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app import clock, outbox
+from app import clock
 from app.extensions import changed, db
 from app.privacy.deletion import say
 from app.privacy.models import Deletion
@@ -14,7 +14,6 @@ BATCH = 100
 """Accounts told in one transaction."""
 
 
-@outbox.periodic_task
 def remind() -> bool:
     """Have the link sent again for each deletion whose time comes soon. Of two workers one does.
 

@@ -11,8 +11,25 @@ bp = Blueprint("recovery", __name__)
 
 def init_app(app) -> None:  # type: ignore[no-untyped-def]
     """Serve this journey's addresses, and let every account page know of a recovery that is open."""
-    from app.recovery import views  # noqa: F401 - they register themselves
+    from app.challenges.report_links import register_report_hook
+    from app.db.export import register_export
+    from app.db.retention import register_cleanups
+    from app.outbox import register_periodic_task, register_renderers
+    from app.recovery import (
+        emails,
+        export,
+        requests,
+        service,
+        views,  # noqa: F401 - they register themselves
+    )
     from app.recovery.presenters import open_recovery
+    from app.users.deletion_hooks import register_deletion_hook
 
     app.register_blueprint(bp)
+    register_report_hook(app, service.cancel_what_began)
+    register_deletion_hook(app, service.cancel_with_account)
+    register_periodic_task(app, emails.remind)
+    register_cleanups(app, requests.prune_recoveries)
+    register_export(app, export.PARTS)
+    register_renderers(app, {"recovering": emails.recovering}, reads=emails.recoveries_of)
     app.jinja_env.globals["open_recovery"] = open_recovery

@@ -12,7 +12,7 @@ from app.audit import record
 from app.extensions import db
 from app.notifications.challenge_emails import write
 from app.notifications.notices import notices_leaving
-from app.outbox import EmailMessage, Message, TextMessage, renderer
+from app.outbox import EmailMessage, Message, TextMessage
 from app.recovery import requests
 from app.recovery.models import Recovery
 from app.recovery.tokens import cancel_link
@@ -45,7 +45,6 @@ def recoveries_of(messages: Sequence[Message]) -> dict[str, Told]:
     return {message_id: (found[its_id], True) for message_id, its_id in ids.items() if its_id in found}
 
 
-@renderer("recovering", reads=recoveries_of)
 def recovering(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
     """Say what happens, when, and how to cancel it; nothing more of what has ended before this could leave."""
     if told is None:
@@ -59,7 +58,6 @@ def recovering(message: Message, told: Told | None) -> EmailMessage | TextMessag
     return write(message, news=news, ready_at=recovery.ready_at, expires_at=recovery.expires_at, link=link, asked=by)
 
 
-@outbox.periodic_task
 def remind() -> bool:
     """Tell every channel once more, a day before a recovery can be completed; return whether there may be more.
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from app import clock
 from app.client import ClientContext
 from app.crypto import secrets
-from app.db.retention import cleanup, delete_batch
+from app.db.retention import delete_batch
 from app.extensions import changed, db, settings
 from app.recovery.models import Recovery
 
@@ -98,7 +98,6 @@ def note_reminded(recovery_id: str) -> bool:
     return changed(sa.update(Recovery).where(*unreminded).values(reminded_at=now)) == 1
 
 
-@cleanup
 def prune_recoveries() -> int:
     """Delete a batch of recoveries that are over and that nothing counts any more; return how many."""
     return delete_batch(db.session, Recovery, _c.expires_at < clock.now() - COUNTED_FOR)

@@ -37,7 +37,7 @@ from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
 from app.throttling.by_account import refund
-from app.users import User, deletion_hooks, drop_identity, get_identity, lock_account
+from app.users import User, drop_identity, get_identity, lock_account
 
 PURPOSE = "recovery"
 
@@ -172,7 +172,6 @@ def cancel(recovery: Recovery, how: str) -> bool:
     return True
 
 
-@report_links.on_report
 def cancel_what_began(challenge: Challenge) -> None:
     """Cancel the open recovery that the code of this challenge has started, ready or not: its reader said no."""
     recovery = requests.started_by(challenge.id) if challenge.purpose == PURPOSE else None
@@ -180,7 +179,6 @@ def cancel_what_began(challenge: Challenge) -> None:
         cancel(recovery, "denial")
 
 
-@deletion_hooks.on_deletion
 def cancel_with_account(user_id: int) -> None:
     """Cancel the open recovery of an account that is closed; the mails of its deletion are news enough."""
     recovery = requests.open_of(user_id)

@@ -4,6 +4,16 @@ Promises: it refuses to start unsafe, a slow client holds no place in the applic
 and a stop lets running requests end and leaves no process behind.
 """
 
-from app.serving.cli import serve_command
+from __future__ import annotations
 
-__all__ = ["serve_command"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Add ``flask serve``."""
+    from app.serving.cli import serve_command
+
+    app.cli.add_command(serve_command)

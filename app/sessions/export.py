@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-from app.db.export import exclude, include
+from app.db.export import ExportPart
 from app.sessions.models import ApiToken, AuthSession
 from app.throttling.models import FailureCounter
 
-include(
-    "sessions",
-    "Where the account is or was signed in, for as long as that is kept: browsers, and programs with a token.",
-    owner=AuthSession.user_id,
-    newest_by=[AuthSession.id],
-    columns={
-        "kind": AuthSession.kind,
-        "proved_by": AuthSession.amr,
-        "opened_at": AuthSession.created_at,
-        "last_seen_at": AuthSession.seen_at,
-        "last_proved_at": AuthSession.authenticated_at,
-        "expires_at": AuthSession.expires_at,
-        "ended_at": AuthSession.revoked_at,
-        "kept_signed_in": AuthSession.persistent,
-        "address": AuthSession.address,
-        "browser": AuthSession.agent,
-    },
+PARTS = (
+    ExportPart(
+        "sessions",
+        "Where the account is or was signed in, for as long as that is kept: browsers, and programs with a token.",
+        owner=AuthSession.user_id,
+        newest_by=[AuthSession.id],
+        columns={
+            "kind": AuthSession.kind,
+            "proved_by": AuthSession.amr,
+            "opened_at": AuthSession.created_at,
+            "last_seen_at": AuthSession.seen_at,
+            "last_proved_at": AuthSession.authenticated_at,
+            "expires_at": AuthSession.expires_at,
+            "ended_at": AuthSession.revoked_at,
+            "kept_signed_in": AuthSession.persistent,
+            "address": AuthSession.address,
+            "browser": AuthSession.agent,
+        },
+    ),
+    ExportPart(
+        "known_browsers",
+        "Browsers in which the account was signed in to before, so that a sign-in there is no news.",
+        owner=FailureCounter.user_id,
+        newest_by=[FailureCounter.touched_at, FailureCounter.id],
+        where=[FailureCounter.first_seen_at.is_not(None)],
+        columns={
+            "browser": FailureCounter.agent,
+            "first_seen_at": FailureCounter.first_seen_at,
+            "last_seen_at": FailureCounter.last_seen_at,
+            "forgotten_at": FailureCounter.revoked_at,
+            "second_step_skipped_until": FailureCounter.trusted_until,
+        },
+    ),
+    ExportPart(
+        "programs",
+        "Tokens that were made for programs of one's own; not the tokens themselves, which are kept nowhere.",
+        owner=ApiToken.user_id,
+        newest_by=[ApiToken.created_at, ApiToken.id],
+        columns={
+            "name": ApiToken.name,
+            "scopes": ApiToken.scopes,
+            "made_at": ApiToken.created_at,
+            "expires_at": ApiToken.expires_at,
+            "last_used_at": ApiToken.last_used_at,
+            "last_used_address": ApiToken.last_used_address,
+            "revoked_at": ApiToken.revoked_at,
+        },
+    ),
 )
-include(
-    "known_browsers",
-    "Browsers in which the account was signed in to before, so that a sign-in there is no news.",
-    owner=FailureCounter.user_id,
-    newest_by=[FailureCounter.touched_at, FailureCounter.id],
-    where=[FailureCounter.first_seen_at.is_not(None)],
-    columns={
-        "browser": FailureCounter.agent,
-        "first_seen_at": FailureCounter.first_seen_at,
-        "last_seen_at": FailureCounter.last_seen_at,
-        "forgotten_at": FailureCounter.revoked_at,
-        "second_step_skipped_until": FailureCounter.trusted_until,
-    },
-)
-exclude(
-    "pending_sign_in", because="a sign-in between its two steps, over within minutes; that it was stands in the events"
-)
-exclude("refresh_token", because="the session that gave it is given; what else there is of it is digests and times")
-include(
-    "programs",
-    "Tokens that were made for programs of one's own; not the tokens themselves, which are kept nowhere.",
-    owner=ApiToken.user_id,
-    newest_by=[ApiToken.created_at, ApiToken.id],
-    columns={
-        "name": ApiToken.name,
-        "scopes": ApiToken.scopes,
-        "made_at": ApiToken.created_at,
-        "expires_at": ApiToken.expires_at,
-        "last_used_at": ApiToken.last_used_at,
-        "last_used_address": ApiToken.last_used_address,
-        "revoked_at": ApiToken.revoked_at,
-    },
-)
+EXCLUDED = {
+    "pending_sign_in": "a sign-in between its two steps, over within minutes; that it was stands in the events",
+    "refresh_token": "the session that gave it is given; what else there is of it is digests and times",
+}
+"""Tables with rows of a user that give nothing, each with the reason."""

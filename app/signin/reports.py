@@ -85,7 +85,7 @@ def _deny_challenge(challenge: Challenge) -> int:
         return 0
     _hold(None if early else challenge.user_id)
     pending.end_answering(challenge.id)
-    for undo in report_links.REPORT_HOOKS:
+    for undo in report_links.report_hooks():
         undo(challenge)
     families = opened_by(challenge.id, clock.now() - report_links.LIFE)
     ended = _end_sessions(challenge, families)

@@ -9,8 +9,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 
 from app import clock
 from app.db.compiled import CompiledStatement
-from app.db.retention import cleanup, delete_batch
-from app.extensions import changed, db
+from app.extensions import changed
 from app.throttling.models import Penalty
 
 _table = Penalty.__table__
@@ -33,9 +32,3 @@ def left(bucket: str) -> float:
     now = clock.now()
     found = _FIND.first(bucket=bucket, now=now)
     return float((found[0] - now).total_seconds()) if found else 0.0
-
-
-@cleanup
-def prune_penalties() -> int:
-    """Delete a batch of penalties that are over; return how many."""
-    return delete_batch(db.session, Penalty, _c.until < clock.now())

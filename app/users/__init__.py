@@ -3,6 +3,10 @@
 Promises that one identity finds one user, in one statement, whatever way it was typed.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from app.users.accounts import (
     add_identity,
     all_identities_of,
@@ -20,6 +24,9 @@ from app.users.accounts import (
 )
 from app.users.lookup import TypedIdentity, find_by_identity, get_identity, kinds_in_words, read_identity, subject_of
 from app.users.models import AddressChange, Identity, User
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 __all__ = [
     "AddressChange",
@@ -45,3 +52,13 @@ __all__ = [
     "release_unverified",
     "subject_of",
 ]
+
+
+def init_app(app: Flask) -> None:
+    """Register what the worker deletes and what an export holds."""
+    from app.db.export import register_export
+    from app.db.retention import register_cleanups
+    from app.users import export, identity_changes
+
+    register_cleanups(app, identity_changes.prune_changes)
+    register_export(app, export.PARTS)

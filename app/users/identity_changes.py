@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.client import ClientContext
-from app.db.retention import cleanup, delete_batch
+from app.db.retention import delete_batch
 from app.errors import Rejected
 from app.extensions import changed, db, settings
 from app.users.accounts import add_identity, drop_value, make_primary, primary_email, release_unverified
@@ -79,7 +79,6 @@ def _bring_back(user: User, email: str) -> None:
         raise Rejected("undo_taken") from None
 
 
-@cleanup
 def prune_changes() -> int:
     """Delete a batch of changes that can be undone no more; return how many."""
     old = AddressChange.created_at < clock.now() - settings.change_undo_within

@@ -2,3 +2,47 @@
 
 Promises that a view never asks what the client wants, and that bad input is never a 500.
 """
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+STATIC_FILES_KEPT = timedelta(days=365)
+
+
+def init_app(app: Flask) -> None:
+    """Put around every request what no view should have to think of."""
+    from app.extensions import login_manager
+    from app.web import browser_cookie, csrf_cookie, errors, headers, hosts, pages, scopes
+    from app.web.cookies import CookieRequest
+    from app.web.flash_session import FlashSessionInterface
+
+    settings, keyring = app.extensions["latchkey.settings"], app.extensions["latchkey.keyring"]
+    app.request_class = CookieRequest
+    app.session_interface = FlashSessionInterface()
+    app.config.update(
+        SECRET_KEY=keyring.derive("flash").hex(),
+        SECRET_KEY_FALLBACKS=[keyring.derive("flash", kid).hex() for kid in keyring.kids[1:]],
+        SESSION_COOKIE_NAME=f"{settings.cookie_prefix}latchkey_flash",
+        SESSION_COOKIE_SECURE=bool(settings.cookie_prefix),
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        REMEMBER_COOKIE_NAME="latchkey-unused",
+        MAX_CONTENT_LENGTH=settings.body_limit,
+        MAX_FORM_MEMORY_SIZE=settings.body_limit,
+        MAX_FORM_PARTS=100,
+        PROPAGATE_EXCEPTIONS=False,
+        SEND_FILE_MAX_AGE_DEFAULT=STATIC_FILES_KEPT,
+    )
+    login_manager.init_app(app)
+    app.before_request(hosts.refuse_foreign_host)
+    app.before_request(scopes.refuse_out_of_scope)
+    app.after_request(headers.set_headers)
+    app.after_request(browser_cookie.set_browser_cookie)
+    app.after_request(csrf_cookie.set_csrf_cookie)
+    errors.init_app(app)
+    pages.init_app(app)

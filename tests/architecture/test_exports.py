@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.db.export import EXCLUDED, EXPORT_PARTS
+from app.db.export import Registered, registered_export
 
 SECRET = ("secret", "digest", "sealed", "token", "binding", "family", "subject")
 """What a column that is given must not be called."""
@@ -19,22 +19,32 @@ def owned(app) -> set[str]:
     return {table.name for table in db.metadata.tables.values() if "user_id" in table.c} | {"user"}
 
 
-def test_every_table_with_somebodys_rows_is_exported_or_left_out_with_a_reason(app):
-    given = {part.table for part in EXPORT_PARTS.values()}
-    assert owned(app) - given - set(EXCLUDED) == set(), "give() it in the room's giving.py, or leave_out() it"
-    assert given & set(EXCLUDED) == set()
-    assert [table for table, reason in EXCLUDED.items() if len(reason) < 20] == []
+@pytest.fixture
+def exported(app) -> Registered:
+    """What is registered with the app."""
+    with app.app_context():
+        return registered_export()
 
 
-def test_nothing_is_given_from_a_table_without_an_owner(app):
-    assert {part.table for part in EXPORT_PARTS.values()} | set(EXCLUDED) <= owned(app)
+def test_every_table_with_a_users_rows_is_exported_or_excluded_with_a_reason(app, exported):
+    given = {part.table for part in exported.parts}
+    assert owned(app) - given - set(exported.excluded) == set(), "name it in its package's export.py: PARTS or EXCLUDED"
+    assert given & set(exported.excluded) == set()
+    assert [table for table, reason in exported.excluded.items() if len(reason) < 20] == []
 
 
-def test_no_column_of_a_secret_is_given(app):
-    columns = [
-        f"{part.name}.{column}" for part in EXPORT_PARTS.values() for column in map(source_of, part.columns.values())
-    ]
+def test_nothing_is_exported_from_a_table_without_an_owner(app, exported):
+    assert {part.table for part in exported.parts} | set(exported.excluded) <= owned(app)
+
+
+def test_no_column_of_a_secret_is_exported(exported):
+    columns = [f"{part.name}.{column}" for part in exported.parts for column in map(source_of, part.columns.values())]
     assert [name for name in columns if any(word in name for word in SECRET)] == []
+
+
+def test_no_two_files_have_one_name(exported):
+    names = [part.name for part in exported.parts]
+    assert len(names) == len(set(names))
 
 
 def source_of(column) -> str:
@@ -42,5 +52,5 @@ def source_of(column) -> str:
     return str(getattr(getattr(column, "expression", column), "name", ""))
 
 
-def test_every_part_says_what_it_is(app):
-    assert [part.name for part in EXPORT_PARTS.values() if not part.says.endswith(".")] == []
+def test_every_part_says_what_it_is(exported):
+    assert [part.name for part in exported.parts if not part.says.endswith(".")] == []

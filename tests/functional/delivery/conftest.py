@@ -9,16 +9,22 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from tests.messages import teach
+
 SECRET = "4071 9932"
 """What only the renderer knows, as it would know a passcode."""
 
 
-@pytest.fixture(autouse=True)
-def trial_kind() -> None:
-    """Say what messages of the kind ``trial`` say: to everybody the same, by mail and by SMS."""
-    from app import outbox
+@pytest.fixture
+def make_app(make_app: Callable[..., Flask]) -> Callable[..., Flask]:
+    """Makes applications that know what messages of the kind ``trial`` say."""
 
-    outbox.renderer("trial")(trial_words)
+    def make(**different: Any) -> Flask:
+        app = make_app(**different)
+        teach(app, "trial", trial_words)
+        return app
+
+    return make
 
 
 def trial_words(message: Any) -> Any:

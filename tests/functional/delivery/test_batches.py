@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.messages import teach
 from tests.sinks import code_in, until
 
 BURST = 600
@@ -67,10 +68,9 @@ def test_each_mail_of_a_batch_is_in_the_audit_log(app, ask_for_codes, rows, smtp
 
 
 def test_a_letter_that_can_not_be_read_holds_up_no_other(app, post, smtp, row):
-    from app import outbox
     from app.outbox.delivery import deliver_all
 
-    outbox.renderer("trial_unread", reads=read_nothing)(say_nothing)
+    teach(app, "trial_unread", say_nothing, reads=read_nothing)
     bad, good = post(kind="trial_unread"), post()
     with app.app_context():
         deliver_all([bad, good])
@@ -101,12 +101,11 @@ def test_what_nobody_foresaw_of_one_leaves_the_others_sent_once(app, post, smtp,
 
 
 def test_pace_is_counted_from_what_was_tried_not_from_what_was_given_back(app, post):
-    from app import outbox
     from app.outbox import leases
     from app.outbox.schedule import SLOW
     from app.outbox.worker import Worker
 
-    outbox.renderer("trial_slow")(say_slowly)
+    teach(app, "trial_slow", say_slowly)
     ids = [post(kind="trial_slow"), *(post() for _ in range(7))]
     worker = Worker(app, threading.Event())
     with app.app_context():
@@ -138,7 +137,7 @@ def test_feeder_that_fails_holds_up_no_other(app, monkeypatch):
     from app.outbox import upkeep
 
     fed = []
-    monkeypatch.setattr(upkeep, "PERIODIC_TASKS", [lambda: 1 / 0, lambda: bool(fed.append(True))])
+    monkeypatch.setattr(upkeep, "periodic_tasks", lambda: [lambda: 1 / 0, lambda: bool(fed.append(True))])
     with app.app_context():
         upkeep.feed(threading.Event())
     assert fed == [True]

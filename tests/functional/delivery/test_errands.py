@@ -16,7 +16,7 @@ def only(monkeypatch):
     """Lets the worker know no errands but these."""
 
     def known(*functions) -> None:
-        monkeypatch.setattr(jobs, "JOBS", list(functions))
+        monkeypatch.setattr(jobs, "registered_jobs", lambda: list(functions))
 
     return known
 

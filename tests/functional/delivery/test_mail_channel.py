@@ -11,6 +11,7 @@ import structlog
 from app.extensions import db
 from app.outbox import Message
 from tests.functional.delivery.conftest import SECRET
+from tests.messages import teach
 
 
 def test_a_mail_arrives_once_in_text_and_html(post, attempt, row, smtp):
@@ -157,10 +158,9 @@ def test_a_decoy_is_dropped(post, attempt, smtp, row):
     assert smtp.attempts == 0
 
 
-def test_a_renderer_that_has_nothing_to_say_any_more_drops_its_message(post, attempt, smtp, row):
-    from app import outbox
+def test_a_renderer_that_has_nothing_to_say_any_more_drops_its_message(app, post, attempt, smtp, row):
 
-    outbox.renderer("trial_moot")(say_nothing)
+    teach(app, "trial_moot", say_nothing)
     message_id = post(kind="trial_moot")
     assert not attempt(message_id)
     assert row(message_id).state == "dropped"

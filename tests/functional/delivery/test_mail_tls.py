@@ -85,7 +85,7 @@ def serve(certificate, free_port):
 
 
 @pytest.fixture
-def send(make_app, clock, trial_kind):
+def send(make_app, clock):
     """Sends one mail by way of a mail server's URL; returns its row."""
     from app import outbox
     from app.extensions import db

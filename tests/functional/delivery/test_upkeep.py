@@ -41,7 +41,7 @@ def test_pruning_holds_up_no_message(app, post, working, smtp, monkeypatch):
     from app.outbox import upkeep
 
     pruning, arrived = threading.Event(), threading.Event()
-    monkeypatch.setattr(upkeep, "CLEANUPS", [lambda: pruning.set() or int(not arrived.wait(30))])
+    monkeypatch.setattr(upkeep, "registered_cleanups", lambda: [lambda: pruning.set() or int(not arrived.wait(30))])
     working(app)
     assert pruning.wait(20)
     post()
@@ -60,7 +60,7 @@ def test_of_two_workers_one_prunes(prune, monkeypatch):
         left[0] -= 1
         return max(0, left[0])
 
-    monkeypatch.setattr(upkeep, "CLEANUPS", [slowly])
+    monkeypatch.setattr(upkeep, "registered_cleanups", lambda: [slowly])
     first = prune()
     until(lambda: pruned)
     second = prune()

@@ -7,13 +7,15 @@ import signal
 
 def main() -> None:
     """Deliver until SIGTERM, with settings from the environment."""
-    from app import create_app, outbox, shutdown
+    from app import create_app, shutdown
     from app.outbox import worker
     from config.settings import Settings
     from tests.functional.delivery.conftest import trial_words
+    from tests.messages import teach
 
-    outbox.renderer("trial")(trial_words)
-    worker.run(create_app(Settings.load()), shutdown.event_set_by(signal.SIGTERM))
+    app = create_app(Settings.load())
+    teach(app, "trial", trial_words)
+    worker.run(app, shutdown.event_set_by(signal.SIGTERM))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 from app.dev_inbox import views
 from app.dev_inbox.store import StoredMessage
+from tests.messages import teach
 from tests.sinks import until
 
 pytestmark = pytest.mark.one_database
@@ -149,8 +150,8 @@ def test_a_message_of_the_outbox_ends_in_the_mailbox(make_app, clock, sink, stor
     from app.extensions import db
     from app.outbox.service import ENQUEUED
 
-    outbox.renderer("for_the_mailbox")(words)
     app = make_app(mail_url=sink.mail_url, sms_url=sink.sms_url)
+    teach(app, "for_the_mailbox", words)
     with app.app_context():
         outbox.enqueue("for_the_mailbox", "mail", "ada@example.com")
         message_id = db.session().info[ENQUEUED][0]

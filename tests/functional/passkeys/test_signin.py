@@ -230,12 +230,12 @@ def test_where_passkeys_are_off_none_signs_in(wire):
 
 @pytest.mark.one_database
 def test_old_ceremonies_are_forgotten(app, wire, clock, rows):
-    from app.authenticators.cleanup import prune_ceremonies
+    from app.authenticators.cleanup import prune_webauthn_challenges
     from app.authenticators.models import WebauthnChallenge
 
     wire.post("/wan-signin")
     clock.shift(601)
     wire.post("/wan-signin")
     with app.app_context():
-        assert prune_ceremonies() == 1
+        assert prune_webauthn_challenges() == 1
     assert len(rows(WebauthnChallenge)) == 1

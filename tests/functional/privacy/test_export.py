@@ -257,10 +257,10 @@ def test_a_shorter_life_deletes_the_archive_and_still_counts_it(app, here, ada, 
 
 def prune(app) -> None:
     """Delete what is past its time, as the worker does."""
-    from app.db.retention import CLEANUPS
+    from app.db.retention import registered_cleanups
 
     with app.app_context():
-        for pruner in CLEANUPS:
+        for pruner in registered_cleanups():
             while pruner():
                 pass
 

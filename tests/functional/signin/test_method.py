@@ -152,7 +152,8 @@ def test_a_secret_that_was_moved_opens_nothing(wire, people, database, rows, mov
         database.query(f"UPDATE enrolled_method SET user_id = {eve.id} WHERE method = 'authenticator' RETURNING id")
     else:
         database.query(
-            f"UPDATE enrolled_method SET method = CASE method WHEN 'email' THEN 'authenticator' ELSE 'email' END"
+            "UPDATE enrolled_method SET name = id,"
+            " method = CASE method WHEN 'email' THEN 'authenticator' ELSE 'email' END"
             f" WHERE user_id = {ada.id} RETURNING id"
         )
     answer = wire.post("/us-signin", identity=whose.email, passcode=ada.app_code())

@@ -169,10 +169,10 @@ def test_neither_key_nor_body_is_stored(wire, ada, rows, database):
 
 @pytest.mark.one_database
 def test_old_keys_are_forgotten(wire, ada, app, rows, clock):
-    from app.authenticators.cleanup import prune_repeats
+    from app.challenges.cleanup import prune_stored_responses
 
     wire.post(SEND, headers=KEY, **ASKED)
     clock.shift(86_401)
     with app.app_context():
-        assert prune_repeats() == 1
+        assert prune_stored_responses() == 1
     assert rows(StoredResponse) == []

@@ -40,7 +40,7 @@ def prune(app):
 
     def run() -> list[list[int]]:
         with app.app_context():
-            return [list(iter(each, 0)) for each in retention.CLEANUPS]
+            return [list(iter(each, 0)) for each in retention.registered_cleanups()]
 
     return run
 
@@ -65,7 +65,8 @@ def test_a_row_goes_when_it_is_past_its_time_and_no_sooner(come, prune, rows, cl
 
 def test_who_is_signed_in_stays_so(come, prune, ada):
     browsers = [come(), come()]
-    assert prune() == [[]] * len(retention.CLEANUPS)
+    took = prune()
+    assert took == [[]] * len(took) != []
     assert [browser.signed_in_as() for browser in browsers] == [ada.email] * 2
 
 
@@ -120,9 +121,10 @@ def test_every_pruner_finds_old_rows_by_an_index(app):
 
     with plans.collected(app) as found:
         leases.prune(timedelta(days=7))
-        for each in retention.CLEANUPS:
+        cleanups = retention.registered_cleanups()
+        for each in cleanups:
             each()
-    assert len(found) == len(retention.CLEANUPS) + 1
+    assert len(found) == len(cleanups) + 1
     tables = db.metadata.tables
     whole = [plan for plan in found if any(plans.reads_whole(plan, table) for table in tables)]
     assert whole == []

@@ -1,0 +1,20 @@
+"""Delete challenges that can't be answered and that no send limit counts any more."""
+
+from __future__ import annotations
+
+from app import clock
+from app.challenges import idempotency
+from app.challenges.models import Challenge, StoredResponse
+from app.db.retention import delete_batch
+from app.extensions import db
+from app.throttling.cleanup import COUNTED_FOR
+
+
+def prune_challenges() -> int:
+    """Delete a batch of challenges that ended more than a day ago; return how many."""
+    return delete_batch(db.session, Challenge, Challenge.expires_at < clock.now() - COUNTED_FOR)
+
+
+def prune_stored_responses() -> int:
+    """Delete a batch of requests that count as repeated no more; return how many."""
+    return delete_batch(db.session, StoredResponse, StoredResponse.created_at < clock.now() - idempotency.KEPT_FOR)
