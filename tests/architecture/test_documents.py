@@ -1,0 +1,66 @@
+"""What documents say of the code is there: files, tests, links, and the picture of the layers."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.databases import ROOT
+
+pytestmark = pytest.mark.one_database
+
+DECISIONS = sorted((ROOT / "docs/adr").glob("*.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *DECISIONS]
+LINES = 60
+
+
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_file_that_a_document_names_exists(document):
+    named = re.findall(r"`((?:app|bench|config|deploy|docs|migrations|tests)/[\w./-]+)`", document.read_text())
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [link for link in linked if not (document.parent / link).exists()] == []
+
+
+def test_every_test_that_a_promise_names_exists():
+    """A name without a folder is in the folder of the one before it."""
+    missing, found = [], 0
+    for line in (ROOT / "docs/security.md").read_text().splitlines():
+        folder = Path()
+        for name in map(Path, re.findall(r"`([\w/]+\.py)`", line.rpartition("| ")[2])):
+            folder = name.parent if name.parent != Path() else folder
+            found += 1
+            if not (ROOT / "tests" / folder / name.name).exists():
+                missing.append(f"{folder / name.name} of: {line[:80]}")
+    assert missing == []
+    assert found > 200
+
+
+def test_a_table_of_promises_is_not_broken():
+    """A blank line between two rows ends a table, and the rows below it are shown as text."""
+    text = (ROOT / "docs/security.md").read_text()
+    assert re.findall(r"\n\|[^\n]*\n\n\|(?! [^\n]*\n\|---)[^\n]{0,60}", text) == []
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=name_of)
+def test_a_decision_fits_on_a_page(decision):
+    lines = decision.read_text().splitlines()
+    assert len(lines) < LINES
+    assert [line for line in lines if len(line) > 120 and not line.lstrip().startswith("|")] == []
+
+
+def test_the_picture_of_the_layers_is_the_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract for contract in contracts if contract["type"] == "layers")["layers"]
+    text = (ROOT / "docs/architecture.md").read_text()
+    picture = re.search(r"(?s)```mermaid\nflowchart(.*?)```", text)[1]
+    boxes = re.findall(r'\w+\["([^"]+)"\]', re.sub(r"(?m)^ *subgraph .*", "", picture))
+    drawn = [set(re.findall(r"\w+", box)) for box in boxes]
+    assert drawn == [set(re.findall(r"\w+", layer)) for layer in layers]
