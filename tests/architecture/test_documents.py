@@ -29,6 +29,20 @@ def test_every_file_that_a_document_names_exists(document):
     assert [link for link in linked if not (document.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_section_that_a_document_links_to_exists(document):
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", document.read_text())
+    missing = [(file, anchor) for file, anchor in links if anchor not in anchors_of(document.parent / file, document)]
+    assert missing == []
+
+
+def anchors_of(target: Path, document: Path) -> set[str]:
+    """Return what GitHub calls the sections of ``target``; of ``document`` itself when a link names no file."""
+    text = (document if target.is_dir() else target).read_text()
+    headings = re.findall(r"(?m)^#+ (.*)$", text)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_test_that_a_promise_names_exists():
     """A name without a folder is in the folder of the one before it."""
     missing, found = [], 0
