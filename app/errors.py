@@ -24,7 +24,7 @@ class Rejected(Exception):
 class ReauthenticationRequired(Exception):
     """A sensitive step was asked for, and the last proof of who is there is too old for it, or too weak (ASVS 7.5.1).
 
-    An exception, so that a room can ask for a new proof without knowing where that is given.
+    An exception, so that a package can ask for a new proof without knowing where that is given.
     :ivar methods: names of what the person has set up by which a proof would do
     :ivar too_weak: whether there is a recent proof, and only not strong enough
     :ivar said_as: the methods as a sentence has them: ``your passkey``

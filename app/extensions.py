@@ -44,7 +44,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 
 def this_app() -> Flask:
-    """Return the app that is running, for rooms that know nothing else of Flask."""
+    """Return the app that is running, for packages that know nothing else of Flask."""
     return cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined]
 
 

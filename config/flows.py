@@ -1,4 +1,4 @@
-"""Settings of the journeys: with what people sign in, and where they go then."""
+"""Settings of the features: with what people sign in, and where they go then."""
 
 from functools import cached_property
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""The tests: unit/<room>, functional/<journey>, browser, house (the rules this house keeps)."""
+"""The tests: unit/<room>, functional/<feature>, browser, house (the rules this house keeps)."""
 
 import pytest
 

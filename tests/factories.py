@@ -1,4 +1,4 @@
-"""Accounts for tests, opened by the rooms that own them, with secrets the test knows."""
+"""Accounts for tests, opened by the packages that own them, with secrets the test knows."""
 
 from __future__ import annotations
 

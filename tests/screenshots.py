@@ -1,6 +1,6 @@
 """Takes a picture of every page (``make screenshots``): desktop and phone, light and dark, from the real service.
 
-Walks the journey of a person who opens an account, sets up all ways to sign in and comes back. All pictures go to
+Walks the feature of a person who opens an account, sets up all ways to sign in and comes back. All pictures go to
 var/screenshots, the few that the documents show to docs/screenshots.
 """
 

@@ -3,13 +3,13 @@
 Promises to show a person everything about their account that matters for signing in, and nothing of another's.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("account", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
-    """Serve this journey's addresses."""
+def init_app(app: Flask) -> None:
+    """Serve this feature's addresses."""
     from app.account import activity_views, api_tokens_views, devices_views, passkey_offer_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from flask import Response, request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.account import bp
 from app.account.activity import events_of
 from app.authenticators.presenters import PROOFS
 from app.login.presenters import label_of
 from app.users import identities_of
+from app.web.guards import login_required
 from app.web.respond import respond, wants_json
 
 

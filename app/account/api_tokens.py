@@ -40,7 +40,7 @@ def offered_days() -> list[int]:
 
 
 def create(
-    user: User, session: AuthSession, name: str, scopes: Sequence[str], days: str | int, asker: ClientContext
+    user: User, session: AuthSession, name: str, scopes: Sequence[str], days: str | int, client: ClientContext
 ) -> tuple[ApiToken, str]:
     """Make a token for this user; return its row, and the token itself, which is told only now.
 
@@ -56,7 +56,7 @@ def create(
     if any(scope not in SCOPES for scope in scopes):
         raise Rejected("token_scope_unknown", field="scopes")
     life = _life(days)
-    throttling.take("starts", asker.address)  # each is told by mail: no loop may send as many as it likes
+    throttling.take("starts", client.address)  # each is told by mail: no loop may send as many as it likes
     _take_turns(user, session)
     if api_tokens.living(user.id) >= settings.personal_tokens:
         raise Rejected("too_many_tokens", most=settings.personal_tokens)
@@ -65,7 +65,7 @@ def create(
     facts: dict[str, Any] = {"token": made[0].id[:8], "scopes": chosen, "days": life}
     record("token.created", user.id, **facts)
     what = f"A personal token was made. It works for {life} day{'' if life == 1 else 's'}."
-    notices.notify(user.id, what, asker, family=session.family)
+    notices.notify(user.id, what, client, family=session.family)
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app import clock
 from app.account import api_tokens, bp
@@ -19,6 +19,7 @@ from app.sessions.store import current_session
 from app.users import identities_of
 from app.web.client import client_context
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.notices import say
 from app.web.respond import respond, wants_json
 from app.web.scopes import SCOPES

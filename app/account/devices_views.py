@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from flask import Response, after_this_request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app import clock, user_agents
 from app.account import bp, devices
@@ -23,6 +23,7 @@ from app.throttling.models import FailureCounter
 from app.users import identities_of
 from app.web.client import present_client
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.headers import clear_site
 from app.web.notices import say
 from app.web.respond import respond, wants_json

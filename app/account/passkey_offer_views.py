@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from flask import Response, after_this_request, request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app import clock
 from app.account import bp
@@ -20,6 +20,7 @@ from app.sessions.models import AuthSession
 from app.users import User
 from app.web.browser_cookie import set_cookie
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.respond import respond
 
 NOT_NOW = "latchkey_not_now"

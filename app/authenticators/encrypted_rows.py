@@ -1,4 +1,4 @@
-"""What is sealed at rest, to what, and under which keys."""
+"""What is encrypted at rest, to what, and under which keys."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def begin(
     phone: str | None,
     purpose: str,
     family: str,
-    asker: ClientContext,
+    client: ClientContext,
     *,
     replacing: bool = False,
 ) -> PendingEnrollment:
@@ -76,7 +76,7 @@ def begin(
         family=family,
         is_unproved=method == "sms" and destination != mine.get("phone"),
     )
-    challenge = challenges.issue_challenge(question, asker)
+    challenge = challenges.issue_challenge(question, client)
     return PendingEnrollment(challenge, account_name(mine), secret if method == "authenticator" else "")
 
 

@@ -103,23 +103,23 @@ def characters_of(challenge: Challenge, enrolled: Enrollment | None) -> str:
     return confirmation_characters_of(challenge, root)
 
 
-def asked_by(asker: ClientContext, purpose: str) -> OpenApproval | None:
-    """Return the challenge that ``asker`` names; None without a name: a cookie alone may be a copy.
+def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
+    """Return the challenge that ``client`` names; None without a name: a cookie alone may be a copy.
 
     A program names it by its handle. A page names it by its bare id, which is good only in the browser that asked.
     """
-    if challenge_id := challenge_id_in(asker.challenge):
+    if challenge_id := challenge_id_in(client.challenge):
         return _first(_NAMED, purpose=purpose, named=challenge_id)
-    if not asker.binding or not _ID.match(asker.challenge):
+    if not client.binding or not _ID.match(client.challenge):
         return None
-    return _first(_MAILED_HERE, purpose=purpose, named=asker.challenge, **browser_meant(asker.bindings))
+    return _first(_MAILED_HERE, purpose=purpose, named=client.challenge, **browser_meant(client.bindings))
 
 
-def last_open(asker: ClientContext, purpose: str) -> OpenApproval | None:
+def last_open(client: ClientContext, purpose: str) -> OpenApproval | None:
     """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
-    if not asker.binding:
+    if not client.binding:
         return None
-    return _first(_LAST_OPEN, purpose=purpose, now=clock.now(), **browser_meant(asker.bindings))
+    return _first(_LAST_OPEN, purpose=purpose, now=clock.now(), **browser_meant(client.bindings))
 
 
 def state_of(challenge: Challenge) -> str:

@@ -32,9 +32,9 @@ def browser_meant(bindings: Sequence[str], name: str = "browser") -> dict[str, s
     return {f"{name}_{place}": known[min(place, len(known) - 1)] for place in _PLACES}
 
 
-def binding_of(challenge_id: str, asker: ClientContext) -> str:
-    """Return what the challenge with this id is bound to when ``asker`` asks for it."""
-    return secrets.digest(_secret_of(challenge_id, keyring.kid)) if asker.renews else asker.binding
+def binding_of(challenge_id: str, client: ClientContext) -> str:
+    """Return what the challenge with this id is bound to when ``client`` asks for it."""
+    return secrets.digest(_secret_of(challenge_id, keyring.kid)) if client.renews else client.binding
 
 
 def kept(challenge: Challenge) -> Challenge:

@@ -76,22 +76,22 @@ class Attempt:
     lost: Sequence[str] = ()
 
 
-def diagnose(attempt: Attempt, asker: ClientContext) -> VerificationFailure:
+def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
     """Say why ``attempt`` failed. One statement and the same work for everybody; none when it can be no sent code."""
     if not attempt.methods:
         return VerificationFailure()
-    which = {"subject": attempt.subject, "purpose": attempt.purpose} | browser_meant(asker.bindings)
+    which = {"subject": attempt.subject, "purpose": attempt.purpose} | browser_meant(client.bindings)
     now = clock.now()
     since = now - max(RECENT, settings.email_code_lifetime, settings.sms_code_lifetime)
     rows = _RECENT.all(**which, since=since)
     asked = [_CHALLENGES.read(row)[0] for row in rows]
-    shown = [place for place, each in enumerate(asked) if asker.is_bound_to(each.binding) and _is_shown(each, now)]
+    shown = [place for place, each in enumerate(asked) if client.is_bound_to(each.binding) and _is_shown(each, now)]
     again = (
         OpenApproval(*_ROWS.read(rows[shown[0]])) if shown else None
     )  # one alone: a stranger's have nothing enrolled
     recent = [each for each in asked if _is_like(each, attempt)][:MOST]
-    named = challenge_id_in(asker.challenge) if asker.challenge else None
-    here = [each for each in recent if (each.id == named if named else asker.is_bound_to(each.binding))]
+    named = challenge_id_in(client.challenge) if client.challenge else None
+    here = [each for each in recent if (each.id == named if named else client.is_bound_to(each.binding))]
     roots: dict[str | None, bytes | None] = {}
     meant = [each for each in recent if _fits(each, attempt, roots)]  # all others are derived, whichever fits
     if not meant:

@@ -121,7 +121,7 @@ class ChallengeRequest:
         takes no ``enrolled`` either
     :ivar again: whether the same question asked again is the same challenge, though it has a secret of its own
     :ivar family: the session that asks for a change, or the sign-in under way, which alone can answer; "" for a sign-in
-    :ivar is_known: whether the user has signed in from the asker's browser before, or is signed in: it has sends of
+    :ivar is_known: whether the user has signed in from the client's browser before, or is signed in: it has sends of
         its own, for strangers use up the account's
     :ivar is_person: whether it is asked for somebody whose address was proved before
     :ivar is_unproved: whether the destination may be a stranger's; it has a budget of its own then (``destinations``)
@@ -150,7 +150,7 @@ class ChallengeRequest:
         return "known" if self.is_known else "person" if self.is_person else ""
 
 
-def issue_challenge(question: ChallengeRequest, asker: ClientContext) -> Challenge:
+def issue_challenge(question: ChallengeRequest, client: ClientContext) -> Challenge:
     """Issue the challenge for ``question``, or find the one this browser was given just now, and send it.
 
     A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent and the
@@ -165,17 +165,17 @@ def issue_challenge(question: ChallengeRequest, asker: ClientContext) -> Challen
     subject = subject_of(question.user_id, question.identity)
     serialize_on(connection, *send_limits.turns_at(question.method, question.purpose, subject, question.destination))
     now = clock.now()
-    challenge, may_send = _look_before(question, subject, asker, now)
+    challenge, may_send = _look_before(question, subject, client, now)
     new_id = secrets.row_id()
-    if asker.once and question.letter and not idempotency.is_first(asker.once, challenge.id if challenge else new_id):
-        return kept(idempotency.earlier(asker.once))
+    if client.once and question.letter and not idempotency.is_first(client.once, challenge.id if challenge else new_id):
+        return kept(idempotency.earlier(client.once))
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     waits = challenge is not None and settings.limits and now < challenge.last_sent_at + wait
     may_send = may_send and not waits
     if question.is_unproved and question.letter and not waits and settings.limits:
-        by_destination.take(METHODS[question.method].sends, question.destination, asker.address)
+        by_destination.take(METHODS[question.method].sends, question.destination, client.address)
     if challenge is None:
-        challenge = _new(new_id, question, subject, asker, now, may_send)
+        challenge = _new(new_id, question, subject, client, now, may_send)
     elif not waits:
         _count_send(challenge, now, may_send)
     if question.letter and not waits:
@@ -186,14 +186,14 @@ def issue_challenge(question: ChallengeRequest, asker: ClientContext) -> Challen
     return kept(challenge)
 
 
-def count_try(purpose: str, methods: Sequence[str], subject: str, asker: ClientContext) -> list[Challenge]:
+def count_try(purpose: str, methods: Sequence[str], subject: str, client: ClientContext) -> list[Challenge]:
     """Count one try against each open challenge that could be meant, and return those that were let through.
 
     Committed at once, and exact under parallel guesses: the database raises and checks it in one statement. What was
     never sent cannot be answered.
     """
-    named = challenge_id_in(asker.challenge) if asker.challenge else None
-    which = {"named": named} if named else browser_meant(asker.bindings)
+    named = challenge_id_in(client.challenge) if client.challenge else None
+    which = {"named": named} if named else browser_meant(client.bindings)
     counted = {"whose": subject, "what_for": purpose, "most": settings.challenge_tries, "now": clock.now()}
     rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **methods_meant(methods), **which)
     return [challenge for row in rows for challenge in _ROWS.read(row)]
@@ -232,16 +232,16 @@ def find(challenge_id: str, purpose: str) -> Challenge | None:
     return db.session.scalars(sa.select(Challenge).filter_by(id=challenge_id, purpose=purpose)).first()
 
 
-def latest_in_browser(asker: ClientContext, *purposes: str) -> Challenge | None:
+def latest_in_browser(client: ClientContext, *purposes: str) -> Challenge | None:
     """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
-    mine = (Challenge.binding.in_(asker.bindings), Challenge.purpose.in_(purposes))
+    mine = (Challenge.binding.in_(client.bindings), Challenge.purpose.in_(purposes))
     still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > clock.now())
     found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
-    return db.session.scalars(found.limit(1)).first() if asker.binding else None
+    return db.session.scalars(found.limit(1)).first() if client.binding else None
 
 
 def _look_before(
-    question: ChallengeRequest, subject: str, asker: ClientContext, now: datetime
+    question: ChallengeRequest, subject: str, client: ClientContext, now: datetime
 ) -> tuple[Challenge | None, bool]:
     """Return the open challenge for the same question, and whether one more send stays within the budgets.
 
@@ -249,15 +249,15 @@ def _look_before(
     The budgets are of the account, or of the number: an hour's, a day's, how many may be open. One statement.
     """
     anew = question.pending_secret != "" and not question.again
-    named = challenge_id_in(asker.challenge) if asker.challenge and not anew else None
+    named = challenge_id_in(client.challenge) if client.challenge and not anew else None
     sms = METHODS[question.method].sends == "sms"
-    which = {"which": named} if named else browser_meant(() if anew else asker.bindings, "which")
+    which = {"which": named} if named else browser_meant(() if anew else client.bindings, "which")
     which |= {"subject": subject}
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
     same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
     whose = "number" if sms else "account"
-    given = which | same | times | {"most": settings.challenge_tries} | browser_meant(asker.bindings)
+    given = which | same | times | {"most": settings.challenge_tries} | browser_meant(client.bindings)
     row = _BEFORE[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
     if challenge is not None and (challenge.family or "") != question.family:
@@ -268,15 +268,15 @@ def _look_before(
 
 
 def _new(
-    new_id: str, question: ChallengeRequest, subject: str, asker: ClientContext, now: datetime, sent: bool
+    new_id: str, question: ChallengeRequest, subject: str, client: ClientContext, now: datetime, sent: bool
 ) -> Challenge:
     passcode_life = settings.sms_code_lifetime if question.method == "sms" else settings.email_code_lifetime
     life = question.lifetime or passcode_life
     row: dict[str, Any] = {
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
-        "destination": question.destination, "binding": binding_of(new_id, asker), "address": asker.address,
-        "asked_as": _digest(question.identity), "agent": asker.agent, "family": question.family or None,
+        "destination": question.destination, "binding": binding_of(new_id, client), "address": client.address,
+        "asked_as": _digest(question.identity), "agent": client.agent, "family": question.family or None,
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
         "sends": int(sent and not (question.silent and question.pending_secret)), "last_sent_at": now, "tries": 0,

@@ -3,13 +3,13 @@
 Promises that an address is somebody's only after they proved it, and that every address hears what happens to one.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("identities", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
-    """Serve this journey's addresses."""
+def init_app(app: Flask) -> None:
+    """Serve this feature's addresses."""
     from app.identities import change_email_views, rollback_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

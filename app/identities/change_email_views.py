@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request, redirect
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.authenticators.presenters import asked
 from app.challenges.models import Challenge
@@ -21,6 +21,7 @@ from app.sessions.store import current_session
 from app.users import primary_email
 from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.messages import message
 from app.web.notices import say
 from app.web.redirects import with_query

@@ -30,12 +30,12 @@ from app.users import make_primary as put_first
 from app.users.identity_changes import note_change
 
 
-def make_primary(user: User, session: AuthSession, email: str, asker: ClientContext) -> None:
+def make_primary(user: User, session: AuthSession, email: str, client: ClientContext) -> None:
     """Let one of the user's proved addresses stand for the account.
 
     :raises Rejected: ``not_yours`` on ``email``; ``too_many_requests``
     """
-    throttling.take("starts", asker.address)  # each is told by mail: no loop may send as many as it likes
+    throttling.take("starts", client.address)  # each is told by mail: no loop may send as many as it likes
     lock_credentials(user, session)
     before, value = primary_email(user.id), _mine(user, "email", email)
     if value == before:
@@ -44,10 +44,10 @@ def make_primary(user: User, session: AuthSession, email: str, asker: ClientCont
         raise Rejected("not_yours", field="email")
     put_first(user.id, value)
     record("address.made_primary", user.id)
-    told(user, session, AFTER["address.made_primary"], "", "", before, asker)
+    told(user, session, AFTER["address.made_primary"], "", "", before, client)
 
 
-def remove_email(user: User, session: AuthSession, email: str, asker: ClientContext) -> None:
+def remove_email(user: User, session: AuthSession, email: str, client: ClientContext) -> None:
     """Remove one of the user's addresses; when it was the primary one, the oldest that is left stands for the account.
 
     :raises Rejected: on ``email`` ``not_yours``; ``address_needed`` while codes go to the last one; ``last_address``
@@ -64,10 +64,10 @@ def remove_email(user: User, session: AuthSession, email: str, asker: ClientCont
         put_first(user.id, primary_email(user.id))
     challenges.end_open(user.id)
     record("address.removed", user.id)
-    told(user, session, AFTER["address.removed"], value, "", before, asker)
+    told(user, session, AFTER["address.removed"], value, "", before, client)
 
 
-def remove_phone(user: User, session: AuthSession, asker: ClientContext) -> None:
+def remove_phone(user: User, session: AuthSession, client: ClientContext) -> None:
     """Remove the user's number, and with it the codes that went there. The number is told by its last text message.
 
     :raises Rejected: on ``phone`` ``not_yours``, ``last_address``, ``last_method``, ``last_second_factor``
@@ -80,16 +80,16 @@ def remove_phone(user: User, session: AuthSession, asker: ClientContext) -> None
     removal.allow_removal(user, ["sms"], "phone")
     had_codes = enrollments.remove(user.id, "sms") > 0
     drop_identity(user, "phone")
-    revoke_other_sessions(user, session, asker)
+    revoke_other_sessions(user, session, client)
     record("phone.removed", user.id)
     if had_codes:
         record("factor.removed", user.id, method="sms")
         signals.send(signals.us_profile_changed, user=user, methods=["sms"], delete=True)
     what = f"The phone number {identifiers.mask('phone', number)} was removed."
-    notices.notify(user.id, what, asker, also=[number], family=session.family)
+    notices.notify(user.id, what, client, also=[number], family=session.family)
 
 
-def set_username(user: User, session: AuthSession, text: str, asker: ClientContext) -> str:
+def set_username(user: User, session: AuthSession, text: str, client: ClientContext) -> str:
     """Give the user a username, or another one; return it.
 
     A username is nobody's secret and cannot be proved, so that one is taken is told; tries are limited by network.
@@ -97,7 +97,7 @@ def set_username(user: User, session: AuthSession, text: str, asker: ClientConte
     """
     if "username" not in settings.identity_attributes:
         raise Rejected("usernames_off", field="username")
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     try:
         name = identifiers.new_username(text)
     except identifiers.InvalidIdentifier:
@@ -107,11 +107,11 @@ def set_username(user: User, session: AuthSession, text: str, asker: ClientConte
     if name == before:
         return name
     _replace_username(user, name)
-    _told_of_username(user, session, "username.set", "The username was chosen or changed.", asker)
+    _told_of_username(user, session, "username.set", "The username was chosen or changed.", client)
     return name
 
 
-def remove_username(user: User, session: AuthSession, asker: ClientContext) -> None:
+def remove_username(user: User, session: AuthSession, client: ClientContext) -> None:
     """Let the username find the user no longer.
 
     :raises Rejected: on ``username`` ``not_yours``; ``last_address`` when it is all that finds the account
@@ -122,7 +122,7 @@ def remove_username(user: User, session: AuthSession, asker: ClientContext) -> N
     if len(all_identities_of(user.id)) == 1:
         raise Rejected("last_address", field="username")
     drop_identity(user, "username")
-    _told_of_username(user, session, "username.removed", "The username was removed.", asker)
+    _told_of_username(user, session, "username.removed", "The username was removed.", client)
 
 
 def _replace_username(user: User, name: str) -> None:
@@ -131,10 +131,10 @@ def _replace_username(user: User, name: str) -> None:
         add_identity(user, TypedIdentity("username", name), confirmed=True)
 
 
-def _told_of_username(user: User, session: AuthSession, event: str, what: str, asker: ClientContext) -> None:
-    revoke_other_sessions(user, session, asker)
+def _told_of_username(user: User, session: AuthSession, event: str, what: str, client: ClientContext) -> None:
+    revoke_other_sessions(user, session, client)
     record(event, user.id)
-    notices.notify(user.id, what, asker, family=session.family)
+    notices.notify(user.id, what, client, family=session.family)
 
 
 def _keep_one_address(user: User, other: str, field: str) -> None:
@@ -162,14 +162,14 @@ AFTER = {
 }
 
 
-def told(user: User, session: AuthSession, text: str, old: str, new: str, before: str, asker: ClientContext) -> None:
+def told(user: User, session: AuthSession, text: str, old: str, new: str, before: str, client: ClientContext) -> None:
     """Keep what was done so that it can be undone, tell every address of it, and let nobody else stay signed in.
 
     Mail to one address shows enough of another to know it, and too little to write to it.
     """
-    change = note_change(user.id, old, new, before, session.family, asker)
-    revoke_other_sessions(user, session, asker)
+    change = note_change(user.id, old, new, before, session.family, client)
+    revoke_other_sessions(user, session, client)
     shown = {name: identifiers.mask("email", value) if value else "" for name, value in
              (("old", old), ("new", new), ("before", before))}  # fmt: skip
     also = [old] if old else []
-    notices.notify(user.id, text.format(**shown), asker, also=also, family=session.family, change=change)
+    notices.notify(user.id, text.format(**shown), client, also=also, family=session.family, change=change)

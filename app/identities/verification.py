@@ -38,7 +38,7 @@ CHANGE, ADD = "change_email", "add_email"
 """The new address takes the place of the primary one, or stands beside the others."""
 
 
-def ask(user: User, session: AuthSession, email: str, purpose: str, asker: ClientContext) -> Challenge:
+def ask(user: User, session: AuthSession, email: str, purpose: str, client: ClientContext) -> Challenge:
     """Send a code and a link to an address that is to be the user's; nothing is stored before they are used.
 
     In generic mode an address that is somebody's gets the same answer, and a mail that says so.
@@ -46,7 +46,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, asker: Clien
     :raises Rejected: on ``email`` ``invalid_email_address``, ``too_many_addresses``, ``email_already_associated``
         (of others in explicit mode alone); ``too_many_requests``, ``too_many_messages``
     """
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     typed, mine = _read(email), emails_of(user.id)
     if purpose == ADD and len(mine) >= settings.emails_per_account:
         raise Rejected("too_many_addresses", field="email", most=settings.emails_per_account)
@@ -60,30 +60,30 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, asker: Clien
         lifetime=settings.change_email_within, letter="address_taken" if taken else purpose, family=session.family,
         is_unproved=True,
     )  # fmt: skip
-    challenge = challenges.issue_challenge(question, asker)
+    challenge = challenges.issue_challenge(question, client)
     record("address.change_requested", user.id, challenge_id=challenge.id, purpose=purpose)
     signals.send(signals.change_email_instructions_sent, user=user, token=None, new_email=typed.value)
     return challenge
 
 
-def waiting(user: User, session: AuthSession, asker: ClientContext) -> Challenge | None:
+def waiting(user: User, session: AuthSession, client: ClientContext) -> Challenge | None:
     """Return the request of this session that this browser waits with, or this program names; None without one."""
-    named = challenge_id_in(asker.challenge) if asker.challenge else None
+    named = challenge_id_in(client.challenge) if client.challenge else None
     if named:
         found = challenges.find(named, CHANGE) or challenges.find(named, ADD)
     else:
-        found = latest_in_browser(asker, CHANGE, ADD)
+        found = latest_in_browser(client, CHANGE, ADD)
     mine = found is not None and (found.user_id, found.family) == (user.id, session.family)
     return found if mine else None
 
 
-def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker: ClientContext) -> Challenge:
+def confirm_by_code(user: User, session: AuthSession, passcode: str | int, client: ClientContext) -> Challenge:
     """Give the user the address whose mail has this code.
 
     :raises Rejected: ``invalid_password_code`` or ``identity_already_associated`` on ``passcode``; ``api_error`` or
         ``change_email_expired`` on the form
     """
-    asked = waiting(user, session, asker)
+    asked = waiting(user, session, client)
     if (
         asked is not None
         and asked.is_open(clock.now())
@@ -101,11 +101,11 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, asker
     if not (passcodes.answers(challenge, passcodes.root_of(challenge, None), passcode) and live):
         raise _failed(user, challenge, "wrong_code" if live else "expired")
     by_account.refund(guess)
-    _give(user, session, challenge, asker)
+    _give(user, session, challenge, client)
     return challenge
 
 
-def look_at_link(token: str, session: AuthSession | None, asker: ClientContext) -> tuple[Challenge, bool]:
+def look_at_link(token: str, session: AuthSession | None, client: ClientContext) -> tuple[Challenge, bool]:
     """Return what a link is about, and whether it was opened where it was asked for, by who asked.
 
     :raises Rejected: ``api_error``, also in another session of theirs there; ``change_email_expired``
@@ -115,10 +115,10 @@ def look_at_link(token: str, session: AuthSession | None, asker: ClientContext) 
         raise Rejected("api_error")
     challenge = opened.challenge
     if not challenge.is_open(clock.now()) or has_expired(token):
-        if throttling.is_news("link.expired", challenge.id, asker.address):
+        if throttling.is_news("link.expired", challenge.id, client.address):
             raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
         raise Rejected("change_email_expired")
-    here = asker.is_bound_to(challenge.binding)
+    here = client.is_bound_to(challenge.binding)
     if not here or session is None or session.user_id != challenge.user_id:
         return challenge, False
     if session.family != challenge.family:
@@ -126,16 +126,16 @@ def look_at_link(token: str, session: AuthSession | None, asker: ClientContext) 
     return challenge, True
 
 
-def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, asker: ClientContext) -> None:
+def confirm_by_link(user: User, session: AuthSession, challenge: Challenge, client: ClientContext) -> None:
     """Give the user the address whose mail has this link, after ``look_at_link`` has found it opened here.
 
     :raises Rejected: ``api_error``, ``identity_already_associated``
     """
     lock_credentials(user, session)
-    _give(user, session, challenge, asker)
+    _give(user, session, challenge, client)
 
 
-def _give(user: User, session: AuthSession, challenge: Challenge, asker: ClientContext) -> None:
+def _give(user: User, session: AuthSession, challenge: Challenge, client: ClientContext) -> None:
     """Store a proved address; of two accounts that prove one address at the same moment, one gets it."""
     if not challenges.spend(challenge):
         raise Rejected("api_error")
@@ -157,7 +157,7 @@ def _give(user: User, session: AuthSession, challenge: Challenge, asker: ClientC
         challenges.end_open(user.id)  # what was sent to the old address is good no more
     event = "address.change_confirmed" if old else "address.added"
     record(event, user.id, challenge_id=challenge.id)
-    told(user, session, AFTER[event], old, typed.value, before, asker)
+    told(user, session, AFTER[event], old, typed.value, before, client)
     signals.send(signals.change_email_confirmed, user=user, old_email=old or None)
 
 

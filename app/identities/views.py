@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.errors import Rejected
 from app.identities import bp, verification
@@ -20,6 +20,7 @@ from app.users import all_identities_of
 from app.web.client import client_context
 from app.web.commit import view_commit
 from app.web.forms import BaseForm
+from app.web.guards import login_required
 from app.web.notices import say
 from app.web.respond import respond, wants_json
 

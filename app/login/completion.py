@@ -27,7 +27,7 @@ from app.users import User
 def complete_login(
     user: User,
     proof: VerifiedFactor,
-    asker: ClientContext,
+    client: ClientContext,
     *,
     remember: bool,
     has_second: bool,
@@ -48,13 +48,13 @@ def complete_login(
     step = None
     if second_factor.is_due_after(proof) and (has_second or settings.second_factor == "required"):
         step = second_factor.step_after(proof, enrolled if enrolled is not None else enrolled_of(user.id))
-    if step is not None and step.state != second_factor.SETUP and trusted_devices.use_trust(user.id, asker.known):
+    if step is not None and step.state != second_factor.SETUP and trusted_devices.use_trust(user.id, client.known):
         record("second_step.skipped", user.id, challenge_id=answered, method=proof.method)
         step = None
     if step is None:
-        pending.end(asker)
+        pending.end(client)
         return create_login_session(
-            user, via, asker,
+            user, via, client,
             remember=remember, seen_at=seen_at, challenge_id=answered, guess=proof.guess, held=proof.held,
         )  # fmt: skip
     if step.state == second_factor.SETUP and user.confirmed_at is None:
@@ -62,14 +62,14 @@ def complete_login(
     if proof.guess is not None:
         by_account.refund(proof.guess)
     begun: dict[str, Any] = {"answered_id": answered, "remember": remember, "next_page": next_page}
-    parked = pending.start(user, via, step.state, step.choices, asker, **begun)
+    parked = pending.start(user, via, step.state, step.choices, client, **begun)
     record("second_step.asked", user.id, challenge_id=answered, method=proof.method)
     if parked.row.method:
-        ask(StartedPending(parked.row, user), parked.row.method, asker)
+        ask(StartedPending(parked.row, user), parked.row.method, client)
     return parked
 
 
-def ask(waiting: StartedPending, method: str, asker: ClientContext) -> None:
+def ask(waiting: StartedPending, method: str, client: ClientContext) -> None:
     """Ask for the second step by ``method``: send its code, where it sends one."""
     question_id = None
     if method == "sms":
@@ -81,11 +81,11 @@ def ask(waiting: StartedPending, method: str, asker: ClientContext) -> None:
         question = ChallengeRequest(
             second_factor.PURPOSE, method, waiting.user.id, "", **where, letter="second", is_known=True
         )
-        question_id = challenges.issue_challenge(question, asker).id
+        question_id = challenges.issue_challenge(question, client).id
     pending.note_question(waiting, method, question_id, second_factor.READY)
 
 
-def complete(waiting: StartedPending, proof: VerifiedFactor, asker: ClientContext) -> AuthSession:
+def complete(waiting: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
     """Open the session of a sign-in whose second step was proved, by ``proof``; of two at once one gets it.
 
     :raises Rejected: ``two_factor_permission_denied`` when it has ended meanwhile
@@ -98,7 +98,7 @@ def complete(waiting: StartedPending, proof: VerifiedFactor, asker: ClientContex
     second_factor.forget_misses(waiting.user.id)
     then = f"{proof.method},uv" if proof.method == "webauthn" and proof.verified else proof.method
     session = create_login_session(
-        waiting.user, row.amr, asker,
+        waiting.user, row.amr, client,
         remember=row.remember, challenge_id=row.answered_id, then=then, held=proof.held,
     )  # fmt: skip
     signals.send(signals.tf_code_confirmed, user=waiting.user, method=proof.method)

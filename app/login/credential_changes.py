@@ -30,14 +30,14 @@ def lock_credentials(user: User, session: AuthSession) -> None:
         raise Rejected("api_error")
 
 
-def revoke_other_sessions(user: User, session: AuthSession, asker: ClientContext) -> None:
+def revoke_other_sessions(user: User, session: AuthSession, client: ClientContext) -> None:
     """End the user's other sessions and what they had begun, and know no other browser (ASVS 7.4.3, 7.2.4).
 
     Of this one, the token that asked goes on alone: a browser is given another in its place, a program keeps its own.
     """
     revoke_all_sessions(user.id, but=session.family)
     end_changes(user.id, but=session.family)
-    revoke_browsers(user.id, but=asker.known)
+    revoke_browsers(user.id, but=client.known)
     refresh_tokens.drop(session.family)
     revoke_api_clients(session.family, but=session.id)
     if session.kind == "browser":

@@ -49,7 +49,7 @@ _here = sa.and_(
 _held = sa.select(Penalty.__table__.c.until).where(
     Penalty.__table__.c.id == sa.bindparam("bucket"), Penalty.__table__.c.until > sa.bindparam("now")
 )
-"""Until when the asker's network may ask nothing: found along the way, where it costs no statement."""
+"""Until when the client's network may ask nothing: found along the way, where it costs no statement."""
 
 _FOUND = sum(len(table.columns) for table in _ROWS.tables)
 """Where it stands in a row whom the identity names: None for nobody, whatever else the row holds."""
@@ -115,13 +115,13 @@ def look_up_destination(typed: TypedIdentity | None, method: str, browser: Seque
 def look_up_method(
     typed: TypedIdentity | None, method: str, browser: Sequence[str], bucket: str
 ) -> tuple[Destination | None, datetime | None]:
-    """Do as ``reach``, and find until when the asker may ask nothing; None when that is over or never was.
+    """Do as ``reach``, and find until when the client may ask nothing; None when that is over or never was.
 
-    :param bucket: of the asker's network address (``limits.bucket_of``)
+    :param bucket: of the client's network address (``limits.bucket_of``)
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
-    asker: dict[str, Any] = browser_meant(browser) | {"bucket": bucket, "now": clock.now()}
-    return _first(_BY_IDENTITY, method, kind=kind, value=value, **asker)
+    client: dict[str, Any] = browser_meant(browser) | {"bucket": bucket, "now": clock.now()}
+    return _first(_BY_IDENTITY, method, kind=kind, value=value, **client)
 
 
 def destination_of_user(user_id: int, method: str) -> Destination | None:

@@ -72,41 +72,41 @@ class StartedPending:
 
 
 def start(
-    user: User, amr: str, state: str, choices: Sequence[str], asker: ClientContext, *, answered_id: str | None,
+    user: User, amr: str, state: str, choices: Sequence[str], client: ClientContext, *, answered_id: str | None,
     remember: bool, next_page: str,
 ) -> PendingState:  # fmt: skip
     """Let a sign-in wait for its second step; the browser's earlier one ends. Its cookie goes out once it is stored."""
-    end(asker)
+    end(client)
     token, now = secrets.token(), clock.now()
     row = {
         "id": secrets.row_id(), "digest": secrets.digest(token), "user_id": user.id, "amr": amr,
         "answered_id": answered_id, "state": state, "choices": ",".join(choices), "tries": 0,
         "method": choices[0] if len(choices) == 1 else "", "remember": remember, "next": next_page[:2048],
-        "address": asker.address, "agent": asker.agent, "created_at": now,
+        "address": client.address, "agent": client.agent, "created_at": now,
         "expires_at": now + settings.second_factor_within,
     }  # fmt: skip
     _INSERT.run(**row)
     set_pending_cookie(token, settings.second_factor_within)
-    return PendingState(detached_from(PendingSignIn, row), "" if asker.keeps_cookies else token)
+    return PendingState(detached_from(PendingSignIn, row), "" if client.keeps_cookies else token)
 
 
-def current(asker: ClientContext) -> StartedPending | None:
-    """Return the sign-in under way that ``asker`` brought, while its second step can be taken. One statement."""
-    if not asker.pending:
+def current(client: ClientContext) -> StartedPending | None:
+    """Return the sign-in under way that ``client`` brought, while its second step can be taken. One statement."""
+    if not client.pending:
         return None
-    found = db.session.execute(_CURRENT, {"digest": asker.pending, "now": clock.now()}).first()
+    found = db.session.execute(_CURRENT, {"digest": client.pending, "now": clock.now()}).first()
     if found is None:
         return None
     row, user = _ROWS.read(found)
     return StartedPending(row, user) if user.is_active else None
 
 
-def get(asker: ClientContext) -> StartedPending:
+def get(client: ClientContext) -> StartedPending:
     """Return what ``current`` does.
 
     :raises Rejected: ``two_factor_permission_denied`` when there is none
     """
-    waiting = current(asker)
+    waiting = current(client)
     if waiting is None:
         raise Rejected("two_factor_permission_denied")
     return waiting
@@ -143,18 +143,18 @@ def use_up(waiting: StartedPending) -> bool:
     return changed(_USE_UP, {"waiting": waiting.row.id, "now": clock.now()}) == 1
 
 
-def end(asker: ClientContext) -> None:
-    """End the sign-in under way that ``asker`` brought, if any, and take its cookie back."""
-    if not asker.pending:
+def end(client: ClientContext) -> None:
+    """End the sign-in under way that ``client`` brought, if any, and take its cookie back."""
+    if not client.pending:
         return
-    mine = (PendingSignIn.digest == asker.pending, PendingSignIn.ended_at.is_(None))
+    mine = (PendingSignIn.digest == client.pending, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*mine).values(ended_at=clock.now()))
-    drop(asker)
+    drop(client)
 
 
-def drop(asker: ClientContext) -> None:
+def drop(client: ClientContext) -> None:
     """Take the cookie of a sign-in under way back, and change nothing else: for pages that are only looked at."""
-    if asker.pending:
+    if client.pending:
         set_pending_cookie("", settings.second_factor_within)
 
 

@@ -104,7 +104,7 @@ def verify_second_factor(
     question_id: str | None,
     enrolled: Sequence[Enrollment],
     code: str | int,
-    asker: ClientContext,
+    client: ClientContext,
 ) -> VerifiedFactor | VerificationFailure:
     """Return what ``code`` proves as a second step by ``method``, or why it proves nothing.
 
@@ -113,14 +113,14 @@ def verify_second_factor(
     However many apps there are, it is one guess and one statement.
     :param question_id: the challenge by which the code was sent, if it was; no other will do
     """
-    browser = known_as(user_id, asker.known)
+    browser = known_as(user_id, client.known)
     guess = by_account.reserve(user_id, "", browser=browser, second=True)
     rows = [row for row in enrolled if row.method == method]
     if guess is None or not rows:
         return VerificationFailure("budget_spent" if guess is None else "wrong_code", question_id)
     proof: VerifiedFactor | VerificationFailure = VerificationFailure()
     if method == "sms":
-        proof = _sent(user_id, question_id, rows, code, asker)
+        proof = _sent(user_id, question_id, rows, code, client)
     elif method == "authenticator":
         go_on = _counted(user_id)
         if any(_accepted(row, code) for row in rows if row.id in go_on and not row.in_cooldown(clock.now())):
@@ -140,11 +140,11 @@ def forget_misses(user_id: int) -> int:
 
 
 def _sent(
-    user_id: int, question_id: str | None, rows: Sequence[Enrollment], code: str | int, asker: ClientContext
+    user_id: int, question_id: str | None, rows: Sequence[Enrollment], code: str | int, client: ClientContext
 ) -> VerifiedFactor | VerificationFailure:
     if question_id is None:
         return VerificationFailure()
-    named = replace(asker, challenge=challenge_token_of(question_id))
+    named = replace(client, challenge=challenge_token_of(question_id))
     by_id = {row.id: row for row in rows}
     tried: list[Challenge] = challenges.count_try(PURPOSE, ["sms"], subject_of(user_id, ""), named)
     for challenge in tried:

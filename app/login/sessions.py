@@ -17,7 +17,7 @@ from app.users import User
 def create_login_session(
     user: User,
     via: str,
-    asker: ClientContext,
+    client: ClientContext,
     *,
     remember: bool,
     seen_at: datetime | None = None,
@@ -37,9 +37,11 @@ def create_login_session(
     :param then: the method of the second step, if one was taken
     :param held: whether the last proof was by a method in its cooldown
     """
-    browser = note_sign_in(user.id, asker, seen_at, guess)
+    browser = note_sign_in(user.id, client, seen_at, guess)
     amr, is_news = f"{via},{then}" if then else via, browser != "known" and via != "confirm"
-    session = create_session(user, amr, asker, remember=remember, challenge_id=challenge_id, is_news=is_news, held=held)
+    session = create_session(
+        user, amr, client, remember=remember, challenge_id=challenge_id, is_news=is_news, held=held
+    )
     facts: dict[str, Any] = {"method": via, "session": session.digest[:8], "browser": browser} | (
         {"second": then} if then else {}
     )

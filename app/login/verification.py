@@ -30,7 +30,7 @@ def verify_passcode(
     identity: str,
     enrolled: Sequence[Enrollment],
     passcode: str | int,
-    asker: ClientContext,
+    client: ClientContext,
     *,
     sent_only: bool = False,
     browser: str = "",
@@ -41,7 +41,7 @@ def verify_passcode(
     Tries the enabled methods in configured order: passcodes that were sent, authenticators, a password.
     An identity that nobody has costs the same work, and when no guess is left nothing is looked at.
     :param sent_only: only a passcode that was sent will do
-    :param browser: digest of the asker's browser, if the user knows it
+    :param browser: digest of the client's browser, if the user knows it
     :param family: of the session that proves itself again; there an app will do that signs nobody in by itself
     """
     fitting = [name for name in code_methods() if passcodes.tidy(passcode, passcodes.digits_of(name)) is not None]
@@ -50,14 +50,14 @@ def verify_passcode(
         return VerificationFailure()  # it cannot be right, so it is no guess
     guess = by_account.reserve(user_id, identity, browser=browser, family=family, password="password" in standing)
     subject = subject_of(user_id, identity)
-    tried = challenges.count_try(purpose, fitting, subject, asker) if fitting else []
+    tried = challenges.count_try(purpose, fitting, subject, client) if fitting else []
     by_id = {row.id: row for row in enrolled}
     attempt = Attempt(purpose, subject, passcode, fitting, tried, by_id)
     right = [challenge for challenge in tried if _answers(challenge, by_id.get(challenge.enrolled_id or ""), passcode)]
     if guess is None:  # derived, hashed and looked up all the same: a locked account costs what any other costs
         if "password" in standing:
             password.accept(None, str(passcode))
-        return replace(diagnose(attempt, asker), reason="budget_spent")
+        return replace(diagnose(attempt, client), reason="budget_spent")
     spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
     usable = enrolled if family else ways_to_sign_in(enrolled)  # not an app that is a second step alone
     proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, usable, passcode)
@@ -66,7 +66,7 @@ def verify_passcode(
     if guess.is_last:
         record("budget.exhausted", user_id, at_once=True, budget="failures")
         return VerificationFailure("wrong_code", tried[0].id if tried else None)
-    return diagnose(replace(attempt, lost=[challenge.id for challenge in right]), asker)
+    return diagnose(replace(attempt, lost=[challenge.id for challenge in right]), client)
 
 
 def _sent(challenge: Challenge, enrolled: Enrollment | None) -> VerifiedFactor:

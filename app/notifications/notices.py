@@ -48,7 +48,7 @@ class NoticeFacts:
 def notify(
     user_id: int,
     what: str,
-    asker: ClientContext,
+    client: ClientContext,
     *,
     also: Sequence[str] = (),
     family: str = "",
@@ -61,7 +61,7 @@ def notify(
     One statement finds where to, one writes all the messages of a channel.
     :param what: a whole sentence, without anything secret, and without a name that somebody gave: whoever sits in a
         session that is not theirs writes no mail to its owner
-    :param asker: who changed it, as far as it is told: their browser
+    :param client: who changed it, as far as it is told: their browser
     :param also: e-mail addresses and numbers that are told besides, as one that is no longer the account's
     :param family: of the session that changed it; then each mail says how to deny that session
     :param change: of the addresses, if it was one: then each mail but that to the new address says how to undo it,
@@ -73,7 +73,7 @@ def notify(
     before = set(mails) - {change.new if change else ""}
     texted = by_text or not before
     numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
-    facts = {"what": what, "browser": user_agents.label(asker.agent), "family": family}
+    facts = {"what": what, "browser": user_agents.label(client.agent), "family": family}
     facts["change"] = change.id if change else ""
     outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, **facts)
     outbox.enqueue_each("changed", "sms", list(dict.fromkeys(numbers)), user_id=user_id, **facts)

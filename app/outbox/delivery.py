@@ -80,7 +80,7 @@ def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
     """Return what these messages tell about; None when that failed, and then each is read alone and fails alone."""
     try:
         return renderers.read(message for message in messages if not message.decoy)
-    except Exception:  # a reader belongs to another room
+    except Exception:  # a reader belongs to another package
         log.exception("outbox.cannot_read", messages=len(messages))
         return None
     finally:
@@ -126,7 +126,7 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> EmailMessage |
         words = renderers.render(message, renderers.read([message]) if known is None else known)
     except Expired:
         raise
-    except Exception as error:  # a renderer belongs to another room
+    except Exception as error:  # a renderer belongs to another package
         log.exception("message.not_rendered", **named(message))
         raise Failed(f"not rendered ({type(error).__name__})") from error
     finally:

@@ -49,7 +49,7 @@ def _run_once(run: Job, stop: threading.Event) -> bool:
     try:
         worked = run(stop)
         db.session.commit()
-    except Exception as error:  # an errand belongs to another room
+    except Exception as error:  # an errand belongs to another package
         _note(run, error)
         db.session.rollback()
         return False

@@ -67,7 +67,7 @@ def _feed(feeder: Callable[[], bool]) -> bool:
     try:
         more = feeder()
         db.session.commit()
-    except Exception as error:  # a feeder belongs to another room
+    except Exception as error:  # a feeder belongs to another package
         named = {"feeder": getattr(feeder, "__qualname__", ""), "error": type(error).__name__}
         if unavailable(error):  # what it would have put in is found again
             log.warning("outbox.cannot_feed", **named)

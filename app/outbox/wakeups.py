@@ -49,7 +49,8 @@ def location(settings: Settings) -> str:
 
 def listen(url: str) -> Listener:
     """Begin to listen at ``url``. Raises what the driver raises."""
-    return _KINDS[_scheme(url)][1](url)
+    listener: Listener = _KINDS[_scheme(url)][1](url)
+    return listener
 
 
 def count_listeners(url: str) -> int | None:

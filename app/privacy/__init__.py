@@ -4,13 +4,13 @@ Promises that an export holds everything that is its owner's and no secret, and 
 that an account is erased only after its owner could think better of it, and then without anything that leads to them.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("privacy", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
-    """Serve this journey's addresses."""
+def init_app(app: Flask) -> None:
+    """Serve this feature's addresses."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.notifications.notices import notices_leaving

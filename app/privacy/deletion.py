@@ -93,7 +93,7 @@ def look(token: str) -> Told:
     return Told(named_for, user.deletes_at is None)
 
 
-def cancel_deletion(token: str, asker: ClientContext) -> Told:
+def cancel_deletion(token: str, client: ClientContext) -> Told:
     """Open the account again whose deletion ``token`` names. Signs nobody in; what was ended stays so.
 
     :raises Rejected: as ``look``
@@ -104,7 +104,7 @@ def cancel_deletion(token: str, asker: ClientContext) -> Told:
     user, _ = _named(token)
     if not cancel_requested(user):
         raise Rejected("undo_invalid", status=404)
-    notify(user.id, "It will not be deleted: the link in our mail was used to keep it.", asker)
+    notify(user.id, "It will not be deleted: the link in our mail was used to keep it.", client)
     return Told(told.deletes_at, True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request, request, stream_with_context
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app import clock
 from app.audit import record
@@ -21,6 +21,7 @@ from app.privacy.models import GONE, UNDER_WAY, Export
 from app.sessions.store import current_session, revoke_session
 from app.users import identities_of
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.headers import clear_site
 from app.web.notices import say
 from app.web.pages import date_text

@@ -4,13 +4,13 @@ Promises that every channel of the account is told, that nothing happens before 
 it, and that of cancelling and completing one wins.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("recovery", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
-    """Serve this journey's addresses, and let every account page know of a recovery that is open."""
+def init_app(app: Flask) -> None:
+    """Serve this feature's addresses, and let every account page know of a recovery that is open."""
     from app.challenges.report_links import register_report_hook
     from app.db.export import register_export
     from app.db.retention import register_cleanups

@@ -53,14 +53,14 @@ def started_by(challenge_id: str) -> Recovery | None:
     return db.session.scalars(found.execution_options(populate_existing=True)).first()
 
 
-def start(user_id: int, challenge_id: str, asker: ClientContext) -> Recovery:
+def start(user_id: int, challenge_id: str, client: ClientContext) -> Recovery:
     """Start one, by this proof of the mailbox. The caller holds the user's row, and has seen that none is open."""
     now = clock.now()
     ready_at = now + settings.recovery_wait
     row = Recovery(id=secrets.row_id(), user_id=user_id, requested_at=now, ready_at=ready_at)
     row.challenge_id = challenge_id
     row.expires_at = ready_at + STAYS_FOR
-    row.address, row.agent = asker.address, asker.agent
+    row.address, row.agent = client.address, client.agent
     db.session.add(row)
     db.session.flush()
     return row

@@ -70,15 +70,15 @@ def require_on() -> None:
         raise Rejected("not_found", status=404)
 
 
-def send_code(identity: str, asker: ClientContext) -> Challenge:
+def send_code(identity: str, client: ClientContext) -> Challenge:
     """Send a code to the mailbox of whom ``identity`` names; who cannot be reached gets a decoy, as when signing in.
 
     :raises Rejected: ``identity_invalid``, ``too_many_requests``
     """
     typed = get_identity(identity)
-    throttling.take("starts", asker.address, looks_up=False)
-    reached, held = lookup.look_up_method(typed, "email", asker.known, throttling.bucket_of(asker.address))
-    throttling.stop("starts", asker.address, held)
+    throttling.take("starts", client.address, looks_up=False)
+    reached, held = lookup.look_up_method(typed, "email", client.known, throttling.bucket_of(client.address))
+    throttling.stop("starts", client.address, held)
     spoken = typed.value
     there = reached is not None and reached.destination != "" and reached.user.is_active
     there = there and reached is not None and reached.user.confirmed_at is not None
@@ -88,29 +88,29 @@ def send_code(identity: str, asker: ClientContext) -> Challenge:
         pending_secret=passcodes.new_secret(), letter="recovery", silent=not there, is_person=True,
         is_known=reached is not None and reached.is_known,
     )  # fmt: skip
-    return issue_challenge(question, asker)
+    return issue_challenge(question, client)
 
 
-def prove_mailbox(identity: str, passcode: str | int, asker: ClientContext) -> RecoveryStatus:
+def prove_mailbox(identity: str, passcode: str | int, client: ClientContext) -> RecoveryStatus:
     """Return how the account stands, if ``passcode`` answers the code that was sent.
 
     :raises Rejected: ``identity_invalid``; ``generic_authn_failed`` on ``passcode``, whatever else was wrong;
         ``too_many_requests``
     """
-    throttling.allow("failures", asker.address)
+    throttling.allow("failures", client.address)
     typed = get_identity(identity)
-    known = lookup.look_up(typed, asker.known)
+    known = lookup.look_up(typed, client.known)
     user_id = known.user.id if known.user else None
     spoken = typed.value
     browser = known.browser
-    proof = verify_passcode(PURPOSE, user_id, spoken, [], passcode, asker, sent_only=True, browser=browser)
+    proof = verify_passcode(PURPOSE, user_id, spoken, [], passcode, client, sent_only=True, browser=browser)
     if (
         isinstance(proof, VerificationFailure)
         or proof.challenge is None
         or known.user is None
         or not known.user.is_active
     ):
-        throttling.take("failures", asker.address)
+        throttling.take("failures", client.address)
         reason = proof.reason if isinstance(proof, VerificationFailure) else "refused"
         facts: dict[str, Any] = {"reason": reason, "purpose": PURPOSE}
         record("challenge.failed", user_id, at_once=True, **facts)
@@ -142,7 +142,7 @@ def status_by(proof: str) -> RecoveryStatus | None:
     return status_of(user, proof) if user is not None and user.is_active else None
 
 
-def start(proof: str, asker: ClientContext) -> RecoveryStatus:
+def start(proof: str, client: ClientContext) -> RecoveryStatus:
     """Start a recovery and tell every channel; the one that is open already is returned as it is.
 
     :raises Rejected: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox opens everything
@@ -153,7 +153,7 @@ def start(proof: str, asker: ClientContext) -> RecoveryStatus:
         return standing
     if standing.state != "start":
         raise Rejected("recovery_capped" if standing.state == "capped" else "api_error")
-    recovery = requests.start(user.id, answered.id, asker)
+    recovery = requests.start(user.id, answered.id, client)
     recovery_emails.tell(recovery, "started")
     record("recovery.started", user.id, challenge_id=answered.id)
     return status_of(user, proof)
@@ -186,7 +186,7 @@ def cancel_with_account(user_id: int) -> None:
         record("recovery.cancelled", user_id, how="deletion")
 
 
-def complete(proof: str, lost: Sequence[str], asker: ClientContext) -> AuthSession | PendingState:
+def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSession | PendingState:
     """Complete a recovery whose wait is over: end all that is open, drop what was ``lost``, and sign in to set up anew.
 
     :raises Rejected: ``invalid_choice`` on ``lost``; ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over``
@@ -205,7 +205,7 @@ def complete(proof: str, lost: Sequence[str], asker: ClientContext) -> AuthSessi
     _sweep(user, lost)
     recovery_emails.tell(recovery, "done")
     record("recovery.completed", user.id, challenge_id=answered.id)
-    return complete_login(user, VerifiedFactor("email", answered), asker, remember=False, has_second=False)
+    return complete_login(user, VerifiedFactor("email", answered), client, remember=False, has_second=False)
 
 
 def _is_needed(enrolled: Sequence[Enrollment]) -> bool:

@@ -1,4 +1,4 @@
-"""What the journey hands out: that a mailbox was proved just now, and the link that cancels. Neither is kept.
+"""What the feature hands out: that a mailbox was proved just now, and the link that cancels. Neither is kept.
 
 Both are sealed, to a purpose of their own: no other token of ours opens these doors, and these open no other.
 """

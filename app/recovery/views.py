@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request, request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.authenticators.presenters import TITLES, sent
 from app.challenges.service import latest_in_browser
@@ -22,7 +22,7 @@ from app.web import open_request
 from app.web.browser_cookie import browser_secret
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only
+from app.web.guards import anonymous_only, login_required
 from app.web.notices import say
 from app.web.open_request import OpenRequest
 from app.web.respond import respond, support_id, wants_json

@@ -3,13 +3,13 @@
 Promises that an address that was not proved opens nothing.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("register", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
-    """Serve this journey's addresses."""
+def init_app(app: Flask) -> None:
+    """Serve this feature's addresses."""
     from app.register import confirm_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -46,7 +46,7 @@ def open_account(typed: TypedIdentity, found: Destination | None) -> Destination
     return Destination(user, mailbox, typed.value)
 
 
-def keep_password(reached: Destination, hashed: str, binding: str, asker: ClientContext) -> None:
+def keep_password(reached: Destination, hashed: str, binding: str, client: ClientContext) -> None:
     """Keep a password for the browser it was given in: no other proof of the address makes it good.
 
     A confirmed account gets none; its owner adds one when signed in.
@@ -54,7 +54,7 @@ def keep_password(reached: Destination, hashed: str, binding: str, asker: Client
     """
     mine = (Enrollment.user_id == reached.user.id, Enrollment.method == "password")
     with _trial(keep=reached.user.confirmed_at is None):
-        changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *asker.bindings))))
+        changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *client.bindings))))
         enrollments.enroll(reached.user.id, "password", hashed, name=binding)
 
 

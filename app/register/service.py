@@ -29,7 +29,7 @@ from app.users import TypedIdentity, User, find_by_identity, identifiers
 CONFIRM = "confirm"
 
 
-def register(email: str, new_password: str | None, asker: ClientContext, next_page: str = "") -> Challenge:
+def register(email: str, new_password: str | None, client: ClientContext, next_page: str = "") -> Challenge:
     """Open an account for ``email`` and send the code and link that confirm it; return their challenge.
 
     In generic mode somebody who has an account gets the same answer, and a mail that says so.
@@ -39,7 +39,7 @@ def register(email: str, new_password: str | None, asker: ClientContext, next_pa
     """
     if not settings.registration:
         raise Rejected("registration_closed", status=403)
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     typed = _read(email)
     hashed = password.hash_password(new_password, [typed.value]) if new_password else None
     found = lookup.look_up_destination(typed, "email")
@@ -49,23 +49,23 @@ def register(email: str, new_password: str | None, asker: ClientContext, next_pa
     if reached.user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
-            _question(reached.user.id, typed.value, None, next_page, letter="already_registered"), asker
+            _question(reached.user.id, typed.value, None, next_page, letter="already_registered"), client
         )
     else:
-        challenge = _send_confirmation(reached, typed.value, asker, next_page)
+        challenge = _send_confirmation(reached, typed.value, client, next_page)
     if hashed:
-        keep_password(reached, hashed, challenge.binding, asker)
+        keep_password(reached, hashed, challenge.binding, client)
     return challenge
 
 
-def send_again(email: str, asker: ClientContext, next_page: str = "") -> Challenge:
+def send_again(email: str, client: ClientContext, next_page: str = "") -> Challenge:
     """Send the confirmation once more, to an address that waits for it.
 
     :param next_page: where its owner goes on; a request that is still open keeps its own
     :raises Rejected: ``too_many_requests``, ``too_many_messages``; in explicit mode ``user_does_not_exist`` or
         ``already_confirmed``
     """
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     typed = _read(email)
     reached = lookup.look_up_destination(typed, "email")
     if not settings.generic_responses and reached is None:
@@ -74,26 +74,26 @@ def send_again(email: str, asker: ClientContext, next_page: str = "") -> Challen
         raise Rejected("already_confirmed", field="email")
     if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
         user_id = reached.user.id if reached else None
-        return issue_challenge(_question(user_id, typed.value, None, next_page, letter="confirm", silent=True), asker)
-    return _send_confirmation(reached, typed.value, asker, next_page)
+        return issue_challenge(_question(user_id, typed.value, None, next_page, letter="confirm", silent=True), client)
+    return _send_confirmation(reached, typed.value, client, next_page)
 
 
 def confirm_by_code(
-    email: str, passcode: str | int, asker: ClientContext, *, remember: bool = False
+    email: str, passcode: str | int, client: ClientContext, *, remember: bool = False
 ) -> tuple[AuthSession | PendingState, str]:
     """Confirm ``email`` by the code in its mail, and sign its owner in; return also where they were going.
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
-    throttling.allow("failures", asker.address)
+    throttling.allow("failures", client.address)
     typed = _read(email)
     user = find_by_identity(typed)
     user_id = user.id if user else None
     enrolled = enrollments.enrolled_of(user_id)
-    proof = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, asker, sent_only=True)
+    proof = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, client, sent_only=True)
     challenge, guess = (None, None) if isinstance(proof, VerificationFailure) else (proof.challenge, proof.guess)
     if user is None or challenge is None or not user.is_active:
-        throttling.take("failures", asker.address)
+        throttling.take("failures", client.address)
         miss = (
             proof
             if isinstance(proof, VerificationFailure)
@@ -102,14 +102,14 @@ def confirm_by_code(
         facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": CONFIRM}
         record("sign_in.failed", user_id, challenge_id=miss.challenge_id, at_once=True, **facts)
         raise Rejected("invalid_password_code", field="passcode")
-    verify_address(user, challenge, browsers=(challenge.binding, *asker.bindings))
+    verify_address(user, challenge, browsers=(challenge.binding, *client.bindings))
     has_second = any(row.is_second for row in enrolled)
     proof = VerifiedFactor("confirm", challenge, guess=guess)
     on = challenge.next
-    return complete_login(user, proof, asker, remember=remember, has_second=has_second, next_page=on), on
+    return complete_login(user, proof, client, remember=remember, has_second=has_second, next_page=on), on
 
 
-def look_at_link(token: str, asker: ClientContext) -> tuple[OpenedLink, bool]:
+def look_at_link(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
     """Return what a confirmation link names, and whether this is the browser that asked.
 
     :raises Rejected: ``invalid_confirmation_token``, ``confirmation_expired`` or ``already_confirmed``
@@ -118,41 +118,41 @@ def look_at_link(token: str, asker: ClientContext) -> tuple[OpenedLink, bool]:
     if opened is None or opened.user is None or not opened.user.is_active:
         raise Rejected("invalid_confirmation_token")
     if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
-        raise _over(opened, asker, "spent", "already_confirmed")
+        raise _over(opened, client, "spent", "already_confirmed")
     if not opened.challenge.is_open(clock.now()) or has_expired(token):
-        raise _over(opened, asker, "expired", "confirmation_expired")
-    here = asker.is_bound_to(opened.challenge.binding)
+        raise _over(opened, client, "expired", "confirmation_expired")
+    here = client.is_bound_to(opened.challenge.binding)
     return opened, here
 
 
-def confirm_by_link(token: str, asker: ClientContext) -> tuple[User, AuthSession | PendingState | None]:
+def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSession | PendingState | None]:
     """Confirm the address that ``token`` was mailed to; sign in only the browser that asked.
 
     :raises Rejected: as ``look_at_link``
     """
-    opened, here = look_at_link(token, asker)
+    opened, here = look_at_link(token, client)
     challenge, user = opened.challenge, opened.user
     assert user is not None  # look_at_link has seen to it
     if not spend(challenge):
         raise Rejected("already_confirmed")
-    verify_address(user, challenge, browsers=asker.bindings if here else ())
+    verify_address(user, challenge, browsers=client.bindings if here else ())
     if not here:
         return user, None
     proof, on = VerifiedFactor("confirm", challenge), challenge.next
-    return user, complete_login(user, proof, asker, remember=False, has_second=opened.has_second, next_page=on)
+    return user, complete_login(user, proof, client, remember=False, has_second=opened.has_second, next_page=on)
 
 
-def _over(opened: OpenedLink, asker: ClientContext, why: str, code: str) -> Rejected:
+def _over(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
     """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
-    if throttling.is_news(f"link.{why}", opened.challenge.id, asker.address):
+    if throttling.is_news(f"link.{why}", opened.challenge.id, client.address):
         facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
         record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
     return Rejected(code)
 
 
-def _send_confirmation(reached: Destination, email: str, asker: ClientContext, next_page: str = "") -> Challenge:
+def _send_confirmation(reached: Destination, email: str, client: ClientContext, next_page: str = "") -> Challenge:
     signals.send(signals.confirm_instructions_sent, user=reached.user, confirmation_token=None)
-    return issue_challenge(_question(reached.user.id, email, reached.enrolled, next_page, letter="confirm"), asker)
+    return issue_challenge(_question(reached.user.id, email, reached.enrolled, next_page, letter="confirm"), client)
 
 
 def _question(

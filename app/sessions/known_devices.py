@@ -44,7 +44,7 @@ _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at"
 
 
 def _mine(column: Any) -> Any:
-    """Return ``column`` of the account's row for one of the asker's secrets; NULL when it knows none of them."""
+    """Return ``column`` of the account's row for one of the client's secrets; NULL when it knows none of them."""
     known = (_c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     some = _c.id.in_([sa.bindparam(f"known_{place}") for place in range(MAX_KNOWN_ACCOUNTS)])
     return sa.select(column).where(some, *known).order_by(_c.id).limit(1).scalar_subquery()
@@ -81,9 +81,9 @@ _SETTLE = {(rows, here): CompiledStatement(_settling(rows, here=here)) for rows 
 
 
 def note_sign_in(
-    user_id: int, asker: ClientContext, seen_at: datetime | None = None, guess: LoginAttempt | None = None
+    user_id: int, client: ClientContext, seen_at: datetime | None = None, guess: LoginAttempt | None = None
 ) -> KnownDeviceRow:
-    """Note that this user has signed in, and that the asker's browser is theirs; return whether it was new to them.
+    """Note that this user has signed in, and that the client's browser is theirs; return whether it was new to them.
 
     One statement: the right guess is taken back, no failures are in a row any more, and the browser is known. Its
     cookie goes out when the row is stored. A browser that the account does not know, or knows no more, is given a new
@@ -95,14 +95,14 @@ def note_sign_in(
     today = seen_at is not None and now < seen_at + SEEN_EVERY
     rows = [_row(user_id, password=password) for password in _counted()]
     fresh = secrets.token()
-    if asker.keeps_cookies:
-        rows.append(_row(user_id, secrets.digest(fresh), asker.agent, now, seen_at if today else now))
+    if client.keeps_cookies:
+        rows.append(_row(user_id, secrets.digest(fresh), client.agent, now, seen_at if today else now))
     if not rows:
         return "none"
-    here = _settle(rows, user_id, asker, guess or UNLIMITED, now)
-    if not asker.keeps_cookies:
+    here = _settle(rows, user_id, client, guess or UNLIMITED, now)
+    if not client.keeps_cookies:
         return "none"
-    if here in asker.known:
+    if here in client.known:
         if not today:
             keep_known(here, LIFE)
         note_known_here(here)
@@ -166,11 +166,11 @@ def _row(
     return dict(zip(_COLUMNS, names, strict=True))
 
 
-def _settle(rows: list[dict[str, Any]], user_id: int, asker: ClientContext, guess: LoginAttempt, now: datetime) -> str:
+def _settle(rows: list[dict[str, Any]], user_id: int, client: ClientContext, guess: LoginAttempt, now: datetime) -> str:
     """Note a success; return by which digest the browser is known from now on, "" for none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
-    if asker.keeps_cookies:
-        mine = [row_id(subject_of(user_id, ""), digest) for digest in asker.known[:MAX_KNOWN_ACCOUNTS]]
+    if client.keeps_cookies:
+        mine = [row_id(subject_of(user_id, ""), digest) for digest in client.known[:MAX_KNOWN_ACCOUNTS]]
         values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MAX_KNOWN_ACCOUNTS)}
-    noted = _SETTLE[len(rows), asker.keeps_cookies].all(**values, entry=guess.entry, now=now)
+    noted = _SETTLE[len(rows), client.keeps_cookies].all(**values, entry=guess.entry, now=now)
     return next((str(browser) for (browser,) in noted if browser), "")

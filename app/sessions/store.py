@@ -52,7 +52,7 @@ _BY_PROGRAM_TOKEN = CompiledStatement(
 def create_session(
     user: User,
     amr: str,
-    asker: ClientContext,
+    client: ClientContext,
     *,
     remember: bool,
     challenge_id: str | None = None,
@@ -71,7 +71,7 @@ def create_session(
     row = {
         "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
         "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
-        "persistent": remember, "address": asker.address, "agent": asker.agent, "challenge_id": challenge_id,
+        "persistent": remember, "address": client.address, "agent": client.agent, "challenge_id": challenge_id,
         "untold": is_news, **assurance.opened_with(amr, now, held=held),
     }  # fmt: skip
     if brought := current_session():
@@ -182,12 +182,12 @@ def current_session() -> AuthSession | None:
     return session
 
 
-@user_unauthorized.connect
+@user_unauthorized.connect  # type: ignore[untyped-decorator]
 def _tell_listeners(_app: Any, **_more: Any) -> None:
     signals.send(signals.user_unauthenticated)
 
 
-@login_manager.request_loader
+@login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_user(request: Request) -> User | None:
     """Return whom the request's token or cookie names, for Flask-Login. One statement, on a unique index."""
     g.auth_session = None
@@ -201,6 +201,7 @@ def load_user(request: Request) -> User | None:
     found = (_BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN).first(digest=secrets.digest(token))
     if found is None:
         return None
+    user: User
     session, user = _ROWS.read(found)
     now = clock.now()
     if not session.is_alive(now) or not user.is_active:

@@ -3,13 +3,13 @@
 Promises that nothing is stored before it is proved, and that the last way in stays.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("setup", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
-    """Serve this journey's addresses, and let every account page know of methods in their cooldown."""
+def init_app(app: Flask) -> None:
+    """Serve this feature's addresses, and let every account page know of methods in their cooldown."""
     from app.setup import (  # noqa: F401 - they register themselves
         passkey_views,
         recovery_code_views,

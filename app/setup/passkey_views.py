@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request, redirect
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.authenticators.models import Passkey
 from app.authenticators.webauthn.challenges import state_of, transports_of
@@ -21,6 +21,7 @@ from app.setup.recovery_codes import page_after
 from app.users import identities_of
 from app.web.client import client_context
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.notices import say
 from app.web.respond import respond, wants_json
 

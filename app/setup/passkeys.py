@@ -26,7 +26,7 @@ USAGES = ("first", "secondary")
 
 
 def begin(
-    user: User, session: AuthSession, name: str | None, usage: str | None, asker: ClientContext
+    user: User, session: AuthSession, name: str | None, usage: str | None, client: ClientContext
 ) -> tuple[WebauthnChallenge, dict[str, Any]]:
     """Return a ceremony that makes a passkey, and what the browser needs for it.
 
@@ -36,7 +36,7 @@ def begin(
         ``usage`` ``invalid_choice``; ``webauthn_too_many``; ``too_many_requests``
     """
     _available()
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     usage = usage or "secondary"
     if usage not in USAGES:
         raise Rejected("invalid_choice", field="usage")
@@ -51,7 +51,7 @@ def begin(
 
 
 def finish(
-    user: User, session: AuthSession, state: str, credential: str | dict[str, Any], asker: ClientContext
+    user: User, session: AuthSession, state: str, credential: str | dict[str, Any], client: ClientContext
 ) -> Passkey:
     """Store the passkey that ``credential`` makes, in the ceremony that ``state`` names.
 
@@ -67,10 +67,10 @@ def finish(
     weak_until = cooldown(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
     passkey = passkeys.add(user.id, made, ceremony, session.family, weak_until)
     freshen(session, passkeys.amr_of(made.verified), held=weak_until is not None)
-    settle(user, session, asker, weak_until)
+    settle(user, session, client, weak_until)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
     what = f"A passkey was added.{cooldown_text(weak_until)}"
-    notices.notify(user.id, what, asker, family=session.family, by_text=weak_until is not None)
+    notices.notify(user.id, what, client, family=session.family, by_text=weak_until is not None)
     signals.send(signals.wan_registered, user=user, name=passkey.name)
     return passkey
 
@@ -87,7 +87,7 @@ def rename(user: User, session: AuthSession, name: str, new_name: str) -> None:
     record("passkey.renamed", user.id, method=passkeys.METHOD)
 
 
-def remove(user: User, session: AuthSession, name: str, asker: ClientContext) -> None:
+def remove(user: User, session: AuthSession, name: str, client: ClientContext) -> None:
     """Remove one of the user's passkeys by its name, unless nothing would be left to sign in with.
 
     :raises Rejected: ``webauthn_name_not_found``, ``last_method`` or ``last_second_factor`` on ``name``
@@ -99,9 +99,9 @@ def remove(user: User, session: AuthSession, name: str, asker: ClientContext) ->
         raise Rejected("webauthn_name_not_found", field="name")
     removal.allow_removal(user, [passkeys.METHOD] if len(mine) == 1 else [], "name", but=passkey.id)
     passkeys.remove(user.id, passkey.id)
-    revoke_other_sessions(user, session, asker)
+    revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=passkeys.METHOD)
-    notices.notify(user.id, "A passkey was removed.", asker, family=session.family)
+    notices.notify(user.id, "A passkey was removed.", client, family=session.family)
     signals.send(signals.wan_deleted, user=user, name=name)
 
 

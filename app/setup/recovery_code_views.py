@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.authenticators import recovery_codes
 from app.login.freshness import require_fresh, require_recent
@@ -17,6 +17,7 @@ from app.setup.forms import CodesForm, KeptCodesForm
 from app.users import identities_of
 from app.web.client import client_context
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.respond import respond, wants_json
 
 PAGE = "setup/recovery_codes.html"

@@ -24,18 +24,18 @@ from app.users import User
 PAGE = "/mf-recovery-codes"
 
 
-def make(user: User, session: AuthSession, asker: ClientContext) -> list[str]:
+def make(user: User, session: AuthSession, client: ClientContext) -> list[str]:
     """Give ``user`` ten new codes and return them, for they can be shown only now.
 
     Those from before work no more, and the account's other sessions end, as with every change of the ways in.
     :raises Rejected: ``too_many_requests``; ``api_error`` when the session was denied meanwhile
     """
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     drawn = recovery_codes.draw()
     lock_credentials(user, session)
     recovery_codes.store(user.id, drawn, session.family)
-    revoke_other_sessions(user, session, asker)
-    notify_of_new_codes(user.id, asker, session.family)
+    revoke_other_sessions(user, session, client)
+    notify_of_new_codes(user.id, client, session.family)
     signals.send(signals.us_profile_changed, user=user, methods=[recovery_codes.METHOD], delete=False)
     return [each.code for each in drawn]
 

@@ -33,7 +33,7 @@ EXISTING = "existing"
 
 
 def begin(
-    user: User, session: AuthSession, method: str, phone: str | None, asker: ClientContext, *, existing: bool = False
+    user: User, session: AuthSession, method: str, phone: str | None, client: ClientContext, *, existing: bool = False
 ) -> PendingEnrollment:
     """Begin to make ``method`` a second factor: a new one, or with ``existing`` the one that is set up already.
 
@@ -43,7 +43,7 @@ def begin(
     """
     enrolled = enrollments.enrolled_of(user.id)
     _allow(user, method, enrolled)
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     mine = identities_of(user.id)
     row = next((each for each in enrolled if each.method == method), None)
     if row is not None and (existing or _is_mine(method, phone, mine)):
@@ -53,15 +53,15 @@ def begin(
         question = ChallengeRequest(
             second_factor.SETUP_PURPOSE, method, user.id, EXISTING, family=session.family, **more
         )
-        begun = PendingEnrollment(challenges.issue_challenge(question, asker), enrollment_service.account_name(mine))
+        begun = PendingEnrollment(challenges.issue_challenge(question, client), enrollment_service.account_name(mine))
     else:
-        begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, session.family, asker)
+        begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, session.family, client)
     _signal_sent(user, method)
     return begun
 
 
 def begin_on_the_way_in(
-    waiting: StartedPending, method: str, phone: str | None, asker: ClientContext
+    waiting: StartedPending, method: str, phone: str | None, client: ClientContext
 ) -> PendingEnrollment:
     """Begin to set up the second factor without which this sign-in ends; its code goes to ``/tf-validate``.
 
@@ -72,8 +72,8 @@ def begin_on_the_way_in(
     if waiting.row.state != second_factor.SETUP or any(row.is_second for row in enrolled):
         raise Rejected("two_factor_permission_denied")
     _allow(user, method, enrolled)
-    throttling.take("starts", asker.address)
-    begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, waiting.row.id, asker)
+    throttling.take("starts", client.address)
+    begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, waiting.row.id, client)
     _signal_sent(user, method)
     pending.note_question(waiting, method, begun.challenge.id, second_factor.SETUP)
     return begun
@@ -94,7 +94,7 @@ def still_open_on_the_way_in(waiting: StartedPending) -> PendingEnrollment | Non
 
 
 def confirm(
-    user: User, session: AuthSession, state: str, code: str | int, asker: ClientContext, name: str = ""
+    user: User, session: AuthSession, state: str, code: str | int, client: ClientContext, name: str = ""
 ) -> Challenge:
     """Ask for the method that ``state`` names as a second step from now on, if ``code`` proves it.
 
@@ -121,13 +121,13 @@ def confirm(
     by_account.refund(guess)
     enrollments.mark_second(user.id, challenge.method)
     freshen(session, challenge.method, held=held)
-    revoke_other_sessions(user, session, asker)
-    _tell(user, session, "second_step.on", challenge.method, asker, challenge.id)
+    revoke_other_sessions(user, session, client)
+    _tell(user, session, "second_step.on", challenge.method, client, challenge.id)
     signals.send(signals.tf_profile_changed, user=user, method=challenge.method)
     return challenge
 
 
-def disable(user: User, session: AuthSession, asker: ClientContext) -> None:
+def disable(user: User, session: AuthSession, client: ClientContext) -> None:
     """Ask this user for no second step any more; what was one stays a way to sign in.
 
     :raises Rejected: ``two_factor_method_not_available`` on ``setup`` where everybody must have one
@@ -136,8 +136,8 @@ def disable(user: User, session: AuthSession, asker: ClientContext) -> None:
         raise Rejected("two_factor_method_not_available", field="setup")
     lock_credentials(user, session)
     if enrollments.unmark_seconds(user.id):
-        revoke_other_sessions(user, session, asker)
-        _tell(user, session, "second_step.off", "", asker)
+        revoke_other_sessions(user, session, client)
+        _tell(user, session, "second_step.off", "", client)
         signals.send(signals.tf_disabled, user=user)
 
 
@@ -208,8 +208,8 @@ def _reworded(refused: Rejected) -> Rejected:
 
 
 def _tell(
-    user: User, session: AuthSession, event: str, name: str, asker: ClientContext, its_id: str | None = None
+    user: User, session: AuthSession, event: str, name: str, client: ClientContext, its_id: str | None = None
 ) -> None:
     record(event, user.id, challenge_id=its_id, method=name)
     how = f"Signing in asks for a second step from now on: {TITLES[name]}." if name else ""
-    notices.notify(user.id, how or "Signing in asks for no second step any more.", asker, family=session.family)
+    notices.notify(user.id, how or "Signing in asks for no second step any more.", client, family=session.family)

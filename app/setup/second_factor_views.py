@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Response, after_this_request, redirect, request
-from flask_login import current_user, login_required
+from flask_login import current_user
 from werkzeug.exceptions import MethodNotAllowed
 
 from app.authenticators import totp, totp_apps
@@ -31,6 +31,7 @@ from app.setup.views import enrolling_shown
 from app.users import User, identities_of
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.notices import say
 from app.web.redirects import safe_next, with_query
 from app.web.respond import respond, wants_json

@@ -46,7 +46,7 @@ def changes_what_is_there(user: User, method: str) -> bool:
 
 
 def begin(
-    user: User, session: AuthSession, method: str, phone: str | None, asker: ClientContext, *, replacing: bool = False
+    user: User, session: AuthSession, method: str, phone: str | None, client: ClientContext, *, replacing: bool = False
 ) -> PendingEnrollment:
     """Begin to set up ``method``; the user's account stays as it is until this session proves it.
 
@@ -56,8 +56,8 @@ def begin(
     """
     if method not in enabled_methods():
         raise Rejected("us_method_not_available", field="chosen_method")
-    throttling.take("starts", asker.address)
-    begun = enrollment_service.begin(user, method, phone, PURPOSE, session.family, asker, replacing=replacing)
+    throttling.take("starts", client.address)
+    begun = enrollment_service.begin(user, method, phone, PURPOSE, session.family, client, replacing=replacing)
     if METHODS[method].sends:
         signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
     return begun
@@ -69,7 +69,7 @@ def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollmen
 
 
 def confirm(
-    user: User, session: AuthSession, state: str, passcode: str | int, asker: ClientContext, name: str = ""
+    user: User, session: AuthSession, state: str, passcode: str | int, client: ClientContext, name: str = ""
 ) -> Challenge:
     """Store the enrollment that ``state`` names if ``passcode`` proves it, and this very session began it.
 
@@ -98,9 +98,9 @@ def confirm(
     by_account.refund(guess)
     if challenge.method != "password":  # which nobody has proved yet: it was only chosen
         freshen(session, challenge.method, held=weak_until is not None)
-    settle(user, session, asker, weak_until)
+    settle(user, session, client, weak_until)
     also = [number_before] if number_before not in ("", challenge.destination) else []
-    _tell(user, session, "factor.added", challenge.method, asker, challenge.id, also, weak_until)
+    _tell(user, session, "factor.added", challenge.method, client, challenge.id, also, weak_until)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
 
@@ -121,13 +121,13 @@ def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool =
     return until
 
 
-def settle(user: User, session: AuthSession, asker: ClientContext, weak_until: datetime | None) -> None:
+def settle(user: User, session: AuthSession, client: ClientContext, weak_until: datetime | None) -> None:
     """End what else is open at the account, after a method was added; not for one in its cooldown.
 
     A weaker proof signs nobody out who gave a stronger one.
     """
     if weak_until is None:
-        revoke_other_sessions(user, session, asker)
+        revoke_other_sessions(user, session, client)
     elif session.kind == "browser":
         renew_token(session)
 
@@ -152,16 +152,16 @@ def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> Non
     removal.allow_removal(user, names, "delete_method")
 
 
-def remove(user: User, session: AuthSession, names: Sequence[str], asker: ClientContext) -> None:
+def remove(user: User, session: AuthSession, names: Sequence[str], client: ClientContext) -> None:
     """Remove ways to sign in, which ``allow_removal`` let go. A removed phone number finds nobody any more."""
     gone = [name for name in dict.fromkeys(names) if enrollments.remove(user.id, name)]
     for name in gone:
         number = _number_of(user) if name == "sms" else ""
         if name == "sms":
             drop_identity(user, "phone")
-        _tell(user, session, "factor.removed", name, asker, also=[number] if number else [])
+        _tell(user, session, "factor.removed", name, client, also=[number] if number else [])
     if gone:
-        revoke_other_sessions(user, session, asker)
+        revoke_other_sessions(user, session, client)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
 
 
@@ -181,7 +181,7 @@ def _tell(
     session: AuthSession,
     event: str,
     name: str,
-    asker: ClientContext,
+    client: ClientContext,
     its_id: str | None = None,
     also: Sequence[str] = (),
     weak_until: datetime | None = None,
@@ -190,4 +190,4 @@ def _tell(
     record(event, user.id, challenge_id=its_id, method=name)
     done = event.partition(".")[2]
     what = f"{TITLES[name]} was {done}.{cooldown_text(weak_until)}"
-    notices.notify(user.id, what, asker, also=also, family=session.family, by_text=weak_until is not None)
+    notices.notify(user.id, what, client, also=also, family=session.family, by_text=weak_until is not None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import Response, after_this_request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.login.freshness import require_fresh
 from app.sessions.store import current_session
@@ -12,6 +12,7 @@ from app.setup.forms import RemoveAppForm, RenameAppForm, SetupForm
 from app.setup.views import HOME, PAGE, page_shown, session_in_use
 from app.web.client import client_context
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.notices import say
 from app.web.respond import respond
 

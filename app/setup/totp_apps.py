@@ -26,7 +26,7 @@ def rename(user: User, session: AuthSession, app_id: str, name: str) -> None:
     record("authenticator.renamed", user.id, method=totp_apps.METHOD)
 
 
-def remove(user: User, session: AuthSession, app_id: str, asker: ClientContext) -> None:
+def remove(user: User, session: AuthSession, app_id: str, client: ClientContext) -> None:
     """Remove one of the user's apps; its codes are refused at once, and the others stay.
 
     :raises Rejected: ``authenticator_not_found``, ``last_method`` or ``last_second_factor`` on ``id``; ``api_error``
@@ -37,7 +37,7 @@ def remove(user: User, session: AuthSession, app_id: str, asker: ClientContext) 
         raise Rejected("authenticator_not_found", field="id")
     removal.allow_removal(user, [], "id", app=app_id)
     totp_apps.remove(user.id, app_id)
-    revoke_other_sessions(user, session, asker)
+    revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=totp_apps.METHOD)
-    notices.notify(user.id, "An authenticator app was removed.", asker, family=session.family)
+    notices.notify(user.id, "An authenticator app was removed.", client, family=session.family)
     signals.send(signals.us_profile_changed, user=user, methods=[totp_apps.METHOD], delete=True)

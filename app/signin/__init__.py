@@ -3,13 +3,13 @@
 Promises the same answer, cookies and statements whether or not an account is there.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("signin", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
-    """Serve this journey's addresses."""
+def init_app(app: Flask) -> None:
+    """Serve this feature's addresses."""
     from app.signin import (  # noqa: F401 - they register themselves
         approval_views,
         link_views,

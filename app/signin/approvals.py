@@ -20,14 +20,14 @@ from app.signin.magic_links import expired, is_here, no, over
 from app.signin.service import PURPOSE, finish, join
 
 
-def note_elsewhere(opened: OpenedLink, asker: ClientContext) -> None:
+def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
     """Record that the link was opened in a browser that did not ask, and how many seconds after the mail.
 
     Once for each network address in a window: whoever has the link can open it as often as they like.
     """
-    if is_here(opened, asker):
+    if is_here(opened, client):
         return  # it only looked ahead
-    if not throttling.is_news("link.opened_unbound", opened.challenge.id, asker.address):
+    if not throttling.is_news("link.opened_unbound", opened.challenge.id, client.address):
         return
     after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
     record(
@@ -35,7 +35,7 @@ def note_elsewhere(opened: OpenedLink, asker: ClientContext) -> None:
     )
 
 
-def approve(opened: OpenedLink, token: str, typed: str, asker: ClientContext) -> None:
+def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -> None:
     """Let the browser that asked go on, if ``typed`` are the characters that it shows.
 
     The try is counted before it is looked at; what cannot be those characters is no try. Who approves what is approved
@@ -43,7 +43,7 @@ def approve(opened: OpenedLink, token: str, typed: str, asker: ClientContext) ->
     :raises Rejected: ``link_characters_wrong``, ``link_refused`` when no try is left, ``too_many_requests``;
         otherwise as for a link that is over
     """
-    throttling.allow("failures", asker.address)
+    throttling.allow("failures", client.address)
     if opened.user is not None and not opened.user.is_active:
         raise Rejected(no("disabled_account"))
     challenge = opened.challenge
@@ -51,28 +51,28 @@ def approve(opened: OpenedLink, token: str, typed: str, asker: ClientContext) ->
     if characters is None:
         raise Rejected("link_characters_wrong", field="characters")
     if not approvals.count_confirmation_try(challenge):
-        return _decided(token, asker)
+        return _decided(token, client)
     if not approvals.characters_match(challenge, opened.enrolled, characters):
-        raise _wrong(opened, asker)
+        raise _wrong(opened, client)
     if not approvals.approve(challenge):
-        return _decided(token, asker)
+        return _decided(token, client)
     record("link.approved", opened.challenge.user_id, challenge_id=challenge.id)
     return None
 
 
-def state(asker: ClientContext) -> str:
-    """Return what became of the link that ``asker`` was mailed; what is not theirs reads as expired."""
-    asked = approvals.asked_by(asker, PURPOSE)
+def state(client: ClientContext) -> str:
+    """Return what became of the link that ``client`` was mailed; what is not theirs reads as expired."""
+    asked = approvals.asked_by(client, PURPOSE)
     return approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
 
 
-def go_on(asker: ClientContext, *, remember: bool) -> tuple[AuthSession | PendingState, Challenge]:
+def go_on(client: ClientContext, *, remember: bool) -> tuple[AuthSession | PendingState, Challenge]:
     """Sign in the browser or program that asked, as was approved elsewhere.
 
     :raises Rejected: ``link_not_approved``, ``link_refused``, ``link_expired``; ``generic_authn_failed`` when it was
         used already (explicit: ``invalid_code``, ``disabled_account``)
     """
-    asked = approvals.asked_by(asker, PURPOSE)
+    asked = approvals.asked_by(client, PURPOSE)
     state = approvals.state_of(asked.challenge) if asked else approvals.EXPIRED
     if state == approvals.WAITING:
         raise Rejected("link_not_approved")
@@ -88,12 +88,12 @@ def go_on(asker: ClientContext, *, remember: bool) -> tuple[AuthSession | Pendin
         raise Rejected(no("invalid_code"))
     proof, on = VerifiedFactor("email", asked.challenge), asked.challenge.next
     if asked.user is None:
-        return join(proof, asker, remember=remember, next_page=on), asked.challenge
-    arrived = finish(asked.user, proof, asker, remember=remember, has_second=asked.has_second, next_page=on)
+        return join(proof, client, remember=remember, next_page=on), asked.challenge
+    arrived = finish(asked.user, proof, client, remember=remember, has_second=asked.has_second, next_page=on)
     return arrived, asked.challenge
 
 
-def _decided(token: str, asker: ClientContext) -> None:
+def _decided(token: str, client: ClientContext) -> None:
     """Return if the link was approved meanwhile, or before; else raise why it can't be any more."""
     opened = open_link(token, PURPOSE)
     if opened is None:
@@ -103,12 +103,12 @@ def _decided(token: str, asker: ClientContext) -> None:
         return
     if state in (approvals.REFUSED, approvals.WAITING):  # waiting: who had the last try has not compared it yet
         raise Rejected("link_refused", field="characters")
-    raise over(opened, token, asker)
+    raise over(opened, token, client)
 
 
-def _wrong(opened: OpenedLink, asker: ClientContext) -> Rejected:
+def _wrong(opened: OpenedLink, client: ClientContext) -> Rejected:
     ended = approvals.refuse_if_used_up(opened.challenge)
     name = "link.refused" if ended else "link.characters_wrong"
     record(name, opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True)
-    throttling.take("failures", asker.address)
+    throttling.take("failures", client.address)
     return Rejected("link_refused" if ended else "link_characters_wrong", field="characters")

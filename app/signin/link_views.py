@@ -82,20 +82,20 @@ def us_verify_link_post() -> Response:
 
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     """Sign in here, or take the characters; ``shown`` learns who asked."""
-    token, typed, asker = form.token.data, form.characters.data or "", present_client()
-    opened = magic_links.open_good(token, asker)
+    token, typed, client = form.token.data, form.characters.data or "", present_client()
+    opened = magic_links.open_good(token, client)
     shown |= _shown(opened)
-    if magic_links.is_here(opened, asker):
+    if magic_links.is_here(opened, client):
         if current_user.is_authenticated:
             return already_signed_in()
-        arrived = magic_links.follow(opened, token, asker)
+        arrived = magic_links.follow(opened, token, client)
         if isinstance(arrived, PendingState):
             return respond(**second_step(arrived))
         go = opened.challenge.next or settings.post_login_url
         return respond(go=go, user=user_facts(current_user, arrived), tf_required=False)
     if not typed.strip():
         raise Rejected("link_elsewhere", field="characters")  # a button that a robot presses is no try
-    approvals.approve(opened, token, typed, asker)
+    approvals.approve(opened, token, typed, client)
     return respond(PAGE, form, shown={"asked": shown["asked"]}, state="approved")
 
 

@@ -17,7 +17,7 @@ from app.sessions.models import AuthSession
 from app.signin.service import PURPOSE, finish, join
 
 
-def open_good(token: str, asker: ClientContext) -> OpenedLink:
+def open_good(token: str, client: ClientContext) -> OpenedLink:
     """Return what ``token`` names while that can still be answered.
 
     :raises Rejected: ``generic_authn_failed`` (explicit: ``invalid_code``), ``link_expired``
@@ -26,16 +26,16 @@ def open_good(token: str, asker: ClientContext) -> OpenedLink:
     if opened is None:
         raise Rejected(no("invalid_code"))
     if not opened.challenge.is_open(clock.now()):
-        raise over(opened, token, asker)
+        raise over(opened, token, client)
     return opened
 
 
-def is_here(opened: OpenedLink, asker: ClientContext) -> bool:
+def is_here(opened: OpenedLink, client: ClientContext) -> bool:
     """Say whether this is the browser that asked; never for a request that must not change anything."""
-    return asker.is_bound_to(opened.challenge.binding)
+    return client.is_bound_to(opened.challenge.binding)
 
 
-def follow(opened: OpenedLink, token: str, asker: ClientContext) -> AuthSession | PendingState:
+def follow(opened: OpenedLink, token: str, client: ClientContext) -> AuthSession | PendingState:
     """Sign in the browser that asked for this link.
 
     :raises Rejected: as ``open_good``; ``disabled_account`` in explicit mode
@@ -43,17 +43,17 @@ def follow(opened: OpenedLink, token: str, asker: ClientContext) -> AuthSession 
     if opened.user is not None and not opened.user.is_active:
         raise Rejected(no("disabled_account"))
     if not spend(opened.challenge):
-        raise over(opened, token, asker)
+        raise over(opened, token, client)
     proof, go_on = VerifiedFactor("email", opened.challenge), opened.challenge.next
     if opened.user is None:
-        return join(proof, asker, remember=False, next_page=go_on)
-    return finish(opened.user, proof, asker, remember=False, has_second=opened.has_second, next_page=go_on)
+        return join(proof, client, remember=False, next_page=go_on)
+    return finish(opened.user, proof, client, remember=False, has_second=opened.has_second, next_page=go_on)
 
 
-def over(opened: OpenedLink, token: str, asker: ClientContext) -> Rejected:
+def over(opened: OpenedLink, token: str, client: ClientContext) -> Rejected:
     """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
     why = "expired" if has_expired(token) else "spent"
-    if throttling.is_news(f"link.{why}", opened.challenge.id, asker.address):
+    if throttling.is_news(f"link.{why}", opened.challenge.id, client.address):
         facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
         record("sign_in.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
     if opened.user is not None:

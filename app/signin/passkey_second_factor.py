@@ -18,25 +18,25 @@ from app.sessions.models import AuthSession
 from app.signin.passkeys import Credential, failed
 
 
-def under_way(asker: ClientContext) -> StartedPending | None:
+def under_way(client: ClientContext) -> StartedPending | None:
     """Return the sign-in that waits for a second step which a passkey can take; None when none does."""
-    waiting = pending.current(asker)
+    waiting = pending.current(client)
     return waiting if waiting is not None and passkeys.METHOD in waiting.choices else None
 
 
-def begin(waiting: StartedPending, asker: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
+def begin(waiting: StartedPending, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
     """Return a ceremony that takes the second step, and what the browser needs for it: whose keys will do is known.
 
     :raises Rejected: ``too_many_requests``
     """
-    throttling.take("passkeys", asker.address)
+    throttling.take("passkeys", client.address)
     ceremony = webauthn_challenges.begin("second", _place_of(waiting), user_id=waiting.user.id)
     now = clock.now()
     able = [key for key in passkeys.passkeys_of(waiting.user.id) if not key.in_cooldown(now)]
     return ceremony, webauthn_challenges.request_options(ceremony, able, alone=False)
 
 
-def finish(waiting: StartedPending, state: str, credential: Credential, asker: ClientContext) -> AuthSession:
+def finish(waiting: StartedPending, state: str, credential: Credential, client: ClientContext) -> AuthSession:
     """Open the session of the sign-in under way, if ``credential`` was signed by a passkey of its own account.
 
     :raises Rejected: ``two_factor_permission_denied`` when it has ended meanwhile; as signing in by a passkey alone
@@ -52,7 +52,7 @@ def finish(waiting: StartedPending, state: str, credential: Credential, asker: C
         passkeys.use(passkey, used)
     except Rejected as refused:
         failed(refused, waiting.user, "second")
-    return completion.complete(waiting, VerifiedFactor(passkeys.METHOD, verified=used.verified), asker)
+    return completion.complete(waiting, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
 
 
 def _place_of(waiting: StartedPending) -> str:

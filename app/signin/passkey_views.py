@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flask import Response, after_this_request, request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.authenticators.models import WebauthnChallenge
 from app.authenticators.webauthn.challenges import state_of
@@ -24,7 +24,7 @@ from app.users import identities_of
 from app.web.browser_cookie import browser_secret
 from app.web.client import client_context, present_client
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only
+from app.web.guards import anonymous_only, login_required
 from app.web.notices import wants_token
 from app.web.redirects import next_or, safe_next
 from app.web.respond import respond, wants_json

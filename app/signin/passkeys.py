@@ -24,20 +24,20 @@ from app.users import User
 Credential = str | dict[str, Any]
 
 
-def begin(asker: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
+def begin(client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
     """Return a ceremony that signs in, and what the browser needs for it.
 
     The options name nobody's passkeys, whoever is named: the browser offers what it has, and knows whose it is.
     :raises Rejected: ``us_method_not_available`` where passkeys are off; ``too_many_requests``
     """
     _available()
-    throttling.take("passkeys", asker.address)
-    ceremony = webauthn_challenges.begin("get", webauthn_challenges.place_of(asker))
+    throttling.take("passkeys", client.address)
+    ceremony = webauthn_challenges.begin("get", webauthn_challenges.place_of(client))
     return ceremony, webauthn_challenges.request_options(ceremony)
 
 
 def sign_in(
-    state: str, credential: Credential, asker: ClientContext, *, remember: bool, next_page: str = ""
+    state: str, credential: Credential, client: ClientContext, *, remember: bool, next_page: str = ""
 ) -> AuthSession | PendingState:
     """Open a session for whoever's passkey ``credential`` was signed by, or park the sign-in if it is one factor.
 
@@ -46,7 +46,7 @@ def sign_in(
         ``disabled_account`` or ``confirmation_required`` of who has proved to be its owner
     """
     _available()
-    ceremony = webauthn_challenges.spend(state, "get", asker.binding)
+    ceremony = webauthn_challenges.spend(state, "get", client.binding)
     answer = webauthn_verification.read(credential)
     try:
         passkey, user, used = passkeys.check(answer, ceremony, alone=True)
@@ -60,16 +60,16 @@ def sign_in(
     held = passkey.in_cooldown(clock.now())
     proof = VerifiedFactor(passkeys.METHOD, verified=used.verified, held=held)
     has_second = held or not used.verified  # it may be asked for, then
-    return finish(user, proof, asker, remember=remember, has_second=has_second, next_page=next_page)
+    return finish(user, proof, client, remember=remember, has_second=has_second, next_page=next_page)
 
 
-def begin_again(user: User, session: AuthSession, asker: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
+def begin_again(user: User, session: AuthSession, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
     """Return a ceremony by which the signed-in user proves it again, with one of their own passkeys.
 
     :raises Rejected: ``us_method_not_available`` when they have none; ``too_many_requests``
     """
     _available()
-    throttling.take("passkeys", asker.address)
+    throttling.take("passkeys", client.address)
     mine = passkeys.passkeys_of(user.id)
     if not mine:
         raise Rejected("us_method_not_available")

@@ -26,31 +26,31 @@ from app.users import User
 PURPOSE = "verify"
 
 
-def send_code(user: User, method: str, asker: ClientContext) -> Challenge:
+def send_code(user: User, method: str, client: ClientContext) -> Challenge:
     """Send a passcode to the signed-in user.
 
     :raises Rejected: ``us_method_not_available`` when they have no such method
     """
-    throttling.take("starts", asker.address)
+    throttling.take("starts", client.address)
     reached = lookup.destination_of_user(user.id, method) if method in code_methods() else None
     if reached is None or reached.enrolled is None or not reached.destination:
         raise Rejected("us_method_not_available", field="chosen_method")
     signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
     where: dict[str, Any] = {"destination": reached.destination, "enrolled": reached.enrolled}
     return issue_challenge(
-        ChallengeRequest(PURPOSE, method, user.id, "", **where, letter="verify", is_known=True), asker
+        ChallengeRequest(PURPOSE, method, user.id, "", **where, letter="verify", is_known=True), client
     )
 
 
-def verify(user: User, session: AuthSession, passcode: str | int, asker: ClientContext) -> None:
+def verify(user: User, session: AuthSession, passcode: str | int, client: ClientContext) -> None:
     """Freshen ``session`` if ``passcode`` answers one of the user's methods; its cookie changes.
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
-    throttling.allow("failures", asker.address)
-    proof = _proof(user, session, passcode, asker)
+    throttling.allow("failures", client.address)
+    proof = _proof(user, session, passcode, client)
     if isinstance(proof, VerificationFailure) or proof.pending:
-        throttling.take("failures", asker.address)
+        throttling.take("failures", client.address)
         miss = proof if isinstance(proof, VerificationFailure) else VerificationFailure("refused")
         facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": PURPOSE}
         record("sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True, **facts)
@@ -66,14 +66,14 @@ def verify(user: User, session: AuthSession, passcode: str | int, asker: ClientC
 
 
 def _proof(
-    user: User, session: AuthSession, passcode: str | int, asker: ClientContext
+    user: User, session: AuthSession, passcode: str | int, client: ClientContext
 ) -> VerifiedFactor | VerificationFailure:
     """Look at what could be a recovery code as one; a password may look like that as well, so then as any passcode."""
     if recovery_codes.read(passcode) is not None:
         by_code = recovery_codes.verify(user.id, passcode)
         if isinstance(by_code, VerifiedFactor):
-            notify_of_use(user.id, asker, session.family)
+            notify_of_use(user.id, client, session.family)
             return by_code
     return verify_passcode(
-        PURPOSE, user.id, "", enrollments.enrolled_of(user.id), passcode, asker, family=session.family
+        PURPOSE, user.id, "", enrollments.enrolled_of(user.id), passcode, client, family=session.family
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request, request
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.authenticators import recovery_codes
 from app.authenticators.assurance import assurance_levels_of
@@ -23,6 +23,7 @@ from app.signin.presenters import say_confirmed
 from app.users import identities_of
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
+from app.web.guards import login_required
 from app.web.notices import wants_token
 from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import respond, support_id, wants_json

@@ -35,22 +35,22 @@ def us_refresh() -> Response:
     return respond("errors/form.html", form)
 
 
-def refresh(token: str, asker: ClientContext) -> Exchanged:
+def refresh(token: str, client: ClientContext) -> Exchanged:
     """Exchange ``token``, once. One that was exchanged before ends its session, and its owner is told.
 
     :raises Rejected: ``refresh_token_invalid`` or ``refresh_token_reused`` (401) on ``refresh_token``;
         ``too_many_requests`` after too many exchanges, or too many of these, from one network address
     """
-    throttling.take("exchanges", asker.address)
-    throttling.allow("failures", asker.address)
+    throttling.take("exchanges", client.address)
+    throttling.allow("failures", client.address)
     done = refresh_tokens.exchange(token)
     if isinstance(done, Exchanged):
         return done
     if isinstance(done, Reused):
         record("refresh.reused", done.user_id)
         what = "A program was signed out, because its refresh token came twice. Somebody may have a copy of it."
-        notices.notify(done.user_id, what, asker, family=done.family)
-    throttling.take("failures", asker.address)
+        notices.notify(done.user_id, what, client, family=done.family)
+    throttling.take("failures", client.address)
     code = "refresh_token_reused" if isinstance(done, Reused) else "refresh_token_invalid"
     raise Rejected(code, field="refresh_token", status=401)
 

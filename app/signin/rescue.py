@@ -30,7 +30,7 @@ def options(waiting: StartedPending) -> dict[str, str]:
     return found | ({"help": "/tf-rescue"} if settings.support_mail else {})
 
 
-def use_code(code: str | int, asker: ClientContext) -> tuple[AuthSession, StartedPending]:
+def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, StartedPending]:
     """Open the session of the sign-in under way, if ``code`` is one of its owner's recovery codes.
 
     It is counted before it is looked at, among the five codes that a sign-in has, and among the guesses at recovery
@@ -38,8 +38,8 @@ def use_code(code: str | int, asker: ClientContext) -> tuple[AuthSession, Starte
     :raises Rejected: ``invalid_recovery_code`` on ``code``; ``two_factor_permission_denied`` when no sign-in is under
         way, or it has to set a factor up; ``two_factor_ended``; ``too_many_requests``
     """
-    throttling.allow("failures", asker.address)
-    waiting = pending.get(asker)
+    throttling.allow("failures", client.address)
+    waiting = pending.get(client)
     if waiting.row.state == second_factor.SETUP:
         raise Rejected("two_factor_permission_denied")
     if recovery_codes.read(code) is None:
@@ -49,29 +49,29 @@ def use_code(code: str | int, asker: ClientContext) -> tuple[AuthSession, Starte
         raise Rejected("two_factor_permission_denied")
     found = recovery_codes.find(waiting.user.id, code)
     if isinstance(found, VerificationFailure):
-        raise _missed(waiting, found, tries, asker)
+        raise _missed(waiting, found, tries, client)
     if not pending.hold(waiting):  # another request was first, and this code is good for another time
         raise Rejected("two_factor_permission_denied")
     proof = recovery_codes.use(found)
     if isinstance(proof, VerificationFailure):
-        raise _missed(waiting, proof, tries, asker)
-    session = completion.complete(waiting, proof, asker)
-    notify_of_use(waiting.user.id, asker, session.family)
+        raise _missed(waiting, proof, tries, client)
+    session = completion.complete(waiting, proof, client)
+    notify_of_use(waiting.user.id, client, session.family)
     return session, waiting
 
 
-def ask_for_help(asker: ClientContext) -> StartedPending:
+def ask_for_help(client: ClientContext) -> StartedPending:
     """Tell whoever runs the service, by mail, that somebody can't take the second step; once in a while for each.
 
     :raises Rejected: ``invalid_choice`` on ``help_setup`` where nobody is to be asked; ``two_factor_permission_denied``
     """
-    throttling.take("starts", asker.address)
-    waiting = pending.get(asker)
+    throttling.take("starts", client.address)
+    waiting = pending.get(client)
     if not settings.support_mail:
         raise Rejected("invalid_choice", field="help_setup")
-    if throttling.is_news("help", str(waiting.user.id), asker.address):
+    if throttling.is_news("help", str(waiting.user.id), client.address):
         whose = ", ".join(_without_links(identities_of(waiting.user.id)))
-        facts: dict[str, Any] = {"whose": whose, "agent": asker.agent, "address": asker.address}
+        facts: dict[str, Any] = {"whose": whose, "agent": client.agent, "address": client.address}
         outbox.enqueue("help_asked", "mail", settings.support_mail, user_id=waiting.user.id, **facts)
         record("second_step.help_asked", waiting.user.id)
     return waiting
@@ -82,13 +82,13 @@ def _without_links(identities: Mapping[str, str]) -> list[str]:
     return [value.replace(".", " dot ") if kind == "username" else value for kind, value in identities.items()]
 
 
-def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, asker: ClientContext) -> Rejected:
-    throttling.take("failures", asker.address)
+def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext) -> Rejected:
+    throttling.take("failures", client.address)
     is_over = tries >= pending.TRIES
     facts = {"reason": miss.reason, "method": recovery_codes.METHOD, "ended": is_over}
     record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)
     signals.send(signals.user_failed_authn, user=waiting.user, auth_type="recovery_code", tfa=True)
     if not is_over:
         return Rejected("invalid_recovery_code", field="code")
-    pending.end(asker)
+    pending.end(client)
     return Rejected("two_factor_ended", field="code")

@@ -45,10 +45,10 @@ def mf_recovery() -> Response:
     """Take a recovery code for the second step; it is used up, and the sign-in under way becomes a session."""
     after_this_request(view_commit)
     form = RecoveryCodeForm()
-    asker = step_asker(form.pending.data)
+    client = step_asker(form.pending.data)
     if form.validate():
         with form.showing_refusals():
-            session, waiting = rescue.use_code(form.code.data, asker)
+            session, waiting = rescue.use_code(form.code.data, client)
             say("two_factor_login_successful")
             go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
             return respond(go=go, user=user_facts(current_user, session))
@@ -71,16 +71,16 @@ def tf_rescue() -> Response:
     """Go to the recovery codes, programs too, as clients of the contract expect; or ask for help."""
     after_this_request(view_commit)
     form = RescueForm()
-    asker = step_asker(form.pending.data)
+    client = step_asker(form.pending.data)
     options: dict[str, str] = {}
     if form.validate():
         with form.showing_refusals():
-            options = rescue.options(pending.get(asker))
+            options = rescue.options(pending.get(client))
             if form.help_setup.data == "recovery_code":
                 return redirect("/mf-recovery")  # type: ignore[return-value]
             if form.help_setup.data != "help":
                 raise Rejected("invalid_choice", field="help_setup")
-            rescue.ask_for_help(asker)
+            rescue.ask_for_help(client)
             return respond(RESCUE_PAGE, form, shown={"asked": True}, recovery_options=options)
     return _again(RESCUE_PAGE, form, recovery_options=options)
 

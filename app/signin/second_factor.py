@@ -31,7 +31,7 @@ FAILED = (
 )
 
 
-def validate(code: str | int, asker: ClientContext) -> tuple[AuthSession, StartedPending]:
+def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, StartedPending]:
     """Open the session of the sign-in under way, if ``code`` proves its second step.
 
     The code is counted before it is looked at; the fifth wrong one ends the sign-in. What cannot be a code
@@ -39,8 +39,8 @@ def validate(code: str | int, asker: ClientContext) -> tuple[AuthSession, Starte
     :raises Rejected: ``two_factor_invalid_token`` on ``code``; ``two_factor_permission_denied`` when none is under
         way, or another step is due; ``two_factor_ended``; ``too_many_requests``
     """
-    throttling.allow("failures", asker.address)
-    waiting = pending.get(asker)
+    throttling.allow("failures", client.address)
+    waiting = pending.get(client)
     if not waiting.row.method:
         raise Rejected("two_factor_permission_denied")
     if passcodes.tidy(code, passcodes.digits_of(waiting.row.method)) is None:
@@ -49,17 +49,17 @@ def validate(code: str | int, asker: ClientContext) -> tuple[AuthSession, Starte
     if not tries:
         raise Rejected("two_factor_permission_denied")
     if waiting.row.state == second_factor.SETUP:
-        return _enrolled_and_in(waiting, _set_up(waiting, code, asker), asker), waiting
+        return _enrolled_and_in(waiting, _set_up(waiting, code, client), client), waiting
     method, question_id = waiting.row.method, waiting.row.question_id
     proof = second_factor.verify_second_factor(
-        waiting.user.id, method, question_id, enrolled_of(waiting.user.id), code, asker
+        waiting.user.id, method, question_id, enrolled_of(waiting.user.id), code, client
     )
     if isinstance(proof, VerificationFailure):
-        raise _missed(waiting, proof, tries, asker)
-    return completion.complete(waiting, proof, asker), waiting
+        raise _missed(waiting, proof, tries, client)
+    return completion.complete(waiting, proof, client), waiting
 
 
-def trust_here(waiting: StartedPending, asker: ClientContext) -> str:
+def trust_here(waiting: StartedPending, client: ClientContext) -> str:
     """Skip the second step of this account here for ``LATCHKEY_TRUST_FOR``; return a program's token, "" for a browser.
 
     After ``validate``, which has made a browser known.
@@ -67,28 +67,28 @@ def trust_here(waiting: StartedPending, asker: ClientContext) -> str:
     if not settings.trust_for:
         return ""
     record("second_step.trusted", waiting.user.id)
-    if not asker.keeps_cookies:
-        return trusted_devices.trust_program(waiting.user.id, asker.agent)
+    if not client.keeps_cookies:
+        return trusted_devices.trust_program(waiting.user.id, client.agent)
     trusted_devices.trust_browser(waiting.user.id)
     return ""
 
 
-def select(which: str, asker: ClientContext) -> PendingState:
+def select(which: str, client: ClientContext) -> PendingState:
     """Ask for the second step by ``which``; a code that is sent goes out.
 
     :raises Rejected: ``invalid_choice`` on ``which``; ``two_factor_permission_denied``; ``too_many_requests``
     """
-    throttling.take("starts", asker.address)
-    waiting = pending.get(asker)
+    throttling.take("starts", client.address)
+    waiting = pending.get(client)
     if waiting.row.state == second_factor.SETUP:
         raise Rejected("two_factor_permission_denied")
     if which not in waiting.choices:
         raise Rejected("invalid_choice", field="which")
-    completion.ask(waiting, which, asker)
+    completion.ask(waiting, which, client)
     return PendingState(waiting.row)
 
 
-def _set_up(waiting: StartedPending, code: str | int, asker: ClientContext) -> VerifiedFactor:
+def _set_up(waiting: StartedPending, code: str | int, client: ClientContext) -> VerifiedFactor:
     """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
     user, row = waiting.user, waiting.row
     fitting = passcodes.methods_fitting(code)
@@ -101,7 +101,7 @@ def _set_up(waiting: StartedPending, code: str | int, asker: ClientContext) -> V
     try:
         enrollment_service.store(user, challenge, code, None, field="code", as_second=True)
     except Rejected as refused:
-        throttling.take("failures", asker.address)
+        throttling.take("failures", client.address)
         if refused.code == "invalid_password_code":
             raise Rejected("two_factor_invalid_token", field="code") from None
         raise
@@ -112,32 +112,32 @@ def _set_up(waiting: StartedPending, code: str | int, asker: ClientContext) -> V
     return VerifiedFactor(challenge.method, challenge)
 
 
-def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, asker: ClientContext) -> AuthSession:
+def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
     """Open the session; as after any change of what is asked for, every other one ends, and the owner is told."""
     user_id = waiting.user.id
-    revoke_browsers(user_id, but=asker.known)
+    revoke_browsers(user_id, but=client.known)
     try:
-        session = completion.complete(waiting, proof, asker)
+        session = completion.complete(waiting, proof, client)
     except Rejected:
         db.session.rollback()  # it ended at this very moment, and a factor must not stay without its sign-in
         raise
     note_family(user_id, proof.method, session.family)  # so that who denies the session takes it back
     revoke_all_sessions(user_id, but=session.family)
     what = f"Signing in asks for a second step from now on: {TITLES[proof.method]}."
-    notices.notify(user_id, what, asker, family=session.family)
+    notices.notify(user_id, what, client, family=session.family)
     return session
 
 
-def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, asker: ClientContext) -> Rejected:
-    throttling.take("failures", asker.address)
+def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext) -> Rejected:
+    throttling.take("failures", client.address)
     is_over = tries >= pending.TRIES
     facts: dict[str, Any] = {"reason": miss.reason, "method": waiting.row.method, "ended": is_over}
     record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)
     signals.send(signals.user_failed_authn, user=waiting.user, auth_type="code", tfa=True)
     if not is_over:
         return Rejected("two_factor_invalid_token", field="code")
-    pending.end(asker)
-    if throttling.is_news("second_step.failed", str(waiting.user.id), asker.address):
+    pending.end(client)
+    if throttling.is_news("second_step.failed", str(waiting.user.id), client.address):
         first = TITLES.get(waiting.row.amr.split(",")[0], "The first proof")
-        notices.notify(waiting.user.id, FAILED.format(first=first), asker)
+        notices.notify(waiting.user.id, FAILED.format(first=first), client)
     return Rejected("two_factor_ended", field="code")

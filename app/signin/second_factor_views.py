@@ -59,16 +59,16 @@ def tf_validate() -> Response:
     """Take the second step: the code makes a session of the sign-in under way."""
     after_this_request(view_commit)
     form = SecondStepForm()
-    asker = step_asker(form.pending.data)
+    client = step_asker(form.pending.data)
     if form.validate():
         with form.showing_refusals():
-            session, waiting = second_factor.validate(form.code.data, asker)
+            session, waiting = second_factor.validate(form.code.data, client)
             say("two_factor_login_successful")
-            token = second_factor.trust_here(waiting, asker) if _is_to_be_trusted(form, waiting) else ""
+            token = second_factor.trust_here(waiting, client) if _is_to_be_trusted(form, waiting) else ""
             facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
             go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()), **facts)
-    return _shown_again(PAGE, form, asker)
+    return _shown_again(PAGE, form, client)
 
 
 @bp.get("/tf-select")
@@ -87,18 +87,18 @@ def tf_select() -> Response:
     """Choose how to take the second step; a code that is sent goes out, the same one when asked again."""
     after_this_request(view_commit)
     form = SelectForm()
-    asker = step_asker(form.pending.data)
+    client = step_asker(form.pending.data)
     if form.validate():
         with form.showing_refusals():
-            facts = second_step(second_factor.select(form.which.data, asker))
+            facts = second_step(second_factor.select(form.which.data, client))
             return respond(**facts | {"go": _with_next(facts["go"], form.next.data)})
-    return _shown_again(SELECT_PAGE, form, asker)
+    return _shown_again(SELECT_PAGE, form, client)
 
 
 def step_asker(handle: str | None) -> ClientContext:
     """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
-    asker = present_client()
-    return replace(asker, pending=secrets.digest(handle)) if handle and not asker.pending else asker
+    client = present_client()
+    return replace(client, pending=secrets.digest(handle)) if handle and not client.pending else client
 
 
 def _is_to_be_trusted(form: SecondStepForm, waiting: StartedPending) -> bool:
@@ -108,9 +108,9 @@ def _is_to_be_trusted(form: SecondStepForm, waiting: StartedPending) -> bool:
     return bool(form.remember.data if offered else waiting.row.remember)
 
 
-def _shown_again(page: str, form: SecondStepForm | SelectForm, asker: ClientContext) -> Response:
+def _shown_again(page: str, form: SecondStepForm | SelectForm, client: ClientContext) -> Response:
     """Show a refused step again, or that there is none any more."""
-    waiting = None if wants_json() else pending.current(asker)
+    waiting = None if wants_json() else pending.current(client)
     if wants_json() or waiting is not None:
         return respond(page, form, shown=_page(waiting) if waiting else {})
     codes = {code_of(text) for _, text in form.faults()}

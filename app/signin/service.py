@@ -31,7 +31,7 @@ from app.users import TypedIdentity, User, get_identity
 PURPOSE = "sign_in"
 
 
-def send_code(identity: str, chosen: str | None, asker: ClientContext, next_page: str = "") -> OpenApproval:
+def send_code(identity: str, chosen: str | None, client: ClientContext, next_page: str = "") -> OpenApproval:
     """Send a passcode to whom ``identity`` names, and return the challenge that it answers.
 
     In generic mode the outcome is the same for everybody: who cannot be reached gets a decoy.
@@ -39,12 +39,12 @@ def send_code(identity: str, chosen: str | None, asker: ClientContext, next_page
     :raises Rejected: ``identity_invalid``, ``too_many_requests``; in explicit mode also why nothing was sent
     """
     typed = get_identity(identity)
-    throttling.take("starts", asker.address, looks_up=False)
+    throttling.take("starts", client.address, looks_up=False)
     method = chosen or _method_for(typed)
     if method not in code_methods():
         raise Rejected("us_method_not_available", field="chosen_method")
-    reached, held = lookup.look_up_method(typed, method, asker.known, throttling.bucket_of(asker.address))
-    throttling.stop("starts", asker.address, held)
+    reached, held = lookup.look_up_method(typed, method, client.known, throttling.bucket_of(client.address))
+    throttling.stop("starts", client.address, held)
     if not settings.generic_responses:
         _say_why_not(reached, method)
     spoken = typed.value
@@ -55,7 +55,7 @@ def send_code(identity: str, chosen: str | None, asker: ClientContext, next_page
         decoy = ChallengeRequest(
             PURPOSE, method, whom, spoken, to, letter=letter or "sign_in", silent=not letter, next=next_page
         )
-        return OpenApproval(issue_challenge(decoy, asker))
+        return OpenApproval(issue_challenge(decoy, client))
     question = ChallengeRequest(
         PURPOSE,
         method,
@@ -69,44 +69,44 @@ def send_code(identity: str, chosen: str | None, asker: ClientContext, next_page
         is_person=reached.user.confirmed_at is not None,
     )
     signals.send(signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method == "email")
-    return OpenApproval(issue_challenge(question, asker), reached.enrolled, reached.user)
+    return OpenApproval(issue_challenge(question, client), reached.enrolled, reached.user)
 
 
 def sign_in(
-    identity: str, passcode: str | int | None, asker: ClientContext, *, remember: bool, next_page: str = ""
+    identity: str, passcode: str | int | None, client: ClientContext, *, remember: bool, next_page: str = ""
 ) -> AuthSession | PendingState:
     """Sign in whom ``identity`` names, if ``passcode`` answers one of their methods.
 
     :raises Rejected: ``identity_invalid``; ``generic_authn_failed``, or in explicit mode what was wrong;
         ``too_many_requests``
     """
-    throttling.allow("failures", asker.address)
+    throttling.allow("failures", client.address)
     typed = get_identity(identity) if identity.strip() else None
-    known = lookup.look_up(typed, asker.known)
+    known = lookup.look_up(typed, client.known)
     user = known.user
     user_id = user.id if user else None
     spoken = typed.value if typed else ""
     proof: VerifiedFactor | VerificationFailure = VerificationFailure()
     if passcode not in (None, ""):
         browser = known.browser
-        proof = verify_passcode(PURPOSE, user_id, spoken, known.enrolled, passcode, asker, browser=browser)
+        proof = verify_passcode(PURPOSE, user_id, spoken, known.enrolled, passcode, client, browser=browser)
     if user is None and isinstance(proof, VerifiedFactor) and proof.challenge is not None:
-        return join(proof, asker, remember=remember, next_page=next_page)
+        return join(proof, client, remember=remember, next_page=next_page)
     if user is None or isinstance(proof, VerificationFailure):
         miss = proof if isinstance(proof, VerificationFailure) else VerificationFailure()
-        _failed(user, asker, "us_specify_identity" if user is None else "invalid_password_code", miss)
+        _failed(user, client, "us_specify_identity" if user is None else "invalid_password_code", miss)
     refused = VerificationFailure("refused", proof.challenge.id if proof.challenge else None)
     if not user.is_active:
-        _failed(user, asker, "disabled_account", refused)
+        _failed(user, client, "disabled_account", refused)
     if proof.pending or (user.confirmed_at is None and proof.method in PROVE_NO_ADDRESS):
-        _failed(user, asker, "confirmation_required", refused)
+        _failed(user, client, "confirmation_required", refused)
     more: dict[str, Any] = {"seen_at": known.seen_at, "enrolled": known.enrolled, "next_page": next_page}
     has_second = any(row.is_second for row in known.enrolled)
-    return finish(user, proof, asker, remember=remember, has_second=has_second, **more)
+    return finish(user, proof, client, remember=remember, has_second=has_second, **more)
 
 
 def join(
-    proof: VerifiedFactor, asker: ClientContext, *, remember: bool, next_page: str = ""
+    proof: VerifiedFactor, client: ClientContext, *, remember: bool, next_page: str = ""
 ) -> AuthSession | PendingState:
     """Open the account of somebody new, by the code or link in their mail, which ``proof`` has spent; sign them in.
 
@@ -117,13 +117,13 @@ def join(
     if proof.guess is not None:
         refund(proof.guess)
     confirmed = VerifiedFactor("confirm", proof.challenge)
-    return complete_login(user, confirmed, asker, remember=remember, has_second=False, next_page=next_page)
+    return complete_login(user, confirmed, client, remember=remember, has_second=False, next_page=next_page)
 
 
 def finish(
     user: User,
     proof: VerifiedFactor,
-    asker: ClientContext,
+    client: ClientContext,
     *,
     remember: bool,
     has_second: bool,
@@ -138,7 +138,7 @@ def finish(
     if proof.challenge is not None and verify_address(user, proof.challenge):
         enrolled = None  # the first proof has swept some of it away
     more: dict[str, Any] = {"enrolled": enrolled, "seen_at": seen_at, "next_page": next_page}
-    return complete_login(user, proof, asker, remember=remember, has_second=has_second, **more)
+    return complete_login(user, proof, client, remember=remember, has_second=has_second, **more)
 
 
 def _method_for(typed: TypedIdentity) -> str:
@@ -178,8 +178,8 @@ def _say_why_not(reached: lookup.Destination | None, method: str) -> None:
         raise Rejected("us_method_not_available", field="chosen_method")
 
 
-def _failed(user: User | None, asker: ClientContext, why: str, miss: VerificationFailure) -> NoReturn:
-    throttling.take("failures", asker.address)
+def _failed(user: User | None, client: ClientContext, why: str, miss: VerificationFailure) -> NoReturn:
+    throttling.take("failures", client.address)
     facts: dict[str, Any] = {"reason": miss.reason, "error": why, "purpose": PURPOSE}
     record("sign_in.failed", user.id if user else None, challenge_id=miss.challenge_id, at_once=True, **facts)
     if user is not None:

@@ -3,12 +3,12 @@
 Promises that a load balancer learns the truth and a stranger learns nothing.
 """
 
-from flask import Blueprint
+from flask import Blueprint, Flask
 
 bp = Blueprint("status", __name__)
 
 
-def init_app(app) -> None:  # type: ignore[no-untyped-def]
+def init_app(app: Flask) -> None:
     """Serve the addresses that machines ask."""
     from app.status import views  # noqa: F401 - they register themselves
 

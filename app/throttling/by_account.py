@@ -116,7 +116,7 @@ def reserve(
     """Count one guess at this user's secrets before it is looked at; None when none is left.
 
     Committed at once: whatever happens next, it has happened. An identity that nobody has costs the same.
-    :param browser: digest of the asker's browser, if this user knows it: it has guesses of its own
+    :param browser: digest of the client's browser, if this user knows it: it has guesses of its own
     :param family: of the live session that proves itself again: sessions, too, have their own, all of them together,
         or each mail that is read would buy another ten guesses at the app
     :param second: it is a second step

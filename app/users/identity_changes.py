@@ -18,7 +18,7 @@ from app.users.models import AddressChange, User
 
 
 def note_change(
-    user_id: int, old: str, new: str, primary_before: str, family: str, asker: ClientContext
+    user_id: int, old: str, new: str, primary_before: str, family: str, client: ClientContext
 ) -> AddressChange:
     """Keep what was just done to the addresses of a user.
 
@@ -28,7 +28,7 @@ def note_change(
     :param family: of the session that did it
     """
     row = AddressChange(user_id=user_id, old=old, new=new, primary_before=primary_before, family=family)
-    row.agent, row.address = asker.agent, asker.address
+    row.agent, row.address = client.agent, client.address
     db.session.add(row)
     db.session.flush()
     return row

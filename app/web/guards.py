@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
+import flask_login
 from flask import Response, redirect
 from flask_login import current_user
 
@@ -14,6 +15,11 @@ from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
 
 P = ParamSpec("P")
+
+
+def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
+    """Admit signed-in users only; others get 401, or the sign-in page (Flask-Login's, typed)."""
+    return cast("Callable[P, Any]", flask_login.login_required(view))
 
 
 def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:

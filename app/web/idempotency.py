@@ -38,7 +38,7 @@ _NOT_ASKED_FOR = frozenset((FIELD, NONCE, "passcode"))
 def idempotency_key() -> IdempotencyKey | None:
     """Return what makes this request the same as another one, or None where nothing does.
 
-    A key stands for one request of one asker to one path. A form's nonce stands for the form as it was filled in:
+    A key stands for one request of one client to one path. A form's nonce stands for the form as it was filled in:
     after a step back, and a correction, it is another request.
     :raises Rejected: ``idempotency_key_invalid`` when the key is too short, too long or no plain text
     """
@@ -62,7 +62,7 @@ def idempotency_field() -> Markup:
 
 
 def _who() -> str:
-    """Return what the asker brought to be known by; for a program without cookies and token, where it calls from."""
+    """Return what the client brought to be known by; for a program without cookies and token, where it calls from."""
     return _brought() or str(g.get("client_address", ""))
 
 

@@ -1,4 +1,4 @@
-"""What may stand in the repository, and what every room must have."""
+"""What may stand in the repository, and what every package must have."""
 
 from __future__ import annotations
 

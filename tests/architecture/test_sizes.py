@@ -31,7 +31,7 @@ def test_a_module_is_named_after_its_subject():
 
 
 def lines_of(function: Function) -> int:
-    """Return the lines of a function without those of its docstring: a promise may take its room."""
+    """Return the lines of a function without those of its docstring: a promise may take its package."""
     plate = function.body[0] if ast.get_docstring(function) else None
     said = plate.end_lineno - plate.lineno + 1 if plate and plate.end_lineno else 0
     return (function.end_lineno or function.lineno) - function.lineno + 1 - said

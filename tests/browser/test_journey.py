@@ -1,4 +1,4 @@
-"""The whole journey by keyboard alone, with the script and without it."""
+"""The whole feature by keyboard alone, with the script and without it."""
 
 from __future__ import annotations
 

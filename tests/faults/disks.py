@@ -20,7 +20,7 @@ class SmallDisk:
         self._ballast = directory / "ballast"
 
     def fill(self, _pids: list[int]) -> None:
-        """Leave no room on it."""
+        """Leave no package on it."""
         with self._ballast.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(b"x" * 4096)

@@ -61,12 +61,12 @@ def begin(kind: Kind, where: str, *, user_id: int | None = None, name: str = "",
     return detached_from(WebauthnChallenge, row)
 
 
-def place_of(asker: ClientContext) -> str:
+def place_of(client: ClientContext) -> str:
     """Return what a ceremony of who is not signed in is bound to: the browser's secret, by its digest.
 
     A program that keeps no cookies has nothing to bind to: it hands the state back, which it alone has.
     """
-    return asker.binding if asker.keeps_cookies else ""
+    return client.binding if client.keeps_cookies else ""
 
 
 def spend(state: str, kind: Kind, where: str) -> WebauthnChallenge:
@@ -81,7 +81,8 @@ def spend(state: str, kind: Kind, where: str) -> WebauthnChallenge:
     given = {"spent": ceremony_id, "what_for": kind, "where": where, "now": clock.now()}
     rows = _SPEND.all(**given) if ceremony_id else []
     if rows:
-        return _ROWS.read(rows[0])[0]
+        spent: WebauthnChallenge = _ROWS.read(rows[0])[0]
+        return spent
     row = _FIND.first(id=ceremony_id, kind=kind) if ceremony_id else None
     found = _ROWS.read(row)[0] if row else None
     late = found is not None and found.spent_at is None and found.expires_at <= clock.now()

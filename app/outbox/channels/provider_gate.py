@@ -76,7 +76,7 @@ class ProviderGate:
             self._turned_away.add(message_id)
             if not for_all and len(self._turned_away) < 2:
                 return TURNED_AWAY[0]
-            seconds = min(TURNED_AWAY[1], TURNED_AWAY[0] * 2**self._stops)
+            seconds: float = min(TURNED_AWAY[1], TURNED_AWAY[0] * 2**self._stops)
             self._stops = min(self._stops + 1, 10)
             self._close(seconds, refusal(status))
         log.error("channel.stopped", channel=self.channel, status=status, seconds=seconds, remedy=remedy(status))

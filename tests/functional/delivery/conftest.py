@@ -1,4 +1,4 @@
-"""Messages of a kind of their own, so that these tests need no other room."""
+"""Messages of a kind of their own, so that these tests need no other package."""
 
 from __future__ import annotations
 

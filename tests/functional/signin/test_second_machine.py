@@ -1,6 +1,6 @@
 """Steps in any order, in any browser: a session exists only where its evidence was given (security.md, row 36).
 
-Hypothesis makes up journeys of three browsers and three people: it asks for codes, types right ones, wrong ones, those
+Hypothesis makes up features of three browsers and three people: it asks for codes, types right ones, wrong ones, those
 of others, follows links, goes back and forth between the steps, takes a sign-in under way to another browser, moves
 the clock. Beside it runs a model that knows nothing but what was presented where.
 """
