@@ -1,4 +1,4 @@
-"""Who asks: what a flow may know of the browser or program on the other side."""
+"""ClientContext: the browser or program that sent a request, as flows see it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,32 +30,32 @@ class ClientContext:
     """The browser or program that sent a request.
 
     :ivar binding: digest of the secret that it keeps until it signs in or out; "" for a browser we never saw
-    :ivar given: digests of the secrets that it was given since, each with something it asked for, the newest first
+    :ivar given_secrets: digests of the secrets given to it since, one with each challenge, the newest first
     :ivar renews: whether what it asks for now is bound to a new secret, so that no earlier copy of its cookie has it
-    :ivar address: as text, shortest form; a network address, never a postal one
-    :ivar agent: browser and system that its User-Agent header claims, by their names in ``agents``; "" for none
-    :ivar challenge: the challenge token a program without cookies hands back, or ""
-    :ivar known: digests of its known-browser secrets, one for each account that signed in there, newest first
-    :ivar once: how its request is told from the same one sent again, or None
-    :ivar pending: digest of the token of a sign-in under way, or ""
+    :ivar ip_address: as text, shortest form; a network address, never a postal one
+    :ivar user_agent: browser and system that its User-Agent header claims, by their names in ``agents``; "" for none
+    :ivar challenge_token: the challenge token a program without cookies hands back, or ""
+    :ivar known_secrets: digests of its known-browser secrets, one for each account that signed in there, newest first
+    :ivar idempotency_key: how its request is told from the same one sent again, or None
+    :ivar pending_secret: digest of the token of a sign-in under way, or ""
     :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another
     """
 
     binding: str
-    address: str
-    agent: str
-    challenge: str = ""
-    known: tuple[str, ...] = ()
+    ip_address: str
+    user_agent: str
+    challenge_token: str = ""
+    known_secrets: tuple[str, ...] = ()
     keeps_cookies: bool = False
-    once: IdempotencyKey | None = None
-    pending: str = ""
-    given: tuple[str, ...] = ()
+    idempotency_key: IdempotencyKey | None = None
+    pending_secret: str = ""
+    given_secrets: tuple[str, ...] = ()
     renews: bool = False
 
     @property
     def bindings(self) -> tuple[str, ...]:
         """All that what it asked for may be bound to; empty for a browser we never saw."""
-        return (self.binding, *self.given) if self.binding else ()
+        return (self.binding, *self.given_secrets) if self.binding else ()
 
     def is_bound_to(self, binding: str) -> bool:
         """Whether what is bound so was asked for here."""

@@ -56,7 +56,7 @@ def create(
     if any(scope not in SCOPES for scope in scopes):
         raise Rejected("token_scope_unknown", field="scopes")
     life = _life(days)
-    throttling.take("starts", client.address)  # each is told by mail: no loop may send as many as it likes
+    throttling.take("starts", client.ip_address)  # each is told by mail: no loop may send as many as it likes
     _take_turns(user, session)
     if api_tokens.living(user.id) >= settings.personal_tokens:
         raise Rejected("too_many_tokens", most=settings.personal_tokens)

@@ -38,7 +38,7 @@ def sessions_page() -> Response:
     """List living sessions with the tokens they gave, and known browsers."""
     current = _current()
     families, more = sessions_of(current_user.id, first=current.family)
-    here = present_client().known
+    here = present_client().known_secrets
     known = sorted(browsers_of(current_user.id), key=lambda row: row.browser not in here)
     facts: dict[str, Any] = {
         "sessions": [_session(family, current) for family in families],

@@ -108,11 +108,11 @@ def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
 
     A program names it by its handle. A page names it by its bare id, which is good only in the browser that asked.
     """
-    if challenge_id := challenge_id_in(client.challenge):
+    if challenge_id := challenge_id_in(client.challenge_token):
         return _first(_NAMED, purpose=purpose, named=challenge_id)
-    if not client.binding or not _ID.match(client.challenge):
+    if not client.binding or not _ID.match(client.challenge_token):
         return None
-    return _first(_MAILED_HERE, purpose=purpose, named=client.challenge, **browser_meant(client.bindings))
+    return _first(_MAILED_HERE, purpose=purpose, named=client.challenge_token, **browser_meant(client.bindings))
 
 
 def last_open(client: ClientContext, purpose: str) -> OpenApproval | None:

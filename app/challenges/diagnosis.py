@@ -90,7 +90,7 @@ def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
         OpenApproval(*_ROWS.read(rows[shown[0]])) if shown else None
     )  # one alone: a stranger's have nothing enrolled
     recent = [each for each in asked if _is_like(each, attempt)][:MOST]
-    named = challenge_id_in(client.challenge) if client.challenge else None
+    named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     here = [each for each in recent if (each.id == named if named else client.is_bound_to(each.binding))]
     roots: dict[str | None, bytes | None] = {}
     meant = [each for each in recent if _fits(each, attempt, roots)]  # all others are derived, whichever fits

@@ -167,13 +167,17 @@ def issue_challenge(question: ChallengeRequest, client: ClientContext) -> Challe
     now = clock.now()
     challenge, may_send = _look_before(question, subject, client, now)
     new_id = secrets.row_id()
-    if client.once and question.letter and not idempotency.is_first(client.once, challenge.id if challenge else new_id):
-        return kept(idempotency.earlier(client.once))
+    if (
+        client.idempotency_key
+        and question.letter
+        and not idempotency.is_first(client.idempotency_key, challenge.id if challenge else new_id)
+    ):
+        return kept(idempotency.earlier(client.idempotency_key))
     wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
     waits = challenge is not None and settings.limits and now < challenge.last_sent_at + wait
     may_send = may_send and not waits
     if question.is_unproved and question.letter and not waits and settings.limits:
-        by_destination.take(METHODS[question.method].sends, question.destination, client.address)
+        by_destination.take(METHODS[question.method].sends, question.destination, client.ip_address)
     if challenge is None:
         challenge = _new(new_id, question, subject, client, now, may_send)
     elif not waits:
@@ -192,7 +196,7 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, client: Client
     Committed at once, and exact under parallel guesses: the database raises and checks it in one statement. What was
     never sent cannot be answered.
     """
-    named = challenge_id_in(client.challenge) if client.challenge else None
+    named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     which = {"named": named} if named else browser_meant(client.bindings)
     counted = {"whose": subject, "what_for": purpose, "most": settings.challenge_tries, "now": clock.now()}
     rows = (_COUNT_NAMED if named else _COUNT_OF_BROWSER).all(**counted, **methods_meant(methods), **which)
@@ -249,7 +253,7 @@ def _look_before(
     The budgets are of the account, or of the number: an hour's, a day's, how many may be open. One statement.
     """
     anew = question.pending_secret != "" and not question.again
-    named = challenge_id_in(client.challenge) if client.challenge and not anew else None
+    named = challenge_id_in(client.challenge_token) if client.challenge_token and not anew else None
     sms = METHODS[question.method].sends == "sms"
     which = {"which": named} if named else browser_meant(() if anew else client.bindings, "which")
     which |= {"subject": subject}
@@ -275,8 +279,8 @@ def _new(
     row: dict[str, Any] = {
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
-        "destination": question.destination, "binding": binding_of(new_id, client), "address": client.address,
-        "asked_as": _digest(question.identity), "agent": client.agent, "family": question.family or None,
+        "destination": question.destination, "binding": binding_of(new_id, client), "address": client.ip_address,
+        "asked_as": _digest(question.identity), "agent": client.user_agent, "family": question.family or None,
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
         "sends": int(sent and not (question.silent and question.pending_secret)), "last_sent_at": now, "tries": 0,

@@ -35,7 +35,7 @@ def make_primary(user: User, session: AuthSession, email: str, client: ClientCon
 
     :raises Rejected: ``not_yours`` on ``email``; ``too_many_requests``
     """
-    throttling.take("starts", client.address)  # each is told by mail: no loop may send as many as it likes
+    throttling.take("starts", client.ip_address)  # each is told by mail: no loop may send as many as it likes
     lock_credentials(user, session)
     before, value = primary_email(user.id), _mine(user, "email", email)
     if value == before:
@@ -97,7 +97,7 @@ def set_username(user: User, session: AuthSession, text: str, client: ClientCont
     """
     if "username" not in settings.identity_attributes:
         raise Rejected("usernames_off", field="username")
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     try:
         name = identifiers.new_username(text)
     except identifiers.InvalidIdentifier:

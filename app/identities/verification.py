@@ -46,7 +46,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
     :raises Rejected: on ``email`` ``invalid_email_address``, ``too_many_addresses``, ``email_already_associated``
         (of others in explicit mode alone); ``too_many_requests``, ``too_many_messages``
     """
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     typed, mine = _read(email), emails_of(user.id)
     if purpose == ADD and len(mine) >= settings.emails_per_account:
         raise Rejected("too_many_addresses", field="email", most=settings.emails_per_account)
@@ -68,7 +68,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
 
 def waiting(user: User, session: AuthSession, client: ClientContext) -> Challenge | None:
     """Return the request of this session that this browser waits with, or this program names; None without one."""
-    named = challenge_id_in(client.challenge) if client.challenge else None
+    named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     if named:
         found = challenges.find(named, CHANGE) or challenges.find(named, ADD)
     else:
@@ -115,7 +115,7 @@ def look_at_link(token: str, session: AuthSession | None, client: ClientContext)
         raise Rejected("api_error")
     challenge = opened.challenge
     if not challenge.is_open(clock.now()) or has_expired(token):
-        if throttling.is_news("link.expired", challenge.id, client.address):
+        if throttling.is_news("link.expired", challenge.id, client.ip_address):
             raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
         raise Rejected("change_email_expired")
     here = client.is_bound_to(challenge.binding)

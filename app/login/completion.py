@@ -48,7 +48,11 @@ def complete_login(
     step = None
     if second_factor.is_due_after(proof) and (has_second or settings.second_factor == "required"):
         step = second_factor.step_after(proof, enrolled if enrolled is not None else enrolled_of(user.id))
-    if step is not None and step.state != second_factor.SETUP and trusted_devices.use_trust(user.id, client.known):
+    if (
+        step is not None
+        and step.state != second_factor.SETUP
+        and trusted_devices.use_trust(user.id, client.known_secrets)
+    ):
         record("second_step.skipped", user.id, challenge_id=answered, method=proof.method)
         step = None
     if step is None:

@@ -37,7 +37,7 @@ def revoke_other_sessions(user: User, session: AuthSession, client: ClientContex
     """
     revoke_all_sessions(user.id, but=session.family)
     end_changes(user.id, but=session.family)
-    revoke_browsers(user.id, but=client.known)
+    revoke_browsers(user.id, but=client.known_secrets)
     refresh_tokens.drop(session.family)
     revoke_api_clients(session.family, but=session.id)
     if session.kind == "browser":

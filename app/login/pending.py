@@ -82,7 +82,7 @@ def start(
         "id": secrets.row_id(), "digest": secrets.digest(token), "user_id": user.id, "amr": amr,
         "answered_id": answered_id, "state": state, "choices": ",".join(choices), "tries": 0,
         "method": choices[0] if len(choices) == 1 else "", "remember": remember, "next": next_page[:2048],
-        "address": client.address, "agent": client.agent, "created_at": now,
+        "address": client.ip_address, "agent": client.user_agent, "created_at": now,
         "expires_at": now + settings.second_factor_within,
     }  # fmt: skip
     _INSERT.run(**row)
@@ -92,9 +92,9 @@ def start(
 
 def current(client: ClientContext) -> StartedPending | None:
     """Return the sign-in under way that ``client`` brought, while its second step can be taken. One statement."""
-    if not client.pending:
+    if not client.pending_secret:
         return None
-    found = db.session.execute(_CURRENT, {"digest": client.pending, "now": clock.now()}).first()
+    found = db.session.execute(_CURRENT, {"digest": client.pending_secret, "now": clock.now()}).first()
     if found is None:
         return None
     row, user = _ROWS.read(found)
@@ -145,16 +145,16 @@ def use_up(waiting: StartedPending) -> bool:
 
 def end(client: ClientContext) -> None:
     """End the sign-in under way that ``client`` brought, if any, and take its cookie back."""
-    if not client.pending:
+    if not client.pending_secret:
         return
-    mine = (PendingSignIn.digest == client.pending, PendingSignIn.ended_at.is_(None))
+    mine = (PendingSignIn.digest == client.pending_secret, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*mine).values(ended_at=clock.now()))
     drop(client)
 
 
 def drop(client: ClientContext) -> None:
     """Take the cookie of a sign-in under way back, and change nothing else: for pages that are only looked at."""
-    if client.pending:
+    if client.pending_secret:
         set_pending_cookie("", settings.second_factor_within)
 
 

@@ -113,7 +113,7 @@ def verify_second_factor(
     However many apps there are, it is one guess and one statement.
     :param question_id: the challenge by which the code was sent, if it was; no other will do
     """
-    browser = known_as(user_id, client.known)
+    browser = known_as(user_id, client.known_secrets)
     guess = by_account.reserve(user_id, "", browser=browser, second=True)
     rows = [row for row in enrolled if row.method == method]
     if guess is None or not rows:
@@ -144,7 +144,7 @@ def _sent(
 ) -> VerifiedFactor | VerificationFailure:
     if question_id is None:
         return VerificationFailure()
-    named = replace(client, challenge=challenge_token_of(question_id))
+    named = replace(client, challenge_token=challenge_token_of(question_id))
     by_id = {row.id: row for row in rows}
     tried: list[Challenge] = challenges.count_try(PURPOSE, ["sms"], subject_of(user_id, ""), named)
     for challenge in tried:

@@ -73,7 +73,7 @@ def notify(
     before = set(mails) - {change.new if change else ""}
     texted = by_text or not before
     numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
-    facts = {"what": what, "browser": user_agents.label(client.agent), "family": family}
+    facts = {"what": what, "browser": user_agents.label(client.user_agent), "family": family}
     facts["change"] = change.id if change else ""
     outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, **facts)
     outbox.enqueue_each("changed", "sms", list(dict.fromkeys(numbers)), user_id=user_id, **facts)

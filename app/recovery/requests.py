@@ -60,7 +60,7 @@ def start(user_id: int, challenge_id: str, client: ClientContext) -> Recovery:
     row = Recovery(id=secrets.row_id(), user_id=user_id, requested_at=now, ready_at=ready_at)
     row.challenge_id = challenge_id
     row.expires_at = ready_at + STAYS_FOR
-    row.address, row.agent = client.address, client.agent
+    row.address, row.agent = client.ip_address, client.user_agent
     db.session.add(row)
     db.session.flush()
     return row

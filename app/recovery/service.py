@@ -76,9 +76,9 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
     :raises Rejected: ``identity_invalid``, ``too_many_requests``
     """
     typed = get_identity(identity)
-    throttling.take("starts", client.address, looks_up=False)
-    reached, held = lookup.look_up_method(typed, "email", client.known, throttling.bucket_of(client.address))
-    throttling.stop("starts", client.address, held)
+    throttling.take("starts", client.ip_address, looks_up=False)
+    reached, held = lookup.look_up_method(typed, "email", client.known_secrets, throttling.bucket_of(client.ip_address))
+    throttling.stop("starts", client.ip_address, held)
     spoken = typed.value
     there = reached is not None and reached.destination != "" and reached.user.is_active
     there = there and reached is not None and reached.user.confirmed_at is not None
@@ -97,9 +97,9 @@ def prove_mailbox(identity: str, passcode: str | int, client: ClientContext) -> 
     :raises Rejected: ``identity_invalid``; ``generic_authn_failed`` on ``passcode``, whatever else was wrong;
         ``too_many_requests``
     """
-    throttling.allow("failures", client.address)
+    throttling.allow("failures", client.ip_address)
     typed = get_identity(identity)
-    known = lookup.look_up(typed, client.known)
+    known = lookup.look_up(typed, client.known_secrets)
     user_id = known.user.id if known.user else None
     spoken = typed.value
     browser = known.browser
@@ -110,7 +110,7 @@ def prove_mailbox(identity: str, passcode: str | int, client: ClientContext) -> 
         or known.user is None
         or not known.user.is_active
     ):
-        throttling.take("failures", client.address)
+        throttling.take("failures", client.ip_address)
         reason = proof.reason if isinstance(proof, VerificationFailure) else "refused"
         facts: dict[str, Any] = {"reason": reason, "purpose": PURPOSE}
         record("challenge.failed", user_id, at_once=True, **facts)

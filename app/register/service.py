@@ -39,7 +39,7 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
     """
     if not settings.registration:
         raise Rejected("registration_closed", status=403)
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     typed = _read(email)
     hashed = password.hash_password(new_password, [typed.value]) if new_password else None
     found = lookup.look_up_destination(typed, "email")
@@ -65,7 +65,7 @@ def send_again(email: str, client: ClientContext, next_page: str = "") -> Challe
     :raises Rejected: ``too_many_requests``, ``too_many_messages``; in explicit mode ``user_does_not_exist`` or
         ``already_confirmed``
     """
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     typed = _read(email)
     reached = lookup.look_up_destination(typed, "email")
     if not settings.generic_responses and reached is None:
@@ -85,7 +85,7 @@ def confirm_by_code(
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
-    throttling.allow("failures", client.address)
+    throttling.allow("failures", client.ip_address)
     typed = _read(email)
     user = find_by_identity(typed)
     user_id = user.id if user else None
@@ -93,7 +93,7 @@ def confirm_by_code(
     proof = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, client, sent_only=True)
     challenge, guess = (None, None) if isinstance(proof, VerificationFailure) else (proof.challenge, proof.guess)
     if user is None or challenge is None or not user.is_active:
-        throttling.take("failures", client.address)
+        throttling.take("failures", client.ip_address)
         miss = (
             proof
             if isinstance(proof, VerificationFailure)
@@ -144,7 +144,7 @@ def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSessio
 
 def _over(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
     """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
-    if throttling.is_news(f"link.{why}", opened.challenge.id, client.address):
+    if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
         record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
     return Rejected(code)

@@ -96,13 +96,13 @@ def note_sign_in(
     rows = [_row(user_id, password=password) for password in _counted()]
     fresh = secrets.token()
     if client.keeps_cookies:
-        rows.append(_row(user_id, secrets.digest(fresh), client.agent, now, seen_at if today else now))
+        rows.append(_row(user_id, secrets.digest(fresh), client.user_agent, now, seen_at if today else now))
     if not rows:
         return "none"
     here = _settle(rows, user_id, client, guess or UNLIMITED, now)
     if not client.keeps_cookies:
         return "none"
-    if here in client.known:
+    if here in client.known_secrets:
         if not today:
             keep_known(here, LIFE)
         note_known_here(here)
@@ -170,7 +170,7 @@ def _settle(rows: list[dict[str, Any]], user_id: int, client: ClientContext, gue
     """Note a success; return by which digest the browser is known from now on, "" for none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
     if client.keeps_cookies:
-        mine = [row_id(subject_of(user_id, ""), digest) for digest in client.known[:MAX_KNOWN_ACCOUNTS]]
+        mine = [row_id(subject_of(user_id, ""), digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]
         values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MAX_KNOWN_ACCOUNTS)}
     noted = _SETTLE[len(rows), client.keeps_cookies].all(**values, entry=guess.entry, now=now)
     return next((str(browser) for (browser,) in noted if browser), "")

@@ -71,7 +71,7 @@ def create_session(
     row = {
         "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
         "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
-        "persistent": remember, "address": client.address, "agent": client.agent, "challenge_id": challenge_id,
+        "persistent": remember, "address": client.ip_address, "agent": client.user_agent, "challenge_id": challenge_id,
         "untold": is_news, **assurance.opened_with(amr, now, held=held),
     }  # fmt: skip
     if brought := current_session():

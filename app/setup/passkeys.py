@@ -36,7 +36,7 @@ def begin(
         ``usage`` ``invalid_choice``; ``webauthn_too_many``; ``too_many_requests``
     """
     _available()
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     usage = usage or "secondary"
     if usage not in USAGES:
         raise Rejected("invalid_choice", field="usage")

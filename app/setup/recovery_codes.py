@@ -30,7 +30,7 @@ def make(user: User, session: AuthSession, client: ClientContext) -> list[str]:
     Those from before work no more, and the account's other sessions end, as with every change of the ways in.
     :raises Rejected: ``too_many_requests``; ``api_error`` when the session was denied meanwhile
     """
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     drawn = recovery_codes.draw()
     lock_credentials(user, session)
     recovery_codes.store(user.id, drawn, session.family)

@@ -43,7 +43,7 @@ def begin(
     """
     enrolled = enrollments.enrolled_of(user.id)
     _allow(user, method, enrolled)
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     mine = identities_of(user.id)
     row = next((each for each in enrolled if each.method == method), None)
     if row is not None and (existing or _is_mine(method, phone, mine)):
@@ -72,7 +72,7 @@ def begin_on_the_way_in(
     if waiting.row.state != second_factor.SETUP or any(row.is_second for row in enrolled):
         raise Rejected("two_factor_permission_denied")
     _allow(user, method, enrolled)
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, waiting.row.id, client)
     _signal_sent(user, method)
     pending.note_question(waiting, method, begun.challenge.id, second_factor.SETUP)

@@ -139,7 +139,7 @@ def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
 def _asker(handle: str | None) -> ClientContext:
     """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
     who = sending_client()
-    return replace(who, pending=secrets.digest(handle)) if handle and not who.pending else who
+    return replace(who, pending_secret=secrets.digest(handle)) if handle and not who.pending_secret else who
 
 
 def _nothing_under_way() -> Response:

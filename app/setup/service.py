@@ -56,7 +56,7 @@ def begin(
     """
     if method not in enabled_methods():
         raise Rejected("us_method_not_available", field="chosen_method")
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     begun = enrollment_service.begin(user, method, phone, PURPOSE, session.family, client, replacing=replacing)
     if METHODS[method].sends:
         signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)

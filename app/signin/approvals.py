@@ -27,7 +27,7 @@ def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
     """
     if is_here(opened, client):
         return  # it only looked ahead
-    if not throttling.is_news("link.opened_unbound", opened.challenge.id, client.address):
+    if not throttling.is_news("link.opened_unbound", opened.challenge.id, client.ip_address):
         return
     after = int((clock.now() - opened.challenge.last_sent_at).total_seconds())
     record(
@@ -43,7 +43,7 @@ def approve(opened: OpenedLink, token: str, typed: str, client: ClientContext) -
     :raises Rejected: ``link_characters_wrong``, ``link_refused`` when no try is left, ``too_many_requests``;
         otherwise as for a link that is over
     """
-    throttling.allow("failures", client.address)
+    throttling.allow("failures", client.ip_address)
     if opened.user is not None and not opened.user.is_active:
         raise Rejected(no("disabled_account"))
     challenge = opened.challenge
@@ -110,5 +110,5 @@ def _wrong(opened: OpenedLink, client: ClientContext) -> Rejected:
     ended = approvals.refuse_if_used_up(opened.challenge)
     name = "link.refused" if ended else "link.characters_wrong"
     record(name, opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True)
-    throttling.take("failures", client.address)
+    throttling.take("failures", client.ip_address)
     return Rejected("link_refused" if ended else "link_characters_wrong", field="characters")

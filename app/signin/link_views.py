@@ -103,7 +103,7 @@ def _shown(opened: OpenedLink) -> dict[str, Any]:
     """Return who asked, and where that is denied."""
     challenge = opened.challenge
     shown = {"asked": asked(challenge), "denial": report_link("challenge", challenge.id, challenge.created_at)}
-    return shown | {"same_system": user_agents.is_same_system(challenge.agent, present_client().agent)}
+    return shown | {"same_system": user_agents.is_same_system(challenge.agent, present_client().user_agent)}
 
 
 def _signed_in(opened: OpenedLink) -> Response:

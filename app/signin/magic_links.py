@@ -53,7 +53,7 @@ def follow(opened: OpenedLink, token: str, client: ClientContext) -> AuthSession
 def over(opened: OpenedLink, token: str, client: ClientContext) -> Rejected:
     """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
     why = "expired" if has_expired(token) else "spent"
-    if throttling.is_news(f"link.{why}", opened.challenge.id, client.address):
+    if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
         record("sign_in.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
     if opened.user is not None:

@@ -29,7 +29,7 @@ def begin(waiting: StartedPending, client: ClientContext) -> tuple[WebauthnChall
 
     :raises Rejected: ``too_many_requests``
     """
-    throttling.take("passkeys", client.address)
+    throttling.take("passkeys", client.ip_address)
     ceremony = webauthn_challenges.begin("second", _place_of(waiting), user_id=waiting.user.id)
     now = clock.now()
     able = [key for key in passkeys.passkeys_of(waiting.user.id) if not key.in_cooldown(now)]

@@ -132,7 +132,7 @@ def _session() -> AuthSession:
 def _asker(handle: str | None) -> ClientContext:
     """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
     present = present_client()
-    return replace(present, pending=secrets.digest(handle)) if handle and not present.pending else present
+    return replace(present, pending_secret=secrets.digest(handle)) if handle and not present.pending_secret else present
 
 
 def _begun(

@@ -31,7 +31,7 @@ def begin(client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
     :raises Rejected: ``us_method_not_available`` where passkeys are off; ``too_many_requests``
     """
     _available()
-    throttling.take("passkeys", client.address)
+    throttling.take("passkeys", client.ip_address)
     ceremony = webauthn_challenges.begin("get", webauthn_challenges.place_of(client))
     return ceremony, webauthn_challenges.request_options(ceremony)
 
@@ -69,7 +69,7 @@ def begin_again(user: User, session: AuthSession, client: ClientContext) -> tupl
     :raises Rejected: ``us_method_not_available`` when they have none; ``too_many_requests``
     """
     _available()
-    throttling.take("passkeys", client.address)
+    throttling.take("passkeys", client.ip_address)
     mine = passkeys.passkeys_of(user.id)
     if not mine:
         raise Rejected("us_method_not_available")

@@ -31,7 +31,7 @@ def send_code(user: User, method: str, client: ClientContext) -> Challenge:
 
     :raises Rejected: ``us_method_not_available`` when they have no such method
     """
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     reached = lookup.destination_of_user(user.id, method) if method in code_methods() else None
     if reached is None or reached.enrolled is None or not reached.destination:
         raise Rejected("us_method_not_available", field="chosen_method")
@@ -47,10 +47,10 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
-    throttling.allow("failures", client.address)
+    throttling.allow("failures", client.ip_address)
     proof = _proof(user, session, passcode, client)
     if isinstance(proof, VerificationFailure) or proof.pending:
-        throttling.take("failures", client.address)
+        throttling.take("failures", client.ip_address)
         miss = proof if isinstance(proof, VerificationFailure) else VerificationFailure("refused")
         facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": PURPOSE}
         record("sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True, **facts)

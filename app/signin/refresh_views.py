@@ -41,8 +41,8 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
     :raises Rejected: ``refresh_token_invalid`` or ``refresh_token_reused`` (401) on ``refresh_token``;
         ``too_many_requests`` after too many exchanges, or too many of these, from one network address
     """
-    throttling.take("exchanges", client.address)
-    throttling.allow("failures", client.address)
+    throttling.take("exchanges", client.ip_address)
+    throttling.allow("failures", client.ip_address)
     done = refresh_tokens.exchange(token)
     if isinstance(done, Exchanged):
         return done
@@ -50,7 +50,7 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
         record("refresh.reused", done.user_id)
         what = "A program was signed out, because its refresh token came twice. Somebody may have a copy of it."
         notices.notify(done.user_id, what, client, family=done.family)
-    throttling.take("failures", client.address)
+    throttling.take("failures", client.ip_address)
     code = "refresh_token_reused" if isinstance(done, Reused) else "refresh_token_invalid"
     raise Rejected(code, field="refresh_token", status=401)
 

@@ -38,7 +38,7 @@ def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     :raises Rejected: ``invalid_recovery_code`` on ``code``; ``two_factor_permission_denied`` when no sign-in is under
         way, or it has to set a factor up; ``two_factor_ended``; ``too_many_requests``
     """
-    throttling.allow("failures", client.address)
+    throttling.allow("failures", client.ip_address)
     waiting = pending.get(client)
     if waiting.row.state == second_factor.SETUP:
         raise Rejected("two_factor_permission_denied")
@@ -65,13 +65,13 @@ def ask_for_help(client: ClientContext) -> StartedPending:
 
     :raises Rejected: ``invalid_choice`` on ``help_setup`` where nobody is to be asked; ``two_factor_permission_denied``
     """
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     waiting = pending.get(client)
     if not settings.support_mail:
         raise Rejected("invalid_choice", field="help_setup")
-    if throttling.is_news("help", str(waiting.user.id), client.address):
+    if throttling.is_news("help", str(waiting.user.id), client.ip_address):
         whose = ", ".join(_without_links(identities_of(waiting.user.id)))
-        facts: dict[str, Any] = {"whose": whose, "agent": client.agent, "address": client.address}
+        facts: dict[str, Any] = {"whose": whose, "agent": client.user_agent, "address": client.ip_address}
         outbox.enqueue("help_asked", "mail", settings.support_mail, user_id=waiting.user.id, **facts)
         record("second_step.help_asked", waiting.user.id)
     return waiting
@@ -83,7 +83,7 @@ def _without_links(identities: Mapping[str, str]) -> list[str]:
 
 
 def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext) -> Rejected:
-    throttling.take("failures", client.address)
+    throttling.take("failures", client.ip_address)
     is_over = tries >= pending.TRIES
     facts = {"reason": miss.reason, "method": recovery_codes.METHOD, "ended": is_over}
     record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)

@@ -39,7 +39,7 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     :raises Rejected: ``two_factor_invalid_token`` on ``code``; ``two_factor_permission_denied`` when none is under
         way, or another step is due; ``two_factor_ended``; ``too_many_requests``
     """
-    throttling.allow("failures", client.address)
+    throttling.allow("failures", client.ip_address)
     waiting = pending.get(client)
     if not waiting.row.method:
         raise Rejected("two_factor_permission_denied")
@@ -68,7 +68,7 @@ def trust_here(waiting: StartedPending, client: ClientContext) -> str:
         return ""
     record("second_step.trusted", waiting.user.id)
     if not client.keeps_cookies:
-        return trusted_devices.trust_program(waiting.user.id, client.agent)
+        return trusted_devices.trust_program(waiting.user.id, client.user_agent)
     trusted_devices.trust_browser(waiting.user.id)
     return ""
 
@@ -78,7 +78,7 @@ def select(which: str, client: ClientContext) -> PendingState:
 
     :raises Rejected: ``invalid_choice`` on ``which``; ``two_factor_permission_denied``; ``too_many_requests``
     """
-    throttling.take("starts", client.address)
+    throttling.take("starts", client.ip_address)
     waiting = pending.get(client)
     if waiting.row.state == second_factor.SETUP:
         raise Rejected("two_factor_permission_denied")
@@ -101,7 +101,7 @@ def _set_up(waiting: StartedPending, code: str | int, client: ClientContext) -> 
     try:
         enrollment_service.store(user, challenge, code, None, field="code", as_second=True)
     except Rejected as refused:
-        throttling.take("failures", client.address)
+        throttling.take("failures", client.ip_address)
         if refused.code == "invalid_password_code":
             raise Rejected("two_factor_invalid_token", field="code") from None
         raise
@@ -115,7 +115,7 @@ def _set_up(waiting: StartedPending, code: str | int, client: ClientContext) -> 
 def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
     """Open the session; as after any change of what is asked for, every other one ends, and the owner is told."""
     user_id = waiting.user.id
-    revoke_browsers(user_id, but=client.known)
+    revoke_browsers(user_id, but=client.known_secrets)
     try:
         session = completion.complete(waiting, proof, client)
     except Rejected:
@@ -129,7 +129,7 @@ def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, client: Cli
 
 
 def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext) -> Rejected:
-    throttling.take("failures", client.address)
+    throttling.take("failures", client.ip_address)
     is_over = tries >= pending.TRIES
     facts: dict[str, Any] = {"reason": miss.reason, "method": waiting.row.method, "ended": is_over}
     record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)
@@ -137,7 +137,7 @@ def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, clie
     if not is_over:
         return Rejected("two_factor_invalid_token", field="code")
     pending.end(client)
-    if throttling.is_news("second_step.failed", str(waiting.user.id), client.address):
+    if throttling.is_news("second_step.failed", str(waiting.user.id), client.ip_address):
         first = TITLES.get(waiting.row.amr.split(",")[0], "The first proof")
         notices.notify(waiting.user.id, FAILED.format(first=first), client)
     return Rejected("two_factor_ended", field="code")

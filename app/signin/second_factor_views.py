@@ -98,7 +98,7 @@ def tf_select() -> Response:
 def step_asker(handle: str | None) -> ClientContext:
     """Return who asks; a program without cookies hands back the ``pending`` that it was given."""
     client = present_client()
-    return replace(client, pending=secrets.digest(handle)) if handle and not client.pending else client
+    return replace(client, pending_secret=secrets.digest(handle)) if handle and not client.pending_secret else client
 
 
 def _is_to_be_trusted(form: SecondStepForm, waiting: StartedPending) -> bool:

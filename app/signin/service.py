@@ -39,12 +39,12 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     :raises Rejected: ``identity_invalid``, ``too_many_requests``; in explicit mode also why nothing was sent
     """
     typed = get_identity(identity)
-    throttling.take("starts", client.address, looks_up=False)
+    throttling.take("starts", client.ip_address, looks_up=False)
     method = chosen or _method_for(typed)
     if method not in code_methods():
         raise Rejected("us_method_not_available", field="chosen_method")
-    reached, held = lookup.look_up_method(typed, method, client.known, throttling.bucket_of(client.address))
-    throttling.stop("starts", client.address, held)
+    reached, held = lookup.look_up_method(typed, method, client.known_secrets, throttling.bucket_of(client.ip_address))
+    throttling.stop("starts", client.ip_address, held)
     if not settings.generic_responses:
         _say_why_not(reached, method)
     spoken = typed.value
@@ -80,9 +80,9 @@ def sign_in(
     :raises Rejected: ``identity_invalid``; ``generic_authn_failed``, or in explicit mode what was wrong;
         ``too_many_requests``
     """
-    throttling.allow("failures", client.address)
+    throttling.allow("failures", client.ip_address)
     typed = get_identity(identity) if identity.strip() else None
-    known = lookup.look_up(typed, client.known)
+    known = lookup.look_up(typed, client.known_secrets)
     user = known.user
     user_id = user.id if user else None
     spoken = typed.value if typed else ""
@@ -179,7 +179,7 @@ def _say_why_not(reached: lookup.Destination | None, method: str) -> None:
 
 
 def _failed(user: User | None, client: ClientContext, why: str, miss: VerificationFailure) -> NoReturn:
-    throttling.take("failures", client.address)
+    throttling.take("failures", client.ip_address)
     facts: dict[str, Any] = {"reason": miss.reason, "error": why, "purpose": PURPOSE}
     record("sign_in.failed", user.id if user else None, challenge_id=miss.challenge_id, at_once=True, **facts)
     if user is not None:

@@ -28,7 +28,7 @@ def note_change(
     :param family: of the session that did it
     """
     row = AddressChange(user_id=user_id, old=old, new=new, primary_before=primary_before, family=family)
-    row.agent, row.address = client.agent, client.address
+    row.agent, row.address = client.user_agent, client.ip_address
     db.session.add(row)
     db.session.flush()
     return row

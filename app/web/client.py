@@ -21,13 +21,13 @@ from app.web.idempotency import idempotency_key
 
 def client_context(challenge: str | None = None) -> ClientContext:
     """Return who asks; a browser without our cookie is given one with the answer."""
-    return _asker(secrets.digest(browser_secret()), challenge)
+    return _client(secrets.digest(browser_secret()), challenge)
 
 
 def trusted_client(challenge: str | None, token: str | None) -> ClientContext:
     """Return who asks; a program without cookies is known by the token that it was given when it was trusted."""
     who = client_context(challenge)
-    return replace(who, known=(secrets.digest(token),)) if token and not who.known else who
+    return replace(who, known_secrets=(secrets.digest(token),)) if token and not who.known_secrets else who
 
 
 def sending_client(challenge: str | None = None) -> ClientContext:
@@ -37,13 +37,15 @@ def sending_client(challenge: str | None = None) -> ClientContext:
     :raises Rejected: ``idempotency_key_invalid``
     """
     who = client_context(challenge)
-    return replace(who, once=idempotency_key(), renews=g.get("auth_session") is None and not g.get("program_token"))
+    return replace(
+        who, idempotency_key=idempotency_key(), renews=g.get("auth_session") is None and not g.get("program_token")
+    )
 
 
 def present_client(challenge: str | None = None) -> ClientContext:
     """Return who asks, without giving anybody a cookie; the binding is "" for a browser we never saw."""
     secret = known_browser_secret()
-    return _asker(secrets.digest(secret) if secret else "", challenge)
+    return _client(secrets.digest(secret) if secret else "", challenge)
 
 
 def clicking_client() -> ClientContext:
@@ -52,15 +54,15 @@ def clicking_client() -> ClientContext:
     ahead = "prefetch" in purpose or "preview" in purpose
     mode = request.headers.get("Sec-Fetch-Mode", "navigate")
     if request.method == "HEAD" or ahead or mode != "navigate":
-        return _asker("", None)
+        return _client("", None)
     return present_client()
 
 
-def _asker(binding: str, challenge: str | None) -> ClientContext:
+def _client(binding: str, challenge: str | None) -> ClientContext:
     agent = user_agents.label(request.headers.get("User-Agent"))
     known, pending = tuple(map(secrets.digest, sent_known_secrets())), sent_pending_secret()
     return ClientContext(
         binding, g.get("client_address", ""), agent, challenge or "", known,
-        keeps_cookies=sent_browser_secret() != "", pending=secrets.digest(pending) if pending else "",
-        given=tuple(map(secrets.digest, sent_given_secrets())) if binding else (),
+        keeps_cookies=sent_browser_secret() != "", pending_secret=secrets.digest(pending) if pending else "",
+        given_secrets=tuple(map(secrets.digest, sent_given_secrets())) if binding else (),
     )  # fmt: skip
