@@ -6,12 +6,14 @@ Tests run without TESTING, so that faults become the 500 a person would see and 
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +21,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 
-from tests.databases import KEY, Database, stop_postgresql
+from tests.databases import KEY, MEMORY, Database, stop_postgresql
 from tests.factories import People
 from tests.sinks import Mail, Sms, SmsStub, SmtpSink
 
@@ -40,6 +43,9 @@ pytest_plugins = [
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 APART = pytest.StashKey[bool]()
+SHARED_MEMORY = Path("/dev/shm")
+ROOM = 2**30
+"""Bytes that have to be free there: containers often have 64 MiB of it."""
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -49,7 +55,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give all test processes of this run one directory."""
     shared = getattr(config, "workerinput", {}).get("run_directory")
     config.stash[APART] = shared is None
-    config.stash[RUN_DIRECTORY] = Path(shared or tempfile.mkdtemp(prefix="latchkey-"))
+    config.stash[RUN_DIRECTORY] = Path(shared) if shared else _made_run_directory()
+
+
+def _made_run_directory() -> Path:
+    """Make the run's directory; SQLite's files are in memory where there is room: each commit waits for a disk."""
+    run = Path(tempfile.mkdtemp(prefix="latchkey-"))
+    if SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free >= ROOM:
+        (run / MEMORY).symlink_to(tempfile.mkdtemp(prefix="latchkey-", dir=SHARED_MEMORY))
+    else:
+        (run / MEMORY).mkdir()
+    return run
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep the thousands of tests out of the garbage collector's rounds, where nothing of them would be found."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -73,6 +95,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what the run shared and remove its directory."""
     if config.stash.get(APART, False):
         stop_postgresql(config.stash[RUN_DIRECTORY] / "postgresql")
+        shutil.rmtree((config.stash[RUN_DIRECTORY] / MEMORY).resolve(), ignore_errors=True)
         shutil.rmtree(config.stash[RUN_DIRECTORY], ignore_errors=True)
 
 
@@ -81,6 +104,20 @@ def nothing_set_outside() -> None:
     """Take away what the environment says, so that tests see the defaults."""
     for name in [name for name in os.environ if name.startswith("LATCHKEY_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords and recovery codes by argon2id of little cost; ``@pytest.mark.slow_hashes`` keeps the real one."""
+    from app.crypto import password_hashing
+
+    if not request.node.get_closest_marker("slow_hashes"):
+        monkeypatch.setattr(password_hashing, "_hasher", _quick_hasher)
+
+
+@cache
+def _quick_hasher() -> PasswordHasher:
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +168,7 @@ def settings_values(
         "log_level": "warning",
         "log_format": "text",
         "pool_size": 4,
-        "queue_url": f"sqlite:///{run_directory}/{worker_id}-queue.db",
+        "queue_url": f"sqlite:///{(run_directory / MEMORY).resolve()}/{worker_id}-queue.db",
     }
 
 

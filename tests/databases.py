@@ -29,6 +29,8 @@ ROOT = Path(__file__).parent.parent
 KINDS = ("sqlite", "postgresql")
 KEY = "for-tests-alone-6f1c7be0d2a94c58b3e1907fa2d4c6e8"
 TEMPLATE = "template"
+MEMORY = "memory"
+"""Folder of the run's directory for SQLite's files."""
 START_WITHIN = 60.0
 """Seconds for a PostgreSQL server to start, also a standby that has to catch up first."""
 
@@ -113,7 +115,7 @@ class Databases:
         """Return a database that nobody has used, with the schema (or with nothing when not ``migrated``)."""
         name = f"{self.process}_{next(self._numbers)}"
         if kind == "sqlite":
-            path = self.run / name / "latchkey.db"
+            path = (self.run / MEMORY).resolve() / name / "latchkey.db"
             path.parent.mkdir()
             if migrated:
                 with self._locked(kind):

@@ -57,6 +57,7 @@ def test_before_and_after_a_program_is_told_how_many_are_left(json_wire, ada):
     assert (after["left"], after["made_at"]) == (9, made["made_at"])
 
 
+@pytest.mark.slow_hashes
 def test_nothing_but_slow_hashes_is_kept(hers, rows, database):
     codes = codes_in(hers.post(CODES))
     kept = rows(RecoveryCode)

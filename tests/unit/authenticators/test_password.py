@@ -23,6 +23,7 @@ def refusal(app, text):
     return refused.value.code
 
 
+@pytest.mark.slow_hashes
 def test_a_password_is_kept_as_argon2id(app):
     with app.app_context():
         kept = password.hash_password(GOOD)
