@@ -6,6 +6,7 @@ deadline after the other, and nobody could read meanwhile.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 
@@ -30,7 +31,7 @@ class WriteQueue:
     def __init__(self, limit: float) -> None:
         self.limit = limit
         self._turn = threading.Lock()
-        self._began = 0.0
+        self._began = math.inf
         self._waiting: list[int] = []
 
     def take(self) -> float:
@@ -56,6 +57,7 @@ class WriteQueue:
 
     def give(self) -> None:
         """Let the next writer have its turn."""
+        self._began = math.inf  # between two turns nothing is stuck, however long nobody wrote
         self._turn.release()
 
     def _wait(self, came: float) -> None:

@@ -68,11 +68,17 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
 def _proof(
     user: User, session: AuthSession, passcode: str | int, client: ClientContext
 ) -> VerifiedFactor | VerificationFailure:
-    """Look at what could be a recovery code as one; a password may look like that as well, so then as any passcode."""
+    """Look at what could be a recovery code as one; a password may look like that as well, so then as any passcode.
+
+    What is one of the user's codes, used up or not, is no password: once its use was tried, this request may have
+    SQLite's write lock, and neither a slow hash nor a guess that is counted at once may follow.
+    """
     if recovery_codes.read(passcode) is not None:
-        by_code = recovery_codes.verify(user.id, passcode)
-        if isinstance(by_code, VerifiedFactor):
-            notify_of_use(user.id, client, session.family)
+        found = recovery_codes.find(user.id, passcode)
+        if isinstance(found, recovery_codes.Found):
+            by_code = recovery_codes.use(found)
+            if isinstance(by_code, VerifiedFactor):
+                notify_of_use(user.id, client, session.family)
             return by_code
     return verify_passcode(
         PURPOSE, user.id, "", enrollments.enrolled_of(user.id), passcode, client, family=session.family

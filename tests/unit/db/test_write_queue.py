@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import exc
 
+from app.db import write_queue
 from app.db.write_queue import BRIEF, MOST_WAITING, STUCK_AFTER, WriteQueue
 
 LIMIT = 3.0
@@ -79,3 +81,37 @@ def test_writer_who_comes_to_a_stuck_queue_is_refused_at_once(started):
     with pytest.raises(exc.TimeoutError):
         turns.take()
     assert time.monotonic() - began < 0.1
+
+
+def test_writers_who_meet_a_turn_that_just_began_after_an_idle_time_wait_for_it(started, monkeypatch):
+    """A busy machine may stop a thread between getting its turn and noting when: that is no stuck queue."""
+    got_turn, may_go_on, first, calls, ends = threading.Event(), threading.Event(), [], [], []
+
+    def monotonic() -> float:
+        if threading.current_thread() in first:
+            calls.append(None)
+            if len(calls) == 2:  # it has its turn, and asks when that began
+                got_turn.set()
+                may_go_on.wait(LIMIT)
+        return time.monotonic()
+
+    def request() -> None:
+        ends.append(outcome_of(turns.take))
+        if isinstance(ends[-1], float):
+            turns.give()
+
+    turns = WriteQueue(LIMIT)
+    turns.take()
+    turns.give()
+    time.sleep(STUCK_AFTER + 0.1)
+    monkeypatch.setattr(write_queue, "time", SimpleNamespace(monotonic=monotonic))
+    first.append(threading.Thread(target=request, daemon=True))
+    first[0].start()
+    assert got_turn.wait(LIMIT)
+    others = [started(request) for _ in range(MOST_WAITING + 3)]
+    time.sleep(0.1)
+    assert ends == []
+    may_go_on.set()
+    for thread in (*first, *others):
+        thread.join(LIMIT)
+    assert [isinstance(end, float) for end in ends] == [True] * (MOST_WAITING + 4)
