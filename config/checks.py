@@ -63,6 +63,15 @@ def debugging(_settings: "Settings") -> Iterable[Problem]:
         yield Problem("FLASK_DEBUG", "is on in production", "Unset it.")
 
 
+def database_file(settings: "Settings") -> Iterable[Problem]:
+    """A database in memory is empty at each start, another one for each process, and gone with it."""
+    if settings.is_sqlite and types.is_in_memory(settings.database_url):
+        remedy = "Name a file: sqlite:////var/lib/latchkey/latchkey.db, or a PostgreSQL database."
+        yield problem(
+            "database_url", "is an SQLite database in memory, which no migration and no restart keeps", remedy
+        )
+
+
 def mail_transport(settings: "Settings") -> Iterable[Problem]:
     """Codes must be able to leave, and not readable for everyone on the way."""
     if not settings.mail_url and "email" in settings.methods:
@@ -143,7 +152,7 @@ COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     mail_user,
     pooler,
 )
-PRODUCTION_RULES = (master_keys, public_address, debugging, mail_transport, sms_provider, sms_countries)
+PRODUCTION_RULES = (master_keys, public_address, debugging, database_file, mail_transport, sms_provider, sms_countries)
 DEVELOPMENT_RULES = (own_machine,)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from config.hosts import ascii_host
+from config.patterns import repeats_what_varies
 
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 ISO_8601 = re.compile(
@@ -122,12 +123,21 @@ def check_headers(secret: SecretStr) -> SecretStr:
 
 
 def check_pattern(text: str) -> str:
-    """Accept a regular expression."""
+    """Accept a regular expression whose time does not double with each character of what it is matched with."""
     try:
         re.compile(text)
     except (re.error, OverflowError) as error:
         raise ValueError(f"it is no regular expression ({error})") from None
+    if repeats_what_varies(text):
+        what = "as in (a+)+ or (a|b)*: that can take hours to match. Repeat one character or class: a+, [ab]*"
+        raise ValueError(f"it repeats a group that holds a repeat or a choice, {what}")
     return text
+
+
+def is_in_memory(url: str) -> bool:
+    """Whether a ``sqlite:`` URL names no file: none, ``:memory:``, or a URI of SQLite's (sqlite.org/uri.html)."""
+    path, _, query = url.removeprefix("sqlite:").removeprefix("//").removeprefix("/").partition("?")
+    return path in ("", ":memory:", "file:", "file::memory:") or "mode=memory" in query.split("&")
 
 
 def check_reachable(parts: SplitResult) -> None:

@@ -38,6 +38,10 @@ REFUSED = [
     ("LATCHKEY_MAIL_URL", "smtp://ada:s3same@mail.example.com", "without TLS"),
     ("LATCHKEY_MAIL_URL", "smtps://s3same@mail.example.com", "not both"),
     ("LATCHKEY_MAIL_URL", "smtp://127.0.0.1:25", "without TLS"),
+    ("LATCHKEY_DATABASE_URL", "sqlite:///:memory:", "in memory"),
+    ("LATCHKEY_DATABASE_URL", "sqlite:///", "in memory"),
+    ("LATCHKEY_DATABASE_URL", "sqlite:///file::memory:?cache=shared&uri=true", "in memory"),
+    ("LATCHKEY_DATABASE_URL", "sqlite:///file:latchkey?mode=memory&uri=true", "in memory"),
     ("LATCHKEY_SESSION_IDLE", "P31D", "is longer than LATCHKEY_SESSION_ABSOLUTE"),
 ]
 
@@ -107,6 +111,7 @@ def test_a_country_is_two_letters(set_up, value):
         ("mail_url", f"smtps://{'a' * 64}.example.com", "can be looked up"),
         ("twilio_url", "https://.example.com", "can be looked up"),
         ("sms_success", "a{99999999999}", "regular expression"),
+        ("sms_success", "(a+)+$", "repeats a group"),
     ],
 )
 def test_a_value_that_would_fail_at_each_message_is_refused_at_start(set_up, setting, value, what):
