@@ -143,6 +143,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(here, ada, happen, cl
     assert [len(page) for page in pages] == [50, 50, 21]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("before", ["", "x", "%00", "2026-11-24T00:00:00+00:00 1", f"v1.00000000.{'a' * 80}"])
 def test_a_place_that_we_did_not_tell_is_refused(here, before):
     answer = here.get(f"/activity?before={before}")

@@ -31,6 +31,7 @@ def test_no_row_and_no_queue_entry_holds_what_a_message_says(post, attempt, data
         assert SECRET.encode() not in kept
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", ["code", "link", "passcode", "password", "secret", "token", "url"])
 def test_a_fact_that_would_keep_a_secret_is_refused(app, name):
     from app import outbox

@@ -138,12 +138,14 @@ def test_it_wants_a_fresh_session(hers, path, clock, rows):
     assert [row.value for row in rows(Identity)] == ["ada@example.com"]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("path", [CHANGE, ADD, CONFIRM, "/identities/remove"])
 def test_nobody_does_it_without_a_csrf_token(hers, path, rows):
     assert hers.post(path, csrf=None, email=NEW, passcode="1").status == 400
     assert rows(Challenge) == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "typed", ["", "nothing", "a@x@y.example", "a@x.example,b@y.example", "m\u0131ke@example.com", "a b@example.com"]
 )

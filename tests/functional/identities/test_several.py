@@ -183,6 +183,7 @@ def test_it_signs_in(hers, ada, mail_to):
     assert there.post("/us-signin", identity="ada-l", passcode=code_in(mail_to(ada.email))).ok
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "name", ["ab", "a" * 33, "admin", "Admin", "s.u.p.p.o.r.t", "123456", "a@b.example", "+16502530000", "m\u0131ke",
              "a b", "-ada", "ada.", "a__b", "\u0430da"],

@@ -110,10 +110,10 @@ BAD = {
     b'{"email": "\xff@example.com"}': "is not JSON",
     b"[" * 70_000: "is longer than 65536 bytes",
     b"[" * 60_000: "is a JSON array",
-    b'{"email": "ada@example.com", "username": "xenia"}': "email: belongs to an account already",
 }
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("line", "reason"), BAD.items(), ids=BAD.values())
 def test_a_bad_line_is_named_with_its_reason_and_the_others_are_imported(operate, rows, line, reason):
     result = operate(*IMPORT, stdin=lines({"email": "ada@example.com"}, b"", line, {"email": "bea@example.com"}))
@@ -122,6 +122,15 @@ def test_a_bad_line_is_named_with_its_reason_and_the_others_are_imported(operate
     assert result.stdout == "2 opened, 0 there already, 1 refused.\n"
     assert emails(rows) == ["ada@example.com", "bea@example.com"]
     assert "hunter2" not in result.output
+
+
+def test_a_line_with_an_address_that_is_taken_is_refused_and_the_others_are_imported(operate, rows):
+    taken = {"email": "ada@example.com", "username": "xenia"}
+    result = operate(*IMPORT, stdin=lines({"email": "ada@example.com"}, taken, {"email": "bea@example.com"}))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("line 2: email: belongs to an account already")
+    assert result.stdout == "2 opened, 0 there already, 1 refused.\n"
+    assert emails(rows) == ["ada@example.com", "bea@example.com"]
 
 
 def test_refused_lines_can_be_kept_mended_and_imported(operate, tmp_path):

@@ -90,6 +90,7 @@ def try_in(wire, password: str) -> int:
     return 200 if answer.ok else answer.status
 
 
+@pytest.mark.one_database
 @pytest.mark.slow_hashes
 @pytest.mark.parametrize("name", ALL)
 def test_its_owner_signs_in_and_the_hash_becomes_ours(wire, arrive, kept, name):

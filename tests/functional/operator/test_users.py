@@ -64,6 +64,7 @@ def test_create_can_leave_the_address_to_be_proved_and_the_account_shut(operate,
     assert rows(User)[0].disabled_at is not None
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("words", "reason"), [
     (("users", "create", "ada"), "email: "),
     ((*ADA, "--phone", "+15555555555"), "phone: There is no such phone number."),

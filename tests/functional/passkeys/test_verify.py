@@ -113,6 +113,7 @@ def test_nothing_is_proved_without_a_session(wire, language):
     assert wire.get("/wan-verify").status == (401 if language == "json" else 302)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("flags", "via", "open_to"), [
     (VERIFYING, "webauthn", False),
     (VERIFYING, "webauthn,uv", True),

@@ -154,6 +154,7 @@ def test_nobody_signed_in_deletes_anything(wire):
     assert wire.post("/my-data/delete", sure=True).status == (401 if wire.language == "json" else 302)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("change", ["cut", "other handle", "later", "no token", "another link of ours"])
 def test_a_link_that_we_did_not_make_is_refused(here, left, people, change):
     path, kid, handle, at, mac = re.fullmatch(r"(.*/)([^.]+)\.([^.]+)\.([^.]+)\.([^.]+)", left).groups()

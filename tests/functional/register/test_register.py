@@ -59,6 +59,7 @@ def test_the_operator_may_choose_the_page(browser_wire, register):
     assert register(by=browser_wire).location == "/us-signin"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("email", [None, "", "  "])
 def test_an_address_is_required(wire, register, email):
     answer = register(email)
@@ -90,6 +91,7 @@ def test_a_line_end_or_nul_in_an_address_is_refused(wire, register, rows, delive
     assert deliver() == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("value", [5, True, {"a": 1}, [["a"]]])
 def test_an_address_of_the_wrong_type_is_refused(json_wire, value):
     answer = json_wire.post("/register", email=value)
@@ -154,6 +156,7 @@ def test_where_registration_is_closed_nothing_is_opened(wire, register, rows):
     assert rows(User) == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("language", ["form"])  # JSON needs none
 def test_without_a_csrf_token_nothing_is_opened(wire, register, rows):
     wire.get("/register")
@@ -162,6 +165,7 @@ def test_without_a_csrf_token_nothing_is_opened(wire, register, rows):
     assert rows(Event) == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
 def test_next_never_leads_away(wire, register, rows, target):
     answer = register(next=target)
@@ -169,6 +173,7 @@ def test_next_never_leads_away(wire, register, rows, target):
     assert rows(User) == []
 
 
+@pytest.mark.one_database
 @with_password
 @pytest.mark.parametrize(
     ("password", "again", "code", "field"),

@@ -127,6 +127,7 @@ def test_a_state_of_the_other_set_up_is_none_here(hers, asked):
     assert asked() == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("setup", ["email", "password", "webauthn", "nonsense"])
 def test_what_is_no_second_step_is_refused(hers, setup):
     answer = hers.post("/tf-setup", setup=setup)

@@ -88,6 +88,7 @@ def test_what_was_asked_for_since_is_not_shown_under_the_name_of_before(asked):
     assert asked.get(PAGE).page.heading == "Sign in"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("kept", ["", "v1", "v1.00000000.a.b", "é", "x" * 3000])
 def test_a_cookie_that_is_none_is_no_fault(browser_wire, kept):
     browser_wire.client.set_cookie(COOKIE, kept)

@@ -42,6 +42,7 @@ def test_a_browser_sees_where_to_enter_the_code(browser_wire, ada, rows):
     assert rows(Challenge)[0].tag in answer.text
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("method", "code"),
     [
@@ -57,12 +58,14 @@ def test_only_methods_that_send_something_can_be_chosen(wire, ada, method, code,
     assert deliver() == []
 
 
+@pytest.mark.one_database
 def test_an_identity_is_required(wire):
     answer = wire.post(SEND, chosen_method="email")
     assert (answer.status, answer.codes) == (400, ["required"])
     assert list(answer.errors) == ["identity"]
 
 
+@pytest.mark.one_database
 @pytest.mark.settings(limits=False)
 @pytest.mark.parametrize("name", ["identity", "chosen_method", "next", "challenge"])
 def test_a_field_of_the_wrong_type_is_refused(json_wire, ada, name):

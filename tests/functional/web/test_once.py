@@ -52,6 +52,7 @@ def test_a_key_with_another_body_is_refused(wire, ada, people, deliver, identity
     assert len(deliver()) == 1
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("key", ["", "short", "x" * 201])
 def test_a_key_that_could_be_guessed_or_is_too_long_is_refused(wire, ada, deliver, key):
     answer = wire.post(SEND, headers={"Idempotency-Key": key}, **ASKED)
