@@ -12,6 +12,7 @@ from app.authenticators.presenters import asked
 from app.challenges.models import Challenge
 from app.extensions import db, settings
 from app.notifications.challenge_emails import challenges_of, write
+from app.notifications.notices import NoticeFacts
 from app.outbox import EmailMessage, Message, TextMessage
 from app.privacy.undo_links import undo_link
 from app.users import Identity, User
@@ -26,10 +27,10 @@ def export_ready(message: Message) -> EmailMessage | TextMessage | None:
     return write(message, link=f"{settings.origin}/my-data", until=until)
 
 
-def deletion(message: Message, leaves: bool | None) -> EmailMessage | TextMessage | None:
+def deletion(message: Message, facts: NoticeFacts | None) -> EmailMessage | TextMessage | None:
     """Tell the owner of an account that it is closed and when it will be erased, and give the link that keeps it."""
     deletes_at = datetime.fromisoformat(message.facts["deletes_at"])
-    if not leaves or deletes_at <= clock.now():
+    if facts is None or deletes_at <= clock.now():
         return None
     link = undo_link(message.facts["handle"], deletes_at)
     return write(message, link=link, deletes_at=deletes_at, by=message.facts["by"])

@@ -1,4 +1,4 @@
-"""What stands between the server and the application: body first, then a thread.
+"""The application as an ASGI server sees it: the body is read first, then a thread runs the request.
 
 The server hands over a request as soon as its head is there. Its body is read by the event loop, which waits for a
 thousand of them as easily as for one, and only a whole one gets one of the few threads. Bodies that

@@ -132,5 +132,8 @@ def release_unverified(identity: TypedIdentity) -> bool:
 
 
 def lock_account(user_id: int) -> None:
-    """Hold the user's row until the commit: two changes of one account come one after the other."""
+    """Lock the user's row until the commit: two changes of one account come one after the other.
+
+    An UPDATE that changes nothing, since SQLite has no SELECT ... FOR UPDATE and takes its write lock by writing.
+    """
     changed(sa.update(User).where(User.id == user_id).values(language=User.language))
