@@ -7,9 +7,8 @@ from typing import Any
 from flask import Response, after_this_request, redirect
 from flask_login import current_user
 
-from app.authenticators.presenters import asked
+from app.authenticators.presenters import asked, sent_facts
 from app.challenges.models import Challenge
-from app.challenges.tokens import challenge_token_of
 from app.errors import Rejected
 from app.extensions import settings
 from app.identities import bp, verification
@@ -95,9 +94,8 @@ def begin(form: AddressForm, purpose: str) -> Response:
     :raises Rejected: as ``proving_addresses.ask``
     """
     challenge = verification.ask(current_user, current(), form.email.data, purpose, sending_client(form.challenge.data))
-    handle = challenge_token_of(challenge.id)
-    facts = _facts() if wants_json() else {}
-    return respond(PAGE, form, see=HOME, challenge=handle, support_id=support_id(), **facts)
+    facts = (_facts() if wants_json() else {}) | sent_facts(pending(challenge))
+    return respond(PAGE, form, see=HOME, support_id=support_id(), **facts)
 
 
 def _facts() -> dict[str, Any]:

@@ -7,9 +7,8 @@ from typing import Any
 from flask import Response, after_this_request, request
 from flask_login import current_user
 
-from app.authenticators.presenters import TITLES, sent
+from app.authenticators.presenters import TITLES, sent, sent_facts
 from app.challenges.service import latest_in_browser
-from app.challenges.tokens import challenge_token_of
 from app.errors import Rejected
 from app.extensions import settings
 from app.login.pending import PendingState
@@ -57,7 +56,7 @@ def recover() -> Response:
     if form.validate():
         with form.showing_refusals():
             challenge = recovery_service.send_code(form.identity.data, sending_client())
-            facts: dict[str, Any] = {"challenge": challenge_token_of(challenge.id), "support_id": support_id()}
+            facts: dict[str, Any] = sent_facts(sent(challenge, form.identity.data)) | {"support_id": support_id()}
             answer = respond(PAGE, form, see=HOME, state="code", **facts)
             waiting = OpenRequest(recovery_service.PURPOSE, challenge.id, form.identity.data, support_id=support_id())
             lasts = challenge.passcode_expires_at - challenge.created_at

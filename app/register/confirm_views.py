@@ -5,10 +5,9 @@ from __future__ import annotations
 from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
-from app.authenticators.presenters import asked, sent
+from app.authenticators.presenters import asked, sent, sent_facts
 from app.challenges.models import Challenge
 from app.challenges.service import latest_in_browser
-from app.challenges.tokens import challenge_token_of
 from app.errors import Rejected
 from app.extensions import settings
 from app.login.pending import PendingState
@@ -59,8 +58,8 @@ def confirm() -> Response:
                     PAGE,
                     form,
                     see=page_of(next_page),
-                    challenge=challenge_token_of(challenge.id),
                     support_id=support_id(),
+                    **sent_facts(sent(challenge, challenge.destination)),
                 )
             who, remember = client_context(form.challenge.data), form.remember.data
             session, on = registration.confirm_by_code(form.email.data, form.passcode.data, who, remember=remember)

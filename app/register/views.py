@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, after_this_request, request
 
-from app.authenticators.presenters import sent
+from app.authenticators.presenters import sent, sent_facts
 from app.errors import Rejected
 from app.extensions import settings
 from app.register import bp
@@ -45,7 +45,7 @@ def register() -> Response:
             challenge = registration.register(form.email.data, password, sending_client(), next_page=next_page)
             if settings.post_register_url:  # our own next page says it itself
                 say("confirm_registration", "info", email=form.email.data)
-            facts = {"user": {}, "challenge": sent(challenge, form.email.data)["challenge"], "support_id": support_id()}
+            facts = sent_facts(sent(challenge, form.email.data)) | {"user": {}, "support_id": support_id()}
             return respond(go=settings.post_register_url or page_of(next_page), **facts)
     return respond(PAGE, form)
 

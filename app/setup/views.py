@@ -20,6 +20,7 @@ from app.authenticators.presenters import (
     exposure_of,
     methods_offered,
     sent,
+    sent_facts,
     ways_in,
 )
 from app.challenges.tokens import challenge_token_of
@@ -166,7 +167,9 @@ def _facts(begun: PendingEnrollment) -> dict[str, Any]:
     challenge = begun.challenge
     handle = challenge_token_of(challenge.id)
     phone = challenge.destination if challenge.method == "sms" else None
-    facts = {"chosen_method": challenge.method, "phone": phone, "state": handle, "challenge": handle}
+    facts: dict[str, Any] = {"chosen_method": challenge.method, "phone": phone, "state": handle, "challenge": handle}
+    if METHODS[challenge.method].sends:
+        facts |= sent_facts(sent(challenge, challenge.destination))
     if begun.secret:
         facts |= {
             "authr_key": totp.grouped(begun.secret),

@@ -21,7 +21,8 @@ def people_of_all_kinds(people, bob) -> list[str]:
 def masked(answer, typed: str) -> str:
     """Return an answer without what is random in it."""
     text = answer.text.replace(typed, "TYPED")
-    text = re.sub(r'value="[^"]{20,}"|nonce="[^"]+"|"(challenge|csrf_token)":"[^"]+"', "", text)
+    text = re.sub(r'value="[^"]{20,}"|nonce="[^"]+"|"(challenge|csrf_token|tag)":"[^"]+"', "", text)
+    text = re.sub(r'("(expires_in|resend_after)":)[0-9]+', r"\1", text)  # seconds pass between two requests
     return re.sub(r'[A-Z0-9]{8}|<b class="tag">....</b>|[0-9a-f]{32}', "", text)
 
 

@@ -34,7 +34,15 @@ def test_an_account_is_opened_and_waits_for_its_proof(wire, register, rows):
         assert (answer.status, answer.location) == (302, "/confirm")
     else:
         assert answer.status == 200
-        assert set(answer.json) == {"csrf_token", "user", "challenge", "support_id"}
+        assert set(answer.json) == {
+            "csrf_token",
+            "user",
+            "challenge",
+            "support_id",
+            "tag",
+            "expires_in",
+            "resend_after",
+        }
         assert answer.json["user"] == {}
     assert [(row.kind, row.value, row.confirmed_at) for row in rows(Identity)] == [("email", "ada@example.com", None)]
     assert rows(User)[0].confirmed_at is None

@@ -1,0 +1,59 @@
+"""In JSON, each answer that a code is sent with says what its page shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.signed_in import sign_in
+
+pytestmark = pytest.mark.one_database
+
+SHOWN = ("challenge", "tag", "resend_after", "expires_in")
+
+
+@pytest.fixture
+def ada(people):
+    """An account with a mailbox."""
+    return people.open(email="ada@example.com")
+
+
+def types_of(told):
+    """Return what a program is told of a code, without what is drawn for each."""
+    return {name: type(told[name]) for name in SHOWN}
+
+
+@pytest.mark.parametrize(
+    ("path", "known", "unknown"),
+    [
+        ("/register", {"email": "ada@example.com"}, {"email": "new@example.com"}),
+        ("/confirm", {"email": "ada@example.com"}, {"email": "new@example.com"}),
+        ("/recover", {"identity": "ada@example.com"}, {"identity": "new@example.com"}),
+    ],
+)
+def test_known_and_unknown_people_are_told_alike(json_wire, ada, path, known, unknown):
+    told = json_wire.post(path, **known).json
+    others = json_wire.elsewhere().post(path, **unknown).json
+    assert types_of(told) == types_of(others)
+    assert told.keys() == others.keys()
+    for name in ("resend_after", "expires_in"):
+        assert told[name] > 0
+        assert abs(told[name] - others[name]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/change-email", {"email": "new@example.com"}),
+        ("/identities/add", {"email": "new@example.com"}),
+        ("/us-setup", {"chosen_method": "sms", "phone": "+16502530000"}),
+    ],
+)
+def test_who_adds_an_address_or_number_is_told_as_the_page_shows(json_wire, ada, path, fields):
+    told = sign_in(json_wire, ada).post(path, **fields).json
+    assert types_of(told) == dict(zip(SHOWN, (str, str, int, int), strict=True))
+    assert min(told["resend_after"], told["expires_in"]) > 0
+
+
+def test_an_app_is_sent_nothing(json_wire, ada):
+    told = sign_in(json_wire, ada).post("/us-setup", chosen_method="authenticator").json
+    assert "resend_after" not in told
