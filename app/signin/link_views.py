@@ -23,7 +23,7 @@ from app.web.commit import view_commit
 from app.web.guards import already_signed_in
 from app.web.messages import message
 from app.web.notices import say
-from app.web.redirects import next_or, with_query
+from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import respond
 
 PAGE = "signin/link.html"
@@ -53,7 +53,8 @@ def us_verify_link() -> Response:
             form = LinkForm()
             form.token.data = token
             link = with_query(settings.origin + request.path, token=token)
-            return _quiet(respond(PAGE, form, shown=_shown(opened) | {"link": link}, state="elsewhere"))
+            shown = _shown(opened) | {"link": link}
+            return _quiet(respond(PAGE, form, shown=shown, state="elsewhere"))
         if current_user.is_authenticated:
             return _quiet(already_signed_in())
         arrived = magic_links.follow(opened, token, present_client())
@@ -74,6 +75,7 @@ def us_verify_link_post() -> Response:
                 return _quiet(_taken(form, shown))
             except Rejected as refused:
                 shown["state"] = PAGE_AFTER.get(refused.code, "gone")
+                shown["again"] = _start_page(refused.facts.get("next") or shown.get("next"))
                 raise
     if current_user.is_authenticated and shown["asked"] is None:
         return _quiet(already_signed_in())
@@ -103,6 +105,7 @@ def _shown(opened: OpenedLink) -> dict[str, Any]:
     """Return who asked, and where that is denied."""
     challenge = opened.challenge
     shown = {"asked": asked(challenge), "denial": report_link("challenge", challenge.id, challenge.created_at)}
+    shown |= {"next": challenge.next, "again": _start_page(challenge.next)}
     return shown | {"same_system": user_agents.is_same_system(challenge.agent, present_client().user_agent)}
 
 
@@ -121,13 +124,19 @@ def _half_way(parked: PendingState) -> Response:
 
 
 def _went_wrong(refused: Rejected) -> Response:
-    text = message(refused.code, **refused.facts)
+    text, start = message(refused.code, **refused.facts), _start_page(refused.facts.get("next"))
     if settings.redirect_behavior == "spa":
-        target = settings.login_error_url or "/us-signin"
+        target = settings.login_error_url or start
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
     # Who followed a link has typed nothing that could be checked.
     say("invalid_code" if refused.code == "generic_authn_failed" else refused.code, "error", **refused.facts)
-    return redirect("/us-signin")  # type: ignore[return-value]
+    return redirect(start)  # type: ignore[return-value]
+
+
+def _start_page(next_page: str | None) -> str:
+    """Return the page that asks for another code, which leads to where the person was going."""
+    goal = safe_next(next_page) or safe_next(request.args.get("next"))
+    return with_query("/us-signin", next=goal) if goal else "/us-signin"
 
 
 def _who(user: User) -> dict[str, str]:

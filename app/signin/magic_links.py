@@ -51,14 +51,19 @@ def follow(opened: OpenedLink, token: str, client: ClientContext) -> AuthSession
 
 
 def over(opened: OpenedLink, token: str, client: ClientContext) -> Rejected:
-    """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
+    """Return the refusal of a link that was good once, after recording why, once for each address in a window.
+
+    Its fact ``next`` is where the person was going, for the page that asks for another one.
+    """
     why = "expired" if has_expired(token) else "spent"
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
         record("sign_in.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
     if opened.user is not None:
         signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
-    return expired() if why == "expired" else Rejected(no("invalid_code"))
+    rejected = expired() if why == "expired" else Rejected(no("invalid_code"))
+    rejected.facts["next"] = opened.challenge.next
+    return rejected
 
 
 def expired() -> Rejected:

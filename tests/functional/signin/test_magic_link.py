@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
@@ -292,3 +294,34 @@ def test_a_front_end_is_told_what_went_wrong_and_no_address(app, wire, ada, link
 @spa
 def test_elsewhere_a_front_end_is_not_troubled(wire, ada, link_for):
     assert wire.elsewhere().get(link_for(ada.email)).status == 200
+
+
+def starts_over_at(page: str) -> str:
+    """Return where a page leads that asks for another code."""
+    return html.unescape(re.search(r'href="(/us-signin[^"]*)"[^>]*>(?:Ask for a new one|request a new code)', page)[1])
+
+
+@pytest.mark.one_database
+def test_used_link_leads_to_a_start_that_knows_where_the_person_was_going(browser_wire, ada, link_for):
+    link = link_for(ada.email, by=browser_wire, next="/us-setup?a=b")
+    browser_wire.get(link)
+    assert browser_wire.elsewhere().get(link).location == "/us-signin?next=%2Fus-setup%3Fa%3Db"
+    gone = browser_wire.elsewhere().post(LINK, token=token_of(link))
+    assert starts_over_at(gone.text) == "/us-signin?next=%2Fus-setup%3Fa%3Db"
+
+
+@pytest.mark.one_database
+def test_link_opened_elsewhere_offers_a_new_code_that_leads_to_the_same_page(browser_wire, ada, link_for):
+    link = link_for(ada.email, by=browser_wire, next="/us-setup")
+    other = browser_wire.elsewhere()
+    assert starts_over_at(other.get(link).text) == "/us-signin?next=%2Fus-setup&new=1"
+    assert starts_over_at(other.post(LINK, token=token_of(link)).text) == "/us-signin?next=%2Fus-setup&new=1"
+
+
+@pytest.mark.one_database
+def test_page_that_waits_for_the_link_goes_on_to_the_same_page(browser_wire, ada):
+    shown = browser_wire.follow(
+        browser_wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email", next="/us-setup")
+    )
+    hrefs = re.findall(r'href="([^"]*)">(?:Ask for a new one|Go on)', shown.text)
+    assert [html.unescape(href) for href in hrefs] == ["/us-signin?next=/us-setup&new=1"] * 2
