@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from app import throttling
 from app.audit import record, signals
 from app.authenticators import enrollments
@@ -165,11 +167,31 @@ AFTER = {
 def told(user: User, session: AuthSession, text: str, old: str, new: str, before: str, client: ClientContext) -> None:
     """Keep what was done so that it can be undone, tell every address of it, and let nobody else stay signed in.
 
-    Mail to one address shows enough of another to know it, and too little to write to it.
+    Mail to one address shows that one whole, and enough of another to know it and too little to write to it.
     """
     change = note_change(user.id, old, new, before, session.family, client)
     revoke_other_sessions(user, session, client)
-    shown = {name: identifiers.mask("email", value) if value else "" for name, value in
-             (("old", old), ("new", new), ("before", before))}  # fmt: skip
-    also = [old] if old else []
-    notices.notify(user.id, text.format(**shown), client, also=also, family=session.family, change=change)
+    sentence = _Sentence(text, old, new, before)
+    own = {address: sentence.for_reader_of(address) for address in (old, new, before) if address}
+    also, what = [old] if old else [], sentence.for_reader_of("")
+    notices.notify(user.id, what, client, also=also, family=session.family, change=change, own=own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """What was done to the addresses of an account, with the names of the three addresses in braces."""
+
+    text: str
+    old: str
+    new: str
+    before: str
+
+    def for_reader_of(self, address: str) -> str:
+        """Return it for the mail to ``address``, which is shown whole there; "" for any other mailbox."""
+        shown = {
+            name: value if value == address else identifiers.mask("email", value) if value else ""
+            for name, value in (("old", self.old), ("new", self.new), ("before", self.before))
+        }
+        if shown["old"] and shown["old"] == shown["new"]:
+            shown["new"] = f"another address, which is {shown['new']} as well when shortened"
+        return self.text.format(**shown)

@@ -5,9 +5,10 @@ No notice asks for anything. Whoever got into one mailbox cannot keep the others
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -54,6 +55,7 @@ def notify(
     family: str = "",
     change: AddressChange | None = None,
     by_text: bool = False,
+    own: Mapping[str, str] | None = None,
 ) -> None:
     """Tell the owner of an account ``what`` was changed, by a mail to each of its proved addresses.
 
@@ -67,15 +69,17 @@ def notify(
     :param change: of the addresses, if it was one: then each mail but that to the new address says how to undo it,
         and an account that had no other address before is told by text message as well
     :param by_text: tell every proved number, too
+    :param own: by e-mail address, the sentence that is told to it in place of ``what``
     """
     found = db.session.execute(_REACHED, {"user_id": user_id}).all()
     mails = [value for kind, value in found if kind == "email"] + [one for one in also if "@" in one]
     before = set(mails) - {change.new if change else ""}
     texted = by_text or not before
     numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
-    facts = {"what": what, "browser": user_agents.label(client.user_agent), "family": family}
+    facts: dict[str, Any] = {"what": what, "browser": user_agents.label(client.user_agent), "family": family}
     facts["change"] = change.id if change else ""
-    outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, **facts)
+    apart = {address: {"what": sentence} for address, sentence in (own or {}).items()}
+    outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, own=apart, **facts)
     outbox.enqueue_each("changed", "sms", list(dict.fromkeys(numbers)), user_id=user_id, **facts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -70,18 +70,35 @@ def enqueue(
     db.session().info.setdefault(ENQUEUED, []).append(row["id"])
 
 
-def enqueue_each(kind: str, channel: str, where_to: Sequence[str], *, user_id: int | None = None, **facts: Any) -> None:
+def enqueue_each(
+    kind: str,
+    channel: str,
+    where_to: Sequence[str],
+    *,
+    user_id: int | None = None,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    **facts: Any,
+) -> None:
     """Add the same message to each of these addresses to this transaction: one INSERT, none when there are none.
 
+    :param own: by address, the facts that its message alone has
     :raises ValueError: as ``enqueue``
     """
     _check(channel, facts)
+    own = own or {}
+    for each in own.values():
+        _check(channel, dict(each))
     if not where_to:
         return
     now = clock.now()
-    same: dict[str, Any] = {"kind": kind, "channel": channel, "facts": facts, "user_id": user_id, "language": "en"}
+    same: dict[str, Any] = {"kind": kind, "channel": channel, "user_id": user_id, "language": "en"}
     same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
-    rows = [same | {"id": secrets.row_id(), "to": to, "destination": destination_of(channel, to)} for to in where_to]
+    rows = [
+        same
+        | {"id": secrets.row_id(), "to": to, "destination": destination_of(channel, to)}
+        | {"facts": facts | dict(own.get(to, {}))}
+        for to in where_to
+    ]
     _INSERT.run_many(rows)
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 

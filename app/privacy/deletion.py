@@ -75,7 +75,7 @@ def say(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "o
 
     :param by: who asked for it: whoever was signed in, or the operator
     """
-    facts = {"handle": handle, "deletes_at": deletes_at.isoformat(), "by": by}
+    facts: dict[str, Any] = {"handle": handle, "deletes_at": deletes_at.isoformat(), "by": by}
     mails = mailboxes_of(user_id)
     everywhere = list(dict.fromkeys([*mails, *lost_lately(user_id)]))
     outbox.enqueue_each(kind, "mail", everywhere, user_id=user_id, **facts)

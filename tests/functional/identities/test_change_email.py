@@ -56,6 +56,23 @@ def test_both_are_told_and_only_the_old_one_can_undo_it(hers, ada, prove, mail_t
     assert NEW not in old.text + old.html
 
 
+def test_addresses_that_look_alike_when_shortened_are_told_apart(hers, ada, prove, mail_to):
+    """Each mailbox sees itself whole, and the other one never."""
+    alike = "anna@example.com"
+    prove(hers, alike)
+    old, new = (" ".join(mail.text.split()) for mail in (mail_to(ada.email), mail_to(alike)))
+    assert f"Your e-mail address {ada.email} was replaced by a...@example.com." in old
+    assert f"Your e-mail address a...@example.com was replaced by {alike}." in new
+    assert (alike in old, ada.email in new) == (False, False)
+
+
+def test_third_mailbox_is_told_that_the_new_address_is_another_one(hers, ada, prove, mail_to):
+    prove(hers, THIRD, ADD)
+    prove(hers, "anna@example.com")
+    told = " ".join(mail_to(THIRD).text.split())
+    assert "a...@example.com was replaced by another address, which is a...@example.com as well when shortened." in told
+
+
 def test_all_other_sessions_end_and_this_one_gets_another_token(hers, ada, prove, program):
     elsewhere, before = sign_in(hers.elsewhere(), ada), hers.cookies["latchkey_session"]
     give_token(program, ada)
