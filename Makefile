@@ -21,7 +21,7 @@ JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 DB ?= both
 T ?= tests
 
-.PHONY: help run worker test system-packages lint types fix bench migration screenshots pins clean
+.PHONY: help run worker test coverage system-packages lint types fix bench migration screenshots pins clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,10 @@ worker: $(PINNED) ## Deliver messages; LATCHKEY_QUEUE_URL says how workers are w
 
 test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(T)
+
+# Of the test processes alone: servers that tests start, and Chromium's scripts, are not counted.
+coverage: $(PINNED) $(AXE) ## Run every test and list the lines and branches of app and config that none took
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) --cov --cov-report=term $(T)
 
 system-packages: ## Install missing Debian packages that tests need (needs root or sudo)
 	@.ci/system-packages
