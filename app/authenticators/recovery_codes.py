@@ -114,12 +114,6 @@ def stock_of(user_id: int) -> Stock:
     return Stock(int(row[0] or 0), row[1])
 
 
-def verify(user_id: int, typed: str | int) -> VerifiedFactor | VerificationFailure:
-    """Use up the code that was ``typed``, and return what that proves; or why it proves nothing."""
-    found = find(user_id, typed)
-    return use(found) if isinstance(found, Found) else found
-
-
 def find(user_id: int, typed: str | int) -> Found | VerificationFailure:
     """Return the code that was ``typed``, for ``use``; or why it is none of the user's.
 
