@@ -1,4 +1,4 @@
-"""What time it is. Every room asks here, so that a test can move all of them at once."""
+"""The current time. All code asks here, so that a test can move it."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The two ways in which a flow says no. Anything else that is raised is a fault, and keeps nothing."""
+"""Rejected and ReauthenticationRequired: expected refusals. Anything else that is raised is a 500."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the service says of itself: request ids, support ids and one log line a request, as JSON.
+"""Request ids, support ids, and one JSON log line for each request.
 
 Logged are route templates, never raw paths or queries: a link's path is a secret.
 """

@@ -1,4 +1,4 @@
-"""Browsers by name: what a person recognizes in "Firefox on Linux was asking".
+"""Browser and system names from User-Agent headers.
 
 A User-Agent header says what its sender likes, and part of it went into other people's mail. So nothing of
 the header itself is kept, shown or sent: only names from the two lists below.

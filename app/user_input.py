@@ -1,4 +1,4 @@
-"""Short things that people type or paste: one way to read them, whatever keyboard or app they came through.
+"""Short texts that people type or paste, read in one way whatever the keyboard or app.
 
 Phones, chat apps and input methods add characters that nobody sees, and write digits in other scripts. They are folded
 and dropped first and the outcome is checked, never the other way round: what is compared, counted and remembered as

@@ -1,4 +1,4 @@
-"""The account pages: who am I here, how do I come in, and where am I in.
+"""The account pages: profile, sign-in methods, devices, activity and API tokens.
 
 Promises to show a person everything about their account that matters for signing in, and nothing of another's.
 """

@@ -1,4 +1,4 @@
-"""What happened at one's own account, in sentences, newest first.
+"""The events of an account as its owner reads them, newest first.
 
 The list of sentences is closed: an event without one is not told, and of an event's facts nothing but the method.
 """

@@ -1,4 +1,4 @@
-"""/activity: what happened at somebody's account."""
+"""/activity: the recent events of an account."""
 
 from __future__ import annotations
 

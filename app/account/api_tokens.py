@@ -1,4 +1,4 @@
-"""Make and revoke one's own personal tokens."""
+"""Create and revoke the user's own API tokens."""
 
 from __future__ import annotations
 

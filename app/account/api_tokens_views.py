@@ -1,4 +1,4 @@
-"""/tokens: personal tokens, for one's own programs."""
+"""/tokens: a user's API tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""End one's own sessions, and forget browsers."""
+"""Sign the user's sessions out, and forget known browsers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/sessions: where somebody is signed in, and which browsers their account knows."""
+"""/sessions: where the user is signed in, and which browsers the account knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an owner should know of their account at a glance: what protects it, and what is still missing."""
+"""The account's security at a glance: what protects it and what is missing."""
 
 from __future__ import annotations
 

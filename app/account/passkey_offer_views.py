@@ -1,4 +1,4 @@
-"""A passkey is offered to who has come in without one, on the first page after it; "not now" is kept in the browser."""
+"""Offers a passkey after a sign-in without one; "not now" is remembered in the browser."""
 
 from __future__ import annotations
 

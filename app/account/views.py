@@ -1,4 +1,4 @@
-"""/: the account page, and a welcome for who is not signed in."""
+"""/: the account page, or a welcome page for people who aren't signed in."""
 
 from __future__ import annotations
 

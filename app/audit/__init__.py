@@ -1,4 +1,4 @@
-"""What happened: Event rows, written in the same transaction as their effect.
+"""The audit log: Event rows, written in the same transaction as what they describe.
 
 Promises that an event never holds a passcode, token, link or secret.
 """

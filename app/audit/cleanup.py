@@ -1,4 +1,4 @@
-"""Forget events that are older than the operator keeps them."""
+"""Delete events older than ``LATCHKEY_EVENTS_KEEP``."""
 
 from __future__ import annotations
 

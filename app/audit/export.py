@@ -1,4 +1,4 @@
-"""What events give to an export: of their facts the method and the reason, as on the page of them."""
+"""What an export holds of events: of their facts, the method and the reason only."""
 
 from __future__ import annotations
 

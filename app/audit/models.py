@@ -1,4 +1,4 @@
-"""Event: one thing that happened, named in the past tense."""
+"""Event: something that happened, named in the past tense."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record an event, with who asked taken from the request under way."""
+"""Record an event; the client is taken from the current request."""
 
 from __future__ import annotations
 

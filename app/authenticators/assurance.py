@@ -1,4 +1,4 @@
-"""How strong the methods are that somebody has set up, and which of them are strong enough for a sensitive step."""
+"""Assurance levels of a user's authenticators, and which are strong enough for a sensitive step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cooldown of a new sign-in method: added with less proof than its owner can give, it counts as weak for a day.
+"""The cooldown of a new factor: one added with a weaker proof counts as weak for a day.
 
 An intruder who only has the owner's mailbox may have added it. For ``LATCHKEY_NEW_METHOD_WAIT`` it is worth no more
 than a mailed code: it can't remove or replace the older methods, stand in for them, or ask more of the owner than they

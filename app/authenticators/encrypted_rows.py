@@ -1,4 +1,4 @@
-"""What is encrypted at rest, to what, and under which keys."""
+"""Which columns are encrypted at rest, for what context, and under which keys."""
 
 from __future__ import annotations
 

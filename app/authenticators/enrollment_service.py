@@ -1,4 +1,4 @@
-"""Enrol: a method that is being set up, until a passcode proves it. Nothing is stored before that."""
+"""Enroll an authenticator: nothing is stored before a passcode has verified it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user has set up: add, find and remove ways to sign in."""
+"""A user's enrollments: add, find and remove them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ways to sign in, and codes that were asked for, give to an export. Their secrets stay."""
+"""What an export holds of sign-in methods and challenges; never a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys the running servers and workers can read with, so that nothing is sealed under one that some lack."""
+"""Which keys the running processes can read with, so that nothing is encrypted under one that some lack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enrollment, Passkey, Challenge, Ceremony and Repeat: what a user can prove by, and the questions still open."""
+"""Passkey, RecoveryCode, WebauthnChallenge, and KeyAnnouncement."""
 
 from __future__ import annotations
 

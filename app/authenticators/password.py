@@ -1,4 +1,4 @@
-"""Password: off unless the operator names it. argon2id, and its hash is sealed besides (ASVS 11.4.2)."""
+"""Passwords: off unless the operator enables them. argon2id, and the hash is encrypted (ASVS 11.4.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages and programs are told of methods and challenges."""
+"""Sign-in methods and challenges as pages and JSON show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recovery codes: ten on paper, each good once, for whoever has lost their app or phone.
+"""Recovery codes: ten, each usable once, for users who have lost their app or phone.
 
 ``SSXX-XXXX-XXXX-XXXX``: a selector of two characters, which finds the row, so that a try costs one slow hash and not
 ten; and 14 characters of Crockford's base32, 70 random bits (NIST SP 800-63B, section 4.2.1.1 asks for 64).

@@ -1,4 +1,4 @@
-"""Authenticator: an enrolled TOTP app (RFC 6238), each 30-second step accepted once."""
+"""TOTP (RFC 6238): verification of an authenticator app, each 30-second step accepted once."""
 
 from __future__ import annotations
 

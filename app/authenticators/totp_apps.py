@@ -1,4 +1,4 @@
-"""Authenticator apps at rest: name, add, find, rename and remove them. Each has a secret and a last step of its own."""
+"""A user's authenticator apps: name, add, find, rename and remove them."""
 
 from __future__ import annotations
 

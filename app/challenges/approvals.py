@@ -1,4 +1,4 @@
-"""Carrying: a link opened elsewhere approves the browser that asked, once the characters shown there are typed.
+"""Approval from another device: a link opened there approves the browser that asked.
 
 Counting, approving and spending are each one conditional UPDATE: the database decides, however many ask at once.
 """

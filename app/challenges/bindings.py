@@ -1,4 +1,4 @@
-"""Bindings: where a challenge was asked for, by the digest of a secret that only that browser has (ADR 29)."""
+"""Bindings: a challenge belongs to the browser that holds its secret (ADR 29)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a passcode did not answer: for the operator's timeline alone. Who typed it is told the same words each time."""
+"""Why a passcode was rejected: for the operator's timeline only; people always get the same answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that come twice, by a double click or a program's retry: what they ask for is sent once.
+"""Repeated requests (a double click, a client's retry): what they ask for is sent once.
 
 The first one writes a row that names its challenge, in its own transaction; the database lets no other with the same
 key write one, and has it wait until that transaction is over. Only digests are stored.

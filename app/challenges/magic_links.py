@@ -1,4 +1,4 @@
-"""MagicLink tokens: signed, bound to purpose, origin and challenge, with a 256-bit secret.
+"""Magic link tokens: signed, bound to purpose, origin and challenge, with a 256-bit secret.
 
 ``kid.challenge.expiry.secret.mac``. The MAC lets garbage be thrown away without asking the database; the
 challenge's row decides whether it is still good (ASVS 6.5.1, 9.2.2).

@@ -1,4 +1,4 @@
-"""Passcodes and link secrets, derived from a method's TOTP secret for one challenge each.
+"""Passcodes and link secrets, derived from an enrollment's secret for one challenge each.
 
 Exactly one passcode answers a challenge, whenever it is derived: when the mail is rendered, when it is sent
 once more, and when an answer is compared. Nothing that could be replayed is stored (ASVS 6.5.2).

@@ -1,4 +1,4 @@
-"""Challenges of several methods in one statement whose text never changes."""
+"""Challenges of several methods, in one statement whose text never changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Denials: the quiet link of a mail by which its reader says "this was not me".
+"""Report links: the quiet link in an email by which its reader says "this wasn't me".
 
 ``kind.kid.id.expiry.mac``: signed with a key of its own, so that no link that signs in opens this door and this one
 opens no other. There is no identity in it, and it outlives what it ends: 24 hours.

@@ -1,4 +1,4 @@
-"""What ends requests that are still open: a new one like it, and a change of the account."""
+"""Revoke pending challenges: when a newer one replaces them, or the account changes."""
 
 from __future__ import annotations
 

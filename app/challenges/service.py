@@ -1,4 +1,4 @@
-"""Issue, count and spend challenges. Counting and spending are decided by the database, never by us."""
+"""Issue, count and spend challenges. The database decides counts and spending, never Python."""
 
 from __future__ import annotations
 

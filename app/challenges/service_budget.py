@@ -1,4 +1,4 @@
-"""The send budget of the whole service: what may leave in all, to which countries, and when too few texts are used.
+"""Send limits of the whole service: totals, countries, and a breaker for texts that nobody redeems.
 
 Looked at when a message is about to leave, so that no answer tells of it, and it costs no request anything. What does
 not leave is dropped: whoever waits for it asks again.

@@ -1,4 +1,4 @@
-"""Handles: how a program or a form names a challenge without being able to make one up."""
+"""Challenge tokens: how a client names a challenge without being able to forge one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Undo links: by which the old addresses of an account take back what was done to its addresses.
+"""Undo links: an old address takes back a change of the account's addresses.
 
 ``kid.id.expiry.mac``, signed with a key of its own. The row that it names says to which addresses no link is sent.
 """

@@ -1,4 +1,4 @@
-"""What an operator types: ``flask users``, ``flask attempts``, ``flask keys``, ``flask selftest``, ``flask doctor``.
+"""The operator's commands: ``flask users``, ``attempts``, ``keys``, ``selftest``, ``doctor``.
 
 Promises that each command says what it did in one line, exits with 1 when something is left to mend, can be
 stopped and repeated at any moment, and never prints a secret that it did not just make.

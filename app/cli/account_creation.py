@@ -1,4 +1,4 @@
-"""Opens many accounts in one transaction; finding them there already is no fault."""
+"""Create many accounts in one transaction; those that exist already are counted, not refused."""
 
 from __future__ import annotations
 

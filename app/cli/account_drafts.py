@@ -1,4 +1,4 @@
-"""An account as an operator describes it: read and checked, not yet stored."""
+"""An account as an operator describes it: parsed and checked, not stored yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flask attempts``: what became of an attempt to sign in, by the support id that its person was shown."""
+"""``flask attempts``: what became of a sign-in attempt, by its support id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flask doctor``: look at everything the service stands on, and say what to mend."""
+"""``flask doctor``: check everything the service depends on; report problems and how to fix them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other services export, known by its form, so that a refused line says what it is and what to do."""
+"""Recognize exports of other services, so that a rejected line says what it is and what to do."""
 
 from __future__ import annotations
 

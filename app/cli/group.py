@@ -1,4 +1,4 @@
-"""Command groups that tell an operator what to do when the database is not there."""
+"""Command groups that tell an operator what to do when the database is unavailable."""
 
 from __future__ import annotations
 

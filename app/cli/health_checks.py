@@ -1,4 +1,4 @@
-"""What ``flask doctor`` looks at. Each examination yields findings, changes nothing and takes seconds at most."""
+"""The checks of ``flask doctor``. Each changes nothing and takes seconds at most."""
 
 from __future__ import annotations
 

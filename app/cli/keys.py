@@ -1,4 +1,4 @@
-"""``flask keys``: make, list and rotate the keys that seal what is at rest."""
+"""``flask keys``: generate, list and rotate the encryption keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the account that an operator names, or say why there is none."""
+"""Find the account that an operator names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether one kind of request takes longer than another: the rank-sum test of Mann and Whitney."""
+"""The Mann-Whitney rank-sum test: does one kind of request take longer than another?"""
 
 from __future__ import annotations
 

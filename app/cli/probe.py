@@ -1,4 +1,4 @@
-"""Asks a running service about people in turn, over HTTP as anybody could, and keeps how it answered."""
+"""Ask a running service about people in turn, over HTTP like any client, and keep the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moves what is sealed under older keys to the current one, while the service goes on (ASVS 11.2.2)."""
+"""Re-encrypt rows under the current key while the service runs (ASVS 11.2.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of an answer when all that is random in it is masked, for comparing it byte by byte."""
+"""Compare answers byte by byte, with everything random masked."""
 
 from __future__ import annotations
 

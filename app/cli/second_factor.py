@@ -1,4 +1,4 @@
-"""``flask users second-step``: what an account is asked for after the first proof, and a way out for who lost it."""
+"""``flask users second-step``: show a user's second step, and switch it off for who lost it."""
 
 from __future__ import annotations
 

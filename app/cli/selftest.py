@@ -1,4 +1,4 @@
-"""``flask selftest``: proofs that an operator runs against their own service."""
+"""``flask selftest``: checks that an operator runs against their own service."""
 
 from __future__ import annotations
 

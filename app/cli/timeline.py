@@ -1,4 +1,4 @@
-"""One attempt to sign in, told from its events: what happened, when, and why not, in a closed set of reasons."""
+"""One sign-in attempt as a timeline of its events, with a closed set of reasons."""
 
 from __future__ import annotations
 

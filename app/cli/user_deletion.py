@@ -1,4 +1,4 @@
-"""``flask users delete, undelete``: have accounts erased, or bring back those that are not yet."""
+"""``flask users delete`` and ``undelete``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads accounts from JSON lines and opens them, batch by batch. Stopped half-way, it is simply run again."""
+"""Import accounts from JSON lines, batch by batch. Interrupted, it can simply be run again."""
 
 from __future__ import annotations
 

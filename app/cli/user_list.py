@@ -1,4 +1,4 @@
-"""Reads accounts as an operator sees them, page by page, so that any number of them can be listed."""
+"""Accounts as an operator sees them, page by page."""
 
 from __future__ import annotations
 

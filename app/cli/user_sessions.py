@@ -1,4 +1,4 @@
-"""``flask users sessions``: where somebody is signed in, and end that from here."""
+"""``flask users sessions``: list and revoke a user's sessions."""
 
 from __future__ import annotations
 

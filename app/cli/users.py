@@ -1,4 +1,4 @@
-"""``flask users``: open, list, disable, enable and unlock accounts."""
+"""``flask users``: create, list, show, disable, enable and unlock accounts."""
 
 from __future__ import annotations
 

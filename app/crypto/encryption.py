@@ -1,4 +1,4 @@
-"""Sealing: what must be readable again but may not be read in a stolen database, such as a method's secret.
+"""Encryption at rest: AES-256-GCM under a ring of keys, bound to a row's context.
 
 AES-256-GCM (NIST SP 800-38D) under a ring of keys. The context, by custom table, row, user and method, is
 authenticated with the secret, so that a sealed text copied to another row does not open (ASVS 11.3.2, 11.3.3).

@@ -1,4 +1,4 @@
-"""Slow hashes of what people keep themselves, passwords and recovery codes: argon2id (ASVS 11.4.2)."""
+"""Password hashing with argon2id, for passwords and recovery codes (ASVS 11.4.2)."""
 
 from __future__ import annotations
 

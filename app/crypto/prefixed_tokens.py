@@ -1,4 +1,4 @@
-"""Marked tokens: a scanner of source code knows them at sight, and a slip is told from one without a look-up.
+"""Prefixed tokens: secret scanners recognize them, and a checksum catches typing errors.
 
     lkp_ 43 letters and digits: 256 random bits   6 more: CRC-32 of all before them
 

@@ -1,4 +1,4 @@
-"""Randomness and digests: what nobody may guess, and what may be stored in its place."""
+"""Random tokens and digests."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""How rows are kept: the engine, its transactions and their deadlines, and column types.
+"""The database: engine, transactions, deadlines and column types.
 
 Promises that a read never takes a lock and that no statement outlives its deadline.
 """

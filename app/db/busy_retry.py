@@ -1,4 +1,4 @@
-"""Wait for SQLite's write lock while another process has it, by looking often instead of sleeping long.
+"""Retry while another process holds SQLite's write lock: short naps instead of long sleeps.
 
 SQLite's own handler sleeps up to 0.1 s between two looks, while a transaction of ours takes a few milliseconds:
 whoever came second would wait for the lock many times as long as it is held.

@@ -1,4 +1,4 @@
-"""All processes go by the clock of the database, so that leases, expiry and codes mean the same on every machine.
+"""All processes follow the database's clock, so that leases, expiry and codes agree on every machine.
 
 Each process measures by how much its machine's clock differs, when it connects and then now and then as a connection
 comes back, and ``app.clock`` shows the database's time. SQLite is on this machine and has its clock.

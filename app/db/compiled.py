@@ -1,4 +1,4 @@
-"""Statements of the paths where every microsecond counts: compiled once, and handed to the driver as they are.
+"""Compiled statements for the sign-in path: compiled once, handed to the driver as they are.
 
 Finding a compiled statement again, and making its result, costs SQLAlchemy several times what the database takes for
 a row by its index. Here a statement becomes text, with what its values need on the way in and out, once for each kind

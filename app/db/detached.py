@@ -1,4 +1,4 @@
-"""Rows read past the unit of work: objects of a model to look at, which only statements change.
+"""Detached rows: model objects read without the unit of work; only statements change them.
 
 On the paths where every microsecond counts, loading rows through the ORM costs more than asking the database for
 them. Statements for it are written in tables and their columns, not in mapped attributes, which cost as much again.

@@ -1,4 +1,4 @@
-"""Why the database is of no use, in the operator's words: libpq has but a text for it, which names users and hosts."""
+"""Why the database can't be used, in the operator's words; libpq's text would name users and hosts."""
 
 from __future__ import annotations
 

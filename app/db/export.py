@@ -1,4 +1,4 @@
-"""What is somebody's, for them to take along: each package says which columns of its tables it gives to whom.
+"""Personal data exports: each package says which columns of its tables belong in one.
 
 A list of what is given, never of what is held back: a column that nobody thought of stays here.
 """

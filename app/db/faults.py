@@ -1,4 +1,4 @@
-"""Which errors mean that the database is away, rather than that our code is wrong."""
+"""Which errors mean that the database is unavailable, rather than that our code is wrong."""
 
 from __future__ import annotations
 

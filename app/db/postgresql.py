@@ -1,4 +1,4 @@
-"""How a connection to PostgreSQL is asked for: directly, or through a pooler that shares connections (ADR 31)."""
+"""How connections to PostgreSQL are made: directly, or through a pooler (ADR 31)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the database can be written, asked in a way that hurts no request."""
+"""Whether the database can be written, checked without slowing any request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delete what is past its time, a batch at a time, so that no table grows past what is alive."""
+"""Delete expired rows, a batch at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the tables fit this release: which of its migrations they lack, and whether a newer release made them."""
+"""Whether the tables fit this release: missing migrations, or newer ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite has one write lock. The writers of a process queue for it here, few of them and not for long.
+"""SQLite has one write lock; a process's writers queue for it here, few of them and briefly.
 
 Somebody else's lock (a backup, another program) would otherwise be waited for by every thread there is, one
 deadline after the other, and nobody could read meanwhile.

@@ -1,4 +1,4 @@
-"""The development mailbox: every mail and text message that left, to look at in a browser.
+"""The development inbox: every email and text message that left, in a browser.
 
 Served in development alone, for whoever can open it reads everybody's passcodes.
 """

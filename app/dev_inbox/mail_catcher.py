@@ -1,4 +1,4 @@
-"""A mail server and an SMS provider on this machine, which take everything and put it in the mailbox."""
+"""A mail server and an SMS provider on this machine that put everything in the inbox."""
 
 from __future__ import annotations
 

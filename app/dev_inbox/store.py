@@ -1,4 +1,4 @@
-"""Where the mailbox keeps its messages: a file each, written once, shared by all processes of this machine."""
+"""Stored messages: one file each, shared by all processes of this machine."""
 
 from __future__ import annotations
 

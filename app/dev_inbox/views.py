@@ -1,4 +1,4 @@
-"""The mailbox's pages: all messages, one message, and the HTML of one as a mail program shows it."""
+"""/dev/inbox: all messages, one message, and its HTML as a mail program shows it."""
 
 from __future__ import annotations
 

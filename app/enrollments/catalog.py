@@ -1,4 +1,4 @@
-"""REGISTRY: every way in that this service knows. A new one is one line here and one module."""
+"""METHODS: every sign-in method this service knows."""
 
 from __future__ import annotations
 

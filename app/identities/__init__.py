@@ -1,4 +1,4 @@
-"""Addresses, number and username of an account: add, change, make primary and remove them, and undo that.
+"""Email addresses, phone number and username of an account: add, change, remove and undo.
 
 Promises that an address is somebody's only after they proved it, and that every address hears what happens to one.
 """

@@ -1,4 +1,4 @@
-"""/change-email: another address instead of the primary one, proved by the code or the link in its mail."""
+"""/change-email: replace the primary address, verified by the code or link sent to the new one."""
 
 from __future__ import annotations
 

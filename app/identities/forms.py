@@ -1,4 +1,4 @@
-"""Forms of addresses, numbers and usernames."""
+"""Forms of email addresses, phone numbers and usernames."""
 
 from __future__ import annotations
 

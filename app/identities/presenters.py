@@ -1,4 +1,4 @@
-"""What pages and programs are told of somebody's addresses, number and username."""
+"""A user's identities as pages and JSON show them."""
 
 from __future__ import annotations
 

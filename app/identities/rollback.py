@@ -1,4 +1,4 @@
-"""Undo what was done to the addresses of an account, by the link that its old addresses were sent."""
+"""Undo changes of an account's addresses, by the link sent to its old ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/change-email/undo: the link in the mail to an old address, for whoever did not change it."""
+"""/change-email/undo: the undo link in the email to an old address."""
 
 from __future__ import annotations
 

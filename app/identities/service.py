@@ -1,4 +1,4 @@
-"""Which address is the primary one, what is removed, and the username."""
+"""Choose the primary address, remove addresses, and set the username."""
 
 from __future__ import annotations
 

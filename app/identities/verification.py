@@ -1,4 +1,4 @@
-"""A new address is proved before it is anybody's: by the code or the link in a mail that goes there."""
+"""Verify a new email address by the code or link sent to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/identities: the addresses, the number and the username by which an account is found."""
+"""/identities: the email addresses, phone number and username of an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tail of every sign-in: a session is opened, or the sign-in waits for its second step."""
+"""The end of every sign-in: a session is created, or the sign-in waits for its second factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes with every change of how somebody signs in: one after the other, and nobody else stays in."""
+"""What every change of credentials includes: it is serialized, and other sessions are revoked."""
 
 from __future__ import annotations
 

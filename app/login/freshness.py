@@ -1,4 +1,4 @@
-"""Freshness: how long ago, and how strongly, the person behind a session proved that it is them."""
+"""Freshness: how recently, and how strongly, the user behind a session was verified."""
 
 from __future__ import annotations
 

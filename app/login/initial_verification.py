@@ -1,4 +1,4 @@
-"""The first proof of an account's address, and what it sweeps away."""
+"""The first verification of an account's email, and what it revokes."""
 
 from __future__ import annotations
 

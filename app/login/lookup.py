@@ -1,4 +1,4 @@
-"""Where a passcode for somebody can go: the enrolled method and the identity it sends to.
+"""Look up the account behind an identity, and where a passcode for it can be sent.
 
 An identity that nobody has is looked up as the oldest account's: the same rows are found, sent and made into objects,
 which takes a measurable time, and then dropped here. ``Plain`` and the joins know nothing of it; ``_FOUND`` decides.

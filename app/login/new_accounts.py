@@ -1,4 +1,4 @@
-"""Newcomers: a code that went to an address without an account opens one there.
+"""Create the account of someone who answered a code sent to an unknown email.
 
 The challenge is the same row that anybody unknown gets, a decoy: neither asking nor its row tells who has an account.
 Where people can open accounts themselves its code and link leave in a mail, and answering it is the confirmation.

@@ -1,4 +1,4 @@
-"""Sign-ins that wait for their second step: parked, found, counted, used up.
+"""Pending sign-ins: started, found, counted and used up while they wait for the second factor.
 
 The browser holds a random token in a cookie of its own, a program hands it back. It opens the next step and sign-out,
 nothing else, and dies in ``LATCHKEY_SECOND_FACTOR_WITHIN``.

@@ -1,4 +1,4 @@
-"""What pages and programs are told of the user who is signed in."""
+"""The signed-in user as pages and JSON show them."""
 
 from __future__ import annotations
 

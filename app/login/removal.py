@@ -1,4 +1,4 @@
-"""Which ways to sign in may go: some way in is left, and a second step that is due can be taken."""
+"""Which sign-in methods may be removed: one way in is left, and a required second factor can be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take back what a session has set up and changed: ways and addresses by which whoever came in would come back."""
+"""Roll back what a session has set up and changed, so that an intruder can't come back by it."""
 
 from __future__ import annotations
 

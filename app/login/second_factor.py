@@ -1,4 +1,4 @@
-"""Second factors: what counts as one, when one is due, and whether a code proves it.
+"""Second factors: what counts as one, when one is required, and verifying it.
 
 A second factor is of another kind than what was proved first. Mail is none: it is where most first proofs come from,
 and no standard takes it for a factor of its own (ASVS 6.3.6, NIST SP 800-63B 3.1.3.1).

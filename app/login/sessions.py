@@ -1,4 +1,4 @@
-"""The tail of every sign-in: the one place from which a session is opened."""
+"""The one place from which a sign-in creates a session."""
 
 from __future__ import annotations
 

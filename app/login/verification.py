@@ -1,4 +1,4 @@
-"""Prove: which enrolled method, if any, a passcode answers. The guess is counted before it is looked at."""
+"""Verify a passcode against a user's authenticators. The attempt is counted before it is compared."""
 
 from __future__ import annotations
 

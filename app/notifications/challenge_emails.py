@@ -1,4 +1,4 @@
-"""What messages about challenges say. The passcode and the link are derived here, when they leave."""
+"""Emails and texts about challenges. Passcode and link are derived when they are sent."""
 
 from __future__ import annotations
 

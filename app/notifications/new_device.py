@@ -1,4 +1,4 @@
-"""Tell the owners of accounts of sign-ins from browsers that were new there.
+"""Notify users of sign-ins from new devices.
 
 A request only marks the session: its statements are counted. The worker writes the mail, within one sweep of its.
 """

@@ -1,4 +1,4 @@
-"""Notices: tell the owner of an account what was changed about it, everywhere the account can be reached.
+"""Security notices: tell a user what was changed about the account, at every address it has.
 
 No notice asks for anything. Whoever got into one mailbox cannot keep the others from hearing of it.
 """

@@ -1,4 +1,4 @@
-"""What must leave: messages written with the work they tell about, sent by a worker after the commit.
+"""The outbox: messages written in the transaction of their cause, and sent by a worker after the commit.
 
 Promises that no message leaves for work that was rolled back, none is lost for work that was done,
 two workers never send one short of a crash, and no code, link or address is readable in queue or log.

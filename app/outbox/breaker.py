@@ -1,4 +1,4 @@
-"""Stop asking what does not answer, for a while."""
+"""A circuit breaker: leave a provider alone for a while when it doesn't answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands for the operator: what waits, what was given up, and the worker itself."""
+"""``flask outbox`` and ``flask worker``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Send what is in the outbox: claim, render, hand over, and settle how it ended."""
+"""Send messages: claim, render, send, and record the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What messages give to an export: that they were sent, never what stood in them."""
+"""What an export holds of messages: that they were sent, never what they said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errands: longer work that requests leave to the worker, such as making an export. Rows say what is to be done."""
+"""Jobs: longer work that requests leave to the worker, such as building an export."""
 
 from __future__ import annotations
 

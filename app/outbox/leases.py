@@ -1,4 +1,4 @@
-"""Who may send a message now. Each change is one conditional statement, so that exactly one worker wins."""
+"""Leases: which worker may send a message. Conditional statements let exactly one win."""
 
 from __future__ import annotations
 

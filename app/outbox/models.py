@@ -1,4 +1,4 @@
-"""Message: one mail or text message that must leave. Lease: which worker does what only one may do, and until when."""
+"""Message: an email or text to be sent. Lease: which worker holds a role, and until when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message says, and who knows how to say it: one renderer for each kind."""
+"""Renderers: what each kind of message says."""
 
 from __future__ import annotations
 

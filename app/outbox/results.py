@@ -1,4 +1,4 @@
-"""Write down how tries to send ended. What has left must not leave again because we could not note it."""
+"""Record the results of tries. A message that has left must not be sent again because that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that say which worker is alive, and which one does what only one may do. Each ends by itself when it dies."""
+"""Roles of workers, as rows that expire: who is alive, and who does what only one may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which messages a worker sends next. It holds none of them: what is due stands in the table."""
+"""Which messages a worker sends next. It holds none of them: due rows stay in the table."""
 
 from __future__ import annotations
 

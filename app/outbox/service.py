@@ -1,4 +1,4 @@
-"""Put a message in the outbox: in the transaction of the work it tells about, never before its commit."""
+"""Put a message in the outbox, in the transaction of what it tells about."""
 
 from __future__ import annotations
 

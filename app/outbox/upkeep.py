@@ -1,4 +1,4 @@
-"""What a worker does beside delivering: says that it runs, feeds the outbox, logs what is parked, deletes old rows."""
+"""A worker's periodic work: heartbeat, periodic tasks, backlog report, cleanup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wake workers when a message was committed. A wake-up says nothing but that; what is to be sent stands in the table.
+"""Wake workers when a message was committed. A wake-up carries nothing: rows are in the table.
 
 A worker looks at the table every second in any case, so a wake-up that is lost costs a second. Requests never wait:
 on this machine a wake-up is a datagram, and what goes through Redis or PostgreSQL is sent by a thread of its own.

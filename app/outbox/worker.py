@@ -1,4 +1,4 @@
-"""The worker: delivers messages, and does what requests and time have left to be done."""
+"""The worker process: delivers messages and runs jobs and periodic tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""My data: take along what is kept about one, or have it erased.
+"""Personal data: export it, or delete the account.
 
 Promises that an export holds everything that is its owner's and no secret, and that it is fetched by nobody else;
 that an account is erased only after its owner could think better of it, and then without anything that leads to them.

@@ -1,4 +1,4 @@
-"""The archive: a zip with a JSON and a CSV file of each part, written piece by piece. Knows no table."""
+"""The archive of an export: a zip with JSON and CSV files, written piece by piece."""
 
 from __future__ import annotations
 

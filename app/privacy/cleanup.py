@@ -1,4 +1,4 @@
-"""Forget exports: the archive when its time is over, and a day later that it was asked for."""
+"""Delete exports: the archive when it expires, and a day later the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Close an account that is to be erased, and open it again when its owner thinks better of it. One of the two wins."""
+"""Schedule and cancel the deletion of an account. Of the two, one wins."""
 
 from __future__ import annotations
 

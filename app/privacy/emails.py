@@ -1,4 +1,4 @@
-"""What mails about exports and deletions say. None holds a link that signs in or fetches anything."""
+"""Emails about exports and deletions. None has a link that signs in or downloads anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erase accounts whose time has come, and those that nobody confirmed: the worker's part.
+"""Erase accounts whose time has come, and those that nobody confirmed (a worker's job).
 
 What is left are events, which name a random number below zero instead of the person, and tell when what happened:
 neither address nor browser, nor any fact. So they can be counted, and lead to nobody.

@@ -1,4 +1,4 @@
-"""What exports give to an export: that they were made. Their pieces hang on them, and hold what is here."""
+"""What an export holds of exports: that they were made."""
 
 from __future__ import annotations
 

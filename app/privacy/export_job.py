@@ -1,4 +1,4 @@
-"""Make the exports that were asked for: the worker's part. One worker makes one, and after a crash another one does."""
+"""Build requested exports (a worker's job). One worker builds one; after a crash another does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms of these pages."""
+"""Forms of the personal data pages."""
 
 from __future__ import annotations
 

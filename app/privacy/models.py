@@ -1,4 +1,4 @@
-"""Export and ExportChunk: what somebody takes along. Deletion: an account that is to be erased."""
+"""Export and ExportChunk: a requested archive. Deletion: an account that will be erased."""
 
 from __future__ import annotations
 

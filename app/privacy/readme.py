@@ -1,4 +1,4 @@
-"""README.txt: what an export holds, for whoever opens it years later."""
+"""README.txt of an export: what it holds, for someone who opens it years later."""
 
 from __future__ import annotations
 

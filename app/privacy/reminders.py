@@ -1,4 +1,4 @@
-"""Tell the owner of an account once more, a day before it is erased."""
+"""Remind users a day before their account is erased."""
 
 from __future__ import annotations
 

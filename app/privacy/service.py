@@ -1,4 +1,4 @@
-"""Ask for an export of one's data, see how far it is, and fetch it."""
+"""Request an export, see its progress, and download it."""
 
 from __future__ import annotations
 

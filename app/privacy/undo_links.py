@@ -1,4 +1,4 @@
-"""The link by which the owner of a closed account keeps it.
+"""The link that cancels a deletion.
 
 ``kid.handle.time.mac``: signed with a key of its own, so that no other link of ours opens this door. It names one
 deletion, by the account's opaque handle and the moment at which it would be erased: when that is undone, or asked for

@@ -1,4 +1,4 @@
-"""/my-data/undo: the link in a mail by which the owner of a closed account keeps it."""
+"""/my-data/undo: the link that cancels a deletion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/my-data: what is kept about somebody, to take along or to have erased."""
+"""/my-data: export personal data, or delete the account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recovery that can be contested: for who has lost every way in but the mailbox.
+"""Account recovery by mailbox alone, after a wait in which it can be contested.
 
 Promises that every channel of the account is told, that nothing happens before the wait is over, that one click ends
 it, and that of cancelling and completing one wins.

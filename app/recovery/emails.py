@@ -1,4 +1,4 @@
-"""Tell every channel of an account that it is being recovered: each proved mailbox and each proved phone."""
+"""Tell every address of an account that it is being recovered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recoveries give to an export: when each was asked for, from where, and what became of it."""
+"""What an export holds of recoveries: when and from where each was requested, and its result."""
 
 from __future__ import annotations
 

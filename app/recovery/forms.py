@@ -1,4 +1,4 @@
-"""Forms of recovering an account."""
+"""Forms of account recovery."""
 
 from __future__ import annotations
 

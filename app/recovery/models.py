@@ -1,4 +1,4 @@
-"""Recovery: somebody who proved a mailbox asks for the account, and waits."""
+"""Recovery: someone who proved a mailbox asks for the account, and waits."""
 
 from __future__ import annotations
 

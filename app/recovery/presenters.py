@@ -1,4 +1,4 @@
-"""What pages and programs are told of recoveries."""
+"""Recoveries as pages and JSON show them."""
 
 from __future__ import annotations
 

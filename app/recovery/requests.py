@@ -1,4 +1,4 @@
-"""The rows of recoveries: found, started, ended. Which of two ends wins is decided by the database, never by us."""
+"""Recovery rows: found, started, ended. The database decides which of two ends wins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recover an account: prove the mailbox, wait while it can be contested, prove it again, and start afresh."""
+"""Recover an account: prove the mailbox, wait, prove it again, and set up anew."""
 
 from __future__ import annotations
 

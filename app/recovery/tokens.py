@@ -1,4 +1,4 @@
-"""What the feature hands out: that a mailbox was proved just now, and the link that cancels. Neither is kept.
+"""Tokens of a recovery: proof of a mailbox, and the link that cancels. Neither is stored.
 
 Both are sealed, to a purpose of their own: no other token of ours opens these doors, and these open no other.
 """

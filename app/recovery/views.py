@@ -1,4 +1,4 @@
-"""/recover: for who has lost every way in but the mailbox."""
+"""/recover: for users who have lost everything but the mailbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open an account with an address, and confirm that the address is one's own.
+"""Create an account with an email, and confirm it.
 
 Promises that an address that was not proved opens nothing.
 """

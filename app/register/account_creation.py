@@ -1,4 +1,4 @@
-"""Open an account, or go through the same motions for an address that has one.
+"""Create an account, or do the same work for an email that has one.
 
 What is written for an address that is taken is undone before anybody can see it: neither the statements of a
 request nor their time tell whether there was an account.

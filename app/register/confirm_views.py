@@ -1,4 +1,4 @@
-"""/confirm: show that an address is one's own, by the code or the link in its mail."""
+"""/confirm: confirm an email by the code or link sent to it."""
 
 from __future__ import annotations
 

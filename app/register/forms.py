@@ -1,4 +1,4 @@
-"""Forms of opening an account."""
+"""Forms of registration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening an account: nothing is opened before its address is proved."""
+"""Registration: no account is created before its email is verified."""
 
 from __future__ import annotations
 

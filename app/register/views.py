@@ -1,4 +1,4 @@
-"""/register: open an account with an address."""
+"""/register: create an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Child processes beside the web workers: kept alive, and never alone."""
+"""Child processes beside the web workers: kept running, and ended with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens before the first process starts: comfort in development, refusals in production."""
+"""What happens before the first process starts: migrations in development, checks in production."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process above all others: it starts the web workers and their companions, and stops them all."""
+"""The supervisor process: starts the web workers and their companions, and stops them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personal tokens: made by a person for their own programs, for so long and for so much.
+"""API tokens: created by a user for their own programs, with an expiry and scopes.
 
 A table apart from the sessions: none of them is ever fresh, signs in anywhere or gives another token, and what ends
 sessions need not end them. A request that brings one costs what a session costs, one statement.

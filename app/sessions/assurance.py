@@ -1,4 +1,4 @@
-"""How strong a session is: what the proofs behind it are worth, and for how long two of them count as two.
+"""The assurance level of a session, and how long two factors count as two.
 
 Proofs are named as in ``auth_session.amr``: methods joined by commas, and ``uv`` for a passkey that has asked its
 holder for a PIN, a finger or a face. Figures and reasons: ADR 18.

@@ -1,4 +1,4 @@
-"""Forget sessions and tokens that have ended, browsers that were unused for a year, and failures that count no more."""
+"""Delete ended sessions and tokens, and known devices and counters that are no longer needed."""
 
 from __future__ import annotations
 

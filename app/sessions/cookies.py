@@ -1,4 +1,4 @@
-"""What a browser is to keep: handed out with the answer, once what it stands for is stored (``opening``)."""
+"""Cookies about sessions: set with the response, once what they stand for is stored."""
 
 from __future__ import annotations
 

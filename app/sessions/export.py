@@ -1,4 +1,4 @@
-"""What sessions, tokens and known browsers give to an export. Their digests stay."""
+"""What an export holds of sessions, tokens and known devices; never a digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known browsers: from where somebody has signed in before.
+"""Known devices: browsers in which a user has signed in before.
 
 A known browser is no proof and opens nothing. Each account knows it by a secret of its own, that no account from before
 has seen (ADR 10). It has guesses of its own when strangers have used up the account's

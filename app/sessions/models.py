@@ -1,4 +1,4 @@
-"""AuthSession: who is signed in. PendingSignIn: who is half-way. Standing: how a browser stands with an account."""
+"""AuthSession: who is signed in. PendingSignIn, ApiToken, RefreshToken."""
 
 from __future__ import annotations
 

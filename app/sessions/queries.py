@@ -1,4 +1,4 @@
-"""Who is signed in to an account, for its owner to look at."""
+"""A user's sessions, for the owner to see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refresh tokens: a program exchanges one for an access token and the next refresh token, and each serves once.
+"""Refresh tokens: each is exchanged once for an access token and the next refresh token.
 
 One row stands for all tokens that took the place of one another. An exchange is one conditional UPDATE from the digest
 of this token to that of the next. Who comes with an older one, or second at the same moment, has a copy or was copied

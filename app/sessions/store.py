@@ -1,4 +1,4 @@
-"""Open a session, and find the one a request brings: the only module that knows cookie and header.
+"""Create sessions, and find the one a request carries: the only module that knows cookie and header.
 
 The cookie carries a random token and nothing else; it goes out only when the row it names is stored.
 """

@@ -1,4 +1,4 @@
-"""Trusted devices: browsers, and programs, in which the second step is skipped for a while.
+"""Trusted devices: the second step is skipped there for a while.
 
 Trust stands on the row by which a browser is known to an account (ADR 10), and goes when that row is revoked. It stands
 in for the second step alone: the first proof is given each time, and the session counts as one of one factor.

@@ -1,4 +1,4 @@
-"""Set up and remove the ways one signs in.
+"""Set up and remove sign-in methods.
 
 Promises that nothing is stored before it is proved, and that the last way in stays.
 """

@@ -1,4 +1,4 @@
-"""Forms of setting up."""
+"""Forms of setting up sign-in methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/wan-register, /wan-rename and /wan-delete: passkeys of somebody who is signed in."""
+"""/wan-register, /wan-rename and /wan-delete: the user's passkeys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passkeys of somebody who is signed in: made, renamed and removed."""
+"""Create, rename and remove passkeys."""
 
 from __future__ import annotations
 

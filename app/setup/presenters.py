@@ -1,4 +1,4 @@
-"""What pages show of somebody's passkeys."""
+"""Passkeys, authenticator apps and new factors as pages show them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/mf-recovery-codes: ten codes for a drawer, shown once."""
+"""/mf-recovery-codes: create recovery codes, shown once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make recovery codes, and write them down in a file."""
+"""Create recovery codes, and save them as a text file."""
 
 from __future__ import annotations
 

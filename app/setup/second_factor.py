@@ -1,4 +1,4 @@
-"""Set up second factors: enrol one or mark one that is there, once it is proved; switch the second step off."""
+"""Set up second factors: enroll one or mark an existing one, and switch the second step off."""
 
 from __future__ import annotations
 

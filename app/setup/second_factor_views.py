@@ -1,4 +1,4 @@
-"""/tf-setup: second factors, from the account, or on the way in where everybody must have one."""
+"""/tf-setup: second factors, from the account or, where one is required, during sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enrollments: begin, prove and confirm them; remove what is set up."""
+"""Set up a sign-in method: begin, verify and confirm; remove one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/us-authenticator-rename and /us-authenticator-delete: authenticator apps one by one."""
+"""/us-authenticator-rename and /us-authenticator-delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Authenticator apps of somebody who is signed in: renamed and removed one by one. ``flow`` adds them."""
+"""Rename and remove authenticator apps one by one; ``service`` adds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/us-setup: add and remove ways to sign in."""
+"""/us-setup: add and remove sign-in methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign in with whatever one holds, prove it again, and sign out.
+"""Sign in, confirm it's you, and sign out.
 
 Promises the same answer, cookies and statements whether or not an account is there.
 """

@@ -1,4 +1,4 @@
-"""/us-signin/status and /us-signin/continue: the screen that asked, while its link is opened elsewhere."""
+"""/us-signin/status and /us-signin/continue: a sign-in that waits for approval from another device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A link opened elsewhere: the person carries characters there, and the browser that asked goes on by itself.
+"""Approval from another device: the link opened there, the characters, and the browser that asked.
 
 The browser that opens the link never gets a session (NIST SP 800-63B 3.1.3: approving alone is not enough).
 """

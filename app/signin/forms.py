@@ -1,4 +1,4 @@
-"""Forms of signing in: shapes, not proofs."""
+"""Forms of signing in. They check shapes, not proofs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Magic links: what opening one does, and for whom it does nothing."""
+"""What opening a magic link does, and when it does nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second step of a sign-in, taken with a passkey of whoever took the first."""
+"""The second step of a sign-in by a passkey."""
 
 from __future__ import annotations
 

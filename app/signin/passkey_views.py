@@ -1,4 +1,4 @@
-"""/wan-signin and /wan-verify: sign in, and prove again, with a passkey."""
+"""/wan-signin and /wan-verify: sign in, or confirm it's you, with a passkey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in, and proving again, with a passkey."""
+"""Sign in, or confirm it's you, with a passkey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sign-in page shows, and where it leads: to a session, or to the second step."""
+"""What the sign-in page shows, and where a sign-in leads."""
 
 from __future__ import annotations
 

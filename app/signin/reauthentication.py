@@ -1,4 +1,4 @@
-"""Prove again: freshen a session by any method its user has."""
+"""Reauthentication: freshen a session by any method its user has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/us-verify, and /verify, its other name: prove again that it is you."""
+"""/us-verify and /verify: confirm it's you."""
 
 from __future__ import annotations
 

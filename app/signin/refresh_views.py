@@ -1,4 +1,4 @@
-"""/us-refresh: a program that was signed in stays so."""
+"""/us-refresh: exchange a refresh token, so that an API client stays signed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/not-me: the quiet link in a mail, for whoever did not ask for it."""
+"""/not-me: the report link in an email."""
 
 from __future__ import annotations
 

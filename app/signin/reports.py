@@ -1,4 +1,4 @@
-"""This was not me: end what a mail told of, and slow down whoever asked. Signs nobody in."""
+""" "This wasn't me": end what an email told of, and slow down the client that asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the second step can't be taken: a recovery code takes its place, or whoever runs the service is asked."""
+"""When the second step can't be taken: use a recovery code, or ask the operator for help."""
 
 from __future__ import annotations
 

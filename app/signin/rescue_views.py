@@ -1,4 +1,4 @@
-"""/mf-recovery and /tf-rescue: the second step, for who can't take it."""
+"""/mf-recovery and /tf-rescue: the second step without its factor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second step: a code proves it, and the sign-in that waited becomes a session."""
+"""The second step: a code verifies it, and the pending sign-in becomes a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/tf-validate and /tf-select: the second step of a sign-in under way."""
+"""/tf-validate and /tf-select: the second step of a pending sign-in."""
 
 from __future__ import annotations
 

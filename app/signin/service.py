@@ -1,4 +1,4 @@
-"""Signing in: a code is asked for, a proof is given, a session is opened."""
+"""Sign in: send a code, verify it, create a session."""
 
 from __future__ import annotations
 

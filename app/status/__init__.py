@@ -1,4 +1,4 @@
-"""How the service is: health, readiness, and the description of its interface.
+"""Health, readiness, and the OpenAPI description.
 
 Promises that a load balancer learns the truth and a stranger learns nothing.
 """

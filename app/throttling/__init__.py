@@ -1,4 +1,4 @@
-"""How often: limits by network address, counted before anything is looked up.
+"""Limits: by network address, by account, by destination, and for the whole service.
 
 Promises that an address we cannot read shares one strict budget, and that a limit never fails open.
 """

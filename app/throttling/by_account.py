@@ -1,4 +1,4 @@
-"""Guesses: how often an account may be failed at, over all its challenges, methods and addresses.
+"""Failed attempts of an account, over all its challenges, methods and addresses.
 
 A guess is counted and committed before it is looked at, by one statement that the database runs alone on its row:
 it puts the guess down if the tenth last one is more than an hour old and the twenty-fifth more than a day, and there

@@ -1,4 +1,4 @@
-"""How much is sent to one unproved address or number, for all accounts and callers together.
+"""How much is sent to one unverified address or number, for all accounts and clients together.
 
 Each account has budgets of its own; without this one, every further account could send a stranger as much again.
 What is asked for is counted when it is asked, so that the person is told; what anybody can have sent to any address

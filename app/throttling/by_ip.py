@@ -1,4 +1,4 @@
-"""Limits by network address: an IPv4 address, or the /64 that an IPv6 customer holds, and ten times that their /48."""
+"""Limits by network address: an IPv4 address, or an IPv6 /64, and ten times that for its /48."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters behind the limits: in Redis, shared by all replicas, or in this process while that is away."""
+"""Counters behind the limits: in Redis, shared by all replicas, or in this process while it is away."""
 
 from __future__ import annotations
 

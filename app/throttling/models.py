@@ -1,4 +1,4 @@
-"""Penalty: a network address that may ask nothing for a while."""
+"""Penalty, SendWindow, and FailureCounter (also a known device)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Penalties, kept where every process sees them: an address that is to wait waits at each of them."""
+"""Penalties, stored where every process sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much may be sent to one account or number. What strangers use up is not taken from a browser that is known."""
+"""How much may be sent to one account or number. Known browsers have a share of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may leave of the whole service: mails in an hour, texts in a day. Running low is logged before it runs out."""
+"""Totals of the whole service: emails in an hour, texts in a day. Running low is logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has an account, and by which identities they are found.
+"""Accounts, and the identities that find them.
 
 Promises that one identity finds one user, in one statement, whatever way it was typed.
 """

@@ -1,4 +1,4 @@
-"""Open accounts, and give them or take from them the identities that find them."""
+"""Create accounts; add and remove identities."""
 
 from __future__ import annotations
 

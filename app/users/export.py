@@ -1,4 +1,4 @@
-"""What an account and its names give to an export."""
+"""What an export holds of an account and its identities."""
 
 from __future__ import annotations
 

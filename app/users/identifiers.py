@@ -1,4 +1,4 @@
-"""Addresses by which a person is found and reached: e-mail, phone, username. One way to write each.
+"""Emails, phone numbers and usernames: parsed into one canonical form each.
 
 Look-alike characters are folded first (Unicode NFKC), what nobody sees is dropped, and the outcome is checked, never
 the other way round: otherwise "K" (U+212A, KELVIN SIGN) would be a second Karl. Addresses are copied from mails, cards

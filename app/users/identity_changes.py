@@ -1,4 +1,4 @@
-"""What was done to the addresses of an account, kept for as long as it can be undone."""
+"""Changes of an account's addresses, kept for as long as they can be undone."""
 
 from __future__ import annotations
 

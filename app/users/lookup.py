@@ -1,4 +1,4 @@
-"""Find the account behind what a person typed into the identity box."""
+"""Find the account behind what was typed into the identity field."""
 
 from __future__ import annotations
 

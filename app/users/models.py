@@ -1,4 +1,4 @@
-"""User and Identity: the account, and the names that find it."""
+"""User and Identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The browser that asks: a cookie of secrets set before anyone is signed in.
+"""The browser cookie: secrets that bind challenges to a browser, set before anyone signs in.
 
 The first is random and stays until somebody signs in or out there. Each code that is asked for brings another one
 (``methods.bindings``), to which its challenge is bound, so that a passcode or link works only where it was asked for

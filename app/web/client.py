@@ -1,4 +1,4 @@
-"""Who asks, read off the request under way."""
+"""ClientContext of the current request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every answer that is not a view's own: one page and one envelope for all of them."""
+"""Error answers: one page and one envelope for all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BaseForm: every form of ours, filled from a form body or a JSON body alike.
+"""BaseForm: every form, filled from a form body or a JSON body alike.
 
 Forms check shape only; what a flow refuses is shown on them afterwards.
 """

@@ -1,4 +1,4 @@
-"""Guards before a view: who may come in."""
+"""Guards: who may use a view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers that every answer carries, errors and static files included."""
+"""Headers of every response, errors and static files included."""
 
 from __future__ import annotations
 

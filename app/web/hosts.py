@@ -1,4 +1,4 @@
-"""Under which names this service answers: those of its settings, never one a request claims (ASVS 4.1.3)."""
+"""Hosts this service answers for: those in its settings, never one a request claims (ASVS 4.1.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a request is told from the same one sent again: by its ``Idempotency-Key``, or by the nonce of its form.
+"""How a repeated request is recognized: by ``Idempotency-Key``, or by its form's nonce.
 
 What goes on from here are MACs under a key of ours: neither the key nor what was asked for can be read off them.
 """

@@ -1,4 +1,4 @@
-"""Where a request came from, believing only the proxies that the operator named."""
+"""A client's IP address, trusting only the proxies the operator named."""
 
 from __future__ import annotations
 

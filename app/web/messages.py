@@ -1,4 +1,4 @@
-"""What we say: one sentence for each stable code.
+"""Messages: one for each stable code.
 
 A sentence tells what happened and what to do next. Programs read the code beside it.
 """

@@ -1,4 +1,4 @@
-"""The account's pages, as every page of somebody who is signed in lists them."""
+"""The account's pages, listed on each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small things that views ask of the request and tell the next page."""
+"""Flash messages, and whether a client wants a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser has asked for and not yet answered, so that its page can be opened again.
+"""What a browser has requested and not answered yet, so that its page can be opened again.
 
 Phones drop a tab while its owner reads the mail, and the address then asked for is that of a form. The page comes back
 from this cookie: sealed, gone with the code, and worth nothing without the browser's own secret, which the request is

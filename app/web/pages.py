@@ -1,4 +1,4 @@
-"""What every template can use."""
+"""Values and filters for all templates."""
 
 from __future__ import annotations
 

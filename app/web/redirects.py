@@ -1,4 +1,4 @@
-"""Where to go next: on this site, or at a front end that the settings name.
+"""Where to go next: on this site, or a front end named in the settings.
 
 Browsers read addresses by the WHATWG URL standard, which takes a backslash for a slash and drops tabs and line
 ends. So what is let through is a plain path: no check here depends on parsing it the way a browser does.

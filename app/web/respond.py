@@ -1,4 +1,4 @@
-"""respond(): the one place that knows whether a browser or a program is asking."""
+"""respond(): the one place that knows whether a browser or an API client asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a personal token may be used for: the one list. A new address is closed to all of them until it stands here."""
+"""Scopes of API tokens: the one list. A URL that isn't on it is closed to all of them."""
 
 from __future__ import annotations
 

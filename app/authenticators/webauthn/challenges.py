@@ -1,4 +1,4 @@
-"""Ceremonies of passkeys: a challenge is made for one of them, and spent by whatever answers it first.
+"""WebAuthn challenges: one for each ceremony, spent by the first answer.
 
 Web Authentication (Level 3), section 13.4.3: 32 random bytes, kept here, good once and for five minutes.
 """

@@ -1,4 +1,4 @@
-"""What a passkey is called: by whom it says it is, or as its owner likes."""
+"""What a passkey is called: by its provider's name, or as its owner likes."""
 
 from __future__ import annotations
 

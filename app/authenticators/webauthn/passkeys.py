@@ -1,4 +1,4 @@
-"""Passkeys at rest: add, find, use, rename and remove them.
+"""A user's passkeys: add, find, use, rename and remove them.
 
 A user with passkeys also has one row of ``enrolled_method`` called ``webauthn``. It proves nothing; it tells whoever
 reads what a user has set up that there are passkeys, without a statement more.

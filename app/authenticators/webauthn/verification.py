@@ -1,4 +1,4 @@
-"""What an authenticator answered, and whether it is what was asked for. No row is read or written here.
+"""Verify what a WebAuthn authenticator answered. Reads and writes no row.
 
 Each step of Web Authentication (Level 3), sections 7.1 and 7.2, that a hostile page could bend is checked here, with a
 code of its own; reading the key and the signature is py_webauthn's work. We ask for no attestation and believe none: a

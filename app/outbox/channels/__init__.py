@@ -1,4 +1,4 @@
-"""The ways out: mail by SMTP, text messages by HTTP. Each tries once, within a hard time, and says how it went."""
+"""Channels: email by SMTP, text messages by HTTP. Each tries once, within a hard time limit."""
 
 from app.outbox.channels.failures import Failed, Interrupted, Postponed
 

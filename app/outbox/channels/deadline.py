@@ -1,4 +1,4 @@
-"""A hard end for a conversation with a server outside.
+"""Deadlines for conversations with mail servers and SMS providers.
 
 A socket's own time-out bounds each wait, so a server that sends one byte now and then could hold a
 worker for ever. Here the whole conversation has an end: one thread looks at all of them, and shuts the socket

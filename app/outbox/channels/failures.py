@@ -1,4 +1,4 @@
-"""How a try to send can end other than well. A reason is short, and safe to store and to log."""
+"""How a try can fail. Reasons are short, and safe to store and log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mail through Flask-Mail: one recipient, TLS that is checked, one Message-ID for all copies of a message."""
+"""Email through Flask-Mail: one recipient, verified TLS, one Message-ID for all copies of a message."""
 
 from __future__ import annotations
 

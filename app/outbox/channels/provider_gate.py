@@ -1,4 +1,4 @@
-"""When a provider may be asked again that wants us to wait, or turns us away."""
+"""When a provider that asked us to wait, or rejected us, may be asked again."""
 
 from __future__ import annotations
 
