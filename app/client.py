@@ -33,7 +33,7 @@ class ClientContext:
     :ivar given_secrets: digests of the secrets given to it since, one with each challenge, the newest first
     :ivar renews: whether what it asks for now is bound to a new secret, so that no earlier copy of its cookie has it
     :ivar ip_address: as text, shortest form; a network address, never a postal one
-    :ivar user_agent: browser and system that its User-Agent header claims, by their names in ``agents``; "" for none
+    :ivar user_agent: browser and system that its User-Agent header claims, as ``user_agents`` names them; "" for none
     :ivar challenge_token: the challenge token a program without cookies hands back, or ""
     :ivar known_secrets: digests of its known-browser secrets, one for each account that signed in there, newest first
     :ivar idempotency_key: how its request is told from the same one sent again, or None

@@ -20,7 +20,7 @@ class AssuranceLevels:
     :ivar wanted: what a proof must be worth, 1 to 3
     :ivar enough: names of the methods by which such a proof can be given, passkeys first, then in configured order
     :ivar weaker: names of the others
-    :ivar held: names among these that count no more than a mailed code for now (``probation``)
+    :ivar held: names among these that count no more than a mailed code for now (``cooldown``)
     :ivar asked: names of the second step, where it is all that keeps a mailed code from being enough
     """
 

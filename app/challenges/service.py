@@ -124,7 +124,7 @@ class ChallengeRequest:
     :ivar is_known: whether the user has signed in from the client's browser before, or is signed in: it has sends of
         its own, for strangers use up the account's
     :ivar is_person: whether it is asked for somebody whose address was proved before
-    :ivar is_unproved: whether the destination may be a stranger's; it has a budget of its own then (``destinations``)
+    :ivar is_unproved: whether the destination may be a stranger's; it has a budget of its own then (``by_destination``)
     """
 
     purpose: str

@@ -48,7 +48,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
 
 
 class BrowserName(sa.types.TypeDecorator[str]):
-    """A browser by its name from the closed list of ``agents``; "" where no browser asked.
+    """A browser by its name from the closed list of ``user_agents``; "" where no browser asked.
 
     What came before there was a list is the User-Agent header as it was sent. It is read through the list as well.
     """

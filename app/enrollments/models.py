@@ -31,7 +31,7 @@ def key_index(name: str) -> sa.Index:
 class Enrollment(db.Model):
     """A way in that a user has set up. The secret is sealed to this row, user and method.
 
-    A user has one row of each method, but a row for each authenticator app (``methods/authenticators``).
+    A user has one row of each method, but a row for each authenticator app (``authenticators/totp_apps``).
 
     ``secret`` opens to a base32 TOTP secret of 160 bits, or for a password to its argon2id hash (or an imported one,
     until it is first used: ``imported_hashes``).
@@ -66,7 +66,7 @@ class Enrollment(db.Model):
     is_second: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     """Whether it is asked for as a second step, after another proof."""
     weak_until: Mapped[datetime | None]
-    """Until when it counts no more than a mailed code, because no more than that added it (``probation``)."""
+    """Until when it counts no more than a mailed code, because no more than that added it (``cooldown``)."""
     misses: Mapped[int] = mapped_column(default=0, server_default="0")
     """Wrong codes of this authenticator in a row as a second step."""
     signs_in: Mapped[bool | None]

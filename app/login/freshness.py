@@ -42,7 +42,7 @@ def require_fresh(session: AuthSession | None) -> None:
 def require_recent(session: AuthSession | None) -> None:
     """Go on only if the person behind ``session`` has proved it of late, by any of their methods.
 
-    For what only adds: a method that a weaker proof adds has a cooldown (``probation``). It opens no grace.
+    For what only adds: a method that a weaker proof adds has a cooldown (``cooldown``). It opens no grace.
     :raises ReauthenticationRequired: when there is no such proof
     """
     now = clock.now()

@@ -10,7 +10,7 @@ bp = Blueprint("privacy", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Serve this feature's addresses."""
+    """Register this feature's URLs."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.notifications.notices import notices_leaving

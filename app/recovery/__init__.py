@@ -10,7 +10,7 @@ bp = Blueprint("recovery", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Serve this feature's addresses, and let every account page know of a recovery that is open."""
+    """Register this feature's URLs, and let every account page know of a recovery that is open."""
     from app.challenges.report_links import register_report_hook
     from app.db.export import register_export
     from app.db.retention import register_cleanups

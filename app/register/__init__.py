@@ -9,7 +9,7 @@ bp = Blueprint("register", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Serve this feature's addresses."""
+    """Register this feature's URLs."""
     from app.register import confirm_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -2,7 +2,7 @@
 
 A known browser is no proof and opens nothing. Each account knows it by a secret of its own, that no account from before
 has seen (ADR 10). It has guesses of its own when strangers have used up the account's
-(``guesses``), and signing in from one is no news to the owner.
+(``throttling/by_account``), and signing in from one is no news to the owner.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ bp = Blueprint("setup", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Serve this feature's addresses, and let every account page know of methods in their cooldown."""
+    """Register this feature's URLs, and let every account page know of methods in their cooldown."""
     from app.setup import (  # noqa: F401 - they register themselves
         passkey_views,
         recovery_code_views,

@@ -9,7 +9,7 @@ bp = Blueprint("signin", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Serve this feature's addresses."""
+    """Register this feature's URLs."""
     from app.signin import (  # noqa: F401 - they register themselves
         approval_views,
         link_views,

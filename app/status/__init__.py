@@ -9,7 +9,7 @@ bp = Blueprint("status", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Serve the addresses that machines ask."""
+    """Register the URLs that machines ask."""
     from app.status import views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -48,13 +48,13 @@ class FailureCounter(db.Model):
     )
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """A digest of whose it is and who fails: ``guesses.row_id``."""
+    """A digest of whose it is and who fails: ``by_account.row_id``."""
     user_id: Mapped[int | None]
     """No foreign key: nobody has nothing to check (ADR 15). It goes with its user."""
     browser: Mapped[str] = mapped_column(sa.String(64), default="")
     """Digest of the secret of a known browser, or ""."""
     failures: Mapped[str] = mapped_column(sa.Text, default="")
-    """When it failed, newest first; see ``guesses``."""
+    """When it failed, newest first; see ``by_account``."""
     in_a_row: Mapped[int] = mapped_column(default=0)
     """Failures since the account was last signed in to."""
     touched_at: Mapped[datetime] = mapped_column(index=True)
