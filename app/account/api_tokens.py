@@ -61,11 +61,11 @@ def create(
     if api_tokens.living(user.id) >= settings.personal_tokens:
         raise Rejected("too_many_tokens", most=settings.personal_tokens)
     chosen = [scope for scope in SCOPES if scope in scopes]
-    made = api_tokens.issue(user.id, named, chosen, timedelta(days=life), session.family)
+    made = api_tokens.issue(user.id, named, chosen, timedelta(days=life), session.session_id)
     facts: dict[str, Any] = {"token": made[0].id[:8], "scopes": chosen, "days": life}
     record("token.created", user.id, **facts)
     what = f"A personal token was made. It works for {life} day{'' if life == 1 else 's'}."
-    notices.notify(user.id, what, client, family=session.family)
+    notices.notify(user.id, what, client, session_id=session.session_id)
     return made
 
 

@@ -9,34 +9,34 @@ from app.errors import Rejected
 from app.sessions.cookies import known_digests
 from app.sessions.known_devices import forget_browser
 from app.sessions.models import AuthSession
-from app.sessions.store import find_family, revoke_all_sessions, revoke_family, revoke_session
+from app.sessions.store import find_session, revoke_all_sessions, revoke_current_session, revoke_session
 from app.sessions.trusted_devices import revoke_one_trust, revoke_trust
 
-_FAMILY = re.compile(r"[0-9a-f]{32}\Z")
+_SESSION_ID = re.compile(r"[0-9a-f]{32}\Z")
 _BROWSER = re.compile(r"[0-9a-f]{64}\Z")
 
 
-def end_one(user_id: int, current: AuthSession, family: str) -> int:
+def end_one(user_id: int, current: AuthSession, session_id: str) -> int:
     """End a session of this user with the tokens it gave; return how many were open.
 
     The current one is signed out. One that has ended already is let be: twice is the same as once.
     :raises Rejected: ``not_found`` (404) when it is not this user's, or nobody's
     """
-    if family == current.family:
-        revoke_session()
+    if session_id == current.session_id:
+        revoke_current_session()
         record("session.ended", user_id, reason="signed_out")
         return 1
-    ended = revoke_family(family, of=user_id) if _FAMILY.match(family) else 0
+    ended = revoke_session(session_id, of=user_id) if _SESSION_ID.match(session_id) else 0
     if ended:
         record("session.ended", user_id, reason="ended_by_owner", sessions=ended)
-    elif not _was_mine(user_id, family):
+    elif not _was_mine(user_id, session_id):
         raise Rejected("not_found", status=404)
     return ended
 
 
 def end_others(user_id: int, current: AuthSession) -> int:
     """End every session of this user but the current one; return how many sessions and tokens were open."""
-    ended = revoke_all_sessions(user_id, but=current.family)
+    ended = revoke_all_sessions(user_id, but=current.session_id)
     revoke_trust(user_id, but=known_digests())
     if ended:
         record("session.ended", user_id, reason="others_ended_by_owner", sessions=ended)
@@ -63,6 +63,6 @@ def ask_again(user_id: int, row: str) -> None:
     record("second_step.distrusted", user_id)
 
 
-def _was_mine(user_id: int, family: str) -> bool:
-    session = find_family(family) if _FAMILY.match(family) else None
+def _was_mine(user_id: int, session_id: str) -> bool:
+    session = find_session(session_id) if _SESSION_ID.match(session_id) else None
     return session is not None and session.user_id == user_id

@@ -37,11 +37,11 @@ REFUSED = "errors/form.html"
 def sessions_page() -> Response:
     """List living sessions with the tokens they gave, and known browsers."""
     current = _current()
-    families, more = sessions_of(current_user.id, first=current.family)
+    summaries, more = sessions_of(current_user.id, first=current.session_id)
     here = present_client().known_secrets
     known = sorted(browsers_of(current_user.id), key=lambda row: row.browser not in here)
     facts: dict[str, Any] = {
-        "sessions": [_session(family, current) for family in families],
+        "sessions": [_session(summary, current) for summary in summaries],
         "more": more,
         "known_browsers": [_browser(row, here) for row in known],
     }
@@ -49,9 +49,9 @@ def sessions_page() -> Response:
     return respond(PAGE, shown=shown, **facts)
 
 
-@bp.post("/sessions/<family>/end")
+@bp.post("/sessions/<session_id>/end")
 @login_required
-def end_session_page(family: str) -> Response:
+def end_session_page(session_id: str) -> Response:
     """End one session of one's own; ending the current one is signing out.
 
     Asks for no fresh proof: it only ever takes access away, and whoever finds a stranger in the list must not be
@@ -61,8 +61,8 @@ def end_session_page(family: str) -> Response:
     form = ButtonForm()
     if form.validate():
         current = _current()
-        ended = devices.end_one(current_user.id, current, family)
-        if family == current.family:
+        ended = devices.end_one(current_user.id, current, session_id)
+        if session_id == current.session_id:
             say("signed_out")
             return clear_site(respond(go=settings.post_logout_url, bare=True, ended=ended))
         say("session_ended")
@@ -115,28 +115,28 @@ def _current() -> AuthSession:
     return session
 
 
-def _session(family: SessionSummary, current: AuthSession) -> dict[str, Any]:
-    head = family.head
+def _session(summary: SessionSummary, current: AuthSession) -> dict[str, Any]:
+    head = summary.head
     return {
-        "id": head.family,
+        "id": head.session_id,
         "aal": level(head, clock.now()),
-        "current": head.family == current.family,
+        "current": head.session_id == current.session_id,
         "browser": user_agents.label(head.agent),
         "address": head.address,
         "first_seen_at": head.created_at,
         "last_seen_at": head.seen_at,
         "expires_at": head.expires_at,
         "methods": head.amr.split(","),
-        "programs": [_program(token) for token in family.programs],
-        "refresh": _refresh(family),
+        "programs": [_program(token) for token in summary.programs],
+        "refresh": _refresh(summary),
     }
 
 
-def _refresh(family: SessionSummary) -> dict[str, Any] | None:
+def _refresh(summary: SessionSummary) -> dict[str, Any] | None:
     """Return how a program stays signed in by exchanging its token; None when none does."""
-    if family.refreshes_until is None:
+    if summary.refreshes_until is None:
         return None
-    return {"last_used_at": family.refreshed_at, "expires_at": family.refreshes_until}
+    return {"last_used_at": summary.refreshed_at, "expires_at": summary.refreshes_until}
 
 
 def _program(token: AuthSession) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def begin(
     method: str,
     phone: str | None,
     purpose: str,
-    family: str,
+    session_id: str,
     client: ClientContext,
     *,
     replacing: bool = False,
@@ -48,7 +48,7 @@ def begin(
     """Begin to set up ``method``; the user's account stays as it is until it is proved.
 
     :param purpose: of the challenge; only who asks for the same one can prove it
-    :param family: of the session that asks, or the id of the sign-in under way; no other can prove it
+    :param session_id: of the session that asks, or the id of the sign-in under way; no other can prove it
     :param replacing: whether what the user has of this method goes with the same request
     :raises Rejected: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_messages``
@@ -73,18 +73,18 @@ def begin(
         lifetime=settings.us_setup_within,
         letter=letter,
         silent=taken,
-        family=family,
+        session_id=session_id,
         is_unproved=method == "sms" and destination != mine.get("phone"),
     )
     challenge = challenges.issue_challenge(question, client)
     return PendingEnrollment(challenge, account_name(mine), secret if method == "authenticator" else "")
 
 
-def still_open(user: User, state: str, purpose: str, family: str) -> PendingEnrollment | None:
+def still_open(user: User, state: str, purpose: str, session_id: str) -> PendingEnrollment | None:
     """Return the enrollment that ``state`` names if this session of the user can still prove it."""
     challenge_id = challenge_id_in(state)
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
-    if challenge is None or not _is_whose(challenge, user, family) or not challenge.is_open(clock.now()):
+    if challenge is None or not _is_whose(challenge, user, session_id) or not challenge.is_open(clock.now()):
         return None
     if challenge.tries >= settings.challenge_tries:
         return None
@@ -98,7 +98,7 @@ def store(
     user: User,
     challenge: Challenge,
     passcode: str | int,
-    family: str | None,
+    session_id: str | None,
     field: str = "passcode",
     *,
     weak_until: datetime | None = None,
@@ -108,7 +108,7 @@ def store(
     """Store the method that ``challenge`` is about if ``passcode`` proves it.
 
     The try was counted, and the user's row is held.
-    :param family: of the session that sets it up, if one does
+    :param session_id: of the session that sets it up, if one does
     :param field: of the form that has the passcode
     :param weak_until: end of the new method's cooldown; None when it has none
     :param as_second: it is set up as a second step, and no way to sign in
@@ -132,10 +132,10 @@ def store(
             add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
     if challenge.method == "authenticator":
         totp_apps.add(
-            apps, user.id, name, root, last_step=step, family=family, weak_until=weak_until, as_second=as_second
+            apps, user.id, name, root, last_step=step, session_id=session_id, weak_until=weak_until, as_second=as_second
         )
     else:
-        enrollments.replace(user.id, challenge.method, root, family=family, weak_until=weak_until)
+        enrollments.replace(user.id, challenge.method, root, session_id=session_id, weak_until=weak_until)
 
 
 def account_name(mine: dict[str, str]) -> str:
@@ -143,10 +143,10 @@ def account_name(mine: dict[str, str]) -> str:
     return mine.get("email") or mine.get("username") or mine.get("phone", "")
 
 
-def why_not(user: User, challenge_id: str, purpose: str, family: str, field: str = "passcode") -> Rejected:
+def why_not(user: User, challenge_id: str, purpose: str, session_id: str, field: str = "passcode") -> Rejected:
     """Tell an enrollment that took too long, or was guessed at, from a state that was never this session's."""
     challenge = challenges.find(challenge_id, purpose) if challenge_id else None
-    if challenge is None or not _is_whose(challenge, user, family):
+    if challenge is None or not _is_whose(challenge, user, session_id):
         return Rejected("api_error")
     late = clock.now() >= challenge.expires_at
     if challenge.is_open(clock.now()) and challenge.tries < settings.challenge_tries:
@@ -161,8 +161,8 @@ def why_not(user: User, challenge_id: str, purpose: str, family: str, field: str
     return Rejected("invalid_password_code", field=field)
 
 
-def _is_whose(challenge: Challenge, user: User, family: str) -> bool:
-    return challenge.user_id == user.id and challenge.family == family
+def _is_whose(challenge: Challenge, user: User, session_id: str) -> bool:
+    return challenge.user_id == user.id and challenge.session_id == session_id
 
 
 def _hash_of(typed: str | int, field: str, names: Iterable[str]) -> str:

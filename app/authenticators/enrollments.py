@@ -21,7 +21,7 @@ def enroll(
     *,
     last_step: int = 0,
     name: str = "",
-    family: str | None = None,
+    session_id: str | None = None,
     weak_until: datetime | None = None,
     signs_in: bool | None = None,
     is_second: bool = False,
@@ -29,13 +29,13 @@ def enroll(
     """Add a way to sign in, sealed to its row.
 
     :param secret: base32 TOTP secret or password hash; a new TOTP secret when None
-    :param family: of the session that sets it up, if one does
+    :param session_id: of the session that sets it up, if one does
     :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
     :param signs_in: of an authenticator, see there
     :param is_second: whether it is asked for as a second step
     """
     row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method, last_step=last_step, name=name)
-    row.family, row.weak_until, row.signs_in, row.is_second = family, weak_until, signs_in, is_second
+    row.session_id, row.weak_until, row.signs_in, row.is_second = session_id, weak_until, signs_in, is_second
     row.secret = keyring.seal((secret or new_secret()).encode(), *enrolled_context(row))
     db.session.add(row)
     db.session.flush()
@@ -47,22 +47,22 @@ def replace(
     method: str,
     secret: str | None = None,
     *,
-    family: str | None = None,
+    session_id: str | None = None,
     weak_until: datetime | None = None,
 ) -> Enrollment:
     """Add a way to sign in instead of the user's earlier one of this kind; what was a second factor stays one."""
     was_second = any(row.is_second for row in enrolled_of(user_id) if row.method == method)
     remove(user_id, method)
-    row = enroll(user_id, method, secret, family=family, weak_until=weak_until)
+    row = enroll(user_id, method, secret, session_id=session_id, weak_until=weak_until)
     if was_second:
         mark_second(user_id, method)
     return row
 
 
-def note_family(user_id: int, method: str, family: str) -> None:
-    """Note that a method which was set up on the way in is the doing of the session ``family`` that it opened."""
-    mine = (Enrollment.user_id == user_id, Enrollment.method == method, Enrollment.family.is_(None))
-    changed(sa.update(Enrollment).where(*mine).values(family=family))
+def note_session(user_id: int, method: str, session_id: str) -> None:
+    """Note that a method set up while signing in belongs to the session ``session_id`` that it opened."""
+    mine = (Enrollment.user_id == user_id, Enrollment.method == method, Enrollment.session_id.is_(None))
+    changed(sa.update(Enrollment).where(*mine).values(session_id=session_id))
 
 
 def mark_second(user_id: int, method: str) -> int:

@@ -25,7 +25,7 @@ class RecoveryCode(db.Model):
     hash: Mapped[str] = mapped_column(sa.String(128))
     """Of the other fourteen, 70 random bits: argon2id, in the PHC string form."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
-    family: Mapped[str | None] = mapped_column(sa.String(32))
+    session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
     """The session that made the set, so that denying that session takes it back."""
     used_at: Mapped[datetime | None]
 
@@ -61,7 +61,7 @@ class Passkey(db.Model):
     """Whether a browser finds it without being told which; None when it did not say."""
     verified: Mapped[bool]
     """Whether it has ever asked its holder for a PIN, a finger or a face."""
-    family: Mapped[str | None] = mapped_column(sa.String(32))
+    session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
     """The session that added it, so that denying that session takes it back."""
     weak_until: Mapped[datetime | None]
     """Until when it counts no more than a mailed code, because less than its owner's best proof added it."""
@@ -92,7 +92,7 @@ class WebauthnChallenge(db.Model):
     challenge: Mapped[str] = mapped_column(sa.String(43))
     """32 random bytes as base64url; no secret, for it goes through the page."""
     binding: Mapped[str] = mapped_column(sa.String(64))
-    """The session that asked, by its family; before there is one the digest of the browser's secret, "" without."""
+    """The session that asked, by its id; before there is one the digest of the browser's secret, "" without."""
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     """Whose passkey it is about; None where anybody may answer."""
     name: Mapped[str] = mapped_column(sa.String(64), default="")

@@ -84,14 +84,14 @@ def draw() -> list[Drawn]:
     return [Drawn(_grouped(selector + secret), slow_hash(secret)) for selector, secret in drawn]
 
 
-def store(user_id: int, drawn: list[Drawn], family: str) -> None:
+def store(user_id: int, drawn: list[Drawn], session_id: str) -> None:
     """Let the user have these codes and no others. The caller holds the user's row.
 
-    :param family: of the session that asks for them
+    :param session_id: of the session that asks for them
     """
     drop(user_id)
     now = clock.now()
-    same = {"user_id": user_id, "created_at": now, "family": family}
+    same = {"user_id": user_id, "created_at": now, "session_id": session_id}
     rows = [same | {"id": secrets.row_id(), "selector": each.code[:SELECTOR], "hash": each.hash} for each in drawn]
     db.session.execute(sa.insert(RecoveryCode), rows)
 

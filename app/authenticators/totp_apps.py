@@ -85,7 +85,7 @@ def add(
     secret: str,
     *,
     last_step: int,
-    family: str | None,
+    session_id: str | None,
     weak_until: datetime | None,
     as_second: bool,
 ) -> Enrollment:
@@ -100,7 +100,7 @@ def add(
     signs_in = False if as_second else True if is_second else None
     return enrollments.enroll(
         user_id, METHOD, secret, last_step=last_step, name=name,
-        family=family, weak_until=weak_until, signs_in=signs_in, is_second=is_second,
+        session_id=session_id, weak_until=weak_until, signs_in=signs_in, is_second=is_second,
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ class Challenge(db.Model):
     asked_as: Mapped[str | None] = mapped_column(sa.String(64))
     """A digest of the identity that was typed: what is asked for by another one is another challenge."""
     binding: Mapped[str] = mapped_column(sa.String(64))
-    family: Mapped[str | None] = mapped_column(sa.String(32))
+    session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
     """The session that asked for a change, or the sign-in under way: no other one answers it. None for a sign-in."""
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)

@@ -57,7 +57,7 @@ _DENY = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a token is about: a challenge by its id, or a session by its family."""
+    """What a token is about: a challenge by its id, or a session by its id."""
 
     kind: Kind
     id: str

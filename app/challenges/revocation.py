@@ -22,8 +22,8 @@ def end_others(user_id: int, purpose: str, destination: str) -> None:
 def end_changes(user_id: int, *, but: str) -> None:
     """End what the user's sessions have begun to set up or to change, except what the session ``but`` has.
 
-    :param but: a family
+    :param but: that session's id
     """
-    theirs = sa.or_(Challenge.family.is_(None), Challenge.family != but)
+    theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != but)
     begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))
     changed(sa.update(Challenge).where(*begun).values(spent_at=clock.now()))

@@ -120,7 +120,8 @@ class ChallengeRequest:
     :ivar silent: all the work is done, nothing leaves; and nothing answers it, which without a secret of its own
         takes no ``enrolled`` either
     :ivar again: whether the same question asked again is the same challenge, though it has a secret of its own
-    :ivar family: the session that asks for a change, or the sign-in under way, which alone can answer; "" for a sign-in
+    :ivar session_id: the session that asks for a change, or the sign-in under way, which alone can answer; "" for a
+        sign-in
     :ivar is_known: whether the user has signed in from the client's browser before, or is signed in: it has sends of
         its own, for strangers use up the account's
     :ivar is_person: whether it is asked for somebody whose address was proved before
@@ -139,7 +140,7 @@ class ChallengeRequest:
     letter: str = ""
     silent: bool = False
     again: bool = False
-    family: str = ""
+    session_id: str = ""
     is_known: bool = False
     is_person: bool = False
     is_unproved: bool = False
@@ -203,14 +204,15 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, client: Client
     return [challenge for row in rows for challenge in _ROWS.read(row)]
 
 
-def count_try_of(named: str, user_id: int, purpose: str, family: str, methods: Sequence[str]) -> Challenge | None:
+def count_try_of(named: str, user_id: int, purpose: str, session_id: str, methods: Sequence[str]) -> Challenge | None:
     """Count one try against the enrollment ``named`` of this user; None when no try is left.
 
-    As ``count_try``. What another session (``family``) or sign-in began is not meant, nor what no method here proves.
+    As ``count_try``. What another session, or another sign-in, than ``session_id`` began doesn't count, nor does what
+    no method here proves.
     """
     counted = (
         sa.update(Challenge)
-        .filter_by(id=named, user_id=user_id, purpose=purpose, family=family)
+        .filter_by(id=named, user_id=user_id, purpose=purpose, session_id=session_id)
         .where(Challenge.spent_at.is_(None), Challenge.expires_at > clock.now())
         .where(Challenge.tries < settings.challenge_tries, Challenge.method.in_(methods))
         .values(tries=Challenge.tries + 1)
@@ -264,7 +266,7 @@ def _look_before(
     given = which | same | times | {"most": settings.challenge_tries} | browser_meant(client.bindings)
     row = _BEFORE[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
-    if challenge is not None and (challenge.family or "") != question.family:
+    if challenge is not None and (challenge.session_id or "") != question.session_id:
         challenge = None  # another session's, in the same browser
     most_open = settings.open_challenges + (challenge is not None)
     within = send_limits.is_within(question.method, question.purpose, row[-7:], most_open, is_known=question.is_known)
@@ -280,7 +282,7 @@ def _new(
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
         "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
         "destination": question.destination, "binding": binding_of(new_id, client), "address": client.ip_address,
-        "asked_as": _digest(question.identity), "agent": client.user_agent, "family": question.family or None,
+        "asked_as": _digest(question.identity), "agent": client.user_agent, "session_id": question.session_id or None,
         "tag": secrets.reference(4), "next": question.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
         "sends": int(sent and not (question.silent and question.pending_secret)), "last_sent_at": now, "tries": 0,

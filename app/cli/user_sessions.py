@@ -16,7 +16,7 @@ from app.extensions import db
 from app.sessions import api_tokens
 from app.sessions.assurance import level
 from app.sessions.queries import SessionSummary, sessions_of
-from app.sessions.store import revoke_all_sessions, revoke_family
+from app.sessions.store import revoke_all_sessions, revoke_session
 
 sessions = OperatorGroup("sessions", help="List and end the sessions of an account.")
 
@@ -30,12 +30,12 @@ def list_(identity: str, as_json: bool) -> None:
     IDENTITY is an email address, phone number or username.
     """
     user = user_named(identity)
-    families, more = sessions_of(user.id)
-    for family in families:
-        told = _told(family)
+    summaries, more = sessions_of(user.id)
+    for summary in summaries:
+        told = _told(summary)
         click.echo(orjson.dumps(told) if as_json else _line(told))
     if not as_json:
-        click.echo(f"{len(families)}{' or more' if more else ''} sessions; {_tokens(user.id)}.", err=True)
+        click.echo(f"{len(summaries)}{' or more' if more else ''} sessions; {_tokens(user.id)}.", err=True)
 
 
 @sessions.command("end")
@@ -56,7 +56,7 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
     missing = 0
     ended = revoke_all_sessions(user.id) if every else 0
     for name in session:
-        ended += (gone := revoke_family(name, of=user.id))
+        ended += (gone := revoke_session(name, of=user.id))
         if not gone:
             missing += 1
             click.echo(f"{name}: {identity} has no such session.", err=True)
@@ -68,10 +68,10 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
     sys.exit(1 if missing else 0)
 
 
-def _told(family: SessionSummary) -> dict[str, Any]:
-    head = family.head
+def _told(summary: SessionSummary) -> dict[str, Any]:
+    head = summary.head
     return {
-        "id": head.family,
+        "id": head.session_id,
         "browser": user_agents.label(head.agent),
         "address": head.address,
         "proved_by": head.amr.split(","),
@@ -79,9 +79,9 @@ def _told(family: SessionSummary) -> dict[str, Any]:
         "opened_at": head.created_at,
         "seen_at": head.seen_at,
         "expires_at": head.expires_at,
-        "programs": len(family.programs),
-        "refreshed_at": family.refreshed_at,
-        "refreshes_until": family.refreshes_until,
+        "programs": len(summary.programs),
+        "refreshed_at": summary.refreshed_at,
+        "refreshes_until": summary.refreshes_until,
     }
 
 

@@ -91,9 +91,9 @@ class CompiledStatement:
 
     @classmethod
     def into(cls, table: Any, *, at_once: bool = False) -> CompiledStatement:
-        """Return the INSERT of a row of ``table``: each column by its name, NULL where no value is given."""
+        """Return the INSERT of a row of ``table``: each column by its key, NULL where no value is given."""
         insert = cls(sa.insert(table).inline(), at_once=at_once)
-        insert._columns = [column.name for column in table.columns if not _numbered(column)]
+        insert._columns = [column.key for column in table.columns if not _numbered(column)]
         return insert
 
     def all(self, **values: Any) -> list[Sequence[Any]]:

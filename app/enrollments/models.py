@@ -60,7 +60,7 @@ class Enrollment(db.Model):
     last_step: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     """The newest 30-second step an authenticator has proved; that step and older ones prove nothing more."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
-    family: Mapped[str | None] = mapped_column(sa.String(32))
+    session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
     """The session that set it up, so that denying that session takes it back; None for what came with the account."""
     last_used_at: Mapped[datetime | None]
     is_second: Mapped[bool] = mapped_column(default=False, server_default=sa.false())

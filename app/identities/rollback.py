@@ -53,8 +53,8 @@ def undo(token: str) -> Told:
     if found.undone_at is not None or user is None:
         return Told(asked(found), True)
     restore_addresses(user, found, found.agent, strictly=True)
-    give_mail_back(user, found.family)
-    roll_back(user.id, [found.family], found.agent)
+    give_mail_back(user, found.session_id)
+    roll_back(user.id, [found.session_id], found.agent)
     challenges.end_open(user.id)
     revoke_all_sessions(user.id)
     revoke_browsers(user.id)

@@ -88,7 +88,7 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
         record("factor.removed", user.id, method="sms")
         signals.send(signals.us_profile_changed, user=user, methods=["sms"], delete=True)
     what = f"The phone number {identifiers.mask('phone', number)} was removed."
-    notices.notify(user.id, what, client, also=[number], family=session.family)
+    notices.notify(user.id, what, client, also=[number], session_id=session.session_id)
 
 
 def set_username(user: User, session: AuthSession, text: str, client: ClientContext) -> str:
@@ -136,7 +136,7 @@ def _replace_username(user: User, name: str) -> None:
 def _told_of_username(user: User, session: AuthSession, event: str, what: str, client: ClientContext) -> None:
     revoke_other_sessions(user, session, client)
     record(event, user.id)
-    notices.notify(user.id, what, client, family=session.family)
+    notices.notify(user.id, what, client, session_id=session.session_id)
 
 
 def _keep_one_address(user: User, other: str, field: str) -> None:
@@ -169,12 +169,12 @@ def told(user: User, session: AuthSession, text: str, old: str, new: str, before
 
     Mail to one address shows that one whole, and enough of another to know it and too little to write to it.
     """
-    change = note_change(user.id, old, new, before, session.family, client)
+    change = note_change(user.id, old, new, before, session.session_id, client)
     revoke_other_sessions(user, session, client)
     sentence = _Sentence(text, old, new, before)
     own = {address: sentence.for_reader_of(address) for address in (old, new, before) if address}
     also, what = [old] if old else [], sentence.for_reader_of("")
-    notices.notify(user.id, what, client, also=also, family=session.family, change=change, own=own)
+    notices.notify(user.id, what, client, also=also, session_id=session.session_id, change=change, own=own)
 
 
 @dataclass(frozen=True, slots=True)

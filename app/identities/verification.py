@@ -57,8 +57,8 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
         end_others(user.id, CHANGE, typed.value)
     question = ChallengeRequest(
         purpose, "email", user.id, typed.value, typed.value, pending_secret=passcodes.new_secret(), again=True,
-        lifetime=settings.change_email_within, letter="address_taken" if taken else purpose, family=session.family,
-        is_unproved=True,
+        lifetime=settings.change_email_within, letter="address_taken" if taken else purpose,
+        session_id=session.session_id, is_unproved=True,
     )  # fmt: skip
     challenge = challenges.issue_challenge(question, client)
     record("address.change_requested", user.id, challenge_id=challenge.id, purpose=purpose)
@@ -73,7 +73,7 @@ def waiting(user: User, session: AuthSession, client: ClientContext) -> Challeng
         found = challenges.find(named, CHANGE) or challenges.find(named, ADD)
     else:
         found = latest_in_browser(client, CHANGE, ADD)
-    mine = found is not None and (found.user_id, found.family) == (user.id, session.family)
+    mine = found is not None and (found.user_id, found.session_id) == (user.id, session.session_id)
     return found if mine else None
 
 
@@ -90,10 +90,12 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
         and passcodes.tidy(passcode, passcodes.digits_of("email")) is None
     ):
         raise Rejected("invalid_password_code", field="passcode")
-    challenge = challenges.count_try_of(asked.id, user.id, asked.purpose, session.family, ["email"]) if asked else None
+    challenge = (
+        challenges.count_try_of(asked.id, user.id, asked.purpose, session.session_id, ["email"]) if asked else None
+    )
     if asked is None or challenge is None:
         raise _why_not(user, asked)
-    guess = by_account.reserve(user.id, "", family=session.family)
+    guess = by_account.reserve(user.id, "", session_id=session.session_id)
     if guess is None:
         raise Rejected("invalid_password_code", field="passcode")
     lock_credentials(user, session)
@@ -121,7 +123,7 @@ def look_at_link(token: str, session: AuthSession | None, client: ClientContext)
     here = client.is_bound_to(challenge.binding)
     if not here or session is None or session.user_id != challenge.user_id:
         return challenge, False
-    if session.family != challenge.family:
+    if session.session_id != challenge.session_id:
         raise Rejected("api_error")  # begun before it signed in: whoever did may have been somebody else
     return challenge, True
 
@@ -152,7 +154,7 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
     except Rejected as taken:
         raise Rejected(taken.code, field="passcode") from None
     if not before and "email" in enabled_methods() and not _has_mail(user.id):
-        enrollments.enroll(user.id, "email", family=session.family)
+        enrollments.enroll(user.id, "email", session_id=session.session_id)
     if old:
         challenges.end_open(user.id)  # what was sent to the old address is good no more
     event = "address.change_confirmed" if old else "address.added"

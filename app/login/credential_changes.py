@@ -23,7 +23,7 @@ def lock_credentials(user: User, session: AuthSession) -> None:
     :raises Rejected: ``api_error`` when it was
     """
     lock_account(user.id)
-    mine = sa.and_(AuthSession.family == session.family, AuthSession.kind == "browser")
+    mine = sa.and_(AuthSession.session_id == session.session_id, AuthSession.kind == "browser")
     over = sa.or_(AuthSession.revoked_at.is_not(None), AuthSession.denied_at.is_not(None))
     ended = sa.select(AuthSession.id).where(sa.or_(AuthSession.id == session.id, mine), over)
     if db.session.scalars(ended.limit(1)).first() is not None:
@@ -35,12 +35,12 @@ def revoke_other_sessions(user: User, session: AuthSession, client: ClientContex
 
     Of this one, the token that asked goes on alone: a browser is given another in its place, a program keeps its own.
     """
-    revoke_all_sessions(user.id, but=session.family)
-    end_changes(user.id, but=session.family)
+    revoke_all_sessions(user.id, but=session.session_id)
+    end_changes(user.id, but=session.session_id)
     revoke_browsers(user.id, but=client.known_secrets)
-    refresh_tokens.drop(session.family)
-    revoke_api_clients(session.family, but=session.id)
+    refresh_tokens.drop(session.session_id)
+    revoke_api_clients(session.session_id, but=session.id)
     if session.kind == "browser":
         renew_token(session)
     else:
-        clear_session_cookie(session.family)
+        clear_session_cookie(session.session_id)

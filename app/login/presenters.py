@@ -70,7 +70,7 @@ def user_facts(
     facts: dict[str, Any] = {"id": user.handle}
     if session is not None and with_token:
         if instead:
-            revoke_api_clients(session.family)
+            revoke_api_clients(session.session_id)
         facts["authentication_token"] = create_api_session(session)
         if settings.refresh_tokens and with_token == "refresh":  # noqa: S105 - what is wanted, no secret
             facts["refresh_token"] = refresh_tokens.give(session)

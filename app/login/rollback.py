@@ -32,7 +32,7 @@ RollbackStep = Enrollment | Passkey | RecoveryCode
 WHY = "because you said that it was not you"
 
 
-def roll_back(user_id: int, families: Collection[str], agent: str) -> int:
+def roll_back(user_id: int, session_ids: Collection[str], agent: str) -> int:
     """Remove the ways to sign in that these sessions have set up lately; return how many went.
 
     Lately is less than ``LATCHKEY_NEW_METHOD_WAIT`` ago: a mailbox alone takes no way from its owner that is older.
@@ -45,8 +45,8 @@ def roll_back(user_id: int, families: Collection[str], agent: str) -> int:
     user = db.session.get(User, user_id)
     if user is None:
         return 0
-    theirs = set(families)
-    all_theirs = _set_up_by(user_id, set(families))
+    theirs = set(session_ids)
+    all_theirs = _set_up_by(user_id, set(session_ids))
     gone = [way for way in _set_up_by(user_id, theirs, since=clock.now() - _lately()) if _remove(user, way)]
     first = first_change_by(user_id, theirs)
     restored = first is not None and restore_addresses(user, first, agent)
@@ -83,13 +83,13 @@ def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly:
     return True
 
 
-def give_mail_back(user: User, family: str) -> None:
+def give_mail_back(user: User, session_id: str) -> None:
     """Let codes go to the account's address again when nothing is left to sign in by but what this session set up.
 
     Whoever came in may have removed mail before they changed the address; what is theirs would be the last way in,
     and stay. The caller has seen that the address is the owner's, and holds the user's row.
     """
-    theirs = _set_up_by(user.id, {family})
+    theirs = _set_up_by(user.id, {session_id})
     rows = [row for row in enrollments.enrolled_of(user.id) if row not in theirs]
     keys = [key for key in passkeys.passkeys_of(user.id) if key not in theirs]
     if not keys and not active_methods(rows) and "email" in enabled_methods() and emails_of(user.id):
@@ -122,20 +122,20 @@ def _lately() -> timedelta:
     return settings.new_method_wait or report_links.LIFE
 
 
-def _set_up_by(user_id: int, families: set[str], since: datetime | None = None) -> list[RollbackStep]:
+def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = None) -> list[RollbackStep]:
     """Return what these sessions have set up ``since``, and what was set up by way of that; passkeys first."""
     rows = [row for row in enrollments.enrolled_of(user_id) if row.method not in ("email", passkeys.METHOD)]
     ways: list[RollbackStep] = [*passkeys.passkeys_of(user_id), *recovery_codes.one_of(user_id), *rows]
     ways = [way for way in ways if since is None or way.created_at > since]
     opened = db.session.execute(
-        sa.select(AuthSession.family, AuthSession.amr, AuthSession.created_at).where(AuthSession.user_id == user_id)
+        sa.select(AuthSession.session_id, AuthSession.amr, AuthSession.created_at).where(AuthSession.user_id == user_id)
     ).all()
     theirs: list[RollbackStep] = []
-    while more := [way for way in ways if way.family in families and way not in theirs]:
+    while more := [way for way in ways if way.session_id in session_ids and way not in theirs]:
         theirs += more
-        for family, amr, created_at in opened:
+        for session_id, amr, created_at in opened:
             if any(way.method in amr.split(",") and way.created_at <= created_at for way in more):
-                families.add(family)
+                session_ids.add(session_id)
     return [way for way in ways if way in theirs]
 
 

@@ -34,7 +34,7 @@ def verify_passcode(
     *,
     sent_only: bool = False,
     browser: str = "",
-    family: str = "",
+    session_id: str = "",
 ) -> VerifiedFactor | VerificationFailure:
     """Return what ``passcode`` proves for this user, or why it proves nothing.
 
@@ -42,13 +42,15 @@ def verify_passcode(
     An identity that nobody has costs the same work, and when no guess is left nothing is looked at.
     :param sent_only: only a passcode that was sent will do
     :param browser: digest of the client's browser, if the user knows it
-    :param family: of the session that proves itself again; there an app will do that signs nobody in by itself
+    :param session_id: of the session that proves itself again; there an app will do that signs nobody in by itself
     """
     fitting = [name for name in code_methods() if passcodes.tidy(passcode, passcodes.digits_of(name)) is not None]
     standing = [] if sent_only else _standing(passcode)
     if not fitting and not standing:
         return VerificationFailure()  # it cannot be right, so it is no guess
-    guess = by_account.reserve(user_id, identity, browser=browser, family=family, password="password" in standing)
+    guess = by_account.reserve(
+        user_id, identity, browser=browser, session_id=session_id, password="password" in standing
+    )
     subject = subject_of(user_id, identity)
     tried = challenges.count_try(purpose, fitting, subject, client) if fitting else []
     by_id = {row.id: row for row in enrolled}
@@ -59,7 +61,7 @@ def verify_passcode(
             password.accept(None, str(passcode))
         return replace(diagnose(attempt, client), reason="budget_spent")
     spent = next((challenge for challenge in right if challenges.spend(challenge)), None)
-    usable = enrolled if family else ways_to_sign_in(enrolled)  # not an app that is a second step alone
+    usable = enrolled if session_id else ways_to_sign_in(enrolled)  # not an app that is a second step alone
     proof = _sent(spent, by_id.get(spent.enrolled_id or "")) if spent else _stood(standing, usable, passcode)
     if proof is not None:
         return replace(proof, guess=guess)

@@ -109,19 +109,19 @@ def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | Tex
     if leaving is None:
         return None
     facts: dict[str, Any] = {"what": message.facts["what"], "browser": user_agents.label(message.facts["browser"])}
-    family, change = message.facts.get("family"), leaving.change
+    session_id, change = message.facts.get("family"), leaving.change
     if change and message.to != change.new:
         facts |= {"undo": undo_link(change), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
-    elif family:
-        facts["denial"] = report_link("session", family, message.created_at)
+    elif session_id:
+        facts["denial"] = report_link("session", session_id, message.created_at)
     return write(message, when=message.created_at, **facts)
 
 
 def new_device(message: Message) -> EmailMessage | TextMessage:
     """Tell the owner of an account of a sign-in from a browser that it never saw, and how to end that session."""
-    family, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
+    session_id, agent, address = (message.facts[name] for name in ("family", "agent", "address"))
     seen = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
-    return write(message, asked=seen, link=report_link("session", family, message.created_at))
+    return write(message, asked=seen, link=report_link("session", session_id, message.created_at))
 
 
 def help_asked(message: Message) -> EmailMessage | TextMessage:

@@ -47,7 +47,7 @@ def notify_of_new_devices() -> bool:
     for session, opened_at, seen_before in news:
         mine = sa.update(AuthSession).where(AuthSession.id == session.id, AuthSession.untold)
         if changed(mine.values(untold=False)) and (seen_before or session.created_at - opened_at > KEPT_FOR):
-            facts: dict[str, Any] = {"family": session.family, "agent": session.agent, "address": session.address}
+            facts: dict[str, Any] = {"family": session.session_id, "agent": session.agent, "address": session.address}
             where_to = addresses.get(session.user_id, [])
             outbox.enqueue_each("new_device", "mail", where_to, user_id=session.user_id, **facts)
     return len(news) == BATCH

@@ -52,7 +52,7 @@ def notify(
     client: ClientContext,
     *,
     also: Sequence[str] = (),
-    family: str = "",
+    session_id: str = "",
     change: AddressChange | None = None,
     by_text: bool = False,
     own: Mapping[str, str] | None = None,
@@ -65,7 +65,7 @@ def notify(
         session that is not theirs writes no mail to its owner
     :param client: who changed it, as far as it is told: their browser
     :param also: e-mail addresses and numbers that are told besides, as one that is no longer the account's
-    :param family: of the session that changed it; then each mail says how to deny that session
+    :param session_id: of the session that changed it; then each mail says how to deny that session
     :param change: of the addresses, if it was one: then each mail but that to the new address says how to undo it,
         and an account that had no other address before is told by text message as well
     :param by_text: tell every proved number, too
@@ -76,7 +76,7 @@ def notify(
     before = set(mails) - {change.new if change else ""}
     texted = by_text or not before
     numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
-    facts: dict[str, Any] = {"what": what, "browser": user_agents.label(client.user_agent), "family": family}
+    facts: dict[str, Any] = {"what": what, "browser": user_agents.label(client.user_agent), "family": session_id}
     facts["change"] = change.id if change else ""
     apart = {address: {"what": sentence} for address, sentence in (own or {}).items()}
     outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, own=apart, **facts)

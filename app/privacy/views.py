@@ -18,7 +18,7 @@ from app.privacy import service as privacy
 from app.privacy.emails import mailboxes_of, phones_of
 from app.privacy.forms import ButtonForm, LeaveForm
 from app.privacy.models import GONE, UNDER_WAY, Export
-from app.sessions.store import current_session, revoke_session
+from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
 from app.web.commit import view_commit
 from app.web.guards import login_required
@@ -77,7 +77,7 @@ def delete_account() -> Response:
     if form.validate() and form.sure.data:
         with form.showing_refusals():
             deletes_at = deletion.schedule_deletion(current_user, current_session())
-            revoke_session()
+            revoke_current_session()
             say("deletion_requested", day=date_text(deletes_at))
             return clear_site(respond(go=settings.post_logout_url, bare=True, deletes_at=deletes_at))
     if not form.faults():

@@ -62,8 +62,9 @@ def stand_in(personal: ApiToken) -> AuthSession:
     """Return what stands for the session of a request that brought ``personal``. It is in no table and never fresh."""
     now = clock.now()
     return detached_from(AuthSession, {
-        "family": "", "user_id": personal.user_id, "kind": "personal", "amr": AMR, "created_at": personal.created_at,
-        "seen_at": now, "authenticated_at": NEVER, "expires_at": personal.expires_at, "persistent": False,
+        "session_id": "", "user_id": personal.user_id, "kind": "personal", "amr": AMR,
+        "created_at": personal.created_at, "seen_at": now, "authenticated_at": NEVER,
+        "expires_at": personal.expires_at, "persistent": False,
         "address": "", "agent": "", "untold": False,
     })  # fmt: skip
 
@@ -78,16 +79,16 @@ def used(personal: ApiToken, address: str, every: timedelta) -> sa.Update | None
     return noted.values(last_used_at=now, last_used_address=address)
 
 
-def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, family: str) -> tuple[ApiToken, str]:
+def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, session_id: str) -> tuple[ApiToken, str]:
     """Make a token for ``life`` from now; return its row, and the token itself, which can be told only now.
 
-    :param family: the session that asks for it
+    :param session_id: the session that asks for it
     """
     token = prefixed_tokens.prefixed_token(prefixed_tokens.PERSONAL)
     now = clock.now()
     row = {
         "id": secrets.row_id(), "digest": secrets.digest(token), "user_id": user_id, "name": name,
-        "scopes": ",".join(scopes), "family": family, "created_at": now, "expires_at": now + life,
+        "scopes": ",".join(scopes), "session_id": session_id, "created_at": now, "expires_at": now + life,
         "last_used_address": "",
     }  # fmt: skip
     _INSERT.run(**row)

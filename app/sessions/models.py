@@ -21,7 +21,7 @@ class AuthSession(db.Model):
 
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
     digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
-    family: Mapped[str] = mapped_column(sa.String(32), index=True)
+    session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id", index=True)
     """Shared by a browser's session and the program tokens it was given; they end together."""
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(sa.String(8))
@@ -110,7 +110,7 @@ class ApiToken(db.Model):
     name: Mapped[str] = mapped_column(sa.String(64))
     scopes: Mapped[str] = mapped_column(sa.String(128))
     """What it may be used for, joined by commas."""
-    family: Mapped[str] = mapped_column(sa.String(32))
+    session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id")
     """The session that made it. May outlive that row."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
@@ -135,7 +135,7 @@ class RefreshToken(db.Model):
     """Digest of the letters by which a token names this row."""
     digest: Mapped[str] = mapped_column(sa.String(64))
     """Of the newest token, whole."""
-    family: Mapped[str] = mapped_column(sa.String(32), unique=True)
+    session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id", unique=True)
     """The session that gave it; it ends with that."""
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]

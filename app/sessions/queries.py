@@ -38,11 +38,11 @@ class SessionSummary:
 def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary], bool]:
     """Return the living sessions of a user, used last first, and whether there are more. One statement.
 
-    :param first: the family that comes before all others: the one that asks
+    :param first: the id of the session to list before all others: the one that asks
     """
     now = clock.now()
     goes_on = sa.and_(
-        _given.family == _c.family,
+        _given.session_id == _c.session_id,
         _c.kind == "browser",
         _given.expires_at > now,
         _given.used_at > now - settings.refresh_idle,
@@ -54,22 +54,22 @@ def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary],
         _c.expires_at > now,
         sa.or_(_c.seen_at > now - settings.session_idle, _given.id.is_not(None)),
     )
-    order = (sa.case((_c.family == first, 0), else_=1), _c.seen_at.desc(), _c.id.desc())
+    order = (sa.case((_c.session_id == first, 0), else_=1), _c.seen_at.desc(), _c.id.desc())
     joined = _ROWS.select().add_columns(_given.used_at, _given.expires_at)
     joined = joined.select_from(_c.id.table.outerjoin(RefreshToken.__table__, goes_on))
     found = db.session.execute(joined.where(*alive).order_by(*order).limit(MOST + 1)).all()
-    by_family: dict[str, list[AuthSession]] = {}
+    by_session: dict[str, list[AuthSession]] = {}
     times: dict[str, tuple[datetime, datetime]] = {}
     for *row, used_at, expires_at in found[:MOST]:
         session = _ROWS.read(row)[0]
-        by_family.setdefault(session.family, []).append(session)
+        by_session.setdefault(session.session_id, []).append(session)
         if expires_at is not None:
-            times[session.family] = used_at, min(expires_at, session.expires_at)
-    families = [_family(sessions, *times.get(family, ())) for family, sessions in by_family.items()]
-    return families, len(found) > MOST
+            times[session.session_id] = used_at, min(expires_at, session.expires_at)
+    summaries = [_summary(sessions, *times.get(session_id, ())) for session_id, sessions in by_session.items()]
+    return summaries, len(found) > MOST
 
 
-def _family(sessions: list[AuthSession], *refreshed: datetime) -> SessionSummary:
+def _summary(sessions: list[AuthSession], *refreshed: datetime) -> SessionSummary:
     programs = [session for session in sessions if session.kind == "program"]
     browsers = [session for session in sessions if session.kind == "browser"]
     return SessionSummary((browsers or programs)[0], programs, *refreshed)

@@ -18,7 +18,7 @@ from app.db.compiled import CompiledStatement
 from app.db.detached import Detached, note
 from app.extensions import changed, db, settings
 from app.sessions.models import AuthSession, RefreshToken
-from app.sessions.store import create_api_session, revoke_family
+from app.sessions.store import create_api_session, revoke_session
 from app.users import User
 
 NAME = 22
@@ -38,7 +38,7 @@ _living = (
     _user.c.disabled_at.is_(None),
     _user.c.deletes_at.is_(None),
 )
-_held = sa.exists().where(_head.c.family == _c.family, _user.c.id == _head.c.user_id, *_living)
+_held = sa.exists().where(_head.c.session_id == _c.session_id, _user.c.id == _head.c.user_id, *_living)
 _EXCHANGE = CompiledStatement(
     sa.update(_table)
     .where(_c.id == sa.bindparam("row"), _c.digest == sa.bindparam("old"), _c.expires_at > sa.bindparam("now"))
@@ -48,12 +48,12 @@ _EXCHANGE = CompiledStatement(
         used_at=sa.bindparam("now"),
         second_at=sa.case((_c.used_at <= sa.bindparam("one_factor"), sa.null()), else_=_c.second_at),
     )
-    .returning(_c.family, *(_c[name] for name in PROOFS))
+    .returning(_c.session_id, *(_c[name] for name in PROOFS))
 )
 _HEAD = CompiledStatement(
     _ROWS.select()
     .select_from(_head.join(_user, _user.c.id == _head.c.user_id))
-    .where(_head.c.family == sa.bindparam("family"), *_living)
+    .where(_head.c.session_id == sa.bindparam("session_id"), *_living)
 )
 
 
@@ -75,7 +75,7 @@ class Reused:
     """A token that had been exchanged before came once more, and so its session has ended."""
 
     user_id: int
-    family: str
+    session_id: str
 
 
 def give(session: AuthSession) -> str:
@@ -87,12 +87,12 @@ def give(session: AuthSession) -> str:
     token = prefixed_tokens.prefixed_token(prefixed_tokens.REFRESH + name)
     now = clock.now()
     row = {
-        "id": secrets.digest(name), "digest": secrets.digest(token), "family": session.family,
+        "id": secrets.digest(name), "digest": secrets.digest(token), "session_id": session.session_id,
         "user_id": session.user_id, "created_at": now, "used_at": now, "expires_at": now + settings.refresh_absolute,
     } | {name: getattr(session, name) for name in PROOFS}  # fmt: skip
     given = insert(RefreshToken).values(row)
-    newer = {column: given.excluded[column] for column in row if column not in ("family", "user_id")}
-    changed(given.on_conflict_do_update(index_elements=["family"], set_=newer))
+    newer = {column: given.excluded[column] for column in row if column not in ("session_id", "user_id")}
+    changed(given.on_conflict_do_update(index_elements=[_c.session_id], set_=newer))
     return token
 
 
@@ -112,7 +112,7 @@ def exchange(token: str) -> Exchanged | Reused | None:
     )  # fmt: skip
     if found is None:
         return _reused(token)
-    held = _HEAD.first(family=found[0], now=now)
+    held = _HEAD.first(session_id=found[0], now=now)
     if held is None:
         return None  # ended between the two statements
     session, user = _ROWS.read(held)
@@ -122,12 +122,12 @@ def exchange(token: str) -> Exchanged | Reused | None:
     return Exchanged(user, access, new, int(life.total_seconds()))
 
 
-def drop(family: str) -> None:
+def drop(session_id: str) -> None:
     """Let the refresh token that a session gave be worth nothing; the session goes on.
 
     Before its access tokens are revoked: an exchange under way is waited for, and what it gave is among them then.
     """
-    changed(sa.delete(RefreshToken).where(RefreshToken.family == family))
+    changed(sa.delete(RefreshToken).where(RefreshToken.session_id == session_id))
 
 
 def end(token: str) -> int | None:
@@ -138,19 +138,19 @@ def end(token: str) -> int | None:
     if not prefixed_tokens.has_prefix(token, prefixed_tokens.REFRESH, NAME):
         return None
     found = _row_of(token)
-    return found.user_id if found is not None and revoke_family(found.family) else None
+    return found.user_id if found is not None and revoke_session(found.session_id) else None
 
 
 def _reused(token: str) -> Reused | None:
     found = _row_of(token)
-    if found is None or secrets.same(found.digest, secrets.digest(token)) or not revoke_family(found.family):
+    if found is None or secrets.same(found.digest, secrets.digest(token)) or not revoke_session(found.session_id):
         return None
-    return Reused(found.user_id, found.family)
+    return Reused(found.user_id, found.session_id)
 
 
 def _row_of(token: str) -> sa.Row[tuple[str, str, int]] | None:
     named = _c.id == secrets.digest(_name(token))
-    return db.session.execute(sa.select(_c.family, _c.digest, _c.user_id).where(named)).first()
+    return db.session.execute(sa.select(_c.session_id, _c.digest, _c.user_id).where(named)).first()
 
 
 def _name(token: str) -> str:

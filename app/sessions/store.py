@@ -41,7 +41,7 @@ _head = _session.alias("head")
 _BY_PROGRAM_TOKEN = CompiledStatement(
     _ROWS.select()
     .select_from(
-        _session.join(_user, _user.c.id == _session.c.user_id).join(_head, _head.c.family == _session.c.family)
+        _session.join(_user, _user.c.id == _session.c.user_id).join(_head, _head.c.session_id == _session.c.session_id)
     )
     .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == "program")
     .where(_head.c.kind == "browser", _head.c.revoked_at.is_(None))
@@ -69,13 +69,14 @@ def create_session(
     token = secrets.token()
     now = clock.now()
     row = {
-        "digest": secrets.digest(token), "family": secrets.row_id(), "user_id": user.id, "kind": "browser", "amr": amr,
-        "created_at": now, "seen_at": now, "authenticated_at": now, "expires_at": now + settings.session_absolute,
-        "persistent": remember, "address": client.ip_address, "agent": client.user_agent, "challenge_id": challenge_id,
-        "untold": is_news, **assurance.opened_with(amr, now, held=held),
+        "digest": secrets.digest(token), "session_id": secrets.row_id(), "user_id": user.id, "kind": "browser",
+        "amr": amr, "created_at": now, "seen_at": now, "authenticated_at": now,
+        "expires_at": now + settings.session_absolute, "persistent": remember, "address": client.ip_address,
+        "agent": client.user_agent, "challenge_id": challenge_id, "untold": is_news,
+        **assurance.opened_with(amr, now, held=held),
     }  # fmt: skip
     if brought := current_session():
-        revoke_family(brought.family)
+        revoke_session(brought.session_id)
     renew_browser_secret(forget=False)
     _INSERT.run(**row)
     session = detached_from(AuthSession, row)
@@ -89,10 +90,11 @@ def create_api_session(session: AuthSession) -> str:
     token = secrets.token()
     now = clock.now()
     row = {
-        "digest": secrets.digest(token), "family": session.family, "user_id": session.user_id, "kind": "program",
-        "amr": session.amr, "created_at": now, "seen_at": now, "authenticated_at": session.authenticated_at,
-        "expires_at": min(now + settings.token_max_age, session.expires_at), "persistent": False,
-        "address": session.address, "agent": session.agent, "untold": False,
+        "digest": secrets.digest(token), "session_id": session.session_id, "user_id": session.user_id,
+        "kind": "program", "amr": session.amr, "created_at": now, "seen_at": now,
+        "authenticated_at": session.authenticated_at,
+        "expires_at": min(now + settings.token_max_age, session.expires_at),
+        "persistent": False, "address": session.address, "agent": session.agent, "untold": False,
         "proved_amr": session.proved_amr, "proved_at": session.proved_at, "second_at": session.second_at,
     }  # fmt: skip
     _INSERT.run(**row)
@@ -106,66 +108,66 @@ def renew_token(session: AuthSession) -> None:
     _hand_out(token, session)
 
 
-def clear_session_cookie(family: str) -> None:
+def clear_session_cookie(session_id: str) -> None:
     """Let the cookie of a session sign nobody in any more, while the tokens that it gave go on."""
-    head = (AuthSession.family == family, AuthSession.kind == "browser")
+    head = (AuthSession.session_id == session_id, AuthSession.kind == "browser")
     changed(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
 
 
-def revoke_api_clients(family: str, *, but: int = 0) -> None:
+def revoke_api_clients(session_id: str, *, but: int = 0) -> None:
     """Revoke the access tokens that a session gave, except the one of the row ``but``; the session goes on."""
-    others = (AuthSession.family == family, AuthSession.kind == "program", AuthSession.id != but)
+    others = (AuthSession.session_id == session_id, AuthSession.kind == "program", AuthSession.id != but)
     now = clock.now()
     ended = sa.update(AuthSession).where(*others, AuthSession.revoked_at.is_(None))
     changed(ended.values(revoked_at=now, expires_at=now))
 
 
-def revoke_session() -> AuthSession | None:
+def revoke_current_session() -> AuthSession | None:
     """End the session of this request and all that hangs on it; return it, or None if there was none."""
     session = current_session()
     if session is not None:
-        revoke_family(session.family)
+        revoke_session(session.session_id)
         renew_browser_secret(forget=True)
     g.session_cookie = ("", 0)
     g.auth_session, g._login_user = None, login_manager.anonymous_user()
     return session
 
 
-def find_family(family: str) -> AuthSession | None:
-    """Return the browser's session of this family, ended or not; None when it is forgotten."""
-    found = sa.select(AuthSession).where(AuthSession.family == family, AuthSession.kind == "browser")
+def find_session(session_id: str) -> AuthSession | None:
+    """Return the browser's session with this id, ended or not; None when it is forgotten."""
+    found = sa.select(AuthSession).where(AuthSession.session_id == session_id, AuthSession.kind == "browser")
     return db.session.scalars(found).first()
 
 
-def revoke_family(family: str, *, of: int | None = None) -> int:
+def revoke_session(session_id: str, *, of: int | None = None) -> int:
     """Revoke a session and the tokens it gave; at once, on every replica. Return how many were open.
 
     :param of: the user whose it must be; somebody else's goes on
     """
-    alive = [AuthSession.family == family, AuthSession.revoked_at.is_(None)]
+    alive = [AuthSession.session_id == session_id, AuthSession.revoked_at.is_(None)]
     alive += [] if of is None else [AuthSession.user_id == of]
     now = clock.now()
     return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
 
 
-def report_family(family: str) -> bool:
+def report_session(session_id: str) -> bool:
     """Note that a session was somebody else's, ended or not; False when that was said already."""
-    undenied = (AuthSession.family == family, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
+    undenied = (AuthSession.session_id == session_id, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
     return changed(sa.update(AuthSession).where(*undenied).values(denied_at=clock.now())) == 1
 
 
 def opened_by(challenge_id: str, since: datetime) -> list[str]:
-    """Return the families of what a challenge opened ``since`` then, ended or not."""
+    """Return the ids of the sessions that a challenge opened ``since`` then, ended or not."""
     opened = (AuthSession.challenge_id == challenge_id, AuthSession.created_at > since)
-    return list(db.session.scalars(sa.select(AuthSession.family).where(*opened)))
+    return list(db.session.scalars(sa.select(AuthSession.session_id).where(*opened)))
 
 
 def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
-    """Revoke every session of a user, except the family ``but``; return how many were open.
+    """Revoke every session of a user, except the session ``but``; return how many were open.
 
     Sign-ins that wait for their second step end as well.
     """
-    others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.family != but)
+    others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.session_id != but)
     now = clock.now()
     waiting = (PendingSignIn.user_id == user_id, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*waiting).values(ended_at=now))

@@ -46,7 +46,7 @@ def begin(
         raise Rejected("webauthn_name_inuse", field="name", name=named)
     if len(mine) >= passkeys.MOST:
         raise Rejected("webauthn_too_many", most=passkeys.MOST)
-    ceremony = webauthn_challenges.begin("create", session.family, user_id=user.id, name=named, usage=usage)
+    ceremony = webauthn_challenges.begin("create", session.session_id, user_id=user.id, name=named, usage=usage)
     return ceremony, webauthn_challenges.creation_options(ceremony, user, _label(user), mine)
 
 
@@ -58,19 +58,19 @@ def finish(
     :raises Rejected: ``api_error`` or ``webauthn_expired`` on the form; on ``credential`` what is wrong with it
     """
     _available()
-    ceremony = webauthn_challenges.spend(state, "create", session.family)
+    ceremony = webauthn_challenges.spend(state, "create", session.session_id)
     if ceremony.user_id != user.id:
         raise Rejected("api_error")
     answer = webauthn_verification.read(credential)
     made = webauthn_verification.check_made(answer, ceremony, verified=_must_verify(ceremony))
     lock_credentials(user, session)
     weak_until = cooldown(user, session, passkeys.METHOD, is_second=ceremony.usage != "first")
-    passkey = passkeys.add(user.id, made, ceremony, session.family, weak_until)
+    passkey = passkeys.add(user.id, made, ceremony, session.session_id, weak_until)
     freshen(session, passkeys.amr_of(made.verified), held=weak_until is not None)
     settle(user, session, client, weak_until)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
     what = f"A passkey was added.{cooldown_text(weak_until)}"
-    notices.notify(user.id, what, client, family=session.family, by_text=weak_until is not None)
+    notices.notify(user.id, what, client, session_id=session.session_id, by_text=weak_until is not None)
     signals.send(signals.wan_registered, user=user, name=passkey.name)
     return passkey
 
@@ -101,7 +101,7 @@ def remove(user: User, session: AuthSession, name: str, client: ClientContext) -
     passkeys.remove(user.id, passkey.id)
     revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=passkeys.METHOD)
-    notices.notify(user.id, "A passkey was removed.", client, family=session.family)
+    notices.notify(user.id, "A passkey was removed.", client, session_id=session.session_id)
     signals.send(signals.wan_deleted, user=user, name=name)
 
 

@@ -33,9 +33,9 @@ def make(user: User, session: AuthSession, client: ClientContext) -> list[str]:
     throttling.take("starts", client.ip_address)
     drawn = recovery_codes.draw()
     lock_credentials(user, session)
-    recovery_codes.store(user.id, drawn, session.family)
+    recovery_codes.store(user.id, drawn, session.session_id)
     revoke_other_sessions(user, session, client)
-    notify_of_new_codes(user.id, client, session.family)
+    notify_of_new_codes(user.id, client, session.session_id)
     signals.send(signals.us_profile_changed, user=user, methods=[recovery_codes.METHOD], delete=False)
     return [each.code for each in drawn]
 

@@ -51,11 +51,11 @@ def begin(
         more: dict[str, Any] = {"enrolled": row, "is_known": True, "letter": "second" if sends else ""}
         more |= {"lifetime": settings.us_setup_within, "destination": mine.get("phone", "") if sends else ""}
         question = ChallengeRequest(
-            second_factor.SETUP_PURPOSE, method, user.id, EXISTING, family=session.family, **more
+            second_factor.SETUP_PURPOSE, method, user.id, EXISTING, session_id=session.session_id, **more
         )
         begun = PendingEnrollment(challenges.issue_challenge(question, client), enrollment_service.account_name(mine))
     else:
-        begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, session.family, client)
+        begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, session.session_id, client)
     _signal_sent(user, method)
     return begun
 
@@ -81,7 +81,7 @@ def begin_on_the_way_in(
 
 def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
     """Return what ``state`` names if this session can still prove it."""
-    return enrollment_service.still_open(user, state, second_factor.SETUP_PURPOSE, session.family)
+    return enrollment_service.still_open(user, state, second_factor.SETUP_PURPOSE, session.session_id)
 
 
 def still_open_on_the_way_in(waiting: StartedPending) -> PendingEnrollment | None:
@@ -106,12 +106,12 @@ def confirm(
     name = totp_apps.checked_for_new(user.id, name)
     challenge_id = challenge_id_in(state) or ""
     fitting = passcodes.methods_fitting(code)
-    challenge = challenges.count_try_of(challenge_id, user.id, second_factor.SETUP_PURPOSE, session.family, fitting)
+    challenge = challenges.count_try_of(challenge_id, user.id, second_factor.SETUP_PURPOSE, session.session_id, fitting)
     if challenge is None:
         raise _reworded(
-            enrollment_service.why_not(user, challenge_id, second_factor.SETUP_PURPOSE, session.family, "code")
+            enrollment_service.why_not(user, challenge_id, second_factor.SETUP_PURPOSE, session.session_id, "code")
         )
-    guess = by_account.reserve(user.id, "", family=session.family)
+    guess = by_account.reserve(user.id, "", session_id=session.session_id)
     if guess is None:
         raise Rejected("two_factor_invalid_token", field="code")
     lock_credentials(user, session)
@@ -167,7 +167,7 @@ def _prove(
         weak_until = cooldown.ends_at(session, enrolled)
         try:
             enrollment_service.store(
-                user, challenge, code, session.family, "code", weak_until=weak_until, as_second=True, name=name
+                user, challenge, code, session.session_id, "code", weak_until=weak_until, as_second=True, name=name
             )
         except Rejected as refused:
             raise _reworded(refused) from None
@@ -212,4 +212,6 @@ def _tell(
 ) -> None:
     record(event, user.id, challenge_id=its_id, method=name)
     how = f"Signing in asks for a second step from now on: {TITLES[name]}." if name else ""
-    notices.notify(user.id, how or "Signing in asks for no second step any more.", client, family=session.family)
+    notices.notify(
+        user.id, how or "Signing in asks for no second step any more.", client, session_id=session.session_id
+    )

@@ -57,7 +57,7 @@ def begin(
     if method not in enabled_methods():
         raise Rejected("us_method_not_available", field="chosen_method")
     throttling.take("starts", client.ip_address)
-    begun = enrollment_service.begin(user, method, phone, PURPOSE, session.family, client, replacing=replacing)
+    begun = enrollment_service.begin(user, method, phone, PURPOSE, session.session_id, client, replacing=replacing)
     if METHODS[method].sends:
         signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
     return begun
@@ -65,7 +65,7 @@ def begin(
 
 def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollment | None:
     """Return the enrollment that ``state`` names if this session can still prove it."""
-    return enrollment_service.still_open(user, state, PURPOSE, session.family)
+    return enrollment_service.still_open(user, state, PURPOSE, session.session_id)
 
 
 def confirm(
@@ -81,11 +81,11 @@ def confirm(
     name = totp_apps.checked_for_new(user.id, name)
     challenge_id = challenge_id_in(state) or ""
     fitting = passcodes.methods_fitting(passcode)
-    challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.family, fitting)
+    challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.session_id, fitting)
     if challenge is None:
-        raise enrollment_service.why_not(user, challenge_id, PURPOSE, session.family)
+        raise enrollment_service.why_not(user, challenge_id, PURPOSE, session.session_id)
     guess = (
-        by_account.reserve(user.id, "", family=session.family)
+        by_account.reserve(user.id, "", session_id=session.session_id)
         if METHODS[challenge.method].sends
         else by_account.UNLIMITED
     )
@@ -94,7 +94,7 @@ def confirm(
     lock_credentials(user, session)
     number_before = _number_of(user) if challenge.method == "sms" else ""
     weak_until = cooldown(user, session, challenge.method)
-    enrollment_service.store(user, challenge, passcode, session.family, weak_until=weak_until, name=name)
+    enrollment_service.store(user, challenge, passcode, session.session_id, weak_until=weak_until, name=name)
     by_account.refund(guess)
     if challenge.method != "password":  # which nobody has proved yet: it was only chosen
         freshen(session, challenge.method, held=weak_until is not None)
@@ -190,4 +190,4 @@ def _tell(
     record(event, user.id, challenge_id=its_id, method=name)
     done = event.partition(".")[2]
     what = f"{TITLES[name]} was {done}.{cooldown_text(weak_until)}"
-    notices.notify(user.id, what, client, also=also, family=session.family, by_text=weak_until is not None)
+    notices.notify(user.id, what, client, also=also, session_id=session.session_id, by_text=weak_until is not None)

@@ -73,7 +73,7 @@ def begin_again(user: User, session: AuthSession, client: ClientContext) -> tupl
     mine = passkeys.passkeys_of(user.id)
     if not mine:
         raise Rejected("us_method_not_available")
-    ceremony = webauthn_challenges.begin("verify", session.family, user_id=user.id)
+    ceremony = webauthn_challenges.begin("verify", session.session_id, user_id=user.id)
     return ceremony, webauthn_challenges.request_options(ceremony, mine, alone=False)
 
 
@@ -83,7 +83,7 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
     :raises Rejected: as ``sign_in``; ``webauthn_mismatch_user_handle`` on the form for somebody else's passkey
     """
     _available()
-    ceremony = webauthn_challenges.spend(state, "verify", session.family)
+    ceremony = webauthn_challenges.spend(state, "verify", session.session_id)
     if ceremony.user_id != user.id:
         raise Rejected("api_error")
     answer = webauthn_verification.read(credential)

@@ -78,8 +78,8 @@ def _proof(
         if isinstance(found, recovery_codes.Found):
             by_code = recovery_codes.use(found)
             if isinstance(by_code, VerifiedFactor):
-                notify_of_use(user.id, client, session.family)
+                notify_of_use(user.id, client, session.session_id)
             return by_code
     return verify_passcode(
-        PURPOSE, user.id, "", enrollments.enrolled_of(user.id), passcode, client, family=session.family
+        PURPOSE, user.id, "", enrollments.enrolled_of(user.id), passcode, client, session_id=session.session_id
     )

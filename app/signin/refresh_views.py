@@ -49,7 +49,7 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
     if isinstance(done, Reused):
         record("refresh.reused", done.user_id)
         what = "A program was signed out, because its refresh token came twice. Somebody may have a copy of it."
-        notices.notify(done.user_id, what, client, family=done.family)
+        notices.notify(done.user_id, what, client, session_id=done.session_id)
     throttling.take("failures", client.ip_address)
     code = "refresh_token_reused" if isinstance(done, Reused) else "refresh_token_invalid"
     raise Rejected(code, field="refresh_token", status=401)

@@ -16,7 +16,7 @@ from app.login.rollback import roll_back
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
-from app.sessions.store import find_family, opened_by, report_family, revoke_all_sessions, revoke_family
+from app.sessions.store import find_session, opened_by, report_session, revoke_all_sessions, revoke_session
 from app.users import lock_account
 
 SIGNED_IN_ALREADY = ("verify", "setup")
@@ -75,7 +75,7 @@ def _found(token: str) -> Challenge | AuthSession | None:
     denial = report_links.open_report(token)
     if denial is None:
         raise Rejected("denial_invalid", status=404)
-    return report_links.find_reported(denial.id) if denial.kind == "challenge" else find_family(denial.id)
+    return report_links.find_reported(denial.id) if denial.kind == "challenge" else find_session(denial.id)
 
 
 def _deny_challenge(challenge: Challenge) -> int:
@@ -87,9 +87,9 @@ def _deny_challenge(challenge: Challenge) -> int:
     pending.end_answering(challenge.id)
     for undo in report_links.report_hooks():
         undo(challenge)
-    families = opened_by(challenge.id, clock.now() - report_links.LIFE)
-    ended = _end_sessions(challenge, families)
-    gone = roll_back(challenge.user_id, families, challenge.agent) if challenge.user_id else 0
+    session_ids = opened_by(challenge.id, clock.now() - report_links.LIFE)
+    ended = _end_sessions(challenge, session_ids)
+    gone = roll_back(challenge.user_id, session_ids, challenge.agent) if challenge.user_id else 0
     facts: dict[str, Any] = {"purpose": challenge.purpose, "sessions": ended, "methods": gone}
     record("link.denied_by_user", challenge.user_id, challenge_id=challenge.id, **facts)
     throttling.penalize(challenge.address)
@@ -98,12 +98,12 @@ def _deny_challenge(challenge: Challenge) -> int:
 
 def _deny_session(session: AuthSession) -> int:
     _hold(session.user_id)
-    if not report_family(session.family):
+    if not report_session(session.session_id):
         return 0
-    ended = revoke_family(session.family)
+    ended = revoke_session(session.session_id)
     revoke_browsers(session.user_id)
     api_tokens.revoke_all(session.user_id, reason="denied")
-    gone = roll_back(session.user_id, [session.family], session.agent)
+    gone = roll_back(session.user_id, [session.session_id], session.agent)
     facts: dict[str, Any] = {"sessions": ended, "methods": gone}
     record("link.denied_by_user", session.user_id, challenge_id=session.challenge_id, **facts)
     throttling.penalize(session.address)
@@ -116,7 +116,7 @@ def _hold(user_id: int | None) -> None:
         lock_account(user_id)
 
 
-def _end_sessions(challenge: Challenge, families: list[str]) -> int:
+def _end_sessions(challenge: Challenge, session_ids: list[str]) -> int:
     """End what the request opened, and what whoever came in may have left behind; return how many sessions ended.
 
     Browsers are known no more, and no personal token opens anything. A request that opened nothing ends none of that:
@@ -125,11 +125,11 @@ def _end_sessions(challenge: Challenge, families: list[str]) -> int:
     if challenge.user_id is None:
         return 0
     early = challenge.purpose in SIGNED_IN_ALREADY
-    if early or families:
+    if early or session_ids:
         revoke_browsers(challenge.user_id)
         api_tokens.revoke_all(challenge.user_id, reason="denied")
     if early:
         return revoke_all_sessions(challenge.user_id)
-    for family in families:
-        report_family(family)
-    return sum(revoke_family(family) for family in families)
+    for session_id in session_ids:
+        report_session(session_id)
+    return sum(revoke_session(session_id) for session_id in session_ids)

@@ -56,7 +56,7 @@ def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     if isinstance(proof, VerificationFailure):
         raise _missed(waiting, proof, tries, client)
     session = completion.complete(waiting, proof, client)
-    notify_of_use(waiting.user.id, client, session.family)
+    notify_of_use(waiting.user.id, client, session.session_id)
     return session, waiting
 
 

@@ -8,7 +8,7 @@ from app import throttling
 from app.audit import record, signals
 from app.authenticators import enrollment_service
 from app.authenticators.base import VerifiedFactor
-from app.authenticators.enrollments import enrolled_of, mark_second, note_family
+from app.authenticators.enrollments import enrolled_of, mark_second, note_session
 from app.authenticators.presenters import TITLES
 from app.challenges import passcodes
 from app.challenges import service as challenges
@@ -121,10 +121,10 @@ def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, client: Cli
     except Rejected:
         db.session.rollback()  # it ended at this very moment, and a factor must not stay without its sign-in
         raise
-    note_family(user_id, proof.method, session.family)  # so that who denies the session takes it back
-    revoke_all_sessions(user_id, but=session.family)
+    note_session(user_id, proof.method, session.session_id)  # so that who denies the session takes it back
+    revoke_all_sessions(user_id, but=session.session_id)
     what = f"Signing in asks for a second step from now on: {TITLES[proof.method]}."
-    notices.notify(user_id, what, client, family=session.family)
+    notices.notify(user_id, what, client, session_id=session.session_id)
     return session
 
 

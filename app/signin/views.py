@@ -12,7 +12,7 @@ from app.authenticators.presenters import methods_offered, sent, sent_facts
 from app.extensions import settings
 from app.login import pending
 from app.login.presenters import user_facts
-from app.sessions.store import revoke_session
+from app.sessions.store import revoke_current_session
 from app.signin import bp, refresh_views
 from app.signin import service as signin
 from app.signin.forms import LoginForm, LogoutForm, SendCodeForm, SignInForm
@@ -90,7 +90,7 @@ def logout() -> Response:
     after_this_request(view_commit)
     form = LogoutForm()
     if form.validate():
-        session = revoke_session()
+        session = revoke_current_session()
         if form.refresh_token.data:
             refresh_views.sign_out(form.refresh_token.data)
         pending.end(present_client())

@@ -108,7 +108,7 @@ def reserve(
     identity: str,
     *,
     browser: str = "",
-    family: str = "",
+    session_id: str = "",
     password: bool = False,
     second: bool = False,
     recovery: bool = False,
@@ -117,14 +117,14 @@ def reserve(
 
     Committed at once: whatever happens next, it has happened. An identity that nobody has costs the same.
     :param browser: digest of the client's browser, if this user knows it: it has guesses of its own
-    :param family: of the live session that proves itself again: sessions, too, have their own, all of them together,
-        or each mail that is read would buy another ten guesses at the app
+    :param session_id: of the live session that proves itself again: sessions, too, have their own, all of them
+        together, or each mail that is read would buy another ten guesses at the app
     :param second: it is a second step
     :param recovery: at the recovery codes: these have a budget of their own, whoever guesses
     """
     if not settings.limits:
         return UNLIMITED
-    caller = "recovery" if recovery else "sessions" if family else browser
+    caller = "recovery" if recovery else "sessions" if session_id else browser
     row = row_id(subject_of(user_id, identity), caller, password=password, second=second)
     per_hour, per_day = settings.failures_per_hour, settings.failures_per_day
     now = clock.now()

@@ -18,16 +18,16 @@ from app.users.models import AddressChange, User
 
 
 def note_change(
-    user_id: int, old: str, new: str, primary_before: str, family: str, client: ClientContext
+    user_id: int, old: str, new: str, primary_before: str, session_id: str, client: ClientContext
 ) -> AddressChange:
     """Keep what was just done to the addresses of a user.
 
     :param old: the address that went, or ""
     :param new: the address that came, or ""
     :param primary_before: which was the primary one before, or ""
-    :param family: of the session that did it
+    :param session_id: of the session that did it
     """
-    row = AddressChange(user_id=user_id, old=old, new=new, primary_before=primary_before, family=family)
+    row = AddressChange(user_id=user_id, old=old, new=new, primary_before=primary_before, session_id=session_id)
     row.agent, row.address = client.user_agent, client.ip_address
     db.session.add(row)
     db.session.flush()
@@ -45,9 +45,13 @@ def changes_since(user_id: int, moment: datetime) -> list[AddressChange]:
     return list(db.session.scalars(sa.select(AddressChange).where(*mine).order_by(AddressChange.created_at.desc())))
 
 
-def first_change_by(user_id: int, families: Collection[str]) -> AddressChange | None:
+def first_change_by(user_id: int, session_ids: Collection[str]) -> AddressChange | None:
     """Return the oldest change by one of these sessions that is not undone."""
-    mine = (AddressChange.user_id == user_id, AddressChange.family.in_(families), AddressChange.undone_at.is_(None))
+    mine = (
+        AddressChange.user_id == user_id,
+        AddressChange.session_id.in_(session_ids),
+        AddressChange.undone_at.is_(None),
+    )
     return db.session.scalars(sa.select(AddressChange).where(*mine).order_by(AddressChange.created_at)).first()
 
 

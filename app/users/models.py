@@ -100,7 +100,7 @@ class AddressChange(db.Model):
     new: Mapped[str] = mapped_column(sa.String(254))
     """The address that came, or ""."""
     primary_before: Mapped[str] = mapped_column(sa.String(254))
-    family: Mapped[str] = mapped_column(sa.String(32))
+    session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id")
     """The session that did it."""
     agent: Mapped[str] = mapped_column(BrowserName)
     address: Mapped[str] = mapped_column(sa.String(64))

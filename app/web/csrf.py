@@ -84,7 +84,7 @@ def _session() -> str:
     """
     current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
     session = g.get("auth_session")
-    return session.family if session is not None else ""
+    return session.session_id if session is not None else ""
 
 
 def _mac(kid: str, anchor: str, stamp: bytes) -> bytes:

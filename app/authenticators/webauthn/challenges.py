@@ -48,7 +48,7 @@ _FIND = CompiledStatement(_ROWS.select().where(_c.id == sa.bindparam("id"), _c.k
 def begin(kind: Kind, where: str, *, user_id: int | None = None, name: str = "", usage: str = "") -> WebauthnChallenge:
     """Make a challenge for one ceremony.
 
-    :param where: whose answer alone is taken: the family of a session, or ``place_of`` a browser
+    :param where: whose answer alone is taken: the id of a session, or ``place_of`` a browser
     :param user_id: whose passkey it is about; None where anybody may answer
     """
     now = clock.now()
@@ -73,7 +73,7 @@ def spend(state: str, kind: Kind, where: str) -> WebauthnChallenge:
     """Use up the challenge that ``state`` names and return it: whatever answers it, right or wrong, is the only one.
 
     Committed at once: nothing that goes wrong later makes it good again, and no lock is held while a key is read.
-    :param where: the family of the session, or the binding of the browser, that brings the answer
+    :param where: the id of the session, or the binding of the browser, that brings the answer
     :raises Rejected: ``webauthn_expired`` when it took too long; ``api_error`` when it was used, was made for another
         ceremony or another browser, or never was
     """

@@ -71,11 +71,11 @@ def find(credential_id: str) -> tuple[Passkey, User] | None:
 
 
 def add(
-    user_id: int, made: Made, ceremony: WebauthnChallenge, family: str | None, weak_until: datetime | None = None
+    user_id: int, made: Made, ceremony: WebauthnChallenge, session_id: str | None, weak_until: datetime | None = None
 ) -> Passkey:
     """Store a passkey under the name that was asked for, or by who made it. The caller holds the user's row.
 
-    :param family: of the session that adds it
+    :param session_id: of the session that adds it
     :param weak_until: end of its cooldown (``probation.ends_at``); None when it has none
     :raises Rejected: ``webauthn_credential_id_inuse`` or ``webauthn_too_many`` on ``credential``;
         ``webauthn_name_inuse`` on ``credential`` when another request took the name meanwhile
@@ -88,14 +88,16 @@ def add(
         raise Rejected("webauthn_name_inuse", field=FIELD, name=ceremony.name)
     name = ceremony.name or passkey_names.name_for(made.aaguid, names)
     facts: dict[str, Any] = {each: getattr(made, each) for each in made.__slots__}
-    row = Passkey(user_id=user_id, name=name, usage=ceremony.usage, family=family, weak_until=weak_until, **facts)
+    row = Passkey(
+        user_id=user_id, name=name, usage=ceremony.usage, session_id=session_id, weak_until=weak_until, **facts
+    )
     try:
         with db.session.begin_nested():
             db.session.add(row)
     except IntegrityError:
         raise Rejected("webauthn_credential_id_inuse", field=FIELD) from None
     if not mine:
-        enrollments.enroll(user_id, METHOD, family=family, weak_until=weak_until)
+        enrollments.enroll(user_id, METHOD, session_id=session_id, weak_until=weak_until)
     elif weak_until is None:
         tells = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
         changed(sa.update(Enrollment).where(*tells).values(weak_until=None))

@@ -82,7 +82,7 @@ def test_a_resend_is_no_other_sessions_request(both, mail_to, rows):
         wire._csrf = None
         assert wire.post("/us-verify/send-code", chosen_method="email").ok
         assert wire.post("/change-email", email=NEW).ok
-    asked = {(row.purpose, row.family) for row in rows(Challenge) if row.purpose == "change_email"}
+    asked = {(row.purpose, row.session_id) for row in rows(Challenge) if row.purpose == "change_email"}
     assert len(asked) == 2
 
 

@@ -36,9 +36,9 @@ def eve(wire, people):
     return sign_in(wire.elsewhere(), people.open(email="eve@example.com"))
 
 
-def family_of(rows, agent: str) -> str:
+def session_id_of(rows, agent: str) -> str:
     """Return the id of the session of the browser that calls itself so."""
-    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
+    return next(row.session_id for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
 
 
 def test_a_person_sees_every_session_and_which_is_this_one(here, phone):
@@ -72,14 +72,14 @@ def test_a_list_tells_no_token_and_no_row_number(json_wire, ada, rows):
         "aal", "id", "current", "browser", "address", "first_seen_at", "last_seen_at", "expires_at", "methods",
         "programs", "refresh",
     }  # fmt: skip
-    assert answer.json["sessions"][0]["id"] == row.family
+    assert answer.json["sessions"][0]["id"] == row.session_id
 
 
 @pytest.mark.parametrize("dead", ["revoked", "expired", "idle"])
 def test_what_has_ended_is_not_listed(json_wire, ada, database, rows, clock, dead):
     sign_in(json_wire.elsewhere(agent=PHONE), ada)
     if dead == "revoked":
-        sign_in(json_wire, ada).post(f"/sessions/{family_of(rows, PHONE)}/end")
+        sign_in(json_wire, ada).post(f"/sessions/{session_id_of(rows, PHONE)}/end")
     else:
         clock.shift({"expired": 31, "idle": 7.1}[dead] * 24 * 3600)
         sign_in(json_wire, ada)
@@ -96,7 +96,7 @@ def test_tokens_of_programs_stand_under_the_session_that_gave_them(json_wire, pr
 
 
 def test_one_session_is_ended_and_the_others_go_on(here, phone, ada, rows):
-    answer = here.post(f"/sessions/{family_of(rows, PHONE)}/end")
+    answer = here.post(f"/sessions/{session_id_of(rows, PHONE)}/end")
     assert (answer.ok, answer.json.get("ended", 2)) == (True, 2)
     assert (phone.signed_in_as(), here.signed_in_as()) == (None, ada.email)
     ended = rows(Event, name="session.ended")[0]
@@ -105,18 +105,20 @@ def test_one_session_is_ended_and_the_others_go_on(here, phone, ada, rows):
 
 def test_the_tokens_it_gave_end_with_it(json_wire, program, ada, rows):
     give_token(program, ada)
-    assert sign_in(json_wire, ada).post(f"/sessions/{family_of(rows, 'program/1')}/end").ok
+    assert sign_in(json_wire, ada).post(f"/sessions/{session_id_of(rows, 'program/1')}/end").ok
     assert program.signed_in_as() is None
 
 
 def test_ending_twice_is_ending_once(here, phone, rows):
-    path = f"/sessions/{family_of(rows, PHONE)}/end"
+    path = f"/sessions/{session_id_of(rows, PHONE)}/end"
     assert (here.post(path).ok, here.post(path).ok) == (True, True)
     assert len(rows(Event, name="session.ended")) == 1
 
 
 def test_ending_the_current_one_is_signing_out(here, phone, ada, rows):
-    mine = next(row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(here.agent))
+    mine = next(
+        row.session_id for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(here.agent)
+    )
     answer = here.post(f"/sessions/{mine}/end")
     assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
     assert (answer.location, answer.json.get("csrf_token")) == ("/" if here.language == "form" else None, None)
@@ -128,7 +130,7 @@ def test_ending_the_current_one_is_signing_out(here, phone, ada, rows):
 def test_what_is_not_ones_own_is_not_there(eve, here, rows, whose):
     row = rows(AuthSession, kind="browser")[-1]
     assert here.signed_in_as() == "ada@example.com"
-    ids = {"another's": row.family, "nobody's": "0" * 32, "no id": "x", "a row's": str(row.id), "NUL": "%00"}
+    ids = {"another's": row.session_id, "nobody's": "0" * 32, "no id": "x", "a row's": str(row.id), "NUL": "%00"}
     answer = eve.post(f"/sessions/{ids.get(whose, 'a' * 4000)}/end")
     assert (answer.status, answer.codes if eve.language == "json" else ["not_found"]) == (404, ["not_found"])
     assert here.signed_in_as() == "ada@example.com"
@@ -157,13 +159,13 @@ def test_ending_others_asks_for_no_fresh_proof(here, phone, clock):
 
 @pytest.mark.parametrize("path", ["/sessions/end-others", "/sessions/{}/end", "/known-browsers/{}/forget"])
 def test_a_forged_button_ends_nothing(here, phone, ada, rows, path):
-    answer = here.post(path.format(family_of(rows, PHONE)), csrf=None)
+    answer = here.post(path.format(session_id_of(rows, PHONE)), csrf=None)
     assert (answer.status, answer.codes) == (400, ["csrf_token_missing"])
     assert phone.signed_in_as() == ada.email
 
 
 def test_looking_ends_nothing(here, phone, ada, rows):
-    for path in ("/sessions/end-others", f"/sessions/{family_of(rows, PHONE)}/end"):
+    for path in ("/sessions/end-others", f"/sessions/{session_id_of(rows, PHONE)}/end"):
         answer = here.get(path)
         if here.language == "json":
             assert answer.status == 405
@@ -191,7 +193,7 @@ def test_the_list_costs_the_same_however_long_it_is(here, ada, statements):
 def test_ending_costs_three_and_ending_all_five(here, phone, rows, statements, path, most):
     """All others are also the sign-ins that wait for a second step, and the browsers where it is skipped."""
     here.fetch_csrf()
-    path = path.format(family_of(rows, PHONE))
+    path = path.format(session_id_of(rows, PHONE))
     with statements() as seen:
         here.post(path)
     assert len(seen) == most

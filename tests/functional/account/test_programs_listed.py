@@ -69,7 +69,7 @@ def test_it_ends_all_others_and_goes_on(enter, json_wire, ada):
     assert program.post("/us-refresh", refresh_token=refresh).ok
 
 
-def test_a_family_of_many_tokens_is_one_session(enter):
+def test_a_session_with_many_tokens_is_listed_once(enter):
     program, refresh = enter()
     for _ in range(3):
         refresh = program.post("/us-refresh", refresh_token=refresh).json["user"]["refresh_token"]
@@ -118,9 +118,9 @@ def test_a_personal_token_sees_sessions_of_which_none_is_its_own(app, json_wire,
     assert script.get("/sessions").json["sessions"] == []
 
 
-@pytest.mark.parametrize("family", ["", "0" * 31, "g" * 32, "%00", "a" * 4000])
-def test_what_is_no_session_cannot_be_ended(enter, family):
+@pytest.mark.parametrize("session_id", ["", "0" * 31, "g" * 32, "%00", "a" * 4000])
+def test_what_is_no_session_cannot_be_ended(enter, session_id):
     program, _ = enter()
-    answer = program.post(f"/sessions/{family}/end")
+    answer = program.post(f"/sessions/{session_id}/end")
     assert answer.status in (404, 405, 308)
     assert program.get("/").status == 200

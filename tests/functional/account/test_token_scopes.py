@@ -46,10 +46,10 @@ def test_manage_alone_does_not_read(token, path):
 def test_manage_ends_sessions(token, wire, ada, rows):
     browser = sign_in(wire, ada)
     program = token("manage")
-    family = next(
-        row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(browser.agent)
+    session_id = next(
+        row.session_id for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(browser.agent)
     )
-    assert program.post(f"/sessions/{family}/end").json["ended"] == 2
+    assert program.post(f"/sessions/{session_id}/end").json["ended"] == 2
     assert browser.signed_in_as() is None
 
 

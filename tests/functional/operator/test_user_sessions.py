@@ -34,9 +34,9 @@ def phone(app, ada):
     return sign_in(Wire(app, "form", agent=PHONE), ada, via="email")
 
 
-def family_of(rows, agent: str) -> str:
+def session_id_of(rows, agent: str) -> str:
     """Return the id of the session of the browser that calls itself so."""
-    return next(row.family for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
+    return next(row.session_id for row in rows(AuthSession, kind="browser") if row.agent == user_agents.label(agent))
 
 
 def test_each_session_is_a_line(operate, laptop, phone, rows):
@@ -45,7 +45,7 @@ def test_each_session_is_a_line(operate, laptop, phone, rows):
     assert "Safari on iPhone or iPad, 127.0.0.1, by email, since " in result.stdout
     assert "Firefox on Linux, 127.0.0.1, by authenticator, since " in result.stdout
     assert result.stderr == "2 sessions; no personal tokens.\n"
-    assert family_of(rows, PHONE) in result.stdout
+    assert session_id_of(rows, PHONE) in result.stdout
     assert not [row for row in rows(AuthSession) if row.digest in result.output]
 
 
@@ -63,7 +63,7 @@ def test_a_program_that_goes_on_by_itself_is_told_of(operate, program, ada):
 
 
 def test_one_session_ends_and_the_other_goes_on(operate, laptop, phone, rows):
-    result = operate("users", "sessions", "end", "ada@example.com", family_of(rows, PHONE))
+    result = operate("users", "sessions", "end", "ada@example.com", session_id_of(rows, PHONE))
     assert (result.exit_code, result.stderr) == (0, "")
     assert (phone.signed_in_as(), laptop.signed_in_as()) == (None, "ada@example.com")
     assert rows(Event, name="session.ended")[0].facts["reason"] == "ended_by_operator"
@@ -94,7 +94,7 @@ def test_what_to_end_is_said_one_way(operate, laptop, words):
 
 def test_somebody_elses_session_is_none_of_theirs(operate, people, laptop, rows):
     people.open(email="eve@example.com")
-    result = operate("users", "sessions", "end", "eve@example.com", rows(AuthSession)[0].family)
+    result = operate("users", "sessions", "end", "eve@example.com", rows(AuthSession)[0].session_id)
     assert (result.exit_code, "has no such session" in result.stderr) == (1, True)
     assert laptop.signed_in_as() == "ada@example.com"
 

@@ -128,7 +128,7 @@ def test_a_denied_session_takes_its_passkeys_with_it(wire, ada, device, people, 
     with app.app_context():
         from app.extensions import db
 
-        assert roll_back(ada.id, [session.family], "") == 1
+        assert roll_back(ada.id, [session.session_id], "") == 1
         db.session.commit()
     assert (names(rows), marks(rows, ada)) == ([], 0)
 

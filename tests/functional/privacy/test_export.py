@@ -95,7 +95,7 @@ def test_no_secret_of_anybody_is_in_it(here, ada, people, export, mail_to, datab
         secrets += row
     for row in database.query("SELECT id, subject, binding, asked_as, tag FROM challenge"):
         secrets += filter(None, row)
-    secrets += [each for row in rows(AuthSession) for each in (row.digest, row.family)]
+    secrets += [each for row in rows(AuthSession) for each in (row.digest, row.session_id)]
     secrets += [each for row in rows(FailureCounter) for each in (row.id, row.browser) if each]
     assert [secret for secret in secrets if secret in text] == []
 

@@ -377,7 +377,7 @@ def test_a_denied_session_takes_its_own_app_with_it_and_no_other(wire, app, peop
     add_app(sign_in(wire, ada), "Stranger's")
     (session,) = [row for row in rows(AuthSession, kind="browser") if row.revoked_at is None]
     with app.app_context():
-        assert roll_back(ada.id, [session.family], "") == 1
+        assert roll_back(ada.id, [session.session_id], "") == 1
         db.session.commit()
     assert list(apps(rows)) == ["Authenticator app"]
 

@@ -140,13 +140,13 @@ def test_of_twenty_at_once_one_is_exchanged_and_the_session_ends_once(app, ada, 
 @pytest.mark.parametrize("how", ["logout", "logout by refresh token", "an older one", "devices", "others", "disable"])
 def test_what_ends_the_session_ends_it_at_once(app, program, json_wire, ada, refresh, rows, how):
     newest = renewed(program, refresh)
-    family = rows(RefreshToken)[0].family
+    session_id = rows(RefreshToken)[0].session_id
     stranger = Program(app)
     end = {
         "logout": lambda: program.post("/logout"),
         "logout by refresh token": lambda: stranger.post("/logout", refresh_token=newest),
         "an older one": lambda: stranger.post("/logout", refresh_token=refresh),
-        "devices": lambda: sign_in(json_wire, ada).post(f"/sessions/{family}/end"),
+        "devices": lambda: sign_in(json_wire, ada).post(f"/sessions/{session_id}/end"),
         "others": lambda: sign_in(json_wire, ada).post("/sessions/end-others"),
         "disable": lambda: app.test_cli_runner().invoke(args=["users", "disable", ada.email]),
     }
@@ -254,7 +254,7 @@ def test_an_address_that_exchanges_too_often_has_to_wait_and_loses_nothing(progr
 def test_no_part_of_it_is_at_rest(program, refresh, database, rows):
     newest = renewed(program, refresh)
     row = rows(RefreshToken)[0]
-    kept = f"{row.id} {row.digest} {row.family}"
+    kept = f"{row.id} {row.digest} {row.session_id}"
     assert not [part for token in (refresh, newest) for part in (token, token[4:26], token[26:69]) if part in kept]
 
 

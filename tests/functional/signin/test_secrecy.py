@@ -66,7 +66,7 @@ def test_no_file_of_the_service_holds_it_either(secrets, database):
 
 def test_what_the_database_holds_signs_nobody_in(secrets, wire, rows):
     for session in rows(AuthSession):
-        for value in (session.digest, session.family, str(session.id)):
+        for value in (session.digest, session.session_id, str(session.id)):
             thief = wire.elsewhere()
             thief.client.set_cookie("latchkey_session", value, domain="localhost")
             assert thief.signed_in_as() is None
