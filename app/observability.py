@@ -18,8 +18,8 @@ from flask import Flask, Response
 
 from app.crypto import secrets
 from app.extensions import g, request, settings
-from app.web.hosts import MACHINES_ASK
-from app.web.ip_address import UNKNOWN, client_address, forwarded
+from app.web.client import UNKNOWN, client_address, forwarded
+from app.web.headers import MACHINES_ASK
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 """What a proxy's request id may look like: it stands in log lines and events as it came."""

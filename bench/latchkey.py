@@ -111,7 +111,7 @@ class Latchkey:
         subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
         os.environ.update(self.environment | {"LATCHKEY_LOG_LEVEL": "critical"})
         from app import create_app
-        from app.cli.user_import import import_lines
+        from app.cli.account_creation import import_lines
         from app.extensions import db
 
         self.app = create_app()
@@ -227,7 +227,7 @@ class Latchkey:
         from app.crypto import secrets
 
         person = self.people[number]
-        given = cookie.split(".")[1]  # behind the lasting secret, the newest first (app/web/browser_cookie.py)
+        given = cookie.split(".")[1]  # behind the lasting secret, the newest first (app/web/cookies.py)
         known = {"method": "email", "subject": person.subject, "binding": secrets.digest(given)}
         with self.app.app_context():
             return passcode_of(Challenge(id=handle.partition(".")[0], purpose="sign_in", **known), person.root)

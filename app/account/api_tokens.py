@@ -19,7 +19,7 @@ from app.notifications import notices
 from app.sessions import api_tokens
 from app.sessions.models import ApiToken, AuthSession
 from app.users import User
-from app.web.scopes import SCOPES
+from app.web.access import SCOPES
 
 LONGEST_NAME = 64
 OFFERED_DAYS = (7, 30, 90, 365)

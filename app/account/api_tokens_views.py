@@ -9,7 +9,6 @@ from flask_login import current_user
 
 from app import clock
 from app.account import api_tokens, bp
-from app.account.forms import ButtonForm, TokenForm
 from app.errors import ReauthenticationRequired
 from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
@@ -17,15 +16,22 @@ from app.sessions.api_tokens import revoke_all, tokens_of
 from app.sessions.models import ApiToken
 from app.sessions.store import current_session
 from app.users import identities_of
+from app.web.access import SCOPES, login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
-from app.web.guards import login_required
-from app.web.notices import say
-from app.web.respond import respond, wants_json
-from app.web.scopes import SCOPES
+from app.web.forms import BaseForm, ButtonForm, ManyField, NumberField, Required, TextField
+from app.web.respond import respond, say, wants_json
 
 PAGE = "account/tokens.html"
 REFUSED = "errors/form.html"
+
+
+class TokenForm(BaseForm):
+    """A personal token to make."""
+
+    name = TextField("Name", [Required()])
+    scopes = ManyField("What it may be used for", [Required("token_scope_unknown")])
+    expires_in_days = NumberField("How long it works", [Required()])
 
 
 @bp.get("/tokens")

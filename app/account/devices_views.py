@@ -10,7 +10,6 @@ from flask_login import current_user
 
 from app import clock, user_agents
 from app.account import bp, devices
-from app.account.forms import ButtonForm
 from app.authenticators.presenters import PROOFS
 from app.extensions import settings
 from app.login.presenters import label_of
@@ -21,12 +20,12 @@ from app.sessions.queries import SessionSummary, sessions_of
 from app.sessions.store import current_session
 from app.throttling.models import FailureCounter
 from app.users import identities_of
+from app.web.access import login_required
 from app.web.client import present_client
 from app.web.commit import view_commit
-from app.web.guards import login_required
+from app.web.forms import ButtonForm
 from app.web.headers import clear_site
-from app.web.notices import say
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, say, wants_json
 
 PAGE = "account/devices.html"
 REFUSED = "errors/form.html"

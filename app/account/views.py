@@ -1,25 +1,41 @@
-"""/: the account page, or a welcome page for people who aren't signed in."""
+"""/: the account page, or a welcome page for people who aren't signed in. /activity: the account's recent events."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from flask import Response
+from flask import Response, after_this_request, request
 from flask_login import current_user
 
 from app import clock, user_agents
-from app.account import bp, overview, passkey_offer_views
+from app.account import bp, overview
+from app.account.activity import events_of
 from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import PROOFS
+from app.authenticators.webauthn import passkeys
+from app.crypto import secrets
 from app.enrollments.catalog import active_methods
+from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.login.presenters import label_of, needed_for_changes
-from app.sessions.assurance import level, two_factors_until
+from app.sessions.assurance import is_recent, level, two_factors_until
+from app.sessions.models import AuthSession
 from app.sessions.store import current_session
-from app.users import identities_of
+from app.users import User, identities_of
+from app.web.access import login_required
+from app.web.commit import view_commit
+from app.web.cookies import set_cookie
 from app.web.errors import unauthenticated
+from app.web.forms import ButtonForm
 from app.web.respond import respond, wants_json
+
+NOT_NOW = "latchkey_not_now"
+"""A cookie that says in which account a passkey was turned down last. It opens nothing."""
+
+NOT_NOW_KEPT = timedelta(days=90)
 
 
 @bp.get("/")
@@ -44,7 +60,7 @@ def home() -> Response:
         "matters": overview.overview_of(enrolled, stock),
         "needed": needed_for_changes(session, enrolled),
         "before": before,
-        "passkey_offered": passkey_offer_views.is_offered(current_user, session, enrolled),
+        "passkey_offered": _offers_passkey(current_user, session, enrolled),
         "titles": PROOFS,
         "session": {
             "browser": user_agents.label(session.agent),
@@ -54,3 +70,42 @@ def home() -> Response:
         },
     }
     return respond("account/home.html", shown=shown)
+
+
+@bp.get("/activity")
+@login_required
+def activity_page() -> Response:
+    """Show a page of what happened, the newest first or what came before a place."""
+    before = request.args.get("before")
+    events, older = events_of(current_user.id, before)
+    shown = {} if wants_json() else {"titles": PROOFS, "user_label": label_of(identities_of(current_user.id))}
+    return respond("account/activity.html", shown=shown | {"first": before is None}, events=events, older=older)
+
+
+def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollment]) -> bool:
+    """Whether to offer ``user`` a passkey now: they have none, have just proved who they are, and have not said no.
+
+    No statement: what is set up and the session are at hand, and the rest is in a cookie.
+    """
+    has_one = any(row.method == passkeys.METHOD for row in enrolled)
+    said_no = request.cookies.get(settings.cookie_prefix + NOT_NOW) == _mark(user)
+    return (
+        settings.can_use_passkeys and not has_one and is_recent(session.authenticated_at, clock.now()) and not said_no
+    )
+
+
+@bp.post("/passkey-offer/not-now")
+@login_required
+def passkey_not_now() -> Response:
+    """Offer no passkey to this account in this browser for three months."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        answer = respond(go="/")
+        set_cookie(answer, NOT_NOW, _mark(current_user), int(NOT_NOW_KEPT.total_seconds()))
+        return answer
+    return respond("errors/form.html", form)
+
+
+def _mark(user: User) -> str:
+    return secrets.digest(user.handle)[:16]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from app import clock
 from app.challenges.models import Challenge
 from app.extensions import changed
-from app.throttling.send_limits import SETTING_UP
+from app.throttling.by_destination import SETTING_UP
 
 CHANGING = (*SETTING_UP, "change_email", "add_email")
 """Purposes of challenges by which an account is changed."""

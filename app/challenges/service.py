@@ -26,7 +26,7 @@ from app.db.detached import Detached, detached_from, note
 from app.enrollments.catalog import METHODS
 from app.enrollments.models import Enrollment
 from app.extensions import changed, db, keyring, settings
-from app.throttling import by_destination, send_limits
+from app.throttling import by_destination
 from app.users import subject_of
 
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
@@ -59,7 +59,7 @@ _SENT = sa.select(
 ).where(_c.method == sa.bindparam("method"), _c.last_sent_at > sa.bindparam("day_ago"))
 _SET_UP = (
     sa.select(sa.func.count())
-    .where(_c.subject == sa.bindparam("subject"), sa.or_(*(_c.purpose == each for each in send_limits.SETTING_UP)))
+    .where(_c.subject == sa.bindparam("subject"), sa.or_(*(_c.purpose == each for each in by_destination.SETTING_UP)))
     .where(_c.method == sa.bindparam("method"))
     .where(_c.created_at > sa.bindparam("hour_ago"))
 )
@@ -164,7 +164,7 @@ def issue_challenge(question: ChallengeRequest, client: ClientContext) -> Challe
     if not has_written(connection):
         use_async_commit(connection)
     subject = subject_of(question.user_id, question.identity)
-    serialize_on(connection, *send_limits.turns_at(question.method, question.purpose, subject, question.destination))
+    serialize_on(connection, *by_destination.turns_at(question.method, question.purpose, subject, question.destination))
     now = clock.now()
     challenge, may_send = _look_before(question, subject, client, now)
     new_id = secrets.row_id()
@@ -269,7 +269,9 @@ def _look_before(
     if challenge is not None and (challenge.session_id or "") != question.session_id:
         challenge = None  # another session's, in the same browser
     most_open = settings.open_challenges + (challenge is not None)
-    within = send_limits.is_within(question.method, question.purpose, row[-7:], most_open, is_known=question.is_known)
+    within = by_destination.is_within(
+        question.method, question.purpose, row[-7:], most_open, is_known=question.is_known
+    )
     return challenge, question.letter != "" and (within or not settings.limits)
 
 

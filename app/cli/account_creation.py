@@ -1,12 +1,13 @@
-"""Create many accounts in one transaction; those that exist already are counted, not refused."""
+"""Create accounts, one or a file of JSON lines, batch by batch. Interrupted, an import can simply be run again."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import orjson
 import sqlalchemy as sa
 from flask import Flask, current_app
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +16,7 @@ from app import clock
 from app.audit import record
 from app.authenticators.password import hash_password
 from app.challenges.passcodes import enrolled_context, new_secret
-from app.cli.account_drafts import Draft
+from app.cli.account_drafts import Draft, NotUsable, array_hint, read_draft
 from app.crypto import secrets
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
@@ -25,6 +26,12 @@ from app.web.messages import message
 
 ATTEMPTS = 5
 """How often a batch is looked at anew when other processes take its addresses meanwhile."""
+
+BATCH = 500
+"""Accounts to a transaction: large enough to be quick, small enough to let sign-ins through in between."""
+
+LONGEST_LINE = 65536
+"""Bytes of a line."""
 
 
 @dataclass
@@ -141,3 +148,66 @@ def _enrolled(user_id: int, draft: Draft, password_hash: str) -> Iterator[dict[s
         secret = own.get(method) or new_secret()
         sealed = keyring.seal(secret.encode(), *enrolled_context(row))
         yield {"id": row.id, "user_id": user_id, "method": method, "secret": sealed, "created_at": clock.now()}
+
+
+@dataclass
+class Tally:
+    """What became of the lines read so far."""
+
+    opened: int = 0
+    present: int = 0
+    refused: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.opened:,} opened, {self.present:,} there already, {self.refused:,} refused"
+
+
+def import_lines(
+    lines: Iterable[bytes], refuse: Callable[[int, bytes, str], None], read: Callable[[int], None]
+) -> Tally:
+    """Open an account for each line, and return what became of them. Blank lines are passed over.
+
+    :param refuse: told each line that opened none: its number, the line, and why
+    :param read: told how many bytes are done with, after each batch
+    """
+    tally = Tally()
+    batch: dict[int, bytes] = {}
+    for number, line in enumerate(lines, start=1):
+        batch[number] = line
+        if len(batch) == BATCH:
+            _import_batch(batch, tally, refuse, read)
+            batch = {}
+    _import_batch(batch, tally, refuse, read)
+    return tally
+
+
+def _import_batch(
+    batch: dict[int, bytes], tally: Tally, refuse: Callable[[int, bytes, str], None], read: Callable[[int], None]
+) -> None:
+    drafts: dict[int, Draft] = {}
+    reasons: dict[int, str] = {}
+    for number, line in batch.items():
+        try:
+            if line.strip():
+                drafts[number] = _parse(line)
+        except NotUsable as error:
+            reasons[number] = str(error)
+    outcome = open_accounts(drafts)
+    reasons |= outcome.refused
+    for number in sorted(reasons):
+        refuse(number, batch[number], reasons[number])
+    tally.opened += len(outcome.opened)
+    tally.present += len(outcome.present)
+    tally.refused += len(reasons)
+    read(sum(map(len, batch.values())))
+
+
+def _parse(line: bytes) -> Draft:
+    if len(line) > LONGEST_LINE:
+        raise NotUsable(f"is longer than {LONGEST_LINE} bytes")
+    if hint := array_hint(line.removeprefix(b"\xef\xbb\xbf")):
+        raise NotUsable(hint)
+    try:
+        return read_draft(orjson.loads(line.removeprefix(b"\xef\xbb\xbf")))
+    except orjson.JSONDecodeError:
+        raise NotUsable("is not JSON") from None

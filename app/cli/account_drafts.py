@@ -1,15 +1,18 @@
-"""An account as an operator describes it: parsed and checked, not stored yet."""
+"""An account as an operator describes it: parsed and checked, not stored yet.
+
+A rejected line says what it is, and what to do with it: exports of other services are recognized.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from app import user_input
 from app.authenticators import imported_hashes
-from app.cli.foreign_exports import export_hint, hash_name
 from app.enrollments.catalog import METHODS
 from app.extensions import settings
 from app.users import TypedIdentity, identifiers
@@ -18,6 +21,32 @@ TEXTS = ("email", "phone", "username", "password", "password_hash", "authenticat
 FLAGS = ("disabled", "confirmed", "password_hmac")
 SHORTEST_SECRET = 10
 """Bytes of an authenticator's secret. RFC 4226 (requirement 4) wants 16, but 10 is what many services gave out."""
+
+EXPORTS = {
+    "Auth0": {"user_id", "identities"},
+    "Django": {"model", "pk"},
+    "Firebase": {"localId"},
+    "Flask-Security": {"fs_uniquifier"},
+    "Keycloak": {"credentials", "realmRoles"},
+    "Supabase": {"encrypted_password"},
+}
+"""Fields that all stand in an account of such an export, and in no line of ours."""
+
+WHOLE = {"Keycloak": {"realm", "users"}, "Firebase": {"users"}}
+"""Fields of a file that is one object with all accounts in it."""
+
+HASHES = (
+    ("bcrypt of a faulty PHP", r"\$2x\$"),
+    ("bcrypt of before 1998", r"\$2\$"),
+    ("bcrypt of SHA-256 by passlib", r"\$bcrypt-sha256\$"),
+    ("SHA-2 crypt", r"\$[56]\$"),
+    ("MD5 crypt", r"\$(1|apr1)\$"),
+    ("scrypt crypt", r"\$7\$"),
+    ("a salted digest, which is guessed fast", r"(md5|sha1)\$"),
+    ("a plain digest", r"([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})\Z"),
+    ("Django's mark for no password", r"!"),
+)
+"""Hashes that are not read, by how they begin."""
 
 
 class NotUsable(ValueError):
@@ -136,3 +165,23 @@ def _imported(text: str, of_hmac: bool) -> str:
             if name
             else f"password_hash: {error}"
         ) from None
+
+
+def array_hint(line: bytes) -> str:
+    """Return what to do with a line that is, or begins, a JSON array; "" for any other."""
+    return "is a JSON array; one object a line is wanted: jq -c '.[]' FILE" if line.lstrip()[:1] == b"[" else ""
+
+
+def export_hint(described: dict[str, Any]) -> str:
+    """Return whose export an object seems to be, as the end of a sentence; "" when it looks like none."""
+    fields = described.keys()
+    for name, wanted in WHOLE.items():
+        if wanted <= fields and isinstance(described["users"], list):
+            return f"is a whole export of {name}; one account a line is wanted, with our field names"
+    named = next((name for name, wanted in EXPORTS.items() if wanted <= fields), "")
+    return f"is an account of {named}; rename its fields to ours (flask users import --help)" if named else ""
+
+
+def hash_name(text: str) -> str:
+    """Return what kind of password hash ``text`` is, where it is a known one that is not read; else ""."""
+    return next((name for name, pattern in HASHES if re.match(pattern, text)), "")

@@ -1,4 +1,4 @@
-"""Command groups that tell an operator what to do when the database is unavailable."""
+"""What the operator's commands share: a database that is away is a sentence, and accounts are found by name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.db import PoolerFound, unavailable
+from app.users import User, find_by_identity, kinds_in_words, read_identity
 
 MISSING_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 
@@ -34,3 +35,17 @@ def _explained(error: Exception) -> Exception:
     if unavailable(error):
         return click.ClickException("The database does not answer. Look what is wrong with it: flask doctor")
     return error
+
+
+def user_named(text: str) -> User:
+    """Return the account that ``text`` names.
+
+    :raises click.ClickException: when it names none, or cannot name one
+    """
+    typed = read_identity(text)
+    if typed is None:
+        raise click.ClickException(f"{text!r} isn't {kinds_in_words()}.")
+    user = find_by_identity(typed)
+    if user is None:
+        raise click.ClickException(f"{text}: nobody has that.")
+    return user

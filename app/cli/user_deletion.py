@@ -9,7 +9,7 @@ import click
 import sqlalchemy as sa
 
 from app import clock
-from app.cli.lookup import user_named
+from app.cli.group import user_named
 from app.cli.users import users
 from app.extensions import changed, db
 from app.privacy import deletion, erasure

@@ -10,8 +10,7 @@ import orjson
 
 from app import clock, user_agents
 from app.audit import record
-from app.cli.group import OperatorGroup
-from app.cli.lookup import user_named
+from app.cli.group import OperatorGroup, user_named
 from app.extensions import db
 from app.sessions import api_tokens
 from app.sessions.assurance import level

@@ -17,30 +17,29 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from app import clock
 from app.audit import record
-from app.authenticators import recovery_codes
+from app.authenticators import enrollments, recovery_codes
+from app.authenticators.presenters import TITLES
 from app.challenges.service import end_open
-from app.cli.account_creation import open_accounts
+from app.cli.account_creation import import_lines, open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
-from app.cli.group import OperatorGroup
-from app.cli.lookup import user_named
-from app.cli.second_factor import second_step
-from app.cli.user_import import import_lines
+from app.cli.group import OperatorGroup, user_named
 from app.cli.user_list import accounts, described, in_one_line, in_words, search_accounts
 from app.cli.user_sessions import sessions
+from app.client import ClientContext
 from app.enrollments.catalog import METHODS
 from app.extensions import db, settings
 from app.login import second_factor
+from app.notifications import notices
 from app.recovery import requests
 from app.recovery import service as recovery_service
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions
 from app.throttling.by_account import forget
-from app.users import User
+from app.users import User, lock_account
 
 users = OperatorGroup("users", help="Create, find, disable, unlock and delete accounts.")
 users.add_command(sessions)
-users.add_command(second_step)
 
 
 @users.command("create")
@@ -249,3 +248,32 @@ def _switch_one(user: User, off: bool) -> int:
     db.session.commit()
     db.session.refresh(user)
     return ended
+
+
+@users.command("second-step")
+@click.argument("identity")
+@click.option("--off", is_flag=True, help="Ask for none any more. Make sure first who it is that asks you.")
+def second_step(identity: str, off: bool) -> None:
+    """Show an account's second step, or switch it off.
+
+    IDENTITY is an email address, phone number or username. Off is for an owner who has lost what it needs.
+
+    What was asked for stays a way to sign in. Every session of the account ends, and its owner is told.
+    """
+    user = user_named(identity)
+    if not off:
+        rows = enrollments.enrolled_of(user.id)
+        marked = dict.fromkeys(TITLES.get(row.method, row.method) for row in rows if row.is_second)
+        click.echo(f"{identity}: {', '.join(marked) or 'no second step is set up'}.")
+        return
+    lock_account(user.id)
+    if not enrollments.unmark_seconds(user.id):
+        click.echo(f"{identity}: no second step is set up.")
+        return
+    ended = revoke_all_sessions(user.id)
+    revoke_browsers(user.id)
+    record("second_step.off", user.id, by="operator")
+    what = "Whoever runs this service switched the second step off. Signing in asks for one proof alone."
+    notices.notify(user.id, what, ClientContext("", "", ""))
+    db.session.commit()
+    click.echo(f"{identity}: switched off, {ended} sessions ended.")

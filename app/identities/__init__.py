@@ -10,6 +10,6 @@ bp = Blueprint("identities", __name__)
 
 def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
-    from app.identities import change_email_views, rollback_views, views  # noqa: F401 - they register themselves
+    from app.identities import change_email_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

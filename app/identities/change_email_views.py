@@ -18,13 +18,12 @@ from app.login.freshness import require_fresh, require_recent
 from app.login.presenters import needed_for_changes, user_facts
 from app.sessions.store import current_session
 from app.users import primary_email
+from app.web.access import login_required
 from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
-from app.web.guards import login_required
 from app.web.messages import message
-from app.web.notices import say
 from app.web.redirects import with_query
-from app.web.respond import respond, support_id, wants_json
+from app.web.respond import respond, say, support_id, wants_json
 
 PAGE = "identities/change_email.html"
 HOME = "/change-email"

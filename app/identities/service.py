@@ -1,22 +1,30 @@
-"""Choose the primary address, remove addresses, and set the username."""
+"""Choose the primary address, remove addresses, set the username; undo changes by the link sent to old addresses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from app import throttling
 from app.audit import record, signals
 from app.authenticators import enrollments
+from app.authenticators.presenters import asked
 from app.challenges import service as challenges
+from app.challenges.undo_links import open_undo
 from app.client import ClientContext
 from app.enrollments.catalog import active_methods
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.login import removal
 from app.login.credential_changes import lock_credentials, revoke_other_sessions
+from app.login.rollback import give_mail_back, restore_addresses, roll_back
 from app.notifications import notices
+from app.sessions import api_tokens
+from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
+from app.sessions.store import revoke_all_sessions
 from app.users import (
+    AddressChange,
     TypedIdentity,
     User,
     add_identity,
@@ -26,10 +34,18 @@ from app.users import (
     emails_of,
     identifiers,
     identities_of,
+    lock_account,
     primary_email,
 )
 from app.users import make_primary as put_first
-from app.users.identity_changes import note_change
+from app.users.identity_changes import find_change, note_change
+
+AFTER = {
+    "address.change_confirmed": "Your e-mail address {old} was replaced by {new}.",
+    "address.added": "The e-mail address {new} was added.",
+    "address.removed": "The e-mail address {old} was removed.",
+    "address.made_primary": "The primary e-mail address is no longer {before}.",
+}
 
 
 def make_primary(user: User, session: AuthSession, email: str, client: ClientContext) -> None:
@@ -156,14 +172,6 @@ def _mine(user: User, kind: str, typed: str) -> str:
     return value
 
 
-AFTER = {
-    "address.change_confirmed": "Your e-mail address {old} was replaced by {new}.",
-    "address.added": "The e-mail address {new} was added.",
-    "address.removed": "The e-mail address {old} was removed.",
-    "address.made_primary": "The primary e-mail address is no longer {before}.",
-}
-
-
 def told(user: User, session: AuthSession, text: str, old: str, new: str, before: str, client: ClientContext) -> None:
     """Keep what was done so that it can be undone, tell every address of it, and let nobody else stay signed in.
 
@@ -195,3 +203,55 @@ class _Sentence:
         if shown["old"] and shown["old"] == shown["new"]:
             shown["new"] = f"another address, which is {shown['new']} as well when shortened"
         return self.text.format(**shown)
+
+
+@dataclass(frozen=True, slots=True)
+class UndoableChange:
+    """What a page says of a change that can be undone: who made it (None when it is forgotten), and whether it was."""
+
+    asked: dict[str, Any] | None
+    undone: bool
+
+
+def undoable_change(token: str, *, strictly: bool = True) -> UndoableChange:
+    """Return what ``token`` is about, and change nothing.
+
+    :param strictly: False lets any token pass for one whose change nobody remembers
+    :raises Rejected: ``change_undo_invalid`` (404) when it is none of ours or too old
+    """
+    if not strictly and open_undo(token) is None:
+        return UndoableChange(None, False)
+    found = _found(token)
+    return UndoableChange(asked(found), found.undone_at is not None)
+
+
+def undo_change(token: str) -> UndoableChange:
+    """Give the account the addresses back that it had before the change, and end everything that came after.
+
+    What was done to the addresses since goes too, and what the session that changed them has set up; nobody stays
+    signed in, no browser is known, and neither a personal token nor what was sent is good any more. Signs nobody in.
+    Saying it twice is saying it once.
+    :raises Rejected: as ``look``; ``undo_taken``, ``last_address``
+    """
+    found = _found(token)
+    lock_account(found.user_id)
+    db.session.refresh(found)
+    user = db.session.get(User, found.user_id)
+    if found.undone_at is not None or user is None:
+        return UndoableChange(asked(found), True)
+    restore_addresses(user, found, found.agent, strictly=True)
+    give_mail_back(user, found.session_id)
+    roll_back(user.id, [found.session_id], found.agent)
+    challenges.end_open(user.id)
+    revoke_all_sessions(user.id)
+    revoke_browsers(user.id)
+    api_tokens.revoke_all(user.id, reason="denied")
+    return UndoableChange(asked(found), True)
+
+
+def _found(token: str) -> AddressChange:
+    its_id = open_undo(token)
+    found = find_change(its_id) if its_id else None
+    if found is None:
+        raise Rejected("change_undo_invalid", status=404)
+    return found

@@ -1,4 +1,4 @@
-"""/identities: the email addresses, phone number and username of an account."""
+"""/identities: the email addresses, phone number and username of an account. /change-email/undo: an old one back."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from app.errors import Rejected
 from app.identities import bp, verification
 from app.identities import service as identities
 from app.identities.change_email_views import begin
-from app.identities.forms import AddressForm, RemoveForm, UsernameForm
+from app.identities.forms import AddressForm, RemoveForm, UndoForm, UsernameForm
 from app.identities.presenters import allowed, current, listed
 from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
 from app.sessions.store import current_session
 from app.users import all_identities_of
+from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
 from app.web.forms import BaseForm
-from app.web.guards import login_required
-from app.web.notices import say
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, say, wants_json
 
 PAGE = "identities/identities.html"
+
+UNDO_PAGE = "identities/undo.html"
 
 
 @bp.get("/identities")
@@ -125,3 +126,35 @@ def _page(
         "needed": needed_for_changes(current_session()),
         "user_label": label_of(mine),
     }
+
+
+@bp.get("/change-email/undo/<token>")
+def undo_page(token: str) -> Response:
+    """Show who changed it, and a button that undoes it; change nothing, whoever looks."""
+    told = identities.undoable_change(token)
+    return _quiet(respond(UNDO_PAGE, UndoForm(), shown={"token": token, "asked": told.asked}, state=_state(told)))
+
+
+@bp.post("/change-email/undo/<token>")
+def undo(token: str) -> Response:
+    """Undo it. Signs nobody in, and works in any browser."""
+    after_this_request(view_commit)
+    form = UndoForm()
+    told = None
+    if form.validate() and form.sure.data:
+        with form.showing_refusals():
+            told = identities.undo_change(token)
+    elif not form.faults():
+        form.refuse(Rejected("denial_unsure", field="sure"))
+    told = told or identities.undoable_change(token, strictly=False)
+    return _quiet(respond(UNDO_PAGE, form, shown={"token": token, "asked": told.asked}, state=_state(told)))
+
+
+def _state(told: identities.UndoableChange) -> str:
+    return "undone" if told.undone else "asked"
+
+
+def _quiet(response: Response) -> Response:
+    """Keep the token out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

@@ -13,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock, outbox, user_agents
+from app.audit import record
+from app.authenticators.recovery_codes import METHOD, remaining, stock_of
 from app.challenges.service_budget import may_leave
 from app.client import ClientContext
 from app.extensions import db, settings
@@ -108,3 +110,23 @@ def notices_leaving(messages: Sequence[Message]) -> dict[str, NoticeFacts]:
 
 def _has_room(hour: int, day: int) -> bool:
     return hour < settings.sms_per_hour and day < settings.sms_per_day
+
+
+def notify_of_use(user_id: int, client: ClientContext, session_id: str = "") -> None:
+    """Record that a code was used, and tell the owner how many are left.
+
+    :param session_id: of the session that it was used in, if there was one already
+    """
+    left = stock_of(user_id).left
+    record("recovery.code_used", user_id, method=METHOD, left=left)
+    notify(user_id, f"A recovery code was used. {remaining(left)}", client, session_id=session_id)
+
+
+def notify_of_new_codes(user_id: int, client: ClientContext, session_id: str) -> None:
+    """Record that the codes are new, and tell the owner.
+
+    :param session_id: of the session that made them
+    """
+    record("recovery.regenerated", user_id, method=METHOD)
+    what = "New recovery codes were made. Those from before, if there were any, work no more."
+    notify(user_id, what, client, session_id=session_id)

@@ -20,12 +20,11 @@ from app.privacy.forms import ButtonForm, LeaveForm
 from app.privacy.models import GONE, UNDER_WAY, Export
 from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
+from app.web.access import login_required
 from app.web.commit import view_commit
-from app.web.guards import login_required
 from app.web.headers import clear_site
-from app.web.notices import say
 from app.web.pages import date_text
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, say, wants_json
 
 PAGE = "privacy/mydata.html"
 

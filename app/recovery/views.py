@@ -18,13 +18,12 @@ from app.recovery import service as recovery_service
 from app.recovery.forms import CancelForm, MailboxForm, ProvedForm, StopForm, WhoForm
 from app.recovery.presenters import open_recovery, standing_facts, told
 from app.web import open_request
-from app.web.browser_cookie import browser_secret
+from app.web.access import anonymous_only, login_required
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only, login_required
-from app.web.notices import say
+from app.web.cookies import browser_secret
 from app.web.open_request import OpenRequest
-from app.web.respond import respond, support_id, wants_json
+from app.web.respond import respond, say, support_id, wants_json
 
 PAGE = "recovery/recover.html"
 CANCEL_PAGE = "recovery/cancel.html"

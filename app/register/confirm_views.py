@@ -16,13 +16,12 @@ from app.register import bp
 from app.register import service as registration
 from app.register.forms import ConfirmForm, ConfirmLinkForm
 from app.users import User, identifiers
-from app.web.browser_cookie import browser_secret
 from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
+from app.web.cookies import browser_secret
 from app.web.messages import message
-from app.web.notices import say, wants_token
 from app.web.redirects import safe_next, with_query
-from app.web.respond import respond, support_id
+from app.web.respond import respond, say, support_id, wants_token
 
 PAGE = "register/confirm.html"
 ELSEWHERE = "register/confirm_elsewhere.html"

@@ -11,13 +11,12 @@ from app.register import bp
 from app.register import service as registration
 from app.register.confirm_views import page_of
 from app.register.forms import RegisterForm
-from app.web.browser_cookie import browser_secret
+from app.web.access import anonymous_only
 from app.web.client import sending_client
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only
-from app.web.notices import say
+from app.web.cookies import browser_secret
 from app.web.redirects import safe_next
-from app.web.respond import respond, support_id
+from app.web.respond import respond, say, support_id
 
 PAGE = "register/register.html"
 

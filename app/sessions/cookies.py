@@ -7,7 +7,7 @@ from datetime import timedelta
 from app.client import MAX_KNOWN_ACCOUNTS
 from app.crypto import secrets
 from app.extensions import g
-from app.web.browser_cookie import sent_known_secrets
+from app.web.cookies import sent_known_secrets
 
 
 def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> str:

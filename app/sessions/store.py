@@ -23,7 +23,7 @@ from app.extensions import changed, db, g, login_manager, settings
 from app.sessions import api_tokens, assurance
 from app.sessions.models import AuthSession, PendingSignIn
 from app.users import User
-from app.web.browser_cookie import KNOWN, PENDING, renew_browser_secret, sent_cookie, sent_program_token, set_cookie
+from app.web.cookies import KNOWN, PENDING, renew_browser_secret, sent_cookie, sent_program_token, set_cookie
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)

@@ -19,11 +19,10 @@ from app.setup.forms import MadeForm, MakeForm, RemoveForm, RenameForm
 from app.setup.presenters import shown_passkeys
 from app.setup.recovery_codes import page_after
 from app.users import identities_of
+from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
-from app.web.guards import login_required
-from app.web.notices import say
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, say, wants_json
 
 PAGE = "setup/passkeys.html"
 HOME = "/wan-register"

@@ -15,9 +15,9 @@ from app.setup import bp
 from app.setup import recovery_codes as setup_recovery_codes
 from app.setup.forms import CodesForm, KeptCodesForm
 from app.users import identities_of
+from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
-from app.web.guards import login_required
 from app.web.respond import respond, wants_json
 
 PAGE = "setup/recovery_codes.html"

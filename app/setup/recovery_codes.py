@@ -16,7 +16,7 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.presenters import needed_for_changes
-from app.notifications.recovery_codes import notify_of_new_codes
+from app.notifications.notices import notify_of_new_codes
 from app.sessions.assurance import WEAK, strength_of
 from app.sessions.models import AuthSession
 from app.users import User

@@ -29,12 +29,11 @@ from app.setup.forms import SecondCodeForm, SecondSetupForm
 from app.setup.recovery_codes import page_after
 from app.setup.views import enrolling_shown
 from app.users import User, identities_of
+from app.web.access import login_required
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
-from app.web.guards import login_required
-from app.web.notices import say
 from app.web.redirects import safe_next, with_query
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, say, wants_json
 
 PAGE = "setup/second.html"
 HOME = "/tf-setup"

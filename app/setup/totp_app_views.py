@@ -10,11 +10,10 @@ from app.sessions.store import current_session
 from app.setup import bp, totp_apps
 from app.setup.forms import RemoveAppForm, RenameAppForm, SetupForm
 from app.setup.views import HOME, PAGE, page_shown, session_in_use
+from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
-from app.web.guards import login_required
-from app.web.notices import say
-from app.web.respond import respond
+from app.web.respond import respond, say
 
 
 @bp.post("/us-authenticator-rename")

@@ -8,9 +8,9 @@ from app.extensions import settings
 from app.signin import approvals, bp
 from app.signin.forms import ContinueForm
 from app.signin.presenters import PAGE, page_again, welcome
+from app.web.access import anonymous_only
 from app.web.client import client_context, present_client
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only
 from app.web.redirects import next_or
 from app.web.respond import envelope, respond
 

@@ -18,13 +18,12 @@ from app.login.presenters import second_step, user_facts
 from app.signin import approvals, bp, magic_links
 from app.signin.forms import LinkForm
 from app.users import User, identities_of
+from app.web.access import already_signed_in
 from app.web.client import clicking_client, present_client
 from app.web.commit import view_commit
-from app.web.guards import already_signed_in
 from app.web.messages import message
-from app.web.notices import say
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import respond
+from app.web.respond import respond, say
 
 PAGE = "signin/link.html"
 PAGE_AFTER = {

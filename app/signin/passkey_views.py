@@ -21,13 +21,12 @@ from app.signin import bp, passkey_second_factor, passkeys
 from app.signin.forms import AnswerForm, AskForm
 from app.signin.presenters import drop_pending, say_confirmed, welcome
 from app.users import identities_of
-from app.web.browser_cookie import browser_secret
+from app.web.access import anonymous_only, login_required
 from app.web.client import client_context, present_client
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only, login_required
-from app.web.notices import wants_token
+from app.web.cookies import browser_secret
 from app.web.redirects import next_or, safe_next
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, wants_json, wants_token
 
 PAGE = "signin/passkey.html"
 

@@ -22,10 +22,9 @@ from app.signin.forms import ContinueForm, SendCodeForm, SignInForm
 from app.signin.service import PURPOSE
 from app.web import open_request
 from app.web.client import present_client
-from app.web.notices import say, wants_token
 from app.web.open_request import OpenRequest
 from app.web.redirects import safe_next
-from app.web.respond import respond, support_id, wants_json
+from app.web.respond import respond, say, support_id, wants_json, wants_token
 
 PAGE = "signin/signin.html"
 HOME = "/us-signin"

@@ -17,7 +17,7 @@ from app.errors import Rejected
 from app.login import lookup
 from app.login.freshness import freshen
 from app.login.verification import verify_passcode
-from app.notifications.recovery_codes import notify_of_use
+from app.notifications.notices import notify_of_use
 from app.sessions.models import AuthSession
 from app.sessions.store import renew_token
 from app.throttling.by_account import refund

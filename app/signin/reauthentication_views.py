@@ -21,12 +21,11 @@ from app.signin import bp, reauthentication
 from app.signin.forms import VerifyForm, VerifySendForm
 from app.signin.presenters import say_confirmed
 from app.users import identities_of
+from app.web.access import login_required
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
-from app.web.guards import login_required
-from app.web.notices import wants_token
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import respond, support_id, wants_json
+from app.web.respond import respond, support_id, wants_json, wants_token
 
 PAGE = "signin/verify.html"
 HOME = "/us-verify"

@@ -14,7 +14,7 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.login import completion, pending, second_factor
 from app.login.pending import StartedPending
-from app.notifications.recovery_codes import notify_of_use
+from app.notifications.notices import notify_of_use
 from app.sessions.models import AuthSession
 from app.users import identities_of
 

@@ -15,13 +15,12 @@ from app.login.second_factor import SETUP
 from app.signin import bp, rescue
 from app.signin.forms import RecoveryCodeForm, RescueForm
 from app.signin.second_factor_views import OVER, nothing_under_way, start_again, step_asker
+from app.web.access import anonymous_only
 from app.web.client import present_client
 from app.web.commit import view_commit
-from app.web.guards import anonymous_only
 from app.web.messages import code_of
-from app.web.notices import say
 from app.web.redirects import next_or, safe_next
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, say, wants_json
 
 PAGE = "signin/recovery_code.html"
 RESCUE_PAGE = "signin/rescue.html"

@@ -30,9 +30,8 @@ from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.forms import submitted
 from app.web.messages import code_of
-from app.web.notices import say, wants_token
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import respond, wants_json
+from app.web.respond import respond, say, wants_json, wants_token
 
 PAGE = "signin/second.html"
 SELECT_PAGE = "signin/second_select.html"

@@ -18,14 +18,13 @@ from app.signin import service as signin
 from app.signin.forms import LoginForm, LogoutForm, SendCodeForm, SignInForm
 from app.signin.presenters import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
 from app.web import open_request
-from app.web.browser_cookie import browser_secret
+from app.web.access import already_signed_in, anonymous_only
 from app.web.client import present_client, sending_client, trusted_client
 from app.web.commit import view_commit
-from app.web.guards import already_signed_in, anonymous_only
+from app.web.cookies import browser_secret
 from app.web.headers import clear_site
-from app.web.notices import say
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import respond, support_id, wants_json
+from app.web.respond import respond, say, support_id, wants_json
 
 
 @bp.get("/us-signin")

@@ -1,6 +1,6 @@
-"""How much is sent to one unverified address or number, for all accounts and clients together.
+"""How much may be sent: to one account or number, and to one unverified address or number for all accounts together.
 
-Each account has budgets of its own; without this one, every further account could send a stranger as much again.
+Each account has budgets of its own; without the other, every further account could send a stranger as much again.
 What is asked for is counted when it is asked, so that the person is told; what anybody can have sent to any address
 is counted once more when it leaves, whatever it is. Neither depends on whose the address is.
 """
@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 
 from app import clock, throttling
 from app.audit import record
+from app.enrollments.catalog import METHODS
 from app.errors import Rejected
 from app.extensions import db, keyring, settings
 from app.outbox import Message
@@ -29,6 +30,9 @@ ASKED, LEFT = "asked", "left"
 
 _table = SendWindow.__table__
 _c = _table.c
+
+SETTING_UP = ("setup", "second_setup")
+"""Purposes of challenges by which a number is set up."""
 
 
 def _value(name: str, type_: sa.types.TypeEngine[Any] | None = None) -> sa.BindParameter[Any]:
@@ -106,3 +110,38 @@ def _seconds_left(given: dict[str, Any], now: datetime) -> int:
         if count >= most:
             left.append((began_at + length - now).total_seconds())
     return max(1, int(max(left)) + 1)
+
+
+def turns_at(method: str, purpose: str, subject: str, destination: str) -> list[str]:
+    """Return whose turn a request takes: the account's, and for SMS the number's.
+
+    A second step's code takes its turn at the number alone, whose budget it is. It is sent while the answer to the
+    first challenge is being stored, and who asks for that one again has the account's turn: the two would wait for each
+    other.
+    """
+    number = [destination] if METHODS[method].sends == "sms" else []
+    return number if number and purpose == "second" else [subject, *number]
+
+
+def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *, is_known: bool) -> bool:
+    """Say whether one more send stays within every budget.
+
+    A browser that the account knows has as many mails of its own as strangers have, and a few SMS; but however many
+    such browsers say they are, no more than for both leave.
+    :param used: sends of the hour and the day and what waits, of everybody and then of this browser alone; and how
+        often the account has begun to set this method up within the hour, sent or not: a number that is taken counts
+        like a free one
+    """
+    *everybodys, hour, day, waiting, set_ups = used
+    if METHODS[method].sends == "sms":
+        more = settings.sms_known_browser if is_known else 0
+        most = (settings.sms_per_hour + more, settings.sms_per_day + more, most_open + more)
+        return _is_below(everybodys, most) and (purpose not in SETTING_UP or set_ups < settings.sms_setups_per_hour)
+    most = (settings.mails_per_hour, settings.mails_per_day, most_open)
+    if not is_known:
+        return _is_below(everybodys, most)
+    return _is_below((hour, day, waiting), most) and _is_below(everybodys, [2 * each for each in most])
+
+
+def _is_below(used: Sequence[int], most: Sequence[int]) -> bool:
+    return all(count < figure for count, figure in zip(used, most, strict=True))

@@ -1,4 +1,7 @@
-"""Limits by network address: an IPv4 address, or an IPv6 /64, and ten times that for its /48."""
+"""Limits by network address: an IPv4 address, or an IPv6 /64, and ten times that for its /48; and penalties.
+
+Penalties are stored where every process sees them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
 from app.audit import record
+from app.db.compiled import CompiledStatement
 from app.errors import Rejected
-from app.extensions import settings, this_app
-from app.throttling import penalties
+from app.extensions import changed, settings, this_app
+from app.throttling.models import Penalty
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -26,6 +34,16 @@ TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 NETWORKS = 10
 """How many times as much as its /64 an IPv6 /48 may do: the two are often one customer's."""
+
+_table = Penalty.__table__
+_c = _table.c
+_FIND = CompiledStatement(sa.select(_c.until).where(_c.id == sa.bindparam("bucket"), _c.until > sa.bindparam("now")))
+
+_IMPOSE = (
+    insert(_table)
+    .values(id=sa.bindparam("bucket"), until=sa.bindparam("then"))
+    .on_conflict_do_update(index_elements=[_c.id], set_={"until": sa.bindparam("then")})
+)
 
 
 def take(name: str, address: str, *, looks_up: bool = True) -> None:
@@ -80,7 +98,7 @@ def penalize(address: str) -> None:
     """
     bucket = _buckets(address)[0]
     if settings.limits and settings.denied_penalty and bucket != SHARED:
-        penalties.impose(bucket, settings.denied_penalty)
+        _impose_penalty(bucket, settings.denied_penalty)
         _limiter().hit(_penalty(), bucket)
 
 
@@ -96,7 +114,7 @@ def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
     """Refuse who has to wait. A start asks the database; a try has no statement left for it, and asks the counters."""
     if not settings.limits or not settings.denied_penalty:
         return
-    if name == "starts" and looks_up and (seconds := penalties.left(bucket)):
+    if name == "starts" and looks_up and (seconds := _penalty_left(bucket)):
         _refuse(name, bucket, time.time() + seconds)
     if not _limiter().test(_penalty(), bucket):
         _refuse(name, bucket, _limiter().full_until(_penalty(), bucket))
@@ -167,3 +185,15 @@ def _limiter() -> Counters:
 
         counters = this_app().extensions["latchkey.counters"] = Counters(settings.redis_url, settings.replicas)
     return counters
+
+
+def _impose_penalty(bucket: str, penalty: timedelta) -> None:
+    """Let ``bucket`` wait for ``penalty`` from now, once the transaction under way is committed."""
+    changed(_IMPOSE, {"bucket": bucket, "then": clock.now() + penalty})
+
+
+def _penalty_left(bucket: str) -> float:
+    """Return how many seconds ``bucket`` has to wait, 0 when it need not. One statement, on the primary key."""
+    now = clock.now()
+    found = _FIND.first(bucket=bucket, now=now)
+    return float((found[0] - now).total_seconds()) if found else 0.0

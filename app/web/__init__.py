@@ -17,9 +17,8 @@ STATIC_FILES_KEPT = timedelta(days=365)
 def init_app(app: Flask) -> None:
     """Put around every request what no view should have to think of."""
     from app.extensions import login_manager
-    from app.web import browser_cookie, csrf_cookie, errors, headers, hosts, pages, scopes
-    from app.web.cookies import CookieRequest
-    from app.web.flash_session import FlashSessionInterface
+    from app.web import access, cookies, csrf, errors, headers, pages
+    from app.web.cookies import CookieRequest, FlashSessionInterface
 
     settings, keyring = app.extensions["latchkey.settings"], app.extensions["latchkey.keyring"]
     app.request_class = CookieRequest
@@ -39,10 +38,10 @@ def init_app(app: Flask) -> None:
         SEND_FILE_MAX_AGE_DEFAULT=STATIC_FILES_KEPT,
     )
     login_manager.init_app(app)
-    app.before_request(hosts.refuse_foreign_host)
-    app.before_request(scopes.refuse_out_of_scope)
+    app.before_request(headers.refuse_foreign_host)
+    app.before_request(access.refuse_out_of_scope)
     app.after_request(headers.set_headers)
-    app.after_request(browser_cookie.set_browser_cookie)
-    app.after_request(csrf_cookie.set_csrf_cookie)
+    app.after_request(cookies.set_browser_cookie)
+    app.after_request(csrf.set_csrf_cookie)
     errors.init_app(app)
     pages.init_app(app)

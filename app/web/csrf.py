@@ -1,7 +1,8 @@
-"""Cross-site request forgery: a signed token bound to this browser, and the origin a browser reports.
+"""Cross-site request forgery: a signed token bound to this browser, and the origin that a browser reports.
 
 The token is a MAC over the session (before there is one, the browser's secret cookie), a nonce and the time: nothing is
-stored, each answer shows another one, and all of them hold until somebody signs in or out (ASVS 3.5.1).
+stored, each answer shows another one, and all of them hold until somebody signs in or out (ASVS 3.5.1). If
+``LATCHKEY_CSRF_COOKIE_NAME`` is set, a cookie that scripts can read carries one, too; no check looks at that cookie.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import os
 import struct
 from urllib.parse import urlsplit
 
+from flask import Response
 from flask_login import current_user
 
 from app import clock
 from app.extensions import g, keyring, request, settings
-from app.web.browser_cookie import browser_secret, sent_browser_secret, sent_program_token
+from app.web.cookies import browser_secret, sent_browser_secret, sent_program_token
 from app.web.json_body import sends_json
 
 HEADERS = ("X-CSRFToken", "X-CSRF-Token", "X-XSRF-Token")
@@ -110,3 +112,24 @@ def _foreign_origin() -> bool:
         settings.origin,
         f"{urlsplit(settings.origin).scheme}://{request.host}",
     )
+
+
+def set_csrf_cookie(response: Response) -> Response:
+    """Hand out the token with an answer that has one, or signs in, unless the browser's will do (``after_request``).
+
+    It goes with signing out; the next page brings another.
+    """
+    name, session = settings.csrf_cookie_name, g.get("session_cookie")
+    if not name or response.status_code >= 500 or g.get("commit_failed"):
+        return response
+    secure = bool(settings.cookie_prefix)
+    if session == ("", 0):
+        response.delete_cookie(name, secure=secure, samesite="Strict")
+    elif session or (g.get("csrf_token_made") and _is_missing(name)):
+        response.set_cookie(name, csrf_token(), secure=secure, samesite="Strict")
+    return response
+
+
+def _is_missing(name: str) -> bool:
+    """Say whether this is a browser without a token that will do; a program needs none."""
+    return sent_program_token() is None and not will_last(request.cookies.get(name, ""))

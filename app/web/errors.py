@@ -13,7 +13,7 @@ from app.db import unavailable
 from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import db, g, login_manager, request
 from app.web.messages import MESSAGES, Message, message
-from app.web.navigation import PAGES_OF_FORMS
+from app.web.pages import PAGES_OF_FORMS
 from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query
 from app.web.respond import error_envelope, wants_json
 

@@ -119,6 +119,12 @@ class PasscodeField(TypedField, StringField):  # type: ignore[misc]
     accepts = (str, int)
 
 
+class NumberField(TypedField, StringField):  # type: ignore[misc]
+    """A whole number: as text from a form, either way from a program."""
+
+    accepts = (str, int)
+
+
 class CredentialField(TypedField):
     """What a browser says of a passkey: JSON text, or from a program the object itself."""
 
@@ -234,6 +240,10 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
             if other in given and own not in given and own not in used.values():
                 used[other] = own
         return used
+
+
+class ButtonForm(BaseForm):
+    """A button, and nothing to fill in."""
 
 
 def _renamed(given: MultiDict[str, Any] | None, names: Mapping[str, str]) -> MultiDict[str, Any] | None:

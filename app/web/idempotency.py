@@ -15,7 +15,7 @@ from app.client import IdempotencyKey
 from app.crypto import secrets
 from app.errors import Rejected
 from app.extensions import g, keyring, request, settings
-from app.web.browser_cookie import sent_browser_secret
+from app.web.cookies import sent_browser_secret
 from app.web.csrf import FIELD, SESSION_COOKIE
 from app.web.forms import submitted
 

@@ -15,7 +15,7 @@ from flask import Response
 
 from app.crypto.encryption import DecryptionError
 from app.extensions import keyring, settings
-from app.web.browser_cookie import sent_cookie, set_cookie
+from app.web.cookies import sent_cookie, set_cookie
 
 NAME = "latchkey_asked"
 LONGEST = 3600

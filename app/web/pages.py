@@ -1,8 +1,9 @@
-"""Values and filters for all templates."""
+"""Values and filters for all templates, and the list of the account's pages."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,9 @@ from app.extensions import settings
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
 from app.web.idempotency import idempotency_field
-from app.web.navigation import ACCOUNT_PAGES
+
+PAGES_OF_FORMS = {"/wan-rename": "/wan-register", "/known-browsers": "/sessions"}
+"""The pages of forms whose address is not below that of their page."""
 
 
 def init_app(app: Flask) -> None:
@@ -84,3 +87,29 @@ def date_text(moment: datetime) -> str:
 def code_groups(code: str) -> str:
     """Return a passcode in two halves, as people read it: ``1234 5678``."""
     return f"{code[: len(code) // 2]} {code[len(code) // 2 :]}"
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    """A page of the account.
+
+    :ivar here: what its template sets ``here`` to, so that the entry is marked on it
+    :ivar icon: a drawing of ``ui/icon.html``
+    """
+
+    here: str
+    path: str
+    title: str
+    icon: str
+
+
+ACCOUNT_PAGES = [
+    NavigationItem("account", "/", "Overview", "overview"),
+    NavigationItem("setup", "/us-setup", "Ways to sign in", "key"),
+    NavigationItem("identities", "/identities", "Addresses", "addresses"),
+    NavigationItem("devices", "/sessions", "Devices", "browser"),
+    NavigationItem("programs", "/tokens", "Programs", "program"),
+    NavigationItem("activity", "/activity", "Activity", "activity"),
+    NavigationItem("mydata", "/my-data", "My data", "data"),
+]
+"""In the order shown. A page that joins is one line here; tests then look at it as at the others."""

@@ -1,19 +1,22 @@
-"""respond(): the one place that knows whether a browser or an API client asks."""
+"""respond(): the one place that knows whether a browser or an API client asks, and what each is given."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from flask import Response, current_app, redirect, render_template
+from flask import Response, current_app, flash, redirect, render_template
 
 from app.extensions import g, request
 from app.web.csrf import SAFE_METHODS, csrf_token
 from app.web.json_body import sends_json
-from app.web.messages import Message, code_of
+from app.web.messages import Message, code_of, message
 
 if TYPE_CHECKING:
     from app.web.forms import BaseForm
+
+Wanted = Literal["", "access", "refresh"]
+"""Tokens that a program asks for with its sign-in: none, an access token, or a refresh token too."""
 
 
 def wants_json() -> bool:
@@ -104,3 +107,16 @@ def _refuse(
     if "retry_after" in form.refusal_facts:
         answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])
     return answer
+
+
+def say(code: str, category: str = "success", **facts: Any) -> None:
+    """Tell a browser something on its next page; a program has its answer already."""
+    if not wants_json():
+        flash(message(code, **facts), category)
+
+
+def wants_token() -> Wanted:
+    """Return which tokens a program asks for (``?include_auth_token``, and ``&include_refresh_token``)."""
+    if "include_auth_token" not in request.args:
+        return ""
+    return "refresh" if "include_refresh_token" in request.args and wants_json() else "access"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.web.scopes import OPEN, REQUIRED, SCOPES
+from app.web.access import OPEN, REQUIRED, SCOPES
 from tests.signed_in import sign_in
 
 SAFE = {"GET", "HEAD", "OPTIONS"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.web.navigation import ACCOUNT_PAGES
+from app.web.pages import ACCOUNT_PAGES
 from tests.browser.keyboard import Keyboard
 
 

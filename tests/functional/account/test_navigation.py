@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.web.navigation import ACCOUNT_PAGES
+from app.web.pages import ACCOUNT_PAGES
 from tests.signed_in import sign_in
 
 PATHS = [entry.path for entry in ACCOUNT_PAGES]

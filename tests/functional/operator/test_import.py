@@ -8,7 +8,7 @@ import time
 import pytest
 
 from app.authenticators.password import accept
-from app.cli import account_creation, user_import
+from app.cli import account_creation
 from app.enrollments.models import Enrollment
 from app.users import Identity, User
 
@@ -154,13 +154,13 @@ def test_a_file_without_line_end_with_a_mark_at_its_beginning_is_read(operate, r
 
 
 def test_an_import_that_was_stopped_is_finished_by_running_it_again(app, operate, rows, monkeypatch):
-    monkeypatch.setattr(user_import, "BATCH", 10)
+    monkeypatch.setattr(account_creation, "BATCH", 10)
 
     def stop(_count: int) -> None:
         raise KeyboardInterrupt
 
     with app.app_context(), pytest.raises(KeyboardInterrupt):
-        user_import.import_lines(many(35).splitlines(), lambda *refused: None, stop)
+        account_creation.import_lines(many(35).splitlines(), lambda *refused: None, stop)
     assert len(rows(User)) == 10
     assert operate(*IMPORT, stdin=many(35)).stdout == "25 opened, 10 there already, 0 refused.\n"
     assert len(rows(User)) == len(rows(Enrollment)) == 35

@@ -13,7 +13,7 @@ from app import clock
 from app.audit import Event
 from app.authenticators import key_announcements
 from app.authenticators.models import KeyAnnouncement
-from app.cli import reencryption
+from app.cli import keys
 from app.crypto.encryption import KeyRing, kid_of
 from app.enrollments.models import Enrollment
 from app.extensions import db
@@ -59,10 +59,10 @@ def test_people_sign_in_before_during_and_after(
         somebody.join()
         return real(model, texts)
 
-    real = reencryption._write
+    real = keys._write
     sign_in(app)
     sign_in(rotating_app)
-    monkeypatch.setattr(reencryption, "_write", write_while_somebody_signs_in)
+    monkeypatch.setattr(keys, "_write", write_while_somebody_signs_in)
     operate("keys", "rotate", on=rotating_app)
     sign_in(rotating_app)
     sign_in(new_key_app)
@@ -79,7 +79,7 @@ def test_rotating_again_finds_nothing_to_do(operate, people, rows, rotating_app)
 
 
 def test_a_rotation_that_was_stopped_is_finished_by_running_it_again(operate, people, rows, rotating_app, monkeypatch):
-    monkeypatch.setattr(reencryption, "BATCH", 2)
+    monkeypatch.setattr(keys, "BATCH", 2)
     for _ in range(5):
         people.open()
 
@@ -87,7 +87,7 @@ def test_a_rotation_that_was_stopped_is_finished_by_running_it_again(operate, pe
         raise KeyboardInterrupt
 
     with rotating_app.app_context(), pytest.raises(KeyboardInterrupt):
-        reencryption.reseal(stop)
+        keys.reseal(stop)
     assert sorted(under(rows)) == sorted([NEW] * 2 + [OLD] * 3)
     assert operate("keys", "rotate", on=rotating_app).stdout.startswith("3 rows are now")
 
@@ -102,10 +102,10 @@ def test_a_change_made_meanwhile_is_kept(people, rows, app, rotating_app, monkey
             connection.execute(sa.update(Enrollment).where(Enrollment.id == row.id).values(secret=theirs))
         return real(model, texts)
 
-    real = reencryption._write
-    monkeypatch.setattr(reencryption, "_write", write_after_somebody_else)
+    real = keys._write
+    monkeypatch.setattr(keys, "_write", write_after_somebody_else)
     with rotating_app.app_context():
-        assert reencryption.reseal().moved == 0
+        assert keys.reseal().moved == 0
     assert [row.secret for row in rows(Enrollment)] == [theirs]
 
 

@@ -12,7 +12,7 @@ import pytest
 from limits import RateLimitItemPerSecond
 from limits.strategies import MovingWindowRateLimiter
 
-from app.throttling.memory import CELLS, KEYS, Memory
+from app.throttling.counters import CELLS, KEYS, Memory
 
 WINDOW = 600
 TURNS = 20
@@ -66,7 +66,7 @@ def test_a_hit_costs_the_same_after_a_hundred_thousand_addresses(limiter, strang
 
 
 def test_the_memory_of_a_flood_is_bounded(limiter, strangers, monkeypatch):
-    monkeypatch.setattr("app.throttling.memory.KEYS", keys := 4096)
+    monkeypatch.setattr("app.throttling.counters.KEYS", keys := 4096)
     tracemalloc.start()
     try:
         flood(limiter, strangers, keys + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.web.ip_address import client_address
+from app.web.client import client_address
 
 FORGED = "198.51.100.6"
 

@@ -1,16 +1,23 @@
-"""Scopes of API tokens: the one list. A URL that isn't on it is closed to all of them."""
+"""Who may use a view: signed in or not, and the scopes of API tokens. A URL without a scope is closed to all tokens."""
 
 from __future__ import annotations
 
-from flask import Response
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, cast
+
+import flask_login
+from flask import Response, redirect
 from flask_login import current_user
 
 from app.crypto import prefixed_tokens
-from app.extensions import g, request
-from app.web.browser_cookie import sent_program_token
+from app.extensions import g, request, settings
+from app.web.cookies import sent_program_token
 from app.web.errors import error_answer
 from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
+
+P = ParamSpec("P")
 
 SCOPES = {
     "read": "See who you are here, where you are signed in, and what happened at your account",
@@ -32,6 +39,28 @@ REQUIRED = {
 
 OPEN = frozenset(("static", "status.healthz", "status.readyz", "status.openapi"))
 """Endpoints that ask nobody who they are, and look no token up."""
+
+
+def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
+    """Admit signed-in users only; others get 401, or the sign-in page (Flask-Login's, typed)."""
+    return cast("Callable[P, Any]", flask_login.login_required(view))
+
+
+def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:
+    """Let only somebody who is not signed in come in; others are sent on their way."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return already_signed_in() if current_user.is_authenticated else view(*args, **kwargs)
+
+    return guarded
+
+
+def already_signed_in() -> Response:
+    """Answer somebody who is signed in already and asks to sign in."""
+    if wants_json():
+        return error_envelope(400, [("", message("anonymous_user_required"))], fields=False)
+    return redirect(settings.post_login_url)  # type: ignore[return-value]
 
 
 def refuse_out_of_scope() -> Response | None:
