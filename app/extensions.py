@@ -10,7 +10,7 @@ from flask_login import LoginManager
 from flask_mail import Mail
 
 from app.crypto.encryption import KeyRing
-from app.db.session import db as db
+from app.db.columns import db as db
 
 if TYPE_CHECKING:
     from flask import Request

@@ -18,7 +18,7 @@ import structlog
 from alembic import context
 from flask import current_app
 
-from app.db import UtcDateTime, revisions
+from app.db import UtcDateTime, readiness
 from config.postgresql import parameters
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ def render_item(kind: str, item: object, autogen: object) -> str | bool:
     return False
 
 
-def is_upgrade_of(found: revisions.Fit) -> bool:
+def is_upgrade_of(found: readiness.Fit) -> bool:
     """Say whether this run was asked for the newest revision that this release knows."""
     try:
         return context.get_revision_argument() == found.head
@@ -57,7 +57,7 @@ def is_upgrade_of(found: revisions.Fit) -> bool:
 
 def migrate(connection: sa.Connection) -> None:
     """Bring the schema of ``connection`` where it was asked to be, each migration in a transaction of its own."""
-    found = revisions.fit(connection)
+    found = readiness.fit(connection)
     connection.rollback()  # what was read began a transaction, which Alembic would take for the caller's
     if found.newer and is_upgrade_of(found):
         # As when a release is taken back, and its start-up runs flask db upgrade: there is nothing to do.

@@ -307,13 +307,13 @@ def statements(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]:
 
 def _forget_in_memory(app: Flask) -> None:
     """Drop what processes remember beside the database: counts by address, channels at rest, open connections."""
-    from app.outbox.channels import deadline, mail, sms
+    from app.outbox.channels import attempt, mail, sms
 
     app.extensions.pop("latchkey.counters", None)
     app.extensions.pop("latchkey.accounts", None)
     sms.breaker.succeeded()
     sms.gate.open()
-    deadline.resume()
+    attempt.resume()
     mail.hang_up()
 
 

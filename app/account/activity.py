@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app import clock, user_agents
 from app.audit import Event
 from app.crypto.encryption import DecryptionError
-from app.db.detached import Detached
+from app.db.compiled import Detached
 from app.errors import Rejected
 from app.extensions import db, keyring
 

@@ -11,7 +11,7 @@ from app.audit import Event
 from app.authenticators.presenters import SECOND_STEPS, TITLES, exposure_of
 from app.authenticators.recovery_codes import Stock
 from app.authenticators.webauthn import passkeys
-from app.db.detached import Detached
+from app.db.compiled import Detached
 from app.enrollments.catalog import active_methods
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings

@@ -20,7 +20,7 @@ from app.challenges.tokens import challenge_id_in
 from app.client import ClientContext
 from app.crypto import secrets
 from app.crypto.encryption import DecryptionError
-from app.db.detached import Detached
+from app.db.compiled import Detached
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import changed, db, keyring, settings
 from app.users import User

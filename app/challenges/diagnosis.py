@@ -16,8 +16,7 @@ from app.challenges.models import Challenge
 from app.challenges.tokens import challenge_id_in
 from app.client import ClientContext
 from app.crypto.encryption import DecryptionError
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached
+from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 

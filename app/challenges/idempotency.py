@@ -15,7 +15,7 @@ from app import clock
 from app.challenges.models import Challenge, StoredResponse
 from app.client import IdempotencyKey
 from app.crypto import secrets
-from app.db.detached import Detached
+from app.db.compiled import Detached
 from app.errors import Rejected
 from app.extensions import db
 

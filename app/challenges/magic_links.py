@@ -19,8 +19,7 @@ from app.challenges.models import Challenge
 from app.challenges.passcodes import link_secret_of, root_of
 from app.challenges.registration import registers_account
 from app.crypto import secrets
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached
+from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import keyring, settings
 from app.users import User

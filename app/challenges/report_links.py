@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from app import clock
 from app.challenges.models import Challenge
 from app.crypto import secrets
-from app.db.detached import Detached
+from app.db.compiled import Detached
 from app.extensions import changed, db, keyring, settings, this_app
 
 if TYPE_CHECKING:

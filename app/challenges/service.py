@@ -21,8 +21,7 @@ from app.challenges.tokens import challenge_id_in
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached, detached_from, note
+from app.db.compiled import CompiledStatement, Detached, detached_from, note
 from app.enrollments.catalog import METHODS
 from app.enrollments.models import Enrollment
 from app.extensions import changed, db, keyring, settings

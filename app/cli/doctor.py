@@ -15,15 +15,15 @@ from flask.cli import with_appcontext
 from app import clock
 from app.authenticators.encrypted_rows import SEALED, sealed_rows
 from app.crypto.encryption import DecryptionError
-from app.db import DatabaseReadOnly, PoolerFound, clock_sync, refuse_unless_writable, revisions
-from app.db.diagnosis import why_unreached
+from app.db import DatabaseReadOnly, PoolerFound, clock_sync, readiness, refuse_unless_writable
+from app.db.faults import why_unreached
 from app.extensions import db, keyring, settings
-from app.outbox import roles, wakeups
-from app.outbox.backlog import oldest_due, parked
+from app.outbox import jobs, wakeups
 from app.outbox.channels import mail, sms
-from app.outbox.channels.failures import Failed
+from app.outbox.channels.attempt import Failed
 from app.outbox.channels.provider_gate import REFUSES_US, remedy_for
 from app.outbox.models import ABANDONED, Message
+from app.outbox.schedule import oldest_due, parked
 from app.throttling import service_totals
 from config import checks, environment
 from config.settings import Settings
@@ -136,7 +136,7 @@ def database_answers() -> Iterator[HealthCheck]:
 def migrations_are_current() -> Iterator[HealthCheck]:
     """The tables are those that this release works with."""
     with db.engine.connect() as connection:
-        found = revisions.fit(connection)
+        found = readiness.fit(connection)
     if found.fault:
         yield HealthCheck(found.fault.removesuffix("."), found.remedy, wrong=True)
     elif found.newer:
@@ -249,7 +249,7 @@ def redis_answers() -> Iterator[HealthCheck]:
 
 def messages_leave() -> Iterator[HealthCheck]:
     """Workers run, nothing waits longer than it should, and nothing was given up."""
-    due, now, workers = oldest_due(), clock.now(), roles.count_workers()
+    due, now, workers = oldest_due(), clock.now(), jobs.count_workers()
     if due is not None and now - due > LATE:
         minutes = int((now - due) / timedelta(minutes=1))
         remedy = "Start a worker: flask worker"

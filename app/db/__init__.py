@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from flask_migrate import Migrate
 from sqlalchemy.orm import configure_mappers
 
-from app.db.columns import Base, BrowserName, UtcDateTime, partial_index
+from app.db.columns import Base, BrowserName, UtcDateTime, db, partial_index
 from app.db.engine import attach, engine_options, engine_url, has_written, serialize_on, use_async_commit
 from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, unavailable
 from app.db.readiness import refuse_unless_writable
-from app.db.session import db
 
 if TYPE_CHECKING:
     from flask import Flask

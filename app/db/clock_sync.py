@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine, event
 
 from app import clock
-from app.db.deadlines import Watchdog
+from app.db.postgresql import Watchdog
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""Column types and the declarative base that every model shares."""
+"""Column types, the declarative base that every model shares, and the Flask-SQLAlchemy extension."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, registry
 
@@ -94,3 +95,6 @@ class Base(DeclarativeBase):
 def partial_index(name: str, where: str, *columns: str) -> sa.Index:
     """Return an index of the rows of which ``where`` (SQL) is true. Statements must say the same in literals."""
     return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+db = SQLAlchemy(model_class=Base, session_options={"autoflush": False, "expire_on_commit": False})

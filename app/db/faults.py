@@ -1,6 +1,9 @@
-"""Which errors mean that the database is unavailable, rather than that our code is wrong."""
+"""Which errors mean that the database is unavailable, and why it is, in the operator's words."""
 
 from __future__ import annotations
+
+import sqlite3
+from typing import Final
 
 from sqlalchemy import exc
 
@@ -39,3 +42,47 @@ def is_away(error: BaseException) -> bool:
     """Say whether ``error`` of the driver means that its connection, and others like it, should be dropped."""
     state = getattr(error, "sqlstate", None)
     return state is not None and state.startswith(AWAY)
+
+
+CHECK_USER = "Correct user and password in LATCHKEY_DATABASE_URL (special characters percent-encoded)."
+CHECK_HOST = "Correct the host in LATCHKEY_DATABASE_URL, and check name resolution on this machine."
+CHECK_PLACE = "Start PostgreSQL, or correct host and port in LATCHKEY_DATABASE_URL."
+CHECK_TLS = "Look at sslmode, sslrootcert and the host in LATCHKEY_DATABASE_URL."
+
+KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
+    ("password authentication failed", "refuses user or password", CHECK_USER),
+    ("no password supplied", "wants a password", CHECK_USER),
+    ('FATAL:  role "', "knows no such user", CHECK_USER),
+    ('FATAL:  database "', "has no such database", "Make it (createdb), or correct its name in LATCHKEY_DATABASE_URL."),
+    ("no pg_hba.conf entry", "admits no such connection", "Add a line for this machine to the server's pg_hba.conf."),
+    ("permission denied for database", "does not admit this user", "GRANT CONNECT ON DATABASE to the user of the URL."),
+    ("too many connections", "has no connection left", "Raise max_connections of the server, or use a pooler."),
+    ("too many clients", "has no connection left", "Raise max_connections of the server, or use a pooler."),
+    (
+        "connection slots are reserved",
+        "has no connection left",
+        "Raise max_connections of the server, or use a pooler.",
+    ),
+    ("is starting up", "is starting", "Wait for it."),
+    ("is shutting down", "is stopping", "Start it again."),
+    ("unrecognized configuration parameter", "knows no such option", "Correct options in LATCHKEY_DATABASE_URL."),
+    ("failed to resolve host", "is at a host whose name is not found", CHECK_HOST),
+    ("could not translate host name", "is at a host whose name is not found", CHECK_HOST),
+    ("does not support SSL", "offers no TLS", CHECK_TLS),
+    ("certificate", "has a certificate that is not trusted", CHECK_TLS),
+    ("SSL", "speaks no TLS that we know", CHECK_TLS),
+    ("Connection refused", "does not listen there", CHECK_PLACE),
+    ("No such file or directory", "has no socket there", CHECK_PLACE),
+    ("timeout expired", "does not answer in time", "Look whether it runs, and for a firewall in between."),
+    ("timed out", "does not answer in time", "Look whether it runs, and for a firewall in between."),
+)
+"""What stands in libpq's text, what that means, and the remedy; the first that fits is said."""
+
+
+def why_unreached(error: BaseException) -> tuple[str, str] | None:
+    """Return what keeps us from the database ("refuses user or password") and a remedy, None when nobody knows."""
+    reason = getattr(error, "orig", None) or error
+    if isinstance(reason, sqlite3.Error):
+        return f"can't be used ({reason})", "Look at its disk, and who may write there."
+    text = str(reason)
+    return next(((why, remedy) for part, why, remedy in KNOWN if part in text), None)

@@ -1,14 +1,142 @@
-"""How connections to PostgreSQL are made: directly, or through a pooler (ADR 31)."""
+"""How PostgreSQL is used: connections, deadlines, and a pooler before it (ADR 31).
+
+``statement_timeout`` runs inside PostgreSQL and is no help when that process is frozen. So a watchdog thread in each
+web process shuts the socket of a statement that is overdue; the driver then sees a closed connection and the pool
+drops it.
+
+A pooler in transaction mode (PgBouncer) gives each transaction another connection to the server. Nothing may be set
+for a session there: what one transaction sets for it the next one may not find, or a stranger does. So each
+transaction sets its own deadlines. A statement by itself is sent together with what sets them, as one transaction in
+one round trip (libpq's pipeline); ``BEGIN`` carries them along.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, ClassVar
 
-from app.db.faults import PoolerFound
-from app.db.pooler import PooledCursor, cursor_with
+import psycopg
+import sqlalchemy as sa
+from psycopg.pq import TransactionStatus
+from sqlalchemy import event, exc
+
+from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, is_away
 from config.postgresql import parameters
+
+STUCK_AFTER = 1.0
+"""Seconds after which a running statement counts as stuck."""
+
+MOST_STUCK = 8
+"""With this many statements stuck, further ones are refused at once."""
+
+TICK = 0.25
+"""Seconds between two looks of the watchdog."""
+
+
+class Watchdog:
+    """Ends statements that run past ``limit`` seconds by shutting their socket."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self._running: dict[Any, float] = {}
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._starting = threading.Lock()
+
+    def begin(self, connection: Any) -> None:
+        """Note that ``connection`` (a psycopg connection) has a statement under way.
+
+        :raises DatabaseUnavailable: when too many statements are stuck already
+        """
+        if self._pid != os.getpid():
+            self._start()
+        now = time.monotonic()
+        if len(self._running) >= MOST_STUCK and self._stuck(now) >= MOST_STUCK:
+            raise DatabaseUnavailable("too many statements wait for the database")
+        self._running[connection] = now
+
+    def end(self, connection: Any) -> None:
+        """Note that the statement of ``connection`` is over."""
+        self._running.pop(connection, None)
+
+    def _stuck(self, now: float) -> int:
+        return sum(now - began > STUCK_AFTER for began in list(self._running.values()))
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._pid == os.getpid():
+                return
+            self._running = {}
+            self._thread = threading.Thread(target=self._watch, name="database-deadlines", daemon=True)
+            self._thread.start()
+            self._pid = os.getpid()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(TICK)
+            overdue = time.monotonic() - self.limit
+            for connection, began in list(self._running.items()):
+                if began < overdue and self._running.pop(connection, None) is not None:
+                    _shut(connection)
+
+
+def _shut(connection: Any) -> None:
+    with suppress(Exception):
+        sock = socket.socket(fileno=os.dup(connection.fileno()))
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        finally:
+            sock.close()
+
+
+class PooledCursor(psycopg.Cursor[Any]):
+    """A cursor whose transactions each begin with ``settings``, by name."""
+
+    settings: ClassVar[dict[str, str]]
+    _set_all: ClassVar[bytes]
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> PooledCursor:
+        """Run one statement, in the transaction under way or in one of its own."""
+        if self._in_transaction():
+            return super().execute(query, params, **options)
+        if isinstance(query, str) and query.startswith("BEGIN"):
+            return super().execute(query.replace("BEGIN", f"BEGIN; {self._set_local()}", 1))
+        with self.connection.pipeline():
+            self._set()
+            super().execute(query, params, **options)
+        return self
+
+    def executemany(self, query: Any, params_seq: Iterable[Any], *, returning: bool = False) -> None:
+        """Run one statement with each of these parameters."""
+        if self._in_transaction():
+            super().executemany(query, params_seq, returning=returning)
+            return
+        with self.connection.pipeline():
+            self._set()
+            super().executemany(query, params_seq, returning=returning)
+
+    def _in_transaction(self) -> bool:
+        return self.connection.pgconn.transaction_status != TransactionStatus.IDLE
+
+    def _set(self) -> None:
+        """Set them until the end of the transaction that a pipeline is."""
+        psycopg.Cursor(self.connection).execute(self._set_all)
+
+    def _set_local(self) -> str:
+        return "; ".join(f"SET LOCAL {name} TO '{value}'" for name, value in self.settings.items())
+
+
+def cursor_with(settings: dict[str, str]) -> type[PooledCursor]:
+    """Return a kind of cursor whose transactions begin with these settings."""
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    return type("PooledCursor", (PooledCursor,), {"settings": settings, "_set_all": f"SELECT {calls}".encode()})
+
 
 UNSUPPORTED = "unsupported startup parameter"
 """What PgBouncer says of a connection that brings settings of its own."""
@@ -49,3 +177,98 @@ def refuse_unseen_pooler(timeout: float) -> Callable[[Any, Any], None]:
             raise PoolerFound
 
     return look
+
+
+def attach(engine: sa.Engine, timeout: float) -> Watchdog:
+    """Give ``engine`` its deadline, in seconds, and have it drop useless connections; return the watchdog."""
+    watchdog = Watchdog(timeout)
+    event.listen(engine, "first_connect", refuse_unseen_pooler(timeout))
+    event.listen(engine, "connect", _refuse_read_only)
+    event.listen(engine, "do_execute", _plan_anew)
+    event.listen(engine, "checkout", _refuse_closed_socket)
+    event.listen(engine, "checkout", _drop_read_only)
+    event.listen(engine, "handle_error", _drop_when_away)
+    _watch(engine, watchdog)
+    return watchdog
+
+
+def _plan_anew(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Run a statement with the execution option ``plan_anew`` without preparing it; leave others to SQLAlchemy.
+
+    The plan of a prepared statement is made for no values in particular once it has run ten times. Where the best
+    one depends on whose rows are asked for, and on how many, making it each time is far cheaper.
+    """
+    if not (context and context.execution_options.get("plan_anew")):
+        return False
+    cursor.execute(statement, parameters, prepare=False)
+    return True
+
+
+def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:
+    """Drop a pooled connection whose server has gone: its idle socket is readable. No round trip."""
+    if connection.closed:
+        raise exc.DisconnectionError("the connection was closed")
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN | select.POLLHUP)
+    if poll.poll(0):
+        raise exc.DisconnectionError("the server closed the connection")
+
+
+READ_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
+"""What a server (14 and later) reports about itself, by itself and whenever it changes: it costs no round trip."""
+
+
+NOT_WRITABLE = "session is read-only"
+"""What libpq says of a server that is not what ``target_session_attrs=read-write`` asks for."""
+
+
+def _is_read_only(connection: Any) -> bool:
+    return any(connection.pgconn.parameter_status(name) == b"on" for name in READ_ONLY)
+
+
+def _refuse_read_only(connection: Any, record: Any) -> None:
+    """Take no new connection to a server that can't be written: what it would show may be out of date."""
+    if _is_read_only(connection):
+        connection.close()
+        raise DatabaseReadOnly("the database takes no writes")
+
+
+def _drop_read_only(connection: Any, record: Any, proxy: Any) -> None:
+    """Drop the pool when its server takes no writes any more: by now its name may lead to another one."""
+    if _is_read_only(connection):
+        raise exc.InvalidatePoolError("the database takes no writes any more")
+
+
+def _drop_when_away(context: Any) -> None:
+    """Drop connection and pool after errors that say so, though the connection itself is open still."""
+    error = context.original_exception
+    if context.connection is not None:
+        context.is_disconnect = context.is_disconnect or is_away(error)
+    elif NOT_WRITABLE in str(error):
+        raise DatabaseReadOnly("no server of the database takes writes") from error
+    elif UNSUPPORTED in str(error):
+        raise PoolerFound from error
+
+
+def _watch(engine: sa.Engine, watchdog: Watchdog) -> None:
+    @event.listens_for(engine, "before_cursor_execute")
+    def begin(conn: sa.Connection, *rest: Any) -> None:
+        watchdog.begin(conn.connection.dbapi_connection)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def end(conn: sa.Connection, *rest: Any) -> None:
+        watchdog.end(conn.connection.dbapi_connection)
+
+    @event.listens_for(engine, "handle_error")
+    def failed(context: Any) -> None:
+        if context.connection is not None and not context.connection.invalidated:
+            watchdog.end(context.connection.connection.dbapi_connection)
+
+    @event.listens_for(engine, "commit")
+    def begin_commit(conn: sa.Connection) -> None:
+        watchdog.begin(conn.connection.dbapi_connection)
+
+    @event.listens_for(engine, "invalidate")
+    @event.listens_for(engine, "checkin")
+    def returned(connection: Any, record: Any, *error: Any) -> None:
+        watchdog.end(connection)

@@ -7,7 +7,7 @@ import re
 from flask import Response, abort, request
 
 from app.dev_inbox import bp
-from app.dev_inbox.store import StoredMessage, store_of
+from app.dev_inbox.mail_catcher import StoredMessage, store_of
 from app.extensions import settings
 from app.web.respond import respond
 from config.types import is_loopback

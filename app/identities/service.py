@@ -38,7 +38,7 @@ from app.users import (
     primary_email,
 )
 from app.users import make_primary as put_first
-from app.users.identity_changes import find_change, note_change
+from app.users.accounts import find_change, note_change
 
 AFTER = {
     "address.change_confirmed": "Your e-mail address {old} was replaced by {new}.",

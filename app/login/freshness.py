@@ -10,7 +10,7 @@ from app import clock
 from app.authenticators.assurance import AssuranceLevels, assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import means_text
-from app.db.detached import note
+from app.db.compiled import note
 from app.errors import ReauthenticationRequired
 from app.extensions import changed, db, settings
 from app.sessions import assurance

@@ -15,8 +15,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.challenges.bindings import browser_meant, is_of_browser
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached
+from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import METHODS
 from app.enrollments.models import Enrollment
 from app.throttling.models import FailureCounter, Penalty

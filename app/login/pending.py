@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from app import clock
 from app.client import ClientContext
 from app.crypto import secrets
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached, detached_from, note
+from app.db.compiled import CompiledStatement, Detached, detached_from, note
 from app.errors import Rejected
 from app.extensions import changed, db, settings
 from app.sessions.cookies import set_pending_cookie

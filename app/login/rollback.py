@@ -24,7 +24,7 @@ from app.notifications import notices
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
 from app.users import AddressChange, User, drop_identity, emails_of, identities_of
-from app.users.identity_changes import changes_since, first_change_by, revert
+from app.users.accounts import changes_since, first_change_by, revert
 
 RollbackStep = Enrollment | Passkey | RecoveryCode
 """A recovery code stands for all of its set."""

@@ -18,7 +18,7 @@ from app.challenges.registration import registers_account
 from app.challenges.report_links import report_link
 from app.challenges.service_budget import may_leave
 from app.challenges.undo_links import undo_link
-from app.db.detached import Detached
+from app.db.compiled import Detached
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings, this_app
 from app.notifications.notices import NoticeFacts, notices_leaving

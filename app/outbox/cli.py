@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 
 from app import clock, shutdown
-from app.db import PoolerFound, revisions, unavailable
+from app.db import PoolerFound, readiness, unavailable
 from app.extensions import db
 from app.outbox import leases, wakeups, worker
 from app.outbox.models import STATES, Message
@@ -101,7 +101,7 @@ def _await_tables(app: worker.App, stop: threading.Event) -> None:
         with app.app_context():
             try:
                 with db.engine.connect() as connection:
-                    return revisions.require_fit(connection)
+                    return readiness.require_fit(connection)
             except PoolerFound as found:
                 click.echo(f"Latchkey does not start: {found}", err=True)
                 sys.exit(78)

@@ -1,4 +1,4 @@
-"""Send messages: claim, render, send, and record the result."""
+"""Send messages: claim, render, send, and record the result; when to try again, and when to give up."""
 
 from __future__ import annotations
 
@@ -12,14 +12,59 @@ import structlog
 
 from app import clock
 from app.extensions import db
-from app.outbox import renderers, retries
+from app.outbox import renderers
 from app.outbox.channels import mail, sms
-from app.outbox.channels.failures import Failed, Interrupted, Postponed
-from app.outbox.leases import claim, holding
+from app.outbox.channels.attempt import Failed, Interrupted, Postponed
+from app.outbox.leases import claim, holding, record_results
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
 from app.outbox.renderers import EmailMessage, Expired, TextMessage
-from app.outbox.results import record_results
 from app.outbox.service import MAIL
+
+FIRST_WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 15, 30))
+"""After the first failures; from then on the waits grow with the message's age."""
+
+GROWTH = 4
+"""A message waits for a quarter of its age; one that expires no longer than a quarter of the time it has left."""
+
+LONGEST_WAIT = timedelta(hours=1)
+GIVE_UP_AFTER = timedelta(days=1)
+"""How long a message that does not expire is tried: a mail server that is repaired within a day loses none."""
+
+COSTLY_WAIT = timedelta(seconds=5)
+MOST_COPIES = 2
+"""Each further text message costs money, so what may have reached the provider is repeated once (same key)."""
+
+LAST_CHANCE = timedelta(seconds=5)
+"""No try is made closer than this to the end of a message's life."""
+
+
+def next_attempt(
+    attempts: int,
+    now: datetime,
+    *,
+    written_at: datetime,
+    expires_at: datetime | None,
+    wait: timedelta = timedelta(0),
+    costly: bool = False,
+) -> datetime | None:
+    """Return when to try again after ``attempts`` failed ones, or None to give up.
+
+    :param wait: what the other side asks to be waited at least
+    :param costly: whether it may have the message, and takes money for a copy
+    """
+    end = written_at + GIVE_UP_AFTER if expires_at is None else expires_at - LAST_CHANCE
+    if costly:
+        delay = COSTLY_WAIT
+        if attempts >= MOST_COPIES:
+            return None
+    else:
+        delay = max(FIRST_WAITS[min(attempts, len(FIRST_WAITS)) - 1], (now - written_at) / GROWTH)
+        delay = min(delay, LONGEST_WAIT)
+        if expires_at is not None:
+            delay = min(delay, max((end - now) / GROWTH, LAST_CHANCE))
+    due = now + max(delay, wait)
+    return due if due <= end else None
+
 
 log = structlog.get_logger()
 
@@ -90,7 +135,7 @@ def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
 def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
     if message.decoy:
         return Outcome(message, DROPPED)
-    if message.has_expired(clock.now() + retries.LAST_CHANCE):
+    if message.has_expired(clock.now() + LAST_CHANCE):
         return _expired(message)
     began = time.monotonic()
     try:
@@ -159,7 +204,7 @@ def _expired(message: Message) -> Outcome:
 def _failed(message: Message, failure: Failed) -> Outcome:
     due = None
     if not failure.permanent:
-        due = retries.next_attempt(
+        due = next_attempt(
             message.attempts,
             clock.now(),
             written_at=message.created_at,

@@ -1,4 +1,7 @@
-"""Which messages a worker sends next. It holds none of them: due rows stay in the table."""
+"""Which messages a worker sends next, and which wait for another try.
+
+A worker holds none of them: due rows stay in the table.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,17 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+import sqlalchemy as sa
+import structlog
+
+from app import clock
+from app.extensions import db
 from app.outbox import leases
 from app.outbox.leases import Due
-from app.outbox.models import Message
+from app.outbox.models import WAITING, Message
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the table when nobody wakes us."""
@@ -160,3 +170,52 @@ def choose(found: Sequence[Due]) -> list[Due]:
     first, rest = new[: ROUND // 2], sorted(new[ROUND // 2 :], key=lambda each: each.since)
     chosen = (first + rest)[: ROUND - min(1, len(again))]
     return chosen + again[: ROUND - len(chosen)]
+
+
+log = structlog.get_logger()
+
+SHOWN = 5
+"""Destinations that are named, those with the most messages."""
+
+
+_at: sa.Column[datetime] = Message.__table__.c.next_attempt_at
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSummary:
+    """Messages to one destination that failed for one reason and will be tried again.
+
+    :ivar next_at: when the first of them will be
+    """
+
+    destination: str
+    reason: str
+    count: int
+    next_at: datetime
+
+
+def parked(most: int = SHOWN) -> list[WaitingSummary]:
+    """Return what is parked, the largest heaps first."""
+    count = sa.func.count().label("count")
+    statement = (
+        sa.select(Message.destination, Message.last_error, count, sa.func.min(_at))
+        .where(Message.state == WAITING, _at.is_not(None), Message.last_error != "")
+        .group_by(Message.destination, Message.last_error)
+        .order_by(count.desc())
+        .limit(most)
+    )
+    return [WaitingSummary(*row) for row in db.session.execute(statement)]
+
+
+def tell() -> None:
+    """Log what is parked, a line for each heap."""
+    for heap in parked():
+        again = max(0.0, (heap.next_at - clock.now()).total_seconds())
+        facts = {"destination": heap.destination, "messages": heap.count, "reason": heap.reason}
+        log.warning("outbox.parked", **facts, next_try_in=round(again, 1))
+
+
+def oldest_due() -> datetime | None:
+    """Return since when the longest waiting message has been due; None when none is late."""
+    is_late = Message.next_attempt_at <= clock.now()
+    return db.session.scalar(sa.select(sa.func.min(Message.next_attempt_at)).where(is_late))

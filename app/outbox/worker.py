@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from app.outbox import jobs, leases, upkeep, wakeup_servers, wakeups
-from app.outbox.channels import deadline, mail
+from app.outbox import jobs, leases, wakeups
+from app.outbox.channels import attempt, mail
 from app.outbox.delivery import send
 from app.outbox.models import Message
 from app.outbox.schedule import LOOK_EVERY, Schedule
@@ -47,7 +47,7 @@ def run(app: App, stop: threading.Event) -> None:
 
     Blocks. Use it in a process of its own, or in a thread; one at a time in a process.
     """
-    deadline.resume()
+    attempt.resume()
     worker = Worker(app, stop)
     worker.start()
     log.info("worker.started", threads=worker.schedule.threads)
@@ -69,12 +69,12 @@ class Worker:
         self.settings: Settings = app.extensions["latchkey.settings"]
         self.every = self.settings.outbox_sweep_every.total_seconds()
         self.schedule = Schedule(self.settings.worker_threads, min(LOOK_EVERY, self.every))
-        self.upkeep = upkeep.Upkeep(self.settings, stop)
+        self.upkeep = jobs.Upkeep(self.settings, stop)
         self._jobs: dict[str, Callable[[], None]] = {
             "outbox-listen": self.listen,
             "outbox-leases": lambda: self._repeat(leases.renew, leases.RENEW_AFTER.total_seconds() / 2),
             "outbox-sweep": lambda: self._repeat(self.upkeep.sweep, self.every),
-            "outbox-prune": lambda: self._repeat(self.upkeep.prune, upkeep.PRUNE_EVERY),
+            "outbox-prune": lambda: self._repeat(self.upkeep.prune, jobs.PRUNE_EVERY),
             "outbox-errands": lambda: self._repeat(lambda: jobs.run_all(stop), self.every),
         }
         self._jobs |= {f"outbox-deliver-{number}": self.deliver for number in range(self.schedule.threads)}
@@ -98,7 +98,7 @@ class Worker:
         """Wait for tries under way, and cut off those that take too long."""
         self.schedule.close()
         self._join(STOP_WITHIN)
-        deadline.cut_off_all()
+        attempt.cut_off_all()
         self._join(1.5)
 
     def _join(self, seconds: float) -> None:
@@ -117,7 +117,7 @@ class Worker:
             except Exception as error:  # the driver of each kind may raise anything
                 log.warning("queue.unreachable", error=type(error).__name__)
                 listener = None
-                self.stop.wait(wakeup_servers.AFTER_TROUBLE)
+                self.stop.wait(wakeups.AFTER_TROUBLE)
         if listener is not None:
             listener.close()
 

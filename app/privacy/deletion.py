@@ -24,7 +24,7 @@ from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession, PendingSignIn
 from app.sessions.store import revoke_all_sessions
 from app.users import User, lock_account
-from app.users.deletion_hooks import deletion_hooks
+from app.users.accounts import deletion_hooks
 
 REMIND_BEFORE = timedelta(days=1)
 

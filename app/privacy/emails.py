@@ -16,7 +16,7 @@ from app.notifications.notices import NoticeFacts
 from app.outbox import EmailMessage, Message, TextMessage
 from app.privacy.undo_links import undo_link
 from app.users import Identity, User
-from app.users.identity_changes import changes_since
+from app.users.accounts import changes_since
 
 
 def export_ready(message: Message) -> EmailMessage | TextMessage | None:

@@ -23,7 +23,7 @@ def init_app(app: Flask) -> None:
         views,  # noqa: F401 - they register themselves
     )
     from app.recovery.presenters import open_recovery
-    from app.users.deletion_hooks import register_deletion_hook
+    from app.users.accounts import register_deletion_hook
 
     app.register_blueprint(bp)
     register_report_hook(app, service.cancel_what_began)

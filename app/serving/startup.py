@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.authenticators.encrypted_rows import keys_in_use, sealed_rows
-from app.db import DatabaseUnavailable, PoolerFound, revisions
-from app.db.diagnosis import why_unreached
+from app.db import DatabaseUnavailable, PoolerFound, readiness
+from app.db.faults import why_unreached
 from app.extensions import db, keyring
 from config.types import is_loopback
 
@@ -100,7 +100,7 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
             if not settings.is_production:
                 job = prepare_development(app, settings, local_url(host, port))
             with db.engine.connect() as connection:
-                revisions.require_fit(connection)
+                readiness.require_fit(connection)
             refuse_missing_keys()
         except PoolerFound as found:
             refuse(NOT_CONFIGURED, *str(found).split(". ", 1))
@@ -128,7 +128,7 @@ def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:
 
     make_directory_of(settings.database_url)
     with db.engine.connect() as connection:
-        missing = revisions.fit(connection).missing
+        missing = readiness.fit(connection).missing
     if missing:
         upgrade()
     changes: dict[str, str] = {}

@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from app import clock
 from app.audit import record
 from app.crypto import prefixed_tokens, secrets
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached, detached_from
+from app.db.compiled import CompiledStatement, Detached, detached_from
 from app.extensions import changed, db, settings
 from app.sessions.models import ApiToken, AuthSession
 from app.users import User

@@ -17,8 +17,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 from app import clock
 from app.client import MAX_KNOWN_ACCOUNTS, ClientContext
 from app.crypto import secrets
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached
+from app.db.compiled import CompiledStatement, Detached
 from app.extensions import changed, db, settings
 from app.sessions.cookies import keep_known, note_known_here, set_known_cookie
 from app.throttling.by_account import UNLIMITED, LoginAttempt, row_id

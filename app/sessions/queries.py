@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from app import clock
-from app.db.detached import Detached
+from app.db.compiled import Detached
 from app.extensions import db, settings
 from app.sessions.models import AuthSession, RefreshToken
 

@@ -14,8 +14,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 
 from app import clock
 from app.crypto import prefixed_tokens, secrets
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached, note
+from app.db.compiled import CompiledStatement, Detached, note
 from app.extensions import changed, db, settings
 from app.sessions.models import AuthSession, RefreshToken
 from app.sessions.store import create_api_session, revoke_session

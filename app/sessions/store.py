@@ -17,8 +17,7 @@ from app.audit import signals
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, unavailable
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached, detached_from, note
+from app.db.compiled import CompiledStatement, Detached, detached_from, note
 from app.extensions import changed, db, g, login_manager, settings
 from app.sessions import api_tokens, assurance
 from app.sessions.models import AuthSession, PendingSignIn

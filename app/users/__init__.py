@@ -58,7 +58,7 @@ def init_app(app: Flask) -> None:
     """Register what the worker deletes and what an export holds."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
-    from app.users import export, identity_changes
+    from app.users import accounts, export
 
-    register_cleanups(app, identity_changes.prune_changes)
+    register_cleanups(app, accounts.prune_changes)
     register_export(app, export.PARTS)

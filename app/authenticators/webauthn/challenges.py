@@ -17,8 +17,7 @@ from app.authenticators.models import Passkey, WebauthnChallenge
 from app.challenges.tokens import challenge_id_in, challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached, detached_from
+from app.db.compiled import CompiledStatement, Detached, detached_from
 from app.errors import Rejected
 from app.extensions import settings
 from app.users import User

@@ -18,8 +18,7 @@ from app.authenticators import enrollments
 from app.authenticators.models import Passkey, WebauthnChallenge
 from app.authenticators.webauthn import names as passkey_names
 from app.authenticators.webauthn.verification import FIELD, Answer, Made, Used, check_used
-from app.db.compiled import CompiledStatement
-from app.db.detached import Detached
+from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db, settings

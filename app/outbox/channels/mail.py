@@ -20,8 +20,7 @@ import flask_mail
 from app import clock
 from app.extensions import mail, settings
 from app.outbox.channels import smtp
-from app.outbox.channels.deadline import Deadline, cut_off_after
-from app.outbox.channels.failures import Failed, Interrupted
+from app.outbox.channels.attempt import Deadline, Failed, Interrupted, cut_off_after
 from config.senders import split_sender
 
 if TYPE_CHECKING:

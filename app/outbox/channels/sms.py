@@ -14,10 +14,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from app import clock
 from app.extensions import settings
-from app.outbox.breaker import Breaker
-from app.outbox.channels.deadline import cut_off_after
-from app.outbox.channels.failures import Failed, Postponed, unreached
-from app.outbox.channels.provider_gate import ProviderGate, refusal, refuses_us
+from app.outbox.channels.attempt import Failed, Postponed, cut_off_after, unreached
+from app.outbox.channels.provider_gate import Breaker, ProviderGate, refusal, refuses_us
 from config.types import read_headers
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import smtplib
 from base64 import b64encode
 from typing import Any
 
-from app.outbox.channels.deadline import Deadline
-from app.outbox.channels.failures import Failed, unreached
+from app.outbox.channels.attempt import Deadline, Failed, unreached
 
 AFTER_SILENCE = 120.0
 """Seconds before a mail is sent again to a server that has it whole and did not say whether it took it."""

@@ -40,12 +40,12 @@ def trial_words(message: Any) -> Any:
 @pytest.fixture(autouse=True)
 def rested_channels() -> Iterator[None]:
     """Leave no open breaker and no stopped channel to the next test."""
-    from app.outbox.channels import deadline, mail, sms
+    from app.outbox.channels import attempt, mail, sms
 
     yield
     sms.breaker.succeeded()
     sms.gate.open()
-    deadline.resume()
+    attempt.resume()
     mail.hang_up()
 
 

@@ -134,12 +134,12 @@ def say_slowly(message):
 
 
 def test_feeder_that_fails_holds_up_no_other(app, monkeypatch):
-    from app.outbox import upkeep
+    from app.outbox import jobs
 
     fed = []
-    monkeypatch.setattr(upkeep, "periodic_tasks", lambda: [lambda: 1 / 0, lambda: bool(fed.append(True))])
+    monkeypatch.setattr(jobs, "periodic_tasks", lambda: [lambda: 1 / 0, lambda: bool(fed.append(True))])
     with app.app_context():
-        upkeep.feed(threading.Event())
+        jobs.feed(threading.Event())
     assert fed == [True]
 
 

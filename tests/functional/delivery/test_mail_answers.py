@@ -74,14 +74,14 @@ def test_a_further_try_has_more_patience_over_a_connection_that_is_there_too(pos
 
 
 def test_a_worker_that_stops_while_the_server_has_the_mail_sends_no_copy_soon(post, attempt, clock, smtp, row):
-    from app.outbox.channels import deadline
+    from app.outbox.channels.attempt import cut_off_all
 
     smtp.mode, smtp.delay = "slow", 30
     message_id = post()
     trying = threading.Thread(target=attempt, args=(message_id,))
     trying.start()
     until(lambda: smtp.attempts)
-    deadline.cut_off_all()
+    cut_off_all()
     trying.join(5)
     assert not trying.is_alive()
     assert (row(message_id).state, row(message_id).last_error) == ("waiting", "worker stopped")
@@ -90,14 +90,14 @@ def test_a_worker_that_stops_while_the_server_has_the_mail_sends_no_copy_soon(po
 
 @pytest.mark.settings(mail_timeout=5)
 def test_a_worker_that_stops_before_that_gives_the_mail_back_untried(post, attempt, clock, smtp, row):
-    from app.outbox.channels import deadline
+    from app.outbox.channels.attempt import cut_off_all
 
     smtp.hesitation = 4
     message_id = post()
     trying = threading.Thread(target=attempt, args=(message_id,))
     trying.start()
     until(lambda: smtp.connections)
-    deadline.cut_off_all()
+    cut_off_all()
     trying.join(3)
     assert (row(message_id).state, row(message_id).attempts) == ("waiting", 0)
     assert seconds_to_wait(row(message_id), clock) <= 0
@@ -105,7 +105,7 @@ def test_a_worker_that_stops_before_that_gives_the_mail_back_untried(post, attem
 
 def test_a_try_takes_no_longer_than_those_who_lease_messages_are_told():
     from app.outbox.channels import mail
-    from app.outbox.channels.failures import LONGEST_TRY
+    from app.outbox.channels.attempt import LONGEST_TRY
     from config.settings import Settings
 
     answer = min(each.le for each in Settings.model_fields["mail_answer_timeout"].metadata if hasattr(each, "le"))

@@ -96,7 +96,7 @@ def test_a_long_address_stays_in_one_piece(send):
 @pytest.mark.parametrize("field", ["to", "subject"])
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\0", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
 def test_no_text_becomes_a_header(send, smtp, field, end):
-    from app.outbox.channels.failures import Failed
+    from app.outbox.channels.attempt import Failed
 
     with pytest.raises(Failed) as failed:
         send(**{field: f"ada@example.com{end}Bcc: eve@example.com"})

@@ -162,7 +162,7 @@ def test_headers_of_the_settings_go_with_each_message(post, attempt, sms):
 
 def test_a_provider_whose_name_nobody_knows_is_called_so(make_app):
     from app.outbox.channels import sms
-    from app.outbox.channels.failures import Failed
+    from app.outbox.channels.attempt import Failed
 
     with make_app(sms_url="https://sms.invalid/send").app_context(), pytest.raises(Failed) as failed:
         sms.check()

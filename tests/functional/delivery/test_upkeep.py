@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from app.outbox import roles
+from app.outbox import jobs
 from tests.sinks import until
 
 
@@ -22,13 +22,13 @@ def prune(app):
     """Has a worker of its own prune once; returns its thread."""
 
     def start():
-        from app.outbox.upkeep import Upkeep
+        from app.outbox.jobs import Upkeep
 
-        upkeep = Upkeep(app.extensions["latchkey.settings"], threading.Event())
+        jobs = Upkeep(app.extensions["latchkey.settings"], threading.Event())
 
         def run():
             with app.app_context():
-                upkeep.prune()
+                jobs.prune()
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -38,10 +38,10 @@ def prune(app):
 
 
 def test_pruning_holds_up_no_message(app, post, working, smtp, monkeypatch):
-    from app.outbox import upkeep
+    from app.outbox import jobs
 
     pruning, arrived = threading.Event(), threading.Event()
-    monkeypatch.setattr(upkeep, "registered_cleanups", lambda: [lambda: pruning.set() or int(not arrived.wait(30))])
+    monkeypatch.setattr(jobs, "registered_cleanups", lambda: [lambda: pruning.set() or int(not arrived.wait(30))])
     working(app)
     assert pruning.wait(20)
     post()
@@ -50,7 +50,7 @@ def test_pruning_holds_up_no_message(app, post, working, smtp, monkeypatch):
 
 
 def test_of_two_workers_one_prunes(prune, monkeypatch):
-    from app.outbox import upkeep
+    from app.outbox import jobs
 
     pruned, left = [], [5]
 
@@ -60,7 +60,7 @@ def test_of_two_workers_one_prunes(prune, monkeypatch):
         left[0] -= 1
         return max(0, left[0])
 
-    monkeypatch.setattr(upkeep, "registered_cleanups", lambda: [slowly])
+    monkeypatch.setattr(jobs, "registered_cleanups", lambda: [slowly])
     first = prune()
     until(lambda: pruned)
     second = prune()
@@ -71,26 +71,26 @@ def test_of_two_workers_one_prunes(prune, monkeypatch):
 
 def test_role_is_held_by_one_until_it_ends(app, clock):
     with app.app_context():
-        assert roles.hold("test", "a")
-        assert roles.hold("test", "a"), "renewed"
-        assert not roles.hold("test", "b")
+        assert jobs.hold("test", "a")
+        assert jobs.hold("test", "a"), "renewed"
+        assert not jobs.hold("test", "b")
         clock.shift(31)
-        assert roles.hold("test", "b")
-        assert not roles.hold("test", "a")
+        assert jobs.hold("test", "b")
+        assert not jobs.hold("test", "a")
 
 
 def test_workers_that_are_alive_are_counted_and_others_forgotten(app, clock, rows):
     from app.outbox.models import Lease
 
     with app.app_context():
-        roles.beat("a")
-        roles.beat("b")
-        assert roles.count_workers() == 2
+        jobs.beat("a")
+        jobs.beat("b")
+        assert jobs.count_workers() == 2
         clock.shift(31)
-        roles.beat("b")
-        assert roles.count_workers() == 1
+        jobs.beat("b")
+        assert jobs.count_workers() == 1
         clock.shift(2 * 86400)
-        roles.beat("c")
+        jobs.beat("c")
     assert [lease.holder for lease in rows(Lease)] == ["c"]
 
 

@@ -86,8 +86,7 @@ def test_a_worker_that_died_leaves_its_message_to_the_next_when_its_lease_ends(p
 
 def test_what_a_slow_worker_reports_after_its_lease_changes_nothing(post, clock, row, app):
     from app.outbox.delivery import Outcome
-    from app.outbox.leases import claim
-    from app.outbox.results import record_results
+    from app.outbox.leases import claim, record_results
 
     message_id = post()
     with app.app_context():
@@ -101,8 +100,7 @@ def test_what_a_slow_worker_reports_after_its_lease_changes_nothing(post, clock,
 def test_what_was_sent_after_its_lease_is_noted_by_whoever_holds_it_now(post, clock, rows, app):
     from app.audit import Event
     from app.outbox.delivery import Outcome
-    from app.outbox.leases import claim
-    from app.outbox.results import record_results
+    from app.outbox.leases import claim, record_results
 
     message_id = post(challenge_id="0" * 32)
     with app.app_context():

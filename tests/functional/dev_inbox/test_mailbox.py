@@ -11,7 +11,7 @@ from email.message import EmailMessage
 import pytest
 
 from app.dev_inbox import views
-from app.dev_inbox.store import StoredMessage
+from app.dev_inbox.mail_catcher import StoredMessage
 from tests.messages import teach
 from tests.sinks import until
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.one_database
 @pytest.fixture
 def store(tmp_path):
     """A mailbox for this test alone."""
-    from app.dev_inbox.store import Store
+    from app.dev_inbox.mail_catcher import Store
 
     return Store(tmp_path / "inbox")
 

@@ -79,7 +79,7 @@ def test_and_no_longer(hers, changed, emails, ada, clock):
 
 
 def test_then_the_old_address_is_forgotten(app, changed, rows, clock):
-    from app.users.identity_changes import prune_changes
+    from app.users.accounts import prune_changes
 
     clock.shift(3 * DAY + 1)
     with app.app_context():

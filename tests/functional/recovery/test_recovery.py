@@ -58,10 +58,10 @@ def swept(app) -> None:
     """Run what the worker does at each sweep."""
     from threading import Event
 
-    from app.outbox import upkeep
+    from app.outbox import jobs
 
     with app.app_context():
-        upkeep.feed(Event())
+        jobs.feed(Event())
 
 
 def test_nothing_can_be_completed_before_the_wait_is_over(wire, bob, proves, starts, clock, rows):

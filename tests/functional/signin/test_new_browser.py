@@ -19,10 +19,10 @@ def told(app, deliver, smtp):
     """Returns the mails about new browsers, once a worker has swept and the outbox has run."""
 
     def sweep() -> list:
-        from app.outbox import upkeep
+        from app.outbox import jobs
 
         with app.app_context():
-            upkeep.feed(Event())
+            jobs.feed(Event())
         deliver()
         return [mail for mail in smtp.mails if SUBJECT in mail.subject]
 
@@ -145,7 +145,7 @@ def test_more_sign_ins_than_a_batch_are_told_in_one_sweep(came_in, app, rows):
 
     from app.extensions import db
     from app.notifications.new_device import BATCH
-    from app.outbox import upkeep
+    from app.outbox import jobs
 
     table = AuthSession.__table__
     with app.app_context():
@@ -154,6 +154,6 @@ def test_more_sign_ins_than_a_batch_are_told_in_one_sweep(came_in, app, rows):
         copies = [row | {"digest": f"{number:064}"} for number in range(2 * BATCH + 50)]
         db.session.execute(sa.insert(table), copies)
         db.session.commit()
-        upkeep.feed(Event())
+        jobs.feed(Event())
     assert rows(AuthSession, untold=True) == []
     assert len(rows(Message, kind="new_device")) == len(copies) + 1

@@ -12,7 +12,7 @@ from argon2 import PasswordHasher
 
 from app.challenges import passcodes
 from app.crypto.encryption import KeyRing
-from app.db import detached
+from app.db import compiled
 from app.login import lookup
 from app.users import read_identity
 
@@ -42,7 +42,7 @@ def work(monkeypatch) -> Counter:
 
         monkeypatch.setattr(where, name, counted)
 
-    for where, name in ((detached, "_whole"), (KeyRing, "open"), (passcodes, "_derive"), (PasswordHasher, "verify")):
+    for where, name in ((compiled, "_whole"), (KeyRing, "open"), (passcodes, "_derive"), (PasswordHasher, "verify")):
         count(where, name)
     return done
 

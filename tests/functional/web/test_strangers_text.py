@@ -11,7 +11,7 @@ import pytest
 from app import outbox
 from app.db import BrowserName
 from app.extensions import db
-from app.outbox import jobs, upkeep
+from app.outbox import jobs
 from app.privacy.models import Export
 from app.sessions.models import AuthSession
 from app.signin.rescue import _without_links
@@ -101,7 +101,7 @@ def sweep(app, deliver):
 
     def run() -> list[str]:
         with app.app_context():
-            upkeep.feed(threading.Event())
+            jobs.feed(threading.Event())
         return told(deliver())
 
     return run

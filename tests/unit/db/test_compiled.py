@@ -9,8 +9,7 @@ import sqlalchemy as sa
 
 from app.audit import Event
 from app.challenges.models import Challenge
-from app.db.compiled import CompiledStatement
-from app.db.detached import detached_from, note
+from app.db.compiled import CompiledStatement, detached_from, note
 from app.extensions import db
 
 EVENT = Event.__table__

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 from app.db import DatabaseUnavailable, unavailable
-from app.db.deadlines import MOST_STUCK, STUCK_AFTER, Watchdog
+from app.db.postgresql import MOST_STUCK, STUCK_AFTER, Watchdog
 from tests.databases import Database
 from tests.unit.db.conftest import READ, TRY, in_thread
 

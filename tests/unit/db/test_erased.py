@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 
-from app.db import engine
+from app.db import sqlite
 
 
 def test_every_connection_overwrites_what_it_deletes():
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("PRAGMA secure_delete=OFF")  # Debian's library has it on by itself
-        engine._prepare_sqlite(connection, None)
+        sqlite.prepare(connection, None)
         assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)

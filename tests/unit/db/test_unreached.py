@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.db import attach, engine_options, engine_url
-from app.db.diagnosis import KNOWN, why_unreached
+from app.db.faults import KNOWN, why_unreached
 
 pytestmark = pytest.mark.one_database
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import exc
 
-from app.db import write_queue
-from app.db.write_queue import BRIEF, MOST_WAITING, STUCK_AFTER, WriteQueue
+from app.db import sqlite
+from app.db.sqlite import BRIEF, MOST_WAITING, STUCK_AFTER, WriteQueue
 
 LIMIT = 3.0
 
@@ -104,7 +104,7 @@ def test_writers_who_meet_a_turn_that_just_began_after_an_idle_time_wait_for_it(
     turns.take()
     turns.give()
     time.sleep(STUCK_AFTER + 0.1)
-    monkeypatch.setattr(write_queue, "time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr(sqlite, "time", SimpleNamespace(monotonic=monotonic))
     first.append(threading.Thread(target=request, daemon=True))
     first[0].start()
     assert got_turn.wait(LIMIT)

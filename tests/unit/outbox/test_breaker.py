@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app import clock
-from app.outbox.breaker import Breaker
+from app.outbox.channels.provider_gate import Breaker
 
 
 def test_it_opens_after_failures_in_a_row():

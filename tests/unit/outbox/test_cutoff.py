@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.outbox.channels import deadline
+from app.outbox.channels import attempt
 
 
 @pytest.fixture
@@ -24,16 +24,16 @@ def pair():
 def test_the_end_of_one_that_is_not_connected_does_not_keep_another_from_its_end(pair, client):
     """Clients of smtplib and http.client have no socket before they connect and after they close."""
     ours, _ = pair
-    with deadline.cut_off_after(0.1) as early:
+    with attempt.cut_off_after(0.1) as early:
         early._client = client
         until = time.monotonic() + 0.5
         while not early.over and time.monotonic() < until:
             time.sleep(0.01)
         assert early.over
-        time.sleep(2 * deadline.TICK)
-        assert deadline._watch is not None
-        assert deadline._watch.is_alive()
-    with deadline.cut_off_after(0.1) as conversation:
+        time.sleep(2 * attempt.TICK)
+        assert attempt._watch is not None
+        assert attempt._watch.is_alive()
+    with attempt.cut_off_after(0.1) as conversation:
         conversation.through(SimpleNamespace(sock=ours))
         assert ours.recv(1) == b"", "it is shut"
 
@@ -41,11 +41,11 @@ def test_the_end_of_one_that_is_not_connected_does_not_keep_another_from_its_end
 def test_a_worker_that_stops_ends_every_conversation_wherever_it_is(pair):
     ours, _ = pair
     try:
-        with deadline.cut_off_after(30) as one, deadline.cut_off_after(30) as other:
+        with attempt.cut_off_after(30) as one, attempt.cut_off_after(30) as other:
             one.through(SimpleNamespace(sock=None))
             other.through(SimpleNamespace(sock=ours))
-            deadline.cut_off_all()
+            attempt.cut_off_all()
             assert one.over
             assert ours.recv(1) == b"", "it is shut"
     finally:
-        deadline.resume()
+        attempt.resume()

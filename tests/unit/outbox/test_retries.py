@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.outbox.retries import LAST_CHANCE, next_attempt
+from app.outbox.delivery import LAST_CHANCE, next_attempt
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = 86400

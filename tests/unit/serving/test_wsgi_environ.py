@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.serving.wsgi_environ import AmbiguousRequest, add_headers, environ_of
+from app.serving.asgi import AmbiguousRequest, add_headers, environ_of
 
 SCOPE = {
     "type": "http",
