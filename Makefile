@@ -21,7 +21,7 @@ JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 DB ?= both
 T ?= tests
 
-.PHONY: help run worker test coverage system-packages lint types fix bench migration screenshots pins clean
+.PHONY: help run worker test coverage system-packages lint types fix bench migration messages screenshots pins clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ migration: $(PINNED) ## Write a migration from the models (MESSAGE="add a table"
 	@test -n "$(MESSAGE)" || { echo 'Say what changes: make migration MESSAGE="add a table"'; exit 2; }
 	LATCHKEY_ENVIRONMENT=development $(BIN)/flask --app wsgi db upgrade
 	LATCHKEY_ENVIRONMENT=development $(BIN)/flask --app wsgi db migrate --message "$(MESSAGE)"
+
+messages: $(PINNED) ## Extract every text, update the catalogs in app/translations, and list what is missing
+	$(BIN)/python .ci/messages.py
 
 screenshots: $(PINNED) ## Take a picture of each page (docs/screenshots)
 	$(BIN)/python -m tests.screenshots

@@ -78,6 +78,12 @@ class _OfThisApp:
         return getattr(_context().app.extensions[self._name], attribute)
 
 
+def current_request() -> Request | None:
+    """Return the request that is being answered, or None outside one: in a worker, or on the command line."""
+    context = _asked(None)
+    return None if context is None else context.request
+
+
 request = cast("Request", _Request())
 g = cast("_AppCtxGlobals", _Globals())
 settings = cast("Settings", _OfThisApp("latchkey.settings"))

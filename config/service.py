@@ -7,8 +7,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
 from config import postgresql, types
+from config.languages import check_language
 
 Hosts = Annotated[tuple[types.Host, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Languages = Annotated[
+    tuple[Annotated[str, AfterValidator(check_language)], ...],
+    NoDecode,
+    BeforeValidator(types.read_list),
+    AfterValidator(types.unique),
+]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -77,6 +84,11 @@ class ServiceSettings(BaseSettings, defer_build=True):
         max_length=60,
         pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029<>]+$",
         description="Name on pages and in mails.",
+    )
+    languages: Languages = Field(
+        default=("en",),
+        min_length=1,
+        description="Languages that pages and messages are offered in, separated by commas.",
     )
     support_contact: str = Field(
         default="", max_length=200, description="Address or URL shown to people who need help."

@@ -95,10 +95,14 @@ class CompiledStatement:
         self._ready: dict[str, _Ready] = {}
 
     @classmethod
-    def into(cls, table: Any, *, at_once: bool = False) -> CompiledStatement:
-        """Return the INSERT of a row of ``table``: each column by its key, NULL where no value is given."""
-        insert = cls(sa.insert(table).inline(), at_once=at_once)
-        insert._columns = [column.key for column in table.columns if not _numbered(column)]
+    def into(cls, table: Any, *, at_once: bool = False, **expressions: Any) -> CompiledStatement:
+        """Return the INSERT of a row of ``table``: each column by its key, NULL where no value is given.
+
+        :param expressions: by column, what the database computes; their parameters are given by name, too
+        """
+        insert = cls(sa.insert(table).inline().values(expressions), at_once=at_once)
+        columns = [column.key for column in table.columns if not _numbered(column)]
+        insert._columns = [key for key in columns if key not in expressions]
         return insert
 
     def all(self, **values: Any) -> list[Sequence[Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app import i18n
 from app.extensions import this_app
 from app.outbox.service import CHANNELS
 
@@ -83,4 +84,5 @@ def render(message: Message, known: Mapping[str, Any]) -> EmailMessage | TextMes
     :param known: from ``read``, for this message among others
     """
     say, reader = _of(message.kind)
-    return say(message, known.get(message.id)) if reader is not None else say(message)
+    with i18n.speaking(message.language):
+        return say(message, known.get(message.id)) if reader is not None else say(message)

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app import clock
+from app import clock, i18n
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement
 from app.extensions import db, this_app
 from app.outbox import wakeups
 from app.outbox.models import WAITING, Message
+from app.users import User
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -34,7 +36,12 @@ ENQUEUED = "latchkey.enqueued"
 
 _NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": ""}
 
-_INSERT = CompiledStatement.into(Message.__table__)
+_user = User.__table__
+_of_owner = sa.select(_user.c.language).where(_user.c.id == sa.bindparam("owner")).scalar_subquery()
+_INSERT = CompiledStatement.into(
+    Message.__table__, language=sa.func.coalesce(_of_owner, sa.bindparam("reader", type_=sa.String(16)))
+)
+"""A message to an account is in the account's language, and any other in that of the request."""
 
 
 def enqueue(
@@ -46,7 +53,6 @@ def enqueue(
     challenge_id: str | None = None,
     expires_at: datetime | None = None,
     tag: str = "",
-    language: str = "en",
     decoy: bool = False,
     **facts: Any,
 ) -> None:
@@ -63,7 +69,8 @@ def enqueue(
     _check(channel, facts)
     row = _NEW | {"id": secrets.row_id(), "kind": kind, "channel": channel, "to": to, "facts": facts}
     row["destination"] = destination_of(channel, to)
-    row |= {"user_id": user_id, "challenge_id": challenge_id, "language": language, "tag": tag, "decoy": decoy}
+    row |= {"user_id": user_id, "challenge_id": challenge_id, "tag": tag, "decoy": decoy}
+    row |= {"owner": user_id, "reader": i18n.language()}
     row["created_at"] = row["next_attempt_at"] = clock.now()
     row["expires_at"] = expires_at
     _INSERT.run(**row)
@@ -91,7 +98,8 @@ def enqueue_each(
     if not where_to:
         return
     now = clock.now()
-    same: dict[str, Any] = {"kind": kind, "channel": channel, "user_id": user_id, "language": "en"}
+    same: dict[str, Any] = {"kind": kind, "channel": channel, "user_id": user_id}
+    same |= {"owner": user_id, "reader": i18n.language()}
     same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
     rows = [
         same

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from app.db.export import ExportPart
 from app.extensions import settings
-from app.web.pages import datetime_text
+from app.i18n import datetime_text
 
 WIDTH = 78
 

@@ -11,6 +11,7 @@ from app import clock
 from app.audit import record
 from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import settings
+from app.i18n import date_text
 from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
 from app.privacy import bp, deletion
@@ -23,7 +24,6 @@ from app.users import identities_of
 from app.web.access import login_required
 from app.web.commit import view_commit
 from app.web.headers import clear_site
-from app.web.pages import date_text
 from app.web.respond import respond, say, wants_json
 
 PAGE = "privacy/mydata.html"

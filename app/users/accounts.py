@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from app import clock
+from app import clock, i18n
 from app.client import ClientContext
 from app.db.compiled import note
 from app.db.retention import delete_batch
@@ -28,7 +28,7 @@ def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
     :raises Rejected: ``identity_already_associated`` when one of them finds somebody already,
         also when two requests ask at the same moment
     """
-    user = User(confirmed_at=clock.now() if confirmed else None)
+    user = User(language=i18n.language(), confirmed_at=clock.now() if confirmed else None)
     with db.session.begin_nested():
         db.session.add(user)
         db.session.flush()

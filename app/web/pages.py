@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from flask import Flask, current_app
 from flask_login import current_user
 from markupsafe import Markup
 
+from app import i18n
 from app.extensions import settings
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
@@ -26,9 +26,9 @@ def init_app(app: Flask) -> None:
     """Give the templates of ``app`` their filters and values."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters |= {
-        "datetime_text": datetime_text,
-        "date_text": date_text,
-        "time_text": time_text,
+        "datetime_text": i18n.datetime_text,
+        "date_text": i18n.date_text,
+        "time_text": i18n.time_text,
         "code_groups": code_groups,
     }
     app.jinja_env.globals |= {
@@ -43,7 +43,11 @@ def init_app(app: Flask) -> None:
 
 def _values() -> dict[str, Any]:
     """Return what every page has; a view that knows who is signed in says so by ``user_label``."""
+    language = i18n.language()
     return {
+        "language": language,
+        "direction": i18n.direction(language),
+        "languages": {tag: i18n.language_name(tag) for tag in settings.languages},
         "brand": settings.brand_name,
         "support_contact": settings.support_contact,
         "generic_responses": settings.generic_responses,
@@ -67,21 +71,6 @@ def _mark(path: Path) -> str:
 def csrf_field() -> Markup:
     """Return the hidden input that every form of ours carries."""
     return Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, csrf_token())
-
-
-def datetime_text(moment: datetime) -> str:
-    """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
-    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
-
-
-def time_text(moment: datetime) -> str:
-    """Return a time of day for people, to the full minute: ``07:56 UTC``."""
-    return f"{moment:%H:%M} UTC"
-
-
-def date_text(moment: datetime) -> str:
-    """Return a day for people: ``23 Nov 2026``."""
-    return f"{moment.day} {moment:%b %Y}"
 
 
 def code_groups(code: str) -> str:

@@ -1,0 +1,188 @@
+"""Texts, dates and lists in the reader's language: gettext catalogs, formats by Babel (ADR 45).
+
+Values stand in braces, ``_("Sent to {email}.", email=email)``, in Python and in templates alike.
+"""
+
+from __future__ import annotations
+
+import gettext as catalogs
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babel import Locale, dates, lists
+from jinja2 import pass_eval_context
+from markupsafe import Markup
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
+
+from app.extensions import current_request, g, settings
+from config.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from flask import Flask, Request
+    from jinja2.nodes import EvalContext
+
+FOLDER = Path(__file__).parent / "translations"
+COOKIE = "latchkey_language"
+RIGHT_TO_LEFT = frozenset({"ar"})
+LONGEST_HEADER = 200
+"""Characters of Accept-Language that are read."""
+
+_LOCALES = {"en": "en_GB"}
+"""Languages whose dates follow a region's habits: 23 Nov 2026, 07:56."""
+
+_spoken: ContextVar[str] = ContextVar("spoken_language", default="")
+
+
+def init_app(app: Flask) -> None:
+    """Give templates ``_``, ``ngettext`` and ``pgettext``, and load each catalog once, so that a broken one is found.
+
+    :raises OSError: when a catalog can't be read
+    """
+    app.jinja_env.globals |= {"_": _in_template, "ngettext": _plural_in_template, "pgettext": _context_in_template}
+    for language in app.extensions["latchkey.settings"].languages:
+        _catalog(language)
+
+
+def N_(text: str) -> str:  # noqa: N802 - gettext's own name, which extraction knows
+    """Mark ``text`` for translation where it is defined; ``gettext`` translates it where it is shown."""
+    return text
+
+
+def gettext(text: str, **facts: Any) -> str:
+    """Return ``text`` in the reader's language with ``facts`` filled in."""
+    return _catalog(language()).gettext(text).format(**facts)
+
+
+def ngettext(one: str, many: str, count: int, **facts: Any) -> str:
+    """Return the form of the text that ``count`` asks for; ``{count}`` in it is the number."""
+    return _catalog(language()).ngettext(one, many, count).format(count=count, **facts)
+
+
+def pgettext(context: str, text: str, **facts: Any) -> str:
+    """Return ``text`` as it is said in ``context``: one English word may be several elsewhere."""
+    return _catalog(language()).pgettext(context, text).format(**facts)
+
+
+def language() -> str:
+    """Return the reader's language: the one that ``speaking`` sets, the request's, or the service's first."""
+    return _spoken.get() or _of_request() or default_language()
+
+
+def default_language() -> str:
+    """Return the language for readers of whom no other is known."""
+    return str(settings.languages[0])
+
+
+@contextmanager
+def speaking(tag: str) -> Iterator[None]:
+    """Write everything in this block in ``tag``; in the service's first language when ``tag`` isn't offered."""
+    token = _spoken.set(tag if tag in settings.languages else default_language())
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
+def _of_request() -> str:
+    """Return the request's language: the signed-in user's, the cookie's, or the first that the browser accepts.
+
+    It looks nobody up: before the session is read there is no user yet.
+    """
+    request = current_request()
+    if request is None:
+        return ""
+    offered = settings.languages
+    if len(offered) == 1:
+        return str(offered[0])
+    user = g.get("_login_user")
+    if user is not None and user.is_authenticated and user.language in offered:
+        return str(user.language)
+    return request_language(request)
+
+
+def request_language(request: Request) -> str:
+    """Return the language of the request itself, whoever sent it: the cookie's, or the first that is accepted."""
+    chosen = request.cookies.get(settings.cookie_prefix + COOKIE, "")
+    if chosen in settings.languages:
+        return str(chosen)
+    return _first_accepted(request.headers.get("Accept-Language", "")[:LONGEST_HEADER], settings.languages)
+
+
+@lru_cache(maxsize=256)
+def _first_accepted(header: str, offered: Sequence[str]) -> str:
+    return parse_accept_header(header, LanguageAccept).best_match(offered) or offered[0]
+
+
+def direction(tag: str) -> str:
+    """Return ``rtl`` or ``ltr``, as the ``dir`` attribute has it."""
+    return "rtl" if tag in RIGHT_TO_LEFT else "ltr"
+
+
+def language_name(tag: str) -> str:
+    """Return what a language is called in itself: ``Deutsch``."""
+    return LANGUAGES[tag]
+
+
+@cache
+def _catalog(tag: str) -> catalogs.NullTranslations:
+    """Return the catalog of a language; English needs none."""
+    if tag == "en":
+        return catalogs.NullTranslations()
+    return catalogs.translation("messages", FOLDER, [tag.replace("-", "_")])
+
+
+@cache
+def _locale(tag: str) -> Locale:
+    return Locale.parse(_LOCALES.get(tag, tag.replace("-", "_")))
+
+
+def datetime_text(moment: datetime) -> str:
+    """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
+    pattern = str(dates.get_datetime_format("medium", _locale(language()))).replace("'", "")
+    return pattern.replace("{0}", time_text(moment)).replace("{1}", date_text(moment))
+
+
+def time_text(moment: datetime) -> str:
+    """Return a time of day for people, to the full minute: ``07:56 UTC``."""
+    return f"{moment:%H:%M} UTC"
+
+
+def date_text(moment: datetime) -> str:
+    """Return a day for people: ``23 Nov 2026``."""
+    return str(dates.format_skeleton("yMMMd", moment, locale=_locale(language())))
+
+
+def any_of(parts: Sequence[str]) -> str:
+    """Return parts as alternatives: ``an app, a passkey or a code``."""
+    return lists.format_list(list(parts), style="or", locale=_locale(language()))
+
+
+def all_of(parts: Sequence[str]) -> str:
+    """Return parts together: ``an app, a passkey and a code``."""
+    return lists.format_list(list(parts), locale=_locale(language()))
+
+
+@pass_eval_context
+def _in_template(context: EvalContext, text: str, **facts: Any) -> str:
+    return _filled(context, _catalog(language()).gettext(text), facts)
+
+
+@pass_eval_context
+def _plural_in_template(context: EvalContext, one: str, many: str, count: int, **facts: Any) -> str:
+    return _filled(context, _catalog(language()).ngettext(one, many, count), {"count": count} | facts)
+
+
+@pass_eval_context
+def _context_in_template(context: EvalContext, about: str, text: str, **facts: Any) -> str:
+    return _filled(context, _catalog(language()).pgettext(about, text), facts)
+
+
+def _filled(context: EvalContext, text: str, facts: dict[str, Any]) -> str:
+    """Fill in ``facts``: escaped in HTML, where the text itself may have tags, and as they are in plain text."""
+    return Markup(text).format(**facts) if context.autoescape else text.format(**facts)  # noqa: S704 - from our catalogs

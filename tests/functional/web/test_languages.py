@@ -1,0 +1,125 @@
+"""In which language a page, a JSON error and a message are."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from babel.messages import Catalog
+
+from app import i18n
+from app.extensions import changed, db
+from app.outbox.models import Message
+from app.users import User
+from app.web.messages import MESSAGES
+from tests.signed_in import sign_in
+
+SPEC = importlib.util.spec_from_file_location("messages", Path(__file__).parents[3] / ".ci" / "messages.py")
+catalogs = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(catalogs)
+
+WRONG = MESSAGES["generic_authn_failed"]
+GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.1"}
+SEND = "/us-signin/send-code"
+
+pytestmark = pytest.mark.settings(languages=("en", "de", "ar", "pt-BR"))
+
+
+@pytest.fixture(autouse=True)
+def german(tmp_path, monkeypatch):
+    """Catalogs of which the German one has one text."""
+    monkeypatch.setattr(i18n, "FOLDER", tmp_path)
+    for language in ("de", "ar", "pt_BR"):
+        catalog = Catalog(locale=language)
+        if language == "de":
+            catalog.add(WRONG, "Das hat nicht geklappt.")
+        catalogs.write(tmp_path / language / "LC_MESSAGES" / "messages.po", catalog)
+    i18n._catalog.cache_clear()
+    yield
+    i18n._catalog.cache_clear()
+
+
+@pytest.fixture
+def ada(people):
+    return people.open(email="ada@example.com", methods=["email"])
+
+
+@pytest.fixture
+def speaks(app):
+    """Stores what language an account is in."""
+
+    def store(user_id: int, language: str) -> None:
+        with app.app_context():
+            changed(sa.update(User).where(User.id == user_id).values(language=language))
+            db.session.commit()
+
+    return store
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("header", "cookie", "language", "direction"),
+    [
+        ("", "", "en", "ltr"),
+        ("de-AT,de;q=0.9", "", "de", "ltr"),
+        ("fr, ar;q=0.3", "", "ar", "rtl"),
+        ("pt", "", "pt-BR", "ltr"),
+        ("xx;;;q=q, \x7f", "", "en", "ltr"),
+        ("de", "ar", "ar", "rtl"),
+        ("de", "../../etc", "de", "ltr"),
+    ],
+)
+def test_a_page_is_in_the_chosen_language_else_in_the_first_accepted_one(
+    browser_wire, header, cookie, language, direction
+):
+    if cookie:
+        browser_wire.client.set_cookie(i18n.COOKIE, cookie, domain="localhost")
+    answer = browser_wire.get("/us-signin", headers={"Accept-Language": header})
+    assert f'<html lang="{language}" dir="{direction}">' in answer.text
+
+
+def test_a_page_is_in_the_language_of_the_account_once_it_is_signed_in_to(browser_wire, ada, speaks):
+    speaks(ada.id, "ar")
+    sign_in(browser_wire, ada)
+    assert '<html lang="ar" dir="rtl">' in browser_wire.get("/", headers=GERMAN).text
+
+
+def test_an_error_is_translated_and_its_code_stays(wire, ada):
+    wire.post(SEND, identity=ada.email, chosen_method="email")
+    answer = wire.post("/us-signin", headers=GERMAN, identity=ada.email, passcode="00000000")
+    assert (answer.status, answer.errors) == (400, {"": ["Das hat nicht geklappt."]})
+    assert answer.codes in ([], ["generic_authn_failed"])  # a page shows no code
+
+
+def test_a_known_and_an_unknown_person_get_the_same_bytes_in_the_language_of_the_request(json_wire, ada, speaks):
+    speaks(ada.id, "ar")
+    told = [
+        json_wire.elsewhere().post("/us-signin", headers=GERMAN, identity=identity, passcode="00000000").errors
+        for identity in (ada.email, "nobody@example.com")
+    ]
+    assert told == [{"": ["Das hat nicht geklappt."]}] * 2
+
+
+def test_a_message_is_in_the_language_of_the_account_and_for_a_stranger_in_that_of_the_request(wire, ada, rows, speaks):
+    speaks(ada.id, "ar")
+    wire.post(SEND, headers=GERMAN, identity=ada.email, chosen_method="email")
+    wire.post(SEND, headers=GERMAN, identity="nobody@example.com", chosen_method="email")
+    assert {message.to: message.language for message in rows(Message)} == {
+        "ada@example.com": "ar",
+        "nobody@example.com": "de",
+    }
+
+
+def test_an_account_is_created_in_the_language_of_the_request(wire, rows):
+    wire.post("/register", headers=GERMAN, email="new@example.com")
+    assert [user.language for user in rows(User)] == ["de"]
+
+
+@pytest.mark.one_database
+def test_a_language_that_is_offered_no_more_becomes_the_first(app):
+    with app.app_context(), i18n.speaking("ja"):
+        assert i18n.language() == "en"
+    with app.app_context(), i18n.speaking("de"):
+        assert i18n.gettext(WRONG) == "Das hat nicht geklappt."
