@@ -43,7 +43,8 @@ def init_app(app: Flask) -> None:
 
 def _values() -> dict[str, Any]:
     """Return what every page has; a view that knows who is signed in says so by ``user_label``."""
-    language = i18n.language()
+    signed_in = bool(current_user and current_user.is_authenticated)
+    language = i18n.language()  # once it is known who is signed in
     return {
         "language": language,
         "direction": i18n.direction(language),
@@ -53,7 +54,7 @@ def _values() -> dict[str, Any]:
         "generic_responses": settings.generic_responses,
         "can_recover": settings.recovery_starts > 0 and "email" in settings.methods,
         "csp_nonce": csp_nonce(),
-        "signed_in": bool(current_user and current_user.is_authenticated),
+        "signed_in": signed_in,
         "user_label": None,
     }
 
