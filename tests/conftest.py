@@ -109,10 +109,10 @@ def nothing_set_outside() -> None:
 @pytest.fixture(autouse=True)
 def quick_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords and recovery codes by argon2id of little cost; ``@pytest.mark.slow_hashes`` keeps the real one."""
-    from app.crypto import password_hashing
+    from app.crypto import secrets
 
     if not request.node.get_closest_marker("slow_hashes"):
-        monkeypatch.setattr(password_hashing, "_hasher", _quick_hasher)
+        monkeypatch.setattr(secrets, "_hasher", _quick_hasher)
 
 
 @cache

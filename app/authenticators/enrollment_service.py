@@ -12,10 +12,9 @@ from app.audit import record
 from app.authenticators import enrollments, password, totp, totp_apps
 from app.challenges import passcodes
 from app.challenges import service as challenges
-from app.challenges.models import Challenge
+from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.service import ChallengeRequest
 from app.challenges.service_budget import may_be_texted
-from app.challenges.tokens import challenge_id_in
 from app.client import ClientContext
 from app.enrollments.catalog import METHODS
 from app.errors import Rejected

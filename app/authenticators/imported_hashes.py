@@ -15,7 +15,7 @@ import structlog
 from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
 
-from app.crypto import password_hashing
+from app.crypto import secrets
 from app.extensions import settings
 
 log = structlog.get_logger()
@@ -99,7 +99,7 @@ def _argon2(text: str) -> Check:
         raise NotReadable("is not an encoded argon2 hash") from None
     if cost.memory_cost > MOST_MEMORY or cost.memory_cost * cost.time_cost > MOST_WORK or cost.parallelism > MOST_LANES:
         raise NotReadable("costs more than 256 MiB, 768 MiB in all its passes, or 16 lanes")
-    return lambda password: password_hashing.is_hash_of(text, password)
+    return lambda password: secrets.is_hash_of(text, password)
 
 
 def _bcrypt(text: str, cost: str) -> Check:

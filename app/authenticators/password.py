@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.authenticators import imported_hashes
 from app.authenticators.common_passwords import is_common
 from app.challenges.passcodes import enrolled_context, tidy
-from app.crypto.password_hashing import is_hash_of, nobodys_hash, slow_hash
+from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, keyring, settings

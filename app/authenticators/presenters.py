@@ -10,9 +10,8 @@ import segno
 
 from app import clock, user_agents
 from app.authenticators import totp, totp_apps
-from app.challenges.models import Challenge
+from app.challenges.models import Challenge, challenge_token_of
 from app.challenges.passcodes import digits_of
-from app.challenges.tokens import challenge_token_of
 from app.enrollments.catalog import METHODS, active_methods, code_methods, enabled_methods, ways_to_sign_in
 from app.enrollments.models import Enrollment
 from app.extensions import settings

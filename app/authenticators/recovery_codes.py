@@ -17,7 +17,7 @@ from app.authenticators.base import VerifiedFactor
 from app.authenticators.models import RecoveryCode
 from app.challenges.diagnosis import VerificationFailure
 from app.crypto import secrets
-from app.crypto.password_hashing import is_hash_of, nobodys_hash, slow_hash
+from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
 from app.extensions import changed, db
 from app.throttling import by_account
 from app.throttling.by_account import LoginAttempt

@@ -14,9 +14,8 @@ import sqlalchemy as sa
 from app import clock, user_input
 from app.audit import record
 from app.challenges.bindings import browser_meant, is_of_browser
-from app.challenges.models import Challenge
+from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.passcodes import CONFIRMATION_CHARACTERS, confirmation_characters_of, root_of
-from app.challenges.tokens import challenge_id_in
 from app.client import ClientContext
 from app.crypto import secrets
 from app.crypto.encryption import DecryptionError

@@ -12,8 +12,7 @@ from app import clock
 from app.challenges import passcodes
 from app.challenges.approvals import OpenApproval
 from app.challenges.bindings import browser_meant, is_of_browser
-from app.challenges.models import Challenge
-from app.challenges.tokens import challenge_id_in
+from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
 from app.crypto.encryption import DecryptionError
 from app.db.compiled import CompiledStatement, Detached

@@ -1,30 +1,29 @@
-"""Magic link tokens: signed, bound to purpose, origin and challenge, with a 256-bit secret.
+"""Magic links: signed, bound to purpose, origin and challenge, with a 256-bit secret; they may create an account.
 
-``kid.challenge.expiry.secret.mac``. The MAC lets garbage be thrown away without asking the database; the
-challenge's row decides whether it is still good (ASVS 6.5.1, 9.2.2).
+The signature lets garbage be thrown away without asking the database; the challenge's row decides whether a link is
+still good (ASVS 6.5.1, 9.2.2). A code or link sent to an email without an account creates it when answered (ADR 38):
+its challenge is the decoy that any unknown email gets, so neither request nor row tells who has an account.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import re
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from app import clock
 from app.challenges.models import Challenge
 from app.challenges.passcodes import link_secret_of, root_of
-from app.challenges.registration import registers_account
 from app.crypto import secrets
+from app.crypto.signed_tokens import SignedToken
 from app.db.compiled import CompiledStatement, Detached
+from app.enrollments.catalog import enabled_methods
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import keyring, settings
-from app.users import User
+from app.users import TypedIdentity, User
 
-_TOKEN = re.compile(r"([0-9a-f]{8})\.([0-9a-f]{32})\.([0-9]{10,12})\.([\w-]{43})\.([\w-]{43})\Z", re.ASCII)
+MAGIC_LINK = SignedToken("link", has_secret=True)  # as long as its challenge
+REGISTERS_FOR = "sign_in"
+"""Purpose of the challenges that may create an account."""
 
 _ROWS = Detached(Challenge, Enrollment, User)
 _challenge, _enrolled, _user = Challenge.__table__, Enrollment.__table__, User.__table__
@@ -46,20 +45,21 @@ class OpenedLink:
 
     :ivar user: None when there is no account yet: the link creates it
     :ivar has_second: whether the user is asked for a second step
+    :ivar has_expired: whether the token is past its time; its challenge, sent again, may hold for longer
     """
 
     challenge: Challenge
     enrolled: Enrollment | None
     user: User | None
     has_second: bool = False
+    has_expired: bool = False
 
 
 def link_token(challenge: Challenge, root: bytes) -> str:
     """Return the token for the link of ``challenge``; the same one each time it is made."""
-    expiry = int(challenge.expires_at.timestamp())
     secret = link_secret_of(challenge, root)
-    kid = keyring.kid
-    return f"{kid}.{challenge.id}.{expiry}.{secret}.{_mac(kid, challenge.purpose, challenge.id, str(expiry), secret)}"
+    at = (challenge.id, challenge.expires_at)
+    return MAGIC_LINK.sign(keyring, settings.origin, *at, secret=secret, scope=challenge.purpose)
 
 
 def open_link(token: str, purpose: str) -> OpenedLink | None:
@@ -67,13 +67,10 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
 
     One statement, and none at all for a token that was cut, changed or made for something else.
     """
-    match = _TOKEN.match(token)
-    if match is None:
+    claims = MAGIC_LINK.verify(keyring, settings.origin, token, scope=purpose)
+    if claims is None:
         return None
-    kid, challenge_id, expiry, secret, mac = match.groups()
-    if kid not in keyring.kids or not secrets.same(mac, _mac(kid, purpose, challenge_id, expiry, secret)):
-        return None
-    found = _BY_ID.first(id=challenge_id, purpose=purpose)
+    found = _BY_ID.first(id=claims.id, purpose=purpose)
     if found is None:
         return None
     challenge, enrolled, user = _ROWS.read(found)
@@ -81,18 +78,23 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
         return None
     if user is not None and enrolled is None and not challenge.secret:
         return None
-    if not secrets.same(secret, link_secret_of(challenge, root_of(challenge, enrolled))):
+    if not secrets.same(claims.secret, link_secret_of(challenge, root_of(challenge, enrolled))):
         return None
-    return OpenedLink(challenge, enrolled, user, bool(found[-1]))
+    return OpenedLink(challenge, enrolled, user, bool(found[-1]), claims.has_expired)
 
 
-def has_expired(token: str) -> bool:
-    """Say whether a token whose signature is right is past its time; the row is not asked."""
-    match = _TOKEN.match(token)
-    return match is not None and int(match.group(3)) <= clock.unix()
+def may_register(typed: TypedIdentity | None, method: str) -> bool:
+    """Say whether a code sent by ``method`` may create an account for an unknown identity."""
+    by_mail = typed is not None and typed.kind == "email" and method == "email"
+    return settings.registration and settings.generic_responses and by_mail and "email" in enabled_methods()
 
 
-def _mac(kid: str, purpose: str, challenge_id: str, expiry: str, secret: str) -> str:
-    message = "|".join(("link", purpose, settings.origin, challenge_id, expiry, secret)).encode()
-    raw = hmac.digest(keyring.derive("link", kid), message, hashlib.sha256)
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def registers_account(challenge: Challenge) -> bool:
+    """Say whether answering ``challenge`` creates an account: it went to an email that no account has."""
+    nobodys = challenge.user_id is None and challenge.purpose == REGISTERS_FOR and not challenge.secret
+    return nobodys and "@" in challenge.destination and may_register(typed_identity(challenge), challenge.method)
+
+
+def typed_identity(challenge: Challenge) -> TypedIdentity:
+    """Return the email that ``challenge`` was sent to, as if it had been typed."""
+    return TypedIdentity("email", challenge.destination)

@@ -9,9 +9,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.crypto import secrets
+from app.crypto.signed_tokens import SignedId
 from app.db import BrowserName
 from app.enrollments.models import key_index
-from app.extensions import db
+from app.extensions import db, keyring
+
+CHALLENGE_TOKEN = SignedId("handle")  # names a challenge to clients; its row says how long it holds
 
 
 class Challenge(db.Model):
@@ -83,3 +86,13 @@ class StoredResponse(db.Model):
     body: Mapped[str] = mapped_column(sa.String(64))
     challenge_id: Mapped[str] = mapped_column(sa.String(32))
     created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+def challenge_token_of(challenge_id: str) -> str:
+    """Return the token by which a client names this challenge."""
+    return CHALLENGE_TOKEN.sign(keyring, challenge_id)
+
+
+def challenge_id_in(token: str) -> str | None:
+    """Return the id of the challenge that ``token`` names, or None when this service never gave it out."""
+    return CHALLENGE_TOKEN.verify(keyring, token)

@@ -1,4 +1,4 @@
-"""Challenges of several methods, in one statement whose text never changes."""
+"""Statements about several challenges: those of some methods, and those to revoke when an account changes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,38 @@ from itertools import zip_longest
 
 import sqlalchemy as sa
 
+from app import clock
 from app.challenges.models import Challenge
 from app.enrollments.catalog import METHODS
+from app.extensions import changed
+from app.throttling.by_destination import SETTING_UP
+
+CHANGING = (*SETTING_UP, "change_email", "add_email")
+"""Purposes of challenges by which an account is changed."""
 
 _NAMES = [f"method_{number}" for number in range(sum(method.sends != "" for method in METHODS.values()))]
 """A parameter for each method that sends something."""
 
 IS_ONE_OF_THE_METHODS = Challenge.__table__.c.method.in_([sa.bindparam(name) for name in _NAMES])
+"""The same text however many methods are meant, so the statement is compiled once (ADR 16)."""
 
 
 def methods_meant(methods: Sequence[str]) -> dict[str, str]:
     """Return the parameters that mean ``methods``, at least one; the last is named again where there are fewer."""
     return dict(zip_longest(_NAMES, methods, fillvalue=methods[-1]))
+
+
+def end_others(user_id: int, purpose: str, destination: str) -> None:
+    """End the user's open challenges for ``purpose`` that went anywhere else than to ``destination``."""
+    mine = (Challenge.user_id == user_id, Challenge.purpose == purpose, Challenge.destination != destination)
+    changed(sa.update(Challenge).where(*mine, Challenge.spent_at.is_(None)).values(spent_at=clock.now()))
+
+
+def end_changes(user_id: int, *, but: str) -> None:
+    """End what the user's sessions have begun to set up or to change, except what the session ``but`` has.
+
+    :param but: that session's id
+    """
+    theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != but)
+    begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))
+    changed(sa.update(Challenge).where(*begun).values(spent_at=clock.now()))

@@ -14,10 +14,9 @@ from app import clock, outbox
 from app.audit import record
 from app.challenges import idempotency
 from app.challenges.bindings import binding_of, browser_meant, is_of_browser, kept
-from app.challenges.models import Challenge
+from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.passcodes import challenge_context
 from app.challenges.queries import IS_ONE_OF_THE_METHODS, methods_meant
-from app.challenges.tokens import challenge_id_in
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit

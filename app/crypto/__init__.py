@@ -1,1 +1,1 @@
-"""Encryption at rest, random tokens and digests, password hashing, prefixed tokens. Pure: no database, no request."""
+"""Encryption at rest, signed tokens, random tokens and digests, password hashes. Pure: no database, no request."""

@@ -10,7 +10,7 @@ from app.audit import record, signals
 from app.authenticators import enrollments
 from app.authenticators.presenters import asked
 from app.challenges import service as challenges
-from app.challenges.undo_links import open_undo
+from app.challenges.notice_links import open_undo
 from app.client import ClientContext
 from app.enrollments.catalog import active_methods
 from app.errors import Rejected

@@ -9,11 +9,10 @@ from app.audit import record, signals
 from app.authenticators import enrollments
 from app.challenges import passcodes
 from app.challenges import service as challenges
-from app.challenges.magic_links import has_expired, open_link
-from app.challenges.models import Challenge
-from app.challenges.revocation import end_others
+from app.challenges.magic_links import open_link
+from app.challenges.models import Challenge, challenge_id_in
+from app.challenges.queries import end_others
 from app.challenges.service import ChallengeRequest, latest_in_browser
-from app.challenges.tokens import challenge_id_in
 from app.client import ClientContext
 from app.enrollments.catalog import enabled_methods
 from app.errors import Rejected
@@ -116,7 +115,7 @@ def look_at_link(token: str, session: AuthSession | None, client: ClientContext)
     if opened is None or opened.user is None or not opened.user.is_active or opened.challenge.spent_at is not None:
         raise Rejected("api_error")
     challenge = opened.challenge
-    if not challenge.is_open(clock.now()) or has_expired(token):
+    if not challenge.is_open(clock.now()) or opened.has_expired:
         if throttling.is_news("link.expired", challenge.id, client.ip_address):
             raise _failed(opened.user, challenge, "expired", "change_email_expired", field="")
         raise Rejected("change_email_expired")

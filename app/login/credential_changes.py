@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.challenges.revocation import end_changes
+from app.challenges.queries import end_changes
 from app.client import ClientContext
 from app.errors import Rejected
 from app.extensions import db

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from app.audit import record, signals
 from app.authenticators import enrollments
+from app.challenges.magic_links import typed_identity
 from app.challenges.models import Challenge
-from app.challenges.registration import typed_identity
 from app.errors import Rejected
 from app.extensions import changed
 from app.users import User, create_user

@@ -13,7 +13,7 @@ from app.authenticators import enrollments, recovery_codes, totp_apps
 from app.authenticators.models import Passkey, RecoveryCode
 from app.authenticators.presenters import TITLES
 from app.authenticators.webauthn import passkeys
-from app.challenges import report_links
+from app.challenges import notice_links
 from app.client import ClientContext
 from app.enrollments.catalog import active_methods, enabled_methods
 from app.enrollments.models import Enrollment
@@ -119,7 +119,7 @@ def _tell_of_addresses(user: User, changes: Sequence[AddressChange], agent: str)
 
 def _lately() -> timedelta:
     """Return how long what was set up can be taken back; where nothing new has to wait, as long as it can be denied."""
-    return settings.new_method_wait or report_links.LIFE
+    return settings.new_method_wait or notice_links.REPORTED_WITHIN
 
 
 def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = None) -> list[RollbackStep]:

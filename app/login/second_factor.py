@@ -19,8 +19,7 @@ from app.authenticators.base import VerifiedFactor
 from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.diagnosis import VerificationFailure
-from app.challenges.models import Challenge
-from app.challenges.tokens import challenge_token_of
+from app.challenges.models import Challenge, challenge_token_of
 from app.client import ClientContext
 from app.crypto.encryption import DecryptionError
 from app.enrollments.catalog import active_methods, enabled_methods

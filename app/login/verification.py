@@ -13,8 +13,8 @@ from app.authenticators.base import VerifiedFactor
 from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.diagnosis import Attempt, VerificationFailure, diagnose
+from app.challenges.magic_links import registers_account
 from app.challenges.models import Challenge
-from app.challenges.registration import registers_account
 from app.client import ClientContext
 from app.crypto.encryption import DecryptionError
 from app.enrollments.catalog import code_methods, enabled_methods, ways_to_sign_in

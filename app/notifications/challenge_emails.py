@@ -11,13 +11,11 @@ import sqlalchemy as sa
 
 from app import clock, user_agents
 from app.authenticators.presenters import asked
-from app.challenges.magic_links import link_token
+from app.challenges.magic_links import link_token, registers_account
 from app.challenges.models import Challenge
+from app.challenges.notice_links import report_link, undo_link
 from app.challenges.passcodes import passcode_of, root_of
-from app.challenges.registration import registers_account
-from app.challenges.report_links import report_link
 from app.challenges.service_budget import may_leave
-from app.challenges.undo_links import undo_link
 from app.db.compiled import Detached
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings, this_app

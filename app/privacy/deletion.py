@@ -17,8 +17,7 @@ from app.extensions import changed, db, settings
 from app.login.credential_changes import lock_credentials
 from app.notifications.notices import notify
 from app.privacy.emails import lost_lately, mailboxes_of, phones_of
-from app.privacy.models import Deletion, Export
-from app.privacy.undo_links import open_undo
+from app.privacy.models import Deletion, Export, open_undo
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession, PendingSignIn
@@ -127,11 +126,13 @@ def cancel_requested(user: User, *, late: bool = False, **facts: Any) -> bool:
 
 def _named(token: str) -> tuple[User, datetime]:
     named = open_undo(token)
-    found = sa.select(User).where(User.handle == (named.handle if named else ""))
-    user = db.session.scalar(found.execution_options(populate_existing=True))
-    if named is None or user is None:
+    if named is None:
         raise Rejected("undo_invalid", status=404)
-    return user, named.deletes_at
+    handle, deletes_at = named
+    found = sa.select(User).where(User.handle == handle).execution_options(populate_existing=True)
+    if (user := db.session.scalar(found)) is None:
+        raise Rejected("undo_invalid", status=404)
+    return user, deletes_at
 
 
 def _end_everything(user_id: int) -> None:

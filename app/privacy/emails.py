@@ -14,7 +14,7 @@ from app.extensions import db, settings
 from app.notifications.challenge_emails import challenges_of, write
 from app.notifications.notices import NoticeFacts
 from app.outbox import EmailMessage, Message, TextMessage
-from app.privacy.undo_links import undo_link
+from app.privacy.models import undo_link
 from app.users import Identity, User
 from app.users.accounts import changes_since
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.crypto import secrets
-from app.extensions import db
+from app.crypto.signed_tokens import SignedToken
+from app.extensions import db, keyring, settings
 
 WAITING = "waiting"
 MAKING = "making"
@@ -16,6 +17,9 @@ READY = "ready"
 FAILED = "failed"
 GONE = "gone"
 UNDER_WAY = (WAITING, MAKING)
+
+UNDELETE = SignedToken("undelete")  # until the account is erased; its id is the account's handle
+UNDO_PATH = "/my-data/undo/"
 
 
 class Export(db.Model):
@@ -72,3 +76,19 @@ class Deletion(db.Model):
     """When a worker may take it up: at its time, or when the lease of the one that has it ends."""
     pseudonym: Mapped[int | None]
     """Below zero: whom its events name from then on. Drawn by whoever claims it; then it can't be undone any more."""
+
+
+def undo_link(handle: str, deletes_at: datetime) -> str:
+    """Return the address at which a deletion is undone; the same one each time it is made.
+
+    It is worth nothing once that deletion was undone, also when another one was requested since.
+    :param handle: the account's opaque one
+    :param deletes_at: when that account would be erased, to the second
+    """
+    return settings.origin + UNDO_PATH + UNDELETE.sign(keyring, settings.origin, handle, deletes_at)
+
+
+def open_undo(token: str) -> tuple[str, datetime] | None:
+    """Return the handle and time that ``token`` names if we made it; else None. The row says whether it is too late."""
+    claims = UNDELETE.verify(keyring, settings.origin, token)
+    return None if claims is None else (claims.id, datetime.fromtimestamp(claims.expiry, UTC))

@@ -11,7 +11,7 @@ bp = Blueprint("recovery", __name__)
 
 def init_app(app: Flask) -> None:
     """Register this feature's URLs, and let every account page know of a recovery that is open."""
-    from app.challenges.report_links import register_report_hook
+    from app.challenges.notice_links import register_report_hook
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.outbox import register_periodic_task, register_renderers

@@ -15,7 +15,6 @@ from app.notifications.notices import notices_leaving
 from app.outbox import EmailMessage, Message, TextMessage
 from app.recovery import requests
 from app.recovery.models import Recovery
-from app.recovery.tokens import cancel_link
 from app.users import Identity
 
 News = Literal["started", "reminder", "cancelled", "done"]
@@ -54,7 +53,7 @@ def recovering(message: Message, told: Told | None) -> EmailMessage | TextMessag
     if news in ("started", "reminder") and not is_open:
         return None
     by = {"browser": user_agents.label(recovery.agent), "at": recovery.requested_at, "address": recovery.address}
-    link = cancel_link(recovery) if is_open else None
+    link = requests.cancel_link(recovery) if is_open else None
     return write(message, news=news, ready_at=recovery.ready_at, expires_at=recovery.expires_at, link=link, asked=by)
 
 

@@ -1,7 +1,8 @@
-"""Recovery rows: found, started, ended. The database decides which of two ends wins."""
+"""Recovery rows: found, started, ended; the database decides which of two ends wins. And their two sealed tokens."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -9,8 +10,9 @@ import sqlalchemy as sa
 from app import clock
 from app.client import ClientContext
 from app.crypto import secrets
+from app.crypto.signed_tokens import SealedToken
 from app.db.retention import delete_batch
-from app.extensions import changed, db, settings
+from app.extensions import changed, db, keyring, settings
 from app.recovery.models import Recovery
 
 STAYS_FOR = timedelta(days=7)
@@ -22,7 +24,22 @@ COUNTED_FOR = timedelta(days=30)
 REMINDED_BEFORE = timedelta(hours=24)
 """So long before it is ready every channel is told once more."""
 
+PROOF = SealedToken(("recover", "proof"))
+PROVED_FOR = timedelta(minutes=10)
+"""How long after its code a mailbox counts as proved here."""
+
+CANCEL = SealedToken(("recover", "cancel"))  # for as long as the recovery is open
+CANCEL_PATH = "/recover/cancel/"
+
 _c = Recovery.__table__.c
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Whose mailbox was proved, and by which challenge."""
+
+    user_id: int
+    challenge_id: str
 
 
 def _open(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
@@ -110,3 +127,29 @@ def state_of(recovery: Recovery) -> str:
     if recovery.done_at is not None:
         return "done"
     return "open" if recovery.expires_at > clock.now() else "expired"
+
+
+def proof_of(user_id: int, challenge_id: str) -> str:
+    """Return what says for ten minutes that this user's mailbox was proved. It starts and completes, no more."""
+    until = int((clock.now() + PROVED_FOR).timestamp())
+    return PROOF.seal(keyring, str(user_id), challenge_id, str(until))
+
+
+def read_proof(token: str) -> Proved | None:
+    """Return what ``token`` proves, or None when it is none of ours or too old."""
+    fields = PROOF.open(keyring, token)
+    if fields is None:
+        return None
+    user_id, challenge_id, until = fields
+    return Proved(int(user_id), challenge_id) if int(until) > clock.unix() else None
+
+
+def cancel_link(recovery: Recovery) -> str:
+    """Return the address at which ``recovery`` is cancelled, from any browser, for as long as it is open."""
+    return settings.origin + CANCEL_PATH + CANCEL.seal(keyring, recovery.id)
+
+
+def read_cancel(token: str) -> str | None:
+    """Return the id of the recovery that ``token`` cancels, or None when it is none of ours."""
+    fields = CANCEL.open(keyring, token)
+    return fields[0] if fields else None

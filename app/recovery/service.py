@@ -15,7 +15,7 @@ from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.base import VerifiedFactor
 from app.authenticators.models import Passkey
 from app.authenticators.webauthn import passkeys
-from app.challenges import passcodes, report_links
+from app.challenges import notice_links, passcodes
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.models import Challenge
 from app.challenges.service import ChallengeRequest, end_open, issue_challenge
@@ -29,7 +29,7 @@ from app.login.completion import complete_login
 from app.login.pending import PendingState
 from app.login.verification import verify_passcode
 from app.recovery import emails as recovery_emails
-from app.recovery import requests, tokens
+from app.recovery import requests
 from app.recovery.models import Recovery
 from app.sessions import api_tokens
 from app.sessions.assurance import WEAK
@@ -117,7 +117,7 @@ def prove_mailbox(identity: str, passcode: str | int, client: ClientContext) -> 
         raise Rejected("generic_authn_failed", field="passcode")
     if proof.guess is not None:
         refund(proof.guess)
-    return status_of(known.user, tokens.proof_of(known.user.id, proof.challenge.id))
+    return status_of(known.user, requests.proof_of(known.user.id, proof.challenge.id))
 
 
 def status_of(user: User, proof: str) -> RecoveryStatus:
@@ -137,7 +137,7 @@ def status_of(user: User, proof: str) -> RecoveryStatus:
 
 def status_by(proof: str) -> RecoveryStatus | None:
     """Return how the account stands whose mailbox was proved by ``proof``; None when that holds no more."""
-    proved = tokens.read_proof(proof)
+    proved = requests.read_proof(proof)
     user = db.session.get(User, proved.user_id) if proved else None
     return status_of(user, proof) if user is not None and user.is_active else None
 
@@ -215,12 +215,12 @@ def _is_needed(enrolled: Sequence[Enrollment]) -> bool:
 
 def _held_by(proof: str) -> tuple[User, Challenge]:
     """Return whose mailbox was proved and by which challenge, the account held; none whose mail was denied since."""
-    proved = tokens.read_proof(proof)
+    proved = requests.read_proof(proof)
     user = db.session.get(User, proved.user_id) if proved else None
     if proved is None or user is None or not user.is_active:
         raise Rejected("recovery_proof_old")
     lock_account(user.id)
-    challenge = report_links.find_reported(proved.challenge_id)
+    challenge = notice_links.find_reported(proved.challenge_id)
     if challenge is None or challenge.denied_at is not None:
         raise Rejected("recovery_proof_old")
     return user, challenge

@@ -13,7 +13,7 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.login.pending import PendingState
 from app.login.presenters import second_step, user_facts
-from app.recovery import bp, requests, tokens
+from app.recovery import bp, requests
 from app.recovery import service as recovery_service
 from app.recovery.forms import CancelForm, MailboxForm, ProvedForm, StopForm, WhoForm
 from app.recovery.presenters import open_recovery, standing_facts, told
@@ -156,7 +156,7 @@ def _see(form: MailboxForm | ProvedForm, standing: recovery_service.RecoveryStat
     facts = standing_facts(standing)
     answer = respond(PAGE, form, see=HOME, **facts)
     waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=standing.proof)
-    return answer if wants_json() else open_request.keep(answer, waiting, tokens.PROVED_FOR)
+    return answer if wants_json() else open_request.keep(answer, waiting, requests.PROVED_FOR)
 
 
 def _under_way() -> dict[str, Any] | None:
@@ -191,7 +191,7 @@ def _shown() -> dict[str, Any]:
 
 def _named(token: str) -> Any:
     """Return the recovery that ``token`` cancels. Raises Rejected: ``denial_invalid`` (404) when it is none of ours."""
-    recovery_id = tokens.read_cancel(token)
+    recovery_id = requests.read_cancel(token)
     recovery = requests.find(recovery_id) if recovery_id else None
     if recovery is None:
         raise Rejected("denial_invalid", status=404)

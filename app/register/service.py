@@ -9,7 +9,7 @@ from app.audit import record, signals
 from app.authenticators import enrollments, password
 from app.authenticators.base import VerifiedFactor
 from app.challenges.diagnosis import VerificationFailure
-from app.challenges.magic_links import OpenedLink, has_expired, open_link
+from app.challenges.magic_links import OpenedLink, open_link
 from app.challenges.models import Challenge
 from app.challenges.service import ChallengeRequest, issue_challenge, spend
 from app.client import ClientContext
@@ -119,7 +119,7 @@ def look_at_link(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
         raise Rejected("invalid_confirmation_token")
     if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
         raise _over(opened, client, "spent", "already_confirmed")
-    if not opened.challenge.is_open(clock.now()) or has_expired(token):
+    if not opened.challenge.is_open(clock.now()) or opened.has_expired:
         raise _over(opened, client, "expired", "confirmation_expired")
     here = client.is_bound_to(opened.challenge.binding)
     return opened, here

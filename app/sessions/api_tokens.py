@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.audit import record
-from app.crypto import prefixed_tokens, secrets
+from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached, detached_from
 from app.extensions import changed, db, settings
 from app.sessions.models import ApiToken, AuthSession
@@ -43,12 +43,12 @@ _INSERT = CompiledStatement.into(ApiToken.__table__)
 
 def is_personal(token: str) -> bool:
     """Say whether ``token`` claims to be a personal one."""
-    return token.startswith(prefixed_tokens.PERSONAL)
+    return token.startswith(secrets.API_PREFIX)
 
 
 def find(token: str) -> tuple[ApiToken, User] | None:
     """Return the living token and its user, if they may come in. One statement; none for what was cut or mistyped."""
-    if not settings.personal_tokens or not prefixed_tokens.has_prefix(token, prefixed_tokens.PERSONAL):
+    if not settings.personal_tokens or not secrets.has_prefix(token, secrets.API_PREFIX):
         return None
     found = _BY_DIGEST.first(digest=secrets.digest(token))
     if found is None:
@@ -83,7 +83,7 @@ def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, ses
 
     :param session_id: the session that asks for it
     """
-    token = prefixed_tokens.prefixed_token(prefixed_tokens.PERSONAL)
+    token = secrets.prefixed_token(secrets.API_PREFIX)
     now = clock.now()
     row = {
         "id": secrets.row_id(), "digest": secrets.digest(token), "user_id": user_id, "name": name,

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
 from app import clock
-from app.crypto import prefixed_tokens, secrets
+from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached, note
 from app.extensions import changed, db, settings
 from app.sessions.models import AuthSession, RefreshToken
@@ -82,8 +82,8 @@ def give(session: AuthSession) -> str:
 
     One that the session gave before is worth nothing any more.
     """
-    name = prefixed_tokens.letters(16)
-    token = prefixed_tokens.prefixed_token(prefixed_tokens.REFRESH + name)
+    name = secrets.letters(16)
+    token = secrets.prefixed_token(secrets.REFRESH_PREFIX + name)
     now = clock.now()
     row = {
         "id": secrets.digest(name), "digest": secrets.digest(token), "session_id": session.session_id,
@@ -100,11 +100,11 @@ def exchange(token: str) -> Exchanged | Reused | None:
 
     Three statements; of two at the same moment one is exchanged, at however many servers.
     """
-    if not settings.refresh_tokens or not prefixed_tokens.has_prefix(token, prefixed_tokens.REFRESH, NAME):
+    if not settings.refresh_tokens or not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
         return None
     now = clock.now()
     name = _name(token)
-    new = prefixed_tokens.prefixed_token(prefixed_tokens.REFRESH + name)
+    new = secrets.prefixed_token(secrets.REFRESH_PREFIX + name)
     found = _EXCHANGE.first(
         row=secrets.digest(name), old=secrets.digest(token), new=secrets.digest(new), now=now,
         unused=now - settings.refresh_idle, one_factor=now - settings.two_factor_idle,
@@ -134,7 +134,7 @@ def end(token: str) -> int | None:
 
     :return: whose it was; None when it had ended, or the token is none of ours
     """
-    if not prefixed_tokens.has_prefix(token, prefixed_tokens.REFRESH, NAME):
+    if not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
         return None
     found = _row_of(token)
     return found.user_id if found is not None and revoke_session(found.session_id) else None
@@ -153,4 +153,4 @@ def _row_of(token: str) -> sa.Row[tuple[str, str, int]] | None:
 
 
 def _name(token: str) -> str:
-    return token[len(prefixed_tokens.REFRESH) :][:NAME]
+    return token[len(secrets.REFRESH_PREFIX) :][:NAME]

@@ -12,9 +12,8 @@ from app.authenticators.presenters import TITLES
 from app.authenticators.webauthn.passkeys import signs_in_alone
 from app.challenges import passcodes
 from app.challenges import service as challenges
-from app.challenges.models import Challenge
+from app.challenges.models import Challenge, challenge_id_in, challenge_token_of
 from app.challenges.service import ChallengeRequest
-from app.challenges.tokens import challenge_id_in, challenge_token_of
 from app.client import ClientContext
 from app.enrollments.models import Enrollment
 from app.errors import Rejected

@@ -13,7 +13,7 @@ from app.authenticators import totp, totp_apps
 from app.authenticators.enrollment_service import PendingEnrollment
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import TITLES
-from app.challenges.tokens import challenge_token_of
+from app.challenges.models import challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
 from app.errors import Rejected

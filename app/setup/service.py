@@ -15,8 +15,7 @@ from app.authenticators.presenters import TITLES
 from app.authenticators.webauthn import passkeys
 from app.challenges import passcodes
 from app.challenges import service as challenges
-from app.challenges.models import Challenge
-from app.challenges.tokens import challenge_id_in
+from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
 from app.enrollments.catalog import METHODS, enabled_methods
 from app.enrollments.models import Enrollment

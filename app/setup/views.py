@@ -23,7 +23,7 @@ from app.authenticators.presenters import (
     sent_facts,
     ways_in,
 )
-from app.challenges.tokens import challenge_token_of
+from app.challenges.models import challenge_token_of
 from app.enrollments.catalog import METHODS, active_methods, enabled_methods
 from app.enrollments.models import Enrollment
 from app.errors import Rejected

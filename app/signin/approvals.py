@@ -9,9 +9,8 @@ from app import clock, throttling
 from app.audit import record
 from app.authenticators.base import VerifiedFactor
 from app.challenges import approvals
-from app.challenges.magic_links import OpenedLink, open_link
+from app.challenges.magic_links import OpenedLink, open_link, registers_account
 from app.challenges.models import Challenge
-from app.challenges.registration import registers_account
 from app.client import ClientContext
 from app.errors import Rejected
 from app.login.pending import PendingState
@@ -103,7 +102,7 @@ def _decided(token: str, client: ClientContext) -> None:
         return
     if state in (approvals.REFUSED, approvals.WAITING):  # waiting: who had the last try has not compared it yet
         raise Rejected("link_refused", field="characters")
-    raise over(opened, token, client)
+    raise over(opened, client)
 
 
 def _wrong(opened: OpenedLink, client: ClientContext) -> Rejected:

@@ -10,7 +10,7 @@ from flask_login import current_user
 from app import user_agents
 from app.authenticators.presenters import asked
 from app.challenges.magic_links import OpenedLink
-from app.challenges.report_links import report_link
+from app.challenges.notice_links import report_link
 from app.errors import Rejected
 from app.extensions import settings
 from app.login.pending import PendingState

@@ -7,7 +7,7 @@ from typing import Any
 from app import clock, throttling
 from app.audit import record, signals
 from app.authenticators.base import VerifiedFactor
-from app.challenges.magic_links import OpenedLink, has_expired, open_link
+from app.challenges.magic_links import OpenedLink, open_link
 from app.challenges.service import spend
 from app.client import ClientContext
 from app.errors import Rejected
@@ -26,7 +26,7 @@ def open_good(token: str, client: ClientContext) -> OpenedLink:
     if opened is None:
         raise Rejected(no("invalid_code"))
     if not opened.challenge.is_open(clock.now()):
-        raise over(opened, token, client)
+        raise over(opened, client)
     return opened
 
 
@@ -43,19 +43,19 @@ def follow(opened: OpenedLink, token: str, client: ClientContext) -> AuthSession
     if opened.user is not None and not opened.user.is_active:
         raise Rejected(no("disabled_account"))
     if not spend(opened.challenge):
-        raise over(opened, token, client)
+        raise over(opened, client)
     proof, go_on = VerifiedFactor("email", opened.challenge), opened.challenge.next
     if opened.user is None:
         return join(proof, client, remember=False, next_page=go_on)
     return finish(opened.user, proof, client, remember=False, has_second=opened.has_second, next_page=go_on)
 
 
-def over(opened: OpenedLink, token: str, client: ClientContext) -> Rejected:
+def over(opened: OpenedLink, client: ClientContext) -> Rejected:
     """Return the refusal of a link that was good once, after recording why, once for each address in a window.
 
     Its fact ``next`` is where the person was going, for the page that asks for another one.
     """
-    why = "expired" if has_expired(token) else "spent"
+    why = "expired" if opened.has_expired else "spent"
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": PURPOSE, "method": "email"}
         record("sign_in.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)

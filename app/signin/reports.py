@@ -8,7 +8,7 @@ from typing import Any
 from app import clock, throttling
 from app.audit import record
 from app.authenticators.presenters import asked
-from app.challenges import report_links
+from app.challenges import notice_links
 from app.challenges.models import Challenge
 from app.errors import Rejected
 from app.login import pending
@@ -48,7 +48,7 @@ def look(token: str, *, strictly: bool = True) -> Told:
     :param strictly: False lets any token pass for one whose request nobody remembers
     :raises Rejected: ``denial_invalid`` (404) when it is none of ours or too old
     """
-    if not strictly and report_links.open_report(token) is None:
+    if not strictly and notice_links.open_report(token) is None:
         return Told(None, False)
     found = _found(token)
     if found is None:
@@ -72,22 +72,22 @@ def deny(token: str) -> Told:
 
 
 def _found(token: str) -> Challenge | AuthSession | None:
-    denial = report_links.open_report(token)
+    denial = notice_links.open_report(token)
     if denial is None:
         raise Rejected("denial_invalid", status=404)
-    return report_links.find_reported(denial.id) if denial.kind == "challenge" else find_session(denial.id)
+    return notice_links.find_reported(denial.id) if denial.kind == "challenge" else find_session(denial.id)
 
 
 def _deny_challenge(challenge: Challenge) -> int:
     early = challenge.purpose in HELD_FIRST
     _hold(challenge.user_id if early else None)  # the account and the request in the order of whoever answers it
-    if not report_links.mark_reported(challenge):
+    if not notice_links.mark_reported(challenge):
         return 0
     _hold(None if early else challenge.user_id)
     pending.end_answering(challenge.id)
-    for undo in report_links.report_hooks():
+    for undo in notice_links.report_hooks():
         undo(challenge)
-    session_ids = opened_by(challenge.id, clock.now() - report_links.LIFE)
+    session_ids = opened_by(challenge.id, clock.now() - notice_links.REPORTED_WITHIN)
     ended = _end_sessions(challenge, session_ids)
     gone = roll_back(challenge.user_id, session_ids, challenge.agent) if challenge.user_id else 0
     facts: dict[str, Any] = {"purpose": challenge.purpose, "sessions": ended, "methods": gone}

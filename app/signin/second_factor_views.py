@@ -14,7 +14,7 @@ from app import clock
 from app.authenticators import enrollment_service
 from app.authenticators.presenters import TITLES, app_key, sent
 from app.challenges import service as challenges
-from app.challenges.tokens import challenge_token_of
+from app.challenges.models import challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
 from app.errors import Rejected

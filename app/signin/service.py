@@ -11,7 +11,7 @@ from app.audit import record, signals
 from app.authenticators.base import VerifiedFactor
 from app.challenges.approvals import OpenApproval
 from app.challenges.diagnosis import VerificationFailure
-from app.challenges.registration import may_register
+from app.challenges.magic_links import may_register
 from app.challenges.service import ChallengeRequest, issue_challenge
 from app.client import ClientContext
 from app.enrollments.catalog import METHODS, code_methods

@@ -10,7 +10,7 @@ import flask_login
 from flask import Response, redirect
 from flask_login import current_user
 
-from app.crypto import prefixed_tokens
+from app.crypto import secrets
 from app.extensions import g, request, settings
 from app.web.cookies import sent_program_token
 from app.web.errors import error_answer
@@ -69,7 +69,7 @@ def refuse_out_of_scope() -> Response | None:
     One that lives no more is nobody's, and goes on as nobody.
     """
     carried = sent_program_token() or ""
-    if not carried.startswith(prefixed_tokens.PERSONAL) or request.endpoint is None or request.endpoint in OPEN:
+    if not carried.startswith(secrets.API_PREFIX) or request.endpoint is None or request.endpoint in OPEN:
         return None
     current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
     scopes = g.get("token_scopes")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.authenticators.models import Passkey, WebauthnChallenge
-from app.challenges.tokens import challenge_id_in, challenge_token_of
+from app.challenges.models import challenge_id_in, challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached, detached_from

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.audit import Event
-from app.crypto import prefixed_tokens
+from app.crypto import secrets
 from app.sessions.models import ApiToken
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in, denial_in
@@ -61,7 +61,7 @@ def test_a_token_is_shown_once_and_brings_its_program_in(app, here, ada):
 def test_a_token_can_be_recognised_and_is_nowhere_at_rest(here, database, rows):
     token = shown(here.post("/tokens", **MADE))
     assert re.fullmatch(r"lkp_[0-9A-Za-z]{49}", token)
-    assert prefixed_tokens.has_prefix(token, prefixed_tokens.PERSONAL)
+    assert secrets.has_prefix(token, secrets.API_PREFIX)
     row = rows(ApiToken)[0]
     assert token not in str(vars(row))
     assert len(row.digest) == 64

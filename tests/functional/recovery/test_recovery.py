@@ -76,7 +76,7 @@ def test_nothing_can_be_completed_before_the_wait_is_over(wire, bob, proves, sta
 
 def proof_in_start(wire, bob, starts) -> str:
     """Start, and return the proof of it; on pages a proof like it."""
-    from app.recovery.tokens import proof_of
+    from app.recovery.requests import proof_of
 
     starts(wire, bob.email)
     with wire.app.app_context():
@@ -87,7 +87,7 @@ def proof_in_code(wire, bob, proves) -> str:
     """Prove the mailbox; the page of a wait shows no proof, so one like it is made."""
     from app.challenges.models import Challenge
     from app.extensions import db
-    from app.recovery.tokens import proof_of
+    from app.recovery.requests import proof_of
 
     assert state_in(proves(wire, bob.email)) == "waiting"
     with wire.app.app_context():
@@ -167,7 +167,7 @@ def test_no_other_text_is_a_proof(json_wire, bob, proof, rows):
 def test_who_has_but_a_mailbox_needs_none(wire, people, proves, rows):
     ada = people.open(email="ada@example.com")
     assert state_in(proves(wire, ada.email)) == "not_needed"
-    from app.recovery.tokens import proof_of
+    from app.recovery.requests import proof_of
 
     with wire.app.app_context():
         proof = proof_of(ada.id, "0" * 32)

@@ -9,7 +9,7 @@ import pytest
 
 from app.audit import Event
 from app.authenticators.models import RecoveryCode
-from app.crypto.password_hashing import is_hash_of
+from app.crypto.secrets import is_hash_of
 from app.throttling.models import FailureCounter
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program

@@ -1,0 +1,105 @@
+"""Links in notices: "this wasn't me" (report links), and taking back a change of addresses (undo links).
+
+Neither has an identity in it, signs anyone in, or changes anything before a button is pressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import sqlalchemy as sa
+
+from app import clock
+from app.challenges.models import Challenge
+from app.crypto.signed_tokens import SignedToken
+from app.db.compiled import Detached
+from app.extensions import changed, db, keyring, settings, this_app
+from app.users import AddressChange
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+Kind = Literal["challenge", "session"]
+
+REPORT: dict[Kind, SignedToken] = {"challenge": SignedToken("deny", mark="c"), "session": SignedToken("deny", mark="s")}
+REPORT_PATH = "/not-me/"
+REPORTED_WITHIN = timedelta(hours=24)
+"""How long after the request, or the sign-in, it can be reported; sessions older than that are not ended."""
+
+UNDO = SignedToken("undo")  # for LATCHKEY_CHANGE_UNDO_WITHIN
+UNDO_PATH = "/change-email/undo/"
+
+OnReport = Callable[[Challenge], None]
+"""Called with each challenge that was reported, in its transaction, with the account locked."""
+
+_REGISTERED = "latchkey.report_hooks"
+
+_ROWS = Detached(Challenge)
+_c = Challenge.__table__.c
+_BY_ID = _ROWS.select().where(_c.id == sa.bindparam("id"))
+_MARK_REPORTED = (
+    sa.update(Challenge.__table__)
+    .where(_c.id == sa.bindparam("reported"), _c.denied_at.is_(None))
+    .values(
+        denied_at=sa.bindparam("now"),
+        refused_at=sa.func.coalesce(_c.refused_at, sa.bindparam("now")),
+        spent_at=sa.func.coalesce(_c.spent_at, sa.bindparam("now")),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a report link is about: a challenge or a session, by its id."""
+
+    kind: Kind
+    id: str
+
+
+def report_link(kind: Kind, its_id: str, since: datetime) -> str:
+    """Return the address at which what happened ``since`` then is reported; the same one each time it is made."""
+    return settings.origin + REPORT_PATH + REPORT[kind].sign(keyring, settings.origin, its_id, since + REPORTED_WITHIN)
+
+
+def open_report(token: str) -> Report | None:
+    """Return what ``token`` is about if we made it and its time is not over; else None. No statement."""
+    for kind, signed in REPORT.items():
+        if claims := signed.verify(keyring, settings.origin, token):
+            return None if claims.has_expired else Report(kind, claims.id)
+    return None
+
+
+def find_reported(challenge_id: str) -> Challenge | None:
+    """Return the challenge with this id, whatever became of it; None when it is forgotten."""
+    found = db.session.execute(_BY_ID, {"id": challenge_id}).first()
+    return _ROWS.read(found)[0] if found else None
+
+
+def mark_reported(challenge: Challenge) -> bool:
+    """End ``challenge``, used or not; False when it was reported already."""
+    return changed(_MARK_REPORTED, {"reported": challenge.id, "now": clock.now()}) == 1
+
+
+def register_report_hook(app: Flask, hook: OnReport) -> None:
+    """Register what a feature does when a challenge is reported whose answer has begun more than a session."""
+    app.extensions.setdefault(_REGISTERED, []).append(hook)
+
+
+def report_hooks() -> list[OnReport]:
+    """Return what is registered with the app that runs."""
+    return list(this_app().extensions.get(_REGISTERED, ()))
+
+
+def undo_link(change: AddressChange) -> str:
+    """Return the address at which ``change`` is undone; the same one each time it is made."""
+    until = change.created_at + settings.change_undo_within
+    return settings.origin + UNDO_PATH + UNDO.sign(keyring, settings.origin, change.id, until)
+
+
+def open_undo(token: str) -> str | None:
+    """Return the id of the change that ``token`` undoes if we made it and its time is not over; else None."""
+    claims = UNDO.verify(keyring, settings.origin, token)
+    return None if claims is None or claims.has_expired else claims.id
