@@ -6,11 +6,9 @@ import re
 
 from app.audit import record
 from app.errors import Rejected
-from app.sessions.cookies import known_digests
-from app.sessions.known_devices import forget_browser
+from app.sessions.known_devices import forget_browser, known_digests, revoke_one_trust, revoke_trust
 from app.sessions.models import AuthSession
 from app.sessions.store import find_session, revoke_all_sessions, revoke_current_session, revoke_session
-from app.sessions.trusted_devices import revoke_one_trust, revoke_trust
 
 _SESSION_ID = re.compile(r"[0-9a-f]{32}\Z")
 _BROWSER = re.compile(r"[0-9a-f]{64}\Z")

@@ -16,8 +16,7 @@ from app.login.presenters import label_of
 from app.sessions.assurance import level
 from app.sessions.known_devices import browsers_of
 from app.sessions.models import AuthSession
-from app.sessions.queries import SessionSummary, sessions_of
-from app.sessions.store import current_session
+from app.sessions.store import SessionSummary, current_session, sessions_of
 from app.throttling.models import FailureCounter
 from app.users import identities_of
 from app.web.access import login_required

@@ -18,9 +18,9 @@ __all__ = ["Event", "record", "record_each"]
 
 def init_app(app: Flask) -> None:
     """Register what the worker deletes and what an export holds."""
-    from app.audit import cleanup, export
+    from app.audit import export, recorder
     from app.db.export import register_export
     from app.db.retention import register_cleanups
 
-    register_cleanups(app, cleanup.prune_events)
+    register_cleanups(app, recorder.prune_events)
     register_export(app, export.PARTS)

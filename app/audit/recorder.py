@@ -11,7 +11,8 @@ from app import clock, user_agents
 from app.audit.models import Event
 from app.db import has_written
 from app.db.compiled import CompiledStatement
-from app.extensions import db, g, request
+from app.db.retention import delete_batch
+from app.extensions import db, g, request, settings
 
 _INSERT = CompiledStatement.into(Event.__table__)
 _INSERT_AT_ONCE = CompiledStatement.into(Event.__table__, at_once=True)
@@ -52,3 +53,8 @@ def _who_asked() -> dict[str, str]:
         "address": g.get("client_address", ""),
         "agent": user_agents.label(request.headers.get("User-Agent")),
     }
+
+
+def prune_events() -> int:
+    """Delete a batch of events older than ``LATCHKEY_EVENTS_KEEP``; return how many."""
+    return delete_batch(db.session, Event, Event.at < clock.now() - settings.events_keep)

@@ -14,7 +14,7 @@ from app.challenges.models import Challenge
 from app.client import MAX_BINDINGS, ClientContext
 from app.crypto import secrets
 from app.extensions import keyring
-from app.sessions.cookies import set_binding_cookie
+from app.sessions.store import set_binding_cookie
 
 _PLACES = range(MAX_BINDINGS + 1)
 """A parameter for each secret that a browser may keep."""

@@ -14,8 +14,7 @@ from app.cli.group import OperatorGroup, user_named
 from app.extensions import db
 from app.sessions import api_tokens
 from app.sessions.assurance import level
-from app.sessions.queries import SessionSummary, sessions_of
-from app.sessions.store import revoke_all_sessions, revoke_session
+from app.sessions.store import SessionSummary, revoke_all_sessions, revoke_session, sessions_of
 
 sessions = OperatorGroup("sessions", help="List and end the sessions of an account.")
 

@@ -18,7 +18,7 @@ from app.extensions import settings
 from app.login import lookup, pending, second_factor
 from app.login.pending import PendingState, StartedPending
 from app.login.sessions import create_login_session
-from app.sessions import trusted_devices
+from app.sessions import known_devices
 from app.sessions.models import AuthSession
 from app.throttling import by_account
 from app.users import User
@@ -51,7 +51,7 @@ def complete_login(
     if (
         step is not None
         and step.state != second_factor.SETUP
-        and trusted_devices.use_trust(user.id, client.known_secrets)
+        and known_devices.use_trust(user.id, client.known_secrets)
     ):
         record("second_step.skipped", user.id, challenge_id=answered, method=proof.method)
         step = None

@@ -18,8 +18,8 @@ from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached, detached_from, note
 from app.errors import Rejected
 from app.extensions import changed, db, settings
-from app.sessions.cookies import set_pending_cookie
 from app.sessions.models import PendingSignIn
+from app.sessions.store import set_pending_cookie
 from app.users import User
 
 TRIES = 5

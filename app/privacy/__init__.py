@@ -15,15 +15,15 @@ def init_app(app: Flask) -> None:
     from app.db.retention import register_cleanups
     from app.notifications.notices import notices_leaving
     from app.outbox import register_job, register_periodic_task, register_renderers
-    from app.privacy import cleanup, emails, erasure, export, export_job, reminders, undo_views, views  # noqa: F401 - they register themselves
+    from app.privacy import deletion, emails, erasure, export, export_requests, views  # noqa: F401 - views registers itself
 
     app.register_blueprint(bp)
-    register_job(app, export_job.build_one)
+    register_job(app, export_requests.build_one)
     register_job(app, erasure.erase_one)
-    register_periodic_task(app, reminders.remind)
-    register_cleanups(app, cleanup.prune_archives, cleanup.prune_exports)
+    register_periodic_task(app, deletion.remind)
+    register_cleanups(app, export_requests.prune_archives, export_requests.prune_exports)
     register_export(app, export.PARTS)
     register_renderers(app, {"export_ready": emails.export_ready})
-    deletion = dict.fromkeys(("deletion_requested", "deletion_reminder"), emails.deletion)
-    register_renderers(app, deletion, reads=notices_leaving)
+    about_deletion = dict.fromkeys(("deletion_requested", "deletion_reminder"), emails.deletion)
+    register_renderers(app, about_deletion, reads=notices_leaving)
     register_renderers(app, {"account_closed": emails.account_closed}, reads=emails.closings_of)

@@ -1,4 +1,4 @@
-"""Schedule and cancel the deletion of an account. Of the two, one wins."""
+"""Schedule and cancel the deletion of an account, and remind its owner a day before. Of the two, one wins."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ from app.users import User, lock_account
 from app.users.accounts import deletion_hooks
 
 REMIND_BEFORE = timedelta(days=1)
+
+BATCH = 100
+"""Accounts told in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,26 @@ def say(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "o
     everywhere = list(dict.fromkeys([*mails, *lost_lately(user_id)]))
     outbox.enqueue_each(kind, "mail", everywhere, user_id=user_id, **facts)
     outbox.enqueue_each(kind, "sms", [] if mails else phones_of(user_id), user_id=user_id, **facts)
+
+
+def remind() -> bool:
+    """Have the link sent again for each deletion whose time comes soon. Of two workers one does.
+
+    Return whether there may be more.
+    """
+    due = (Deletion.remind_at <= clock.now(), Deletion.pseudonym.is_(None))
+    soon = (
+        sa.select(User.id, User.handle, Deletion.deletes_at)
+        .join(Deletion, Deletion.user_id == User.id)
+        .where(*due)
+        .limit(BATCH)
+    )
+    found = db.session.execute(soon).all()
+    for user_id, handle, deletes_at in found:
+        mine = sa.update(Deletion).where(Deletion.user_id == user_id, *due)
+        if changed(mine.values(remind_at=None)):
+            say("deletion_reminder", user_id, handle, deletes_at)
+    return len(found) == BATCH
 
 
 def look(token: str) -> Told:

@@ -1,4 +1,4 @@
-"""/my-data: export personal data, or delete the account."""
+"""/my-data: export personal data, delete the account, or keep it by the link that cancels a deletion."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from app.extensions import settings
 from app.i18n import date_text
 from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
-from app.privacy import bp, deletion
-from app.privacy import service as privacy
+from app.privacy import bp, deletion, export_requests
 from app.privacy.emails import mailboxes_of, phones_of
-from app.privacy.forms import ButtonForm, LeaveForm
+from app.privacy.forms import ButtonForm, KeepForm, LeaveForm
 from app.privacy.models import GONE, UNDER_WAY, Export
 from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
 from app.web.access import login_required
+from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.headers import clear_site
 from app.web.respond import respond, say, wants_json
 
 PAGE = "privacy/mydata.html"
+UNDO_PAGE = "privacy/undo.html"
 
 
 @bp.get("/my-data")
@@ -45,7 +46,7 @@ def ask_for_export() -> Response:
     form = ButtonForm()
     if form.validate():
         with form.showing_refusals():
-            export = privacy.ask(current_user)
+            export = export_requests.ask(current_user)
             say("export_requested")
             return respond(go="/my-data", export=_told(export))
     return respond(PAGE, form, shown=_shown() | _facts())
@@ -56,7 +57,7 @@ def ask_for_export() -> Response:
 def fetch_export(export_id: str) -> Response:
     """Hand out an archive, to its owner alone and only after a fresh proof."""
     _prove_first()
-    export, pieces = privacy.fetch(current_user, export_id)
+    export, pieces = export_requests.fetch(current_user, export_id)
     if request.method != "HEAD":
         record("export.fetched", current_user.id, at_once=True)
     answer = Response(stream_with_context(pieces), mimetype="application/zip")
@@ -94,10 +95,10 @@ def _prove_first() -> None:
 
 
 def _facts() -> dict[str, Any]:
-    known = privacy.exports_of(current_user.id)
+    known = export_requests.exports_of(current_user.id)
     return {
         "exports": [_told(export) for export in known if export.state != GONE],
-        "next_export_in": privacy.left_to_wait(known, clock.now()),
+        "next_export_in": export_requests.left_to_wait(known, clock.now()),
         "delete_wait": int(settings.delete_wait.total_seconds()),
     }
 
@@ -121,3 +122,39 @@ def _told(export: Export) -> dict[str, Any]:
         "expires_at": export.expires_at,
         "size": export.size,
     }
+
+
+@bp.get("/my-data/undo/<token>")
+def undo_page(token: str) -> Response:
+    """Show when the account would be erased, and a button that keeps it; change nothing, whoever looks."""
+    return _quiet(token, KeepForm(), deletion.look(token))
+
+
+@bp.post("/my-data/undo/<token>")
+def undo(token: str) -> Response:
+    """Keep the account. Signs nobody in, and works in any browser."""
+    after_this_request(view_commit)
+    form = KeepForm()
+    if form.validate() and form.sure.data:
+        told = deletion.cancel_deletion(token, present_client())
+    else:
+        try:
+            told = deletion.look(token)
+        except Rejected:
+            if not form.faults():
+                raise
+            return respond("errors/form.html", form)
+        if not form.faults():
+            form.refuse(Rejected("undo_unsure", field="sure"))
+    return _quiet(token, form, told)
+
+
+def _quiet(token: str, form: KeepForm, told: deletion.Told) -> Response:
+    """Answer, and keep the token out of referrers (ASVS 14.2.1)."""
+    facts: dict[str, Any] = {
+        "state": "kept" if told.kept else "closed",
+        "deletes_at": None if told.kept else told.deletes_at,
+    }
+    answer = respond(UNDO_PAGE, form, shown={"token": token}, **facts)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer

@@ -20,9 +20,8 @@ def init_app(app: Flask) -> None:
         export,
         requests,
         service,
-        views,  # noqa: F401 - they register themselves
+        views,
     )
-    from app.recovery.presenters import open_recovery
     from app.users.accounts import register_deletion_hook
 
     app.register_blueprint(bp)
@@ -32,4 +31,4 @@ def init_app(app: Flask) -> None:
     register_cleanups(app, requests.prune_recoveries)
     register_export(app, export.PARTS)
     register_renderers(app, {"recovering": emails.recovering}, reads=emails.recoveries_of)
-    app.jinja_env.globals["open_recovery"] = open_recovery
+    app.jinja_env.globals["open_recovery"] = views.open_recovery

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, after_this_request, request
 from flask_login import current_user
 
+from app import user_agents
 from app.authenticators.presenters import TITLES, sent, sent_facts
 from app.challenges.service import latest_in_browser
 from app.errors import Rejected
@@ -16,7 +17,8 @@ from app.login.presenters import second_step, user_facts
 from app.recovery import bp, requests
 from app.recovery import service as recovery_service
 from app.recovery.forms import CancelForm, MailboxForm, ProvedForm, StopForm, WhoForm
-from app.recovery.presenters import open_recovery, standing_facts, told
+from app.recovery.models import Recovery
+from app.recovery.service import RecoveryStatus
 from app.web import open_request
 from app.web.access import anonymous_only, login_required
 from app.web.client import client_context, present_client, sending_client
@@ -206,3 +208,33 @@ def _quiet(response: Response) -> Response:
     """Keep the token out of referrers (ASVS 14.2.1)."""
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+def open_recovery() -> dict[str, Any] | None:
+    """Return the open recovery of whoever is signed in, for every account page to show. One statement."""
+    if not current_user.is_authenticated:
+        return None
+    recovery = requests.open_of(current_user.id)
+    return told(recovery) if recovery is not None else None
+
+
+def told(recovery: Recovery) -> dict[str, Any]:
+    """Return when a recovery was asked for, by whom, and when it can be completed, and until when."""
+    return {
+        "requested_at": recovery.requested_at,
+        "ready_at": recovery.ready_at,
+        "expires_at": recovery.expires_at,
+        "browser": user_agents.label(recovery.agent),
+        "address": recovery.address,
+    }
+
+
+def standing_facts(standing: RecoveryStatus) -> dict[str, Any]:
+    """Return how the account stands, for somebody who has proved its mailbox."""
+    return {
+        "state": standing.state,
+        "proof": standing.proof,
+        "methods": standing.methods,
+        "recovery_codes_left": standing.codes_left,
+        "recovery": told(standing.recovery) if standing.recovery else None,
+    }

@@ -1,8 +1,16 @@
-"""Registration: no account is created before its email is verified."""
+"""Registration: no account is created before its email is verified.
+
+The same work is done for an email that has an account. What is written for it is undone before anyone can see it, so
+time and statements say nothing about who has an account.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import sqlalchemy as sa
 
 from app import clock, throttling
 from app.audit import record, signals
@@ -13,18 +21,19 @@ from app.challenges.magic_links import OpenedLink, open_link
 from app.challenges.models import Challenge
 from app.challenges.service import ChallengeRequest, issue_challenge, spend
 from app.client import ClientContext
+from app.crypto import secrets
+from app.db import has_written, use_async_commit
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import settings
+from app.extensions import changed, db, settings
 from app.login import lookup
 from app.login.completion import complete_login
 from app.login.initial_verification import verify_address
 from app.login.lookup import Destination
 from app.login.pending import PendingState
 from app.login.verification import verify_passcode
-from app.register.account_creation import keep_password, open_account
 from app.sessions.models import AuthSession
-from app.users import TypedIdentity, User, find_by_identity, identifiers
+from app.users import TypedIdentity, User, create_user, find_by_identity, identifiers
 
 CONFIRM = "confirm"
 
@@ -45,7 +54,7 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
     found = lookup.look_up_destination(typed, "email")
     if found is not None and not settings.generic_responses:
         raise Rejected("email_already_associated", field="email", email=typed.value)
-    reached = open_account(typed, found)
+    reached = _open_account(typed, found)
     if reached.user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
@@ -54,7 +63,7 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
     else:
         challenge = _send_confirmation(reached, typed.value, client, next_page)
     if hashed:
-        keep_password(reached, hashed, challenge.binding, client)
+        _keep_password(reached, hashed, challenge.binding, client)
     return challenge
 
 
@@ -168,3 +177,52 @@ def _read(email: str) -> TypedIdentity:
         return TypedIdentity("email", identifiers.email(email))
     except identifiers.InvalidIdentifier:
         raise Rejected("invalid_email_address", field="email") from None
+
+
+def _open_account(typed: TypedIdentity, found: Destination | None) -> Destination:
+    """Open an account for ``typed``, unless it is ``found`` to have one; return the one that it has now."""
+    connection = db.session.connection()
+    if not has_written(connection):
+        use_async_commit(connection)  # what is lost in a power cut can be asked for again
+    value = typed.value if found is None else secrets.row_id()
+    try:
+        with _trial(keep=found is None):
+            user = create_user(TypedIdentity(typed.kind, value))
+            mailbox = enrollments.enroll(user.id, "email")
+            record("account.created", user.id)
+    except Rejected:
+        # Two asked at the same moment: the other one's account is this one's too, once the address is proved.
+        found = lookup.look_up_destination(typed, "email")
+        if found is None:
+            raise
+    if found is not None:
+        return found
+    signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
+    return Destination(user, mailbox, typed.value)
+
+
+def _keep_password(reached: Destination, hashed: str, binding: str, client: ClientContext) -> None:
+    """Keep a password for the browser it was given in: no other proof of the address makes it good.
+
+    A confirmed account gets none; its owner adds one when signed in.
+    :param binding: of the confirmation that was asked for with it
+    """
+    mine = (Enrollment.user_id == reached.user.id, Enrollment.method == "password")
+    with _trial(keep=reached.user.confirmed_at is None):
+        changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *client.bindings))))
+        enrollments.enroll(reached.user.id, "password", hashed, name=binding)
+
+
+@contextmanager
+def _trial(*, keep: bool) -> Iterator[None]:
+    """Undo what is written in this block, unless it is to be kept; an exception undoes it as well."""
+    savepoint = db.session.begin_nested()
+    try:
+        yield
+    except BaseException:
+        savepoint.rollback()
+        raise
+    if keep:
+        savepoint.commit()
+    else:
+        savepoint.rollback()

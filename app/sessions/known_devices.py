@@ -1,8 +1,11 @@
-"""Known devices: browsers in which a user has signed in before.
+"""Known devices: browsers in which a user has signed in before; trusted ones skip the second step for a while.
 
-A known browser is no proof and opens nothing. Each account knows it by a secret of its own, that no account from before
-has seen (ADR 10). It has guesses of its own when strangers have used up the account's
+A known browser is no proof and opens nothing. Each account knows it by a secret of its own, in a cookie, that no
+account from before has seen (ADR 10). It has guesses of its own when strangers have used up the account's
 (``throttling/by_account``), and signing in from one is no news to the owner.
+
+Trust is a date on the row by which an account knows a browser, and goes when that row is revoked. It replaces the
+second step alone: the first is taken each time, and the session counts as one of one factor.
 """
 
 from __future__ import annotations
@@ -12,17 +15,17 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
 from app.client import MAX_KNOWN_ACCOUNTS, ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
-from app.extensions import changed, db, settings
-from app.sessions.cookies import keep_known, note_known_here, set_known_cookie
+from app.extensions import changed, db, g, settings
 from app.throttling.by_account import UNLIMITED, LoginAttempt, row_id
 from app.throttling.models import FailureCounter
 from app.users import subject_of
+from app.web.cookies import sent_known_secrets
 
 KnownDeviceRow = Literal["new", "known", "none"]
 """Whether a browser was new to an account, or known; ``none`` is a program, which keeps no cookies."""
@@ -39,6 +42,7 @@ MOST = 100
 _ROWS = Detached(FailureCounter)
 _table = FailureCounter.__table__
 _c = _table.c
+_NOT_REVOKED = FailureCounter.revoked_at.is_(None)
 _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at")
 
 
@@ -115,7 +119,7 @@ def known_as(user_id: int, digests: Collection[str]) -> str:
 
     One statement, and none where there are none.
     """
-    rows = [row_id(subject_of(user_id, ""), digest) for digest in digests]
+    rows = [_row_id(user_id, digest) for digest in digests]
     mine = (_c.id.in_(rows), _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     return (db.session.scalar(sa.select(_c.browser).where(*mine).limit(1)) if rows else None) or ""
 
@@ -152,6 +156,97 @@ def forget_browser(user_id: int, row: str) -> int:
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 
+def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> str:
+    """Let this browser keep the secret by which an account knows it, for ``life`` from now; return its digest.
+
+    :param instead_of: digest of the secret that it takes the place of
+    """
+    digest = secrets.digest(secret)
+    others = [each for each in _known_secrets() if secrets.digest(each) not in (digest, instead_of)]
+    g.known_cookie = (".".join([secret, *others[: MAX_KNOWN_ACCOUNTS - 1]]), int(life.total_seconds()))
+    return digest
+
+
+def keep_known(digest: str, life: timedelta) -> None:
+    """Let this browser keep the secret it brought with this digest for ``life`` from now."""
+    for secret in _known_secrets():
+        if secrets.digest(secret) == digest:
+            set_known_cookie(secret, life)
+
+
+def known_digests() -> list[str]:
+    """Return the digests by which accounts know this browser, as of this answer."""
+    return [secrets.digest(secret) for secret in _known_secrets()]
+
+
+def note_known_here(digest: str) -> None:
+    """Note by which digest the account that has just signed in knows this browser."""
+    g.known_here = digest
+
+
+def known_here() -> str:
+    """Return by which digest the account that has signed in with this request knows the browser; "" by none."""
+    return str(g.get("known_here", ""))
+
+
+def trust_browser(user_id: int) -> datetime | None:
+    """Trust the browser that this request has just made known to the account; return until when.
+
+    The account knows it by another secret from now on: whoever has copied the one so far is not trusted.
+    None when trusting is switched off (``LATCHKEY_TRUST_FOR=0``), or it is no browser.
+    """
+    before = known_here()
+    if not settings.trust_for or not before:
+        return None
+    secret, until = secrets.token(), clock.now() + settings.trust_for
+    digest = secrets.digest(secret)
+    mine = (FailureCounter.id == _row_id(user_id, before), _NOT_REVOKED)
+    renewed = {"id": _row_id(user_id, digest), "browser": digest, "trusted_until": until}
+    if not changed(sa.update(FailureCounter).where(*mine).values(**renewed)):
+        return None
+    note_known_here(set_known_cookie(secret, LIFE, instead_of=before))
+    return until
+
+
+def trust_program(user_id: int, agent: str) -> str:
+    """Trust a program that keeps no cookies; return the token that it brings next time. Only its digest is stored."""
+    token, now = secrets.token(), clock.now()
+    digest = secrets.digest(token)
+    row: dict[str, Any] = {"id": _row_id(user_id, digest), "user_id": user_id, "browser": digest, "agent": agent}
+    row |= {"first_seen_at": now, "last_seen_at": now, "touched_at": now, "trusted_until": now + settings.trust_for}
+    db.session.execute(sa.insert(FailureCounter).values(**row))
+    return token
+
+
+def use_trust(user_id: int, digests: Collection[str]) -> bool:
+    """Say whether this account trusts who has one of these digests now; it was used, then. One statement."""
+    if not settings.trust_for or not digests:
+        return False
+    now = clock.now()
+    rows = [_row_id(user_id, digest) for digest in digests]
+    trusted = (FailureCounter.id.in_(rows), _NOT_REVOKED, FailureCounter.trusted_until > now)
+    return changed(sa.update(FailureCounter).where(*trusted).values(last_seen_at=now, touched_at=now)) == 1
+
+
+def revoke_trust(user_id: int, *, but: Collection[str] = ()) -> int:
+    """Skip the second step nowhere any more, except where a digest of ``but`` is; return how many were trusted."""
+    trusted = (
+        FailureCounter.user_id == user_id,
+        FailureCounter.trusted_until.is_not(None),
+        FailureCounter.browser.not_in(but),
+    )
+    return changed(sa.update(FailureCounter).where(*trusted).values(trusted_until=None))
+
+
+def revoke_one_trust(user_id: int, row: str) -> int:
+    """Skip the second step in this browser no more, which stays known; return 0 when it was not trusted.
+
+    :param row: id of its row; one of another account is none
+    """
+    trusted = (FailureCounter.id == row, FailureCounter.user_id == user_id, FailureCounter.trusted_until.is_not(None))
+    return changed(sa.update(FailureCounter).where(*trusted).values(trusted_until=None))
+
+
 def _counted() -> list[bool]:
     """Return which rows of strangers a success ends the failures in a row of: those of codes, of passwords."""
     return [False, *([True] if "password" in settings.methods else [])] if settings.limits else []
@@ -161,7 +256,7 @@ def _row(
     user_id: int, digest: str = "", agent: str = "", first: datetime | None = None, last: datetime | None = None,
     *, password: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    names = (row_id(subject_of(user_id, ""), digest, password=password), user_id, digest, agent, first, last)
+    names = (_row_id(user_id, digest, password=password), user_id, digest, agent, first, last)
     return dict(zip(_COLUMNS, names, strict=True))
 
 
@@ -169,7 +264,16 @@ def _settle(rows: list[dict[str, Any]], user_id: int, client: ClientContext, gue
     """Note a success; return by which digest the browser is known from now on, "" for none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
     if client.keeps_cookies:
-        mine = [row_id(subject_of(user_id, ""), digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]
+        mine = [_row_id(user_id, digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]
         values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MAX_KNOWN_ACCOUNTS)}
     noted = _SETTLE[len(rows), client.keeps_cookies].all(**values, entry=guess.entry, now=now)
     return next((str(browser) for (browser,) in noted if browser), "")
+
+
+def _known_secrets() -> list[str]:
+    given: tuple[str, int] | None = g.get("known_cookie")
+    return given[0].split(".") if given else sent_known_secrets()
+
+
+def _row_id(user_id: int, digest: str, *, password: bool = False) -> str:
+    return row_id(subject_of(user_id, ""), digest, password=password)

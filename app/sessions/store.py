@@ -1,10 +1,11 @@
-"""Create sessions, and find the one a request carries: the only module that knows cookie and header.
+"""Create, find, list and revoke sessions: the only module that knows their cookie and header.
 
 The cookie carries a random token and nothing else; it goes out only when the row it names is stored.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from app.db import has_written, unavailable
 from app.db.compiled import CompiledStatement, Detached, detached_from, note
 from app.extensions import changed, db, g, login_manager, settings
 from app.sessions import api_tokens, assurance
-from app.sessions.models import AuthSession, PendingSignIn
+from app.sessions.models import AuthSession, PendingSignIn, RefreshToken
 from app.users import User
 from app.web.cookies import KNOWN, PENDING, renew_browser_secret, sent_cookie, sent_program_token, set_cookie
 from app.web.csrf import SESSION_COOKIE
@@ -28,8 +29,13 @@ from app.web.csrf import SESSION_COOKIE
 SEEN_EVERY = timedelta(minutes=1)
 """``seen_at`` is written at most this often, so that reading stays reading."""
 
+MOST = 200
+"""Sessions and tokens that are listed at once; ending all others ends those too that no list shows."""
+
 _INSERT = CompiledStatement.into(AuthSession.__table__)
 _ROWS = Detached(AuthSession, User)
+_SESSIONS = Detached(AuthSession)
+_c, _given = AuthSession.__table__.c, RefreshToken.__table__.c
 _session, _user = AuthSession.__table__, User.__table__
 _BY_TOKEN = CompiledStatement(
     _ROWS.select()
@@ -46,6 +52,22 @@ _BY_PROGRAM_TOKEN = CompiledStatement(
     .where(_head.c.kind == "browser", _head.c.revoked_at.is_(None))
 )
 """A program's token holds while the session that gave it does, also one that was given as that session was ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """A session with the program tokens it gave, which end with it.
+
+    :ivar head: the browser's session; where that has ended by itself, the token that was used last
+    :ivar programs: tokens of programs that still hold
+    :ivar refreshed_at: when a program last exchanged its refresh token; None when none has one
+    :ivar refreshes_until: how long it can go on like that
+    """
+
+    head: AuthSession
+    programs: list[AuthSession]
+    refreshed_at: datetime | None = None
+    refreshes_until: datetime | None = None
 
 
 def create_session(
@@ -174,6 +196,40 @@ def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
     return changed(ended)
 
 
+def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary], bool]:
+    """Return the living sessions of a user, used last first, and whether there are more. One statement.
+
+    :param first: the id of the session to list before all others: the one that asks
+    """
+    now = clock.now()
+    goes_on = sa.and_(
+        _given.session_id == _c.session_id,
+        _c.kind == "browser",
+        _given.expires_at > now,
+        _given.used_at > now - settings.refresh_idle,
+        sa.true() if settings.refresh_tokens else sa.false(),
+    )
+    alive = (
+        _c.user_id == user_id,
+        _c.revoked_at.is_(None),
+        _c.expires_at > now,
+        sa.or_(_c.seen_at > now - settings.session_idle, _given.id.is_not(None)),
+    )
+    order = (sa.case((_c.session_id == first, 0), else_=1), _c.seen_at.desc(), _c.id.desc())
+    joined = _SESSIONS.select().add_columns(_given.used_at, _given.expires_at)
+    joined = joined.select_from(_c.id.table.outerjoin(RefreshToken.__table__, goes_on))
+    found = db.session.execute(joined.where(*alive).order_by(*order).limit(MOST + 1)).all()
+    by_session: dict[str, list[AuthSession]] = {}
+    times: dict[str, tuple[datetime, datetime]] = {}
+    for *row, used_at, expires_at in found[:MOST]:
+        session = _SESSIONS.read(row)[0]
+        by_session.setdefault(session.session_id, []).append(session)
+        if expires_at is not None:
+            times[session.session_id] = used_at, min(expires_at, session.expires_at)
+    summaries = [_summary(sessions, *times.get(session_id, ())) for session_id, sessions in by_session.items()]
+    return summaries, len(found) > MOST
+
+
 def current_session() -> AuthSession | None:
     """Return the living session that this request brought, or opened, or None."""
     from flask_login import current_user
@@ -214,6 +270,16 @@ def load_user(request: Request) -> User | None:
     g.auth_session = session
     g.program_token = token if kind == "program" else ""
     return user
+
+
+def set_binding_cookie(secret: str) -> None:
+    """Let this browser keep the secret that something it asks for is bound to."""
+    g.given_secret = secret
+
+
+def set_pending_cookie(token: str, life: timedelta) -> None:
+    """Let this browser keep the token of its sign-in under way for ``life``; with "" it is taken back."""
+    g.pending_cookie = (token, int(life.total_seconds()) if token else 0)
 
 
 def set_session_cookie(response: Response) -> Response:
@@ -261,3 +327,9 @@ def _note_use(seen: sa.Update) -> None:
         if not unavailable(error) or getattr(error, "connection_invalidated", False):
             raise  # a database that is gone would only be waited for a second time
         db.session.rollback()
+
+
+def _summary(sessions: list[AuthSession], *refreshed: datetime) -> SessionSummary:
+    programs = [session for session in sessions if session.kind == "program"]
+    browsers = [session for session in sessions if session.kind == "browser"]
+    return SessionSummary((browsers or programs)[0], programs, *refreshed)

@@ -19,7 +19,7 @@ from app.extensions import db, settings
 from app.login import completion, pending, second_factor
 from app.login.pending import PendingState, StartedPending
 from app.notifications import notices
-from app.sessions import trusted_devices
+from app.sessions import known_devices
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
@@ -68,8 +68,8 @@ def trust_here(waiting: StartedPending, client: ClientContext) -> str:
         return ""
     record("second_step.trusted", waiting.user.id)
     if not client.keeps_cookies:
-        return trusted_devices.trust_program(waiting.user.id, client.user_agent)
-    trusted_devices.trust_browser(waiting.user.id)
+        return known_devices.trust_program(waiting.user.id, client.user_agent)
+    known_devices.trust_browser(waiting.user.id)
     return ""
 
 

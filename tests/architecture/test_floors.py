@@ -23,7 +23,7 @@ def test_below_the_journeys_nobody_asks_for_the_request_under_another_name():
         "app/i18n.py",
         "app/observability.py",
         "app/audit/recorder.py",
-        "app/sessions/cookies.py",
+        "app/sessions/known_devices.py",
         "app/sessions/store.py",
     )
     takers = [

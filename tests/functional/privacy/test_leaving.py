@@ -215,7 +215,7 @@ def test_without_a_mailbox_the_link_comes_by_text_message(here, people, text_to,
 
 
 def test_a_day_before_its_owner_is_reminded_once(app, here, ada, left, clock, mail_to, deliver):
-    from app.privacy.reminders import remind
+    from app.privacy.deletion import remind
 
     def sweep() -> list:
         with app.app_context():

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.audit import Event
-from app.privacy import export_job
+from app.privacy import export_requests
 from app.privacy.models import Export, ExportChunk
 from tests.functional.privacy.conftest import told
 from tests.signed_in import sign_in
@@ -71,7 +71,7 @@ def test_memory_does_not_grow_with_what_there_is(asked, much, app, rows):
     with app.app_context():
         from app.extensions import db
 
-        export_job.build_one(threading.Event())
+        export_requests.build_one(threading.Event())
         db.session.commit()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -80,7 +80,7 @@ def test_memory_does_not_grow_with_what_there_is(asked, much, app, rows):
 
 
 def test_too_much_is_cut_and_said(asked, much, work, rows, monkeypatch):
-    monkeypatch.setattr(export_job, "MOST_ROWS", 1000)
+    monkeypatch.setattr(export_requests, "MOST_ROWS", 1000)
     much(3000)
     work()
     answer = asked.get(f"/my-data/export/{rows(Export)[0].id}")
@@ -142,14 +142,14 @@ def crash(app, *, after: int) -> None:
             return False
 
     with app.app_context(), pytest.raises(Died):
-        export_job.build_one(Dying())
+        export_requests.build_one(Dying())
 
 
 def test_who_comes_back_too_late_changes_nothing(asked, much, app, work, rows, clock):
     much(5000)
     overtake = Overtaking(lambda: (clock.shift(61), work()))
     with app.app_context():
-        export_job.build_one(overtake)
+        export_requests.build_one(overtake)
     export = rows(Export)[0]
     assert (export.state, export.attempts) == ("ready", 2)
     assert {chunk.attempt for chunk in rows(ExportChunk)} <= {1, 2}
@@ -179,7 +179,7 @@ def test_a_worker_that_stops_gives_it_back_at_once(asked, app, work, rows):
     with app.app_context():
         from app.extensions import db
 
-        export_job.build_one(stop)
+        export_requests.build_one(stop)
         db.session.commit()
     assert rows(Export)[0].state == "waiting"
     work()
@@ -187,7 +187,7 @@ def test_a_worker_that_stops_gives_it_back_at_once(asked, app, work, rows):
 
 
 def test_what_fails_is_tried_again_and_given_up_at_last(asked, work, rows, clock, monkeypatch):
-    monkeypatch.setattr(export_job, "readme", lambda *_: 1 / 0)
+    monkeypatch.setattr(export_requests, "readme", lambda *_: 1 / 0)
     for _ in range(6):
         work()
         clock.shift(61)

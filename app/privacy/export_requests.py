@@ -1,7 +1,8 @@
-"""Build requested exports (a worker's job). One worker builds one; after a crash another does."""
+"""Exports: requested, made by a worker, fetched by their owner, and deleted. After a crash another worker goes on."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -12,16 +13,23 @@ import structlog
 
 from app import clock, outbox
 from app.audit import record
-from app.db import export
-from app.db.export import ExportPart
+from app.crypto.encryption import DecryptionError
+from app.db.export import ExportPart, read, registered_export
+from app.db.retention import delete_batch
+from app.errors import Rejected
 from app.extensions import changed, db, keyring, settings
-from app.privacy.archive import Archive
+from app.privacy.archive import Archive, readme
 from app.privacy.emails import mailboxes_of
-from app.privacy.models import FAILED, GONE, MAKING, READY, WAITING, Export, ExportChunk
-from app.privacy.readme import readme
-from app.users import User
+from app.privacy.models import FAILED, GONE, MAKING, READY, UNDER_WAY, WAITING, Export, ExportChunk
+from app.users import User, lock_account
 
 log = structlog.get_logger()
+
+A_DAY = 3
+"""Exports that one account may ask for in a day."""
+
+ARCHIVES = 10
+"""Archives deleted by one statement: 16 MiB each at the most."""
 
 LEASE = timedelta(seconds=60)
 """How long an export is left to its worker after each piece. After a crash it is due again."""
@@ -34,6 +42,8 @@ MOST_ROWS = 100_000
 MOST_BYTES = 16 * 1024 * 1024
 """What an archive holds at most: rows in a file, and bytes after which no further row is begun."""
 
+DAY = timedelta(days=1)
+_ID = re.compile(r"[0-9a-f]{32}\Z")
 _e, _c = Export.__table__.c, ExportChunk.__table__.c
 _is_due = _e.due_at <= sa.bindparam("now")
 _next = sa.select(_e.id).where(_is_due).order_by(_e.due_at).limit(1).with_for_update(skip_locked=True)
@@ -44,6 +54,52 @@ _CLAIM = (
     .returning(_e.id, _e.user_id, _e.attempts)
     .execution_options(at_once=True)
 )
+
+
+def ask(user: User) -> Export:
+    """Have an export made. A worker does it, within a sweep or two of its.
+
+    :raises Rejected: ``export_under_way`` while one is being made; ``too_many_requests`` after the third of a day
+    """
+    lock_account(user.id)  # two that ask at the same moment are one after the other
+    known = exports_of(user.id)
+    if any(export.state in UNDER_WAY for export in known):
+        raise Rejected("export_under_way")
+    now = clock.now()
+    if (wait := left_to_wait(known, now)) > 0:
+        raise Rejected("too_many_requests", status=429, retry_after=wait)
+    export = Export(user_id=user.id, state=WAITING, asked_at=now, due_at=now)
+    db.session.add(export)
+    db.session.flush()
+    record("export.requested", user.id)
+    return export
+
+
+def left_to_wait(known: Sequence[Export], now: datetime) -> int:
+    """Return how many seconds are left until another export may be asked for; 0 when it may now."""
+    lately = [export.asked_at for export in known if export.asked_at > now - DAY]
+    return int((lately[A_DAY - 1] + DAY - now).total_seconds()) + 1 if len(lately) >= A_DAY else 0
+
+
+def exports_of(user_id: int) -> list[Export]:
+    """Return what this user has asked for lately, newest first. One statement."""
+    mine = sa.select(Export).where(Export.user_id == user_id).order_by(Export.asked_at.desc(), Export.id)
+    return list(db.session.scalars(mine.execution_options(populate_existing=True)))
+
+
+def fetch(user: User, export_id: str) -> tuple[Export, Iterator[bytes]]:
+    """Return an export of this user and the pieces of its archive, read from the database one by one.
+
+    :raises Rejected: ``not_found`` (404) when it is not this user's, not ready, or its time is over
+    """
+    export = db.session.get(Export, export_id) if _ID.match(export_id) else None
+    if export is None or export.user_id != user.id or not export.can_be_fetched(clock.now()):
+        raise Rejected("not_found", status=404)
+    try:
+        first = _piece(export, 0)
+    except DecryptionError:  # its key was taken out of the ring: it can be asked for again
+        raise Rejected("not_found", status=404) from None
+    return export, _pieces(export, first)
 
 
 class Lost(Exception):
@@ -109,16 +165,16 @@ class ExportBuild:
         self._settle(archive.size)
 
     def _fill(self, archive: Archive) -> None:
-        for part in export.registered_export().parts:
+        for part in registered_export().parts:
             archive.add_json(f"{part.name}.json", self._batches(part, archive))
             archive.add_csv(f"{part.name}.csv", list(part.columns), self._batches(part, archive))
-        archive.add_text("README.txt", readme(self.at, export.registered_export().parts, self.cut))
+        archive.add_text("README.txt", readme(self.at, registered_export().parts, self.cut))
         archive.close()
 
     def _batches(self, part: ExportPart, archive: Archive) -> Iterator[Sequence[dict[str, Any]]]:
         """Yield the rows of a part, and stop where the archive would grow too large."""
         left = MOST_ROWS
-        for rows in export.read(db.session, part, self.user_id):
+        for rows in read(db.session, part, self.user_id):
             yield rows[:left]
             left -= len(rows)
             if left < 0 or archive.size > MOST_BYTES:
@@ -176,3 +232,35 @@ class ExportBuild:
 def context(export_id: str, attempt: int, number: int) -> tuple[str, ...]:
     """Return what a piece is sealed to: moved to another archive or another place, it does not open."""
     return "export_chunk", export_id, str(attempt), str(number)
+
+
+def prune_archives() -> int:
+    """Delete the archives of a few exports whose time is over; return how many pieces went."""
+    over = sa.select(Export.id).where(Export.expires_at <= clock.now()).where(
+        sa.exists().where(ExportChunk.export_id == Export.id)
+    )  # fmt: skip
+    statement = sa.delete(ExportChunk).where(ExportChunk.export_id.in_(over.limit(ARCHIVES)))
+    done = db.session.execute(statement.execution_options(synchronize_session=False, at_once=True))
+    return cast("sa.CursorResult[Any]", done).rowcount
+
+
+def prune_exports() -> int:
+    """Delete a batch of exports that no day's count needs and nobody can fetch; return how many."""
+    now = clock.now()
+    over = sa.or_(Export.expires_at.is_(None), Export.expires_at <= now)
+    return delete_batch(db.session, Export, sa.and_(Export.asked_at < now - DAY, Export.due_at.is_(None), over))
+
+
+def _pieces(export: Export, first: bytes) -> Iterator[bytes]:
+    yield first
+    for number in range(1, export.chunks):
+        yield _piece(export, number)
+
+
+def _piece(export: Export, number: int) -> bytes:
+    """Return one piece. Raises DecryptionError when it was changed, moved or is not there."""
+    place = (export.id, export.attempts, number)
+    c = ExportChunk
+    here = (c.export_id == export.id, c.attempt == export.attempts, c.number == number)
+    sealed = db.session.scalar(sa.select(c.sealed).where(*here))
+    return keyring.open(sealed or "", *context(*place))
