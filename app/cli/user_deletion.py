@@ -67,7 +67,7 @@ def _close(user: User) -> str:
 
 def _erase_now(user: User) -> str:
     deletion.schedule_deletion(user, quietly=True, by="operator")
-    now, drawn = clock.now(), erasure.draw()
+    now, drawn = clock.now(), erasure.new_pseudonym()
     claim = sa.update(Deletion).where(Deletion.user_id == user.id)
     changed(claim.values(deletes_at=now, due_at=now, pseudonym=sa.func.coalesce(Deletion.pseudonym, drawn)))
     db.session.commit()

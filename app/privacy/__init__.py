@@ -1,7 +1,7 @@
 """Personal data: export it, or delete the account.
 
-Promises that an export holds everything that is its owner's and no secret, and that it is fetched by nobody else;
-that an account is erased only after its owner could think better of it, and then without anything that leads to them.
+Guarantees that an export holds all of its owner's records and no secret, and that only the owner can fetch it; that an
+account is erased only after a period in which its owner can keep it, and then completely.
 """
 
 from flask import Blueprint, Flask
@@ -26,4 +26,4 @@ def init_app(app: Flask) -> None:
     register_renderers(app, {"export_ready": emails.export_ready})
     about_deletion = dict.fromkeys(("deletion_requested", "deletion_reminder"), emails.deletion)
     register_renderers(app, about_deletion, reads=notices_leaving)
-    register_renderers(app, {"account_closed": emails.account_closed}, reads=emails.closings_of)
+    register_renderers(app, {"account_closed": emails.account_closed}, reads=emails.closed_accounts_of)

@@ -23,8 +23,8 @@ CHUNK = 64 * 1024
 FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n|]))(?=[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """What begins a formula in a spreadsheet, plain or full-width, and behind blanks (OWASP, CSV Injection).
 
-Behind a semicolon, too: where commas are for decimals, Excel opens these files with that between cells, quoted or not.
-Whoever types somebody's address chooses a browser's name that stands in the archive.
+After a semicolon, too: where the decimal sign is a comma, Excel splits these files at semicolons, quoted or not.
+Anyone who types a user's email chooses a browser name that ends up in the archive.
 """
 
 WIDTH = 78
@@ -39,7 +39,7 @@ class Archive:
     """A zip that is written from its beginning to its end, and handed on in pieces of ``CHUNK`` bytes.
 
     :param hand_on: takes each piece, in order
-    :param at: the moment that all its files bear
+    :param at: the time stamp of all its files
     """
 
     def __init__(self, hand_on: Callable[[bytes], None], at: datetime) -> None:
@@ -75,7 +75,7 @@ class Archive:
             file.write(text.encode())
 
     def abandon(self) -> None:
-        """Hand on nothing more, not even when Python puts the unfinished zip away."""
+        """Hand on nothing more, not even when Python closes the unfinished zip."""
         self._out.abandoned = True
         self._zip.close()
 
@@ -93,7 +93,7 @@ class Archive:
 
 
 class _Pieces(io.RawIOBase):
-    """A file that can be written and never read: it hands on what it has in pieces of one size."""
+    """A write-only file that hands on its content in pieces of one size."""
 
     def __init__(self, hand_on: Callable[[bytes], None]) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class _Pieces(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Take ``data``, and hand on each whole piece; after one that nobody took, nothing more."""
+        """Take ``data`` and hand on each whole piece; after an error, nothing more."""
         if self.abandoned:
             return len(data)
         self._held += data
@@ -120,7 +120,7 @@ class _Pieces(io.RawIOBase):
         try:
             self._hand_on(piece)
         except BaseException:
-            self.abandoned = True  # closing the zip writes what it still holds
+            self.abandoned = True  # closing the zip would write the rest
             raise
 
     def finish(self) -> None:
@@ -145,13 +145,13 @@ def _lines(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def readme(at: datetime, parts: Sequence[ExportPart], cut: Sequence[str]) -> str:
-    """Return the text.
+    """Return the text of README.txt.
 
-    :param cut: names of parts of which only the newest rows are there
+    :param cut: names of parts of which only the newest rows are included
     """
-    told = [f"{part.name}.json, {part.name}.csv\n{_indented(part.says)}" for part in parts]
+    listed = [f"{part.name}.json, {part.name}.csv\n{_indented(part.says)}" for part in parts]
     more = [f"Only the newest rows are in: {', '.join(cut)}. There were too many for one archive."] if cut else []
-    return "\n\n".join([*_about(at), *map(_filled, more), *told, ""])
+    return "\n\n".join([*_about(at), *map(_filled, more), *listed, ""])
 
 
 def _about(at: datetime) -> list[str]:

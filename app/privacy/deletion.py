@@ -1,4 +1,4 @@
-"""Schedule and cancel the deletion of an account, and remind its owner a day before. Of the two, one wins."""
+"""Schedule or cancel the deletion of an account, and remind its owner a day before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.errors import Rejected
 from app.extensions import changed, db, settings
 from app.login.credential_changes import lock_credentials
 from app.notifications.notices import notify
-from app.privacy.emails import lost_lately, mailboxes_of, phones_of
+from app.privacy.emails import mailboxes_of, phones_of, recently_removed
 from app.privacy.models import Deletion, Export, open_undo
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
@@ -28,12 +28,12 @@ from app.users.accounts import deletion_hooks
 REMIND_BEFORE = timedelta(days=1)
 
 BATCH = 100
-"""Accounts told in one transaction."""
+"""Accounts reminded in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a page says of a deletion: when the account would be erased, and whether it is kept."""
+class DeletionStatus:
+    """When an account is due to be erased, and whether it was kept."""
 
     deletes_at: datetime
     kept: bool
@@ -42,52 +42,52 @@ class Told:
 def schedule_deletion(
     user: User, session: AuthSession | None = None, *, quietly: bool = False, **facts: Any
 ) -> datetime:
-    """Close the account, end everything that is signed in to it, and have it erased; return when that will be.
+    """Close the account, sign out everywhere, and schedule its erasure; return when that will be.
 
-    Every proved address is told, with the link that undoes it. Said twice is said once.
-    :param session: that asks for it, if one does; what ended it meanwhile came first
-    :param quietly: tell nobody, for an account that is erased at once
+    Every verified address is notified, with the link that cancels it. A second call changes nothing.
+    :param session: the one that requested it, if any
+    :param quietly: notify nobody, for an account that is erased at once
     :param facts: for the event
-    :raises Rejected: ``api_error`` when the session has ended meanwhile
+    :raises Rejected: ``api_error`` when the session was revoked meanwhile
     """
     if session is None:
         lock_account(user.id)
     else:
         lock_credentials(user, session)
-    if said := db.session.scalar(sa.select(Deletion.deletes_at).where(Deletion.user_id == user.id)):
-        return said
+    if scheduled := db.session.scalar(sa.select(Deletion.deletes_at).where(Deletion.user_id == user.id)):
+        return scheduled
     now = clock.now().replace(microsecond=0)
     deletes_at = now + settings.delete_wait
     remind_at = deletes_at - REMIND_BEFORE if settings.delete_wait > REMIND_BEFORE else None
     when = {"asked_at": now, "deletes_at": deletes_at, "remind_at": remind_at, "due_at": deletes_at}
     db.session.execute(sa.insert(Deletion).values(user_id=user.id, **when))
     changed(sa.update(User).where(User.id == user.id).values(deletes_at=deletes_at))
-    _end_everything(user.id)
+    _revoke_all(user.id)
     record("account.deletion_requested", user.id, **facts)
     if not quietly:
-        say("deletion_requested", user.id, user.handle, deletes_at, **facts)
+        notify_owner("deletion_requested", user.id, user.handle, deletes_at, **facts)
     signals.send(signals.user_deletion_requested, user=user, deletes_at=deletes_at)
     return deletes_at
 
 
-def say(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "owner") -> None:
-    """Send the link that undoes a deletion to each proved address; by text message where there is no mailbox.
+def notify_owner(kind: str, user_id: int, handle: str, deletes_at: datetime, by: str = "owner") -> None:
+    """Send the link that cancels a deletion to each verified address; by text message where there is no mailbox.
 
-    An address that went lately is told as well: whoever took the account over may have removed its owner's.
+    Recently removed addresses get it, too: someone who took the account over may have removed its owner's.
 
-    :param by: who asked for it: whoever was signed in, or the operator
+    :param by: who requested it: ``owner``, for the session that was signed in, or ``operator``
     """
     facts: dict[str, Any] = {"handle": handle, "deletes_at": deletes_at.isoformat(), "by": by}
-    mails = mailboxes_of(user_id)
-    everywhere = list(dict.fromkeys([*mails, *lost_lately(user_id)]))
+    mailboxes = mailboxes_of(user_id)
+    everywhere = list(dict.fromkeys([*mailboxes, *recently_removed(user_id)]))
     outbox.enqueue_each(kind, "mail", everywhere, user_id=user_id, **facts)
-    outbox.enqueue_each(kind, "sms", [] if mails else phones_of(user_id), user_id=user_id, **facts)
+    outbox.enqueue_each(kind, "sms", [] if mailboxes else phones_of(user_id), user_id=user_id, **facts)
 
 
 def remind() -> bool:
-    """Have the link sent again for each deletion whose time comes soon. Of two workers one does.
+    """Send the link again for deletions that are due soon; return whether there may be more.
 
-    Return whether there may be more.
+    Of two workers, one does.
     """
     due = (Deletion.remind_at <= clock.now(), Deletion.pseudonym.is_(None))
     soon = (
@@ -100,40 +100,41 @@ def remind() -> bool:
     for user_id, handle, deletes_at in found:
         mine = sa.update(Deletion).where(Deletion.user_id == user_id, *due)
         if changed(mine.values(remind_at=None)):
-            say("deletion_reminder", user_id, handle, deletes_at)
+            notify_owner("deletion_reminder", user_id, handle, deletes_at)
     return len(found) == BATCH
 
 
-def look(token: str) -> Told:
-    """Return how the deletion stands that ``token`` names, and change nothing.
+def deletion_status(token: str) -> DeletionStatus:
+    """Return the status of the deletion that ``token`` names.
 
-    :raises Rejected: ``undo_invalid`` (404) when the token is none of ours, was overtaken, or it is too late
+    :raises Rejected: ``undo_invalid`` (404) when the token isn't ours, another deletion replaced this one, or it
+        is too late
     """
-    user, named_for = _named(token)
+    user, named_for = _named_by(token)
     if user.deletes_at is not None and (user.deletes_at != named_for or named_for <= clock.now()):
         raise Rejected("undo_invalid", status=404)
-    return Told(named_for, user.deletes_at is None)
+    return DeletionStatus(named_for, user.deletes_at is None)
 
 
-def cancel_deletion(token: str, client: ClientContext) -> Told:
-    """Open the account again whose deletion ``token`` names. Signs nobody in; what was ended stays so.
+def cancel_deletion(token: str, client: ClientContext) -> DeletionStatus:
+    """Reopen the account whose deletion ``token`` names. Signs nobody in; what was revoked stays revoked.
 
-    :raises Rejected: as ``look``
+    :raises Rejected: as ``deletion_status``
     """
-    told = look(token)
-    if told.kept:
-        return told
-    user, _ = _named(token)
+    status = deletion_status(token)
+    if status.kept:
+        return status
+    user, _ = _named_by(token)
     if not cancel_requested(user):
         raise Rejected("undo_invalid", status=404)
     notify(user.id, "It will not be deleted: the link in our mail was used to keep it.", client)
-    return Told(told.deletes_at, True)
+    return DeletionStatus(status.deletes_at, True)
 
 
 def cancel_requested(user: User, *, late: bool = False, **facts: Any) -> bool:
-    """Undo the deletion of an account; False when there is none, or a worker has begun to erase it.
+    """Cancel the deletion of an account; False when there is none, or a worker has begun to erase it.
 
-    :param late: whether it may be past its time, as long as no worker has begun
+    :param late: also after its time, as long as no worker has begun
     """
     lock_account(user.id)
     undone = [Deletion.user_id == user.id, Deletion.pseudonym.is_(None)]
@@ -141,13 +142,13 @@ def cancel_requested(user: User, *, late: bool = False, **facts: Any) -> bool:
     if changed(sa.delete(Deletion).where(*undone)) != 1:
         return False
     changed(sa.update(User).where(User.id == user.id).values(deletes_at=None))
-    _end_everything(user.id)  # also what a sign-in opened at the very moment at which the account was closed
+    _revoke_all(user.id)  # a sign-in may have created a session at the moment the account was closed
     record("account.deletion_undone", user.id, **facts)
     signals.send(signals.user_deletion_undone, user=user)
     return True
 
 
-def _named(token: str) -> tuple[User, datetime]:
+def _named_by(token: str) -> tuple[User, datetime]:
     named = open_undo(token)
     if named is None:
         raise Rejected("undo_invalid", status=404)
@@ -158,8 +159,8 @@ def _named(token: str) -> tuple[User, datetime]:
     return user, deletes_at
 
 
-def _end_everything(user_id: int) -> None:
-    """End sessions, sign-ins under way and tokens, open codes and links, known browsers and archives."""
+def _revoke_all(user_id: int) -> None:
+    """Revoke sessions, pending sign-ins, API tokens, open codes and links, known devices and exports."""
     revoke_all_sessions(user_id)
     changed(sa.delete(PendingSignIn).where(PendingSignIn.user_id == user_id))
     api_tokens.revoke_all(user_id, reason="deletion")

@@ -20,7 +20,7 @@ from app.users.accounts import changes_since
 
 
 def export_ready(message: Message) -> EmailMessage | TextMessage | None:
-    """Tell the owner of an account that their data can be fetched, and until when; nothing once that is over."""
+    """Say that an export can be downloaded, and until when; None once it has expired."""
     until = datetime.fromisoformat(message.facts["until"])
     if until <= clock.now():
         return None
@@ -28,7 +28,7 @@ def export_ready(message: Message) -> EmailMessage | TextMessage | None:
 
 
 def deletion(message: Message, facts: NoticeFacts | None) -> EmailMessage | TextMessage | None:
-    """Tell the owner of an account that it is closed and when it will be erased, and give the link that keeps it."""
+    """Say that the account is closed and when it will be erased, with the link that keeps it."""
     deletes_at = datetime.fromisoformat(message.facts["deletes_at"])
     if facts is None or deletes_at <= clock.now():
         return None
@@ -36,39 +36,43 @@ def deletion(message: Message, facts: NoticeFacts | None) -> EmailMessage | Text
     return write(message, link=link, deletes_at=deletes_at, by=message.facts["by"])
 
 
-def closings_of(messages: Sequence[Message]) -> dict[str, tuple[Challenge, User]]:
-    """Return by message id who asked to sign in, and to which account. One statement more than ``challenges_of``."""
+def closed_accounts_of(messages: Sequence[Message]) -> dict[str, tuple[Challenge, User]]:
+    """Return by message ID who asked to sign in, and to which account. One statement more than ``challenges_of``."""
     found = {message_id: challenge for message_id, (challenge, _) in challenges_of(messages).items()}
     ids = {challenge.user_id for challenge in found.values()}
     users = {user.id: user for user in db.session.scalars(sa.select(User).where(User.id.in_(ids)))} if ids else {}
-    return {message_id: (told, users[told.user_id]) for message_id, told in found.items() if told.user_id in users}
+    return {
+        message_id: (challenge, users[challenge.user_id])
+        for message_id, challenge in found.items()
+        if challenge.user_id in users
+    }
 
 
-def account_closed(message: Message, told: tuple[Challenge, User] | None) -> EmailMessage | TextMessage | None:
-    """Tell someone who wants to sign in to an account that is to be deleted how to keep it; nothing once it is kept."""
-    deletes_at = told[1].deletes_at if told else None
-    if told is None or deletes_at is None or deletes_at <= clock.now():
+def account_closed(message: Message, facts: tuple[Challenge, User] | None) -> EmailMessage | TextMessage | None:
+    """Answer a sign-in to an account that will be deleted with how to keep it; None once it is kept."""
+    deletes_at = facts[1].deletes_at if facts else None
+    if facts is None or deletes_at is None or deletes_at <= clock.now():
         return None
-    challenge, user = told
+    challenge, user = facts
     return write(message, link=undo_link(user.handle, deletes_at), deletes_at=deletes_at, asked=asked(challenge))
 
 
 def mailboxes_of(user_id: int) -> list[str]:
-    """Return every e-mail address that was proved to be the user's. One statement."""
-    return _proved(user_id, "email")
+    """Return the user's verified email addresses. One statement."""
+    return _verified(user_id, "email")
 
 
-def lost_lately(user_id: int) -> list[str]:
-    """Return the e-mail addresses that went from the account and may still come back: their reader may be its owner."""
+def recently_removed(user_id: int) -> list[str]:
+    """Return the email addresses that were removed from the account and can still be restored."""
     since = clock.now() - settings.change_undo_within
     return [change.old for change in changes_since(user_id, since) if change.old]
 
 
 def phones_of(user_id: int) -> list[str]:
-    """Return every telephone number that was proved to be the user's. One statement."""
-    return _proved(user_id, "phone")
+    """Return the user's verified phone numbers. One statement."""
+    return _verified(user_id, "phone")
 
 
-def _proved(user_id: int, kind: str) -> list[str]:
+def _verified(user_id: int, kind: str) -> list[str]:
     mine = (Identity.user_id == user_id, Identity.kind == kind, Identity.confirmed_at.is_not(None))
     return list(db.session.scalars(sa.select(Identity.value).where(*mine).order_by(Identity.id)))

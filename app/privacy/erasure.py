@@ -1,7 +1,7 @@
 """Erase accounts whose time has come, and those that nobody confirmed (a worker's job).
 
-What is left are events, which name a random number below zero instead of the person, and tell when what happened:
-neither address nor browser, nor any fact. So they can be counted, and lead to nobody.
+What is left are events with a random negative number instead of the user and without address, browser and facts: they
+can be counted, and lead to nobody.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from app.privacy.models import Deletion
 from app.users import Identity, User
 
 LEASE = timedelta(seconds=60)
-"""How long an account is left to the worker that erases it. After a crash it is due again."""
+"""How long a worker has an account to itself. After a crash it is due again."""
 
 BATCH = 1000
-"""Events changed by one statement."""
+"""Events updated by one statement."""
 
 _d = Deletion.__table__.c
 _is_due = _d.due_at <= sa.bindparam("now")
@@ -37,15 +37,13 @@ _CLAIM = (
     .returning(_d.user_id, _d.pseudonym)
     .execution_options(at_once=True)
 )
-
-
-_is_open = sa.and_(User.deletes_at.is_(None), User.disabled_at.is_(None))
+_is_active = sa.and_(User.deletes_at.is_(None), User.disabled_at.is_(None))
 
 
 def erase_one(stop: threading.Event) -> bool:
-    """Erase the account whose time came first, for good; return whether there was one. May be stopped and repeated."""
+    """Erase the account that is due first; return whether there was one. Can be stopped and repeated."""
     now = clock.now()
-    claimed = db.session.execute(_CLAIM, {"now": now, "lease": now + LEASE, "drawn": draw()}).first()
+    claimed = db.session.execute(_CLAIM, {"now": now, "lease": now + LEASE, "drawn": new_pseudonym()}).first()
     if claimed is None:
         return _mark_unconfirmed()
     user_id, pseudonym = claimed
@@ -56,53 +54,53 @@ def erase_one(stop: threading.Event) -> bool:
     return True
 
 
-def draw() -> int:
-    """Return a new pseudonym: 31 random bits below zero, where no account's number is. It leads back to nobody."""
+def new_pseudonym() -> int:
+    """Return a random negative number, which no user id is. It can't be traced back."""
     return -1 - secrets.randbelow(2**31 - 1)
 
 
 def anonymise(user_id: int, pseudonym: int, *, at_once: bool = False) -> int:
-    """Let a batch of this user's events name ``pseudonym`` and tell nothing else of them; return how many did.
+    """Replace the user of a batch of events by ``pseudonym`` and remove all details; return how many.
 
     :param at_once: commit it by itself
     """
     batch = sa.select(Event.id).where(Event.user_id == user_id).limit(BATCH)
-    bare: dict[str, Any] = {"address": "", "agent": "", "support_id": "", "request_id": "", "facts": {}}
-    statement = sa.update(Event).where(Event.id.in_(batch)).values(user_id=pseudonym, challenge_id=None, **bare)
+    empty: dict[str, Any] = {"address": "", "agent": "", "support_id": "", "request_id": "", "facts": {}}
+    statement = sa.update(Event).where(Event.id.in_(batch)).values(user_id=pseudonym, challenge_id=None, **empty)
     done = db.session.execute(statement.execution_options(synchronize_session=False, at_once=at_once))
     return cast("sa.CursorResult[Any]", done).rowcount
 
 
 def erase(user_id: int, pseudonym: int) -> bool:
-    """Erase what is left of an account in this transaction; return False when somebody else has done it.
+    """Erase what is left of an account in this transaction; return False when another worker has done it.
 
-    Keys and triggers of the database take away all that hangs on the account. What others had sent to one of its
-    addresses goes as well: while the account was there, no code of theirs could be right.
+    Foreign keys and triggers delete the account's rows. Challenges that others requested for one of its addresses are
+    deleted, too: they were decoys as long as the account existed.
     """
     while anonymise(user_id, pseudonym):
         pass
-    of_nobody = db.session.scalar(sa.select(User.confirmed_at).where(User.id == user_id)) is None
+    was_unconfirmed = db.session.scalar(sa.select(User.confirmed_at).where(User.id == user_id)) is None
     values = list(db.session.scalars(sa.select(Identity.value).where(Identity.user_id == user_id)))
     changed(sa.delete(Message).where(sa.or_(Message.user_id == user_id, Message.to.in_(values))))
     changed(sa.delete(Challenge).where(Challenge.destination.in_(values)))
     mine = sa.exists().where(Deletion.user_id == User.id, Deletion.pseudonym == pseudonym)
     if changed(sa.delete(User).where(User.id == user_id, mine)) != 1:
         return False
-    if not of_nobody:
+    if not was_unconfirmed:
         record("account.deleted", pseudonym)
         signals.send(signals.user_deleted)
     return True
 
 
 def _mark_unconfirmed() -> bool:
-    """Have an account erased that nobody has confirmed for too long; return whether there was one.
+    """Schedule the erasure of an account that wasn't confirmed in time; return whether there was one.
 
-    Not while a code or link of its is open, which may be about to confirm it.
+    Not while a code or link is open that could confirm it.
     """
     if not settings.unconfirmed_keep:
         return False
     now = clock.now()
-    old = (User.confirmed_at.is_(None), User.created_at < now - settings.unconfirmed_keep, _is_open)
+    old = (User.confirmed_at.is_(None), User.created_at < now - settings.unconfirmed_keep, _is_active)
     still_open = sa.exists().where(Challenge.user_id == User.id, Challenge.expires_at > now)
     found = db.session.scalar(sa.select(User.id).where(*old, ~still_open).limit(1))
     if found is None:

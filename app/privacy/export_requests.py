@@ -25,22 +25,22 @@ from app.users import User, lock_account
 
 log = structlog.get_logger()
 
-A_DAY = 3
-"""Exports that one account may ask for in a day."""
+MAX_PER_DAY = 3
+"""Exports that one account can request in a day."""
 
-ARCHIVES = 10
-"""Archives deleted by one statement: 16 MiB each at the most."""
+ARCHIVE_BATCH = 10
+"""Archives deleted by one statement, of up to 16 MiB each."""
 
 LEASE = timedelta(seconds=60)
-"""How long an export is left to its worker after each piece. After a crash it is due again."""
+"""How long a worker has an export to itself after each piece. After a crash it is due again."""
 
-MOST_ATTEMPTS = 5
-REST = timedelta(minutes=1)
-"""How long a failed attempt is left alone."""
+MAX_ATTEMPTS = 5
+RETRY_AFTER = timedelta(minutes=1)
+"""How long after a failed attempt the next one begins."""
 
-MOST_ROWS = 100_000
-MOST_BYTES = 16 * 1024 * 1024
-"""What an archive holds at most: rows in a file, and bytes after which no further row is begun."""
+MAX_ROWS = 100_000
+MAX_BYTES = 16 * 1024 * 1024
+"""Limits of an archive: rows in a file, and bytes after which no more rows are added."""
 
 DAY = timedelta(days=1)
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -56,17 +56,17 @@ _CLAIM = (
 )
 
 
-def ask(user: User) -> Export:
-    """Have an export made. A worker does it, within a sweep or two of its.
+def request_export(user: User) -> Export:
+    """Request an export, which a worker makes at one of its next sweeps.
 
     :raises Rejected: ``export_under_way`` while one is being made; ``too_many_requests`` after the third of a day
     """
-    lock_account(user.id)  # two that ask at the same moment are one after the other
+    lock_account(user.id)  # two requests at the same moment take turns
     known = exports_of(user.id)
     if any(export.state in UNDER_WAY for export in known):
         raise Rejected("export_under_way")
     now = clock.now()
-    if (wait := left_to_wait(known, now)) > 0:
+    if (wait := seconds_until_next(known, now)) > 0:
         raise Rejected("too_many_requests", status=429, retry_after=wait)
     export = Export(user_id=user.id, state=WAITING, asked_at=now, due_at=now)
     db.session.add(export)
@@ -75,14 +75,14 @@ def ask(user: User) -> Export:
     return export
 
 
-def left_to_wait(known: Sequence[Export], now: datetime) -> int:
-    """Return how many seconds are left until another export may be asked for; 0 when it may now."""
-    lately = [export.asked_at for export in known if export.asked_at > now - DAY]
-    return int((lately[A_DAY - 1] + DAY - now).total_seconds()) + 1 if len(lately) >= A_DAY else 0
+def seconds_until_next(known: Sequence[Export], now: datetime) -> int:
+    """Return how many seconds from now another export can be requested; 0 when it can be now."""
+    recent = [export.asked_at for export in known if export.asked_at > now - DAY]
+    return int((recent[MAX_PER_DAY - 1] + DAY - now).total_seconds()) + 1 if len(recent) >= MAX_PER_DAY else 0
 
 
 def exports_of(user_id: int) -> list[Export]:
-    """Return what this user has asked for lately, newest first. One statement."""
+    """Return the exports that this user requested recently, newest first. One statement."""
     mine = sa.select(Export).where(Export.user_id == user_id).order_by(Export.asked_at.desc(), Export.id)
     return list(db.session.scalars(mine.execution_options(populate_existing=True)))
 
@@ -90,57 +90,57 @@ def exports_of(user_id: int) -> list[Export]:
 def fetch(user: User, export_id: str) -> tuple[Export, Iterator[bytes]]:
     """Return an export of this user and the pieces of its archive, read from the database one by one.
 
-    :raises Rejected: ``not_found`` (404) when it is not this user's, not ready, or its time is over
+    :raises Rejected: ``not_found`` (404) when it isn't this user's, isn't ready, or has expired
     """
     export = db.session.get(Export, export_id) if _ID.match(export_id) else None
     if export is None or export.user_id != user.id or not export.can_be_fetched(clock.now()):
         raise Rejected("not_found", status=404)
     try:
         first = _piece(export, 0)
-    except DecryptionError:  # its key was taken out of the ring: it can be asked for again
+    except DecryptionError:  # its key was removed: the owner can request another one
         raise Rejected("not_found", status=404) from None
     return export, _pieces(export, first)
 
 
-class Lost(Exception):
-    """This worker has the export no longer: it was away for longer than its lease, or the account is gone."""
+class LeaseLost(Exception):
+    """This worker no longer has the export: its lease has run out, or the account is gone."""
 
 
 class Stopped(Exception):
-    """This worker is to end."""
+    """This worker is stopping."""
 
 
 def build_one(stop: threading.Event) -> bool:
-    """Make the export that waits longest; return whether one was due. Its owner is told by mail when it is ready."""
+    """Build the export that is due first; return whether one was. Its owner is notified when it is ready."""
     now = clock.now()
     claimed = db.session.execute(_CLAIM, {"now": now, "lease": now + LEASE}).first()
     if claimed is None:
         return False
     export_id, user_id, attempt = claimed
-    making = ExportBuild(export_id, user_id, attempt, stop)
-    if attempt > MOST_ATTEMPTS:
-        making.give_up()
+    build = ExportBuild(export_id, user_id, attempt, stop)
+    if attempt > MAX_ATTEMPTS:
+        build.give_up()
         return True
     try:
-        making.make()
-    except (Lost, sa.exc.IntegrityError):
+        build.run()
+    except (LeaseLost, sa.exc.IntegrityError):
         db.session.rollback()
         log.warning("export.lost", export=export_id, attempt=attempt)
     except Stopped:
         db.session.rollback()
-        making.put_back(clock.now())
+        build.put_back(clock.now())
     except Exception:
         db.session.rollback()
         log.exception("export.failed", export=export_id, attempt=attempt)
-        making.put_back(clock.now() + REST)
+        build.put_back(clock.now() + RETRY_AFTER)
     return True
 
 
 class ExportBuild:
     """One attempt of one worker at an export.
 
-    Each piece is stored by itself, so that no transaction is open while the next one is made. Whatever this attempt
-    writes bears its number: the pieces of an attempt that was overtaken are never mixed with those of another.
+    Each piece is stored by itself, so no transaction is open while the next one is made. All pieces carry the number
+    of the attempt, so those of two attempts are never mixed.
     """
 
     def __init__(self, export_id: str, user_id: int, attempt: int, stop: threading.Event) -> None:
@@ -152,8 +152,12 @@ class ExportBuild:
         self.chunks = 0
         self.cut: list[str] = []
 
-    def make(self) -> None:
-        """Write the archive and settle it. Raises Lost when another worker has it, Stopped when this one is to end."""
+    def run(self) -> None:
+        """Write the archive and publish it.
+
+        :raises LeaseLost: when another worker has it
+        :raises Stopped: when this worker is stopping
+        """
         earlier = sa.delete(ExportChunk).where(_c.export_id == self.export_id, _c.attempt < self.attempt)
         db.session.execute(earlier.execution_options(synchronize_session=False, at_once=True))
         archive = Archive(self._store, self.at)
@@ -162,7 +166,7 @@ class ExportBuild:
         except BaseException:
             archive.abandon()
             raise
-        self._settle(archive.size)
+        self._publish(archive.size)
 
     def _fill(self, archive: Archive) -> None:
         for part in registered_export().parts:
@@ -172,55 +176,55 @@ class ExportBuild:
         archive.close()
 
     def _batches(self, part: ExportPart, archive: Archive) -> Iterator[Sequence[dict[str, Any]]]:
-        """Yield the rows of a part, and stop where the archive would grow too large."""
-        left = MOST_ROWS
+        """Yield the rows of a part, and stop when the archive grows too large."""
+        left = MAX_ROWS
         for rows in read(db.session, part, self.user_id):
             yield rows[:left]
             left -= len(rows)
-            if left < 0 or archive.size > MOST_BYTES:
+            if left < 0 or archive.size > MAX_BYTES:
                 self.cut = [*dict.fromkeys([*self.cut, part.name])]
                 return
 
     def _store(self, piece: bytes) -> None:
-        """Store a piece if this worker still has the export, and keep it for another while."""
+        """Store a piece if this worker still has the export, and renew its lease."""
         if self.stop.is_set():
             raise Stopped
         kept = sa.update(Export).where(*self._mine()).values(due_at=clock.now() + LEASE)
         kept = kept.execution_options(synchronize_session=False, at_once=True)
         if cast("sa.CursorResult[Any]", db.session.execute(kept)).rowcount != 1:
-            raise Lost
-        sealed = keyring.seal(piece, *context(self.export_id, self.attempt, self.chunks))
+            raise LeaseLost
+        sealed = keyring.seal(piece, *chunk_context(self.export_id, self.attempt, self.chunks))
         row = {"export_id": self.export_id, "attempt": self.attempt, "number": self.chunks, "sealed": sealed}
         db.session.execute(sa.insert(ExportChunk).values(row).execution_options(at_once=True))
         self.chunks += 1
 
-    def _settle(self, size: int) -> None:
-        """Let the archive be fetched, drop what it takes the place of, and tell its owner."""
+    def _publish(self, size: int) -> None:
+        """Make the archive available, delete the one it replaces, and notify its owner."""
         now = clock.now()
         expires_at = now + settings.export_keep
         how = {"state": READY, "ready_at": now, "expires_at": expires_at, "size": size, "chunks": self.chunks}
         if changed(sa.update(Export).where(*self._mine()).values(due_at=None, **how)) != 1:
-            raise Lost
+            raise LeaseLost
         older = (Export.user_id == self.user_id, Export.id != self.export_id, Export.state == READY)
         ids = list(db.session.scalars(sa.select(Export.id).where(*older)))
         if ids:
             changed(sa.update(Export).where(Export.id.in_(ids)).values(state=GONE))
             changed(sa.delete(ExportChunk).where(ExportChunk.export_id.in_(ids)))
         record("export.ready", self.user_id, bytes=size)
-        self._tell(expires_at)
+        self._notify(expires_at)
 
-    def _tell(self, expires_at: datetime) -> None:
+    def _notify(self, expires_at: datetime) -> None:
         user = db.session.get(User, self.user_id)
         if user is not None and user.is_active:
             where_to, until = mailboxes_of(self.user_id), expires_at.isoformat()
             outbox.enqueue_each("export_ready", "mail", where_to, user_id=self.user_id, until=until)
 
     def put_back(self, due_at: datetime) -> None:
-        """Let this or another worker take it up again, from ``due_at`` on."""
+        """Make it due again at ``due_at``, for any worker."""
         changed(sa.update(Export).where(*self._mine()).values(state=WAITING, due_at=due_at))
 
     def give_up(self) -> None:
-        """Let nobody try again: its owner can ask for another one."""
+        """Mark it as failed: its owner can request another one."""
         changed(sa.update(Export).where(*self._mine()).values(state=FAILED, due_at=None))
         changed(sa.delete(ExportChunk).where(ExportChunk.export_id == self.export_id))
         record("export.failed", self.user_id)
@@ -229,23 +233,23 @@ class ExportBuild:
         return Export.id == self.export_id, Export.attempts == self.attempt, Export.state == MAKING
 
 
-def context(export_id: str, attempt: int, number: int) -> tuple[str, ...]:
-    """Return what a piece is sealed to: moved to another archive or another place, it does not open."""
+def chunk_context(export_id: str, attempt: int, number: int) -> tuple[str, ...]:
+    """Return the context that a piece is sealed with, so it can't be moved to another archive or place."""
     return "export_chunk", export_id, str(attempt), str(number)
 
 
 def prune_archives() -> int:
-    """Delete the archives of a few exports whose time is over; return how many pieces went."""
+    """Delete the archives of a batch of expired exports; return how many pieces were deleted."""
     over = sa.select(Export.id).where(Export.expires_at <= clock.now()).where(
         sa.exists().where(ExportChunk.export_id == Export.id)
     )  # fmt: skip
-    statement = sa.delete(ExportChunk).where(ExportChunk.export_id.in_(over.limit(ARCHIVES)))
+    statement = sa.delete(ExportChunk).where(ExportChunk.export_id.in_(over.limit(ARCHIVE_BATCH)))
     done = db.session.execute(statement.execution_options(synchronize_session=False, at_once=True))
     return cast("sa.CursorResult[Any]", done).rowcount
 
 
 def prune_exports() -> int:
-    """Delete a batch of exports that no day's count needs and nobody can fetch; return how many."""
+    """Delete a batch of exports that no limit counts and nobody can fetch; return how many."""
     now = clock.now()
     over = sa.or_(Export.expires_at.is_(None), Export.expires_at <= now)
     return delete_batch(db.session, Export, sa.and_(Export.asked_at < now - DAY, Export.due_at.is_(None), over))
@@ -258,9 +262,9 @@ def _pieces(export: Export, first: bytes) -> Iterator[bytes]:
 
 
 def _piece(export: Export, number: int) -> bytes:
-    """Return one piece. Raises DecryptionError when it was changed, moved or is not there."""
+    """Return one piece. Raises DecryptionError when it was changed or moved, or is missing."""
     place = (export.id, export.attempts, number)
     c = ExportChunk
     here = (c.export_id == export.id, c.attempt == export.attempts, c.number == number)
     sealed = db.session.scalar(sa.select(c.sealed).where(*here))
-    return keyring.open(sealed or "", *context(*place))
+    return keyring.open(sealed or "", *chunk_context(*place))

@@ -9,13 +9,13 @@ class ButtonForm(BaseForm):
     """A button, and nothing to fill in."""
 
 
-class LeaveForm(BaseForm):
-    """The button that closes the account, and a box so that nobody presses it by a slip."""
+class DeleteForm(BaseForm):
+    """The button that closes the account, and a box against slips."""
 
     sure = CheckboxField("Delete my account and everything that is kept about me")
 
 
 class KeepForm(BaseForm):
-    """The button that keeps the account, and a box that no machine ticks which only presses buttons."""
+    """The button that keeps the account, and a box that mail scanners don't tick."""
 
     sure = CheckboxField("I want to keep my account")

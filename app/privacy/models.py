@@ -23,7 +23,7 @@ UNDO_PATH = "/my-data/undo/"
 
 
 class Export(db.Model):
-    """One export that was asked for. A worker makes it; its bytes stand, sealed, in its chunks."""
+    """A requested export. A worker builds it; its archive is stored in encrypted chunks."""
 
     __tablename__ = "export"
 
@@ -32,9 +32,9 @@ class Export(db.Model):
     state: Mapped[str] = mapped_column(sa.String(8))
     asked_at: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int] = mapped_column(default=0)
-    """How often a worker took it up. The chunks of the last attempt are the archive; those of others are rubbish."""
+    """How many times a worker has started it. Only the chunks of the last attempt are the archive."""
     due_at: Mapped[datetime | None] = mapped_column(index=True)
-    """When a worker may take it up: now, or when the lease of the one that has it ends. NULL once it is settled."""
+    """When a worker can start it: now, or when another worker's lease ends. NULL once it is ready or has failed."""
     ready_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     size: Mapped[int] = mapped_column(default=0)
@@ -42,12 +42,12 @@ class Export(db.Model):
     chunks: Mapped[int] = mapped_column(default=0)
 
     def can_be_fetched(self, now: datetime) -> bool:
-        """Whether its archive is there, and its time is not over."""
+        """Whether its archive is ready and hasn't expired."""
         return self.state == READY and self.expires_at is not None and now < self.expires_at
 
 
 class ExportChunk(db.Model):
-    """A piece of an archive, sealed to its place in it."""
+    """A piece of an archive, encrypted for its place in it."""
 
     __tablename__ = "export_chunk"
 
@@ -60,7 +60,7 @@ class ExportChunk(db.Model):
 
 
 class Deletion(db.Model):
-    """An account that is to be erased. Its owner keeps it by taking this row away; a worker erases by claiming it."""
+    """An account that will be erased. Keeping it deletes this row; a worker claims the row to erase it."""
 
     __tablename__ = "deletion"
 
@@ -69,19 +69,19 @@ class Deletion(db.Model):
     )
     asked_at: Mapped[datetime]
     deletes_at: Mapped[datetime]
-    """As the account itself says; to the second, for the link that undoes it names it."""
+    """The same as the user's; to the second, since the link that cancels it has it."""
     remind_at: Mapped[datetime | None] = mapped_column(index=True)
-    """When its owner is to be told once more; NULL once that is done, or where there is no time for it."""
+    """When its owner will be reminded; NULL once that is done, or when the wait is too short for it."""
     due_at: Mapped[datetime] = mapped_column(index=True)
-    """When a worker may take it up: at its time, or when the lease of the one that has it ends."""
+    """When a worker can start: at ``deletes_at``, or when another worker's lease ends."""
     pseudonym: Mapped[int | None]
-    """Below zero: whom its events name from then on. Drawn by whoever claims it; then it can't be undone any more."""
+    """Replaces the user in events, below zero. Set by the worker that claims the row; then it can't be undone."""
 
 
 def undo_link(handle: str, deletes_at: datetime) -> str:
     """Return the address at which a deletion is undone; the same one each time it is made.
 
-    It is worth nothing once that deletion was undone, also when another one was requested since.
+    It is invalid once that deletion was undone, also when another one was requested since.
     :param handle: the account's opaque one
     :param deletes_at: when that account would be erased, to the second
     """

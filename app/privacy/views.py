@@ -16,7 +16,7 @@ from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
 from app.privacy import bp, deletion, export_requests
 from app.privacy.emails import mailboxes_of, phones_of
-from app.privacy.forms import ButtonForm, KeepForm, LeaveForm
+from app.privacy.forms import ButtonForm, DeleteForm, KeepForm
 from app.privacy.models import GONE, UNDER_WAY, Export
 from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
@@ -33,30 +33,30 @@ UNDO_PAGE = "privacy/undo.html"
 @bp.get("/my-data")
 @login_required
 def my_data_page() -> Response:
-    """Show which exports there are. Needs no fresh proof: nothing of what they hold is told."""
+    """Show which exports there are. Needs no reauthentication: it shows nothing they hold."""
     return respond(PAGE, shown=_shown(), **_facts())
 
 
 @bp.post("/my-data/export")
 @login_required
 def ask_for_export() -> Response:
-    """Have an export made."""
+    """Request an export."""
     after_this_request(view_commit)
-    _prove_first()
+    _require_fresh()
     form = ButtonForm()
     if form.validate():
         with form.showing_refusals():
-            export = export_requests.ask(current_user)
+            export = export_requests.request_export(current_user)
             say("export_requested")
-            return respond(go="/my-data", export=_told(export))
+            return respond(go="/my-data", export=_export_facts(export))
     return respond(PAGE, form, shown=_shown() | _facts())
 
 
 @bp.get("/my-data/export/<export_id>")
 @login_required
 def fetch_export(export_id: str) -> Response:
-    """Hand out an archive, to its owner alone and only after a fresh proof."""
-    _prove_first()
+    """Download an archive: the owner only, and only after a fresh verification."""
+    _require_fresh()
     export, pieces = export_requests.fetch(current_user, export_id)
     if request.method != "HEAD":
         record("export.fetched", current_user.id, at_once=True)
@@ -70,10 +70,10 @@ def fetch_export(export_id: str) -> Response:
 @bp.post("/my-data/delete")
 @login_required
 def delete_account() -> Response:
-    """Close the account, to be erased after a while; whoever asks is signed out, like everybody else there."""
+    """Close the account, to be erased after a while, and sign out everywhere, here too."""
     after_this_request(view_commit)
-    _prove_first()
-    form = LeaveForm()
+    _require_fresh()
+    form = DeleteForm()
     if form.validate() and form.sure.data:
         with form.showing_refusals():
             deletes_at = deletion.schedule_deletion(current_user, current_session())
@@ -85,8 +85,8 @@ def delete_account() -> Response:
     return respond(PAGE, form, shown=_shown() | _facts() | {"leaving": form})
 
 
-def _prove_first() -> None:
-    """Go on only with a fresh proof; a browser comes back to the page whose button it pressed."""
+def _require_fresh() -> None:
+    """Require a fresh verification, after which a browser comes back to the page of the button."""
     try:
         require_fresh(current_session())
     except ReauthenticationRequired as missing:
@@ -97,8 +97,8 @@ def _prove_first() -> None:
 def _facts() -> dict[str, Any]:
     known = export_requests.exports_of(current_user.id)
     return {
-        "exports": [_told(export) for export in known if export.state != GONE],
-        "next_export_in": export_requests.left_to_wait(known, clock.now()),
+        "exports": [_export_facts(export) for export in known if export.state != GONE],
+        "next_export_in": export_requests.seconds_until_next(known, clock.now()),
         "delete_wait": int(settings.delete_wait.total_seconds()),
     }
 
@@ -106,13 +106,13 @@ def _facts() -> dict[str, Any]:
 def _shown() -> dict[str, Any]:
     if wants_json():
         return {}
-    where_to = mailboxes_of(current_user.id) or phones_of(current_user.id)
+    addresses = mailboxes_of(current_user.id) or phones_of(current_user.id)
     label = label_of(identities_of(current_user.id))
-    return {"user_label": label, "under_way": UNDER_WAY, "told": where_to, "leaving": LeaveForm(),
+    return {"user_label": label, "under_way": UNDER_WAY, "told": addresses, "leaving": DeleteForm(),
             "needed": needed_for_changes(current_session())}  # fmt: skip
 
 
-def _told(export: Export) -> dict[str, Any]:
+def _export_facts(export: Export) -> dict[str, Any]:
     over = export.expires_at is not None and not export.can_be_fetched(clock.now())
     return {
         "id": export.id,
@@ -126,8 +126,8 @@ def _told(export: Export) -> dict[str, Any]:
 
 @bp.get("/my-data/undo/<token>")
 def undo_page(token: str) -> Response:
-    """Show when the account would be erased, and a button that keeps it; change nothing, whoever looks."""
-    return _quiet(token, KeepForm(), deletion.look(token))
+    """Show when the account would be erased, and a button that keeps it. Changes nothing."""
+    return _quiet(token, KeepForm(), deletion.deletion_status(token))
 
 
 @bp.post("/my-data/undo/<token>")
@@ -136,24 +136,24 @@ def undo(token: str) -> Response:
     after_this_request(view_commit)
     form = KeepForm()
     if form.validate() and form.sure.data:
-        told = deletion.cancel_deletion(token, present_client())
+        status = deletion.cancel_deletion(token, present_client())
     else:
         try:
-            told = deletion.look(token)
+            status = deletion.deletion_status(token)
         except Rejected:
             if not form.faults():
                 raise
             return respond("errors/form.html", form)
         if not form.faults():
             form.refuse(Rejected("undo_unsure", field="sure"))
-    return _quiet(token, form, told)
+    return _quiet(token, form, status)
 
 
-def _quiet(token: str, form: KeepForm, told: deletion.Told) -> Response:
+def _quiet(token: str, form: KeepForm, status: deletion.DeletionStatus) -> Response:
     """Answer, and keep the token out of referrers (ASVS 14.2.1)."""
     facts: dict[str, Any] = {
-        "state": "kept" if told.kept else "closed",
-        "deletes_at": None if told.kept else told.deletes_at,
+        "state": "kept" if status.kept else "closed",
+        "deletes_at": None if status.kept else status.deletes_at,
     }
     answer = respond(UNDO_PAGE, form, shown={"token": token}, **facts)
     answer.headers["Referrer-Policy"] = "no-referrer"

@@ -1,4 +1,4 @@
-"""Tell every address of an account that it is being recovered."""
+"""Notify every address of an account that it is being recovered."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from app.recovery import requests
 from app.recovery.models import Recovery
 from app.users import Identity
 
-News = Literal["started", "reminder", "cancelled", "done"]
+Notice = Literal["started", "reminder", "cancelled", "done"]
 
 BATCH = 100
 """Recoveries reminded of in one transaction."""
 
-Told = tuple[Recovery, bool]
 
-
-def tell(recovery: Recovery, news: News) -> None:
-    """Tell every proved mailbox, and every proved phone within the send budgets."""
+def notify(recovery: Recovery, news: Notice) -> None:
+    """Notify every verified mailbox, and every verified phone within the send limits."""
     mine = (Identity.user_id == recovery.user_id, Identity.confirmed_at.is_not(None))
     found = db.session.execute(sa.select(Identity.kind, Identity.value).where(*mine).order_by(Identity.id)).all()
     facts: dict[str, Any] = {"news": news, "recovery": recovery.id}
@@ -35,20 +33,20 @@ def tell(recovery: Recovery, news: News) -> None:
         outbox.enqueue_each("recovering", channel, where_to, user_id=recovery.user_id, **facts)
 
 
-def recoveries_of(messages: Sequence[Message]) -> dict[str, Told]:
-    """Return by message id the recovery it tells of, for what may leave. A statement, and what the budgets take."""
+def recoveries_of(messages: Sequence[Message]) -> dict[str, Recovery]:
+    """Return by message ID the recovery it is about, for what may be sent. Send limits take more statements."""
     leaving = notices_leaving(messages)
     ids = {message.id: message.facts["recovery"] for message in messages if message.id in leaving}
     rows = db.session.scalars(sa.select(Recovery).where(Recovery.id.in_(set(ids.values()))))
     found = {row.id: row for row in rows}
-    return {message_id: (found[its_id], True) for message_id, its_id in ids.items() if its_id in found}
+    return {message_id: found[its_id] for message_id, its_id in ids.items() if its_id in found}
 
 
-def recovering(message: Message, told: Told | None) -> EmailMessage | TextMessage | None:
-    """Say what happens, when, and how to cancel it; nothing more of what has ended before this could leave."""
-    if told is None:
+def recovering(message: Message, recovery: Recovery | None) -> EmailMessage | TextMessage | None:
+    """Say what happens, when, and how to cancel it; None for a recovery that ended before this could be sent."""
+    if recovery is None:
         return None
-    recovery, news = told[0], message.facts["news"]
+    news = message.facts["news"]
     is_open = recovery.cancelled_at is None and recovery.done_at is None
     if news in ("started", "reminder") and not is_open:
         return None
@@ -58,14 +56,14 @@ def recovering(message: Message, told: Told | None) -> EmailMessage | TextMessag
 
 
 def remind() -> bool:
-    """Tell every channel once more, a day before a recovery can be completed; return whether there may be more.
+    """Remind every channel a day before a recovery can be completed; return whether there may be more.
 
-    Of two workers one tells.
+    Of two workers, one does.
     """
-    due = requests.due_for_reminding(BATCH)
+    due = requests.due_for_reminder(BATCH)
     for recovery in due:
-        long = requests.is_long(recovery.ready_at - recovery.requested_at)
-        if requests.note_reminded(recovery.id) and long:  # the first mail of a short wait is reminder enough
-            tell(recovery, "reminder")
+        wait = recovery.ready_at - recovery.requested_at
+        if requests.mark_reminded(recovery.id) and requests.gets_reminder(wait):
+            notify(recovery, "reminder")
             record("recovery.reminded", recovery.user_id)
     return len(due) == BATCH

@@ -1,4 +1,4 @@
-"""Recovery: someone who proved a mailbox asks for the account, and waits."""
+"""Recovery: an account is requested by its mailbox alone, after a wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.extensions import db
 
 
 class Recovery(db.Model):
-    """One recovery of an account: it waits until ``ready_at``, and ends cancelled, done, or by itself."""
+    """One recovery of an account: it waits until ``ready_at``, and is cancelled, completed, or expires."""
 
     __tablename__ = "recovery"
     __table_args__ = (sa.Index("ix_recovery_user_id_requested_at", "user_id", "requested_at"),)
@@ -24,11 +24,11 @@ class Recovery(db.Model):
     ready_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     reminded_at: Mapped[datetime | None]
-    """When its owner was told once more, a day before it is ready."""
+    """When its owner was reminded, a day before it is ready."""
     cancelled_at: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32))
-    """The code that proved the mailbox when it was started: who denies its mail, cancels this. None in old rows."""
+    """The code that verified the mailbox when it was started; reporting its email cancels this. None in old rows."""
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)
 

@@ -1,4 +1,4 @@
-"""Recover an account: prove the mailbox, wait, prove it again, and set up anew."""
+"""Recover an account: verify the mailbox, wait, verify it again, and set up anew."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ PURPOSE = "recovery"
 
 @dataclass(frozen=True, slots=True)
 class RecoveryStatus:
-    """How an account stands, for somebody who has just proved its mailbox.
+    """What an account's recovery status is, for someone who has just verified its mailbox.
 
-    :ivar state: ``not_needed`` (the mailbox opens everything), ``start``, ``waiting``, ``ready``, or ``capped`` when it
-        was started too often
-    :ivar methods: what they have set up besides the mailbox, and may have lost
-    :ivar codes_left: recovery codes, which are the quicker way
-    :ivar has_second: whether a second step is asked for, in which a recovery code can be used
+    :ivar state: ``not_needed`` (the mailbox is enough), ``start``, ``waiting``, ``ready``, or ``capped`` when it was
+        started too often
+    :ivar methods: what is set up besides the mailbox and may be lost
+    :ivar codes_left: recovery codes, which are quicker
+    :ivar has_second: whether a second factor is required, for which a recovery code can be used
     """
 
     state: str
@@ -71,7 +71,7 @@ def require_on() -> None:
 
 
 def send_code(identity: str, client: ClientContext) -> Challenge:
-    """Send a code to the mailbox of whom ``identity`` names; who cannot be reached gets a decoy, as when signing in.
+    """Send a code to the mailbox of the account that ``identity`` names; for anyone else a decoy is stored.
 
     :raises Rejected: ``identity_invalid``, ``too_many_requests``
     """
@@ -79,20 +79,20 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
     throttling.take("starts", client.ip_address, looks_up=False)
     reached, held = lookup.look_up_method(typed, "email", client.known_secrets, throttling.bucket_of(client.ip_address))
     throttling.stop("starts", client.ip_address, held)
-    spoken = typed.value
+    value = typed.value
     there = reached is not None and reached.destination != "" and reached.user.is_active
     there = there and reached is not None and reached.user.confirmed_at is not None
     question = ChallengeRequest(
-        PURPOSE, "email", reached.user.id if reached else None, spoken,
-        reached.destination if reached is not None and there else spoken,
+        PURPOSE, "email", reached.user.id if reached else None, value,
+        reached.destination if reached is not None and there else value,
         pending_secret=passcodes.new_secret(), letter="recovery", silent=not there, is_person=True,
         is_known=reached is not None and reached.is_known,
     )  # fmt: skip
     return issue_challenge(question, client)
 
 
-def prove_mailbox(identity: str, passcode: str | int, client: ClientContext) -> RecoveryStatus:
-    """Return how the account stands, if ``passcode`` answers the code that was sent.
+def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) -> RecoveryStatus:
+    """Return the account's recovery status if ``passcode`` is the code that was sent.
 
     :raises Rejected: ``identity_invalid``; ``generic_authn_failed`` on ``passcode``, whatever else was wrong;
         ``too_many_requests``
@@ -101,9 +101,9 @@ def prove_mailbox(identity: str, passcode: str | int, client: ClientContext) -> 
     typed = get_identity(identity)
     known = lookup.look_up(typed, client.known_secrets)
     user_id = known.user.id if known.user else None
-    spoken = typed.value
+    value = typed.value
     browser = known.browser
-    proof = verify_passcode(PURPOSE, user_id, spoken, [], passcode, client, sent_only=True, browser=browser)
+    proof = verify_passcode(PURPOSE, user_id, value, [], passcode, client, sent_only=True, browser=browser)
     if (
         isinstance(proof, VerificationFailure)
         or proof.challenge is None
@@ -121,7 +121,7 @@ def prove_mailbox(identity: str, passcode: str | int, client: ClientContext) -> 
 
 
 def status_of(user: User, proof: str) -> RecoveryStatus:
-    """Return how the account of ``user`` stands, who has proved the mailbox by ``proof``."""
+    """Return the recovery status of ``user``, whose mailbox was verified by ``proof``."""
     enrolled, recovery = enrollments.enrolled_of(user.id), requests.open_of(user.id)
     methods = list(dict.fromkeys(row.method for row in enrolled if row.method != "email" and not row.is_pending))
     codes_left = recovery_codes.stock_of(user.id).left
@@ -136,65 +136,65 @@ def status_of(user: User, proof: str) -> RecoveryStatus:
 
 
 def status_by(proof: str) -> RecoveryStatus | None:
-    """Return how the account stands whose mailbox was proved by ``proof``; None when that holds no more."""
-    proved = requests.read_proof(proof)
-    user = db.session.get(User, proved.user_id) if proved else None
+    """Return the recovery status of the account whose mailbox ``proof`` verified; None when it has expired."""
+    verified = requests.read_proof(proof)
+    user = db.session.get(User, verified.user_id) if verified else None
     return status_of(user, proof) if user is not None and user.is_active else None
 
 
 def start(proof: str, client: ClientContext) -> RecoveryStatus:
-    """Start a recovery and tell every channel; the one that is open already is returned as it is.
+    """Start a recovery and notify every channel; one that is already open is returned as it is.
 
-    :raises Rejected: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox opens everything
+    :raises Rejected: ``recovery_proof_old``; ``recovery_capped``; ``api_error`` where the mailbox is enough
     """
-    user, answered = _held_by(proof)
-    standing = status_of(user, proof)
-    if standing.state in ("waiting", "ready"):
-        return standing
-    if standing.state != "start":
-        raise Rejected("recovery_capped" if standing.state == "capped" else "api_error")
+    user, answered = _lock_by(proof)
+    status = status_of(user, proof)
+    if status.state in ("waiting", "ready"):
+        return status
+    if status.state != "start":
+        raise Rejected("recovery_capped" if status.state == "capped" else "api_error")
     recovery = requests.start(user.id, answered.id, client)
-    recovery_emails.tell(recovery, "started")
+    recovery_emails.notify(recovery, "started")
     record("recovery.started", user.id, challenge_id=answered.id)
     return status_of(user, proof)
 
 
 def cancel(recovery: Recovery, how: str) -> bool:
-    """Cancel ``recovery`` and tell every channel; False when it is over, or was completed first.
+    """Cancel ``recovery`` and notify every channel; False when it has expired or was completed first.
 
     :param how: ``session``, ``link``, ``denial`` or ``operator``
     """
     lock_account(recovery.user_id)
     if not requests.cancel(recovery.id):
         return False
-    recovery_emails.tell(recovery, "cancelled")
+    recovery_emails.notify(recovery, "cancelled")
     record("recovery.cancelled", recovery.user_id, how=how)
     return True
 
 
-def cancel_what_began(challenge: Challenge) -> None:
-    """Cancel the open recovery that the code of this challenge has started, ready or not: its reader said no."""
+def cancel_on_report(challenge: Challenge) -> None:
+    """Cancel the open recovery that was started with this challenge, ready or not: it was reported."""
     recovery = requests.started_by(challenge.id) if challenge.purpose == PURPOSE else None
     if recovery is not None:
         cancel(recovery, "denial")
 
 
 def cancel_with_account(user_id: int) -> None:
-    """Cancel the open recovery of an account that is closed; the mails of its deletion are news enough."""
+    """Cancel the open recovery of an account that is closed; the emails about its deletion are enough."""
     recovery = requests.open_of(user_id)
     if recovery is not None and requests.cancel(recovery.id):
         record("recovery.cancelled", user_id, how="deletion")
 
 
 def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSession | PendingState:
-    """Complete a recovery whose wait is over: end all that is open, drop what was ``lost``, and sign in to set up anew.
+    """Complete a recovery whose wait is over: sign out everywhere, remove what was ``lost``, and sign in.
 
     :raises Rejected: ``invalid_choice`` on ``lost``; ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over``
         when it was cancelled first
     """
     if not {*lost} <= {*METHODS, passkeys.METHOD}:
         raise Rejected("invalid_choice", field="lost")
-    user, answered = _held_by(proof)
+    user, answered = _lock_by(proof)
     recovery = requests.open_of(user.id)
     if recovery is None:
         raise Rejected("recovery_over")
@@ -202,34 +202,37 @@ def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSess
         raise Rejected("recovery_not_ready")
     if not requests.complete(recovery.id):
         raise Rejected("recovery_over")
-    _sweep(user, lost)
-    recovery_emails.tell(recovery, "done")
+    _reset(user, lost)
+    recovery_emails.notify(recovery, "done")
     record("recovery.completed", user.id, challenge_id=answered.id)
     return complete_login(user, VerifiedFactor("email", answered), client, remember=False, has_second=False)
 
 
 def _is_needed(enrolled: Sequence[Enrollment]) -> bool:
-    """Say whether a mailbox alone leaves something closed: the second step, or what wants a stronger proof."""
+    """Whether the mailbox alone isn't enough: for the second factor, or for what requires a higher assurance level."""
     return any(row.is_second for row in enrolled) or assurance_levels_of(enrolled).wanted > WEAK
 
 
-def _held_by(proof: str) -> tuple[User, Challenge]:
-    """Return whose mailbox was proved and by which challenge, the account held; none whose mail was denied since."""
-    proved = requests.read_proof(proof)
-    user = db.session.get(User, proved.user_id) if proved else None
-    if proved is None or user is None or not user.is_active:
+def _lock_by(proof: str) -> tuple[User, Challenge]:
+    """Return whose mailbox ``proof`` verified and by which challenge, with the account locked.
+
+    :raises Rejected: ``recovery_proof_old`` when it has expired, or the email of the challenge was reported since
+    """
+    verified = requests.read_proof(proof)
+    user = db.session.get(User, verified.user_id) if verified else None
+    if verified is None or user is None or not user.is_active:
         raise Rejected("recovery_proof_old")
     lock_account(user.id)
-    challenge = notice_links.find_reported(proved.challenge_id)
+    challenge = notice_links.find_reported(verified.challenge_id)
     if challenge is None or challenge.denied_at is not None:
         raise Rejected("recovery_proof_old")
     return user, challenge
 
 
-def _sweep(user: User, lost: Sequence[str]) -> None:
-    """End whatever is open at the account, ask for no second step any more, and drop what was lost.
+def _reset(user: User, lost: Sequence[str]) -> None:
+    """Sign out everywhere, remove the second factor, and remove what was lost.
 
-    Recovery codes go in any case: who can use one needs no recovery, so whoever has them is somebody else.
+    Recovery codes are always removed: an owner who has one needs no recovery, so another person has them.
     """
     revoke_all_sessions(user.id)
     revoke_browsers(user.id)

@@ -1,4 +1,4 @@
-"""/recover: for users who have lost everything but the mailbox."""
+"""/recover: get an account back with its mailbox alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.login.pending import PendingState
 from app.login.presenters import second_step, user_facts
 from app.recovery import bp, requests
 from app.recovery import service as recovery_service
-from app.recovery.forms import CancelForm, MailboxForm, ProvedForm, StopForm, WhoForm
+from app.recovery.forms import CancelForm, IdentityForm, MailboxForm, ProofForm, StopForm
 from app.recovery.models import Recovery
 from app.recovery.service import RecoveryStatus
 from app.web import open_request
@@ -35,7 +35,7 @@ HOME = "/recover"
 
 @bp.get("/recover")
 def recover_page() -> Response:
-    """Ask whose account it is; tell somebody signed in whether theirs is being recovered."""
+    """Ask whose account it is; show the signed-in owner whether theirs is being recovered."""
     recovery_service.require_on()
     if current_user.is_authenticated:
         if not wants_json():
@@ -43,17 +43,17 @@ def recover_page() -> Response:
         return respond(recovery=open_recovery())
     browser_secret()
     if not wants_json() and "new" in request.args:
-        return open_request.forget(respond(PAGE, WhoForm(), shown={"state": "who"}))
-    return respond(PAGE, WhoForm(), shown=None if wants_json() else _under_way() or {"state": "who"})
+        return open_request.forget(respond(PAGE, IdentityForm(), shown={"state": "who"}))
+    return respond(PAGE, IdentityForm(), shown=None if wants_json() else _under_way() or {"state": "who"})
 
 
 @bp.post("/recover")
 @anonymous_only
 def recover() -> Response:
-    """Send a code to the mailbox of whom was named, if there is somebody."""
+    """Send a code to the mailbox of the account that was named, if there is one."""
     after_this_request(view_commit)
     recovery_service.require_on()
-    form = WhoForm()
+    form = IdentityForm()
     if form.validate():
         with form.showing_refusals():
             challenge = recovery_service.send_code(form.identity.data, sending_client())
@@ -68,55 +68,55 @@ def recover() -> Response:
 @bp.post("/recover/prove")
 @anonymous_only
 def recover_prove() -> Response:
-    """Take the code, and say how the account stands."""
+    """Verify the code and show the recovery status."""
     after_this_request(view_commit)
     recovery_service.require_on()
     form = MailboxForm()
     if form.validate():
         with form.showing_refusals():
-            standing = recovery_service.prove_mailbox(
+            status = recovery_service.verify_mailbox(
                 form.identity.data, form.passcode.data, client_context(form.challenge.data)
             )
-            return _see(form, standing)
-    told = None if wants_json() else _sent_here()
-    return respond(PAGE, form, shown={"state": "code", "sent": told, "identity": form.identity.data, "code": form})
+            return _see(form, status)
+    sent_code = None if wants_json() else _sent_here()
+    return respond(PAGE, form, shown={"state": "code", "sent": sent_code, "identity": form.identity.data, "code": form})
 
 
 @bp.post("/recover/start")
 @anonymous_only
 def recover_start() -> Response:
-    """Start the wait. Every channel of the account is told."""
+    """Start the wait. Every channel of the account is notified."""
     after_this_request(view_commit)
     recovery_service.require_on()
-    form = ProvedForm()
+    form = ProofForm()
     if form.validate():
         with form.showing_refusals():
-            standing = recovery_service.start(form.proof.data, client_context())
-            return _see(form, standing)
+            status = recovery_service.start(form.proof.data, client_context())
+            return _see(form, status)
     return respond(PAGE, form, shown={"state": "refused"})
 
 
 @bp.post("/recover/complete")
 @anonymous_only
 def recover_complete() -> Response:
-    """Complete it: everything else ends, and one goes on to set up another way in."""
+    """Complete the recovery: sign out everywhere else, and continue with setting up sign-in methods."""
     after_this_request(view_commit)
     recovery_service.require_on()
-    form = ProvedForm()
+    form = ProofForm()
     if form.validate():
         with form.showing_refusals():
-            arrived = recovery_service.complete(form.proof.data, form.lost.data or [], client_context())
-            if isinstance(arrived, PendingState):
-                return respond(**second_step(arrived))
+            result = recovery_service.complete(form.proof.data, form.lost.data or [], client_context())
+            if isinstance(result, PendingState):
+                return respond(**second_step(result))
             say("recovery_done")
-            return open_request.forget(respond(go=SET_UP, user=user_facts(current_user, arrived), tf_required=False))
+            return open_request.forget(respond(go=SET_UP, user=user_facts(current_user, result), tf_required=False))
     return respond(PAGE, form, shown={"state": "refused"})
 
 
 @bp.post("/recover/stop")
 @login_required
 def recover_stop() -> Response:
-    """Cancel the recovery of one's own account. Needs no fresh proof: it only keeps the account as it is."""
+    """Cancel the recovery of the signed-in account. Needs no reauthentication: it keeps the account as it is."""
     after_this_request(view_commit)
     form = StopForm()
     if form.validate():
@@ -130,14 +130,14 @@ def recover_stop() -> Response:
 
 @bp.get("/recover/cancel/<token>")
 def recover_cancel_page(token: str) -> Response:
-    """Show what the mail told of, and a button that cancels it; change nothing, whoever looks."""
+    """Show the recovery that the email is about, and a button that cancels it. Changes nothing."""
     recovery = _named(token)
     return _quiet(respond(CANCEL_PAGE, CancelForm(), shown={"token": token}, **_cancel_facts(recovery)))
 
 
 @bp.post("/recover/cancel/<token>")
 def recover_cancel(token: str) -> Response:
-    """Cancel it. Signs nobody in, and works in any browser."""
+    """Cancel the recovery. Signs nobody in, and works in any browser."""
     after_this_request(view_commit)
     form = CancelForm()
     recovery = None
@@ -153,31 +153,31 @@ def recover_cancel(token: str) -> Response:
     return _quiet(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
 
 
-def _see(form: MailboxForm | ProvedForm, standing: recovery_service.RecoveryStatus) -> Response:
-    """Tell a program how the account stands; let a browser see it, and open that page again while the proof holds."""
-    facts = standing_facts(standing)
+def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus) -> Response:
+    """Answer with the recovery status; a browser can open that page again until the proof expires."""
+    facts = status_facts(status)
     answer = respond(PAGE, form, see=HOME, **facts)
-    waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=standing.proof)
-    return answer if wants_json() else open_request.keep(answer, waiting, requests.PROVED_FOR)
+    waiting = OpenRequest(recovery_service.PURPOSE, "", "", proof=status.proof)
+    return answer if wants_json() else open_request.keep(answer, waiting, requests.PROOF_LIFETIME)
 
 
 def _under_way() -> dict[str, Any] | None:
-    """Return what the page shows of what this browser has begun: where the code goes, or how the account stands."""
+    """Return what the page shows of this browser's open request: where the code goes, or the recovery status."""
     waiting = open_request.kept(recovery_service.PURPOSE)
     if waiting is None:
         return None
     if waiting.proof:
-        standing = recovery_service.status_by(waiting.proof)
-        return _shown() | standing_facts(standing) | {"has_second": standing.has_second} if standing else None
-    told = _sent_here()
-    if told is None:
+        status = recovery_service.status_by(waiting.proof)
+        return _shown() | status_facts(status) | {"has_second": status.has_second} if status else None
+    sent_code = _sent_here()
+    if sent_code is None:
         return None
     more = {"identity": waiting.identity, "code": MailboxForm(), "support_id": waiting.support_id}
-    return {"state": "code", "sent": told} | more
+    return {"state": "code", "sent": sent_code} | more
 
 
 def _sent_here() -> dict[str, Any] | None:
-    """Return what the page says of the code that this browser was sent last; None without one. A statement."""
+    """Return what the page shows about the last code requested here; None without one. One statement."""
     waiting = open_request.kept(recovery_service.PURPOSE)
     found = latest_in_browser(present_client(), recovery_service.PURPOSE) if waiting else None
     if waiting is None or found is None or found.id != waiting.challenge_id:
@@ -186,13 +186,13 @@ def _sent_here() -> dict[str, Any] | None:
 
 
 def _shown() -> dict[str, Any]:
-    """Return what the pages say besides how the account stands."""
+    """Return what the pages show besides the recovery status."""
     wait = settings.recovery_wait
-    return {"titles": TITLES, "wait_hours": round(wait.total_seconds() / 3600), "reminds": requests.is_long(wait)}
+    return {"titles": TITLES, "wait_hours": round(wait.total_seconds() / 3600), "reminds": requests.gets_reminder(wait)}
 
 
-def _named(token: str) -> Any:
-    """Return the recovery that ``token`` cancels. Raises Rejected: ``denial_invalid`` (404) when it is none of ours."""
+def _named(token: str) -> Recovery:
+    """Return the recovery that ``token`` cancels. Raises Rejected: ``denial_invalid`` (404) when it isn't ours."""
     recovery_id = requests.read_cancel(token)
     recovery = requests.find(recovery_id) if recovery_id else None
     if recovery is None:
@@ -200,8 +200,8 @@ def _named(token: str) -> Any:
     return recovery
 
 
-def _cancel_facts(recovery: Any) -> dict[str, Any]:
-    return {"state": requests.state_of(recovery), "recovery": told(recovery)}
+def _cancel_facts(recovery: Recovery) -> dict[str, Any]:
+    return {"state": requests.state_of(recovery), "recovery": recovery_facts(recovery)}
 
 
 def _quiet(response: Response) -> Response:
@@ -211,15 +211,15 @@ def _quiet(response: Response) -> Response:
 
 
 def open_recovery() -> dict[str, Any] | None:
-    """Return the open recovery of whoever is signed in, for every account page to show. One statement."""
+    """Return the open recovery of the signed-in account, for every account page. One statement."""
     if not current_user.is_authenticated:
         return None
     recovery = requests.open_of(current_user.id)
-    return told(recovery) if recovery is not None else None
+    return recovery_facts(recovery) if recovery is not None else None
 
 
-def told(recovery: Recovery) -> dict[str, Any]:
-    """Return when a recovery was asked for, by whom, and when it can be completed, and until when."""
+def recovery_facts(recovery: Recovery) -> dict[str, Any]:
+    """Return what pages and JSON show of a recovery."""
     return {
         "requested_at": recovery.requested_at,
         "ready_at": recovery.ready_at,
@@ -229,12 +229,12 @@ def told(recovery: Recovery) -> dict[str, Any]:
     }
 
 
-def standing_facts(standing: RecoveryStatus) -> dict[str, Any]:
-    """Return how the account stands, for somebody who has proved its mailbox."""
+def status_facts(status: RecoveryStatus) -> dict[str, Any]:
+    """Return what pages and JSON show of a recovery status."""
     return {
-        "state": standing.state,
-        "proof": standing.proof,
-        "methods": standing.methods,
-        "recovery_codes_left": standing.codes_left,
-        "recovery": told(standing.recovery) if standing.recovery else None,
+        "state": status.state,
+        "proof": status.proof,
+        "methods": status.methods,
+        "recovery_codes_left": status.codes_left,
+        "recovery": recovery_facts(status.recovery) if status.recovery else None,
     }

@@ -80,7 +80,7 @@ def test_memory_does_not_grow_with_what_there_is(asked, much, app, rows):
 
 
 def test_too_much_is_cut_and_said(asked, much, work, rows, monkeypatch):
-    monkeypatch.setattr(export_requests, "MOST_ROWS", 1000)
+    monkeypatch.setattr(export_requests, "MAX_ROWS", 1000)
     much(3000)
     work()
     answer = asked.get(f"/my-data/export/{rows(Export)[0].id}")
