@@ -23,7 +23,7 @@ from app.outbox.channels import mail, sms
 from app.outbox.channels.attempt import Failed
 from app.outbox.channels.provider_gate import REFUSES_US, remedy_for
 from app.outbox.models import ABANDONED, Message
-from app.outbox.schedule import oldest_due, parked
+from app.outbox.schedule import oldest_due, waiting_messages
 from app.throttling import service_totals
 from config import checks, environment
 from config.settings import Settings
@@ -256,15 +256,15 @@ def messages_leave() -> Iterator[HealthCheck]:
         if workers:
             remedy = "The workers are too slow. Look at the mail server, and raise LATCHKEY_WORKER_THREADS."
         yield HealthCheck(f"the oldest message has been due for {minutes} min", remedy, wrong=True)
-    heaps = parked()
-    for heap in heaps:
-        what = f"{heap.count:,} {'message waits' if heap.count == 1 else 'messages wait'} for another try"
-        yield HealthCheck(f"{what} at {heap.destination}: {heap.reason}", "They leave by themselves once that is over.")
+    waiting = waiting_messages()
+    for each in waiting:
+        what = f"{each.count:,} {'message waits' if each.count == 1 else 'messages wait'} for another try"
+        yield HealthCheck(f"{what} at {each.destination}: {each.reason}", "They leave by themselves once that is over.")
     lately = (Message.state == ABANDONED, Message.created_at > now - timedelta(days=1))
     given_up = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*lately)) or 0
     if given_up:
         yield HealthCheck(f"{given_up:,} messages were given up in the last day", "Look why: flask outbox list")
-    if due is None and not given_up and not heaps:
+    if due is None and not given_up and not waiting:
         yield HealthCheck("nothing waits")
     yield HealthCheck(f"{workers} {'worker runs' if workers == 1 else 'workers run'}")
 

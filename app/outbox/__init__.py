@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
-from app.outbox.jobs import register_job
+from app.outbox.jobs import register_job, register_periodic_task
 from app.outbox.models import Message
 from app.outbox.renderers import EmailMessage, Expired, TextMessage, register_renderers
-from app.outbox.service import enqueue, enqueue_each, register_periodic_task
+from app.outbox.service import enqueue, enqueue_each
 
 if TYPE_CHECKING:
     from flask import Flask

@@ -1,15 +1,16 @@
 """What a worker does besides delivering messages: jobs, periodic tasks and cleanups.
 
-Which worker is alive, and which one does what only one may do, are rows that expire.
+All three are functions that do a batch and say whether there may be more, and one loop runs them (ADR 47). Which
+worker is alive, and which one cleans up, are rows that expire.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -18,23 +19,131 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app import clock
 from app.crypto import secrets
 from app.db import unavailable
-from app.db.retention import registered_cleanups
+from app.db.retention import Cleanup, registered_cleanups
 from app.extensions import db, this_app
 from app.outbox import leases, schedule
 from app.outbox.models import Lease
-from app.outbox.service import periodic_tasks
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from config.settings import Settings
 
-PRUNING = "pruning"
+log = structlog.get_logger()
+
+Job = Callable[[threading.Event], bool]
+"""Does one piece of longer work, such as building an export, and returns whether there was any.
+
+Its rows are in a table of its package, and it claims one as messages are claimed (``claiming`` and ``claim_rows`` in
+``app.outbox.leases``). So of two workers one does it, and when it fails or its worker dies the row is due again at the
+end of the lease. Once the event is set it has a second or two to give its row back.
+"""
+
+PeriodicTask = Callable[[], bool]
+"""Does a batch of what requests have left to the worker, such as enqueueing reminders; returns if there may be more."""
+
+CLEAN_UP_EVERY = 600.0
+PAUSE = 0.05
+"""Seconds between two batches, so that whoever waits for the write lock gets it."""
+
+REPORT_EVERY = 60.0
+"""Seconds between two log lines about messages that wait for another attempt."""
+
+_JOBS, _PERIODIC_TASKS = "latchkey.jobs", "latchkey.periodic_tasks"
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+def register_job(app: Flask, job: Job) -> None:
+    """Have the worker run ``job`` in the thread of the jobs, so that no message waits for it."""
+    app.extensions.setdefault(_JOBS, []).append(job)
+
+
+def registered_jobs() -> list[Job]:
+    """Return what is registered with the app that runs."""
+    return list(this_app().extensions.get(_JOBS, ()))
+
+
+def register_periodic_task(app: Flask, task: PeriodicTask) -> None:
+    """Have the worker run ``task`` at each sweep."""
+    app.extensions.setdefault(_PERIODIC_TASKS, []).append(task)
+
+
+def periodic_tasks() -> list[PeriodicTask]:
+    """Return what is registered with the app that runs."""
+    return list(this_app().extensions.get(_PERIODIC_TASKS, ()))
+
+
+def run_jobs(stop: threading.Event) -> None:
+    """Run the jobs until there is nothing left to do, or until ``stop``. Needs an app context."""
+    _run_in_turns(registered_jobs(), lambda job: job(stop), stop)
+
+
+def run_periodic_tasks(stop: threading.Event) -> None:
+    """Run the periodic tasks until there is nothing left to do, or until ``stop``. Needs an app context."""
+    _run_in_turns(periodic_tasks(), lambda task: task(), stop)
+
+
+def _run_in_turns(functions: Sequence[T], run: Callable[[T], object], stop: threading.Event) -> None:
+    """Let these functions take turns, a batch each, until none has anything left to do or ``stop`` is set."""
+    busy = list(functions)
+    while busy and not stop.is_set():
+        busy = [each for each in busy if not stop.is_set() and _run_once(each, run)]
+
+
+def _run_once(function: T, run: Callable[[T], object]) -> bool:
+    """Run a batch and commit it; return whether there may be more. One that fails keeps nothing, and others go on."""
+    try:
+        more = bool(run(function))
+        db.session.commit()
+    except Exception as error:  # it belongs to another package
+        named = {"task": getattr(function, "__qualname__", ""), "error": type(error).__name__}
+        if unavailable(error):  # its rows are there when the database is
+            log.warning("worker.task_postponed", **named)
+        else:
+            log.exception("worker.task_failed", **named)
+        db.session.rollback()
+        return False
+    return more
+
+
+class Upkeep:
+    """The upkeep of one worker. Its methods need an app context."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        self.settings = settings
+        self.stop = stop
+        self.name = secrets.row_id()
+        self._report_at = time.monotonic()
+
+    def sweep(self) -> None:
+        """Note that this worker is alive, run the periodic tasks, and log which messages wait for another attempt."""
+        beat(self.name)
+        run_periodic_tasks(self.stop)
+        if time.monotonic() >= self._report_at:
+            self._report_at = time.monotonic() + REPORT_EVERY
+            schedule.report_waiting()
+
+    def prune(self) -> None:
+        """Delete expired rows, batch by batch, unless another worker does."""
+        _run_in_turns([self._prune_messages, *registered_cleanups()], self._prune_batch, self.stop)
+
+    def _prune_messages(self) -> int:
+        return leases.prune(self.settings.outbox_keep)
+
+    def _prune_batch(self, cleanup: Cleanup) -> int:
+        deleted = cleanup() if hold(PRUNING, self.name) else 0
+        if deleted:
+            self.stop.wait(PAUSE)
+        return deleted
+
 
 HELD_FOR = timedelta(seconds=30)
 """How long a role is held without being renewed, and how long a worker counts as alive after its last sign."""
 
+PRUNING = "pruning"
 WORKER = "worker-"
+"""Names of roles; a worker's own follows the second."""
 
 _lease = Lease.__table__
 
@@ -72,110 +181,3 @@ def count_workers() -> int:
     """Return how many workers are alive."""
     alive = sa.and_(_lease.c.name.startswith(WORKER), _lease.c.until > clock.now())
     return db.session.scalar(sa.select(sa.func.count()).where(alive)) or 0
-
-
-log = structlog.get_logger()
-
-Job = Callable[[threading.Event], bool]
-"""Does one piece of work, and returns whether there was any.
-
-It claims its row by a conditional UPDATE under a lease, as messages are claimed, so that of two workers one does it
-and after a crash another one does. What it leaves in the transaction is committed. Once the event that it is given is
-set it has a second or two to give its row back.
-"""
-
-_REGISTERED = "latchkey.jobs"
-
-
-def register_job(app: Flask, job: Job) -> None:
-    """Have the worker run ``job`` in a thread of its own, so that no message waits for it."""
-    app.extensions.setdefault(_REGISTERED, []).append(job)
-
-
-def registered_jobs() -> list[Job]:
-    """Return what is registered with the app that runs."""
-    return list(this_app().extensions.get(_REGISTERED, ()))
-
-
-def run_all(stop: threading.Event) -> None:
-    """Run every errand until there is nothing left to do, or until ``stop``. Needs an app context."""
-    for run in registered_jobs():
-        while not stop.is_set() and _run_once(run, stop):
-            pass
-
-
-def _run_once(run: Job, stop: threading.Event) -> bool:
-    """Run an errand once and commit; when it fails, the others go on."""
-    try:
-        worked = run(stop)
-        db.session.commit()
-    except Exception as error:  # an errand belongs to another package
-        _note(run, error)
-        db.session.rollback()
-        return False
-    return worked
-
-
-def _note(run: Job, error: Exception) -> None:
-    named = {"errand": getattr(run, "__qualname__", ""), "error": type(error).__name__}
-    if unavailable(error):  # its row is there when the database is
-        log.warning("worker.errand_put_off", **named)
-    else:
-        log.exception("worker.errand_failed", **named)
-
-
-PRUNE_EVERY = 600.0
-PAUSE = 0.05
-"""Seconds between two batches, so that whoever waits for the write lock gets it."""
-
-TELL_EVERY = 60.0
-"""Seconds between two log lines about what is parked."""
-
-
-class Upkeep:
-    """The upkeep of one worker. Its methods need an app context."""
-
-    def __init__(self, settings: Settings, stop: threading.Event) -> None:
-        self.settings = settings
-        self.stop = stop
-        self.name = secrets.row_id()
-        self._tell_at = time.monotonic()
-
-    def sweep(self) -> None:
-        """Say that this worker runs, let each feeder put messages in until none is left, and tell what is parked."""
-        beat(self.name)
-        feed(self.stop)
-        if time.monotonic() >= self._tell_at:
-            self._tell_at = time.monotonic() + TELL_EVERY
-            schedule.tell()
-
-    def prune(self) -> None:
-        """Delete what is past its time, batch by batch, unless another worker is at it."""
-        for prune in (lambda: leases.prune(self.settings.outbox_keep), *registered_cleanups()):
-            while hold(PRUNING, self.name) and prune() and not self.stop.wait(PAUSE):
-                pass
-            if self.stop.is_set():
-                return
-
-
-def feed(stop: threading.Event) -> None:
-    """Let feeders take turns, a batch each, until none has anything left or ``stop`` is set."""
-    hungry = periodic_tasks()
-    while hungry and not stop.is_set():
-        hungry = [feeder for feeder in hungry if _feed(feeder)]
-
-
-def _feed(feeder: Callable[[], bool]) -> bool:
-    """Let a feeder put a batch in; return whether there may be more. When it fails, others go on."""
-    try:
-        more = feeder()
-        db.session.commit()
-    except Exception as error:  # a feeder belongs to another package
-        named = {"feeder": getattr(feeder, "__qualname__", ""), "error": type(error).__name__}
-        if unavailable(error):  # what it would have put in is found again
-            log.warning("outbox.cannot_feed", **named)
-        else:
-            log.exception("outbox.cannot_feed", **named)
-        db.session.rollback()
-        return False
-    return more

@@ -1,6 +1,6 @@
-"""Claim messages, renew the lease while they are sent, and record what came of it.
+"""Leases: claim rows that are due, renew the lease of messages while they are sent, and record the results.
 
-Conditional statements let exactly one worker have a message. One that has left must not be sent again because
+Conditional statements let exactly one worker have a row. One that has left must not be sent again because
 recording that failed.
 """
 
@@ -20,7 +20,7 @@ import structlog
 from app import clock
 from app.audit import record_each
 from app.db import unavailable, use_async_commit
-from app.db.compiled import CompiledStatement, Detached, note
+from app.db.compiled import Detached, note
 from app.extensions import changed, db
 from app.outbox.models import ABANDONED, SENDING, SENT, WAITING, Message
 
@@ -28,56 +28,68 @@ if TYPE_CHECKING:
     from app.outbox.delivery import Outcome
 
 LEASE = timedelta(seconds=60)
-"""How long a claimed message is left to its worker, which renews it while it sends. After a crash it is due again."""
+"""How long a claimed row is left to its worker, which renews it while it works. After a crash the row is due again."""
 
 RENEW_AFTER = timedelta(seconds=20)
 
+
+def claiming(
+    key: sa.Column[Any], due_at: sa.Column[Any], *order: Any, wanted: Any = (), most: Any = 1, **values: Any
+) -> sa.Update:
+    """Return the statement that claims rows of a table that are due; of several workers one gets a row.
+
+    It is a transaction of its own and returns whole rows. Its parameters are ``now`` and ``lease``: at the end of its
+    lease a row is due again.
+
+    :param order: which rows come first; those that have been due longest, unless it is given
+    :param wanted: further conditions
+    :param most: how many rows to claim
+    :param values: what else to set
+    """
+    is_due = due_at <= sa.bindparam("now")
+    # A CTE runs once; PostgreSQL may run a subquery again for other rows, and then the limit holds for each run alone.
+    due_now = sa.select(key).where(*wanted, is_due).order_by(*(order or (due_at,))).limit(most)
+    ids = sa.select(due_now.with_for_update(skip_locked=True).cte("due_now"))
+    changes = {due_at.name: sa.bindparam("lease")} | values
+    claim = sa.update(key.table).where(key.in_(ids), is_due).values(changes).returning(*key.table.c)
+    return claim.execution_options(at_once=True)
+
+
+def claim_rows(statement: sa.Update, **parameters: Any) -> Sequence[sa.Row[Any]]:
+    """Run a statement of ``claiming`` and return the rows that this worker may work on until their lease ends."""
+    now = clock.now()
+    return db.session.execute(statement, {"now": now, "lease": now + LEASE} | parameters).all()
+
+
 _ROWS = Detached(Message)
 _message = Message.__table__
+_due_at = _message.c.next_attempt_at
 _zero: sa.ColumnElement[int] = sa.literal_column("0")  # a literal, since a parameter shows no partial index
-_is_due = _message.c.next_attempt_at <= sa.bindparam("now")
-_is_new, _was_tried = sa.and_(_is_due, _message.c.attempts == _zero), sa.and_(_is_due, _message.c.attempts > _zero)
-_TAKEN = {
-    "state": SENDING,
-    "attempts": _message.c.attempts + 1,
-    "lease_until": sa.bindparam("lease"),
-    "next_attempt_at": sa.bindparam("lease"),
-}
+_is_new, _was_tried = _message.c.attempts == _zero, _message.c.attempts > _zero
 
 
-def _claiming(wanted: sa.ColumnElement[bool], *order: Any, most: Any = None) -> sa.Update:
-    # A CTE runs once; PostgreSQL may run a subquery again for other rows, and then the limit holds for each run alone.
-    due_now = sa.select(_message.c.id).where(wanted).order_by(*order).limit(most).with_for_update(skip_locked=True)
-    ids = sa.select(due_now.cte("due_now").c.id)
-    return sa.update(_message).where(_message.c.id.in_(ids), _is_due).values(_TAKEN).returning(*_message.c)
+def _claiming_messages(*wanted: sa.ColumnElement[bool], order: Any = _due_at, most: Any = None) -> sa.Update:
+    taken = {"state": SENDING, "attempts": _message.c.attempts + 1, "lease_until": sa.bindparam("lease")}
+    return claiming(_message.c.id, _due_at, order, wanted=wanted, most=most, **taken)
 
 
-_asked_for = sa.and_(_message.c.id.in_(sa.bindparam("ids", expanding=True)), _is_due)
-_CLAIM = _claiming(_asked_for, _message.c.id).execution_options(at_once=True)
-
-_there, _most = _message.c.destination == sa.bindparam("to"), sa.bindparam("most", type_=sa.Integer)
-_CLAIM_NEWEST = CompiledStatement(
-    _claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at.desc(), most=_most), at_once=True
-)
-_CLAIM_OLDEST = CompiledStatement(
-    _claiming(sa.and_(_there, _is_new), _message.c.next_attempt_at, most=_most), at_once=True
-)
-_CLAIM_TRIED = CompiledStatement(
-    _claiming(sa.and_(_there, _was_tried), _message.c.next_attempt_at, most=_most), at_once=True
-)
+_there, _most = _message.c.destination == sa.bindparam("there"), sa.bindparam("most", type_=sa.Integer)
+_CLAIM = _claiming_messages(_message.c.id.in_(sa.bindparam("ids", expanding=True)), order=_message.c.id)
+_CLAIM_NEWEST = _claiming_messages(_there, _is_new, order=_due_at.desc(), most=_most)
+_CLAIM_OLDEST = _claiming_messages(_there, _is_new, most=_most)
+_CLAIM_TRIED = _claiming_messages(_there, _was_tried, most=_most)
 
 
 def _by_destination(wanted: sa.ColumnElement[bool], tried: int) -> sa.Select[Any]:
-    at = _message.c.next_attempt_at
     kind: sa.ColumnElement[int] = sa.literal_column(str(tried))
     return (
-        sa.select(_message.c.destination, kind, sa.func.min(at), sa.func.max(at))
-        .where(wanted)
+        sa.select(_message.c.destination, kind, sa.func.min(_due_at), sa.func.max(_due_at))
+        .where(wanted, _due_at <= sa.bindparam("now"))
         .group_by(_message.c.destination)
     )
 
 
-_DUE = CompiledStatement(sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1)))
+_DUE = sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1))
 
 _RENEW = (
     sa.update(_message)
@@ -106,7 +118,7 @@ class Due:
 
 def due() -> list[Due]:
     """Return where messages are due, in no order. One statement."""
-    rows = _DUE.all(now=clock.now())
+    rows = db.session.execute(_DUE, {"now": clock.now()}).all()
     db.session.close()
     return [Due(destination, bool(tried), since, newest) for destination, tried, since, newest in rows]
 
@@ -116,9 +128,8 @@ def claim_from(which: Due, most: int, *, newest: bool = False) -> list[Message]:
 
     Commits by itself. It takes those that have been due longest, or of those never tried the ``newest``.
     """
-    now = clock.now()
     statement = _CLAIM_TRIED if which.tried else _CLAIM_NEWEST if newest else _CLAIM_OLDEST
-    return _claimed(statement.all(to=which.destination, most=most, now=now, lease=now + LEASE))
+    return _claimed(claim_rows(statement, there=which.destination, most=most))
 
 
 def claim(ids: Sequence[str]) -> list[Message]:
@@ -126,8 +137,7 @@ def claim(ids: Sequence[str]) -> list[Message]:
 
     Commits by itself. What another worker holds, or what is settled, is left out.
     """
-    now = clock.now()
-    return _claimed(db.session.execute(_CLAIM, {"ids": list(ids), "now": now, "lease": now + LEASE}).all())
+    return _claimed(claim_rows(_CLAIM, ids=list(ids)))
 
 
 def _claimed(rows: Sequence[Sequence[Any]]) -> list[Message]:

@@ -194,8 +194,8 @@ class WaitingSummary:
     next_at: datetime
 
 
-def parked(most: int = SHOWN) -> list[WaitingSummary]:
-    """Return what is parked, the largest heaps first."""
+def waiting_messages(most: int = SHOWN) -> list[WaitingSummary]:
+    """Return what failed and will be tried again, by destination and reason, the largest groups first."""
     count = sa.func.count().label("count")
     statement = (
         sa.select(Message.destination, Message.last_error, count, sa.func.min(_at))
@@ -207,12 +207,12 @@ def parked(most: int = SHOWN) -> list[WaitingSummary]:
     return [WaitingSummary(*row) for row in db.session.execute(statement)]
 
 
-def tell() -> None:
-    """Log what is parked, a line for each heap."""
-    for heap in parked():
-        again = max(0.0, (heap.next_at - clock.now()).total_seconds())
-        facts = {"destination": heap.destination, "messages": heap.count, "reason": heap.reason}
-        log.warning("outbox.parked", **facts, next_try_in=round(again, 1))
+def report_waiting() -> None:
+    """Log what ``waiting_messages`` returns, a line for each."""
+    for each in waiting_messages():
+        again = max(0.0, (each.next_at - clock.now()).total_seconds())
+        facts = {"destination": each.destination, "messages": each.count, "reason": each.reason}
+        log.warning("outbox.messages_waiting", **facts, next_try_in=round(again, 1))
 
 
 def oldest_due() -> datetime | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -13,13 +13,10 @@ from sqlalchemy.orm import Session, SessionTransaction
 from app import clock, i18n
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement
-from app.extensions import db, this_app
+from app.extensions import db
 from app.outbox import wakeups
 from app.outbox.models import WAITING, Message
 from app.users import User
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 MAIL = "mail"
 SMS = "sms"
@@ -27,10 +24,6 @@ CHANNELS = (MAIL, SMS)
 
 UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
 """Names of facts that would put a secret at rest. The renderer derives such things when it sends."""
-
-PeriodicTask = Callable[[], bool]
-
-_REGISTERED = "latchkey.periodic_tasks"
 
 ENQUEUED = "latchkey.enqueued"
 
@@ -109,19 +102,6 @@ def enqueue_each(
     ]
     _INSERT.run_many(rows)
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
-
-
-def register_periodic_task(app: Flask, task: PeriodicTask) -> None:
-    """Register a function that enqueues a batch of what requests have left to the worker, and returns if there is more.
-
-    At each sweep it is called until there is none, in turn with others; what it did is committed each time.
-    """
-    app.extensions.setdefault(_REGISTERED, []).append(task)
-
-
-def periodic_tasks() -> list[PeriodicTask]:
-    """Return what is registered with the app that runs."""
-    return list(this_app().extensions.get(_REGISTERED, ()))
 
 
 def destination_of(channel: str, to: str) -> str:

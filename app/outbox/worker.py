@@ -58,7 +58,7 @@ def run(app: App, stop: threading.Event) -> None:
 
 
 class Worker:
-    """Threads that deliver, and one each that waits for wake-ups, renews leases, sweeps, prunes and runs errands.
+    """Threads that deliver, and one each for wake-ups, leases, periodic tasks, cleanups and jobs.
 
     Delivering waits for none of the others.
     """
@@ -74,8 +74,8 @@ class Worker:
             "outbox-listen": self.listen,
             "outbox-leases": lambda: self._repeat(leases.renew, leases.RENEW_AFTER.total_seconds() / 2),
             "outbox-sweep": lambda: self._repeat(self.upkeep.sweep, self.every),
-            "outbox-prune": lambda: self._repeat(self.upkeep.prune, jobs.PRUNE_EVERY),
-            "outbox-errands": lambda: self._repeat(lambda: jobs.run_all(stop), self.every),
+            "outbox-prune": lambda: self._repeat(self.upkeep.prune, jobs.CLEAN_UP_EVERY),
+            "outbox-jobs": lambda: self._repeat(lambda: jobs.run_jobs(stop), self.every),
         }
         self._jobs |= {f"outbox-deliver-{number}": self.deliver for number in range(self.schedule.threads)}
         self._threads: dict[str, threading.Thread] = {}

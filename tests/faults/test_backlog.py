@@ -116,7 +116,7 @@ def test_many_domains_that_are_slow_at_once_delay_no_other(fresh_database, start
 
 
 @pytest.mark.one_database
-def test_operator_is_told_what_is_parked_and_why(fresh_database, start, smtp):
+def test_operator_sees_which_messages_wait_and_why(fresh_database, start, smtp):
     smtp.modes["bad.test"] = "busy"
     server = start(fresh_database, workers=1)
     fill(fresh_database, lambda _number: "bad.test", 50)

@@ -133,14 +133,14 @@ def say_slowly(message):
     return outbox.EmailMessage("Hello", "hello")
 
 
-def test_feeder_that_fails_holds_up_no_other(app, monkeypatch):
+def test_periodic_task_that_fails_holds_up_no_other(app, monkeypatch):
     from app.outbox import jobs
 
-    fed = []
-    monkeypatch.setattr(jobs, "periodic_tasks", lambda: [lambda: 1 / 0, lambda: bool(fed.append(True))])
+    done = []
+    monkeypatch.setattr(jobs, "periodic_tasks", lambda: [lambda: 1 / 0, lambda: bool(done.append(True))])
     with app.app_context():
-        jobs.feed(threading.Event())
-    assert fed == [True]
+        jobs.run_periodic_tasks(threading.Event())
+    assert done == [True]
 
 
 def test_burst_is_sent_whole_without_waiting_for_a_sweep(make_app, clock, working, smtp, tmp_path):

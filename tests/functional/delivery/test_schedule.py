@@ -156,7 +156,7 @@ def test_newest_of_a_backlog_and_those_that_wait_longest_take_turns(put, take, s
     assert take()[1] == [f"p{number}" for number in range(BATCH)]
 
 
-def test_parked_message_is_not_taken_before_its_time(put, take, schedule, database, clock, app):
+def test_message_is_not_taken_before_its_next_attempt(put, take, schedule, database, clock, app):
     from app.outbox import leases
 
     put("x.test", 1)

@@ -69,6 +69,13 @@ def test_of_two_workers_one_prunes(prune, monkeypatch):
     assert set(pruned) == {first.ident}
 
 
+def test_cleanup_that_fails_stops_no_other(prune, monkeypatch):
+    done = []
+    monkeypatch.setattr(jobs, "registered_cleanups", lambda: [lambda: 1 // 0, lambda: done.append(True) or 0])
+    prune().join(10)
+    assert done == [True]
+
+
 def test_role_is_held_by_one_until_it_ends(app, clock):
     with app.app_context():
         assert jobs.hold("test", "a")

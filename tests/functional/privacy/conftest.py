@@ -31,13 +31,13 @@ def here(wire, ada):
 
 @pytest.fixture
 def work(app):
-    """Runs the worker's errands once."""
+    """Runs the worker's jobs once."""
 
     def run() -> None:
         from app.outbox import jobs
 
         with app.app_context():
-            jobs.run_all(threading.Event())
+            jobs.run_jobs(threading.Event())
 
     return run
 

@@ -103,7 +103,7 @@ def test_eight_workers_make_it_once(asked, app, rows):
 
         start.wait()
         with app.app_context():
-            jobs.run_all(threading.Event())
+            jobs.run_jobs(threading.Event())
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     [thread.start() for thread in threads]

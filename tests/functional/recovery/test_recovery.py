@@ -61,7 +61,7 @@ def swept(app) -> None:
     from app.outbox import jobs
 
     with app.app_context():
-        jobs.feed(Event())
+        jobs.run_periodic_tasks(Event())
 
 
 def test_nothing_can_be_completed_before_the_wait_is_over(wire, bob, proves, starts, clock, rows):

@@ -22,7 +22,7 @@ def told(app, deliver, smtp):
         from app.outbox import jobs
 
         with app.app_context():
-            jobs.feed(Event())
+            jobs.run_periodic_tasks(Event())
         deliver()
         return [mail for mail in smtp.mails if SUBJECT in mail.subject]
 
@@ -154,6 +154,6 @@ def test_more_sign_ins_than_a_batch_are_told_in_one_sweep(came_in, app, rows):
         copies = [row | {"digest": f"{number:064}"} for number in range(2 * BATCH + 50)]
         db.session.execute(sa.insert(table), copies)
         db.session.commit()
-        jobs.feed(Event())
+        jobs.run_periodic_tasks(Event())
     assert rows(AuthSession, untold=True) == []
     assert len(rows(Message, kind="new_device")) == len(copies) + 1

@@ -101,7 +101,7 @@ def sweep(app, deliver):
 
     def run() -> list[str]:
         with app.app_context():
-            jobs.feed(threading.Event())
+            jobs.run_periodic_tasks(threading.Event())
         return told(deliver())
 
     return run
@@ -148,7 +148,7 @@ def test_what_was_stored_before_is_shown_on_no_page(old_rows, path, names_it):
 def test_what_was_stored_before_is_in_no_export(app, old_rows, rows):
     assert old_rows.post("/my-data/export").ok
     with app.app_context():
-        jobs.run_all(threading.Event())
+        jobs.run_jobs(threading.Event())
     answer = old_rows.get(f"/my-data/export/{rows(Export)[0].id}")
     found = zipfile.ZipFile(io.BytesIO(answer.response.get_data()))
     texts = [found.read(name).decode() for name in found.namelist()]

@@ -1,4 +1,4 @@
-"""Errands: one that fails keeps nothing and stops none of the others, and a database that is away is waited for."""
+"""Jobs: one that fails keeps nothing and stops none of the others, and a database that is away is waited for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.outbox import jobs
 
 @pytest.fixture
 def only(monkeypatch):
-    """Lets the worker know no errands but these."""
+    """Lets the worker know no jobs but these."""
 
     def known(*functions) -> None:
         monkeypatch.setattr(jobs, "registered_jobs", lambda: list(functions))
@@ -22,7 +22,7 @@ def only(monkeypatch):
 
 
 def noted(name: str, times: int = 1):
-    """Return an errand that notes an event, so many times."""
+    """Return a job that notes an event, so many times."""
     left = [times]
 
     def run(_stop) -> bool:
@@ -51,10 +51,10 @@ def names(rows) -> list[str]:
     return [event.name for event in rows(Event)]
 
 
-def test_an_errand_runs_until_nothing_is_left(app, only, rows):
+def test_job_runs_until_nothing_is_left(app, only, rows):
     only(noted("some.work", 3))
     with app.app_context():
-        jobs.run_all(threading.Event())
+        jobs.run_jobs(threading.Event())
     assert names(rows) == ["some.work"] * 3
 
 
@@ -62,7 +62,7 @@ def test_an_errand_runs_until_nothing_is_left(app, only, rows):
 def test_one_that_fails_keeps_nothing_and_lets_the_others_run(app, only, rows, broken):
     only(broken, noted("other.work"))
     with app.app_context():
-        jobs.run_all(threading.Event())
+        jobs.run_jobs(threading.Event())
     assert names(rows) == ["other.work"]
 
 
@@ -70,5 +70,5 @@ def test_a_worker_that_stops_begins_nothing_more(app, only, rows):
     stop = threading.Event()
     only(lambda _stop: bool(stop.set()) or True, noted("other.work"))
     with app.app_context():
-        jobs.run_all(stop)
+        jobs.run_jobs(stop)
     assert names(rows) == []
