@@ -58,7 +58,7 @@ def create(
     life = _life(days)
     throttling.take("starts", client.ip_address)  # each is told by mail: no loop may send as many as it likes
     _take_turns(user, session)
-    if api_tokens.living(user.id) >= settings.personal_tokens:
+    if api_tokens.count_active(user.id) >= settings.personal_tokens:
         raise Rejected("too_many_tokens", most=settings.personal_tokens)
     chosen = [scope for scope in SCOPES if scope in scopes]
     made = api_tokens.issue(user.id, named, chosen, timedelta(days=life), session.session_id)

@@ -1,6 +1,6 @@
 """The audit log: Event rows, written in the same transaction as what they describe.
 
-Promises that an event never holds a passcode, token, link or secret.
+Guarantees that an event never holds a passcode, token, link or secret.
 """
 
 from __future__ import annotations

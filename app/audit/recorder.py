@@ -24,9 +24,9 @@ def record(
     """Add an event to this transaction: one INSERT.
 
     :param name: past tense, dotted: ``sign_in.done``
-    :param challenge_id: the challenge it is about, where one is at hand
-    :param at_once: commit it by itself, for a refusal that has no other effect; in a transaction that has written
-        something it is part of that
+    :param challenge_id: the challenge it is about, if there is one
+    :param at_once: commit it by itself, for a rejection without other effects; in a transaction that has already
+        written, it is part of that
     :param facts: plain JSON values; never a passcode, token, link or secret
     """
     row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}

@@ -95,6 +95,6 @@ def _line(told: dict[str, Any]) -> str:
 
 def _tokens(user_id: int, revoked: int = 0) -> str:
     """Say what became of the personal tokens."""
-    left = api_tokens.living(user_id)
+    left = api_tokens.count_active(user_id)
     ended = f"{revoked} personal tokens ended" if revoked else ""
     return ended or (f"{left} personal tokens stay (--tokens ends them)" if left else "no personal tokens")

@@ -29,7 +29,7 @@ ELSEWHERE = "register/confirm_elsewhere.html"
 
 @bp.get("/confirm")
 def confirm_page() -> Response:
-    """Show where the code goes, or ask for the address to send one to."""
+    """Show where the code was sent, or ask for an address."""
     browser_secret()
     form = ConfirmForm()
     form.remember.data = settings.default_remember_me
@@ -40,7 +40,7 @@ def confirm_page() -> Response:
 
 @bp.post("/confirm")
 def confirm() -> Response:
-    """Confirm an address by its code, or send the mail again."""
+    """Confirm an address by its code, or send another one."""
     after_this_request(view_commit)
     form = ConfirmForm()
     if form.validate():
@@ -73,10 +73,10 @@ def confirm() -> Response:
 
 @bp.get("/confirm/<token>")
 def confirm_link(token: str) -> Response:
-    """Confirm and sign in the browser that asked; ask any other to press a button first."""
+    """Confirm and sign in the browser that requested the link; show a button in any other."""
     after_this_request(view_commit)
     try:
-        opened, here = registration.look_at_link(token, clicking_client())
+        opened, here = registration.open_confirmation(token, clicking_client())
         challenge = opened.challenge
         if not here:
             shown = {
@@ -87,10 +87,10 @@ def confirm_link(token: str) -> Response:
             return _quiet(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
         next_page = challenge.next
         user, arrived = registration.confirm_by_link(token, present_client())
-    except Rejected as refused:
-        return _quiet(_went_wrong(refused))
+    except Rejected as rejected:
+        return _quiet(_error_page(rejected))
     if isinstance(arrived, PendingState):
-        return _quiet(_half_way(arrived))
+        return _quiet(_second_step(arrived))
     return _quiet(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
 
 
@@ -111,17 +111,17 @@ def confirm_link_post(token: str) -> Response:
 
 
 def page_of(next_page: str) -> str:
-    """Return the page that takes the code; it still knows ``next_page`` when the code has ended."""
+    """Return the URL of the page for the code; it keeps ``next_page`` after the code has expired."""
     return with_query("/confirm", next=next_page) if next_page else "/confirm"
 
 
 def _open_here() -> Challenge | None:
-    """Return the confirmation that this browser waits for, if it does."""
+    """Return the open confirmation of this browser, if there is one."""
     return latest_in_browser(present_client(), registration.CONFIRM)
 
 
 def _shown(challenge: Challenge | None) -> dict[str, object] | None:
-    """Return what the page says of a confirmation that was sent."""
+    """Return what the page shows of a confirmation that was sent."""
     return sent(challenge, challenge.destination) if challenge else None
 
 
@@ -134,21 +134,21 @@ def _confirmed(user: User, email: str, go: str) -> Response:
     return redirect(target)  # type: ignore[return-value]
 
 
-def _half_way(parked: PendingState) -> Response:
-    """Go on to the second step, as after a link that signs in."""
+def _second_step(pending: PendingState) -> Response:
+    """Continue with the second step, as after a magic link."""
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
     say("email_confirmed")
-    return redirect(second_step(parked)["go"])  # type: ignore[return-value]
+    return redirect(second_step(pending)["go"])  # type: ignore[return-value]
 
 
-def _went_wrong(refused: Rejected) -> Response:
-    category = "info" if refused.code == "already_confirmed" else "error"
+def _error_page(rejected: Rejected) -> Response:
+    category = "info" if rejected.code == "already_confirmed" else "error"
     target = settings.confirm_error_url or "/confirm"
     if settings.redirect_behavior == "spa":
-        text = message(refused.code)
-        return redirect(with_query(target, **{category: text, "error_code": refused.code}))  # type: ignore[return-value]
-    say(refused.code, category)
+        text = message(rejected.code)
+        return redirect(with_query(target, **{category: text, "error_code": rejected.code}))  # type: ignore[return-value]
+    say(rejected.code, category)
     return redirect(target)  # type: ignore[return-value]
 
 

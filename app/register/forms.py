@@ -7,7 +7,7 @@ from app.web.forms import BaseForm, CheckboxField, PasscodeField, Required, Safe
 
 
 class RegisterForm(BaseForm):
-    """An e-mail address, and a password where the operator allows one."""
+    """An email, and a password where the operator allows one."""
 
     email = TextField("E-mail", [Required("email_not_provided")])
     password = TextField("Password")
@@ -21,7 +21,7 @@ class RegisterForm(BaseForm):
 
 
 class ConfirmForm(BaseForm):
-    """An address to be confirmed, and the code that does it."""
+    """An address and its confirmation code."""
 
     email = TextField("E-mail", [Required("email_not_provided")])
     passcode = PasscodeField("Code")

@@ -39,12 +39,11 @@ CONFIRM = "confirm"
 
 
 def register(email: str, new_password: str | None, client: ClientContext, next_page: str = "") -> Challenge:
-    """Open an account for ``email`` and send the code and link that confirm it; return their challenge.
+    """Create an account for ``email`` and send the code and link that confirm it; return their challenge.
 
-    In generic mode somebody who has an account gets the same answer, and a mail that says so.
+    With generic responses an email that has an account gets the same answer, and its owner an email that says so.
     :raises Rejected: ``invalid_email_address``, ``password_...``, ``registration_closed``, ``too_many_requests``,
-        ``too_many_messages``;
-        in explicit mode ``email_already_associated``
+        ``too_many_messages``; without generic responses ``email_already_associated``
     """
     if not settings.registration:
         raise Rejected("registration_closed", status=403)
@@ -58,7 +57,7 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
     if reached.user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
-            _question(reached.user.id, typed.value, None, next_page, letter="already_registered"), client
+            _confirmation_request(reached.user.id, typed.value, None, next_page, letter="already_registered"), client
         )
     else:
         challenge = _send_confirmation(reached, typed.value, client, next_page)
@@ -68,10 +67,10 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
 
 
 def send_again(email: str, client: ClientContext, next_page: str = "") -> Challenge:
-    """Send the confirmation once more, to an address that waits for it.
+    """Send the confirmation again, to an address that isn't confirmed.
 
-    :param next_page: where its owner goes on; a request that is still open keeps its own
-    :raises Rejected: ``too_many_requests``, ``too_many_messages``; in explicit mode ``user_does_not_exist`` or
+    :param next_page: where its owner goes next; a challenge that is still open keeps its own
+    :raises Rejected: ``too_many_requests``, ``too_many_messages``; without generic responses ``user_does_not_exist`` or
         ``already_confirmed``
     """
     throttling.take("starts", client.ip_address)
@@ -83,14 +82,16 @@ def send_again(email: str, client: ClientContext, next_page: str = "") -> Challe
         raise Rejected("already_confirmed", field="email")
     if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
         user_id = reached.user.id if reached else None
-        return issue_challenge(_question(user_id, typed.value, None, next_page, letter="confirm", silent=True), client)
+        return issue_challenge(
+            _confirmation_request(user_id, typed.value, None, next_page, letter="confirm", silent=True), client
+        )
     return _send_confirmation(reached, typed.value, client, next_page)
 
 
 def confirm_by_code(
     email: str, passcode: str | int, client: ClientContext, *, remember: bool = False
 ) -> tuple[AuthSession | PendingState, str]:
-    """Confirm ``email`` by the code in its mail, and sign its owner in; return also where they were going.
+    """Confirm ``email`` by the emailed code and sign its owner in; return the next page, too.
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
@@ -103,13 +104,13 @@ def confirm_by_code(
     challenge, guess = (None, None) if isinstance(proof, VerificationFailure) else (proof.challenge, proof.guess)
     if user is None or challenge is None or not user.is_active:
         throttling.take("failures", client.ip_address)
-        miss = (
+        failure = (
             proof
             if isinstance(proof, VerificationFailure)
             else VerificationFailure("refused", challenge.id if challenge else None)
         )
-        facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": CONFIRM}
-        record("sign_in.failed", user_id, challenge_id=miss.challenge_id, at_once=True, **facts)
+        facts: dict[str, Any] = {"reason": failure.reason, "error": "invalid_password_code", "purpose": CONFIRM}
+        record("sign_in.failed", user_id, challenge_id=failure.challenge_id, at_once=True, **facts)
         raise Rejected("invalid_password_code", field="passcode")
     verify_address(user, challenge, browsers=(challenge.binding, *client.bindings))
     has_second = any(row.is_second for row in enrolled)
@@ -118,8 +119,8 @@ def confirm_by_code(
     return complete_login(user, proof, client, remember=remember, has_second=has_second, next_page=on), on
 
 
-def look_at_link(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
-    """Return what a confirmation link names, and whether this is the browser that asked.
+def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
+    """Return what a confirmation link names, and whether this is the browser that requested it.
 
     :raises Rejected: ``invalid_confirmation_token``, ``confirmation_expired`` or ``already_confirmed``
     """
@@ -127,21 +128,21 @@ def look_at_link(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
     if opened is None or opened.user is None or not opened.user.is_active:
         raise Rejected("invalid_confirmation_token")
     if opened.user.confirmed_at is not None or opened.challenge.spent_at is not None:
-        raise _over(opened, client, "spent", "already_confirmed")
+        raise _expired(opened, client, "spent", "already_confirmed")
     if not opened.challenge.is_open(clock.now()) or opened.has_expired:
-        raise _over(opened, client, "expired", "confirmation_expired")
+        raise _expired(opened, client, "expired", "confirmation_expired")
     here = client.is_bound_to(opened.challenge.binding)
     return opened, here
 
 
 def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSession | PendingState | None]:
-    """Confirm the address that ``token`` was mailed to; sign in only the browser that asked.
+    """Confirm the address that ``token`` was emailed to; sign in only the browser that requested it.
 
-    :raises Rejected: as ``look_at_link``
+    :raises Rejected: as ``open_confirmation``
     """
-    opened, here = look_at_link(token, client)
+    opened, here = open_confirmation(token, client)
     challenge, user = opened.challenge, opened.user
-    assert user is not None  # look_at_link has seen to it
+    assert user is not None  # open_confirmation has checked it
     if not spend(challenge):
         raise Rejected("already_confirmed")
     verify_address(user, challenge, browsers=client.bindings if here else ())
@@ -151,8 +152,8 @@ def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSessio
     return user, complete_login(user, proof, client, remember=False, has_second=opened.has_second, next_page=on)
 
 
-def _over(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
-    """Return the refusal of a link that was good once, after recording why, once for each address in a window."""
+def _expired(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
+    """Record why a link is no longer valid, once for each network address in a window; return the error."""
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
         facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
         record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
@@ -161,13 +162,15 @@ def _over(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rej
 
 def _send_confirmation(reached: Destination, email: str, client: ClientContext, next_page: str = "") -> Challenge:
     signals.send(signals.confirm_instructions_sent, user=reached.user, confirmation_token=None)
-    return issue_challenge(_question(reached.user.id, email, reached.enrolled, next_page, letter="confirm"), client)
+    return issue_challenge(
+        _confirmation_request(reached.user.id, email, reached.enrolled, next_page, letter="confirm"), client
+    )
 
 
-def _question(
+def _confirmation_request(
     user_id: int | None, email: str, mailbox: Enrollment | None, next_page: str, **how: Any
 ) -> ChallengeRequest:
-    """Return the question whether ``email`` is one's own: the same one whoever has it, answered only with a mailbox."""
+    """Return the request to confirm ``email``: the same for every account, and answerable only with a mailbox."""
     how |= {"lifetime": settings.confirm_email_within, "next": next_page, "is_unproved": True}
     return ChallengeRequest(CONFIRM, "email", user_id, email, email, mailbox, **how)
 
@@ -180,18 +183,18 @@ def _read(email: str) -> TypedIdentity:
 
 
 def _open_account(typed: TypedIdentity, found: Destination | None) -> Destination:
-    """Open an account for ``typed``, unless it is ``found`` to have one; return the one that it has now."""
+    """Create an account for ``typed`` unless one was ``found``; return the one that it has now."""
     connection = db.session.connection()
     if not has_written(connection):
-        use_async_commit(connection)  # what is lost in a power cut can be asked for again
+        use_async_commit(connection)  # what a power cut loses can be requested again
     value = typed.value if found is None else secrets.row_id()
     try:
-        with _trial(keep=found is None):
+        with _savepoint(keep=found is None):
             user = create_user(TypedIdentity(typed.kind, value))
             mailbox = enrollments.enroll(user.id, "email")
             record("account.created", user.id)
     except Rejected:
-        # Two asked at the same moment: the other one's account is this one's too, once the address is proved.
+        # Of two requests at the same moment the other one created it; it belongs to who confirms the address.
         found = lookup.look_up_destination(typed, "email")
         if found is None:
             raise
@@ -202,20 +205,20 @@ def _open_account(typed: TypedIdentity, found: Destination | None) -> Destinatio
 
 
 def _keep_password(reached: Destination, hashed: str, binding: str, client: ClientContext) -> None:
-    """Keep a password for the browser it was given in: no other proof of the address makes it good.
+    """Store a password for the browser it was typed in: only a confirmation there activates it.
 
     A confirmed account gets none; its owner adds one when signed in.
-    :param binding: of the confirmation that was asked for with it
+    :param binding: of the confirmation that was requested with it
     """
     mine = (Enrollment.user_id == reached.user.id, Enrollment.method == "password")
-    with _trial(keep=reached.user.confirmed_at is None):
+    with _savepoint(keep=reached.user.confirmed_at is None):
         changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *client.bindings))))
         enrollments.enroll(reached.user.id, "password", hashed, name=binding)
 
 
 @contextmanager
-def _trial(*, keep: bool) -> Iterator[None]:
-    """Undo what is written in this block, unless it is to be kept; an exception undoes it as well."""
+def _savepoint(*, keep: bool) -> Iterator[None]:
+    """Roll back what is written in this block, unless ``keep`` is set and nothing is raised."""
     savepoint = db.session.begin_nested()
     try:
         yield

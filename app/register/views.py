@@ -24,7 +24,7 @@ PAGE = "register/register.html"
 @bp.get("/register")
 @anonymous_only
 def register_page() -> Response:
-    """Show the form that opens an account."""
+    """Show the registration form."""
     form = RegisterForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
@@ -34,7 +34,7 @@ def register_page() -> Response:
 @bp.post("/register")
 @anonymous_only
 def register() -> Response:
-    """Open an account and send the mail that confirms its address."""
+    """Create an account and send the email that confirms its address."""
     after_this_request(view_commit)
     form = RegisterForm()
     if form.validate():
@@ -50,7 +50,7 @@ def register() -> Response:
 
 
 def _password(form: RegisterForm) -> str | None:
-    """Return the password if one was given twice alike; without one the account is opened by its mailbox alone."""
+    """Return the password, which has to be typed twice; None when the account is created without one."""
     if "password" not in form or not (form.password.data or form.password_confirm.data):
         return None
     if not form.password.data:

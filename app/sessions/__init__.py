@@ -1,6 +1,6 @@
 """Sessions: created, found, refreshed and revoked; API tokens, refresh tokens, known and trusted devices.
 
-Promises that a revoked session is dead at the next request and that its token is nowhere at rest.
+Guarantees that a revoked session is rejected from the next request on, and that no token is stored.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def init_app(app: Flask) -> None:
     register_cleanups(
         app,
         cleanup.prune_sessions,
-        cleanup.prune_pending,
-        cleanup.prune_personal_tokens,
+        cleanup.prune_pending_sign_ins,
+        cleanup.prune_api_tokens,
         cleanup.prune_refresh_tokens,
         cleanup.prune_unused_refresh_tokens,
-        cleanup.prune_standings,
-        cleanup.prune_nobodys_standings,
-        cleanup.prune_old_standings,
+        cleanup.prune_failure_counters,
+        cleanup.prune_decoy_counters,
+        cleanup.prune_known_devices,
     )
     register_export(app, export.PARTS, export.EXCLUDED)

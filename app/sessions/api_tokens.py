@@ -1,7 +1,7 @@
 """API tokens: created by a user for their own programs, with an expiry and scopes.
 
-A table apart from the sessions: none of them is ever fresh, signs in anywhere or gives another token, and what ends
-sessions need not end them. A request that brings one costs what a session costs, one statement.
+They have a table of their own: a token is never fresh, creates no session and no other token, and what revokes sessions
+need not revoke it. A request with one costs the same as a session, one statement.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from app.sessions.models import ApiToken, AuthSession
 from app.users import User
 
 AMR = "personal_token"
-"""Stands where a session tells by what it was proved."""
+"""In place of a session's authentication methods."""
 
 KEPT_FOR = timedelta(days=30)
-"""For so long one that has run out is shown, so that nobody wonders why their program stopped."""
+"""How long an expired token is still listed, so that its owner can see why a script stopped."""
 
-MOST = 200
+MAX_LISTED = 200
 """Tokens that are listed at once."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -41,47 +41,47 @@ _BY_DIGEST = CompiledStatement(
 _INSERT = CompiledStatement.into(ApiToken.__table__)
 
 
-def is_personal(token: str) -> bool:
-    """Say whether ``token`` claims to be a personal one."""
+def is_api_token(token: str) -> bool:
+    """Whether ``token`` has the prefix of an API token."""
     return token.startswith(secrets.API_PREFIX)
 
 
 def find(token: str) -> tuple[ApiToken, User] | None:
-    """Return the living token and its user, if they may come in. One statement; none for what was cut or mistyped."""
+    """Return an active token and its active user. One statement, and none for a token that was cut or mistyped."""
     if not settings.personal_tokens or not secrets.has_prefix(token, secrets.API_PREFIX):
         return None
     found = _BY_DIGEST.first(digest=secrets.digest(token))
     if found is None:
         return None
-    personal, user = _ROWS.read(found)
-    return (personal, user) if personal.is_alive(clock.now()) and user.is_active else None
+    api_token, user = _ROWS.read(found)
+    return (api_token, user) if api_token.is_alive(clock.now()) and user.is_active else None
 
 
-def stand_in(personal: ApiToken) -> AuthSession:
-    """Return what stands for the session of a request that brought ``personal``. It is in no table and never fresh."""
+def session_for(api_token: ApiToken) -> AuthSession:
+    """Return what views get as the session of a request with ``api_token``. It isn't stored, and never fresh."""
     now = clock.now()
     return detached_from(AuthSession, {
-        "session_id": "", "user_id": personal.user_id, "kind": "personal", "amr": AMR,
-        "created_at": personal.created_at, "seen_at": now, "authenticated_at": NEVER,
-        "expires_at": personal.expires_at, "persistent": False,
+        "session_id": "", "user_id": api_token.user_id, "kind": "personal", "amr": AMR,
+        "created_at": api_token.created_at, "seen_at": now, "authenticated_at": NEVER,
+        "expires_at": api_token.expires_at, "persistent": False,
         "address": "", "agent": "", "untold": False,
     })  # fmt: skip
 
 
-def used(personal: ApiToken, address: str, every: timedelta) -> sa.Update | None:
-    """Return the statement that notes the use of ``personal`` from ``address``; None when that was noted just now."""
+def use_statement(api_token: ApiToken, address: str, every: timedelta) -> sa.Update | None:
+    """Return the statement that records a use of ``api_token``; None when one was recorded within ``every``."""
     now = clock.now()
-    if personal.last_used_at is not None and now - personal.last_used_at <= every:
+    if api_token.last_used_at is not None and now - api_token.last_used_at <= every:
         return None
     due = sa.or_(_c.last_used_at.is_(None), _c.last_used_at < now - every)
-    noted = sa.update(ApiToken).where(_c.id == personal.id, due)
+    noted = sa.update(ApiToken).where(_c.id == api_token.id, due)
     return noted.values(last_used_at=now, last_used_address=address)
 
 
 def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, session_id: str) -> tuple[ApiToken, str]:
-    """Make a token for ``life`` from now; return its row, and the token itself, which can be told only now.
+    """Create a token that is valid for ``life``; return its row, and the token itself, which isn't stored.
 
-    :param session_id: the session that asks for it
+    :param session_id: the session that creates it
     """
     token = secrets.prefixed_token(secrets.API_PREFIX)
     now = clock.now()
@@ -95,42 +95,42 @@ def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, ses
 
 
 def tokens_of(user_id: int) -> list[ApiToken]:
-    """Return a user's tokens that live, or have run out of late, the newest first; ``MOST`` of them at most."""
+    """Return a user's active and recently expired tokens, newest first, ``MAX_LISTED`` at most."""
     mine = (_c.user_id == user_id, _c.revoked_at.is_(None), _c.expires_at > clock.now() - KEPT_FOR)
-    newest = _TOKENS.select().where(*mine).order_by(_c.created_at.desc(), _c.id).limit(MOST)
+    newest = _TOKENS.select().where(*mine).order_by(_c.created_at.desc(), _c.id).limit(MAX_LISTED)
     return [_TOKENS.read(row)[0] for row in db.session.execute(newest)]
 
 
-def living(user_id: int) -> int:
-    """Return how many tokens of a user are alive. Exact while the caller holds the user's row."""
+def count_active(user_id: int) -> int:
+    """Return how many active tokens a user has. Exact while the caller holds the user's row."""
     alive = (_c.user_id == user_id, _c.revoked_at.is_(None), _c.expires_at > clock.now())
     return db.session.scalar(sa.select(sa.func.count()).select_from(ApiToken).where(*alive)) or 0
 
 
 def revoke(user_id: int, token_id: str) -> ApiToken | None:
-    """End one token of this user, living or run out; return it as it was, or None when they have no such token."""
+    """Revoke one token of this user, active or expired; return it as it was, or None when there is none."""
     mine = _TOKENS.select().where(_c.id == token_id, _c.user_id == user_id)
     found = db.session.execute(mine).first()
     if found is None:
         return None
     token: ApiToken = _TOKENS.read(found)[0]
-    _end((_c.id == token_id, _c.user_id == user_id))
+    _revoke((_c.id == token_id, _c.user_id == user_id))
     return token
 
 
 def revoke_all(user_id: int, reason: str = "") -> int:
-    """End every token of a user; at once, on every replica. Return how many were alive.
+    """Revoke every token of a user, at once and on every replica; return how many were active.
 
-    Who ends them because a stranger may have made one holds the user's row before, so that none is made meanwhile.
-    :param reason: "" where the user asked for it
+    A caller that suspects an intruder holds the user's row, so that no token is created meanwhile.
+    :param reason: "" when the user asked for it
     """
-    ended = _end((_c.user_id == user_id, _c.expires_at > clock.now()))
+    ended = _revoke((_c.user_id == user_id, _c.expires_at > clock.now()))
     if ended:
         record("tokens.revoked", user_id, reason=reason, tokens=ended)
     return ended
 
 
-def _end(which: Sequence[sa.ColumnElement[bool]]) -> int:
+def _revoke(which: Sequence[sa.ColumnElement[bool]]) -> int:
     now = clock.now()
     ended = sa.update(ApiToken).where(*which, _c.revoked_at.is_(None))
     return changed(ended.values(revoked_at=now, expires_at=now))

@@ -1,7 +1,7 @@
 """The assurance level of a session, and how long two factors count as two.
 
-Proofs are named as in ``auth_session.amr``: methods joined by commas, and ``uv`` for a passkey that has asked its
-holder for a PIN, a finger or a face. Figures and reasons: ADR 18.
+Verified factors are named as in ``auth_session.amr``: methods joined by commas, and ``uv`` for a passkey with user
+verification. Figures and reasons: ADR 18.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from app.extensions import settings
 from app.sessions.models import AuthSession
 
 WEAK, STRONG, STRONGEST = 1, 2, 3
-"""What a proof is worth: a code that is sent, or a password; what only a device has; what a device has and asks for."""
+"""Strength of a factor: a code that is sent, or a password; a device's key; a device's key with user verification."""
 
 _STRENGTHS = {"authenticator": STRONG, "webauthn": STRONG, "recovery_code": STRONGEST}
 _VERIFIED = "uv"
 HELD = "held"
-"""Stands in ``proved_amr`` for a proof by a method that is in its cooldown, and is worth as much as a mailed code."""
+"""In ``proved_amr``, a factor by a method in its cooldown, which counts as much as an emailed code."""
 
 _SAME_KIND = {"confirm": "email"}
-"""Proofs under another name: confirming an address is reading its mail."""
+"""Factors with another name: confirming an address is the same as an emailed code."""
 
 
 def strength_of(amr: str | Iterable[str]) -> int:
-    """Return what the best of these proofs is worth, 1 to 3; 0 for none.
+    """Return the strength of the strongest of these factors, 1 to 3; 0 for none.
 
-    A recovery code is worth as much as anything: it is what people keep for the day when all else is lost.
+    A recovery code has the highest: it is for the day when everything else is lost.
     """
     names = _names(amr)
     if "webauthn" in names and _VERIFIED in names:
@@ -39,14 +39,14 @@ def strength_of(amr: str | Iterable[str]) -> int:
 
 
 def is_two_factor(amr: str | Iterable[str]) -> bool:
-    """Whether these proofs are two: of two kinds, or a passkey that knows its holder."""
+    """Whether these are two factors: of two kinds, or a passkey with user verification."""
     names = _names(amr)
     kinds = {_SAME_KIND.get(name, name) for name in names} - {_VERIFIED}
     return len(kinds) > 1 or {"webauthn", _VERIFIED} <= names
 
 
 def two_factors_until(session: AuthSession, now: datetime) -> datetime | None:
-    """Return when the two-factor rights of ``session`` end however much it is used; None when it has none."""
+    """Return when the two-factor rights of ``session`` end at the latest; None when it has none."""
     if session.second_at is None or level(session, now) < 2:
         return None
     return min(session.second_at + settings.two_factor_absolute, session.expires_at)
@@ -55,8 +55,9 @@ def two_factors_until(session: AuthSession, now: datetime) -> datetime | None:
 def level(session: AuthSession, now: datetime) -> int:
     """Return 2 while ``session`` has two-factor rights, else 1 (NIST SP 800-63B, section 2.2.3).
 
-    They end 24 hours after the proof that gave them, and when the session was not used for one; it goes on with one
-    factor then. What has ended by not being used stays ended: it is written down together with ``seen_at``.
+    They end 24 hours after the verification that gave them, and when the session is unused for
+    ``LATCHKEY_TWO_FACTOR_IDLE``; then it has one factor. Once unused for too long they stay ended: that is stored
+    together with ``seen_at``.
     """
     given = session.second_at
     lasts = given is not None and now < given + settings.two_factor_absolute
@@ -71,20 +72,20 @@ def seen(now: datetime) -> dict[str, Any]:
 
 
 def opened_with(amr: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
-    """Return the columns of a session that these proofs open.
+    """Return the columns of a session that is created with these factors.
 
-    :param held: whether one of them is by a method in its cooldown: then they are no two factors
+    :param held: whether one is by a method in its cooldown, so that they don't count as two
     """
     second_at = now if is_two_factor(amr) and not held else None
     return {"proved_amr": HELD if held else amr, "proved_at": now, "second_at": second_at}
 
 
 def proved_again(session: AuthSession, proof: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
-    """Return the columns that ``proof`` changes in ``session``.
+    """Return the columns of ``session`` that a verification with ``proof`` changes.
 
-    A weaker proof does not take the place of a stronger one that still counts. Two-factor rights begin when it makes
-    the session one of two factors; and begin anew when it is as strong as the best that the session was proved by.
-    :param proof: names joined by commas, as ``webauthn,uv``
+    A weaker factor doesn't replace a stronger one that still counts. Two-factor rights begin when the session gets its
+    second factor, and begin anew with one that is as strong as the strongest of the session.
+    :param proof: names joined by commas, such as ``webauthn,uv``
     :param held: whether it is by a method in its cooldown
     """
     amr = ",".join(dict.fromkeys([*session.amr.split(","), *proof.split(",")]))
@@ -101,7 +102,7 @@ def proved_again(session: AuthSession, proof: str, now: datetime, *, held: bool 
 
 
 def is_recent(proved_at: datetime | None, now: datetime) -> bool:
-    """Whether a proof from then still counts as fresh."""
+    """Whether a verification at that time still counts as fresh."""
     return proved_at is not None and now < proved_at + settings.freshness
 
 

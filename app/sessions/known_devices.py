@@ -1,8 +1,8 @@
 """Known devices: browsers in which a user has signed in before; trusted ones skip the second step for a while.
 
-A known browser is no proof and opens nothing. Each account knows it by a secret of its own, in a cookie, that no
-account from before has seen (ADR 10). It has guesses of its own when strangers have used up the account's
-(``throttling/by_account``), and signing in from one is no news to the owner.
+A known browser isn't a factor. Each account knows it by a secret of its own, in a cookie, that no other account has
+seen (ADR 10). It has attempts of its own when others have used up the account's (``throttling/by_account``), and a
+sign-in from one causes no notification.
 
 Trust is a date on the row by which an account knows a browser, and goes when that row is revoked. It replaces the
 second step alone: the first is taken each time, and the session counts as one of one factor.
@@ -28,15 +28,15 @@ from app.users import subject_of
 from app.web.cookies import sent_known_secrets
 
 KnownDeviceRow = Literal["new", "known", "none"]
-"""Whether a browser was new to an account, or known; ``none`` is a program, which keeps no cookies."""
+"""Whether a browser was new to an account, or known; ``none`` is an API client without cookies."""
 
 SEEN_EVERY = timedelta(days=1)
 """``last_seen_at`` moves, and the cookie's year begins again, at most this often."""
 
-LIFE = timedelta(days=365)
-"""A browser unused for so long is forgotten, by us and by itself."""
+LIFETIME = timedelta(days=365)
+"""How long an unused browser stays known, in its cookie and in our row."""
 
-MOST = 100
+MAX_LISTED = 100
 """Browsers that are listed at once."""
 
 _ROWS = Detached(FailureCounter)
@@ -47,16 +47,16 @@ _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at"
 
 
 def _mine(column: Any) -> Any:
-    """Return ``column`` of the account's row for one of the client's secrets; NULL when it knows none of them."""
+    """Return ``column`` of the account's row for one of the client's secrets; NULL when none is known."""
     known = (_c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     some = _c.id.in_([sa.bindparam(f"known_{place}") for place in range(MAX_KNOWN_ACCOUNTS)])
     return sa.select(column).where(some, *known).order_by(_c.id).limit(1).scalar_subquery()
 
 
-def _settling(rows: int, *, here: bool) -> sa.Executable:
-    """Return the statement that notes a success in so many rows, each there already or not.
+def _success_statement(rows: int, *, here: bool) -> sa.Executable:
+    """Return the statement that records a success in ``rows`` rows, each new or not.
 
-    :param here: whether the last one is the browser's: the row by which the account knows it, or else a new one
+    :param here: whether the last one is the browser's: the row by which the account knows it, or a new one
     """
     current = sa.bindparam("now", type_=_c.touched_at.type)
     now = {"failures": "", "in_a_row": 0, "touched_at": current}
@@ -80,42 +80,44 @@ def _settling(rows: int, *, here: bool) -> sa.Executable:
     ).returning(_c.browser)
 
 
-_SETTLE = {(rows, here): CompiledStatement(_settling(rows, here=here)) for rows in (1, 2, 3) for here in (True, False)}
+_SUCCESS = {
+    (rows, here): CompiledStatement(_success_statement(rows, here=here)) for rows in (1, 2, 3) for here in (True, False)
+}
 
 
 def note_sign_in(
     user_id: int, client: ClientContext, seen_at: datetime | None = None, guess: LoginAttempt | None = None
 ) -> KnownDeviceRow:
-    """Note that this user has signed in, and that the client's browser is theirs; return whether it was new to them.
+    """Record that this user has signed in from the client's browser; return whether it was new to the account.
 
-    One statement: the right guess is taken back, no failures are in a row any more, and the browser is known. Its
-    cookie goes out when the row is stored. A browser that the account does not know, or knows no more, is given a new
-    secret beside what it brought: who may have copied that is not known by it.
-    :param seen_at: its ``last_seen_at``, where that was looked up already
-    :param guess: what was typed, if anything was
+    One statement: the attempt is refunded, failures in a row are reset, and the browser is known. Its cookie is set
+    when the row is stored. A browser that isn't known, or was revoked, gets a new secret beside those it sent, so that
+    a copy of those isn't known.
+    :param seen_at: its ``last_seen_at``, if that was looked up already
+    :param guess: the attempt that was right, if anything was typed
     """
     now = clock.now()
     today = seen_at is not None and now < seen_at + SEEN_EVERY
-    rows = [_row(user_id, password=password) for password in _counted()]
+    rows = [_row(user_id, password=password) for password in _counters()]
     fresh = secrets.token()
     if client.keeps_cookies:
         rows.append(_row(user_id, secrets.digest(fresh), client.user_agent, now, seen_at if today else now))
     if not rows:
         return "none"
-    here = _settle(rows, user_id, client, guess or UNLIMITED, now)
+    here = _record_success(rows, user_id, client, guess or UNLIMITED, now)
     if not client.keeps_cookies:
         return "none"
     if here in client.known_secrets:
         if not today:
-            keep_known(here, LIFE)
+            keep_known(here, LIFETIME)
         note_known_here(here)
         return "known"
-    note_known_here(set_known_cookie(fresh, LIFE))
+    note_known_here(set_known_cookie(fresh, LIFETIME))
     return "new"
 
 
 def known_as(user_id: int, digests: Collection[str]) -> str:
-    """Return by which of these digests the account knows the browser that brought the secrets; "" by none.
+    """Return the digest by which the account knows the browser that sent these secrets; "" for none.
 
     One statement, and none where there are none.
     """
@@ -125,12 +127,12 @@ def known_as(user_id: int, digests: Collection[str]) -> str:
 
 
 def revoke_browsers(user_id: int, *, but: Collection[str] = ()) -> int:
-    """Let no browser be known to this account any more, except one with a digest of ``but``; return how many were.
+    """Forget the known browsers of this account, except one with a digest of ``but``; return how many there were.
 
-    That one is not trusted any more either: the second step is asked for everywhere.
+    No browser stays trusted, that one included: the second step is required everywhere.
 
-    Goes with what ends sessions because something about the account's safety has changed. Signing out revokes
-    nothing: the browser stays one from which its owner signs in.
+    Called when sessions are revoked because the account's security has changed. Signing out forgets nothing: its owner
+    signs in there again.
     """
     known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser.not_in(but))
     trusted = (_c.user_id == user_id, _c.trusted_until.is_not(None))
@@ -139,27 +141,26 @@ def revoke_browsers(user_id: int, *, but: Collection[str] = ()) -> int:
 
 
 def browsers_of(user_id: int) -> list[FailureCounter]:
-    """Return the browsers that this account knows, those used last first; ``MOST`` of them at most. One statement."""
+    """Return the known browsers of this account, used last first, ``MAX_LISTED`` at most. One statement."""
     mine = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
-    newest = _ROWS.select().where(*mine).order_by(_c.last_seen_at.desc(), _c.id).limit(MOST)
+    newest = _ROWS.select().where(*mine).order_by(_c.last_seen_at.desc(), _c.id).limit(MAX_LISTED)
     return [_ROWS.read(row)[0] for row in db.session.execute(newest)]
 
 
 def forget_browser(user_id: int, row: str) -> int:
-    """Let one browser be known to this account no more; return 0 when it was not.
+    """Forget one known browser of this account; return 0 when it wasn't known.
 
-    Its cookie stays where it is, for other accounts may know the browser by it. Who signs in there again comes as from
-    a new browser.
-    :param row: id of its row; one of another account is none
+    Its cookie stays, since other accounts may know the browser by it. The next sign-in there is from a new browser.
+    :param row: id of its row; that of another account matches nothing
     """
     known = (_c.id == row, _c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 
 def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> str:
-    """Let this browser keep the secret by which an account knows it, for ``life`` from now; return its digest.
+    """Set the cookie with the secret by which an account knows this browser, for ``life``; return its digest.
 
-    :param instead_of: digest of the secret that it takes the place of
+    :param instead_of: digest of the secret that it replaces
     """
     digest = secrets.digest(secret)
     others = [each for each in _known_secrets() if secrets.digest(each) not in (digest, instead_of)]
@@ -168,32 +169,32 @@ def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> s
 
 
 def keep_known(digest: str, life: timedelta) -> None:
-    """Let this browser keep the secret it brought with this digest for ``life`` from now."""
+    """Renew the cookie of the secret with this digest for ``life``."""
     for secret in _known_secrets():
         if secrets.digest(secret) == digest:
             set_known_cookie(secret, life)
 
 
 def known_digests() -> list[str]:
-    """Return the digests by which accounts know this browser, as of this answer."""
+    """Return the digests by which accounts know this browser, including what this response sets."""
     return [secrets.digest(secret) for secret in _known_secrets()]
 
 
 def note_known_here(digest: str) -> None:
-    """Note by which digest the account that has just signed in knows this browser."""
+    """Remember the digest by which the account that has just signed in knows this browser."""
     g.known_here = digest
 
 
 def known_here() -> str:
-    """Return by which digest the account that has signed in with this request knows the browser; "" by none."""
+    """Return the digest by which the account that signed in with this request knows the browser; "" for none."""
     return str(g.get("known_here", ""))
 
 
 def trust_browser(user_id: int) -> datetime | None:
-    """Trust the browser that this request has just made known to the account; return until when.
+    """Trust the browser that signed in with this request; return until when.
 
-    The account knows it by another secret from now on: whoever has copied the one so far is not trusted.
-    None when trusting is switched off (``LATCHKEY_TRUST_FOR=0``), or it is no browser.
+    It gets a new secret, so that a copy of the old one isn't trusted. None when trust is off (``LATCHKEY_TRUST_FOR=0``)
+    or the client keeps no cookies.
     """
     before = known_here()
     if not settings.trust_for or not before:
@@ -204,12 +205,12 @@ def trust_browser(user_id: int) -> datetime | None:
     renewed = {"id": _row_id(user_id, digest), "browser": digest, "trusted_until": until}
     if not changed(sa.update(FailureCounter).where(*mine).values(**renewed)):
         return None
-    note_known_here(set_known_cookie(secret, LIFE, instead_of=before))
+    note_known_here(set_known_cookie(secret, LIFETIME, instead_of=before))
     return until
 
 
 def trust_program(user_id: int, agent: str) -> str:
-    """Trust a program that keeps no cookies; return the token that it brings next time. Only its digest is stored."""
+    """Trust an API client without cookies; return the token it sends next time. Only its digest is stored."""
     token, now = secrets.token(), clock.now()
     digest = secrets.digest(token)
     row: dict[str, Any] = {"id": _row_id(user_id, digest), "user_id": user_id, "browser": digest, "agent": agent}
@@ -219,7 +220,7 @@ def trust_program(user_id: int, agent: str) -> str:
 
 
 def use_trust(user_id: int, digests: Collection[str]) -> bool:
-    """Say whether this account trusts who has one of these digests now; it was used, then. One statement."""
+    """Whether the account trusts a client with one of these digests; its use is recorded. One statement."""
     if not settings.trust_for or not digests:
         return False
     now = clock.now()
@@ -229,7 +230,7 @@ def use_trust(user_id: int, digests: Collection[str]) -> bool:
 
 
 def revoke_trust(user_id: int, *, but: Collection[str] = ()) -> int:
-    """Skip the second step nowhere any more, except where a digest of ``but`` is; return how many were trusted."""
+    """End the trust in every browser, except one with a digest of ``but``; return how many were trusted."""
     trusted = (
         FailureCounter.user_id == user_id,
         FailureCounter.trusted_until.is_not(None),
@@ -239,16 +240,16 @@ def revoke_trust(user_id: int, *, but: Collection[str] = ()) -> int:
 
 
 def revoke_one_trust(user_id: int, row: str) -> int:
-    """Skip the second step in this browser no more, which stays known; return 0 when it was not trusted.
+    """End the trust in one browser, which stays known; return 0 when it wasn't trusted.
 
-    :param row: id of its row; one of another account is none
+    :param row: id of its row; that of another account matches nothing
     """
     trusted = (FailureCounter.id == row, FailureCounter.user_id == user_id, FailureCounter.trusted_until.is_not(None))
     return changed(sa.update(FailureCounter).where(*trusted).values(trusted_until=None))
 
 
-def _counted() -> list[bool]:
-    """Return which rows of strangers a success ends the failures in a row of: those of codes, of passwords."""
+def _counters() -> list[bool]:
+    """Return which counters of unknown browsers a success resets: that of codes, and that of passwords."""
     return [False, *([True] if "password" in settings.methods else [])] if settings.limits else []
 
 
@@ -260,13 +261,15 @@ def _row(
     return dict(zip(_COLUMNS, names, strict=True))
 
 
-def _settle(rows: list[dict[str, Any]], user_id: int, client: ClientContext, guess: LoginAttempt, now: datetime) -> str:
-    """Note a success; return by which digest the browser is known from now on, "" for none."""
+def _record_success(
+    rows: list[dict[str, Any]], user_id: int, client: ClientContext, guess: LoginAttempt, now: datetime
+) -> str:
+    """Record a success; return the digest by which the browser is known from now on, "" for none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
     if client.keeps_cookies:
         mine = [_row_id(user_id, digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]
         values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MAX_KNOWN_ACCOUNTS)}
-    noted = _SETTLE[len(rows), client.keeps_cookies].all(**values, entry=guess.entry, now=now)
+    noted = _SUCCESS[len(rows), client.keeps_cookies].all(**values, entry=guess.entry, now=now)
     return next((str(browser) for (browser,) in noted if browser), "")
 
 

@@ -12,7 +12,7 @@ from app.extensions import db, settings
 
 
 class AuthSession(db.Model):
-    """One signed-in browser or program. Holds the digest of its token; a stolen row signs nobody in."""
+    """One signed-in browser or API client, with the digest of its token; a stolen row signs nobody in."""
 
     __tablename__ = "auth_session"
     __table_args__ = (
@@ -22,49 +22,49 @@ class AuthSession(db.Model):
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
     digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
     session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id", index=True)
-    """Shared by a browser's session and the program tokens it was given; they end together."""
+    """Shared by a browser's session and its access tokens; they end together."""
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str] = mapped_column(sa.String(8))
     """``browser`` (a cookie) or ``program`` (the Authentication-Token header)."""
     amr: Mapped[str] = mapped_column(sa.String(128))
-    """Names of the methods that were proved, joined by commas."""
+    """Names of the methods that were verified, joined by commas."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     authenticated_at: Mapped[datetime]
-    """When a proof was last given; freshness counts from here."""
+    """When a factor was last verified; freshness counts from here."""
     proved_amr: Mapped[str | None] = mapped_column(sa.String(128))
-    """What the strongest of the proofs that still count as fresh was, in the manner of ``amr``."""
+    """The strongest of the factors that still count as fresh, as in ``amr``."""
     proved_at: Mapped[datetime | None]
-    """When that was given."""
+    """When that was verified."""
     second_at: Mapped[datetime | None]
-    """When it was last proved by two factors; None when that counts no more."""
+    """When it last had two verified factors; None when that no longer counts."""
     grace_until: Mapped[datetime | None]
-    """End of the grace that a fresh request opened; it is never moved."""
+    """End of the grace period that a fresh request began; it is never extended."""
     expires_at: Mapped[datetime] = mapped_column(index=True)
     persistent: Mapped[bool] = mapped_column(default=False)
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
-    """The challenge that opened it, so that denying the one ends the other. May outlive that row."""
+    """The challenge that it was created with: reporting that revokes this. May outlive that row."""
     untold: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
-    """Whether its owner is still to be told that it was opened from a new browser."""
+    """Whether its owner has yet to be notified that it is from a new browser."""
     revoked_at: Mapped[datetime | None]
     denied_at: Mapped[datetime | None]
-    """When its owner said that it was somebody else, which can be said of one that has ended."""
+    """When its owner reported it ("this wasn't me"), also after it was revoked."""
 
     def is_alive(self, now: datetime) -> bool:
-        """Whether it still signs its holder in."""
+        """Whether it is neither revoked, nor expired, nor idle for too long."""
         return self.revoked_at is None and now < self.expires_at and now < self.seen_at + settings.session_idle
 
     def is_in_grace(self, now: datetime) -> bool:
-        """Whether a sensitive step has left time for the next one."""
+        """Whether the grace period of a sensitive change is still open."""
         return self.grace_until is not None and now < self.grace_until
 
 
 class PendingSignIn(db.Model):
-    """A sign-in between its first proof and its second step. Signs nobody in, and opens nothing but that step.
+    """A sign-in that waits for its second factor. It is no session, and allows nothing but that step.
 
-    Holds the digest of its token; a stolen row takes no step.
+    Holds the digest of its token; a stolen row is useless.
     """
 
     __tablename__ = "pending_sign_in"
@@ -73,16 +73,16 @@ class PendingSignIn(db.Model):
     digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     amr: Mapped[str] = mapped_column(sa.String(128))
-    """What was proved first, as it will stand in the session."""
+    """The first factor, as it will be in the session."""
     answered_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
-    """The challenge that the first proof answered, so that denying it ends this as well."""
+    """The challenge of the first factor: reporting that ends this, too."""
     state: Mapped[str] = mapped_column(sa.String(16))
-    """``ready``: ``method`` is asked for; ``select``: one of ``choices`` is to be chosen; ``setup_from_login``."""
+    """``ready``: waits for ``method``; ``select``: waits for one of ``choices``; ``setup_from_login``."""
     choices: Mapped[str] = mapped_column(sa.String(128), default="")
-    """Names of the methods that will do, joined by commas."""
+    """Names of the accepted methods, joined by commas."""
     method: Mapped[str] = mapped_column(sa.String(16), default="")
     question_id: Mapped[str | None] = mapped_column(sa.String(32))
-    """The challenge of the second step, where something was sent or is being set up."""
+    """The challenge of the second step, if something was sent or is being set up."""
     tries: Mapped[int] = mapped_column(default=0)
     remember: Mapped[bool] = mapped_column(default=False)
     next: Mapped[str] = mapped_column(sa.Text, default="")
@@ -94,24 +94,24 @@ class PendingSignIn(db.Model):
     ended_at: Mapped[datetime | None]
 
     def is_open(self, now: datetime) -> bool:
-        """Whether its second step can still be taken."""
+        """Whether it neither has ended nor expired."""
         return self.ended_at is None and now < self.expires_at
 
 
 class ApiToken(db.Model):
-    """A token that a person made for a program of theirs. Holds its digest; a stolen row opens nothing."""
+    """A token that a user created for a script, with its digest; a stolen row is useless."""
 
     __tablename__ = "personal_token"
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
-    """Names it in addresses; no part of the token."""
+    """Names it in URLs; not part of the token."""
     digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(sa.String(64))
     scopes: Mapped[str] = mapped_column(sa.String(128))
-    """What it may be used for, joined by commas."""
+    """What it can be used for, joined by commas."""
     session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id")
-    """The session that made it. May outlive that row."""
+    """The session that created it. May outlive that row."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     last_used_at: Mapped[datetime | None]
@@ -119,32 +119,32 @@ class ApiToken(db.Model):
     revoked_at: Mapped[datetime | None]
 
     def is_alive(self, now: datetime) -> bool:
-        """Whether it still opens anything."""
+        """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and now < self.expires_at
 
 
 class RefreshToken(db.Model):
-    """What lets a program stay signed in: one row for a session, however often its token was exchanged.
+    """What keeps an API client signed in: one row for a session, however often its token is exchanged.
 
-    A token names its row by the first letters, and holds a secret besides; only the newest secret is right.
+    A token names its row by its first characters; of the secrets in the rest only the newest is right.
     """
 
     __tablename__ = "refresh_token"
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """Digest of the letters by which a token names this row."""
+    """Digest of the characters by which a token names this row."""
     digest: Mapped[str] = mapped_column(sa.String(64))
-    """Of the newest token, whole."""
+    """Of the newest token."""
     session_id: Mapped[str] = mapped_column("family", sa.String(32), key="session_id", unique=True)
-    """The session that gave it; it ends with that."""
+    """The session that issued it; it ends with that."""
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
     used_at: Mapped[datetime] = mapped_column(index=True)
-    """When it was given, or last exchanged."""
+    """When it was issued or last exchanged."""
     expires_at: Mapped[datetime] = mapped_column(index=True)
     amr: Mapped[str] = mapped_column(sa.String(128))
-    """This and what follows: what the session was proved by when it gave this. Exchanging proves nothing, and what is
-    proved in the browser later makes no program fresher."""
+    """This and the columns below: how the session was verified when it issued this. An exchange verifies nothing, and a
+    later verification in the browser makes no API client fresher."""
     authenticated_at: Mapped[datetime]
     proved_amr: Mapped[str | None] = mapped_column(sa.String(128))
     proved_at: Mapped[datetime | None]

@@ -1,8 +1,8 @@
 """Refresh tokens: each is exchanged once for an access token and the next refresh token.
 
-One row stands for all tokens that took the place of one another. An exchange is one conditional UPDATE from the digest
-of this token to that of the next. Who comes with an older one, or second at the same moment, has a copy or was copied
-from: nobody can tell which, so the session ends for both (RFC 9700, section 4.14.2).
+One row is for all tokens that replaced one another. An exchange is one conditional UPDATE from the digest of this token
+to that of the next. A token that is used twice was copied, and nobody can tell which of the two clients is the owner's,
+so the session is revoked (RFC 9700, section 4.14.2).
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ NAME = 22
 """Letters by which a token names its row: 128 bits."""
 
 PROOFS = ("amr", "authenticated_at", "proved_amr", "proved_at", "second_at")
-"""Columns of a session that tell how it was proved; an access token has those of when its refresh token was given."""
+"""Columns of how a session was verified; an access token gets those of when its refresh token was issued."""
 
 _table = RefreshToken.__table__
 _c = _table.c
 _ROWS = Detached(AuthSession, User)
 _head, _user = AuthSession.__table__, User.__table__
-_living = (
+_active = (
     _head.c.kind == "browser",
     _head.c.revoked_at.is_(None),
     _head.c.expires_at > sa.bindparam("now"),
     _user.c.disabled_at.is_(None),
     _user.c.deletes_at.is_(None),
 )
-_held = sa.exists().where(_head.c.session_id == _c.session_id, _user.c.id == _head.c.user_id, *_living)
+_is_open = sa.exists().where(_head.c.session_id == _c.session_id, _user.c.id == _head.c.user_id, *_active)
 _EXCHANGE = CompiledStatement(
     sa.update(_table)
     .where(_c.id == sa.bindparam("row"), _c.digest == sa.bindparam("old"), _c.expires_at > sa.bindparam("now"))
-    .where(_c.used_at > sa.bindparam("unused"), _held)
+    .where(_c.used_at > sa.bindparam("unused"), _is_open)
     .values(
         digest=sa.bindparam("new"),
         used_at=sa.bindparam("now"),
@@ -52,15 +52,15 @@ _EXCHANGE = CompiledStatement(
 _HEAD = CompiledStatement(
     _ROWS.select()
     .select_from(_head.join(_user, _user.c.id == _head.c.user_id))
-    .where(_head.c.session_id == sa.bindparam("session_id"), *_living)
+    .where(_head.c.session_id == sa.bindparam("session_id"), *_active)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """What a program is given for its refresh token; both are shown only now.
+    """What a refresh token is exchanged for; neither token is stored.
 
-    :ivar expires_in: seconds that ``access`` is good for
+    :ivar expires_in: lifetime of ``access`` in seconds
     """
 
     user: User
@@ -71,16 +71,16 @@ class Exchanged:
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """A token that had been exchanged before came once more, and so its session has ended."""
+    """A token was used a second time, so its session was revoked."""
 
     user_id: int
     session_id: str
 
 
 def give(session: AuthSession) -> str:
-    """Give a program a refresh token beside ``session``; return it, for it is shown only now.
+    """Issue a refresh token for ``session``; return it, since it isn't stored.
 
-    One that the session gave before is worth nothing any more.
+    It replaces the one that the session issued before.
     """
     name = secrets.letters(16)
     token = secrets.prefixed_token(secrets.REFRESH_PREFIX + name)
@@ -96,9 +96,9 @@ def give(session: AuthSession) -> str:
 
 
 def exchange(token: str) -> Exchanged | Reused | None:
-    """Exchange a refresh token; None when it is none of ours, or it has ended with its time or its session.
+    """Exchange a refresh token; None when it isn't ours, has expired, or its session was revoked.
 
-    Three statements; of two at the same moment one is exchanged, at however many servers.
+    Three statements; of two uses at the same moment one succeeds, on any number of servers.
     """
     if not settings.refresh_tokens or not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
         return None
@@ -113,7 +113,7 @@ def exchange(token: str) -> Exchanged | Reused | None:
         return _reused(token)
     held = _HEAD.first(session_id=found[0], now=now)
     if held is None:
-        return None  # ended between the two statements
+        return None  # revoked between the two statements
     session, user = _ROWS.read(held)
     note(session, **dict(zip(PROOFS, found[1:], strict=True)))
     access = create_api_session(session)
@@ -122,17 +122,17 @@ def exchange(token: str) -> Exchanged | Reused | None:
 
 
 def drop(session_id: str) -> None:
-    """Let the refresh token that a session gave be worth nothing; the session goes on.
+    """Revoke the refresh token of a session; the session goes on.
 
-    Before its access tokens are revoked: an exchange under way is waited for, and what it gave is among them then.
+    Call it before its access tokens are revoked: it waits for an exchange under way, whose token is then among them.
     """
     changed(sa.delete(RefreshToken).where(RefreshToken.session_id == session_id))
 
 
 def end(token: str) -> int | None:
-    """End the session that gave a refresh token, its newest or an older one.
+    """Revoke the session that issued a refresh token, the newest or an older one.
 
-    :return: whose it was; None when it had ended, or the token is none of ours
+    :return: its user; None when it was revoked before, or the token isn't ours
     """
     if not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
         return None

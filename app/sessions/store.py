@@ -1,6 +1,6 @@
 """Create, find, list and revoke sessions: the only module that knows their cookie and header.
 
-The cookie carries a random token and nothing else; it goes out only when the row it names is stored.
+The cookie holds a random token and nothing else; it is set only when its row is stored.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from app.web.cookies import KNOWN, PENDING, renew_browser_secret, sent_cookie, s
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
-"""``seen_at`` is written at most this often, so that reading stays reading."""
+"""``seen_at`` is written at most this often, so that most requests only read."""
 
-MOST = 200
-"""Sessions and tokens that are listed at once; ending all others ends those too that no list shows."""
+MAX_LISTED = 200
+"""Sessions and tokens that are listed at once; signing out everywhere includes those that aren't listed."""
 
 _INSERT = CompiledStatement.into(AuthSession.__table__)
 _ROWS = Detached(AuthSession, User)
@@ -51,17 +51,17 @@ _BY_PROGRAM_TOKEN = CompiledStatement(
     .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == "program")
     .where(_head.c.kind == "browser", _head.c.revoked_at.is_(None))
 )
-"""A program's token holds while the session that gave it does, also one that was given as that session was ended."""
+"""An access token is valid while its session is, also one that was issued while that session was revoked."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
-    """A session with the program tokens it gave, which end with it.
+    """A session with the access tokens it issued, which end with it.
 
-    :ivar head: the browser's session; where that has ended by itself, the token that was used last
-    :ivar programs: tokens of programs that still hold
-    :ivar refreshed_at: when a program last exchanged its refresh token; None when none has one
-    :ivar refreshes_until: how long it can go on like that
+    :ivar head: the browser's session; once that has expired, the access token that was used last
+    :ivar programs: access tokens that are still valid
+    :ivar refreshed_at: when its refresh token was last exchanged; None when it has none
+    :ivar refreshes_until: until when it can be exchanged
     """
 
     head: AuthSession
@@ -82,10 +82,10 @@ def create_session(
 ) -> AuthSession:
     """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
 
-    Whatever session the browser brought is ended.
+    The session that the browser had is revoked.
     :param challenge_id: the challenge that was answered, if there was one
-    :param is_news: whether its owner is to be told of it
-    :param held: whether a proof was by a method in its cooldown
+    :param is_news: whether its owner is notified of it
+    :param held: whether a factor is by a method in its cooldown
     """
     token = secrets.token()
     now = clock.now()
@@ -96,18 +96,18 @@ def create_session(
         "agent": client.user_agent, "challenge_id": challenge_id, "untold": is_news,
         **assurance.opened_with(amr, now, held=held),
     }  # fmt: skip
-    if brought := current_session():
-        revoke_session(brought.session_id)
+    if previous := current_session():
+        revoke_session(previous.session_id)
     renew_browser_secret(forget=False)
     _INSERT.run(**row)
     session = detached_from(AuthSession, row)
-    _hand_out(token, session)
+    _set_token(token, session)
     g.auth_session, g._login_user = session, user
     return session
 
 
 def create_api_session(session: AuthSession) -> str:
-    """Give a program a token of its own beside ``session``; return it, for it is shown only now."""
+    """Issue an access token for ``session``; return it, since it isn't stored."""
     token = secrets.token()
     now = clock.now()
     row = {
@@ -123,20 +123,20 @@ def create_api_session(session: AuthSession) -> str:
 
 
 def renew_token(session: AuthSession) -> None:
-    """Give the browser another token for ``session``; the old one is dead with the commit (ASVS 7.2.4)."""
+    """Replace the browser's token for ``session``; the old one is invalid with the commit (ASVS 7.2.4)."""
     token = secrets.token()
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(digest=secrets.digest(token)))
-    _hand_out(token, session)
+    _set_token(token, session)
 
 
 def clear_session_cookie(session_id: str) -> None:
-    """Let the cookie of a session sign nobody in any more, while the tokens that it gave go on."""
+    """Make the cookie of a session invalid; its access tokens stay valid."""
     head = (AuthSession.session_id == session_id, AuthSession.kind == "browser")
     changed(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
 
 
 def revoke_api_clients(session_id: str, *, but: int = 0) -> None:
-    """Revoke the access tokens that a session gave, except the one of the row ``but``; the session goes on."""
+    """Revoke the access tokens of a session, except the one in row ``but``; the session goes on."""
     others = (AuthSession.session_id == session_id, AuthSession.kind == "program", AuthSession.id != but)
     now = clock.now()
     ended = sa.update(AuthSession).where(*others, AuthSession.revoked_at.is_(None))
@@ -144,7 +144,7 @@ def revoke_api_clients(session_id: str, *, but: int = 0) -> None:
 
 
 def revoke_current_session() -> AuthSession | None:
-    """End the session of this request and all that hangs on it; return it, or None if there was none."""
+    """Revoke the session of this request and its tokens; return it, or None if there was none."""
     session = current_session()
     if session is not None:
         revoke_session(session.session_id)
@@ -155,15 +155,15 @@ def revoke_current_session() -> AuthSession | None:
 
 
 def find_session(session_id: str) -> AuthSession | None:
-    """Return the browser's session with this id, ended or not; None when it is forgotten."""
+    """Return the browser's session with this id, revoked or not; None when it was deleted."""
     found = sa.select(AuthSession).where(AuthSession.session_id == session_id, AuthSession.kind == "browser")
     return db.session.scalars(found).first()
 
 
 def revoke_session(session_id: str, *, of: int | None = None) -> int:
-    """Revoke a session and the tokens it gave; at once, on every replica. Return how many were open.
+    """Revoke a session and its tokens, at once and on every replica; return how many were open.
 
-    :param of: the user whose it must be; somebody else's goes on
+    :param of: its user; the session of another user stays open
     """
     alive = [AuthSession.session_id == session_id, AuthSession.revoked_at.is_(None)]
     alive += [] if of is None else [AuthSession.user_id == of]
@@ -172,13 +172,13 @@ def revoke_session(session_id: str, *, of: int | None = None) -> int:
 
 
 def report_session(session_id: str) -> bool:
-    """Note that a session was somebody else's, ended or not; False when that was said already."""
-    undenied = (AuthSession.session_id == session_id, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
-    return changed(sa.update(AuthSession).where(*undenied).values(denied_at=clock.now())) == 1
+    """Mark a session as reported, revoked or not; False when it was before."""
+    unreported = (AuthSession.session_id == session_id, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
+    return changed(sa.update(AuthSession).where(*unreported).values(denied_at=clock.now())) == 1
 
 
 def opened_by(challenge_id: str, since: datetime) -> list[str]:
-    """Return the ids of the sessions that a challenge opened ``since`` then, ended or not."""
+    """Return the ids of the sessions that were created with a challenge ``since`` then, revoked or not."""
     opened = (AuthSession.challenge_id == challenge_id, AuthSession.created_at > since)
     return list(db.session.scalars(sa.select(AuthSession.session_id).where(*opened)))
 
@@ -186,7 +186,7 @@ def opened_by(challenge_id: str, since: datetime) -> list[str]:
 def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
     """Revoke every session of a user, except the session ``but``; return how many were open.
 
-    Sign-ins that wait for their second step end as well.
+    Pending sign-ins are ended, too.
     """
     others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.session_id != but)
     now = clock.now()
@@ -197,9 +197,9 @@ def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
 
 
 def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary], bool]:
-    """Return the living sessions of a user, used last first, and whether there are more. One statement.
+    """Return a user's open sessions, used last first, and whether there are more. One statement.
 
-    :param first: the id of the session to list before all others: the one that asks
+    :param first: id of the session to list before all others: that of the request
     """
     now = clock.now()
     goes_on = sa.and_(
@@ -218,20 +218,20 @@ def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary],
     order = (sa.case((_c.session_id == first, 0), else_=1), _c.seen_at.desc(), _c.id.desc())
     joined = _SESSIONS.select().add_columns(_given.used_at, _given.expires_at)
     joined = joined.select_from(_c.id.table.outerjoin(RefreshToken.__table__, goes_on))
-    found = db.session.execute(joined.where(*alive).order_by(*order).limit(MOST + 1)).all()
+    found = db.session.execute(joined.where(*alive).order_by(*order).limit(MAX_LISTED + 1)).all()
     by_session: dict[str, list[AuthSession]] = {}
     times: dict[str, tuple[datetime, datetime]] = {}
-    for *row, used_at, expires_at in found[:MOST]:
+    for *row, used_at, expires_at in found[:MAX_LISTED]:
         session = _SESSIONS.read(row)[0]
         by_session.setdefault(session.session_id, []).append(session)
         if expires_at is not None:
             times[session.session_id] = used_at, min(expires_at, session.expires_at)
     summaries = [_summary(sessions, *times.get(session_id, ())) for session_id, sessions in by_session.items()]
-    return summaries, len(found) > MOST
+    return summaries, len(found) > MAX_LISTED
 
 
 def current_session() -> AuthSession | None:
-    """Return the living session that this request brought, or opened, or None."""
+    """Return the open session that this request sent or created, or None."""
     from flask_login import current_user
 
     current_user.is_authenticated  # noqa: B018 - has it looked up, once a request
@@ -240,21 +240,21 @@ def current_session() -> AuthSession | None:
 
 
 @user_unauthorized.connect  # type: ignore[untyped-decorator]
-def _tell_listeners(_app: Any, **_more: Any) -> None:
+def _send_signal(_app: Any, **_more: Any) -> None:
     signals.send(signals.user_unauthenticated)
 
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_user(request: Request) -> User | None:
-    """Return whom the request's token or cookie names, for Flask-Login. One statement, on a unique index."""
+    """Return the user of the request's token or cookie, for Flask-Login. One statement, on a unique index."""
     g.auth_session = None
     carried = sent_program_token()
     token = carried or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
     if not token:
         return None
     kind = "browser" if carried is None else "program"
-    if kind == "program" and api_tokens.is_personal(token):
-        return _load_personal(token)
+    if kind == "program" and api_tokens.is_api_token(token):
+        return _load_api_token(token)
     found = (_BY_TOKEN if kind == "browser" else _BY_PROGRAM_TOKEN).first(digest=secrets.digest(token))
     if found is None:
         return None
@@ -266,24 +266,24 @@ def load_user(request: Request) -> User | None:
     if now - session.seen_at > SEEN_EVERY:
         _touch(session)
     if session.second_at is not None and assurance.level(session, now) == 1:
-        note(session, second_at=None)  # whatever this request writes or gives of it
+        note(session, second_at=None)  # for what this request writes and returns
     g.auth_session = session
     g.program_token = token if kind == "program" else ""
     return user
 
 
 def set_binding_cookie(secret: str) -> None:
-    """Let this browser keep the secret that something it asks for is bound to."""
+    """Set the cookie with the secret that this browser's request is bound to."""
     g.given_secret = secret
 
 
 def set_pending_cookie(token: str, life: timedelta) -> None:
-    """Let this browser keep the token of its sign-in under way for ``life``; with "" it is taken back."""
+    """Set the cookie of the pending sign-in for ``life``; "" clears it."""
     g.pending_cookie = (token, int(life.total_seconds()) if token else 0)
 
 
 def set_session_cookie(response: Response) -> Response:
-    """Hand out cookies of session, known browser and sign-in under way, unless storing failed (``after_request``)."""
+    """Set the cookies of session, known browser and pending sign-in, unless storing failed (``after_request``)."""
     if g.get("commit_failed") or response.status_code >= 500:
         return response
     for name, kept in ((SESSION_COOKIE, "session_cookie"), (KNOWN, "known_cookie"), (PENDING, "pending_cookie")):
@@ -293,39 +293,39 @@ def set_session_cookie(response: Response) -> Response:
     return response
 
 
-def _load_personal(token: str) -> User | None:
-    """Return whose personal token this is. What it may be used for is looked at before every view."""
+def _load_api_token(token: str) -> User | None:
+    """Return the user of an API token. Its scopes are checked before each view."""
     found = api_tokens.find(token)
     if found is None:
         return None
     row, user = found
-    if (use := api_tokens.used(row, g.get("client_address", ""), SEEN_EVERY)) is not None:
+    if (use := api_tokens.use_statement(row, g.get("client_address", ""), SEEN_EVERY)) is not None:
         _note_use(use)
-    g.auth_session, g.program_token, g.token_scopes = api_tokens.stand_in(row), token, row.scopes.split(",")
+    g.auth_session, g.program_token, g.token_scopes = api_tokens.session_for(row), token, row.scopes.split(",")
     return user
 
 
-def _hand_out(token: str, session: AuthSession) -> None:
+def _set_token(token: str, session: AuthSession) -> None:
     max_age = int((session.expires_at - clock.now()).total_seconds()) if session.persistent else None
     g.session_cookie = (token, max_age)
 
 
 def _touch(session: AuthSession) -> None:
-    """Note that the session is in use."""
+    """Record that the session is in use."""
     now = clock.now()
     due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
     _note_use(sa.update(AuthSession).where(*due).values(**assurance.seen(now)))
 
 
 def _note_use(seen: sa.Update) -> None:
-    """Write by itself that something is in use; not worth failing for."""
+    """Record a use in a transaction of its own; the request goes on if that fails."""
     if has_written(db.session.connection()):
         return
     try:
         db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
     except Exception as error:
         if not unavailable(error) or getattr(error, "connection_invalidated", False):
-            raise  # a database that is gone would only be waited for a second time
+            raise  # waiting for an unreachable database again would help nobody
         db.session.rollback()
 
 

@@ -201,7 +201,7 @@ def test_ending_costs_three_and_ending_all_five(here, phone, rows, statements, p
 
 @pytest.mark.one_database
 def test_more_than_are_listed_are_told_of(json_wire, ada, monkeypatch):
-    monkeypatch.setattr("app.sessions.store.MOST", 3)
+    monkeypatch.setattr("app.sessions.store.MAX_LISTED", 3)
     for _ in range(3):
         sign_in(json_wire.elsewhere(agent=PHONE), ada)
     answer = sign_in(json_wire, ada).get("/sessions").json

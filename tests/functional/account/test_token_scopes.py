@@ -82,7 +82,7 @@ def test_it_is_fresh_for_nobody_also_where_no_method_is_set_up(app, token, peopl
     with app.test_request_context():
         found = api_tokens.find(program.token)
         with pytest.raises(ReauthenticationRequired):
-            freshness.require_fresh(api_tokens.stand_in(found[0]))
+            freshness.require_fresh(api_tokens.session_for(found[0]))
 
 
 def test_none_makes_another_nor_a_token_of_another_kind(token, rows):
