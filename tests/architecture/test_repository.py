@@ -124,9 +124,15 @@ def test_ci_runs_everything():
     assert "LATCHKEY_TEST_REQUIRE_ALL=1" in script.read_text()
 
 
+UPDATE = "update -qq -o Acquire::http::Timeout=20"
+
+
 @pytest.fixture
 def machine(tmp_path):
-    """Runs ``.ci/system-packages`` on a machine with some programs; returns what it says and what apt-get is told."""
+    """Runs ``.ci/system-packages`` on a machine with some programs; returns what it says and what apt-get is told.
+
+    Its apt-get does not have chromium-headless-shell.
+    """
 
     def run(*programs: str) -> tuple[str, list[str]]:
         directory, told = tmp_path / "bin", tmp_path / "told"
@@ -134,7 +140,7 @@ def machine(tmp_path):
         for name in ("bash", "dirname", "id"):
             (directory / name).symlink_to(shutil.which(name))
         for name in (*programs, "apt-get", "sudo"):
-            said = f"echo $* >>{told}" if name == "apt-get" else 'exec "$@"'
+            said = f'echo $* >>{told}; [ "${{*##*headless-shell}}" ]' if name == "apt-get" else 'exec "$@"'
             (directory / name).write_text(f"#!/bin/sh\n{said}\n")
             (directory / name).chmod(0o755)
         script = (ROOT / ".ci/system-packages").read_text().replace("PATH=$PATH:/usr/sbin:/sbin\n", "")
@@ -149,7 +155,13 @@ def machine(tmp_path):
 def test_only_packages_that_are_missing_are_installed_by_one_command(machine):
     _, told = machine(*sorted(PACKAGES.keys() - {"nginx", "chromium"}))
     missing = " ".join(PACKAGES["chromium"] + PACKAGES["nginx"])
-    assert told == ["update -qq", f"install -y -qq --no-install-recommends {missing}"]
+    assert told == [UPDATE, f"install -y -qq --no-install-recommends {missing}"]
+
+
+def test_a_package_that_is_not_to_be_had_everywhere_stops_nothing(machine):
+    said, told = machine(*PACKAGES.keys() - {"chromium-headless-shell"})
+    assert told == [UPDATE, "install -y -qq --no-install-recommends chromium-headless-shell"]
+    assert said.endswith("It is not to be had here. Tests take longer without it.\n")
 
 
 def test_where_all_packages_are_installed_nothing_is_asked_for(machine):
