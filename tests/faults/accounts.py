@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask
@@ -15,18 +16,25 @@ from tests.factories import People, Person
 @contextmanager
 def application_on(database: Database, **different: Any) -> Iterator[Flask]:
     """Give an application on ``database`` that leaves no connection open."""
-    from app import create_app
     from app.extensions import db
-    from config.settings import Settings
 
-    values = {"environment": "development", "database_url": database.url, "secret_keys": KEY, "log_level": "error"}
-    app = create_app(Settings(**(values | different)))
+    app = _application(database.url, **different)
     try:
         yield app
     finally:
         with app.app_context():
             db.session.remove()
             db.engine.dispose()
+
+
+@lru_cache(maxsize=4)
+def _application(url: str, **different: Any) -> Flask:
+    """Make an application; the last ones are kept, since a test opens one account after the other."""
+    from app import create_app
+    from config.settings import Settings
+
+    values = {"environment": "development", "database_url": url, "secret_keys": KEY, "log_level": "error"}
+    return create_app(Settings(**(values | different)))
 
 
 def open_one(database: Database, **described: Any) -> Person:

@@ -18,7 +18,7 @@ from tests.faults.visitors import Visitor
 from tests.serving import Server
 from tests.sinks import until
 
-BACKLOG = 5000
+BACKLOG = 2500
 
 OTHERS_WAIT = 1.0
 """Seconds a mail to another domain may take, whatever waits at one."""
