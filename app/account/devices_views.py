@@ -15,9 +15,8 @@ from app.extensions import settings
 from app.login.presenters import label_of
 from app.sessions.assurance import level
 from app.sessions.known_devices import browsers_of
-from app.sessions.models import AuthSession
+from app.sessions.models import AuthSession, KnownDevice
 from app.sessions.store import SessionSummary, current_session, sessions_of
-from app.throttling.models import FailureCounter
 from app.users import identities_of
 from app.web.access import login_required
 from app.web.client import present_client
@@ -141,7 +140,7 @@ def _program(token: AuthSession) -> dict[str, Any]:
     return {"first_seen_at": token.created_at, "last_seen_at": token.seen_at, "expires_at": token.expires_at}
 
 
-def _browser(known: FailureCounter, here: Collection[str]) -> dict[str, Any]:
+def _browser(known: KnownDevice, here: Collection[str]) -> dict[str, Any]:
     return {
         "id": known.id,
         "current": known.browser in here,
@@ -152,5 +151,5 @@ def _browser(known: FailureCounter, here: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _is_trusted(known: FailureCounter) -> bool:
+def _is_trusted(known: KnownDevice) -> bool:
     return known.trusted_until is not None and clock.now() < known.trusted_until

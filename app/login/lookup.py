@@ -18,12 +18,13 @@ from app.challenges.bindings import browser_meant, is_of_browser
 from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import METHODS
 from app.enrollments.models import Enrollment
-from app.throttling.models import FailureCounter, Penalty
+from app.sessions.models import KnownDevice
+from app.throttling.models import Penalty
 from app.users import Identity, TypedIdentity, User
 
 _ROWS = Detached(User, Enrollment)
 _user, _enrolled, _at = User.__table__, Enrollment.__table__, Identity.__table__
-_named, _browser = _at.alias("named"), FailureCounter.__table__
+_named, _browser = _at.alias("named"), KnownDevice.__table__
 _has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindparam("method"))
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
 _anyone = _user.alias("anyone")

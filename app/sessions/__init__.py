@@ -25,8 +25,6 @@ def init_app(app: Flask) -> None:
         cleanup.prune_api_tokens,
         cleanup.prune_refresh_tokens,
         cleanup.prune_unused_refresh_tokens,
-        cleanup.prune_failure_counters,
-        cleanup.prune_decoy_counters,
         cleanup.prune_known_devices,
     )
     register_export(app, export.PARTS, export.EXCLUDED)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from app.db.export import ExportPart
-from app.sessions.models import ApiToken, AuthSession
-from app.throttling.models import FailureCounter
+from app.sessions.models import ApiToken, AuthSession, KnownDevice
 
 PARTS = (
     ExportPart(
@@ -28,15 +27,15 @@ PARTS = (
     ExportPart(
         "known_browsers",
         "Browsers in which the account was signed in to before, so that a sign-in there is no news.",
-        owner=FailureCounter.user_id,
-        newest_by=[FailureCounter.touched_at, FailureCounter.id],
-        where=[FailureCounter.first_seen_at.is_not(None)],
+        owner=KnownDevice.user_id,
+        newest_by=[KnownDevice.touched_at, KnownDevice.id],
+        where=[KnownDevice.first_seen_at.is_not(None)],
         columns={
-            "browser": FailureCounter.agent,
-            "first_seen_at": FailureCounter.first_seen_at,
-            "last_seen_at": FailureCounter.last_seen_at,
-            "forgotten_at": FailureCounter.revoked_at,
-            "second_step_skipped_until": FailureCounter.trusted_until,
+            "browser": KnownDevice.agent,
+            "first_seen_at": KnownDevice.first_seen_at,
+            "last_seen_at": KnownDevice.last_seen_at,
+            "forgotten_at": KnownDevice.revoked_at,
+            "second_step_skipped_until": KnownDevice.trusted_until,
         },
     ),
     ExportPart(

@@ -22,8 +22,8 @@ from app.client import MAX_KNOWN_ACCOUNTS, ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import changed, db, g, settings
-from app.throttling.by_account import UNLIMITED, LoginAttempt, row_id
-from app.throttling.models import FailureCounter
+from app.sessions.models import KnownDevice
+from app.throttling.by_account import UNLIMITED, LoginAttempt, counts_without_attempt, row_id
 from app.users import subject_of
 from app.web.cookies import sent_known_secrets
 
@@ -39,10 +39,10 @@ LIFETIME = timedelta(days=365)
 MAX_LISTED = 100
 """Browsers that are listed at once."""
 
-_ROWS = Detached(FailureCounter)
-_table = FailureCounter.__table__
+_ROWS = Detached(KnownDevice)
+_table = KnownDevice.__table__
 _c = _table.c
-_NOT_REVOKED = FailureCounter.revoked_at.is_(None)
+_NOT_REVOKED = KnownDevice.revoked_at.is_(None)
 _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at")
 
 
@@ -69,7 +69,7 @@ def _success_statement(rows: int, *, here: bool) -> sa.Executable:
     return noted.on_conflict_do_update(
         index_elements=[_c.id],
         set_={
-            "failures": sa.func.replace(_c.failures, sa.bindparam("entry", type_=sa.String()), ""),
+            **counts_without_attempt(),
             "in_a_row": 0,
             "touched_at": current,
             "agent": noted.excluded.agent,
@@ -140,7 +140,7 @@ def revoke_browsers(user_id: int, *, but: Collection[str] = ()) -> int:
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 
-def browsers_of(user_id: int) -> list[FailureCounter]:
+def browsers_of(user_id: int) -> list[KnownDevice]:
     """Return the known browsers of this account, used last first, ``MAX_LISTED`` at most. One statement."""
     mine = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     newest = _ROWS.select().where(*mine).order_by(_c.last_seen_at.desc(), _c.id).limit(MAX_LISTED)
@@ -201,9 +201,9 @@ def trust_browser(user_id: int) -> datetime | None:
         return None
     secret, until = secrets.token(), clock.now() + settings.trust_for
     digest = secrets.digest(secret)
-    mine = (FailureCounter.id == _row_id(user_id, before), _NOT_REVOKED)
+    mine = (KnownDevice.id == _row_id(user_id, before), _NOT_REVOKED)
     renewed = {"id": _row_id(user_id, digest), "browser": digest, "trusted_until": until}
-    if not changed(sa.update(FailureCounter).where(*mine).values(**renewed)):
+    if not changed(sa.update(KnownDevice).where(*mine).values(**renewed)):
         return None
     note_known_here(set_known_cookie(secret, LIFETIME, instead_of=before))
     return until
@@ -215,7 +215,7 @@ def trust_program(user_id: int, agent: str) -> str:
     digest = secrets.digest(token)
     row: dict[str, Any] = {"id": _row_id(user_id, digest), "user_id": user_id, "browser": digest, "agent": agent}
     row |= {"first_seen_at": now, "last_seen_at": now, "touched_at": now, "trusted_until": now + settings.trust_for}
-    db.session.execute(sa.insert(FailureCounter).values(**row))
+    db.session.execute(sa.insert(KnownDevice).values(**row))
     return token
 
 
@@ -225,18 +225,18 @@ def use_trust(user_id: int, digests: Collection[str]) -> bool:
         return False
     now = clock.now()
     rows = [_row_id(user_id, digest) for digest in digests]
-    trusted = (FailureCounter.id.in_(rows), _NOT_REVOKED, FailureCounter.trusted_until > now)
-    return changed(sa.update(FailureCounter).where(*trusted).values(last_seen_at=now, touched_at=now)) == 1
+    trusted = (KnownDevice.id.in_(rows), _NOT_REVOKED, KnownDevice.trusted_until > now)
+    return changed(sa.update(KnownDevice).where(*trusted).values(last_seen_at=now, touched_at=now)) == 1
 
 
 def revoke_trust(user_id: int, *, but: Collection[str] = ()) -> int:
     """End the trust in every browser, except one with a digest of ``but``; return how many were trusted."""
     trusted = (
-        FailureCounter.user_id == user_id,
-        FailureCounter.trusted_until.is_not(None),
-        FailureCounter.browser.not_in(but),
+        KnownDevice.user_id == user_id,
+        KnownDevice.trusted_until.is_not(None),
+        KnownDevice.browser.not_in(but),
     )
-    return changed(sa.update(FailureCounter).where(*trusted).values(trusted_until=None))
+    return changed(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
 
 
 def revoke_one_trust(user_id: int, row: str) -> int:
@@ -244,8 +244,8 @@ def revoke_one_trust(user_id: int, row: str) -> int:
 
     :param row: id of its row; that of another account matches nothing
     """
-    trusted = (FailureCounter.id == row, FailureCounter.user_id == user_id, FailureCounter.trusted_until.is_not(None))
-    return changed(sa.update(FailureCounter).where(*trusted).values(trusted_until=None))
+    trusted = (KnownDevice.id == row, KnownDevice.user_id == user_id, KnownDevice.trusted_until.is_not(None))
+    return changed(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
 
 
 def _counters() -> list[bool]:
@@ -269,7 +269,7 @@ def _record_success(
     if client.keeps_cookies:
         mine = [_row_id(user_id, digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]
         values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MAX_KNOWN_ACCOUNTS)}
-    noted = _SUCCESS[len(rows), client.keeps_cookies].all(**values, entry=guess.entry, now=now)
+    noted = _SUCCESS[len(rows), client.keeps_cookies].all(**values, **guess.of_refund(), now=now)
     return next((str(browser) for (browser,) in noted if browser), "")
 
 

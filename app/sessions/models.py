@@ -1,14 +1,16 @@
-"""AuthSession: who is signed in. PendingSignIn, ApiToken, RefreshToken."""
+"""AuthSession: who is signed in. PendingSignIn, ApiToken, RefreshToken, KnownDevice."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import BrowserName
 from app.extensions import db, settings
+from app.throttling.models import FailureCounter
 
 
 class AuthSession(db.Model):
@@ -149,3 +151,30 @@ class RefreshToken(db.Model):
     proved_amr: Mapped[str | None] = mapped_column(sa.String(128))
     proved_at: Mapped[datetime | None]
     second_at: Mapped[datetime | None]
+
+
+class KnownDevice(db.Model):
+    """A browser in which a user has signed in before (ADR 10). It holds the digest of its cookie, which opens nothing.
+
+    Each account that was signed in to there has a row, and a secret, of its own. The row is also the device's
+    ``FailureCounter``, whose table this is: so one statement notes a sign-in and refunds its attempt.
+    """
+
+    __table__ = FailureCounter.__table__
+    __mapper_args__: ClassVar = {
+        "include_properties": [
+            "id", "user_id", "browser", "agent", "touched_at", "first_seen_at", "last_seen_at", "revoked_at",
+            "trusted_until",
+        ],
+    }  # fmt: skip
+
+    if TYPE_CHECKING:
+        id: Mapped[str]
+        user_id: Mapped[int | None]
+        browser: Mapped[str]
+        agent: Mapped[str]
+        touched_at: Mapped[datetime]
+        first_seen_at: Mapped[datetime | None]
+        last_seen_at: Mapped[datetime | None]
+        revoked_at: Mapped[datetime | None]
+        trusted_until: Mapped[datetime | None]

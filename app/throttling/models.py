@@ -1,4 +1,4 @@
-"""Penalty, SendWindow, and FailureCounter (also a known device)."""
+"""Penalty, SendWindow and FailureCounter."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class SendWindow(db.Model):
 
 
 class FailureCounter(db.Model):
-    """How a browser stands with an account: since when it is known there, and how often it has failed of late.
+    """Attempts at an account that failed of late: by one known device, or by all other browsers together.
 
-    All browsers that an account does not know share one row. A row of a known browser holds the digest of its cookie,
-    which opens nothing; each account that was signed in to there has a row and a secret of its own. An identity
-    that nobody has gets a row like anybody's.
+    They are counted in windows of an hour and of a day, which begin with a failure (``by_account``). An identity that
+    nobody has gets a row like anybody's. The row of a known device is also its record: ``KnownDevice``
+    (``app/sessions/models.py``).
     """
 
     __tablename__ = "standing"
@@ -51,15 +51,26 @@ class FailureCounter(db.Model):
     """A digest of whose it is and who fails: ``by_account.row_id``."""
     user_id: Mapped[int | None]
     """No foreign key: nobody has nothing to check (ADR 15). It goes with its user."""
-    browser: Mapped[str] = mapped_column(sa.String(64), default="")
-    """Digest of the secret of a known browser, or ""."""
-    failures: Mapped[str] = mapped_column(sa.Text, default="")
-    """When it failed, newest first; see ``by_account``."""
+    failed_at: Mapped[datetime | None]
+    """When an attempt was last counted."""
+    hour_began_at: Mapped[datetime | None]
+    hour_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    hour_before: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    """Failures since the hour began; and in the hour before, if that ended less than an hour after its last one."""
+    day_began_at: Mapped[datetime | None]
+    day_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    day_before: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    """The same of a day."""
     in_a_row: Mapped[int] = mapped_column(default=0)
     """Failures since the account was last signed in to."""
     touched_at: Mapped[datetime] = mapped_column(index=True)
+    failures: Mapped[str] = mapped_column(sa.Text, default="")
+    """Written by the release before, and by no other (migration 0041)."""
+
+    browser: Mapped[str] = mapped_column(sa.String(64), default="")
+    """Of a known device, as what follows: digest of the secret in its cookie; "" for all other browsers."""
     first_seen_at: Mapped[datetime | None]
-    """When somebody first signed in there; None for what is no known browser."""
+    """When somebody first signed in there; None for what is no known device."""
     last_seen_at: Mapped[datetime | None]
     """When somebody last signed in there, to the day."""
     agent: Mapped[str] = mapped_column(BrowserName, default="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.audit import Event
+from app.sessions.models import KnownDevice
 from app.throttling.models import FailureCounter
 from tests.sinks import code_in
 
@@ -35,7 +36,7 @@ def here(wire, ada, come_in):
 
 def known(rows, user_id):
     """Return the rows of the browsers that an account knows."""
-    found = rows(FailureCounter, user_id=user_id)
+    found = rows(KnownDevice, user_id=user_id)
     return [row for row in found if row.first_seen_at is not None and row.revoked_at is None]
 
 

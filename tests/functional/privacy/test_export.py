@@ -12,8 +12,7 @@ import pytest
 
 from app.audit import Event
 from app.privacy.models import Export, ExportChunk
-from app.sessions.models import AuthSession
-from app.throttling.models import FailureCounter
+from app.sessions.models import AuthSession, KnownDevice
 from app.users import User
 from tests.functional.privacy.conftest import archive, told
 from tests.signed_in import give_token, sign_in
@@ -96,7 +95,7 @@ def test_no_secret_of_anybody_is_in_it(here, ada, people, export, mail_to, datab
     for row in database.query("SELECT id, subject, binding, asked_as, tag FROM challenge"):
         secrets += filter(None, row)
     secrets += [each for row in rows(AuthSession) for each in (row.digest, row.session_id)]
-    secrets += [each for row in rows(FailureCounter) for each in (row.id, row.browser) if each]
+    secrets += [each for row in rows(KnownDevice) for each in (row.id, row.browser) if each]
     assert [secret for secret in secrets if secret in text] == []
 
 

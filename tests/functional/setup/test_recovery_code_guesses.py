@@ -110,7 +110,7 @@ def test_a_guess_is_counted_before_it_is_looked_at(hers, codes, rows, monkeypatc
     seen = []
 
     def look(kept, text):
-        seen.append([row.in_a_row for row in rows(FailureCounter) if row.failures])
+        seen.append([row.in_a_row for row in rows(FailureCounter) if row.hour_count])
         return False
 
     monkeypatch.setattr(recovery_codes, "is_hash_of", look)

@@ -8,7 +8,7 @@ from app import user_agents
 from app.audit import Event
 from app.client import MAX_KNOWN_ACCOUNTS
 from app.crypto.secrets import digest
-from app.throttling.models import FailureCounter
+from app.sessions.models import KnownDevice
 from tests.sinks import code_in
 
 COOKIE = "latchkey_known"
@@ -20,9 +20,9 @@ def met(rows) -> list[str]:
     return [event.facts["browser"] for event in rows(Event, name="sign_in.succeeded")]
 
 
-def browsers(rows) -> list[FailureCounter]:
+def browsers(rows) -> list[KnownDevice]:
     """Return the rows of known browsers."""
-    return sorted((row for row in rows(FailureCounter) if row.first_seen_at), key=lambda row: row.user_id)
+    return sorted((row for row in rows(KnownDevice) if row.first_seen_at), key=lambda row: row.user_id)
 
 
 def again(browser, sign_in, who, clock=None, seconds: int = 31) -> None:

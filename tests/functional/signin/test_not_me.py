@@ -8,8 +8,7 @@ import pytest
 
 from app.audit import Event
 from app.challenges.models import Challenge
-from app.sessions.models import AuthSession
-from app.throttling.models import FailureCounter
+from app.sessions.models import AuthSession, KnownDevice
 from tests.sinks import code_in, denial_in, link_in
 
 SEND, LINK = "/us-signin/send-code", "/us-verify-link"
@@ -132,14 +131,14 @@ def test_other_sessions_go_on(wire, owner, ada, sign_in, mail_to):
 def test_a_browser_that_came_in_is_known_no_more(wire, owner, mail, ada, rows):
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
     owner.post(denial_in(mail), sure="y")
-    assert [row for row in rows(FailureCounter) if row.first_seen_at and row.revoked_at is None] == []
+    assert [row for row in rows(KnownDevice) if row.first_seen_at and row.revoked_at is None] == []
 
 
 def test_whoever_came_in_and_signed_out_is_known_no_more(wire, owner, mail, ada, rows):
     wire.post("/us-signin", identity=ada.email, passcode=code_in(mail))
     wire.post("/logout")
     assert owner.post(denial_in(mail), sure="y").ok
-    assert [row for row in rows(FailureCounter) if row.first_seen_at and row.revoked_at is None] == []
+    assert [row for row in rows(KnownDevice) if row.first_seen_at and row.revoked_at is None] == []
     assert [event.facts["sessions"] for event in rows(Event, name="link.denied_by_user")] == [0]
 
 

@@ -187,7 +187,7 @@ def test_who_says_that_it_was_not_them_takes_it_back(trusted, bob, enter, clock,
 
 
 def test_a_trusted_program_brings_its_token(program, bob, mail_to, clock, rows):
-    from app.throttling.models import FailureCounter
+    from app.sessions.models import KnownDevice
 
     def first(**more):
         sent = program.post("/us-signin/send-code", identity=bob.email, chosen_method="email").json
@@ -197,7 +197,7 @@ def test_a_trusted_program_brings_its_token(program, bob, mail_to, clock, rows):
     told = first().json
     done = program.post("/tf-validate", code=bob.app_code(), pending=told["pending"], remember=True).json
     token = done["tf_validity_token"]
-    assert token not in repr([vars(row) for row in rows(FailureCounter)])
+    assert token not in repr([vars(row) for row in rows(KnownDevice)])
     clock.shift(60)
     assert first(tf_validity_token=token).json["tf_required"] is False
     clock.shift(60)

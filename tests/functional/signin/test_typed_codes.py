@@ -60,7 +60,7 @@ def test_what_cannot_be_a_code_costs_no_try(wire, ada, code_for, rows):
         answer = wire.post("/us-signin", identity=ada.email, passcode=typed)
         assert (answer.status, answer.codes) == (400, ["generic_authn_failed"])
     assert [row.tries for row in rows(Challenge)] == [0]
-    assert [row.failures for row in rows(FailureCounter) if row.failures] == []
+    assert [row.hour_count for row in rows(FailureCounter) if row.hour_count] == []
     wire.post("/us-signin", identity=ada.email, passcode=wide(wrong(code)))
     assert [row.tries for row in rows(Challenge)] == [1], "a wrong code is one in any writing"
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok

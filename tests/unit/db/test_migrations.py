@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -157,3 +159,18 @@ def test_messages_under_way_get_their_destination(bare_app, bare):
     run(bare_app, "upgrade")
     found = bare.query("SELECT id, destination FROM message ORDER BY id")
     assert found == [("a", "example.com"), ("b", "sms"), ("c", "")]
+
+
+def test_failures_that_the_release_before_counted_still_count(bare_app, bare):
+    run(bare_app, "upgrade", "0040")
+    times = [int((time.time() - ago) * 1000) for ago in (60, 600, 5000, 90_000)]
+    packed = "".join(f"{each:013d}abcdef," for each in times)
+    columns = "id, browser, failures, in_a_row, touched_at, agent"
+    for name, failures in (("a", packed), ("b", "")):
+        bare.query(
+            f"INSERT INTO standing ({columns}) VALUES ('{name}', '', '{failures}', 4, '2026-01-01', '') RETURNING id"
+        )
+    bare.disconnect()
+    run(bare_app, "upgrade")
+    found = bare.query("SELECT id, hour_count, day_count, failed_at IS NULL FROM standing ORDER BY id")
+    assert [(name, hour, day, bool(none)) for name, hour, day, none in found] == [("a", 2, 3, False), ("b", 0, 0, True)]

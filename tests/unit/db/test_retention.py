@@ -92,7 +92,7 @@ def test_a_session_that_was_ended_goes_a_day_later(come, prune, rows, clock):
         (365 * DAY + 20, set()),
     ],
 )
-def test_a_standing_goes_when_it_holds_nothing_more(app, prune, rows, ada, clock, kept, left):
+def test_a_failure_counter_goes_when_it_holds_nothing_more(app, prune, rows, ada, clock, kept, left):
     now = clock.now()
     with app.app_context():
         db.session.add(FailureCounter(id="browser", user_id=ada.id, touched_at=now, first_seen_at=now, in_a_row=0))
