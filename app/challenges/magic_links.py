@@ -1,8 +1,8 @@
 """Magic links: signed, bound to purpose, origin and challenge, with a 256-bit secret; they may create an account.
 
-The signature lets garbage be thrown away without asking the database; the challenge's row decides whether a link is
-still good (ASVS 6.5.1, 9.2.2). A code or link sent to an email without an account creates it when answered (ADR 38):
-its challenge is the decoy that any unknown email gets, so neither request nor row tells who has an account.
+The signature rejects garbage without a database lookup; the challenge's row decides whether a link is still valid
+(ASVS 6.5.1, 9.2.2). A code or link that was sent to an email without an account creates one (ADR 38): its challenge is
+the decoy that every unknown email gets, so neither request nor row reveals who has an account.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _BY_ID = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class OpenedLink:
-    """A link whose signature and secret are right, with the rows it names.
+    """A link with a valid signature and secret, and the rows it names.
 
     :ivar user: None when there is no account yet: the link creates it
-    :ivar has_second: whether the user is asked for a second step
+    :ivar has_second: whether the user has a second factor
     :ivar has_expired: whether the token is past its time; its challenge, sent again, may hold for longer
     """
 
@@ -56,16 +56,16 @@ class OpenedLink:
 
 
 def link_token(challenge: Challenge, root: bytes) -> str:
-    """Return the token for the link of ``challenge``; the same one each time it is made."""
+    """Return the token of the link of ``challenge``, the same every time."""
     secret = link_secret_of(challenge, root)
     at = (challenge.id, challenge.expires_at)
     return MAGIC_LINK.sign(keyring, settings.origin, *at, secret=secret, scope=challenge.purpose)
 
 
 def open_link(token: str, purpose: str) -> OpenedLink | None:
-    """Return what ``token`` names if it is a link of ours for ``purpose``, spent or not; else None.
+    """Return what ``token`` names if it is our link for ``purpose``, spent or not; else None.
 
-    One statement, and none at all for a token that was cut, changed or made for something else.
+    One statement, and none for a token that was cut, changed or issued for another purpose.
     """
     claims = MAGIC_LINK.verify(keyring, settings.origin, token, scope=purpose)
     if claims is None:
@@ -84,15 +84,15 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
 
 
 def may_register(typed: TypedIdentity | None, method: str) -> bool:
-    """Say whether a code sent by ``method`` may create an account for an unknown identity."""
+    """Whether a code sent by ``method`` may create an account for an unknown identity."""
     by_mail = typed is not None and typed.kind == "email" and method == "email"
     return settings.registration and settings.generic_responses and by_mail and "email" in enabled_methods()
 
 
 def registers_account(challenge: Challenge) -> bool:
-    """Say whether answering ``challenge`` creates an account: it went to an email that no account has."""
-    nobodys = challenge.user_id is None and challenge.purpose == REGISTERS_FOR and not challenge.secret
-    return nobodys and "@" in challenge.destination and may_register(typed_identity(challenge), challenge.method)
+    """Whether answering ``challenge`` creates an account: it was sent to an email without one."""
+    is_unknown = challenge.user_id is None and challenge.purpose == REGISTERS_FOR and not challenge.secret
+    return is_unknown and "@" in challenge.destination and may_register(typed_identity(challenge), challenge.method)
 
 
 def typed_identity(challenge: Challenge) -> TypedIdentity:

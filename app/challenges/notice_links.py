@@ -27,7 +27,7 @@ Kind = Literal["challenge", "session"]
 REPORT: dict[Kind, SignedToken] = {"challenge": SignedToken("deny", mark="c"), "session": SignedToken("deny", mark="s")}
 REPORT_PATH = "/not-me/"
 REPORTED_WITHIN = timedelta(hours=24)
-"""How long after the request, or the sign-in, it can be reported; sessions older than that are not ended."""
+"""How long after the request or sign-in it can be reported; older sessions aren't revoked."""
 
 UNDO = SignedToken("undo")  # for LATCHKEY_CHANGE_UNDO_WITHIN
 UNDO_PATH = "/change-email/undo/"
@@ -60,12 +60,12 @@ class Report:
 
 
 def report_link(kind: Kind, its_id: str, since: datetime) -> str:
-    """Return the address at which what happened ``since`` then is reported; the same one each time it is made."""
+    """Return the address at which what happened ``since`` then is reported; the same every time."""
     return settings.origin + REPORT_PATH + REPORT[kind].sign(keyring, settings.origin, its_id, since + REPORTED_WITHIN)
 
 
 def open_report(token: str) -> Report | None:
-    """Return what ``token`` is about if we made it and its time is not over; else None. No statement."""
+    """Return what ``token`` is about; None when it isn't ours or has expired. No statement."""
     for kind, signed in REPORT.items():
         if claims := signed.verify(keyring, settings.origin, token):
             return None if claims.has_expired else Report(kind, claims.id)
@@ -73,18 +73,18 @@ def open_report(token: str) -> Report | None:
 
 
 def find_reported(challenge_id: str) -> Challenge | None:
-    """Return the challenge with this id, whatever became of it; None when it is forgotten."""
+    """Return the challenge with this id, in any state; None when it was deleted."""
     found = db.session.execute(_BY_ID, {"id": challenge_id}).first()
     return _ROWS.read(found)[0] if found else None
 
 
 def mark_reported(challenge: Challenge) -> bool:
-    """End ``challenge``, used or not; False when it was reported already."""
+    """Mark ``challenge`` as reported and end it, used or not; False when it was reported before."""
     return changed(_MARK_REPORTED, {"reported": challenge.id, "now": clock.now()}) == 1
 
 
 def register_report_hook(app: Flask, hook: OnReport) -> None:
-    """Register what a feature does when a challenge is reported whose answer has begun more than a session."""
+    """Register what a feature revokes when a challenge is reported, besides sessions."""
     app.extensions.setdefault(_REGISTERED, []).append(hook)
 
 
@@ -94,12 +94,12 @@ def report_hooks() -> list[OnReport]:
 
 
 def undo_link(change: AddressChange) -> str:
-    """Return the address at which ``change`` is undone; the same one each time it is made."""
+    """Return the address at which ``change`` is undone; the same every time."""
     until = change.created_at + settings.change_undo_within
     return settings.origin + UNDO_PATH + UNDO.sign(keyring, settings.origin, change.id, until)
 
 
 def open_undo(token: str) -> str | None:
-    """Return the id of the change that ``token`` undoes if we made it and its time is not over; else None."""
+    """Return the id of the change that ``token`` undoes; None when it isn't ours or has expired."""
     claims = UNDO.verify(keyring, settings.origin, token)
     return None if claims is None or claims.has_expired else claims.id

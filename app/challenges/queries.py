@@ -24,18 +24,18 @@ IS_ONE_OF_THE_METHODS = Challenge.__table__.c.method.in_([sa.bindparam(name) for
 
 
 def methods_meant(methods: Sequence[str]) -> dict[str, str]:
-    """Return the parameters that mean ``methods``, at least one; the last is named again where there are fewer."""
+    """Return the parameters for ``methods``, at least one; the last is repeated when there are fewer."""
     return dict(zip_longest(_NAMES, methods, fillvalue=methods[-1]))
 
 
 def end_others(user_id: int, purpose: str, destination: str) -> None:
-    """End the user's open challenges for ``purpose`` that went anywhere else than to ``destination``."""
+    """End the user's open challenges for ``purpose`` that were sent to another destination."""
     mine = (Challenge.user_id == user_id, Challenge.purpose == purpose, Challenge.destination != destination)
     changed(sa.update(Challenge).where(*mine, Challenge.spent_at.is_(None)).values(spent_at=clock.now()))
 
 
 def end_changes(user_id: int, *, but: str) -> None:
-    """End what the user's sessions have begun to set up or to change, except what the session ``but`` has.
+    """End the setups and changes that the user's sessions have begun, except those of the session ``but``.
 
     :param but: that session's id
     """

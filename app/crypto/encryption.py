@@ -1,8 +1,8 @@
 """Encryption at rest: AES-256-GCM under a ring of keys, bound to a row's context.
 
-AES-256-GCM (NIST SP 800-38D) under a ring of keys. The context, by custom table, row, user and method, is
-authenticated with the secret, so that a sealed text copied to another row does not open (ASVS 11.3.2, 11.3.3).
-Opening takes a few microseconds: ciphers and derived keys are made once in a process.
+The context, by convention table, row, user and method, is authenticated with the secret (NIST SP 800-38D), so a sealed
+text that is copied to another row can't be decrypted (ASVS 11.3.2, 11.3.3). Decrypting takes a few microseconds:
+ciphers and derived keys are created once in a process.
 """
 
 import base64
@@ -22,10 +22,10 @@ _SEALED = re.compile(r"v1\.([0-9a-f]{8})\.([A-Za-z0-9_-]{16})\.([A-Za-z0-9_-]{22
 
 
 class DecryptionError(Exception):
-    """A sealed text did not open: its key is not in the ring, or it or its context was changed.
+    """A sealed text can't be decrypted: its key isn't in the ring, or it or its context was changed.
 
-    :ivar kid: the id of the key it names, or "" when it names none that could be one
-    :ivar key_is_unknown: whether that key is missing from the ring, which an operator can mend
+    :ivar kid: the id of the key it names, or "" when it isn't a sealed text
+    :ivar key_is_unknown: whether that key is missing from the ring, which an operator can fix
     """
 
     def __init__(self, kid: str, key_is_unknown: bool) -> None:
@@ -36,14 +36,13 @@ class DecryptionError(Exception):
 
 
 class KeyRing:
-    """The keys of this installation: the first one seals, each of them opens (ASVS 11.2.2, 13.3.4).
+    """The keys of this installation: the first one encrypts, all of them decrypt (ASVS 11.2.2, 13.3.4).
 
-    Each key is a text with at least 256 bits of randomness in it; only its order in the ring has a meaning.
-    A ring is safe to use from many threads.
+    Each key is a text with at least 256 random bits. A ring is safe to use from several threads.
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Make a ring of ``keys``, the current one first. Raises ``ValueError`` when there is none."""
+        """Create a ring of ``keys``, the current one first. Raises ``ValueError`` when there is none."""
         if not keys or not all(keys):
             raise ValueError("A key ring needs at least one key, and none of them empty.")
         self._keys = {_kid(key): key.encode() for key in keys}
@@ -58,13 +57,13 @@ class KeyRing:
 
     @property
     def kids(self) -> tuple[str, ...]:
-        """The ids of all keys, the current one first. An id is 8 hexadecimal digits and no secret."""
+        """The ids of all keys, the current one first. An id has 8 hexadecimal digits and isn't secret."""
         return tuple(self._keys)
 
     def seal(self, plain: bytes, *context: str) -> str:
         """Return ``plain`` sealed under the current key: ``v1.kid.nonce.ciphertext``, safe in a URL.
 
-        Sealing the same twice gives two different texts.
+        Sealing the same bytes twice gives two different texts.
         :param context: what it belongs to; ``open`` wants the same, in the same order
         """
         nonce = os.urandom(NONCE_BYTES)
@@ -72,7 +71,7 @@ class KeyRing:
         return f"{VERSION}.{self.kid}.{_text(nonce)}.{_text(ciphertext)}"
 
     def open(self, sealed: str, *context: str) -> bytes:
-        """Return what was sealed. Raises ``DecryptionError`` on an unknown key and on any change, however small."""
+        """Return what was sealed. Raises ``DecryptionError`` for an unknown key and after any change."""
         parts = _SEALED.match(sealed)
         if parts is None:
             raise DecryptionError("", key_is_unknown=False)
@@ -86,8 +85,8 @@ class KeyRing:
     def derive(self, purpose: str, kid: str | None = None) -> bytes:
         """Return the 32-byte key for one purpose, such as ``"csrf"``, by HKDF-SHA256 (RFC 5869).
 
-        The same purpose and key give the same bytes in every process; two purposes share nothing.
-        Raises ``DecryptionError`` when the ring has no such key.
+        The same purpose and key give the same bytes in every process; the keys of two purposes are independent.
+        Raises ``DecryptionError`` when the ring doesn't have the key.
         :param kid: the key to derive from; the current one when None
         """
         kid = kid or self.kid
@@ -105,7 +104,7 @@ class KeyRing:
 
 
 def kid_of(sealed: str) -> str:
-    """Return the id of the key that a sealed text names, or "" when it is not a sealed text at all."""
+    """Return the id of the key that a sealed text names, or "" when it isn't a sealed text."""
     parts = _SEALED.match(sealed)
     return parts[1] if parts else ""
 
@@ -115,7 +114,7 @@ def _kid(key: str) -> str:
 
 
 def _bound(kid: str, context: tuple[str, ...]) -> bytes:
-    """Join version, key id and context so that no two lists give the same bytes: each part after its length."""
+    """Join version, key id and context, each after its length, so that different lists give different bytes."""
     return "".join([f"{len(part)}:{part}" for part in (VERSION, kid, *context)]).encode()
 
 
@@ -124,9 +123,9 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Decode base64url. Raises ``ValueError`` unless ``text`` is the one right way to write these bytes.
+    """Decode base64url. Raises ``ValueError`` unless ``text`` is the canonical form of these bytes.
 
-    Its last character has bits that decoding ignores (RFC 4648, section 3.5); a change there is a change too.
+    The last character has bits that decoding ignores (RFC 4648, section 3.5); changing them must fail, too.
     """
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if _text(data) != text:

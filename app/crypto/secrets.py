@@ -19,7 +19,7 @@ from functools import lru_cache
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-# Read aloud or copied by hand, 0/O, 1/I/L and U/V are taken for one another: one of each group stays.
+# Without characters that are confused when read aloud or copied by hand: one of 0/O, 1/I/L and U/V.
 UNAMBIGUOUS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 # Crockford's base32: what is typed as O, I or L is read as the digit that it looks like.
@@ -29,7 +29,7 @@ API_PREFIX = "lkp_"
 """Prefix of an API token."""
 
 REFRESH_PREFIX = "lkr_"
-"""Prefix of a refresh token; 22 letters of its own grant follow, the same in each that takes the place of the last."""
+"""Prefix of a refresh token; 22 characters of its grant follow, the same in every token that replaces it."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK = 6
@@ -48,9 +48,8 @@ def token() -> str:
 def digest(text: str) -> str:
     """Return the SHA-256 of a ``token`` as 64 hexadecimal digits, to store instead of it.
 
-    A plain hash is enough because a token has 256 bits to guess (ASVS 11.4.1, 6.5.2).
-    Never use it on what a person chose or on a short code. Accepts any text,
-    also a lone surrogate from a broken client, so that looking one up finds nothing and fails nothing.
+    A plain hash is enough because a token has 256 random bits (ASVS 11.4.1, 6.5.2); use ``slow_hash`` for what a person
+    chose. Accepts any text, also a lone surrogate from a broken client, so a lookup finds nothing and doesn't fail.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -58,15 +57,15 @@ def digest(text: str) -> str:
 def row_id() -> str:
     """Return a new row's id: 128 random bits as 32 hexadecimal digits.
 
-    Unguessable, so that an id may stand in a URL (ASVS 8.2.2), and needs no round trip to the database.
+    Unguessable, so it can be in a URL (ASVS 8.2.2), and known before the row is inserted.
     """
     return secrets.token_hex(16)
 
 
 def reference(length: int = 8) -> str:
-    """Return a short random mark for people to compare or quote: capitals and digits without look-alikes.
+    """Return a short random tag for people to compare or quote: capitals and digits without look-alikes.
 
-    Each character has 4.9 bits: 8 are enough for a support id, 4 for the mark on a mail. Not a secret.
+    Each character has 4.9 bits: 8 are enough for a support id, 4 for the tag of an email. Not a secret.
     :param length: in characters
     """
     return spelled(secrets.token_bytes(length + 8), length)
@@ -91,7 +90,7 @@ def crockford(length: int) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Tell whether two texts are equal, in a time that does not depend on where they differ (ASVS 11.2.4)."""
+    """Whether two texts are equal, in constant time (ASVS 11.2.4)."""
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
 
 
@@ -110,9 +109,9 @@ def prefixed_token(prefix: str) -> str:
 
 
 def has_prefix(text: str, prefix: str, more: int = 0) -> bool:
-    """Whether ``text`` is whole and was made with ``prefix``, as far as that can be seen. Takes any text.
+    """Whether ``text`` has the prefix, length and checksum of a token. Takes any text.
 
-    :param more: letters of the prefix that differ from token to token
+    :param more: characters after ``prefix`` that belong to it and differ from token to token
     """
     body, check = text[:-_CHECK], text[-_CHECK:]
     if len(text) != len(prefix) + more + _length(_BYTES) + _CHECK or not text.startswith(prefix):
@@ -148,7 +147,7 @@ def _hasher() -> PasswordHasher:
 
 @lru_cache(maxsize=1)
 def nobodys_hash() -> str:
-    """Return a hash to compare with where there is none, so that it takes as long."""
+    """Return a hash to compare with when there is none, so that it takes as long."""
     return slow_hash("a password that nobody has")
 
 
@@ -158,7 +157,7 @@ def slow_hash(text: str) -> str:
 
 
 def is_hash_of(kept: str, text: str | bytes) -> bool:
-    """Say whether ``kept`` is a hash of ``text``; False also for what is no hash."""
+    """Whether ``kept`` is a hash of ``text``; False for anything that isn't a hash."""
     try:
         _hasher().verify(kept, text)
     except (Argon2Error, InvalidHashError):
