@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-from datetime import timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -18,35 +17,24 @@ from app.audit import Event, record, signals
 from app.challenges.models import Challenge
 from app.extensions import changed, db, settings
 from app.outbox import Message
+from app.outbox.leases import claim_rows, claiming
 from app.privacy.models import Deletion
 from app.users import Identity, User
-
-LEASE = timedelta(seconds=60)
-"""How long a worker has an account to itself. After a crash it is due again."""
 
 BATCH = 1000
 """Events updated by one statement."""
 
 _d = Deletion.__table__.c
-_is_due = _d.due_at <= sa.bindparam("now")
-_next = sa.select(_d.user_id).where(_is_due).order_by(_d.due_at).limit(1).with_for_update(skip_locked=True)
-_CLAIM = (
-    sa.update(Deletion.__table__)
-    .where(_d.user_id.in_(_next.scalar_subquery()), _is_due)
-    .values(pseudonym=sa.func.coalesce(_d.pseudonym, sa.bindparam("drawn")), due_at=sa.bindparam("lease"))
-    .returning(_d.user_id, _d.pseudonym)
-    .execution_options(at_once=True)
-)
+_CLAIM = claiming(_d.user_id, _d.due_at, pseudonym=sa.func.coalesce(_d.pseudonym, sa.bindparam("drawn")))
 _is_active = sa.and_(User.deletes_at.is_(None), User.disabled_at.is_(None))
 
 
 def erase_one(stop: threading.Event) -> bool:
     """Erase the account that is due first; return whether there was one. Can be stopped and repeated."""
-    now = clock.now()
-    claimed = db.session.execute(_CLAIM, {"now": now, "lease": now + LEASE, "drawn": new_pseudonym()}).first()
-    if claimed is None:
+    claimed = claim_rows(_CLAIM, drawn=new_pseudonym())
+    if not claimed:
         return _mark_unconfirmed()
-    user_id, pseudonym = claimed
+    user_id, pseudonym = claimed[0].user_id, claimed[0].pseudonym
     while not stop.is_set() and anonymise(user_id, pseudonym, at_once=True):
         pass
     if not stop.is_set():

@@ -18,6 +18,7 @@ from app.db.export import ExportPart, read, registered_export
 from app.db.retention import delete_batch
 from app.errors import Rejected
 from app.extensions import changed, db, keyring, settings
+from app.outbox.leases import LEASE, claim_rows, claiming
 from app.privacy.archive import Archive, readme
 from app.privacy.emails import mailboxes_of
 from app.privacy.models import FAILED, GONE, MAKING, READY, UNDER_WAY, WAITING, Export, ExportChunk
@@ -31,12 +32,7 @@ MAX_PER_DAY = 3
 ARCHIVE_BATCH = 10
 """Archives deleted by one statement, of up to 16 MiB each."""
 
-LEASE = timedelta(seconds=60)
-"""How long a worker has an export to itself after each piece. After a crash it is due again."""
-
 MAX_ATTEMPTS = 5
-RETRY_AFTER = timedelta(minutes=1)
-"""How long after a failed attempt the next one begins."""
 
 MAX_ROWS = 100_000
 MAX_BYTES = 16 * 1024 * 1024
@@ -45,15 +41,7 @@ MAX_BYTES = 16 * 1024 * 1024
 DAY = timedelta(days=1)
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 _e, _c = Export.__table__.c, ExportChunk.__table__.c
-_is_due = _e.due_at <= sa.bindparam("now")
-_next = sa.select(_e.id).where(_is_due).order_by(_e.due_at).limit(1).with_for_update(skip_locked=True)
-_CLAIM = (
-    sa.update(Export.__table__)
-    .where(_e.id.in_(_next.scalar_subquery()), _is_due)
-    .values(state=MAKING, attempts=_e.attempts + 1, due_at=sa.bindparam("lease"))
-    .returning(_e.id, _e.user_id, _e.attempts)
-    .execution_options(at_once=True)
-)
+_CLAIM = claiming(_e.id, _e.due_at, state=MAKING, attempts=_e.attempts + 1)
 
 
 def request_export(user: User) -> Export:
@@ -112,11 +100,10 @@ class Stopped(Exception):
 
 def build_one(stop: threading.Event) -> bool:
     """Build the export that is due first; return whether one was. Its owner is notified when it is ready."""
-    now = clock.now()
-    claimed = db.session.execute(_CLAIM, {"now": now, "lease": now + LEASE}).first()
-    if claimed is None:
+    claimed = claim_rows(_CLAIM)
+    if not claimed:
         return False
-    export_id, user_id, attempt = claimed
+    export_id, user_id, attempt = claimed[0].id, claimed[0].user_id, claimed[0].attempts
     build = ExportBuild(export_id, user_id, attempt, stop)
     if attempt > MAX_ATTEMPTS:
         build.give_up()
@@ -128,11 +115,7 @@ def build_one(stop: threading.Event) -> bool:
         log.warning("export.lost", export=export_id, attempt=attempt)
     except Stopped:
         db.session.rollback()
-        build.put_back(clock.now())
-    except Exception:
-        db.session.rollback()
-        log.exception("export.failed", export=export_id, attempt=attempt)
-        build.put_back(clock.now() + RETRY_AFTER)
+        build.put_back()
     return True
 
 
@@ -219,9 +202,9 @@ class ExportBuild:
             where_to, until = mailboxes_of(self.user_id), expires_at.isoformat()
             outbox.enqueue_each("export_ready", "mail", where_to, user_id=self.user_id, until=until)
 
-    def put_back(self, due_at: datetime) -> None:
-        """Make it due again at ``due_at``, for any worker."""
-        changed(sa.update(Export).where(*self._mine()).values(state=WAITING, due_at=due_at))
+    def put_back(self) -> None:
+        """Make it due now, for any worker. After a failure it is due again when the lease ends."""
+        changed(sa.update(Export).where(*self._mine()).values(state=WAITING, due_at=clock.now()))
 
     def give_up(self) -> None:
         """Mark it as failed: its owner can request another one."""
