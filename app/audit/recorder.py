@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from flask import has_request_context
 
 from app import clock, user_agents
@@ -41,7 +42,7 @@ def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
     """
     if events:
         same = {"at": clock.now(), "name": name} | _who_asked()
-        _INSERT.run_many(same | event for event in events)
+        db.session.execute(sa.insert(Event.__table__), [same | event for event in events])
 
 
 def _who_asked() -> dict[str, str]:

@@ -119,17 +119,7 @@ class CompiledStatement:
         """Return how many rows it changed."""
         return int(self._run(values)[2])
 
-    def run_many(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Run it once for each of ``rows``, as one statement."""
-        self._run(rows=list(rows))
-
-    def _run(
-        self,
-        values: dict[str, Any] | None = None,
-        rows: list[dict[str, Any]] | None = None,
-        *,
-        fetch: bool = False,
-    ) -> tuple[_Ready, list[Sequence[Any]], int]:
+    def _run(self, values: dict[str, Any], *, fetch: bool = False) -> tuple[_Ready, list[Sequence[Any]], int]:
         """Run it; return how it was run, the rows it found if they are to be fetched, and how many it changed.
 
         Rows are fetched before the listeners hear of the end: SQLite writes what a statement with RETURNING has
@@ -139,21 +129,17 @@ class CompiledStatement:
         connection = session.info.get(CONNECTION) or session.connection()
         ready = self._ready.get(connection.dialect.name) or self._make_ready(connection.dialect)
         raw: Any = connection.connection.dbapi_connection
-        many = rows is not None
-        arguments: Any = [ready.arguments(row) for row in rows] if rows is not None else ready.arguments(values or {})
+        arguments = ready.arguments(values)
         cursor = raw.cursor()
-        told = (connection, cursor, ready.text, arguments, self._context, many)
+        heard = (connection, cursor, ready.text, arguments, self._context, False)
         listening = connection.engine.dispatch  # a connection's own would be put together for this one request
         try:
             for listener in listening.before_cursor_execute:
-                listener(*told)
-            if many:
-                cursor.executemany(ready.text, arguments)
-            else:
-                cursor.execute(ready.text, arguments)
+                listener(*heard)
+            cursor.execute(ready.text, arguments)
             found: list[Sequence[Any]] = cursor.fetchall() if fetch else []
             for listener in listening.after_cursor_execute:
-                listener(*told)
+                listener(*heard)
         except connection.dialect.loaded_dbapi.Error as error:
             connection._handle_dbapi_exception(error, ready.text, None, cursor, None)
         return ready, found, cursor.rowcount

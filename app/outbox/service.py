@@ -100,7 +100,7 @@ def enqueue_each(
         | {"facts": facts | dict(own.get(to, {}))}
         for to in where_to
     ]
-    _INSERT.run_many(rows)
+    db.session.execute(sa.insert(Message.__table__), rows)
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 
 

@@ -38,7 +38,6 @@ _BY_DIGEST = CompiledStatement(
     .select_from(ApiToken.__table__.join(_user, _user.c.id == _c.user_id))
     .where(_c.digest == sa.bindparam("digest"))
 )
-_INSERT = CompiledStatement.into(ApiToken.__table__)
 
 
 def is_api_token(token: str) -> bool:
@@ -90,7 +89,7 @@ def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, ses
         "scopes": ",".join(scopes), "session_id": session_id, "created_at": now, "expires_at": now + life,
         "last_used_address": "",
     }  # fmt: skip
-    _INSERT.run(**row)
+    db.session.execute(sa.insert(ApiToken.__table__).values(row))
     return detached_from(ApiToken, row), token
 
 

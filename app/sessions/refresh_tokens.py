@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 
 from app import clock
 from app.crypto import secrets
-from app.db.compiled import CompiledStatement, Detached, note
+from app.db.compiled import Detached, note
 from app.extensions import changed, db, settings
 from app.sessions.models import AuthSession, RefreshToken
 from app.sessions.store import create_api_session, revoke_session
@@ -38,7 +38,7 @@ _active = (
     _user.c.deletes_at.is_(None),
 )
 _is_open = sa.exists().where(_head.c.session_id == _c.session_id, _user.c.id == _head.c.user_id, *_active)
-_EXCHANGE = CompiledStatement(
+_EXCHANGE = (
     sa.update(_table)
     .where(_c.id == sa.bindparam("row"), _c.digest == sa.bindparam("old"), _c.expires_at > sa.bindparam("now"))
     .where(_c.used_at > sa.bindparam("unused"), _is_open)
@@ -49,7 +49,7 @@ _EXCHANGE = CompiledStatement(
     )
     .returning(_c.session_id, *(_c[name] for name in PROOFS))
 )
-_HEAD = CompiledStatement(
+_HEAD = (
     _ROWS.select()
     .select_from(_head.join(_user, _user.c.id == _head.c.user_id))
     .where(_head.c.session_id == sa.bindparam("session_id"), *_active)
@@ -105,13 +105,14 @@ def exchange(token: str) -> Exchanged | Reused | None:
     now = clock.now()
     name = _name(token)
     new = secrets.prefixed_token(secrets.REFRESH_PREFIX + name)
-    found = _EXCHANGE.first(
-        row=secrets.digest(name), old=secrets.digest(token), new=secrets.digest(new), now=now,
-        unused=now - settings.refresh_idle, one_factor=now - settings.two_factor_idle,
-    )  # fmt: skip
+    values = {
+        "row": secrets.digest(name), "old": secrets.digest(token), "new": secrets.digest(new), "now": now,
+        "unused": now - settings.refresh_idle, "one_factor": now - settings.two_factor_idle,
+    }  # fmt: skip
+    found = db.session.execute(_EXCHANGE, values).first()
     if found is None:
         return _reused(token)
-    held = _HEAD.first(session_id=found[0], now=now)
+    held = db.session.execute(_HEAD, {"session_id": found[0], "now": now}).first()
     if held is None:
         return None  # revoked between the two statements
     session, user = _ROWS.read(held)

@@ -44,7 +44,8 @@ def test_a_value_that_is_not_given_is_null():
 
 
 def test_what_stands_in_the_statement_itself_is_converted_too():
-    INTO.run_many([ROW | {"name": "old"}, ROW | {"name": "old"}, ROW | {"name": "other"}])
+    for name in ("old", "old", "other"):
+        INTO.run(**ROW, name=name)
     assert RENAME.run(old="old") == 2
     assert [event.facts for event in db.session.scalars(sa.select(Event).where(Event.name == "new"))] == [{"n": 1}] * 2
 
