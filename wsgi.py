@@ -3,9 +3,13 @@
 import gc
 
 from app import create_app
+from config.problems import ConfigurationError
 from config.settings import Settings
 
 gc.disable()  # nearly all that is loaded here stays: looking through it for garbage took 40 % of a command's time
-app = create_app(Settings.load_or_exit())
+try:
+    app = create_app(Settings.load_or_exit())
+except ConfigurationError as error:
+    error.exit()
 gc.freeze()
 gc.enable()

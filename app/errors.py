@@ -28,14 +28,22 @@ class ReauthenticationRequired(Exception):
     :ivar methods: names of what the person has set up by which a proof would do
     :ivar too_weak: whether there is a recent proof, and only not strong enough
     :ivar said_as: the methods as a sentence has them: ``your passkey``
+    :ivar has_passkey: whether a passkey is among the methods
     :ivar back: the path to which a browser comes back with it, or "" for the one that was asked for
     """
 
     def __init__(
-        self, methods: Sequence[str] = (), *, too_weak: bool = False, back: str = "", said_as: str = ""
+        self,
+        methods: Sequence[str] = (),
+        *,
+        too_weak: bool = False,
+        back: str = "",
+        said_as: str = "",
+        has_passkey: bool = False,
     ) -> None:
         super().__init__()
         self.methods = methods
         self.too_weak = too_weak
         self.back = back
         self.said_as = said_as
+        self.has_passkey = has_passkey

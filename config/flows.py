@@ -8,7 +8,8 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from config import types
 
-Method = Literal["email", "sms", "authenticator", "password"]
+Method = Annotated[str, Field(pattern="^[a-z_]{1,16}$")]
+"""Which there are is known to the app, which refuses others when it starts (``app.authenticators.registry``)."""
 Attribute = Literal["email", "phone", "username"]
 Methods = Annotated[tuple[Method, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Attributes = Annotated[tuple[Attribute, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]

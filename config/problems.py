@@ -1,12 +1,16 @@
 """What is wrong with the settings, said so that an operator can mend it."""
 
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 PREFIX = "LATCHKEY_"
+
+NOT_CONFIGURED = 78
+"""Status of a process that can't start with its settings (EX_CONFIG of sysexits.h)."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class ConfigurationError(Exception):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+    def exit(self) -> NoReturn:
+        """Say on standard error what to mend, and end the process with status 78.
+
+        The status is EX_CONFIG of sysexits.h: starting again changes nothing before a person has.
+        """
+        sys.stderr.write(f"Latchkey does not start with these settings:\n{self}\n")
+        raise SystemExit(NOT_CONFIGURED)
 
 
 def variable(field: str) -> str:

@@ -1,7 +1,6 @@
 """``Settings``: every decision of the operator, typed, documented, and unchangeable once read."""
 
 import logging
-import sys
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -13,6 +12,7 @@ from config.delivery import DeliverySettings
 from config.flows import JourneySettings
 from config.limits import LimitSettings
 from config.passkeys import PasskeySettings
+from config.problems import NOT_CONFIGURED as NOT_CONFIGURED
 from config.problems import ConfigurationError, Problem, from_validation
 from config.retention import KeepingSettings
 from config.service import ServiceSettings
@@ -20,7 +20,6 @@ from config.service import ServiceSettings
 __all__ = ["ConfigurationError", "Problem", "Settings"]
 
 log = logging.getLogger("latchkey.settings")
-NOT_CONFIGURED = 78
 
 
 class Settings(
@@ -68,13 +67,12 @@ class Settings(
     def load_or_exit() -> "Settings":
         """Load the settings, or say on standard error what to mend and end the process with status 78.
 
-        The status is EX_CONFIG of sysexits.h: starting again changes nothing before a person has.
+        As ``ConfigurationError.exit``.
         """
         try:
             return Settings.load()
         except ConfigurationError as error:
-            sys.stderr.write(f"Latchkey does not start with these settings:\n{error}\n")
-            raise SystemExit(NOT_CONFIGURED) from None
+            error.exit()
 
     def completed(self) -> "Settings":
         """Return these settings with a development key where one is missing, and without SMS that can't be sent."""
@@ -100,6 +98,11 @@ class Settings(
             token = self.twilio_auth_token.get_secret_value()
             return bool(self.twilio_account_sid and token and self.twilio_sender)
         return bool(self.sms_url)
+
+    @property
+    def can_recover(self) -> bool:
+        """Whether accounts can be recovered: by mail, and not switched off."""
+        return self.recovery_starts > 0 and "email" in self.methods
 
     @property
     def key_texts(self) -> list[str]:

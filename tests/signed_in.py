@@ -33,9 +33,10 @@ def may_change(wire: Wire) -> bool:
 
 def _open(app: Flask, person: Person, via: str, agent: str) -> tuple[str, str]:
     """Open a session as every sign-in does; return the browser's token and a program's."""
+    from app.authenticators.base import VerifiedFactor
     from app.client import ClientContext
     from app.extensions import db
-    from app.login.sessions import create_login_session
+    from app.login.pipeline import SignIn, open_session
     from app.sessions.store import create_api_session
     from app.users import User
 
@@ -43,7 +44,8 @@ def _open(app: Flask, person: Person, via: str, agent: str) -> tuple[str, str]:
         user = db.session.get(User, person.id)
         assert user is not None
         via = via or ("authenticator" if person.authenticator else "email")
-        session = create_login_session(user, via, ClientContext("", "127.0.0.1", agent), remember=False)
+        client = ClientContext("", "127.0.0.1", agent)
+        session = open_session(SignIn(client, user=user, factors=(VerifiedFactor(via),)))
         tokens = g.session_cookie[0], create_api_session(session)
         db.session.commit()
         return tokens

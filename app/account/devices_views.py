@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from app import clock, user_agents
 from app.account import bp, devices
-from app.authenticators.presenters import PROOFS
+from app.authenticators.presenters import proof_titles
 from app.extensions import settings
 from app.login.presenters import label_of
 from app.sessions.assurance import level
@@ -42,7 +42,7 @@ def sessions_page() -> Response:
         "more": more,
         "known_browsers": [_browser(row, here) for row in known],
     }
-    shown = {} if wants_json() else {"titles": PROOFS, "user_label": label_of(identities_of(current_user.id))}
+    shown = {} if wants_json() else {"titles": proof_titles(), "user_label": label_of(identities_of(current_user.id))}
     return respond(PAGE, shown=shown, **facts)
 
 

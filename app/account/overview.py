@@ -8,11 +8,12 @@ from typing import Any
 
 from app import user_agents
 from app.audit import Event
-from app.authenticators.presenters import SECOND_STEPS, TITLES, exposure_of
+from app.authenticators.presenters import exposure_of, title_of
 from app.authenticators.recovery_codes import Stock
+from app.authenticators.registry import authenticator_of
 from app.authenticators.webauthn import passkeys
 from app.db.compiled import Detached
-from app.enrollments.catalog import active_methods
+from app.enrollments.catalog import active_methods, method_of
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
 from app.login.second_factor import seconds_enabled
@@ -48,7 +49,7 @@ def overview_of(enrolled: Sequence[Enrollment], stock: Stock) -> list[OverviewIt
 
 def ways_of(enrolled: Sequence[Enrollment]) -> list[str]:
     """Return the names of the ways to sign in that somebody has set up, passkeys last."""
-    has_passkeys = settings.can_use_passkeys and any(row.method == passkeys.METHOD for row in enrolled)
+    has_passkeys = settings.can_use_passkeys and any(not method_of(row.method).is_typed for row in enrolled)
     return active_methods(enrolled) + ([passkeys.METHOD] if has_passkeys else [])
 
 
@@ -75,7 +76,7 @@ def sign_in_before(session: AuthSession) -> dict[str, Any] | None:
 
 def _ways(enrolled: Sequence[Enrollment]) -> OverviewItem:
     names = ways_of(enrolled)
-    titles = ", ".join(TITLES[name] for name in names)
+    titles = ", ".join(title_of(name) for name in names)
     if len(names) > 1:
         return OverviewItem("key", f"{len(names)} ways to sign in", True, titles, "/us-setup", "Manage")
     text = "Lose it, and you are locked out. With a second one, the other still lets you in."
@@ -88,7 +89,8 @@ def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
         return []
     names = seconds_of(enrolled)
     if names:
-        text = f"After a mailed code or a password we ask for {' or '.join(SECOND_STEPS[name] for name in names)}."
+        steps = " or ".join(authenticator_of(name).second_phrase for name in names)
+        text = f"After a mailed code or a password we ask for {steps}."
         return [OverviewItem("authenticator", "Second step is on", True, text, "/tf-setup", "Change", "Changing it")]
     exposed = exposure_of(ways_of(enrolled))
     if not exposed:

@@ -14,10 +14,9 @@ from app.account import bp, overview
 from app.account.activity import events_of
 from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import PROOFS
-from app.authenticators.webauthn import passkeys
+from app.authenticators.presenters import proof_titles
 from app.crypto import secrets
-from app.enrollments.catalog import active_methods
+from app.enrollments.catalog import active_methods, method_of
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.login.presenters import label_of, needed_for_changes
@@ -61,11 +60,11 @@ def home() -> Response:
         "needed": needed_for_changes(session, enrolled),
         "before": before,
         "passkey_offered": _offers_passkey(current_user, session, enrolled),
-        "titles": PROOFS,
+        "titles": proof_titles(),
         "session": {
             "browser": user_agents.label(session.agent),
             "since": session.created_at,
-            "methods": [PROOFS.get(name, name) for name in session.amr.split(",")],
+            "methods": [proof_titles().get(name, name) for name in session.amr.split(",")],
             "two_factors_until": two_factors_until(session, clock.now()),
         },
     }
@@ -78,7 +77,7 @@ def activity_page() -> Response:
     """Show a page of what happened, the newest first or what came before a place."""
     before = request.args.get("before")
     events, older = events_of(current_user.id, before)
-    shown = {} if wants_json() else {"titles": PROOFS, "user_label": label_of(identities_of(current_user.id))}
+    shown = {} if wants_json() else {"titles": proof_titles(), "user_label": label_of(identities_of(current_user.id))}
     return respond("account/activity.html", shown=shown | {"first": before is None}, events=events, older=older)
 
 
@@ -87,7 +86,7 @@ def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollm
 
     No statement: what is set up and the session are at hand, and the rest is in a cookie.
     """
-    has_one = any(row.method == passkeys.METHOD for row in enrolled)
+    has_one = any(not method_of(row.method).is_typed for row in enrolled)
     said_no = request.cookies.get(settings.cookie_prefix + NOT_NOW) == _mark(user)
     return (
         settings.can_use_passkeys and not has_one and is_recent(session.authenticated_at, clock.now()) and not said_no

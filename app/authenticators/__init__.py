@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register what the worker does and what an export holds."""
+    """Register every authenticator, what the worker does and what an export holds."""
     from app.authenticators import cleanup, export, key_announcements
+    from app.authenticators.registry import register_authenticators
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.outbox import register_periodic_task
 
+    register_authenticators(app)
     register_cleanups(app, cleanup.prune_webauthn_challenges)
     register_export(app, export.PARTS, export.EXCLUDED)
     register_periodic_task(app, key_announcements.announce)

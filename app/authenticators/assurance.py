@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from app import clock
 from app.authenticators.webauthn import passkeys
-from app.enrollments.catalog import usable_methods
+from app.enrollments.catalog import WEAK, method_of, usable_methods
 from app.enrollments.models import Enrollment
 from app.extensions import settings
-from app.sessions.assurance import WEAK, strength_of
+from app.sessions.assurance import strength_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def assurance_levels_of(enrolled: Iterable[Enrollment], *, always: bool = False)
     worth = {name: strength_of(name) for name in usable_methods(rows)}
     held = {row.method for row in rows} - {row.method for row in rows if not row.in_cooldown(now)}
     for row in rows:
-        if row.method == passkeys.METHOD and settings.can_use_passkeys:
+        method = method_of(row.method)
+        if method.is_enabled and not method.is_typed:
             amr = passkeys.strongest_of(row.user_id)
             worth = {row.method: strength_of(amr)} | worth
             held |= {row.method} if not amr else set()

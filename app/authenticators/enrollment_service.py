@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from app import clock
 from app.audit import record
-from app.authenticators import enrollments, password, totp, totp_apps
+from app.authenticators.base import EnrollmentProof, NewEnrollment, NotProved
+from app.authenticators.registry import authenticator_of
 from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.service import ChallengeRequest
-from app.challenges.service_budget import may_be_texted
 from app.client import ClientContext
-from app.enrollments.catalog import METHODS
 from app.errors import Rejected
-from app.extensions import db, keyring, settings
-from app.users import TypedIdentity, User, add_identity, drop_identity, find_by_identity, identifiers, identities_of
+from app.extensions import keyring, settings
+from app.users import User, identities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +49,18 @@ def begin(
     :raises Rejected: ``us_method_not_available`` on ``chosen_method``; ``phone_invalid`` or
         ``identity_already_associated`` on ``phone``; ``authenticator_too_many``; ``too_many_messages``
     """
-    if method == "authenticator" and not replacing:
-        totp_apps.require_room(totp_apps.apps_of(user.id))
-    mine = identities_of(user.id)
-    destination, taken = mine.get(METHODS[method].reaches, ""), False
-    if method == "sms":
-        destination, taken = _number(phone, user)
-    if method == "email" and not destination:
-        raise Rejected("us_method_not_available", field="chosen_method")
+    authenticator, mine = authenticator_of(method), identities_of(user.id)
+    if not replacing:
+        authenticator.require_room(user.id)
+    start = authenticator.begin_enrollment(user, mine, phone)
     secret = passcodes.new_secret()
-    letter = "setup" if METHODS[method].sends else ""
     question = ChallengeRequest(
-        purpose,
-        method,
-        user.id,
-        "",
-        destination,
-        pending_secret=secret,
-        lifetime=settings.us_setup_within,
-        letter=letter,
-        silent=taken,
-        session_id=session_id,
-        is_unproved=method == "sms" and destination != mine.get("phone"),
-    )
+        purpose, method, user.id, "", start.destination, pending_secret=secret, lifetime=settings.us_setup_within,
+        letter="setup" if authenticator.sends else "", silent=start.is_taken, session_id=session_id,
+        is_unproved=start.is_unproved,
+    )  # fmt: skip
     challenge = challenges.issue_challenge(question, client)
-    return PendingEnrollment(challenge, account_name(mine), secret if method == "authenticator" else "")
+    return PendingEnrollment(challenge, account_name(mine), secret if authenticator.shows_secret else "")
 
 
 def still_open(user: User, state: str, purpose: str, session_id: str) -> PendingEnrollment | None:
@@ -87,10 +71,10 @@ def still_open(user: User, state: str, purpose: str, session_id: str) -> Pending
         return None
     if challenge.tries >= settings.challenge_tries:
         return None
-    key = ""
-    if challenge.method == "authenticator" and challenge.secret:
+    mine, key = identities_of(user.id), ""
+    if challenge.secret and authenticator_of(challenge.method).shows_secret:
         key = keyring.open(challenge.secret, *passcodes.challenge_context(challenge)).decode()
-    return PendingEnrollment(challenge, account_name(identities_of(user.id)), key)
+    return PendingEnrollment(challenge, account_name(mine), key)
 
 
 def store(
@@ -116,25 +100,26 @@ def store(
         ``api_error`` when another request was first; ``identity_already_associated`` when the number was taken
         meanwhile; ``authenticator_too_many``, and ``authenticator_name_inuse`` on ``name``
     """
-    apps = totp_apps.apps_of(user.id) if challenge.method == "authenticator" else []
-    totp_apps.require_room(apps)
-    name = totp_apps.name_for_new(apps, name)
-    if challenge.method == "password":
-        root, step = _hash_of(passcode, field, identities_of(user.id).values()), 0
-    else:
-        root, step = _proved(user, challenge, passcode, field)
+    authenticator = authenticator_of(challenge.method)
+    authenticator.require_room(user.id, name)
+    secret, last_step = _proved(user, challenge, passcode, field)
     if not challenges.spend(challenge):
         raise Rejected("api_error")
-    if challenge.method == "sms":
-        with db.session.begin_nested():  # a number taken meanwhile leaves the old one where it was
-            drop_identity(user, "phone")
-            add_identity(user, TypedIdentity("phone", challenge.destination), confirmed=True)
-    if challenge.method == "authenticator":
-        totp_apps.add(
-            apps, user.id, name, root, last_step=step, session_id=session_id, weak_until=weak_until, as_second=as_second
+    authenticator.add(
+        NewEnrollment(
+            user, challenge, secret, last_step=last_step, session_id=session_id, weak_until=weak_until,
+            as_second=as_second, name=name,
         )
-    else:
-        enrollments.replace(user.id, challenge.method, root, session_id=session_id, weak_until=weak_until)
+    )  # fmt: skip
+
+
+def checked_name(user: User, challenge_id: str, purpose: str, name: str) -> str:
+    """Return the name for what this enrollment adds, tidied up; "" for the default. Statements for a name alone.
+
+    :raises Rejected: what is wrong with it, on ``name``
+    """
+    challenge = challenges.find(challenge_id, purpose) if name.strip() else None
+    return authenticator_of(challenge.method).checked_name(user.id, name) if challenge else ""
 
 
 def account_name(mine: dict[str, str]) -> str:
@@ -151,8 +136,10 @@ def why_not(user: User, challenge_id: str, purpose: str, session_id: str, field:
     if challenge.is_open(clock.now()) and challenge.tries < settings.challenge_tries:
         return Rejected("invalid_password_code", field=field)  # it has not the form of a code, and counts as no try
     why = "spent" if challenge.spent_at is not None else "expired" if late else "budget_spent"
-    facts: dict[str, Any] = {"reason": why, "purpose": purpose, "method": challenge.method}
-    record("challenge.failed", user.id, challenge_id=challenge.id, at_once=True, **facts)
+    record(
+        "challenge.failed", user.id, challenge_id=challenge.id, at_once=True,
+        reason=why, purpose=purpose, method=challenge.method,
+    )  # fmt: skip
     if challenge.spent_at is not None:
         return Rejected("api_error")
     if late:
@@ -164,44 +151,17 @@ def _is_whose(challenge: Challenge, user: User, session_id: str) -> bool:
     return challenge.user_id == user.id and challenge.session_id == session_id
 
 
-def _hash_of(typed: str | int, field: str, names: Iterable[str]) -> str:
-    """Return the hash of a new password."""
+def _proved(user: User, challenge: Challenge, passcode: str | int, field: str) -> tuple[str, int]:
+    """Return the secret that ``passcode`` proves, and for an authenticator app the step that it has used."""
+    secret = keyring.open(challenge.secret, *passcodes.challenge_context(challenge)).decode()
+    proof = EnrollmentProof(challenge, secret, passcode, identities_of(user.id))
     try:
-        return password.hash_password(str(typed), names)
+        return authenticator_of(challenge.method).prove_enrollment(proof)
+    except NotProved as failure:
+        record(
+            "challenge.failed", user.id, challenge_id=challenge.id,
+            reason=failure.reason, purpose=challenge.purpose, method=challenge.method,
+        )  # fmt: skip
+        raise failure.rejected(field) from None
     except Rejected as refused:
         raise Rejected(refused.code, field=field, **refused.facts) from None
-
-
-def _proved(user: User, challenge: Challenge, passcode: str | int, field: str) -> tuple[str, int]:
-    """Return the secret that ``passcode`` proves, and for an authenticator the step that it has used."""
-    root = keyring.open(challenge.secret, *passcodes.challenge_context(challenge))
-    step = 0
-    if challenge.method == "authenticator":
-        step = totp.proven_step(root.decode(), passcode, 0) or 0
-        proved = step > 0
-    else:
-        typed = passcodes.tidy(passcode, passcodes.digits_of(challenge.method))
-        live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
-        proved = live and typed is not None and passcodes.passcode_matches(challenge, root, typed)
-    if not proved:
-        late = clock.now() >= challenge.passcode_expires_at and challenge.method != "authenticator"
-        why = "expired" if late else "wrong_code"
-        facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": challenge.method}
-        record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
-        off = challenge.method == "authenticator" and totp.is_of_another_time(root.decode(), passcode)
-        raise Rejected("totp_clock_off" if off else "invalid_password_code", field=field)
-    return root.decode(), step
-
-
-def _number(phone: str | None, user: User) -> tuple[str, bool]:
-    """Return the number, and whether somebody else has it; only explicit answers say so before it is proved."""
-    try:
-        number = identifiers.phone(phone or "", settings.phone_region_default)
-    except identifiers.InvalidIdentifier:
-        raise Rejected("phone_invalid", field="phone") from None
-    if not may_be_texted(number):
-        raise Rejected("phone_country_unavailable", field="phone")
-    owner = find_by_identity(TypedIdentity("phone", number))
-    if owner is not None and (owner.id == user.id or not settings.generic_responses):
-        raise Rejected("identity_already_associated", field="phone")
-    return number, owner is not None

@@ -60,7 +60,7 @@ def replace(
 
 
 def note_session(user_id: int, method: str, session_id: str) -> None:
-    """Note that a method set up while signing in belongs to the session ``session_id`` that it opened."""
+    """Note that a method which was set up on the way in is the doing of the session ``session_id`` that it opened."""
     mine = (Enrollment.user_id == user_id, Enrollment.method == method, Enrollment.session_id.is_(None))
     changed(sa.update(Enrollment).where(*mine).values(session_id=session_id))
 

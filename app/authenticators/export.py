@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from app.authenticators import totp_apps
+from app.authenticators import totp
 from app.authenticators.models import Passkey, RecoveryCode
 from app.challenges.models import Challenge
 from app.db.export import ExportPart
 from app.enrollments.models import Enrollment
 
-_is_unnamed = sa.and_(Enrollment.method == totp_apps.METHOD, Enrollment.name == "")
-_name = sa.case((Enrollment.method == "password", ""), (_is_unnamed, totp_apps.UNNAMED), else_=Enrollment.name)
+_is_unnamed = sa.and_(Enrollment.method == totp.METHOD, Enrollment.name == "")
+_name = sa.case((Enrollment.method == "password", ""), (_is_unnamed, totp.UNNAMED), else_=Enrollment.name)
 """A password that waits for its address to be proved bears a digest there."""
 
 PARTS = (

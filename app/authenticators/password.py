@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from app.authenticators import imported_hashes
+from app import clock
+from app.authenticators import enrollments, imported_hashes
+from app.authenticators.base import Authenticator, EnrollmentProof, PasscodeAttempt, VerifiedFactor
 from app.authenticators.common_passwords import is_common
 from app.challenges.passcodes import enrolled_context, tidy
 from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
+from app.enrollments.catalog import WEAK
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import db, keyring, settings
+from app.extensions import changed, db, keyring, settings
+
+METHOD = "password"
 
 LONGEST = 128
 """Characters; NIST SP 800-63B, section 3.1.1.2 asks for at least 64."""
@@ -83,3 +88,49 @@ def _kept(enrolled: Enrollment) -> str:
 
 def _as_compared(password: str) -> str:
     return unicodedata.normalize("NFKC", password[: 4 * LONGEST])
+
+
+def keep_pending(user_id: int, hashed: str, binding: str, others: Sequence[str]) -> None:
+    """Keep a password that opens nothing before the browser with this binding has proved the account's address.
+
+    :param others: further bindings of that browser, whose earlier password goes
+    """
+    mine = (Enrollment.user_id == user_id, Enrollment.method == METHOD)
+    changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *others))))
+    enrollments.enroll(user_id, METHOD, hashed, name=binding)
+
+
+class Password(Authenticator):
+    """A password."""
+
+    name = METHOD
+    amr = "pwd"
+    strength = WEAK
+    is_chosen = True
+    title, phrase = "Password", "your password"
+    risk = "Anyone who knows your password can sign in."
+
+    def is_pending(self, enrollment: Enrollment) -> bool:
+        """As ``Method``: until its browser, of which ``name`` is a digest, has proved the account's address."""
+        return enrollment.name != ""
+
+    def could_be(self, passcode: str | int) -> bool:
+        """As ``Authenticator``: what can only be a password. A code is not worth a slow hash."""
+        return isinstance(passcode, str) and not _like_a_code(passcode)
+
+    def verify(self, attempt: PasscodeAttempt) -> VerifiedFactor | None:
+        """As ``Authenticator``. It costs a slow hash whether there is a password, and an attempt left, or not."""
+        own = sorted((row for row in attempt.enrolled if row.method == self.name), key=lambda row: row.is_pending)
+        row = own[0] if own and attempt.is_allowed else None
+        typed = str(attempt.passcode)
+        if not accept(row, typed) or row is None:
+            return None
+        renew(row, typed)
+        return VerifiedFactor(self.name, pending=row.is_pending, held=row.in_cooldown(clock.now()))
+
+    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+        """As ``Authenticator``: a new password proves itself.
+
+        :raises Rejected: as ``hash_password``
+        """
+        return hash_password(str(proof.passcode), proof.identities.values()), 0

@@ -9,41 +9,12 @@ from typing import Any
 import segno
 
 from app import clock, user_agents
-from app.authenticators import totp, totp_apps
+from app.authenticators import totp
+from app.authenticators.registry import authenticator_of, authenticators
 from app.challenges.models import Challenge, challenge_token_of
-from app.challenges.passcodes import digits_of
-from app.enrollments.catalog import METHODS, active_methods, code_methods, enabled_methods, ways_to_sign_in
+from app.enrollments.catalog import active_methods, code_methods, enabled_methods, method_of, ways_to_sign_in
 from app.enrollments.models import Enrollment
 from app.extensions import settings
-
-TITLES = {
-    "email": "Code by mail",
-    "sms": "Code by text message",
-    "authenticator": "Authenticator app",
-    "password": "Password",
-    "webauthn": "Passkey",
-    "recovery_code": "Recovery code",
-}
-
-SECOND_STEPS = {
-    "authenticator": "a code from your authenticator app",
-    "sms": "a code by text message",
-    "webauthn": "a passkey",
-}
-"""What is asked for as a second step, within a sentence."""
-
-MEANS = {
-    "webauthn": "your passkey",
-    "authenticator": "a code from your authenticator app",
-    "recovery_code": "a recovery code",
-    "email": "a code by email",
-    "sms": "a code by text message",
-    "password": "your password",
-}
-"""Names of the proofs, as they stand within a sentence."""
-
-PROOFS = TITLES | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
-"""What a session was proved by, as its ``amr`` names it."""
 
 
 def methods_offered() -> dict[str, Any]:
@@ -55,18 +26,25 @@ def methods_offered() -> dict[str, Any]:
     }
 
 
-EXPOSED = {
-    "email": "Anyone who can read your email can sign in.",
-    "sms": "Anyone who gets your text messages can sign in.",
-    "password": "Anyone who knows your password can sign in.",
-    "authenticator": "Anyone who has your authenticator app can sign in.",
-}
-"""What a method risks that signs in by itself, while there is no second step."""
+def titles() -> dict[str, str]:
+    """Return what pages call each method, by its name."""
+    return {each.name: each.title for each in authenticators()}
+
+
+def title_of(name: str) -> str:
+    """Return what pages call a method; its name, when this release does not know it."""
+    return titles().get(name, name)
+
+
+def proof_titles() -> dict[str, str]:
+    """Return what pages call what a session was proved by, as its ``amr`` names it."""
+    return titles() | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
 
 
 def exposure_of(names: Iterable[str]) -> str:
     """Return what the first of these methods that a second step follows risks without one; "" where none needs one."""
-    return next((EXPOSED[name] for name in names if name in settings.second_factor_for and name in EXPOSED), "")
+    risks = (authenticator_of(name).risk for name in names if name in settings.second_factor_for)
+    return next((risk for risk in risks if risk), "")
 
 
 def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
@@ -76,7 +54,7 @@ def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, An
     :param typed: the identity as the person typed it; a page never shows another
     :param characters: what is typed where its link is opened elsewhere, "" where it has none
     """
-    wait = settings.sms_resend_wait if challenge.method == "sms" else settings.mail_resend_wait
+    method = method_of(challenge.method)
     waited = clock.now() - challenge.last_sent_at
     return {
         "method": challenge.method,
@@ -85,9 +63,9 @@ def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, An
         "id": challenge.id,
         "characters": characters,
         "challenge": challenge_token_of(challenge.id),
-        "resend_after": max(0, int((wait - waited).total_seconds())),
+        "resend_after": max(0, int((method.resend_wait - waited).total_seconds())),
         "expires_in": max(0, int((challenge.passcode_expires_at - clock.now()).total_seconds())),
-        "digits": digits_of(challenge.method),
+        "digits": method.digits,
     }
 
 
@@ -117,9 +95,13 @@ def asked(by: Any) -> dict[str, Any]:
     return {"browser": user_agents.label(by.agent), "at": by.created_at, "address": by.address}
 
 
+def _phrase_of(name: str) -> str:
+    return next((each.phrase for each in authenticators() if each.name == name), name)
+
+
 def means_text(names: Iterable[str]) -> str:
     """Return by what one confirms, within a sentence: ``your passkey or a recovery code``."""
-    return " or ".join(MEANS.get(name, name) for name in names)
+    return " or ".join(_phrase_of(name) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +122,7 @@ def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
     :param names: of the methods that are strong enough for it
     :param codes_left: recovery codes that can be used instead
     """
-    where = ". Use the device that has it" if list(names) == ["webauthn"] else ""
+    where = ". Use the device that has it" if not any(method_of(name).is_typed for name in names) else ""
     return Needed(means_text(names), f"{where}{', or a recovery code' if codes_left else ''}") if names else None
 
 
@@ -151,15 +133,15 @@ def ways_in(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[
     return [
         {
             "name": name,
-            "title": TITLES[name],
-            "detail": identities.get(METHODS[name].reaches, ""),
+            "title": title_of(name),
+            "detail": identities.get(method_of(name).reaches, ""),
             "added_at": rows[name].created_at,
             "last_used_at": rows[name].last_used_at,
             "removable": len(active) > 1,
             "weak_until": rows[name].weak_until if rows[name].in_cooldown(now) else None,
         }
         for name in active
-        if name != totp_apps.METHOD
+        if not method_of(name).allows_many
     ]
 
 
@@ -169,12 +151,12 @@ def apps_told(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
     return [
         {
             "id": row.id,
-            "name": totp_apps.name_of(row),
+            "name": totp.name_of(row),
             "usage": "first" if row.id in first else "secondary",
             "created": row.created_at,
             "last_used": row.last_used_at,
         }
-        for row in totp_apps.apps_among(enrolled)
+        for row in totp.apps_among(enrolled)
     ]
 
 
@@ -185,7 +167,7 @@ def apps_shown(enrolled: Sequence[Enrollment]) -> list[dict[str, Any]]:
     """
     now = clock.now()
     asked = settings.second_factor != "off"
-    rows = {row.id: row for row in totp_apps.apps_among(enrolled)}
+    rows = {row.id: row for row in totp.apps_among(enrolled)}
     return [
         app
         | {

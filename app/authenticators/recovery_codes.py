@@ -7,20 +7,24 @@ ten; and 14 characters of Crockford's base32, 70 random bits (NIST SP 800-63B, s
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from app import clock, user_input
-from app.authenticators.base import VerifiedFactor
+from app.authenticators.base import Authenticator, Credential, PasscodeAttempt, VerifiedFactor
 from app.authenticators.models import RecoveryCode
 from app.challenges.diagnosis import VerificationFailure
 from app.crypto import secrets
 from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
+from app.enrollments.catalog import STRONGEST
+from app.enrollments.models import Enrollment
 from app.extensions import changed, db
 from app.throttling import by_account
 from app.throttling.by_account import LoginAttempt
+from app.users import User
 
 METHOD = RecoveryCode.method
 
@@ -154,3 +158,46 @@ def _spend(code_id: str) -> bool:
 
 def _grouped(code: str) -> str:
     return "-".join(code[place : place + 4] for place in range(0, len(code), 4))
+
+
+class RecoveryCodes(Authenticator):
+    """A recovery code. It stands in for a second factor, and confirms who is signed in; nobody signs in by it first.
+
+    Worth as much as anything: it is what people keep for the day when all else is lost.
+    """
+
+    name = METHOD
+    amr = "otp"
+    strength = STRONGEST
+    is_typed = False
+    allows_many = True
+    has_own_pages = True
+    title, phrase, one_title = "Recovery code", "a recovery code", "The recovery codes"
+
+    @property
+    def is_enabled(self) -> bool:
+        """As ``Method``: always."""
+        return True
+
+    def could_be(self, passcode: str | int) -> bool:
+        """As ``Authenticator``."""
+        return read(passcode) is not None
+
+    def verify(self, attempt: PasscodeAttempt) -> None:
+        """As ``Authenticator``: as a first proof nothing. ``find`` and ``use`` verify one elsewhere."""
+
+    def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[RecoveryCode]:
+        """As ``Authenticator``: one, which stands for the set."""
+        return one_of(user_id)
+
+    def without(self, credential: Credential, enrolled: Sequence[Enrollment]) -> list[Enrollment]:
+        """As ``Authenticator``: they are no enrollment."""
+        return list(enrolled)
+
+    def remove(self, user: User, credential: Credential) -> bool:
+        """As ``Authenticator``: the set."""
+        return self.remove_all(user)
+
+    def remove_all(self, user: User) -> bool:
+        """As ``Authenticator``."""
+        return drop(user.id) > 0

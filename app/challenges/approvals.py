@@ -20,6 +20,7 @@ from app.client import ClientContext
 from app.crypto import secrets
 from app.crypto.encryption import DecryptionError
 from app.db.compiled import Detached
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import changed, db, keyring, settings
 from app.users import User
@@ -43,7 +44,7 @@ _LAST = (
 )
 _NAMED = _LAST.where(_c.id == sa.bindparam("named"))
 _LAST_OF_BROWSER = _LAST.where(is_of_browser(_c.binding))
-_MAILED_HERE = _LAST_OF_BROWSER.where(_c.method == "email", _c.id == sa.bindparam("named"))
+_ASKED_HERE = _LAST_OF_BROWSER.where(_c.id == sa.bindparam("named"))
 _LAST_OPEN = _LAST_OF_BROWSER.where(_c.spent_at.is_(None), _c.passcode_expires_at > sa.bindparam("now"))
 
 _undecided = (
@@ -88,7 +89,7 @@ class OpenApproval:
     @property
     def characters(self) -> str:
         """What this screen shows to be typed where the link is opened; "" where no link was sent."""
-        return characters_of(self.challenge, self.enrolled) if self.challenge.method == "email" else ""
+        return characters_of(self.challenge, self.enrolled) if method_of(self.challenge.method).has_link else ""
 
 
 def characters_of(challenge: Challenge, enrolled: Enrollment | None) -> str:
@@ -111,7 +112,8 @@ def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
         return _first(_NAMED, purpose=purpose, named=challenge_id)
     if not client.binding or not _ID.match(client.challenge_token):
         return None
-    return _first(_MAILED_HERE, purpose=purpose, named=client.challenge_token, **browser_meant(client.bindings))
+    found = _first(_ASKED_HERE, purpose=purpose, named=client.challenge_token, **browser_meant(client.bindings))
+    return found if found is not None and method_of(found.challenge.method).has_link else None
 
 
 def last_open(client: ClientContext, purpose: str) -> OpenApproval | None:

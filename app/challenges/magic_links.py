@@ -16,7 +16,7 @@ from app.challenges.passcodes import link_secret_of, root_of
 from app.crypto import secrets
 from app.crypto.signed_tokens import SignedToken
 from app.db.compiled import CompiledStatement, Detached
-from app.enrollments.catalog import enabled_methods
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import keyring, settings
 from app.users import TypedIdentity, User
@@ -85,8 +85,8 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
 
 def may_register(typed: TypedIdentity | None, method: str) -> bool:
     """Whether a code sent by ``method`` may create an account for an unknown identity."""
-    by_mail = typed is not None and typed.kind == "email" and method == "email"
-    return settings.registration and settings.generic_responses and by_mail and "email" in enabled_methods()
+    by_mail = typed is not None and typed.kind == "email" == method_of(method).reaches
+    return settings.registration and settings.generic_responses and by_mail and method_of(method).is_enabled
 
 
 def registers_account(challenge: Challenge) -> bool:

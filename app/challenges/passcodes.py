@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from app import user_input
 from app.challenges.models import Challenge
 from app.crypto import secrets
-from app.enrollments.catalog import METHODS
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
-from app.extensions import keyring, settings
+from app.extensions import keyring
 
 VERSION = "v1"
 SECRET_BYTES = 20
@@ -49,7 +49,7 @@ def new_secret() -> str:
 
 def digits_of(method: str) -> int:
     """Return how many digits a passcode of ``method`` has."""
-    return {"email": settings.email_code_digits, "sms": settings.sms_code_digits}.get(method, 6)
+    return method_of(method).digits
 
 
 def tidy(passcode: str | int, digits: int) -> str | None:
@@ -62,11 +62,6 @@ def tidy(passcode: str | int, digits: int) -> str | None:
         text = f"{passcode:0{digits}d}"
         return text if len(text) == digits and text.isdigit() else None
     return user_input.digits(passcode, digits)
-
-
-def methods_fitting(passcode: str | int) -> list[str]:
-    """Return the methods that can be proved by a passcode of this form; a password can have any."""
-    return [name for name in METHODS if name == "password" or tidy(passcode, digits_of(name)) is not None]
 
 
 def passcode_of(challenge: Challenge, root: bytes) -> str:
@@ -106,7 +101,7 @@ def root_of(challenge: Challenge, enrolled: Enrollment | None) -> bytes:
 
 def _decoy_root() -> bytes:
     """Return the root of decoys, sealed once and opened each time: it takes as long as anybody's."""
-    root, context = keyring.derive("decoy"), ("enrolled_method", "0" * 32, "0", "email")
+    root, context = keyring.derive("decoy"), ("enrolled_method", "0" * 32, "0", "decoy")
     if root not in _sealed_decoys:
         _sealed_decoys[root] = keyring.seal(root, *context)
     return keyring.open(_sealed_decoys[root], *context)

@@ -21,9 +21,10 @@ from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
 from app.db.compiled import CompiledStatement, Detached, detached_from, note
-from app.enrollments.catalog import METHODS
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
 from app.extensions import changed, db, keyring, settings
+from app.outbox.service import SMS
 from app.throttling import by_destination
 from app.users import subject_of
 
@@ -172,11 +173,11 @@ def issue_challenge(question: ChallengeRequest, client: ClientContext) -> Challe
         and not idempotency.is_first(client.idempotency_key, challenge.id if challenge else new_id)
     ):
         return kept(idempotency.earlier(client.idempotency_key))
-    wait = settings.sms_resend_wait if question.method == "sms" else settings.mail_resend_wait
-    waits = challenge is not None and settings.limits and now < challenge.last_sent_at + wait
+    method = method_of(question.method)
+    waits = challenge is not None and settings.limits and now < challenge.last_sent_at + method.resend_wait
     may_send = may_send and not waits
     if question.is_unproved and question.letter and not waits and settings.limits:
-        by_destination.take(METHODS[question.method].sends, question.destination, client.ip_address)
+        by_destination.take(method.sends, question.destination, client.ip_address)
     if challenge is None:
         challenge = _new(new_id, question, subject, client, now, may_send)
     elif not waits:
@@ -254,13 +255,13 @@ def _look_before(
     """
     anew = question.pending_secret != "" and not question.again
     named = challenge_id_in(client.challenge_token) if client.challenge_token and not anew else None
-    sms = METHODS[question.method].sends == "sms"
+    is_text = method_of(question.method).sends == SMS
     which = {"which": named} if named else browser_meant(() if anew else client.bindings, "which")
     which |= {"subject": subject}
     same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
     same["asked_as"] = _digest(question.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
-    whose = "number" if sms else "account"
+    whose = "number" if is_text else "account"
     given = which | same | times | {"most": settings.challenge_tries} | browser_meant(client.bindings)
     row = _BEFORE[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
@@ -276,7 +277,7 @@ def _look_before(
 def _new(
     new_id: str, question: ChallengeRequest, subject: str, client: ClientContext, now: datetime, sent: bool
 ) -> Challenge:
-    passcode_life = settings.sms_code_lifetime if question.method == "sms" else settings.email_code_lifetime
+    passcode_life = method_of(question.method).code_lifetime
     life = question.lifetime or passcode_life
     row: dict[str, Any] = {
         "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
@@ -308,7 +309,7 @@ def _count_send(challenge: Challenge, now: datetime, sent: bool) -> None:
 
 def _send(question: ChallengeRequest, challenge: Challenge, *, withheld: bool) -> None:
     outbox.enqueue(
-        question.letter, METHODS[question.method].sends, question.destination, user_id=question.user_id,
+        question.letter, method_of(question.method).sends, question.destination, user_id=question.user_id,
         challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag,
         decoy=question.silent or withheld, rank=question.rank,
     )  # fmt: skip

@@ -13,7 +13,8 @@ from typing import Any
 
 from app import user_input
 from app.authenticators import imported_hashes
-from app.enrollments.catalog import METHODS
+from app.authenticators.registry import nameable
+from app.enrollments.catalog import method_of
 from app.extensions import settings
 from app.users import TypedIdentity, identifiers
 
@@ -107,8 +108,8 @@ def _checked_shape(described: Any) -> dict[str, Any]:
         kind = str if name in TEXTS else bool if name in FLAGS else list
         if not isinstance(value, kind):
             raise NotUsable(f"{name}: should be a {kind.__name__}")
-    if not all(isinstance(name, str) and name in METHODS for name in given.get("methods", ())):
-        raise NotUsable(f"methods: there are only {', '.join(METHODS)}")
+    if not all(isinstance(name, str) and name in nameable() for name in given.get("methods", ())):
+        raise NotUsable(f"methods: there are only {', '.join(nameable())}")
     if {"password", "password_hash"} <= given.keys():
         raise NotUsable("has a password and a password_hash; one of them, please")
     if given.get("password_hmac") and "password_hash" not in given:
@@ -131,7 +132,7 @@ def _methods(given: dict[str, Any]) -> tuple[str, ...]:
     with_secret = [name for name in ("password", "authenticator") if name in given or (f"{name}_hash" in given)]
     named = list(dict.fromkeys([*given.get("methods", usual), *with_secret]))
     for name in named:
-        if (reaches := METHODS[name].reaches) and reaches not in given:
+        if (reaches := method_of(name).reaches) and reaches not in given:
             raise NotUsable(f"methods: {name} needs a value for {reaches}")
         if not reaches and name not in with_secret:
             raise NotUsable(f"methods: {name} needs a value for {name}")

@@ -17,6 +17,7 @@ from app.authenticators.encrypted_rows import SEALED, sealed_rows
 from app.crypto.encryption import DecryptionError
 from app.db import DatabaseReadOnly, PoolerFound, clock_sync, readiness, refuse_unless_writable
 from app.db.faults import why_unreached
+from app.enrollments.catalog import methods_reaching
 from app.extensions import db, keyring, settings
 from app.outbox import jobs, wakeups
 from app.outbox.channels import mail, sms
@@ -185,7 +186,7 @@ def mail_server_answers() -> Iterator[HealthCheck]:
         yield HealthCheck("no mail server is set: flask serve keeps mail and shows it at /dev/inbox")
         return
     if not settings.mail_url:
-        yield HealthCheck("no mail server is set", "Set LATCHKEY_MAIL_URL.", wrong="email" in settings.methods)
+        yield HealthCheck("no mail server is set", "Set LATCHKEY_MAIL_URL.", wrong=bool(methods_reaching("email")))
         return
     try:
         mail.check(settings.model_copy(update={"mail_timeout": min(PATIENCE, settings.mail_timeout)}))
@@ -199,7 +200,7 @@ def mail_server_answers() -> Iterator[HealthCheck]:
 
 def sms_provider_answers() -> Iterator[HealthCheck]:
     """Its machine takes connections, and it has not refused us. Nothing is sent."""
-    if "sms" not in settings.methods or not settings.can_send_sms:
+    if not methods_reaching("phone") or not settings.can_send_sms:
         yield HealthCheck("not in use")
         return
     parts = urlsplit(settings.twilio_url if settings.sms_provider == "twilio" else settings.sms_url)

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.authenticators import totp_apps
+from app.authenticators import totp
 from app.enrollments.models import Enrollment
 from app.extensions import db
 from app.users import Identity, User
@@ -76,7 +76,7 @@ def described(user: User) -> dict[str, Any]:
     """Return the same of one account, with all its identities and the names of its authenticator apps."""
     [account] = _described([user])
     rows = db.session.scalars(sa.select(Identity).where(Identity.user_id == user.id).order_by(Identity.id))
-    apps = [totp_apps.name_of(row) for row in totp_apps.apps_of(user.id)]
+    apps = [totp.name_of(row) for row in totp.apps_of(user.id)]
     return account | {"authenticators": apps, "identities": [row.value for row in rows]}
 
 

@@ -18,7 +18,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from app import clock
 from app.audit import record
 from app.authenticators import enrollments, recovery_codes
-from app.authenticators.presenters import TITLES
+from app.authenticators.presenters import title_of
+from app.authenticators.registry import nameable
 from app.challenges.service import end_open
 from app.cli.account_creation import import_lines, open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
@@ -26,7 +27,6 @@ from app.cli.group import OperatorGroup, user_named
 from app.cli.user_list import accounts, described, in_one_line, in_words, search_accounts
 from app.cli.user_sessions import sessions
 from app.client import ClientContext
-from app.enrollments.catalog import METHODS
 from app.extensions import db, settings
 from app.login import second_factor
 from app.notifications import notices
@@ -48,7 +48,7 @@ users.add_command(sessions)
 @click.option("--username", help="A name that finds the account too.")
 @click.option("--password", help="A password. Others on this machine may see it here; import takes hashes.")
 @click.option("--authenticator", metavar="BASE32", help="The secret of an authenticator app.")
-@click.option("--method", "methods", multiple=True, metavar="M", help=f"{', '.join(METHODS)}; may be repeated.")
+@click.option("--method", "methods", multiple=True, metavar="M", help=f"{', '.join(nameable())}; may be repeated.")
 @click.option("--disabled", is_flag=True, help="Open it, but let nobody in yet.")
 @click.option("--unconfirmed", is_flag=True, help="Its owner has still to prove the address.")
 def create(unconfirmed: bool, methods: tuple[str, ...], **described: Any) -> None:
@@ -263,7 +263,7 @@ def second_step(identity: str, off: bool) -> None:
     user = user_named(identity)
     if not off:
         rows = enrollments.enrolled_of(user.id)
-        marked = dict.fromkeys(TITLES.get(row.method, row.method) for row in rows if row.is_second)
+        marked = dict.fromkeys(title_of(row.method) for row in rows if row.is_second)
         click.echo(f"{identity}: {', '.join(marked) or 'no second step is set up'}.")
         return
     lock_account(user.id)

@@ -19,7 +19,7 @@ from sqlalchemy import exc
 from app.db.engine import UNSYNCED
 from app.db.faults import DatabaseReadOnly
 from app.db.sqlite import PRIMARY
-from config.settings import NOT_CONFIGURED
+from config.problems import NOT_CONFIGURED
 
 WRITE = "PRAGMA user_version = 0"
 WRITE_EVERY = 1.0

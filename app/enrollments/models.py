@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.crypto import secrets
+from app.enrollments.catalog import method_of
 from app.extensions import db
 
 SEALED_UNDER = "substr(secret, 4, 8)"
@@ -76,15 +77,14 @@ class Enrollment(db.Model):
     @property
     def is_pending(self) -> bool:
         """Whether this is a password that waits for its browser to prove the address; until then it opens nothing."""
-        return self.method == "password" and self.name != ""
+        return method_of(self.method).is_pending(self)
 
     def is_second_alone(self, *, asked: bool) -> bool:
         """Whether this is an authenticator that signs nobody in by itself.
 
         :param asked: whether anybody is asked for a second step here (``LATCHKEY_SECOND_FACTOR``)
         """
-        is_asked_for = asked and self.is_second and not self.signs_in
-        return self.method == "authenticator" and (self.signs_in is False or is_asked_for)
+        return method_of(self.method).is_second_alone(self, asked=asked)
 
     def in_cooldown(self, now: datetime) -> bool:
         """Whether it counts no more than a mailed code at this time."""

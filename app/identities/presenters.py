@@ -8,6 +8,7 @@ from flask_login import current_user
 
 from app.authenticators.presenters import sent
 from app.challenges.models import Challenge
+from app.enrollments.catalog import methods_reaching
 from app.extensions import settings
 from app.login.presenters import label_of
 from app.sessions.models import AuthSession
@@ -52,6 +53,6 @@ def allowed(rows: list[Identity]) -> dict[str, Any]:
     kinds = [row.kind for row in rows]
     return {
         "may_add_email": kinds.count("email") < settings.emails_per_account,
-        "may_add_phone": "sms" in settings.methods,
+        "may_add_phone": bool(methods_reaching("phone")),
         "may_have_username": "username" in settings.identity_attributes,
     }

@@ -9,14 +9,14 @@ from app import throttling
 from app.audit import record, signals
 from app.authenticators import enrollments
 from app.authenticators.presenters import asked
+from app.authenticators.registry import nameable
 from app.challenges import service as challenges
 from app.challenges.notice_links import open_undo
 from app.client import ClientContext
-from app.enrollments.catalog import active_methods
+from app.enrollments.catalog import active_methods, method_of, methods_reaching
 from app.errors import Rejected
 from app.extensions import db, settings
-from app.login import removal
-from app.login.credential_changes import lock_credentials, revoke_other_sessions
+from app.login.credential_changes import allow_removal, lock_credentials, revoke_other_sessions
 from app.login.rollback import give_mail_back, restore_addresses, roll_back
 from app.notifications import notices
 from app.sessions import api_tokens
@@ -74,7 +74,7 @@ def remove_email(user: User, session: AuthSession, email: str, client: ClientCon
     lock_credentials(user, session)
     value, before = _mine(user, "email", email), primary_email(user.id)
     if emails_of(user.id) == [value]:
-        if "email" in active_methods(enrollments.enrolled_of(user.id)):
+        if set(methods_reaching("email")) & set(active_methods(enrollments.enrolled_of(user.id))):
             raise Rejected("address_needed", field="email")
         _keep_one_address(user, "phone", "email")
     drop_value(user.id, "email", value)
@@ -95,14 +95,16 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
     if number is None:
         raise Rejected("not_yours", field="phone")
     _keep_one_address(user, "email", "phone")
-    removal.allow_removal(user, ["sms"], "phone")
-    had_codes = enrollments.remove(user.id, "sms") > 0
+    ways = [name for name in nameable() if method_of(name).reaches == "phone"]
+    allow_removal(user, ways, "phone")
+    gone = [name for name in ways if enrollments.remove(user.id, name)]
     drop_identity(user, "phone")
     revoke_other_sessions(user, session, client)
     record("phone.removed", user.id)
-    if had_codes:
-        record("factor.removed", user.id, method="sms")
-        signals.send(signals.us_profile_changed, user=user, methods=["sms"], delete=True)
+    for name in gone:
+        record("factor.removed", user.id, method=name)
+    if gone:
+        signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
     what = f"The phone number {identifiers.mask('phone', number)} was removed."
     notices.notify(user.id, what, client, also=[number], session_id=session.session_id)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from app import clock, throttling
 from app.audit import record, signals
-from app.authenticators import enrollments
+from app.authenticators.sent_codes import EmailCode, enroll_email_code
 from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.magic_links import open_link
@@ -14,7 +14,7 @@ from app.challenges.models import Challenge, challenge_id_in
 from app.challenges.queries import end_others
 from app.challenges.service import ChallengeRequest, latest_in_browser
 from app.client import ClientContext
-from app.enrollments.catalog import enabled_methods
+from app.enrollments.catalog import method_of
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.identities.service import AFTER, told
@@ -55,7 +55,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
     if purpose == CHANGE:
         end_others(user.id, CHANGE, typed.value)
     question = ChallengeRequest(
-        purpose, "email", user.id, typed.value, typed.value, pending_secret=passcodes.new_secret(), again=True,
+        purpose, EmailCode.name, user.id, typed.value, typed.value, pending_secret=passcodes.new_secret(), again=True,
         lifetime=settings.change_email_within, letter="address_taken" if taken else purpose,
         session_id=session.session_id, is_unproved=True,
     )  # fmt: skip
@@ -86,11 +86,13 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
     if (
         asked is not None
         and asked.is_open(clock.now())
-        and passcodes.tidy(passcode, passcodes.digits_of("email")) is None
+        and passcodes.tidy(passcode, passcodes.digits_of(asked.method)) is None
     ):
         raise Rejected("invalid_password_code", field="passcode")
     challenge = (
-        challenges.count_try_of(asked.id, user.id, asked.purpose, session.session_id, ["email"]) if asked else None
+        challenges.count_try_of(asked.id, user.id, asked.purpose, session.session_id, [EmailCode.name])
+        if asked
+        else None
     )
     if asked is None or challenge is None:
         raise _why_not(user, asked)
@@ -152,18 +154,14 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
             add_identity(user, typed, confirmed=True, primary=old != "" or not before)
     except Rejected as taken:
         raise Rejected(taken.code, field="passcode") from None
-    if not before and "email" in enabled_methods() and not _has_mail(user.id):
-        enrollments.enroll(user.id, "email", session_id=session.session_id)
+    if not before and method_of(EmailCode.name).is_enabled:
+        enroll_email_code(user.id, session.session_id)
     if old:
         challenges.end_open(user.id)  # what was sent to the old address is good no more
     event = "address.change_confirmed" if old else "address.added"
     record(event, user.id, challenge_id=challenge.id)
     told(user, session, AFTER[event], old, typed.value, before, client)
     signals.send(signals.change_email_confirmed, user=user, old_email=old or None)
-
-
-def _has_mail(user_id: int) -> bool:
-    return any(row.method == "email" for row in enrollments.enrolled_of(user_id))
 
 
 def _why_not(user: User, asked: Challenge | None) -> Rejected:
@@ -178,7 +176,7 @@ def _why_not(user: User, asked: Challenge | None) -> Rejected:
 def _failed(
     user: User, challenge: Challenge, why: str, code: str = "invalid_password_code", field: str = "passcode"
 ) -> Rejected:
-    facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": "email"}
+    facts: dict[str, Any] = {"reason": why, "purpose": challenge.purpose, "method": challenge.method}
     record("challenge.failed", user.id, challenge_id=challenge.id, at_once=True, **facts)
     return Rejected(code, field=field)
 

@@ -1,18 +1,24 @@
-"""What every change of credentials includes: it is serialized, and other sessions are revoked."""
+"""What every change of credentials includes: it is serialized, leaves a way in, and revokes other sessions."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 
+from app.authenticators import enrollments
+from app.authenticators.webauthn.passkeys import signs_in_alone
 from app.challenges.queries import end_changes
 from app.client import ClientContext
+from app.enrollments.catalog import active_methods, method_of
 from app.errors import Rejected
-from app.extensions import db
+from app.extensions import db, settings
+from app.login import second_factor
 from app.sessions import refresh_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.store import clear_session_cookie, renew_token, revoke_all_sessions, revoke_api_clients
-from app.users import User, lock_account
+from app.users import User, identities_of, lock_account
 
 
 def lock_credentials(user: User, session: AuthSession) -> None:
@@ -44,3 +50,27 @@ def revoke_other_sessions(user: User, session: AuthSession, client: ClientContex
         renew_token(session)
     else:
         clear_session_cookie(session.session_id)
+
+
+def allow_removal(user: User, names: Collection[str], field: str, *, but: str = "", app: str = "") -> None:
+    """Go on only if the user can still sign in without ``names``. The caller holds the user's row.
+
+    :param field: of the form, for a refusal
+    :param but: id of a passkey that goes as well
+    :param app: id of an authenticator app that goes as well
+    :raises Rejected: ``last_method`` or ``last_second_factor`` on ``field``
+    """
+    gone = {method_of(name).reaches for name in names if method_of(name).owns_identity}
+    if gone and not set(identities_of(user.id)) - gone:
+        raise Rejected("last_method", field=field)
+    enrolled = enrollments.enrolled_of(user.id)
+    left = [row for row in enrolled if row.method not in names and row.id != app]
+    had_any = but or active_methods(enrolled)
+    if had_any and not active_methods(left) and not signs_in_alone(user.id, but=but):
+        raise Rejected("last_method", field=field)
+    seconds = [row.method for row in left if row.is_second]
+    if seconds and not second_factor.leaves_a_way_in(left, seconds) and not signs_in_alone(user.id, but=but):
+        raise Rejected("last_method", field=field)
+    had, has = ([row for row in rows if second_factor.can_be_second(row.method)] for rows in (enrolled, left))
+    if settings.second_factor == "required" and had and not has:
+        raise Rejected("last_second_factor", field=field)

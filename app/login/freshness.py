@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from app.authenticators.assurance import AssuranceLevels, assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import means_text
 from app.db.compiled import note
+from app.enrollments.catalog import WEAK, method_of
 from app.errors import ReauthenticationRequired
 from app.extensions import changed, db, settings
 from app.sessions import assurance
@@ -50,7 +52,7 @@ def require_recent(session: AuthSession | None) -> None:
         raise ReauthenticationRequired
     if not session.is_in_grace(now) and not assurance.is_recent(session.authenticated_at, now):
         strengths = assurance_levels_of(enrolled_of(session.user_id))
-        raise ReauthenticationRequired([*strengths.enough, *strengths.weaker])
+        raise _required([*strengths.enough, *strengths.weaker])
 
 
 def missing_proof(session: AuthSession, strengths: AssuranceLevels) -> list[str]:
@@ -80,6 +82,11 @@ def _require_proof(session: AuthSession, now: datetime) -> None:
     if assurance.is_recent(session.proved_at, now):
         lately, proved = True, strengths.satisfied_by(session.proved_amr or "")
     else:
-        proved = lately and strengths.wanted <= assurance.WEAK and not strengths.asked
+        proved = lately and strengths.wanted <= WEAK and not strengths.asked
     if not proved:
-        raise ReauthenticationRequired(strengths.enough, too_weak=lately, said_as=means_text(strengths.enough))
+        raise _required(strengths.enough, too_weak=lately, said_as=means_text(strengths.enough))
+
+
+def _required(names: Sequence[str], *, too_weak: bool = False, said_as: str = "") -> ReauthenticationRequired:
+    has_passkey = any(not method_of(name).is_typed for name in names)
+    return ReauthenticationRequired(names, too_weak=too_weak, said_as=said_as, has_passkey=has_passkey)

@@ -1,4 +1,9 @@
-"""The first verification of an account's email, and what it revokes."""
+"""The first proof of an address: what it revokes, and the account that it opens.
+
+A challenge that goes to an unknown email is the same row that anybody unknown gets, a decoy: neither asking nor its row
+tells who has an account. Where people can open accounts themselves its code and link leave in a mail, and answering it
+is the confirmation.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +12,18 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from app.audit import record, signals
+from app.authenticators import enrollments
 from app.authenticators.models import Passkey
+from app.authenticators.sent_codes import EmailCode
+from app.challenges.magic_links import typed_identity
 from app.challenges.models import Challenge
-from app.enrollments.catalog import METHODS
+from app.enrollments.catalog import method_of, methods
 from app.enrollments.models import Enrollment
-from app.extensions import db
+from app.errors import Rejected
+from app.extensions import changed, db
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions
-from app.users import User, confirm
-
-PROVE_NO_ADDRESS = ("password", "authenticator")
-"""Methods that open no account whose address is unproved."""
+from app.users import User, confirm, create_user
 
 
 def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] = ()) -> bool:
@@ -27,7 +33,7 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
     somebody else; all but the password that was given in this very browser.
     :param browsers: its bindings, none to keep nothing
     """
-    first = confirm(user, METHODS[challenge.method].reaches, challenge.destination)
+    first = confirm(user, method_of(challenge.method).reaches, challenge.destination)
     if first:
         _sweep(user.id, browsers)
         revoke_all_sessions(user.id)
@@ -37,9 +43,30 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
     return first
 
 
+def open_account(challenge: Challenge) -> User:
+    """Open the account of whom the challenge's mail went to. It was just spent; that it is theirs is proved by it.
+
+    :raises Rejected: ``generic_authn_failed`` when the address has got an account meanwhile
+    """
+    try:
+        user = create_user(typed_identity(challenge), confirmed=True)
+    except Rejected:
+        raise Rejected("generic_authn_failed") from None
+    enrollments.enroll(user.id, EmailCode.name)
+    changed(sa.update(Challenge).where(Challenge.id == challenge.id).values(user_id=user.id))
+    record("account.created", user.id, challenge_id=challenge.id)
+    record("address.confirmed", user.id, challenge_id=challenge.id, method=challenge.method)
+    signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
+    signals.send(signals.user_confirmed, user=user)
+    return user
+
+
 def _sweep(user_id: int, browsers: Sequence[str]) -> None:
-    mine = (Enrollment.user_id == user_id, Enrollment.method.in_((*PROVE_NO_ADDRESS, Passkey.method)))
-    kept = sa.and_(Enrollment.method == "password", Enrollment.name.in_(browsers), Enrollment.name != "")
+    """Remove what was set up that reaches no address, but a password that was given in one of these browsers."""
+    prove_no_address = [each for each in methods().values() if not each.reaches]
+    mine = (Enrollment.user_id == user_id, Enrollment.method.in_([each.name for each in prove_no_address]))
+    is_chosen = Enrollment.method.in_([each.name for each in prove_no_address if each.is_chosen])
+    kept = sa.and_(is_chosen, Enrollment.name.in_(browsers), Enrollment.name != "")
     unkept = {"synchronize_session": False}
     db.session.execute(sa.delete(Enrollment).where(*mine, sa.not_(kept)).execution_options(**unkept))
     db.session.execute(sa.update(Enrollment).where(*mine).values(name="").execution_options(**unkept))

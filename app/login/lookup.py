@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from app import clock
 from app.challenges.bindings import browser_meant, is_of_browser
 from app.db.compiled import CompiledStatement, Detached
-from app.enrollments.catalog import METHODS
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
 from app.sessions.models import KnownDevice
 from app.throttling.models import Penalty
@@ -115,7 +115,7 @@ def look_up_destination(typed: TypedIdentity | None, method: str, browser: Seque
 def look_up_method(
     typed: TypedIdentity | None, method: str, browser: Sequence[str], bucket: str
 ) -> tuple[Destination | None, datetime | None]:
-    """Do as ``reach``, and find until when the client may ask nothing; None when that is over or never was.
+    """Do as ``look_up_destination``, and find until when the client may ask nothing; None when it may.
 
     :param bucket: of the client's network address (``limits.bucket_of``)
     """
@@ -130,7 +130,7 @@ def destination_of_user(user_id: int, method: str) -> Destination | None:
 
 
 def _first(rows: CompiledStatement, method: str, **whom: Any) -> tuple[Destination | None, datetime | None]:
-    row = rows.first(method=method, reaches=METHODS[method].reaches, **whom)
+    row = rows.first(method=method, reaches=method_of(method).reaches, **whom)
     if row is None:
         return None, None
     user, enrolled = _ROWS.read(row)

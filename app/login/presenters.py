@@ -10,6 +10,7 @@ from app.authenticators import recovery_codes
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import Needed, needed_of
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.login.freshness import missing_proof
@@ -35,9 +36,9 @@ def second_step(parked: PendingState) -> dict[str, Any]:
     path = STEPS[row.state]
     if row.state == "select":
         facts |= {"tf_select": True, "tf_setup_methods": [name for name in row.choices.split(",") if name]}
-    elif row.method == "webauthn":
+    elif row.method and not method_of(row.method).is_typed:
         path = "/wan-signin"
-        facts |= {"tf_state": row.state, "tf_method": "webauthn", "tf_signin_url": path}
+        facts |= {"tf_state": row.state, "tf_method": row.method, "tf_signin_url": path}
     elif row.method:
         facts |= {"tf_state": row.state, "tf_method": row.method, "tf_primary_method": row.method}
     else:

@@ -9,25 +9,23 @@ import sqlalchemy as sa
 
 from app import clock
 from app.audit import record, signals
-from app.authenticators import enrollments, recovery_codes, totp_apps
-from app.authenticators.models import Passkey, RecoveryCode
-from app.authenticators.presenters import TITLES
+from app.authenticators import enrollments
+from app.authenticators.base import Credential
+from app.authenticators.models import RecoveryCode
+from app.authenticators.registry import authenticator_of, authenticators
+from app.authenticators.sent_codes import EmailCode, enroll_email_code
 from app.authenticators.webauthn import passkeys
 from app.challenges import notice_links
 from app.client import ClientContext
-from app.enrollments.catalog import active_methods, enabled_methods
-from app.enrollments.models import Enrollment
+from app.enrollments.catalog import active_methods, method_of
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.login import second_factor
 from app.notifications import notices
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
-from app.users import AddressChange, User, drop_identity, emails_of, identities_of
+from app.users import AddressChange, User, emails_of, identities_of
 from app.users.accounts import changes_since, first_change_by, revert
-
-RollbackStep = Enrollment | Passkey | RecoveryCode
-"""A recovery code stands for all of its set."""
 
 WHY = "because you said that it was not you"
 
@@ -92,9 +90,9 @@ def give_mail_back(user: User, session_id: str) -> None:
     theirs = _set_up_by(user.id, {session_id})
     rows = [row for row in enrollments.enrolled_of(user.id) if row not in theirs]
     keys = [key for key in passkeys.passkeys_of(user.id) if key not in theirs]
-    if not keys and not active_methods(rows) and "email" in enabled_methods() and emails_of(user.id):
-        enrollments.enroll(user.id, "email")
-        record("factor.added", user.id, method="email", reason="undone")
+    can_mail = method_of(EmailCode.name).is_enabled and bool(emails_of(user.id))
+    if not keys and not active_methods(rows) and can_mail and enroll_email_code(user.id):
+        record("factor.added", user.id, method=EmailCode.name, reason="undone")
 
 
 def _keep_reachable(user: User) -> None:
@@ -104,10 +102,12 @@ def _keep_reachable(user: User) -> None:
     """
     if emails_of(user.id):
         return
-    others = set(active_methods(enrollments.enrolled_of(user.id))) - {"email"} or passkeys.signs_in_alone(user.id)
+    others = set(active_methods(enrollments.enrolled_of(user.id))) - {EmailCode.name} or passkeys.signs_in_alone(
+        user.id
+    )
     if not others or "phone" not in identities_of(user.id):
         raise Rejected("last_address")
-    enrollments.remove(user.id, "email")
+    enrollments.remove(user.id, EmailCode.name)
 
 
 def _tell_of_addresses(user: User, changes: Sequence[AddressChange], agent: str) -> None:
@@ -122,15 +122,19 @@ def _lately() -> timedelta:
     return settings.new_method_wait or notice_links.REPORTED_WITHIN
 
 
-def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = None) -> list[RollbackStep]:
+def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = None) -> list[Credential]:
     """Return what these sessions have set up ``since``, and what was set up by way of that; passkeys first."""
-    rows = [row for row in enrollments.enrolled_of(user_id) if row.method not in ("email", passkeys.METHOD)]
-    ways: list[RollbackStep] = [*passkeys.passkeys_of(user_id), *recovery_codes.one_of(user_id), *rows]
+    rows = enrollments.enrolled_of(user_id)
+    ways = [
+        way
+        for each in sorted(authenticators(), key=lambda each: each.is_typed)
+        for way in each.credentials_of(user_id, rows)
+    ]
     ways = [way for way in ways if since is None or way.created_at > since]
     opened = db.session.execute(
         sa.select(AuthSession.session_id, AuthSession.amr, AuthSession.created_at).where(AuthSession.user_id == user_id)
     ).all()
-    theirs: list[RollbackStep] = []
+    theirs: list[Credential] = []
     while more := [way for way in ways if way.session_id in session_ids and way not in theirs]:
         theirs += more
         for session_id, amr, created_at in opened:
@@ -139,49 +143,21 @@ def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = Non
     return [way for way in ways if way in theirs]
 
 
-def _remove(user: User, way: RollbackStep) -> bool:
+def _remove(user: User, way: Credential) -> bool:
     """Remove a way, a phone with its number, unless no other would be left, or a second step that none can answer."""
+    authenticator = authenticator_of(way.method)
     if isinstance(way, RecoveryCode):
-        return recovery_codes.drop(user.id) > 0
-    if not _can_come_in_without(user.id, way):
-        return False
-    rows = enrollments.enrolled_of(user.id)
-    if isinstance(way, Passkey):
-        left = bool(active_methods(rows)) or passkeys.signs_in_alone(user.id, but=way.id)
-        return left and passkeys.remove(user.id, way.id)
-    if not active_methods(_without(way, rows)) and not passkeys.signs_in_alone(user.id):
-        return False
-    if way.method == totp_apps.METHOD:
-        return totp_apps.remove(user.id, way.id)
-    if way.method == "sms":
-        if not set(identities_of(user.id)) - {"phone"}:
-            return False
-        drop_identity(user, "phone")
-    return enrollments.remove(user.id, way.method) > 0
-
-
-def _can_come_in_without(user_id: int, way: Enrollment | Passkey) -> bool:
-    """Say whether the second step that is left, if there is one, can be taken without ``way``."""
-    is_one_of_several = isinstance(way, Passkey) and len(passkeys.passkeys_of(user_id)) > 1
-    rows = enrollments.enrolled_of(user_id)
-    left = rows if is_one_of_several else _without(way, rows)
+        return authenticator.remove(user, way)
+    left = authenticator.without(way, enrollments.enrolled_of(user.id))
+    alone = passkeys.signs_in_alone(user.id, but=way.id)
     seconds = [row.method for row in left if row.is_second]
-    but = way.id if isinstance(way, Passkey) else ""
-    return (
-        not seconds or second_factor.leaves_a_way_in(left, seconds) or bool(passkeys.signs_in_alone(user_id, but=but))
-    )
+    if seconds and not second_factor.leaves_a_way_in(left, seconds) and not alone:
+        return False
+    return bool(active_methods(left) or alone) and authenticator.remove(user, way)
 
 
-def _without(way: Enrollment | Passkey, rows: Sequence[Enrollment]) -> list[Enrollment]:
-    """Return what is left among ``rows`` when ``way`` goes: all but this app, or but what is of its method."""
-    is_app = way.method == totp_apps.METHOD
-    return [row for row in rows if (row.id != way.id if is_app else row.method != way.method)]
-
-
-def _title(way: RollbackStep) -> str:
-    if isinstance(way, RecoveryCode):
-        return "The recovery codes"
-    return "A passkey" if isinstance(way, Passkey) else TITLES[way.method]
+def _title(way: Credential) -> str:
+    return authenticator_of(way.method).one_title
 
 
 def _tell_of_staying(user_id: int, titles: Sequence[str], agent: str) -> None:
@@ -193,8 +169,7 @@ def _tell_of_staying(user_id: int, titles: Sequence[str], agent: str) -> None:
     )
 
 
-def _tell(user_id: int, way: RollbackStep, agent: str) -> None:
+def _tell(user_id: int, way: Credential, agent: str) -> None:
     record("factor.removed", user_id, method=way.method, reason="denied")
-    title = "A passkey was" if isinstance(way, Passkey) else f"{TITLES[way.method]} was"
-    title = "The recovery codes were" if isinstance(way, RecoveryCode) else title
-    notices.notify(user_id, f"{title} removed, {WHY} who signed in.", ClientContext("", "", agent))
+    were = "were" if isinstance(way, RecoveryCode) else "was"
+    notices.notify(user_id, f"{_title(way)} {were} removed, {WHY} who signed in.", ClientContext("", "", agent))

@@ -6,38 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
 from app import clock, throttling
 from app.audit import record, signals
 from app.authenticators import enrollments, recovery_codes
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.base import VerifiedFactor
-from app.authenticators.models import Passkey
-from app.authenticators.webauthn import passkeys
+from app.authenticators.registry import authenticator_of
+from app.authenticators.sent_codes import EmailCode, enroll_email_code
 from app.challenges import notice_links, passcodes
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.models import Challenge
 from app.challenges.service import ChallengeRequest, end_open, issue_challenge
 from app.client import ClientContext
-from app.enrollments.catalog import METHODS, code_methods
+from app.enrollments.catalog import WEAK, method_of, methods, methods_reaching
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, db, settings
+from app.extensions import db, settings
 from app.login import lookup
-from app.login.completion import complete_login
 from app.login.pending import PendingState
+from app.login.pipeline import SignIn, conclude
 from app.login.verification import verify_passcode
 from app.recovery import emails as recovery_emails
 from app.recovery import requests
 from app.recovery.models import Recovery
 from app.sessions import api_tokens
-from app.sessions.assurance import WEAK
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
 from app.throttling.by_account import refund
-from app.users import User, drop_identity, get_identity, lock_account
+from app.users import User, get_identity, lock_account
 
 PURPOSE = "recovery"
 
@@ -66,7 +63,7 @@ def require_on() -> None:
 
     :raises Rejected: ``not_found`` (404)
     """
-    if settings.recovery_starts == 0 or "email" not in code_methods():
+    if not settings.can_recover:
         raise Rejected("not_found", status=404)
 
 
@@ -77,13 +74,15 @@ def send_code(identity: str, client: ClientContext) -> Challenge:
     """
     typed = get_identity(identity)
     throttling.take("starts", client.ip_address, looks_up=False)
-    reached, held = lookup.look_up_method(typed, "email", client.known_secrets, throttling.bucket_of(client.ip_address))
+    reached, held = lookup.look_up_method(
+        typed, EmailCode.name, client.known_secrets, throttling.bucket_of(client.ip_address)
+    )
     throttling.stop("starts", client.ip_address, held)
     value = typed.value
     there = reached is not None and reached.destination != "" and reached.user.is_active
     there = there and reached is not None and reached.user.confirmed_at is not None
     question = ChallengeRequest(
-        PURPOSE, "email", reached.user.id if reached else None, value,
+        PURPOSE, EmailCode.name, reached.user.id if reached else None, value,
         reached.destination if reached is not None and there else value,
         pending_secret=passcodes.new_secret(), letter="recovery", silent=not there, is_person=True,
         is_known=reached is not None and reached.is_known,
@@ -123,7 +122,9 @@ def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) ->
 def status_of(user: User, proof: str) -> RecoveryStatus:
     """Return the recovery status of ``user``, whose mailbox was verified by ``proof``."""
     enrolled, recovery = enrollments.enrolled_of(user.id), requests.open_of(user.id)
-    methods = list(dict.fromkeys(row.method for row in enrolled if row.method != "email" and not row.is_pending))
+    methods = list(
+        dict.fromkeys(row.method for row in enrolled if method_of(row.method).reaches != "email" and not row.is_pending)
+    )
     codes_left = recovery_codes.stock_of(user.id).left
     if recovery is not None:
         state = "ready" if recovery.is_ready(clock.now()) else "waiting"
@@ -192,7 +193,7 @@ def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSess
     :raises Rejected: ``invalid_choice`` on ``lost``; ``recovery_proof_old``; ``recovery_not_ready``; ``recovery_over``
         when it was cancelled first
     """
-    if not {*lost} <= {*METHODS, passkeys.METHOD}:
+    if not {*lost} <= {*methods()}:
         raise Rejected("invalid_choice", field="lost")
     user, answered = _lock_by(proof)
     recovery = requests.open_of(user.id)
@@ -205,7 +206,7 @@ def complete(proof: str, lost: Sequence[str], client: ClientContext) -> AuthSess
     _reset(user, lost)
     recovery_emails.notify(recovery, "done")
     record("recovery.completed", user.id, challenge_id=answered.id)
-    return complete_login(user, VerifiedFactor("email", answered), client, remember=False, has_second=False)
+    return conclude(SignIn(client, user=user, factors=(VerifiedFactor(answered.method, answered),)))
 
 
 def _is_needed(enrolled: Sequence[Enrollment]) -> bool:
@@ -240,13 +241,9 @@ def _reset(user: User, lost: Sequence[str]) -> None:
     end_open(user.id)
     enrollments.unmark_seconds(user.id)
     recovery_codes.drop(user.id)
-    gone = [name for name in dict.fromkeys(lost) if name != "email" and enrollments.remove(user.id, name)]
-    if passkeys.METHOD in lost:
-        changed(sa.delete(Passkey).where(Passkey.user_id == user.id))
-    if "sms" in gone:
-        drop_identity(user, "phone")
+    kept = methods_reaching("email")
+    gone = [name for name in dict.fromkeys(lost) if name not in kept and authenticator_of(name).remove_all(user)]
     for name in gone:
         record("factor.removed", user.id, method=name, reason="recovery")
-    if not any(row.method == "email" for row in enrollments.enrolled_of(user.id)):
-        enrollments.enroll(user.id, "email")
+    enroll_email_code(user.id)
     signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)

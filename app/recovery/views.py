@@ -8,7 +8,7 @@ from flask import Response, after_this_request, request
 from flask_login import current_user
 
 from app import user_agents
-from app.authenticators.presenters import TITLES, sent, sent_facts
+from app.authenticators.presenters import sent, sent_facts, titles
 from app.challenges.service import latest_in_browser
 from app.errors import Rejected
 from app.extensions import settings
@@ -188,7 +188,11 @@ def _sent_here() -> dict[str, Any] | None:
 def _shown() -> dict[str, Any]:
     """Return what the pages show besides the recovery status."""
     wait = settings.recovery_wait
-    return {"titles": TITLES, "wait_hours": round(wait.total_seconds() / 3600), "reminds": requests.gets_reminder(wait)}
+    return {
+        "titles": titles(),
+        "wait_hours": round(wait.total_seconds() / 3600),
+        "reminds": requests.gets_reminder(wait),
+    }
 
 
 def _named(token: str) -> Recovery:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.extensions import settings
+from app.authenticators import password
+from app.enrollments.catalog import method_of
 from app.web.forms import BaseForm, CheckboxField, PasscodeField, Required, SafeNext, TextField
 
 
@@ -16,7 +17,7 @@ class RegisterForm(BaseForm):
 
     def __init__(self) -> None:
         super().__init__()
-        if "password" not in settings.methods:
+        if not method_of(password.METHOD).is_enabled:
             del self.password, self.password_confirm
 
 

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import sqlalchemy as sa
-
 from app import clock, throttling
 from app.audit import record, signals
 from app.authenticators import enrollments, password
 from app.authenticators.base import VerifiedFactor
+from app.authenticators.sent_codes import CONFIRMED, EmailCode
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.magic_links import OpenedLink, open_link
 from app.challenges.models import Challenge
@@ -25,12 +24,12 @@ from app.crypto import secrets
 from app.db import has_written, use_async_commit
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.extensions import changed, db, settings
+from app.extensions import db, settings
 from app.login import lookup
-from app.login.completion import complete_login
 from app.login.initial_verification import verify_address
 from app.login.lookup import Destination
 from app.login.pending import PendingState
+from app.login.pipeline import SignIn, conclude
 from app.login.verification import verify_passcode
 from app.sessions.models import AuthSession
 from app.users import TypedIdentity, User, create_user, find_by_identity, identifiers
@@ -50,7 +49,7 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
     throttling.take("starts", client.ip_address)
     typed = _read(email)
     hashed = password.hash_password(new_password, [typed.value]) if new_password else None
-    found = lookup.look_up_destination(typed, "email")
+    found = lookup.look_up_destination(typed, EmailCode.name)
     if found is not None and not settings.generic_responses:
         raise Rejected("email_already_associated", field="email", email=typed.value)
     reached = _open_account(typed, found)
@@ -75,7 +74,7 @@ def send_again(email: str, client: ClientContext, next_page: str = "") -> Challe
     """
     throttling.take("starts", client.ip_address)
     typed = _read(email)
-    reached = lookup.look_up_destination(typed, "email")
+    reached = lookup.look_up_destination(typed, EmailCode.name)
     if not settings.generic_responses and reached is None:
         raise Rejected("user_does_not_exist", field="email")
     if not settings.generic_responses and reached is not None and reached.user.confirmed_at is not None:
@@ -114,9 +113,9 @@ def confirm_by_code(
         raise Rejected("invalid_password_code", field="passcode")
     verify_address(user, challenge, browsers=(challenge.binding, *client.bindings))
     has_second = any(row.is_second for row in enrolled)
-    proof = VerifiedFactor("confirm", challenge, guess=guess)
-    on = challenge.next
-    return complete_login(user, proof, client, remember=remember, has_second=has_second, next_page=on), on
+    factor = VerifiedFactor(CONFIRMED, challenge, guess=guess)
+    under_way = SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,))
+    return conclude(under_way), challenge.next
 
 
 def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
@@ -148,14 +147,15 @@ def confirm_by_link(token: str, client: ClientContext) -> tuple[User, AuthSessio
     verify_address(user, challenge, browsers=client.bindings if here else ())
     if not here:
         return user, None
-    proof, on = VerifiedFactor("confirm", challenge), challenge.next
-    return user, complete_login(user, proof, client, remember=False, has_second=opened.has_second, next_page=on)
+    factor = VerifiedFactor(CONFIRMED, challenge)
+    under_way = SignIn(client, next_page=challenge.next, user=user, has_second=opened.has_second, factors=(factor,))
+    return user, conclude(under_way)
 
 
 def _expired(opened: OpenedLink, client: ClientContext, why: str, code: str) -> Rejected:
     """Record why a link is no longer valid, once for each network address in a window; return the error."""
     if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
-        facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": "email"}
+        facts: dict[str, Any] = {"reason": why, "purpose": CONFIRM, "method": EmailCode.name}
         record("challenge.failed", opened.challenge.user_id, challenge_id=opened.challenge.id, at_once=True, **facts)
     return Rejected(code)
 
@@ -172,7 +172,7 @@ def _confirmation_request(
 ) -> ChallengeRequest:
     """Return the request to confirm ``email``: the same for every account, and answerable only with a mailbox."""
     how |= {"lifetime": settings.confirm_email_within, "next": next_page, "is_unproved": True}
-    return ChallengeRequest(CONFIRM, "email", user_id, email, email, mailbox, **how)
+    return ChallengeRequest(CONFIRM, EmailCode.name, user_id, email, email, mailbox, **how)
 
 
 def _read(email: str) -> TypedIdentity:
@@ -191,11 +191,11 @@ def _open_account(typed: TypedIdentity, found: Destination | None) -> Destinatio
     try:
         with _savepoint(keep=found is None):
             user = create_user(TypedIdentity(typed.kind, value))
-            mailbox = enrollments.enroll(user.id, "email")
+            mailbox = enrollments.enroll(user.id, EmailCode.name)
             record("account.created", user.id)
     except Rejected:
         # Of two requests at the same moment the other one created it; it belongs to who confirms the address.
-        found = lookup.look_up_destination(typed, "email")
+        found = lookup.look_up_destination(typed, EmailCode.name)
         if found is None:
             raise
     if found is not None:
@@ -210,10 +210,8 @@ def _keep_password(reached: Destination, hashed: str, binding: str, client: Clie
     A confirmed account gets none; its owner adds one when signed in.
     :param binding: of the confirmation that was requested with it
     """
-    mine = (Enrollment.user_id == reached.user.id, Enrollment.method == "password")
     with _savepoint(keep=reached.user.confirmed_at is None):
-        changed(sa.delete(Enrollment).where(*mine, Enrollment.name.in_((binding, *client.bindings))))
-        enrollments.enroll(reached.user.id, "password", hashed, name=binding)
+        password.keep_pending(reached.user.id, hashed, binding, client.bindings)
 
 
 @contextmanager

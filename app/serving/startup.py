@@ -19,6 +19,7 @@ from app.authenticators.encrypted_rows import keys_in_use, sealed_rows
 from app.db import DatabaseUnavailable, PoolerFound, readiness
 from app.db.faults import why_unreached
 from app.extensions import db, keyring
+from config.problems import NOT_CONFIGURED
 from config.types import is_loopback
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Job = Callable[[threading.Event], None]
 """Work of a child process: runs until the event is set."""
 
-NOT_CONFIGURED = 78
 UNAVAILABLE = 69
 """EX_CONFIG and EX_UNAVAILABLE of sysexits.h: the first needs a person, the second may pass by itself."""
 

@@ -12,37 +12,28 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.enrollments.catalog import STRONGEST, method_behind, method_of
 from app.extensions import settings
 from app.sessions.models import AuthSession
 
-WEAK, STRONG, STRONGEST = 1, 2, 3
-"""Strength of a factor: a code that is sent, or a password; a device's key; a device's key with user verification."""
-
-_STRENGTHS = {"authenticator": STRONG, "webauthn": STRONG, "recovery_code": STRONGEST}
 _VERIFIED = "uv"
 HELD = "held"
 """In ``proved_amr``, a factor by a method in its cooldown, which counts as much as an emailed code."""
 
-_SAME_KIND = {"confirm": "email"}
-"""Factors with another name: confirming an address is the same as an emailed code."""
-
 
 def strength_of(amr: str | Iterable[str]) -> int:
-    """Return the strength of the strongest of these factors, 1 to 3; 0 for none.
-
-    A recovery code has the highest: it is for the day when everything else is lost.
-    """
+    """Return the strength of the strongest of these factors, 1 to 3; 0 for none."""
     names = _names(amr)
-    if "webauthn" in names and _VERIFIED in names:
+    if _VERIFIED in names:
         return STRONGEST
-    return max((_STRENGTHS.get(name, WEAK) for name in names), default=0)
+    return max((method_of(name).strength for name in names), default=0)
 
 
 def is_two_factor(amr: str | Iterable[str]) -> bool:
     """Whether these are two factors: of two kinds, or a passkey with user verification."""
     names = _names(amr)
-    kinds = {_SAME_KIND.get(name, name) for name in names} - {_VERIFIED}
-    return len(kinds) > 1 or {"webauthn", _VERIFIED} <= names
+    kinds = {method_behind(name) for name in names} - {_VERIFIED}
+    return len(kinds) > 1 or _VERIFIED in names
 
 
 def two_factors_until(session: AuthSession, now: datetime) -> datetime | None:

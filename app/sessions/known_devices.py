@@ -21,6 +21,7 @@ from app import clock
 from app.client import MAX_KNOWN_ACCOUNTS, ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
+from app.enrollments.catalog import methods
 from app.extensions import changed, db, g, settings
 from app.sessions.models import KnownDevice
 from app.throttling.by_account import UNLIMITED, LoginAttempt, counts_without_attempt, row_id
@@ -250,7 +251,8 @@ def revoke_one_trust(user_id: int, row: str) -> int:
 
 def _counters() -> list[bool]:
     """Return which counters of unknown browsers a success resets: that of codes, and that of passwords."""
-    return [False, *([True] if "password" in settings.methods else [])] if settings.limits else []
+    has_passwords = any(each.is_chosen and each.is_enabled for each in methods().values())
+    return [False, *([True] if has_passwords else [])] if settings.limits else []
 
 
 def _row(

@@ -14,7 +14,6 @@ def init_app(app: Flask) -> None:
         passkey_views,
         recovery_code_views,
         second_factor_views,
-        totp_app_views,
         views,
         well_known_views,
     )

@@ -8,13 +8,12 @@ from app import throttling
 from app.audit import record, signals
 from app.authenticators.models import Passkey, WebauthnChallenge
 from app.authenticators.webauthn import challenges as webauthn_challenges
-from app.authenticators.webauthn import names as passkey_names
 from app.authenticators.webauthn import passkeys
 from app.authenticators.webauthn import verification as webauthn_verification
 from app.client import ClientContext
 from app.errors import Rejected
 from app.extensions import settings
-from app.login import removal
+from app.login import credential_changes
 from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.freshness import freshen
 from app.notifications import notices
@@ -40,7 +39,7 @@ def begin(
     usage = usage or "secondary"
     if usage not in USAGES:
         raise Rejected("invalid_choice", field="usage")
-    named = "" if name is None else passkey_names.checked(name)
+    named = "" if name is None else passkeys.checked(name)
     mine = passkeys.passkeys_of(user.id)
     if any(key.name == named for key in mine):
         raise Rejected("webauthn_name_inuse", field="name", name=named)
@@ -80,7 +79,7 @@ def rename(user: User, session: AuthSession, name: str, new_name: str) -> None:
 
     :raises Rejected: ``webauthn_name_not_found`` on ``name``; on ``new_name`` what is wrong with it
     """
-    tidy = passkey_names.checked(new_name, "new_name")
+    tidy = passkeys.checked(new_name, "new_name")
     lock_credentials(user, session)
     if not passkeys.rename(user.id, name, tidy):
         raise Rejected("webauthn_name_not_found", field="name")
@@ -97,7 +96,7 @@ def remove(user: User, session: AuthSession, name: str, client: ClientContext) -
     passkey = next((key for key in mine if key.name == name), None)
     if passkey is None:
         raise Rejected("webauthn_name_not_found", field="name")
-    removal.allow_removal(user, [passkeys.METHOD] if len(mine) == 1 else [], "name", but=passkey.id)
+    credential_changes.allow_removal(user, [passkeys.METHOD] if len(mine) == 1 else [], "name", but=passkey.id)
     passkeys.remove(user.id, passkey.id)
     revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=passkeys.METHOD)

@@ -9,7 +9,7 @@ from flask_login import current_user
 from app import clock
 from app.authenticators.cooldown import new_methods
 from app.authenticators.models import Passkey
-from app.authenticators.presenters import TITLES
+from app.authenticators.presenters import title_of
 from app.authenticators.webauthn.challenges import handle_text
 from app.authenticators.webauthn.passkeys import passkeys_of
 from app.extensions import settings
@@ -35,6 +35,6 @@ def new_methods_shown() -> list[dict[str, Any]]:
     if not current_user.is_authenticated:
         return []
     return [
-        {"title": TITLES[method.name], "added_at": method.added_at, "until": method.until}
+        {"title": title_of(method.name), "added_at": method.added_at, "until": method.until}
         for method in new_methods(current_user.id)
     ]

@@ -8,16 +8,15 @@ from app import clock, throttling
 from app.audit import signals
 from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.models import Passkey
-from app.authenticators.totp_apps import apps_among
-from app.authenticators.webauthn.passkeys import passkeys_of
+from app.authenticators.registry import authenticator_of
 from app.client import ClientContext
+from app.enrollments.catalog import WEAK
 from app.errors import Rejected
 from app.extensions import settings
 from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.presenters import needed_for_changes
 from app.notifications.notices import notify_of_new_codes
-from app.sessions.assurance import WEAK, strength_of
+from app.sessions.assurance import strength_of
 from app.sessions.models import AuthSession
 from app.users import User
 
@@ -56,9 +55,7 @@ def _has_older_strong(user: User, method: str) -> bool:
     enrolled = enrolled_of(user.id)
     if any(strength_of(row.method) > WEAK for row in enrolled if row.method != method):
         return True
-    if len(apps_among(enrolled)) > 1:
-        return True
-    return method == Passkey.method and len(passkeys_of(user.id)) > 1
+    return len(authenticator_of(method).credentials_of(user.id, enrolled)) > 1
 
 
 def as_text(codes: Sequence[str], account: str) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from app import clock, throttling
 from app.audit import record, signals
-from app.authenticators import cooldown, enrollment_service, enrollments, totp, totp_apps
+from app.authenticators import cooldown, enrollment_service, enrollments
 from app.authenticators.enrollment_service import PendingEnrollment
-from app.authenticators.presenters import TITLES
+from app.authenticators.presenters import title_of
+from app.authenticators.registry import authenticator_of, methods_provable_by
 from app.authenticators.webauthn.passkeys import signs_in_alone
-from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in, challenge_token_of
 from app.challenges.service import ChallengeRequest
 from app.client import ClientContext
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import settings
@@ -25,7 +24,7 @@ from app.login.pending import StartedPending
 from app.notifications import notices
 from app.sessions.models import AuthSession
 from app.throttling import by_account
-from app.users import User, identifiers, identities_of
+from app.users import User, identities_of
 
 EXISTING = "existing"
 """Stands where an identity would: proving what is set up already is another question than setting it up."""
@@ -45,13 +44,13 @@ def begin(
     throttling.take("starts", client.ip_address)
     mine = identities_of(user.id)
     row = next((each for each in enrolled if each.method == method), None)
-    if row is not None and (existing or _is_mine(method, phone, mine)):
-        sends = method == "sms"
-        more: dict[str, Any] = {"enrolled": row, "is_known": True, "letter": "second" if sends else ""}
-        more |= {"lifetime": settings.us_setup_within, "destination": mine.get("phone", "") if sends else ""}
+    if row is not None and (existing or authenticator_of(method).is_own(phone, mine)):
+        traits = method_of(method)
         question = ChallengeRequest(
-            second_factor.SETUP_PURPOSE, method, user.id, EXISTING, session_id=session.session_id, **more
-        )
+            second_factor.SETUP_PURPOSE, method, user.id, EXISTING, mine.get(traits.reaches, ""), row,
+            lifetime=settings.us_setup_within, letter="second" if traits.sends else "", session_id=session.session_id,
+            is_known=True,
+        )  # fmt: skip
         begun = PendingEnrollment(challenges.issue_challenge(question, client), enrollment_service.account_name(mine))
     else:
         begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, session.session_id, client)
@@ -102,9 +101,9 @@ def confirm(
     :raises Rejected: ``api_error`` or ``two_factor_setup_expired`` on the form; ``two_factor_invalid_token`` on
         ``code``; what is wrong with it on ``name``; what ``begin`` refuses
     """
-    name = totp_apps.checked_for_new(user.id, name)
     challenge_id = challenge_id_in(state) or ""
-    fitting = passcodes.methods_fitting(code)
+    name = enrollment_service.checked_name(user, challenge_id, second_factor.SETUP_PURPOSE, name)
+    fitting = methods_provable_by(code)
     challenge = challenges.count_try_of(challenge_id, user.id, second_factor.SETUP_PURPOSE, session.session_id, fitting)
     if challenge is None:
         raise _reworded(
@@ -141,18 +140,24 @@ def disable(user: User, session: AuthSession, client: ClientContext) -> None:
 
 
 def _signal_sent(user: User, method: str) -> None:
-    if method == "sms":
+    if method_of(method).sends:
         signals.send(signals.tf_security_token_sent, user=user, method=method)
 
 
 def _allow(user: User, method: str, enrolled: list[Enrollment]) -> None:
-    if method not in second_factor.seconds_enabled() or method == "webauthn" or settings.second_factor == "off":
+    if (
+        method not in second_factor.seconds_enabled()
+        or method_of(method).has_own_pages
+        or settings.second_factor == "off"
+    ):
         raise Rejected("two_factor_method_not_available", field="setup")
     if user.confirmed_at is None:
         raise Rejected("confirmation_required", field="setup")
     marked = [row.method for row in enrolled if row.is_second]
     adding = method
-    if method == "authenticator":  # as a second step it signs nobody in, unless its owner has said so (ADR 37)
+    if not method_of(
+        method
+    ).second_signs_in:  # as a second step it signs nobody in, unless its owner has said so (ADR 37)
         enrolled, adding = [row for row in enrolled if row.method != method or row.signs_in], ""
     if not second_factor.leaves_a_way_in(enrolled, [*marked, method], adding=adding) and not signs_in_alone(user.id):
         raise Rejected("two_factor_only_way", field="setup")
@@ -173,31 +178,16 @@ def _prove(
         record("factor.added", user.id, challenge_id=challenge.id, method=challenge.method)
         return weak_until is not None
     rows = [row for row in enrolled if row.method == challenge.method]
-    if challenge.method == "authenticator":
-        proved = next((row for row in rows if totp.accept(row, code)), None)
-    else:
-        live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
-        asked = [row for row in rows if row.id == challenge.enrolled_id and live]
-        proved = next(
-            (row for row in asked if passcodes.answers(challenge, passcodes.root_of(challenge, row), code)), None
-        )
+    proved = authenticator_of(challenge.method).verify_enrolled(challenge, rows, code)
     if proved is None:
-        facts: dict[str, Any] = {"reason": "wrong_code", "purpose": challenge.purpose, "method": challenge.method}
-        record("challenge.failed", user.id, challenge_id=challenge.id, **facts)
+        record(
+            "challenge.failed", user.id, challenge_id=challenge.id,
+            reason="wrong_code", purpose=challenge.purpose, method=challenge.method,
+        )  # fmt: skip
         raise Rejected("two_factor_invalid_token", field="code")
     if not challenges.spend(challenge):
         raise Rejected("api_error")
     return proved.in_cooldown(clock.now())
-
-
-def _is_mine(method: str, phone: str | None, mine: dict[str, str]) -> bool:
-    """Say whether a number is the one that is set up already; so is none."""
-    if method != "sms":
-        return False
-    try:
-        return not phone or identifiers.phone(phone, settings.phone_region_default) == mine.get("phone")
-    except identifiers.InvalidIdentifier:
-        return False
 
 
 def _reworded(refused: Rejected) -> Rejected:
@@ -210,7 +200,7 @@ def _tell(
     user: User, session: AuthSession, event: str, name: str, client: ClientContext, its_id: str | None = None
 ) -> None:
     record(event, user.id, challenge_id=its_id, method=name)
-    how = f"Signing in asks for a second step from now on: {TITLES[name]}." if name else ""
+    how = f"Signing in asks for a second step from now on: {title_of(name)}." if name else ""
     notices.notify(
         user.id, how or "Signing in asks for no second step any more.", client, session_id=session.session_id
     )

@@ -9,13 +9,14 @@ from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 from werkzeug.exceptions import MethodNotAllowed
 
-from app.authenticators import totp, totp_apps
+from app.authenticators import totp
 from app.authenticators.enrollment_service import PendingEnrollment
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.presenters import TITLES
+from app.authenticators.presenters import title_of
 from app.challenges.models import challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
+from app.enrollments.catalog import method_of, second_factor_methods
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
@@ -152,9 +153,13 @@ def _nothing_under_way() -> Response:
 
 def _state_of(user: User) -> dict[str, Any]:
     enrolled = enrolled_of(user.id)
-    marked = [name for name in factors.SECONDS if name in {row.method for row in enrolled if row.is_second}]
+    marked = [name for name in second_factor_methods() if name in {row.method for row in enrolled if row.is_second}]
     may_disable = marked and settings.second_factor != "required"
-    able = [name for name in factors.seconds_enabled() if name != "webauthn"] if settings.second_factor != "off" else []
+    able = (
+        [name for name in factors.seconds_enabled() if not method_of(name).has_own_pages]
+        if settings.second_factor != "off"
+        else []
+    )
     primary = marked[0] if marked else None
     return {
         "tf_required": settings.second_factor == "required",
@@ -192,16 +197,16 @@ def _page(user: User, enrolling: dict[str, Any] | None) -> dict[str, Any]:
     mine, state = identities_of(user.id), _state_of(user)
     enrolled = enrolled_of(user.id)
     rows = {row.method: row for row in enrolled if not row.is_pending}
-    app_signs_in = any(row.signs_in for row in totp_apps.apps_among(enrolled))
+    app_signs_in = any(row.signs_in for row in totp.apps_among(enrolled))
     able = [name for name in state["tf_available_methods"] if name != "disable"]
     ways = [
         {
             "name": name,
-            "title": TITLES[name],
-            "detail": mine.get("phone", "") if name == "sms" else "",
+            "title": title_of(name),
+            "detail": mine.get(method_of(name).reaches, ""),
             "is_set_up": name in rows,
             "is_second": name in rows and rows[name].is_second,
-            "signs_in": name != "authenticator" or app_signs_in,
+            "signs_in": method_of(name).second_signs_in or app_signs_in,
         }
         for name in able
     ]

@@ -8,19 +8,18 @@ from datetime import datetime
 from app import throttling
 from app.audit import record, signals
 from app.authenticators import cooldown as authenticator_cooldown
-from app.authenticators import enrollment_service, enrollments, totp_apps
+from app.authenticators import enrollment_service, enrollments, totp
 from app.authenticators.assurance import assurance_levels_of
-from app.authenticators.enrollment_service import PendingEnrollment
-from app.authenticators.presenters import TITLES
-from app.authenticators.webauthn import passkeys
-from app.challenges import passcodes
+from app.authenticators.enrollment_service import PendingEnrollment, checked_name
+from app.authenticators.presenters import title_of
+from app.authenticators.registry import authenticator_of, methods_provable_by, nameable
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in
 from app.client import ClientContext
-from app.enrollments.catalog import METHODS, enabled_methods
+from app.enrollments.catalog import enabled_methods, method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
-from app.login import removal
+from app.login import credential_changes
 from app.login.credential_changes import lock_credentials as lock_credentials
 from app.login.credential_changes import revoke_other_sessions as revoke_other_sessions
 from app.login.freshness import freshen
@@ -28,7 +27,7 @@ from app.notifications import notices
 from app.sessions.models import AuthSession
 from app.sessions.store import renew_token
 from app.throttling import by_account
-from app.users import User, drop_identity, identities_of
+from app.users import User, identities_of
 
 PURPOSE = "setup"
 
@@ -41,7 +40,7 @@ def changes_what_is_there(user: User, method: str) -> bool:
     """
     if _is_changed_by(method, enrollments.enrolled_of(user.id)):
         return True
-    return method == "sms" and _number_of(user) != ""
+    return method_of(method).owns_identity and _owned_identity(user, method) != ""
 
 
 def begin(
@@ -57,7 +56,7 @@ def begin(
         raise Rejected("us_method_not_available", field="chosen_method")
     throttling.take("starts", client.ip_address)
     begun = enrollment_service.begin(user, method, phone, PURPOSE, session.session_id, client, replacing=replacing)
-    if METHODS[method].sends:
+    if method_of(method).sends:
         signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
     return begun
 
@@ -77,28 +76,28 @@ def confirm(
         own refusal on ``passcode``; what is wrong with it on ``name``; ``authenticator_too_many``;
         ``identity_already_associated`` when the number was taken meanwhile
     """
-    name = totp_apps.checked_for_new(user.id, name)
     challenge_id = challenge_id_in(state) or ""
-    fitting = passcodes.methods_fitting(passcode)
+    name = checked_name(user, challenge_id, PURPOSE, name)
+    fitting = methods_provable_by(passcode)
     challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.session_id, fitting)
     if challenge is None:
         raise enrollment_service.why_not(user, challenge_id, PURPOSE, session.session_id)
     guess = (
         by_account.reserve(user.id, "", session_id=session.session_id)
-        if METHODS[challenge.method].sends
+        if method_of(challenge.method).sends
         else by_account.UNLIMITED
     )
     if guess is None:
         raise Rejected("invalid_password_code", field="passcode")
     lock_credentials(user, session)
-    number_before = _number_of(user) if challenge.method == "sms" else ""
+    before = _owned_identity(user, challenge.method)
     weak_until = cooldown(user, session, challenge.method)
     enrollment_service.store(user, challenge, passcode, session.session_id, weak_until=weak_until, name=name)
     by_account.refund(guess)
-    if challenge.method != "password":  # which nobody has proved yet: it was only chosen
+    if not method_of(challenge.method).is_chosen:  # what was only chosen proves nothing yet
         freshen(session, challenge.method, held=weak_until is not None)
     settle(user, session, client, weak_until)
-    also = [number_before] if number_before not in ("", challenge.destination) else []
+    also = [before] if before not in ("", challenge.destination) else []
     _tell(user, session, "factor.added", challenge.method, client, challenge.id, also, weak_until)
     signals.send(signals.us_profile_changed, user=user, methods=[challenge.method], delete=False)
     return challenge
@@ -145,34 +144,67 @@ def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> Non
     :raises Rejected: ``us_method_not_available``, ``last_method`` or ``last_second_factor`` on ``delete_method``;
         ``api_error`` when the session has ended meanwhile
     """
-    if any(name not in METHODS for name in names):
+    if any(name not in nameable() for name in names):
         raise Rejected("us_method_not_available", field="delete_method")
     lock_credentials(user, session)
-    removal.allow_removal(user, names, "delete_method")
+    credential_changes.allow_removal(user, names, "delete_method")
 
 
 def remove(user: User, session: AuthSession, names: Sequence[str], client: ClientContext) -> None:
     """Remove ways to sign in, which ``allow_removal`` let go. A removed phone number finds nobody any more."""
-    gone = [name for name in dict.fromkeys(names) if enrollments.remove(user.id, name)]
-    for name in gone:
-        number = _number_of(user) if name == "sms" else ""
-        if name == "sms":
-            drop_identity(user, "phone")
-        _tell(user, session, "factor.removed", name, client, also=[number] if number else [])
+    gone = []
+    for name in dict.fromkeys(names):
+        number = _owned_identity(user, name)
+        if authenticator_of(name).remove_all(user):
+            gone.append(name)
+            _tell(user, session, "factor.removed", name, client, also=[number] if number else [])
     if gone:
         revoke_other_sessions(user, session, client)
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
 
 
+def rename_app(user: User, session: AuthSession, app_id: str, name: str) -> None:
+    """Give one of the user's apps another name.
+
+    :raises Rejected: ``authenticator_not_found`` on ``id``; on ``name`` what is wrong with it; ``api_error`` when the
+        session has ended meanwhile
+    """
+    tidy = totp.checked(name)
+    lock_credentials(user, session)
+    if not totp.rename(user.id, app_id, tidy):
+        raise Rejected("authenticator_not_found", field="id")
+    record("authenticator.renamed", user.id, method=totp.METHOD)
+
+
+def remove_app(user: User, session: AuthSession, app_id: str, client: ClientContext) -> None:
+    """Remove one of the user's apps; its codes are refused at once, and the others stay.
+
+    :raises Rejected: ``authenticator_not_found``, ``last_method`` or ``last_second_factor`` on ``id``; ``api_error``
+        when the session has ended meanwhile
+    """
+    lock_credentials(user, session)
+    if totp.find(user.id, app_id) is None:
+        raise Rejected("authenticator_not_found", field="id")
+    credential_changes.allow_removal(user, [], "id", app=app_id)
+    totp.remove(user.id, app_id)
+    revoke_other_sessions(user, session, client)
+    record("factor.removed", user.id, method=totp.METHOD)
+    notices.notify(user.id, "An authenticator app was removed.", client, session_id=session.session_id)
+    signals.send(signals.us_profile_changed, user=user, methods=[totp.METHOD], delete=True)
+
+
 def _is_changed_by(method: str, enrolled: Sequence[Enrollment]) -> bool:
     """Say whether setting ``method`` up changes what is there, rather than only adding to it."""
-    if method == passkeys.METHOD:
+    traits = method_of(method)
+    if not traits.is_typed:
         return False
-    return any(row.is_second or method != totp_apps.METHOD for row in enrolled if row.method == method)
+    return any(row.is_second or not traits.allows_many for row in enrolled if row.method == method)
 
 
-def _number_of(user: User) -> str:
-    return identities_of(user.id).get("phone", "")
+def _owned_identity(user: User, method: str) -> str:
+    """Return the identity that comes and goes with ``method``; "" for none. A statement, where there can be one."""
+    traits = method_of(method)
+    return identities_of(user.id).get(traits.reaches, "") if traits.owns_identity else ""
 
 
 def _tell(
@@ -188,5 +220,5 @@ def _tell(
     """Record what was done and tell the owner of it; a number that went, too, by its last text message."""
     record(event, user.id, challenge_id=its_id, method=name)
     done = event.partition(".")[2]
-    what = f"{TITLES[name]} was {done}.{cooldown_text(weak_until)}"
+    what = f"{title_of(name)} was {done}.{cooldown_text(weak_until)}"
     notices.notify(user.id, what, client, also=also, session_id=session.session_id, by_text=weak_until is not None)

@@ -1,4 +1,4 @@
-"""/us-setup: add and remove sign-in methods."""
+"""/us-setup, /us-authenticator-rename and -delete: add and remove sign-in methods."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from flask_login import current_user
 from werkzeug.exceptions import MethodNotAllowed
 
 from app import clock
-from app.authenticators import recovery_codes, totp, totp_apps
+from app.authenticators import recovery_codes, totp
 from app.authenticators.enrollment_service import PendingEnrollment
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import (
-    SECOND_STEPS,
     app_key,
     apps_shown,
     apps_told,
@@ -23,8 +22,9 @@ from app.authenticators.presenters import (
     sent_facts,
     ways_in,
 )
+from app.authenticators.registry import authenticator_of
 from app.challenges.models import challenge_token_of
-from app.enrollments.catalog import METHODS, active_methods, enabled_methods
+from app.enrollments.catalog import active_methods, enabled_methods, method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import settings
@@ -35,7 +35,7 @@ from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.setup import bp
 from app.setup import service as enrollment
-from app.setup.forms import ProveForm, SetupForm
+from app.setup.forms import ProveForm, RemoveAppForm, RenameAppForm, SetupForm
 from app.setup.presenters import shown_passkeys
 from app.setup.recovery_codes import page_after
 from app.users import identities_of
@@ -62,7 +62,7 @@ def us_setup_page() -> Response:
         "authenticators": apps_told(enrolled),
         "available_methods": offered["available_methods"],
         "identity_attributes": offered["identity_attributes"],
-        "setup_methods": [name for name in enabled_methods() if name != "password"],
+        "setup_methods": [name for name in enabled_methods() if not method_of(name).is_chosen],
         "phone": mine.get("phone"),
     }
     return respond(PAGE, SetupForm(), shown=page_shown(None, mine, enrolled), **facts)
@@ -132,6 +132,36 @@ def us_setup_confirm(state: str) -> Response:
     return _refused(state, form)
 
 
+@bp.post("/us-authenticator-rename")
+@login_required
+def us_authenticator_rename() -> Response:
+    """Give an authenticator app another name."""
+    after_this_request(view_commit)
+    require_fresh(current_session())
+    form = RenameAppForm()
+    if form.validate():
+        with form.showing_refusals():
+            enrollment.rename_app(current_user, session_in_use(), form.id.data, form.name.data)
+            say("authenticator_renamed")
+            return respond(go=HOME)
+    return respond(PAGE, form, shown=page_shown(None) | {"adding": SetupForm()})
+
+
+@bp.post("/us-authenticator-delete")
+@login_required
+def us_authenticator_delete() -> Response:
+    """Remove an authenticator app; the others stay."""
+    after_this_request(view_commit)
+    require_fresh(current_session())
+    form = RemoveAppForm()
+    if form.validate():
+        with form.showing_refusals():
+            enrollment.remove_app(current_user, session_in_use(), form.id.data, client_context())
+            say("authenticator_removed")
+            return respond(go=HOME)
+    return respond(PAGE, form, shown=page_shown(None) | {"adding": SetupForm()})
+
+
 def session_in_use() -> AuthSession:
     """Return the session of who is signed in."""
     session = current_session()
@@ -165,9 +195,10 @@ def _refused(state: str, form: ProveForm) -> Response:
 def _facts(begun: PendingEnrollment) -> dict[str, Any]:
     challenge = begun.challenge
     handle = challenge_token_of(challenge.id)
-    phone = challenge.destination if challenge.method == "sms" else None
+    traits = method_of(challenge.method)
+    phone = challenge.destination if traits.owns_identity else None
     facts: dict[str, Any] = {"chosen_method": challenge.method, "phone": phone, "state": handle, "challenge": handle}
-    if METHODS[challenge.method].sends:
+    if method_of(challenge.method).sends:
         facts |= sent_facts(sent(challenge, challenge.destination))
     if begun.secret:
         facts |= {
@@ -188,14 +219,14 @@ def enrolling_shown(begun: PendingEnrollment, form: ProveForm | None = None) -> 
     shown: dict[str, Any] = {
         "method": challenge.method,
         "state": challenge_token_of(challenge.id),
-        "phone": challenge.destination if challenge.method == "sms" else None,
+        "phone": challenge.destination if method_of(challenge.method).owns_identity else None,
         "account": begun.account,
         "issuer": settings.totp_issuer,
         "expires_in": int((challenge.expires_at - clock.now()).total_seconds()),
         "tag": challenge.tag,
         "form": form or ProveForm(),
     }
-    if METHODS[challenge.method].sends:
+    if method_of(challenge.method).sends:
         shown["sent"] = sent(challenge, challenge.destination)
     return shown | app_key(begun.secret, begun.account)
 
@@ -214,14 +245,14 @@ def page_shown(
     mine = identities_of(current_user.id) if mine is None else mine
     enrolled = enrolled_of(current_user.id) if enrolled is None else enrolled
     ways, apps = ways_in(enrolled, mine), apps_shown(enrolled)
-    names = {way["name"] for way in ways} - {"sms"} | {totp_apps.METHOD for _ in apps}
-    full = len(apps) >= totp_apps.MOST
+    names = {way["name"] for way in ways if not method_of(way["name"]).owns_identity} | {totp.METHOD for _ in apps}
+    full = len(apps) >= totp.MOST
     addable = [name for name in enabled_methods() if name not in names]
     shown = shown_passkeys(current_user)
     alone = shown["available"] and any(key.usage == "first" for key in shown["passkeys"])
     ways, apps = ([way | {"removable": way["removable"] or alone} for way in each] for each in (ways, apps))
     return shown | {"methods": ways, "apps": apps, "apps_full": full,
-                    "can_add_app": not full and totp_apps.METHOD in enabled_methods(),
+                    "can_add_app": not full and method_of(totp.METHOD).is_enabled,
                     "addable": addable, "enrolling": enrolling, "user_label": label_of(mine),
                     "password_length_min": settings.password_length_min,
                     "second_step": _second_step(enrolled),
@@ -236,8 +267,8 @@ def _second_step(enrolled: list[Enrollment]) -> dict[str, Any] | None:
         return None
     marked = {row.method for row in enrolled if row.is_second}
     return {
-        "on": [SECOND_STEPS[name] for name in able if name in marked],
+        "on": [authenticator_of(name).second_phrase for name in able if name in marked],
         "exposed": exposure_of(active_methods(enrolled)),
-        "app": "authenticator" in able and "authenticator" not in marked,
+        "app": any(authenticator_of(name).shows_secret for name in able if name not in marked),
         "required": settings.second_factor == "required",
     }

@@ -11,13 +11,11 @@ bp = Blueprint("signin", __name__)
 def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.signin import (  # noqa: F401 - they register themselves
-        approval_views,
         link_views,
         passkey_views,
         reauthentication_views,
         refresh_views,
         report_views,
-        rescue_views,
         second_factor_views,
         views,
     )

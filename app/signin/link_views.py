@@ -1,4 +1,4 @@
-"""/us-verify-link: the link in a sign-in mail."""
+"""/us-verify-link, and /us-signin/status and continue for the browser whose link is approved elsewhere."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.login.pending import PendingState
 from app.login.presenters import second_step, user_facts
-from app.signin import approvals, bp, magic_links
-from app.signin.forms import LinkForm
+from app.signin import bp, links
+from app.signin.forms import ContinueForm, LinkForm
+from app.signin.presenters import PAGE as SIGN_IN_PAGE
+from app.signin.presenters import page_again, welcome
 from app.users import User, identities_of
-from app.web.access import already_signed_in
-from app.web.client import clicking_client, present_client
+from app.web.access import already_signed_in, anonymous_only
+from app.web.client import clicking_client, client_context, present_client
 from app.web.commit import view_commit
 from app.web.messages import message
 from app.web.redirects import next_or, safe_next, with_query
-from app.web.respond import respond, say
+from app.web.respond import envelope, respond, say
 
 PAGE = "signin/link.html"
 PAGE_AFTER = {
@@ -46,9 +48,9 @@ def us_verify_link() -> Response:
     try:
         if not token:
             raise Rejected("api_error")
-        opened = magic_links.open_good(token, present_client())
-        if not magic_links.is_here(opened, clicking_client()):
-            approvals.note_elsewhere(opened, present_client())
+        opened = links.open_good(token, present_client())
+        if not links.is_here(opened, clicking_client()):
+            links.note_elsewhere(opened, present_client())
             form = LinkForm()
             form.token.data = token
             link = with_query(settings.origin + request.path, token=token)
@@ -56,7 +58,7 @@ def us_verify_link() -> Response:
             return _quiet(respond(PAGE, form, shown=shown, state="elsewhere"))
         if current_user.is_authenticated:
             return _quiet(already_signed_in())
-        arrived = magic_links.follow(opened, token, present_client())
+        arrived = links.follow(opened, present_client())
     except Rejected as refused:
         return _quiet(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
     return _quiet(_half_way(arrived) if isinstance(arrived, PendingState) else _signed_in(opened))
@@ -81,22 +83,41 @@ def us_verify_link_post() -> Response:
     return _quiet(respond(PAGE, form, shown=shown))
 
 
+@bp.get("/us-signin/status")
+def us_signin_status() -> Response:
+    """Tell the browser or program that asked what became of its link; always in JSON, and no cookie is given."""
+    return envelope(200, {"state": links.state(present_client(request.args.get("challenge")))})
+
+
+@bp.post("/us-signin/continue")
+@anonymous_only
+def us_signin_continue() -> Response:
+    """Sign in the browser or program that asked, once its link was approved elsewhere."""
+    after_this_request(view_commit)
+    form = ContinueForm()
+    if form.validate():
+        with form.showing_refusals():
+            arrived, challenge = links.go_on(client_context(form.challenge.data), remember=form.remember.data)
+            return welcome(arrived, next_or(challenge.next or settings.post_login_url, form.next.data))
+    return respond(SIGN_IN_PAGE, form, shown=page_again(form))
+
+
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
     """Sign in here, or take the characters; ``shown`` learns who asked."""
     token, typed, client = form.token.data, form.characters.data or "", present_client()
-    opened = magic_links.open_good(token, client)
+    opened = links.open_good(token, client)
     shown |= _shown(opened)
-    if magic_links.is_here(opened, client):
+    if links.is_here(opened, client):
         if current_user.is_authenticated:
             return already_signed_in()
-        arrived = magic_links.follow(opened, token, client)
+        arrived = links.follow(opened, client)
         if isinstance(arrived, PendingState):
             return respond(**second_step(arrived))
         go = opened.challenge.next or settings.post_login_url
         return respond(go=go, user=user_facts(current_user, arrived), tf_required=False)
     if not typed.strip():
         raise Rejected("link_elsewhere", field="characters")  # a button that a robot presses is no try
-    approvals.approve(opened, token, typed, client)
+    links.approve(opened, token, typed, client)
     return respond(PAGE, form, shown={"asked": shown["asked"]}, state="approved")
 
 

@@ -17,7 +17,7 @@ from app.login.pending import PendingState, StartedPending
 from app.login.presenters import label_of, user_facts
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
-from app.signin import bp, passkey_second_factor, passkeys
+from app.signin import bp, passkeys
 from app.signin.forms import AnswerForm, AskForm
 from app.signin.presenters import drop_pending, say_confirmed, welcome
 from app.users import identities_of
@@ -38,7 +38,7 @@ def wan_signin_page() -> Response:
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
-    waiting = passkey_second_factor.under_way(present_client())
+    waiting = passkeys.under_way(present_client())
     if waiting is None:
         drop_pending()
     return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting), is_secondary=waiting is not None)
@@ -50,12 +50,10 @@ def wan_signin() -> Response:
     """Begin to sign in with a passkey, or to take the second step with one."""
     after_this_request(view_commit)
     form = AskForm()
-    waiting = passkey_second_factor.under_way(_asker(form.pending.data))
+    waiting = passkeys.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
-            begun = (
-                passkey_second_factor.begin(waiting, client_context()) if waiting else passkeys.begin(client_context())
-            )
+            begun = passkeys.begin_second(waiting, client_context()) if waiting else passkeys.begin(client_context())
             facts = {"remember": form.remember.data, "is_secondary": waiting is not None}
             return _begun("/wan-signin", form, *begun, waiting=waiting, **facts)
     return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))
@@ -67,18 +65,19 @@ def wan_signin_response(state: str) -> Response:
     """Sign in with what the browser answered."""
     after_this_request(view_commit)
     form = AnswerForm()
-    waiting = passkey_second_factor.under_way(_asker(form.pending.data))
+    waiting = passkeys.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
             go_on, answer = next_or("", form.next.data), form.credential.data
             if waiting is not None:
-                arrived: AuthSession | PendingState = passkey_second_factor.finish(
+                arrived: AuthSession | PendingState = passkeys.finish_as_second(
                     waiting, state, answer, client_context()
                 )
                 go_on = go_on or waiting.row.next
             else:
-                how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
-                arrived = passkeys.sign_in(state, answer, client_context(), **how)
+                arrived = passkeys.sign_in(
+                    state, answer, client_context(), remember=form.remember.data, next_page=go_on
+                )
             go = go_on or settings.post_login_url
             return welcome(arrived, go, post_login_url=go)
     return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))

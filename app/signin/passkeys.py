@@ -1,4 +1,4 @@
-"""Sign in, or confirm it's you, with a passkey."""
+"""Sign in, take the second step, or confirm it's you, with a passkey."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from app.authenticators.webauthn import challenges as webauthn_challenges
 from app.authenticators.webauthn import passkeys
 from app.authenticators.webauthn import verification as webauthn_verification
 from app.client import ClientContext
+from app.enrollments.catalog import method_of
 from app.errors import Rejected
 from app.extensions import settings
+from app.login import pending
 from app.login.freshness import freshen
-from app.login.pending import PendingState
+from app.login.pending import PendingState, StartedPending
+from app.login.pipeline import PURPOSE, SignIn, finish, finish_second
 from app.sessions.models import AuthSession
 from app.sessions.store import renew_token
-from app.signin.service import PURPOSE, finish
 from app.users import User
 
 Credential = str | dict[str, Any]
@@ -58,9 +60,9 @@ def sign_in(
     except Rejected as refused:
         failed(refused, _owner_of(answer.id), PURPOSE)
     held = passkey.in_cooldown(clock.now())
-    proof = VerifiedFactor(passkeys.METHOD, verified=used.verified, held=held)
+    factor = VerifiedFactor(passkeys.METHOD, verified=used.verified, held=held)
     has_second = held or not used.verified  # it may be asked for, then
-    return finish(user, proof, client, remember=remember, has_second=has_second, next_page=next_page)
+    return finish(SignIn(client, remember, next_page, user=user, has_second=has_second, factors=(factor,)))
 
 
 def begin_again(user: User, session: AuthSession, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
@@ -98,10 +100,54 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
     record("sign_in.step_up", user.id, method=passkeys.METHOD)
 
 
+def under_way(client: ClientContext) -> StartedPending | None:
+    """Return the sign-in that waits for a second step which a passkey can take; None when none does."""
+    waiting = pending.current(client)
+    return waiting if waiting is not None and any(not method_of(name).is_typed for name in waiting.choices) else None
+
+
+def begin_second(waiting: StartedPending, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
+    """Return a ceremony that takes the second step, and what the browser needs for it: whose keys will do is known.
+
+    :raises Rejected: ``too_many_requests``
+    """
+    throttling.take("passkeys", client.ip_address)
+    ceremony = webauthn_challenges.begin("second", _place_of(waiting), user_id=waiting.user.id)
+    now = clock.now()
+    able = [key for key in passkeys.passkeys_of(waiting.user.id) if not key.in_cooldown(now)]
+    return ceremony, webauthn_challenges.request_options(ceremony, able, alone=False)
+
+
+def finish_as_second(waiting: StartedPending, state: str, credential: Credential, client: ClientContext) -> AuthSession:
+    """Open the session of the sign-in under way, if ``credential`` was signed by a passkey of its own account.
+
+    :raises Rejected: ``two_factor_permission_denied`` when it has ended meanwhile; as signing in by a passkey alone
+    """
+    ceremony = webauthn_challenges.spend(state, "second", _place_of(waiting))
+    if ceremony.user_id != waiting.user.id:
+        raise Rejected("api_error")
+    answer = webauthn_verification.read(credential)
+    try:
+        passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=waiting.user)
+        if passkey.in_cooldown(clock.now()):
+            raise Rejected("webauthn_in_cooldown", field=webauthn_verification.FIELD)
+        passkeys.use(passkey, used)
+    except Rejected as refused:
+        failed(refused, waiting.user, "second")
+    return finish_second(waiting, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
+
+
+def _place_of(waiting: StartedPending) -> str:
+    """Return what the ceremony is bound to: this very sign-in, which its cookie or handle opens."""
+    return waiting.row.id
+
+
 def failed(refused: Rejected, user: User | None, purpose: str) -> NoReturn:
     """Note that a passkey was refused, and refuse it."""
-    facts: dict[str, Any] = {"reason": "refused", "error": refused.code, "purpose": purpose, "method": passkeys.METHOD}
-    record("sign_in.failed", user.id if user else None, at_once=True, **facts)
+    record(
+        "sign_in.failed", user.id if user else None, at_once=True,
+        reason="refused", error=refused.code, purpose=purpose, method=passkeys.METHOD,
+    )  # fmt: skip
     if user is not None:
         signals.send(signals.user_failed_authn, user=user, auth_type="passkey", tfa=False)
     raise refused

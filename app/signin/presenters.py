@@ -16,10 +16,10 @@ from app.extensions import settings
 from app.login import pending
 from app.login.freshness import missing_proof
 from app.login.pending import PendingState
+from app.login.pipeline import PURPOSE
 from app.login.presenters import second_step, user_facts
 from app.sessions.models import AuthSession
 from app.signin.forms import ContinueForm, SendCodeForm, SignInForm
-from app.signin.service import PURPOSE
 from app.web import open_request
 from app.web.client import present_client
 from app.web.open_request import OpenRequest

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from app import throttling
 from app.audit import record, signals
 from app.authenticators import enrollments, recovery_codes
@@ -36,10 +34,10 @@ def send_code(user: User, method: str, client: ClientContext) -> Challenge:
     if reached is None or reached.enrolled is None or not reached.destination:
         raise Rejected("us_method_not_available", field="chosen_method")
     signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
-    where: dict[str, Any] = {"destination": reached.destination, "enrolled": reached.enrolled}
-    return issue_challenge(
-        ChallengeRequest(PURPOSE, method, user.id, "", **where, letter="verify", is_known=True), client
+    question = ChallengeRequest(
+        PURPOSE, method, user.id, "", reached.destination, reached.enrolled, letter="verify", is_known=True
     )
+    return issue_challenge(question, client)
 
 
 def verify(user: User, session: AuthSession, passcode: str | int, client: ClientContext) -> None:
@@ -52,8 +50,10 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
     if isinstance(proof, VerificationFailure) or proof.pending:
         throttling.take("failures", client.ip_address)
         miss = proof if isinstance(proof, VerificationFailure) else VerificationFailure("refused")
-        facts: dict[str, Any] = {"reason": miss.reason, "error": "invalid_password_code", "purpose": PURPOSE}
-        record("sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True, **facts)
+        record(
+            "sign_in.failed", user.id, challenge_id=miss.challenge_id, at_once=True,
+            reason=miss.reason, error="invalid_password_code", purpose=PURPOSE,
+        )  # fmt: skip
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
         raise Rejected("invalid_password_code", field="passcode")
     if proof.guess is not None:
@@ -61,8 +61,7 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
     freshen(session, proof.method, held=proof.held)
     if session.kind == "browser":
         renew_token(session)
-    answered = proof.challenge.id if proof.challenge else None
-    record("sign_in.step_up", user.id, challenge_id=answered, method=proof.method)
+    record("sign_in.step_up", user.id, challenge_id=proof.challenge_id, method=proof.method)
 
 
 def _proof(

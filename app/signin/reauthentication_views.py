@@ -12,7 +12,7 @@ from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import means_text, sent, sent_facts
 from app.challenges.service import latest_in_browser
-from app.enrollments.catalog import code_methods, usable_methods
+from app.enrollments.catalog import code_methods, method_of, usable_methods
 from app.enrollments.models import Enrollment
 from app.extensions import settings
 from app.login.presenters import label_of, user_facts
@@ -43,7 +43,10 @@ def us_verify_page() -> Response:
     sending = [name for name in active if name in code_methods()]
     facts: dict[str, Any] = {"available_methods": active, "code_methods": sending}
     enough = assurance_levels_of(enrolled).enough
-    facts |= {"reauth_methods": enough, "has_webauthn_verify_credential": "webauthn" in enough}
+    facts |= {
+        "reauth_methods": enough,
+        "has_webauthn_verify_credential": any(not method_of(name).is_typed for name in enough),
+    }
     facts |= {"oauth_enabled": False, "oauth_providers": []}
     facts |= {"user": user_facts(current_user)} if request.path == "/verify" else {}
     told = None if wants_json() or "new" in request.args else _open_here()

@@ -1,29 +1,33 @@
-"""The second step: a code verifies it, and the pending sign-in becomes a session."""
+"""The second step: a code, or a recovery code, verifies it, and the pending sign-in becomes a session."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from app import throttling
+from app import outbox, throttling
 from app.audit import record, signals
-from app.authenticators import enrollment_service
+from app.authenticators import enrollment_service, recovery_codes
 from app.authenticators.base import VerifiedFactor
 from app.authenticators.enrollments import enrolled_of, mark_second, note_session
-from app.authenticators.presenters import TITLES
+from app.authenticators.presenters import proof_titles, title_of
+from app.authenticators.registry import methods_provable_by
 from app.challenges import passcodes
 from app.challenges import service as challenges
 from app.challenges.diagnosis import VerificationFailure
 from app.client import ClientContext
 from app.errors import Rejected
 from app.extensions import db, settings
-from app.login import completion, pending, second_factor
+from app.login import pending, second_factor
 from app.login.pending import PendingState, StartedPending
+from app.login.pipeline import ask_for_second_factor, finish_second
 from app.notifications import notices
+from app.notifications.notices import notify_of_use
 from app.sessions import known_devices
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
-from app.users import lock_account
+from app.users import identities_of, lock_account
 
 FAILED = (
     "Somebody got as far as the second step of signing in, and gave five wrong codes there. Nothing was opened. "
@@ -56,7 +60,7 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
     )
     if isinstance(proof, VerificationFailure):
         raise _missed(waiting, proof, tries, client)
-    return completion.complete(waiting, proof, client), waiting
+    return finish_second(waiting, proof, client), waiting
 
 
 def trust_here(waiting: StartedPending, client: ClientContext) -> str:
@@ -84,19 +88,19 @@ def select(which: str, client: ClientContext) -> PendingState:
         raise Rejected("two_factor_permission_denied")
     if which not in waiting.choices:
         raise Rejected("invalid_choice", field="which")
-    completion.ask(waiting, which, client)
+    ask_for_second_factor(waiting, which, client)
     return PendingState(waiting.row)
 
 
 def _set_up(waiting: StartedPending, code: str | int, client: ClientContext) -> VerifiedFactor:
     """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
     user, row = waiting.user, waiting.row
-    fitting = passcodes.methods_fitting(code)
+    fitting = methods_provable_by(code)
     challenge = challenges.count_try_of(row.question_id or "", user.id, second_factor.SETUP_PURPOSE, row.id, fitting)
     if challenge is None:
         raise Rejected("two_factor_setup_expired")
     lock_account(user.id)
-    if not pending.hold(waiting) or any(each.method in second_factor.SECONDS for each in enrolled_of(user.id)):
+    if not pending.hold(waiting) or any(second_factor.can_be_second(each.method) for each in enrolled_of(user.id)):
         raise Rejected("two_factor_permission_denied")
     try:
         enrollment_service.store(user, challenge, code, None, field="code", as_second=True)
@@ -117,13 +121,13 @@ def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, client: Cli
     user_id = waiting.user.id
     revoke_browsers(user_id, but=client.known_secrets)
     try:
-        session = completion.complete(waiting, proof, client)
+        session = finish_second(waiting, proof, client)
     except Rejected:
         db.session.rollback()  # it ended at this very moment, and a factor must not stay without its sign-in
         raise
     note_session(user_id, proof.method, session.session_id)  # so that who denies the session takes it back
     revoke_all_sessions(user_id, but=session.session_id)
-    what = f"Signing in asks for a second step from now on: {TITLES[proof.method]}."
+    what = f"Signing in asks for a second step from now on: {title_of(proof.method)}."
     notices.notify(user_id, what, client, session_id=session.session_id)
     return session
 
@@ -138,6 +142,83 @@ def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, clie
         return Rejected("two_factor_invalid_token", field="code")
     pending.end(client)
     if throttling.is_news("second_step.failed", str(waiting.user.id), client.ip_address):
-        first = TITLES.get(waiting.row.amr.split(",")[0], "The first proof")
+        first = proof_titles().get(waiting.row.amr.split(",")[0], "The first proof")
         notices.notify(waiting.user.id, FAILED.format(first=first), client)
+    return Rejected("two_factor_ended", field="code")
+
+
+def options(waiting: StartedPending) -> dict[str, str]:
+    """Return by name where somebody goes who can't take the step. Mail is none: it never stands in for a factor.
+
+    A recovery code is offered to whoever has one left.
+    """
+    if waiting.row.state == second_factor.SETUP:
+        return {}
+    found = {recovery_codes.METHOD: "/mf-recovery"} if recovery_codes.stock_of(waiting.user.id).left else {}
+    return found | ({"help": "/tf-rescue"} if settings.support_mail else {})
+
+
+def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, StartedPending]:
+    """Open the session of the sign-in under way, if ``code`` is one of its owner's recovery codes.
+
+    It is counted before it is looked at, among the five codes that a sign-in has, and among the guesses at recovery
+    codes that the account has in an hour; what cannot be a code counts as neither.
+    :raises Rejected: ``invalid_recovery_code`` on ``code``; ``two_factor_permission_denied`` when no sign-in is under
+        way, or it has to set a factor up; ``two_factor_ended``; ``too_many_requests``
+    """
+    throttling.allow("failures", client.ip_address)
+    waiting = pending.get(client)
+    if waiting.row.state == second_factor.SETUP:
+        raise Rejected("two_factor_permission_denied")
+    if recovery_codes.read(code) is None:
+        raise Rejected("invalid_recovery_code", field="code")
+    tries = pending.count_try(waiting)
+    if not tries:
+        raise Rejected("two_factor_permission_denied")
+    found = recovery_codes.find(waiting.user.id, code)
+    if isinstance(found, VerificationFailure):
+        raise _missed_recovery_code(waiting, found, tries, client)
+    if not pending.hold(waiting):  # another request was first, and this code is good for another time
+        raise Rejected("two_factor_permission_denied")
+    proof = recovery_codes.use(found)
+    if isinstance(proof, VerificationFailure):
+        raise _missed_recovery_code(waiting, proof, tries, client)
+    session = finish_second(waiting, proof, client)
+    notify_of_use(waiting.user.id, client, session.session_id)
+    return session, waiting
+
+
+def ask_for_help(client: ClientContext) -> StartedPending:
+    """Tell whoever runs the service, by mail, that somebody can't take the second step; once in a while for each.
+
+    :raises Rejected: ``invalid_choice`` on ``help_setup`` where nobody is to be asked; ``two_factor_permission_denied``
+    """
+    throttling.take("starts", client.ip_address)
+    waiting = pending.get(client)
+    if not settings.support_mail:
+        raise Rejected("invalid_choice", field="help_setup")
+    if throttling.is_news("help", str(waiting.user.id), client.ip_address):
+        whose = ", ".join(_without_links(identities_of(waiting.user.id)))
+        facts: dict[str, Any] = {"whose": whose, "agent": client.user_agent, "address": client.ip_address}
+        outbox.enqueue("help_asked", "mail", settings.support_mail, user_id=waiting.user.id, **facts)
+        record("second_step.help_asked", waiting.user.id)
+    return waiting
+
+
+def _without_links(identities: Mapping[str, str]) -> list[str]:
+    """Return what finds an account, to be told by mail: a username that is a host's name would become a link there."""
+    return [value.replace(".", " dot ") if kind == "username" else value for kind, value in identities.items()]
+
+
+def _missed_recovery_code(
+    waiting: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext
+) -> Rejected:
+    throttling.take("failures", client.ip_address)
+    is_over = tries >= pending.TRIES
+    facts = {"reason": miss.reason, "method": recovery_codes.METHOD, "ended": is_over}
+    record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)
+    signals.send(signals.user_failed_authn, user=waiting.user, auth_type=recovery_codes.METHOD, tfa=True)
+    if not is_over:
+        return Rejected("invalid_recovery_code", field="code")
+    pending.end(client)
     return Rejected("two_factor_ended", field="code")

@@ -1,4 +1,4 @@
-"""/tf-validate and /tf-select: the second step of a pending sign-in."""
+"""/tf-validate, /tf-select, /mf-recovery and /tf-rescue: the second step of a pending sign-in, or what stands in."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from flask import Response, after_this_request, redirect, request
 from flask_login import current_user
 
 from app import clock
-from app.authenticators import enrollment_service
-from app.authenticators.presenters import TITLES, app_key, sent
+from app.authenticators import enrollment_service, recovery_codes
+from app.authenticators.presenters import app_key, sent, title_of
 from app.challenges import service as challenges
 from app.challenges.models import challenge_token_of
 from app.client import ClientContext
 from app.crypto import secrets
+from app.enrollments.catalog import method_of
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
 from app.login import second_factor as factors
 from app.login.pending import PendingState, StartedPending
 from app.login.presenters import second_step, user_facts
-from app.signin import bp, rescue, second_factor
-from app.signin.forms import SecondStepForm, SelectForm
+from app.signin import bp, second_factor
+from app.signin.forms import RecoveryCodeForm, RescueForm, SecondStepForm, SelectForm
 from app.users import identifiers
+from app.web.access import anonymous_only
 from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.forms import submitted
@@ -35,6 +37,8 @@ from app.web.respond import respond, say, wants_json, wants_token
 
 PAGE = "signin/second.html"
 SELECT_PAGE = "signin/second_select.html"
+RECOVERY_PAGE = "signin/recovery_code.html"
+RESCUE_PAGE = "signin/rescue.html"
 OVER = {"two_factor_permission_denied", "two_factor_ended"}
 
 
@@ -50,7 +54,7 @@ def tf_validate_page() -> Response:
         return respond(go=_with_next(go))
     form = SecondStepForm()
     form.next.data, form.remember.data = safe_next(request.args.get("next")), waiting.row.remember
-    return respond(PAGE, form, shown=_page(waiting), recovery_options=rescue.options(waiting), user={}, **step)
+    return respond(PAGE, form, shown=_page(waiting), recovery_options=second_factor.options(waiting), user={}, **step)
 
 
 @bp.post("/tf-validate")
@@ -92,6 +96,72 @@ def tf_select() -> Response:
             facts = second_step(second_factor.select(form.which.data, client))
             return respond(**facts | {"go": _with_next(facts["go"], form.next.data)})
     return _shown_again(SELECT_PAGE, form, client)
+
+
+@bp.get("/mf-recovery")
+@anonymous_only
+def mf_recovery_page() -> Response:
+    """Show where a recovery code goes."""
+    waiting = pending.current(present_client())
+    if waiting is None or waiting.row.state == factors.SETUP:
+        return nothing_under_way()
+    form = RecoveryCodeForm()
+    form.next.data = safe_next(request.args.get("next"))
+    return respond(RECOVERY_PAGE, form)
+
+
+@bp.post("/mf-recovery")
+@anonymous_only
+def mf_recovery() -> Response:
+    """Take a recovery code for the second step; it is used up, and the sign-in under way becomes a session."""
+    after_this_request(view_commit)
+    form = RecoveryCodeForm()
+    client = step_asker(form.pending.data)
+    if form.validate():
+        with form.showing_refusals():
+            session, waiting = second_factor.use_code(form.code.data, client)
+            say("two_factor_login_successful")
+            go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
+            return respond(go=go, user=user_facts(current_user, session))
+    return _again(RECOVERY_PAGE, form)
+
+
+@bp.get("/tf-rescue")
+@anonymous_only
+def tf_rescue_page() -> Response:
+    """Tell what else there is than the second step."""
+    waiting = pending.current(present_client())
+    if waiting is None:
+        return nothing_under_way()
+    return respond(RESCUE_PAGE, RescueForm(), recovery_options=second_factor.options(waiting))
+
+
+@bp.post("/tf-rescue")
+@anonymous_only
+def tf_rescue() -> Response:
+    """Go to the recovery codes, programs too, as clients of the contract expect; or ask for help."""
+    after_this_request(view_commit)
+    form = RescueForm()
+    client = step_asker(form.pending.data)
+    options: dict[str, str] = {}
+    if form.validate():
+        with form.showing_refusals():
+            options = second_factor.options(pending.get(client))
+            if form.help_setup.data == recovery_codes.METHOD:
+                return redirect("/mf-recovery")  # type: ignore[return-value]
+            if form.help_setup.data != "help":
+                raise Rejected("invalid_choice", field="help_setup")
+            second_factor.ask_for_help(client)
+            return respond(RESCUE_PAGE, form, shown={"asked": True}, recovery_options=options)
+    return _again(RESCUE_PAGE, form, recovery_options=options)
+
+
+def _again(page: str, form: RecoveryCodeForm | RescueForm, **shown: Any) -> Response:
+    """Show a refused page again, or send a browser back whose sign-in is over."""
+    codes = {code_of(text) for _, text in form.faults()}
+    if codes <= OVER and not wants_json():
+        return start_again(codes.pop(), form.next.data if isinstance(form, RecoveryCodeForm) else None)
+    return respond(page, form, shown=shown)
 
 
 def step_asker(handle: str | None) -> ClientContext:
@@ -146,9 +216,13 @@ def _page(waiting: StartedPending) -> dict[str, Any]:
         return {}
     row = waiting.row
     told = None
-    if row.question_id and row.method == "sms":
+    if row.question_id and method_of(row.method).sends:
         challenge = challenges.find(row.question_id, factors.PURPOSE)
-        told = sent(challenge, identifiers.mask("phone", challenge.destination)) if challenge else None
+        told = (
+            sent(challenge, identifiers.mask(method_of(row.method).reaches, challenge.destination))
+            if challenge
+            else None
+        )
     begun = None
     if row.state == factors.SETUP and row.question_id:
         begun = enrollment_service.still_open(
@@ -157,10 +231,10 @@ def _page(waiting: StartedPending) -> dict[str, Any]:
     return {
         "enrolling": app_key(begun.secret, begun.account) if begun else {},
         "method": row.method,
-        "choices": [{"name": name, "title": TITLES.get(name, name)} for name in waiting.choices],
+        "choices": [{"name": name, "title": title_of(name)} for name in waiting.choices],
         "sent": told,
         "expires_in": int((row.expires_at - clock.now()).total_seconds()),
-        "recovery": rescue.options(waiting),
+        "recovery": second_factor.options(waiting),
         "over": False,
         "trusted_for": _span(settings.trust_for),
     }

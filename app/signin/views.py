@@ -11,12 +11,13 @@ from app.audit import record
 from app.authenticators.presenters import methods_offered, sent, sent_facts
 from app.extensions import settings
 from app.login import pending
+from app.login.pipeline import sign_in
 from app.login.presenters import user_facts
 from app.sessions.store import revoke_current_session
 from app.signin import bp, refresh_views
-from app.signin import service as signin
 from app.signin.forms import LoginForm, LogoutForm, SendCodeForm, SignInForm
 from app.signin.presenters import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
+from app.signin.service import send_code
 from app.web import open_request
 from app.web.access import already_signed_in, anonymous_only
 from app.web.client import present_client, sending_client, trusted_client
@@ -56,10 +57,11 @@ def us_signin() -> Response:
     if form.validate():
         with form.showing_refusals():
             go_on = next_or("", form.next.data)
-            how: dict[str, Any] = {"remember": form.remember.data, "next_page": go_on}
-            who = trusted_client(form.challenge.data, form.tf_validity_token.data)
-            arrived = signin.sign_in(form.identity.data or "", form.passcode.data, who, **how)
-            return welcome(arrived, go_on or settings.post_login_url)
+            client = trusted_client(form.challenge.data, form.tf_validity_token.data)
+            outcome = sign_in(
+                form.identity.data or "", form.passcode.data, client, remember=form.remember.data, next_page=go_on
+            )
+            return welcome(outcome, go_on or settings.post_login_url)
     return respond(PAGE, form, shown=page_again(form))
 
 
@@ -73,7 +75,7 @@ def us_signin_send_code() -> Response:
         with form.showing_refusals():
             method, typed = form.chosen_method.data or None, form.identity.data
             go_on = safe_next(form.next.data) or ""
-            asked = signin.send_code(typed, method, sending_client(form.challenge.data), next_page=go_on)
+            asked = send_code(typed, method, sending_client(form.challenge.data), next_page=go_on)
             characters = asked.characters
             shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}

@@ -18,10 +18,11 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 
 from app import clock, throttling
 from app.audit import record
-from app.enrollments.catalog import METHODS
+from app.enrollments.catalog import method_of
 from app.errors import Rejected
 from app.extensions import db, keyring, settings
 from app.outbox import Message
+from app.outbox.service import SMS
 from app.throttling.models import SendWindow
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -119,7 +120,7 @@ def turns_at(method: str, purpose: str, subject: str, destination: str) -> list[
     first challenge is being stored, and who asks for that one again has the account's turn: the two would wait for each
     other.
     """
-    number = [destination] if METHODS[method].sends == "sms" else []
+    number = [destination] if method_of(method).sends == SMS else []
     return number if number and purpose == "second" else [subject, *number]
 
 
@@ -133,7 +134,7 @@ def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *,
         like a free one
     """
     *everybodys, hour, day, waiting, set_ups = used
-    if METHODS[method].sends == "sms":
+    if method_of(method).sends == SMS:
         more = settings.sms_known_browser if is_known else 0
         most = (settings.sms_per_hour + more, settings.sms_per_day + more, most_open + more)
         return _is_below(everybodys, most) and (purpose not in SETTING_UP or set_ups < settings.sms_setups_per_hour)

@@ -128,8 +128,7 @@ def _reauthenticate(error: ReauthenticationRequired) -> Response:
     if wants_json():
         facts: dict[str, Any] = {"reauth_required": True, "unified_signin_enabled": True}
         facts |= {"reauth_methods": list(error.methods), "reauth_reason": "too_weak" if error.too_weak else "too_old"}
-        has_passkey = "webauthn" in error.methods
-        facts |= {"has_webauthn_verify_credential": has_passkey, "oauth_enabled": False, "oauth_providers": []}
+        facts |= {"has_webauthn_verify_credential": error.has_passkey, "oauth_enabled": False, "oauth_providers": []}
         return error_envelope(401, [("", text)], fields=False, **facts)
     how = error.said_as
     flash(message("reauthentication_too_weak", methods=how) if error.too_weak and how else text, "info")

@@ -52,7 +52,7 @@ def _values() -> dict[str, Any]:
         "brand": settings.brand_name,
         "support_contact": settings.support_contact,
         "generic_responses": settings.generic_responses,
-        "can_recover": settings.recovery_starts > 0 and "email" in settings.methods,
+        "can_recover": settings.can_recover,
         "csp_nonce": csp_nonce(),
         "signed_in": signed_in,
         "user_label": None,

@@ -6,7 +6,11 @@ reads what a user has set up that there are passkeys, without a statement more.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,11 +18,12 @@ from sqlalchemy.exc import IntegrityError
 
 from app import clock
 from app.audit import record
-from app.authenticators import enrollments
+from app.authenticators import enrollments, names
+from app.authenticators.base import Authenticator, Credential, PasscodeAttempt
 from app.authenticators.models import Passkey, WebauthnChallenge
-from app.authenticators.webauthn import names as passkey_names
 from app.authenticators.webauthn.verification import FIELD, Answer, Made, Used, check_used
 from app.db.compiled import CompiledStatement, Detached
+from app.enrollments.catalog import STRONG
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db, settings
@@ -29,6 +34,9 @@ METHOD = Passkey.method
 
 MOST = 25
 """Passkeys of one user, at most: a request names all of them to the browser."""
+
+UNNAMED = "Passkey"
+LIST = Path(__file__).with_name("aaguids.json")
 
 _OF_USER = sa.select(Passkey).where(Passkey.user_id == sa.bindparam("owner")).order_by(Passkey.created_at, Passkey.id)
 _ROWS = Detached(Passkey, User)
@@ -80,12 +88,12 @@ def add(
         ``webauthn_name_inuse`` on ``credential`` when another request took the name meanwhile
     """
     mine = passkeys_of(user_id)
-    names = {key.name for key in mine}
+    taken = {key.name for key in mine}
     if len(mine) >= MOST:
         raise Rejected("webauthn_too_many", field=FIELD, most=MOST)
-    if ceremony.name in names:
+    if ceremony.name in taken:
         raise Rejected("webauthn_name_inuse", field=FIELD, name=ceremony.name)
-    name = ceremony.name or passkey_names.name_for(made.aaguid, names)
+    name = ceremony.name or name_for(made.aaguid, taken)
     facts: dict[str, Any] = {each: getattr(made, each) for each in made.__slots__}
     row = Passkey(
         user_id=user_id, name=name, usage=ceremony.usage, session_id=session_id, weak_until=weak_until, **facts
@@ -203,3 +211,70 @@ def signs_in_alone(user_id: int, but: str = "") -> bool:
         return False
     alone = (Passkey.user_id == user_id, Passkey.usage == "first", Passkey.id != but)
     return db.session.scalar(sa.select(Passkey.id).where(*alone).limit(1)) is not None
+
+
+def checked(name: str, field: str = "name") -> str:
+    """Return ``name`` tidied up: NFKC, with single blanks.
+
+    :raises Rejected: on ``field``: ``webauthn_name_required``, ``invalid_input_length``, ``invalid_input`` (markup) or
+        ``webauthn_name_disallowed_characters`` (what cannot be seen)
+    """
+    return names.checked(
+        name, field, required="webauthn_name_required", disallowed="webauthn_name_disallowed_characters"
+    )
+
+
+def name_for(aaguid: str, taken: Collection[str]) -> str:
+    """Return a name that the user has not given yet: of the model or service, with a number where there are several."""
+    return names.numbered(_listed_names().get(aaguid, UNNAMED), taken)
+
+
+@lru_cache(maxsize=1)
+def _listed_names() -> dict[str, str]:
+    """Return the list of who an AAGUID is; its source and date stand in the file."""
+    listed: dict[str, str] = json.loads(LIST.read_text())["names"]
+    return listed
+
+
+class WebAuthn(Authenticator):
+    """A passkey. It signs a challenge of its own (``webauthn.challenges``); nothing is typed."""
+
+    name = METHOD
+    amr = "hwk"
+    strength = STRONG
+    is_typed = False
+    allows_many = True
+    has_own_pages = True
+    second_rank = 1
+    title, phrase, one_title = "Passkey", "your passkey", "A passkey"
+    second_phrase = "a passkey"
+
+    @property
+    def is_enabled(self) -> bool:
+        """As ``Method``: by settings of its own."""
+        return settings.can_use_passkeys
+
+    def could_be(self, passcode: str | int) -> bool:
+        """As ``Authenticator``: nothing that is typed."""
+        return False
+
+    def verify(self, attempt: PasscodeAttempt) -> None:
+        """As ``Authenticator``: no passcode proves it."""
+
+    def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[Passkey]:
+        """As ``Authenticator``."""
+        return passkeys_of(user_id)
+
+    def without(self, credential: Credential, enrolled: Sequence[Enrollment]) -> list[Enrollment]:
+        """As ``Authenticator``: the row that tells of passkeys goes with the last."""
+        is_last = len(passkeys_of(credential.user_id)) < 2
+        return [row for row in enrolled if not is_last or row.method != self.name]
+
+    def remove(self, user: User, credential: Credential) -> bool:
+        """As ``Authenticator``: this passkey alone."""
+        return remove(user.id, credential.id)
+
+    def remove_all(self, user: User) -> bool:
+        """As ``Authenticator``."""
+        changed(sa.delete(Passkey).where(Passkey.user_id == user.id))
+        return enrollments.remove(user.id, self.name) > 0

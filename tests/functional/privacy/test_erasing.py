@@ -199,8 +199,9 @@ def test_asking_twice_at_the_same_moment_is_asking_once(app, ada, rows, deliver)
 
 
 def test_a_session_that_opens_while_the_account_closes_is_worth_nothing(app, wire, ada, rows):
+    from app.authenticators.base import VerifiedFactor
     from app.client import ClientContext
-    from app.login.sessions import create_login_session
+    from app.login.pipeline import SignIn, open_session
 
     def sign_in_now() -> str:
         from flask import g
@@ -208,9 +209,8 @@ def test_a_session_that_opens_while_the_account_closes_is_worth_nothing(app, wir
         with app.test_request_context():
             from app.extensions import db
 
-            create_login_session(
-                db.session.get(User, ada.id), "email", ClientContext("", "127.0.0.1", "late"), remember=False
-            )
+            user, client = db.session.get(User, ada.id), ClientContext("", "127.0.0.1", "late")
+            open_session(SignIn(client, user=user, factors=(VerifiedFactor("email"),)))
             db.session.commit()
             return g.session_cookie[0]
 

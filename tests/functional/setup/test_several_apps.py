@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.authenticators import totp_apps
+from app.authenticators import totp
 from app.enrollments.models import Enrollment
 from app.login.credential_changes import lock_credentials
 from tests.factories import Person
@@ -42,7 +42,7 @@ def add_app(wire: Wire, name: str = "", steps: int = 0) -> str:
 def apps(rows) -> dict[str, Enrollment]:
     """Return the apps that are stored, by what their owner calls them, the oldest first."""
     found = sorted(rows(Enrollment, method="authenticator"), key=lambda row: row.created_at)
-    return {totp_apps.name_of(row): row for row in found}
+    return {totp.name_of(row): row for row in found}
 
 
 def signs_in(wire: Wire, person: Person, code: str) -> bool:
@@ -140,16 +140,16 @@ def test_each_app_takes_each_of_its_codes_once(hers, eve, clock):
 
 @pytest.mark.every_pair
 def test_a_sixth_is_refused_before_a_key_is_shown(hers, rows):
-    for _ in range(totp_apps.MOST - 1):
+    for _ in range(totp.MOST - 1):
         add_app(hers)
     answer = hers.post(SETUP, chosen_method="authenticator")
     assert (answer.status, answer.codes, key_in(answer)) == (400, ["authenticator_too_many"], "")
-    assert len(apps(rows)) == totp_apps.MOST == 5
+    assert len(apps(rows)) == totp.MOST == 5
 
 
 def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
     here = sign_in(json_wire, eve)
-    for _ in range(totp_apps.MOST - 1):
+    for _ in range(totp.MOST - 1):
         add_app(here)
     begun = here.post(SETUP, chosen_method="authenticator", delete_method="authenticator")
     assert apps(rows) == {}
@@ -159,7 +159,7 @@ def test_one_that_takes_the_place_of_all_needs_no_room(json_wire, eve, rows):
 
 def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
     program = give_token(Program(app), eve)
-    for _ in range(totp_apps.MOST - 2):
+    for _ in range(totp.MOST - 2):
         add_app(program)
     begun = [program.post(SETUP, chosen_method="authenticator") for _ in range(2)]
 
@@ -169,7 +169,7 @@ def test_of_two_at_once_at_the_limit_one_is_added(app, eve, rows):
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(confirm, begun)) == [[], ["authenticator_too_many"]]
-    assert len(apps(rows)) == totp_apps.MOST
+    assert len(apps(rows)) == totp.MOST
 
 
 def test_two_of_one_name_at_once_are_one(app, eve, rows):
@@ -302,7 +302,7 @@ def test_another_name_is_a_name_too(hers, rows, name, code):
 
 
 def test_of_two_renamed_at_once_one_gets_the_name(hers, database, rows, monkeypatch):
-    from app.setup import totp_apps as flow
+    from app.setup import service as flow
 
     add_app(hers, "Work")
     first, second = apps(rows).values()

@@ -149,7 +149,8 @@ def test_more_sign_ins_than_a_batch_are_told_in_one_sweep(came_in, app, rows):
 
     table = AuthSession.__table__
     with app.app_context():
-        row = dict(db.session.execute(sa.select(table).where(table.c.untold).limit(1)).mappings().one())
+        found = db.session.execute(sa.select(table).where(table.c.untold).limit(1)).one()
+        row = dict(zip(table.c.keys(), found, strict=True))
         del row["id"]
         copies = [row | {"digest": f"{number:064}"} for number in range(2 * BATCH + 50)]
         db.session.execute(sa.insert(table), copies)

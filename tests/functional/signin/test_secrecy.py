@@ -103,7 +103,7 @@ def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkey
         raise RuntimeError("something broke")
 
     code = code_for(ada.email)
-    monkeypatch.setattr("app.login.completion.create_login_session", fail)
+    monkeypatch.setattr("app.login.pipeline.create_session", fail)
     answer = wire.post("/us-signin", identity=ada.email, passcode=code)
     assert answer.status == 500
     assert "something broke" in said()
@@ -115,7 +115,7 @@ def test_a_fault_logs_no_secret_and_shows_none(said, wire, ada, code_for, monkey
 def test_after_a_fault_the_code_still_works(wire, ada, code_for, monkeypatch):
     code = code_for(ada.email)
     with monkeypatch.context() as broken:
-        broken.setattr("app.login.completion.create_login_session", lambda *a, **k: 1 / 0)
+        broken.setattr("app.login.pipeline.create_session", lambda *a, **k: 1 / 0)
         assert wire.post("/us-signin", identity=ada.email, passcode=code).status == 500
     assert wire.signed_in_as() is None
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok

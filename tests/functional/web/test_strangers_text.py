@@ -14,7 +14,7 @@ from app.extensions import db
 from app.outbox import jobs
 from app.privacy.models import Export
 from app.sessions.models import AuthSession
-from app.signin.rescue import _without_links
+from app.signin.second_factor import _without_links
 from tests.functional.setup.conftest import app_code, key_in, state_in
 from tests.signed_in import sign_in
 from tests.sinks import Sms

@@ -80,7 +80,7 @@ def test_an_empty_variable_counts_as_not_set(set_up, production):
         ("sms_headers", "X-Key: one\nx-key: two"),
         ("sms_success", "(queued"),
         ("methods", "email,email"),
-        ("methods", "pigeon"),
+        ("methods", "a pigeon"),
         ("email_code_digits", "5"),
         ("sms_code_digits", "9"),
         ("challenge_tries", "0"),

@@ -1,22 +1,84 @@
-"""Approval from another device: the link opened there, the characters, and the browser that asked.
+"""Magic links: open one, or approve it elsewhere and let the browser that asked go on.
 
-The browser that opens the link never gets a session (NIST SP 800-63B 3.1.3: approving alone is not enough).
+A browser that opens a link without having asked for it never gets a session (NIST SP 800-63B 3.1.3: approving alone is
+not enough).
 """
 
 from __future__ import annotations
 
 from app import clock, throttling
-from app.audit import record
+from app.audit import record, signals
 from app.authenticators.base import VerifiedFactor
 from app.challenges import approvals
 from app.challenges.magic_links import OpenedLink, open_link, registers_account
 from app.challenges.models import Challenge
+from app.challenges.service import spend
 from app.client import ClientContext
 from app.errors import Rejected
+from app.extensions import settings
 from app.login.pending import PendingState
+from app.login.pipeline import PURPOSE, SignIn, finish
 from app.sessions.models import AuthSession
-from app.signin.magic_links import expired, is_here, no, over
-from app.signin.service import PURPOSE, finish, join
+from app.users import User
+
+
+def open_good(token: str, client: ClientContext) -> OpenedLink:
+    """Return what ``token`` names while that can still be answered.
+
+    :raises Rejected: ``generic_authn_failed`` (explicit: ``invalid_code``), ``link_expired``
+    """
+    opened = open_link(token, PURPOSE)
+    if opened is None:
+        raise Rejected(no("invalid_code"))
+    if not opened.challenge.is_open(clock.now()):
+        raise over(opened, client)
+    return opened
+
+
+def is_here(opened: OpenedLink, client: ClientContext) -> bool:
+    """Say whether this is the browser that asked; never for a request that must not change anything."""
+    return client.is_bound_to(opened.challenge.binding)
+
+
+def follow(opened: OpenedLink, client: ClientContext) -> AuthSession | PendingState:
+    """Sign in the browser that asked for this link.
+
+    :raises Rejected: as ``open_good``; ``disabled_account`` in explicit mode
+    """
+    if opened.user is not None and not opened.user.is_active:
+        raise Rejected(no("disabled_account"))
+    if not spend(opened.challenge):
+        raise over(opened, client)
+    return _signed_in(opened.challenge, opened.user, client, remember=False, has_second=opened.has_second)
+
+
+def over(opened: OpenedLink, client: ClientContext) -> Rejected:
+    """Return the refusal of a link that was good once, after recording why, once for each address in a window.
+
+    Its fact ``next`` is where the person was going, for the page that asks for another one.
+    """
+    why = "expired" if opened.has_expired else "spent"
+    if throttling.is_news(f"link.{why}", opened.challenge.id, client.ip_address):
+        challenge = opened.challenge
+        record(
+            "sign_in.failed", challenge.user_id, challenge_id=challenge.id, at_once=True,
+            reason=why, purpose=PURPOSE, method=challenge.method,
+        )  # fmt: skip
+    if opened.user is not None:
+        signals.send(signals.user_failed_authn, user=opened.user, auth_type="code", tfa=False)
+    rejected = expired() if why == "expired" else Rejected(no("invalid_code"))
+    rejected.facts["next"] = opened.challenge.next
+    return rejected
+
+
+def expired() -> Rejected:
+    """Return the refusal of what is too old."""
+    return Rejected("link_expired", minutes=int(settings.email_code_lifetime.total_seconds() // 60))
+
+
+def no(code: str) -> str:
+    """Return ``code`` where the operator wants explicit answers, else the one that tells nothing."""
+    return "generic_authn_failed" if settings.generic_responses else code
 
 
 def note_elsewhere(opened: OpenedLink, client: ClientContext) -> None:
@@ -85,11 +147,16 @@ def go_on(client: ClientContext, *, remember: bool) -> tuple[AuthSession | Pendi
         raise Rejected(no("disabled_account"))
     if not approvals.spend_approved(asked.challenge):
         raise Rejected(no("invalid_code"))
-    proof, on = VerifiedFactor("email", asked.challenge), asked.challenge.next
-    if asked.user is None:
-        return join(proof, client, remember=remember, next_page=on), asked.challenge
-    arrived = finish(asked.user, proof, client, remember=remember, has_second=asked.has_second, next_page=on)
-    return arrived, asked.challenge
+    outcome = _signed_in(asked.challenge, asked.user, client, remember=remember, has_second=asked.has_second)
+    return outcome, asked.challenge
+
+
+def _signed_in(
+    challenge: Challenge, user: User | None, client: ClientContext, *, remember: bool, has_second: bool
+) -> AuthSession | PendingState:
+    """Sign in by a link's challenge, which is spent; without a user it opens an account."""
+    factor = VerifiedFactor(challenge.method, challenge)
+    return finish(SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,)))
 
 
 def _decided(token: str, client: ClientContext) -> None:

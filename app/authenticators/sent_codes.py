@@ -1,0 +1,247 @@
+"""Codes by email and by text message: a challenge's passcode, sent to an identity of the account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from app import clock
+from app.audit import record
+from app.authenticators import enrollments
+from app.authenticators.base import (
+    Authenticator,
+    Credential,
+    EnrollmentProof,
+    EnrollmentStart,
+    NewEnrollment,
+    NotProved,
+    PasscodeAttempt,
+    SecondFactorAttempt,
+    VerifiedFactor,
+)
+from app.challenges import passcodes
+from app.challenges import service as challenges
+from app.challenges.diagnosis import VerificationFailure
+from app.challenges.magic_links import registers_account
+from app.challenges.models import Challenge, challenge_token_of
+from app.challenges.service_budget import may_be_texted
+from app.crypto.encryption import DecryptionError
+from app.enrollments.catalog import WEAK
+from app.enrollments.models import Enrollment
+from app.errors import Rejected
+from app.extensions import db, settings
+from app.users import (
+    TypedIdentity,
+    User,
+    add_identity,
+    drop_identity,
+    find_by_identity,
+    identifiers,
+    identities_of,
+    subject_of,
+)
+
+CONFIRMED = "confirm"
+"""What confirming an address is called among what was proved: it is reading its mail."""
+
+
+class SentCode(Authenticator):
+    """What all methods share that send a code: the code answers a challenge."""
+
+    strength = WEAK
+
+    def could_be(self, passcode: str | int) -> bool:
+        """As ``Authenticator``."""
+        return passcodes.tidy(passcode, self.digits) is not None
+
+    def verify(self, attempt: PasscodeAttempt) -> VerifiedFactor | VerificationFailure | None:
+        """As ``Authenticator``. Every open challenge is compared, whether the attempt is allowed or not."""
+        own = [each for each in attempt.challenges if each.method == self.name]
+        right = [each for each in own if _answers(each, attempt.by_id.get(each.enrolled_id or ""), attempt.passcode)]
+        if not right or not attempt.is_allowed:
+            return None
+        challenge = next((each for each in right if challenges.spend(each)), None)
+        if challenge is None:
+            return VerificationFailure("spent", right[0].id)
+        enrolled = attempt.by_id.get(challenge.enrolled_id or "")
+        return VerifiedFactor(self.name, challenge, held=enrolled is not None and enrolled.in_cooldown(clock.now()))
+
+    def verify_second(self, attempt: SecondFactorAttempt) -> VerifiedFactor | VerificationFailure:
+        """As ``Authenticator``."""
+        if attempt.challenge_id is None:
+            return VerificationFailure()
+        named = replace(attempt.client, challenge_token=challenge_token_of(attempt.challenge_id))
+        by_id = {row.id: row for row in attempt.enrolled}
+        subject = subject_of(attempt.user_id, "")
+        for challenge in challenges.count_try(attempt.purpose, [self.name], subject, named):
+            enrolled = by_id.get(challenge.enrolled_id or "")
+            if enrolled is None or not _is_code_of(challenge, enrolled, attempt.code):
+                continue
+            if challenges.spend(challenge):
+                return VerifiedFactor(self.name, challenge)
+            return VerificationFailure("spent", challenge.id)
+        return VerificationFailure("wrong_code", attempt.challenge_id)
+
+    def verify_enrolled(
+        self, challenge: Challenge, enrolled: Sequence[Enrollment], code: str | int
+    ) -> Enrollment | None:
+        """As ``Authenticator``."""
+        if clock.now() >= challenge.passcode_expires_at or challenge.sends == 0:
+            return None
+        asked = (row for row in enrolled if row.id == challenge.enrolled_id)
+        return next(
+            (row for row in asked if passcodes.answers(challenge, passcodes.root_of(challenge, row), code)), None
+        )
+
+    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+        """As ``Authenticator``."""
+        challenge = proof.challenge
+        typed = passcodes.tidy(proof.passcode, self.digits)
+        is_late = clock.now() >= challenge.passcode_expires_at
+        is_live = not is_late and challenge.sends > 0
+        if not is_live or typed is None or not passcodes.passcode_matches(challenge, proof.secret.encode(), typed):
+            raise NotProved("expired" if is_late else "wrong_code")
+        return proof.secret, 0
+
+
+class EmailCode(SentCode):
+    """A code by email, with a link."""
+
+    name = "email"
+    amr = "otp"
+    aliases = (CONFIRMED,)
+    sends, reaches = "mail", "email"
+    has_link = True
+    title, phrase = "Code by mail", "a code by email"
+    risk = "Anyone who can read your email can sign in."
+
+    @property
+    def digits(self) -> int:
+        """As ``Method``."""
+        return settings.email_code_digits
+
+    def begin_enrollment(self, user: User, identities: Mapping[str, str], phone: str | None) -> EnrollmentStart:
+        """As ``Authenticator``: for an account with an address.
+
+        :raises Rejected: ``us_method_not_available`` on ``chosen_method``
+        """
+        if not identities.get(self.reaches):
+            raise Rejected("us_method_not_available", field="chosen_method")
+        return EnrollmentStart(identities[self.reaches])
+
+    def credentials_of(self, user_id: int, enrolled: Sequence[Enrollment]) -> Sequence[Enrollment]:
+        """As ``Authenticator``: nothing. It goes with the last address, and stays while there is one."""
+        return []
+
+
+class SmsCode(SentCode):
+    """A code by text message. Its number is set up, and removed, with it."""
+
+    name = "sms"
+    amr = "sms"
+    sends, reaches = "sms", "phone"
+    owns_identity = True
+    second_rank = 3
+    title, phrase = "Code by text message", "a code by text message"
+    second_phrase = "a code by text message"
+    risk = "Anyone who gets your text messages can sign in."
+
+    @property
+    def digits(self) -> int:
+        """As ``Method``."""
+        return settings.sms_code_digits
+
+    @property
+    def code_lifetime(self) -> timedelta:
+        """As ``Method``."""
+        return settings.sms_code_lifetime
+
+    @property
+    def resend_wait(self) -> timedelta:
+        """As ``Method``."""
+        return settings.sms_resend_wait
+
+    def begin_enrollment(self, user: User, identities: Mapping[str, str], phone: str | None) -> EnrollmentStart:
+        """As ``Authenticator``; only explicit answers say before it is proved that a number is another account's.
+
+        :raises Rejected: ``phone_invalid``, ``phone_country_unavailable`` or ``identity_already_associated`` on
+            ``phone``
+        """
+        try:
+            number = identifiers.phone(phone or "", settings.phone_region_default)
+        except identifiers.InvalidIdentifier:
+            raise Rejected("phone_invalid", field="phone") from None
+        if not may_be_texted(number):
+            raise Rejected("phone_country_unavailable", field="phone")
+        owner = find_by_identity(TypedIdentity(self.reaches, number))
+        if owner is not None and (owner.id == user.id or not settings.generic_responses):
+            raise Rejected("identity_already_associated", field="phone")
+        return EnrollmentStart(number, is_taken=owner is not None, is_unproved=number != identities.get(self.reaches))
+
+    def is_own(self, phone: str | None, identities: Mapping[str, str]) -> bool:
+        """As ``Authenticator``: no number means the one that is set up."""
+        try:
+            return not phone or identifiers.phone(phone, settings.phone_region_default) == identities.get(self.reaches)
+        except identifiers.InvalidIdentifier:
+            return False
+
+    def add(self, new: NewEnrollment) -> None:
+        """As ``Authenticator``, with its number.
+
+        :raises Rejected: ``identity_already_associated`` when the number was taken meanwhile
+        """
+        with db.session.begin_nested():  # then the old number stays where it was
+            drop_identity(new.user, self.reaches)
+            add_identity(new.user, TypedIdentity(self.reaches, new.challenge.destination), confirmed=True)
+        enrollments.replace(new.user.id, self.name, new.secret, session_id=new.session_id, weak_until=new.weak_until)
+
+    def remove(self, user: User, credential: Credential) -> bool:
+        """As ``Authenticator``, with its number."""
+        return bool(set(identities_of(user.id)) - {self.reaches}) and self.remove_all(user)
+
+    def remove_all(self, user: User) -> bool:
+        """As ``Authenticator``, with its number."""
+        if not enrollments.remove(user.id, self.name):
+            return False
+        drop_identity(user, self.reaches)
+        return True
+
+
+def enroll_email_code(user_id: int, session_id: str | None = None) -> bool:
+    """Let codes go to the account's email, where the operator allows that; False where they do already.
+
+    :param session_id: of the session that sets it up, if one does
+    """
+    has_it = sa.select(Enrollment.id).where(Enrollment.user_id == user_id, Enrollment.method == EmailCode.name)
+    if db.session.scalar(has_it.limit(1)) is not None:
+        return False
+    enrollments.enroll(user_id, EmailCode.name, session_id=session_id)
+    return True
+
+
+def note_mismatch(row: Enrollment | Challenge, mismatch: DecryptionError) -> bool:
+    """Record that a sealed secret can't be opened; return False, for nothing is proved by it."""
+    challenge_id = row.id if isinstance(row, Challenge) else None
+    record("crypto.mismatch", row.user_id, challenge_id=challenge_id, method=row.method, kid=mismatch.kid)
+    return False
+
+
+def _answers(challenge: Challenge, enrolled: Enrollment | None, passcode: str | int) -> bool:
+    """Say whether a passcode answers ``challenge``, and the answer signs in, or registers, anybody."""
+    try:
+        right = passcodes.answers(challenge, passcodes.root_of(challenge, enrolled), passcode)
+    except DecryptionError as mismatch:
+        return note_mismatch(challenge, mismatch)
+    if challenge.user_id is None:
+        return right and registers_account(challenge)
+    return right and (enrolled is not None or challenge.secret != "")
+
+
+def _is_code_of(challenge: Challenge, enrolled: Enrollment, code: str | int) -> bool:
+    try:
+        return passcodes.answers(challenge, passcodes.root_of(challenge, enrolled), code)
+    except DecryptionError as mismatch:
+        return note_mismatch(enrolled, mismatch)

@@ -1,0 +1,71 @@
+"""One list of authenticators: outside ``app/authenticators`` nothing asks which one it has before it.
+
+What differs between methods is a trait (``app/enrollments/catalog.py``) or a method of ``Authenticator``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from app.authenticators.registry import AUTHENTICATORS
+from tests.architecture.sources import Module, modules
+
+NAMES = {each.name for each in AUTHENTICATORS}
+ALSO_KINDS_AND_CHANNELS = {"email", "sms"}
+"""Names of methods that are also a kind of identity, or a channel of messages: comparing those is something else."""
+NO_METHODS = (
+    "{'password', 'password_hash'} <= given.keys()",  # columns of an import
+    "'password' not in form",  # a field
+    "form.help_setup.data == recovery_codes.METHOD",  # an option of /tf-rescue, named by the contract
+)
+CONSTANTS = ("METHOD", "EmailCode.name", "SmsCode.name", "Passkey.method", "RecoveryCode.method")
+
+
+def _operands(node: ast.AST) -> list[ast.expr]:
+    """Return what a comparison, or a ``match``, compares; a collection counts as what it holds."""
+    if isinstance(node, ast.Compare):
+        found = [node.left, *node.comparators]
+    elif isinstance(node, ast.Match):
+        found = [node.subject, *(each.value for each in ast.walk(node) if isinstance(each, ast.MatchValue))]
+    else:
+        return []
+    more = [element for each in found if isinstance(each, ast.Tuple | ast.List | ast.Set) for element in each.elts]
+    return [*found, *more]
+
+
+def _comparisons(module: Module) -> Iterator[str]:
+    """Yield each comparison with a method's name, as its text."""
+    for node in ast.walk(module.tree):
+        operands = _operands(node)
+        names = {each.value for each in operands if isinstance(each, ast.Constant) and each.value in NAMES}
+        text = " ".join(ast.unparse(each) for each in operands)
+        by_constant = any(text.endswith(constant) or f"{constant} " in text for constant in CONSTANTS)
+        says_method = "method" in text.lower() and ".reaches" not in text
+        if ast.unparse(node) in NO_METHODS:
+            continue
+        if by_constant or names - ALSO_KINDS_AND_CHANNELS or (names and says_method):
+            yield f"{module.name}:{node.lineno}: {ast.unparse(node)[:80]}"
+
+
+def test_nothing_outside_compares_method_names():
+    outside = (module for module in modules() if not module.name.startswith(("app/authenticators/", "config/")))
+    assert [found for module in outside for found in _comparisons(module)] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "is_found"),
+    [
+        ("proof.method == 'sms'", True),
+        ("name in ('webauthn', 'email')", True),
+        ("'password' in settings.methods", True),
+        ("row.method != passkeys.METHOD", True),
+        ("kind == 'email'", False),
+        ("message.channel == 'sms'", False),
+        ("match method:\n    case 'authenticator':\n        pass", True),
+    ],
+)
+def test_the_search_finds_what_it_should(source, is_found):
+    assert bool(list(_comparisons(Module("app/any.py", source, ast.parse(source))))) is is_found

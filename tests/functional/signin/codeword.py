@@ -1,0 +1,43 @@
+"""A toy authenticator: the account's codeword, which is read off the set-up page and typed at sign-in."""
+
+from __future__ import annotations
+
+from app.authenticators.base import Authenticator, EnrollmentProof, NotProved, PasscodeAttempt, VerifiedFactor
+from app.challenges.passcodes import enrolled_context
+from app.crypto import secrets
+from app.enrollments.catalog import STRONG
+from app.extensions import keyring
+
+
+def codeword_of(secret: str) -> str:
+    """Return the codeword that a base32 secret makes."""
+    return f"word-{secret[:10].lower()}"
+
+
+class Codeword(Authenticator):
+    """A codeword."""
+
+    name = "codeword"
+    amr = "pwd"
+    strength = STRONG
+    shows_secret = True
+    title, phrase = "Codeword", "your codeword"
+
+    def could_be(self, passcode: str | int) -> bool:
+        """As ``Authenticator``."""
+        return isinstance(passcode, str) and passcode.startswith("word-")
+
+    def verify(self, attempt: PasscodeAttempt) -> VerifiedFactor | None:
+        """As ``Authenticator``."""
+        for row in attempt.enrolled:
+            if row.method == self.name and attempt.is_allowed:
+                secret = keyring.open(row.secret, *enrolled_context(row)).decode()
+                if secrets.same(codeword_of(secret), str(attempt.passcode)):
+                    return VerifiedFactor(self.name)
+        return None
+
+    def prove_enrollment(self, proof: EnrollmentProof) -> tuple[str, int]:
+        """As ``Authenticator``."""
+        if not secrets.same(codeword_of(proof.secret), str(proof.passcode)):
+            raise NotProved
+        return proof.secret, 0
