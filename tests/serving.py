@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -23,8 +24,60 @@ from tests.sinks import SmsStub, SmtpSink
 
 START_WITHIN = 30.0
 STOP_WITHIN = 15.0
+FORKED = True
+"""Whether servers are forked from a process that has loaded the application. Where the start itself is tested: no, and
+not where something else than our settings is in their environment."""
+
 OURS = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "FLASK_SKIP_DOTENV": "1"}
 """What servers have of this process's environment. Files of a developer are not read."""
+
+
+class Forked:
+    """``flask`` with some arguments, in a process forked from one that has loaded the application (tests/preloaded.py).
+
+    Has of ``subprocess.Popen`` what tests use.
+    """
+
+    def __init__(self, words: list[str], environment: dict[str, str], log: Path) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.preloaded", "tests.serving"])
+        self._process = context.Process(target=_flask, args=(words, environment, str(log)))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self.poll()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if (status := self.poll()) is None:
+            raise subprocess.TimeoutExpired("flask", timeout or 0)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def _flask(words: list[str], environment: dict[str, str], log: str) -> None:
+    """Become what ``flask`` with these arguments would be, as the first process of a session."""
+    from flask.cli import main
+
+    os.setsid()
+    os.chdir(ROOT)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for number in (1, 2):
+        os.dup2(output, number)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["flask", *words]
+    main()
 
 
 class Server:
@@ -49,7 +102,7 @@ class Server:
         self.workers = workers
         self.directory = directory
         self.name = name
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def url(self) -> str:
@@ -62,18 +115,23 @@ class Server:
 
     def start(self) -> Server:
         """Start it and return when it answers. Raises AssertionError with its output when it does not."""
-        command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", str(self.workers)]
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command,
-                cwd=self.directory,
-                env={**OURS, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        words = ["--app", "wsgi", "serve", "--host", "127.0.0.1"]
+        words += ["--port", str(self.port), "--workers", str(self.workers)]
+        environment = {**OURS, **self.environment}
+        ours = all(name.startswith("LATCHKEY_") for name in self.environment)
+        if FORKED and ours and self.directory == ROOT:
+            self.process = Forked(words, environment, self.log)
+        else:
+            with self.log.open("ab") as output:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "flask", *words],
+                    cwd=self.directory,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
         deadline = time.monotonic() + START_WITHIN
         while not self.answers():
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.output}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import serving
 from tests.databases import Database
 from tests.serving import Server, environment_of, free_port
 from tests.sinks import SmsStub, SmtpSink
@@ -32,6 +33,12 @@ def starter(made: list[Server], directory: Path, smtp: SmtpSink, sms: SmsStub) -
         return server.start()
 
     return start
+
+
+@pytest.fixture
+def started_as_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has servers started as an operator starts them, where starting and stopping is what a test is about."""
+    monkeypatch.setattr(serving, "FORKED", False)
 
 
 @pytest.fixture

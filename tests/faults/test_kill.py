@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.databases import Database
 from tests.faults.accounts import open_many
 from tests.faults.crowd import Crowd, Ledger
 from tests.faults.visitors import SESSION, Visitor
 from tests.serving import Server
 from tests.sinks import until
+
+pytestmark = pytest.mark.usefixtures("started_as_typed")
 
 KILLS = 3
 LOAD_FOR = 1.0

@@ -18,6 +18,8 @@ from tests.faults.visitors import Visitor
 from tests.serving import Server, free_port
 from tests.sinks import until
 
+pytestmark = pytest.mark.usefixtures("started_as_typed")
+
 OTHER_KEY = "for-tests-alone-too-0a9b8c7d6e5f4a3b2c1d0e9f8a7b6c5d"
 
 PRODUCTION = {

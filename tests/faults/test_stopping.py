@@ -22,6 +22,8 @@ from tests.sinks import until
 
 ENDS_WITHIN = 15.0
 
+pytestmark = pytest.mark.usefixtures("started_as_typed")
+
 
 def test_running_requests_end_before_the_server_does(fresh_database, start):
     addresses = open_many(fresh_database, 3)
