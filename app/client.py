@@ -36,7 +36,7 @@ class ClientContext:
     :ivar user_agent: browser and system that its User-Agent header claims, as ``user_agents`` names them; "" for none
     :ivar challenge_token: the challenge token a program without cookies hands back, or ""
     :ivar known_secrets: digests of its known-browser secrets, one for each account that signed in there, newest first
-    :ivar idempotency_key: how its request is told from the same one sent again, or None
+    :ivar idempotency_key: what identifies its request when it is sent again, or None
     :ivar pending_secret: digest of the token of a sign-in under way, or ""
     :ivar keeps_cookies: whether it sent a cookie of ours, and so can be given another
     """

@@ -1,4 +1,4 @@
-"""How a process is told to stop."""
+"""Signals that stop a process."""
 
 import signal
 import threading
@@ -22,7 +22,7 @@ def handler_that(act: Callable[[], object]) -> Handler:
     """Return a handler of signals that has ``act`` called, by a thread of its own, at the first of them.
 
     The handler itself does not: it runs in the midst of what the main thread does. When that is the beginning or end
-    of a wait for an event that ``act`` sets, setting it waits for a lock that its own thread holds, for ever.
+    of a wait for an event that ``act`` sets, setting it waits for a lock that its own thread holds, forever.
     ``SimpleQueue.put`` may be called there.
     """
     asked: SimpleQueue[int] = SimpleQueue()

@@ -123,6 +123,6 @@ def _label(user_agent: str) -> str:
 
 
 def is_same_system(one: str, other: str) -> bool:
-    """Say whether two browsers, by their labels, run on the same system, as far as they tell."""
+    """Say whether two browsers, by their labels, run on the same system, as far as the labels say."""
     system = label(one).partition(" on ")[2]
     return system != "" and system == label(other).partition(" on ")[2]

@@ -1,6 +1,6 @@
 """Short texts that people type or paste, read in one way whatever the keyboard or app.
 
-Phones, chat apps and input methods add characters that nobody sees, and write digits in other scripts. They are folded
+Phones, chat apps and input methods add invisible characters, and write digits in other scripts. They are folded
 and dropped first and the outcome is checked, never the other way round: what is compared, counted and remembered as
 used is always the plain form.
 """
@@ -25,7 +25,7 @@ _PLAIN_GAPS = re.compile(r"[\s-]")
 
 
 def visible(text: str) -> str:
-    """Return ``text`` without the characters that nobody sees: soft hyphens, zero-width and bidi marks, selectors."""
+    """Return ``text`` without invisible characters: soft hyphens, zero-width and bidi marks, selectors."""
     return text if text.isascii() else _INVISIBLE.sub("", text)
 
 

@@ -2,7 +2,7 @@
 
 Finding a compiled statement again, and making its result, costs SQLAlchemy several times what the database takes for
 a row by its index. Here a statement becomes text, with what its values need on the way in and out, once for each kind
-of database. It runs on the session's own connection and tells the engine's listeners, so that transactions,
+of database. It runs on the session's own connection and notifies the engine's listeners, so that transactions,
 deadlines and counts are those of every other statement.
 
 Detached rows are model objects that only statements change. Statements for them are written in tables and their

@@ -2,7 +2,7 @@
 
 Connections run in autocommit, so that a read is one round trip and takes no lock. Before the first
 writing statement the engine opens a transaction (``BEGIN IMMEDIATE`` on SQLite, where upgrading a
-reading transaction fails at once when somebody else has written). What is checked before that is
+reading transaction fails at once when another connection has written). What is checked before that is
 checked again by the conditional statement that changes it: READ COMMITTED on both databases.
 
 A statement run with ``execution_options(at_once=True)`` is a transaction of its own. It counts
@@ -48,7 +48,7 @@ def engine_options(url: str, *, timeout: float, pool_size: int, pooled: bool = F
     :param pooled: whether a pooler in transaction mode stands before PostgreSQL
     """
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": False}
-    options["hide_parameters"] = True  # an error in the log must not tell what was asked for
+    options["hide_parameters"] = True  # an error in the log must not show values
     options |= {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
     if url.startswith("sqlite"):
         connect: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}

@@ -1,6 +1,6 @@
 """Personal data exports: each package says which columns of its tables belong in one.
 
-A list of what is given, never of what is held back: a column that nobody thought of stays here.
+A list of what is included, never of what is held back: a forgotten column is not exported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ExportPart:
     """One file of an export.
 
     :ivar name: of the file, without its ending
-    :ivar says: a sentence that tells its reader what is in it
+    :ivar says: a sentence that describes its content
     :ivar owner: the column that says whose a row is
     :ivar columns: what is given, by the name it is given under
     :ivar newest_by: columns that are never NULL, by which rows come newest first; together they are unique

@@ -80,7 +80,7 @@ KNOWN: Final[tuple[tuple[str, str, str], ...]] = (
 
 
 def why_unreached(error: BaseException) -> tuple[str, str] | None:
-    """Return what keeps us from the database ("refuses user or password") and a remedy, None when nobody knows."""
+    """Return what keeps us from the database ("refuses user or password") and a remedy; None if unknown."""
     reason = getattr(error, "orig", None) or error
     if isinstance(reason, sqlite3.Error):
         return f"can't be used ({reason})", "Look at its disk, and who may write there."

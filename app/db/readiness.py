@@ -60,9 +60,9 @@ def refuse_unless_writable(connection: sa.Connection) -> None:
 
 
 def _write_to_sqlite(connection: sa.Connection) -> sqlite3.Error | None:
-    """Write a number that nobody reads into the file's header, which adds a page to the log; return what prevented it.
+    """Write an unused number into the file's header, which adds a page to the log; return what prevented it.
 
-    It has to be committed, for what is rolled back never reaches the disk. It waits for nobody: a file that another
+    It has to be committed, for what is rolled back never reaches the disk. It doesn't wait: a file that another
     writer has locked is one that can be written.
     """
     driver = connection.connection.driver_connection

@@ -1,8 +1,8 @@
 """SQLite has one write lock: a queue for it in this process, and short naps while another process holds it.
 
-Somebody else's lock (a backup, another program) would otherwise be waited for by every thread there is, one deadline
-after the other, and nobody could read meanwhile. SQLite's own handler sleeps up to 0.1 s between two looks, while a
-transaction of ours takes a few milliseconds: who came second would wait many times as long as the lock is held.
+Otherwise every thread would wait for the lock of another program (a backup), one deadline after the other, and none
+could read meanwhile. SQLite's own handler sleeps up to 0.1 s between two looks, while a
+transaction of ours takes a few milliseconds: the second writer would wait many times as long as the lock is held.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STUCK_AFTER = 1.0
 """Seconds after which the turn of one writer counts as stuck."""
 
 MOST_WAITING = 2
-"""Writers that wait behind a stuck one; others are told at once to try again."""
+"""Writers that wait behind a stuck one; others are rejected at once."""
 
 BRIEF = 0.05
 """Seconds that a writer in the background waits for the lock itself."""
@@ -61,7 +61,7 @@ class WriteQueue:
 
     def give(self) -> None:
         """Let the next writer have its turn."""
-        self._began = math.inf  # between two turns nothing is stuck, however long nobody wrote
+        self._began = math.inf  # between two turns nothing is stuck, however long that is
         self._turn.release()
 
     def _wait(self, came: float) -> None:

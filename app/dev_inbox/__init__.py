@@ -1,6 +1,6 @@
 """The development inbox: every email and text message that left, in a browser.
 
-Served in development alone, for whoever can open it reads everybody's passcodes.
+Served in development only: anyone who can open it can read every passcode.
 """
 
 from __future__ import annotations

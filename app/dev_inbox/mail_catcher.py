@@ -50,7 +50,7 @@ class StoredMessage:
     at: float
 
     def shown(self) -> dict[str, Any]:
-        """Return what pages and programs are told of this message; ``html`` only says whether there is any."""
+        """Return what pages and API clients get of this message; ``html`` only says whether there is any."""
         return asdict(self) | {"html": bool(self.html), "at": datetime.fromtimestamp(self.at, UTC)}
 
 

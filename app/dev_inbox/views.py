@@ -23,7 +23,7 @@ HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
 
 @bp.before_request
 def refuse_other_machines() -> None:
-    """Show nobody else's machine what was sent, whichever server runs and wherever it listens."""
+    """Answer this machine only, whichever server runs and wherever it listens."""
     if not is_loopback(request.environ.get("REMOTE_ADDR", "")):
         abort(404)
 

@@ -122,14 +122,14 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
 
 
 def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
-    """Return what these messages tell about; None when that failed, and then each is read alone and fails alone."""
+    """Return what these messages are about; None if that failed: then each is read alone and fails alone."""
     try:
         return renderers.read(message for message in messages if not message.decoy)
     except Exception:  # a reader belongs to another package
         log.exception("outbox.cannot_read", messages=len(messages))
         return None
     finally:
-        db.session.close()  # no connection of ours is kept busy while a mail server thinks
+        db.session.close()  # no connection is held while a mail server answers
 
 
 def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
@@ -151,7 +151,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
         return _again(message, clock.now(), "worker stopped")
     except Failed as failure:
         return _failed(message, failure)
-    except Exception as error:  # nobody foresaw it; the others of the batch have left or are to leave
+    except Exception as error:  # unexpected; the rest of the batch is sent all the same
         log.exception("message.not_sent", **named(message))
         return _failed(message, Failed(f"not sent ({type(error).__name__})"))
     log.info("message.sent", **named(message), seconds=round(time.monotonic() - began, 3))
@@ -161,7 +161,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
 def _render(message: Message, known: Mapping[str, Any] | None) -> EmailMessage | TextMessage | None:
     """Return the words of a message, with no connection of ours kept busy afterwards.
 
-    :param known: what it tells about, with that of others; None to read it now
+    :param known: what it is about, by message id, with that of others; None to read it now
     :raises Expired: when there is nothing left to say
     :raises Failed: when its renderer fails, whatever for, or this release has none: the next one may know better
     """

@@ -44,7 +44,7 @@ PeriodicTask = Callable[[], bool]
 
 CLEAN_UP_EVERY = 600.0
 PAUSE = 0.05
-"""Seconds between two batches, so that whoever waits for the write lock gets it."""
+"""Seconds between two batches, so that writers that wait for the lock get it."""
 
 REPORT_EVERY = 60.0
 """Seconds between two log lines about messages that wait for another attempt."""

@@ -141,14 +141,14 @@ def claim(ids: Sequence[str]) -> list[Message]:
 
 
 def _claimed(rows: Sequence[Sequence[Any]]) -> list[Message]:
-    db.session.close()  # no connection is held while a mail server thinks
+    db.session.close()  # no connection is held while a mail server answers
     claimed: list[Message] = [message for row in rows for message in _ROWS.read(row)]
     return sorted(claimed, key=lambda message: message.created_at)
 
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """Messages that this process is sending. Whoever reads or changes their lease has the lock."""
+    """Messages that this process is sending. Their lease is read and changed under the lock."""
 
     messages: Sequence[Message]
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -256,7 +256,7 @@ def record_results(outcomes: Sequence[Outcome]) -> None:
             db.session.rollback()
             if not names_users:
                 raise
-            names_users = False  # an account was deleted while its message was on its way
+            names_users = False  # an account was deleted while its message was being sent
         except Exception as error:
             db.session.rollback()
             if pause is None or not unavailable(error):
@@ -271,8 +271,8 @@ def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
     use_async_commit(db.session.connection())  # a mark lost in a power cut costs a second copy, which is the same
     sent = [outcome.message for outcome in outcomes if outcome.state == SENT]
     held = _mark_sent(sent) if sent else frozenset()
-    told = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in held]
-    record_each("challenge.sent", told)
+    facts = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in held]
+    record_each("challenge.sent", facts)
     given_up = [outcome for outcome in outcomes if outcome.state != SENT and _write_unsent(outcome)]
     why = [_about(each.message, names_users, **_why(each)) for each in given_up if each.state == ABANDONED]
     record_each("delivery.failed", why)

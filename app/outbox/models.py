@@ -47,13 +47,13 @@ class Message(db.Model):
     destination: Mapped[str] = mapped_column(sa.String(254), default="", server_default=sa.text("''"))
     """Mail domain, or ``sms``: messages wait only for others to the same destination."""
     user_id: Mapped[int | None] = mapped_column(index=True)
-    """No foreign key: nobody has nothing to check (ADR 15). Emptied when the user is deleted."""
+    """No foreign key, which would be checked for known people only (ADR 15). Set to NULL when the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(64))
     facts: Mapped[dict[str, Any]]
     language: Mapped[str] = mapped_column(sa.String(16), default="en")
     tag: Mapped[str] = mapped_column(sa.String(16), default="")
     decoy: Mapped[bool] = mapped_column(default=False)
-    """Asked for by somebody we do not know: the same work as for anybody, but nothing leaves."""
+    """Requested for an identity that nobody has: the same work, but nothing is sent."""
     state: Mapped[str] = mapped_column(sa.String(16), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime | None] = mapped_column()

@@ -47,7 +47,7 @@ def register_renderers(app: Flask, renderers: Mapping[str, Renderer], *, reads: 
 
     It is called in an app context without a request, each time the message is sent, and must return the same words
     each time: a copy sent because an answer was lost must not differ. None drops the message, and Expired gives it up.
-    :param reads: reads from the database what some messages tell about, all of them in one statement, and returns
+    :param reads: reads from the database what some messages are about, all of them in one statement, and returns
         that by message id; the renderer is given its part, or None, as second argument and asks for nothing itself
     :raises ValueError: when a kind has a renderer already
     """
@@ -68,7 +68,7 @@ def is_known(message: Message) -> bool:
 
 
 def read(messages: Iterable[Message]) -> dict[str, Any]:
-    """Return by message id what these messages tell about: one statement for each reader, not for each message."""
+    """Return by message id what these messages are about: one statement for each reader, not for each message."""
     wanted: dict[Reader, list[Message]] = {}
     known = this_app().extensions[_REGISTERED]
     for message in messages:

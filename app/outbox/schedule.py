@@ -22,7 +22,7 @@ from app.outbox.leases import Due
 from app.outbox.models import WAITING, Message
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the table when nobody wakes us."""
+"""Seconds between two looks at the table without a wake-up."""
 
 GATHER = 0.1
 """Seconds after a look that found nothing, in which messages may gather to be sent together."""
@@ -49,8 +49,8 @@ class Schedule:
 
     A destination that is slow, or not known yet, gets one thread, and all such together leave one to the quick ones.
     Within a destination messages that were never tried come before those to be tried again. The newest of them, for
-    which somebody waits now, and those that wait longest have every other batch: after an outage new codes leave at
-    once, and when more comes than can leave, nobody waits for ever.
+    which someone waits now, and those that wait longest have every other batch: after an outage new codes leave at
+    once, and when more comes than can leave, no message waits forever.
     """
 
     def __init__(self, threads: int, look_every: float = LOOK_EVERY) -> None:
@@ -73,7 +73,7 @@ class Schedule:
         self._woken.set()
 
     def close(self) -> None:
-        """Hand out nothing more, and let nobody wait."""
+        """Hand out nothing more, and wake every thread that waits."""
         self._closed = True
         self._woken.set()
 
@@ -162,8 +162,8 @@ class Schedule:
 def choose(found: Sequence[Due]) -> list[Due]:
     """Return which destinations have their turn in the next round, in their order.
 
-    First those with messages never tried: the newest, for which somebody waits now, and those that wait longest, so
-    that none waits for ever. Then those to be tried again; one of them has a turn in every round.
+    First those with messages never tried: the newest, for which someone waits now, and those that wait longest, so
+    that none waits forever. Then those to be tried again; one of them has a turn in every round.
     """
     new = sorted((each for each in found if not each.tried), key=lambda each: each.newest, reverse=True)
     again = sorted((each for each in found if each.tried), key=lambda each: each.since)

@@ -1,4 +1,4 @@
-"""Put a message in the outbox, in the transaction of what it tells about."""
+"""Add messages to the outbox, in the transaction of the work they are about."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ class Listener(Protocol):
     """The worker's end."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long at most; return whether somebody woke us. Raises what the driver raises."""
+        """Wait so long at most; return whether there was a wake-up. Raises what the driver raises."""
 
     def close(self) -> None:
         """Listen no more."""
@@ -256,7 +256,7 @@ def listen(url: str) -> Listener:
 
 
 def count_listeners(url: str) -> int | None:
-    """Return how many workers listen at ``url``; None where that can't be told. Raises what the driver raises."""
+    """Return how many workers listen at ``url``; None where that can't be known. Raises what the driver raises."""
     if url == NOBODY:
         return None
     if _scheme(url) == "sqlite":
@@ -284,7 +284,7 @@ def _scheme(url: str) -> str:
     return url.partition(":")[0].partition("+")[0]
 
 
-class _Nobody:
+class _NoWakeups:
     """Both ends of no wake-ups at all."""
 
     def __init__(self, url: str) -> None:
@@ -303,7 +303,7 @@ class _Nobody:
 
 
 _KINDS: dict[str, tuple[Any, Any]] = {
-    "memory": (_Nobody, _Nobody),
+    "memory": (_NoWakeups, _NoWakeups),
     "sqlite": (Folder, SocketListener),
     "redis": (RedisSender, RedisListener),
     "rediss": (RedisSender, RedisListener),

@@ -89,7 +89,7 @@ class Worker:
                 self._threads[name].start()
 
     def revive(self) -> None:
-        """Start again what died of an error that nobody foresaw."""
+        """Restart threads that died of an unexpected error."""
         if dead := [name for name, thread in self._threads.items() if not thread.is_alive()]:
             log.error("worker.thread_died", threads=dead)
             self.start()
@@ -107,7 +107,7 @@ class Worker:
             thread.join(max(0.0, until - time.monotonic()))
 
     def listen(self) -> None:
-        """Look at the table when somebody wakes us."""
+        """Look at the table at each wake-up."""
         where, listener = wakeups.location(self.settings), None
         while not self.stop.is_set():
             try:

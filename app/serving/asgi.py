@@ -4,9 +4,9 @@ The server hands over a request as soon as its head is there. Its body is read b
 thousand of them as easily as for one, and only a whole one gets one of the few threads. Bodies that do not come in
 time are refused.
 
-The environment (PEP 3333) is made here, because a server that makes it can't be told how. Names with an underscore are
-left out: ``X_Forwarded_For`` would be the same variable as ``X-Forwarded-For``, and what a proxy has written would not
-be told from what a stranger has. Values are Latin-1, as PEP 3333 wants them, whatever their bytes: RFC 9110 (5.5)
+The environment (PEP 3333) is made here, because a server's own can't be configured. Names with an underscore are
+left out: ``X_Forwarded_For`` would be the same variable as ``X-Forwarded-For``, and what a proxy wrote could not be
+distinguished from what a client sent. Values are Latin-1, as PEP 3333 wants them, whatever their bytes: RFC 9110 (5.5)
 allows all above 0x7F.
 """
 
@@ -175,7 +175,7 @@ class WsgiAdapter:
             raise Refusal(503) from None
 
     def _note_busy(self) -> None:
-        """Count who was turned away, for the log: the application, which logs every request, has not heard of them."""
+        """Count rejected requests for the log: the application, which logs every request, never sees them."""
         self._turned_away += 1
         if self._turned_away == 1:
             asyncio.get_running_loop().call_later(REPORT_AFTER, self._report_busy)
@@ -232,7 +232,7 @@ def whole(answer: Iterable[bytes]) -> bytes:
 
 
 def refused(refusal: Refusal, scope: Scope, more: Headers) -> tuple[int, Headers, bytes]:
-    """Answer without the application, in JSON for who sent or wants JSON, and end the connection."""
+    """Answer without the application, in JSON to a client that sent or accepts JSON, and close the connection."""
     said = b" ".join(value for name, value in scope["headers"] if name in (b"content-type", b"accept"))
     if b"application/json" in said or b"+json" in said:
         response = {"error_codes": [refusal.code], "errors": [refusal.text]}

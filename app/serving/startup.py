@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-Job = Callable[[threading.Event], None]
-"""Work of a child process: runs until the event is set."""
+ChildFunction = Callable[[threading.Event], None]
+"""What a child process runs: it returns soon after the event is set."""
 
 UNAVAILABLE = 69
-"""EX_CONFIG and EX_UNAVAILABLE of sysexits.h: the first needs a person, the second may pass by itself."""
+"""EX_UNAVAILABLE of sysexits.h: it may pass by itself, unlike ``NOT_CONFIGURED`` (EX_CONFIG)."""
 
 MOST_CONNECTIONS = 20_000
 LAST_PORT = 65535
@@ -40,7 +41,7 @@ USUAL_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def refuse(status: int, what: str, remedy: str) -> NoReturn:
-    """Say on standard error why nothing was started and what to do, and end the process with this status."""
+    """Print why the service does not start and what to do, and exit with this status."""
     sys.stderr.write(f"Latchkey does not start: {what} {remedy}\n")
     raise SystemExit(status)
 
@@ -54,7 +55,7 @@ def allow_many_connections() -> None:
 
 
 def claim_port(host: str, port: int) -> None:
-    """Refuse a port that is taken: the worker processes share theirs, and would share it with a stranger too."""
+    """Refuse a port that is in use: web processes share theirs, and would share it with another program, too."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -69,7 +70,7 @@ def claim_port(host: str, port: int) -> None:
 
 
 def refuse_other_machines(settings: Settings, host: str) -> None:
-    """In development refuse to listen where other machines could read everybody's codes at ``/dev/inbox``."""
+    """In development, refuse an address that other machines can reach: ``/dev/inbox`` shows every code."""
     if settings.is_production or is_loopback(host):
         return
     what = f"in development anyone who can reach it can read every code, so it does not listen at {host}."
@@ -88,17 +89,17 @@ def local_url(host: str, port: int) -> str:
     return f"http://{name}:{port}"
 
 
-def prepare(app: Flask, host: str, port: int) -> Job | None:
-    """Make the database fit, or refuse to start; return the job of the development mailbox, if one is needed.
+def prepare(app: Flask, host: str, port: int) -> ChildFunction | None:
+    """Check the database (in development, migrate it first); return what runs the mail catcher, if one is needed.
 
     Leaves no database connection open: child processes would share it.
     """
     settings: Settings = app.extensions["latchkey.settings"]
-    job = None
+    catcher = None
     with app.app_context():
         try:
             if not settings.is_production:
-                job = prepare_development(app, settings, local_url(host, port))
+                catcher = prepare_development(app, settings, local_url(host, port))
             with db.engine.connect() as connection:
                 readiness.require_fit(connection)
             refuse_missing_keys()
@@ -110,11 +111,11 @@ def prepare(app: Flask, host: str, port: int) -> Job | None:
         finally:
             db.session.remove()
             db.engine.dispose()
-    return job
+    return catcher
 
 
 def refuse_missing_keys() -> None:
-    """End the process when rows are sealed under keys that are not in the ring: their owners could not sign in."""
+    """Exit when rows are encrypted with keys that are not in the ring: their owners could not sign in."""
     if missing := keys_in_use().difference(keyring.kids):
         counts = sealed_rows()
         count, kids = sum(counts[kid] for kid in missing), ", ".join(sorted(missing))
@@ -122,8 +123,8 @@ def refuse_missing_keys() -> None:
         refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
 
-def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:
-    """Migrate; take the served address for the public one unless that was set; find out what the mailbox serves."""
+def prepare_development(app: Flask, settings: Settings, url: str) -> ChildFunction | None:
+    """Migrate, use the served address as public URL unless one is set, and set up the mail catcher if it is needed."""
     from flask_migrate import upgrade
 
     make_directory_of(settings.database_url)
@@ -134,20 +135,20 @@ def prepare_development(app: Flask, settings: Settings, url: str) -> Job | None:
     changes: dict[str, str] = {}
     if "public_url" not in settings.model_fields_set:
         changes["public_url"] = url
-    job = None
+    catcher = None
     if not (settings.mail_url and settings.sms_url):
         from app.dev_inbox import mail_catcher
 
         served = mail_catcher.MailCatcher()
         changes["mail_url"] = settings.mail_url or served.mail_url
         changes["sms_url"] = settings.sms_url or served.sms_url
-        job = served.run
+        catcher = served.run
     app.extensions["latchkey.settings"] = settings.model_copy(update=changes)
-    return job
+    return catcher
 
 
 def welcome(url: str, kept: str) -> str:
-    """Return the line that tells a developer where to look; ``kept`` is what the mailbox takes, "" without one."""
+    """Return the line that says where to look; ``kept`` names what the development inbox receives, "" without one."""
     return f"Open {url}{f', {kept} at {url}/dev/inbox' if kept else ''}. Ctrl-C stops it."
 
 
@@ -158,11 +159,8 @@ def make_directory_of(database_url: str) -> None:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
 
 
-def delivery(app: Flask) -> Job:
-    """Return the job of the process that delivers messages."""
+def delivery(app: Flask) -> ChildFunction:
+    """Return what the process that delivers messages runs."""
     from app.outbox import worker
 
-    def deliver(stop: threading.Event) -> None:
-        worker.run(app, stop)
-
-    return deliver
+    return partial(worker.run, app)

@@ -21,7 +21,7 @@ from granian.http import HTTP1Settings
 from app import shutdown
 from app.authenticators import key_announcements
 from app.serving.asgi import WsgiAdapter
-from app.serving.startup import Job
+from app.serving.startup import ChildFunction
 from app.serving.thread_pool import ThreadPool
 from app.web.headers import headers_before_the_app
 
@@ -48,14 +48,14 @@ LEAVE_WITHIN = 30.0
 
 
 class Child:
-    """A process that runs a job, and is started again when it ends by itself."""
+    """A process that runs a function, and is restarted when it ends by itself."""
 
-    def __init__(self, name: str, job: Job) -> None:
+    def __init__(self, name: str, function: ChildFunction) -> None:
         self.name = name
-        self.job = job
+        self.function = function
         self._stopping = threading.Event()
-        self._beginning = threading.Lock()
-        """Held while a process is begun or told to end, so that none is begun unheard after that."""
+        self._starting = threading.Lock()
+        """Held while a process is started or asked to end, so that none is started after that."""
         self._process: multiprocessing.process.BaseProcess | None = None
         self._keeper: threading.Thread | None = None
 
@@ -67,8 +67,8 @@ class Child:
         self._keeper.start()
 
     def expect_end(self) -> None:
-        """From now on the end of the process is no fault, and it is not begun again."""
-        with self._beginning:
+        """From now on the process may end, and is not restarted."""
+        with self._starting:
             self._stopping.set()
 
     def stop(self) -> None:
@@ -89,7 +89,7 @@ class Child:
 
     def _spawn(self) -> None:
         fork = multiprocessing.get_context("fork")
-        self._process = fork.Process(target=work, args=(self.job, os.getpid()), name=self.name)
+        self._process = fork.Process(target=run_child, args=(self.function, os.getpid()), name=self.name)
         self._process.start()
 
     def _keep(self) -> None:
@@ -102,22 +102,22 @@ class Child:
             wait = FIRST_WAIT if time.monotonic() - began > LONG_ENOUGH else min(wait * 2, LONGEST_WAIT)
             log.error("server.child_died", child=self.name, status=self._process.exitcode, again_after=wait)
             self._stopping.wait(wait)
-            with self._beginning:
+            with self._starting:
                 if self._stopping.is_set():
                     return
                 self._spawn()
 
 
-def work(job: Job, supervisor: int) -> None:
-    """Run a job in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
+def run_child(function: ChildFunction, supervisor: int) -> None:
+    """Run a child's function in this process until SIGTERM; Ctrl-C reaches the supervisor, which passes it on."""
     stop = shutdown.event_set_by(signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_with(supervisor)
-    job(stop)
+    function(stop)
 
 
 def leave_with(supervisor: int) -> None:
-    """End this process by SIGTERM when its supervisor is gone, and at last without asking."""
+    """Send this process SIGTERM when its supervisor is gone, and end it if it still runs LEAVE_WITHIN later."""
 
     def watch() -> None:
         while os.getppid() == supervisor:
@@ -142,7 +142,7 @@ LOOK_EVERY: Final = 0.2
 """Seconds between two looks at whether a web worker has died."""
 
 AGAIN_EVERY: Final = 0.5
-"""Seconds after which a web worker that still runs is told again to stop. One that ends its requests minds not."""
+"""Seconds between two signals to a web worker that still runs; one that finishes its requests ignores the second."""
 
 HEAD_WITHIN: Final = 10
 """Seconds for a request's head, counted from the last answer; so also how long an idle connection is kept."""
@@ -151,21 +151,21 @@ HEAD_WITHIN: Final = 10
 def stopping_here(stop: Callable[[], object]) -> shutdown.Handler:
     """Return the supervisor's handler of SIGINT and SIGTERM, which calls ``stop``.
 
-    A process that it has forked a moment ago has the same handler until it sets its own. It serves nobody yet, and
-    ends here: the signal is sent once, and who did not hear of it would be waited for until END_WITHIN.
+    A process that it has forked a moment ago has the same handler until it sets its own. It serves no request
+    yet, and exits: the signal is sent once, and a worker that missed it would be waited for until END_WITHIN.
     """
     supervisor, ask = os.getpid(), shutdown.handler_that(stop)
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() != supervisor:
             os._exit(0)
         ask(number, frame)
 
-    return told
+    return handle
 
 
 def tell_to_stop(server: Any, stop: Callable[[], object]) -> None:
-    """Have the server stop, and tell its workers until they have: one that is about to serve forgets the first."""
+    """Stop the server, and signal its workers until they end: one that is just starting loses the first signal."""
     stop()
     while server.wrks:
         time.sleep(AGAIN_EVERY)
@@ -175,7 +175,7 @@ def tell_to_stop(server: Any, stop: Callable[[], object]) -> None:
 
 
 def report_deaths(server: Any, stopped: threading.Event) -> None:
-    """Log each web worker that ends without having been told to, until ``stopped``. The server replaces it."""
+    """Log each web worker that ends by itself, until ``stopped``. The server replaces it."""
     watched: set[Any] = set()
     reported: set[Any] = set()
     while not stopped.wait(LOOK_EVERY):
@@ -191,7 +191,7 @@ def report_deaths(server: Any, stopped: threading.Event) -> None:
 
 
 class Supervisor:
-    """One service: web workers forked from the application that is loaded here, and the children kept."""
+    """Web workers, forked from the application that is loaded here, and child processes."""
 
     def __init__(self, app: Flask, host: str, port: int, *, workers: int, threads: int) -> None:
         self.app = app
@@ -201,12 +201,12 @@ class Supervisor:
         self.threads = threads
         self.children: list[Child] = []
 
-    def keep(self, name: str, job: Job) -> None:
-        """Let a child process do this job as long as the service runs."""
-        self.children.append(Child(name, job))
+    def keep(self, name: str, function: ChildFunction) -> None:
+        """Run this in a child process for as long as the service runs."""
+        self.children.append(Child(name, function))
 
     def run(self) -> int:
-        """Serve until SIGINT or SIGTERM; return the exit status. Web workers that die again and again get a pause."""
+        """Serve until SIGINT or SIGTERM; return the exit status. Pause before new web workers when they keep dying."""
         wait = FIRST_WAIT
         multiprocessing.set_start_method("fork", force=True)  # the workers are copies of what is loaded here
         gc.collect()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
     """Open an account found by ``identities``.
 
-    :raises Rejected: ``identity_already_associated`` when one of them finds somebody already,
+    :raises Rejected: ``identity_already_associated`` when one of them finds another user,
         also when two requests ask at the same moment
     """
     user = User(language=i18n.language(), confirmed_at=clock.now() if confirmed else None)
@@ -41,7 +41,7 @@ def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primar
     """Let ``identity`` find ``user``.
 
     :param primary: whether it stands for the account; no other of its kind may
-    :raises Rejected: ``identity_already_associated`` when it finds somebody already
+    :raises Rejected: ``identity_already_associated`` when it finds another user
     """
     confirmed_at = clock.now() if confirmed else None
     named = {"kind": identity.kind, "value": identity.value, "is_primary": primary}
@@ -119,20 +119,20 @@ def make_primary(user_id: int, email: str) -> bool:
 
 
 def is_verified(identity: TypedIdentity) -> bool:
-    """Say whether somebody has shown that ``identity`` is theirs. One statement, whoever has it."""
+    """Say whether ``identity`` is verified. One statement, whether or not an account has it."""
     has = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_not(None))
     return db.session.scalar(sa.select(Identity.id).where(*has)) is not None
 
 
 def release_unverified(identity: TypedIdentity) -> bool:
-    """Take ``identity`` from an account that never proved anything, for somebody who has; return whether there was one.
+    """Take ``identity`` from an account that never verified anything; return whether there was one.
 
-    Whoever opened that account may have waited for the owner of the address (pre-hijacking). When nothing else finds
+    That account may have been created to wait for the owner of the address (pre-hijacking). When nothing else finds
     it, it goes whole, with all that was set up or asked for in it.
     """
     unproved = (Identity.kind == identity.kind, Identity.value == identity.value, Identity.confirmed_at.is_(None))
-    nobodys = Identity.user_id.in_(sa.select(User.id).where(User.confirmed_at.is_(None)))
-    freed = sa.delete(Identity).where(*unproved, nobodys).returning(Identity.user_id)
+    unconfirmed = Identity.user_id.in_(sa.select(User.id).where(User.confirmed_at.is_(None)))
+    freed = sa.delete(Identity).where(*unproved, unconfirmed).returning(Identity.user_id)
     owners = db.session.scalars(freed.execution_options(synchronize_session=False)).all()
     for user_id in owners:
         bare = sa.not_(sa.exists().where(Identity.user_id == user_id))

@@ -1,6 +1,6 @@
 """Emails, phone numbers and usernames: parsed into one canonical form each.
 
-Look-alike characters are folded first (Unicode NFKC), what nobody sees is dropped, and the outcome is checked, never
+Look-alike characters are folded first (Unicode NFKC), invisible ones dropped, and the outcome is checked, never
 the other way round: otherwise "K" (U+212A, KELVIN SIGN) would be a second Karl. Addresses are copied from mails, cards
 and links: white space and quotes around them, ``mailto:``, ``tel:``, ``sms:``, a name before ``<ada@example.com>`` and
 a final dot of the domain are dropped as well. An account is unique by what these functions return, and mail goes to
@@ -35,7 +35,7 @@ RESERVED = frozenset(
         "settings", "signin", "staff", "support", "sysadmin", "system", "undefined", "webmaster", "www",
     )
 )  # fmt: skip
-"""Names that would pass for whoever runs the service, or for nobody (RFC 2142, and what systems call themselves)."""
+"""Names that look like the operator's or the system's own (RFC 2142, and what systems call themselves)."""
 
 
 class InvalidIdentifier(ValueError):
@@ -131,7 +131,7 @@ def username(text: str) -> str:
 
 
 def new_username(text: str) -> str:
-    """Return a username that somebody may choose now: as ``username``, at most 32 characters, and not ``RESERVED``.
+    """Return a username that can be chosen now: as ``username``, at most 32 characters, and not ``RESERVED``.
 
     Dots, dashes and underscores do not make another name of a reserved one, and neither stand at the end nor in a row.
     Raises ``InvalidIdentifier``.
@@ -160,7 +160,7 @@ def country(number: str) -> str:
 def mask(kind: str, value: str) -> str:
     """Return enough of a canonical address for its owner to know it, and too little to write to it.
 
-    "j...@example.com", "...1234", "a...". For logs and for pages that somebody else may see.
+    "j...@example.com", "...1234", "a...". For logs and for pages that others may see.
     :param kind: "email", "phone" or "username"
     """
     if kind == "email":
@@ -170,7 +170,7 @@ def mask(kind: str, value: str) -> str:
 
 
 def _folded(kind: str, text: object) -> str:
-    """Fold look-alikes, and drop what nobody sees and the white space and quotes around it."""
+    """Fold look-alikes, and drop invisible characters and the white space and quotes around the text."""
     if not isinstance(text, str) or len(text) > 4 * EMAIL_MAX:
         raise InvalidIdentifier(kind, "This is too long, or no text at all.")
     folded = unicodedata.normalize("NFKC", user_input.visible(text)).strip()

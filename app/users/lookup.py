@@ -46,7 +46,7 @@ def read_identity(text: str) -> TypedIdentity | None:
 
 
 def get_identity(text: str) -> TypedIdentity:
-    """Read ``text`` as ``read_identity`` does. It is looked at by its form alone, so that a refusal tells of nobody.
+    """Read ``text`` as ``read_identity`` does. Only its form is checked, so an error reveals no account.
 
     :raises Rejected: ``identity_invalid`` on ``identity`` when it is none of the configured kinds
     """
@@ -65,7 +65,7 @@ def kinds_in_words() -> str:
 def find_by_identity(typed: TypedIdentity | None) -> User | None:
     """Find the user whom ``typed`` names, by the unique index on (kind, value). One statement, always.
 
-    An identity nobody could have (None) is looked up too, so that it costs the same.
+    An identity that cannot exist (None) is looked up, too, so that it costs the same.
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
     return db.session.scalar(_BY_IDENTITY, {"kind": kind, "value": value})

@@ -88,7 +88,7 @@ class Identity(db.Model):
 class AddressChange(db.Model):
     """Something that was done to the e-mail addresses of an account: one came, one went, or another became primary.
 
-    Kept while it can be undone, and no longer: it holds addresses that are nobody's business any more.
+    Kept only while it can be undone: it holds addresses that are no longer the account's.
     """
 
     __tablename__ = "address_change"

@@ -18,12 +18,12 @@ from typing import Any
 LONGEST_TRY = timedelta(minutes=15)
 """No ``send`` takes longer: 5 minutes until a server has the message, 10 for its answer (RFC 5321, section 4.5.3.2).
 
-A lease must last as long, or be renewed while a server thinks.
+A lease must last as long, or be renewed meanwhile.
 """
 
 
 class Failed(Exception):
-    """The message did not leave, or nobody can tell.
+    """The message was not sent, or that is unknown.
 
     :ivar reason: without address, text or anything that a server said
     :ivar permanent: no later try can end better
@@ -109,7 +109,7 @@ class Deadline:
             self.until = time.monotonic() + seconds
 
     def end(self) -> None:
-        """Shut the socket: whoever waits for it gets an error at once."""
+        """Shut the socket: a thread that waits for it gets an error at once."""
         self.over = True
         sock = getattr(self._client, "sock", None)
         if sock is not None:  # else it is not connected yet, or closed already
@@ -163,7 +163,7 @@ def resume() -> None:
 
 
 def _keep_watch() -> None:
-    """See to it that somebody looks; threads do not survive a fork."""
+    """Make sure that the watch runs: threads do not survive a fork."""
     global _watch
     if _watch is None or not _watch.is_alive():
         _watch = threading.Thread(target=_end_what_is_overdue, name="outbox-cutoff", daemon=True)

@@ -63,7 +63,7 @@ def mail_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def send(message: Message, letter: EmailMessage) -> None:
+def send(message: Message, email: EmailMessage) -> None:
     """Hand one mail to the mail server, or raise.
 
     A first try takes ``LATCHKEY_MAIL_TIMEOUT`` at most until the server has the mail (and what resolving its name
@@ -76,7 +76,7 @@ def send(message: Message, letter: EmailMessage) -> None:
     seconds = min(LONGEST, settings.mail_timeout.total_seconds() * LONGER ** max(0, (message.attempts or 1) - 1))
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
-    written = _Mail(message, letter)
+    written = _Mail(message, email)
     conversation: Deadline | None = None
     try:
         with cut_off_after(seconds) as conversation:
@@ -152,15 +152,15 @@ class _Connection(flask_mail.Connection):
 class _Mail(flask_mail.Message):
     """A mail whose copies are alike to the last byte: its Message-ID, date and boundary come from the row."""
 
-    def __init__(self, message: Message, letter: EmailMessage) -> None:
+    def __init__(self, message: Message, email: EmailMessage) -> None:
         """Flask-Mail's own would ask the system for this machine's full name, which may wait for a name server."""
         _check_recipient(message.to)
-        if "\0" in letter.subject or len(letter.subject.splitlines()) != 1:
+        if "\0" in email.subject or len(email.subject.splitlines()) != 1:
             raise Failed("subject has a line break", permanent=True)
         self.shown_sender, self.sender = _sender(settings.mail_sender)
         self.recipients = [message.to]
-        self.subject, self.body = letter.subject, letter.text
-        self.alts = {} if letter.html is None else {"html": letter.html}
+        self.subject, self.body = email.subject, email.text
+        self.alts = {} if email.html is None else {"html": email.html}
         self.written_at = message.created_at
         self.date = message.created_at.timestamp()
         self.msgId = f"<{message.id}@{_host_name(settings.public_url)}>"

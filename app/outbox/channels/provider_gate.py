@@ -103,7 +103,7 @@ class ProviderGate:
         """Note that the provider refuses us; return for how many seconds this message waits.
 
         :param for_all: whether that can't be about this message; otherwise the second message in a row stops the
-            channel, so that a number which somebody asks for, and the provider does not serve, stops nobody else's
+            channel, so that one number that the provider does not serve does not stop the others
         """
         with self._lock:
             self._turned_away.add(message_id)
@@ -156,7 +156,7 @@ def _retry_after(headers: HTTPMessage) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text[:9])
     until = _date(text)
-    now = _date(headers.get("Date") or "") or clock.now()  # theirs, if they tell: clocks differ
+    now = _date(headers.get("Date") or "") or clock.now()  # the provider's clock if it sends a date: clocks differ
     return max(0.0, (until - now).total_seconds()) if until else None
 
 

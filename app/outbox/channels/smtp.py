@@ -1,5 +1,5 @@
 """A client for mail servers: smtplib's, which knows when a server has a whole mail, signs in with any password,
-and whose errors are told apart.
+and distinguishes errors.
 """
 
 from __future__ import annotations
