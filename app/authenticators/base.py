@@ -29,7 +29,7 @@ class VerifiedFactor:
     """What a right passcode proved: the method, and the challenge it answered if there was one.
 
     :ivar pending: it was a password that opens nothing before the address is proved
-    :ivar guess: the attempt that was counted for it, which is given back when the proof is used
+    :ivar login_attempt: the attempt that was counted for it, which is given back when the proof is used
     :ivar verified: it proves two factors in one, as a passkey does that has verified its user
     :ivar held: what proved it is in its cooldown, so that it counts no more than a mailed code
     """
@@ -37,7 +37,7 @@ class VerifiedFactor:
     method: str
     challenge: Challenge | None = None
     pending: bool = False
-    guess: LoginAttempt | None = None
+    login_attempt: LoginAttempt | None = None
     verified: bool = False
     held: bool = False
 

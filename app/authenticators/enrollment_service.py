@@ -54,12 +54,12 @@ def begin(
         authenticator.require_room(user.id)
     start = authenticator.begin_enrollment(user, mine, phone)
     secret = passcodes.new_secret()
-    question = ChallengeRequest(
+    challenge_request = ChallengeRequest(
         purpose, method, user.id, "", start.destination, pending_secret=secret, lifetime=settings.us_setup_within,
         letter="setup" if authenticator.sends else "", silent=start.is_taken, session_id=session_id,
         is_unproved=start.is_unproved,
     )  # fmt: skip
-    challenge = challenges.issue_challenge(question, client)
+    challenge = challenges.issue_challenge(challenge_request, client)
     return PendingEnrollment(challenge, account_name(mine), secret if authenticator.shows_secret else "")
 
 

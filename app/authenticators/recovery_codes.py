@@ -57,7 +57,7 @@ class Found:
     """A code that is right and not used up yet."""
 
     row_id: str
-    guess: LoginAttempt
+    login_attempt: LoginAttempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +127,24 @@ def find(user_id: int, typed: str | int) -> Found | VerificationFailure:
     code = read(typed)
     if code is None:
         return VerificationFailure()
-    guess = by_account.reserve(user_id, "", recovery=True)
-    if guess is None:
+    login_attempt = by_account.reserve(user_id, "", recovery=True)
+    if login_attempt is None:
         return VerificationFailure("budget_spent")
     mine = (RecoveryCode.user_id == user_id, RecoveryCode.selector == code[:SELECTOR])
     row = db.session.execute(sa.select(RecoveryCode.id, RecoveryCode.hash).where(*mine)).first()
     right = is_hash_of(row.hash if row else nobodys_hash(), code[SELECTOR:])
     if row is None or not right:
         return VerificationFailure()
-    return Found(row.id, guess)
+    return Found(row.id, login_attempt)
 
 
 def use(found: Found) -> VerifiedFactor | VerificationFailure:
     """Use a code up, and return what that proves; of two at once one does."""
-    return VerifiedFactor(METHOD, guess=found.guess) if _spend(found.row_id) else VerificationFailure("spent")
+    return (
+        VerifiedFactor(METHOD, login_attempt=found.login_attempt)
+        if _spend(found.row_id)
+        else VerificationFailure("spent")
+    )
 
 
 def remaining(left: int) -> str:

@@ -150,8 +150,8 @@ class ChallengeRequest:
         return "known" if self.is_known else "person" if self.is_person else ""
 
 
-def issue_challenge(question: ChallengeRequest, client: ClientContext) -> Challenge:
-    """Issue the challenge for ``question``, or find the one this browser was given just now, and send it.
+def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challenge:
+    """Issue the challenge for ``request``, or find the one this browser was given just now, and send it.
 
     A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent and the
     answer is the same: a decoy costs the same statements as a real one, and so does what is withheld. Requests for one
@@ -162,31 +162,34 @@ def issue_challenge(question: ChallengeRequest, client: ClientContext) -> Challe
     connection = db.session.connection()
     if not has_written(connection):
         use_async_commit(connection)
-    subject = subject_of(question.user_id, question.identity)
-    serialize_on(connection, *by_destination.turns_at(question.method, question.purpose, subject, question.destination))
+    subject = subject_of(request.user_id, request.identity)
+    serialize_on(
+        connection,
+        *by_destination.turns_at(request.method, request.purpose, subject, request.destination),
+    )
     now = clock.now()
-    challenge, may_send = _look_before(question, subject, client, now)
+    challenge, may_send = _look_before(request, subject, client, now)
     new_id = secrets.row_id()
     if (
         client.idempotency_key
-        and question.letter
+        and request.letter
         and not idempotency.is_first(client.idempotency_key, challenge.id if challenge else new_id)
     ):
         return kept(idempotency.earlier(client.idempotency_key))
-    method = method_of(question.method)
+    method = method_of(request.method)
     waits = challenge is not None and settings.limits and now < challenge.last_sent_at + method.resend_wait
     may_send = may_send and not waits
-    if question.is_unproved and question.letter and not waits and settings.limits:
-        by_destination.take(method.sends, question.destination, client.ip_address)
+    if request.is_unproved and request.letter and not waits and settings.limits:
+        by_destination.take(method.sends, request.destination, client.ip_address)
     if challenge is None:
-        challenge = _new(new_id, question, subject, client, now, may_send)
+        challenge = _new(new_id, request, subject, client, now, may_send)
     elif not waits:
         _count_send(challenge, now, may_send)
-    if question.letter and not waits:
-        _send(question, challenge, withheld=not may_send)
-    facts: dict[str, Any] = {"method": question.method, "purpose": question.purpose}
+    if request.letter and not waits:
+        _send(request, challenge, withheld=not may_send)
+    facts: dict[str, Any] = {"method": request.method, "purpose": request.purpose}
     facts["outcome"] = "sent" if may_send else "withheld"
-    record("challenge.started", question.user_id, challenge_id=challenge.id, **facts)
+    record("challenge.started", request.user_id, challenge_id=challenge.id, **facts)
     return kept(challenge)
 
 
@@ -246,52 +249,54 @@ def latest_in_browser(client: ClientContext, *purposes: str) -> Challenge | None
 
 
 def _look_before(
-    question: ChallengeRequest, subject: str, client: ClientContext, now: datetime
+    request: ChallengeRequest, subject: str, client: ClientContext, now: datetime
 ) -> tuple[Challenge | None, bool]:
     """Return the open challenge for the same question, and whether one more send stays within the budgets.
 
     It is the one this browser holds, or this program names, with time and tries left; an enrollment is always new.
     The budgets are of the account, or of the number: an hour's, a day's, how many may be open. One statement.
     """
-    anew = question.pending_secret != "" and not question.again
+    anew = request.pending_secret != "" and not request.again
     named = challenge_id_in(client.challenge_token) if client.challenge_token and not anew else None
-    is_text = method_of(question.method).sends == SMS
+    is_text = method_of(request.method).sends == SMS
     which = {"which": named} if named else browser_meant(() if anew else client.bindings, "which")
     which |= {"subject": subject}
-    same = {"purpose": question.purpose, "method": question.method, "destination": question.destination}
-    same["asked_as"] = _digest(question.identity)
+    same = {
+        "purpose": request.purpose,
+        "method": request.method,
+        "destination": request.destination,
+    }
+    same["asked_as"] = _digest(request.identity)
     times = {"now": now, "then": now + LAST_MINUTE, "hour_ago": now - AN_HOUR, "day_ago": now - A_DAY}
     whose = "number" if is_text else "account"
     given = which | same | times | {"most": settings.challenge_tries} | browser_meant(client.bindings)
     row = _BEFORE[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
-    if challenge is not None and (challenge.session_id or "") != question.session_id:
+    if challenge is not None and (challenge.session_id or "") != request.session_id:
         challenge = None  # another session's, in the same browser
     most_open = settings.open_challenges + (challenge is not None)
-    within = by_destination.is_within(
-        question.method, question.purpose, row[-7:], most_open, is_known=question.is_known
-    )
-    return challenge, question.letter != "" and (within or not settings.limits)
+    within = by_destination.is_within(request.method, request.purpose, row[-7:], most_open, is_known=request.is_known)
+    return challenge, request.letter != "" and (within or not settings.limits)
 
 
 def _new(
-    new_id: str, question: ChallengeRequest, subject: str, client: ClientContext, now: datetime, sent: bool
+    new_id: str, request: ChallengeRequest, subject: str, client: ClientContext, now: datetime, sent: bool
 ) -> Challenge:
-    passcode_life = method_of(question.method).code_lifetime
-    life = question.lifetime or passcode_life
+    passcode_life = method_of(request.method).code_lifetime
+    life = request.lifetime or passcode_life
     row: dict[str, Any] = {
-        "id": new_id, "purpose": question.purpose, "method": question.method, "subject": subject,
-        "user_id": question.user_id, "enrolled_id": question.enrolled.id if question.enrolled else None,
-        "destination": question.destination, "binding": binding_of(new_id, client), "address": client.ip_address,
-        "asked_as": _digest(question.identity), "agent": client.user_agent, "session_id": question.session_id or None,
-        "tag": secrets.reference(4), "next": question.next, "created_at": now,
+        "id": new_id, "purpose": request.purpose, "method": request.method, "subject": subject,
+        "user_id": request.user_id, "enrolled_id": request.enrolled.id if request.enrolled else None,
+        "destination": request.destination, "binding": binding_of(new_id, client), "address": client.ip_address,
+        "asked_as": _digest(request.identity), "agent": client.user_agent, "session_id": request.session_id or None,
+        "tag": secrets.reference(4), "next": request.next, "created_at": now,
         "passcode_expires_at": now + min(passcode_life, life), "expires_at": now + life, "secret": "",
-        "sends": int(sent and not (question.silent and question.pending_secret)), "last_sent_at": now, "tries": 0,
+        "sends": int(sent and not (request.silent and request.pending_secret)), "last_sent_at": now, "tries": 0,
         "carry_tries": 0,
     }  # fmt: skip
-    if question.pending_secret:
+    if request.pending_secret:
         context = challenge_context(detached_from(Challenge, row))
-        row["secret"] = keyring.seal(question.pending_secret.encode(), *context)
+        row["secret"] = keyring.seal(request.pending_secret.encode(), *context)
     _INSERT.run(**row)
     return detached_from(Challenge, row)
 
@@ -307,9 +312,9 @@ def _count_send(challenge: Challenge, now: datetime, sent: bool) -> None:
     note(challenge, sends=sends, last_sent_at=now)
 
 
-def _send(question: ChallengeRequest, challenge: Challenge, *, withheld: bool) -> None:
+def _send(request: ChallengeRequest, challenge: Challenge, *, withheld: bool) -> None:
     outbox.enqueue(
-        question.letter, method_of(question.method).sends, question.destination, user_id=question.user_id,
+        request.letter, method_of(request.method).sends, request.destination, user_id=request.user_id,
         challenge_id=challenge.id, expires_at=challenge.expires_at, tag=challenge.tag,
-        decoy=question.silent or withheld, rank=question.rank,
+        decoy=request.silent or withheld, rank=request.rank,
     )  # fmt: skip

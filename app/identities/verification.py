@@ -54,12 +54,12 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
         raise Rejected("email_already_associated", field="email", email=typed.value)
     if purpose == CHANGE:
         end_others(user.id, CHANGE, typed.value)
-    question = ChallengeRequest(
+    challenge_request = ChallengeRequest(
         purpose, EmailCode.name, user.id, typed.value, typed.value, pending_secret=passcodes.new_secret(), again=True,
         lifetime=settings.change_email_within, letter="address_taken" if taken else purpose,
         session_id=session.session_id, is_unproved=True,
     )  # fmt: skip
-    challenge = challenges.issue_challenge(question, client)
+    challenge = challenges.issue_challenge(challenge_request, client)
     record("address.change_requested", user.id, challenge_id=challenge.id, purpose=purpose)
     signals.send(signals.change_email_instructions_sent, user=user, token=None, new_email=typed.value)
     return challenge
@@ -96,14 +96,14 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
     )
     if asked is None or challenge is None:
         raise _why_not(user, asked)
-    guess = by_account.reserve(user.id, "", session_id=session.session_id)
-    if guess is None:
+    login_attempt = by_account.reserve(user.id, "", session_id=session.session_id)
+    if login_attempt is None:
         raise Rejected("invalid_password_code", field="passcode")
     lock_credentials(user, session)
     live = clock.now() < challenge.passcode_expires_at and challenge.sends > 0
     if not (passcodes.answers(challenge, passcodes.root_of(challenge, None), passcode) and live):
         raise _failed(user, challenge, "wrong_code" if live else "expired")
-    by_account.refund(guess)
+    by_account.refund(login_attempt)
     _give(user, session, challenge, client)
     return challenge
 

@@ -105,41 +105,41 @@ def get(client: ClientContext) -> StartedPending:
 
     :raises Rejected: ``two_factor_permission_denied`` when there is none
     """
-    waiting = current(client)
-    if waiting is None:
+    pending_sign_in = current(client)
+    if pending_sign_in is None:
         raise Rejected("two_factor_permission_denied")
-    return waiting
+    return pending_sign_in
 
 
-def count_try(waiting: StartedPending) -> int:
+def count_try(pending_sign_in: StartedPending) -> int:
     """Count one code before it is looked at; return how many there were with it, 0 when none is left.
 
     Committed at once, and exact however many are typed at the same moment.
     """
     now = clock.now()
-    return int(db.session.execute(_COUNT, {"waiting": waiting.row.id, "now": now}).scalar() or 0)
+    return int(db.session.execute(_COUNT, {"waiting": pending_sign_in.row.id, "now": now}).scalar() or 0)
 
 
-def note_question(waiting: StartedPending, method: str, question_id: str | None, state: str) -> None:
+def note_question(pending_sign_in: StartedPending, method: str, question_id: str | None, state: str) -> None:
     """Note by which method, and by which challenge, the second step is asked for now."""
     values: dict[str, Any] = {"method": method, "question_id": question_id, "state": state}
-    still = (PendingSignIn.id == waiting.row.id, PendingSignIn.ended_at.is_(None))
+    still = (PendingSignIn.id == pending_sign_in.row.id, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*still).values(**values))
-    note(waiting.row, **values)
+    note(pending_sign_in.row, **values)
 
 
-def hold(waiting: StartedPending) -> bool:
+def hold(pending_sign_in: StartedPending) -> bool:
     """Let nobody else end or use it until the commit; False when somebody has, or its time is over.
 
     For what must not be done, or used up, for a sign-in that becomes no session.
     """
-    return changed(_HOLD, {"waiting": waiting.row.id, "now": clock.now()}) == 1
+    return changed(_HOLD, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
-def use_up(waiting: StartedPending) -> bool:
+def use_up(pending_sign_in: StartedPending) -> bool:
     """End it for the session that it becomes; False when another request was first, or its time is over."""
     set_pending_cookie("", settings.second_factor_within)
-    return changed(_USE_UP, {"waiting": waiting.row.id, "now": clock.now()}) == 1
+    return changed(_USE_UP, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
 def end(client: ClientContext) -> None:

@@ -116,11 +116,11 @@ def verify(under_way: SignIn, passcode: str | int | None) -> SignIn:
     :raises Rejected: ``generic_authn_failed``, or in explicit mode what was wrong; ``too_many_requests``
     """
     user, client = under_way.user, under_way.client
-    spoken = under_way.identity.value if under_way.identity else ""
+    identity_value = under_way.identity.value if under_way.identity else ""
     factor: VerifiedFactor | VerificationFailure = VerificationFailure()
     if passcode not in (None, ""):
         factor = verify_passcode(
-            PURPOSE, user.id if user else None, spoken, under_way.enrolled or [], passcode, client,
+            PURPOSE, user.id if user else None, identity_value, under_way.enrolled or [], passcode, client,
             browser=under_way.browser,
         )  # fmt: skip
     if isinstance(factor, VerificationFailure):
@@ -146,8 +146,8 @@ def prove_address(under_way: SignIn) -> SignIn:
         return under_way
     if under_way.user is None:
         user = open_account(factor.challenge)
-        if factor.guess is not None:
-            by_account.refund(factor.guess)
+        if factor.login_attempt is not None:
+            by_account.refund(factor.login_attempt)
         return replace(under_way, user=user, factors=(VerifiedFactor(CONFIRMED, factor.challenge),))
     if verify_address(under_way.user, factor.challenge):
         return replace(under_way, enrolled=None)  # the first proof has swept some of it away
@@ -175,16 +175,16 @@ def require_second_factor(under_way: SignIn) -> PendingState | None:
         return None
     if must_set_up and user.confirmed_at is None:
         raise Rejected("confirmation_required")
-    if factor.guess is not None:
-        by_account.refund(factor.guess)
-    waiting = pending.start(
+    if factor.login_attempt is not None:
+        by_account.refund(factor.login_attempt)
+    pending_sign_in = pending.start(
         user, factor.proof, step.state, step.choices, client,
         answered_id=factor.challenge_id, remember=under_way.remember, next_page=under_way.next_page,
     )  # fmt: skip
     record("second_step.asked", user.id, challenge_id=factor.challenge_id, method=factor.method)
-    if waiting.row.method:
-        ask_for_second_factor(StartedPending(waiting.row, user), waiting.row.method, client)
-    return waiting
+    if pending_sign_in.row.method:
+        ask_for_second_factor(StartedPending(pending_sign_in.row, user), pending_sign_in.row.method, client)
+    return pending_sign_in
 
 
 def open_session(under_way: SignIn) -> AuthSession:
@@ -193,20 +193,20 @@ def open_session(under_way: SignIn) -> AuthSession:
     The browser is known to the account from now on; that it was new is told the owner by mail.
     :raises Rejected: ``two_factor_permission_denied`` when the sign-in that waited has ended meanwhile
     """
-    user, client, waiting = _user_of(under_way), under_way.client, under_way.pending
+    user, client, pending_sign_in = _user_of(under_way), under_way.client, under_way.pending
     last = under_way.factors[-1]
-    if waiting is None:
+    if pending_sign_in is None:
         pending.end(client)
-        first, challenge_id, guess = last.proof, last.challenge_id, last.guess
+        first, challenge_id, login_attempt = last.proof, last.challenge_id, last.login_attempt
     else:
-        if not pending.use_up(waiting):
+        if not pending.use_up(pending_sign_in):
             raise Rejected("two_factor_permission_denied")
-        if last.guess is not None:
-            by_account.refund(last.guess)
+        if last.login_attempt is not None:
+            by_account.refund(last.login_attempt)
         second_factor.forget_misses(user.id)
-        first, challenge_id, guess = waiting.row.amr, waiting.row.answered_id, None
-    then = last.proof if waiting is not None else ""
-    browser = note_sign_in(user.id, client, under_way.seen_at, guess)
+        first, challenge_id, login_attempt = pending_sign_in.row.amr, pending_sign_in.row.answered_id, None
+    then = last.proof if pending_sign_in is not None else ""
+    browser = note_sign_in(user.id, client, under_way.seen_at, login_attempt)
     session = create_session(
         user, f"{first},{then}" if then else first, client,
         remember=under_way.remember, challenge_id=challenge_id, held=last.held,
@@ -223,32 +223,34 @@ def open_session(under_way: SignIn) -> AuthSession:
     return session
 
 
-def finish_second(waiting: StartedPending, factor: VerifiedFactor, client: ClientContext) -> AuthSession:
+def finish_second(pending_sign_in: StartedPending, factor: VerifiedFactor, client: ClientContext) -> AuthSession:
     """Open the session of a sign-in whose second factor is verified.
 
     :raises Rejected: as ``open_session``
     """
-    row = waiting.row
-    return open_session(SignIn(client, row.remember, user=waiting.user, factors=(factor,), pending=waiting))
+    row = pending_sign_in.row
+    return open_session(
+        SignIn(client, row.remember, user=pending_sign_in.user, factors=(factor,), pending=pending_sign_in)
+    )
 
 
-def ask_for_second_factor(waiting: StartedPending, method: str, client: ClientContext) -> None:
+def ask_for_second_factor(pending_sign_in: StartedPending, method: str, client: ClientContext) -> None:
     """Ask for the second factor by ``method``: send its code, where it sends one.
 
     :raises Rejected: ``two_factor_method_not_available`` on ``which`` when the account has it no more
     """
     challenge_id = None
     if method_of(method).sends:
-        reached = lookup.destination_of_user(waiting.user.id, method)
+        reached = lookup.destination_of_user(pending_sign_in.user.id, method)
         if reached is None or reached.enrolled is None or not reached.destination:
             raise Rejected("two_factor_method_not_available", field="which")
-        signals.send(signals.tf_security_token_sent, user=waiting.user, method=method)
-        question = ChallengeRequest(
-            second_factor.PURPOSE, method, waiting.user.id, "", reached.destination, reached.enrolled,
+        signals.send(signals.tf_security_token_sent, user=pending_sign_in.user, method=method)
+        challenge_request = ChallengeRequest(
+            second_factor.PURPOSE, method, pending_sign_in.user.id, "", reached.destination, reached.enrolled,
             letter="second", is_known=True,
         )  # fmt: skip
-        challenge_id = challenges.issue_challenge(question, client).id
-    pending.note_question(waiting, method, challenge_id, second_factor.READY)
+        challenge_id = challenges.issue_challenge(challenge_request, client).id
+    pending.note_question(pending_sign_in, method, challenge_id, second_factor.READY)
 
 
 def _user_of(under_way: SignIn) -> User:

@@ -30,9 +30,9 @@ STEPS = {"ready": "/tf-validate", "select": "/tf-select", "setup_from_login": "/
 """Where a browser takes its second step, by the state of its sign-in."""
 
 
-def second_step(parked: PendingState) -> dict[str, Any]:
+def second_step(pending_state: PendingState) -> dict[str, Any]:
     """Return what the answer to a first proof tells of the second step that is due: ``go`` and facts for a program."""
-    row, facts = parked.row, dict[str, Any](tf_required=True)
+    row, facts = pending_state.row, dict[str, Any](tf_required=True)
     path = STEPS[row.state]
     if row.state == "select":
         facts |= {"tf_select": True, "tf_setup_methods": [name for name in row.choices.split(",") if name]}
@@ -43,8 +43,8 @@ def second_step(parked: PendingState) -> dict[str, Any]:
         facts |= {"tf_state": row.state, "tf_method": row.method, "tf_primary_method": row.method}
     else:
         facts |= {"tf_state": row.state}
-    if parked.handle:
-        facts |= {"pending": parked.handle}
+    if pending_state.handle:
+        facts |= {"pending": pending_state.handle}
     return {"go": f"{path}?{urlencode({'next': row.next})}" if row.next else path} | facts
 
 

@@ -113,15 +113,15 @@ def verify_second_factor(
     :param challenge_id: the challenge by which the code was sent, if it was; no other will do
     """
     browser = known_as(user_id, client.known_secrets)
-    guess = by_account.reserve(user_id, "", browser=browser, second=True)
+    login_attempt = by_account.reserve(user_id, "", browser=browser, second=True)
     rows = [row for row in enrolled if row.method == method]
-    if guess is None or not rows:
-        return VerificationFailure("budget_spent" if guess is None else "wrong_code", challenge_id)
+    if login_attempt is None or not rows:
+        return VerificationFailure("budget_spent" if login_attempt is None else "wrong_code", challenge_id)
     attempt = SecondFactorAttempt(user_id, code, rows, challenge_id, client, PURPOSE)
     factor = authenticator_of(method).verify_second(attempt)
     if isinstance(factor, VerifiedFactor):
-        return replace(factor, guess=guess)
-    if guess.is_last:
+        return replace(factor, login_attempt=login_attempt)
+    if login_attempt.is_last:
         record("budget.exhausted", user_id, at_once=True, budget="failures")
     return factor
 

@@ -42,21 +42,21 @@ def verify_passcode(
         return VerificationFailure()  # it cannot be right, so it is no attempt
     sending = [each.name for each in possible if each.sends]
     is_chosen = any(each.is_chosen for each in possible)
-    guess = by_account.reserve(user_id, identity, browser=browser, session_id=session_id, password=is_chosen)
+    login_attempt = by_account.reserve(user_id, identity, browser=browser, session_id=session_id, password=is_chosen)
     subject = subject_of(user_id, identity)
     open_challenges = challenges.count_try(purpose, sending, subject, client) if sending else []
     by_id = {row.id: row for row in enrolled}
     usable = enrolled if session_id else ways_to_sign_in(enrolled)  # not an app that is a second factor alone
-    attempt = PasscodeAttempt(passcode, usable, by_id, open_challenges, guess is not None)
+    attempt = PasscodeAttempt(passcode, usable, by_id, open_challenges, login_attempt is not None)
     lost = []
     for authenticator in possible:
         factor = authenticator.verify(attempt)
         if isinstance(factor, VerifiedFactor):
-            return replace(factor, guess=guess)
+            return replace(factor, login_attempt=login_attempt)
         if factor is not None and factor.challenge_id:
             lost.append(factor.challenge_id)
-    if guess is not None and guess.is_last:
+    if login_attempt is not None and login_attempt.is_last:
         record("budget.exhausted", user_id, at_once=True, budget="failures")
         return VerificationFailure("wrong_code", open_challenges[0].id if open_challenges else None)
     found = diagnose(Attempt(purpose, subject, passcode, sending, open_challenges, by_id, lost), client)
-    return found if guess is not None else replace(found, reason="budget_spent")
+    return found if login_attempt is not None else replace(found, reason="budget_spent")

@@ -114,8 +114,8 @@ def verify_mailbox(identity: str, passcode: str | int, client: ClientContext) ->
         facts: dict[str, Any] = {"reason": reason, "purpose": PURPOSE}
         record("challenge.failed", user_id, at_once=True, **facts)
         raise Rejected("generic_authn_failed", field="passcode")
-    if proof.guess is not None:
-        refund(proof.guess)
+    if proof.login_attempt is not None:
+        refund(proof.login_attempt)
     return status_of(known.user, requests.proof_of(known.user.id, proof.challenge.id))
 
 

@@ -100,7 +100,9 @@ def confirm_by_code(
     user_id = user.id if user else None
     enrolled = enrollments.enrolled_of(user_id)
     proof = verify_passcode(CONFIRM, user_id, typed.value, enrolled, passcode, client, sent_only=True)
-    challenge, guess = (None, None) if isinstance(proof, VerificationFailure) else (proof.challenge, proof.guess)
+    challenge, login_attempt = (
+        (None, None) if isinstance(proof, VerificationFailure) else (proof.challenge, proof.login_attempt)
+    )
     if user is None or challenge is None or not user.is_active:
         throttling.take("failures", client.ip_address)
         failure = (
@@ -113,7 +115,7 @@ def confirm_by_code(
         raise Rejected("invalid_password_code", field="passcode")
     verify_address(user, challenge, browsers=(challenge.binding, *client.bindings))
     has_second = any(row.is_second for row in enrolled)
-    factor = VerifiedFactor(CONFIRMED, challenge, guess=guess)
+    factor = VerifiedFactor(CONFIRMED, challenge, login_attempt=login_attempt)
     under_way = SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,))
     return conclude(under_way), challenge.next
 

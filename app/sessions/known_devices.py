@@ -87,7 +87,7 @@ _SUCCESS = {
 
 
 def note_sign_in(
-    user_id: int, client: ClientContext, seen_at: datetime | None = None, guess: LoginAttempt | None = None
+    user_id: int, client: ClientContext, seen_at: datetime | None = None, login_attempt: LoginAttempt | None = None
 ) -> KnownDeviceRow:
     """Record that this user has signed in from the client's browser; return whether it was new to the account.
 
@@ -95,7 +95,7 @@ def note_sign_in(
     when the row is stored. A browser that isn't known, or was revoked, gets a new secret beside those it sent, so that
     a copy of those isn't known.
     :param seen_at: its ``last_seen_at``, if that was looked up already
-    :param guess: the attempt that was right, if anything was typed
+    :param login_attempt: the attempt that was right, if anything was typed
     """
     now = clock.now()
     today = seen_at is not None and now < seen_at + SEEN_EVERY
@@ -105,7 +105,7 @@ def note_sign_in(
         rows.append(_row(user_id, secrets.digest(fresh), client.user_agent, now, seen_at if today else now))
     if not rows:
         return "none"
-    here = _record_success(rows, user_id, client, guess or UNLIMITED, now)
+    here = _record_success(rows, user_id, client, login_attempt or UNLIMITED, now)
     if not client.keeps_cookies:
         return "none"
     if here in client.known_secrets:
@@ -264,14 +264,14 @@ def _row(
 
 
 def _record_success(
-    rows: list[dict[str, Any]], user_id: int, client: ClientContext, guess: LoginAttempt, now: datetime
+    rows: list[dict[str, Any]], user_id: int, client: ClientContext, login_attempt: LoginAttempt, now: datetime
 ) -> str:
     """Record a success; return the digest by which the browser is known from now on, "" for none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
     if client.keeps_cookies:
         mine = [_row_id(user_id, digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]
         values |= {f"known_{place}": mine[place] if place < len(mine) else "" for place in range(MAX_KNOWN_ACCOUNTS)}
-    noted = _SUCCESS[len(rows), client.keeps_cookies].all(**values, **guess.of_refund(), now=now)
+    noted = _SUCCESS[len(rows), client.keeps_cookies].all(**values, **login_attempt.of_refund(), now=now)
     return next((str(browser) for (browser,) in noted if browser), "")
 
 

@@ -46,12 +46,14 @@ def begin(
     row = next((each for each in enrolled if each.method == method), None)
     if row is not None and (existing or authenticator_of(method).is_own(phone, mine)):
         traits = method_of(method)
-        question = ChallengeRequest(
+        challenge_request = ChallengeRequest(
             second_factor.SETUP_PURPOSE, method, user.id, EXISTING, mine.get(traits.reaches, ""), row,
             lifetime=settings.us_setup_within, letter="second" if traits.sends else "", session_id=session.session_id,
             is_known=True,
         )  # fmt: skip
-        begun = PendingEnrollment(challenges.issue_challenge(question, client), enrollment_service.account_name(mine))
+        begun = PendingEnrollment(
+            challenges.issue_challenge(challenge_request, client), enrollment_service.account_name(mine)
+        )
     else:
         begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, session.session_id, client)
     _signal_sent(user, method)
@@ -59,21 +61,21 @@ def begin(
 
 
 def begin_on_the_way_in(
-    waiting: StartedPending, method: str, phone: str | None, client: ClientContext
+    pending_sign_in: StartedPending, method: str, phone: str | None, client: ClientContext
 ) -> PendingEnrollment:
     """Begin to set up the second factor without which this sign-in ends; its code goes to ``/tf-validate``.
 
     :raises Rejected: as ``begin``; ``two_factor_permission_denied`` when the account has one by now
     """
-    user = waiting.user
+    user = pending_sign_in.user
     enrolled = enrollments.enrolled_of(user.id)
-    if waiting.row.state != second_factor.SETUP or any(row.is_second for row in enrolled):
+    if pending_sign_in.row.state != second_factor.SETUP or any(row.is_second for row in enrolled):
         raise Rejected("two_factor_permission_denied")
     _allow(user, method, enrolled)
     throttling.take("starts", client.ip_address)
-    begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, waiting.row.id, client)
+    begun = enrollment_service.begin(user, method, phone, second_factor.SETUP_PURPOSE, pending_sign_in.row.id, client)
     _signal_sent(user, method)
-    pending.note_question(waiting, method, begun.challenge.id, second_factor.SETUP)
+    pending.note_question(pending_sign_in, method, begun.challenge.id, second_factor.SETUP)
     return begun
 
 
@@ -82,12 +84,15 @@ def still_open(user: User, session: AuthSession, state: str) -> PendingEnrollmen
     return enrollment_service.still_open(user, state, second_factor.SETUP_PURPOSE, session.session_id)
 
 
-def still_open_on_the_way_in(waiting: StartedPending) -> PendingEnrollment | None:
+def still_open_on_the_way_in(pending_sign_in: StartedPending) -> PendingEnrollment | None:
     """Return the second factor that this sign-in has begun to set up, while it can still be proved."""
-    if waiting.row.question_id is None:
+    if pending_sign_in.row.question_id is None:
         return None
     return enrollment_service.still_open(
-        waiting.user, challenge_token_of(waiting.row.question_id), second_factor.SETUP_PURPOSE, waiting.row.id
+        pending_sign_in.user,
+        challenge_token_of(pending_sign_in.row.question_id),
+        second_factor.SETUP_PURPOSE,
+        pending_sign_in.row.id,
     )
 
 
@@ -109,14 +114,14 @@ def confirm(
         raise _reworded(
             enrollment_service.why_not(user, challenge_id, second_factor.SETUP_PURPOSE, session.session_id, "code")
         )
-    guess = by_account.reserve(user.id, "", session_id=session.session_id)
-    if guess is None:
+    login_attempt = by_account.reserve(user.id, "", session_id=session.session_id)
+    if login_attempt is None:
         raise Rejected("two_factor_invalid_token", field="code")
     lock_credentials(user, session)
     enrolled = enrollments.enrolled_of(user.id)
     _allow(user, challenge.method, enrolled)
     held = _prove(user, challenge, enrolled, code, session, name)
-    by_account.refund(guess)
+    by_account.refund(login_attempt)
     enrollments.mark_second(user.id, challenge.method)
     freshen(session, challenge.method, held=held)
     revoke_other_sessions(user, session, client)

@@ -45,13 +45,13 @@ ON_THE_WAY_IN = "setup/second_on_the_way_in.html"
 def tf_setup_page() -> Response:
     """Show whether a second step is asked for, and what can be one."""
     session = current_session()
-    waiting = None if session else pending.current(present_client())
-    if session is None and (waiting is None or waiting.row.state != factors.SETUP):
+    pending_sign_in = None if session else pending.current(present_client())
+    if session is None and (pending_sign_in is None or pending_sign_in.row.state != factors.SETUP):
         return _nothing_under_way()
-    if waiting is not None:
-        begun = None if wants_json() else second_factor.still_open_on_the_way_in(waiting)
-        shown = _page(waiting.user, _shown(begun) | {"action": "/tf-validate"} if begun else None)
-        return respond(ON_THE_WAY_IN, SecondSetupForm(), shown=shown, **_state_of(waiting.user))
+    if pending_sign_in is not None:
+        begun = None if wants_json() else second_factor.still_open_on_the_way_in(pending_sign_in)
+        shown = _page(pending_sign_in.user, _shown(begun) | {"action": "/tf-validate"} if begun else None)
+        return respond(ON_THE_WAY_IN, SecondSetupForm(), shown=shown, **_state_of(pending_sign_in.user))
     if wants_json():
         require_recent(session)
     return respond(PAGE, SecondSetupForm(), shown=_page(current_user, None), **_state_of(current_user))
@@ -125,15 +125,15 @@ def _session() -> AuthSession:
 
 def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
     who = _asker(form.pending.data)
-    waiting = pending.current(who)
-    if waiting is None or waiting.row.state != factors.SETUP:
+    pending_sign_in = pending.current(who)
+    if pending_sign_in is None or pending_sign_in.row.state != factors.SETUP:
         return _nothing_under_way()
     if form.validate():
         with form.showing_refusals():
-            begun = second_factor.begin_on_the_way_in(waiting, form.setup.data, form.phone.data, who)
-            facts = _facts(begun, waiting.user) | {"tf_state_token": None}
+            begun = second_factor.begin_on_the_way_in(pending_sign_in, form.setup.data, form.phone.data, who)
+            facts = _facts(begun, pending_sign_in.user) | {"tf_state_token": None}
             return respond(ON_THE_WAY_IN, form, see=HOME, **facts)
-    return respond(ON_THE_WAY_IN, form, shown=_page(waiting.user, None))
+    return respond(ON_THE_WAY_IN, form, shown=_page(pending_sign_in.user, None))
 
 
 def _asker(handle: str | None) -> ClientContext:

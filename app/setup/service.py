@@ -82,18 +82,18 @@ def confirm(
     challenge = challenges.count_try_of(challenge_id, user.id, PURPOSE, session.session_id, fitting)
     if challenge is None:
         raise enrollment_service.why_not(user, challenge_id, PURPOSE, session.session_id)
-    guess = (
+    login_attempt = (
         by_account.reserve(user.id, "", session_id=session.session_id)
         if method_of(challenge.method).sends
         else by_account.UNLIMITED
     )
-    if guess is None:
+    if login_attempt is None:
         raise Rejected("invalid_password_code", field="passcode")
     lock_credentials(user, session)
     before = _owned_identity(user, challenge.method)
     weak_until = cooldown(user, session, challenge.method)
     enrollment_service.store(user, challenge, passcode, session.session_id, weak_until=weak_until, name=name)
-    by_account.refund(guess)
+    by_account.refund(login_attempt)
     if not method_of(challenge.method).is_chosen:  # what was only chosen proves nothing yet
         freshen(session, challenge.method, held=weak_until is not None)
     settle(user, session, client, weak_until)

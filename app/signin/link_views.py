@@ -136,11 +136,11 @@ def _signed_in(opened: OpenedLink) -> Response:
     return redirect(next_or(opened.challenge.next or settings.post_login_url))  # type: ignore[return-value]
 
 
-def _half_way(parked: PendingState) -> Response:
+def _half_way(pending_state: PendingState) -> Response:
     """Go on to the second step; a front end finds its state in the cookie, and what is asked by GET /tf-validate."""
     if settings.redirect_behavior == "spa":
         return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
-    return redirect(second_step(parked)["go"])  # type: ignore[return-value]
+    return redirect(second_step(pending_state)["go"])  # type: ignore[return-value]
 
 
 def _went_wrong(refused: Rejected) -> Response:

@@ -38,10 +38,15 @@ def wan_signin_page() -> Response:
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
-    waiting = passkeys.under_way(present_client())
-    if waiting is None:
+    pending_sign_in = passkeys.under_way(present_client())
+    if pending_sign_in is None:
         drop_pending()
-    return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting), is_secondary=waiting is not None)
+    return respond(
+        PAGE,
+        form,
+        shown=_page("/wan-signin", pending_sign_in=pending_sign_in),
+        is_secondary=pending_sign_in is not None,
+    )
 
 
 @bp.post("/wan-signin")
@@ -50,13 +55,17 @@ def wan_signin() -> Response:
     """Begin to sign in with a passkey, or to take the second step with one."""
     after_this_request(view_commit)
     form = AskForm()
-    waiting = passkeys.under_way(_asker(form.pending.data))
+    pending_sign_in = passkeys.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
-            begun = passkeys.begin_second(waiting, client_context()) if waiting else passkeys.begin(client_context())
-            facts = {"remember": form.remember.data, "is_secondary": waiting is not None}
-            return _begun("/wan-signin", form, *begun, waiting=waiting, **facts)
-    return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))
+            begun = (
+                passkeys.begin_second(pending_sign_in, client_context())
+                if pending_sign_in
+                else passkeys.begin(client_context())
+            )
+            facts = {"remember": form.remember.data, "is_secondary": pending_sign_in is not None}
+            return _begun("/wan-signin", form, *begun, pending_sign_in=pending_sign_in, **facts)
+    return respond(PAGE, form, shown=_page("/wan-signin", pending_sign_in=pending_sign_in))
 
 
 @bp.post("/wan-signin/<state>")
@@ -65,22 +74,22 @@ def wan_signin_response(state: str) -> Response:
     """Sign in with what the browser answered."""
     after_this_request(view_commit)
     form = AnswerForm()
-    waiting = passkeys.under_way(_asker(form.pending.data))
+    pending_sign_in = passkeys.under_way(_asker(form.pending.data))
     if form.validate():
         with form.showing_refusals():
             go_on, answer = next_or("", form.next.data), form.credential.data
-            if waiting is not None:
+            if pending_sign_in is not None:
                 arrived: AuthSession | PendingState = passkeys.finish_as_second(
-                    waiting, state, answer, client_context()
+                    pending_sign_in, state, answer, client_context()
                 )
-                go_on = go_on or waiting.row.next
+                go_on = go_on or pending_sign_in.row.next
             else:
                 arrived = passkeys.sign_in(
                     state, answer, client_context(), remember=form.remember.data, next_page=go_on
                 )
             go = go_on or settings.post_login_url
             return welcome(arrived, go, post_login_url=go)
-    return respond(PAGE, form, shown=_page("/wan-signin", waiting=waiting))
+    return respond(PAGE, form, shown=_page("/wan-signin", pending_sign_in=pending_sign_in))
 
 
 @bp.get("/wan-verify")
@@ -139,14 +148,14 @@ def _begun(
     ceremony: WebauthnChallenge,
     options: dict[str, Any],
     *,
-    waiting: StartedPending | None = None,
+    pending_sign_in: StartedPending | None = None,
     **facts: Any,
 ) -> Response:
-    shown = _page(path, state_of(ceremony), waiting)
+    shown = _page(path, state_of(ceremony), pending_sign_in)
     return respond(PAGE, form, shown=shown, credential_options=options, wan_state=state_of(ceremony), **facts)
 
 
-def _page(path: str, asking: str = "", waiting: StartedPending | None = None) -> dict[str, Any]:
+def _page(path: str, asking: str = "", pending_sign_in: StartedPending | None = None) -> dict[str, Any]:
     """Return what the page shows; a program needs none of it.
 
     :param asking: state of a ceremony that was begun without a script
@@ -159,7 +168,7 @@ def _page(path: str, asking: str = "", waiting: StartedPending | None = None) ->
         "asking": asking,
         "rp_id": settings.rp_id,
         "available": settings.can_use_passkeys,
-        "second_step": waiting is not None,
-        "other_steps": waiting is not None and len(waiting.choices) > 1,
+        "second_step": pending_sign_in is not None,
+        "other_steps": pending_sign_in is not None and len(pending_sign_in.choices) > 1,
         "user_label": label,
     }

@@ -102,44 +102,50 @@ def verify(user: User, session: AuthSession, state: str, credential: Credential)
 
 def under_way(client: ClientContext) -> StartedPending | None:
     """Return the sign-in that waits for a second step which a passkey can take; None when none does."""
-    waiting = pending.current(client)
-    return waiting if waiting is not None and any(not method_of(name).is_typed for name in waiting.choices) else None
+    pending_sign_in = pending.current(client)
+    return (
+        pending_sign_in
+        if pending_sign_in is not None and any(not method_of(name).is_typed for name in pending_sign_in.choices)
+        else None
+    )
 
 
-def begin_second(waiting: StartedPending, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
+def begin_second(pending_sign_in: StartedPending, client: ClientContext) -> tuple[WebauthnChallenge, dict[str, Any]]:
     """Return a ceremony that takes the second step, and what the browser needs for it: whose keys will do is known.
 
     :raises Rejected: ``too_many_requests``
     """
     throttling.take("passkeys", client.ip_address)
-    ceremony = webauthn_challenges.begin("second", _place_of(waiting), user_id=waiting.user.id)
+    ceremony = webauthn_challenges.begin("second", _place_of(pending_sign_in), user_id=pending_sign_in.user.id)
     now = clock.now()
-    able = [key for key in passkeys.passkeys_of(waiting.user.id) if not key.in_cooldown(now)]
+    able = [key for key in passkeys.passkeys_of(pending_sign_in.user.id) if not key.in_cooldown(now)]
     return ceremony, webauthn_challenges.request_options(ceremony, able, alone=False)
 
 
-def finish_as_second(waiting: StartedPending, state: str, credential: Credential, client: ClientContext) -> AuthSession:
+def finish_as_second(
+    pending_sign_in: StartedPending, state: str, credential: Credential, client: ClientContext
+) -> AuthSession:
     """Open the session of the sign-in under way, if ``credential`` was signed by a passkey of its own account.
 
     :raises Rejected: ``two_factor_permission_denied`` when it has ended meanwhile; as signing in by a passkey alone
     """
-    ceremony = webauthn_challenges.spend(state, "second", _place_of(waiting))
-    if ceremony.user_id != waiting.user.id:
+    ceremony = webauthn_challenges.spend(state, "second", _place_of(pending_sign_in))
+    if ceremony.user_id != pending_sign_in.user.id:
         raise Rejected("api_error")
     answer = webauthn_verification.read(credential)
     try:
-        passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=waiting.user)
+        passkey, _, used = passkeys.check(answer, ceremony, alone=False, user=pending_sign_in.user)
         if passkey.in_cooldown(clock.now()):
             raise Rejected("webauthn_in_cooldown", field=webauthn_verification.FIELD)
         passkeys.use(passkey, used)
     except Rejected as refused:
-        failed(refused, waiting.user, "second")
-    return finish_second(waiting, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
+        failed(refused, pending_sign_in.user, "second")
+    return finish_second(pending_sign_in, VerifiedFactor(passkeys.METHOD, verified=used.verified), client)
 
 
-def _place_of(waiting: StartedPending) -> str:
+def _place_of(pending_sign_in: StartedPending) -> str:
     """Return what the ceremony is bound to: this very sign-in, which its cookie or handle opens."""
-    return waiting.row.id
+    return pending_sign_in.row.id
 
 
 def failed(refused: Rejected, user: User | None, purpose: str) -> NoReturn:

@@ -45,8 +45,8 @@ def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]
     if wants_json():
         return {}
     if isinstance(form, SendCodeForm):
-        waiting = open_request.kept(PURPOSE)
-        if waiting is None or waiting.identity != form.identity.data:
+        pending_sign_in = open_request.kept(PURPOSE)
+        if pending_sign_in is None or pending_sign_in.identity != form.identity.data:
             return page("identity")
     looked_up = form.refusal_facts.get("here")
     asked = looked_up or approvals.last_open(present_client(), PURPOSE)
@@ -59,8 +59,8 @@ def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Res
     """Let the browser open the page of its code again, for as long as the code works."""
     typed = form.identity.data or ""
     goal, remember = safe_next(form.next.data) or "", bool(form.remember.data)
-    waiting = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
-    return open_request.keep(answer, waiting, challenge.passcode_expires_at - challenge.created_at)
+    pending_sign_in = OpenRequest(PURPOSE, challenge.id, typed, goal, remember, support_id())
+    return open_request.keep(answer, pending_sign_in, challenge.passcode_expires_at - challenge.created_at)
 
 
 def page_of_open(form: SignInForm) -> dict[str, Any] | None:
@@ -68,14 +68,14 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
 
     A statement, where the browser says that it has asked for one.
     """
-    waiting = open_request.kept(PURPOSE)
-    asked = approvals.last_open(present_client(), PURPOSE) if waiting else None
-    if waiting is None or asked is None or asked.challenge.id != waiting.challenge_id:
+    pending_sign_in = open_request.kept(PURPOSE)
+    asked = approvals.last_open(present_client(), PURPOSE) if pending_sign_in else None
+    if pending_sign_in is None or asked is None or asked.challenge.id != pending_sign_in.challenge_id:
         return None
-    form.next.data = form.next.data or waiting.next or None
-    form.remember.data = waiting.remember
-    shown = page("code", sent(asked.challenge, waiting.identity, asked.characters))
-    return shown | {"support_id": waiting.support_id}
+    form.next.data = form.next.data or pending_sign_in.next or None
+    form.remember.data = pending_sign_in.remember
+    shown = page("code", sent(asked.challenge, pending_sign_in.identity, asked.characters))
+    return shown | {"support_id": pending_sign_in.support_id}
 
 
 def drop_pending() -> None:

@@ -34,10 +34,10 @@ def send_code(user: User, method: str, client: ClientContext) -> Challenge:
     if reached is None or reached.enrolled is None or not reached.destination:
         raise Rejected("us_method_not_available", field="chosen_method")
     signals.send(signals.us_security_token_sent, user=user, method=method, send_magic_link=False)
-    question = ChallengeRequest(
+    challenge_request = ChallengeRequest(
         PURPOSE, method, user.id, "", reached.destination, reached.enrolled, letter="verify", is_known=True
     )
-    return issue_challenge(question, client)
+    return issue_challenge(challenge_request, client)
 
 
 def verify(user: User, session: AuthSession, passcode: str | int, client: ClientContext) -> None:
@@ -56,8 +56,8 @@ def verify(user: User, session: AuthSession, passcode: str | int, client: Client
         )  # fmt: skip
         signals.send(signals.user_failed_authn, user=user, auth_type="passcode", tfa=False)
         raise Rejected("invalid_password_code", field="passcode")
-    if proof.guess is not None:
-        refund(proof.guess)
+    if proof.login_attempt is not None:
+        refund(proof.login_attempt)
     freshen(session, proof.method, held=proof.held)
     if session.kind == "browser":
         renew_token(session)

@@ -44,36 +44,36 @@ def validate(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
         way, or another step is due; ``two_factor_ended``; ``too_many_requests``
     """
     throttling.allow("failures", client.ip_address)
-    waiting = pending.get(client)
-    if not waiting.row.method:
+    pending_sign_in = pending.get(client)
+    if not pending_sign_in.row.method:
         raise Rejected("two_factor_permission_denied")
-    if passcodes.tidy(code, passcodes.digits_of(waiting.row.method)) is None:
+    if passcodes.tidy(code, passcodes.digits_of(pending_sign_in.row.method)) is None:
         raise Rejected("two_factor_invalid_token", field="code")
-    tries = pending.count_try(waiting)
+    tries = pending.count_try(pending_sign_in)
     if not tries:
         raise Rejected("two_factor_permission_denied")
-    if waiting.row.state == second_factor.SETUP:
-        return _enrolled_and_in(waiting, _set_up(waiting, code, client), client), waiting
-    method, question_id = waiting.row.method, waiting.row.question_id
+    if pending_sign_in.row.state == second_factor.SETUP:
+        return _enrolled_and_in(pending_sign_in, _set_up(pending_sign_in, code, client), client), pending_sign_in
+    method, question_id = pending_sign_in.row.method, pending_sign_in.row.question_id
     proof = second_factor.verify_second_factor(
-        waiting.user.id, method, question_id, enrolled_of(waiting.user.id), code, client
+        pending_sign_in.user.id, method, question_id, enrolled_of(pending_sign_in.user.id), code, client
     )
     if isinstance(proof, VerificationFailure):
-        raise _missed(waiting, proof, tries, client)
-    return finish_second(waiting, proof, client), waiting
+        raise _missed(pending_sign_in, proof, tries, client)
+    return finish_second(pending_sign_in, proof, client), pending_sign_in
 
 
-def trust_here(waiting: StartedPending, client: ClientContext) -> str:
+def trust_here(pending_sign_in: StartedPending, client: ClientContext) -> str:
     """Skip the second step of this account here for ``LATCHKEY_TRUST_FOR``; return a program's token, "" for a browser.
 
     After ``validate``, which has made a browser known.
     """
     if not settings.trust_for:
         return ""
-    record("second_step.trusted", waiting.user.id)
+    record("second_step.trusted", pending_sign_in.user.id)
     if not client.keeps_cookies:
-        return known_devices.trust_program(waiting.user.id, client.user_agent)
-    known_devices.trust_browser(waiting.user.id)
+        return known_devices.trust_program(pending_sign_in.user.id, client.user_agent)
+    known_devices.trust_browser(pending_sign_in.user.id)
     return ""
 
 
@@ -83,24 +83,26 @@ def select(which: str, client: ClientContext) -> PendingState:
     :raises Rejected: ``invalid_choice`` on ``which``; ``two_factor_permission_denied``; ``too_many_requests``
     """
     throttling.take("starts", client.ip_address)
-    waiting = pending.get(client)
-    if waiting.row.state == second_factor.SETUP:
+    pending_sign_in = pending.get(client)
+    if pending_sign_in.row.state == second_factor.SETUP:
         raise Rejected("two_factor_permission_denied")
-    if which not in waiting.choices:
+    if which not in pending_sign_in.choices:
         raise Rejected("invalid_choice", field="which")
-    ask_for_second_factor(waiting, which, client)
-    return PendingState(waiting.row)
+    ask_for_second_factor(pending_sign_in, which, client)
+    return PendingState(pending_sign_in.row)
 
 
-def _set_up(waiting: StartedPending, code: str | int, client: ClientContext) -> VerifiedFactor:
+def _set_up(pending_sign_in: StartedPending, code: str | int, client: ClientContext) -> VerifiedFactor:
     """Store the second factor that is set up on the way in, unless the account has got one meanwhile."""
-    user, row = waiting.user, waiting.row
+    user, row = pending_sign_in.user, pending_sign_in.row
     fitting = methods_provable_by(code)
     challenge = challenges.count_try_of(row.question_id or "", user.id, second_factor.SETUP_PURPOSE, row.id, fitting)
     if challenge is None:
         raise Rejected("two_factor_setup_expired")
     lock_account(user.id)
-    if not pending.hold(waiting) or any(second_factor.can_be_second(each.method) for each in enrolled_of(user.id)):
+    if not pending.hold(pending_sign_in) or any(
+        second_factor.can_be_second(each.method) for each in enrolled_of(user.id)
+    ):
         raise Rejected("two_factor_permission_denied")
     try:
         enrollment_service.store(user, challenge, code, None, field="code", as_second=True)
@@ -116,12 +118,12 @@ def _set_up(waiting: StartedPending, code: str | int, client: ClientContext) -> 
     return VerifiedFactor(challenge.method, challenge)
 
 
-def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
+def _enrolled_and_in(pending_sign_in: StartedPending, proof: VerifiedFactor, client: ClientContext) -> AuthSession:
     """Open the session; as after any change of what is asked for, every other one ends, and the owner is told."""
-    user_id = waiting.user.id
+    user_id = pending_sign_in.user.id
     revoke_browsers(user_id, but=client.known_secrets)
     try:
-        session = finish_second(waiting, proof, client)
+        session = finish_second(pending_sign_in, proof, client)
     except Rejected:
         db.session.rollback()  # it ended at this very moment, and a factor must not stay without its sign-in
         raise
@@ -132,29 +134,35 @@ def _enrolled_and_in(waiting: StartedPending, proof: VerifiedFactor, client: Cli
     return session
 
 
-def _missed(waiting: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext) -> Rejected:
+def _missed(pending_sign_in: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext) -> Rejected:
     throttling.take("failures", client.ip_address)
     is_over = tries >= pending.TRIES
-    facts: dict[str, Any] = {"reason": miss.reason, "method": waiting.row.method, "ended": is_over}
-    record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)
-    signals.send(signals.user_failed_authn, user=waiting.user, auth_type="code", tfa=True)
+    facts: dict[str, Any] = {"reason": miss.reason, "method": pending_sign_in.row.method, "ended": is_over}
+    record(
+        "second_step.failed",
+        pending_sign_in.user.id,
+        challenge_id=pending_sign_in.row.answered_id,
+        at_once=True,
+        **facts,
+    )
+    signals.send(signals.user_failed_authn, user=pending_sign_in.user, auth_type="code", tfa=True)
     if not is_over:
         return Rejected("two_factor_invalid_token", field="code")
     pending.end(client)
-    if throttling.is_news("second_step.failed", str(waiting.user.id), client.ip_address):
-        first = proof_titles().get(waiting.row.amr.split(",")[0], "The first proof")
-        notices.notify(waiting.user.id, FAILED.format(first=first), client)
+    if throttling.is_news("second_step.failed", str(pending_sign_in.user.id), client.ip_address):
+        first = proof_titles().get(pending_sign_in.row.amr.split(",")[0], "The first proof")
+        notices.notify(pending_sign_in.user.id, FAILED.format(first=first), client)
     return Rejected("two_factor_ended", field="code")
 
 
-def options(waiting: StartedPending) -> dict[str, str]:
+def options(pending_sign_in: StartedPending) -> dict[str, str]:
     """Return by name where somebody goes who can't take the step. Mail is none: it never stands in for a factor.
 
     A recovery code is offered to whoever has one left.
     """
-    if waiting.row.state == second_factor.SETUP:
+    if pending_sign_in.row.state == second_factor.SETUP:
         return {}
-    found = {recovery_codes.METHOD: "/mf-recovery"} if recovery_codes.stock_of(waiting.user.id).left else {}
+    found = {recovery_codes.METHOD: "/mf-recovery"} if recovery_codes.stock_of(pending_sign_in.user.id).left else {}
     return found | ({"help": "/tf-rescue"} if settings.support_mail else {})
 
 
@@ -167,25 +175,25 @@ def use_code(code: str | int, client: ClientContext) -> tuple[AuthSession, Start
         way, or it has to set a factor up; ``two_factor_ended``; ``too_many_requests``
     """
     throttling.allow("failures", client.ip_address)
-    waiting = pending.get(client)
-    if waiting.row.state == second_factor.SETUP:
+    pending_sign_in = pending.get(client)
+    if pending_sign_in.row.state == second_factor.SETUP:
         raise Rejected("two_factor_permission_denied")
     if recovery_codes.read(code) is None:
         raise Rejected("invalid_recovery_code", field="code")
-    tries = pending.count_try(waiting)
+    tries = pending.count_try(pending_sign_in)
     if not tries:
         raise Rejected("two_factor_permission_denied")
-    found = recovery_codes.find(waiting.user.id, code)
+    found = recovery_codes.find(pending_sign_in.user.id, code)
     if isinstance(found, VerificationFailure):
-        raise _missed_recovery_code(waiting, found, tries, client)
-    if not pending.hold(waiting):  # another request was first, and this code is good for another time
+        raise _missed_recovery_code(pending_sign_in, found, tries, client)
+    if not pending.hold(pending_sign_in):  # another request was first, and this code is good for another time
         raise Rejected("two_factor_permission_denied")
     proof = recovery_codes.use(found)
     if isinstance(proof, VerificationFailure):
-        raise _missed_recovery_code(waiting, proof, tries, client)
-    session = finish_second(waiting, proof, client)
-    notify_of_use(waiting.user.id, client, session.session_id)
-    return session, waiting
+        raise _missed_recovery_code(pending_sign_in, proof, tries, client)
+    session = finish_second(pending_sign_in, proof, client)
+    notify_of_use(pending_sign_in.user.id, client, session.session_id)
+    return session, pending_sign_in
 
 
 def ask_for_help(client: ClientContext) -> StartedPending:
@@ -194,15 +202,15 @@ def ask_for_help(client: ClientContext) -> StartedPending:
     :raises Rejected: ``invalid_choice`` on ``help_setup`` where nobody is to be asked; ``two_factor_permission_denied``
     """
     throttling.take("starts", client.ip_address)
-    waiting = pending.get(client)
+    pending_sign_in = pending.get(client)
     if not settings.support_mail:
         raise Rejected("invalid_choice", field="help_setup")
-    if throttling.is_news("help", str(waiting.user.id), client.ip_address):
-        whose = ", ".join(_without_links(identities_of(waiting.user.id)))
+    if throttling.is_news("help", str(pending_sign_in.user.id), client.ip_address):
+        whose = ", ".join(_without_links(identities_of(pending_sign_in.user.id)))
         facts: dict[str, Any] = {"whose": whose, "agent": client.user_agent, "address": client.ip_address}
-        outbox.enqueue("help_asked", "mail", settings.support_mail, user_id=waiting.user.id, **facts)
-        record("second_step.help_asked", waiting.user.id)
-    return waiting
+        outbox.enqueue("help_asked", "mail", settings.support_mail, user_id=pending_sign_in.user.id, **facts)
+        record("second_step.help_asked", pending_sign_in.user.id)
+    return pending_sign_in
 
 
 def _without_links(identities: Mapping[str, str]) -> list[str]:
@@ -211,13 +219,19 @@ def _without_links(identities: Mapping[str, str]) -> list[str]:
 
 
 def _missed_recovery_code(
-    waiting: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext
+    pending_sign_in: StartedPending, miss: VerificationFailure, tries: int, client: ClientContext
 ) -> Rejected:
     throttling.take("failures", client.ip_address)
     is_over = tries >= pending.TRIES
     facts = {"reason": miss.reason, "method": recovery_codes.METHOD, "ended": is_over}
-    record("second_step.failed", waiting.user.id, challenge_id=waiting.row.answered_id, at_once=True, **facts)
-    signals.send(signals.user_failed_authn, user=waiting.user, auth_type=recovery_codes.METHOD, tfa=True)
+    record(
+        "second_step.failed",
+        pending_sign_in.user.id,
+        challenge_id=pending_sign_in.row.answered_id,
+        at_once=True,
+        **facts,
+    )
+    signals.send(signals.user_failed_authn, user=pending_sign_in.user, auth_type=recovery_codes.METHOD, tfa=True)
     if not is_over:
         return Rejected("invalid_recovery_code", field="code")
     pending.end(client)

@@ -45,16 +45,23 @@ OVER = {"two_factor_permission_denied", "two_factor_ended"}
 @bp.get("/tf-validate")
 def tf_validate_page() -> Response:
     """Show where the code of the second step goes, and tell a front end what is due. Signs nobody out."""
-    waiting = pending.current(present_client())
-    if waiting is None:
+    pending_sign_in = pending.current(present_client())
+    if pending_sign_in is None:
         return nothing_under_way()
-    step = second_step(PendingState(waiting.row))
+    step = second_step(PendingState(pending_sign_in.row))
     go = step.pop("go")
     if not wants_json() and urlsplit(go).path != request.path:
         return respond(go=_with_next(go))
     form = SecondStepForm()
-    form.next.data, form.remember.data = safe_next(request.args.get("next")), waiting.row.remember
-    return respond(PAGE, form, shown=_page(waiting), recovery_options=second_factor.options(waiting), user={}, **step)
+    form.next.data, form.remember.data = safe_next(request.args.get("next")), pending_sign_in.row.remember
+    return respond(
+        PAGE,
+        form,
+        shown=_page(pending_sign_in),
+        recovery_options=second_factor.options(pending_sign_in),
+        user={},
+        **step,
+    )
 
 
 @bp.post("/tf-validate")
@@ -65,11 +72,13 @@ def tf_validate() -> Response:
     client = step_asker(form.pending.data)
     if form.validate():
         with form.showing_refusals():
-            session, waiting = second_factor.validate(form.code.data, client)
+            session, pending_sign_in = second_factor.validate(form.code.data, client)
             say("two_factor_login_successful")
-            token = second_factor.trust_here(waiting, client) if _is_to_be_trusted(form, waiting) else ""
+            token = (
+                second_factor.trust_here(pending_sign_in, client) if _is_to_be_trusted(form, pending_sign_in) else ""
+            )
             facts: dict[str, Any] = {"tf_validity_token": token} if token else {}
-            go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
+            go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
             return respond(go=go, user=user_facts(current_user, session, with_token=wants_token()), **facts)
     return _shown_again(PAGE, form, client)
 
@@ -77,12 +86,14 @@ def tf_validate() -> Response:
 @bp.get("/tf-select")
 def tf_select_page() -> Response:
     """Show by which methods the second step can be taken."""
-    waiting = pending.current(present_client())
-    if waiting is None or waiting.row.state == factors.SETUP:
+    pending_sign_in = pending.current(present_client())
+    if pending_sign_in is None or pending_sign_in.row.state == factors.SETUP:
         return nothing_under_way()
     form = SelectForm()
     form.next.data = safe_next(request.args.get("next"))
-    return respond(SELECT_PAGE, form, shown=_page(waiting), tf_select=True, tf_setup_methods=waiting.choices)
+    return respond(
+        SELECT_PAGE, form, shown=_page(pending_sign_in), tf_select=True, tf_setup_methods=pending_sign_in.choices
+    )
 
 
 @bp.post("/tf-select")
@@ -102,8 +113,8 @@ def tf_select() -> Response:
 @anonymous_only
 def mf_recovery_page() -> Response:
     """Show where a recovery code goes."""
-    waiting = pending.current(present_client())
-    if waiting is None or waiting.row.state == factors.SETUP:
+    pending_sign_in = pending.current(present_client())
+    if pending_sign_in is None or pending_sign_in.row.state == factors.SETUP:
         return nothing_under_way()
     form = RecoveryCodeForm()
     form.next.data = safe_next(request.args.get("next"))
@@ -119,9 +130,9 @@ def mf_recovery() -> Response:
     client = step_asker(form.pending.data)
     if form.validate():
         with form.showing_refusals():
-            session, waiting = second_factor.use_code(form.code.data, client)
+            session, pending_sign_in = second_factor.use_code(form.code.data, client)
             say("two_factor_login_successful")
-            go = next_or(waiting.row.next or settings.post_login_url, form.next.data)
+            go = next_or(pending_sign_in.row.next or settings.post_login_url, form.next.data)
             return respond(go=go, user=user_facts(current_user, session))
     return _again(RECOVERY_PAGE, form)
 
@@ -130,10 +141,10 @@ def mf_recovery() -> Response:
 @anonymous_only
 def tf_rescue_page() -> Response:
     """Tell what else there is than the second step."""
-    waiting = pending.current(present_client())
-    if waiting is None:
+    pending_sign_in = pending.current(present_client())
+    if pending_sign_in is None:
         return nothing_under_way()
-    return respond(RESCUE_PAGE, RescueForm(), recovery_options=second_factor.options(waiting))
+    return respond(RESCUE_PAGE, RescueForm(), recovery_options=second_factor.options(pending_sign_in))
 
 
 @bp.post("/tf-rescue")
@@ -170,18 +181,18 @@ def step_asker(handle: str | None) -> ClientContext:
     return replace(client, pending_secret=secrets.digest(handle)) if handle and not client.pending_secret else client
 
 
-def _is_to_be_trusted(form: SecondStepForm, waiting: StartedPending) -> bool:
+def _is_to_be_trusted(form: SecondStepForm, pending_sign_in: StartedPending) -> bool:
     """Say whether the second step is to be skipped here: by the tick of this step, or where it was not offered, by the
     first step's, which says that this device is one's own."""
     offered = form.remember_shown.data or "remember" in (submitted() or ())
-    return bool(form.remember.data if offered else waiting.row.remember)
+    return bool(form.remember.data if offered else pending_sign_in.row.remember)
 
 
 def _shown_again(page: str, form: SecondStepForm | SelectForm, client: ClientContext) -> Response:
     """Show a refused step again, or that there is none any more."""
-    waiting = None if wants_json() else pending.current(client)
-    if wants_json() or waiting is not None:
-        return respond(page, form, shown=_page(waiting) if waiting else {})
+    pending_sign_in = None if wants_json() else pending.current(client)
+    if wants_json() or pending_sign_in is not None:
+        return respond(page, form, shown=_page(pending_sign_in) if pending_sign_in else {})
     codes = {code_of(text) for _, text in form.faults()}
     if codes <= OVER:
         return start_again(codes.pop(), form.next.data)
@@ -210,11 +221,11 @@ def _with_next(path: str, field: str | None = None) -> str:
     return with_query(path, next=target) if target and "?" not in path else path
 
 
-def _page(waiting: StartedPending) -> dict[str, Any]:
+def _page(pending_sign_in: StartedPending) -> dict[str, Any]:
     """Return what the page shows; a program needs none of it."""
     if wants_json():
         return {}
-    row = waiting.row
+    row = pending_sign_in.row
     told = None
     if row.question_id and method_of(row.method).sends:
         challenge = challenges.find(row.question_id, factors.PURPOSE)
@@ -226,15 +237,15 @@ def _page(waiting: StartedPending) -> dict[str, Any]:
     begun = None
     if row.state == factors.SETUP and row.question_id:
         begun = enrollment_service.still_open(
-            waiting.user, challenge_token_of(row.question_id), factors.SETUP_PURPOSE, row.id
+            pending_sign_in.user, challenge_token_of(row.question_id), factors.SETUP_PURPOSE, row.id
         )
     return {
         "enrolling": app_key(begun.secret, begun.account) if begun else {},
         "method": row.method,
-        "choices": [{"name": name, "title": title_of(name)} for name in waiting.choices],
+        "choices": [{"name": name, "title": title_of(name)} for name in pending_sign_in.choices],
         "sent": told,
         "expires_in": int((row.expires_at - clock.now()).total_seconds()),
-        "recovery": second_factor.options(waiting),
+        "recovery": second_factor.options(pending_sign_in),
         "over": False,
         "trusted_for": _span(settings.trust_for),
     }

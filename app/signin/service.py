@@ -32,20 +32,20 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     throttling.stop("starts", client.ip_address, held)
     if not settings.generic_responses:
         _say_why_not(reached, method)
-    spoken = typed.value
+    identity_value = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
         letter = _letter_for_strangers(typed, method) if reached is None else _letter_for_closed(reached, method)
-        to = reached.destination if reached is not None and letter else spoken
+        to = reached.destination if reached is not None and letter else identity_value
         decoy = ChallengeRequest(
-            PURPOSE, method, whom, spoken, to, letter=letter or "sign_in", silent=not letter, next=next_page
+            PURPOSE, method, whom, identity_value, to, letter=letter or "sign_in", silent=not letter, next=next_page
         )
         return OpenApproval(issue_challenge(decoy, client))
-    question = ChallengeRequest(
+    challenge_request = ChallengeRequest(
         PURPOSE,
         method,
         reached.user.id,
-        spoken,
+        identity_value,
         reached.destination,
         reached.enrolled,
         next=next_page,
@@ -56,7 +56,7 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     signals.send(
         signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method_of(method).has_link
     )
-    return OpenApproval(issue_challenge(question, client), reached.enrolled, reached.user)
+    return OpenApproval(issue_challenge(challenge_request, client), reached.enrolled, reached.user)
 
 
 def _method_for(typed: TypedIdentity) -> str:

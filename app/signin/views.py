@@ -43,8 +43,8 @@ def us_signin_page() -> Response:
     drop_pending()
     if not wants_json() and "new" in request.args:
         return open_request.forget(respond(PAGE, form, shown=page("identity"), **methods_offered()))
-    waiting = None if wants_json() else page_of_open(form)
-    return respond(PAGE, form, shown=waiting or page("identity"), **methods_offered())
+    pending_sign_in = None if wants_json() else page_of_open(form)
+    return respond(PAGE, form, shown=pending_sign_in or page("identity"), **methods_offered())
 
 
 @bp.post("/us-signin")

@@ -75,13 +75,13 @@ class Counters:
         """Return the Unix time at which a turn is free again."""
         return self._ask(lambda limiter, item: limiter.get_window_stats(item, *key).reset_time, item)
 
-    def _ask(self, question: Callable[[MovingWindowRateLimiter, RateLimitItem], T], item: RateLimitItem) -> T:
+    def _ask(self, challenge_request: Callable[[MovingWindowRateLimiter, RateLimitItem], T], item: RateLimitItem) -> T:
         if self._shared is not None and time.monotonic() >= self._rests_until:
             try:
-                return question(self._shared, item)
+                return challenge_request(self._shared, item)
             except Exception as error:  # the driver of Redis raises many kinds
                 self._rest(error)
-        return question(self.local, self._divided(item))
+        return challenge_request(self.local, self._divided(item))
 
     def _rest(self, error: Exception) -> None:
         """Leave Redis alone for a while, and say so once for all threads."""
