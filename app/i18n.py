@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from babel import Locale, dates, lists
+from flask import g
 from jinja2 import pass_eval_context
 from markupsafe import Markup
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
-from app.extensions import current_request, g, settings
+from app.extensions import current_request, settings
 from config.languages import LANGUAGES
 
 if TYPE_CHECKING:

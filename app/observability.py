@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, g, request
 
 from app.crypto import secrets
-from app.extensions import g, request, settings
+from app.extensions import settings
 from app.web.client import UNKNOWN, client_address, forwarded
 from app.web.headers import MACHINES_ASK
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from flask import has_request_context
+from flask import g, has_request_context, request
 
 from app import clock, user_agents
 from app.audit.models import Event
 from app.db import has_written
 from app.db.compiled import CompiledStatement
 from app.db.retention import delete_batch
-from app.extensions import db, g, request, settings
+from app.extensions import db, settings
 
 _INSERT = CompiledStatement.into(Event.__table__)
 _INSERT_AT_ONCE = CompiledStatement.into(Event.__table__, at_once=True)

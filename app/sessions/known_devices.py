@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from flask import g
 from sqlalchemy.dialects.postgresql import insert
 
 from app import clock
@@ -22,7 +23,7 @@ from app.client import MAX_KNOWN_ACCOUNTS, ClientContext
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import methods
-from app.extensions import changed, db, g, settings
+from app.extensions import changed, db, settings
 from app.sessions.models import KnownDevice
 from app.throttling.by_account import UNLIMITED, LoginAttempt, counts_without_attempt, row_id
 from app.users import subject_of

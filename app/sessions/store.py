@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Request, Response
+from flask import Request, Response, g
 from flask_login import user_unauthorized
 
 from app import clock
@@ -19,7 +19,7 @@ from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, unavailable
 from app.db.compiled import CompiledStatement, Detached, detached_from, note
-from app.extensions import changed, db, g, login_manager, settings
+from app.extensions import changed, db, login_manager, settings
 from app.sessions import api_tokens, assurance
 from app.sessions.models import AuthSession, PendingSignIn, RefreshToken
 from app.users import User

@@ -7,11 +7,11 @@ from functools import wraps
 from typing import Any, ParamSpec, cast
 
 import flask_login
-from flask import Response, redirect
+from flask import Response, g, redirect, request
 from flask_login import current_user
 
 from app.crypto import secrets
-from app.extensions import g, request, settings
+from app.extensions import settings
 from app.web.cookies import sent_program_token
 from app.web.errors import error_answer
 from app.web.messages import message

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+from flask import g, request
+
 from app import user_agents
 from app.client import ClientContext
 from app.crypto import secrets
-from app.extensions import g, request
 from app.web.cookies import (
     browser_secret,
     known_browser_secret,

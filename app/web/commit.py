@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import structlog
-from flask import Response, session
+from flask import Response, g, session
 
 from app.db import has_written, unavailable
-from app.extensions import db, g
+from app.extensions import db
 from app.web.errors import roll_back, unavailable_answer
 
 log = structlog.get_logger()

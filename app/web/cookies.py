@@ -13,14 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, g, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.utils import cached_property
 
 from app.client import MAX_BINDINGS, MAX_KNOWN_ACCOUNTS
 from app.crypto import secrets
-from app.extensions import g, request, settings
+from app.extensions import settings
 
 NAME = "latchkey_browser"
 KNOWN = "latchkey_known"

@@ -14,11 +14,11 @@ import os
 import struct
 from urllib.parse import urlsplit
 
-from flask import Response
+from flask import Response, g, request
 from flask_login import current_user
 
 from app import clock
-from app.extensions import g, keyring, request, settings
+from app.extensions import keyring, settings
 from app.web.cookies import browser_secret, sent_browser_secret, sent_program_token
 from app.web.json_body import sends_json
 

@@ -6,12 +6,12 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, current_app, flash, redirect, render_template
+from flask import Flask, Response, current_app, flash, g, redirect, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from app.db import unavailable
 from app.errors import ReauthenticationRequired, Rejected
-from app.extensions import db, g, login_manager, request
+from app.extensions import db, login_manager
 from app.web.messages import MESSAGES, Message, message
 from app.web.pages import PAGES_OF_FORMS
 from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query

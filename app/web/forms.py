@@ -5,24 +5,20 @@ Forms check shape only; what a flow refuses is shown on them afterwards.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, cast
 
 import structlog
+from flask import g, request
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import BooleanField, Field, Form, StringField
 from wtforms.csrf.core import CSRF
-from wtforms.form import BaseForm as WTFormsForm
-from wtforms.utils import unset_value
 from wtforms.validators import StopValidation
 from wtforms.widgets import HiddenInput
 
 from app.errors import Rejected
-from app.extensions import g, request
 from app.web.csrf import FIELD, SAFE_METHODS, csrf_fault
 from app.web.json_body import json_members, sends_json
 from app.web.messages import Message, message
@@ -75,18 +71,7 @@ class TypedField(Field):  # type: ignore[misc]
     """A field that refuses values of the wrong JSON type instead of turning them into text."""
 
     accepts: tuple[type, ...] = (str,)
-    many = False
     data: Any
-
-    def process(self, formdata: Any, data: Any = unset_value, extra_filters: Any = None) -> None:
-        """Take what was sent. Most fields are not, and one without a default or a filter is then soon done with."""
-        if formdata is None or self.name in formdata or self.default is not None or self.filters or extra_filters:
-            super().process(formdata, data, extra_filters)
-            return
-        self.process_errors: list[Any] = []
-        self.raw_data: list[Any] = []
-        self.object_data = None
-        self.data = data if data is not unset_value else [] if self.many else None
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
         """Take the first value. Raises ValueError with our sentence on a wrong type or a NUL."""
@@ -103,9 +88,6 @@ class TypedField(Field):  # type: ignore[misc]
         if self.process_errors:
             self.errors = list(self.process_errors)
             return False
-        if not self.validators and not extra_validators:
-            self.errors = []
-            return True
         return bool(super().validate(form, extra_validators))
 
 
@@ -139,7 +121,6 @@ class CredentialField(TypedField):
 class ManyField(TypedField):
     """A list of texts, or one text; each of them once, and at most ``MOST``: no field has more names than that."""
 
-    many = True
     MOST = 32
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
@@ -181,24 +162,6 @@ class BaseForm(FlaskForm):  # type: ignore[misc]
 
     refusal_status = 400
     refusal_facts: Mapping[str, Any] = {}
-
-    def __init__(self) -> None:
-        """Fill the form with what the request submits. Its fields are bound once and copied: half of a form's cost."""
-        bound = _bound(cast("Hashable", type(self)))
-        self.__dict__.update(bound.__dict__)
-        self.form_errors: list[str] = []
-        self._fields: OrderedDict[str, Field] = OrderedDict(
-            (name, self._own(field)) for name, field in bound._fields.items()
-        )
-        self.__dict__.update(self._fields)
-        self.process()
-
-    def _own(self, field: Field) -> Field:
-        """Return a copy of a bound field for this form; what is written to it is always a new object."""
-        mine = object.__new__(type(field))
-        mine.__dict__.update(field.__dict__)
-        mine._form = self
-        return mine
 
     def refuse(self, refused: Rejected) -> None:
         """Show ``refused`` on its field, or on the form as a whole."""
@@ -254,14 +217,6 @@ def _renamed(given: MultiDict[str, Any] | None, names: Mapping[str, str]) -> Mul
     for other, own in names.items():
         changed.setlist(own, changed.poplist(other))
     return changed
-
-
-@lru_cache(maxsize=64)
-def _bound(form_class: Any) -> BaseForm:
-    """Return a form of this class with its fields bound and nothing in them, to copy from."""
-    form: BaseForm = object.__new__(form_class)
-    WTFormsForm.__init__(form, form_class._unbound_fields, meta=form_class._wtforms_meta())
-    return form
 
 
 def submitted() -> MultiDict[str, Any] | None:

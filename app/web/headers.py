@@ -9,10 +9,10 @@ import secrets
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from flask import Response, redirect
+from flask import Response, g, redirect, request
 from werkzeug.exceptions import BadRequest
 
-from app.extensions import g, request, settings
+from app.extensions import settings
 from app.web.messages import message
 
 PERMISSIONS = (

@@ -9,12 +9,13 @@ import hashlib
 import hmac
 from datetime import timedelta
 
+from flask import g, request
 from markupsafe import Markup
 
 from app.client import IdempotencyKey
 from app.crypto import secrets
 from app.errors import Rejected
-from app.extensions import g, keyring, request, settings
+from app.extensions import keyring, settings
 from app.web.cookies import sent_browser_secret
 from app.web.csrf import FIELD, SESSION_COOKIE
 from app.web.forms import submitted

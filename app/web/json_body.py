@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from flask import g, request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
-from app.extensions import g, request, settings
+from app.extensions import settings
 from app.web.messages import message
 
 

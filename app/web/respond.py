@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from flask import Response, current_app, flash, redirect, render_template
+from flask import Response, current_app, flash, g, redirect, render_template, request
 
-from app.extensions import g, request
 from app.web.csrf import SAFE_METHODS, csrf_token
 from app.web.json_body import sends_json
 from app.web.messages import Message, code_of, message
