@@ -78,8 +78,7 @@ class _Ready:
 
 
 class CompiledStatement:
-    """One statement. Its parameters are given by name, each of them, and a list of values can't be one.
-
+    """One statement. All its parameters are given by name; a list of values can't be one.
 
     :raises sqlalchemy.exc.DBAPIError: from whatever runs it, as ``session.execute`` would
     """

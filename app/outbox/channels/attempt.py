@@ -83,7 +83,9 @@ TICK = 0.1
 
 
 class Deadline:
-    """A talk through a client of smtplib or http.client, which another thread ends at ``until`` (monotonic seconds).
+    """When a conversation through a client of smtplib or http.client must end: ``until``, in monotonic seconds.
+
+    A thread of its own then shuts the socket.
 
     :ivar taken: whether the other side may have the message by now
     :ivar silence: seconds before it is sent again when no answer comes; None leaves that to the plan
@@ -130,31 +132,31 @@ def cut_off_after(seconds: float) -> Iterator[Deadline]:
         that after the message was handed over
     :raises Interrupted: when the worker stops before that
     """
-    conversation = Deadline(time.monotonic() + seconds)
-    _under_way.add(conversation)
+    deadline = Deadline(time.monotonic() + seconds)
+    _under_way.add(deadline)
     _keep_watch()
     try:
         if _stopping.is_set():
             raise Interrupted
-        yield conversation
+        yield deadline
     except Exception as error:
         if _stopping.is_set():
-            if conversation.taken:
-                raise Failed("worker stopped", taken=True, wait=conversation.silence) from error
+            if deadline.taken:
+                raise Failed("worker stopped", taken=True, wait=deadline.silence) from error
             raise Interrupted from error
-        overdue = conversation.over or time.monotonic() >= conversation.until
+        overdue = deadline.over or time.monotonic() >= deadline.until
         if overdue or isinstance(error, TimeoutError):
-            raise Failed("timed out", taken=conversation.taken, wait=conversation.silence) from error
+            raise Failed("timed out", taken=deadline.taken, wait=deadline.silence) from error
         raise
     finally:
-        _under_way.discard(conversation)
+        _under_way.discard(deadline)
 
 
 def cut_off_all() -> None:
     """End every conversation and let none begin, because this worker stops."""
     _stopping.set()
-    for conversation in list(_under_way):
-        conversation.end()
+    for deadline in list(_under_way):
+        deadline.end()
 
 
 def resume() -> None:
@@ -174,6 +176,6 @@ def _end_what_is_overdue() -> None:
     while True:
         time.sleep(TICK)
         now = time.monotonic()
-        for conversation in list(_under_way):
-            if conversation.until <= now:
-                conversation.end()
+        for deadline in list(_under_way):
+            if deadline.until <= now:
+                deadline.end()

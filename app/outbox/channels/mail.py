@@ -77,24 +77,24 @@ def send(message: Message, email: EmailMessage) -> None:
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
     written = _Mail(message, email)
-    conversation: Deadline | None = None
+    deadline: Deadline | None = None
     try:
-        with cut_off_after(seconds) as conversation:
-            _send(written, conversation, seconds)
+        with cut_off_after(seconds) as deadline:
+            _send(written, deadline, seconds)
     except (Failed, Interrupted):
         _drop()
         raise
     except Exception as error:  # smtplib, ssl and the system each raise their own
         _drop()
-        raise smtp.failure_of(error, taken=conversation is not None and conversation.taken) from error
+        raise smtp.failure_of(error, taken=deadline is not None and deadline.taken) from error
 
 
 def hang_up() -> None:
     """Say goodbye on this thread's connection, if it has one. Kept open between mails, it saves most of their cost."""
     connection = getattr(_this_thread, "connection", None)
     if connection is not None:
-        with suppress(Failed, Interrupted, OSError, smtplib.SMTPException), cut_off_after(1) as conversation:
-            conversation.through(connection.host)
+        with suppress(Failed, Interrupted, OSError, smtplib.SMTPException), cut_off_after(1) as deadline:
+            deadline.through(connection.host)
             connection.host.quit()
         _drop()
 
@@ -103,8 +103,8 @@ def check(settings: Settings) -> None:
     """Connect to the mail server and sign in, as the next mail would. Raises Failed."""
     seconds = settings.mail_timeout.total_seconds()
     try:
-        with cut_off_after(seconds) as conversation:
-            _Connection(settings, conversation, seconds).host.close()
+        with cut_off_after(seconds) as deadline:
+            _Connection(settings, deadline, seconds).host.close()
     except Failed:
         raise
     except Exception as error:  # smtplib, ssl and the system each raise their own
@@ -116,7 +116,7 @@ class _Connection(flask_mail.Connection):
 
     host: smtp.SmtpConnection
 
-    def __init__(self, settings: Settings, conversation: Deadline, seconds: float) -> None:
+    def __init__(self, settings: Settings, deadline: Deadline, seconds: float) -> None:
         if not settings.mail_url:
             raise Failed("no mail server is set", remedy="Set LATCHKEY_MAIL_URL.")
         super().__init__(cast("flask_mail.Mail", mail.init_mail(mail_config(settings))))
@@ -124,12 +124,12 @@ class _Connection(flask_mail.Connection):
         self.hello = _hello(_host_name(settings.public_url))
         self.seconds = seconds
         self.answer_wait = settings.mail_answer_timeout.total_seconds()
-        self.conversation = conversation
+        self.deadline = deadline
         self.host = self.configure_host()
 
     def configure_host(self) -> smtp.SmtpConnection:
         """Return a client that is connected, protected and signed in."""
-        server = (self.conversation, self.answer_wait, self.mail.server, self.mail.port)
+        server = (self.deadline, self.answer_wait, self.mail.server, self.mail.port)
         client: smtp.SmtpConnection
         if self.mail.use_ssl:
             tls = ssl.create_default_context()
@@ -142,7 +142,7 @@ class _Connection(flask_mail.Connection):
             if self.mail.username and self.mail.password:
                 client.login(self.mail.username, self.mail.password)
             client.ehlo_or_helo_if_needed()
-            self.conversation.through(client)  # not over meanwhile
+            self.deadline.through(client)  # not over meanwhile
         except BaseException:
             client.close()
             raise
@@ -213,20 +213,20 @@ def _hello(name: str) -> str:
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
-def _send(written: _Mail, conversation: Deadline, seconds: float) -> None:
+def _send(written: _Mail, deadline: Deadline, seconds: float) -> None:
     """Send over this thread's connection; over a new one when there is none, or the server has left it meanwhile."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
     if known is not None and known.url == settings.mail_url:
-        known.host.go_on(conversation, seconds)
+        known.host.go_on(deadline, seconds)
         try:
             known.send(written)
         except smtplib.SMTPException as error:
-            if conversation.taken or not _is_gone(error):
+            if deadline.taken or not _is_gone(error):
                 raise  # else it was given nothing, so this is no second copy
         else:
             return
     _drop()
-    connection = _this_thread.connection = _Connection(settings, conversation, seconds)
+    connection = _this_thread.connection = _Connection(settings, deadline, seconds)
     connection.send(written)
 
 

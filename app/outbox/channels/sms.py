@@ -132,11 +132,11 @@ def _post(request: Request, key: str, seconds: float) -> Answer:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection = _prepare_connection(parts.scheme, parts.hostname or "", parts.port)
     try:
-        with cut_off_after(seconds) as conversation:
+        with cut_off_after(seconds) as deadline:
             _connect(connection)
             connection.sock.settimeout(seconds)
-            conversation.through(connection)
-            conversation.hand_over()
+            deadline.through(connection)
+            deadline.hand_over()
             connection.request("POST", target, request.body, headers)
             answer = connection.getresponse()
             body = answer.read(LONGEST_BODY) if settings.sms_success else b""

@@ -36,25 +36,25 @@ HAS_SIGNED_IN = (235, 503)
 
 
 class SmtpConnection(smtplib.SMTP):
-    """One connection to a mail server. A conversation is known before anything is said, so that it can be cut off.
+    """One connection to a mail server. Its deadline holds from the first byte on, so that it can be cut off.
 
     :ivar answer_wait: seconds to wait for the answer to a whole mail
     """
 
-    def __init__(self, conversation: Deadline, answer_wait: float, *server: Any, **options: Any) -> None:
-        self.conversation = conversation
+    def __init__(self, deadline: Deadline, answer_wait: float, *server: Any, **options: Any) -> None:
+        self.deadline = deadline
         self.answer_wait = answer_wait
         super().__init__(*server, **options)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
         """Connect and read the greeting, as smtplib does."""
-        self.conversation.through(self)
+        self.deadline.through(self)
         return super().connect(host, port, source_address)
 
-    def go_on(self, conversation: Deadline, seconds: float) -> None:
+    def go_on(self, deadline: Deadline, seconds: float) -> None:
         """Use the connection for another mail, whose conversation may take that long. Raises Failed when it is over."""
-        self.conversation, self.timeout = conversation, seconds
-        conversation.through(self)
+        self.deadline, self.timeout = deadline, seconds
+        deadline.through(self)
         if self.sock is not None:
             self.sock.settimeout(seconds)
 
@@ -94,7 +94,7 @@ class SmtpConnection(smtplib.SMTP):
         if code != 354:
             raise smtplib.SMTPDataError(code, said)
         self.send(re.sub(rb"(?m)^\.", b"..", msg) + b".\r\n")
-        self.conversation.hand_over(seconds=self.answer_wait, silence=AFTER_SILENCE)
+        self.deadline.hand_over(seconds=self.answer_wait, silence=AFTER_SILENCE)
         if self.sock is not None:
             self.sock.settimeout(self.answer_wait)
         code, said = self.getreply()
