@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Register every authenticator, what the worker does and what an export holds."""
-    from app.authenticators import cleanup, export, key_announcements
+    from app.authenticators import cleanup, export, keys
     from app.authenticators.registry import register_authenticators
     from app.db.export import register_export
     from app.db.retention import register_cleanups
@@ -22,4 +22,4 @@ def init_app(app: Flask) -> None:
     register_authenticators(app)
     register_cleanups(app, cleanup.prune_webauthn_challenges)
     register_export(app, export.PARTS, export.EXCLUDED)
-    register_periodic_task(app, key_announcements.announce)
+    register_periodic_task(app, keys.announce)

@@ -1,16 +1,26 @@
-"""Assurance levels of a user's authenticators, and which are strong enough for a sensitive step."""
+"""Assurance levels of a user's authenticators, and the cooldown in which a new one counts as weak.
+
+An intruder who only has the owner's mailbox may have added it. For ``LATCHKEY_NEW_METHOD_WAIT`` it is worth no more
+than a mailed code: it can't remove or replace the older methods, stand in for them, or ask more of the owner than they
+do. Every address and phone of the account is told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
 
 from app import clock
+from app.authenticators.models import Passkey
 from app.authenticators.webauthn import passkeys
 from app.enrollments.catalog import WEAK, method_of, usable_methods
 from app.enrollments.models import Enrollment
-from app.extensions import settings
+from app.extensions import db, settings
 from app.sessions.assurance import strength_of
+from app.sessions.models import AuthSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +78,48 @@ def assurance_levels_of(enrolled: Iterable[Enrollment], *, always: bool = False)
         asked = frozenset()
     enough = [name for name, strength in worth.items() if strength >= wanted and (not asked or name in asked)]
     return AssuranceLevels(wanted, enough, [name for name in worth if name not in enough], frozenset(held), asked)
+
+
+def ends_at(session: AuthSession, enrolled: Sequence[Enrollment]) -> datetime | None:
+    """Return until when a method that ``session`` adds now counts as weak; None when it counts at once.
+
+    It waits when the session's last proof is worth less than the strongest that its owner can give, whatever
+    ``LATCHKEY_FRESHNESS_STRENGTH`` asks for.
+    :param enrolled: what the owner has set up, before the new method takes the place of an earlier one
+    """
+    if not settings.new_method_wait:
+        return None
+    if assurance_levels_of(enrolled, always=True).satisfied_by(session.proved_amr or ""):
+        return None
+    return clock.now() + settings.new_method_wait
+
+
+@dataclass(frozen=True, slots=True)
+class NewMethod:
+    """A method in its cooldown.
+
+    :ivar until: when the cooldown ends
+    """
+
+    name: str
+    added_at: datetime
+    until: datetime
+
+
+def new_methods(user_id: int) -> list[NewMethod]:
+    """Return the methods of a user that are in their cooldown, each passkey for itself, the newest first.
+
+    One statement. The row that stands for all passkeys says nothing of one that was added beside another.
+    """
+    now = clock.now()
+    enrolled, passkey = Enrollment.__table__.c, Passkey.__table__.c
+    both = sa.union_all(
+        sa.select(enrolled.method, enrolled.created_at, enrolled.weak_until).where(
+            enrolled.user_id == user_id, enrolled.method != Passkey.method, enrolled.weak_until > now
+        ),
+        sa.select(sa.literal(Passkey.method), passkey.created_at, passkey.weak_until).where(
+            passkey.user_id == user_id, passkey.weak_until > now
+        ),
+    )
+    found = [NewMethod(*row) for row in db.session.execute(both)]
+    return sorted(found, key=lambda each: each.added_at, reverse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from app.challenges.passcodes import enrolled_context, new_secret
 from app.crypto import secrets
 from app.enrollments.models import Enrollment
+from app.errors import Rejected
 from app.extensions import changed, db, keyring
 
 _OF_USER = sa.select(Enrollment).where(Enrollment.user_id == sa.bindparam("user_id")).order_by(Enrollment.created_at)
@@ -86,3 +89,34 @@ def remove(user_id: int, method: str) -> int:
 def enrolled_of(user_id: int | None) -> list[Enrollment]:
     """Return everything a user has set up; nothing for nobody, at the same cost."""
     return list(db.session.scalars(_OF_USER, {"user_id": user_id or 0}))
+
+
+LONGEST_NAME = 64
+"""Characters of a name, at most."""
+
+
+def checked_name(name: str, field: str, *, required: str, disallowed: str) -> str:
+    """Return ``name`` tidied up: NFKC, with single blanks.
+
+    :param required: code of the refusal when nothing is left
+    :param disallowed: code of the refusal of characters that can't be seen
+    :raises Rejected: on ``field``: these, ``invalid_input_length`` or ``invalid_input`` (markup)
+    """
+    tidy = " ".join(unicodedata.normalize("NFKC", name).split())
+    if not tidy:
+        raise Rejected(required, field=field)
+    if len(tidy) > LONGEST_NAME:
+        raise Rejected("invalid_input_length", field=field, length=LONGEST_NAME)
+    if set(tidy) & set("<>"):
+        raise Rejected("invalid_input", field=field)
+    if any(unicodedata.category(character).startswith("C") for character in tidy):
+        raise Rejected(disallowed, field=field)
+    return tidy
+
+
+def numbered_name(plain: str, taken: Collection[str]) -> str:
+    """Return ``plain``, with a number where it is taken."""
+    number = 1
+    while (name := plain if number == 1 else f"{plain} {number}") in taken:
+        number += 1
+    return name

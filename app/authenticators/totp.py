@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pyotp.exceptions import OTPVerificationError
 
 from app import clock
-from app.authenticators import enrollments, names
+from app.authenticators import enrollments
 from app.authenticators.base import (
     Authenticator,
     Credential,
@@ -126,7 +126,7 @@ def checked(name: str, field: str = "name") -> str:
     :raises Rejected: on ``field``: ``authenticator_name_required``, ``invalid_input_length``,
         ``invalid_input`` (markup) or ``authenticator_name_disallowed_characters`` (what cannot be seen)
     """
-    return names.checked(
+    return enrollments.checked_name(
         name, field, required="authenticator_name_required", disallowed="authenticator_name_disallowed_characters"
     )
 
@@ -151,7 +151,7 @@ def _name_for_new(mine: Sequence[Enrollment], name: str) -> str:
     """
     taken = {name_of(row) for row in mine}
     _require_free(name, taken)
-    return name or names.numbered(UNNAMED, taken)
+    return name or enrollments.numbered_name(UNNAMED, taken)
 
 
 def find(user_id: int, app_id: str) -> Enrollment | None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 
 from app import clock
-from app.authenticators.encrypted_rows import SEALED, sealed_rows
+from app.authenticators.keys import SEALED, sealed_rows
 from app.crypto.encryption import DecryptionError
 from app.db import DatabaseReadOnly, PoolerFound, clock_sync, readiness, refuse_unless_writable
 from app.db.faults import why_unreached

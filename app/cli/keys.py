@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from app.audit import record
-from app.authenticators import key_announcements
-from app.authenticators.encrypted_rows import SEALED, sealed_rows
+from app.authenticators import keys as key_announcements
+from app.authenticators.keys import SEALED, sealed_rows
 from app.cli.group import OperatorGroup
 from app.crypto.encryption import DecryptionError
 from app.extensions import db, keyring

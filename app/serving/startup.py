@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.authenticators.encrypted_rows import keys_in_use, sealed_rows
+from app.authenticators.keys import keys_in_use, sealed_rows
 from app.db import DatabaseUnavailable, PoolerFound, readiness
 from app.db.faults import why_unreached
 from app.extensions import db, keyring

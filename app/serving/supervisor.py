@@ -19,7 +19,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from app import shutdown
-from app.authenticators import key_announcements
+from app.authenticators import keys as key_announcements
 from app.serving.asgi import WsgiAdapter
 from app.serving.startup import ChildFunction
 from app.serving.thread_pool import ThreadPool

@@ -15,7 +15,6 @@ def init_app(app: Flask) -> None:
         recovery_code_views,
         second_factor_views,
         views,
-        well_known_views,
     )
     from app.setup.presenters import new_methods_shown
 

@@ -1,15 +1,17 @@
-"""/wan-register, /wan-rename and /wan-delete: the user's passkeys."""
+"""/wan-register, /wan-rename and /wan-delete: the user's passkeys; and what a password manager looks for."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, after_this_request, redirect
+import orjson
+from flask import Response, abort, after_this_request, redirect
 from flask_login import current_user
 
 from app.authenticators.models import Passkey
 from app.authenticators.webauthn.challenges import state_of, transports_of
 from app.authenticators.webauthn.passkeys import passkeys_of
+from app.extensions import settings
 from app.login.freshness import require_fresh, require_recent
 from app.login.presenters import label_of, needed_for_changes
 from app.sessions.models import AuthSession
@@ -133,3 +135,25 @@ def _page(mine: list[Passkey] | None = None, making: str = "") -> dict[str, Any]
     label = label_of(identities_of(current_user.id))
     more = {"making": making, "user_label": label, "needed": needed_for_changes(_session())}
     return shown_passkeys(current_user, mine) | more
+
+
+@bp.get("/.well-known/webauthn")
+def related_origins() -> Response:
+    """Tell browsers which origins may use the passkeys of this domain (Web Authentication, section 5.11)."""
+    return _public({"origins": list(settings.webauthn_origins)})
+
+
+@bp.get("/.well-known/passkey-endpoints")
+def passkey_endpoints() -> Response:
+    """Tell password managers where passkeys are made and managed (W3C, A Well-Known URL for Passkey Endpoints)."""
+    page = f"{settings.origin}/wan-register"
+    return _public({"enroll": page, "manage": page})
+
+
+def _public(told: dict[str, Any]) -> Response:
+    """Answer anybody on the web, without an envelope: the form is not ours. A 404 where there are no passkeys."""
+    if not settings.can_use_passkeys:
+        abort(404)
+    response = Response(orjson.dumps(told), mimetype="application/json")
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return response

@@ -7,7 +7,7 @@ from typing import Any
 from flask_login import current_user
 
 from app import clock
-from app.authenticators.cooldown import new_methods
+from app.authenticators.assurance import new_methods
 from app.authenticators.models import Passkey
 from app.authenticators.presenters import title_of
 from app.authenticators.webauthn.challenges import handle_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app import clock, throttling
 from app.audit import record, signals
-from app.authenticators import cooldown, enrollment_service, enrollments
+from app.authenticators import assurance, enrollment_service, enrollments
 from app.authenticators.enrollment_service import PendingEnrollment
 from app.authenticators.presenters import title_of
 from app.authenticators.registry import authenticator_of, methods_provable_by
@@ -173,7 +173,7 @@ def _prove(
 ) -> bool:
     """Return whether what ``code`` proves is in its cooldown; a new app or phone is stored."""
     if challenge.secret:
-        weak_until = cooldown.ends_at(session, enrolled)
+        weak_until = assurance.ends_at(session, enrolled)
         try:
             enrollment_service.store(
                 user, challenge, code, session.session_id, "code", weak_until=weak_until, as_second=True, name=name

@@ -7,8 +7,7 @@ from datetime import datetime
 
 from app import throttling
 from app.audit import record, signals
-from app.authenticators import cooldown as authenticator_cooldown
-from app.authenticators import enrollment_service, enrollments, totp
+from app.authenticators import assurance, enrollment_service, enrollments, totp
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollment_service import PendingEnrollment, checked_name
 from app.authenticators.presenters import title_of
@@ -112,7 +111,7 @@ def cooldown(user: User, session: AuthSession, method: str, *, is_second: bool =
         is asked for at sign-in, or takes the place of another one, which was added meanwhile
     """
     enrolled = enrollments.enrolled_of(user.id)
-    until = authenticator_cooldown.ends_at(session, enrolled)
+    until = assurance.ends_at(session, enrolled)
     changes = is_second or _is_changed_by(method, enrolled)
     if until and changes and not assurance_levels_of(enrolled).satisfied_by(session.proved_amr or ""):
         raise Rejected("api_error")

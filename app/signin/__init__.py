@@ -14,7 +14,6 @@ def init_app(app: Flask) -> None:
         link_views,
         passkey_views,
         reauthentication_views,
-        refresh_views,
         report_views,
         second_factor_views,
         views,

@@ -1,21 +1,27 @@
-"""/us-signin, /us-signin/send-code, /login and /logout."""
+"""/us-signin, /us-signin/send-code, /login, /logout and /us-refresh."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, after_this_request, request
+from flask import Response, abort, after_this_request, request
 from flask_login import current_user
 
+from app import throttling
 from app.audit import record
 from app.authenticators.presenters import methods_offered, sent, sent_facts
+from app.client import ClientContext
+from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
 from app.login.pipeline import sign_in
 from app.login.presenters import user_facts
+from app.notifications import notices
+from app.sessions import refresh_tokens
+from app.sessions.refresh_tokens import Exchanged, Reused
 from app.sessions.store import revoke_current_session
-from app.signin import bp, refresh_views
-from app.signin.forms import LoginForm, LogoutForm, SendCodeForm, SignInForm
+from app.signin import bp
+from app.signin.forms import LoginForm, LogoutForm, RefreshForm, SendCodeForm, SignInForm
 from app.signin.presenters import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
 from app.signin.service import send_code
 from app.web import open_request
@@ -24,6 +30,7 @@ from app.web.client import present_client, sending_client, trusted_client
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret
 from app.web.headers import clear_site
+from app.web.json_body import sends_json
 from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import respond, say, support_id, wants_json
 
@@ -93,10 +100,53 @@ def logout() -> Response:
     if form.validate():
         session = revoke_current_session()
         if form.refresh_token.data:
-            refresh_views.sign_out(form.refresh_token.data)
+            sign_out(form.refresh_token.data)
         pending.end(present_client())
         if session is not None:
             record("session.ended", session.user_id, reason="signed_out")
             say("signed_out")
         return clear_site(respond(go=next_or(settings.post_logout_url, form.next.data), bare=True))
     return respond("errors/form.html", form)
+
+
+@bp.post("/us-refresh")
+@bp.post("/refresh-token", endpoint="refresh_token")
+def us_refresh() -> Response:
+    """Exchange a refresh token. In JSON alone: a form is what a foreign page can have a browser send."""
+    after_this_request(view_commit)
+    form = RefreshForm()
+    if form.validate():
+        if not sends_json():
+            abort(415)
+        with form.showing_refusals():
+            done = refresh(form.refresh_token.data, present_client())
+            user = {"id": done.user.handle, "authentication_token": done.access, "refresh_token": done.refresh}
+            return respond(bare=True, user=user, expires_in=done.expires_in)
+    return respond("errors/form.html", form)
+
+
+def refresh(token: str, client: ClientContext) -> Exchanged:
+    """Exchange ``token``, once. One that was exchanged before ends its session, and its owner is told.
+
+    :raises Rejected: ``refresh_token_invalid`` or ``refresh_token_reused`` (401) on ``refresh_token``;
+        ``too_many_requests`` after too many exchanges, or too many of these, from one network address
+    """
+    throttling.take("exchanges", client.ip_address)
+    throttling.allow("failures", client.ip_address)
+    done = refresh_tokens.exchange(token)
+    if isinstance(done, Exchanged):
+        return done
+    if isinstance(done, Reused):
+        record("refresh.reused", done.user_id)
+        what = "A program was signed out, because its refresh token came twice. Somebody may have a copy of it."
+        notices.notify(done.user_id, what, client, session_id=done.session_id)
+    throttling.take("failures", client.ip_address)
+    code = "refresh_token_reused" if isinstance(done, Reused) else "refresh_token_invalid"
+    raise Rejected(code, field="refresh_token", status=401)
+
+
+def sign_out(token: str) -> None:
+    """End the session that gave this refresh token, if there is one. Whoever holds it may; nobody is told whether."""
+    user_id = refresh_tokens.end(token)
+    if user_id is not None:
+        record("session.ended", user_id, reason="signed_out")

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import clock
 from app.audit import record
-from app.authenticators import enrollments, names
+from app.authenticators import enrollments
 from app.authenticators.base import Authenticator, Credential, PasscodeAttempt
 from app.authenticators.models import Passkey, WebauthnChallenge
 from app.authenticators.webauthn.verification import FIELD, Answer, Made, Used, check_used
@@ -219,14 +219,14 @@ def checked(name: str, field: str = "name") -> str:
     :raises Rejected: on ``field``: ``webauthn_name_required``, ``invalid_input_length``, ``invalid_input`` (markup) or
         ``webauthn_name_disallowed_characters`` (what cannot be seen)
     """
-    return names.checked(
+    return enrollments.checked_name(
         name, field, required="webauthn_name_required", disallowed="webauthn_name_disallowed_characters"
     )
 
 
 def name_for(aaguid: str, taken: Collection[str]) -> str:
     """Return a name that the user has not given yet: of the model or service, with a number where there are several."""
-    return names.numbered(_listed_names().get(aaguid, UNNAMED), taken)
+    return enrollments.numbered_name(_listed_names().get(aaguid, UNNAMED), taken)
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app import clock
 from app.audit import Event
-from app.authenticators import key_announcements
+from app.authenticators import keys as key_announcements
 from app.authenticators.models import KeyAnnouncement
 from app.cli import keys
 from app.crypto.encryption import KeyRing, kid_of

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.account import activity
-from app.authenticators.encrypted_rows import keys_in_use
+from app.authenticators.keys import keys_in_use
 from app.db import export
 from app.extensions import db
 from app.privacy.erasure import erase
