@@ -1,6 +1,6 @@
 """The events of an account as its owner reads them, newest first.
 
-The list of sentences is closed: an event without one is not told, and of an event's facts nothing but the method.
+The list of sentences is closed: an event without one is not listed, and of an event's facts nothing but the method.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ _c = Event.__table__.c
 def events_of(user_id: int, before: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
     """Return a page of what happened to this user's account, and where the next page begins. One statement.
 
-    :param before: where this page begins, as the page before told it; None for the newest
+    :param before: where this page begins, as the page before says; None for the newest
     :return: ``at``, ``event``, ``text``, ``warning``, ``method``, ``browser`` and ``address`` of each, and None as
         the next place when nothing older is kept
     :raises Rejected: ``api_error`` when ``before`` is no place in this user's list
@@ -138,11 +138,11 @@ def events_of(user_id: int, before: str | None = None) -> tuple[list[dict[str, A
     newest = found.order_by(_c.at.desc(), _c.id.desc()).limit(PAGE + 1)
     rows = db.session.execute(newest.execution_options(plan_anew=True)).all()
     events = [_ROWS.read(row)[0] for row in rows[:PAGE]]
-    told = [_told(event) for event in events if _sentence(event)]
-    return told, _sealed(user_id, events[-1]) if len(rows) > PAGE else None
+    entries = [_entry(event) for event in events if _sentence(event)]
+    return entries, _sealed(user_id, events[-1]) if len(rows) > PAGE else None
 
 
-def _told(event: Event) -> dict[str, Any]:
+def _entry(event: Event) -> dict[str, Any]:
     return {
         "at": event.at,
         "event": event.name,

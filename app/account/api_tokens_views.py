@@ -56,7 +56,7 @@ def create_token() -> Response:
             wanted = form.name.data, form.scopes.data, form.expires_in_days.data
             made, token = api_tokens.create(current_user, session, *wanted, client_context())
             shown = _page() | {"tokens": _listed()}
-            return respond(PAGE, form, shown=shown, token=token, created=_told(made))
+            return respond(PAGE, form, shown=shown, token=token, created=_facts(made))
     return respond(PAGE, form, shown=_page() | ({} if wants_json() else {"tokens": _listed()}))
 
 
@@ -87,10 +87,10 @@ def revoke_all_tokens() -> Response:
 
 
 def _listed() -> list[dict[str, Any]]:
-    return [_told(token) for token in tokens_of(current_user.id)]
+    return [_facts(token) for token in tokens_of(current_user.id)]
 
 
-def _told(token: ApiToken) -> dict[str, Any]:
+def _facts(token: ApiToken) -> dict[str, Any]:
     return {
         "id": token.id,
         "name": token.name,

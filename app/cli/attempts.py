@@ -118,9 +118,9 @@ def timeline(support_id: str) -> list[TimelineEntry]:
         for event in db.session.scalars(sa.select(Event).where(Event.challenge_id.in_(about))):
             found[event.id] = event
     events = sorted(found.values(), key=lambda event: (event.at, event.id))
-    told = [(event.at, *_told(event, events)) for event in events]
-    told = sorted(told + _of_messages(about, events) + _of_challenges(about), key=lambda moment: moment[0])
-    return [TimelineEntry(at, (at - told[0][0]).total_seconds(), reason, detail) for at, reason, detail in told]
+    entries = [(event.at, *_entry_of(event, events)) for event in events]
+    entries = sorted(entries + _of_messages(about, events) + _of_challenges(about), key=lambda moment: moment[0])
+    return [TimelineEntry(at, (at - entries[0][0]).total_seconds(), reason, detail) for at, reason, detail in entries]
 
 
 def latest(user_id: int, limit: int) -> list[Event]:
@@ -139,7 +139,7 @@ def reason_of(event: Event) -> str:
     return _BY_NAME.get(event.name, "noted")
 
 
-def _told(event: Event, events: Sequence[Event]) -> tuple[str, str]:
+def _entry_of(event: Event, events: Sequence[Event]) -> tuple[str, str]:
     reason = reason_of(event)
     parts = [_DETAILS.get(event.name, "")]
     if reason == "noted":
@@ -159,17 +159,17 @@ def _told(event: Event, events: Sequence[Event]) -> tuple[str, str]:
 
 def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetime, str, str]]:
     """Tell what no event tells of messages: that one went to nobody, and that one still waits for its next try."""
-    told = []
+    entries = []
     for message in db.session.scalars(sa.select(Message).where(Message.challenge_id.in_(about))) if about else ():
         if message.state == DROPPED:
             why = "nobody to send it to" if message.decoy else "its challenge was over"
             noted = [event.at for event in events if event.at >= message.created_at]  # by the request that wrote it
             at = noted[0] if noted else message.created_at
-            told.append((at, "withheld", f"message {message.kind} was dropped: {why}"))
+            entries.append((at, "withheld", f"message {message.kind} was dropped: {why}"))
         elif message.next_attempt_at is not None and message.last_error:
             why = f"try {message.attempts} to {message.masked_to}: {message.last_error}"
-            told.append((message.next_attempt_at, "queued", f"will be tried again; {why}"))
-    return told
+            entries.append((message.next_attempt_at, "queued", f"will be tried again; {why}"))
+    return entries
 
 
 def _of_challenges(about: set[Any]) -> list[tuple[datetime, str, str]]:

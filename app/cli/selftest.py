@@ -108,13 +108,13 @@ def _say(name: str, replies: Sequence[tuple[Reply, str]], nobodys: Sequence[tupl
         click.echo(f"  cookies: {' '.join(first.cookie_names) or 'none'}")
         return True
     z, gap = mann_whitney_z(times, base), median(times) - median(base)
-    told = differences(template_of(nobodys[:SAMPLES]), template_of(replies[:SAMPLES]))
+    found = differences(template_of(nobodys[:SAMPLES]), template_of(replies[:SAMPLES]))
     if {reply.status for reply, _ in replies} != {reply.status for reply, _ in nobodys}:
-        told.append("the statuses")
-    click.echo(f"{line}  {gap * 1000:+7.3f} ms  z {z:+6.2f}  {len(told)} differences")
-    for difference in told:
+        found.append("the statuses")
+    click.echo(f"{line}  {gap * 1000:+7.3f} ms  z {z:+6.2f}  {len(found)} differences")
+    for difference in found:
         click.echo(f"    unlike: {difference}")
-    return not told and abs(z) <= MOST_Z and abs(gap) * 1000 <= most
+    return not found and abs(z) <= MOST_Z and abs(gap) * 1000 <= most
 
 
 def _alike_many(people: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
@@ -140,7 +140,7 @@ def _host(url: str | None) -> str:
 
 
 class CannotMeasure(Exception):
-    """The service does not answer, or not as somebody would be answered who asks now and then."""
+    """The service doesn't answer, or answers with limits that an ordinary person wouldn't meet."""
 
 
 class Service:

@@ -30,8 +30,8 @@ def list_(identity: str, as_json: bool) -> None:
     user = user_named(identity)
     summaries, more = sessions_of(user.id)
     for summary in summaries:
-        told = _told(summary)
-        click.echo(orjson.dumps(told) if as_json else _line(told))
+        facts = _facts(summary)
+        click.echo(orjson.dumps(facts) if as_json else _line(facts))
     if not as_json:
         click.echo(f"{len(summaries)}{' or more' if more else ''} sessions; {_tokens(user.id)}.", err=True)
 
@@ -66,7 +66,7 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
     sys.exit(1 if missing else 0)
 
 
-def _told(summary: SessionSummary) -> dict[str, Any]:
+def _facts(summary: SessionSummary) -> dict[str, Any]:
     head = summary.head
     return {
         "id": head.session_id,
@@ -83,13 +83,13 @@ def _told(summary: SessionSummary) -> dict[str, Any]:
     }
 
 
-def _line(told: dict[str, Any]) -> str:
-    programs = f", {told['programs']} tokens" if told["programs"] else ""
-    if told["refreshes_until"]:
-        programs += f", refreshed {told['refreshed_at']:%Y-%m-%d %H:%M} UTC"
+def _line(facts: dict[str, Any]) -> str:
+    programs = f", {facts['programs']} tokens" if facts["programs"] else ""
+    if facts["refreshes_until"]:
+        programs += f", refreshed {facts['refreshed_at']:%Y-%m-%d %H:%M} UTC"
     return (
-        f"{told['id']}  {told['browser']}, {told['address']}, by {'+'.join(told['proved_by'])}, "
-        f"since {told['opened_at']:%Y-%m-%d %H:%M}, seen {told['seen_at']:%Y-%m-%d %H:%M} UTC{programs}"
+        f"{facts['id']}  {facts['browser']}, {facts['address']}, by {'+'.join(facts['proved_by'])}, "
+        f"since {facts['opened_at']:%Y-%m-%d %H:%M}, seen {facts['seen_at']:%Y-%m-%d %H:%M} UTC{programs}"
     )
 
 

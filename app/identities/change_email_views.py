@@ -98,14 +98,14 @@ def begin(form: AddressForm, purpose: str) -> Response:
 
 
 def _facts() -> dict[str, Any]:
-    """Return what a program is told of the account's address as it stands."""
+    """Return what API clients get of the account's address as it stands."""
     return {"current_email": primary_email(current_user.id) or None, "user": user_facts(current_user)}
 
 
 def _shown(address: AddressForm | None = None, code: CodeForm | None = None) -> dict[str, Any]:
     """Return what the page shows beside its form: where a code waits to be typed, and both forms."""
     named = code.challenge.data if code and code.challenge.data else None
-    found = verification.waiting(current_user, current(), present_client(named))
+    found = verification.open_change(current_user, current(), present_client(named))
     return {
         "pending": pending(found) if found is not None and found.spent_at is None else None,
         "address_form": address or AddressForm(),

@@ -53,7 +53,7 @@ def make_primary(user: User, session: AuthSession, email: str, client: ClientCon
 
     :raises Rejected: ``not_yours`` on ``email``; ``too_many_requests``
     """
-    throttling.take("starts", client.ip_address)  # each is told by mail: no loop may send as many as it likes
+    throttling.take("starts", client.ip_address)  # each sends emails: no loop may send as many as it likes
     lock_credentials(user, session)
     before, value = primary_email(user.id), _mine(user, "email", email)
     if value == before:
@@ -62,7 +62,7 @@ def make_primary(user: User, session: AuthSession, email: str, client: ClientCon
         raise Rejected("not_yours", field="email")
     put_first(user.id, value)
     record("address.made_primary", user.id)
-    told(user, session, AFTER["address.made_primary"], "", "", before, client)
+    notify_of_change(user, session, AFTER["address.made_primary"], "", "", before, client)
 
 
 def remove_email(user: User, session: AuthSession, email: str, client: ClientContext) -> None:
@@ -82,11 +82,11 @@ def remove_email(user: User, session: AuthSession, email: str, client: ClientCon
         put_first(user.id, primary_email(user.id))
     challenges.end_open(user.id)
     record("address.removed", user.id)
-    told(user, session, AFTER["address.removed"], value, "", before, client)
+    notify_of_change(user, session, AFTER["address.removed"], value, "", before, client)
 
 
 def remove_phone(user: User, session: AuthSession, client: ClientContext) -> None:
-    """Remove the user's number, and with it the codes that went there. The number is told by its last text message.
+    """Remove the user's number, and with it the codes that went there. It gets a last text message.
 
     :raises Rejected: on ``phone`` ``not_yours``, ``last_address``, ``last_method``, ``last_second_factor``
     """
@@ -112,7 +112,7 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
 def set_username(user: User, session: AuthSession, text: str, client: ClientContext) -> str:
     """Give the user a username, or another one; return it.
 
-    A username is nobody's secret and cannot be proved, so that one is taken is told; tries are limited by network.
+    A username is no secret and can't be verified, so the answer says that one is taken; tries are limited by network.
     :raises Rejected: on ``username`` ``username_invalid``, ``identity_already_associated``; ``too_many_requests``
     """
     if "username" not in settings.identity_attributes:
@@ -174,8 +174,10 @@ def _mine(user: User, kind: str, typed: str) -> str:
     return value
 
 
-def told(user: User, session: AuthSession, text: str, old: str, new: str, before: str, client: ClientContext) -> None:
-    """Keep what was done so that it can be undone, tell every address of it, and let nobody else stay signed in.
+def notify_of_change(
+    user: User, session: AuthSession, text: str, old: str, new: str, before: str, client: ClientContext
+) -> None:
+    """Store the change so that it can be undone, notify every address, and end the user's other sessions.
 
     Mail to one address shows that one whole, and enough of another to know it and too little to write to it.
     """

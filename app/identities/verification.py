@@ -17,7 +17,7 @@ from app.client import ClientContext
 from app.enrollments.catalog import method_of
 from app.errors import Rejected
 from app.extensions import db, settings
-from app.identities.service import AFTER, told
+from app.identities.service import AFTER, notify_of_change
 from app.login.credential_changes import lock_credentials
 from app.sessions.models import AuthSession
 from app.throttling import by_account
@@ -40,7 +40,7 @@ CHANGE, ADD = "change_email", "add_email"
 def ask(user: User, session: AuthSession, email: str, purpose: str, client: ClientContext) -> Challenge:
     """Send a code and a link to an address that is to be the user's; nothing is stored before they are used.
 
-    In generic mode an address that is somebody's gets the same answer, and a mail that says so.
+    In generic mode an address that has an account gets the same answer, and an email that says so.
     :param purpose: ``CHANGE`` or ``ADD``
     :raises Rejected: on ``email`` ``invalid_email_address``, ``too_many_addresses``, ``email_already_associated``
         (of others in explicit mode alone); ``too_many_requests``, ``too_many_messages``
@@ -65,8 +65,8 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
     return challenge
 
 
-def waiting(user: User, session: AuthSession, client: ClientContext) -> Challenge | None:
-    """Return the request of this session that this browser waits with, or this program names; None without one."""
+def open_change(user: User, session: AuthSession, client: ClientContext) -> Challenge | None:
+    """Return this session's open request, by the browser or by the challenge token it sent; None without one."""
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     if named:
         found = challenges.find(named, CHANGE) or challenges.find(named, ADD)
@@ -82,7 +82,7 @@ def confirm_by_code(user: User, session: AuthSession, passcode: str | int, clien
     :raises Rejected: ``invalid_password_code`` or ``identity_already_associated`` on ``passcode``; ``api_error`` or
         ``change_email_expired`` on the form
     """
-    asked = waiting(user, session, client)
+    asked = open_change(user, session, client)
     if (
         asked is not None
         and asked.is_open(clock.now())
@@ -125,7 +125,7 @@ def look_at_link(token: str, session: AuthSession | None, client: ClientContext)
     if not here or session is None or session.user_id != challenge.user_id:
         return challenge, False
     if session.session_id != challenge.session_id:
-        raise Rejected("api_error")  # begun before it signed in: whoever did may have been somebody else
+        raise Rejected("api_error")  # begun in an earlier session here, maybe by another person
     return challenge, True
 
 
@@ -160,12 +160,12 @@ def _give(user: User, session: AuthSession, challenge: Challenge, client: Client
         challenges.end_open(user.id)  # what was sent to the old address is good no more
     event = "address.change_confirmed" if old else "address.added"
     record(event, user.id, challenge_id=challenge.id)
-    told(user, session, AFTER[event], old, typed.value, before, client)
+    notify_of_change(user, session, AFTER[event], old, typed.value, before, client)
     signals.send(signals.change_email_confirmed, user=user, old_email=old or None)
 
 
 def _why_not(user: User, asked: Challenge | None) -> Rejected:
-    """Tell a request that took too long, or was guessed at, from one that was never this user's."""
+    """Return why a request can't be answered any more: too late, too many tries, or never this user's."""
     if asked is None or asked.spent_at is not None:
         return Rejected("api_error")
     if clock.now() >= asked.expires_at:

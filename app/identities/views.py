@@ -131,8 +131,8 @@ def _page(
 @bp.get("/change-email/undo/<token>")
 def undo_page(token: str) -> Response:
     """Show who changed it, and a button that undoes it; change nothing, whoever looks."""
-    told = identities.undoable_change(token)
-    return _quiet(respond(UNDO_PAGE, UndoForm(), shown={"token": token, "asked": told.asked}, state=_state(told)))
+    change = identities.undoable_change(token)
+    return _quiet(respond(UNDO_PAGE, UndoForm(), shown={"token": token, "asked": change.asked}, state=_state(change)))
 
 
 @bp.post("/change-email/undo/<token>")
@@ -140,18 +140,18 @@ def undo(token: str) -> Response:
     """Undo it. Signs nobody in, and works in any browser."""
     after_this_request(view_commit)
     form = UndoForm()
-    told = None
+    change = None
     if form.validate() and form.sure.data:
         with form.showing_refusals():
-            told = identities.undo_change(token)
+            change = identities.undo_change(token)
     elif not form.faults():
         form.refuse(Rejected("denial_unsure", field="sure"))
-    told = told or identities.undoable_change(token, strictly=False)
-    return _quiet(respond(UNDO_PAGE, form, shown={"token": token, "asked": told.asked}, state=_state(told)))
+    change = change or identities.undoable_change(token, strictly=False)
+    return _quiet(respond(UNDO_PAGE, form, shown={"token": token, "asked": change.asked}, state=_state(change)))
 
 
-def _state(told: identities.UndoableChange) -> str:
-    return "undone" if told.undone else "asked"
+def _state(change: identities.UndoableChange) -> str:
+    return "undone" if change.undone else "asked"
 
 
 def _quiet(response: Response) -> Response:

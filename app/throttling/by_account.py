@@ -134,12 +134,12 @@ UNLIMITED = LoginAttempt("", datetime.min.replace(tzinfo=UTC), datetime.min.repl
 
 
 def row_id(subject: str, caller: str = "", *, password: bool = False, second: bool = False) -> str:
-    """Return the id of the row that holds the failures of ``caller`` at ``subject``.
+    """Return the id of the row that counts the failures of ``caller`` at ``subject``.
 
-    :param caller: digest of a known browser, ``sessions`` for whoever is signed in, ``recovery`` for the recovery
-        codes, or "" for everybody else
-    :param password: strangers' passwords are counted apart: who sprays those stops no codes
-    :param second: second steps are counted apart from first proofs
+    :param caller: digest of a known device's cookie, ``sessions`` for reauthentication, ``recovery`` for recovery
+        codes, or "" for all other browsers
+    :param password: passwords from those are counted apart, so that spraying them stops no codes
+    :param second: second factors are counted apart from first ones
     """
     what = "second" if second else "password" if password and not caller else "code"
     return hashlib.sha256(f"{subject}|{caller}|{what}".encode()).hexdigest()
@@ -155,14 +155,14 @@ def reserve(
     second: bool = False,
     recovery: bool = False,
 ) -> LoginAttempt | None:
-    """Count one guess at this user's secrets before it is looked at; None when none is left.
+    """Count one attempt at this user's secrets before it is compared; None when the limit is reached.
 
-    Committed at once: whatever happens next, it has happened. An identity that nobody has costs the same.
-    :param browser: digest of the client's browser, if this user knows it: it has guesses of its own
-    :param session_id: of the live session that proves itself again: sessions, too, have their own, all of them
-        together, or each mail that is read would buy another ten guesses at the app
-    :param second: it is a second step
-    :param recovery: at the recovery codes: these have a budget of their own, whoever guesses
+    Committed at once, whatever happens next. An identity without an account costs the same.
+    :param browser: digest of the known device's cookie, if it is one: it has attempts of its own
+    :param session_id: of the session that reauthenticates: all sessions together have attempts of their own, or each
+        email that is read would buy ten more attempts at the app
+    :param second: it is a second factor
+    :param recovery: it is a recovery code; these have attempts of their own, for every browser
     """
     if not settings.limits:
         return UNLIMITED

@@ -1,8 +1,8 @@
 """How much may be sent: to one account or number, and to one unverified address or number for all accounts together.
 
 Each account has budgets of its own; without the other, every further account could send a stranger as much again.
-What is asked for is counted when it is asked, so that the person is told; what anybody can have sent to any address
-is counted once more when it leaves, whatever it is. Neither depends on whose the address is.
+Requests are counted when they are made, so that the answer can say so; messages that anyone can have sent to any
+address are counted once more when they leave. Neither depends on whether the address has an account.
 """
 
 from __future__ import annotations
@@ -74,15 +74,15 @@ def take(channel: str, destination: str, network_address: str) -> None:
     raise Rejected("too_many_messages", status=429, retry_after=_seconds_left(given, now))
 
 
-def within(channel: str, waiting: Sequence[Message]) -> list[Message]:
-    """Return those of these messages, which anybody can have sent, that their destination has room for; count them.
+def within(channel: str, messages: Sequence[Message]) -> list[Message]:
+    """Return the messages that their destinations have room for, and count them.
 
-    Each is a statement of its own, committed by itself.
+    For messages that anyone can have sent. Each is a statement of its own, committed by itself.
     """
     now, statement = clock.now(), _TAKE.execution_options(at_once=True)
     return [
         message
-        for message in waiting
+        for message in messages
         if len(db.session.scalars(statement, _given(LEFT, channel, message.to, now)).all()) == 2
     ]
 
@@ -114,34 +114,33 @@ def _seconds_left(given: dict[str, Any], now: datetime) -> int:
 
 
 def turns_at(method: str, purpose: str, subject: str, destination: str) -> list[str]:
-    """Return whose turn a request takes: the account's, and for SMS the number's.
+    """Return the locks under which a request is counted: the account's, and for SMS the phone number's.
 
-    A second step's code takes its turn at the number alone, whose budget it is. It is sent while the answer to the
-    first challenge is being stored, and who asks for that one again has the account's turn: the two would wait for each
-    other.
+    The code of a second factor takes the number's alone, whose budget it uses. It is sent while the answer to the first
+    challenge is being stored, and a request for that one again holds the account's: they would wait for each other.
     """
     number = [destination] if method_of(method).sends == SMS else []
     return number if number and purpose == "second" else [subject, *number]
 
 
 def is_within(method: str, purpose: str, used: Sequence[int], most_open: int, *, is_known: bool) -> bool:
-    """Say whether one more send stays within every budget.
+    """Return whether one more send stays within every limit.
 
-    A browser that the account knows has as many mails of its own as strangers have, and a few SMS; but however many
-    such browsers say they are, no more than for both leave.
-    :param used: sends of the hour and the day and what waits, of everybody and then of this browser alone; and how
+    A known device has as many emails of its own as all other browsers have together, and a few SMS; but however many
+    browsers claim to be one, no more than the sum leaves.
+    :param used: sends of the hour and the day and open challenges, of all browsers and then of this one; and how
         often the account has begun to set this method up within the hour, sent or not: a number that is taken counts
         like a free one
     """
-    *everybodys, hour, day, waiting, set_ups = used
+    *of_all, hour, day, open_ones, set_ups = used
     if method_of(method).sends == SMS:
         more = settings.sms_known_browser if is_known else 0
         most = (settings.sms_per_hour + more, settings.sms_per_day + more, most_open + more)
-        return _is_below(everybodys, most) and (purpose not in SETTING_UP or set_ups < settings.sms_setups_per_hour)
+        return _is_below(of_all, most) and (purpose not in SETTING_UP or set_ups < settings.sms_setups_per_hour)
     most = (settings.mails_per_hour, settings.mails_per_day, most_open)
     if not is_known:
-        return _is_below(everybodys, most)
-    return _is_below((hour, day, waiting), most) and _is_below(everybodys, [2 * each for each in most])
+        return _is_below(of_all, most)
+    return _is_below((hour, day, open_ones), most) and _is_below(of_all, [2 * each for each in most])
 
 
 def _is_below(used: Sequence[int], most: Sequence[int]) -> bool:

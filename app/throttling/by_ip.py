@@ -49,7 +49,7 @@ _IMPOSE = (
 def take(name: str, address: str, *, looks_up: bool = True) -> None:
     """Use one of ``address``'s turns of the limit ``name`` (``starts``, ``failures`` or ``passkeys``).
 
-    Passkeys know no penalty: what somebody else was denied keeps nobody from their own.
+    Penalties don't count for passkeys: a request that someone reported stops no other person's passkey.
     :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
     """
@@ -59,14 +59,14 @@ def take(name: str, address: str, *, looks_up: bool = True) -> None:
         bucket, *wider = _buckets(address)
         for each in wider:  # asked before the address is counted: who holds a /48 could have us remember 65,536 of them
             if not _limiter().test(_item(name, each), each):
-                _refuse(name, each)
+                _reject(name, each)
         for each in (bucket, *wider):
             if not _limiter().hit(_item(name, each), each):
-                _refuse(name, each)
+                _reject(name, each)
 
 
 def allow(name: str, address: str) -> None:
-    """Go on only while ``address`` has turns of ``name`` left; uses none.
+    """Reject the request unless ``address`` has turns of ``name`` left; uses none.
 
     :raises Rejected: as ``take``
     """
@@ -74,27 +74,27 @@ def allow(name: str, address: str) -> None:
     if settings.limits:
         for bucket in _buckets(address):
             if not _limiter().test(_item(name, bucket), bucket):
-                _refuse(name, bucket)
+                _reject(name, bucket)
 
 
 def stop(name: str, address: str, until: datetime | None) -> None:
-    """Refuse who has to wait ``until`` then, as another statement found for the bucket of ``address``.
+    """Reject the request while the penalty of ``address`` lasts, which another statement has read: ``until`` then.
 
     :raises Rejected: as ``take``
     """
     if until is not None and settings.limits and settings.denied_penalty:
-        _refuse(name, _buckets(address)[0], until.timestamp())
+        _reject(name, _buckets(address)[0], until.timestamp())
 
 
 def bucket_of(address: str) -> str:
-    """Return the bucket that ``address`` falls into: by what its penalty is found."""
+    """Return the key under which the penalty of ``address`` is stored."""
     return _buckets(address)[0]
 
 
 def penalize(address: str) -> None:
-    """Let ``address`` start nothing, and try nothing, for ``LATCHKEY_DENIED_PENALTY``; its bucket gets 429 meanwhile.
+    """Answer starts and attempts from ``address`` with 429 for ``LATCHKEY_DENIED_PENALTY``.
 
-    Callers whose address can't be read share a bucket, which one of them must not close to all.
+    Clients whose address can't be read share a bucket, which one of them must not close to all.
     """
     bucket = _buckets(address)[0]
     if settings.limits and settings.denied_penalty and bucket != SHARED:
@@ -103,24 +103,24 @@ def penalize(address: str) -> None:
 
 
 def is_news(what: str, about: str, address: str) -> bool:
-    """Say whether ``address`` has not done ``what`` with the same thing in this window already.
+    """Return whether this is the first time in this window that ``address`` does ``what`` with the same thing.
 
-    For what anybody can repeat at no cost, and is worth an event: once says it, three hundred only fill the log.
+    For events that anyone can cause as often as they like: one is worth recording, three hundred only fill the log.
     """
     return _limiter().hit(_once("news"), what, about, _buckets(address)[0])
 
 
 def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
-    """Refuse who has to wait. A start asks the database; a try has no statement left for it, and asks the counters."""
+    """Reject the request while a penalty lasts. An attempt has no statement left for it, and asks the counters."""
     if not settings.limits or not settings.denied_penalty:
         return
     if name == "starts" and looks_up and (seconds := _penalty_left(bucket)):
-        _refuse(name, bucket, time.time() + seconds)
+        _reject(name, bucket, time.time() + seconds)
     if not _limiter().test(_penalty(), bucket):
-        _refuse(name, bucket, _limiter().full_until(_penalty(), bucket))
+        _reject(name, bucket, _limiter().full_until(_penalty(), bucket))
 
 
-def _refuse(name: str, bucket: str, reset: float | None = None) -> None:
+def _reject(name: str, bucket: str, reset: float | None = None) -> None:
     reset = reset or _limiter().full_until(_item(name, bucket), bucket)
     if _limiter().hit(_once("told"), name, bucket):
         record("limit.hit", at_once=True, limit=name)

@@ -12,7 +12,7 @@ from app.extensions import db
 
 
 class Penalty(db.Model):
-    """A network address from which something was asked that its owner denied."""
+    """A network address from which a request came that the account's owner reported."""
 
     __tablename__ = "penalty"
 
@@ -70,10 +70,10 @@ class FailureCounter(db.Model):
     browser: Mapped[str] = mapped_column(sa.String(64), default="")
     """Of a known device, as what follows: digest of the secret in its cookie; "" for all other browsers."""
     first_seen_at: Mapped[datetime | None]
-    """When somebody first signed in there; None for what is no known device."""
+    """When its user first signed in there; None for all other browsers."""
     last_seen_at: Mapped[datetime | None]
-    """When somebody last signed in there, to the day."""
+    """When its user last signed in there, to the day."""
     agent: Mapped[str] = mapped_column(BrowserName, default="")
     revoked_at: Mapped[datetime | None]
     trusted_until: Mapped[datetime | None]
-    """Until when the account's second step is skipped there."""
+    """Until when the account's second factor is skipped there."""

@@ -47,7 +47,7 @@ def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:
-    """Let only somebody who is not signed in come in; others are sent on their way."""
+    """Admit people who aren't signed in; others are sent on."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -57,7 +57,7 @@ def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def already_signed_in() -> Response:
-    """Answer somebody who is signed in already and asks to sign in."""
+    """Answer a request to sign in from someone who is signed in already."""
     if wants_json():
         return error_envelope(400, [("", message("anonymous_user_required"))], fields=False)
     return redirect(settings.post_login_url)  # type: ignore[return-value]

@@ -24,7 +24,7 @@ from app.extensions import settings
 
 NAME = "latchkey_browser"
 KNOWN = "latchkey_known"
-"""The cookie of a browser from which somebody has signed in. It opens nothing."""
+"""The cookie of a browser in which someone has signed in. It opens nothing."""
 
 PENDING = "latchkey_pending"
 """The cookie of a sign-in that waits for its second step. It opens that step and nothing else."""
@@ -36,7 +36,7 @@ _BEARER = re.compile(r"[\w-]{40,64}\Z", re.ASCII)
 
 _SECRETS = re.compile(r"[\w-]{40,64}(\.[\w-]{40,64})*\Z", re.ASCII)
 _LONGEST = 64 * (MAX_BINDINGS + 2)
-"""Characters of a cookie of ours; a longer one is somebody else's."""
+"""Characters of a cookie of ours; a longer one isn't ours."""
 
 
 def browser_secret() -> str:

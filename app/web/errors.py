@@ -70,7 +70,7 @@ def roll_back() -> None:
 
 
 def unauthenticated() -> Response:
-    """Answer somebody who has to sign in first: 401 to a program, the sign-in page to a browser."""
+    """Answer a request that needs a sign-in: 401 to API clients, the sign-in page to browsers."""
     text = message("unauthenticated")
     if wants_json():
         return error_answer(401, text)

@@ -31,7 +31,7 @@ SHORTEST_ALONE = 22
 
 KEY_HOLDS = timedelta(hours=24)
 NONCE_HOLDS = timedelta(seconds=30)
-"""A form sent again within this is a double click; later somebody wants another mail."""
+"""A form sent again within this is a double click; later it is a request for another email."""
 
 _NOT_ASKED_FOR = frozenset((FIELD, NONCE, "passcode"))
 

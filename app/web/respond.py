@@ -58,8 +58,8 @@ def respond(
         return envelope(200, facts if bare else facts | {"csrf_token": csrf_token()})
     if go is not None or see is not None:
         return redirect(go or see or "/", 302 if go else 303)  # type: ignore[return-value]
-    told = {"support_id": ""} if request.method in SAFE_METHODS else {"support_id": support_id()}
-    return current_app.make_response(render_template(page or "", form=form, **(told | (shown or {}) | facts)))
+    context = {"support_id": ""} if request.method in SAFE_METHODS else {"support_id": support_id()}
+    return current_app.make_response(render_template(page or "", form=form, **(context | (shown or {}) | facts)))
 
 
 def support_id() -> str:
