@@ -39,6 +39,7 @@ pytest_plugins = [
     "tests.serving",
     "tests.browsing",
     "tests.skipped",
+    "tests.branch_coverage",
 ]
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
