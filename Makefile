@@ -53,10 +53,11 @@ coverage: $(PINNED) $(AXE) ## Run every test and list the lines and branches of 
 system-packages: ## Install missing Debian packages that tests need (needs root or sudo)
 	@.ci/system-packages
 
-lint: $(PINNED) ## Check style and import rules
+lint: $(PINNED) ## Check style, import rules and wording
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
+	$(BIN)/python .ci/words.py
 
 types: $(PINNED) ## Check types
 	$(BIN)/mypy

@@ -25,7 +25,7 @@ LANGUAGES = ("de", "fr", "es", "pt_BR", "ja", "ar", "pl")
 METHODS = [("templates/**.html", "jinja2"), ("templates/**.txt", "jinja2"), ("**.py", "python")]
 OPTIONS = {pattern: {"trim_blocks": "true", "lstrip_blocks": "true"} for pattern, how in METHODS if how == "jinja2"}
 KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
-KEYWORDS |= {"Text": None, "Plural": (1, 2)}
+KEYWORDS |= {"sentence": None, "plural_sentence": (1, 2)}
 NOTES = ["Translators:"]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 PLACEHOLDER = re.compile(r"\{(\w*)\}")

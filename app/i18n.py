@@ -6,7 +6,7 @@ Values stand in braces, ``_("Sent to {email}.", email=email)``, in Python and in
 from __future__ import annotations
 
 import gettext as catalogs
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babel import Locale, dates, lists
-from flask import g
+from babel import Locale, dates, lists, units
+from flask import g, has_app_context
 from jinja2 import pass_eval_context
 from markupsafe import Markup
 from werkzeug.datastructures import LanguageAccept
@@ -46,6 +46,7 @@ def init_app(app: Flask) -> None:
     :raises OSError: when a catalog can't be read
     """
     app.jinja_env.globals |= {"_": _in_template, "ngettext": _plural_in_template, "pgettext": _context_in_template}
+    app.jinja_env.filters |= {"any_of": any_of, "all_of": all_of, "names_of": names_of, "span_text": span_text}
     for language in app.extensions["latchkey.settings"].languages:
         _catalog(language)
 
@@ -71,8 +72,11 @@ def pgettext(context: str, text: str, **facts: Any) -> str:
 
 
 def language() -> str:
-    """Return the reader's language: the one that ``speaking`` sets, the request's, or the service's first."""
-    return _spoken.get() or _of_request() or default_language()
+    """Return the reader's language: the one that ``speaking`` sets, the request's, or the service's first.
+
+    Without an app there are no settings, and it is English.
+    """
+    return _spoken.get() or (_of_request() or default_language() if has_app_context() else "en")
 
 
 def default_language() -> str:
@@ -84,6 +88,16 @@ def default_language() -> str:
 def speaking(tag: str) -> Iterator[None]:
     """Write everything in this block in ``tag``; in the service's first language when ``tag`` isn't offered."""
     token = _spoken.set(tag if tag in settings.languages else default_language())
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
+@contextmanager
+def in_english() -> Iterator[None]:
+    """Write everything in this block in English, offered or not: for what is stored."""
+    token = _spoken.set("en")
     try:
         yield
     finally:
@@ -167,6 +181,22 @@ def any_of(parts: Sequence[str]) -> str:
 def all_of(parts: Sequence[str]) -> str:
     """Return parts together: ``an app, a passkey and a code``."""
     return lists.format_list(list(parts), locale=_locale(language()))
+
+
+def names_of(names: Sequence[str], titles: Mapping[str, str]) -> str:
+    """Return what things are called, by ``titles`` that are marked, as one list."""
+    return all_of([gettext(titles.get(name, name)) for name in names])
+
+
+SPANS = (("day", 86400, 2), ("hour", 3600, 2), ("minute", 60, 1), ("second", 1, 0))
+"""Units of time, in seconds, and from how many of each it is used."""
+
+
+def span_text(seconds: float) -> str:
+    """Return a span of time, rounded up: ``2 minutes``."""
+    unit, size, _ = next(span for span in SPANS if seconds >= span[1] * span[2])
+    whole = -(-int(seconds) // size)
+    return str(units.format_unit(whole, f"duration-{unit}", "long", locale=_locale(language())))
 
 
 @pass_eval_context

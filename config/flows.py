@@ -21,7 +21,7 @@ class JourneySettings(BaseSettings, defer_build=True):
     methods: Methods = Field(
         default=("email", "sms", "authenticator"),
         min_length=1,
-        description="Ways to sign in, in the order shown: `email`, `sms`, `authenticator`, `password`.",
+        description="Sign-in methods, in the order shown: `email`, `sms`, `authenticator`, `password`.",
     )
     identity_attributes: Attributes = Field(
         default=("email", "phone", "username"),
@@ -78,7 +78,7 @@ class JourneySettings(BaseSettings, defer_build=True):
     change_email_error_url: types.Target = Field(
         default="", description="Page that shows a failed change of address; empty: our own."
     )
-    emails_per_account: int = Field(default=5, ge=1, le=50, description="E-mail addresses an account may have.")
+    emails_per_account: int = Field(default=5, ge=1, le=50, description="Email addresses an account may have.")
     post_verify_url: types.Target = Field(
         default="", description="Page after proving oneself again; empty: where one came from."
     )

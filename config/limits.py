@@ -111,7 +111,7 @@ class LimitSettings(BaseSettings, defer_build=True):
         default=timedelta(hours=24), description="Time to confirm a new address."
     )
     change_email_within: types.Duration = Field(
-        default=timedelta(hours=2), description="Time to confirm an address that is to be one's own."
+        default=timedelta(hours=2), description="Time to confirm an address that is to be confirmed as your own."
     )
     change_undo_within: types.Duration = Field(
         default=timedelta(hours=72), description="How long a change of addresses can be undone by the old ones."

@@ -12,7 +12,7 @@ class KeepingSettings(BaseSettings, defer_build=True):
     """Exports, accounts that are to be erased, and accounts that nobody confirmed."""
 
     export_keep: types.Duration = Field(
-        default=timedelta(hours=24), description="How long an export of somebody's data can be fetched."
+        default=timedelta(hours=24), description="How long an export of someone's data can be fetched."
     )
     delete_wait: types.Duration = Field(
         default=timedelta(days=7),

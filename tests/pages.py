@@ -78,7 +78,7 @@ class Page(HTMLParser):
         elif tag == "title":
             self.title = text
         elif "support-line" in classes:
-            self.support_id = text.removeprefix("Support id ")
+            self.support_id = text.removeprefix("Support ID: ")
         elif tag == "h1":
             self.heading = text
         elif tag == "p" and (kind := self._notice_kind()):

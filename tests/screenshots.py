@@ -156,9 +156,9 @@ class Walk:
         page = context.new_page()
         page.goto(path)
         self.take("not-me", page)
-        page.get_by_label("I did not ask for this").check()
+        page.get_by_label("I didn't request this").check()
         with page.expect_navigation():
-            page.get_by_role("button", name="This was not me").click()
+            page.get_by_role("button", name="This wasn't me").click()
         self.take("not-me-denied", page)
         page.goto("/not-me/too-old")
         self.take("link-ended", page)
@@ -214,7 +214,7 @@ def set_up(walk: Walk) -> None:
     walk.take("my-data-deleting")
     walk.see("/tokens", "programs")
     walk.page.fill("[name=name]", "Backup on the NAS")
-    walk.press("Make the token")
+    walk.press("Create token")
     walk.take("programs-made")
 
 
@@ -242,8 +242,8 @@ def ask_for_two(walk: Walk) -> None:
     walk.page.fill("[name=passcode]", re.search(r"\d{8}|\d{4} \d{4}", mail["text"])[0])  # type: ignore[index]
     walk.press("^Sign in")
     walk.take("second-select")
-    walk.press("from my authenticator app")
-    walk.page.get_by_text("I don’t have it with me").click()
+    walk.press("Use my authenticator app")
+    walk.page.get_by_text("I don't have it with me").click()
     walk.take("second-step")
     walk.page.fill("[name=code]", "000000")
     walk.press("^Sign in")
@@ -278,7 +278,7 @@ def addresses(walk: Walk) -> None:
     more = f"more-{walk.email}"
     walk.see("/identities", "addresses")
     walk.page.fill("[name=email]", more)
-    walk.press("^Send a code to add it")
+    walk.press("^Send a code")
     walk.take("addresses-code")
     walk.page.fill("[name=passcode]", walk.mailed_code_in(walk.newest(more)))
     walk.press("^Confirm and add")
@@ -326,7 +326,7 @@ def recover(walk: Walk) -> None:
 def prove_again(walk: Walk) -> None:
     """Show that it is still the same person, and sign out."""
     walk.see("/us-verify", "verify")
-    walk.page.get_by_text("I don’t have it here").click()
+    walk.page.get_by_text("I don't have it with me").click()
     walk.press("Email me a code")
     walk.take("verify-code")
     walk.page.goto("/")

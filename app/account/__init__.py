@@ -10,6 +10,6 @@ bp = Blueprint("account", __name__)
 
 def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
-    from app.account import api_tokens_views, devices_views, views  # noqa: F401 - they register themselves
+    from app.account import api_tokens_views, devices_views, language_views, views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -16,6 +16,7 @@ from app.errors import Rejected
 from app.extensions import db, settings
 from app.login.credential_changes import lock_credentials
 from app.notifications import notices
+from app.notifications.sentences import plural_sentence
 from app.sessions import api_tokens
 from app.sessions.models import ApiToken, AuthSession
 from app.users import User
@@ -64,7 +65,11 @@ def create(
     made = api_tokens.issue(user.id, named, chosen, timedelta(days=life), session.session_id)
     facts: dict[str, Any] = {"token": made[0].id[:8], "scopes": chosen, "days": life}
     record("token.created", user.id, **facts)
-    what = f"A personal token was made. It works for {life} day{'' if life == 1 else 's'}."
+    what = plural_sentence(
+        "An API token was created. It works for {count} day.",
+        "An API token was created. It works for {count} days.",
+        life,
+    )
     notices.notify(user.id, what, client, session_id=session.session_id)
     return made
 

@@ -10,6 +10,7 @@ from flask_login import current_user
 from app import clock
 from app.account import api_tokens, bp
 from app.errors import ReauthenticationRequired
+from app.i18n import N_
 from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
 from app.sessions.api_tokens import revoke_all, tokens_of
@@ -29,9 +30,9 @@ REFUSED = "errors/form.html"
 class TokenForm(BaseForm):
     """A personal token to make."""
 
-    name = TextField("Name", [Required()])
-    scopes = ManyField("What it may be used for", [Required("token_scope_unknown")])
-    expires_in_days = NumberField("How long it works", [Required()])
+    name = TextField(N_("Name"), [Required()])
+    scopes = ManyField(N_("Permissions"), [Required("token_scope_unknown")])
+    expires_in_days = NumberField(N_("Expires after"), [Required()])
 
 
 @bp.get("/tokens")

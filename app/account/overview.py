@@ -16,6 +16,7 @@ from app.db.compiled import Detached
 from app.enrollments.catalog import active_methods, method_of
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
+from app.i18n import all_of, any_of, gettext, ngettext
 from app.login.second_factor import seconds_enabled
 from app.sessions.models import AuthSession
 
@@ -30,7 +31,7 @@ class OverviewItem:
     :ivar icon: a drawing of ``ui/icon.html``
     :ivar is_well: whether nothing is left to do about it
     :ivar go: the page where that is done, and ``action`` what to press there
-    :ivar changing: begins the sentence that says what the change needs, "Changing it"; "" when any session may make it
+    :ivar needs_proof: whether the change needs a strong method
     """
 
     icon: str
@@ -39,7 +40,7 @@ class OverviewItem:
     text: str
     go: str
     action: str
-    changing: str = ""
+    needs_proof: bool = False
 
 
 def overview_of(enrolled: Sequence[Enrollment], stock: Stock) -> list[OverviewItem]:
@@ -76,12 +77,12 @@ def sign_in_before(session: AuthSession) -> dict[str, Any] | None:
 
 def _ways(enrolled: Sequence[Enrollment]) -> OverviewItem:
     names = ways_of(enrolled)
-    titles = ", ".join(title_of(name) for name in names)
+    title = ngettext("{count} sign-in method", "{count} sign-in methods", len(names))
     if len(names) > 1:
-        return OverviewItem("key", f"{len(names)} ways to sign in", True, titles, "/us-setup", "Manage")
-    text = "Lose it, and you are locked out. With a second one, the other still lets you in."
-    title = "One way to sign in" if names else "No way to sign in"
-    return OverviewItem("key", title, False, text, "/us-setup", "Add another")
+        titles = all_of([title_of(name) for name in names])
+        return OverviewItem("key", title, True, titles, "/us-setup", gettext("Manage"))
+    text = gettext("If you lose it, you're locked out. Add another one so that you can still sign in.")
+    return OverviewItem("key", title, False, text, "/us-setup", gettext("Add another"))
 
 
 def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
@@ -89,28 +90,33 @@ def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
         return []
     names = seconds_of(enrolled)
     if names:
-        steps = " or ".join(authenticator_of(name).second_phrase for name in names)
-        text = f"After a mailed code or a password we ask for {steps}."
-        return [OverviewItem("authenticator", "Second step is on", True, text, "/tf-setup", "Change", "Changing it")]
+        methods = any_of([gettext(authenticator_of(name).second_phrase) for name in names])
+        text = gettext("After a password or a code we send you, we also ask for {methods}.", methods=methods)
+        title = gettext("Two-step verification is on")
+        return [OverviewItem("authenticator", title, True, text, "/tf-setup", gettext("Change"), needs_proof=True)]
     exposed = exposure_of(ways_of(enrolled))
     if not exposed:
-        text = "Your sign-in methods need none: what you sign in with is something that only you have."
-        return [OverviewItem("authenticator", "No second step", True, text, "/tf-setup", "Manage")]
-    text = f"{exposed} With a second step, they also need your app or phone."
-    return [
-        OverviewItem("authenticator", "Second step is off", False, text, "/tf-setup", "Switch it on", "Switching it on")
-    ]
+        text = gettext("Your sign-in methods are strong enough without it.")
+        title = gettext("Two-step verification isn't needed")
+        return [OverviewItem("authenticator", title, True, text, "/tf-setup", gettext("Manage"))]
+    text = f"{exposed} {gettext('With two-step verification, they also need your app or phone.')}"
+    title = gettext("Two-step verification is off")
+    return [OverviewItem("authenticator", title, False, text, "/tf-setup", gettext("Turn on"), needs_proof=True)]
 
 
 def _codes(stock: Stock) -> OverviewItem:
     go = "/mf-recovery-codes"
     if stock.left and not stock.is_low:
-        text = "Each takes the place of your app, phone or passkey once."
-        return OverviewItem("recovery_code", f"{stock.left} recovery codes left", True, text, go, "Manage")
+        title = ngettext("{count} recovery code left", "{count} recovery codes left", stock.left)
+        text = gettext("Use one if you lose your app, phone or passkey.")
+        return OverviewItem("recovery_code", title, True, text, go, gettext("Manage"))
     if stock.made_at is not None:
-        left = f"{stock.left or 'No'} recovery code{'s' if stock.left > 1 else ''} left"
-        return OverviewItem(
-            "recovery_code", left, False, "It is time to make new ones.", go, "Make new ones", "Making new ones"
-        )
-    text = "Ten codes for a drawer. Each takes the place of your app, phone or passkey once, when that is gone."
-    return OverviewItem("recovery_code", "No recovery codes", False, text, go, "Make them", "Making them")
+        title = ngettext("{count} recovery code left", "{count} recovery codes left", stock.left)
+        text = gettext("It's time to create new ones.")
+        return OverviewItem("recovery_code", title, False, text, go, gettext("Create new codes"), needs_proof=True)
+    text = gettext(
+        "One-time recovery codes. Keep them somewhere safe, and use one if you lose your app, phone or passkey."
+    )
+    return OverviewItem(
+        "recovery_code", gettext("No recovery codes"), False, text, go, gettext("Create codes"), needs_proof=True
+    )

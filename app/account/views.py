@@ -19,6 +19,7 @@ from app.crypto import secrets
 from app.enrollments.catalog import active_methods, method_of
 from app.enrollments.models import Enrollment
 from app.extensions import settings
+from app.i18n import gettext
 from app.login.presenters import label_of, needed_for_changes
 from app.sessions.assurance import is_recent, level, two_factors_until
 from app.sessions.models import AuthSession
@@ -64,7 +65,7 @@ def home() -> Response:
         "session": {
             "browser": user_agents.label(session.agent),
             "since": session.created_at,
-            "methods": [proof_titles().get(name, name) for name in session.amr.split(",")],
+            "methods": [gettext(proof_titles().get(name, name)) for name in session.amr.split(",")],
             "two_factors_until": two_factors_until(session, clock.now()),
         },
     }

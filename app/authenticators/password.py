@@ -19,6 +19,7 @@ from app.enrollments.catalog import WEAK
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db, keyring, settings
+from app.i18n import N_
 
 METHOD = "password"
 
@@ -107,8 +108,8 @@ class Password(Authenticator):
     amr = "pwd"
     strength = WEAK
     is_chosen = True
-    title, phrase = "Password", "your password"
-    risk = "Anyone who knows your password can sign in."
+    title, phrase = N_("Password"), N_("your password")
+    risk = N_("Anyone who knows your password can sign in.")
 
     def is_pending(self, enrollment: Enrollment) -> bool:
         """As ``Method``: until its browser, of which ``name`` is a digest, has proved the account's address."""

@@ -15,6 +15,7 @@ from app.challenges.models import Challenge, challenge_token_of
 from app.enrollments.catalog import active_methods, code_methods, enabled_methods, method_of, ways_to_sign_in
 from app.enrollments.models import Enrollment
 from app.extensions import settings
+from app.i18n import N_, any_of, gettext
 
 
 def methods_offered() -> dict[str, Any]:
@@ -27,24 +28,24 @@ def methods_offered() -> dict[str, Any]:
 
 
 def titles() -> dict[str, str]:
-    """Return what pages call each method, by its name."""
+    """Return what pages call each method, by its name; to be translated."""
     return {each.name: each.title for each in authenticators()}
 
 
 def title_of(name: str) -> str:
     """Return what pages call a method; its name, when this release does not know it."""
-    return titles().get(name, name)
+    return gettext(titles().get(name, name))
 
 
 def proof_titles() -> dict[str, str]:
-    """Return what pages call what a session was proved by, as its ``amr`` names it."""
-    return titles() | {"confirm": "Confirmed address", "uv": "PIN, finger or face"}
+    """Return what pages call what a session was proved by, as its ``amr`` names it; to be translated."""
+    return titles() | {"confirm": N_("Confirmed email"), "uv": N_("PIN, fingerprint or face")}
 
 
 def exposure_of(names: Iterable[str]) -> str:
     """Return what the first of these methods that a second step follows risks without one; "" where none needs one."""
     risks = (authenticator_of(name).risk for name in names if name in settings.second_factor_for)
-    return next((risk for risk in risks if risk), "")
+    return next((gettext(risk) for risk in risks if risk), "")
 
 
 def sent(challenge: Challenge, typed: str, characters: str = "") -> dict[str, Any]:
@@ -101,15 +102,15 @@ def _phrase_of(name: str) -> str:
 
 def means_text(names: Iterable[str]) -> str:
     """Return by what one confirms, within a sentence: ``your passkey or a recovery code``."""
-    return " or ".join(_phrase_of(name) for name in names)
+    return any_of([gettext(_phrase_of(name)) for name in names])
 
 
 @dataclass(frozen=True, slots=True)
 class Needed:
     """What a change needs that this session was not confirmed with, in words.
 
-    :ivar methods: by what it is confirmed: ``your passkey``
-    :ivar where: how the sentence goes on: ``. Use the device that has it, or a recovery code``
+    :ivar methods: by what it is confirmed: ``your passkey or a recovery code``
+    :ivar where: a sentence that says where that can be done, or ""
     """
 
     methods: str
@@ -122,8 +123,10 @@ def needed_of(names: Sequence[str], codes_left: int) -> Needed | None:
     :param names: of the methods that are strong enough for it
     :param codes_left: recovery codes that can be used instead
     """
-    where = ". Use the device that has it" if not any(method_of(name).is_typed for name in names) else ""
-    return Needed(means_text(names), f"{where}{', or a recovery code' if codes_left else ''}") if names else None
+    if not names:
+        return None
+    where = "" if any(method_of(name).is_typed for name in names) else gettext("Use a device that has your passkey.")
+    return Needed(means_text([*names, "recovery_code"] if codes_left else names), where)
 
 
 def ways_in(enrolled: Sequence[Enrollment], identities: dict[str, str]) -> list[dict[str, Any]]:

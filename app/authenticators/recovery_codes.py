@@ -22,6 +22,7 @@ from app.crypto.secrets import is_hash_of, nobodys_hash, slow_hash
 from app.enrollments.catalog import STRONGEST
 from app.enrollments.models import Enrollment
 from app.extensions import changed, db
+from app.i18n import N_
 from app.throttling import by_account
 from app.throttling.by_account import LoginAttempt
 from app.users import User
@@ -147,13 +148,6 @@ def use(found: Found) -> VerifiedFactor | VerificationFailure:
     )
 
 
-def remaining(left: int) -> str:
-    """Say how many codes are left, and that it is time for new ones when it is."""
-    if left == 0:
-        return "None is left: make new ones."
-    return f"{left} {'is' if left == 1 else 'are'} left{': make new ones soon' if left <= FEW else ''}."
-
-
 def _spend(code_id: str) -> bool:
     """Use a code up; False when another request was first, or the codes were made anew meanwhile."""
     unused = (RecoveryCode.id == code_id, RecoveryCode.used_at.is_(None))
@@ -176,7 +170,7 @@ class RecoveryCodes(Authenticator):
     is_typed = False
     allows_many = True
     has_own_pages = True
-    title, phrase, one_title = "Recovery code", "a recovery code", "The recovery codes"
+    title, phrase, one_title = N_("Recovery code"), N_("a recovery code"), N_("Recovery codes")
 
     @property
     def is_enabled(self) -> bool:

@@ -33,6 +33,7 @@ from app.enrollments.catalog import WEAK
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, settings
+from app.i18n import N_
 from app.users import (
     TypedIdentity,
     User,
@@ -115,8 +116,8 @@ class EmailCode(SentCode):
     aliases = (CONFIRMED,)
     sends, reaches = "mail", "email"
     has_link = True
-    title, phrase = "Code by mail", "a code by email"
-    risk = "Anyone who can read your email can sign in."
+    title, phrase = N_("Email code"), N_("a code by email")
+    risk = N_("Anyone who can read your email can sign in.")
 
     @property
     def digits(self) -> int:
@@ -145,9 +146,9 @@ class SmsCode(SentCode):
     sends, reaches = "sms", "phone"
     owns_identity = True
     second_rank = 3
-    title, phrase = "Code by text message", "a code by text message"
-    second_phrase = "a code by text message"
-    risk = "Anyone who gets your text messages can sign in."
+    title, phrase = N_("Text-message code"), N_("a code by text message")
+    second_phrase = N_("a code by text message")
+    risk = N_("Anyone who gets your text messages can sign in.")
 
     @property
     def digits(self) -> int:

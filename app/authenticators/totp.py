@@ -29,6 +29,7 @@ from app.enrollments.catalog import STRONG
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db, keyring, settings
+from app.i18n import N_, gettext
 from app.users import User
 
 METHOD = "authenticator"
@@ -102,12 +103,12 @@ def grouped(secret: str) -> str:
 MOST = 5
 """Apps of one user, at most: each has three codes that are right at any time (docs/security.md, Many guesses)."""
 
-UNNAMED = "Authenticator app"
+UNNAMED = N_("Authenticator app")
 
 
 def name_of(row: Enrollment) -> str:
     """Return what an app is called; one that came with the account, or with an earlier release, has no name stored."""
-    return row.name or UNNAMED
+    return row.name or gettext(UNNAMED)
 
 
 def apps_among(rows: Sequence[Enrollment]) -> list[Enrollment]:
@@ -151,7 +152,7 @@ def _name_for_new(mine: Sequence[Enrollment], name: str) -> str:
     """
     taken = {name_of(row) for row in mine}
     _require_free(name, taken)
-    return name or enrollments.numbered_name(UNNAMED, taken)
+    return name or enrollments.numbered_name(gettext(UNNAMED), taken)
 
 
 def find(user_id: int, app_id: str) -> Enrollment | None:
@@ -202,9 +203,9 @@ class Totp(Authenticator):
     second_rank = 2
     second_signs_in = False
     shows_secret = True
-    title, phrase = "Authenticator app", "a code from your authenticator app"
-    second_phrase = "a code from your authenticator app"
-    risk = "Anyone who has your authenticator app can sign in."
+    title, phrase = N_("Authenticator app"), N_("a code from your authenticator app")
+    second_phrase = N_("a code from your authenticator app")
+    risk = N_("Anyone who has your authenticator app can sign in.")
 
     def is_second_alone(self, enrollment: Enrollment, *, asked: bool) -> bool:
         """As ``Method``: one that was set up as a second factor, or is one (ADR 37)."""

@@ -30,6 +30,7 @@ from app.client import ClientContext
 from app.extensions import db, settings
 from app.login import second_factor
 from app.notifications import notices
+from app.notifications.sentences import sentence
 from app.recovery import requests
 from app.recovery import service as recovery_service
 from app.sessions import api_tokens
@@ -273,7 +274,7 @@ def second_step(identity: str, off: bool) -> None:
     ended = revoke_all_sessions(user.id)
     revoke_browsers(user.id)
     record("second_step.off", user.id, by="operator")
-    what = "Whoever runs this service switched the second step off. Signing in asks for one proof alone."
+    what = sentence("An administrator turned off two-step verification. You now sign in with one method.")
     notices.notify(user.id, what, ClientContext("", "", ""))
     db.session.commit()
     click.echo(f"{identity}: switched off, {ended} sessions ended.")

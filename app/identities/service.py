@@ -16,9 +16,11 @@ from app.client import ClientContext
 from app.enrollments.catalog import active_methods, method_of, methods_reaching
 from app.errors import Rejected
 from app.extensions import db, settings
+from app.i18n import N_
 from app.login.credential_changes import allow_removal, lock_credentials, revoke_other_sessions
 from app.login.rollback import give_mail_back, restore_addresses, roll_back
 from app.notifications import notices
+from app.notifications.sentences import Sentence, sentence
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
@@ -41,10 +43,10 @@ from app.users import make_primary as put_first
 from app.users.accounts import find_change, note_change
 
 AFTER = {
-    "address.change_confirmed": "Your e-mail address {old} was replaced by {new}.",
-    "address.added": "The e-mail address {new} was added.",
-    "address.removed": "The e-mail address {old} was removed.",
-    "address.made_primary": "The primary e-mail address is no longer {before}.",
+    "address.change_confirmed": N_("Your email {old} was replaced by {new}."),
+    "address.added": N_("The email {new} was added."),
+    "address.removed": N_("The email {old} was removed."),
+    "address.made_primary": N_("Your primary email is no longer {before}."),
 }
 
 
@@ -105,7 +107,7 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
         record("factor.removed", user.id, method=name)
     if gone:
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
-    what = f"The phone number {identifiers.mask('phone', number)} was removed."
+    what = sentence("The phone number {phone} was removed.", phone=identifiers.mask("phone", number))
     notices.notify(user.id, what, client, also=[number], session_id=session.session_id)
 
 
@@ -127,7 +129,7 @@ def set_username(user: User, session: AuthSession, text: str, client: ClientCont
     if name == before:
         return name
     _replace_username(user, name)
-    _told_of_username(user, session, "username.set", "The username was chosen or changed.", client)
+    _told_of_username(user, session, "username.set", sentence("Your username was set."), client)
     return name
 
 
@@ -142,7 +144,7 @@ def remove_username(user: User, session: AuthSession, client: ClientContext) -> 
     if len(all_identities_of(user.id)) == 1:
         raise Rejected("last_address", field="username")
     drop_identity(user, "username")
-    _told_of_username(user, session, "username.removed", "The username was removed.", client)
+    _told_of_username(user, session, "username.removed", sentence("Your username was removed."), client)
 
 
 def _replace_username(user: User, name: str) -> None:
@@ -151,7 +153,7 @@ def _replace_username(user: User, name: str) -> None:
         add_identity(user, TypedIdentity("username", name), confirmed=True)
 
 
-def _told_of_username(user: User, session: AuthSession, event: str, what: str, client: ClientContext) -> None:
+def _told_of_username(user: User, session: AuthSession, event: str, what: Sentence, client: ClientContext) -> None:
     revoke_other_sessions(user, session, client)
     record(event, user.id)
     notices.notify(user.id, what, client, session_id=session.session_id)
@@ -183,14 +185,14 @@ def notify_of_change(
     """
     change = note_change(user.id, old, new, before, session.session_id, client)
     revoke_other_sessions(user, session, client)
-    sentence = _Sentence(text, old, new, before)
-    own = {address: sentence.for_reader_of(address) for address in (old, new, before) if address}
-    also, what = [old] if old else [], sentence.for_reader_of("")
+    changed = _Change(text, old, new, before)
+    own = {address: changed.for_reader_of(address) for address in (old, new, before) if address}
+    also, what = [old] if old else [], changed.for_reader_of("")
     notices.notify(user.id, what, client, also=also, session_id=session.session_id, change=change, own=own)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sentence:
+class _Change:
     """What was done to the addresses of an account, with the names of the three addresses in braces."""
 
     text: str
@@ -198,15 +200,15 @@ class _Sentence:
     new: str
     before: str
 
-    def for_reader_of(self, address: str) -> str:
+    def for_reader_of(self, address: str) -> Sentence:
         """Return it for the mail to ``address``, which is shown whole there; "" for any other mailbox."""
-        shown = {
+        shown: dict[str, Any] = {
             name: value if value == address else identifiers.mask("email", value) if value else ""
             for name, value in (("old", self.old), ("new", self.new), ("before", self.before))
         }
         if shown["old"] and shown["old"] == shown["new"]:
-            shown["new"] = f"another address, which is {shown['new']} as well when shortened"
-        return self.text.format(**shown)
+            shown["new"] = sentence("another email, which also shortens to {email}", email=shown["new"])
+        return sentence(self.text, **shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,11 @@ from app.errors import Rejected
 from app.extensions import db, settings
 from app.login import second_factor
 from app.notifications import notices
+from app.notifications.sentences import Sentence, sentence
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
 from app.users import AddressChange, User, emails_of, identities_of
 from app.users.accounts import changes_since, first_change_by, revert
-
-WHY = "because you said that it was not you"
 
 
 def roll_back(user_id: int, session_ids: Collection[str], agent: str) -> int:
@@ -113,7 +112,7 @@ def _keep_reachable(user: User) -> None:
 def _tell_of_addresses(user: User, changes: Sequence[AddressChange], agent: str) -> None:
     left = emails_of(user.id)
     gone = [change.new for change in changes if change.new and change.new not in left]
-    what = f"The addresses of your account are again what they were, {WHY}."
+    what = sentence("Your previous email addresses were restored, because you reported that a change wasn't you.")
     notices.notify(user.id, what, ClientContext("", "", agent), also=gone)
 
 
@@ -156,20 +155,21 @@ def _remove(user: User, way: Credential) -> bool:
     return bool(active_methods(left) or alone) and authenticator.remove(user, way)
 
 
-def _title(way: Credential) -> str:
-    return authenticator_of(way.method).one_title
+def _title(way: Credential) -> Sentence:
+    return sentence(authenticator_of(way.method).one_title)
 
 
-def _tell_of_staying(user_id: int, titles: Sequence[str], agent: str) -> None:
-    what = f"Set up from there, and not removed: {', '.join(dict.fromkeys(titles))}."
-    notices.notify(
-        user_id,
-        f"{what} Remove it yourself if you don’t know it, or recover the account.",
-        ClientContext("", "", agent),
-    )
+def _tell_of_staying(user_id: int, titles: Sequence[Sentence], agent: str) -> None:
+    what = [
+        sentence("This sign-in method was added from there, and we kept it: {method}.", method=title)
+        for each, title in enumerate(titles)
+        if title not in titles[:each]
+    ]
+    remedy = sentence("If you don't recognize it, remove it or recover your account.")
+    notices.notify(user_id, [*what, remedy], ClientContext("", "", agent))
 
 
 def _tell(user_id: int, way: Credential, agent: str) -> None:
     record("factor.removed", user_id, method=way.method, reason="denied")
-    were = "were" if isinstance(way, RecoveryCode) else "was"
-    notices.notify(user_id, f"{_title(way)} {were} removed, {WHY} who signed in.", ClientContext("", "", agent))
+    what = sentence("{method} removed, because you reported that a sign-in wasn't you.", method=_title(way))
+    notices.notify(user_id, what, ClientContext("", "", agent))

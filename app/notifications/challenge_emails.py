@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import sqlalchemy as sa
 
-from app import clock, user_agents
+from app import clock, i18n, user_agents
 from app.authenticators.presenters import asked
 from app.challenges.magic_links import link_token, registers_account
 from app.challenges.models import Challenge
@@ -19,7 +19,7 @@ from app.challenges.service_budget import may_leave
 from app.db.compiled import Detached
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings, this_app
-from app.notifications.notices import NoticeFacts, notices_leaving
+from app.notifications.notices import NoticeFacts, notices_leaving, text_of
 from app.outbox import EmailMessage, Expired, Message, TextMessage, register_renderers
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def changed(message: Message, leaving: NoticeFacts | None) -> EmailMessage | Tex
     """Tell the owner of an account what was changed about it, and how to undo it or deny the session that did it."""
     if leaving is None:
         return None
-    facts: dict[str, Any] = {"what": message.facts["what"], "browser": user_agents.label(message.facts["browser"])}
+    facts: dict[str, Any] = {"what": text_of(message.facts), "browser": user_agents.label(message.facts["browser"])}
     session_id, change = message.facts.get("family"), leaving.change
     if change and message.to != change.new:
         facts |= {"undo": undo_link(change), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
@@ -126,7 +126,8 @@ def help_asked(message: Message) -> EmailMessage | TextMessage:
     """Tell whoever runs the service that somebody can't take the second step."""
     agent, address = message.facts["agent"], message.facts["address"]
     by = {"browser": user_agents.label(agent), "at": message.created_at, "address": address}
-    return write(message, whose=message.facts["whose"], asked=by)
+    with i18n.speaking(i18n.default_language()):  # the operator's
+        return write(message, whose=message.facts["whose"], asked=by)
 
 
 def _denial_of(challenge: Challenge) -> str:
@@ -135,7 +136,9 @@ def _denial_of(challenge: Challenge) -> str:
 
 def write(message: Message, **facts: Any) -> EmailMessage | TextMessage:
     """Return what the templates of a message's kind say, given these facts."""
+    language = i18n.language()
     context = {"brand": settings.brand_name, "public_url": settings.origin, "tag": message.tag} | facts
+    context |= {"language": language, "direction": i18n.direction(language)}
     context["host"] = urlsplit(settings.origin).hostname
     if message.channel == "sms":
         return TextMessage(_render(f"sms/{message.kind}.txt", context))

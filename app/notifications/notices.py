@@ -12,12 +12,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app import clock, outbox, user_agents
+from app import clock, i18n, outbox, user_agents
 from app.audit import record
-from app.authenticators.recovery_codes import METHOD, remaining, stock_of
+from app.authenticators.recovery_codes import FEW, METHOD, stock_of
 from app.challenges.service_budget import may_leave
 from app.client import ClientContext
 from app.extensions import db, settings
+from app.notifications.sentences import Sentence, joined, plural_sentence, read, sentence
 from app.outbox import Message
 from app.users import AddressChange, Identity
 
@@ -50,20 +51,20 @@ class NoticeFacts:
 
 def notify(
     user_id: int,
-    what: str,
+    what: Sentence | Sequence[Sentence],
     client: ClientContext,
     *,
     also: Sequence[str] = (),
     session_id: str = "",
     change: AddressChange | None = None,
     by_text: bool = False,
-    own: Mapping[str, str] | None = None,
+    own: Mapping[str, Sentence] | None = None,
 ) -> None:
     """Tell the owner of an account ``what`` was changed, by a mail to each of its proved addresses.
 
     An account that has no such address is told by text message, within the send budgets: what is past them is dropped.
     One statement finds where to, one writes all the messages of a channel.
-    :param what: a whole sentence, without anything secret, and without a name that somebody gave: whoever sits in a
+    :param what: whole sentences, without anything secret, and without a name that somebody gave: whoever sits in a
         session that is not theirs writes no mail to its owner
     :param client: who changed it, as far as it is told: their browser
     :param also: e-mail addresses and numbers that are told besides, as one that is no longer the account's
@@ -78,11 +79,25 @@ def notify(
     before = set(mails) - {change.new if change else ""}
     texted = by_text or not before
     numbers = [value for kind, value in found if kind == "phone" and texted] + [one for one in also if "@" not in one]
-    facts: dict[str, Any] = {"what": what, "browser": user_agents.label(client.user_agent), "family": session_id}
+    facts: dict[str, Any] = _told([what] if isinstance(what, Sentence) else what) | {
+        "browser": user_agents.label(client.user_agent),
+        "family": session_id,
+    }
     facts["change"] = change.id if change else ""
-    apart = {address: {"what": sentence} for address, sentence in (own or {}).items()}
+    apart = {address: _told([one]) for address, one in (own or {}).items()}
     outbox.enqueue_each("changed", "mail", list(dict.fromkeys(mails)), user_id=user_id, own=apart, **facts)
     outbox.enqueue_each("changed", "sms", list(dict.fromkeys(numbers)), user_id=user_id, **facts)
+
+
+def _told(sentences: Sequence[Sentence]) -> dict[str, Any]:
+    """Return what a notice says, to be translated when it is sent; ``what`` is for a release that can't do that."""
+    with i18n.in_english():
+        return {"what": joined(sentences), "sentences": [each.stored() for each in sentences]}
+
+
+def text_of(facts: Mapping[str, Any]) -> str:
+    """Return what a notice says, in the reader's language; in English if an earlier release wrote it."""
+    return joined(map(read, facts["sentences"])) if "sentences" in facts else str(facts["what"])
 
 
 def notices_leaving(messages: Sequence[Message]) -> dict[str, NoticeFacts]:
@@ -119,7 +134,7 @@ def notify_of_use(user_id: int, client: ClientContext, session_id: str = "") -> 
     """
     left = stock_of(user_id).left
     record("recovery.code_used", user_id, method=METHOD, left=left)
-    notify(user_id, f"A recovery code was used. {remaining(left)}", client, session_id=session_id)
+    notify(user_id, [sentence("A recovery code was used."), _remaining(left)], client, session_id=session_id)
 
 
 def notify_of_new_codes(user_id: int, client: ClientContext, session_id: str) -> None:
@@ -128,5 +143,16 @@ def notify_of_new_codes(user_id: int, client: ClientContext, session_id: str) ->
     :param session_id: of the session that made them
     """
     record("recovery.regenerated", user_id, method=METHOD)
-    what = "New recovery codes were made. Those from before, if there were any, work no more."
+    what = sentence("New recovery codes were created. Any previous codes no longer work.")
     notify(user_id, what, client, session_id=session_id)
+
+
+def _remaining(left: int) -> Sentence:
+    """Say how many codes are left, and that it is time for new ones when it is."""
+    if left == 0:
+        return sentence("No codes are left: create new ones.")
+    if left <= FEW:
+        return plural_sentence(
+            "{count} code is left: create new ones soon.", "{count} codes are left: create new ones soon.", left
+        )
+    return plural_sentence("{count} code is left.", "{count} codes are left.", left)

@@ -16,6 +16,7 @@ from app.errors import Rejected
 from app.extensions import changed, db, settings
 from app.login.credential_changes import lock_credentials
 from app.notifications.notices import notify
+from app.notifications.sentences import sentence
 from app.privacy.emails import mailboxes_of, phones_of, recently_removed
 from app.privacy.models import Deletion, Export, open_undo
 from app.sessions import api_tokens
@@ -127,7 +128,7 @@ def cancel_deletion(token: str, client: ClientContext) -> DeletionStatus:
     user, _ = _named_by(token)
     if not cancel_requested(user):
         raise Rejected("undo_invalid", status=404)
-    notify(user.id, "It will not be deleted: the link in our mail was used to keep it.", client)
+    notify(user.id, sentence("It won't be deleted: the link in our email was used to keep it."), client)
     return DeletionStatus(status.deletes_at, True)
 
 

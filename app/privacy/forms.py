@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField
 
 
@@ -12,10 +13,10 @@ class ButtonForm(BaseForm):
 class DeleteForm(BaseForm):
     """The button that closes the account, and a box against slips."""
 
-    sure = CheckboxField("Delete my account and everything that is kept about me")
+    sure = CheckboxField(N_("Delete my account and everything stored about me"))
 
 
 class KeepForm(BaseForm):
     """The button that keeps the account, and a box that mail scanners don't tick."""
 
-    sure = CheckboxField("I want to keep my account")
+    sure = CheckboxField(N_("I want to keep my account"))

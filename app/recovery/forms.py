@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, ManyField, PasscodeField, Required, TextField
 
 
 class IdentityForm(BaseForm):
     """Whose account it is."""
 
-    identity = TextField("E-mail, phone or username", [Required()])
+    identity = TextField(N_("Email, phone or username"), [Required()])
 
 
 class MailboxForm(BaseForm):
     """The code that verifies the mailbox."""
 
-    identity = TextField("E-mail, phone or username", [Required()])
-    passcode = PasscodeField("Your code", [Required()])
+    identity = TextField(N_("Email, phone or username"), [Required()])
+    passcode = PasscodeField(N_("Your code"), [Required()])
     challenge = TextField()
 
 
@@ -23,7 +24,7 @@ class ProofForm(BaseForm):
     """Proof that the mailbox was verified just now, and what was lost."""
 
     proof = TextField(validators=[Required()])
-    lost = ManyField("What you have lost")
+    lost = ManyField(N_("What have you lost?"))
 
 
 class StopForm(BaseForm):
@@ -33,4 +34,4 @@ class StopForm(BaseForm):
 class CancelForm(BaseForm):
     """The button behind the email's link, and a box that mail scanners don't tick."""
 
-    sure = CheckboxField("Cancel it: I still have my ways in, or did not ask for this")
+    sure = CheckboxField(N_("I can still sign in, or I didn't request this"))

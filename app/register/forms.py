@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from app.authenticators import password
 from app.enrollments.catalog import method_of
+from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, PasscodeField, Required, SafeNext, TextField
 
 
 class RegisterForm(BaseForm):
     """An email, and a password where the operator allows one."""
 
-    email = TextField("E-mail", [Required("email_not_provided")])
-    password = TextField("Password")
-    password_confirm = TextField("Password again")
+    email = TextField(N_("Email"), [Required("email_not_provided")])
+    password = TextField(N_("Password"))
+    password_confirm = TextField(N_("Repeat the password"))
     next = TextField(validators=[SafeNext()])
 
     def __init__(self) -> None:
@@ -24,11 +25,11 @@ class RegisterForm(BaseForm):
 class ConfirmForm(BaseForm):
     """An address and its confirmation code."""
 
-    email = TextField("E-mail", [Required("email_not_provided")])
-    passcode = PasscodeField("Code")
-    send_again = CheckboxField("Send a new code")
+    email = TextField(N_("Email"), [Required("email_not_provided")])
+    passcode = PasscodeField(N_("Code"))
+    send_again = CheckboxField(N_("Send a new code"))
     next = TextField(validators=[SafeNext()])
-    remember = CheckboxField("Keep me signed in on this device")
+    remember = CheckboxField(N_("Keep me signed in on this device"))
     challenge = TextField()
 
 

@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
+from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, CredentialField, ManyField, PasscodeField, Required, TextField
 
 
 class SetupForm(BaseForm):
     """A method to add, methods to remove, or both."""
 
-    chosen_method = TextField("Add")
-    delete_method = ManyField("Remove")
-    phone = TextField("Phone number")
+    chosen_method = TextField(N_("Add"))
+    delete_method = ManyField(N_("Remove"))
+    phone = TextField(N_("Phone number"))
 
 
 class SecondSetupForm(BaseForm):
     """A second factor to set up, or ``disable``."""
 
-    setup = TextField("Second step", [Required()])
-    phone = TextField("Phone number")
-    existing = CheckboxField("Use what is set up already")
+    setup = TextField(N_("Second step"), [Required()])
+    phone = TextField(N_("Phone number"))
+    existing = CheckboxField(N_("Use the method I've already set up"))
     pending = TextField()
 
 
 class SecondCodeForm(BaseForm):
     """The code that proves a second factor, and what to call it if it is an authenticator app."""
 
-    code = PasscodeField("Code", [Required()])
-    name = TextField("Name")
+    code = PasscodeField(N_("Code"), [Required()])
+    name = TextField(N_("Name"))
 
 
 class ProveForm(BaseForm):
     """The passcode that proves an enrollment; for a password, the password itself. An authenticator app has a name."""
 
-    passcode = PasscodeField("Code", [Required()])
-    name = TextField("Name")
+    passcode = PasscodeField(N_("Code"), [Required()])
+    name = TextField(N_("Name"))
 
 
 class RenameAppForm(BaseForm):
     """An authenticator app and another name for it."""
 
-    id = TextField("Authenticator app", [Required("authenticator_not_found")])
-    name = TextField("Name", [Required("authenticator_name_required")])
+    id = TextField(N_("Authenticator app"), [Required("authenticator_not_found")])
+    name = TextField(N_("Name"), [Required("authenticator_name_required")])
 
 
 class RemoveAppForm(BaseForm):
     """An authenticator app to remove."""
 
-    id = TextField("Authenticator app", [Required("authenticator_not_found")])
+    id = TextField(N_("Authenticator app"), [Required("authenticator_not_found")])
 
 
 class CodesForm(BaseForm):
@@ -62,24 +63,24 @@ class KeptCodesForm(BaseForm):
 class MakeForm(BaseForm):
     """A passkey to be made."""
 
-    name = TextField("Name")
-    usage = TextField("Used for")
+    name = TextField(N_("Name"))
+    usage = TextField(N_("Used for"))
 
 
 class MadeForm(BaseForm):
     """What the browser made."""
 
-    credential = CredentialField("Passkey", [Required("api_error")])
+    credential = CredentialField(N_("Passkey"), [Required("api_error")])
 
 
 class RenameForm(BaseForm):
     """A passkey and another name for it."""
 
-    name = TextField("Passkey", [Required("webauthn_name_required")])
-    new_name = TextField("New name", [Required("webauthn_name_required")])
+    name = TextField(N_("Passkey"), [Required("webauthn_name_required")])
+    new_name = TextField(N_("New name"), [Required("webauthn_name_required")])
 
 
 class RemoveForm(BaseForm):
     """A passkey to remove."""
 
-    name = TextField("Passkey", [Required("webauthn_name_required")])
+    name = TextField(N_("Passkey"), [Required("webauthn_name_required")])

@@ -17,6 +17,7 @@ from app.login import credential_changes
 from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.freshness import freshen
 from app.notifications import notices
+from app.notifications.sentences import sentence
 from app.sessions.models import AuthSession
 from app.setup.service import cooldown, cooldown_text, settle
 from app.users import User, identities_of
@@ -68,7 +69,7 @@ def finish(
     freshen(session, passkeys.amr_of(made.verified), held=weak_until is not None)
     settle(user, session, client, weak_until)
     record("factor.added", user.id, method=passkeys.METHOD, usage=passkey.usage)
-    what = f"A passkey was added.{cooldown_text(weak_until)}"
+    what = [sentence("A passkey was added."), *cooldown_text(weak_until)]
     notices.notify(user.id, what, client, session_id=session.session_id, by_text=weak_until is not None)
     signals.send(signals.wan_registered, user=user, name=passkey.name)
     return passkey
@@ -100,7 +101,7 @@ def remove(user: User, session: AuthSession, name: str, client: ClientContext) -
     passkeys.remove(user.id, passkey.id)
     revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=passkeys.METHOD)
-    notices.notify(user.id, "A passkey was removed.", client, session_id=session.session_id)
+    notices.notify(user.id, sentence("A passkey was removed."), client, session_id=session.session_id)
     signals.send(signals.wan_deleted, user=user, name=name)
 
 

@@ -13,6 +13,7 @@ from app.client import ClientContext
 from app.enrollments.catalog import WEAK
 from app.errors import Rejected
 from app.extensions import settings
+from app.i18n import date_text, gettext
 from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.presenters import needed_for_changes
 from app.notifications.notices import notify_of_new_codes
@@ -68,8 +69,13 @@ def as_text(codes: Sequence[str], account: str) -> str:
         raise Rejected("api_error", field="recovery_codes")
     now = clock.now()
     head = [
-        f"Recovery codes for {account} at {settings.brand_name}, {settings.origin}",
-        f"Made {now.day} {now:%B %Y}. Each works once. Whoever has them can come in.",
+        gettext(
+            "Recovery codes for {account} at {brand}, {link}",
+            account=account,
+            brand=settings.brand_name,
+            link=settings.origin,
+        ),
+        gettext("Created {time}. Each code works once. Anyone who has them can sign in as you.", time=date_text(now)),
         "",
     ]
     return "\n".join([*head, *codes, ""])

@@ -6,7 +6,7 @@ from app import clock, throttling
 from app.audit import record, signals
 from app.authenticators import assurance, enrollment_service, enrollments
 from app.authenticators.enrollment_service import PendingEnrollment
-from app.authenticators.presenters import title_of
+from app.authenticators.presenters import titles
 from app.authenticators.registry import authenticator_of, methods_provable_by
 from app.authenticators.webauthn.passkeys import signs_in_alone
 from app.challenges import service as challenges
@@ -22,6 +22,7 @@ from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.freshness import freshen
 from app.login.pending import StartedPending
 from app.notifications import notices
+from app.notifications.sentences import sentence
 from app.sessions.models import AuthSession
 from app.throttling import by_account
 from app.users import User, identities_of
@@ -205,7 +206,6 @@ def _tell(
     user: User, session: AuthSession, event: str, name: str, client: ClientContext, its_id: str | None = None
 ) -> None:
     record(event, user.id, challenge_id=its_id, method=name)
-    how = f"Signing in asks for a second step from now on: {title_of(name)}." if name else ""
-    notices.notify(
-        user.id, how or "Signing in asks for no second step any more.", client, session_id=session.session_id
-    )
+    off = sentence("Two-step verification was turned off.")
+    on = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[name])) if name else off
+    notices.notify(user.id, on, client, session_id=session.session_id)

@@ -10,7 +10,7 @@ from app.audit import record, signals
 from app.authenticators import assurance, enrollment_service, enrollments, totp
 from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollment_service import PendingEnrollment, checked_name
-from app.authenticators.presenters import title_of
+from app.authenticators.presenters import titles
 from app.authenticators.registry import authenticator_of, methods_provable_by, nameable
 from app.challenges import service as challenges
 from app.challenges.models import Challenge, challenge_id_in
@@ -23,6 +23,7 @@ from app.login.credential_changes import lock_credentials as lock_credentials
 from app.login.credential_changes import revoke_other_sessions as revoke_other_sessions
 from app.login.freshness import freshen
 from app.notifications import notices
+from app.notifications.sentences import Sentence, sentence
 from app.sessions.models import AuthSession
 from app.sessions.store import renew_token
 from app.throttling import by_account
@@ -129,12 +130,16 @@ def settle(user: User, session: AuthSession, client: ClientContext, weak_until: 
         renew_token(session)
 
 
-def cooldown_text(weak_until: datetime | None) -> str:
-    """Return what the owner is told of a method's cooldown, as one more sentence; "" when it has none."""
+def cooldown_text(weak_until: datetime | None) -> list[Sentence]:
+    """Return what the owner is told of a method's cooldown; nothing when it has none."""
     if weak_until is None:
-        return ""
-    until = f"{weak_until.day} {weak_until:%b %Y, %H:%M} UTC"
-    return f" It was added without your strongest sign-in method, so it can’t change the others until {until}."
+        return []
+    return [
+        sentence(
+            "It was added without your strongest sign-in method, so it can't change the others until {time}.",
+            time=weak_until,
+        )
+    ]
 
 
 def allow_removal(user: User, session: AuthSession, names: Sequence[str]) -> None:
@@ -188,7 +193,7 @@ def remove_app(user: User, session: AuthSession, app_id: str, client: ClientCont
     totp.remove(user.id, app_id)
     revoke_other_sessions(user, session, client)
     record("factor.removed", user.id, method=totp.METHOD)
-    notices.notify(user.id, "An authenticator app was removed.", client, session_id=session.session_id)
+    notices.notify(user.id, sentence("An authenticator app was removed."), client, session_id=session.session_id)
     signals.send(signals.us_profile_changed, user=user, methods=[totp.METHOD], delete=True)
 
 
@@ -218,6 +223,8 @@ def _tell(
 ) -> None:
     """Record what was done and tell the owner of it; a number that went, too, by its last text message."""
     record(event, user.id, challenge_id=its_id, method=name)
-    done = event.partition(".")[2]
-    what = f"{title_of(name)} was {done}.{cooldown_text(weak_until)}"
+    title = sentence(titles()[name])
+    added = sentence("Sign-in method added: {method}.", method=title)
+    removed = sentence("Sign-in method removed: {method}.", method=title)
+    what = [added if event == "factor.added" else removed, *cooldown_text(weak_until)]
     notices.notify(user.id, what, client, also=also, session_id=session.session_id, by_text=weak_until is not None)

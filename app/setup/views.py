@@ -28,6 +28,7 @@ from app.enrollments.catalog import active_methods, enabled_methods, method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import settings
+from app.i18n import gettext
 from app.login.freshness import require_fresh, require_recent
 from app.login.presenters import label_of, needed_for_changes
 from app.login.second_factor import seconds_enabled
@@ -267,7 +268,7 @@ def _second_step(enrolled: list[Enrollment]) -> dict[str, Any] | None:
         return None
     marked = {row.method for row in enrolled if row.is_second}
     return {
-        "on": [authenticator_of(name).second_phrase for name in able if name in marked],
+        "on": [gettext(authenticator_of(name).second_phrase) for name in able if name in marked],
         "exposed": exposure_of(active_methods(enrolled)),
         "app": any(authenticator_of(name).shows_secret for name in able if name not in marked),
         "required": settings.second_factor == "required",

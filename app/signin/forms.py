@@ -8,6 +8,7 @@ from wtforms.validators import StopValidation
 
 from app.enrollments.catalog import code_methods
 from app.extensions import settings
+from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, CredentialField, PasscodeField, Required, SafeNext, TextField
 from app.web.json_body import sends_json
 from app.web.messages import message
@@ -44,9 +45,9 @@ class SignInForm(BaseForm):
 
     other_names = {"email": "identity", "username": "identity", "password": "passcode"}
 
-    identity = TextField("E-mail, phone or username", [_required_when_explicit])
-    passcode = PasscodeField("Code")
-    remember = CheckboxField("Keep me signed in on this browser")
+    identity = TextField(N_("Email, phone or username"), [_required_when_explicit])
+    passcode = PasscodeField(N_("Code"))
+    remember = CheckboxField(N_("Keep me signed in on this device"))
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
     chosen_method = TextField()
@@ -58,8 +59,8 @@ class LoginForm(SignInForm):
 
     speaks_other_names = True
 
-    identity = TextField("E-mail, phone or username", [_Provided("email_not_provided")])
-    passcode = PasscodeField("Code", [_Provided("password_not_provided")])
+    identity = TextField(N_("Email, phone or username"), [_Provided("email_not_provided")])
+    passcode = PasscodeField(N_("Code"), [_Provided("password_not_provided")])
 
 
 class SendCodeForm(BaseForm):
@@ -67,10 +68,10 @@ class SendCodeForm(BaseForm):
 
     asks_for_method = False
 
-    identity = TextField("E-mail, phone or username", [Required()])
-    chosen_method = TextField("How to send it", [_a_code_method])
-    passcode = PasscodeField("Code")
-    remember = CheckboxField("Keep me signed in on this browser")
+    identity = TextField(N_("Email, phone or username"), [Required()])
+    chosen_method = TextField(N_("Send the code by"), [_a_code_method])
+    passcode = PasscodeField(N_("Code"))
+    remember = CheckboxField(N_("Keep me signed in on this device"))
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
 
@@ -80,7 +81,7 @@ class VerifyForm(BaseForm):
 
     other_names = {"password": "passcode"}
 
-    passcode = PasscodeField("Code", [Required()])
+    passcode = PasscodeField(N_("Code"), [Required()])
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
     chosen_method = TextField()
@@ -91,8 +92,8 @@ class VerifySendForm(BaseForm):
 
     asks_for_method = True
 
-    chosen_method = TextField("How to send it", [_a_code_method])
-    passcode = PasscodeField("Code")
+    chosen_method = TextField(N_("Send the code by"), [_a_code_method])
+    passcode = PasscodeField(N_("Code"))
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
 
@@ -101,15 +102,15 @@ class LinkForm(BaseForm):
     """A link's page: the token, and the characters that the asking screen shows."""
 
     token = TextField(validators=[Required()])
-    characters = TextField("Characters from the other screen")
+    characters = TextField(N_("Characters from the other screen"))
 
 
 class ContinueForm(BaseForm):
     """Go on where a link was approved elsewhere; what else the page had is shown again."""
 
-    identity = TextField("E-mail, phone or username")
-    passcode = PasscodeField("Code")
-    remember = CheckboxField("Keep me signed in on this browser")
+    identity = TextField(N_("Email, phone or username"))
+    passcode = PasscodeField(N_("Code"))
+    remember = CheckboxField(N_("Keep me signed in on this device"))
     next = TextField(validators=[SafeNext()])
     challenge = TextField()
     chosen_method = TextField()
@@ -118,8 +119,8 @@ class ContinueForm(BaseForm):
 class SecondStepForm(BaseForm):
     """The code of a second step, and whether to skip it here the next times."""
 
-    code = PasscodeField("Code", [Required()])
-    remember = CheckboxField("Don't ask again on this browser")
+    code = PasscodeField(N_("Code"), [Required()])
+    remember = CheckboxField(N_("Don't ask again on this browser"))
     remember_shown = CheckboxField()
     next = TextField(validators=[SafeNext()])
     pending = TextField()
@@ -128,7 +129,7 @@ class SecondStepForm(BaseForm):
 class SelectForm(BaseForm):
     """By which method the second step is taken."""
 
-    which = TextField("How", [Required()])
+    which = TextField(N_("How"), [Required()])
     next = TextField(validators=[SafeNext()])
     pending = TextField()
 
@@ -136,7 +137,7 @@ class SelectForm(BaseForm):
 class RecoveryCodeForm(BaseForm):
     """A recovery code in place of the second step."""
 
-    code = TextField("Recovery code", [Required()])
+    code = TextField(N_("Recovery code"), [Required()])
     next = TextField(validators=[SafeNext()])
     pending = TextField()
 
@@ -144,14 +145,14 @@ class RecoveryCodeForm(BaseForm):
 class RescueForm(BaseForm):
     """What is to be done instead of the second step."""
 
-    help_setup = TextField("Instead", [Required()])
+    help_setup = TextField(N_("Instead"), [Required()])
     pending = TextField()
 
 
 class NotMeForm(BaseForm):
     """The button that ends what was asked for, and a box that no machine ticks which only presses buttons."""
 
-    sure = CheckboxField("I did not ask for this")
+    sure = CheckboxField(N_("I didn't request this"))
 
 
 class LogoutForm(BaseForm):
@@ -173,8 +174,8 @@ class RefreshForm(BaseForm):
 class AskForm(BaseForm):
     """A passkey is asked for; who is named makes no difference."""
 
-    identity = TextField("E-mail, phone or username")
-    remember = CheckboxField("Keep me signed in on this browser")
+    identity = TextField(N_("Email, phone or username"))
+    remember = CheckboxField(N_("Keep me signed in on this device"))
     next = TextField(validators=[SafeNext()])
     pending = TextField()
 
@@ -182,7 +183,7 @@ class AskForm(BaseForm):
 class AnswerForm(BaseForm):
     """What the browser answered."""
 
-    credential = CredentialField("Passkey", [Required("api_error")])
-    remember = CheckboxField("Keep me signed in on this browser")
+    credential = CredentialField(N_("Passkey"), [Required("api_error")])
+    remember = CheckboxField(N_("Keep me signed in on this device"))
     next = TextField(validators=[SafeNext()])
     pending = TextField()

@@ -10,7 +10,7 @@ from app.audit import record, signals
 from app.authenticators import enrollment_service, recovery_codes
 from app.authenticators.base import VerifiedFactor
 from app.authenticators.enrollments import enrolled_of, mark_second, note_session
-from app.authenticators.presenters import proof_titles, title_of
+from app.authenticators.presenters import proof_titles, titles
 from app.authenticators.registry import methods_provable_by
 from app.challenges import passcodes
 from app.challenges import service as challenges
@@ -18,20 +18,22 @@ from app.challenges.diagnosis import VerificationFailure
 from app.client import ClientContext
 from app.errors import Rejected
 from app.extensions import db, settings
+from app.i18n import N_
 from app.login import pending, second_factor
 from app.login.pending import PendingState, StartedPending
 from app.login.pipeline import ask_for_second_factor, finish_second
 from app.notifications import notices
 from app.notifications.notices import notify_of_use
+from app.notifications.sentences import sentence
 from app.sessions import known_devices
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
 from app.users import identities_of, lock_account
 
-FAILED = (
-    "Somebody got as far as the second step of signing in, and gave five wrong codes there. Nothing was opened. "
-    "The first proof was right: {first}. If that was not you, see that nobody else has it."
+FAILED = N_(
+    "Someone completed the first step of signing in ({method}) but entered five wrong codes in the second, so they "
+    "weren't signed in. If that wasn't you, make sure that no one else has access to it."
 )
 
 
@@ -129,7 +131,7 @@ def _enrolled_and_in(pending_sign_in: StartedPending, proof: VerifiedFactor, cli
         raise
     note_session(user_id, proof.method, session.session_id)  # so that who denies the session takes it back
     revoke_all_sessions(user_id, but=session.session_id)
-    what = f"Signing in asks for a second step from now on: {title_of(proof.method)}."
+    what = sentence("Two-step verification was turned on: {method}.", method=sentence(titles()[proof.method]))
     notices.notify(user_id, what, client, session_id=session.session_id)
     return session
 
@@ -150,8 +152,8 @@ def _missed(pending_sign_in: StartedPending, miss: VerificationFailure, tries: i
         return Rejected("two_factor_invalid_token", field="code")
     pending.end(client)
     if throttling.is_news("second_step.failed", str(pending_sign_in.user.id), client.ip_address):
-        first = proof_titles().get(pending_sign_in.row.amr.split(",")[0], "The first proof")
-        notices.notify(pending_sign_in.user.id, FAILED.format(first=first), client)
+        first = sentence(proof_titles().get(pending_sign_in.row.amr.split(",")[0], "First step"))
+        notices.notify(pending_sign_in.user.id, sentence(FAILED, method=first), client)
     return Rejected("two_factor_ended", field="code")
 
 

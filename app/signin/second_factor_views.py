@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from app.crypto import secrets
 from app.enrollments.catalog import method_of
 from app.errors import Rejected
 from app.extensions import settings
+from app.i18n import span_text
 from app.login import pending
 from app.login import second_factor as factors
 from app.login.pending import PendingState, StartedPending
@@ -247,13 +247,5 @@ def _page(pending_sign_in: StartedPending) -> dict[str, Any]:
         "expires_in": int((row.expires_at - clock.now()).total_seconds()),
         "recovery": second_factor.options(pending_sign_in),
         "over": False,
-        "trusted_for": _span(settings.trust_for),
+        "trusted_for": span_text(settings.trust_for.total_seconds()) if settings.trust_for else "",
     }
-
-
-def _span(time: timedelta) -> str:
-    """Return a time in words, as ``30 days``; "" for none."""
-    days, hours = time.days, max(1, int(time.total_seconds() // 3600))
-    if not time:
-        return ""
-    return f"{days} day{'s' * (days > 1)}" if days else f"{hours} hour{'s' * (hours > 1)}"

@@ -17,6 +17,7 @@ from app.login import pending
 from app.login.pipeline import sign_in
 from app.login.presenters import user_facts
 from app.notifications import notices
+from app.notifications.sentences import sentence
 from app.sessions import refresh_tokens
 from app.sessions.refresh_tokens import Exchanged, Reused
 from app.sessions.store import revoke_current_session
@@ -138,7 +139,7 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
         return done
     if isinstance(done, Reused):
         record("refresh.reused", done.user_id)
-        what = "A program was signed out, because its refresh token came twice. Somebody may have a copy of it."
+        what = sentence("An app was signed out, because its refresh token was used twice. It may have been copied.")
         notices.notify(done.user_id, what, client, session_id=done.session_id)
     throttling.take("failures", client.ip_address)
     code = "refresh_token_reused" if isinstance(done, Reused) else "refresh_token_invalid"

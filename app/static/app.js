@@ -7,13 +7,12 @@ if (addressed) history.replaceState(history.state, "", addressed.dataset.address
 
 // Time left, in words that do not jump about in width.
 const clockText = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-const spoken = (seconds) => {
-  const amount = seconds >= 60 ? Math.round(seconds / 60) : seconds;
-  return `${amount} ${seconds >= 60 ? "minute" : "second"}${amount === 1 ? "" : "s"}`;
-};
+const lang = document.documentElement.lang;
+const inUnits = (amount, unit) => new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(amount);
+const spoken = (seconds) => (seconds >= 60 ? inUnits(Math.round(seconds / 60), "minute") : inUnits(seconds, "second"));
 
 // The server writes times in UTC; here they stand as the reader's own clock has them, and UTC stays behind.
-const clockHere = new Intl.DateTimeFormat(document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang, {
+const clockHere = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
 });
 const writeTimes = (root) => {
@@ -41,7 +40,7 @@ for (const clock of document.querySelectorAll("[data-clock]")) {
   const part = (name) => clock.querySelector(`[data-clock-${name}]`);
   countDown(Number(clock.dataset.clock), (left) => {
     part("left").textContent = clockText(left);
-    if (announced.has(left)) part("voice").textContent = `The code works for another ${spoken(left)}.`;
+    if (announced.has(left)) part("voice").textContent = clock.dataset.clockSays.replace("{time}", spoken(left));
     if (left > 0) return;
     part("running").hidden = true;
     part("over").hidden = false;
@@ -67,7 +66,7 @@ for (const resend of document.querySelectorAll("[data-resend]")) {
 for (const wait of document.querySelectorAll("[data-wait]")) {
   const part = (name) => wait.querySelector(`[data-wait-${name}]`);
   countDown(Number(wait.dataset.wait), (left) => {
-    if (left > 7200) part("left").textContent = `${Math.ceil(left / 3600)} hours`;
+    if (left > 7200) part("left").textContent = inUnits(Math.ceil(left / 3600), "hour");
     else part("left").textContent = left < 60 ? spoken(left) : clockText(left);
     if (left > 0) return;
     part("running").hidden = true;
@@ -95,7 +94,7 @@ for (const waiting of document.querySelectorAll("[data-waiting]")) {
       if (answer.ok) state = (await answer.json()).response.state;
     } catch { /* The server is away; the next round tries again. */ }
     if (state === "approved") {
-      part("voice").textContent = "Approved. Signing you in.";
+      part("voice").textContent = waiting.dataset.waitingApproved;
       button.form.requestSubmit(button);
     } else if (state !== "waiting") {
       over(state);
@@ -163,12 +162,18 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     const lines = [...kept.querySelectorAll("li")].map((line) => line.textContent.trim());
     try {
       await navigator.clipboard.writeText(lines.length ? lines.join("\n") : kept.textContent.replace(/[\s-]/g, ""));
-      button.textContent = voice.textContent = "Copied";
+      button.textContent = voice.textContent = button.dataset.copyDone;
     } catch {
-      button.textContent = voice.textContent = "Could not copy";
+      button.textContent = voice.textContent = button.dataset.copyFailed;
     }
     setTimeout(() => { button.textContent = words; voice.textContent = ""; }, 2500);
   });
+}
+
+// A language is used as soon as it is chosen; without the script there is a button.
+for (const form of document.querySelectorAll("[data-languages]")) {
+  form.querySelector("button").hidden = true;
+  form.querySelector("select").addEventListener("change", () => form.requestSubmit());
 }
 
 for (const button of document.querySelectorAll("[data-print]")) {
@@ -193,7 +198,7 @@ for (const list of document.querySelectorAll("[data-refresh]")) {
       const held = list.contains(document.activeElement) ? document.activeElement.id : "";
       list.replaceChildren(...fresh.childNodes);
       if (held) document.getElementById(held)?.focus();
-      document.querySelector("[data-refresh-voice]").textContent = list.dataset.refreshSays || "The list has changed.";
+      document.querySelector("[data-refresh-voice]").textContent = list.dataset.refreshSays;
       if (!Number(fresh.dataset.refresh)) clearInterval(timer);
     } catch { /* The server is away; the next round tries again. */ }
   };

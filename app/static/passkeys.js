@@ -42,16 +42,7 @@ const plain = (credential) => {
   };
 };
 
-// What went wrong, in words that help. The browser tells no reason why somebody turned it down, and has none to tell.
-const WORDS = {
-  InvalidStateError: "This device has a passkey for your account already.",
-  NotAllowedError: "It was cancelled, or took too long. You can try again.",
-  SecurityError: "Passkeys do not work at this address.",
-  NotSupportedError: "This device cannot keep a passkey of the kind that is needed.",
-  ConstraintError: "This device cannot ask for your PIN, finger or face, which is needed.",
-};
-const AWAY = "The service could not be reached. Try again in a moment.";
-
+// What went wrong, as the page says it in its language. The browser gives no reason why somebody turned it down.
 class Told extends Error {}
 
 // One request to the browser at a time: a new one ends the one before it, as the one that waits in the identity box.
@@ -62,7 +53,7 @@ const begin = () => {
   return controller.signal;
 };
 
-const ask = async (path, fields) => {
+const ask = async (path, fields, words) => {
   let answer;
   try {
     answer = await fetch(path, {
@@ -72,11 +63,11 @@ const ask = async (path, fields) => {
       cache: "no-store",
     });
   } catch {
-    throw new Told(AWAY);
+    throw new Told(words.away);
   }
   const { response } = await answer.json().catch(() => ({ response: {} }));
   if (answer.status === 401 && response.reauth_required) location.assign(`/us-verify?next=${location.pathname}`);
-  if (!answer.ok) throw new Told(response.errors?.[0] ?? AWAY);
+  if (!answer.ok) throw new Told(response.errors?.[0] ?? words.away);
   return response;
 };
 
@@ -86,13 +77,14 @@ const REFRESH = 240000;
 
 for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
   const kind = box.dataset.passkey;
+  const words = JSON.parse(box.dataset.passkeyWords);
   const voice = box.querySelector("[data-passkey-voice]");
   const form = box.querySelector("[data-passkey-begin]");
   const finish = box.querySelector("[data-passkey-finish]");
 
   const options = async () => {
     const fields = Object.fromEntries(new FormData(form));
-    const told = await ask(box.dataset.passkeyPath, fields);
+    const told = await ask(box.dataset.passkeyPath, fields, words);
     return [told.credential_options, told.wan_state];
   };
 
@@ -101,7 +93,7 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
     finish.elements.credential.value = JSON.stringify(plain(credential));
     const remember = box.querySelector("[type=checkbox][name=remember]");
     finish.elements.remember.value = remember?.checked ? "y" : "";
-    voice.textContent = kind === "create" ? "Saving your passkey." : "Checking your passkey.";
+    voice.textContent = kind === "create" ? words.saving : words.checking;
     finish.submit();
   };
 
@@ -120,7 +112,7 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
       await work(begin());
     } catch (error) {
       if (error.name !== "AbortError") {
-        voice.textContent = error instanceof Told ? error.message : WORDS[error.name] ?? "That did not work. Try again.";
+        voice.textContent = error instanceof Told ? error.message : words[error.name] ?? words.other;
       }
       if (box.hasAttribute("data-passkey-autofill")) offer();
     } finally {

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from app.errors import Rejected
 from app.extensions import db, settings
+from app.i18n import N_, any_of, gettext
 from app.users import identifiers
 from app.users.models import Identity, User
 
@@ -19,7 +20,7 @@ _BY_IDENTITY = (
 )
 
 
-_IN_WORDS = {"email": "an email address", "phone": "a phone number", "username": "a username"}
+_IN_WORDS = {"email": N_("an email address"), "phone": N_("a phone number"), "username": N_("a username")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,7 @@ def get_identity(text: str) -> TypedIdentity:
 
 def kinds_in_words() -> str:
     """Return what one can be found by here, within a sentence: "an email address or a phone number"."""
-    *others, last = [_IN_WORDS[kind] for kind in settings.identity_attributes]
-    return f"{', '.join(others)} or {last}" if others else last
+    return any_of([gettext(_IN_WORDS[kind]) for kind in settings.identity_attributes])
 
 
 def find_by_identity(typed: TypedIdentity | None) -> User | None:

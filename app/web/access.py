@@ -12,6 +12,7 @@ from flask_login import current_user
 
 from app.crypto import secrets
 from app.extensions import settings
+from app.i18n import N_
 from app.web.cookies import sent_program_token
 from app.web.errors import error_answer
 from app.web.messages import message
@@ -20,8 +21,8 @@ from app.web.respond import error_envelope, wants_json
 P = ParamSpec("P")
 
 SCOPES = {
-    "read": "See who you are here, where you are signed in, and what happened at your account",
-    "manage": "End your sessions and forget browsers",
+    "read": N_("See your account, devices and activity"),
+    "manage": N_("Sign out devices and forget browsers"),
 }
 """Each scope, and what a page says of it. Neither contains the other."""
 

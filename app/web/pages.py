@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from app import i18n
 from app.extensions import settings
+from app.i18n import N_
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
 from app.web.idempotency import idempotency_field
@@ -94,12 +95,12 @@ class NavigationItem:
 
 
 ACCOUNT_PAGES = [
-    NavigationItem("account", "/", "Overview", "overview"),
-    NavigationItem("setup", "/us-setup", "Ways to sign in", "key"),
-    NavigationItem("identities", "/identities", "Addresses", "addresses"),
-    NavigationItem("devices", "/sessions", "Devices", "browser"),
-    NavigationItem("programs", "/tokens", "Programs", "program"),
-    NavigationItem("activity", "/activity", "Activity", "activity"),
-    NavigationItem("mydata", "/my-data", "My data", "data"),
+    NavigationItem("account", "/", N_("Overview"), "overview"),
+    NavigationItem("setup", "/us-setup", N_("Sign-in methods"), "key"),
+    NavigationItem("identities", "/identities", N_("Email and phone"), "addresses"),
+    NavigationItem("devices", "/sessions", N_("Devices"), "browser"),
+    NavigationItem("programs", "/tokens", N_("API tokens"), "program"),
+    NavigationItem("activity", "/activity", N_("Activity"), "activity"),
+    NavigationItem("mydata", "/my-data", N_("Your data"), "data"),
 ]
 """In the order shown. A page that joins is one line here; tests then look at it as at the others."""

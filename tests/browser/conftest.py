@@ -142,7 +142,7 @@ def ask_for_code() -> Callable[..., None]:
 
     def ask(page: Any, identity: str, button: str = "Email me a code") -> None:
         page.goto("/us-signin")
-        page.get_by_label("E-mail, phone or username").fill(identity)
+        page.get_by_label("Email, phone or username").fill(identity)
         page.get_by_role("button", name=button).click()
         page.get_by_label("Your code").wait_for()
 

@@ -28,17 +28,17 @@ def test_a_new_phone_takes_the_place_of_the_old_one(sign_in, ada):
     old, new = page.locator(f"{APPS} li").all()
     new.get_by_text("Change").click()
     new.get_by_label("New name").fill("Ada’s phone")
-    new.get_by_role("button", name="Save the name").click()
-    page.get_by_text("The app has its new name.").wait_for()
+    new.get_by_role("button", name="Save name").click()
+    page.get_by_text("App renamed.").wait_for()
     assert names(page) == ["Authenticator app", "Ada’s phone"]
     old.get_by_text("Change").click()
     old.get_by_role("button", name="Remove it").click()
-    page.get_by_text("The app was removed.").wait_for()
+    page.get_by_text("App removed.").wait_for()
     assert names(page) == ["Ada’s phone"]
     page.context.clear_cookies()
     page.goto("/us-signin")
     page.fill("[name=identity]", ada.email)
-    page.get_by_text("I have a code from my authenticator app").click()
+    page.get_by_text("Use an authenticator app").click()
     page.get_by_label("Code from your app").fill(code_of(key, 1))
     with page.expect_navigation():
         page.get_by_role("button", name="Sign in", exact=True).click()
@@ -52,4 +52,4 @@ def test_with_five_there_is_no_button_for_another(sign_in, ada):
     page.goto("/us-setup")
     assert names(page) == ["Authenticator app", *(f"Authenticator app {number}" for number in range(2, 6))]
     assert page.get_by_role("button", name="Add another app").count() == 0
-    page.get_by_text("You have as many apps as you can have.").wait_for()
+    page.get_by_text("You've reached the limit.").wait_for()

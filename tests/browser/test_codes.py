@@ -50,7 +50,8 @@ def test_the_page_promises_no_more_than_it_may(page, people, email, ask_for_code
         people.open(email=email)
     ask_for_code(page, email)
     assert page.locator(".lead").inner_text() == (
-        f"We’re sending an 8-digit code to {email}. Enter it here to sign in, or to create your account if you’re new."
+        f"We're sending a code of 8 digits to {email}. "
+        "Enter it here to sign in, or to create your account if you're new."
     )
 
 
@@ -84,7 +85,7 @@ def test_asking_again_sends_the_same_code_again(page, ada, ask_for_code, mailbox
 def test_a_double_click_sends_one_mail(new_browser, ada, mailbox, sent, script):
     page = new_browser(java_script_enabled=script)
     page.goto("/us-signin")
-    page.get_by_label("E-mail, phone or username").fill(ada.email)
+    page.get_by_label("Email, phone or username").fill(ada.email)
     page.get_by_role("button", name="Email me a code").dblclick(no_wait_after=True)
     page.get_by_label("Your code").wait_for()
     assert mailbox.newest(ada.email).code
@@ -102,8 +103,8 @@ def test_asking_again_too_soon_without_the_script_sends_nothing(new_browser, ada
 def test_enter_in_the_field_for_an_app_code_signs_in(page, people, email):
     ada = people.open(email=email, methods=["email", "authenticator"])
     page.goto("/us-signin")
-    page.get_by_label("E-mail, phone or username").fill(email)
-    page.get_by_text("I have a code from my authenticator app").click()
+    page.get_by_label("Email, phone or username").fill(email)
+    page.get_by_text("Use an authenticator app").click()
     page.get_by_label("Code from your app").fill(ada.app_code())
     page.get_by_label("Code from your app").press("Enter")
     page.get_by_role("heading", name="Your account").wait_for()
@@ -114,10 +115,10 @@ def test_enter_behind_a_number_sends_a_text(new_browser, people, email, phone, s
     people.open(email=email, phone=phone)
     page = new_browser(java_script_enabled=script)
     page.goto("/us-signin")
-    page.get_by_label("E-mail, phone or username").fill(f"\u202d{phone}\u202c")
-    page.get_by_label("E-mail, phone or username").press("Enter")
+    page.get_by_label("Email, phone or username").fill(f"\u202d{phone}\u202c")
+    page.get_by_label("Email, phone or username").press("Enter")
     page.get_by_role("heading", name="Check your phone").wait_for()
     page.get_by_role("link", name="Start over").click()
-    page.get_by_label("E-mail, phone or username").fill(email)
-    page.get_by_label("E-mail, phone or username").press("Enter")
-    page.get_by_role("heading", name="Check your mail").wait_for()
+    page.get_by_label("Email, phone or username").fill(email)
+    page.get_by_label("Email, phone or username").press("Enter")
+    page.get_by_role("heading", name="Check your email").wait_for()

@@ -24,7 +24,7 @@ def test_everybody_else_is_signed_out_by_keyboard(page, new_browser, people, ema
     other = sign_in(ada, new_browser())
     page.reload()
     Keyboard(page).go("Sign out everywhere else")
-    assert page.get_by_role("status").inner_text() == "You are signed out everywhere else."
+    assert page.get_by_role("status").inner_text() == "You're signed out everywhere else."
     assert page.get_by_role("button", name="Sign out everywhere else").count() == 0
     other.goto("/sessions")
     assert "/login" in other.url
@@ -35,7 +35,7 @@ def test_one_session_is_ended_and_called_by_its_name(page, new_browser, people, 
     sign_in(ada, new_browser()).goto("/")
     sign_in(ada).goto("/sessions")
     Keyboard(page).go("End the session of ")
-    assert page.get_by_role("status").inner_text().startswith("That session has ended.")
+    assert page.get_by_role("status").inner_text().startswith("That device is signed out.")
     assert page.get_by_role("button", name="End the session of").count() == 0
 
 
@@ -51,4 +51,4 @@ def test_an_export_shows_that_it_is_ready_by_itself(page, people, email, sign_in
     sign_in(people.open(email=email)).goto("/my-data")
     page.get_by_role("button", name="Make my archive").click()
     page.get_by_role("link", name="Download the export").wait_for()
-    assert page.locator("[data-refresh-voice]").inner_text() == "Your copy is ready."
+    assert page.locator("[data-refresh-voice]").inner_text() == "Your data is ready."

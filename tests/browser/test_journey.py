@@ -57,23 +57,23 @@ class Walker:
     def open_account(self) -> None:
         self.page.goto("/")
         self.keys.go("Open an account")
-        self.keys.write("E-mail", self.email)
+        self.keys.write("Email", self.email)
         self.keys.go("Send me a code")
-        assert self.heading == "Check your mail"
-        self.type_code(self.email, "Confirm your address")
+        assert self.heading == "Check your email"
+        self.type_code(self.email, "Confirm your email")
         assert self.heading == "Your account"
         assert self.page.locator(".bar-who").get_attribute("title") == self.email
 
     def set_up_app(self) -> None:
-        self.keys.go("Ways to sign in")
+        self.keys.go("Sign-in methods")
         self.keys.go("Sign in with it alone: Authenticator app")
-        self.keys.to("I can’t scan it")
+        self.keys.to("Can't scan it?")
         self.keys.press("Enter")
         self.key = re.sub(r"\W", "", self.page.locator("#enrolling-key").inner_text())
         self.keys.to("Code from your app")
         self.page.keyboard.type(self.app_code(-1))
         self.keys.go()
-        assert self.notice == "This way of signing in is ready."
+        assert self.notice == "Sign-in method added."
         assert self.heading == "Recovery codes"
         self.keys.go("Not now")
 
@@ -88,7 +88,7 @@ class Walker:
         self.keys.write("Phone number", self.phone)
         self.keys.go()
         self.type_code(self.phone)
-        assert self.ways() == ["Code by mail", "Code by text message", "Authenticator app"]
+        assert self.ways() == ["Email code", "Text-message code", "Authenticator app"]
 
     def ways(self) -> list[str]:
         listed = "section[aria-labelledby=ways-set-up] h3, section[aria-labelledby=apps] h3"
@@ -97,13 +97,13 @@ class Walker:
 
     def sign_out(self) -> None:
         self.keys.go("Sign out")
-        assert (self.heading, self.notice) == ("Welcome", "You are signed out.")
+        assert (self.heading, self.notice) == ("Welcome", "You're signed out.")
 
     def ask_for_code(self) -> None:
         self.keys.go("Sign in")
-        self.keys.write("E-mail, phone or username", self.email)
+        self.keys.write("Email, phone or username", self.email)
         self.keys.go("Email me a code")
-        assert self.heading == "Check your mail"
+        assert self.heading == "Check your email"
 
     def sign_in_by_code(self) -> None:
         self.ask_for_code()
@@ -121,8 +121,8 @@ class Walker:
 
     def sign_in_by_app(self) -> None:
         self.keys.go("Sign in")
-        self.keys.write("E-mail, phone or username", self.email)
-        self.keys.to("I have a code from my authenticator app")
+        self.keys.write("Email, phone or username", self.email)
+        self.keys.to("Use an authenticator app")
         self.keys.press("Enter")
         self.keys.write("Code from your app", self.app_code(0))
         self.keys.to("Keep me signed in")
@@ -131,20 +131,20 @@ class Walker:
         assert self.heading == "Your account"
 
     def prove_again(self) -> None:
-        self.keys.go("Ways to sign in")
-        self.keys.go("Confirm it’s you")
-        assert self.heading == "Confirm it’s you"
+        self.keys.go("Sign-in methods")
+        self.keys.go("Confirm it's you")
+        assert self.heading == "Confirm it's you"
         assert self.email in self.page.locator("main").inner_text()
         self.keys.write("Code from your authenticator app", self.app_code(1))
         self.keys.go()
-        assert self.heading == "Ways to sign in"
+        assert self.heading == "Sign-in methods"
 
     def remove_phone(self) -> None:
         self.keys.to("Remove Code by text message")
         self.keys.press("Enter")
         self.keys.go("Yes, remove it: Code by text message")
-        assert self.notice == "This way of signing in is gone."
-        assert self.ways() == ["Code by mail", "Authenticator app"]
+        assert self.notice == "Sign-in method removed."
+        assert self.ways() == ["Email code", "Authenticator app"]
 
 
 def let_the_proof_get_old(database: Database) -> None:

@@ -43,7 +43,7 @@ def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, n
     page, phone = new_browser(java_script_enabled=False), new_browser(java_script_enabled=False)
     ask_for_code(page, email)
     page.get_by_role("button", name="continue").click()
-    assert "Nobody has typed the characters yet" in page.get_by_role("alert").inner_text()
+    assert "This sign-in isn't approved yet" in page.get_by_role("alert").inner_text()
     phone.goto(mailbox.newest(email, "sign-in code").link)
     let_in(phone, characters_on(page))
     page.get_by_role("button", name="continue").click()
@@ -55,10 +55,10 @@ def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, 
     phone.goto(letter.link)
     others = "".join("3" if each == "2" else "2" for each in characters_on(page))
     let_in(phone, others)
-    assert "Those are not the characters" in phone.locator("#characters-error").inner_text()
+    assert "Those characters don't match" in phone.locator("#characters-error").inner_text()
     let_in(phone, others)
-    phone.get_by_role("heading", name="This request has ended").wait_for()
-    page.get_by_text("This request has ended, because its link was opened and turned down.").first.wait_for()
+    phone.get_by_role("heading", name="Sign-in canceled").wait_for()
+    page.get_by_text("This sign-in was canceled from the email's link.").first.wait_for()
     assert "turned down" in page.locator("[data-waiting-voice]").text_content()
     assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
 
@@ -94,7 +94,7 @@ def test_a_used_request_says_so_in_the_tab_that_still_waits(page, letter, email)
     other.goto(letter.link)
     other.get_by_role("heading", name="Your account").wait_for()
     page.bring_to_front()
-    page.get_by_text("This request was used already.").first.wait_for()
+    page.get_by_text("This request was already used.").first.wait_for()
     page.get_by_role("link", name="Go on").click()
     page.get_by_role("heading", name="Your account").wait_for()
 
@@ -104,5 +104,5 @@ def test_a_stranger_who_asked_stays_out_without_the_characters(page, letter, new
     victim.goto(letter.link)
     victim.get_by_role("button", name="Sign in here").click()
     page.wait_for_timeout(2500)
-    assert page.locator("h1").inner_text() == "Check your mail"
+    assert page.locator("h1").inner_text() == "Check your email"
     assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]

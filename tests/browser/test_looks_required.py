@@ -26,7 +26,7 @@ def live_server(standing_server, fresh_database, tmp_path):
 @pytest.mark.one_database
 def test_pages_of_a_second_step_on_the_way_in(look, email, mailbox):
     look.page.goto("/register")
-    look.fill("E-mail", email)
+    look.fill("Email", email)
     look.press("Send me a code")
     look.fill("Your code", mailbox.newest(email).code)
     look.press("Confirm and sign in")
@@ -34,7 +34,7 @@ def test_pages_of_a_second_step_on_the_way_in(look, email, mailbox):
     look.fill("Phone number", "12")
     look.press("Text me a code", exact=False)
     look.at("second step, required, phone refused")
-    look.press("Set it up", exact=False)
+    look.press("Set up", exact=False)
     look.at("second step, required, authenticator")
     look.fill("Code from your app", "000000")
     look.press("Confirm", exact=False)

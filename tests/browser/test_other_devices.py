@@ -9,7 +9,7 @@ import pytest
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import serious_faults
 
-ADD, NEEDED = "Add a passkey", "Confirm it’s you"
+ADD, NEEDED = "Add a passkey", "Confirm it's you"
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def first(people, email, sign_in, page):
     page.goto("/wan-register")
     with page.expect_navigation():
         page.get_by_role("button", name=ADD).click()
-    page.get_by_text("This passkey is ready.").wait_for()
+    page.get_by_text("Passkey added.").wait_for()
     return page
 
 
@@ -41,7 +41,7 @@ def add_there(phone: Any) -> None:
     phone.goto("/wan-register")
     with phone.expect_navigation():
         phone.get_by_role("button", name="Add another passkey").click()
-    phone.get_by_text("This passkey is ready.").wait_for()
+    phone.get_by_text("Passkey added.").wait_for()
 
 
 def test_recovery_codes_come_next_after_the_first_passkey(first):
@@ -61,15 +61,15 @@ def test_every_page_opens_there_and_says_what_a_change_needs(phone):
 
 def test_another_passkey_is_added_there_and_waits_a_day(phone, first, mailbox, email):
     add_there(phone)
-    phone.get_by_text("Can’t change your other methods until").wait_for()
+    phone.get_by_text("Can't change your other methods until").wait_for()
     assert len(phone.device.credentials) == 1
     told = mailbox.newest(email, "changed")
-    assert "it can’t change the others until" in " ".join(told.text.split())
+    assert "it can't change the others until" in " ".join(told.text.split())
     first.goto("/wan-register")
     assert first.get_by_role("heading", name="Passkeys", exact=True).first.is_visible(), "nobody signed her out there"
     first.get_by_text("Change", exact=False).last.click()
     first.get_by_role("button", name="Remove it").last.click()
-    first.get_by_text("That passkey is gone.").wait_for()
+    first.get_by_text("Passkey removed.").wait_for()
 
 
 def test_confirming_with_the_new_one_opens_nothing_yet_and_says_so_once(phone):
@@ -85,7 +85,7 @@ def test_confirming_with_the_new_one_opens_nothing_yet_and_says_so_once(phone):
 def test_confirming_by_mail_leads_back_with_one_notice(phone, mailbox, email):
     phone.goto("/us-setup")
     phone.get_by_role("link", name=NEEDED).click()
-    phone.get_by_text("I don’t have it here").click()
+    phone.get_by_text("I don't have it with me").click()
     assert serious_faults(phone) == []
     phone.get_by_role("button", name="Email me a code").click()
     phone.get_by_label("Your code").fill(mailbox.newest(email, "code to").code)
@@ -111,4 +111,4 @@ def test_with_a_recovery_code_the_phone_can_do_everything(first, new_browser, as
     there.wait_for_url("**/us-setup")
     there.get_by_text("Change", exact=False).first.click()
     there.get_by_role("button", name="Remove it").click()
-    there.get_by_text("That passkey is gone.").wait_for()
+    there.get_by_text("Passkey removed.").wait_for()

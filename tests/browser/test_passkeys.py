@@ -33,7 +33,7 @@ def add(page: Any, button: str = ADD) -> None:
     page.goto("/wan-register")
     with page.expect_navigation():
         page.get_by_role("button", name=button).click()
-    page.get_by_text("This passkey is ready.").wait_for()
+    page.get_by_text("Passkey added.").wait_for()
     if button == ADD:
         page.get_by_role("heading", name="Recovery codes", level=1).wait_for()
 
@@ -41,7 +41,7 @@ def add(page: Any, button: str = ADD) -> None:
 def back_to_passkeys(page: Any) -> None:
     """Make no recovery codes now, and look at the passkeys again."""
     page.get_by_role("link", name="Not now").click()
-    page.get_by_role("heading", name="Ways to sign in", exact=True).wait_for()
+    page.get_by_role("heading", name="Sign-in methods", exact=True).wait_for()
     page.goto("/wan-register")
     page.get_by_role("heading", name="Passkeys", level=1).wait_for()
 
@@ -88,7 +88,7 @@ def test_the_identity_box_offers_it(hers, ada):
 
 def test_the_box_asks_browsers_to_offer_passkeys(page):
     page.goto("/us-signin")
-    box = page.get_by_label("E-mail, phone or username")
+    box = page.get_by_label("Email, phone or username")
     assert box.get_attribute("autocomplete") == "username webauthn"
     page.get_by_role("button", name=USE).wait_for()
 
@@ -100,14 +100,14 @@ def test_a_passkey_that_does_not_know_its_holder_is_refused_in_words(hers):
     device.verify(False)
     hers.goto("/wan-signin")
     press(hers, "Use my passkey")
-    hers.get_by_text("You can try again.").wait_for()
+    hers.get_by_text("Try again.").wait_for()
 
 
 def test_a_device_that_cannot_ask_its_holder_makes_none(hers):
     VirtualAuthenticator(hers, verified=False)
     hers.goto("/wan-register")
     press(hers, ADD)
-    hers.get_by_text("You can try again.").wait_for()
+    hers.get_by_text("Try again.").wait_for()
 
 
 def test_the_same_device_is_not_set_up_twice(hers):
@@ -115,7 +115,7 @@ def test_the_same_device_is_not_set_up_twice(hers):
     add(hers)
     back_to_passkeys(hers)
     press(hers, "Add another passkey")
-    hers.get_by_text("This device has a passkey for your account already.").wait_for()
+    hers.get_by_text("This device already has a passkey for your account.").wait_for()
     assert len(device.credentials) == 1
 
 
@@ -140,11 +140,11 @@ def test_it_is_renamed_and_removed(hers):
     back_to_passkeys(hers)
     hers.get_by_text("Change").first.click()
     hers.get_by_label("New name").fill("My laptop")
-    hers.get_by_role("button", name="Save the name").click()
+    hers.get_by_role("button", name="Save name").click()
     hers.get_by_role("heading", name="My laptop").wait_for()
     hers.get_by_text("Change").first.click()
     hers.get_by_role("button", name="Remove it").click()
-    hers.get_by_text("That passkey is gone.").wait_for()
+    hers.get_by_text("Passkey removed.").wait_for()
     hers.get_by_text("None yet.").wait_for()
 
 
@@ -155,13 +155,13 @@ def test_a_removed_passkey_is_refused_in_words(hers):
     back_to_passkeys(hers)
     hers.get_by_text("Change").first.click()
     hers.get_by_role("button", name="Remove it").click()
-    hers.get_by_text("That passkey is gone.").wait_for()
+    hers.get_by_text("Passkey removed.").wait_for()
     if not device.credentials:  # the Signal API may have told it
         device.give(kept[0])
     sign_out(hers)
     hers.goto("/wan-signin")
     press(hers, "Use my passkey")
-    hers.get_by_text("We do not know that passkey.").wait_for()
+    hers.get_by_text("We don't recognize that passkey.").wait_for()
     assert serious_faults(hers) == []
 
 
@@ -188,8 +188,8 @@ def test_turned_down_it_can_be_tried_again_and_a_code_still_signs_in(hers, ada, 
     hers.add_init_script(NO_OFFER)
     hers.goto("/us-signin")
     press(hers)
-    hers.get_by_text("You can try again.").wait_for()
-    hers.get_by_label("E-mail, phone or username").fill(ada.email)
+    hers.get_by_text("Try again.").wait_for()
+    hers.get_by_label("Email, phone or username").fill(ada.email)
     hers.get_by_role("button", name="Email me a code").click()
     hers.get_by_label("Your code").fill(mailbox.newest(ada.email, "code").code)
     hers.get_by_role("button", name="Sign in", exact=True).click()
@@ -241,19 +241,19 @@ def test_an_answer_that_is_none_is_said_in_words(hers):
     hers.goto("/wan-register")
     hers.route("**/wan-register", lambda route: route.fulfill(status=429, body="<h1>Proxy</h1>"))
     press(hers, ADD)
-    hers.get_by_text("The service could not be reached.").wait_for()
+    hers.get_by_text("We couldn't reach the service.").wait_for()
 
 
 def test_who_comes_in_by_a_code_is_offered_one(hers):
     VirtualAuthenticator(hers)
     hers.goto("/")
-    hers.get_by_role("heading", name="Come in faster next time").wait_for()
+    hers.get_by_role("heading", name="Sign in faster next time").wait_for()
     assert serious_faults(hers) == []
     with hers.expect_navigation():
         press(hers, ADD)
-    hers.get_by_text("This passkey is ready.").wait_for()
+    hers.get_by_text("Passkey added.").wait_for()
     hers.goto("/")
-    assert hers.get_by_text("Come in faster next time").count() == 0
+    assert hers.get_by_text("Sign in faster next time").count() == 0
 
 
 def test_not_now_is_remembered(hers):
@@ -262,10 +262,10 @@ def test_not_now_is_remembered(hers):
     with hers.expect_navigation():
         press(hers, "Not now")
     hers.get_by_role("heading", name="Your account").wait_for()
-    assert hers.get_by_text("Come in faster next time").count() == 0
+    assert hers.get_by_text("Sign in faster next time").count() == 0
 
 
 def test_a_device_that_can_keep_none_is_offered_none(hers):
     hers.goto("/")
     hers.get_by_role("heading", name="Your account").wait_for()
-    assert hers.get_by_text("Come in faster next time").is_hidden()
+    assert hers.get_by_text("Sign in faster next time").is_hidden()

@@ -27,7 +27,7 @@ def test_they_are_copied_line_by_line(shown):
 def test_they_are_saved_as_a_file_while_the_page_stays(shown):
     page, codes = shown
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save as a file").click()
+        page.get_by_role("button", name="Download").click()
     saved = download.value
     assert saved.suggested_filename == "recovery-codes.txt"
     assert [line for line in saved.path().read_text().splitlines() if re.match(r"\w{4}-\w{4}-", line)] == codes

@@ -27,6 +27,7 @@ from app.enrollments.catalog import STRONG
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db, settings
+from app.i18n import N_, gettext
 from app.users import User
 
 METHOD = Passkey.method
@@ -35,7 +36,7 @@ METHOD = Passkey.method
 MOST = 25
 """Passkeys of one user, at most: a request names all of them to the browser."""
 
-UNNAMED = "Passkey"
+UNNAMED = N_("Passkey")
 LIST = Path(__file__).with_name("aaguids.json")
 
 _OF_USER = sa.select(Passkey).where(Passkey.user_id == sa.bindparam("owner")).order_by(Passkey.created_at, Passkey.id)
@@ -226,7 +227,7 @@ def checked(name: str, field: str = "name") -> str:
 
 def name_for(aaguid: str, taken: Collection[str]) -> str:
     """Return a name that the user has not given yet: of the model or service, with a number where there are several."""
-    return enrollments.numbered_name(_listed_names().get(aaguid, UNNAMED), taken)
+    return enrollments.numbered_name(_listed_names().get(aaguid) or gettext(UNNAMED), taken)
 
 
 @lru_cache(maxsize=1)
@@ -246,8 +247,8 @@ class WebAuthn(Authenticator):
     allows_many = True
     has_own_pages = True
     second_rank = 1
-    title, phrase, one_title = "Passkey", "your passkey", "A passkey"
-    second_phrase = "a passkey"
+    title, phrase, one_title = N_("Passkey"), N_("your passkey"), N_("Passkey")
+    second_phrase = N_("a passkey")
 
     @property
     def is_enabled(self) -> bool:

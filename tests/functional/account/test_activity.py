@@ -61,13 +61,13 @@ def test_nobody_signed_in_sees_nothing(wire):
 def test_what_one_did_stands_there_newest_first(here, ada):
     sign_in(here.elsewhere(), ada)
     here.post("/sessions/end-others")
-    assert texts(here.get("/activity")) == ["All other sessions were ended", "Signed in", "Signed in"]
+    assert texts(here.get("/activity")) == ["Signed out everywhere else", "Signed in", "Signed in"]
 
 
 def test_a_strangers_wrong_code_is_shown_with_browser_and_address(here, ada):
     here.elsewhere(agent=EVIL, address="198.51.100.7").post("/us-signin", identity=ada.email, passcode="00000000")
     answer = here.get("/activity")
-    assert texts(answer)[0] == "Somebody typed a wrong code"
+    assert texts(answer)[0] == "Wrong code entered"
     assert "198.51.100.7" in answer.text
     assert "Firefox on Ubuntu" in answer.text
     if here.language == "json":
@@ -78,8 +78,8 @@ def test_nobody_sees_anothers(here, ada, people, happen):
     eve = people.open(email="eve@example.com")
     happen(eve.id, "factor.removed")
     happen(None, "sign_in.failed", reason="wrong_code")
-    assert "A way to sign in was removed" not in texts(here.get("/activity"))
-    assert "Somebody typed a wrong code" not in texts(here.get("/activity"))
+    assert "Sign-in method removed" not in texts(here.get("/activity"))
+    assert "Wrong code entered" not in texts(here.get("/activity"))
 
 
 def test_a_program_reads_it_with_its_token(program, ada):
@@ -91,8 +91,8 @@ def test_what_happened_longer_ago_is_not_told(here, ada, happen, clock):
         happen(ada.id, "factor.removed")
     with clock.travel(-90 * 24 * 3600 + 60):
         happen(ada.id, "factor.added")
-    assert "A way to sign in was added" in texts(here.get("/activity"))
-    assert "A way to sign in was removed" not in texts(here.get("/activity"))
+    assert "Sign-in method added" in texts(here.get("/activity"))
+    assert "Sign-in method removed" not in texts(here.get("/activity"))
 
 
 def test_what_is_on_no_list_is_not_told(here, ada, happen):
@@ -117,7 +117,7 @@ def test_a_whole_sign_in_tells_no_code_token_or_id(wire, ada, mail_to, rows):
     ids = {event.challenge_id for event in rows(Event) if event.challenge_id}
     marks = {event.facts["session"] for event in rows(Event, name="sign_in.succeeded")}
     assert [secret for secret in (code, *ids, *marks, *wire.cookies.values()) if secret in answer.text] == []
-    assert {"A code to sign in was asked for", "Signed in from a browser that was new here"} <= set(texts(answer))
+    assert {"Sign-in code requested", "Signed in from a new browser"} <= set(texts(answer))
 
 
 def older(answer) -> str | None:
@@ -138,8 +138,8 @@ def test_pages_follow_each_other_without_gap_or_repetition(here, ada, happen, cl
         pages.append(texts(answer))
         path = older(answer)
         happen(ada.id, "browser.forgotten")
-    told = [text for page in pages for text in page if text.startswith("A way")]
-    assert told == ["A way to sign in was removed", "A way to sign in was added"] * 60
+    told = [text for page in pages for text in page if text.startswith("Sign-in method")]
+    assert told == ["Sign-in method removed", "Sign-in method added"] * 60
     assert [len(page) for page in pages] == [50, 50, 21]
 
 
@@ -148,7 +148,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(here, ada, happen, cl
 def test_a_place_that_we_did_not_tell_is_refused(here, before):
     answer = here.get(f"/activity?before={before}")
     assert answer.status == 400
-    assert "This could not be read." in answer.text
+    assert "read this value. Check it and try again." in answer.text
 
 
 def test_a_place_is_good_for_its_owner_alone(json_wire, ada, people, happen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 
 from tests.signed_in import sign_in
@@ -11,7 +13,7 @@ SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605
 
 
 def told(page) -> str:
-    return " ".join(page.text.split())
+    return " ".join(html.unescape(page.text).split())
 
 
 def make_codes(wire) -> None:
@@ -22,8 +24,8 @@ def make_codes(wire) -> None:
 def test_who_has_one_way_in_is_told_what_is_missing_and_where_to_do_it(browser_wire, people):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/")
     text = told(page)
-    assert "Three things would make it safer. The first matters most." in text
-    assert text.index("One way to sign in") < text.index("Second step is off") < text.index("No recovery codes")
+    assert "3 recommendations to make your account safer, most important first." in text
+    assert text.index("1 sign-in method") < text.index("Two-step verification is off") < text.index("No recovery codes")
     assert {"/us-setup", "/tf-setup", "/mf-recovery-codes"} <= set(page.page.links)
 
 
@@ -32,9 +34,9 @@ def test_who_has_everything_is_told_that_nothing_is_left(browser_wire, people):
     ada = people.open(email="ada@example.com", phone=PHONE, methods=methods, second="authenticator")
     make_codes(sign_in(browser_wire, ada))
     text = told(browser_wire.get("/"))
-    assert "There is nothing left to do" in text
-    assert "2 ways to sign in" in text
-    assert "Second step is on" in text
+    assert "There's nothing left to do" in text
+    assert "2 sign-in methods" in text
+    assert "Two-step verification is on" in text
     assert "10 recovery codes left" in text
     assert "To do" not in text
 
@@ -44,9 +46,9 @@ def test_an_app_that_is_the_second_step_alone_is_no_second_way_in(browser_wire, 
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     make_codes(sign_in(browser_wire, ada))
     text = told(browser_wire.get("/"))
-    assert "One thing would make it safer" in text
-    assert "One way to sign in" in text
-    assert "Second step is on" in text
+    assert "1 recommendation to make your account safer" in text
+    assert "1 sign-in method" in text
+    assert "Two-step verification is on" in text
 
 
 @pytest.mark.one_database
@@ -70,8 +72,8 @@ def test_what_is_risked_without_a_second_step_is_what_signs_in(browser_wire, peo
 def test_who_signs_in_with_what_needs_no_second_step_is_not_told_to_switch_it_on(browser_wire, people):
     ada = people.open(email="ada@example.com", methods=["authenticator"])
     text = told(sign_in(browser_wire, ada, via="authenticator").get("/"))
-    assert "No second step" in text
-    assert "Second step is off" not in text
+    assert "Two-step verification isn't needed" in text
+    assert "Two-step verification is off" not in text
     assert "can sign in" not in told(browser_wire.get("/us-setup"))
 
 
@@ -79,11 +81,11 @@ def test_who_signs_in_with_what_needs_no_second_step_is_not_told_to_switch_it_on
 def test_nobody_is_told_of_a_second_step_where_there_is_none(browser_wire, people):
     text = told(sign_in(browser_wire, people.open(email="ada@example.com")).get("/"))
     assert "Second step" not in text
-    assert "Two things would make it safer" in text
+    assert "2 recommendations to make your account safer" in text
 
 
 @pytest.mark.parametrize(
-    ("used", "title"), [(7, "3 recovery codes left"), (9, "1 recovery code left"), (10, "No recovery code left")]
+    ("used", "title"), [(7, "3 recovery codes left"), (9, "1 recovery code left"), (10, "0 recovery codes left")]
 )
 def test_few_codes_are_worth_new_ones(browser_wire, people, database, used, title):
     make_codes(sign_in(browser_wire, people.open(email="ada@example.com")))
@@ -92,7 +94,7 @@ def test_few_codes_are_worth_new_ones(browser_wire, people, database, used, titl
         database.query(f"UPDATE recovery_code SET used_at = created_at WHERE id = '{code}' RETURNING id")
     text = told(browser_wire.get("/"))
     assert title in text
-    assert "It is time to make new ones." in text
+    assert "It's time to create new ones." in text
 
 
 def test_the_sign_in_before_this_one_is_told(wire, people, clock):
@@ -113,7 +115,7 @@ def test_the_sign_in_before_this_one_is_told(wire, people, clock):
 
 
 def test_where_nothing_is_known_of_one_before_that_is_said(browser_wire, people):
-    assert "the first time that we know of" in told(sign_in(browser_wire, people.open()).get("/"))
+    assert "This is your first sign-in." in told(sign_in(browser_wire, people.open()).get("/"))
 
 
 def test_a_program_is_told_what_protects_the_account(json_wire, people):

@@ -102,7 +102,7 @@ def test_none_signs_in_or_out(token, ada):
 def test_it_is_a_page_for_who_likes_pages(token):
     answer = token("manage").get("/sessions", Accept="text/html")
     assert answer.status == 403
-    assert "It would need the scope read." in answer.text
+    assert "This token lacks the scope read." in answer.text
 
 
 def test_a_dead_one_is_nobodys(token, ada):

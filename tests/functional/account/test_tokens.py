@@ -79,11 +79,11 @@ def test_it_is_listed_by_its_name(here):
 def test_its_owner_is_told_at_every_address_and_by_the_activity(here, ada, mail_to, rows):
     here.post("/tokens", **MADE)
     text = mail_to(ada.email).text
-    assert "A personal token was made." in text
+    assert "An API token was created." in text
     assert "Nightly" not in text, "whoever makes one in a session that is not theirs would write its owner a mail"
     event = rows(Event, name="token.created")[0]
     assert (event.user_id, event.facts["scopes"], event.facts["days"]) == (ada.id, ["read"], 30)
-    assert "A personal token was made" in here.get("/activity").text
+    assert "API token created" in here.get("/activity").text
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_making_one_wants_a_fresh_proof_and_a_form_of_ours(here, rows, clock):
     clock.shift(301)
     answer = here.post("/tokens", **MADE)
     assert answer.status == (401 if here.language == "json" else 302)
-    assert "Show that it is me" in here.get("/tokens").text or here.language == "json"
+    assert "Confirm it's you first" in here.get("/tokens").text or here.language == "json"
     assert rows(ApiToken) == []
 
 

@@ -68,7 +68,7 @@ def test_late_confirmation_has_its_link_and_no_dead_code(json_wire, greylist, cl
     assert json_wire.post("/register", email="new@example.com").ok
     mail = greylist(660)
     for part in (mail.text, mail.html):
-        assert "This email was delayed, and the code in it has expired." in part
+        assert "This email was delayed, and its code has expired." in part
     with pytest.raises(AssertionError, match="0 found"):
         code_in(mail)
     json_wire.get(link_in(mail, "/confirm/").partition("http://localhost")[2])

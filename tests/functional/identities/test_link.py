@@ -128,7 +128,7 @@ def test_a_link_for_one_more_address_adds_it(hers, ada, emails, mail_to):
 def test_a_front_end_is_told_by_the_query(hers, link):
     answer = hers.get(link)
     assert urlsplit(answer.location).path == "/app/changed"
-    assert query_of(answer) == {"success": "Thank you. Your address is changed.", "identity": NEW, "email": NEW}
+    assert query_of(answer) == {"success": "Thanks, your email has been changed.", "identity": NEW, "email": NEW}
 
 
 @spa

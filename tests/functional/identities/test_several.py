@@ -40,7 +40,7 @@ def test_one_more_is_added_by_its_code(hers, ada, emails, prove, clock):
 def test_both_hear_of_it(hers, ada, prove, mail_to):
     prove(hers, NEW, ADD)
     for address, shown in ((ada.email, "a...@new.example"), (NEW, NEW)):
-        assert f"The e-mail address {shown} was added." in mail_to(address).text.replace("\n", " ")
+        assert f"The email {shown} was added." in mail_to(address).text.replace("\n", " ")
 
 
 @pytest.mark.settings(emails_per_account=2)
@@ -68,7 +68,7 @@ def test_another_becomes_the_primary_one(hers, ada, people, emails, mail_to):
     assert emails(ada) == [NEW, ada.email]
     assert elsewhere.signed_in_as() is None
     for address in (ada.email, NEW):
-        assert "The primary e-mail address is no longer" in mail_to(address).text.replace("\n", " ")
+        assert "Your primary email is no longer" in mail_to(address).text.replace("\n", " ")
 
 
 @pytest.mark.settings(starts_per_address=3)
@@ -173,7 +173,7 @@ def test_a_username_is_taken_changed_and_removed(hers, ada, rows, mail_to):
     assert values(rows, "username") == ["ada"]
     assert hers.post(REMOVE, username="ada").ok
     assert values(rows, "username") == []
-    assert "The username was removed." in mail_to(ada.email).text
+    assert "Your username was removed." in mail_to(ada.email).text
 
 
 def test_it_signs_in(hers, ada, mail_to):

@@ -91,7 +91,7 @@ def test_both_are_told_and_the_new_one_cannot_undo_the_undoing(hers, changed, ma
     hers.elsewhere().post(changed, sure=True)
     for address in (ada.email, NEW):
         mail = mail_to(address)
-        assert "are again what they were" in mail.text.replace("\n", " ")
+        assert "were restored" in mail.text.replace("\n", " ")
         assert "/undo/" not in mail.text + mail.html
 
 

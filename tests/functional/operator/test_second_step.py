@@ -32,7 +32,7 @@ def test_it_is_told_and_switched_off(flask, bob, json_wire, mail_to, rows):
     assert ("switched off" in printed, status) == (True, 0)
     assert rows(Enrollment, is_second=True) == []
     assert json_wire.signed_in_as() is None
-    assert "switched the second step off" in mail_to(bob.email).text
+    assert "turned off two-step verification" in mail_to(bob.email).text
     assert flask("second-step", bob.email, "--off")[0] == "bob@example.com: no second step is set up.\n"
 
 

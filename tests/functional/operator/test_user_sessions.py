@@ -73,7 +73,7 @@ def test_all_end_with_the_tokens_they_gave(operate, app, ada, laptop, phone):
     program = give_token(Program(app), ada)
     assert operate("users", "sessions", "end", "ada@example.com", "--all").exit_code == 0
     assert (phone.signed_in_as(), laptop.signed_in_as(), program.signed_in_as()) == (None, None, None)
-    assert "Whoever runs this service ended sessions" in sign_in(laptop, ada).get("/activity").text
+    assert "Signed out by an administrator" in sign_in(laptop, ada).get("/activity").text
 
 
 def test_personal_tokens_stay_unless_named(operate, laptop, rows):

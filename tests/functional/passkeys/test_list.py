@@ -149,8 +149,8 @@ def test_activity_tells_of_it(wire, ada, device, add_passkey):
     add_passkey(ada, device, name="Phone")
     sign_in(wire, ada).post("/wan-rename", name="Phone", new_name="Mobile")
     told = wire.get("/activity").text
-    assert "A way to sign in was added" in told
-    assert "A passkey was given another name" in told
+    assert "Sign-in method added" in told
+    assert "Passkey renamed" in told
 
 
 @pytest.mark.settings(second_factor="required")

@@ -19,7 +19,7 @@ def hers(browser_wire, ada):
 def test_who_has_just_come_in_without_one_is_offered_one(hers):
     page = hers.get("/")
     assert OFFER in page.text
-    assert "Come in faster next time" in page.text
+    assert "Sign in faster next time" in page.text
 
 
 def test_who_has_one_is_not(browser_wire, ada, device, add_passkey):

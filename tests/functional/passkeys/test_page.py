@@ -41,7 +41,7 @@ def test_the_ways_to_sign_in_list_passkeys(browser_wire, ada, device, add_passke
     add_passkey(ada, device, name="My phone")
     page = sign_in(browser_wire, ada, via="webauthn,uv").get("/us-setup")
     assert "My phone" in page.text
-    assert "Your only way in" not in page.text
+    assert "This is your only sign-in method" not in page.text
 
 
 def test_the_ways_to_sign_in_lead_to_the_page_of_passkeys(browser_wire, ada):

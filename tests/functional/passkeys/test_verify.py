@@ -146,5 +146,5 @@ def test_making_a_passkey_is_a_proof_by_which_one_goes_on(wire, ada, device, clo
 def test_the_page_offers_the_passkey_first_and_says_why(hers, language):
     if language == "form":
         page = hers.get("/us-verify?next=/us-setup").text
-        assert "need <strong>your passkey</strong>" in " ".join(page.split())
+        assert 'confirm with <strong class="breakable">your passkey</strong>' in " ".join(page.split())
         assert page.index("Use my passkey") < page.index("Email me a code")

@@ -29,7 +29,7 @@ def test_one_asks_waits_and_fetches(here, ada, work, mail_to):
     if here.language == "json":
         assert [waiting.json["exports"][0]["state"], ready.json["exports"][0]["state"]] == ["waiting", "ready"]
     else:
-        assert ("Being made" in waiting.text, "Ready" in ready.text) == (True, True)
+        assert ("In progress" in waiting.text, "Ready" in ready.text) == (True, True)
     assert "http://localhost/my-data\n" in mail.text
     assert told(here.get(path_in(ready)))["account"][0]["opened_at"]
 
@@ -279,7 +279,7 @@ def test_what_was_done_with_it_stands_in_the_activity(here, export, rows):
     here.get(f"/my-data/export/{export(here).id}")
     names = ["export.requested", "export.ready", "export.fetched"]
     assert [row.name for row in rows(Event) if row.name.startswith("export")] == names
-    assert "The export of your data was fetched" in here.get("/activity").text
+    assert "Data export downloaded" in here.get("/activity").text
 
 
 def test_looking_ahead_fetches_nothing(here, export, rows):

@@ -112,7 +112,7 @@ def test_the_owner_keeps_it_from_any_browser_and_signs_in_again(here, ada, left,
     answer = here.elsewhere().post(left, sure=True)
     assert (answer.status, answer.json.get("state", "kept")) == (200, "kept")
     assert (rows(Deletion), rows(User)[0].deletes_at) == ([], None)
-    assert "will not be deleted" in mail_to(ada.email).text
+    assert "won't be deleted" in mail_to(ada.email).text
     assert here.signed_in_as() is None
     assert here.elsewhere().post("/us-signin", identity=ada.email, passcode=ada.app_code()).ok
 
@@ -246,7 +246,7 @@ def test_it_is_kept_until_the_last_moment_and_no_longer(here, left, clock, rows)
 def test_what_happened_stands_in_the_activity(here, ada, left):
     here.post(left, sure=True)
     text = sign_in(here, ada).get("/activity").text
-    assert ("Deleting the account was asked for" in text, "The account was kept after all" in text) == (True, True)
+    assert ("Account deletion requested" in text, "Account deletion canceled" in text) == (True, True)
 
 
 def test_programs_in_the_process_hear_of_it(here, ada, app):

@@ -58,11 +58,11 @@ def proof_in(answer: Answer) -> str:
 def state_in(answer: Answer) -> str:
     """Return how the account stands, by the JSON or by the page's heading."""
     headings = {
-        "You need no recovery": "not_needed",
-        "Not again so soon": "capped",
+        "You can sign in by email": "not_needed",
+        "Recovery limit reached": "capped",
         "Before you start": "start",
-        "The wait has begun": "waiting",
-        "The wait is over": "ready",
+        "Your recovery has started": "waiting",
+        "The waiting period is over": "ready",
     }
     return str(answer.json.get("state") or headings.get(answer.page.heading, answer.page.heading))
 

@@ -25,10 +25,10 @@ def started(json_wire, bob, starts) -> Wire:
 def test_every_session_sees_it_on_its_pages_and_ends_it(app, started, bob, rows, mail_to, proves, clock):
     his = sign_in(Wire(app, "form"), bob)
     for path in ("/", "/sessions", "/activity"):
-        assert "Somebody is recovering this account." in his.get(path).text
+        assert "Someone is recovering this account." in his.get(path).text
     assert his.post("/recover/stop").location == "/"
-    assert "Somebody is recovering this account." not in his.get("/").text
-    assert "was cancelled" in mail_to(bob.email).subject
+    assert "Someone is recovering this account." not in his.get("/").text
+    assert "canceled" in mail_to(bob.email).subject
     assert [event.facts["how"] for event in rows(Event, name="recovery.cancelled")] == ["session"]
     clock.shift(WAIT + 1)
     assert state_in(proves(started, bob.email)) == "start"
@@ -175,5 +175,5 @@ def test_an_operator_sees_and_cancels_it(app, started, bob, rows, mail_to):
     assert "bob@example.com: being recovered since 20" in told.output
     assert "the recovery is cancelled" in operate.invoke(args=["users", "recovery", bob.email, "--cancel"]).output
     assert rows(Recovery)[0].cancelled_at is not None
-    assert "was cancelled" in mail_to(bob.email).subject
+    assert "canceled" in mail_to(bob.email).subject
     assert "no recovery is under way" in operate.invoke(args=["users", "recovery", bob.email, "--cancel"]).output

@@ -32,8 +32,8 @@ def test_a_denied_code_cancels_what_it_began(wire, thief, bob, mail_to, text_to,
     assert thief.post("/recover/start", proof=proof).ok
     assert wire.post(path, sure=True).ok
     assert [event.facts["how"] for event in rows(Event, name="recovery.cancelled")] == ["denial"]
-    assert "was cancelled" in mail_to(bob.email).subject
-    assert "cancelled" in text_to(bob.phone).text
+    assert "canceled" in mail_to(bob.email).subject
+    assert "canceled" in text_to(bob.phone).text
     clock.shift(WAIT + 60)
     later = thief.elsewhere(address="203.0.113.10")
     assert state_in(proves(later, bob.email)) == "start"

@@ -42,7 +42,7 @@ def test_every_channel_is_told_at_the_start_the_day_before_and_at_the_end(
 ):
     starts(json_wire, bob.email)
     assert "is being recovered" in mail_to(bob.email).subject
-    assert "recovers your account" in text_to(bob.phone).text
+    assert "is being recovered" in text_to(bob.phone).text
     clock.shift(WAIT - 23 * HOUR)
     swept(app)
     assert "tomorrow" in mail_to(bob.email).subject
@@ -182,7 +182,7 @@ def test_recovery_codes_come_first(app, browser_wire, bob, proves):
     made.post("/mf-recovery-codes")
     page = proves(browser_wire, bob.email).text
     assert "You have 10 recovery codes left." in page
-    assert "use one for the second step" in page
+    assert "use it for the second step" in page
 
 
 @pytest.mark.one_database
@@ -190,7 +190,7 @@ def test_where_recovery_codes_serve_without_a_second_step_is_said(browser_wire, 
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"])
     people.give_codes(ada)
     page = proves(browser_wire, ada.email).text
-    assert "use one where we ask you to confirm it’s you" in page
+    assert "use it when we ask you to confirm it's you" in page
     assert "second step" not in page
 
 
@@ -218,7 +218,7 @@ def test_what_happened_is_recorded_and_told_on_the_activity_page(json_wire, bob,
     names = [event.name for event in rows(Event, user_id=bob.id)]
     assert {"recovery.started", "recovery.completed", "factor.removed"} <= set(names)
     told = {event["event"]: event["text"] for event in json_wire.get("/activity").json["events"]}
-    assert told["recovery.started"] == "Somebody with the mailbox started to recover the account"
+    assert told["recovery.started"] == "Account recovery started by email"
 
 
 @pytest.mark.one_database
@@ -295,13 +295,13 @@ def test_a_name_that_is_sent_many_times_counts_once(wire, bob, proves, starts, c
 @pytest.mark.one_database
 @pytest.mark.settings(recovery_wait=3600)
 def test_a_short_wait_promises_no_reminder(browser_wire, bob, proves, starts):
-    assert "once more a day before" not in proves(browser_wire, bob.email).text
+    assert "again a day before the end" not in proves(browser_wire, bob.email).text
     waiting = starts(browser_wire.elsewhere(), bob.email)
     assert state_in(waiting) == "waiting"
-    assert "reminds you" not in waiting.text
+    assert "send you a reminder" not in waiting.text
 
 
 @pytest.mark.one_database
 def test_a_long_wait_promises_one(browser_wire, bob, proves, starts):
-    assert "once more a day before" in proves(browser_wire, bob.email).text
-    assert "A mail reminds you." in starts(browser_wire.elsewhere(), bob.email).text
+    assert "again a day before the end" in proves(browser_wire, bob.email).text
+    assert "We'll send you a reminder by email." in starts(browser_wire.elsewhere(), bob.email).text

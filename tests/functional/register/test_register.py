@@ -52,7 +52,7 @@ def test_an_account_is_opened_and_waits_for_its_proof(wire, register, rows):
 
 def test_the_browser_is_told_where_to_look(browser_wire, register):
     page = browser_wire.follow(register(by=browser_wire)).page
-    assert (page.heading, page.notices) == ("Check your mail", [])
+    assert (page.heading, page.notices) == ("Check your email", [])
     assert page.value("email") == "ada@example.com"
     assert page.attributes("passcode")["autocomplete"] == "one-time-code"
 

@@ -106,7 +106,7 @@ def test_a_browser_is_sent_back_with_a_notice(browser_wire, ada):
     begun = sign_in(browser_wire, ada).post("/us-setup", chosen_method="authenticator")
     done = browser_wire.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
     assert (done.status, done.location) == (302, "/mf-recovery-codes"), "after the first strong one"
-    assert ("success", "This way of signing in is ready.") in browser_wire.follow(done).page.notices
+    assert ("success", "Sign-in method added.") in browser_wire.follow(done).page.notices
 
 
 @pytest.mark.one_database

@@ -50,7 +50,7 @@ def test_any_of_these_mails_denies_the_session_that_did_it(hers, mail_to, rows):
 def test_an_account_without_an_address_is_told_by_text_message(people, wire, text_to):
     bob = people.open(phone=PHONE)
     set_up_app(sign_in(wire, bob))
-    assert "Authenticator app was added." in text_to(PHONE).text
+    assert "Sign-in method added: Authenticator app." in text_to(PHONE).text
 
 
 @pytest.mark.usefixtures("ada")
@@ -75,14 +75,14 @@ def test_all_mails_of_a_notice_are_written_at_once(hers, statements):
 def test_a_number_that_went_is_told_by_its_last_text(people, wire, text_to, mail_to):
     bob = people.open(email="bob@example.com", phone=PHONE)
     assert sign_in(wire, bob).post("/us-setup", delete_method="sms").ok
-    assert "Code by text message was removed." in text_to(PHONE).text
-    assert "Code by text message was removed." in mail_to(bob.email).text
+    assert "Sign-in method removed: Text-message code." in text_to(PHONE).text
+    assert "Sign-in method removed: Text-message code." in mail_to(bob.email).text
 
 
 def test_so_is_one_that_another_takes_the_place_of(people, wire, text_to, deliver, sms):
     bob = people.open(email="bob@example.com", phone=PHONE)
     begun = sign_in(wire, bob).post("/us-setup", chosen_method="sms", phone=OTHER)
     assert wire.post(f"/us-setup/{state_in(begun)}", passcode=code_in(text_to(OTHER))).ok
-    assert "Code by text message was added." in text_to(PHONE).text
+    assert "Sign-in method added: Text-message code." in text_to(PHONE).text
     deliver()
     assert len(sms.to(OTHER)) == 1

@@ -115,7 +115,7 @@ def test_nothing_like_it_will_do(hers, codes, clock, change):
 def test_each_use_is_told_by_mail_and_recorded(hers, codes, ada, mail_to, rows):
     hers.post("/us-verify", passcode=codes[0])
     mail = mail_to(ada.email)
-    assert "A recovery code was used. 9 are left." in mail.text
+    assert "A recovery code was used. 9 codes are left." in mail.text
     assert codes[0] not in mail.text + mail.html
     (event,) = rows(Event, name="recovery.code_used")
     assert (event.user_id, event.facts) == (ada.id, {"method": "recovery_code", "left": 9})
@@ -128,18 +128,18 @@ def test_few_left_are_a_warning_in_mail_and_page(browser_wire, ada, mail_to):
     codes = codes_in(hers.post(CODES))
     for code in codes[:7]:
         hers.post("/us-verify", passcode=code)
-    assert "3 are left: make new ones soon." in mail_to(ada.email).text
+    assert "3 codes are left: create new ones soon." in mail_to(ada.email).text
     page = hers.get(CODES).text
     assert "3 of 10 left" in page
-    assert "Only 3 are left. Make new ones while you can." in page
-    assert "It is time to make new ones." in hers.get("/us-setup").text
+    assert "Only 3 codes are left. Create new ones while you can." in page
+    assert "It's time to create new ones." in hers.get("/us-setup").text
 
 
 def test_making_them_is_told_by_mail_and_ends_other_sessions(hers, ada, program, mail_to, rows):
     elsewhere, before = sign_in(hers.elsewhere(), ada), hers.cookies["latchkey_session"]
     give_token(program, ada)
     hers.post(CODES)
-    assert "New recovery codes were made." in mail_to(ada.email).text
+    assert "New recovery codes were created." in mail_to(ada.email).text
     assert (elsewhere.signed_in_as(), program.signed_in_as(), hers.signed_in_as()) == (None, None, ada.email)
     assert hers.cookies["latchkey_session"] != before
     assert [event.user_id for event in rows(Event, name="recovery.regenerated")] == [ada.id]

@@ -100,7 +100,7 @@ def test_switching_it_on_and_off_ends_other_sessions_and_tells_the_owner(hers, a
         else:
             assert hers.post("/tf-setup", setup="disable").ok
         assert other.signed_in_as() is None
-        assert "second step" in mail_to(ada.email).text
+        assert f"Two-step verification was turned {step}" in mail_to(ada.email).text
 
 
 def test_somebody_elses_state_marks_nothing(hers, people, asked):

@@ -286,7 +286,7 @@ def test_an_app_gets_another_name(hers, rows):
         "My tablet": ids["Authenticator app"],
         "Work": ids["Work"],
     }
-    assert "An authenticator app was given another name" in hers.get("/activity").text
+    assert "Authenticator app renamed" in hers.get("/activity").text
 
 
 @pytest.mark.one_database

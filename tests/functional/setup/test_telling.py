@@ -14,15 +14,15 @@ def test_the_owner_gets_a_mail_when_a_method_is_added(hers, mail_to, ada):
     hers.post(f"/us-setup/{state_in(begun)}", passcode=app_code(key_in(begun)))
     mail = mail_to(ada.email)
     assert mail.subject.startswith("Your Latchkey account was changed")
-    assert "Authenticator app was added." in mail.text
-    assert "Authenticator app was added." in mail.html
+    assert "Sign-in method added: Authenticator app." in mail.text
+    assert "Sign-in method added: Authenticator app." in mail.html
     assert key_in(begun) not in mail.text
 
 
 def test_the_owner_gets_a_mail_when_a_method_is_removed(people, wire, mail_to):
     bob = people.open(email="bob@example.com", phone=PHONE)
     sign_in(wire, bob).post("/us-setup", delete_method="sms")
-    assert "Code by text message was removed." in mail_to(bob.email).text
+    assert "Sign-in method removed: Text-message code." in mail_to(bob.email).text
 
 
 @pytest.mark.one_database

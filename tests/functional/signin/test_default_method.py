@@ -26,7 +26,7 @@ def test_the_kind_of_what_was_typed_decides(browser_wire, ada, deliver, rows, ty
     from app.outbox import Message
 
     assert [row.to for row in rows(Message)] == [goes_to]
-    assert ("Check your phone" if goes_to == PHONE else "Check your mail") in answer.text
+    assert ("Check your phone" if goes_to == PHONE else "Check your email") in answer.text
 
 
 @pytest.mark.parametrize("typed", [PHONE, "+16502530001"])

@@ -121,7 +121,7 @@ def test_the_page_elsewhere_says_who_asked_and_shows_neither_code_nor_characters
     assert page.page.attributes("characters")["value"] == ""
     assert characters_in(page) == ""
     assert not re.search(r"\d{4} \d{4}", page.text)
-    assert asked.approve().page.heading == "Done, go back to Firefox on Linux"
+    assert asked.approve().page.heading == "Approved. Go back to Firefox on Linux"
 
 
 def test_the_characters_are_in_no_mail_and_nowhere_at_rest(asked, smtp, database):
@@ -189,7 +189,7 @@ def test_who_asked_may_go_on_only_when_it_is_approved(asked):
 def test_a_browser_that_is_too_early_sees_its_page_again(browser_wire, ada, mail_to):
     shown = browser_wire.post(SEND, identity=ada.email, chosen_method="email")
     answer = browser_wire.post(GO_ON, identity=ada.email, challenge=shown.page.value("challenge"))
-    assert answer.page.heading == "Check your mail"
+    assert answer.page.heading == "Check your email"
     assert characters_in(answer) == characters_in(shown) != ""
 
 
@@ -346,7 +346,7 @@ def test_a_front_end_does_the_same_by_json(json_wire, ada, mail_to):
     phone = Wire(json_wire.app, "form")
     assert phone.get(link).page.heading == "Signing in on another device?"
     request = Request(json_wire, phone, shown, link)
-    assert request.approve().page.heading.startswith("Done")
+    assert request.approve().page.heading.startswith("Approved")
     assert request.go_on().json["user"]["id"]
 
 

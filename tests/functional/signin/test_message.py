@@ -47,14 +47,14 @@ def test_a_mail_says_the_same_in_text_and_in_html(mail, rows):
 
 def test_the_subject_has_the_tag_and_not_the_code(mail, rows):
     code = code_in(mail)
-    assert f"({rows(Challenge)[0].tag})" in mail.subject
+    assert f"(request {rows(Challenge)[0].tag})" in mail.subject
     assert code not in mail.subject
     assert code[:4] not in mail.subject
 
 
 def test_a_mail_says_who_asked(browser_wire, ada, code_for, smtp):
     code_for(ada.email, by=browser_wire)
-    assert "\nWho asked for this\n  Browser  Firefox on Linux\n  Time     " in smtp.mails[0].text
+    assert "\nRequested from\n  Browser: Firefox on Linux\n  Time: " in smtp.mails[0].text
     for part in (smtp.mails[0].text, smtp.mails[0].html):
         assert "Firefox on Linux" in part
         assert "127.0.0.1" in part

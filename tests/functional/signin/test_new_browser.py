@@ -11,7 +11,7 @@ from app.outbox import Message
 from app.sessions.models import AuthSession
 from tests.sinks import code_in, denial_in
 
-SUBJECT = "was opened in a new browser"
+SUBJECT = "New sign-in to your"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_new_browser_is_told_with_where_and_what(came_in, ada, told):
     for text in (mail.text, mail.html):
         assert "192.0.2.9" in text
         assert "iPhone" in text
-        assert "Who signed in" in text
+        assert "Signed in from" in text
         assert "/not-me/s." in text
 
 

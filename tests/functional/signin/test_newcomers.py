@@ -27,7 +27,7 @@ def mail(wire, mail_to):
 def test_the_mail_says_that_an_account_is_created(mail, rows):
     assert mail.subject.startswith("Create your Latchkey account")
     told = " ".join(mail.text.split())
-    assert "There is no Latchkey account with this address yet." in told
+    assert "There's no Latchkey account with this email yet." in told
     assert "No account is created unless the code or the link is used" in told
     assert rows(User) == [], "nothing is stored before the answer"
 

@@ -57,7 +57,7 @@ def test_a_browser_without_a_cookie_gets_what_the_button_needs(browser_wire, ada
     owner = browser_wire.elsewhere()
     page = owner.get(denial_in(mail_to(ada.email)))
     answer = owner.post(denial_in(mail_to(ada.email)), sure="y", csrf=page.page.value("csrf_token"))
-    assert answer.page.heading == "It has ended"
+    assert answer.page.heading == "Canceled"
 
 
 def test_a_machine_that_presses_every_button_ends_nothing(wire, owner, mail, ada):

@@ -43,7 +43,7 @@ def test_a_notice_of_the_session_takes_back_what_is_younger_than_a_day(
     assert seconds(rows) == left
     if left:
         told = mail_to(ada.email).text.replace("\n", " ")
-        assert "not removed: Authenticator app" in told
+        assert "we kept it: Authenticator app" in told
 
 
 def test_the_old_mailbox_takes_back_the_address_and_not_the_app(owner, wire, ada, mail_to, rows, clock, smtp, deliver):

@@ -39,7 +39,7 @@ def test_a_code_takes_the_place_of_the_second_step(waiting, bob, codes, rows, ma
     session = rows(AuthSession)[-1]
     assert session.amr == "email,recovery_code"
     assert PENDING not in waiting.cookies
-    assert "A recovery code was used. 9 are left." in mail_to(bob.email).text
+    assert "A recovery code was used. 9 codes are left." in mail_to(bob.email).text
     assert len(rows(Event, name="recovery.code_used")) == 1
 
 

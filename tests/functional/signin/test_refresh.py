@@ -100,7 +100,7 @@ def test_a_used_one_ends_the_session_for_everybody_and_its_owner_is_told(program
     assert program.signed_in_as() is None
     assert program.post(REFRESH, refresh_token=newest).codes == ["refresh_token_invalid"]
     assert [event.user_id for event in rows(Event, name="refresh.reused")] == [ada.id]
-    assert "its refresh token came twice" in mail_to(ada.email).text.replace("\n", " ")
+    assert "its refresh token was used twice" in mail_to(ada.email).text.replace("\n", " ")
 
 
 def test_it_ends_no_other_session(app, json_wire, ada, program, refresh, clock):
@@ -274,7 +274,7 @@ def test_it_is_listed_under_its_session_also_when_the_browser_is_long_unused(jso
 
 
 def test_a_page_lists_it_too(browser_wire, ada, refresh):
-    assert "A program stays signed in here" in sign_in(browser_wire, ada).get("/sessions").text
+    assert "An app stays signed in here" in sign_in(browser_wire, ada).get("/sessions").text
 
 
 def test_two_factor_rights_end_when_it_was_not_exchanged_for_an_hour(program, ada, refresh, clock, database):

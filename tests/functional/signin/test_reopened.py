@@ -23,12 +23,12 @@ def test_the_code_is_asked_for_again_wherever_one_comes_back_to(asked):
     first = asked.get(PAGE).page
     for path in (PAGE, "/login", f"{PAGE}?next=/sessions"):
         page = asked.get(path).page
-        assert page.heading == "Check your mail"
+        assert page.heading == "Check your email"
         assert page.value("identity") == " Ada@Example.com"
         assert page.value("next") == "/sessions"
         assert page.value("remember") == "y"
         assert page.value("challenge") == first.value("challenge")
-    assert asked.follow(asked.get(SEND)).page.heading == "Check your mail"
+    assert asked.follow(asked.get(SEND)).page.heading == "Check your email"
 
 
 def test_the_code_typed_there_signs_in(asked, ada, mail_to):
@@ -116,7 +116,7 @@ def test_a_resend_that_is_one_too_many_stays_at_the_code(make_app, people, brows
     browser = Wire(make_app(starts_per_address=1), "form")
     for _ in range(2):
         answer = browser.post(SEND, identity="ada@example.com", chosen_method="email")
-    assert (answer.status, answer.page.heading) == (429, "Check your mail")
+    assert (answer.status, answer.page.heading) == (429, "Check your email")
     answer = browser.post(SEND, identity="bob@example.com", chosen_method="email")
     assert (answer.status, answer.page.heading) == (429, "Sign in")
 
@@ -131,7 +131,7 @@ def test_a_program_is_answered_as_before(json_wire, ada):
 def test_a_long_next_is_left_out_rather_than_the_page(browser_wire, ada):
     browser_wire.post(SEND, identity=ada.email, chosen_method="email", next="/" + "a" * 2040)
     assert len(browser_wire.cookies[COOKIE]) < 4000
-    assert browser_wire.get(PAGE).page.heading == "Check your mail"
+    assert browser_wire.get(PAGE).page.heading == "Check your email"
 
 
 def test_a_code_to_confirm_is_shown_to_who_asked_for_it_alone(browser_wire, ada, people):
@@ -141,4 +141,4 @@ def test_a_code_to_confirm_is_shown_to_who_asked_for_it_alone(browser_wire, ada,
     bob = people.open(email="bob@example.com")
     page = sign_in(hers, bob).get("/us-verify")
     assert ada.email not in page.text
-    assert page.page.heading == "Confirm it’s you"
+    assert page.page.heading == "Confirm it's you"

@@ -44,7 +44,7 @@ def test_five_wrong_codes_are_news_to_the_owner(wire, bob, code_for, deliver):
     (mail,) = deliver()
     assert mail.to == [bob.email]
     assert "five wrong codes" in mail.text
-    assert "Code by mail" in mail.text
+    assert "Email code" in mail.text
 
 
 def test_sessions_share_their_guesses_at_a_stronger_proof(wire, people, code_for, clock, rows):

@@ -39,7 +39,7 @@ def test_setting_one_up_ends_other_sessions_and_is_told(wire, ada, code_for, mai
     assert wire.post("/tf-validate", code=app_code(key_in_setup(wire.post("/tf-setup", setup="authenticator")))).ok
     assert other.signed_in_as() is None
     assert wire.signed_in_as() == ada.email
-    assert "second step" in mail_to(ada.email).text
+    assert "Two-step verification was turned on" in mail_to(ada.email).text.replace("\n", " ")
 
 
 def test_who_has_none_sets_a_phone_up_and_is_in(wire, ada, code_for, text_to):

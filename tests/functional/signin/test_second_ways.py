@@ -108,7 +108,7 @@ def test_the_same_method_twice_is_no_second_step(wire, people, text_to):
         assert answer.json["tf_setup_methods"] == []
         assert wire.post("/tf-select", which="sms").codes == ["invalid_choice"]
     else:
-        assert "sign in another way" in wire.get("/tf-select").text
+        assert "Start over with another sign-in method" in wire.get("/tf-select").text
     assert wire.signed_in_as() is None
 
 

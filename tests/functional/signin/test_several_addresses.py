@@ -63,7 +63,7 @@ def test_each_address_is_told_of_a_new_browser(wire, ada, sign_in, clock, app, d
 
         notify_of_new_devices()
         db.session.commit()
-    assert sorted(mail.to for mail in deliver() if "new browser" in mail.subject) == [[ada.email], [WORK]]
+    assert sorted(mail.to for mail in deliver() if "New sign-in" in mail.subject) == [[ada.email], [WORK]]
 
 
 def test_a_code_to_prove_again_goes_to_the_primary_one(wire, ada, sign_in, deliver):

@@ -111,7 +111,7 @@ def test_where_the_operator_says_so_nothing_is_trusted(wire, bob, enter, clock, 
     wire.post("/logout")
     clock.shift(60)
     first_step(wire, bob, code_for)
-    assert "Don’t ask again" not in wire.get("/tf-validate").text
+    assert "Don't ask again" not in wire.get("/tf-validate").text
 
 
 def test_it_is_shown_and_taken_back(trusted, bob, enter, clock):

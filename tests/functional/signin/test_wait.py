@@ -47,4 +47,4 @@ def test_the_code_page_stays_when_a_code_is_refused(browser_wire, ada, code_for)
     answer, seconds = refused(browser_wire, SIGN_IN, identity=ada.email, passcode="00000000")
     assert f'data-wait="{seconds}"' in answer.text
     assert answer.page.value("identity") == ada.email
-    assert "Check your mail" in answer.text
+    assert "Check your email" in answer.text

@@ -25,6 +25,7 @@ PAGES = {
     "/wan-rename": "/wan-register",
     "/known-browsers/x1/forget": "/sessions",
     "/known-browsers/x1/ask-again": "/sessions",
+    "/language": "/",
     "/logout": "/",
     "/passkey-offer/not-now": "/",
 }

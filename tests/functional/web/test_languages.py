@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
+from gettext import NullTranslations
 from pathlib import Path
 
 import pytest
@@ -123,3 +126,61 @@ def test_a_language_that_is_offered_no_more_becomes_the_first(app):
         assert i18n.language() == "en"
     with app.app_context(), i18n.speaking("de"):
         assert i18n.gettext(WRONG) == "Das hat nicht geklappt."
+
+
+def test_a_language_is_chosen_for_the_browser_and_for_the_account(wire, ada, rows):
+    answer = wire.post("/language", language="ar", next="/us-signin")
+    assert answer.ok
+    assert answer.location == ("/us-signin" if wire.language == "form" else None)
+    assert wire.cookies[i18n.COOKIE] == "ar"
+    assert rows(User)[0].language == "en", "nobody is signed in"
+    sign_in(wire, ada).post("/language", language="de")
+    assert rows(User)[0].language == "de"
+
+
+@pytest.mark.parametrize("tag", ["ja", "xx", "", "EN"])
+def test_a_language_that_is_not_offered_is_refused(wire, tag):
+    answer = wire.post("/language", language=tag)
+    assert answer.status == 400
+    assert answer.codes == ["invalid_choice"]
+    assert i18n.COOKIE not in wire.cookies
+
+
+@pytest.mark.one_database
+def test_the_switcher_is_on_the_sign_in_page_and_in_the_account(browser_wire, ada):
+    assert '<option value="pt-BR" lang="pt-BR">Português (Brasil)</option>' in browser_wire.get("/us-signin").text
+    assert 'action="/language"' in sign_in(browser_wire, ada).get("/").text
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(languages=("en",))
+def test_where_one_language_is_offered_there_is_no_switcher(browser_wire):
+    assert "/language" not in browser_wire.get("/us-signin").text
+
+
+@pytest.mark.one_database
+def test_a_notice_is_translated_when_it_is_sent(app, monkeypatch):
+    from app.notifications import notices
+    from app.notifications.sentences import plural_sentence, sentence
+
+    told = [
+        sentence("{method} removed.", method=sentence("Passkey")),
+        plural_sentence("{count} code", "{count} left", 2),
+    ]
+    with app.app_context(), monkeypatch.context() as patch:
+        patch.setattr(i18n, "_catalog", lambda tag: Shouting() if tag == "de" else NullTranslations())
+        facts = notices._told(told)
+        assert facts["what"] == "Passkey removed. 2 left"
+        with i18n.speaking("de"):
+            assert notices.text_of(json.loads(json.dumps(facts))) == "PASSKEY REMOVED. 2 LEFT"
+            assert notices.text_of({"what": "Written by an earlier release."}) == "Written by an earlier release."
+
+
+class Shouting(NullTranslations):
+    """A catalog in which every text is there."""
+
+    def gettext(self, message):
+        return re.sub(r"(?<![{\w])\w+(?![\w}])", lambda word: word[0].upper(), message)
+
+    def ngettext(self, one, many, count):
+        return self.gettext(many)

@@ -1,0 +1,108 @@
+"""Every text that people read is marked for translation."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from jinja2 import Environment, nodes
+
+from tests.architecture.sources import modules
+from tests.databases import ROOT
+
+pytestmark = pytest.mark.one_database
+
+TEMPLATES = sorted(path for path in (ROOT / "app/templates").rglob("*") if path.suffix in (".html", ".txt"))
+MARKS = {"_", "N_", "gettext", "ngettext", "pgettext", "sentence", "plural_sentence"}
+EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+ATTRIBUTE = re.compile(r'\b(?:aria-label|title|alt|placeholder|content)="([^"]*)"')
+WORDS = re.compile(r"[A-Z][a-z']+( |$)|[a-z']+ [a-z']+ [a-z']+")
+SENTENCE = re.compile(r"[A-Z][a-z']+ [a-z]|[a-z']+ [a-z']+ [a-z']+")
+READ_BY_PEOPLE = (
+    "account", "authenticators", "identities", "login", "notifications", "privacy", "recovery", "register",
+    "setup", "signin", "users", "web",
+)  # fmt: skip
+OF_PROGRAMS = {
+    "export.py",  # what an archive's README says of each part
+    "archive.py",  # the README of an export
+    "registry.py",  # for the operator
+    "identifiers.py",  # for whoever imports accounts
+    "imported_hashes.py",
+}
+
+
+def text_nodes(source: str) -> Iterator[str]:
+    """Yield what a template says outside of its expressions."""
+    plain = EXPRESSION.sub("", re.sub(r"(?s)\{#.*?#\}|<style>.*?</style>", "", source))
+    yield from (text for text in ATTRIBUTE.findall(plain) if " " not in text or not text.startswith("width="))
+    yield from re.sub(r"(?s)<[^>]*>|&#?\w+;", "\n", plain).split("\n")
+
+
+def said(node: nodes.Node) -> Iterator[str]:
+    """Yield the strings of a template's expressions that are in no call of a mark."""
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name in MARKS:
+        for keyword in node.kwargs:
+            yield from said(keyword)
+        return
+    if isinstance(node, nodes.Const) and isinstance(node.value, str):
+        yield node.value
+    for child in node.iter_child_nodes():
+        yield from said(child)
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT / "app/templates")))
+def test_a_template_says_nothing_that_is_not_marked(path):
+    source = path.read_text()
+    outside = [text.strip() for text in text_nodes(source) if re.search(r"[A-Za-z]{2} ?[a-z]", text)]
+    allowed = {"column column-narrow", "column", "utf-8", "noindex", "light dark"}
+    assert [
+        text for text in outside if text not in allowed and not re.match(r"(/|#|width=|telephone=|data-)", text)
+    ] == []
+    inside = said(Environment().parse(source))
+    assert [text for text in inside if WORDS.match(text) and text != "None"] == []
+
+
+def unmarked(tree: ast.AST) -> Iterator[str]:
+    """Yield the sentences of a module that are in no call of a mark, no docstring, log line, raise or comparison."""
+    if isinstance(tree, ast.Raise | ast.Compare) or (
+        isinstance(tree, ast.Expr) and isinstance(tree.value, ast.Constant)
+    ):
+        return
+    if isinstance(tree, ast.Call):
+        name = tree.func.attr if isinstance(tree.func, ast.Attribute) else getattr(tree.func, "id", "")
+        if (
+            name in MARKS
+            or name in ("TypeVar", "compile")
+            or getattr(getattr(tree.func, "value", None), "id", "") == "log"
+        ):
+            return
+    if isinstance(tree, ast.Constant) and isinstance(tree.value, str) and SENTENCE.match(tree.value):
+        yield tree.value
+    for child in ast.iter_child_nodes(tree):
+        yield from unmarked(child)
+
+
+@pytest.mark.parametrize("package", READ_BY_PEOPLE)
+def test_a_module_says_nothing_that_is_not_marked(package):
+    found = {
+        f"{module.name}: {text}"
+        for module in modules()
+        if module.name.startswith(f"app/{package}/") and module.name.rpartition("/")[2] not in OF_PROGRAMS
+        for text in unmarked(module.tree)
+    }
+    assert sorted(found) == []
+
+
+def test_an_unmarked_text_is_found():
+    assert list(said(Environment().parse('{{ "Sign in" if x else _("Sign out") }}'))) == ["Sign in"]
+    assert [text.strip() for text in text_nodes("<p>Sign in</p>{{ x }}") if text.strip()] == ["Sign in"]
+    assert list(unmarked(ast.parse('say("You are here", N_("You are not"))'))) == ["You are here"]
+
+
+def test_texts_and_documents_use_the_words_that_were_agreed_on():
+    done = subprocess.run([sys.executable, ".ci/words.py"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
