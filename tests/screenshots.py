@@ -206,7 +206,7 @@ def set_up(walk: Walk) -> None:
     walk.see("/activity", "activity")
     walk.see("/my-data", "my-data")
     before = walk.newest(walk.email)["id"]
-    walk.press("Make my archive")
+    walk.press("Request an export")
     walk.take("my-data-asked")
     walk.newest(walk.email, after=before)
     walk.see("/my-data", "my-data-ready")
@@ -307,7 +307,7 @@ def recover(walk: Walk) -> None:
     walk.take("recover-code", page)
     mail = walk.newest(walk.email, after=before)
     page.fill("[name=passcode]", walk.mailed_code_in(mail))
-    for button, name in (("Go on", "recover-start"), ("Start the wait", "recover-waiting")):
+    for button, name in (("Continue", "recover-start"), ("Start the recovery", "recover-waiting")):
         with page.expect_navigation():
             page.get_by_role("button", name=button).click()
         walk.take(name, page)
@@ -316,7 +316,7 @@ def recover(walk: Walk) -> None:
     walk.see("/", "account-recovering")
     page.goto(re.search(r"/recover/cancel/\S+", mail["text"])[0])  # type: ignore[index]
     walk.take("recover-cancel", page)
-    page.get_by_label("Cancel it").check()
+    page.get_by_label("I can still sign in").check()
     with page.expect_navigation():
         page.get_by_role("button", name="Cancel the recovery").click()
     walk.take("recover-cancelled", page)

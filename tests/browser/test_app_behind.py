@@ -43,7 +43,7 @@ def is_there(page, address: str) -> bool:
 @pytest.mark.one_database
 def test_who_signs_in_is_led_to_the_app_and_known_there_until_they_sign_out(page, email, smtp, app_behind, live_server):
     until(lambda: is_there(page, app_behind))
-    page.get_by_role("link", name="Open an account").click()
+    page.get_by_role("link", name="Create an account").click()
     page.get_by_label("Email").fill(email)
     page.get_by_role("button", name="Send me a code").click()
     page.get_by_label("Your code").fill(code_in(until(lambda: smtp.to(email))[-1]))

@@ -32,7 +32,7 @@ def test_a_new_phone_takes_the_place_of_the_old_one(sign_in, ada):
     page.get_by_text("App renamed.").wait_for()
     assert names(page) == ["Authenticator app", "Ada’s phone"]
     old.get_by_text("Change").click()
-    old.get_by_role("button", name="Remove it").click()
+    old.get_by_role("button", name="Remove").click()
     page.get_by_text("App removed.").wait_for()
     assert names(page) == ["Ada’s phone"]
     page.context.clear_cookies()

@@ -34,9 +34,9 @@ def test_one_session_is_ended_and_called_by_its_name(page, new_browser, people, 
     ada = people.open(email=email)
     sign_in(ada, new_browser()).goto("/")
     sign_in(ada).goto("/sessions")
-    Keyboard(page).go("End the session of ")
+    Keyboard(page).go("Sign out Chrome")
     assert page.get_by_role("status").inner_text().startswith("That device is signed out.")
-    assert page.get_by_role("button", name="End the session of").count() == 0
+    assert page.get_by_role("button", name="Sign out Chrome").count() == 0
 
 
 def test_times_stand_as_the_reader_s_clock_has_them_and_say_utc_behind(new_browser, people, email, sign_in):
@@ -49,6 +49,6 @@ def test_times_stand_as_the_reader_s_clock_has_them_and_say_utc_behind(new_brows
 
 def test_an_export_shows_that_it_is_ready_by_itself(page, people, email, sign_in):
     sign_in(people.open(email=email)).goto("/my-data")
-    page.get_by_role("button", name="Make my archive").click()
+    page.get_by_role("button", name="Request an export").click()
     page.get_by_role("link", name="Download the export").wait_for()
     assert page.locator("[data-refresh-voice]").inner_text() == "Your data is ready."

@@ -44,7 +44,7 @@ def test_a_number_that_is_none_is_said_at_the_field(page, people, email, sign_in
     page.get_by_label("Phone number").fill("12")
     page.get_by_label("Phone number").press("Enter")
     page.locator(".field-error").wait_for()
-    assert is_tied(page, page.get_by_label("Phone number"), "not a phone number.*country code")
+    assert is_tied(page, page.get_by_label("Phone number"), "valid phone number.*country code")
 
 
 def test_a_wrong_code_of_the_app_is_said_at_the_field(page, people, email, sign_in):

@@ -10,7 +10,7 @@ def test_the_mailbox_shows_new_messages_by_itself(page, people, email, new_brows
     assert beside.get_by_text(email).count() == 0
     ask_for_code(page, email)
     beside.get_by_text(email).wait_for()
-    assert beside.get_by_text("Your Latchkey sign-in code").first.is_visible()
+    assert beside.get_by_text("Sign in to Latchkey").first.is_visible()
     assert beside.locator("[data-refresh-voice]").inner_text() == "The list has changed."
 
 

@@ -56,7 +56,7 @@ class Walker:
 
     def open_account(self) -> None:
         self.page.goto("/")
-        self.keys.go("Open an account")
+        self.keys.go("Create an account")
         self.keys.write("Email", self.email)
         self.keys.go("Send me a code")
         assert self.heading == "Check your email"
@@ -140,9 +140,9 @@ class Walker:
         assert self.heading == "Sign-in methods"
 
     def remove_phone(self) -> None:
-        self.keys.to("Remove Code by text message")
+        self.keys.to("Remove Text-message code")
         self.keys.press("Enter")
-        self.keys.go("Yes, remove it: Code by text message")
+        self.keys.go("Yes, remove Text-message code")
         assert self.notice == "Sign-in method removed."
         assert self.ways() == ["Email code", "Authenticator app"]
 

@@ -12,7 +12,7 @@ def letter(people, email, page, ask_for_code, mailbox):
     """The mail that ``page`` has asked for."""
     people.open(email=email)
     ask_for_code(page, email)
-    return mailbox.newest(email, "sign-in code")
+    return mailbox.newest(email, "Sign in to")
 
 
 def characters_on(page) -> str:
@@ -31,7 +31,7 @@ def test_the_screen_that_asked_goes_on_by_itself(page, email, letter, new_browse
     phone.goto(letter.link)
     assert "Chrome on Linux" in phone.locator(".facts").inner_text()
     let_in(phone, characters_on(page).lower())
-    phone.get_by_role("heading", name="Done, go back to Chrome on Linux").wait_for()
+    phone.get_by_role("heading", name="Approved. Go back to Chrome on Linux").wait_for()
     page.get_by_role("heading", name="Your account").wait_for()
     assert page.locator(".bar-who").get_attribute("title") == email
     phone.goto("/")
@@ -44,7 +44,7 @@ def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, n
     ask_for_code(page, email)
     page.get_by_role("button", name="continue").click()
     assert "This sign-in isn't approved yet" in page.get_by_role("alert").inner_text()
-    phone.goto(mailbox.newest(email, "sign-in code").link)
+    phone.goto(mailbox.newest(email, "Sign in to").link)
     let_in(phone, characters_on(page))
     page.get_by_role("button", name="continue").click()
     page.get_by_role("heading", name="Your account").wait_for()
@@ -95,7 +95,7 @@ def test_a_used_request_says_so_in_the_tab_that_still_waits(page, letter, email)
     other.get_by_role("heading", name="Your account").wait_for()
     page.bring_to_front()
     page.get_by_text("This request was already used.").first.wait_for()
-    page.get_by_role("link", name="Go on").click()
+    page.get_by_role("link", name="Continue").click()
     page.get_by_role("heading", name="Your account").wait_for()
 
 

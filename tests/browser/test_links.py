@@ -12,7 +12,7 @@ def letter(people, email, page, ask_for_code, mailbox):
     """The mail that ``page`` has asked for."""
     people.open(email=email)
     ask_for_code(page, email)
-    return mailbox.newest(email, "sign-in code")
+    return mailbox.newest(email, "Sign in to")
 
 
 def test_a_link_signs_in_the_browser_that_asked_and_leaves_no_token_behind(page, email, letter):

@@ -29,7 +29,7 @@ def phone(first, new_browser, ask_for_code, mailbox, email):
     """Her phone, signed in by a mailed code."""
     there = new_browser()
     ask_for_code(there, email)
-    there.get_by_label("Your code").fill(mailbox.newest(email, "code").code)
+    there.get_by_label("Your code").fill(mailbox.newest(email, "Sign in to").code)
     there.get_by_role("button", name="Sign in", exact=True).click()
     there.get_by_role("heading", name="Your account").wait_for()
     there.device = VirtualAuthenticator(there)
@@ -68,7 +68,7 @@ def test_another_passkey_is_added_there_and_waits_a_day(phone, first, mailbox, e
     first.goto("/wan-register")
     assert first.get_by_role("heading", name="Passkeys", exact=True).first.is_visible(), "nobody signed her out there"
     first.get_by_text("Change", exact=False).last.click()
-    first.get_by_role("button", name="Remove it").last.click()
+    first.get_by_role("button", name="Remove").last.click()
     first.get_by_text("Passkey removed.").wait_for()
 
 
@@ -88,7 +88,7 @@ def test_confirming_by_mail_leads_back_with_one_notice(phone, mailbox, email):
     phone.get_by_text("I don't have it with me").click()
     assert serious_faults(phone) == []
     phone.get_by_role("button", name="Email me a code").click()
-    phone.get_by_label("Your code").fill(mailbox.newest(email, "code to").code)
+    phone.get_by_label("Your code").fill(mailbox.newest(email, "Confirm it's you").code)
     phone.get_by_role("button", name="Continue").click()
     phone.wait_for_url("**/us-setup")
     assert phone.get_by_text("other changes still need your passkey").count() == 1
@@ -99,16 +99,16 @@ def test_with_a_recovery_code_the_phone_can_do_everything(first, new_browser, as
     code = first.locator("#codes code").first.inner_text()
     there = new_browser()
     ask_for_code(there, email)
-    there.get_by_label("Your code").fill(mailbox.newest(email, "code").code)
+    there.get_by_label("Your code").fill(mailbox.newest(email, "Sign in to").code)
     there.get_by_role("button", name="Sign in", exact=True).click()
     there.get_by_role("heading", name="Your account").wait_for()
     there.goto("/us-setup")
-    assert there.get_by_text("Use the device that has it, or a recovery code.").is_visible()
+    assert there.get_by_text("Use a device that has your passkey.").is_visible()
     there.get_by_role("link", name=NEEDED).click()
     there.get_by_text("Use a recovery code").click()
     there.get_by_label("Recovery code").fill(code)
-    there.get_by_role("button", name="Use it").click()
+    there.get_by_role("button", name="Use this code").click()
     there.wait_for_url("**/us-setup")
     there.get_by_text("Change", exact=False).first.click()
-    there.get_by_role("button", name="Remove it").click()
+    there.get_by_role("button", name="Remove").click()
     there.get_by_text("Passkey removed.").wait_for()

@@ -145,7 +145,7 @@ def code_for(address: str, smtp: SmtpSink, since: int, seconds: float) -> str | 
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for mail in smtp.mails[since:]:
-            if address in mail.to and "new browser" not in mail.subject:
+            if address in mail.to and "New sign-in" not in mail.subject:
                 return code_in(mail)
         time.sleep(0.03)
     return None
