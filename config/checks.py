@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config import environment, keys, postgresql, types
+from config import colors, environment, images, keys, postgresql, types
 from config.problems import Problem, variable
 
 if TYPE_CHECKING:
@@ -145,12 +145,34 @@ def pooler(settings: "Settings") -> Iterable[Problem]:
         yield problem("database_url", "has options, which a pooler does not hand on", remedy)
 
 
+def brand_images(settings: "Settings") -> Iterable[Problem]:
+    """What is no image would be a broken one on every page."""
+    for field in images.KINDS:
+        if path := getattr(settings, field):
+            try:
+                images.read_image(field, path)
+            except ValueError as error:
+                yield problem(field, f"names a file that {error}", "Name another file, or unset it.")
+    if settings.brand_logo_dark and not settings.brand_logo:
+        yield problem("brand_logo_dark", f"is set, but {variable('brand_logo')} isn't", "Set that one as well.")
+
+
+def brand_colors(settings: "Settings") -> Iterable[Problem]:
+    """A color that hides the text on a button, or a link on a page, keeps people out."""
+    for field, dark in (("brand_color", False), ("brand_color_dark", True)):
+        color = getattr(settings, field)
+        if color and (found := colors.unreadable(color, dark=dark)):
+            yield problem(field, *found)
+
+
 COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     order_of_times,
     second_factors,
     passkey_places,
     mail_user,
     pooler,
+    brand_images,
+    brand_colors,
 )
 PRODUCTION_RULES = (master_keys, public_address, debugging, database_file, mail_transport, sms_provider, sms_countries)
 DEVELOPMENT_RULES = (own_machine,)

@@ -1,4 +1,4 @@
-"""Settings of the service as a whole: where it stands, what it keeps, how it is named."""
+"""Settings of the service as a whole: where it stands and what it keeps."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -78,20 +78,10 @@ class ServiceSettings(BaseSettings, defer_build=True):
         le=10,
         description="Number of proxies in front whose forwarded headers are believed, from the right.",
     )
-    brand_name: str = Field(
-        default="Latchkey",
-        min_length=1,
-        max_length=60,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029<>]+$",
-        description="Name on pages and in mails.",
-    )
     languages: Languages = Field(
         default=("en",),
         min_length=1,
         description="Languages that pages and messages are offered in, separated by commas.",
-    )
-    support_contact: str = Field(
-        default="", max_length=200, description="Address or URL shown to people who need help."
     )
     log_level: Annotated[Level, BeforeValidator(types.lower)] = Field(
         default="info", description="Least important line logged."

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from config import checks, development, environment
+from config.brand import BrandSettings
 from config.delivery import DeliverySettings
 from config.flows import JourneySettings
 from config.limits import LimitSettings
@@ -28,6 +29,7 @@ class Settings(
     PasskeySettings,
     JourneySettings,
     DeliverySettings,
+    BrandSettings,
     ServiceSettings,
     defer_build=True,
 ):

@@ -21,6 +21,7 @@ from app.enrollments.models import Enrollment
 from app.extensions import db, settings, this_app
 from app.notifications.notices import NoticeFacts, notices_leaving, text_of
 from app.outbox import EmailMessage, Expired, Message, TextMessage, register_renderers
+from config.colors import palettes
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -139,6 +140,8 @@ def write(message: Message, **facts: Any) -> EmailMessage | TextMessage:
     language = i18n.language()
     context = {"brand": settings.brand_name, "public_url": settings.origin, "tag": message.tag} | facts
     context |= {"language": language, "direction": i18n.direction(language)}
+    context["colors"], context["dark_colors"] = palettes(settings.brand_color, settings.brand_color_dark)
+    context["support_contact"] = settings.support_contact
     context["host"] = urlsplit(settings.origin).hostname
     if message.channel == "sms":
         return TextMessage(_render(f"sms/{message.kind}.txt", context))

@@ -1,0 +1,99 @@
+"""What pages show of the operator's brand, and the files it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from app.branding.stylesheet import stylesheet
+from config.checks import brand_images
+from config.images import KINDS, read_image
+from config.problems import ConfigurationError
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+EMAIL = re.compile(r"[^\s@/:?&]+@[^\s@/:?&]+\.[^\s@/:?&]+")
+
+
+@dataclass(frozen=True)
+class BrandFile:
+    """A file that is served.
+
+    :ivar kind: ``png``, ``svg``, ``webp``, ``jpeg`` or ``css``
+    """
+
+    kind: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Branding:
+    """What pages show of the brand. Each path is "" where the operator has set nothing.
+
+    :ivar files: what is served, by its name below ``/brand``
+    :ivar support_url: where ``LATCHKEY_SUPPORT_CONTACT`` leads, when it is an email address or a URL
+    """
+
+    logo: str = ""
+    logo_dark: str = ""
+    icon: str = ""
+    icon_type: str = ""
+    image: str = ""
+    stylesheet: str = ""
+    line: str = ""
+    terms_url: str = ""
+    privacy_url: str = ""
+    support_url: str = ""
+    files: Mapping[str, BrandFile] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the pages show the operator's looks in place of ours."""
+        return bool(self.logo or self.image or self.stylesheet)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Branding:
+        """Return what the settings ask for.
+
+        :raises ConfigurationError: when a file is no image, or has become none since the settings were checked
+        """
+        if found := list(brand_images(settings)):
+            raise ConfigurationError(found)
+        images = {name: read_image(name, path) for name in KINDS if (path := getattr(settings, name))}
+        files = {name: BrandFile(image.kind, image.media_type, image.data) for name, image in images.items()}
+        if settings.brand_color or settings.brand_color_dark:
+            style = stylesheet(settings.brand_color, settings.brand_color_dark)
+            files["brand_style"] = BrandFile("css", "text/css; charset=utf-8", style.encode())
+        names = {name: _name(name, file) for name, file in files.items()}
+        paths = {name: f"/brand/{file_name}" for name, file_name in names.items()}
+        return cls(
+            logo=paths.get("brand_logo", ""),
+            logo_dark=paths.get("brand_logo_dark", ""),
+            icon=paths.get("brand_icon", ""),
+            icon_type=images["brand_icon"].media_type if "brand_icon" in images else "",
+            image=paths.get("brand_image", ""),
+            stylesheet=paths.get("brand_style", ""),
+            line=settings.brand_line,
+            terms_url=settings.terms_url,
+            privacy_url=settings.privacy_url,
+            support_url=contact_url(settings.support_contact),
+            files={names[name]: file for name, file in files.items()},
+        )
+
+
+def _name(setting: str, file: BrandFile) -> str:
+    """Return the name of a file in its address: ``logo-dark-0123456789abcdef.png``. It changes with the file."""
+    digest = hashlib.sha256(file.data).hexdigest()[:16]
+    return f"{setting.removeprefix('brand_').replace('_', '-')}-{digest}.{file.kind}"
+
+
+def contact_url(contact: str) -> str:
+    """Return the URL that a way to reach support stands for; "" for one that is read only, as a telephone number."""
+    if EMAIL.fullmatch(contact):
+        return f"mailto:{contact}"
+    return contact if re.fullmatch(r"https?://[^\s\"<>]+", contact) else ""

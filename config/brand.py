@@ -1,0 +1,59 @@
+"""Settings of how the service presents itself: name, images, color, links, templates."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings
+
+from config import types
+from config.colors import Color
+
+PLAIN_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029<>]*$"
+
+
+class BrandSettings(BaseSettings, defer_build=True):
+    """The operator's own name and looks."""
+
+    brand_name: str = Field(
+        default="Latchkey",
+        min_length=1,
+        max_length=60,
+        pattern=PLAIN_LINE,
+        description="Name on pages and in mails.",
+    )
+    brand_logo: str = Field(
+        default="",
+        description="Path of the logo, shown in place of mark and name: a PNG, SVG or WebP file, up to 256 KiB.",
+    )
+    brand_logo_dark: str = Field(
+        default="", description="Path of the logo for dark backgrounds; empty: the other one, on a white plate."
+    )
+    brand_icon: str = Field(
+        default="", description="Path of the icon in browser tabs: a PNG or SVG file, up to 256 KiB; empty: ours."
+    )
+    brand_color: Color = Field(
+        default="", description="Accent color of buttons, links, the side panel and mails, as `#17503f`; empty: ours."
+    )
+    brand_color_dark: Color = Field(
+        default="",
+        description="The same for buttons and links in the dark color scheme; empty: the other one, lighter.",
+    )
+    brand_line: str = Field(
+        default="",
+        max_length=160,
+        pattern=PLAIN_LINE,
+        description="Line in the side panel of the pages for people who aren't signed in.",
+    )
+    brand_image: str = Field(
+        default="",
+        description="Path of an image that fills the side panel: a PNG, SVG, WebP or JPEG file, up to 1 MiB.",
+    )
+    terms_url: Annotated[str, AfterValidator(types.check_target)] = Field(
+        default="", description="Your terms of service: a URL, or a path on this host."
+    )
+    privacy_url: Annotated[str, AfterValidator(types.check_target)] = Field(
+        default="", description="Your privacy policy: a URL, or a path on this host."
+    )
+    support_contact: str = Field(
+        default="", max_length=200, description="Address or URL shown to people who need help."
+    )

@@ -1,0 +1,147 @@
+"""Images that an operator has shown on the pages: read whole, known by their first bytes, and safe to serve."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers import expat
+
+KIB = 1024
+LARGEST = {"brand_image": 1024 * KIB}
+USUAL_LARGEST = 256 * KIB
+
+KINDS = {
+    "brand_logo": ("png", "svg", "webp"),
+    "brand_logo_dark": ("png", "svg", "webp"),
+    "brand_icon": ("png", "svg"),
+    "brand_image": ("png", "svg", "webp", "jpeg"),
+}
+"""Which kinds of image each setting takes; browsers show no other as an icon."""
+
+MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "webp": "image/webp", "jpeg": "image/jpeg"}
+
+SVG = "http://www.w3.org/2000/svg"
+ACTIVE = frozenset(("script", "foreignobject", "iframe", "object", "embed", "audio", "video", "handler", "listener"))
+ADDRESS = re.compile(r"url\(([^)]*)", re.IGNORECASE)
+INSIDE = re.compile(r"\s*(#|data:image/(png|jpeg|webp|gif)[;,])", re.IGNORECASE)
+PLAIN = "save it as plain SVG"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image, whole.
+
+    :ivar kind: ``png``, ``svg``, ``webp`` or ``jpeg``
+    """
+
+    kind: str
+    data: bytes
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self.kind]
+
+
+def read_image(field: str, path: str) -> Image:
+    """Return the image at ``path``, which the setting ``field`` names.
+
+    :raises ValueError: when it can't be read, is too large or damaged, is none of the kinds that the setting takes, or
+        is an SVG that runs or loads something
+    """
+    largest = LARGEST.get(field, USUAL_LARGEST)
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(largest + 1)
+    except OSError as error:
+        raise ValueError(f"can't be read ({error.strerror})") from None
+    except ValueError:
+        raise ValueError("can't be read (no path)") from None
+    if len(data) > largest:
+        raise ValueError(f"is larger than {largest // KIB} KiB")
+    kind = kind_of(data)
+    if kind not in KINDS[field]:
+        *first, last = map(str.upper, KINDS[field])
+        raise ValueError(f"is no {', '.join(first)} or {last} image")
+    if kind == "svg":
+        check_svg(data)
+    elif not is_whole(kind, data):
+        raise ValueError(f"is a damaged {kind.upper()} image")
+    return Image(kind, data)
+
+
+def kind_of(data: bytes) -> str:
+    """Return which kind of image begins like this; "" for none that we know."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return "svg" if re.search(rb"<(\w+:)?svg[\s>]", data) else ""
+
+
+def is_whole(kind: str, data: bytes) -> bool:
+    """Say whether an image has the end that its kind has: a copy that broke off has none."""
+    if kind == "png":
+        return data[12:16] == b"IHDR" and data.rstrip(b"\0")[-8:-4] == b"IEND"
+    if kind == "webp":
+        return int.from_bytes(data[4:8], "little") + 8 <= len(data) + 1
+    return data.rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def check_svg(data: bytes) -> None:
+    """Accept an SVG that shows itself and nothing else.
+
+    It is shown by ``<img>``, where no browser runs or loads anything, and served with a policy that lets it do neither
+    when it is opened by itself. This is the third wall: what an operator was sent is refused before it is served.
+
+    :raises ValueError: when it is no SVG, or has a script, an event handler, an entity, or a link to anything outside
+    """
+    parser = expat.ParserCreate(namespace_separator=" ")
+    depth = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        space, _, local = name.rpartition(" ")
+        if depth == 0 and (space, local) != (SVG, "svg"):
+            raise ValueError("is XML, but no SVG image")
+        depth += 1
+        if local.lower() in ACTIVE:
+            raise ValueError(f"is an SVG with <{local}>: {PLAIN}")
+        for attribute, value in attributes.items():
+            check_attribute(attribute.rpartition(" ")[2].lower(), value)
+
+    def end(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def doctype(_name: str, _system: str | None, _public: str | None, has_more: int) -> None:
+        if has_more:
+            raise ValueError(f"is an SVG with entities: {PLAIN}")
+
+    def instruction(target: str, _data: str) -> None:
+        raise ValueError(f"is an SVG with <?{target}?>: {PLAIN}")
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.StartDoctypeDeclHandler, parser.ProcessingInstructionHandler = doctype, instruction
+    parser.CharacterDataHandler = check_text
+    parser.buffer_text = True
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"is a damaged SVG image (line {error.lineno})") from None
+
+
+def check_attribute(name: str, value: str) -> None:
+    """Accept an attribute that runs and loads nothing. Raises ValueError."""
+    if name.startswith("on") or (name == "attributename" and re.match(r"\s*(on|(\w+:)?href)", value, re.IGNORECASE)):
+        raise ValueError(f"is an SVG with an event handler or a changing link ({name}): {PLAIN}")
+    if name in ("href", "src") and not INSIDE.match(value):
+        raise ValueError(f"is an SVG with a link ({name}): {PLAIN}")
+    check_text(value)
+
+
+def check_text(text: str) -> None:
+    """Accept style sheets, and everything else, that load nothing. Raises ValueError."""
+    addresses = (address.strip(" \t\r\n'\"") for address in ADDRESS.findall(text))
+    if "@import" in text.lower() or not all(map(INSIDE.match, addresses)):
+        raise ValueError(f"is an SVG that loads another file: {PLAIN}")
