@@ -107,12 +107,12 @@ class Walker:
 
     def sign_in_by_code(self) -> None:
         self.ask_for_code()
-        self.type_code(self.email, "sign-in code")
+        self.type_code(self.email, "Sign in to")
         assert self.heading == "Your account"
 
     def sign_in_by_link(self) -> None:
         self.ask_for_code()
-        keys, letter = self.open_letter(self.email, "sign-in code")
+        keys, letter = self.open_letter(self.email, "Sign in to")
         keys.go(letter.link)
         assert keys.page.locator("h1").inner_text() == "Your account"
         assert "token" not in keys.page.url
@@ -142,7 +142,7 @@ class Walker:
     def remove_phone(self) -> None:
         self.keys.to("Remove Text-message code")
         self.keys.press("Enter")
-        self.keys.go("Yes, remove Text-message code")
+        self.keys.go("Yes, remove it: Text-message code")
         assert self.notice == "Sign-in method removed."
         assert self.ways() == ["Email code", "Authenticator app"]
 

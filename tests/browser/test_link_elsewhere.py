@@ -42,11 +42,11 @@ def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, n
     people.open(email=email)
     page, phone = new_browser(java_script_enabled=False), new_browser(java_script_enabled=False)
     ask_for_code(page, email)
-    page.get_by_role("button", name="continue").click()
+    page.get_by_role("button", name="I've entered them").click()
     assert "This sign-in isn't approved yet" in page.get_by_role("alert").inner_text()
     phone.goto(mailbox.newest(email, "Sign in to").link)
     let_in(phone, characters_on(page))
-    page.get_by_role("button", name="continue").click()
+    page.get_by_role("button", name="I've entered them").click()
     page.get_by_role("heading", name="Your account").wait_for()
 
 
@@ -59,7 +59,7 @@ def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, 
     let_in(phone, others)
     phone.get_by_role("heading", name="Sign-in canceled").wait_for()
     page.get_by_text("This sign-in was canceled from the email's link.").first.wait_for()
-    assert "turned down" in page.locator("[data-waiting-voice]").text_content()
+    assert "canceled from the email" in page.locator("[data-waiting-voice]").text_content()
     assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
 
 

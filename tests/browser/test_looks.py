@@ -172,7 +172,7 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
     look.at("my data", "/my-data")
     look.press("Request an export")
     look.at("my data, asked for")
-    look.page.get_by_text("Delete it").click()
+    look.page.locator("summary").get_by_text("Delete my account").click()
     look.at("my data, deleting")
     look.at("programs", "/tokens")
     look.fill("Name", "Backup on the NAS")
@@ -258,7 +258,7 @@ def test_pages_of_the_second_step(look, people, email, phone, mailbox):
 def test_pages_of_leaving(look, elsewhere, people, email, sign_in, mailbox):
     sign_in(people.open(email=email), look.page)
     look.page.goto("/my-data")
-    look.page.get_by_text("Delete it").click()
+    look.page.locator("summary").get_by_text("Delete my account").click()
     look.page.get_by_label("Delete my account and everything").check()
     look.press("Delete my account")
     look.at("closed")
@@ -266,7 +266,7 @@ def test_pages_of_leaving(look, elsewhere, people, email, sign_in, mailbox):
     look.at("keep it?", re.search(r"http\S+/my-data/undo/\S+", letter.text)[0], elsewhere)
     elsewhere.get_by_label("I want to keep my account").check()
     elsewhere.get_by_role("button", name="Keep my account").click()
-    elsewhere.get_by_role("heading", name="Your account stays").wait_for()
+    elsewhere.get_by_role("heading", name="Your account stays open").wait_for()
     look.at("kept", page=elsewhere)
     assert look.faults == []
 

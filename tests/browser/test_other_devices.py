@@ -55,7 +55,7 @@ def test_every_page_opens_there_and_says_what_a_change_needs(phone):
     for path in ("/us-setup", "/wan-register", "/tf-setup", "/mf-recovery-codes", "/change-email", "/identities"):
         phone.goto(path)
         assert phone.url.endswith(path)
-        assert phone.get_by_text("needs your passkey. Use the device that has it.").is_visible()
+        assert phone.get_by_text("confirm with your passkey. Use a device that has your passkey.").is_visible()
         assert serious_faults(phone) == []
 
 

@@ -145,7 +145,7 @@ def test_it_is_renamed_and_removed(hers):
     hers.get_by_text("Change").first.click()
     hers.get_by_role("button", name="Remove").click()
     hers.get_by_text("Passkey removed.").wait_for()
-    hers.get_by_text("None yet.").wait_for()
+    hers.get_by_text("No passkeys yet.").wait_for()
 
 
 def test_a_removed_passkey_is_refused_in_words(hers):
