@@ -1,4 +1,4 @@
-"""The operator's commands: ``flask users``, ``attempts``, ``keys``, ``selftest``, ``doctor``.
+"""The operator's commands: ``flask users``, ``attempts``, ``keys``, ``mail``, ``selftest``, ``doctor``.
 
 Promises that each command says what it did in one line, exits with 1 when something is left to mend, can be
 stopped and repeated at any moment, and never prints a secret that it did not just make.
@@ -18,8 +18,9 @@ def init_app(app: Flask) -> None:
     from app.cli.attempts import attempts
     from app.cli.doctor import doctor
     from app.cli.keys import keys
+    from app.cli.mail import mail
     from app.cli.selftest import selftest
     from app.cli.users import users
 
-    for group in (users, attempts, keys, selftest, doctor):
+    for group in (users, attempts, keys, mail, selftest, doctor):
         app.cli.add_command(group)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -137,17 +137,34 @@ def _denial_of(challenge: Challenge) -> str:
 
 def write(message: Message, **facts: Any) -> EmailMessage | TextMessage:
     """Return what the templates of a message's kind say, given these facts."""
-    language = i18n.language()
-    context = {"brand": settings.brand_name, "public_url": settings.origin, "tag": message.tag} | facts
-    context |= {"language": language, "direction": i18n.direction(language)}
-    context["colors"], context["dark_colors"] = palettes(settings.brand_color, settings.brand_color_dark)
-    context["support_contact"] = settings.support_contact
-    context["host"] = urlsplit(settings.origin).hostname
     if message.channel == "sms":
-        return TextMessage(_render(f"sms/{message.kind}.txt", context))
-    stem = f"mail/{message.kind}"
+        return TextMessage(_render(f"sms/{message.kind}.txt", context_of(message, facts)))
+    return write_email(message, facts)
+
+
+def write_email(message: Message, facts: Mapping[str, Any]) -> EmailMessage:
+    """Return what the templates of an email's kind say, given these facts."""
+    context, stem = context_of(message, facts), f"mail/{message.kind}"
     subject = _render(f"{stem}.subject.txt", context)
     return EmailMessage(subject, _render(f"{stem}.txt", context), _render(f"{stem}.html", context))
+
+
+def context_of(message: Message, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that the templates of a message have: those of every message, and its facts."""
+    language = i18n.language()
+    colors, dark_colors = palettes(settings.brand_color, settings.brand_color_dark)
+    every = {
+        "brand": settings.brand_name,
+        "public_url": settings.origin,
+        "host": urlsplit(settings.origin).hostname,
+        "support_contact": settings.support_contact,
+        "language": language,
+        "direction": i18n.direction(language),
+        "colors": colors,
+        "dark_colors": dark_colors,
+        "tag": message.tag,
+    }
+    return every | dict(facts)
 
 
 def _render(template: str, context: dict[str, Any]) -> str:

@@ -76,8 +76,12 @@ def csrf_field() -> Markup:
 
 
 def code_groups(code: str) -> str:
-    """Return a passcode in two halves, as people read it: ``1234 5678``."""
-    return f"{code[: len(code) // 2]} {code[len(code) // 2 :]}"
+    """Return a passcode in two halves, as people read it: ``1234 5678``.
+
+    Where text runs from right to left, a space would put the second half first; a no-break space doesn't (UAX 9, W4).
+    """
+    gap = "\u00a0" if i18n.direction(i18n.language()) == "rtl" else " "
+    return f"{code[: len(code) // 2]}{gap}{code[len(code) // 2 :]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,8 @@ def mail_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def send(message: Message, email: EmailMessage) -> None:
-    """Hand one mail to the mail server, or raise.
+def send(message: Message, email: EmailMessage) -> str:
+    """Hand one mail to the mail server and return its answer, or raise. The answer may quote the mail: log it nowhere.
 
     A first try takes ``LATCHKEY_MAIL_TIMEOUT`` at most until the server has the mail (and what resolving its name
     takes), later ones up to ``LONGEST``; and then ``LATCHKEY_MAIL_ANSWER_TIMEOUT`` until its answer.
@@ -80,7 +80,7 @@ def send(message: Message, email: EmailMessage) -> None:
     deadline: Deadline | None = None
     try:
         with cut_off_after(seconds) as deadline:
-            _send(written, deadline, seconds)
+            return _send(written, deadline, seconds)
     except (Failed, Interrupted):
         _drop()
         raise
@@ -213,8 +213,8 @@ def _hello(name: str) -> str:
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
-def _send(written: _Mail, deadline: Deadline, seconds: float) -> None:
-    """Send over this thread's connection; over a new one when there is none, or the server has left it meanwhile."""
+def _send(written: _Mail, deadline: Deadline, seconds: float) -> str:
+    """Send over this thread's connection, or a new one if there is none or it has ended; return the answer."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
     if known is not None and known.url == settings.mail_url:
         known.host.go_on(deadline, seconds)
@@ -224,10 +224,11 @@ def _send(written: _Mail, deadline: Deadline, seconds: float) -> None:
             if deadline.taken or not _is_gone(error):
                 raise  # else it was given nothing, so this is no second copy
         else:
-            return
+            return known.host.answer
     _drop()
     connection = _this_thread.connection = _Connection(settings, deadline, seconds)
     connection.send(written)
+    return connection.host.answer
 
 
 def _is_gone(error: smtplib.SMTPException) -> bool:

@@ -39,7 +39,10 @@ class SmtpConnection(smtplib.SMTP):
     """One connection to a mail server. Its deadline holds from the first byte on, so that it can be cut off.
 
     :ivar answer_wait: seconds to wait for the answer to a whole mail
+    :ivar answer: what the server said to the last one
     """
+
+    answer = ""
 
     def __init__(self, deadline: Deadline, answer_wait: float, *server: Any, **options: Any) -> None:
         self.deadline = deadline
@@ -98,6 +101,7 @@ class SmtpConnection(smtplib.SMTP):
         if self.sock is not None:
             self.sock.settimeout(self.answer_wait)
         code, said = self.getreply()
+        self.answer = _in_words(code, said)
         if self.sock is not None:
             self.sock.settimeout(self.timeout)
         if not (200 <= code < 300 or _is_no(code)):
@@ -111,6 +115,19 @@ class TlsSmtpConnection(SmtpConnection, smtplib.SMTP_SSL):
 
 def _base64(text: str) -> str:
     return b64encode(text.encode()).decode()
+
+
+def answer_in(error: BaseException | None) -> str:
+    """Return what the server said in an error of smtplib, for a person who may see it; "" when it said nothing."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return next((_in_words(code, said) for code, said in error.recipients.values()), "")
+    return _in_words(error.smtp_code, error.smtp_error) if isinstance(error, smtplib.SMTPResponseException) else ""
+
+
+def _in_words(code: int, said: object) -> str:
+    """Return an answer as one printable line of at most 300 characters."""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return "".join(each if each.isprintable() else " " for each in f"{code} {text}")[:300]
 
 
 def failure_of(error: Exception, *, taken: bool) -> Failed:

@@ -1,0 +1,127 @@
+"""``flask mail``: look at every message, and send a test email."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from markupsafe import Markup
+
+from app import i18n
+from app.cli.group import OperatorGroup
+from app.cli.message_samples import samples, unsent
+from app.extensions import settings
+from app.notifications.challenge_emails import write_email
+from app.outbox import EmailMessage, TextMessage
+from app.outbox.channels import mail as mail_channel
+from app.outbox.channels import smtp
+from app.outbox.channels.attempt import Failed
+from app.users import identifiers
+
+mail = OperatorGroup("mail", help="Preview emails and text messages, and send a test email.")
+
+PAGE = Markup("""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{brand}: messages</title>
+<style>body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif }}
+table {{ width: 100%; border-collapse: collapse }} td {{ padding: .5rem; border-top: 1px solid; vertical-align: top }}
+td:last-child {{ white-space: pre-wrap }}</style>
+<h1>{brand}: messages</h1>
+{tables}
+</html>
+""")
+TABLE = Markup('<h2 lang="{tag}">{language}</h2>\n<table lang="{tag}" dir="{direction}">\n{rows}</table>\n')
+EMAIL_ROW = Markup('<tr><td>{name}<td><a href="{tag}/{name}.html">HTML</a> <a href="{tag}/{name}.txt">text</a>')
+TEXT_ROW = Markup('<tr><td>{name}<td><a href="{tag}/{name}.sms.txt">SMS</a>')
+WORDS = Markup("<td>{words}</tr>\n")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A message in one language."""
+
+    name: str
+    words: EmailMessage | TextMessage
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What it says, by the name of the file."""
+        if isinstance(self.words, TextMessage):
+            return {f"{self.name}.sms.txt": self.words.body}
+        return {f"{self.name}.html": self.words.html or "", f"{self.name}.txt": self.words.text}
+
+    def row(self, tag: str) -> Markup:
+        is_text = isinstance(self.words, TextMessage)
+        said = self.words.body if isinstance(self.words, TextMessage) else self.words.subject
+        return (TEXT_ROW if is_text else EMAIL_ROW).format(name=self.name, tag=tag) + WORDS.format(words=said)
+
+
+@mail.command("preview")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def preview(folder: Path) -> None:
+    """Write every email and text message to FOLDER, in each language of LATCHKEY_LANGUAGES, with an index page.
+
+    Their facts are made up, and their links open nothing. Files of an earlier preview are replaced.
+    """
+    try:
+        count = sum(_write_language(folder, tag) for tag in settings.languages)
+        tables = Markup().join(_table(tag) for tag in settings.languages)
+        (folder / "index.html").write_text(PAGE.format(brand=settings.brand_name, tables=tables))
+    except OSError as error:
+        raise click.ClickException(f"{folder} can't be written to: {error.strerror}.") from error
+    click.echo(f"Wrote {count} messages. Open {folder / 'index.html'}")
+
+
+def written(tag: str) -> Iterator[Written]:
+    """Yield every message in one language."""
+    with i18n.speaking(tag):
+        for sample in samples():
+            yield Written(sample.name, sample.written())
+
+
+def _write_language(folder: Path, tag: str) -> int:
+    (folder / tag).mkdir(parents=True, exist_ok=True)
+    count = 0
+    for message in written(tag):
+        count += 1
+        for name, text in message.files.items():
+            (folder / tag / name).write_text(text, encoding="utf-8")
+    return count
+
+
+def _table(tag: str) -> Markup:
+    rows = Markup().join(message.row(tag) for message in written(tag))
+    return TABLE.format(tag=tag, language=i18n.language_name(tag), direction=i18n.direction(tag), rows=rows)
+
+
+@mail.command("test")
+@click.argument("address")
+@click.option("--language", help="In which language; the first of LATCHKEY_LANGUAGES when left out.")
+def test(address: str, language: str | None) -> None:
+    """Send a test email to ADDRESS now, and print what the mail server answered."""
+    if language is not None and language not in settings.languages:
+        raise click.UsageError(f"Choose a language from {', '.join(settings.languages)}.")
+    try:
+        message = unsent("test", "mail", identifiers.email(address))
+    except identifiers.InvalidIdentifier:
+        raise click.UsageError(f"{address!r} isn't an email address.") from None
+    with i18n.speaking(language or i18n.default_language()):
+        words = write_email(message, {})
+    try:
+        answer = mail_channel.send(message, words)
+    except Failed as failure:
+        click.echo(f"Not sent: {failure.reason}.{_said(failure)}", err=True)
+        if failure.remedy:
+            click.echo(failure.remedy, err=True)
+        sys.exit(1)
+    finally:
+        mail_channel.hang_up()
+    click.echo(f"Sent to {message.to} from {settings.mail_sender}. The mail server answered: {answer}")
+
+
+def _said(failure: Failed) -> str:
+    """Return what the server said, for the operator's own mail has nothing that a log may not show."""
+    said = smtp.answer_in(failure.__cause__)
+    return f" The mail server answered: {said}" if said else ""

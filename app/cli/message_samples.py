@@ -1,0 +1,119 @@
+"""A sample of every message, for previews and for checks of templates: made-up facts, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from app import clock
+from app.crypto import secrets
+from app.extensions import settings
+from app.i18n import gettext
+from app.notifications.challenge_emails import LINK_PATHS, write
+from app.outbox import EmailMessage, Message, TextMessage
+
+CODES = ("sign_in", "verify", "recovery", "setup", "change_email", "add_email", "create_account", "confirm")
+"""Kinds of mail with a code."""
+
+TEXTED_CODES = ("sign_in", "verify", "second", "setup", "confirm")
+TOKEN = "sample-link-that-opens-nothing"  # noqa: S105 - it is none
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A message that says something.
+
+    :ivar variant: which of the forms of its kind it is; "" for the usual one
+    """
+
+    kind: str
+    channel: str
+    variant: str = ""
+    tag: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.variant}" if self.variant else self.kind
+
+    def written(self) -> EmailMessage | TextMessage:
+        """Return what it says, in the language that is spoken. Raises what its templates raise."""
+        to = "ada@example.com" if self.channel == "mail" else "+16502530000"
+        return write(unsent(self.kind, self.channel, to, self.tag), **self.facts)
+
+
+def unsent(kind: str, channel: str, to: str, tag: str = "") -> Message:
+    """Return a message that is in no database."""
+    now = clock.now()
+    known = {"id": secrets.row_id(), "facts": {}, "attempts": 1, "created_at": now}
+    return Message(kind=kind, channel=channel, to=to, tag=tag, **known)
+
+
+def samples() -> Iterator[Sample]:
+    """Yield a sample of every kind of message, and of each form that it has."""
+    yield from _codes()
+    yield from _notices()
+    yield from _deletions()
+    yield from _recoveries()
+    yield Sample("test", "mail")
+
+
+def _asked() -> dict[str, Any]:
+    return {"browser": "Firefox on Linux", "at": clock.now(), "address": "192.0.2.7"}
+
+
+def _link(path: str) -> str:
+    return settings.origin + path + TOKEN
+
+
+def _codes() -> Iterator[Sample]:
+    until, denial = clock.now() + timedelta(minutes=10), _link("/us-not-me/")
+    for kind in CODES:
+        link = _link(LINK_PATHS[kind]) if kind in LINK_PATHS else None
+        facts = {"link": link, "asked": _asked(), "denial": denial, "until": until}
+        yield Sample(kind, "mail", tag="3YM3", facts=facts | {"code": "19616785"})
+        if link:
+            yield Sample(kind, "mail", "late", facts=facts | {"late": True})
+    facts = {"code": "196167", "until": until}
+    for kind in TEXTED_CODES:
+        yield Sample(kind, "sms", facts=facts)
+        yield Sample(kind, "sms", "tagged", tag="3YM3", facts=facts)
+    known = {"link": settings.origin + "/us-signin", "asked": _asked(), "denial": denial}
+    yield Sample("already_registered", "mail", facts=known)
+    yield Sample("already_registered", "sms", facts=known)
+    yield Sample("address_taken", "mail", facts=known)
+    yield Sample("no_account", "mail", facts={"link": settings.origin + "/register", "asked": _asked()})
+
+
+def _notices() -> Iterator[Sample]:
+    what = gettext("New recovery codes were created. Any previous codes no longer work.")
+    facts = {"what": what, "browser": "Firefox on Linux", "when": clock.now()}
+    undo = {"undo": _link("/change-email/undo/"), "hours": int(settings.change_undo_within.total_seconds() // 3600)}
+    yield Sample("changed", "mail", facts=facts | {"denial": _link("/us-not-me/")})
+    yield Sample("changed", "mail", "undo", facts=facts | undo)
+    yield Sample("changed", "sms", facts=facts)
+    yield Sample("new_device", "mail", facts={"asked": _asked(), "link": _link("/us-not-me/")})
+    yield Sample("help_asked", "mail", facts={"whose": "ada@example.com", "asked": _asked()})
+
+
+def _deletions() -> Iterator[Sample]:
+    week, day = clock.now() + timedelta(days=7), clock.now() + timedelta(days=1)
+    yield Sample("export_ready", "mail", facts={"link": settings.origin + "/my-data", "until": week})
+    link = _link("/my-data/keep/")
+    for by, variant in (("owner", ""), ("operator", "operator")):
+        yield Sample("deletion_requested", "mail", variant, facts={"link": link, "deletes_at": week, "by": by})
+    yield Sample("deletion_reminder", "mail", facts={"link": link, "deletes_at": day, "by": "owner"})
+    yield Sample("account_closed", "mail", facts={"link": link, "deletes_at": week, "asked": _asked()})
+    for kind, deletes_at in (("deletion_requested", week), ("deletion_reminder", day)):
+        yield Sample(kind, "sms", facts={"link": link, "deletes_at": deletes_at, "by": "owner"})
+
+
+def _recoveries() -> Iterator[Sample]:
+    ready_at = clock.now() + settings.recovery_wait
+    times = {"ready_at": ready_at, "expires_at": ready_at + timedelta(days=7), "asked": _asked()}
+    for news in ("started", "reminder", "cancelled", "done"):
+        link = _link("/recover/cancel/") if news in ("started", "reminder") else None
+        for channel in ("mail", "sms"):
+            yield Sample("recovering", channel, news, facts=times | {"news": news, "link": link})
