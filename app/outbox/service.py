@@ -31,10 +31,11 @@ _NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": ""}
 
 _user = User.__table__
 _of_owner = sa.select(_user.c.language).where(_user.c.id == sa.bindparam("owner")).scalar_subquery()
-_INSERT = CompiledStatement.into(
-    Message.__table__, language=sa.func.coalesce(_of_owner, sa.bindparam("reader", type_=sa.String(16)))
-)
+_language = sa.func.coalesce(_of_owner, sa.bindparam("reader", type_=sa.String(16)))
 """A message to an account is in the account's language, and any other in that of the request."""
+
+_INSERT = CompiledStatement.into(Message.__table__, language=_language)
+_INSERT_EACH = sa.insert(Message.__table__).values(language=_language)
 
 
 def enqueue(
@@ -100,7 +101,7 @@ def enqueue_each(
         | {"facts": facts | dict(own.get(to, {}))}
         for to in where_to
     ]
-    db.session.execute(sa.insert(Message.__table__), rows)
+    db.session.execute(_INSERT_EACH, rows)
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 
 

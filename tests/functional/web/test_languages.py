@@ -115,6 +115,12 @@ def test_a_message_is_in_the_language_of_the_account_and_for_a_stranger_in_that_
     }
 
 
+def test_a_notice_of_a_change_is_in_the_language_of_the_account(wire, ada, rows, speaks):
+    speaks(ada.id, "ar")
+    sign_in(wire, ada).post("/identities/username", headers=GERMAN, username="ada.lovelace")
+    assert [message.language for message in rows(Message, kind="changed")] == ["ar"]
+
+
 def test_an_account_is_created_in_the_language_of_the_request(wire, rows):
     wire.post("/register", headers=GERMAN, email="new@example.com")
     assert [user.language for user in rows(User)] == ["de"]
