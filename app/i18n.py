@@ -21,6 +21,7 @@ from markupsafe import Markup
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
+from app import user_agents
 from app.extensions import current_request, settings
 from config.languages import LANGUAGES
 
@@ -47,6 +48,7 @@ def init_app(app: Flask) -> None:
     """
     app.jinja_env.globals |= {"_": _in_template, "ngettext": _plural_in_template, "pgettext": _context_in_template}
     app.jinja_env.filters |= {"any_of": any_of, "all_of": all_of, "names_of": names_of, "span_text": span_text}
+    app.jinja_env.filters["browser_text"] = browser_text
     for language in app.extensions["latchkey.settings"].languages:
         _catalog(language)
 
@@ -186,6 +188,18 @@ def all_of(parts: Sequence[str]) -> str:
 def names_of(names: Sequence[str], titles: Mapping[str, str]) -> str:
     """Return what things are called, by ``titles`` that are marked, as one list."""
     return all_of([gettext(titles.get(name, name)) for name in names])
+
+
+def browser_text(label: str) -> str:
+    """Return what a browser and its system are called, by their label: ``Firefox on Linux``."""
+    name, on, system = label.partition(" on ")
+    if name == user_agents.UNKNOWN:
+        name = gettext("Unknown browser")
+    if not on:
+        return name
+    if system == user_agents.IPHONE_OR_IPAD:
+        system = gettext("iPhone or iPad")
+    return gettext("{browser} on {system}", browser=name, system=system)
 
 
 SPANS = (("day", 86400, 2), ("hour", 3600, 2), ("minute", 60, 1), ("second", 1, 0))

@@ -7,6 +7,7 @@ the header itself is kept, shown or sent: only names from the two lists below.
 from functools import lru_cache
 
 UNKNOWN = "Unknown browser"
+IPHONE_OR_IPAD = "iPhone or iPad"
 MAX_LENGTH = 256  # characters of a header that are looked at; real ones name themselves within
 
 BROWSERS = {
@@ -84,7 +85,7 @@ SYSTEMS = {
     "Tizen": "Tizen",
     "Ubuntu": "Ubuntu",
     "Windows": "Windows",
-    "iOS": "iPhone or iPad",
+    "iOS": IPHONE_OR_IPAD,
 }
 """The well-known systems, in the same way."""
 

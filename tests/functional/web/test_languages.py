@@ -121,6 +121,22 @@ def test_a_notice_of_a_change_is_in_the_language_of_the_account(wire, ada, rows,
     assert [message.language for message in rows(Message, kind="changed")] == ["ar"]
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("Firefox on Linux", "Firefox ON Linux"),
+        ("Safari on iPhone or iPad", "Safari ON IPHONE OR IPAD"),
+        ("Unknown browser", "UNKNOWN BROWSER"),
+        ("curl", "curl"),
+    ],
+)
+def test_a_browser_is_called_what_the_language_calls_it(app, monkeypatch, label, text):
+    with app.app_context(), monkeypatch.context() as patch:
+        patch.setattr(i18n, "_catalog", lambda tag: Shouting())
+        assert i18n.browser_text(label) == text
+
+
 def test_an_account_is_created_in_the_language_of_the_request(wire, rows):
     wire.post("/register", headers=GERMAN, email="new@example.com")
     assert [user.language for user in rows(User)] == ["de"]
