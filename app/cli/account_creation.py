@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from flask import Flask, current_app
 from sqlalchemy.exc import IntegrityError
 
-from app import clock
+from app import clock, i18n
 from app.audit import record
 from app.authenticators.password import hash_password
 from app.challenges.passcodes import enrolled_context, new_secret
@@ -109,7 +109,8 @@ def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[
         for number, made in zip(missing, pool.map(hash_one, missing), strict=True):
             if isinstance(made, Rejected):
                 outcome.opened.remove(number)
-                outcome.refused[number] = f"password: {message(made.code, **made.facts)}"
+                with i18n.in_english():  # as every command is
+                    outcome.refused[number] = f"password: {message(made.code, **made.facts)}"
             else:
                 hashes[number] = made
 

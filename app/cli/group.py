@@ -8,6 +8,7 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from app import i18n
 from app.db import PoolerFound, unavailable
 from app.users import User, find_by_identity, kinds_in_words, read_identity
 
@@ -44,7 +45,8 @@ def user_named(text: str) -> User:
     """
     typed = read_identity(text)
     if typed is None:
-        raise click.ClickException(f"{text!r} isn't {kinds_in_words()}.")
+        with i18n.in_english():  # as every command is
+            raise click.ClickException(f"{text!r} isn't {kinds_in_words()}.")
     user = find_by_identity(typed)
     if user is None:
         raise click.ClickException(f"{text}: nobody has that.")

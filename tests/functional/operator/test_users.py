@@ -261,3 +261,10 @@ def test_recovery_tells_how_many_codes_are_left_and_never_which(operate, people,
     assert told.stdout.startswith("ada@example.com: 9 of 10 recovery codes left, made 20")
     assert not any(code in told.stdout for code in codes)
     assert operate("users", "recovery", "nobody@example.com").exit_code == 1
+
+
+@pytest.mark.settings(languages=("es", "en"))
+def test_a_command_speaks_english_where_the_service_has_another_language(operate):
+    assert "isn't an email address" in operate("users", "disable", "???").stderr
+    weak = b'{"email": "ada@example.com", "password": "correct"}'
+    assert "password: Use at least" in operate("users", "import", "-", stdin=weak).stderr
