@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     :raises ConfigurationError: when the settings are not safe to start with
     """
-    from app import db, extensions, i18n, observability, web
+    from app import db, extensions, i18n, observability, own_templates, web
     from config.settings import Settings
 
     app = Flask(__name__)
@@ -23,6 +23,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     extensions.init_app(app, settings)
     observability.init_app(app)  # first, so that its hooks see a request first and its response last
     db.init_app(app)
+    own_templates.init_app(app)
     i18n.init_app(app)
     web.init_app(app)
     for package in (*_domain(), *_features(in_production=settings.is_production), *_operations()):

@@ -48,6 +48,9 @@ class BrandSettings(BaseSettings, defer_build=True):
         default="",
         description="Path of an image that fills the side panel: a PNG, SVG, WebP or JPEG file, up to 1 MiB.",
     )
+    templates_folder: str = Field(
+        default="", description="Folder with templates of your own, which win over the built-in ones; empty: none."
+    )
     terms_url: Annotated[str, AfterValidator(types.check_target)] = Field(
         default="", description="Your terms of service: a URL, or a path on this host."
     )

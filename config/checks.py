@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -157,6 +158,12 @@ def brand_images(settings: "Settings") -> Iterable[Problem]:
         yield problem("brand_logo_dark", f"is set, but {variable('brand_logo')} isn't", "Set that one as well.")
 
 
+def templates_folder(settings: "Settings") -> Iterable[Problem]:
+    """Without its folder, the service would look like ours overnight."""
+    if settings.templates_folder and not Path(settings.templates_folder).is_dir():
+        yield problem("templates_folder", "names no folder that can be read", "Name the folder, or unset it.")
+
+
 def brand_colors(settings: "Settings") -> Iterable[Problem]:
     """A color that hides the text on a button, or a link on a page, keeps people out."""
     for field, dark in (("brand_color", False), ("brand_color_dark", True)):
@@ -173,6 +180,7 @@ COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     pooler,
     brand_images,
     brand_colors,
+    templates_folder,
 )
 PRODUCTION_RULES = (master_keys, public_address, debugging, database_file, mail_transport, sms_provider, sms_countries)
 DEVELOPMENT_RULES = (own_machine,)

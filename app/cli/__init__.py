@@ -1,4 +1,4 @@
-"""The operator's commands: ``flask users``, ``attempts``, ``keys``, ``mail``, ``selftest``, ``doctor``.
+"""The operator's commands: ``flask users``, ``attempts``, ``keys``, ``mail``, ``templates``, ``selftest``, ``doctor``.
 
 Promises that each command says what it did in one line, exits with 1 when something is left to mend, can be
 stopped and repeated at any moment, and never prints a secret that it did not just make.
@@ -20,7 +20,8 @@ def init_app(app: Flask) -> None:
     from app.cli.keys import keys
     from app.cli.mail import mail
     from app.cli.selftest import selftest
+    from app.cli.templates import templates
     from app.cli.users import users
 
-    for group in (users, attempts, keys, mail, selftest, doctor):
+    for group in (users, attempts, keys, mail, templates, selftest, doctor):
         app.cli.add_command(group)

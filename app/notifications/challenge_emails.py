@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 import sqlalchemy as sa
 
-from app import clock, i18n, user_agents
+from app import clock, i18n, own_templates, user_agents
 from app.authenticators.presenters import asked
 from app.challenges.magic_links import link_token, registers_account
 from app.challenges.models import Challenge
@@ -18,7 +18,7 @@ from app.challenges.passcodes import passcode_of, root_of
 from app.challenges.service_budget import may_leave
 from app.db.compiled import Detached
 from app.enrollments.models import Enrollment
-from app.extensions import db, settings, this_app
+from app.extensions import db, settings
 from app.notifications.notices import NoticeFacts, notices_leaving, text_of
 from app.outbox import EmailMessage, Expired, Message, TextMessage, register_renderers
 from config.colors import palettes
@@ -168,7 +168,7 @@ def context_of(message: Message, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _render(template: str, context: dict[str, Any]) -> str:
-    return this_app().jinja_env.get_template(template).render(context).strip()
+    return own_templates.render(template, context).strip()
 
 
 def register(app: Flask) -> None:

@@ -6,14 +6,14 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, current_app, flash, g, redirect, render_template, request
+from flask import Flask, Response, current_app, flash, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from app.db import unavailable
 from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import db, login_manager
 from app.web.messages import MESSAGES, Message, message
-from app.web.pages import PAGES_OF_FORMS
+from app.web.pages import PAGES_OF_FORMS, render_page
 from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query
 from app.web.respond import error_envelope, wants_json
 
@@ -43,7 +43,7 @@ def error_answer(status: int, text: Message, *, fields: bool = False, retry_afte
         answer = error_envelope(status, [("", text)], fields=fields)
     else:
         title, back = HTTPStatus(status).phrase, _same_page() if status in PASSING else None
-        page = render_template("errors/error.html", status=status, title=title, text=text, retry_after=retry_after,
+        page = render_page("errors/error.html", status=status, title=title, text=text, retry_after=retry_after,
                                support_id=g.get("support_id", ""), back=back)  # fmt: skip
         answer = current_app.make_response((page, status))
     if retry_after is not None:

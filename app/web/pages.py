@@ -12,8 +12,8 @@ from flask import Flask, current_app
 from flask_login import current_user
 from markupsafe import Markup
 
-from app import i18n
-from app.extensions import settings
+from app import i18n, own_templates
+from app.extensions import settings, this_app
 from app.i18n import N_
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
@@ -58,6 +58,12 @@ def _values() -> dict[str, Any]:
         "signed_in": signed_in,
         "user_label": None,
     }
+
+
+def render_page(name: str, **values: Any) -> str:
+    """Return a page with these values, and those that every page has."""
+    this_app().update_template_context(values)
+    return own_templates.render(name, values)
 
 
 def asset(name: str) -> str:

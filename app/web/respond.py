@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from flask import Response, current_app, flash, g, redirect, render_template, request
+from flask import Response, current_app, flash, g, redirect, request
 
 from app.web.csrf import SAFE_METHODS, csrf_token
 from app.web.json_body import sends_json
 from app.web.messages import Message, code_of, message
+from app.web.pages import render_page
 
 if TYPE_CHECKING:
     from app.web.forms import BaseForm
@@ -59,7 +60,7 @@ def respond(
     if go is not None or see is not None:
         return redirect(go or see or "/", 302 if go else 303)  # type: ignore[return-value]
     context = {"support_id": ""} if request.method in SAFE_METHODS else {"support_id": support_id()}
-    return current_app.make_response(render_template(page or "", form=form, **(context | (shown or {}) | facts)))
+    return current_app.make_response(render_page(page or "", form=form, **(context | (shown or {}) | facts)))
 
 
 def support_id() -> str:
@@ -101,7 +102,7 @@ def _refuse(
         answer = error_envelope(status, faults, fields=True, **fresh)
     else:
         answer = current_app.make_response(
-            (render_template(page or "", form=form, support_id=support_id(), **shown), status)
+            (render_page(page or "", form=form, support_id=support_id(), **shown), status)
         )
     if "retry_after" in form.refusal_facts:
         answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])

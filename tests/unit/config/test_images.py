@@ -95,6 +95,12 @@ def test_a_start_with_an_image_that_cannot_be_read_is_refused(set_up, production
     ]
 
 
+def test_a_start_without_the_folder_of_templates_is_refused(set_up, production, tmp_path):
+    set_up(templates_folder=str(tmp_path / "none"))
+    with pytest.raises(ConfigurationError, match="LATCHKEY_TEMPLATES_FOLDER names no folder that can be read"):
+        Settings.load()
+
+
 def test_a_logo_for_dark_backgrounds_needs_the_other_one(set_up, production, tmp_path):
     (tmp_path / "logo.png").write_bytes(png())
     set_up(brand_logo_dark=str(tmp_path / "logo.png"))

@@ -1,0 +1,66 @@
+"""The operator's colors, logo and links can be read and used, in both color schemes and on every width."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.colors import palettes
+from tests.browsing import serious_faults
+from tests.images import svg
+
+COLOR = "#7a1fa2"
+WIDE = '<rect width="90" height="9" fill="#7a1fa2"/>'
+
+
+@pytest.fixture
+def live_server(make_server, fresh_database, tmp_path):
+    """A service with an operator's looks."""
+    for name in ("logo.svg", "image.svg"):
+        (tmp_path / name).write_bytes(svg(WIDE))
+    return make_server(
+        fresh_database,
+        workers=1,
+        LATCHKEY_BRAND_LOGO=str(tmp_path / "logo.svg"),
+        LATCHKEY_BRAND_IMAGE=str(tmp_path / "image.svg"),
+        LATCHKEY_BRAND_COLOR=COLOR,
+        LATCHKEY_BRAND_LINE="One account for everything.",
+        LATCHKEY_TERMS_URL="https://acme.example/terms",
+        LATCHKEY_PRIVACY_URL="https://acme.example/privacy",
+        LATCHKEY_SUPPORT_CONTACT="help@acme.example",
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_logo_keeps_its_size_and_nothing_is_wider_than_the_screen(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for path in ("/register", "/us-signin"):
+        page.goto(path)
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            logo = page.locator(".logo").bounding_box()
+            assert logo["height"] > 30, (path, width)
+            assert logo["width"] > 60, (path, width)
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (path, width)
+
+
+def test_a_button_has_the_accent_color_and_a_lighter_one_in_the_dark_scheme(page):
+    page.goto("/register")
+    button = page.locator(".button-main").first
+    for scheme, palette in zip(("light", "dark"), palettes(COLOR), strict=True):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert button.evaluate("each => getComputedStyle(each).backgroundColor") == in_words(palette.main)
+
+
+def in_words(color: str) -> str:
+    """Return ``#rrggbb`` as browsers write it."""
+    return "rgb({}, {}, {})".format(*(int(color[start : start + 2], 16) for start in (1, 3, 5)))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_with_an_operators_looks_have_no_serious_fault(page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    for path in ("/register", "/us-signin"):
+        page.goto(path)
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert serious_faults(page) == []

@@ -1,0 +1,200 @@
+"""Templates of the operator's: they win, ours take over where one fails, and a command says what is wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import structlog
+from jinja2 import TemplateNotFound
+
+from app import own_templates
+from app.cli import template_check
+from tests.databases import ROOT
+
+pytestmark = pytest.mark.one_database
+
+SIGN_IN = '{% extends "builtin/signin/signin.html" %}\n{% block page %}\n<p>Hello</p>\n{{ super() }}\n{% endblock %}'
+OF_EMAILS = {"code", "until", "link", "late", "asked", "denial"}
+OF_MESSAGES = {
+    *("brand", "public_url", "host", "support_contact", "language", "direction"),
+    *("colors", "dark_colors", "tag"),
+}
+
+
+@pytest.fixture
+def operate(app):
+    """Types a command: ``operate("templates", "check")``; ``on=`` another application."""
+    return lambda *words, on=None: (on or app).test_cli_runner().invoke(args=words)
+
+
+@pytest.fixture
+def own_app(make_app, tmp_path):
+    """Return the application with these templates, by their names."""
+
+    def make(**templates: str):
+        for name, source in templates.items():
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(source)
+        return make_app(templates_folder=str(tmp_path))
+
+    return lambda templates: make(**templates)
+
+
+@pytest.fixture
+def checked(own_app, operate, tmp_path):
+    """Return what the check says of templates, without their folder."""
+
+    def check(templates: dict[str, str]) -> list[str]:
+        done = operate("templates", "check", on=own_app(templates))
+        lines = done.output.replace(f"{tmp_path}/", "").splitlines()
+        assert done.exit_code == (1 if re.search(r":\d+: ", done.output) else 0), done.output
+        return [line for line in lines if re.match(r"\S+:\d+: ", line)]
+
+    return check
+
+
+def page_and_faults(app, path: str = "/us-signin"):
+    """Return a page, and what the log says of templates."""
+    with structlog.testing.capture_logs() as lines:
+        answer = app.test_client().get(path)
+    assert answer.status_code == 200
+    return answer.get_data(as_text=True), [line for line in lines if line["event"] == "template.failed"]
+
+
+def test_an_own_template_wins_and_can_extend_the_one_whose_place_it_takes(own_app):
+    page, faults = page_and_faults(own_app({"signin/signin.html": SIGN_IN}))
+    assert "<p>Hello</p>" in page
+    assert 'action="/us-signin/send-code"' in page
+    assert faults == []
+
+
+def test_an_own_layout_is_that_of_our_pages(own_app):
+    layout = '{% extends "builtin/ui/doorway.html" %}{% block panel %}<p>Our own panel</p>{% endblock %}'
+    app = own_app({"ui/doorway.html": layout})
+    for path in ("/us-signin", "/register"):
+        assert "Our own panel" in page_and_faults(app, path)[0]
+
+
+BROKEN = [
+    ("{% block page %}\n{% if %}\n{% endblock %}", 2),
+    ("\n{{ brand.nothing.here }}", 2),
+    ('\n\n{% extends "nothing.html" %}', 3),
+    ("{{ brand|no_such_filter }}", 1),
+    ("<p>\n</p>\n{{ 1 / 0 }}", 3),
+    (SIGN_IN.replace("Hello", "{{ form.nothing.label.text }}"), 3),
+]
+
+
+@pytest.mark.parametrize(("source", "line"), BROKEN)
+def test_where_an_own_template_fails_ours_is_used_and_the_log_says_why(own_app, tmp_path, source, line):
+    page, faults = page_and_faults(own_app({"signin/signin.html": source}))
+    assert 'action="/us-signin/send-code"' in page
+    assert [(fault["log_level"], fault["template"], fault["line"]) for fault in faults] == [
+        ("error", "signin/signin.html", line)
+    ]
+    assert faults[0]["file"] == str(tmp_path / "signin/signin.html")
+
+
+def test_where_an_own_layout_fails_every_page_has_ours(own_app):
+    app = own_app({"base.html": "{% block layout %}"})
+    for path in ("/us-signin", "/register"):
+        page, faults = page_and_faults(app, path)
+        assert 'class="doorway"' in page
+        assert len(faults) == 1
+
+
+def test_a_fault_that_is_none_of_an_own_template_is_raised(own_app):
+    with own_app({"signin/signin.html": SIGN_IN}).app_context(), pytest.raises(TemplateNotFound):
+        own_templates.render("nothing.html", {})
+
+
+@pytest.mark.parametrize(("heading", "said"), [("Hi {{ brand }}", "Hi Latchkey"), ("{{ 1 / 0 }}", "Your sign-in code")])
+def test_an_email_is_written_by_an_own_template_or_ours(own_app, operate, tmp_path, heading, said):
+    source = '{% extends "builtin/mail/sign_in.html" %}{% block heading %}' + heading + "{% endblock %}"
+    done = operate("mail", "preview", str(tmp_path / "preview"), on=own_app({"mail/sign_in.html": source}))
+    assert done.exit_code == 0
+    assert said in (tmp_path / "preview/en/sign_in.html").read_text()
+
+
+def test_every_template_of_ours_renders_with_sample_data(operate):
+    done = operate("templates", "check")
+    assert (done.exit_code, re.sub(r"\d+", "N", done.output)) == (
+        0,
+        "Rendered N templates without a fault (no LATCHKEY_TEMPLATES_FOLDER is set).\n",
+    )
+
+
+def test_templates_without_a_fault_pass_the_check(checked):
+    part = '{% from "ui/form.html" import field with context %}<p>{{ brand }}</p>'
+    assert checked({"signin/signin.html": SIGN_IN + '{% include "part.html" %}', "part.html": part}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "faults"),
+    [
+        ("signin/signin.html", "<p>\n{% if %}", ["2: Expected an expression, got 'end of statement block'"]),
+        ("signin/signin.html", "\n{{ brand|nothing }}", ["2: No filter named 'nothing'."]),
+        (
+            "signin/signin.html",
+            "{{ nmae }}",
+            ["1: 'nmae' is no value of this template", "1: UndefinedError: 'nmae'"],
+        ),
+        ("signin/signin.html", "{% if False %}{{ nmae }}{% endif %}", ["1: 'nmae' is no value of this template"]),
+        (
+            "signin/signin.html",
+            '{% extends "ui/doorway.html" %}\n{% block pgae %}{% endblock %}',
+            ["2: block 'pgae' is in no template that this one extends"],
+        ),
+        ("mail/sign_in.txt", "{{ asked.browser }}\n{{ asked.brwoser }}", ["2: UndefinedError: 'dict object' has no"]),
+        (
+            "sms/sign_in.txt",
+            "{{ code }} {{ cdoe }}",
+            ["1: 'cdoe' is no value of this template", "1: UndefinedError:"],
+        ),
+        ("signin/sign_in.html", "Hello", ["1: takes the place of no template of ours, and none of yours uses it"]),
+    ],
+)
+def test_the_check_names_file_line_and_fault(checked, name, source, faults):
+    found = checked({name: source})
+    assert len(found) == len(faults), found
+    assert all(line.startswith(f"{name}:{fault}") for line, fault in zip(found, faults, strict=True)), found
+
+
+def test_a_template_that_is_no_text_is_a_fault(own_app, operate, tmp_path):
+    (tmp_path / "base.html").write_bytes(b"\xff\xfe")
+    done = operate("templates", "check", on=own_app({}))
+    assert done.exit_code == 1
+    assert "base.html:1: can't be read (UnicodeDecodeError)" in done.output
+
+
+def test_blocks_and_values_of_a_template_are_listed(operate):
+    assert "signin/signin.html\n" in operate("templates", "list").output
+    said = operate("templates", "list", "mail/changed.html").output
+    assert "heading" in said.splitlines()[0]
+    assert "undo" in said.splitlines()[1]
+    assert operate("templates", "list", "nothing.html").exit_code == 2
+
+
+def documented() -> dict[str, set[str]]:
+    """Return the rows of the tables in the page about templates."""
+    rows = re.findall(r"^\| `([\w./]+)` \|(.*)\|$", (ROOT / "docs/templates.md").read_text(), re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+)`", names)) for name, names in rows}
+
+
+def test_blocks_that_are_promised_are_there(app):
+    layouts = {name: names for name, names in documented().items() if "." in name}
+    with app.app_context():
+        assert layouts == {name: set(template_check.blocks_of(name)) for name in layouts}
+
+
+def test_values_of_every_message_are_documented(app):
+    messages = {name: names for name, names in documented().items() if "." not in name}
+    used: dict[str, set[str]] = {}
+    with app.app_context():
+        for name in template_check.built_in_names():
+            if name.startswith(("mail/", "sms/")) and not name.startswith(template_check.PARTS):
+                values = template_check.variables_of(name) - OF_MESSAGES - OF_EMAILS
+                used.setdefault(name.partition(".")[0], set()).update(values)
+    assert messages == used
