@@ -48,6 +48,7 @@ def init_app(app: Flask) -> None:
     """
     app.jinja_env.globals |= {"_": _in_template, "ngettext": _plural_in_template, "pgettext": _context_in_template}
     app.jinja_env.filters |= {"any_of": any_of, "all_of": all_of, "names_of": names_of, "span_text": span_text}
+    app.jinja_env.filters["isolated"] = isolated
     app.jinja_env.filters["browser_text"] = browser_text
     for language in app.extensions["latchkey.settings"].languages:
         _catalog(language)
@@ -139,6 +140,11 @@ def _first_accepted(header: str, offered: Sequence[str]) -> str:
 def direction(tag: str) -> str:
     """Return ``rtl`` or ``ltr``, as the ``dir`` attribute has it."""
     return "rtl" if tag in RIGHT_TO_LEFT else "ltr"
+
+
+def isolated(text: str) -> str:
+    """Return ``text`` so that signs at its ends keep their side where the language runs from right to left (UAX 9)."""
+    return f"\u2068{text}\u2069" if direction(language()) == "rtl" else text
 
 
 def language_name(tag: str) -> str:

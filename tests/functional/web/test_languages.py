@@ -198,6 +198,13 @@ def test_a_notice_is_translated_when_it_is_sent(app, monkeypatch):
             assert notices.text_of({"what": "Written by an earlier release."}) == "Written by an earlier release."
 
 
+def test_a_phone_number_in_a_list_keeps_its_sign_where_text_runs_from_right_to_left(app):
+    with app.app_context():
+        assert i18n.isolated("+16505550100") == "+16505550100"
+        with i18n.speaking("ar"):
+            assert i18n.isolated("+16505550100") == "\u2068+16505550100\u2069"
+
+
 class Shouting(NullTranslations):
     """A catalog in which every text is there."""
 
