@@ -40,12 +40,10 @@ NOT_NOW_KEPT = timedelta(days=90)
 
 @bp.get("/")
 def home() -> Response:
-    """Show who is signed in and how; a program that is not signed in gets a 401."""
+    """Show the account; someone not signed in gets the sign-in page, a program a 401."""
     session = current_session()
     if session is None:
-        return (
-            unauthenticated() if wants_json() else respond("account/welcome.html", registration=settings.registration)
-        )
+        return unauthenticated() if wants_json() else respond(go="/us-signin")
     mine, enrolled = identities_of(current_user.id), enrolled_of(current_user.id)
     stock, before = recovery_codes.stock_of(current_user.id), overview.sign_in_before(session)
     if wants_json():

@@ -17,6 +17,9 @@ def init_app(app: Flask) -> None:
     """
     from app.dev_inbox import views  # noqa: F401 - its functions register themselves
 
-    if app.extensions["latchkey.settings"].is_production:
+    settings = app.extensions["latchkey.settings"]
+    if settings.is_production:
         raise RuntimeError("the development mailbox must not be served in production")
     app.register_blueprint(bp)
+    if not settings.mail_url:
+        app.jinja_env.globals["dev_inbox"] = True  # pages that wait for a code lead to it

@@ -12,6 +12,7 @@ from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import means_text, methods_offered, sent
 from app.challenges import approvals
 from app.challenges.models import Challenge
+from app.enrollments.catalog import method_behind, method_of
 from app.extensions import settings
 from app.login import pending
 from app.login.freshness import missing_proof
@@ -22,19 +23,31 @@ from app.sessions.models import AuthSession
 from app.signin.forms import ContinueForm, SendCodeForm, SignInForm
 from app.web import open_request
 from app.web.client import present_client
+from app.web.cookies import set_cookie
 from app.web.open_request import OpenRequest
 from app.web.redirects import safe_next
 from app.web.respond import respond, say, support_id, wants_json, wants_token
 
 PAGE = "signin/signin.html"
 HOME = "/us-signin"
+LAST_METHOD = "latchkey_last_method"
+"""A cookie that names the method by which someone signed in here last. It opens nothing."""
+
+LAST_METHOD_KEPT = 365 * 24 * 3600
+"""Seconds."""
 
 
 def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return what the page shows at ``step``: ``identity`` or ``code``."""
     more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
-            "registration": settings.registration}  # fmt: skip
+            "registration": settings.registration, "last_method": _last_method()}  # fmt: skip
     return methods_offered() | {"step": step, "sent": told} | more
+
+
+def _last_method() -> str:
+    """Return the method by which someone signed in here last; "" for none that is offered."""
+    name = request.cookies.get(settings.cookie_prefix + LAST_METHOD, "")
+    return name if method_of(name).is_enabled else ""
 
 
 def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]:
@@ -102,6 +115,14 @@ def welcome(arrived: AuthSession | PendingState, go: str, **facts: Any) -> Respo
     :param facts: what a program is told besides when it is
     """
     if isinstance(arrived, PendingState):
-        return open_request.forget(respond(**second_step(arrived)))
+        return open_request.forget(_note_method(respond(**second_step(arrived)), arrived.row.amr))
     user = user_facts(current_user, arrived, with_token=wants_token())
-    return open_request.forget(respond(go=go, user=user, tf_required=False, **facts))
+    answer = respond(go=go, user=user, tf_required=False, **facts)
+    return open_request.forget(_note_method(answer, arrived.amr))
+
+
+def _note_method(answer: Response, amr: str) -> Response:
+    """Let the sign-in page of this browser say which method was used here last. It tells nothing of whose account."""
+    if not wants_json():
+        set_cookie(answer, LAST_METHOD, method_behind(amr.partition(",")[0]), LAST_METHOD_KEPT)
+    return answer

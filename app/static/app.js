@@ -15,10 +15,19 @@ const spoken = (seconds) => (seconds >= 60 ? inUnits(Math.round(seconds / 60), "
 const clockHere = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
 });
+const ago = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
+const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 const writeTimes = (root) => {
   for (const time of root.querySelectorAll("time[datetime$='+00:00']")) {
+    const here = clockHere.format(new Date(time.dateTime));
+    const past = (Date.now() - new Date(time.dateTime)) / 1000;
     time.title = time.textContent;
-    time.textContent = clockHere.format(new Date(time.dateTime));
+    time.textContent = here;
+    // What was lately is told by how long ago; the moment itself is a touch away.
+    if (past < 0 || past >= 7 * 86400) continue;
+    const [unit, seconds] = UNITS.find((each) => past >= each[1]) || ["second", past + 1];
+    time.title = here;
+    time.textContent = ago.format(-Math.floor(past / seconds), unit);
   }
 };
 
@@ -119,7 +128,27 @@ for (const input of document.querySelectorAll("[data-code]")) {
     if (event.isComposing || !/^[\d\s\-\u2010-\u2015]+$/.test(input.value)) return;
     const tidy = input.value.replace(/\D/g, "");
     if (tidy !== input.value) input.value = tidy;
+    send(input, tidy);
   });
+}
+
+// A code is sent with its last digit, the same one only once: who corrects it sends the next.
+const sent = new WeakMap();
+const send = (input, code) => {
+  if (code.length !== Number(input.dataset.submitAt) || sent.get(input) === code) return;
+  sent.set(input, code);
+  input.form.requestSubmit(input.form.querySelector("button.button-main"));
+};
+
+// A text message that names this site and the code (WebOTP) fills it in, once its reader agrees.
+for (const input of document.querySelectorAll("[data-by-text]")) {
+  if (!("OTPCredential" in window)) break;
+  const stop = new AbortController();
+  input.form.addEventListener("submit", () => stop.abort());
+  navigator.credentials.get({ otp: { transport: ["sms"] }, signal: stop.signal }).then((found) => {
+    input.value = found.code;
+    send(input, found.code);
+  }).catch(() => { /* Nobody agreed, or it came too late: it can still be typed. */ });
 }
 
 // Enter in a group with a button of its own presses that one, not the form's first.

@@ -38,6 +38,7 @@ def init_app(app: Flask) -> None:
         "idempotency_field": idempotency_field,
         "csrf_token": csrf_token,
         "account_pages": ACCOUNT_PAGES,
+        "mailbox_of": mailbox_of,
     }
     app.context_processor(_values)
 
@@ -88,6 +89,36 @@ def code_groups(code: str) -> str:
     """
     gap = "\u00a0" if i18n.direction(i18n.language()) == "rtl" else " "
     return f"{code[: len(code) // 2]}{gap}{code[len(code) // 2 :]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """Where a mail provider shows its customers' mail."""
+
+    name: str
+    url: str
+
+
+GMAIL = Mailbox("Gmail", "https://mail.google.com/")
+OUTLOOK = Mailbox("Outlook", "https://outlook.live.com/mail/")
+YAHOO = Mailbox("Yahoo Mail", "https://mail.yahoo.com/")
+ICLOUD = Mailbox("iCloud Mail", "https://www.icloud.com/mail")
+PROTON = Mailbox("Proton Mail", "https://mail.proton.me/")
+GMX = Mailbox("GMX", "https://www.gmx.net/")
+WEB_DE = Mailbox("WEB.DE", "https://web.de/")
+FASTMAIL = Mailbox("Fastmail", "https://app.fastmail.com/")
+MAILBOXES = {
+    "gmail.com": GMAIL, "googlemail.com": GMAIL, "outlook.com": OUTLOOK, "hotmail.com": OUTLOOK, "live.com": OUTLOOK,
+    "msn.com": OUTLOOK, "yahoo.com": YAHOO, "ymail.com": YAHOO, "icloud.com": ICLOUD, "me.com": ICLOUD,
+    "mac.com": ICLOUD, "proton.me": PROTON, "protonmail.com": PROTON, "pm.me": PROTON, "gmx.net": GMX, "gmx.de": GMX,
+    "web.de": WEB_DE, "fastmail.com": FASTMAIL,
+}  # fmt: skip
+"""By the domain of an address, of providers that many people use."""
+
+
+def mailbox_of(email: str) -> Mailbox | None:
+    """Return where the mail of this address can be read, by its domain alone; None where we don't know."""
+    return MAILBOXES.get(email.rpartition("@")[2].strip().lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def _refuse(
         answer = error_envelope(status, faults, fields=True, **fresh)
     else:
         answer = current_app.make_response(
-            (render_page(page or "", form=form, support_id=support_id(), **shown), status)
+            (render_page(page or "", form=form, support_id=support_id(), has_errors=True, **shown), status)
         )
     if "retry_after" in form.refusal_facts:
         answer.headers["Retry-After"] = str(form.refusal_facts["retry_after"])

@@ -29,10 +29,7 @@ def test_a_code_can_be_pasted_as_the_mail_shows_it(page, ada, ask_for_code, mail
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     code = mailbox.newest(ada.email).code
     page.evaluate("text => navigator.clipboard.writeText(text)", halves(code))
-    field = page.get_by_label("Your code")
-    field.press("ControlOrMeta+v")
-    assert field.input_value() == code
-    field.press("Enter")
+    page.get_by_label("Your code").press("ControlOrMeta+v")
     page.get_by_role("heading", name="Your account").wait_for()
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.browser.code_entry import type_code
 from tests.sinks import until
 
 NOTED = """
@@ -65,12 +66,14 @@ def test_a_wrong_code_keeps_the_page_and_the_code_still_works(
     ask_for_code(page, email)
     field = page.get_by_label("Your code")
     field.fill("0000 0000")
-    field.press("Enter")
+    if not script:  # with it, the last digit sends the code
+        field.press("Enter")
     page.get_by_role("alert").wait_for()
     assert is_tied(page, field, "That code didn't work")
     assert field.input_value() == ""
     field.fill(mailbox.newest(email).code)
-    field.press("Enter")
+    if not script:
+        field.press("Enter")
     page.get_by_role("heading", name="Your account").wait_for()
 
 
@@ -86,7 +89,7 @@ def test_a_refusal_is_read_out(page, people, email, ask_for_code):
     page.add_init_script(NOTED)
     people.open(email=email)
     ask_for_code(page, email)
-    page.get_by_label("Your code").fill("00000000")
+    type_code(page, "00000000")
     page.get_by_label("Your code").press("Enter")
     page.get_by_role("alert").wait_for()
     assert until(lambda: page.evaluate("window.spoken"))[0].startswith("That code didn't work")

@@ -35,7 +35,7 @@ def test_the_screen_that_asked_goes_on_by_itself(page, email, letter, new_browse
     page.get_by_role("heading", name="Your account").wait_for()
     assert page.locator(".bar-who").get_attribute("title") == email
     phone.goto("/")
-    assert phone.locator("h1").inner_text() == "Welcome"
+    assert phone.locator("h1").inner_text() == "Sign in"
 
 
 def test_without_script_a_button_goes_on(email, people, mailbox, ask_for_code, new_browser):

@@ -41,7 +41,7 @@ def test_a_link_in_another_browser_changes_nothing_and_says_where_to_go(page, le
     assert "Chrome on Linux" in told
     assert "3 characters shown where you started" in told
     other.goto("/")
-    assert other.locator("h1").inner_text() == "Welcome"
+    assert other.locator("h1").inner_text() == "Sign in"
     assert standing_database.query(SESSIONS) == before
     page.goto(letter.link)
     assert page.locator("h1").inner_text() == "Your account"
@@ -64,7 +64,7 @@ def test_pressing_the_button_in_another_browser_signs_nobody_in(letter, new_brow
     other.locator("#characters-error").wait_for()
     assert "was requested in another browser" in other.locator("#characters-error").inner_text()
     other.goto("/")
-    assert other.locator("h1").inner_text() == "Welcome"
+    assert other.locator("h1").inner_text() == "Sign in"
 
 
 def test_a_link_that_was_used_sends_to_the_sign_in_page(page, letter, new_browser):
@@ -86,4 +86,4 @@ def test_an_address_confirmed_in_another_browser_signs_nobody_in_there(page, ema
     other.get_by_role("button", name="Yes, confirm my email").click()
     other.get_by_text("your email is confirmed").wait_for()
     other.goto("/")
-    assert other.locator("h1").inner_text() == "Welcome"
+    assert other.locator("h1").inner_text() == "Sign in"

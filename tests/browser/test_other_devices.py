@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.code_entry import type_code
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import serious_faults
 
@@ -29,7 +30,7 @@ def phone(first, new_browser, ask_for_code, mailbox, email):
     """Her phone, signed in by a mailed code."""
     there = new_browser()
     ask_for_code(there, email)
-    there.get_by_label("Your code").fill(mailbox.newest(email, "Sign in to").code)
+    type_code(there, mailbox.newest(email, "Sign in to").code)
     there.get_by_role("button", name="Sign in", exact=True).click()
     there.get_by_role("heading", name="Your account").wait_for()
     there.device = VirtualAuthenticator(there)
@@ -88,7 +89,7 @@ def test_confirming_by_mail_leads_back_with_one_notice(phone, mailbox, email):
     phone.get_by_text("I don't have it with me").click()
     assert serious_faults(phone) == []
     phone.get_by_role("button", name="Email me a code").click()
-    phone.get_by_label("Your code").fill(mailbox.newest(email, "Confirm it's you").code)
+    type_code(phone, mailbox.newest(email, "Confirm it's you").code)
     phone.get_by_role("button", name="Continue").click()
     phone.wait_for_url("**/us-setup")
     assert phone.get_by_text("other changes still need your passkey").count() == 1
@@ -99,7 +100,7 @@ def test_with_a_recovery_code_the_phone_can_do_everything(first, new_browser, as
     code = first.locator("#codes code").first.inner_text()
     there = new_browser()
     ask_for_code(there, email)
-    there.get_by_label("Your code").fill(mailbox.newest(email, "Sign in to").code)
+    type_code(there, mailbox.newest(email, "Sign in to").code)
     there.get_by_role("button", name="Sign in", exact=True).click()
     there.get_by_role("heading", name="Your account").wait_for()
     there.goto("/us-setup")

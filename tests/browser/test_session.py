@@ -29,7 +29,7 @@ def test_the_way_back_after_signing_out_shows_nothing_private(
     page.goto("/")
     assert email in page.locator("main").inner_text()
     page.get_by_role("button", name="Sign out of this browser").click()
-    page.get_by_role("heading", name="Welcome").wait_for()
+    page.get_by_role("heading", name="Sign in", exact=True).wait_for()
     for _ in range(2):
         page.go_back()
         page.locator("h1").wait_for()
@@ -43,7 +43,7 @@ def test_a_page_that_the_browser_kept_is_asked_for_anew(page, people, email, sig
     page.context.clear_cookies()
     with page.expect_navigation():
         page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })), null")
-    assert page.locator("h1").inner_text() == "Welcome"
+    assert page.locator("h1").inner_text() == "Sign in"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""/: the account page, and a welcome for who is not signed in."""
+"""/: the account page, and the way to the sign-in page for someone who is not signed in."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ from tests.signed_in import give_token, sign_in
 PHONE = "+16502530000"
 
 
-def test_nobody_signed_in_is_welcomed(browser_wire):
+def test_someone_not_signed_in_gets_the_sign_in_page(browser_wire):
     answer = browser_wire.get("/")
-    assert answer.status == 200
-    assert {"/us-signin", "/register"} <= set(answer.page.links)
-
-
-@pytest.mark.one_database
-@pytest.mark.settings(registration=False)
-def test_the_welcome_offers_no_account_where_nobody_can_open_one(browser_wire):
-    assert "/register" not in browser_wire.get("/").page.links
+    assert (answer.status, answer.location) == (302, "/us-signin")
 
 
 def test_a_program_that_is_not_signed_in_is_told_so(json_wire, program):
@@ -90,4 +83,4 @@ def test_the_page_writes_nothing(people, wire, statements):
 def test_a_cookie_of_nobodys_making_is_nobody(wire):
     for value in ("x", "a" * 43, "a" * 4000, "%00", "é"):
         wire.client.set_cookie("latchkey_session", value)
-        assert wire.get("/").status == (401 if wire.language == "json" else 200)
+        assert wire.get("/").status == (401 if wire.language == "json" else 302)
