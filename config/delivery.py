@@ -8,14 +8,14 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from config import types
-from config.senders import OptionalAddress, Sender
+from config.senders import OptionalAddress, Sender, written
 
 
 def default_sender(fields: dict[str, Any]) -> str:
-    """no-reply at the public host, or at localhost when that host is no name."""
+    """The brand, at no-reply of the public host, or of localhost when that host is no name."""
     host = urlsplit(fields.get("public_url") or "").hostname or "localhost"
     is_name = any(letter.isalpha() for letter in host) and ":" not in host
-    return f"no-reply@{host if is_name else 'localhost'}"
+    return written(fields.get("brand_name") or "", f"no-reply@{host if is_name else 'localhost'}")
 
 
 class DeliverySettings(BaseSettings, defer_build=True):
@@ -29,7 +29,7 @@ class DeliverySettings(BaseSettings, defer_build=True):
     mail_sender: Sender = Field(
         default_factory=default_sender,
         max_length=254,
-        description="Sender of every mail: an address, or `Name <address>`. Default: no-reply at the public host.",
+        description="Sender of every mail: an address, or `Name <address>`. Default: the brand, no-reply@ this host.",
     )
     support_mail: OptionalAddress = Field(
         default="",

@@ -60,7 +60,11 @@ def ascii_domain(domain: str) -> str:
 
 def check_sender(text: str) -> str:
     """Return a sender with its name in quotes, as ``split_sender`` reads it again. Raises ValueError."""
-    name, address = split_sender(text)
+    return written(*split_sender(text))
+
+
+def written(name: str, address: str) -> str:
+    """Return a sender with its name in quotes, or its address alone if it has no name."""
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{quoted}" <{address}>' if name else address
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 from config import environment
 from config.display import shown
 from config.problems import variable
+from config.senders import split_sender
 from config.settings import ConfigurationError, Settings
 
 pytestmark = pytest.mark.one_database
@@ -183,10 +184,16 @@ def test_settings_made_by_hand_refuse_unknown_names():
 def test_defaults_follow_the_environment_and_the_public_address():
     assert Settings(environment="development").public_url == "http://localhost:8000"
     assert Settings(environment="development").can_use_passkeys
-    assert Settings(environment="development").mail_sender == "no-reply@localhost"
+    assert Settings(environment="development").mail_sender == '"Latchkey" <no-reply@localhost>'
     assert Settings().public_url == ""
     assert (Settings(environment="development").log_format, Settings().log_format) == ("text", "json")
-    assert Settings(public_url="https://login.example.com").mail_sender == "no-reply@login.example.com"
+
+
+@pytest.mark.parametrize("name", ["Acme", "Acme, Inc.", 'The "A" \\ B', "Müller @ Söhne, KG"])
+def test_mail_comes_from_the_brand_unless_a_sender_is_set(name):
+    sender = Settings(public_url="https://login.example.com", brand_name=name).mail_sender
+    assert split_sender(sender) == (name, "no-reply@login.example.com")
+    assert Settings(brand_name=name, mail_sender="codes@acme.example").mail_sender == "codes@acme.example"
 
 
 def test_the_origin_has_no_usual_port_and_cookies_follow_https():
