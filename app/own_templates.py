@@ -6,11 +6,12 @@ A page is never missing because of a template: a sign-in that fails for everyone
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, TemplateSyntaxError
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, TemplateNotFound, TemplateSyntaxError
 
 from app.extensions import this_app
 
@@ -29,7 +30,21 @@ def init_app(app: Flask) -> None:
     """Look for templates in ``LATCHKEY_TEMPLATES_FOLDER`` first, if it is set."""
     if folder := folder_of(app):
         ours = FileSystemLoader(str(Path(app.root_path) / "templates"))
-        app.jinja_loader = ChoiceLoader([FileSystemLoader(folder), ours, PrefixLoader({PREFIX: ours})])
+        app.jinja_loader = ChoiceLoader([_OwnLoader(folder), ours, PrefixLoader({PREFIX: ours})])
+
+
+class _OwnLoader(FileSystemLoader):
+    """Reads the operator's templates; one that can't be read is a fault of that template like any other."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Return source, file, and whether it is still the same. Raises TemplateNotFound, TemplateSyntaxError."""
+        try:
+            return super().get_source(environment, template)
+        except TemplateNotFound:
+            raise
+        except (OSError, UnicodeDecodeError) as error:
+            what = f"can't be read ({type(error).__name__})"
+            raise TemplateSyntaxError(what, 1, template, f"{self.searchpath[0]}/{template}") from error
 
 
 def folder_of(app: Flask) -> str:

@@ -6,7 +6,6 @@ import re
 
 import pytest
 import structlog
-from jinja2 import TemplateNotFound
 
 from app import own_templates
 from app.cli import template_check
@@ -105,9 +104,27 @@ def test_where_an_own_layout_fails_every_page_has_ours(own_app):
         assert len(faults) == 1
 
 
-def test_a_fault_that_is_none_of_an_own_template_is_raised(own_app):
-    with own_app({"signin/signin.html": SIGN_IN}).app_context(), pytest.raises(TemplateNotFound):
-        own_templates.render("nothing.html", {})
+def test_where_an_own_template_cannot_be_read_ours_is_used(own_app, tmp_path):
+    app = own_app({"signin/signin.html": SIGN_IN})
+    (tmp_path / "ui").mkdir()
+    (tmp_path / "ui/doorway.html").write_bytes(b"\xff\xfe")
+    page, faults = page_and_faults(app)
+    assert 'class="doorway"' in page
+    assert [(fault["file"], fault["line"]) for fault in faults] == [(str(tmp_path / "ui/doorway.html"), 1)]
+
+
+def test_a_fault_that_is_none_of_an_own_template_is_raised_and_nothing_rendered_again(own_app):
+    asked = []
+
+    class Broken:
+        def __format__(self, _spec: str) -> str:
+            asked.append(self)
+            raise RuntimeError
+
+    values = {"brand": Broken(), "public_url": "http://localhost"}
+    with own_app({"signin/signin.html": SIGN_IN}).app_context(), pytest.raises(RuntimeError):
+        own_templates.render("sms/already_registered.txt", values)
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(("heading", "said"), [("Hi {{ brand }}", "Hi Latchkey"), ("{{ 1 / 0 }}", "Your sign-in code")])
