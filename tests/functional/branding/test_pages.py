@@ -131,7 +131,7 @@ def test_the_footer_has_terms_privacy_and_support(client, path):
 
 @pytest.mark.settings(support_contact="+49 30 123456")
 def test_a_support_contact_that_is_no_link_is_shown(client):
-    assert "Support: +49 30 123456" in client.get("/us-signin").get_data(as_text=True)
+    assert "Support: <bdi>+49 30 123456</bdi>" in client.get("/us-signin").get_data(as_text=True)
 
 
 @pytest.mark.parametrize("set_ones", [("terms_url", "privacy_url"), ("terms_url",), ("privacy_url",), ()])
@@ -153,7 +153,16 @@ def test_a_mail_has_the_accent_color_and_loads_nothing(browser_wire, people, mai
     assert palettes("#7a1fa2")[1].main in mail.html
     assert re.findall(r"<img|url\(|<link|<script", mail.html) == []
     assert "Support: help@acme.example" in mail.text
-    assert "Support: help@acme.example" in mail.html
+    assert "Support: <bdi>help@acme.example</bdi>" in mail.html
+
+
+@pytest.mark.settings(languages=("ar",), support_contact="+49 30 123456")
+def test_a_telephone_number_keeps_its_order_where_text_runs_from_right_to_left(browser_wire, people, mail_to):
+    people.open(email="ada@example.com", methods=["email"])
+    browser_wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
+    mail = mail_to("ada@example.com")
+    assert "\u2068+49 30 123456\u2069" in mail.text
+    assert "<bdi>+49 30 123456</bdi>" in mail.html
 
 
 def test_the_application_is_not_made_with_a_file_that_is_no_image(settings_values, tmp_path):
