@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
 from config import postgresql, types
-from config.languages import check_language
+from config.languages import LANGUAGES, check_language
 
 Hosts = Annotated[tuple[types.Host, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Languages = Annotated[
@@ -79,7 +79,7 @@ class ServiceSettings(BaseSettings, defer_build=True):
         description="Number of proxies in front whose forwarded headers are believed, from the right.",
     )
     languages: Languages = Field(
-        default=("en",),
+        default=tuple(LANGUAGES),
         min_length=1,
         description="Languages that pages and messages are offered in, separated by commas.",
     )

@@ -1,4 +1,4 @@
-"""Catalogs: what is translated has the placeholders and tags of its text, and is compiled."""
+"""Catalogs: every text is translated, has the placeholders and tags of its text, and is compiled."""
 
 import importlib.util
 from pathlib import Path
@@ -25,6 +25,19 @@ def test_each_language_of_the_settings_has_a_catalog():
 def test_translations_have_the_placeholders_and_tags_of_their_texts(language):
     catalog = messages.read(messages.FOLDER / language / "LC_MESSAGES" / "messages.po", language)
     assert list(messages.problems_of(catalog)) == []
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """Every text that app/ marks."""
+    return messages.extract()
+
+
+@pytest.mark.parametrize("language", messages.LANGUAGES)
+def test_every_text_is_translated(language, texts):
+    catalog = messages.updated(messages.FOLDER / language / "LC_MESSAGES" / "messages.po", language, texts)
+    missing = [text.id for text in catalog if text.id and (text.fuzzy or not messages.is_translated(text))]
+    assert missing == [], "translate these, then make messages"
 
 
 @pytest.mark.parametrize("language", messages.LANGUAGES)
