@@ -32,6 +32,7 @@ class Method(Protocol):
     :ivar owns_identity: whether that identity is added and removed together with it
     :ivar has_link: whether what it sends also holds a link
     :ivar is_typed: whether it is proved by something that is typed at sign-in
+    :ivar verifies_user: whether a proof by it may say that it has verified its user (``uv``), and is two factors then
     :ivar is_chosen: whether its owner makes the secret up, so that it can be guessed without a budget of its own
     :ivar allows_many: whether one account may have several, each with a name
     :ivar has_own_pages: whether it has pages and settings of its own, and ``LATCHKEY_METHODS`` does not name it
@@ -48,6 +49,7 @@ class Method(Protocol):
     owns_identity: bool = False
     has_link: bool = False
     is_typed: bool = True
+    verifies_user: bool = False
     is_chosen: bool = False
     allows_many: bool = False
     has_own_pages: bool = False

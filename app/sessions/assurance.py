@@ -24,7 +24,7 @@ HELD = "held"
 def strength_of(amr: str | Iterable[str]) -> int:
     """Return the strength of the strongest of these factors, 1 to 3; 0 for none."""
     names = _names(amr)
-    if _VERIFIED in names:
+    if _is_user_verified(names):
         return STRONGEST
     return max((method_of(name).strength for name in names), default=0)
 
@@ -33,7 +33,11 @@ def is_two_factor(amr: str | Iterable[str]) -> bool:
     """Whether these are two factors: of two kinds, or a passkey with user verification."""
     names = _names(amr)
     kinds = {method_behind(name) for name in names} - {_VERIFIED}
-    return len(kinds) > 1 or _VERIFIED in names
+    return len(kinds) > 1 or _is_user_verified(names)
+
+
+def _is_user_verified(names: set[str]) -> bool:
+    return _VERIFIED in names and any(method_of(name).verifies_user for name in names)
 
 
 def two_factors_until(session: AuthSession, now: datetime) -> datetime | None:

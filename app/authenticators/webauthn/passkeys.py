@@ -244,6 +244,7 @@ class WebAuthn(Authenticator):
     amr = "hwk"
     strength = STRONG
     is_typed = False
+    verifies_user = True
     allows_many = True
     has_own_pages = True
     second_rank = 1

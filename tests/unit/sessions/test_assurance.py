@@ -9,6 +9,13 @@ from app.sessions.assurance import is_two_factor, strength_of
 pytestmark = pytest.mark.one_database
 
 
+@pytest.fixture(autouse=True)
+def in_app(app):
+    """The methods are those of an application."""
+    with app.app_context():
+        yield
+
+
 @pytest.mark.parametrize(
     ("amr", "strength"),
     [
