@@ -220,14 +220,14 @@ def set_up(walk: Walk) -> None:
 def ask_for_two(walk: Walk) -> None:
     """Switch the second step on, by app and by phone, and take it."""
     walk.see("/tf-setup", "second-off")
-    walk.press("^Use it as a second step: Authenticator")
+    walk.press("^Use as a second step: Authenticator")
     walk.take("second-proving")
     walk.page.fill("[name=code]", pyotp.TOTP(walk.key).at(int(time.time()) + 30))
     walk.press("^Confirm")
     walk.take("set-up-second-on")
     walk.page.goto("/tf-setup")
     texted = walk.newest(walk.phone)["id"]
-    walk.press("^Use it as a second step: Code by text")
+    walk.press("^Use as a second step: Text")
     walk.page.fill("[name=code]", walk.code_in(walk.newest(walk.phone, after=texted)))
     walk.press("^Confirm")
     walk.see("/tf-setup", "second-on")
