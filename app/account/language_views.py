@@ -23,10 +23,11 @@ KEPT_FOR = timedelta(days=365)
 
 
 class LanguageForm(BaseForm):
-    """A language, and the page to come back to."""
+    """A language, and the page to come back to: ``next`` for a program, ``page`` where a page has it already."""
 
     language = TextField(N_("Language"))
     next = TextField("", [SafeNext()])
+    page = TextField()
 
 
 @bp.post("/language")
@@ -41,7 +42,7 @@ def choose_language() -> Response:
                 raise Rejected("invalid_choice", field="language")
             if current_user.is_authenticated and current_user.language != tag:
                 changed(sa.update(User).where(User.id == current_user.id).values(language=tag))
-            answer = respond(see=safe_next(form.next.data) or "/", language=tag)
+            answer = respond(see=safe_next(form.page.data) or safe_next(form.next.data) or "/", language=tag)
             set_cookie(answer, COOKIE, tag, int(KEPT_FOR.total_seconds()))
             return answer
     return respond("errors/form.html", form)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from flask_login import current_user
 from markupsafe import Markup
 
@@ -18,6 +18,7 @@ from app.i18n import N_
 from app.web.csrf import FIELD, csrf_token
 from app.web.headers import csp_nonce
 from app.web.idempotency import idempotency_field
+from app.web.redirects import safe_next, with_query
 
 PAGES_OF_FORMS = {"/wan-rename": "/wan-register", "/known-browsers": "/sessions"}
 """The pages of forms whose address is not below that of their page."""
@@ -39,6 +40,7 @@ def init_app(app: Flask) -> None:
         "csrf_token": csrf_token,
         "account_pages": ACCOUNT_PAGES,
         "mailbox_of": mailbox_of,
+        "page_here": page_here,
     }
     app.context_processor(_values)
 
@@ -89,6 +91,13 @@ def code_groups(code: str) -> str:
     """
     gap = "\u00a0" if i18n.direction(i18n.language()) == "rtl" else " "
     return f"{code[: len(code) // 2]}{gap}{code[len(code) // 2 :]}"
+
+
+def page_here() -> str:
+    """Return the page that is shown, to come back to: its path, what it needs, and where it leads if that is ours."""
+    asked = {name: request.args[name] for name in ("token", "new") if name in request.args}
+    target = safe_next(request.args.get("next"))
+    return with_query(request.path, **asked, **({"next": target} if target else {}))
 
 
 @dataclass(frozen=True, slots=True)

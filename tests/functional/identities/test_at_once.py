@@ -37,9 +37,9 @@ def at_once(monkeypatch):
     from app.identities import verification
 
     counted, stored = threading.Barrier(2, timeout=5), threading.Barrier(2, timeout=LONG_ENOUGH)
-    count, told = verification.challenges.count_try_of, verification.told
+    count, told = verification.challenges.count_try_of, verification.notify_of_change
     monkeypatch.setattr(verification.challenges, "count_try_of", lambda *given: waits(counted, count, *given))
-    monkeypatch.setattr(verification, "told", lambda *given: waits(stored, told, *given))
+    monkeypatch.setattr(verification, "notify_of_change", lambda *given: waits(stored, told, *given))
 
     def post(*proofs):
         with ThreadPoolExecutor(2) as pool:

@@ -22,7 +22,7 @@ def test_delete_closes_the_account_and_tells_its_owner(operate, browser_wire, ad
     assert (result.exit_code, "closed, will be erased at" in result.stdout) == (0, True)
     assert browser_wire.signed_in_as() is None
     mail = mail_to(ada.email).text
-    assert ("/my-data/undo/" in mail, "Whoever runs this service asked" in mail) == (True, True)
+    assert ("/my-data/undo/" in mail, "An administrator requested the deletion" in mail) == (True, True)
     assert rows(Event, name="account.deletion_requested")[0].facts == {"by": "operator"}
 
 

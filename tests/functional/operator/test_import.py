@@ -73,7 +73,7 @@ BAD = {
     b'{"email": "a@x@example.com"}': "email: An e-mail address has one @",
     b'{"username": "xavier"}': "has nothing to sign in with",
     b"{}": "has no email, phone or username",
-    b'{"email": "x@example.com", "password": "hunter2"}': "password: A password needs at least 15",
+    b'{"email": "x@example.com", "password": "hunter2"}': "password: Use at least 15 characters",
     hashed("hunter2"): "password_hash: has no form that is known here",
     hashed("x" * 600): "password_hash: has no form that is known here",
     hashed("5f4dcc3b5aa765d61d8327deb882cf99"): "password_hash: is a plain digest, which is not read",

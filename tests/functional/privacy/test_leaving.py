@@ -80,7 +80,7 @@ def test_a_browser_reads_when_and_a_program_is_told(here, rows):
     if here.language == "json":
         assert answer.json == {"deletes_at": deletes_at.isoformat()}
     else:
-        assert f"will be deleted on {deletes_at.day} {deletes_at:%b %Y}" in here.follow(answer).text
+        assert f"will be deleted on {deletes_at.day} {deletes_at:%b %Y}" in here.follow(here.follow(answer)).text
 
 
 def test_nobody_signs_in_and_the_answer_is_anybodys(here, ada, left):

@@ -17,7 +17,7 @@ def test_a_browser_is_sent_to_the_first_page(browser_wire, ada, sign_in):
     answer = sign_in(ada.email, by=browser_wire).post("/logout")
     assert (answer.status, answer.location) == (302, "/")
     assert browser_wire.signed_in_as() is None
-    assert browser_wire.follow(answer).page.notices[0][0] == "success"
+    assert browser_wire.follow(browser_wire.follow(answer)).page.notices[0][0] == "success"
 
 
 def test_signing_out_is_noted_and_clears_what_the_browser_kept(wire, ada, sign_in, rows):

@@ -213,3 +213,13 @@ class Shouting(NullTranslations):
 
     def ngettext(self, one, many, count):
         return self.gettext(many)
+
+
+@pytest.mark.one_database
+def test_switcher_comes_back_to_the_page_but_never_leads_away(browser_wire):
+    page = browser_wire.get("/us-signin?new=1&next=/sessions").page
+    assert page.value("page") == "/us-signin?new=1&next=%2Fsessions"
+    answer = browser_wire.post("/language", language="de", page=page.value("page"))
+    assert (answer.status, answer.location) == (303, "/us-signin?new=1&next=%2Fsessions")
+    assert browser_wire.get("/us-signin?next=//evil.example").page.value("page") == "/us-signin"
+    assert browser_wire.post("/language", language="de", page="//evil.example").location == "/"
