@@ -24,7 +24,7 @@ const writeTimes = (root) => {
     time.title = time.textContent;
     time.textContent = here;
     // What was lately is told by how long ago; the moment itself is a touch away.
-    if (past < 0 || past >= 7 * 86400) continue;
+    if (!("ago" in time.dataset) || past < 0 || past >= 7 * 86400) continue;
     const [unit, seconds] = UNITS.find((each) => past >= each[1]) || ["second", past + 1];
     time.title = here;
     time.textContent = ago.format(-Math.floor(past / seconds), unit);
