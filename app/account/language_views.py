@@ -32,7 +32,7 @@ class LanguageForm(BaseForm):
 
 @bp.post("/language")
 def choose_language() -> Response:
-    """Use a language in this browser, and in the account of whoever is signed in."""
+    """Set the language of this browser, and of the account that is signed in here."""
     after_this_request(view_commit)
     form = LanguageForm()
     if form.validate():

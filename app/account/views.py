@@ -33,7 +33,7 @@ from app.web.forms import ButtonForm
 from app.web.respond import respond, wants_json
 
 NOT_NOW = "latchkey_not_now"
-"""A cookie that says in which account a passkey was turned down last. It opens nothing."""
+"""The cookie that names the account in which adding a passkey was declined last. It grants no access."""
 
 NOT_NOW_KEPT = timedelta(days=90)
 

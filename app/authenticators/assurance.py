@@ -25,7 +25,7 @@ from app.sessions.models import AuthSession
 
 @dataclass(frozen=True, slots=True)
 class AssuranceLevels:
-    """What a sensitive step wants of somebody.
+    """What a sensitive action requires of a user.
 
     :ivar wanted: what a proof must be worth, 1 to 3
     :ivar enough: names of the methods by which such a proof can be given, passkeys first, then in configured order

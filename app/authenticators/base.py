@@ -28,7 +28,7 @@ Credential = Enrollment | Passkey | RecoveryCode
 class VerifiedFactor:
     """What a right passcode proved: the method, and the challenge it answered if there was one.
 
-    :ivar pending: it was a password that opens nothing before the address is proved
+    :ivar pending: it was a password that grants no access until the address is verified
     :ivar login_attempt: the attempt that was counted for it, which is given back when the proof is used
     :ivar verified: it proves two factors in one, as a passkey does that has verified its user
     :ivar held: what proved it is in its cooldown, so that it counts no more than a mailed code

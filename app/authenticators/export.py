@@ -46,8 +46,8 @@ PARTS = (
     ),
     ExportPart(
         "codes",
-        "Codes and links that were asked for in the last day or two: what for, where they went, and who asked. Whoever"
-        " typed your address is in here too.",
+        "Codes and links requested in the last day or two: why, where they were sent, and who requested them."
+        " Requests by other people who entered your email are included.",
         owner=Challenge.user_id,
         newest_by=[Challenge.created_at, Challenge.id],
         columns={

@@ -13,7 +13,7 @@ from app.extensions import db
 
 
 class RecoveryCode(db.Model):
-    """One code of a set that somebody keeps on paper. Good once; what is stored signs nobody in."""
+    """One code of a user's set of recovery codes. It works once; only its hash is stored."""
 
     __tablename__ = "recovery_code"
     __table_args__ = (sa.UniqueConstraint("user_id", "selector"),)

@@ -31,7 +31,7 @@ def shown_passkeys(user: User, mine: list[Passkey] | None = None) -> dict[str, A
 
 
 def new_methods_shown() -> list[dict[str, Any]]:
-    """Return the sign-in methods in their cooldown of whoever is signed in. One statement."""
+    """Return the signed-in user's sign-in methods that are in their cooldown. One statement."""
     if not current_user.is_authenticated:
         return []
     return [

@@ -31,7 +31,7 @@ from app.web.respond import respond, say, support_id, wants_json, wants_token
 PAGE = "signin/signin.html"
 HOME = "/us-signin"
 LAST_METHOD = "latchkey_last_method"
-"""A cookie that names the method by which someone signed in here last. It opens nothing."""
+"""The cookie that names the method used for the last sign-in in this browser. It grants no access."""
 
 LAST_METHOD_KEPT = 365 * 24 * 3600
 """Seconds."""

@@ -1,0 +1,28 @@
+"""The registry: which methods the settings may name."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.problems import ConfigurationError
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.mark.parametrize("field", ["methods", "second_factor_for"])
+@pytest.mark.parametrize("name", ["pigeon", "webauthn", "recovery_code"])
+def test_method_that_is_none_is_refused_by_its_setting(make_app, field, name):
+    with pytest.raises(ConfigurationError) as refused:
+        make_app(**{field: ("email", name)})
+    assert [problem.setting for problem in refused.value.problems] == [f"LATCHKEY_{field.upper()}"]
+    assert name not in str(refused.value)
+    assert "Use password, email, authenticator, sms." in str(refused.value)
+
+
+def test_refused_start_ends_with_the_status_of_wrong_settings(capsys):
+    with pytest.raises(ConfigurationError) as refused:
+        raise ConfigurationError([])
+    with pytest.raises(SystemExit) as ended:
+        refused.value.exit()
+    assert ended.value.code == 78
+    assert capsys.readouterr().err.startswith("Latchkey does not start with these settings:")
