@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -48,6 +49,14 @@ def start(tmp_path: Path, smtp: SmtpSink, sms: SmsStub) -> Iterator[Start]:
     yield starter(made, tmp_path, smtp, sms)
     for server in made:
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def own_directory(run_directory: Path, worker_id: str) -> Path:
+    """A directory for a module's own servers: a new one each time, as other modules' tests may come in between."""
+    directory = run_directory / f"{worker_id}-{uuid4().hex[:8]}"
+    directory.mkdir()
+    return directory
 
 
 @pytest.fixture(scope="module")

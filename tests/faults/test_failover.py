@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -20,15 +19,13 @@ RECOVERS_WITHIN = 30
 
 
 @pytest.fixture(scope="module")
-def pair(run_directory, worker_id):
+def pair(own_directory, worker_id):
     """A primary with some accounts, and its standby."""
-    run = run_directory / f"{worker_id}-pair-{uuid4().hex[:8]}"  # tests of other modules may come in between
-    run.mkdir()
-    pair = Pair(Databases(run, worker_id))
+    pair = Pair(Databases(own_directory, worker_id))
     open_many(pair.database, 10)
     yield pair
     for name in ("standby", "postgresql"):
-        stop_postgresql(run / name)
+        stop_postgresql(own_directory / name)
 
 
 @pytest.fixture

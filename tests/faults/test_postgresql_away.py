@@ -63,12 +63,10 @@ class OwnPostgresql:
 
 
 @pytest.fixture(scope="module")
-def own_postgresql(run_directory, worker_id) -> Iterator[OwnPostgresql]:
+def own_postgresql(own_directory, worker_id) -> Iterator[OwnPostgresql]:
     """A PostgreSQL server apart from the one that all tests share."""
-    run = run_directory / f"{worker_id}-away"
-    run.mkdir()
-    yield OwnPostgresql(Databases(run, worker_id))
-    stop_postgresql(run / "postgresql")
+    yield OwnPostgresql(Databases(own_directory, worker_id))
+    stop_postgresql(own_directory / "postgresql")
 
 
 @pytest.fixture(scope="module")
