@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from config import checks, development, environment
+from config.apps import AppSettings
 from config.brand import BrandSettings
 from config.delivery import DeliverySettings
 from config.flows import JourneySettings
@@ -26,6 +27,7 @@ log = logging.getLogger("latchkey.settings")
 class Settings(
     LimitSettings,
     KeepingSettings,
+    AppSettings,
     PasskeySettings,
     JourneySettings,
     DeliverySettings,

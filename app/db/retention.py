@@ -30,7 +30,8 @@ def registered_cleanups() -> list[Cleanup]:
 
 def delete_batch(session: scoped_session[Any], model: Any, old: sa.ColumnElement[bool]) -> int:
     """Delete at most ``BATCH`` rows of ``model`` that are ``old``; return how many. Commits by itself."""
-    ids = sa.select(model.id).where(old).limit(BATCH)
-    statement = sa.delete(model).where(model.id.in_(ids))
+    (key,) = model.__table__.primary_key.columns
+    keys = sa.select(key).where(old).limit(BATCH)
+    statement = sa.delete(model).where(key.in_(keys))
     done = session.execute(statement.execution_options(synchronize_session=False, at_once=True))
     return cast("sa.CursorResult[Any]", done).rowcount

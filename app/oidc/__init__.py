@@ -1,0 +1,30 @@
+"""OpenID Connect: apps that sign people in here, and what they may do in their name.
+
+Promises that every token of a session is invalid from the moment that session ends, and that nothing is redirected to
+an address that its client has not registered.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask
+
+bp = Blueprint("oidc", __name__)
+
+
+def init_app(app: Flask) -> None:
+    """Register this feature's URLs."""
+    from app.db.export import register_export
+    from app.db.retention import register_cleanups
+    from app.oidc import cleanup, export
+
+    register_cleanups(
+        app,
+        cleanup.prune_requests,
+        cleanup.prune_devices,
+        cleanup.prune_access_tokens,
+        cleanup.prune_grants,
+        cleanup.prune_used_proofs,
+        cleanup.prune_registration_tokens,
+    )
+    register_export(app, export.PARTS, export.EXCLUDED)
+    app.register_blueprint(bp)

@@ -1,0 +1,50 @@
+"""Delete what has expired of apps: requests, codes, tokens and proofs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from app import clock
+from app.db.retention import delete_batch
+from app.extensions import db
+from app.oidc.models import (
+    AccessToken,
+    AuthorizationRequest,
+    DeviceRequest,
+    Grant,
+    RegistrationToken,
+    UsedProof,
+)
+
+KEPT_FOR = timedelta(days=1)
+"""So that a code or token that comes too late is still told from one that never was."""
+
+
+def prune_requests() -> int:
+    """Delete a batch of authorization requests that nobody finished; return how many."""
+    return delete_batch(db.session, AuthorizationRequest, AuthorizationRequest.expires_at < clock.now())
+
+
+def prune_devices() -> int:
+    """Delete a batch of devices' requests that are over; return how many."""
+    return delete_batch(db.session, DeviceRequest, DeviceRequest.expires_at < clock.now() - KEPT_FOR)
+
+
+def prune_access_tokens() -> int:
+    """Delete a batch of expired access tokens; return how many."""
+    return delete_batch(db.session, AccessToken, AccessToken.expires_at < clock.now())
+
+
+def prune_grants() -> int:
+    """Delete a batch of grants of which nothing is valid any more; return how many."""
+    return delete_batch(db.session, Grant, Grant.expires_at < clock.now() - KEPT_FOR)
+
+
+def prune_used_proofs() -> int:
+    """Delete a batch of proofs that would not be accepted again in any case; return how many."""
+    return delete_batch(db.session, UsedProof, UsedProof.expires_at < clock.now())
+
+
+def prune_registration_tokens() -> int:
+    """Delete a batch of expired initial access tokens; return how many."""
+    return delete_batch(db.session, RegistrationToken, RegistrationToken.expires_at < clock.now() - KEPT_FOR)
