@@ -1,0 +1,19 @@
+"""Groups of accounts, which decide who may use which app.
+
+Promises that an account is in a group only after an operator put it there, and that each change leaves an event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Register what an export holds."""
+    from app.db.export import register_export
+    from app.groups import export
+
+    register_export(app, export.PARTS)

@@ -1,0 +1,40 @@
+"""Group and GroupMembership."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app import clock
+from app.crypto import secrets
+from app.extensions import db
+
+NAME_LENGTH = 63
+TITLE_LENGTH = 120
+
+Name = sa.String(NAME_LENGTH).with_variant(sa.String(NAME_LENGTH, collation="C"), "postgresql")
+"""In the order of its bytes on both databases."""
+
+
+class Group(db.Model):
+    """Accounts that an operator has put together under a name. Apps see the name, people the title."""
+
+    __tablename__ = "group"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    """Never changes, as apps have rules about it (``service.is_name``)."""
+    title: Mapped[str] = mapped_column(sa.String(TITLE_LENGTH))
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+
+
+class GroupMembership(db.Model):
+    """That an account is in a group."""
+
+    __tablename__ = "group_membership"
+
+    group_id: Mapped[str] = mapped_column(sa.ForeignKey("group.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True, index=True)
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)

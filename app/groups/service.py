@@ -1,0 +1,185 @@
+"""Create and delete groups, add and remove members, and say which groups an account is in.
+
+Each change is one conditional statement, so two that are made at once count as one, and is recorded as an event only if
+it changed something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.audit import record, record_each
+from app.crypto import secrets
+from app.extensions import changed, db
+from app.groups.models import NAME_LENGTH, Group, GroupMembership
+from app.users import User
+
+NAME_RULE = f"lower-case letters, digits, . _ and -, at most {NAME_LENGTH}, and begins with a letter or digit"
+SEPARATOR = ","
+"""Between names where several stand in one text; no name has one."""
+
+_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{NAME_LENGTH - 1}}}")
+_group, _membership = Group.__table__, GroupMembership.__table__
+_members = sa.select(sa.func.count()).where(_membership.c.group_id == _group.c.id).scalar_subquery()
+_SUMMARIES = sa.select(_group.c.name, _group.c.title, _members, _group.c.created_at)
+
+
+class UnknownGroup(LookupError):
+    """There is no group of that name, or no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """A group and how many members it has."""
+
+    name: str
+    title: str
+    members: int
+    created_at: datetime
+
+
+def is_name(text: str) -> bool:
+    """Say whether a group can have this name: it goes into claims, headers and rules of apps as it is."""
+    return _NAME.fullmatch(text) is not None
+
+
+def create(name: str, title: str = "", *, by: str) -> bool:
+    """Create a group; return False when there is one of this name, which stays as it is.
+
+    :param title: what people read; the name when it is ""
+    :param by: who does it, for the event: ``operator``
+    :raises ValueError: when no group can have this name (``is_name``)
+    """
+    if not is_name(name):
+        raise ValueError(f"the name of a group has {NAME_RULE}")
+    row = {"id": secrets.row_id(), "name": name, "title": title or name, "created_at": clock.now()}
+    made = insert(_group).values(row).on_conflict_do_nothing().returning(_group.c.id)
+    if db.session.scalar(made) is None:
+        return False
+    record("group.created", group=name, by=by)
+    return True
+
+
+def delete(name: str, *, by: str) -> int:
+    """Delete a group; return how many members it had. Each of them has it among their events.
+
+    :raises UnknownGroup: when there is none of this name
+    """
+    _lock(name)
+    mine = _membership.c.group_id == _id_of(name)
+    members = db.session.scalars(sa.delete(_membership).where(mine).returning(_membership.c.user_id)).all()
+    changed(sa.delete(_group).where(_group.c.name == name))
+    _record_each("group.member_removed", [(user_id, name) for user_id in members], by)
+    record("group.deleted", group=name, members=len(members), by=by)
+    return len(members)
+
+
+def add_member(name: str, user_id: int, *, by: str) -> bool:
+    """Add an account to a group; return False when it is in it already.
+
+    :raises UnknownGroup: when there is no such group, or it is deleted at this moment
+    """
+    row = sa.select(_group.c.id, User.id, sa.literal(clock.now(), _membership.c.created_at.type))
+    row = row.join_from(_group, User, User.id == user_id).where(_group.c.name == name)
+    row = row.with_for_update(read=True)  # waits for who deletes the group, or makes them wait
+    added = insert(_membership).from_select(["group_id", "user_id", "created_at"], row).on_conflict_do_nothing()
+    if db.session.scalar(added.returning(_membership.c.user_id)) is None:
+        _require(name)
+        return False
+    record("group.member_added", user_id, group=name, by=by)
+    return True
+
+
+def remove_member(name: str, user_id: int, *, by: str) -> bool:
+    """Remove an account from a group; return False when it is not in it.
+
+    :raises UnknownGroup: when there is no such group
+    """
+    mine = (_membership.c.group_id == _id_of(name), _membership.c.user_id == user_id)
+    if changed(sa.delete(_membership).where(*mine)) != 1:
+        _require(name)
+        return False
+    record("group.member_removed", user_id, group=name, by=by)
+    return True
+
+
+def add_members(names_by_user: Mapping[int, Sequence[str]], *, by: str) -> None:
+    """Add accounts to groups that the same transaction has opened: three statements, however many they are.
+
+    :raises UnknownGroup: when there is no group of one of these names; it is the exception's argument
+    """
+    wanted = {name for names in names_by_user.values() for name in names}
+    if not wanted:
+        return
+    known = sa.select(_group.c.name, _group.c.id).where(_group.c.name.in_(wanted)).with_for_update(read=True)
+    ids = {name: group_id for name, group_id in db.session.execute(known)}  # noqa: C416 - rows are no pairs to mypy
+    if missing := sorted(wanted - ids.keys()):
+        raise UnknownGroup(missing[0])
+    pairs = [(user_id, name) for user_id, names in names_by_user.items() for name in names]
+    now = clock.now()
+    rows = [{"group_id": ids[name], "user_id": user_id, "created_at": now} for user_id, name in pairs]
+    db.session.execute(sa.insert(_membership), rows)
+    _record_each("group.member_added", pairs, by)
+
+
+def groups() -> list[GroupSummary]:
+    """Return every group by name, with how many members it has. One statement."""
+    return [GroupSummary(*row) for row in db.session.execute(_SUMMARIES.order_by(_group.c.name))]
+
+
+def summary_of(name: str) -> GroupSummary | None:
+    """Return one group with how many members it has, or None."""
+    row = db.session.execute(_SUMMARIES.where(_group.c.name == name)).first()
+    return GroupSummary(*row) if row else None
+
+
+def groups_of(user_id: int) -> list[str]:
+    """Return the names of the groups that an account is in, sorted. One statement."""
+    mine = sa.select(_group.c.name).join(_membership, _membership.c.group_id == _group.c.id)
+    return list(db.session.scalars(mine.where(_membership.c.user_id == user_id).order_by(_group.c.name)))
+
+
+def group_names(user_id: sa.ColumnElement[int]) -> sa.ColumnElement[str]:
+    """Return the expression for the names of an account's groups, sorted, in one column; "" for none.
+
+    For statements to carry along; ``names_in`` reads it.
+    :param user_id: a column of the statement that it stands in
+    """
+    group, membership = _group.alias(), _membership.alias()
+    mine = sa.select(group.c.name).join(membership, membership.c.group_id == group.c.id)
+    mine = mine.where(membership.c.user_id == user_id).order_by(group.c.name)
+    ordered = mine.correlate_except(group, membership).subquery()  # SQLite before 3.44 sorts in no aggregate
+    joined = sa.func.aggregate_strings(ordered.c.name, SEPARATOR)
+    return sa.func.coalesce(sa.select(joined).scalar_subquery(), "").label("group_names")
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names in a column of ``group_names``."""
+    return text.split(SEPARATOR) if text else []
+
+
+def _id_of(name: str) -> sa.ScalarSelect[str]:
+    return sa.select(_group.c.id).where(_group.c.name == name).scalar_subquery()
+
+
+def _require(name: str) -> None:
+    if db.session.scalar(sa.select(_group.c.id).where(_group.c.name == name)) is None:
+        raise UnknownGroup(name)
+
+
+def _lock(name: str) -> None:
+    """Lock a group until the commit, so that nobody is added to it meanwhile: by an UPDATE, as SQLite locks by that."""
+    if changed(sa.update(_group).where(_group.c.name == name).values(title=_group.c.title)) != 1:
+        raise UnknownGroup(name)
+
+
+def _record_each(event: str, pairs: Sequence[tuple[int, str]], by: str) -> None:
+    facts = [(user_id, {"group": name, "by": by}) for user_id, name in pairs]
+    record_each(event, [{"user_id": user_id, "challenge_id": None, "facts": each} for user_id, each in facts])
