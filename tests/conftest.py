@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import itertools
 import os
 import shutil
 import sys
@@ -25,6 +26,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
+from joserfc.jwk import RSAKey
 from sqlalchemy import event
 
 from tests.databases import KEY, MEMORY, Database, stop_postgresql
@@ -114,6 +116,20 @@ def quick_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
     if not request.node.get_closest_marker("slow_hashes"):
         monkeypatch.setattr(secrets, "_hasher", _quick_hasher)
+
+
+@pytest.fixture(autouse=True)
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign by RSA keys that this test process has made before; each test begins with the same ones."""
+    from app.oidc import key_store
+
+    numbers, generate = itertools.count(), key_store.generate
+    monkeypatch.setattr(key_store, "generate", lambda alg: _rsa_key(next(numbers)) if alg == "RS256" else generate(alg))
+
+
+@cache
+def _rsa_key(number: int) -> RSAKey:
+    return RSAKey.generate_key(2048)
 
 
 @cache
@@ -312,6 +328,7 @@ def _forget_in_memory(app: Flask) -> None:
 
     app.extensions.pop("latchkey.counters", None)
     app.extensions.pop("latchkey.accounts", None)
+    app.extensions.pop("latchkey.oidc.keys", None)
     sms.breaker.succeeded()
     sms.gate.open()
     attempt.resume()

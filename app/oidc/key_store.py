@@ -1,0 +1,198 @@
+"""Signing keys as a process has them: rows read at most every ten seconds, private parts opened once.
+
+A row says from when its key signs, and there is a row at least a day before that. So all processes change to the next
+key at the same moment, by the clock, and none of them has to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app import clock
+from app.db import has_written
+from app.db.compiled import CompiledStatement, Detached
+from app.extensions import db, keyring, this_app
+from app.oidc.models import SigningKey
+
+READ_EVERY = 10.0
+"""Seconds that a process goes by the rows that it has read."""
+
+KID = 43
+"""Characters of a key's id: the SHA-256 of its public part (RFC 7638)."""
+
+_IN_MEMORY = "latchkey.oidc.keys"
+
+Key = RSAKey | ECKey | OKPKey
+
+
+@dataclass(slots=True)
+class _Read:
+    """What this process has read.
+
+    :ivar rows: keys that sign, will sign, or have signed what may still be valid; by algorithm, oldest first
+    :ivar older: keys before them that somebody asked for, by id
+    :ivar private: and ``public``: keys that were used, by id
+    """
+
+    rows: Sequence[SigningKey] = ()
+    at: float = 0.0
+    older: dict[str, SigningKey | None] = field(default_factory=dict)
+    private: dict[str, Key] = field(default_factory=dict)
+    public: dict[str, Key] = field(default_factory=dict)
+
+
+_ROWS = Detached(SigningKey)
+_key = SigningKey.__table__
+_PUBLISHED = CompiledStatement(
+    _ROWS.select()
+    .where(sa.or_(_key.c.published_until.is_(None), _key.c.published_until > sa.bindparam("now")))
+    .order_by(_key.c.alg, _key.c.number)
+)
+_BY_KID = CompiledStatement(_ROWS.select().where(_key.c.kid == sa.bindparam("kid")))
+
+
+def _inserting(insert: Any) -> Any:
+    return insert(_key).values({column.key: sa.bindparam(column.key) for column in _key.c}).on_conflict_do_nothing()
+
+
+_INSERT = {"sqlite": _inserting(sqlite.insert), "postgresql": _inserting(postgresql.insert)}
+
+
+def published(*, anew: bool = False) -> Sequence[SigningKey]:
+    """Return the keys that sign, will sign, or have signed what may still be valid: by algorithm, oldest first.
+
+    One statement, or none when they were read within the last ten seconds.
+
+    :param anew: read them now
+    """
+    known = _in_memory()
+    last, now = known.at, clock.unix()
+    if not anew and 0 <= now - last < READ_EVERY:
+        return known.rows
+    if anew and has_written(db.session.connection()):
+        return _read()  # maybe a key that this transaction has made, and may take back
+    known.at = now  # meanwhile others go by what there is
+    try:
+        rows = _read()
+    except Exception:
+        known.at = last
+        raise
+    kept = {row.kid for row in rows}
+    known.private = {kid: key for kid, key in known.private.items() if kid in kept}
+    known.public = {kid: key for kid, key in known.public.items() if kid in kept}
+    known.older, known.rows = {}, rows
+    return rows
+
+
+def _read() -> list[SigningKey]:
+    return [row for found in _PUBLISHED.all(now=clock.now()) for row in _ROWS.read(found)]
+
+
+def find(kid: str) -> SigningKey | None:
+    """Return the key of this id, also one that is published no more. One statement at most."""
+    row = next((row for row in published() if row.kid == kid), None)
+    if row is not None or len(kid) != KID:
+        return row
+    known = _in_memory()
+    if kid not in known.older:
+        found = _BY_KID.first(kid=kid)
+        if found is None:
+            return None
+        (known.older[kid],) = _ROWS.read(found)
+    return known.older[kid]
+
+
+def current(rows: Sequence[SigningKey], alg: str, now: datetime) -> SigningKey | None:
+    """Return the key of this algorithm that signs at ``now``; None where there is no key at all.
+
+    The first one signs also where the clock of its maker is ahead of ours.
+    """
+    mine = [row for row in rows if row.alg == alg]
+    begun = [row for row in mine if row.signs_from <= now]
+    return begun[-1] if begun else mine[0] if mine else None
+
+
+def following(rows: Sequence[SigningKey], row: SigningKey) -> SigningKey | None:
+    """Return the key that comes after ``row``; None where there is none yet."""
+    return next((each for each in rows if each.alg == row.alg and each.number == row.number + 1), None)
+
+
+def make(alg: str, number: int, signs_from: datetime) -> None:
+    """Make the key of this number, unless another process has: of two, one does, and both use that.
+
+    Commits by itself, except in a transaction that has written: there it is part of that. An RSA key takes some 100 ms.
+    """
+    key = generate(alg)
+    kid = key.thumbprint()
+    row = {
+        "alg": alg,
+        "number": number,
+        "kid": kid,
+        "public": key.as_dict(private=False, kid=kid, use="sig", alg=alg),
+        "sealed_private": keyring.seal(key.as_der(private=True), *sealing_context(alg, number)),
+        "created_at": clock.now(),
+        "signs_from": signs_from,
+        "published_until": None,
+    }
+    connection = db.session.connection()
+    at_once = not has_written(connection)
+    db.session.execute(_INSERT[connection.dialect.name], row, execution_options={"at_once": at_once})
+
+
+def generate(alg: str) -> Key:
+    """Return a new private key for this algorithm.
+
+    :raises ValueError: for one that we don't sign with
+    """
+    if alg == "RS256":
+        return RSAKey.generate_key(2048)
+    if alg == "ES256":
+        return ECKey.generate_key("P-256")
+    if alg == "EdDSA":
+        return OKPKey.generate_key("Ed25519")
+    raise ValueError(f"no keys for {alg!r}")
+
+
+def sealing_context(alg: str, number: int) -> tuple[str, ...]:
+    """Return what a private part is sealed to: its row."""
+    return SigningKey.__tablename__, alg, str(number)
+
+
+def private_key(row: SigningKey) -> Key:
+    """Return the key to sign with.
+
+    :raises DecryptionError: when it can't be opened
+    """
+    known = _in_memory().private
+    if row.kid not in known:
+        opened = keyring.open(row.sealed_private, *sealing_context(row.alg, row.number))
+        # Checking that the numbers are a key takes 80 ms. They were one when they were sealed.
+        loaded: Any = load_der_private_key(opened, None, unsafe_skip_rsa_key_validation=True)
+        known[row.kid] = _KINDS[row.alg].import_key(loaded)
+    return known[row.kid]
+
+
+def public_key(row: SigningKey) -> Key:
+    """Return the key to verify with."""
+    known = _in_memory().public
+    if row.kid not in known:
+        known[row.kid] = _KINDS[row.alg].import_key(row.public)
+    return known[row.kid]
+
+
+_KINDS: dict[str, Any] = {"RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
+
+
+def _in_memory() -> _Read:
+    known: _Read | None = this_app().extensions.get(_IN_MEMORY)
+    if known is None:
+        known = this_app().extensions.setdefault(_IN_MEMORY, _Read())
+    return known
