@@ -92,9 +92,9 @@ def sent_program_token() -> str | None:
     token = request.headers.get(TOKEN_HEADER)
     if token is not None or "Authorization" not in request.headers:
         return token
-    brought = request.authorization
-    is_ours = brought is not None and brought.type == "bearer" and _BEARER.match(brought.token or "")
-    return brought.token if brought is not None and is_ours else None
+    # Not ``request.authorization``: it decodes Basic, too, and raises where that is not ASCII.
+    scheme, _, brought = request.headers["Authorization"].partition(" ")
+    return brought.strip() if scheme.lower() == "bearer" and _BEARER.match(brought.strip()) else None
 
 
 def _sent(name: str) -> str:

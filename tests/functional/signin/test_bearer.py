@@ -54,7 +54,9 @@ def test_its_scheme_is_read_in_any_case(program, ada, value):
     assert program.get("/", Authorization=value.format(token)).ok
 
 
-@pytest.mark.parametrize("value", ["{}", "Basic {}", "Bearer {}.x", "Bearer {} x", "Token {}"])
+@pytest.mark.parametrize(
+    "value", ["{}", "Basic {}", "Basic {}é", "Bearer {}é", "Bearer {}.x", "Bearer {} x", "Token {}"]
+)
 def test_nothing_else_is_a_token(program, ada, value):
     token = give_token(program, ada).token
     program.token = None
