@@ -87,7 +87,7 @@ class Client(BaseModel):
     @field_validator("id")
     @classmethod
     def _check_id(cls, value: str) -> str:
-        if not _CLIENT_ID.match(value):
+        if not is_client_id(value):
             raise ValueError("must be printable ASCII without spaces")
         return value
 
@@ -152,6 +152,11 @@ class Client(BaseModel):
         ):
             raise ValueError("subject pairwise with redirect URIs on several hosts needs a sector: set it to one host")
         return self
+
+
+def is_client_id(text: str) -> bool:
+    """Whether a client can have this id: printable ASCII without blanks (RFC 6749, appendix A.1)."""
+    return len(text) <= CLIENT_ID and _CLIENT_ID.match(text) is not None
 
 
 def check_url(value: str) -> None:
@@ -239,7 +244,7 @@ def find_client(client_id: str) -> Client | None:
     """
     if (known := clients_in_memory().get(client_id)) is not None:
         return known
-    if not client_id or len(client_id) > CLIENT_ID or not _CLIENT_ID.match(client_id):
+    if not is_client_id(client_id):
         return None
     found = _BY_ID.first(id=client_id)
     if found is None:

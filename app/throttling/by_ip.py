@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHARED = "shared"
 DENIED = "denied"
+UNPENALIZED = frozenset(("passkeys", "clients"))
 
 TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 addresses as a server sees them that has IPv6 alone, behind a translator (RFC 6052, RFC 7755)."""
@@ -46,35 +47,39 @@ _IMPOSE = (
 )
 
 
-def take(name: str, address: str, *, looks_up: bool = True) -> None:
-    """Use one of ``address``'s turns of the limit ``name`` (``starts``, ``failures`` or ``passkeys``).
+def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> None:
+    """Use one of ``address``'s turns of the limit ``name`` (``starts``, ``failures``, ``clients`` or ``passkeys``).
 
-    Penalties don't count for passkeys: a request that someone reported stops no other person's passkey.
+    Penalties don't count for passkeys and clients: a request that someone reported stops no other person's passkey,
+    and no app.
+    :param about: counted apart for each: the client whose secret is tried
     :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
     """
-    if name != "passkeys":
+    if name not in UNPENALIZED:
         _stop_penalized(name, _buckets(address)[0], looks_up)
     if settings.limits:
         bucket, *wider = _buckets(address)
         for each in wider:  # asked before the address is counted: who holds a /48 could have us remember 65,536 of them
-            if not _limiter().test(_item(name, each), each):
-                _reject(name, each)
+            if not _limiter().test(_item(name, each), each, about):
+                _reject(name, each, about)
         for each in (bucket, *wider):
-            if not _limiter().hit(_item(name, each), each):
-                _reject(name, each)
+            if not _limiter().hit(_item(name, each), each, about):
+                _reject(name, each, about)
 
 
-def allow(name: str, address: str) -> None:
+def allow(name: str, address: str, *, about: str = "") -> None:
     """Reject the request unless ``address`` has turns of ``name`` left; uses none.
 
+    :param about: as in ``take``
     :raises Rejected: as ``take``
     """
-    _stop_penalized(name, _buckets(address)[0])
+    if name not in UNPENALIZED:
+        _stop_penalized(name, _buckets(address)[0])
     if settings.limits:
         for bucket in _buckets(address):
-            if not _limiter().test(_item(name, bucket), bucket):
-                _reject(name, bucket)
+            if not _limiter().test(_item(name, bucket), bucket, about):
+                _reject(name, bucket, about)
 
 
 def stop(name: str, address: str, until: datetime | None) -> None:
@@ -83,7 +88,7 @@ def stop(name: str, address: str, until: datetime | None) -> None:
     :raises Rejected: as ``take``
     """
     if until is not None and settings.limits and settings.denied_penalty:
-        _reject(name, _buckets(address)[0], until.timestamp())
+        _reject(name, _buckets(address)[0], reset=until.timestamp())
 
 
 def bucket_of(address: str) -> str:
@@ -115,13 +120,13 @@ def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
     if not settings.limits or not settings.denied_penalty:
         return
     if name == "starts" and looks_up and (seconds := _penalty_left(bucket)):
-        _reject(name, bucket, time.time() + seconds)
+        _reject(name, bucket, reset=time.time() + seconds)
     if not _limiter().test(_penalty(), bucket):
-        _reject(name, bucket, _limiter().full_until(_penalty(), bucket))
+        _reject(name, bucket, reset=_limiter().full_until(_penalty(), bucket))
 
 
-def _reject(name: str, bucket: str, reset: float | None = None) -> None:
-    reset = reset or _limiter().full_until(_item(name, bucket), bucket)
+def _reject(name: str, bucket: str, about: str = "", *, reset: float | None = None) -> None:
+    reset = reset or _limiter().full_until(_item(name, bucket), bucket, about)
     if _limiter().hit(_once("told"), name, bucket):
         record("limit.hit", at_once=True, limit=name)
     raise Rejected("too_many_requests", status=429, retry_after=max(1, int(reset - time.time()) + 1))

@@ -1,0 +1,112 @@
+"""private_key_jwt: a client authenticates by a short token that it signed itself (RFC 7523, section 3)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from app import clock
+from app.extensions import settings
+from app.oidc import used_proofs
+from app.oidc.client_keys import KINDS, is_signed
+
+if TYPE_CHECKING:
+    from app.oidc.clients import Client
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+LONGEST = 8192
+LIFETIME = timedelta(minutes=5)
+LEEWAY = timedelta(seconds=30)
+"""By which the clocks of the two may differ."""
+
+ENDPOINTS = ("/oauth/token", "/oauth/par")
+MOST_ID = 255
+
+
+class InvalidAssertion(Exception):
+    """An assertion that authenticates nobody; its text says why, for the event."""
+
+
+def audiences() -> frozenset[str]:
+    """Return what an assertion may name as its audience: the issuer, or an endpoint (RFC 9126, section 2)."""
+    return frozenset((settings.origin, *(settings.origin + path for path in ENDPOINTS)))
+
+
+def claimed_client(assertion: str) -> str:
+    """Return the client id that an assertion claims, before anything of it is verified; "" where it claims none."""
+    try:
+        claims = _parts(assertion)[1]
+    except InvalidAssertion:
+        return ""
+    claimed = claims.get("sub")
+    return claimed if isinstance(claimed, str) else ""
+
+
+def verify_assertion(assertion: str, client: Client) -> None:
+    """Accept an assertion of ``client``, once. One statement, if it is valid otherwise.
+
+    :raises InvalidAssertion: with the reason
+    """
+    header, claims = _parts(assertion)
+    alg, kid = header.get("alg"), header.get("kid")
+    if not isinstance(alg, str) or alg not in KINDS:
+        raise InvalidAssertion("algorithm")
+    if not is_signed(assertion, client.jwks or {}, alg, kid):
+        raise InvalidAssertion("signature")
+    if claims.get("iss") != client.id or claims.get("sub") != client.id:
+        raise InvalidAssertion("issuer")
+    _check_audience(claims.get("aud"))
+    expires = _check_times(claims)
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 0 < len(jti) <= MOST_ID:
+        raise InvalidAssertion("jti")
+    until = datetime.fromtimestamp(expires, UTC) + LEEWAY
+    if not used_proofs.spend("assertion", client.id, jti, until):
+        raise InvalidAssertion("used")
+
+
+def _check_audience(audience: object) -> None:
+    """Accept us alone: with another name beside ours, that service could send the assertion on to us."""
+    named = audience if isinstance(audience, list) else [audience]
+    if not named or not all(isinstance(each, str) and each in audiences() for each in named):
+        raise InvalidAssertion("audience")
+
+
+def _check_times(claims: dict[str, Any]) -> float:
+    """Return when the assertion expires (Unix time). Raises InvalidAssertion."""
+    now, leeway = clock.unix(), LEEWAY.total_seconds()
+    expires, begins = _time(claims.get("exp")), _time(claims.get("nbf", 0))
+    issued = _time(claims.get("iat", 0))
+    if expires <= now - leeway:
+        raise InvalidAssertion("expired")
+    if expires > now + LIFETIME.total_seconds() + leeway:
+        raise InvalidAssertion("lifetime")
+    if begins > now + leeway or issued > now + leeway:
+        raise InvalidAssertion("early")
+    return expires
+
+
+def _time(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e12 < value < 1e12:
+        raise InvalidAssertion("time")
+    return float(value)
+
+
+def _parts(assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of a compact JWS, unverified. Raises InvalidAssertion."""
+    parts = assertion.split(".")
+    if len(assertion) > LONGEST or len(parts) != 3:
+        raise InvalidAssertion("form")
+    return _object(parts[0]), _object(parts[1])
+
+
+def _object(part: str) -> dict[str, Any]:
+    try:
+        found = json.loads(base64.urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4)))
+    except (ValueError, RecursionError):
+        raise InvalidAssertion("form") from None
+    if not isinstance(found, dict):
+        raise InvalidAssertion("form")
+    return found

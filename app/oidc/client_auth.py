@@ -1,0 +1,162 @@
+"""Client authentication: who calls an endpoint that is for clients (RFC 6749, section 2.3).
+
+An unknown client, a disabled one and a wrong secret get the same answer. Failures are counted by network address, for
+each client apart: an app with an old secret keeps no other app on the same machine from signing people in.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import unquote_plus
+
+from flask import g, request
+
+from app import throttling
+from app.audit import record
+from app.crypto import secrets
+from app.errors import Rejected
+from app.oidc.client_assertions import ASSERTION_TYPE, InvalidAssertion, claimed_client, verify_assertion
+from app.oidc.clients import Client, find_client, is_client_id
+from app.oidc.errors import OAuthError
+
+Method = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+
+LIMIT = "clients"
+CHALLENGE = 'Basic realm="Latchkey", charset="UTF-8"'
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brings to authenticate its client.
+
+    :ivar secrets: what the secret may be: as it was sent, and decoded
+    """
+
+    method: Method
+    client_id: str
+    secrets: tuple[str, ...] = ()
+    assertion: str = ""
+
+
+def authenticate(fields: Mapping[str, str]) -> Client:
+    """Return the client that sends the current request. One statement; none for a client of the clients file.
+
+    :param fields: of the request's body, each sent once
+    :raises OAuthError: ``invalid_client`` (401); ``invalid_request`` for more than one method in the request;
+        ``temporarily_unavailable`` (429) after too many failures
+    """
+    given = _credentials(fields)
+    about = _counted(given.client_id)
+    try:
+        throttling.allow(LIMIT, g.client_address, about=about)
+        client = find_client(given.client_id)
+        if client is not None and not (reason := _fault(client, given)):
+            return client
+        throttling.take(LIMIT, g.client_address, about=about)
+    except Rejected as full:
+        raise _unavailable(full) from None
+    _record_failure(client, given, reason if client is not None else "unknown")
+    raise _invalid_client(given.method)
+
+
+def client_of_request(client_id: str) -> Client:
+    """Return the client that a request names, where it needs no secret.
+
+    :raises OAuthError: ``invalid_client`` when there is none, or it is disabled
+    """
+    client = find_client(client_id)
+    if client is None:
+        raise _invalid_client("none")
+    return client
+
+
+def _credentials(fields: Mapping[str, str]) -> Credentials:
+    """Return what the request brings. A field without a value counts as left out (RFC 6749, section 3.2)."""
+    client_id, secret = fields.get("client_id", ""), fields.get("client_secret", "")
+    assertion, kind = fields.get("client_assertion", ""), fields.get("client_assertion_type", "")
+    header = _basic()
+    if (header is not None) + bool(secret) + bool(assertion or kind) > 1:
+        raise OAuthError("invalid_request", "Authenticate the client by one method alone.")
+    if header is not None:
+        if client_id and client_id != header.client_id:
+            raise OAuthError("invalid_request", "client_id is not the client of the Authorization header.")
+        return header
+    if assertion or kind:
+        if kind != ASSERTION_TYPE or not assertion:
+            raise OAuthError("invalid_request", f"Send client_assertion, and client_assertion_type {ASSERTION_TYPE}.")
+        claimed = claimed_client(assertion)
+        if client_id and client_id != claimed:
+            raise OAuthError("invalid_request", "client_id is not the client of the assertion.")
+        return Credentials("private_key_jwt", claimed, assertion=assertion)
+    if secret:
+        return Credentials("client_secret_post", client_id, (secret,))
+    return Credentials("none", client_id)
+
+
+def _basic() -> Credentials | None:
+    """Return what the Authorization header says; None where it is of another scheme, or missing.
+
+    Id and secret are form-encoded in it. Many clients leave that out, so a secret may also be what was sent.
+    """
+    scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(sent.strip().encode("ascii"), validate=True).decode()
+        client_id, colon, secret = text.partition(":")
+        decoded = unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict")
+    except ValueError:
+        colon = ""
+    if not colon:
+        raise _invalid_client("client_secret_basic")
+    return Credentials("client_secret_basic", decoded[0], tuple(dict.fromkeys((decoded[1], secret))))
+
+
+def _fault(client: Client, given: Credentials) -> str:
+    """Return why this does not authenticate ``client``, or ""."""
+    allowed = ("client_secret_basic", "client_secret_post") if client.auth_method == "secret" else (client.auth_method,)
+    if given.method not in allowed:
+        return "method"
+    if given.method == "private_key_jwt":
+        try:
+            verify_assertion(given.assertion, client)
+        except InvalidAssertion as fault:
+            return str(fault)
+    elif given.method != "none" and not _has_secret(client, given.secrets):
+        return "secret"
+    return ""
+
+
+def _has_secret(client: Client, candidates: tuple[str, ...]) -> bool:
+    """Compare with each secret that is accepted, each in constant time."""
+    given = [secrets.digest(each) for each in candidates]
+    return any(secrets.same(digest, each) for digest in client.secret_digests for each in given)
+
+
+def _counted(client_id: str) -> str:
+    """Return by what failures are counted apart; what can be no client's id is counted together."""
+    return client_id if is_client_id(client_id) else ""
+
+
+def _invalid_client(method: Method) -> OAuthError:
+    challenge = CHALLENGE if method == "client_secret_basic" else ""
+    return OAuthError("invalid_client", "Client authentication failed.", status=401, challenge=challenge)
+
+
+def _unavailable(full: Rejected) -> OAuthError:
+    text = "Client authentication failed too often from this network address."
+    return OAuthError("temporarily_unavailable", text, status=429, retry_after=full.facts["retry_after"])
+
+
+def _record_failure(client: Client | None, given: Credentials, reason: str) -> None:
+    """Record it once in a while, for the operator who asks why an app can't sign anybody in.
+
+    Unknown ids can be made up without end: of all of them one is recorded.
+    """
+    about = client.id if client is not None else ""
+    if throttling.is_news("client.rejected", f"{about} {reason}", g.client_address):
+        name = given.client_id if is_client_id(given.client_id) else ""
+        record("client.rejected", at_once=True, client=name, method=given.method, reason=reason)

@@ -1,0 +1,74 @@
+"""Public keys of clients (RFC 7517), and whether one of them has signed something."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from joserfc import jwk, jws
+from joserfc.errors import JoseError
+
+KINDS = {"RS256": ("RSA", None), "PS256": ("RSA", None), "ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519")}
+"""Algorithms that clients may sign with, and the key that each takes: its type and its curve."""
+
+MOST_KEYS = 20
+LEAST_RSA_BITS = 2048
+_PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+_REGISTRY = jws.JWSRegistry(algorithms=list(KINDS))
+
+# RFC 9864 has another name for EdDSA with this curve. The old one is what nearly all clients know.
+warnings.filterwarnings("ignore", "EdDSA is deprecated", module=r"joserfc|app\.oidc")
+
+
+def check_jwks(value: dict[str, Any]) -> None:
+    """Refuse a key set that verifies nothing, or that holds what its owner should keep.
+
+    :raises ValueError: with what is wrong
+    """
+    keys = value.get("keys")
+    if not isinstance(keys, list) or not all(isinstance(each, dict) for each in keys):
+        raise ValueError('it is no key set; write {"keys": [...]} (RFC 7517, section 5)')
+    if len(keys) > MOST_KEYS:
+        raise ValueError(f"it has more than {MOST_KEYS} keys")
+    if any(_PRIVATE & each.keys() for each in keys):
+        raise ValueError("it has a private or shared key: give the public keys alone")
+    if not any(_usable(each, alg) for each in keys for alg in KINDS):
+        raise ValueError(f"it has no key for {', '.join(KINDS)} (RSA from {LEAST_RSA_BITS} bits)")
+
+
+def is_signed(token: str, jwks: dict[str, Any], alg: str, kid: object = None) -> bool:
+    """Whether one of these keys signed ``token``, a compact JWS, by ``alg``.
+
+    :param kid: the key that its header names; without one each key for that algorithm is tried
+    """
+    return any(_verifies(token, key) for key in _candidates(jwks, alg, kid))
+
+
+def _candidates(jwks: dict[str, Any], alg: str, kid: object) -> Iterator[jwk.Key]:
+    for each in jwks.get("keys", ()):
+        if (kid is None or each.get("kid") == kid) and (key := _usable(each, alg)) is not None:
+            yield key
+
+
+def _usable(key: dict[str, Any], alg: str) -> jwk.Key | None:
+    """Return a key that verifies signatures by ``alg``, or None."""
+    kind, curve = KINDS[alg]
+    if key.get("kty") != kind or (curve and key.get("crv") != curve):
+        return None
+    if key.get("use", "sig") != "sig" or key.get("alg", alg) != alg:
+        return None
+    try:
+        read = jwk.import_key(key)
+        public: Any = read.public_key
+    except (JoseError, ValueError, TypeError):
+        return None
+    return None if kind == "RSA" and public.key_size < LEAST_RSA_BITS else read
+
+
+def _verifies(token: str, key: jwk.Key) -> bool:
+    try:
+        jws.deserialize_compact(token, key, registry=_REGISTRY)
+    except (JoseError, ValueError, TypeError):
+        return False
+    return True
