@@ -1,6 +1,7 @@
 """The events of an account as its owner reads them, newest first.
 
-The list of sentences is closed: an event without one is not listed, and of an event's facts nothing but the method.
+The list of sentences is closed: an event without one is not listed, and of an event's facts nothing but the method and
+the name of a group.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ DESCRIPTIONS = {
     "export.requested": N_("Data export requested"),
     "factor.added": N_("Sign-in method added"),
     "factor.removed": N_("Sign-in method removed"),
+    "group.member_added": N_("Added to the group {group} by an administrator"),
+    "group.member_removed": N_("Removed from the group {group} by an administrator"),
     "link.approved": N_("Sign-in on another device approved"),
     "link.characters_wrong": N_("Wrong characters entered for an email link"),
     "link.denied_by_user": N_("Reported as not you from an email, and canceled"),
@@ -164,7 +167,7 @@ def _method(event: Event) -> str | None:
 def _sentence(event: Event) -> str | None:
     fact = event.facts.get(DIFFERS_BY.get(event.name, ""), "")
     found = DESCRIPTIONS.get(f"{event.name}:{fact}") or DESCRIPTIONS.get(event.name)
-    return gettext(found) if found else None
+    return gettext(found, group=event.facts.get("group", "")) if found else None
 
 
 def _sealed(user_id: int, event: Event) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 import orjson
 import sqlalchemy as sa
@@ -21,6 +22,8 @@ from app.crypto import secrets
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, keyring
+from app.groups import service as groups
+from app.groups.service import UnknownGroup
 from app.users import Identity, TypedIdentity, User
 from app.web.messages import message
 
@@ -41,37 +44,47 @@ class Outcome:
     opened: list[int] = field(default_factory=list)
     present: list[int] = field(default_factory=list)
     refused: dict[int, str] = field(default_factory=dict)
+    unknown_groups: set[str] = field(default_factory=set)
+    made_groups: set[str] = field(default_factory=set)
 
 
-def open_accounts(drafts: Mapping[int, Draft]) -> Outcome:
+def open_accounts(drafts: Mapping[int, Draft], *, create_groups: bool = False) -> Outcome:
     """Open an account for each draft and commit; all that can be opened are there when this returns.
 
     A draft whose identities all find one and the same account is present already and left alone.
     One with only some of them taken is refused. Earlier numbers win over later ones.
     :param drafts: some hundreds at most, by number
+    :param create_groups: whether groups that are not there are created; else a draft that names one is refused
     """
     hashes: dict[int, str] = {}
     for attempt in range(1, ATTEMPTS + 1):
-        outcome = _sift(drafts)
+        outcome = _sift(drafts, create_groups)
         _hash_passwords(drafts, outcome, hashes)
         try:
-            _insert({number: drafts[number] for number in outcome.opened}, hashes)
+            opened = {number: drafts[number] for number in outcome.opened}
+            ids = _insert(opened, hashes)
+            outcome.made_groups = _join_groups(ids, opened, create_groups)
             db.session.commit()
             break
-        except IntegrityError:  # somebody took one of these addresses just now
+        except (IntegrityError, UnknownGroup):  # somebody took an address or deleted a group just now
             db.session.rollback()
             if attempt == ATTEMPTS:
                 raise
     return outcome
 
 
-def _sift(drafts: Mapping[int, Draft]) -> Outcome:
+def _sift(drafts: Mapping[int, Draft], create_groups: bool) -> Outcome:
     """Tell the drafts to open from those that are there and those that cannot be."""
     outcome = Outcome()
+    unknown = groups.unknown_names({name for draft in drafts.values() for name in draft.groups})
     owners = _owners([identity for draft in drafts.values() for identity in draft.identities])
     for number, draft in drafts.items():
         found = [owners.get(identity) for identity in draft.identities]
-        if not any(found):
+        missing = [] if create_groups else [name for name in draft.groups if name in unknown]
+        if not any(found) and missing:
+            outcome.unknown_groups.update(missing)
+            outcome.refused[number] = f"groups: there is no group {' or '.join(missing)}"
+        elif not any(found):
             owners.update(dict.fromkeys(draft.identities, f"line {number}"))
             outcome.opened.append(number)
         elif len(set(found)) == 1:
@@ -115,10 +128,10 @@ def _hash_passwords(drafts: Mapping[int, Draft], outcome: Outcome, hashes: dict[
                 hashes[number] = made
 
 
-def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> None:
-    """Insert users, identities and methods, one statement for each of the three, and one event."""
+def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> Sequence[int]:
+    """Insert users, identities and methods, one statement for each of the three, and one event; return the users."""
     if not drafts:
-        return
+        return ()
     now = clock.now()
     users = [
         {
@@ -139,6 +152,20 @@ def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> None:
     db.session.execute(sa.insert(Identity), identities)
     db.session.execute(sa.insert(Enrollment), methods)
     record("account.created", ids[0] if len(ids) == 1 else None, by="operator", count=len(ids))
+    return ids
+
+
+def _join_groups(ids: Sequence[int], drafts: Mapping[int, Draft], create_groups: bool) -> set[str]:
+    """Add new users to the groups of their drafts; return the groups that were created for that.
+
+    :raises UnknownGroup: when one is not there, and is not to be created
+    """
+    names_by_user = {user_id: draft.groups for user_id, draft in zip(ids, drafts.values(), strict=True)}
+    wanted = {name for names in names_by_user.values() for name in names}
+    missing = sorted(groups.unknown_names(wanted)) if create_groups else []
+    made = {name for name in missing if groups.create(name, by="operator")}
+    groups.add_members(names_by_user, by="operator")
+    return made
 
 
 def _enrolled(user_id: int, draft: Draft, password_hash: str) -> Iterator[dict[str, object]]:
@@ -158,32 +185,36 @@ class Tally:
     opened: int = 0
     present: int = 0
     refused: int = 0
+    unknown_groups: set[str] = field(default_factory=set)
+    made_groups: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
         return f"{self.opened:,} opened, {self.present:,} there already, {self.refused:,} refused"
 
 
 def import_lines(
-    lines: Iterable[bytes], refuse: Callable[[int, bytes, str], None], read: Callable[[int], None]
+    lines: Iterable[bytes],
+    refuse: Callable[[int, bytes, str], None],
+    read: Callable[[int], None],
+    *,
+    create_groups: bool = False,
 ) -> Tally:
     """Open an account for each line, and return what became of them. Blank lines are passed over.
 
     :param refuse: told each line that opened none: its number, the line, and why
     :param read: told how many bytes are done with, after each batch
+    :param create_groups: whether groups that are not there are created; else a line that names one is refused
     """
     tally = Tally()
-    batch: dict[int, bytes] = {}
-    for number, line in enumerate(lines, start=1):
-        batch[number] = line
-        if len(batch) == BATCH:
-            _import_batch(batch, tally, refuse, read)
-            batch = {}
-    _import_batch(batch, tally, refuse, read)
+    numbered = enumerate(lines, start=1)
+    while batch := dict(islice(numbered, BATCH)):
+        _import_batch(batch, tally, refuse, create_groups)
+        read(sum(map(len, batch.values())))
     return tally
 
 
 def _import_batch(
-    batch: dict[int, bytes], tally: Tally, refuse: Callable[[int, bytes, str], None], read: Callable[[int], None]
+    batch: dict[int, bytes], tally: Tally, refuse: Callable[[int, bytes, str], None], create_groups: bool
 ) -> None:
     drafts: dict[int, Draft] = {}
     reasons: dict[int, str] = {}
@@ -193,14 +224,15 @@ def _import_batch(
                 drafts[number] = _parse(line)
         except NotUsable as error:
             reasons[number] = str(error)
-    outcome = open_accounts(drafts)
+    outcome = open_accounts(drafts, create_groups=create_groups)
     reasons |= outcome.refused
     for number in sorted(reasons):
         refuse(number, batch[number], reasons[number])
     tally.opened += len(outcome.opened)
     tally.present += len(outcome.present)
     tally.refused += len(reasons)
-    read(sum(map(len, batch.values())))
+    tally.unknown_groups |= outcome.unknown_groups
+    tally.made_groups |= outcome.made_groups
 
 
 def _parse(line: bytes) -> Draft:

@@ -16,10 +16,12 @@ from app.authenticators import imported_hashes
 from app.authenticators.registry import nameable
 from app.enrollments.catalog import method_of
 from app.extensions import settings
+from app.groups.service import NAME_RULE, is_name
 from app.users import TypedIdentity, identifiers
 
 TEXTS = ("email", "phone", "username", "password", "password_hash", "authenticator")
 FLAGS = ("disabled", "confirmed", "password_hmac")
+LISTS = ("methods", "groups")
 SHORTEST_SECRET = 10
 """Bytes of an authenticator's secret. RFC 4226 (requirement 4) wants 16, but 10 is what many services gave out."""
 
@@ -60,6 +62,7 @@ class Draft:
 
     :ivar identities: canonical, of different kinds; at least one
     :ivar methods: names of methods, each of which can work with what is here
+    :ivar groups: names that groups can have, whether there are such groups or not
     :ivar authenticator: base32, or ""
     :ivar password: in clear, or ""
     :ivar password_hash: of another service instead, as ``imported_hashes`` keeps it, or ""
@@ -72,10 +75,11 @@ class Draft:
     authenticator: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
     password_hash: str = field(default="", repr=False)
+    groups: tuple[str, ...] = ()
 
 
 def read_draft(described: Any) -> Draft:
-    """Read one account from a mapping of the fields above, with ``methods`` a list of names.
+    """Read one account from a mapping of the fields above, with ``methods`` and ``groups`` lists of names.
 
     Absent, null and empty fields are the same. Without ``methods``, the account signs in by e-mail (by SMS, if it
     has a phone number alone); a password or an authenticator that is given works in any case.
@@ -93,6 +97,7 @@ def read_draft(described: Any) -> Draft:
         authenticator=_base32(given.get("authenticator", "")),
         password=given.get("password", ""),
         password_hash=_imported(given.get("password_hash", ""), given.get("password_hmac", False)),
+        groups=_groups(given.get("groups", [])),
     )
 
 
@@ -101,7 +106,7 @@ def _checked_shape(described: Any) -> dict[str, Any]:
         raise NotUsable("is not a JSON object")
     if hint := export_hint(described):
         raise NotUsable(hint)
-    if unknown := sorted(described.keys() - {*TEXTS, *FLAGS, "methods"}):
+    if unknown := sorted(described.keys() - {*TEXTS, *FLAGS, *LISTS}):
         raise NotUsable(f"has unknown fields: {', '.join(unknown)[:100]}")
     given = {name: value for name, value in described.items() if value not in (None, "", [])}
     for name, value in given.items():
@@ -139,6 +144,13 @@ def _methods(given: dict[str, Any]) -> tuple[str, ...]:
     if not named:
         raise NotUsable("has nothing to sign in with")
     return tuple(named)
+
+
+def _groups(names: list[Any]) -> tuple[str, ...]:
+    for name in names:
+        if not (isinstance(name, str) and is_name(name)):
+            raise NotUsable(f"groups: {str(name)[:100]!r} can't be the name of a group: it has {NAME_RULE}")
+    return tuple(dict.fromkeys(names))
 
 
 def _base32(text: str) -> str:

@@ -11,23 +11,23 @@ import sqlalchemy as sa
 from app.authenticators import totp
 from app.enrollments.models import Enrollment
 from app.extensions import db
+from app.groups.service import group_names, is_member, names_in
 from app.users import Identity, User
 
 PAGE = 500
 LAST_CHARACTER = "\U0010ffff"
 
 
-def accounts(*, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield each account, oldest first: handle, email, phone, username, methods, disabled, deletes_at, confirmed,
-    created_at.
+def accounts(*, disabled_only: bool = False, group: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield each account, oldest first: handle, email, phone, username, methods, groups, disabled, deletes_at,
+    confirmed, created_at.
 
     ``confirmed`` tells whether its owner has proved an address. No secret is among them.
+    :param group: only its members
     """
     last = 0
     while True:
-        page = sa.select(User).where(User.id > last).order_by(User.id).limit(PAGE)
-        if disabled_only:
-            page = page.where(User.disabled_at.is_not(None))
+        page = sa.select(User).where(User.id > last, *_wanted(disabled_only, group)).order_by(User.id).limit(PAGE)
         found = db.session.scalars(page).all()
         if not found:
             return
@@ -36,7 +36,7 @@ def accounts(*, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
         db.session.expunge_all()
 
 
-def search_accounts(prefix: str, *, disabled_only: bool = False) -> Iterator[dict[str, Any]]:
+def search_accounts(prefix: str, *, disabled_only: bool = False, group: str | None = None) -> Iterator[dict[str, Any]]:
     """Yield the same of each account with an identity that begins with ``prefix``, by kind and in their order.
 
     Each page is read from an index, however many accounts there are.
@@ -47,13 +47,17 @@ def search_accounts(prefix: str, *, disabled_only: bool = False) -> Iterator[dic
         while page := _page_of(kind, begin, after):
             after = page[-1].value
             wanted = sa.select(User).where(User.id.in_({row.user_id for row in page} - seen))
-            if disabled_only:
-                wanted = wanted.where(User.disabled_at.is_not(None))
+            wanted = wanted.where(*_wanted(disabled_only, group))
             by_id = {user.id: user for user in db.session.scalars(wanted)}
             in_order = [by_id[number] for number in dict.fromkeys(row.user_id for row in page) if number in by_id]
             seen |= by_id.keys()
             yield from _described(in_order)
             db.session.expunge_all()
+
+
+def _wanted(disabled_only: bool, group: str | None) -> list[sa.ColumnElement[bool]]:
+    wanted: list[sa.ColumnElement[bool]] = [User.disabled_at.is_not(None)] if disabled_only else []
+    return wanted if group is None else [*wanted, is_member(User.id, group)]
 
 
 def _readings(prefix: str) -> Iterator[tuple[str, str]]:
@@ -89,7 +93,8 @@ def in_one_line(account: dict[str, Any]) -> str:
         "deleting": account["deletes_at"],
     }
     methods = ",".join(account["methods"]) or "nothing to sign in with"
-    return "  ".join(filter(None, (names, methods, *(mark for mark, holds in marks.items() if holds))))
+    groups = account["groups"] and f"in {','.join(account['groups'])}"
+    return "  ".join(filter(None, (names, methods, groups, *(mark for mark, holds in marks.items() if holds))))
 
 
 def in_words(value: Any) -> str:
@@ -105,6 +110,8 @@ def _described(found: Sequence[User]) -> Iterator[dict[str, Any]]:
     ids = [user.id for user in found]
     identities = _by_user(sa.select(Identity).where(Identity.user_id.in_(ids), Identity.is_primary))
     methods = _by_user(sa.select(Enrollment).where(Enrollment.user_id.in_(ids)).order_by(Enrollment.created_at))
+    carried = db.session.execute(sa.select(User.id, group_names(User.id)).where(User.id.in_(ids)))
+    groups = {row.id: names_in(row.group_names) for row in carried}
     for user in found:
         own = identities.get(user.id, [])
         names = dict.fromkeys(("email", "phone", "username")) | {row.kind: row.value for row in own}
@@ -112,6 +119,7 @@ def _described(found: Sequence[User]) -> Iterator[dict[str, Any]]:
             "handle": user.handle,
             **names,
             "methods": list(dict.fromkeys(row.method for row in methods.get(user.id, []))),
+            "groups": groups.get(user.id, []),
             "disabled": user.disabled_at is not None,
             "deletes_at": user.deletes_at,
             "confirmed": user.confirmed_at is not None,

@@ -24,6 +24,7 @@ from app.challenges.service import end_open
 from app.cli.account_creation import import_lines, open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
 from app.cli.group import OperatorGroup, user_named
+from app.cli.groups import group_named
 from app.cli.user_list import accounts, described, in_one_line, in_words, search_accounts
 from app.cli.user_sessions import sessions
 from app.client import ClientContext
@@ -39,6 +40,8 @@ from app.sessions.store import revoke_all_sessions
 from app.throttling.by_account import forget
 from app.users import User, lock_account
 
+WITHOUT_GROUP = "Create them (flask groups create NAME), or import with --create-groups."
+
 users = OperatorGroup("users", help="Create, find, disable, unlock and delete accounts.")
 users.add_command(sessions)
 
@@ -50,12 +53,14 @@ users.add_command(sessions)
 @click.option("--password", help="A password. Others on this machine may see it here; import takes hashes.")
 @click.option("--authenticator", metavar="BASE32", help="The secret of an authenticator app.")
 @click.option("--method", "methods", multiple=True, metavar="M", help=f"{', '.join(nameable())}; may be repeated.")
+@click.option("--group", "groups", multiple=True, metavar="G", help="Put it in this group; may be repeated.")
 @click.option("--disabled", is_flag=True, help="Open it, but let nobody in yet.")
 @click.option("--unconfirmed", is_flag=True, help="Its owner has still to prove the address.")
-def create(unconfirmed: bool, methods: tuple[str, ...], **described: Any) -> None:
+def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...], **described: Any) -> None:
     """Open an account for EMAIL. Without --method, its owner signs in by e-mail."""
     try:
-        draft = read_draft(described | {"confirmed": not unconfirmed, "methods": list(methods)})
+        lists = {"methods": list(methods), "groups": list(groups)}
+        draft = read_draft(described | lists | {"confirmed": not unconfirmed})
     except NotUsable as error:
         raise click.ClickException(f"No account was opened: {error}") from None
     outcome = open_accounts({1: draft})
@@ -69,13 +74,14 @@ def create(unconfirmed: bool, methods: tuple[str, ...], **described: Any) -> Non
 @users.command("import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--refused", type=click.Path(path_type=Path), help="Where to put the lines that opened no account.")
-def import_(file: BinaryIO, refused: Path | None) -> None:
+@click.option("--create-groups", is_flag=True, help="Create the groups that are not there yet.")
+def import_(file: BinaryIO, refused: Path | None, create_groups: bool) -> None:
     """Open accounts from a file of JSON lines.
 
     FILE is "-" for standard input; each line of it is a JSON object.
 
     Its fields: email, phone, username (at least one of them), methods (a list), password or password_hash,
-    authenticator (base32), disabled, confirmed (true unless said otherwise).
+    authenticator (base32), groups (a list), disabled, confirmed (true unless said otherwise).
 
     A password_hash is argon2, bcrypt, PBKDF2 or scrypt as Django, Werkzeug, passlib, Supabase and Auth0 write it. With
     Flask-Security add "password_hmac": true, and set LATCHKEY_IMPORTED_PASSWORD_SALT. See docs/import.md.
@@ -93,9 +99,13 @@ def import_(file: BinaryIO, refused: Path | None) -> None:
             rejects.write(line.rstrip(b"\r\n") + b"\n")
 
     with _progress(file) as read:
-        tally = import_lines(file, refuse, read)
+        tally = import_lines(file, refuse, read, create_groups=create_groups)
     if rejects:
         rejects.close()
+    if tally.made_groups:
+        click.echo(f"Created groups: {', '.join(sorted(tally.made_groups))}.")
+    if tally.unknown_groups:
+        click.echo(f"Unknown groups: {', '.join(sorted(tally.unknown_groups))}. {WITHOUT_GROUP}", err=True)
     click.echo(f"{tally}.")
     sys.exit(1 if tally.refused else 0)
 
@@ -115,18 +125,25 @@ def _progress(file: BinaryIO) -> Iterator[Any]:
 @users.command("list")
 @click.argument("search", required=False)
 @click.option("--disabled", is_flag=True, help="Only accounts that are disabled.")
+@click.option("--group", metavar="NAME", help="Only members of this group.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
-def list_(search: str | None, disabled: bool, limit: int | None, as_json: bool) -> None:
+def list_(search: str | None, disabled: bool, group: str | None, limit: int | None, as_json: bool) -> None:
     """List accounts, or search them by a prefix.
 
     With SEARCH, those with an email address, phone number or username that begins so, in that order.
     """
-    found = search_accounts(search, disabled_only=disabled) if search else accounts(disabled_only=disabled)
+    if group is not None:
+        group_named(group)
+    found = (
+        search_accounts(search, disabled_only=disabled, group=group)
+        if search
+        else accounts(disabled_only=disabled, group=group)
+    )
     count = 0
     for account in islice(found, limit):
         if not (count or as_json):
-            click.echo("IDENTITIES  METHODS  STATE")
+            click.echo("IDENTITIES  METHODS  GROUPS, STATE")
         count += 1
         click.echo(orjson.dumps(account) if as_json else in_one_line(account))
     if not as_json:

@@ -9,8 +9,7 @@ from app.groups.models import Group, GroupMembership
 
 
 def _of_group(column: sa.ColumnElement[str]) -> sa.ScalarSelect[str]:
-    mine = sa.select(column).where(Group.id == GroupMembership.group_id)
-    return mine.correlate(GroupMembership.__table__).scalar_subquery()
+    return sa.select(column).where(Group.id == GroupMembership.group_id).scalar_subquery()
 
 
 PARTS = (

@@ -19,7 +19,7 @@ Name = sa.String(NAME_LENGTH).with_variant(sa.String(NAME_LENGTH, collation="C")
 
 
 class Group(db.Model):
-    """Accounts that an operator has put together under a name. Apps see the name, people the title."""
+    """Accounts that an operator has put together under a name, to say who may use which app."""
 
     __tablename__ = "group"
 

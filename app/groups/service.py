@@ -7,7 +7,7 @@ it changed something.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -110,6 +110,13 @@ def remove_member(name: str, user_id: int, *, by: str) -> bool:
     return True
 
 
+def unknown_names(names: Collection[str]) -> set[str]:
+    """Return those among ``names`` that no group has. One statement, none when there are no names."""
+    if not names:
+        return set()
+    return set(names) - set(db.session.scalars(sa.select(_group.c.name).where(_group.c.name.in_(names))))
+
+
 def add_members(names_by_user: Mapping[int, Sequence[str]], *, by: str) -> None:
     """Add accounts to groups that the same transaction has opened: three statements, however many they are.
 
@@ -146,7 +153,18 @@ def groups_of(user_id: int) -> list[str]:
     return list(db.session.scalars(mine.where(_membership.c.user_id == user_id).order_by(_group.c.name)))
 
 
-def group_names(user_id: sa.ColumnElement[int]) -> sa.ColumnElement[str]:
+def is_member(user_id: sa.SQLColumnExpression[int], name: str) -> sa.ColumnElement[bool]:
+    """Return the expression that says whether an account is in the group of this name.
+
+    :param user_id: a column of the statement that it stands in
+    """
+    group, membership = _group.alias(), _membership.alias()
+    joined = group.join(membership, membership.c.group_id == group.c.id)
+    mine = sa.exists().select_from(joined).where(group.c.name == name, membership.c.user_id == user_id)
+    return mine.correlate_except(group, membership)
+
+
+def group_names(user_id: sa.SQLColumnExpression[int]) -> sa.ColumnElement[str]:
     """Return the expression for the names of an account's groups, sorted, in one column; "" for none.
 
     For statements to carry along; ``names_in`` reads it.

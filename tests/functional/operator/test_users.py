@@ -144,7 +144,7 @@ def test_list_shows_everybody_in_order(operate, people):
     people.open("ada@example.com", phone="+16505551234", username="ada")
     people.open("eve@example.com", confirmed=False, disabled=True)
     assert operate("users", "list").stdout.splitlines() == [
-        "IDENTITIES  METHODS  STATE",
+        "IDENTITIES  METHODS  GROUPS, STATE",
         "ada@example.com +16505551234 ada  email,sms",
         "eve@example.com  email  disabled  unconfirmed",
     ]
@@ -155,7 +155,8 @@ def test_list_in_json_holds_no_secret(operate, people):
     people.open("ada@example.com", methods=["email", "authenticator"])
     [account] = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
     assert account.keys() == {
-        "handle", "email", "phone", "username", "methods", "disabled", "deletes_at", "confirmed", "created_at",
+        "handle", "email", "phone", "username", "methods", "groups", "disabled", "deletes_at", "confirmed",
+        "created_at",
     }  # fmt: skip
     assert (account["email"], account["methods"], account["phone"]) == (
         "ada@example.com",

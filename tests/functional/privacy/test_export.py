@@ -63,6 +63,23 @@ def test_rows_are_what_one_did(here, ada, export, mail_to):
     assert kept["account"][0]["confirmed_at"].endswith("Z")
 
 
+def test_ones_groups_are_in_it_and_nobody_elses(app, here, ada, people, export):
+    from app.extensions import db
+    from app.groups import service
+
+    eve = people.open(email="eve@example.com")
+    with app.app_context():
+        for name, title, person in (("media", "Films and music", ada), ("admins", "", ada), ("spies", "", eve)):
+            service.create(name, title, by="operator")
+            service.add_member(name, person.id, by="operator")
+        service.add_member("media", eve.id, by="operator")
+        db.session.commit()
+    kept = told(here.get(f"/my-data/export/{export(here).id}"))["groups"]
+    assert {row["name"]: row["title"] for row in kept} == {"media": "Films and music", "admins": "admins"}
+    assert all(row["added_at"].endswith("Z") for row in kept)
+    assert len(kept) == 2
+
+
 def test_each_authenticator_app_is_in_it_by_its_name_and_without_its_secret(app, here, ada, export, rows):
     from app.authenticators.enrollments import enroll
     from app.enrollments.models import Enrollment
