@@ -15,8 +15,9 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
-    from app.oidc import cleanup, export
+    from app.oidc import cleanup, client_file, export
 
+    client_file.load(app)
     register_cleanups(
         app,
         cleanup.prune_requests,

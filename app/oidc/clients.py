@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import Any, Literal
+import unicodedata
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app import clock
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import this_app
+from app.groups.service import NAME_RULE, is_name
+from app.oidc import client_uris
+from app.oidc.client_keys import check_jwks
+from app.oidc.client_uris import allows_redirect as allows_redirect
+from app.oidc.client_uris import is_loopback as is_loopback
+from app.oidc.client_uris import is_plain_http
 from app.oidc.models import CLIENT_ID, OAuthClient
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = structlog.get_logger()
 
 SCOPES = ("openid", "profile", "email", "phone", "groups", "offline_access")
 """What an app can ask for; ``groups`` are the names of the groups that a person is a member of."""
@@ -24,9 +37,15 @@ ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MOST_URIS = 50
 
 _CLIENT_ID = re.compile(r"[\x21-\x7e]+\Z")
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_SECTOR = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
+"""Categories of characters that show nothing, or turn what is around them."""
+
+_JOINERS = "\u200c\u200d"
+"""Of that kind, but part of words in some languages."""
+
 _IN_MEMORY = "latchkey.oidc.clients"
-_DANGEROUS = frozenset(("javascript", "data", "vbscript", "file", "blob", "about", "ws", "wss", "ftp", "mailto"))
 
 
 class Client(BaseModel):
@@ -91,49 +110,71 @@ class Client(BaseModel):
             raise ValueError("must be printable ASCII without spaces")
         return value
 
-    @field_validator("redirect_uris")
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        """Refuse what would look like another name on the consent page, or like none."""
+        if value != value.strip() or any(map(_is_unseen, value)):
+            raise ValueError("must be one line, without blanks around it and without invisible characters")
+        return value
+
+    @field_validator("secret_digests")
+    @classmethod
+    def _check_digests(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked(values, _check_digest)
+
+    @field_validator("jwks")
+    @classmethod
+    def _check_jwks(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            check_jwks(value)
+        return value
+
+    @field_validator("redirect_uris", "post_logout_redirect_uris")
     @classmethod
     def _check_redirect_uris(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            check_redirect_uri(value)
-        return values
-
-    @field_validator("post_logout_redirect_uris")
-    @classmethod
-    def _check_logout_uris(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            check_redirect_uri(value)
-        return values
+        return _checked(values, client_uris.check_redirect_uri)
 
     @field_validator("backchannel_logout_uri", "home_url", "logo_url", "policy_url", "terms_url")
     @classmethod
     def _check_urls(cls, value: str) -> str:
         if value:
-            check_url(value)
+            client_uris.check_url(value)
         return value
 
     @field_validator("origins")
     @classmethod
     def _check_origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            parts = urlsplit(value)
-            if parts.scheme not in ("https", "http") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
-                raise ValueError(f"{value!r} is no origin; write it as https://app.example.com")
+        return _checked(values, client_uris.check_origin)
+
+    @field_validator("resources")
+    @classmethod
+    def _check_resources(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked(values, client_uris.check_resource)
+
+    @field_validator("groups")
+    @classmethod
+    def _check_groups(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [value for value in values if not is_name(value)]:
+            raise ValueError(f"{unknown[0]!r} is no group: its name has {NAME_RULE}")
         return values
+
+    @field_validator("sector")
+    @classmethod
+    def _check_sector(cls, value: str) -> str:
+        if value and not _SECTOR.match(value):
+            raise ValueError("must be a host name alone, as example.com")
+        return value
 
     @field_validator("scopes")
     @classmethod
     def _check_scopes(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [value for value in values if value not in SCOPES]:
-            raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(SCOPES)}")
-        return values
+        return _known(values, SCOPES)
 
     @field_validator("grant_types")
     @classmethod
     def _check_grant_types(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [value for value in values if value not in GRANT_TYPES]:
-            raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(GRANT_TYPES)}")
-        return values
+        return _known(values, GRANT_TYPES)
 
     @model_validator(mode="after")
     def _check_together(self) -> Client:
@@ -141,7 +182,11 @@ class Client(BaseModel):
             raise ValueError("pkce can be optional for a client with a secret only: set pkce to required")
         if self.is_public and self.secret_digests:
             raise ValueError("a public client (auth_method none) has no secret: leave it out")
-        if self.auth_method == "private_key_jwt" and not (self.jwks or {}).get("keys"):
+        if self.is_public and self.introspects:
+            raise ValueError("introspects is for clients with a secret: anyone can call as a public one")
+        if self.is_public and (plain := [uri for uri in self.redirect_uris if is_plain_http(uri)]):
+            raise ValueError(f"{plain[0]!r}: a public client (auth_method none) needs https://, or http on localhost")
+        if self.auth_method == "private_key_jwt" and not self.jwks:
             raise ValueError("auth_method private_key_jwt needs the client's public keys: set jwks")
         if "authorization_code" in self.grant_types and not self.redirect_uris:
             raise ValueError("redirect_uris is empty: name at least one")
@@ -154,81 +199,39 @@ class Client(BaseModel):
         return self
 
 
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN and character not in _JOINERS
+
+
+def _checked(values: tuple[str, ...], check: Callable[[str], None]) -> tuple[str, ...]:
+    for value in values:
+        check(value)
+    return values
+
+
+def _known(values: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := [value for value in values if value not in known]:
+        raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
+    return values
+
+
+def _check_digest(value: str) -> None:
+    if not _DIGEST.match(value):
+        raise ValueError("must be a SHA-256 digest of 64 hexadecimal digits: flask clients digest makes one")
+
+
 def is_client_id(text: str) -> bool:
     """Whether a client can have this id: printable ASCII without blanks (RFC 6749, appendix A.1)."""
     return len(text) <= CLIENT_ID and _CLIENT_ID.match(text) is not None
 
 
-def check_url(value: str) -> None:
-    """Refuse what is no https address (http on this machine) of a page or an endpoint.
-
-    :raises ValueError: with what is wrong
-    """
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(f"{value!r} is no URL") from None
-    if len(value) > 2048 or not value.isascii() or any(ord(each) <= 32 or each == "\\" for each in value):
-        raise ValueError(f"{value!r} has characters that a URL can't have, or too many")
-    if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc or parts.fragment or "#" in value:
-        raise ValueError(f"{value!r} is no https address without user name and fragment")
-
-
-def check_redirect_uri(value: str) -> None:
-    """Refuse what can't be a redirect URI (RFC 6749, section 3.1.2; RFC 8252, section 7).
-
-    :raises ValueError: with what is wrong
-    """
-    scheme = value.partition(":")[0]
-    if scheme in ("https", "http"):
-        check_url(value)
-        return
-    plain = value.isascii() and not any(ord(each) <= 32 or each == "\\" for each in value)
-    if not plain or "#" in value or len(value) > 2048 or not _SCHEME.match(scheme) or scheme in _DANGEROUS:
-        raise ValueError(f"{value!r} can't be a redirect URI")
-    if "." not in scheme:
-        raise ValueError(f"{value!r}: an app's own scheme has a dot in it, as com.example.app (RFC 8252, section 7.1)")
-
-
-def is_loopback(uri: str) -> bool:
-    """Whether a redirect URI leads to a native app on the person's own machine (RFC 8252, section 7.3)."""
-    parts = urlsplit(uri)
-    if parts.scheme != "http" or not parts.hostname:
-        return False
-    if parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return False
-
-
-def allows_redirect(registered: tuple[str, ...], uri: str) -> bool:
-    """Whether ``uri`` is one of these, to the letter; the port of a loopback address may be any (RFC 8252)."""
-    if uri in registered:
-        return True
-    if not uri.startswith("http://") or len(uri) > 2048:
-        return False
-    try:
-        return is_loopback(uri) and any(is_loopback(each) and _portless(each) == _portless(uri) for each in registered)
-    except ValueError:
-        return False
-
-
-def _portless(uri: str) -> tuple[str, ...]:
-    """Return a loopback address without its port. One with a user name, or a port that is none, is like no other."""
-    parts = urlsplit(uri)
-    host = parts.hostname or ""
-    written = f"[{host}]" if ":" in host else host
-    port = parts.netloc.lower().removeprefix(written)
-    if port and not re.fullmatch(r":[0-9]{1,5}", port):
-        return ("", uri)
-    return (written, parts.path, parts.query, parts.fragment)
-
-
 _ROWS = Detached(OAuthClient)
 _BY_ID = CompiledStatement(_ROWS.select().where(OAuthClient.__table__.c.id == sa.bindparam("id")))
+
+
+def keep_in_memory(app: Flask, clients: dict[str, Client]) -> None:
+    """Keep the clients of the clients file with ``app``."""
+    app.extensions[_IN_MEMORY] = clients
 
 
 def clients_in_memory() -> dict[str, Client]:
@@ -249,13 +252,27 @@ def find_client(client_id: str) -> Client | None:
     found = _BY_ID.first(id=client_id)
     if found is None:
         return None
-    (row,) = _ROWS.read(found)
-    return None if row.disabled_at is not None else client_of(row)
+    return enabled_client_of(_ROWS.read(found)[0])
+
+
+def enabled_client_of(row: OAuthClient) -> Client | None:
+    """Return what a row says; None when it is disabled, or says what no client can be any more."""
+    if row.disabled_at is not None:
+        return None
+    try:
+        return client_of(row)
+    except ValidationError as error:
+        log.error("client.unusable", client=row.id, fields=[str(fault["loc"]) for fault in error.errors()])
+        return None
 
 
 def client_of(row: OAuthClient) -> Client:
-    """Return what a row says."""
+    """Return what a row says. A field that this release does not know is of a newer one, and left out.
+
+    :raises pydantic.ValidationError: when no client can be so
+    """
     digests = [row.secret_digest] if row.secret_digest else []
     if row.old_secret_digest and row.old_secret_until is not None and row.old_secret_until > clock.now():
         digests.append(row.old_secret_digest)
-    return Client(**row.registered, id=row.id, secret_digests=tuple(digests), source=row.source)
+    known = {name: value for name, value in row.registered.items() if name in Client.model_fields}
+    return Client(**known, id=row.id, secret_digests=tuple(digests), source=row.source)

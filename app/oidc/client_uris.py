@@ -1,0 +1,115 @@
+"""Addresses that clients register, and whether one that a request names is among them (RFC 9700, section 2.1)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+LONGEST = 2048
+
+_URI = re.compile(r"(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+\Z")
+"""RFC 3986, appendix A, without a fragment. Browsers drop or change everything else on the way."""
+
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
+_LOOPBACK = re.compile(r"http://(localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::([0-9]{1,5}))?((?:[/?].*)?)\Z", re.DOTALL)
+LAST_PORT = 65535
+
+
+def check_url(value: str) -> None:
+    """Refuse what is no https or http address of a page or an endpoint.
+
+    :raises ValueError: with what is wrong
+    """
+    parts = _split(value)
+    if parts.scheme not in ("https", "http") or not value.startswith(f"{parts.scheme}://"):
+        raise ValueError(f"{value!r} does not begin with https://")
+    host, port = parts.hostname or "", parts.netloc.rpartition("]")[2].partition(":")
+    if "@" in parts.netloc:
+        raise ValueError(f"{value!r} has a user name")
+    if not (_HOST.match(host) or (":" in host and parts.netloc.startswith("["))) or (port[1] and not port[2]):
+        raise ValueError(f"{value!r} has no host, or one with other characters than letters, digits, . and -")
+
+
+def check_redirect_uri(value: str) -> None:
+    """Refuse what can't be a redirect URI (RFC 6749, section 3.1.2; RFC 8252, section 7).
+
+    :raises ValueError: with what is wrong
+    """
+    scheme = value.partition(":")[0]
+    if "*" in value:
+        raise ValueError(f"{value!r} has a *: write each address out, since they are compared to the letter")
+    if scheme in ("https", "http"):
+        check_url(value)
+        return
+    _split(value)
+    if not _SCHEME.match(scheme):
+        raise ValueError(f"{value!r} can't be a redirect URI")
+    if "." not in scheme:
+        raise ValueError(f"{value!r}: an app's own scheme has a dot in it, as com.example.app (RFC 8252, section 7.1)")
+
+
+def check_origin(value: str) -> None:
+    """Refuse what no browser sends as an origin (RFC 6454, section 6.2).
+
+    :raises ValueError: with what is wrong
+    """
+    try:
+        check_url(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no origin; write it as https://app.example.com") from None
+    parts = urlsplit(value)
+    usual = {"https": 443, "http": 80}[parts.scheme]
+    if value != f"{parts.scheme}://{parts.netloc.lower()}" or parts.port == usual:
+        raise ValueError(f"{value!r} is no origin; write it as https://app.example.com, in lower case, without a path")
+
+
+def check_resource(value: str) -> None:
+    """Refuse what is no absolute URI without a fragment (RFC 8707, section 2).
+
+    :raises ValueError: with what is wrong
+    """
+    if not _split(value).scheme:
+        raise ValueError(f"{value!r} is no URI; write it as https://api.example.com")
+
+
+def _split(value: str) -> SplitResult:
+    """Split what has only characters of a URI, and no fragment. Raises ValueError."""
+    if "#" in value:
+        raise ValueError(f"{value!r} has a fragment: leave out # and what follows it")
+    if len(value) > LONGEST or not _URI.match(value):
+        raise ValueError(f"{value[:LONGEST]!r} is no URL, or is longer than {LONGEST} characters")
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - raises for one that is none
+    except ValueError:
+        raise ValueError(f"{value!r} is no URL") from None
+    return parts
+
+
+def is_loopback(uri: str) -> bool:
+    """Whether a redirect URI leads to a native app on the person's own machine (RFC 8252, section 7.3)."""
+    return _portless(uri) is not None
+
+
+def is_plain_http(uri: str) -> bool:
+    """Whether an address leads to another machine without TLS."""
+    return uri.startswith("http://") and not is_loopback(uri)
+
+
+def allows_redirect(registered: tuple[str, ...], uri: str) -> bool:
+    """Whether ``uri`` is one of these, to the letter; the port of a loopback address may be any (RFC 8252)."""
+    if uri in registered:
+        return True
+    wanted = _portless(uri)
+    return wanted is not None and any(_portless(each) == wanted for each in registered)
+
+
+def _portless(uri: str) -> tuple[str, str] | None:
+    """Return host and rest of a loopback address, to the letter; None for any other address."""
+    if not uri.startswith("http://") or len(uri) > LONGEST:
+        return None
+    found = _LOOPBACK.match(uri)
+    if found is None or int(found[2] or 0) > LAST_PORT:
+        return None
+    return found[1], found[3]
