@@ -323,12 +323,15 @@ def statements(app: Flask) -> Callable[[], AbstractContextManager[list[str]]]:
 
 
 def _forget_in_memory(app: Flask) -> None:
-    """Drop what processes remember beside the database: counts by address, channels at rest, open connections."""
+    """Drop what processes remember beside the database: counts by address, the secret that apps' names are made from,
+    channels at rest, open connections.
+    """
     from app.outbox.channels import attempt, mail, sms
 
     app.extensions.pop("latchkey.counters", None)
     app.extensions.pop("latchkey.accounts", None)
     app.extensions.pop("latchkey.oidc.keys", None)
+    app.extensions.pop("latchkey.oidc.naming", None)
     sms.breaker.succeeded()
     sms.gate.open()
     attempt.resume()

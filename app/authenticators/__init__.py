@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register every authenticator, what the worker does and what an export holds."""
+    """Register every authenticator, what the worker does, what is sealed, and what an export holds."""
     from app.authenticators import cleanup, export, keys
     from app.authenticators.registry import register_authenticators
     from app.db.export import register_export
@@ -23,3 +23,4 @@ def init_app(app: Flask) -> None:
     register_cleanups(app, cleanup.prune_webauthn_challenges)
     register_export(app, export.PARTS, export.EXCLUDED)
     register_periodic_task(app, keys.announce)
+    keys.register_sealed(app, *keys.OWN)

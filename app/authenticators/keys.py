@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -20,8 +21,11 @@ from app.authenticators.models import KeyAnnouncement
 from app.challenges.models import Challenge
 from app.challenges.passcodes import challenge_context, enrolled_context
 from app.crypto import secrets
-from app.enrollments.models import IS_SEALED, SEALED_UNDER, Enrollment
-from app.extensions import db, keyring
+from app.enrollments.models import Enrollment
+from app.extensions import db, keyring, this_app
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 log = structlog.get_logger()
 
@@ -96,11 +100,47 @@ def _holder(process: int) -> str:
     return secrets.row_id()
 
 
-SEALED: tuple[tuple[Any, Callable[[Any], tuple[str, ...]]], ...] = (
-    (Enrollment, enrolled_context),
-    (Challenge, challenge_context),
-)
-"""Every table with a sealed ``secret``, and what that is sealed to."""
+@dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """A column whose texts are sealed, and may be sealed anew under another key.
+
+    :ivar context: returns what the text of a row is sealed to
+    :ivar id: name of the column that tells the rows apart
+    :ivar secret: name of the column itself; "" in a row that has none
+    """
+
+    model: Any
+    context: Callable[[Any], tuple[str, ...]]
+    id: str = "id"
+    secret: str = "secret"  # noqa: S105 - a column's name
+
+    @property
+    def ids(self) -> Any:
+        """The column that tells the rows apart, for statements."""
+        return self.model.__table__.c[self.id]
+
+    @property
+    def texts(self) -> Any:
+        """The column with the sealed texts, for statements."""
+        return self.model.__table__.c[self.secret]
+
+
+_REGISTERED = "latchkey.sealed_columns"
+
+
+def register_sealed(app: Flask, *columns: SealedColumn) -> None:
+    """Have these columns counted, checked at start, and sealed anew by ``flask keys rotate``."""
+    app.extensions.setdefault(_REGISTERED, []).extend(columns)
+
+
+def sealed_columns() -> list[SealedColumn]:
+    """Return every column that is sealed."""
+    found: list[SealedColumn] = this_app().extensions[_REGISTERED]
+    return found
+
+
+OWN = (SealedColumn(Enrollment, enrolled_context), SealedColumn(Challenge, challenge_context))
+"""What is sealed of sign-in methods and of what is sent to people."""
 
 
 _KEYS_IN_USE = """
@@ -117,8 +157,9 @@ _KEYS_IN_USE = """
 def keys_in_use() -> set[str]:
     """Return the ids of all keys under which something is sealed, those that are not in the ring included."""
     found: set[str] = set()
-    for model, _context in SEALED:
-        values = {"key": SEALED_UNDER, "table": model.__tablename__, "sealed": IS_SEALED}
+    for column in sealed_columns():
+        texts = column.secret
+        values = {"table": column.model.__tablename__, "key": f"substr({texts}, 4, 8)", "sealed": f"{texts} <> ''"}
         found.update(db.session.scalars(sa.text(_KEYS_IN_USE.format_map(values))))
     return found
 
@@ -129,8 +170,9 @@ def sealed_rows() -> Counter[str]:
     Reads every row: for an operator who asks, not for a start.
     """
     counts: Counter[str] = Counter()
-    for model, _context in SEALED:
-        kid = sa.func.substr(model.secret, 4, 8)
-        for found, count in db.session.execute(sa.select(kid, sa.func.count()).where(model.secret != "").group_by(kid)):
+    for column in sealed_columns():
+        kid = sa.func.substr(column.texts, 4, 8)
+        each = sa.select(kid, sa.func.count()).where(column.texts != "").group_by(kid)
+        for found, count in db.session.execute(each):
             counts[found] += count
     return counts

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask.cli import with_appcontext
 
 from app import clock
-from app.authenticators.keys import SEALED, sealed_rows
+from app.authenticators.keys import sealed_columns, sealed_rows
 from app.crypto.encryption import DecryptionError
 from app.db import DatabaseReadOnly, PoolerFound, clock_sync, readiness, refuse_unless_writable
 from app.db.faults import why_unreached
@@ -170,11 +170,11 @@ def keys_fit() -> Iterator[HealthCheck]:
 
 def _opens(kid: str) -> bool:
     """Try one row of each table that is sealed under this key."""
-    for model, context in SEALED:
-        row = db.session.scalar(sa.select(model).where(model.secret.like(f"v1.{kid}.%")).limit(1))
+    for column in sealed_columns():
+        row = db.session.scalar(sa.select(column.model).where(column.texts.like(f"v1.{kid}.%")).limit(1))
         try:
             if row is not None:
-                keyring.open(row.secret, *context(row))
+                keyring.open(getattr(row, column.secret), *column.context(row))
         except DecryptionError:
             return False
     return True

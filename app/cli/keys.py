@@ -15,7 +15,7 @@ from rich.console import Console
 
 from app.audit import record
 from app.authenticators import keys as key_announcements
-from app.authenticators.keys import SEALED, sealed_rows
+from app.authenticators.keys import SealedColumn, sealed_columns, sealed_rows
 from app.cli.group import OperatorGroup
 from app.crypto.encryption import DecryptionError
 from app.extensions import db, keyring
@@ -123,10 +123,10 @@ def reseal(moved: Callable[[int], None] = lambda count: None) -> Resealed:
     :param moved: told how many rows each batch moved
     """
     result = Resealed()
-    for model, context in SEALED:
-        for rows in _older(model):
-            texts = _sealed_anew(rows, context, result)
-            count = _write(model, texts)
+    for column in sealed_columns():
+        for rows in _older(column):
+            texts = _sealed_anew(rows, column, result)
+            count = _write(column, texts)
             result.moved += count
             moved(count)
     record("key.rotated", kid=keyring.kid, moved=result.moved, shut=result.shut_rows)
@@ -134,39 +134,39 @@ def reseal(moved: Callable[[int], None] = lambda count: None) -> Resealed:
     return result
 
 
-def _older(model: Any) -> Iterator[list[Any]]:
+def _older(column: SealedColumn) -> Iterator[list[Any]]:
     """Yield the rows that are not under the current key, in batches, by id."""
     last = ""
     while True:
-        older = (model.secret != "", model.secret.not_like(f"v1.{keyring.kid}.%"), model.id > last)
-        rows = list(db.session.scalars(sa.select(model).where(*older).order_by(model.id).limit(BATCH)))
+        older = (column.texts != "", column.texts.not_like(f"v1.{keyring.kid}.%"), column.ids > last)
+        rows = list(db.session.scalars(sa.select(column.model).where(*older).order_by(column.ids).limit(BATCH)))
         if not rows:
             return
-        last = rows[-1].id
+        last = getattr(rows[-1], column.id)
         yield rows
         db.session.expunge_all()
 
 
-def _sealed_anew(rows: list[Any], context: Callable[[Any], tuple[str, ...]], result: Resealed) -> list[dict[str, str]]:
+def _sealed_anew(rows: list[Any], column: SealedColumn, result: Resealed) -> list[dict[str, str]]:
     texts = []
     for row in rows:
+        sealed, name = getattr(row, column.secret), getattr(row, column.id)
         try:
-            plain = keyring.open(row.secret, *context(row))
+            plain = keyring.open(sealed, *column.context(row))
         except DecryptionError as error:
             why = f"key {error.kid} is not in the ring" if error.key_is_unknown else "changed or moved"
-            result.shut.setdefault(why, []).append(f"{row.__tablename__} {row.id}")
+            result.shut.setdefault(why, []).append(f"{row.__tablename__} {name}")
             continue
-        texts.append({"row": row.id, "was": row.secret, "becomes": keyring.seal(plain, *context(row))})
+        texts.append({"row": name, "was": sealed, "becomes": keyring.seal(plain, *column.context(row))})
     return texts
 
 
-def _write(model: Any, texts: list[dict[str, str]]) -> int:
+def _write(column: SealedColumn, texts: list[dict[str, str]]) -> int:
     """Put the new texts where the old ones still stand, and commit; return how many did."""
     if not texts:
         return 0
-    table = model.__table__
-    unchanged = (table.c.id == sa.bindparam("row"), table.c.secret == sa.bindparam("was"))
-    written = sa.update(table).where(*unchanged).values(secret=sa.bindparam("becomes"))
+    unchanged = (column.ids == sa.bindparam("row"), column.texts == sa.bindparam("was"))
+    written = sa.update(column.model.__table__).where(*unchanged).values({column.secret: sa.bindparam("becomes")})
     count = db.session.connection().execute(written, texts).rowcount
     db.session.commit()
     return count

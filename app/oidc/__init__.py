@@ -13,9 +13,15 @@ bp = Blueprint("oidc", __name__)
 
 def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
+    from app.authenticators.keys import register_sealed
     from app.db.export import register_export
     from app.db.retention import register_cleanups
-    from app.oidc import cleanup, client_file, export
+    from app.oidc import (  # noqa: F401 - views register themselves
+        cleanup,
+        client_file,
+        export,
+        subjects,
+    )
 
     client_file.load(app)
     register_cleanups(
@@ -27,5 +33,6 @@ def init_app(app: Flask) -> None:
         cleanup.prune_used_proofs,
         cleanup.prune_registration_tokens,
     )
+    register_sealed(app, subjects.SEALED)
     register_export(app, export.PARTS, export.EXCLUDED)
     app.register_blueprint(bp)

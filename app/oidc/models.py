@@ -1,4 +1,4 @@
-"""OAuthClient, AuthorizationRequest, Grant, AccessToken, Consent, DeviceRequest, SigningKey.
+"""OAuthClient, AuthorizationRequest, Grant, AccessToken, Consent, DeviceRequest, SigningKey, NamingSecret.
 
 Codes, tokens and secrets are stored as digests, private keys sealed. A client is named by its id alone and without a
 foreign key, since it may stand in a file.
@@ -194,3 +194,18 @@ class SigningKey(db.Model):
     """It signs from then until the next one does."""
     published_until: Mapped[datetime | None]
     """When the last token that it signed is over; None while it is the newest or the one that signs."""
+
+
+class NamingSecret(db.Model):
+    """The secret from which the names are made that one client alone knows a person or a session by. One row.
+
+    It is made once and stays, whatever happens to the keys that seal it: with another one, every app would take every
+    person for a new one.
+    """
+
+    __tablename__ = "oauth_naming"
+
+    id: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    secret: Mapped[str] = mapped_column(sa.Text)
+    """Sealed to this row."""
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)

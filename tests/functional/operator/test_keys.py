@@ -53,11 +53,11 @@ def test_people_sign_in_before_during_and_after(
         answer = Wire(serving, "json").post("/us-signin", identity=ada.email, passcode=ada.app_code())
         done.append(answer.ok)
 
-    def write_while_somebody_signs_in(model, texts):
+    def write_while_somebody_signs_in(column, texts):
         somebody = threading.Thread(target=sign_in, args=[rotating_app])
         somebody.start()
         somebody.join()
-        return real(model, texts)
+        return real(column, texts)
 
     real = keys._write
     sign_in(app)
@@ -97,10 +97,10 @@ def test_a_change_made_meanwhile_is_kept(people, rows, app, rotating_app, monkey
     [row] = rows(Enrollment)
     theirs = app.extensions["latchkey.keyring"].seal(b"another", "elsewhere")
 
-    def write_after_somebody_else(model, texts):
+    def write_after_somebody_else(column, texts):
         with db.engine.begin() as connection:
             connection.execute(sa.update(Enrollment).where(Enrollment.id == row.id).values(secret=theirs))
-        return real(model, texts)
+        return real(column, texts)
 
     real = keys._write
     monkeypatch.setattr(keys, "_write", write_after_somebody_else)

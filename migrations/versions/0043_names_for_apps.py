@@ -1,0 +1,26 @@
+"""names for apps: the secret from which pairwise subjects and session names are made
+
+Revision: 0043, after 0042
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0043"
+down_revision = "0042"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "oauth_naming",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_oauth_naming")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("oauth_naming")
