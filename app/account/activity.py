@@ -1,7 +1,7 @@
 """The events of an account as its owner reads them, newest first.
 
 The list of sentences is closed: an event without one is not listed, and of an event's facts nothing but the method and
-the name of a group.
+the names of a group and of an app.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ DESCRIPTIONS = {
     "challenge.started:setup": N_("Setup of a sign-in method started"),
     "challenge.started:sign_in": N_("Sign-in code requested"),
     "challenge.started:verify": N_("Code requested to confirm it's you"),
+    "app.allowed": N_("Allowed the app {app}"),
+    "app.not_allowed": N_("Not let into the app {app}, which is for certain groups"),
+    "app.refused": N_("Didn't allow the app {app}"),
+    "app.signed_in": N_("Signed in to the app {app}"),
+    "app.token_reused": N_("A token of the app {app} was used twice and may have been copied. The app was signed out"),
     "authenticator.renamed": N_("Authenticator app renamed"),
     "delivery.failed": N_("A message to you couldn't be delivered"),
     "export.failed": N_("Your data export failed"),
@@ -119,7 +124,9 @@ DIFFERS_BY = {
 }
 _OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
 _FAILURES = ("challenge.failed", "delivery.failed", "passkey.counter_regressed", "second_step.failed", "sign_in.failed")
-WARNINGS = frozenset(("budget.exhausted", "recovery.started", "refresh.reused", *_FAILURES, *_OF_LINKS))
+WARNINGS = frozenset(
+    ("app.token_reused", "budget.exhausted", "recovery.started", "refresh.reused", *_FAILURES, *_OF_LINKS)
+)
 """What went wrong, or what a stranger may have done."""
 
 _NAMES = sorted({key.partition(":")[0] for key in DESCRIPTIONS})
@@ -167,7 +174,7 @@ def _method(event: Event) -> str | None:
 def _sentence(event: Event) -> str | None:
     fact = event.facts.get(DIFFERS_BY.get(event.name, ""), "")
     found = DESCRIPTIONS.get(f"{event.name}:{fact}") or DESCRIPTIONS.get(event.name)
-    return gettext(found, group=event.facts.get("group", "")) if found else None
+    return gettext(found, group=event.facts.get("group", ""), app=event.facts.get("app", "")) if found else None
 
 
 def _sealed(user_id: int, event: Event) -> str:

@@ -31,6 +31,12 @@ API_PREFIX = "lkp_"
 REFRESH_PREFIX = "lkr_"
 """Prefix of a refresh token; 22 characters of its grant follow, the same in every token that replaces it."""
 
+ACCESS_PREFIX = "lka_"
+"""Prefix of an app's access token (OAuth)."""
+
+GRANT_PREFIX = "lkg_"
+"""Prefix of an app's refresh token; 32 characters follow that name its grant."""
+
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK = 6
 _LETTER = re.compile(r"[0-9A-Za-z]+\Z")
@@ -105,6 +111,12 @@ def prefixed_token(prefix: str) -> str:
     It has 256 random bits, twice what ASVS 7.2.3 asks of a session token.
     """
     body = prefix + letters()
+    return body + _check(body)
+
+
+def derived_token(prefix: str, data: bytes) -> str:
+    """Return the token with this prefix that 32 bytes of ``data`` give, the same each time."""
+    body = prefix + _base62(int.from_bytes(data, "big"), _length(_BYTES))
     return body + _check(body)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
@@ -174,7 +175,8 @@ def group_names(user_id: sa.SQLColumnExpression[int]) -> sa.ColumnElement[str]:
     mine = sa.select(group.c.name).join(membership, membership.c.group_id == group.c.id)
     mine = mine.where(membership.c.user_id == user_id).order_by(group.c.name)
     ordered = mine.correlate_except(group, membership).subquery()  # SQLite before 3.44 sorts in no aggregate
-    joined = sa.func.aggregate_strings(ordered.c.name, SEPARATOR)
+    separator: Any = sa.literal_column(f"'{SEPARATOR}'")  # no parameter, so that CompiledStatement can carry it
+    joined = sa.func.aggregate_strings(ordered.c.name, separator)
     return sa.func.coalesce(sa.select(joined).scalar_subquery(), "").label("group_names")
 
 

@@ -17,11 +17,15 @@ def init_app(app: Flask) -> None:
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.oidc import (  # noqa: F401 - views register themselves
+        authorize_views,
         cleanup,
         client_file,
         export,
         subjects,
+        token_views,
+        userinfo_views,
     )
+    from app.oidc.errors import OAuthError, error_response
 
     client_file.load(app)
     register_cleanups(
@@ -35,4 +39,5 @@ def init_app(app: Flask) -> None:
     )
     register_sealed(app, subjects.SEALED)
     register_export(app, export.PARTS, export.EXCLUDED)
+    app.register_error_handler(OAuthError, error_response)
     app.register_blueprint(bp)

@@ -9,15 +9,16 @@ from flask import Response, current_app, redirect, request
 from app.web.pages import render_page
 
 
-def leave(url: str) -> Response:
+def leave(url: str, *, after_form: bool = False) -> Response:
     """Send the browser to ``url``, which its caller has found among those that the client registered.
 
     Chrome holds the redirect that answers a form against ``form-action``, which names this site alone, and stops it. So
     the answer to a form is a page that refreshes to the app, and has a link for who has turned that off. Any other
     request, and a program's POST, gets a 303, so that nothing that was posted here is posted on (RFC 9700, section
     4.12).
+    :param after_form: whether a redirect that answered a form may have led to this request
     """
-    if request.method == "POST" and request.headers.get("Sec-Fetch-Dest") == "document":
+    if (request.method == "POST" or after_form) and request.headers.get("Sec-Fetch-Dest") == "document":
         page = render_page("oidc/leave.html", url=url, host=_shown(url))
         answer = current_app.make_response(page)
     else:

@@ -48,10 +48,11 @@ _IMPOSE = (
 
 
 def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> None:
-    """Use one of ``address``'s turns of the limit ``name`` (``starts``, ``failures``, ``clients`` or ``passkeys``).
+    """Use one of ``address``'s turns of the limit ``name``.
 
     Penalties don't count for passkeys and clients: a request that someone reported stops no other person's passkey,
     and no app.
+    :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges`` or ``requests``
     :param about: counted apart for each: the client whose secret is tried
     :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
@@ -156,7 +157,7 @@ def _item(name: str, bucket: str) -> RateLimitItem:
         most = settings.starts_per_address
     elif name == "passkeys":
         most = settings.passkey_starts_per_address
-    elif name == "exchanges":
+    elif name in ("exchanges", "requests"):
         most = settings.exchanges_per_address
     else:
         most = settings.failures_per_address

@@ -47,6 +47,10 @@ MESSAGES = {
     "undo_unsure": N_("Check the box to confirm. It keeps email scanners from doing this for you."),
     "undo_invalid": N_("This link is invalid or has expired. A deleted account can't be restored."),
     "export_under_way": N_("We're already preparing an export. It takes a minute or two."),
+    # apps
+    "oauth_client_unknown": N_("We don't know the app that sent you here. Tell the people who run it."),
+    "oauth_redirect_unknown": N_("The app asked to send you to an address we don't know. Tell the people who run it."),
+    "oauth_request_over": N_("This request has expired or was completed. Go back to the app and try again."),
     # the second step
     "two_factor_permission_denied": N_("This sign-in has expired. Sign in again."),
     "two_factor_invalid_token": N_("That code didn't work. Check it, or wait for a new one: a code works only once."),

@@ -13,8 +13,15 @@ from tests.architecture.sources import Function, modules
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
-GETS_THAT_CHANGE = {"/us-verify-link", "/confirm/<token>", "/change-email/<token>"}
-"""Links in mails: the only safe requests that may change anything, and only in the browser that asked."""
+GETS_THAT_CHANGE = {
+    "/us-verify-link",
+    "/confirm/<token>",
+    "/change-email/<token>",
+    "/oauth/authorize",
+    "/oauth/continue",
+}
+"""Links in mails, and only in the browser that asked; and what an app has a browser ask for, which gives a code to that
+app alone (OpenID Connect Core, section 3.1.2.1): the only safe requests that may change anything."""
 
 COMMITS_OUTSIDE_REQUESTS = ("app/cli/", "app/outbox/")
 """Commands and the worker, which have no view. Their commits never run inside a request."""

@@ -1,0 +1,153 @@
+"""Access tokens: issued, and looked up when a client calls with one.
+
+Each is a row by its digest, JWTs too, so that whoever asks us hears at once that one is revoked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.crypto import secrets
+from app.db.compiled import CompiledStatement, Detached
+from app.extensions import changed, settings
+from app.groups.service import group_names, names_in
+from app.oidc import keys
+from app.oidc.clients import Client, clients_in_memory, enabled_client_of
+from app.oidc.grants import session_is_open
+from app.oidc.models import AccessToken, Grant, OAuthClient
+from app.oidc.subjects import sid_for, subject_for
+from app.users import Identity, User
+
+_token, _grant, _user = AccessToken.__table__, Grant.__table__, User.__table__
+_INSERT = CompiledStatement.into(_token)
+_app = OAuthClient.__table__
+_ROWS = Detached(AccessToken, Grant, User, OAuthClient)
+_KINDS = ("email", "phone", "username")
+_identities = {kind: Identity.__table__.alias(kind) for kind in _KINDS}
+
+
+def _with_identities(joined: Any) -> Any:
+    for kind, each in _identities.items():
+        its_own = sa.and_(each.c.user_id == _user.c.id, each.c.kind == kind, each.c.is_primary)
+        joined = joined.outerjoin(each, its_own)
+    return joined
+
+
+_joined = (
+    _token.join(_grant, _grant.c.id == _token.c.grant_id)
+    .join(_user, _user.c.id == _grant.c.user_id)
+    .outerjoin(_app, _app.c.id == _grant.c.client_id)
+)
+_is_current = (
+    _token.c.digest == sa.bindparam("digest"),
+    _token.c.expires_at > sa.bindparam("now"),
+    _grant.c.revoked_at.is_(None),
+    _user.c.disabled_at.is_(None),
+    _user.c.deletes_at.is_(None),
+    sa.or_(_grant.c.offline, session_is_open),
+)
+_FIND = CompiledStatement(_ROWS.select().select_from(_joined).where(*_is_current))
+_columns = [column for each in _identities.values() for column in (each.c.value, each.c.confirmed_at)]
+_FIND_WITH_CLAIMS = CompiledStatement(
+    _ROWS.select()
+    .add_columns(*_columns, group_names(_user.c.id))
+    .select_from(_with_identities(_joined))
+    .where(*_is_current)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An access token, not stored as it is.
+
+    :ivar expires_in: seconds
+    """
+
+    token: str
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A valid access token that was presented, and whose it is.
+
+    :ivar identities: by kind, the primary identity and whether it is confirmed
+    :ivar groups: names of the groups of the account
+    """
+
+    row: AccessToken
+    grant: Grant
+    user: User
+    client: Client
+    identities: dict[str, tuple[str, bool]]
+    groups: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the token allows."""
+        return frozenset(self.row.scopes.split())
+
+
+def issue(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str) -> Issued:
+    """Return a new access token of a grant. One INSERT."""
+    is_jwt = client.access_token == "jwt"  # noqa: S105 - a format
+    life = settings.oauth_jwt_lifetime if is_jwt else settings.oauth_access_token_lifetime
+    now = clock.now()
+    token = _jwt(grant, handle, client, scopes, resource) if is_jwt else secrets.prefixed_token(secrets.ACCESS_PREFIX)
+    _INSERT.run(
+        digest=secrets.digest(token), grant_id=grant.id, scopes=" ".join(scopes), resource=resource, created_at=now,
+        expires_at=now + life,
+    )  # fmt: skip
+    return Issued(token, int(life.total_seconds()))
+
+
+def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str) -> str:
+    """Return an access token that other services read themselves (RFC 9068, section 2.2)."""
+    now = int(clock.unix())
+    audience = resource.split() or [settings.origin]
+    claims: dict[str, Any] = {
+        "iss": settings.origin, "aud": audience if len(audience) > 1 else audience[0],
+        "sub": subject_for(handle, client), "client_id": client.id, "iat": now,
+        "exp": now + int(settings.oauth_jwt_lifetime.total_seconds()), "jti": secrets.row_id(),
+        "scope": " ".join(scopes), "auth_time": int(grant.authenticated_at.timestamp()), "acr": f"aal{grant.level}",
+        "sid": sid_for(grant.session_id, client.id),
+    }  # fmt: skip
+    if grant.jkt:
+        claims["cnf"] = {"jkt": grant.jkt}
+    return keys.sign(claims, client.id_token_alg, typ="at+jwt")
+
+
+def find(token: str) -> Presented | None:
+    """Return a valid access token; None for any other text, and where its client is gone or disabled. One statement."""
+    found = _FIND.first(digest=secrets.digest(token), now=clock.now())
+    return _presented(found, {}) if found is not None else None
+
+
+def find_with_claims(token: str) -> Presented | None:
+    """Return the same with what its account's claims are made of. One statement."""
+    found = _FIND_WITH_CLAIMS.first(digest=secrets.digest(token), now=clock.now())
+    if found is None:
+        return None
+    more = found[-2 * len(_KINDS) - 1 :]
+    values = zip(_KINDS, more[0:-1:2], more[1:-1:2], strict=True)
+    identities = {kind: (value, confirmed_at is not None) for kind, value, confirmed_at in values if value is not None}
+    return _presented(found, identities, tuple(names_in(more[-1] or "")))
+
+
+def _presented(
+    found: Sequence[Any], identities: dict[str, tuple[str, bool]], groups: tuple[str, ...] = ()
+) -> Presented | None:
+    token, grant, user, row = _ROWS.read(found)
+    client = clients_in_memory().get(grant.client_id) or (row and enabled_client_of(row))
+    return Presented(token, grant, user, client, identities, groups) if client is not None else None
+
+
+def revoke(token: str, client: Client) -> int:
+    """Revoke an access token of ``client``; return how many there were."""
+    its_own = sa.exists().where(_grant.c.id == _token.c.grant_id, _grant.c.client_id == client.id)
+    return changed(sa.delete(AccessToken).where(_token.c.digest == secrets.digest(token), its_own))

@@ -1,0 +1,204 @@
+"""/oauth/authorize and the steps after it: sign in, confirm, choose an account, allow.
+
+A request is answered at once where nothing is left to do. Otherwise it is stored and continues at ``/oauth/continue``,
+to which each step leads back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, redirect, request
+
+from app import clock, throttling
+from app.audit import record
+from app.login.presenters import label_of
+from app.oidc import bp, consents, grants, requests
+from app.oidc.authorization import Authorization, AuthorizationError, PageRefusal, read_authorization, response_url
+from app.oidc.forms import ConsentForm
+from app.oidc.interaction import ERRORS, Situation, Step, next_step, scopes_to_allow
+from app.oidc.models import AuthorizationRequest
+from app.oidc.presenters import consent_facts
+from app.oidc.pushed import claim_pushed, is_pushed
+from app.oidc.redirection import leave
+from app.sessions.store import current_session, revoke_current_session
+from app.users import identities_of
+from app.web.client import present_client
+from app.web.commit import view_commit
+from app.web.errors import error_answer
+from app.web.messages import message
+from app.web.redirects import with_query
+from app.web.respond import respond
+
+CONTINUE = "/oauth/continue"
+
+
+@bp.get("/oauth/authorize")
+def authorize() -> Response:
+    """Answer an app that wants somebody to be signed in to it."""
+    after_this_request(view_commit)
+    row = None
+    if is_pushed(request.args):
+        row = claim_pushed(request.args)
+        if row is None:
+            return refused("oauth_request_over")
+    return _answer(row)
+
+
+@bp.post("/oauth/authorize")
+def authorize_by_form() -> Response:
+    """Store what another site's form asks for, and have the browser come back with its cookies.
+
+    A form of another site comes without ours, so nothing is decided here and no session is looked up: it needs no CSRF
+    token. What is asked for is validated when it comes back.
+    """
+    after_this_request(view_commit)
+    throttling.take("requests", present_client().ip_address)
+    row = requests.store(request.form)
+    return redirect(with_query(CONTINUE, request=row.id), 303)  # type: ignore[return-value]
+
+
+@bp.get("/oauth/continue")
+def continue_request() -> Response:
+    """Go on with a stored request, after a step or after a form."""
+    after_this_request(view_commit)
+    row = requests.find(request.args.get("request", "")[:32])
+    return refused("oauth_request_over") if row is None else _answer(row)
+
+
+@bp.post("/oauth/consent")
+def consent() -> Response:
+    """Note whether the person allows the app what it asks for."""
+    after_this_request(view_commit)
+    form = ConsentForm()
+    if not form.validate():
+        return respond("errors/form.html", form)
+    session, row = current_session(), requests.find(form.request.data)
+    if row is None or session is None:
+        return refused("oauth_request_over")
+    try:
+        asked = read_authorization(requests.parameters_of(row))
+        found = _situation(asked, row)
+        if next_step(asked, found) != "consent":  # signed out meanwhile, or no longer a member
+            return _go_on(asked, row)
+        if form.allow.data != "yes":
+            record("app.refused", session.user_id, client=asked.client.id, app=asked.client.name)
+            raise asked.refusal("access_denied", "The person has refused.")
+        scopes = scopes_to_allow(asked)
+        consents.allow(session.user_id, asked.client.id, _together(asked, found, scopes))
+        record("app.allowed", session.user_id, client=asked.client.id, app=asked.client.name, scopes=" ".join(scopes))
+        requests.settle_prompt(row, "consent")
+        return _go_on(read_authorization(requests.parameters_of(row)), row)
+    except PageRefusal as refusal:
+        return refused(refusal.code)
+    except AuthorizationError as error:
+        return _send_back(error, row)
+
+
+@bp.post("/oauth/account")
+def choose_account() -> Response:
+    """Go on with the account that is signed in, or sign out to use another."""
+    after_this_request(view_commit)
+    form = ConsentForm()
+    if not form.validate():
+        return respond("errors/form.html", form)
+    row = requests.find(form.request.data)
+    if row is None:
+        return refused("oauth_request_over")
+    requests.settle_prompt(row, "select_account")
+    if form.allow.data != "yes" and (session := revoke_current_session()) is not None:
+        record("session.ended", session.user_id, reason="signed_out")
+    return redirect(with_query(CONTINUE, request=row.id), 303)  # type: ignore[return-value]
+
+
+def refused(code: str, status: int = 400) -> Response:
+    """Return the page for a request whose app can't be answered."""
+    return error_answer(status, message(code))
+
+
+def _answer(row: AuthorizationRequest | None) -> Response:
+    """Answer a request, stored or new."""
+    try:
+        given = request.args if row is None else requests.parameters_of(row)
+        return _go_on(read_authorization(given), row)
+    except PageRefusal as refusal:
+        return refused(refusal.code)
+    except AuthorizationError as error:
+        return _send_back(error, row)
+
+
+def _send_back(error: AuthorizationError, row: AuthorizationRequest | None) -> Response:
+    if row is not None:
+        requests.answer(row)
+    return leave(error.url, after_form=row is not None)
+
+
+def _situation(asked: Authorization, row: AuthorizationRequest | None) -> Situation | None:
+    """Return who is there; None without a session in this browser."""
+    session = current_session()
+    if session is None or session.kind != "browser":
+        return None
+    relation = consents.relation_of(session.user_id, asked.client.id, session.session_id)
+    return Situation(session, relation, row.created_at if row is not None else clock.now())
+
+
+def _go_on(asked: Authorization, row: AuthorizationRequest | None) -> Response:
+    """Do what is next: answer the app, or show the person a page."""
+    found = _situation(asked, row)
+    step = next_step(asked, found)
+    if step == "answer":
+        assert found is not None
+        return _give_code(asked, found, row)
+    if asked.is_silent:
+        raise asked.refusal(*ERRORS[step])
+    if asked.client.require_pushed and not (row is not None and row.pushed):
+        raise asked.refusal("invalid_request", "This client has to push its requests.")
+    if row is None:
+        throttling.take("requests", present_client().ip_address)
+        row = requests.store(request.args)
+    return _show(step, asked, row, found)
+
+
+def _give_code(asked: Authorization, found: Situation, row: AuthorizationRequest | None) -> Response:
+    if asked.client.require_pushed and not (row is not None and row.pushed):
+        raise asked.refusal("invalid_request", "This client has to push its requests.")
+    if row is not None and not requests.answer(row):
+        return refused("oauth_request_over")
+    code = grants.issue_code(asked, asked.scopes, found.session)
+    if not found.relation.has_signed_in:
+        record("app.signed_in", found.session.user_id, client=asked.client.id, app=asked.client.name)
+    return leave(response_url(asked.redirect_uri, asked.state, code=code), after_form=row is not None)
+
+
+def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Situation | None) -> Response:
+    """Show the page of a step, or lead to the one that has it."""
+    back = with_query(CONTINUE, request=row.id)
+    if step == "sign_in":
+        hint = {"login_hint": asked.login_hint} if asked.login_hint else {}
+        return redirect(with_query("/us-signin", next=back, **hint))  # type: ignore[return-value]
+    if step == "confirm":
+        return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
+    assert found is not None
+    facts: dict[str, Any] = consent_facts(asked, found.relation, scopes_to_allow(asked))
+    facts |= {"user_label": label_of(identities_of(found.session.user_id)), "back": back, "request_id": row.id}
+    if step == "not_allowed":
+        record("app.not_allowed", found.session.user_id, client=asked.client.id, app=asked.client.name)
+        requests.answer(row)
+        return _page("oidc/not_allowed.html", facts, 403)
+    if step == "second_factor":
+        return _page("oidc/second_factor.html", facts)
+    if step == "choose_account":
+        return _page("oidc/account.html", facts | {"is_other": bool(asked.subject)})
+    return _page("oidc/consent.html", facts)
+
+
+def _page(template: str, facts: dict[str, Any], status: int = 200) -> Response:
+    answer = respond(template, shown=facts)
+    answer.status_code = status
+    return answer
+
+
+def _together(asked: Authorization, found: Situation | None, scopes: list[str]) -> list[str]:
+    """Return what is allowed now and was before, of what the app may have at all."""
+    before = found.relation.allowed if found is not None else frozenset()
+    return [scope for scope in asked.client.scopes if scope in scopes or scope in before]

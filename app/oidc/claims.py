@@ -1,0 +1,43 @@
+"""Claims: what apps learn about a person, by scope or one by one (OpenID Connect Core, section 5.4 and 5.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.enrollments.catalog import method_behind, method_of
+from app.oidc.access_tokens import Presented
+from app.oidc.scopes import OF_SCOPES, SCOPE_OF
+
+
+def claims_of(presented: Presented, place: str = "userinfo") -> dict[str, Any]:
+    """Return the claims that a token's scopes give, and those that its request named for ``place``."""
+    by_scope = {claim for scope in presented.scopes for claim in OF_SCOPES.get(scope, ())}
+    named = set(presented.grant.claims.get(place, {})) & SCOPE_OF.keys()
+    return _values(presented, (by_scope if place == "userinfo" else set()) | named)
+
+
+def _values(presented: Presented, wanted: Iterable[str]) -> dict[str, Any]:
+    """Return those claims that there is something to say of; a claim without a value is left out (section 5.3.2)."""
+    email, is_email_verified = presented.identities.get("email", ("", False))
+    phone, is_phone_verified = presented.identities.get("phone", ("", False))
+    username = presented.identities.get("username", ("", False))[0]
+    name = username or email.partition("@")[0]
+    values: dict[str, Any] = {"locale": presented.user.language.replace("_", "-"), "groups": list(presented.groups)}
+    if name:
+        values |= {"name": name, "preferred_username": username or email}
+    if email:
+        values |= {"email": email, "email_verified": is_email_verified}
+    if phone:
+        values |= {"phone_number": phone, "phone_number_verified": is_phone_verified}
+    return {claim: values[claim] for claim in sorted(wanted) if claim in values}
+
+
+def amr_of(names: str, level: int) -> list[str]:
+    """Return authentication methods by their RFC 8176 names; ``mfa`` with them for two factors.
+
+    :param names: as in ``auth_session.amr``: methods joined by commas, and ``uv``
+    """
+    proofs = [name for name in names.split(",") if name]
+    found = ["user" if name == "uv" else method_of(method_behind(name)).amr for name in proofs]
+    return list(dict.fromkeys(name for name in [*found, *(["mfa"] if level > 1 else [])] if name))

@@ -1,0 +1,69 @@
+"""What people have allowed apps, and what is known of a person when an app asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.db.compiled import CompiledStatement
+from app.extensions import changed
+from app.groups.service import group_names, names_in
+from app.oidc.models import Consent, Grant
+from app.users import User
+
+_user, _consent, _grant = User.__table__, Consent.__table__, Grant.__table__
+_has_signed_in = sa.exists().where(
+    _grant.c.session_id == sa.bindparam("session"), _grant.c.client_id == sa.bindparam("client")
+)
+_FIND = CompiledStatement(
+    sa.select(_user.c.handle, _consent.c.scopes, group_names(_user.c.id), _has_signed_in)
+    .select_from(
+        _user.outerjoin(
+            _consent, sa.and_(_consent.c.user_id == _user.c.id, _consent.c.client_id == sa.bindparam("client"))
+        )
+    )
+    .where(_user.c.id == sa.bindparam("user"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What is known of a person and an app.
+
+    :ivar allowed: the scopes that the person has let the app have
+    :ivar groups: of the person
+    :ivar has_signed_in: whether this session has signed in to the app before
+    """
+
+    handle: str
+    allowed: frozenset[str]
+    groups: frozenset[str]
+    has_signed_in: bool
+
+
+def relation_of(user_id: int, client_id: str, session_id: str) -> Relation:
+    """Return what is known of a person and an app. One statement."""
+    found = _FIND.first(user=user_id, client=client_id, session=session_id)
+    if found is None:
+        return Relation("", frozenset(), frozenset(), False)
+    handle, scopes, groups, has_signed_in = found
+    return Relation(handle, frozenset((scopes or "").split()), frozenset(names_in(groups or "")), bool(has_signed_in))
+
+
+def allow(user_id: int, client_id: str, scopes: Iterable[str]) -> None:
+    """Note that a person lets an app have these scopes, which include those it has already."""
+    now = clock.now()
+    row = insert(Consent).values(
+        user_id=user_id, client_id=client_id, scopes=" ".join(scopes), created_at=now, updated_at=now
+    )
+    newer = {"scopes": row.excluded.scopes, "updated_at": row.excluded.updated_at}
+    changed(row.on_conflict_do_update(index_elements=[_consent.c.user_id, _consent.c.client_id], set_=newer))
+
+
+def withdraw(user_id: int, client_id: str) -> int:
+    """Forget what a person lets an app have; return how many rows that were."""
+    return changed(sa.delete(Consent).where(Consent.user_id == user_id, Consent.client_id == client_id))

@@ -1,0 +1,272 @@
+"""Grants: issued with a code, redeemed once, refreshed, revoked.
+
+A grant is valid while its account is active and, unless it has ``offline_access``, the session that gave it is open.
+Single use is a conditional UPDATE in each case: of forty requests at once one succeeds, on any number of servers.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.audit import record
+from app.crypto import secrets
+from app.db.compiled import CompiledStatement, Detached
+from app.extensions import changed, db, keyring, settings
+from app.oidc.authorization import Authorization
+from app.oidc.clients import Client
+from app.oidc.errors import OAuthError
+from app.oidc.models import Grant
+from app.sessions import assurance
+from app.sessions.models import AuthSession
+from app.users import User
+
+CODE_LIFETIME = timedelta(seconds=60)
+REPEATED_WITHIN = timedelta(seconds=30)
+"""For so long after it was exchanged, a refresh token gets the same successor again: the first answer may be lost."""
+
+MOST_REPEATS = 3
+_ID = 32
+
+_table, _head, _user = Grant.__table__, AuthSession.__table__, User.__table__
+_c = _table.c
+_INSERT = CompiledStatement.into(_table)
+_GRANTS = Detached(Grant)
+
+is_active = sa.exists().where(_user.c.id == _c.user_id, _user.c.disabled_at.is_(None), _user.c.deletes_at.is_(None))
+"""Whether the account of a grant may be used."""
+
+session_is_open = sa.exists().where(
+    _head.c.session_id == _c.session_id,
+    _head.c.kind == "browser",
+    _head.c.revoked_at.is_(None),
+    _head.c.expires_at > sa.bindparam("now"),
+)
+"""Whether the session that gave a grant is open."""
+
+is_valid = sa.and_(_c.revoked_at.is_(None), is_active, sa.or_(_c.offline, session_is_open))
+
+_REDEEM = CompiledStatement(
+    sa.update(_table)
+    .where(_c.code_digest == sa.bindparam("code"), _c.client_id == sa.bindparam("client"))
+    .where(_c.redirect_uri == sa.bindparam("uri"), _c.code_used_at.is_(None))
+    .where(_c.code_expires_at > sa.bindparam("now"), _c.revoked_at.is_(None), is_active, session_is_open)
+    .where(sa.func.coalesce(_c.code_challenge, "") == sa.bindparam("challenge"))
+    .where(sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key")))
+    .values(
+        code_used_at=sa.bindparam("now"),
+        jkt=sa.func.coalesce(_c.jkt, sa.bindparam("bound", type_=sa.String)),
+        refresh_digest=sa.bindparam("refresh", type_=sa.String),
+        refreshed_at=sa.bindparam("now"),
+        expires_at=sa.bindparam("until"),
+    )
+    .returning(*_table.columns)
+)
+_own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
+_goes_on = (_c.expires_at > sa.bindparam("now"), is_valid)
+_bound = sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key"))
+_EXCHANGE = CompiledStatement(
+    sa.update(_table)
+    .where(*_own, *_goes_on, _bound, _c.refresh_digest == sa.bindparam("old"))
+    .where(_c.refreshed_at > sa.bindparam("unused"))
+    .values(
+        previous_digest=_c.refresh_digest,
+        refresh_digest=sa.bindparam("new"),
+        refreshed_at=sa.bindparam("now"),
+        repeats=0,
+    )
+    .returning(*_table.columns)
+)
+_REPEAT = CompiledStatement(
+    sa.update(_table)
+    .where(*_own, *_goes_on, _bound, _c.previous_digest == sa.bindparam("old"))
+    .where(_c.refresh_digest == sa.bindparam("new"), _c.refreshed_at > sa.bindparam("lately"))
+    .where(_c.repeats < MOST_REPEATS)
+    .values(repeats=_c.repeats + 1)
+    .returning(*_table.columns)
+)
+_OWNER = CompiledStatement(sa.select(_user.c.handle).where(_user.c.id == sa.bindparam("user")))
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """A grant whose code or refresh token was just accepted.
+
+    :ivar handle: of its account
+    :ivar refresh_token: the next one, not stored; None for a client that gets none
+    """
+
+    grant: Grant
+    handle: str
+    refresh_token: str | None
+
+
+def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession) -> str:
+    """Return a new code for ``session``'s person, which isn't stored. One INSERT."""
+    code, now = secrets.token(), clock.now()
+    row = _row(asked.client, scopes, session, now, resource=asked.resource, claims=asked.claims, jkt=asked.jkt) | {
+        "id": _named_by(code),
+        "code_digest": secrets.digest(code),
+        "code_expires_at": now + CODE_LIFETIME,
+        "expires_at": now + CODE_LIFETIME,
+        "redirect_uri": asked.redirect_uri,
+        "code_challenge": asked.code_challenge,
+        "nonce": asked.nonce,
+    }
+    _INSERT.run(**row)
+    return code
+
+
+def issue_to_device(
+    client: Client, scopes: Sequence[str], session: AuthSession, *, resource: str, life: timedelta
+) -> str:
+    """Return the id of a new grant whose tokens a device will fetch within ``life``. One INSERT."""
+    now = clock.now()
+    row = _row(client, scopes, session, now, resource=resource, claims={}, jkt=None) | {"expires_at": now + life}
+    _INSERT.run(**row)
+    return str(row["id"])
+
+
+def _row(
+    client: Client,
+    scopes: Sequence[str],
+    session: AuthSession,
+    now: datetime,
+    *,
+    resource: str,
+    claims: dict[str, Any],
+    jkt: str | None,
+) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(column.key for column in _table.columns)
+    return values | {
+        "id": secrets.row_id(),
+        "client_id": client.id,
+        "user_id": session.user_id,
+        "session_id": session.session_id,
+        "scopes": " ".join(scopes),
+        "resource": resource,
+        "claims": claims,
+        "offline": "offline_access" in scopes,
+        "amr": session.amr,
+        "level": assurance.level(session, now),
+        "authenticated_at": session.authenticated_at,
+        "created_at": now,
+        "redirect_uri": "",
+        "jkt": jkt,
+        "repeats": 0,
+    }
+
+
+def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str | None) -> Redeemed:
+    """Exchange a code. Two statements.
+
+    A code that was used before revokes what its first use got (RFC 6749, section 4.1.2).
+    :param verifier: "" for none; one for a code without a challenge is refused (RFC 9700, section 4.8.2)
+    :param jkt: thumbprint of the key that the request proves, or None (RFC 9449)
+    :raises OAuthError: ``invalid_grant``
+    """
+    now = clock.now()
+    refresh_token = first_refresh_token(_named_by(code), client)
+    row = _REDEEM.first(
+        code=secrets.digest(code), client=client.id, uri=redirect_uri, now=now,
+        challenge=_challenge(verifier) if verifier else "", key=jkt or "", bound=jkt,
+        refresh=secrets.digest(refresh_token) if refresh_token else None,
+        until=now + settings.oauth_refresh_absolute,
+    )  # fmt: skip
+    if row is None:
+        _punish_reuse(_c.code_digest == secrets.digest(code), client, _c.code_used_at.is_not(None))
+        raise OAuthError("invalid_grant", "The code is invalid, has expired or was used before.")
+    return _redeemed(row, refresh_token)
+
+
+def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
+    """Exchange a refresh token for the next one. Two statements; three for one that is sent again.
+
+    One that was exchanged before was copied, and nobody can tell which of the two is the owner's: the grant is revoked
+    (RFC 9700, section 4.14.2). Sent again within 30 s by the same client, it gets the same successor.
+    :raises OAuthError: ``invalid_grant``
+    """
+    refused = OAuthError("invalid_grant", "The refresh token is invalid, has expired or was used before.")
+    if not secrets.has_prefix(token, secrets.GRANT_PREFIX, _ID):
+        raise refused
+    now, grant_id = clock.now(), token[len(secrets.GRANT_PREFIX) :][:_ID]
+    same = {"grant": grant_id, "client": client.id, "now": now, "old": secrets.digest(token), "key": jkt or ""}
+    successors = [_successor(token, grant_id, kid) for kid in keyring.kids]
+    new = successors[0]
+    row = _EXCHANGE.first(**same, new=secrets.digest(new), unused=now - settings.oauth_refresh_idle)
+    for each in successors if row is None else ():
+        new = each
+        if row := _REPEAT.first(**same, new=secrets.digest(new), lately=now - REPEATED_WITHIN):
+            break
+    if row is None:
+        used = sa.and_(_c.refresh_digest.is_not(None), _c.refresh_digest != secrets.digest(token))
+        _punish_reuse(_c.id == grant_id, client, used)
+        raise refused
+    return _redeemed(row, new)
+
+
+def revoke(*which: sa.ColumnElement[bool]) -> int:
+    """Revoke grants and with them their tokens, at once and on every replica; return how many were valid."""
+    return changed(sa.update(Grant).where(*which, Grant.revoked_at.is_(None)).values(revoked_at=clock.now()))
+
+
+def revoke_by_token(grant_id: str, refresh_token: str, client: Client) -> int:
+    """Revoke the grant of a refresh token, the newest one or the one before; return how many that were."""
+    digest = secrets.digest(refresh_token)
+    newest = sa.or_(Grant.refresh_digest == digest, Grant.previous_digest == digest)
+    return revoke(Grant.id == grant_id, Grant.client_id == client.id, newest)
+
+
+def first_refresh_token(grant_id: str, client: Client) -> str | None:
+    """Return a new refresh token for a grant, which isn't stored; None for a client that gets none."""
+    if "refresh_token" not in client.grant_types:
+        return None
+    return secrets.prefixed_token(secrets.GRANT_PREFIX + grant_id)
+
+
+def grant_id_of(refresh_token: str) -> str | None:
+    """Return which grant a refresh token names; None for anything else."""
+    if not secrets.has_prefix(refresh_token, secrets.GRANT_PREFIX, _ID):
+        return None
+    return refresh_token[len(secrets.GRANT_PREFIX) :][:_ID]
+
+
+def _redeemed(row: Sequence[Any], refresh_token: str | None) -> Redeemed:
+    grant: Grant = _GRANTS.read(row)[0]
+    owner = _OWNER.first(user=grant.user_id)
+    if owner is None:
+        raise OAuthError("invalid_grant", "The account is gone.")  # erased between the two statements
+    return Redeemed(grant, owner[0], refresh_token)
+
+
+def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> None:
+    """Revoke a grant whose code or refresh token was used again, once; its owner sees that."""
+    whose = sa.select(Grant.user_id, Grant.id).where(named, _c.client_id == client.id, used)
+    found = db.session.execute(whose).first()
+    if found is not None and revoke(Grant.id == found.id):
+        record("app.token_reused", found.user_id, client=client.id, app=client.name)
+
+
+def _named_by(code: str) -> str:
+    """Return the id of the grant that a code is for, so that the code says where its refresh token belongs."""
+    return secrets.digest(f"grant:{code}")[:_ID]
+
+
+def _challenge(verifier: str) -> str:
+    """Return the S256 challenge of a PKCE verifier (RFC 7636, section 4.6)."""
+    digest = hashlib.sha256(verifier.encode("utf-8", "surrogatepass")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _successor(token: str, grant_id: str, kid: str) -> str:
+    """Return the refresh token that follows ``token``: the same each time, so that a repeated request gets it again."""
+    data = hmac.digest(keyring.derive("oauth-refresh", kid), token.encode(), hashlib.sha256)
+    return secrets.derived_token(secrets.GRANT_PREFIX + grant_id, data)

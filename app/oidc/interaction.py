@@ -1,0 +1,78 @@
+"""What a person has to do before an app gets its answer (OpenID Connect Core, section 3.1.2.3 and 3.1.2.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from app import clock
+from app.oidc.authorization import Authorization
+from app.oidc.consents import Relation
+from app.oidc.scopes import scopes_behind
+from app.oidc.subjects import subject_for
+from app.sessions import assurance
+from app.sessions.models import AuthSession
+
+Step = Literal["sign_in", "choose_account", "confirm", "second_factor", "not_allowed", "consent", "answer"]
+
+ERRORS: dict[Step, tuple[str, str]] = {
+    "sign_in": ("login_required", "Nobody is signed in."),
+    "choose_account": ("account_selection_required", "An account has to be chosen."),
+    "confirm": ("login_required", "The person has to confirm who they are."),
+    "second_factor": ("interaction_required", "A second factor is asked for."),
+    "not_allowed": ("access_denied", "This account may not use the app."),
+    "consent": ("consent_required", "The person has to allow this."),
+}
+"""What a client hears that wants no page to be shown (section 3.1.2.6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Who is there when an app asks.
+
+    :ivar since: when the app asked first: what was done after that, was done for it
+    """
+
+    session: AuthSession
+    relation: Relation
+    since: datetime
+
+
+def next_step(asked: Authorization, found: Situation | None) -> Step:
+    """Return what is to be done next; ``answer`` when nothing is left."""
+    if found is None:
+        return "sign_in"
+    if "select_account" in asked.prompts:
+        return "choose_account"
+    if asked.subject and asked.subject != subject_for(found.relation.handle, asked.client):
+        return "sign_in" if asked.is_silent else "choose_account"
+    if _must_confirm(asked, found):
+        return "confirm"
+    if asked.level > assurance.level(found.session, clock.now()) and (asked.must_have_level or not asked.is_silent):
+        return "second_factor"
+    if asked.client.groups and not found.relation.groups.intersection(asked.client.groups):
+        return "not_allowed"
+    return "consent" if _must_consent(asked, found.relation) else "answer"
+
+
+def scopes_to_allow(asked: Authorization) -> list[str]:
+    """Return the scopes that the person decides about, those behind single claims included."""
+    behind = scopes_behind(asked.claims)
+    return [scope for scope in asked.client.scopes if scope in asked.scopes or scope in behind]
+
+
+def _must_confirm(asked: Authorization, found: Situation) -> bool:
+    """Whether the person has to prove again who they are, and hasn't since the app asked."""
+    authenticated_at = found.session.authenticated_at
+    if authenticated_at >= found.since:
+        return False
+    if "login" in asked.prompts:
+        return True
+    return asked.max_age is not None and authenticated_at + timedelta(seconds=asked.max_age) < clock.now()
+
+
+def _must_consent(asked: Authorization, relation: Relation) -> bool:
+    if "consent" in asked.prompts:
+        return True
+    return asked.client.consent == "ask" and not relation.allowed.issuperset(scopes_to_allow(asked))

@@ -1,0 +1,61 @@
+"""Authorization requests that wait: for a person to sign in, confirm or consent, or for whom they were pushed for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+from werkzeug.datastructures import MultiDict
+
+from app import clock
+from app.crypto import secrets
+from app.extensions import changed, db
+from app.oidc.models import AuthorizationRequest
+from app.oidc.parameters import MANY, MOST_VALUES
+
+LIFETIME = timedelta(hours=1)
+"""Long enough to set up a second factor on the way."""
+
+MOST_PARAMETERS = 40
+_LONGEST_NAME = 64
+
+
+def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False) -> AuthorizationRequest:
+    """Store a request as it was sent; what is no parameter by its length is left out, as unknown ones are."""
+    kept = {
+        name: values[: MOST_VALUES + 1] if name in MANY else values[:2]
+        for name, values in given.lists()
+        if len(name) <= _LONGEST_NAME
+    }
+    now = clock.now()
+    row = AuthorizationRequest(
+        id=secrets.row_id(), client_id=(kept.get("client_id") or [""])[0][:255], pushed=pushed, created_at=now,
+        parameters=dict(list(kept.items())[:MOST_PARAMETERS]), expires_at=now + lifetime,
+    )  # fmt: skip
+    db.session.add(row)
+    db.session.flush()
+    return row
+
+
+def find(request_id: str) -> AuthorizationRequest | None:
+    """Return a request that still waits for its answer."""
+    waits = (AuthorizationRequest.done_at.is_(None), AuthorizationRequest.expires_at > clock.now())
+    return db.session.scalar(sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *waits))
+
+
+def parameters_of(row: AuthorizationRequest) -> MultiDict[str, str]:
+    """Return the parameters of a stored request."""
+    return MultiDict([(name, value) for name, values in row.parameters.items() for value in values])
+
+
+def answer(row: AuthorizationRequest) -> bool:
+    """Note that a request is answered; False when it was before, or is over."""
+    waits = (AuthorizationRequest.id == row.id, AuthorizationRequest.done_at.is_(None))
+    return changed(sa.update(AuthorizationRequest).where(*waits).values(done_at=clock.now())) == 1
+
+
+def settle_prompt(row: AuthorizationRequest, prompt: str) -> None:
+    """Note that a person has done what ``prompt`` asks for."""
+    left = " ".join(word for word in " ".join(row.parameters.get("prompt", [])).split() if word != prompt)
+    parameters = {name: values for name, values in row.parameters.items() if name != "prompt"}
+    row.parameters = parameters | ({"prompt": [left]} if left else {})

@@ -1,0 +1,134 @@
+"""/oauth/token, /oauth/revoke and /oauth/introspect: what clients exchange with us directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Response, after_this_request
+
+from app.extensions import settings
+from app.oidc import access_tokens, bp, dpop, grants
+from app.oidc.client_auth import authenticate
+from app.oidc.clients import Client
+from app.oidc.errors import OAuthError, json_response
+from app.oidc.grants import Redeemed
+from app.oidc.id_tokens import id_token
+from app.oidc.models import Grant
+from app.oidc.parameters import form_fields, required, words
+from app.oidc.subjects import sid_for, subject_for
+from app.web.commit import view_commit
+
+Fields = Mapping[str, str]
+
+
+@bp.post("/oauth/token")
+def token() -> Response:
+    """Exchange a code, a refresh token or a device code for tokens (RFC 6749, section 3.2)."""
+    after_this_request(view_commit)
+    fields = form_fields()
+    client = authenticate(fields)
+    kind = required(fields, "grant_type")
+    exchange = _EXCHANGES.get(kind)
+    if exchange is None:
+        raise OAuthError("unsupported_grant_type", "There is no such grant_type.")
+    if kind not in client.grant_types:
+        raise OAuthError("unauthorized_client", "The client is not registered for this grant_type.")
+    return json_response(exchange(fields, client))
+
+
+@bp.post("/oauth/revoke")
+def revoke() -> Response:
+    """Revoke a token of the client that asks; the answer is the same for one that is none (RFC 7009, section 2.2)."""
+    after_this_request(view_commit)
+    fields = form_fields()
+    client = authenticate(fields)
+    given = required(fields, "token")
+    grant_id = grants.grant_id_of(given)
+    if grant_id is not None:
+        grants.revoke_by_token(grant_id, given, client)
+    else:
+        access_tokens.revoke(given, client)
+    return json_response({})
+
+
+@bp.post("/oauth/introspect")
+def introspect() -> Response:
+    """Tell a service whether a token is valid, and what it allows (RFC 7662, section 2)."""
+    after_this_request(view_commit)
+    fields = form_fields()
+    client = authenticate(fields)
+    if client.is_public:
+        raise OAuthError("unauthorized_client", "A client without a secret can't ask about tokens.", status=403)
+    found = access_tokens.find(required(fields, "token"))
+    if found is None or not _may_ask(client, found.grant, found.row.resource):
+        return json_response({"active": False})
+    facts: dict[str, Any] = {
+        "active": True,
+        "scope": found.row.scopes,
+        "client_id": found.grant.client_id,
+        "token_type": "DPoP" if found.grant.jkt else "Bearer",
+        "exp": int(found.row.expires_at.timestamp()),
+        "iat": int(found.row.created_at.timestamp()),
+        "sub": subject_for(found.user.handle, found.client),
+        "aud": found.row.resource.split() or settings.origin,
+        "iss": settings.origin,
+        "auth_time": int(found.grant.authenticated_at.timestamp()),
+        "acr": f"aal{found.grant.level}",
+        "sid": sid_for(found.grant.session_id, found.grant.client_id),
+    }
+    return json_response(facts | ({"cnf": {"jkt": found.grant.jkt}} if found.grant.jkt else {}))
+
+
+def _may_ask(client: Client, grant: Grant, resource: str) -> bool:
+    """Whether a client may ask about a token: its own, one for it, or any if it was registered for that."""
+    return client.introspects or grant.client_id == client.id or bool(set(resource.split()) & set(client.resources))
+
+
+def _exchange_code(fields: Fields, client: Client) -> dict[str, object]:
+    code, redirect_uri = required(fields, "code"), required(fields, "redirect_uri")
+    redeemed = grants.redeem(code, client, redirect_uri, fields.get("code_verifier", ""), dpop.thumbprint(client))
+    return token_response(redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant))
+
+
+def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]:
+    redeemed = grants.refresh(required(fields, "refresh_token"), client, dpop.thumbprint(client))
+    granted = redeemed.grant.scopes.split()
+    asked = words(fields, "scope") or granted
+    if not set(asked) <= set(granted):
+        raise OAuthError("invalid_scope", "scope names more than was granted.")
+    scopes = [scope for scope in granted if scope in asked]
+    return token_response(redeemed, client, scopes, _resource(fields, redeemed.grant), refreshed=True)
+
+
+def _resource(fields: Fields, grant: Grant) -> str:
+    """Return the resources of an access token: those of its grant, or some of them (RFC 8707, section 2.2)."""
+    asked, granted = words(fields, "resource"), grant.resource.split()
+    if not set(asked) <= set(granted):
+        raise OAuthError("invalid_target", "resource names more than was granted.")
+    return " ".join(asked or granted)
+
+
+def token_response(
+    redeemed: Redeemed, client: Client, scopes: list[str], resource: str, *, refreshed: bool = False
+) -> dict[str, object]:
+    """Return the answer to a successful exchange (RFC 6749, section 5.1). One statement."""
+    grant = redeemed.grant
+    access = access_tokens.issue(grant, redeemed.handle, client, scopes, resource)
+    facts: dict[str, object] = {
+        "access_token": access.token,
+        "token_type": "DPoP" if grant.jkt else "Bearer",
+        "expires_in": access.expires_in,
+        "scope": " ".join(scopes),
+    }
+    if redeemed.refresh_token:
+        facts["refresh_token"] = redeemed.refresh_token
+    if "openid" in scopes:
+        facts["id_token"] = id_token(grant, redeemed.handle, client, access, refreshed=refreshed)
+    return facts
+
+
+_EXCHANGES: dict[str, Callable[[Fields, Client], dict[str, object]]] = {
+    "authorization_code": _exchange_code,
+    "refresh_token": _exchange_refresh_token,
+}

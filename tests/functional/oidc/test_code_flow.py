@@ -1,0 +1,119 @@
+"""An app gets a code, exchanges it for tokens, and asks who signed in."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.oidc import ISSUER, register
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+
+def test_a_person_who_is_signed_in_comes_back_with_a_code_at_once(grafana, browser, ada):
+    tokens = grafana.tokens(browser, scope="openid profile email groups")
+    assert (tokens["token_type"], tokens["scope"]) == ("Bearer", "openid profile email groups")
+    claims = grafana.claims(tokens["id_token"])
+    assert (claims["iss"], claims["aud"], claims["nonce"]) == (ISSUER, "grafana", grafana.nonce)
+    assert (claims["acr"], claims["amr"]) == ("aal1", ["otp"])
+    who = grafana.userinfo(tokens["access_token"])
+    assert who.status_code == 200
+    assert who.json == {
+        "sub": claims["sub"], "name": "ada", "preferred_username": "ada", "locale": "en", "email": "ada@example.com",
+        "email_verified": True, "groups": [],
+    }  # fmt: skip
+
+
+def test_a_stranger_signs_in_first_and_is_then_sent_back(app, grafana, ada, wire_form, deliver):
+    sent_to = wire_form.client.get(grafana.request(login_hint="ada@example.com"))
+    assert sent_to.status_code == 302
+    assert sent_to.headers["Location"].startswith("/us-signin?next=%2Foauth%2Fcontinue%3Frequest%3D")
+    sign_in(wire_form, ada)
+    back = wire_form.client.get(next_of(sent_to))
+    answer = grafana.answer(back)
+    assert answer["state"] == grafana.state
+    assert grafana.exchange(answer["code"]).status_code == 200
+    again = wire_form.client.get(next_of(sent_to))
+    assert again.status_code == 400
+    assert "Location" not in again.headers
+
+
+def test_a_code_is_good_once_and_a_second_use_kills_what_the_first_got(grafana, browser):
+    code = grafana.code(browser)
+    tokens = grafana.exchange(code).json
+    second = grafana.exchange(code)
+    assert (second.status_code, second.json["error"]) == (400, "invalid_grant")
+    assert grafana.userinfo(tokens["access_token"]).status_code == 401
+    assert grafana.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+
+
+def test_a_code_is_over_after_a_minute(grafana, browser, clock):
+    code = grafana.code(browser)
+    clock.shift(61)
+    assert grafana.exchange(code).json["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"code_verifier": "x" * 43}, {"code_verifier": None}, {"redirect_uri": "https://app.example.com/other"}],
+    ids=["verifier", "no verifier", "redirect_uri"],
+)
+def test_a_code_is_bound_to_its_request(grafana, browser, wrong):
+    code = grafana.code(browser)
+    assert grafana.exchange(code, **wrong).json["error"] == "invalid_grant"
+
+
+def test_a_code_is_bound_to_its_client(app, grafana, browser):
+    other = register(app, "gitea")
+    code = grafana.code(browser)
+    other.verifier = grafana.verifier
+    assert other.exchange(code).json["error"] == "invalid_grant"
+    assert grafana.exchange(code).status_code == 200
+
+
+def test_a_verifier_for_a_code_without_challenge_is_refused(app, browser):
+    lax = register(app, "nextcloud", pkce="optional")
+    code = lax.code(browser, code_challenge=None, code_challenge_method=None)
+    assert lax.exchange(code).json["error"] == "invalid_grant"
+    assert lax.exchange(code, code_verifier=None).status_code == 200
+
+
+def test_an_ended_session_ends_its_tokens_at_once(grafana, browser):
+    tokens = grafana.tokens(browser)
+    browser.post("/logout")
+    assert grafana.userinfo(tokens["access_token"]).status_code == 401
+    assert grafana.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+
+
+def test_offline_access_outlives_the_session(grafana, browser):
+    tokens = grafana.tokens(browser, scope="openid offline_access")
+    browser.post("/logout")
+    assert grafana.userinfo(tokens["access_token"]).status_code == 200
+    assert grafana.refresh(tokens["refresh_token"]).status_code == 200
+
+
+def test_a_disabled_account_ends_all_of_it(app, grafana, browser, ada):
+    tokens = grafana.tokens(browser, scope="openid offline_access")
+    code = grafana.code(browser)
+    with app.app_context():
+        from app import clock
+        from app.extensions import db
+        from app.users import User
+
+        db.session.get(User, ada.id).disabled_at = clock.now()
+        db.session.commit()
+    assert grafana.userinfo(tokens["access_token"]).status_code == 401
+    assert grafana.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert grafana.exchange(code).json["error"] == "invalid_grant"
+
+
+def next_of(answer) -> str:
+    """Return where the sign-in page leads to afterwards."""
+    from urllib.parse import parse_qs, urlsplit
+
+    return parse_qs(urlsplit(answer.headers["Location"]).query)["next"][0]
+
+
+@pytest.fixture
+def wire_form(app) -> Wire:
+    """A browser of a stranger."""
+    return Wire(app, "form")

@@ -1,0 +1,215 @@
+"""What a person does before an app gets its answer: sign in, confirm, choose an account, allow."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.oidc import register
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+
+@pytest.fixture
+def asking(app):
+    """An app that people have to allow things."""
+    return register(app, "immich", name="Immich", consent="ask")
+
+
+def shown(wire, path):
+    """Return the page that a browser sees."""
+    return wire.get(path)
+
+
+def decide(wire, page, allow: str):
+    """Press a button of the consent page, or of the account chooser."""
+    path = "/oauth/consent" if 'action="/oauth/consent"' in page.text else "/oauth/account"
+    fields = {"csrf_token": page.csrf_token, "request": page.page.value("request"), "allow": allow}
+    return wire.client.post(path, data=fields)
+
+
+def error_of(rp, response) -> str:
+    """Return the error that an app was sent."""
+    answer = rp.answer(response)
+    assert answer["state"] == rp.state
+    return answer["error"]
+
+
+def test_the_page_names_the_app_its_host_and_what_it_wants(asking, browser):
+    page = shown(browser, asking.request(scope="openid email groups"))
+    assert page.status == 200
+    for text in ("Allow Immich?", "app.example.com", "See your email", "See which groups", "ada@example.com"):
+        assert text in page.text
+    assert "See your phone number" not in page.text
+
+
+def test_what_was_allowed_is_not_asked_again_and_more_is(asking, browser):
+    page = shown(browser, asking.request(scope="openid email"))
+    answer = asking.answer(decide(browser, page, "yes"))
+    assert asking.exchange(answer["code"]).json["scope"] == "openid email"
+    assert asking.code(browser, scope="openid email")
+    more = shown(browser, asking.request(scope="openid email groups"))
+    assert "See which groups" in more.text
+    decide(browser, more, "yes")
+    assert asking.code(browser, scope="openid groups")
+    assert asking.code(browser, scope="openid email")
+
+
+def test_a_refusal_goes_back_and_is_not_remembered(asking, browser, rows):
+    from app.audit import Event
+
+    page = shown(browser, asking.request())
+    assert error_of(asking, decide(browser, page, "no")) == "access_denied"
+    assert shown(browser, asking.request()).status == 200
+    assert [event.facts["client"] for event in rows(Event, name="app.refused")] == ["immich"]
+
+
+def test_an_answered_request_is_answered_once(asking, browser):
+    page = shown(browser, asking.request())
+    decide(browser, page, "yes")
+    again = decide(browser, page, "yes")
+    assert again.status_code == 400
+    assert "Location" not in again.headers
+
+
+def test_a_consent_of_another_site_is_refused(asking, browser):
+    page = shown(browser, asking.request())
+    data = {"request": page.page.value("request"), "allow": "yes"}
+    assert browser.client.post("/oauth/consent", data=data).status_code == 400
+    assert (
+        browser.client.post("/oauth/consent", data=data, headers={"Origin": "https://evil.example"}).status_code == 400
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({}, "consent_required"),
+        ({"prompt": "none"}, "consent_required"),
+        ({"scope": "openid offline_access", "prompt": "none"}, "consent_required"),
+    ],
+    ids=["page", "none", "offline"],
+)
+def test_without_consent_a_silent_request_fails(asking, browser, asked, error):
+    if "prompt" not in asked:
+        asked = asked | {"prompt": "none"}
+    assert error_of(asking, browser.client.get(asking.request(**asked))) == error
+
+
+def test_a_silent_request_of_a_stranger_fails(grafana, app):
+    assert error_of(grafana, app.test_client().get(grafana.request(prompt="none"))) == "login_required"
+
+
+def test_prompt_login_asks_again_although_somebody_is_signed_in(grafana, browser, clock, ada):
+    clock.shift(5)
+    first = browser.client.get(grafana.request(prompt="login"))
+    assert urlsplit(first.headers["Location"]).path == "/us-verify"
+    back = parse_qs(urlsplit(first.headers["Location"]).query)["next"][0]
+    assert urlsplit(browser.client.get(back).headers["Location"]).path == "/us-verify"
+    sign_in(browser, ada)
+    assert "code" in grafana.answer(browser.client.get(back))
+
+
+def test_max_age_asks_again_only_when_it_is_over(grafana, browser, clock):
+    clock.shift(100)
+    assert grafana.code(browser, max_age=101)
+    assert urlsplit(browser.client.get(grafana.request(max_age=99)).headers["Location"]).path == "/us-verify"
+    assert error_of(grafana, browser.client.get(grafana.request(max_age=99, prompt="none"))) == "login_required"
+
+
+def test_max_age_of_zero_is_answered_after_a_new_proof(grafana, browser, clock, ada):
+    clock.shift(5)
+    first = browser.client.get(grafana.request(max_age=0))
+    sign_in(browser, ada)
+    back = parse_qs(urlsplit(first.headers["Location"]).query)["next"][0]
+    clock.shift(5)
+    assert "code" in grafana.answer(browser.client.get(back))
+
+
+def test_select_account_shows_who_is_signed_in(grafana, browser):
+    page = shown(browser, grafana.request(prompt="select_account"))
+    assert "Continue as" in page.text
+    answer = browser.client.get(decide(browser, page, "yes").headers["Location"])
+    assert "code" in grafana.answer(answer)
+
+
+def test_another_account_can_be_chosen(grafana, browser, people):
+    page = shown(browser, grafana.request(prompt="select_account"))
+    to = browser.client.get(decide(browser, page, "no").headers["Location"])
+    assert urlsplit(to.headers["Location"]).path == "/us-signin"
+    sign_in(browser, people.open(email="grace@example.com", methods=["email"]))
+    back = parse_qs(urlsplit(to.headers["Location"]).query)["next"][0]
+    tokens = grafana.exchange(grafana.answer(browser.client.get(back))["code"]).json
+    assert grafana.claims(tokens["id_token"])["sub"]
+
+
+def test_a_hint_of_somebody_else_is_not_answered_for_this_one(grafana, browser, app, people):
+    other = sign_in(Wire(app, "form"), people.open(email="grace@example.com", methods=["email"]))
+    hint = grafana.tokens(other)["id_token"]
+    assert error_of(grafana, browser.client.get(grafana.request(id_token_hint=hint, prompt="none"))) == "login_required"
+    assert "another account" in shown(browser, grafana.request(id_token_hint=hint)).text
+    own = grafana.tokens(browser)["id_token"]
+    assert grafana.code(browser, id_token_hint=own, prompt="none")
+
+
+def test_only_members_of_a_named_group_get_in(app, browser, ada, rows):
+    from app.audit import Event
+    from app.extensions import db
+    from app.groups import service as groups
+
+    closed = register(app, "proxmox", name="Proxmox", groups=["admins"])
+    page = shown(browser, closed.request())
+    assert page.status == 403
+    assert "You don't have access to Proxmox" in page.text
+    assert [event.facts["client"] for event in rows(Event, name="app.not_allowed")] == ["proxmox"]
+    assert error_of(closed, browser.client.get(closed.request(prompt="none"))) == "access_denied"
+    with app.app_context():
+        groups.create("admins", by="test")
+        groups.add_member("admins", ada.id, by="test")
+        db.session.commit()
+    tokens = closed.tokens(browser, scope="openid groups")
+    assert closed.userinfo(tokens["access_token"]).json["groups"] == ["admins"]
+
+
+@pytest.mark.parametrize("how", ["client", "claims", "acr_values"])
+def test_a_second_factor_is_asked_for_and_seen(app, people, how):
+    rp = register(app, "vault", level="aal2" if how == "client" else "aal1")
+    essential = json.dumps({"id_token": {"acr": {"essential": True, "values": ["aal2"]}}})
+    asked = {"client": {}, "claims": {"claims": essential}, "acr_values": {"acr_values": "aal2"}}[how]
+    person = people.open(email="eve@example.com", methods=["email", "authenticator"])
+    wire = sign_in(Wire(app, "form"), person, via="email")
+    page = shown(wire, rp.request(**asked))
+    assert "Confirm with a second factor" in page.text
+    silent = rp.answer(wire.client.get(rp.request(prompt="none", **asked)))
+    assert silent.get("error") == (None if how == "acr_values" else "interaction_required")
+    sign_in(wire, person, via="email,authenticator")
+    claims = rp.claims(rp.tokens(wire, **asked)["id_token"])
+    assert (claims["acr"], claims["amr"]) == ("aal2", ["otp", "mfa"])
+
+
+def test_a_post_of_another_site_is_kept_and_continues_with_the_cookies(grafana, browser, app):
+    address, _, query = grafana.request().partition("?")
+    fields = {name: values[0] for name, values in parse_qs(query).items()}
+    sent = app.test_client(use_cookies=False).post(address, data=fields, headers={"Origin": "https://app.example.com"})
+    assert sent.status_code == 303
+    answer = grafana.answer(browser.client.get(sent.headers["Location"]))
+    assert grafana.exchange(answer["code"]).status_code == 200
+
+
+def test_single_claims_are_asked_for_by_name(asking, browser):
+    wanted = json.dumps({"userinfo": {"email": None}, "id_token": {"email": {"essential": True}}})
+    page = shown(browser, asking.request(claims=wanted))
+    assert "See your email" in page.text
+    tokens = asking.exchange(asking.answer(decide(browser, page, "yes"))["code"]).json
+    assert asking.userinfo(tokens["access_token"]).json["email"] == "ada@example.com"
+    assert asking.claims(tokens["id_token"])["email"] == "ada@example.com"
+
+
+def test_a_browser_that_came_by_a_form_gets_a_page_that_leads_on(asking, browser):
+    page = shown(browser, asking.request())
+    fields = {"csrf_token": page.csrf_token, "request": page.page.value("request"), "allow": "yes"}
+    answer = browser.client.post("/oauth/consent", data=fields, headers={"Sec-Fetch-Dest": "document"})
+    assert answer.status_code == 200
+    assert 'http-equiv="refresh" content="0; url=https://app.example.com/callback?code=' in answer.text

@@ -1,0 +1,134 @@
+"""An app that signs people in by OpenID Connect, as a test plays it: it keeps no cookie and reads what it is sent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets as random
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from flask import Flask
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from werkzeug.test import TestResponse
+
+from tests.wire import Wire
+
+REDIRECT = "https://app.example.com/callback"
+ISSUER = "http://localhost"
+
+
+@dataclass
+class RelyingParty:
+    """An app with a registration of its own.
+
+    :ivar verifier: the PKCE verifier of its latest request
+    """
+
+    app: Flask
+    id: str
+    secret: str = ""
+    redirect_uri: str = REDIRECT
+    verifier: str = ""
+    nonce: str = ""
+    state: str = ""
+    http: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.http = self.app.test_client(use_cookies=False)
+
+    def request(self, **different: Any) -> str:
+        """Return the address of a new request; a parameter of None is left out, a list is sent several times."""
+        self.verifier, self.nonce, self.state = (random.token_urlsafe(32) for _ in range(3))
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        parameters: dict[str, Any] = {
+            "response_type": "code",
+            "client_id": self.id,
+            "redirect_uri": self.redirect_uri,
+            "scope": "openid",
+            "state": self.state,
+            "nonce": self.nonce,
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        parameters |= different
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return f"/oauth/authorize?{urlencode(given, doseq=True)}"
+
+    def answer(self, response: TestResponse) -> dict[str, str]:
+        """Return the parameters that a browser was sent back with; the address is checked to the letter."""
+        location = response.headers.get("Location", "")
+        assert location.partition("?")[0] == self.redirect_uri.partition("?")[0], (response.status, location)
+        given = parse_qs(urlsplit(location).query, strict_parsing=True, keep_blank_values=True)
+        assert all(len(values) == 1 for values in given.values())
+        return {name: values[0] for name, values in given.items()}
+
+    def code(self, wire: Wire, **different: Any) -> str:
+        """Return the code that a browser which is signed in brings at once."""
+        answer = self.answer(wire.client.get(self.request(**different)))
+        assert (answer["state"], answer["iss"]) == (self.state, ISSUER)
+        return answer["code"]
+
+    def post(
+        self, path: str, /, *, auth: bool = True, headers: dict[str, str] | None = None, **fields: Any
+    ) -> TestResponse:
+        """Call an endpoint with a form; with the secret by HTTP Basic, without one with the client id."""
+        headers = dict(headers or {})
+        if auth and self.secret:
+            headers["Authorization"] = "Basic " + base64.b64encode(f"{self.id}:{self.secret}".encode()).decode()
+        elif auth:
+            fields = {"client_id": self.id} | fields
+        data = {name: value for name, value in fields.items() if value is not None}
+        response: TestResponse = self.http.post(path, data=data, headers=headers)
+        return response
+
+    def exchange(self, code: str, **different: Any) -> TestResponse:
+        """Exchange a code."""
+        fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": self.redirect_uri}
+        return self.post("/oauth/token", **(fields | {"code_verifier": self.verifier} | different))
+
+    def refresh(self, token: str, **more: Any) -> TestResponse:
+        """Exchange a refresh token."""
+        return self.post("/oauth/token", grant_type="refresh_token", refresh_token=token, **more)
+
+    def tokens(self, wire: Wire, **different: Any) -> dict[str, Any]:
+        """Return the tokens that a browser which is signed in gets the app."""
+        response = self.exchange(self.code(wire, **different))
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json
+        return found
+
+    def userinfo(self, token: str) -> TestResponse:
+        """Ask who the token is about."""
+        response: TestResponse = self.http.get("/oauth/userinfo", headers={"Authorization": f"Bearer {token}"})
+        return response
+
+    def claims(self, id_token: str) -> dict[str, Any]:
+        """Return what an ID token says, its signature checked against the published keys."""
+        from app.oidc import keys as ours
+
+        with self.app.app_context():
+            keys = KeySet.import_key_set(ours.public_set())
+        return dict(jwt.decode(id_token, keys, algorithms=["RS256", "ES256", "EdDSA", "Ed25519"]).claims)
+
+
+def register(app: Flask, client_id: str = "grafana", *, public: bool = False, **fields: Any) -> RelyingParty:
+    """Register an app in the database, as ``flask clients create`` does, and return it."""
+    from app.crypto import secrets
+    from app.extensions import db
+    from app.oidc.clients import client_of
+    from app.oidc.models import OAuthClient
+
+    secret = "" if public else secrets.token()
+    registered = {"name": "Grafana", "redirect_uris": [REDIRECT], "consent": "trusted"} | fields
+    if public:
+        registered["auth_method"] = "none"
+    with app.app_context():
+        row = OAuthClient(id=client_id, source="command", registered=registered)
+        row.secret_digest = secrets.digest(secret) if secret else None
+        db.session.add(row)
+        db.session.commit()
+        client_of(row)
+    return RelyingParty(app, client_id, secret, redirect_uri=registered["redirect_uris"][0])
