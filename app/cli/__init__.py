@@ -1,4 +1,4 @@
-"""The operator's commands: ``flask users``, ``groups``, ``attempts``, ``keys``, ``mail``, ``templates`` and others.
+"""The operator's commands: ``flask users``, ``groups``, ``clients``, ``attempts``, ``keys``, ``mail`` and others.
 
 Promises that each command says what it did in one line, exits with 1 when something is left to mend, can be
 stopped and repeated at any moment, and never prints a secret that it did not just make.
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Add the operator's commands."""
-    from app.cli import user_deletion  # noqa: F401 - adds its commands to ``users``
+    from app.cli import client_check, user_deletion  # noqa: F401 - add their commands to ``clients`` and ``users``
     from app.cli.attempts import attempts
+    from app.cli.clients import clients
     from app.cli.doctor import doctor
     from app.cli.groups import groups
     from app.cli.keys import keys
@@ -24,5 +25,5 @@ def init_app(app: Flask) -> None:
     from app.cli.templates import templates
     from app.cli.users import users
 
-    for group in (users, groups, attempts, keys, mail, templates, selftest, doctor):
+    for group in (users, groups, clients, attempts, keys, mail, templates, selftest, doctor):
         app.cli.add_command(group)

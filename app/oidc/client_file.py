@@ -167,10 +167,14 @@ class _Reader:
             if not isinstance(path, str):
                 raise ValueError("is named by no text")
             secret = read_file(str(self.folder / path))
-            check_secret(secret)
         except ValueError as error:
             self._add(client_id, "secret_file", f" names a file that {error}", "Put the secret, and only it, into it.")
             return ()
+        try:
+            check_secret(secret)
+        except ValueError as error:
+            what = f" names a file with a secret that {error}"
+            self._add(client_id, "secret_file", what, "flask clients digest makes a better one.")
         return (secrets.digest(secret),)
 
     def _add(self, client_id: str, field: str, what: str, remedy: str) -> None:

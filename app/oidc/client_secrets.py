@@ -7,6 +7,12 @@ from app.crypto import secrets
 PREFIX = "lks_"
 """By which scanners of code recognize one."""
 
+INITIAL_PREFIX = "lki_"
+"""Of an initial access token, with which a program registers clients."""
+
+REGISTRATION_PREFIX = "lkm_"
+"""Of a registration access token, with which a registered client changes itself."""
+
 LEAST = 20
 MARK = "sha256:"
 """Before a digest in the clients file, so that nobody takes a secret for one."""
@@ -23,9 +29,9 @@ def check_secret(text: str) -> None:
     :raises ValueError: with what is wrong, and never with the secret
     """
     if len(text) < LEAST:
-        raise ValueError(f"has a secret shorter than {LEAST} characters, which can be guessed")
+        raise ValueError(f"is shorter than {LEAST} characters, so it can be guessed")
     if not text.isascii() or not text.isprintable():
-        raise ValueError("has a secret with other characters than printable ASCII")
+        raise ValueError("has other characters than printable ASCII")
 
 
 def digest_text(secret: str) -> str:

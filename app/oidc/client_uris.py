@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from app.oidc.models import ORIGIN
+
 LONGEST = 2048
 
 _URI = re.compile(r"(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+\Z")
@@ -60,7 +62,7 @@ def check_origin(value: str) -> None:
         raise ValueError(f"{value!r} is no origin; write it as https://app.example.com") from None
     parts = urlsplit(value)
     usual = {"https": 443, "http": 80}[parts.scheme]
-    if value != f"{parts.scheme}://{parts.netloc.lower()}" or parts.port == usual:
+    if value != f"{parts.scheme}://{parts.netloc.lower()}" or parts.port == usual or len(value) > ORIGIN:
         raise ValueError(f"{value!r} is no origin; write it as https://app.example.com, in lower case, without a path")
 
 

@@ -1,4 +1,4 @@
-"""OAuthClient, AuthorizationRequest, Grant, AccessToken, Consent, DeviceRequest, SigningKey, NamingSecret.
+"""OAuthClient and its origins, AuthorizationRequest, Grant, AccessToken, Consent, DeviceRequest, and keys.
 
 Codes, tokens and secrets are stored as digests, private keys sealed. A client is named by its id alone and without a
 foreign key, since it may stand in a file.
@@ -19,6 +19,10 @@ from app.extensions import db
 
 CLIENT_ID = 255
 """Characters of a client id at most; one that is the address of a metadata document is the longest."""
+
+
+ORIGIN = 300
+"""Characters of an origin at most: a scheme, a host name of 253, and a port."""
 
 
 class OAuthClient(db.Model):
@@ -42,6 +46,17 @@ class OAuthClient(db.Model):
     disabled_at: Mapped[datetime | None]
     fetched_at: Mapped[datetime | None]
     """When its metadata document was last read."""
+
+
+class OAuthClientOrigin(db.Model):
+    """An origin whose scripts may call the endpoints, as its client registered it: found by one look at an index."""
+
+    __tablename__ = "oauth_client_origin"
+
+    origin: Mapped[str] = mapped_column(sa.String(ORIGIN), primary_key=True)
+    client_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("oauth_client.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
 
 
 class RegistrationToken(db.Model):

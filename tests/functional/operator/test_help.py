@@ -4,7 +4,7 @@ import pytest
 
 pytestmark = pytest.mark.one_database
 
-GROUPS = ["users", "users sessions", "groups", "attempts", "keys", "outbox", "selftest"]
+GROUPS = ["users", "users sessions", "clients", "groups", "attempts", "keys", "outbox", "selftest"]
 OTHERS = ["doctor", "worker", "serve"]
 
 

@@ -213,7 +213,7 @@ def test_a_secret_that_is_none_is_refused(write, secret):
     write(secret, "grafana.secret")
     text = GRAFANA.replace(f'secret_digest = "{DIGEST}"', 'secret_file = "grafana.secret"')
     _, [problem] = read_clients(write(text))
-    assert "secret_file names a file that has a secret" in problem.what
+    assert "secret_file names a file with a secret that" in problem.what
     assert secret not in str(problem)
 
 

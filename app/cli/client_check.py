@@ -1,0 +1,113 @@
+"""``flask clients check``, ``digest`` and ``registration-token``: what surrounds the clients themselves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import timedelta
+
+import click
+import orjson
+from pydantic import ValidationError
+
+from app.cli.clients import BY, clients, known_groups, notes_on
+from app.cli.durations import DurationType
+from app.extensions import db, settings
+from app.oidc import client_store
+from app.oidc.client_file import read_clients
+from app.oidc.client_secrets import check_secret, digest_text, new_secret
+from app.oidc.clients import Client, client_of
+from config.problems import variable
+
+MOST_USES = 1_000_000
+
+
+@clients.command("check")
+@click.argument("file", required=False, type=click.Path())
+def check(file: str | None) -> None:
+    """Check the clients file, and the database's clients.
+
+    FILE is checked instead of the one that LATCHKEY_CLIENTS_FILE names, as it would be at start.
+    """
+    path = file or settings.clients_file
+    found, problems = read_clients(path, file or variable("clients_file")) if path else ({}, [])
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    if not path:
+        click.echo(f"{variable('clients_file')} is not set.")
+    stored, broken = _stored()
+    notes = [f"{client_id}: the database has a client of this id as well, which is not used"
+             for client_id in found if client_id in stored or client_id in broken]  # fmt: skip
+    groups = known_groups()
+    for client in (*found.values(), *(client for name, client in stored.items() if name not in found)):
+        notes += [f"{client.id}: {note}" for note in notes_on(client, groups)]
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+    for client_id in broken:
+        click.echo(f"{client_id}: its row is no client any more: flask clients delete {client_id}", err=True)
+    wrong = len(problems) + len(broken)
+    click.echo(f"{_count(found)} in the file, {_count(stored)} in the database, {wrong:,} to mend.")
+    sys.exit(1 if wrong else 0)
+
+
+@clients.command("digest")
+@click.option("--existing", is_flag=True, help="Of a secret that the app has: typed, or on standard input.")
+def digest(existing: bool) -> None:
+    """Print the line of a secret for the clients file.
+
+    Without --existing a new secret is made, and printed to standard error once.
+    """
+    secret = _existing() if existing else new_secret()
+    click.echo(f'secret_digest = "{digest_text(secret)}"')
+    if not existing:
+        click.echo(f"The app's secret, shown this once: {secret}", err=True)
+
+
+@clients.command("registration-token")
+@click.option("--uses", type=click.IntRange(1, MOST_USES), default=1, show_default=True, help="Clients it registers.")
+@click.option("--lasts", type=DurationType(), default="7d", show_default=True, help="For how long it is valid.")
+@click.option("--name", default="", help="What it is for, for the event.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) -> None:
+    """Print a token with which programs register clients.
+
+    It goes as a bearer token to /oauth/register (RFC 7591), and is shown once.
+    """
+    if len(name) > client_store.TOKEN_NAME or not name.isprintable():
+        raise click.ClickException(f"--name: give one line of at most {client_store.TOKEN_NAME} characters.")
+    token = client_store.issue_registration_token(name, uses, lasts, by=BY)
+    db.session.commit()
+    url = f"{settings.origin}/oauth/register"
+    if as_json:
+        click.echo(orjson.dumps({"registration_endpoint": url, "token": token, "uses": uses}))
+        return
+    click.echo(token)
+    click.echo(f"Good for {uses:,} client{'' if uses == 1 else 's'} at {url}, for {lasts}.", err=True)
+
+
+def _existing() -> str:
+    """Return the secret that is typed, or comes on standard input. Raises click.ClickException."""
+    typed = sys.stdin.isatty()
+    secret: str = click.prompt("Secret", hide_input=True) if typed else sys.stdin.read(65536).strip()
+    try:
+        check_secret(secret)
+    except ValueError as error:
+        raise click.ClickException(f"That secret {error}.") from None
+    return secret
+
+
+def _stored() -> tuple[dict[str, Client], list[str]]:
+    """Return the clients of the database by id, and the ids of rows that are none any more."""
+    stored: dict[str, Client] = {}
+    broken = []
+    for row in client_store.rows():
+        try:
+            stored[row.id] = client_of(row)
+        except ValidationError:
+            broken.append(row.id)
+    return stored, broken
+
+
+def _count(found: Iterable[str]) -> str:
+    count = len(list(found))
+    return f"{count:,} client{'' if count == 1 else 's'}"

@@ -1,0 +1,118 @@
+"""Options by which ``flask clients create`` and ``change`` set the fields of a client."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, BinaryIO, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from app.oidc.clients import ALGORITHMS, GRANT_TYPES, SCOPES, Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+METHODS = ("secret", "client_secret_basic", "client_secret_post", "private_key_jwt", "none")
+GRANTS = {name.rpartition(":")[2]: name for name in GRANT_TYPES}
+"""``device_code`` for the URN of RFC 8628, and the others as they are."""
+
+
+def _many(name: str, field: str, text: str, **more: Any) -> Callable[[F], F]:
+    return click.option(name, field, multiple=True, help=f"{text}; may be repeated.", **more)
+
+
+OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    _many("--redirect-uri", "redirect_uris", "Where people are sent back to, to the letter", metavar="URI"),
+    _many("--post-logout-uri", "post_logout_redirect_uris", "Where they may go after signing out", metavar="URI"),
+    click.option("--backchannel-uri", "backchannel_logout_uri", metavar="URL", help="Told when a session ends."),
+    _many("--origin", "origins", "Origin of pages whose scripts call the endpoints", metavar="ORIGIN"),
+    click.option("--home-url", metavar="URL", help="The app itself, for the list of apps."),
+    click.option("--logo-url", metavar="URL", help="Its logo."),
+    click.option("--policy-url", metavar="URL", help="Its privacy policy."),
+    click.option("--terms-url", metavar="URL", help="Its terms of service."),
+    _many("--scope", "scopes", "A scope that it may ask for; all without this", type=click.Choice(SCOPES)),
+    _many("--grant", "grant_types", "A grant that it may use", type=click.Choice(list(GRANTS))),
+    _many("--group", "groups", "Whose members may use it; everybody without this", metavar="NAME"),
+    click.option("--level", type=click.Choice(["aal1", "aal2"]), help="aal2 asks for two factors."),
+    click.option("--trusted", "consent", flag_value="trusted", help="Ask nobody for consent."),
+    click.option("--ask", "consent", flag_value="ask", help="Ask each person for consent once (default)."),
+    click.option("--pkce", type=click.Choice(["required", "optional"]), help="optional for apps that don't speak it."),
+    click.option("--auth-method", type=click.Choice(METHODS), help="How it authenticates; secret: in header or body."),
+    click.option("--public", "auth_method", flag_value="none", help="It can keep no secret: browser, phone, desktop."),
+    click.option("--jwks", type=click.File("rb"), help="A file with its public keys, for private_key_jwt."),
+    click.option("--alg", "id_token_alg", type=click.Choice(ALGORITHMS), help="What signs its ID tokens."),
+    click.option("--access-token", type=click.Choice(["opaque", "jwt"]), help="What access tokens are."),
+    click.option("--subject", type=click.Choice(["public", "pairwise"]), help="pairwise: ids of its own for people."),
+    click.option("--sector", metavar="HOST", help="Clients with the same one share pairwise ids."),
+    _many("--resource", "resources", "A resource that its tokens may be for", metavar="URI"),
+    click.option("--introspects/--no-introspects", default=None, help="It may ask about tokens of other apps."),
+    click.option("--require-pushed/--no-require-pushed", default=None, help="Accept pushed requests alone (PAR)."),
+    click.option("--require-dpop/--no-require-dpop", default=None, help="Bind its tokens to a key (DPoP)."),
+    click.option("--max-age", "default_max_age", type=click.IntRange(min=0), metavar="S", help="Sign in again after."),
+)  # fmt: skip
+
+NAMES = {field: name for name, field in (
+    ("--redirect-uri", "redirect_uris"), ("--post-logout-uri", "post_logout_redirect_uris"),
+    ("--backchannel-uri", "backchannel_logout_uri"), ("--origin", "origins"), ("--scope", "scopes"),
+    ("--grant", "grant_types"), ("--group", "groups"), ("--alg", "id_token_alg"), ("--resource", "resources"),
+    ("--max-age", "default_max_age"), ("--id", "id"), ("NAME", "name"),
+)}  # fmt: skip
+"""By which option an operator knows a field, where that is not its own name."""
+
+
+def client_options(command: F) -> F:
+    """Give a command every option of a client."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def given_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that were given; "" for a list empties it.
+
+    :raises click.ClickException: when ``--jwks`` is no JSON
+    """
+    fields: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None or value == ():
+            continue
+        fields[name] = [each for each in value if each] if isinstance(value, tuple) else value
+    if "grant_types" in fields:
+        fields["grant_types"] = [GRANTS[each] for each in fields["grant_types"]]
+    if "jwks" in fields:
+        fields["jwks"] = _json_of(fields["jwks"])
+    return fields
+
+
+def made_client(client_id: str, secret_digests: tuple[str, ...] = (), **fields: Any) -> Client:
+    """Return a client of these fields.
+
+    :raises click.ClickException: with everything that is wrong with them, by the options that an operator knows
+    """
+    try:
+        return Client(**fields, id=client_id, secret_digests=secret_digests)
+    except ValidationError as error:
+        faults = [_said(fault) for fault in error.errors(include_url=False, include_input=False)]
+        raise click.ClickException("\n".join(dict.fromkeys(faults))) from None
+
+
+def id_for(name: str) -> str:
+    """Return a client id made of an app's name; "" where nothing of it is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _said(fault: Any) -> str:
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    if not fault["loc"]:
+        return text
+    field = str(fault["loc"][0])
+    return f"{NAMES.get(field, '--' + field.replace('_', '-'))}: {text}"
+
+
+def _json_of(file: BinaryIO) -> Any:
+    try:
+        return json.loads(file.read(65536))
+    except (ValueError, RecursionError):
+        raise click.ClickException("--jwks: the file is no JSON.") from None

@@ -1,0 +1,225 @@
+"""``flask clients``: add apps that sign people in here, list, change and disable them, and rotate their secrets."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import Any
+
+import click
+import orjson
+import sqlalchemy as sa
+
+from app.cli.client_options import client_options, given_fields, id_for, made_client
+from app.cli.client_recipe import described, fields_of, print_fields, print_recipe, recipe, state_of
+from app.cli.durations import DurationType
+from app.cli.group import OperatorGroup
+from app.crypto import secrets
+from app.extensions import db
+from app.groups.models import Group
+from app.oidc import client_store
+from app.oidc.client_secrets import new_secret
+from app.oidc.client_uris import is_plain_http
+from app.oidc.clients import Client, client_of, clients_in_memory
+from app.oidc.models import OAuthClient
+
+BY = "operator"
+
+clients = OperatorGroup("clients", help="Add apps that sign people in here, and manage them.")
+
+
+@clients.command("create")
+@click.argument("name")
+@click.option("--id", "client_id", metavar="ID", help="Its client id; made of NAME without this.")
+@client_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def create(name: str, client_id: str | None, as_json: bool, **options: Any) -> None:
+    """Add an app, and print what it needs.
+
+    NAME is what people read. Its secret is shown once.
+    """
+    fields = given_fields(options)
+    secret = "" if fields.get("auth_method") in ("none", "private_key_jwt") else new_secret()
+    client = made_client(client_id or id_for(name) or secrets.letters(16), name=name, source="command", **fields)
+    if client.id in clients_in_memory():
+        raise click.ClickException(f"The clients file has a client {client.id!r}. Choose another --id.")
+    if not client_store.create(client, by=BY, secret=secret):
+        raise click.ClickException(f"There is a client {client.id!r} already. Choose another --id.")
+    db.session.commit()
+    if not as_json:
+        click.echo(f"Added {client.name}. Give the app:")
+    print_recipe(client, secret, as_json=as_json)
+    _print_notes(client)
+
+
+@clients.command("change")
+@click.argument("client_id", metavar="ID")
+@click.option("--name", help="What people read.")
+@client_options
+def change(client_id: str, **options: Any) -> None:
+    """Change fields of a client.
+
+    A list that is given replaces the one before; "" empties it. Its secret stays: see rotate-secret.
+    """
+    row = _row_named(client_id)
+    if row.source == "document":
+        raise click.ClickException(f"{client_id}: that is what the app says at its own address, which is read again.")
+    fields = given_fields(options)
+    if not fields:
+        raise click.UsageError("Name at least one option.")
+    before = client_of(row)
+    registered = before.model_dump(include=set(client_store.REGISTERED))
+    client = made_client(client_id, source=row.source, **(registered | fields))
+    had_none = before.auth_method in ("none", "private_key_jwt")
+    has_none = client.auth_method in ("none", "private_key_jwt")
+    secret = None if had_none == has_none else "" if has_none else new_secret()
+    client_store.change(client, by=BY, secret=secret)
+    db.session.commit()
+    click.echo(f"{client_id}: changed.")
+    if secret:
+        print_recipe(client, secret, as_json=False)
+    _print_notes(client)
+
+
+@clients.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+def list_(as_json: bool) -> None:
+    """List clients: of the file, then of the database.
+
+    One of the database that is "hidden" has the id of one in the clients file, which is used instead.
+    """
+    of_file = [fields_of(client) | {"state": "enabled"} for client in clients_in_memory().values()]
+    count = 0
+    for facts in (*of_file, *map(_listed, client_store.rows())):
+        if not (count or as_json):
+            click.echo("ID  NAME  SOURCE  STATE")
+        count += 1
+        shown = (facts["id"], facts["name"], facts["source"], facts["state"])
+        click.echo(orjson.dumps(facts) if as_json else "  ".join(shown))
+    if not as_json:
+        click.echo(f"{count:,} client{'' if count == 1 else 's'}.", err=True)
+
+
+@clients.command("show")
+@click.argument("client_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def show(client_id: str, as_json: bool) -> None:
+    """Show a client, and what its app needs.
+
+    No secret is shown: there is none to show. See rotate-secret.
+    """
+    of_file = clients_in_memory().get(client_id)
+    facts = fields_of(of_file) | {"state": "enabled"} if of_file else described(_row_named(client_id))
+    client = of_file or client_of(_row_named(client_id))
+    if as_json:
+        click.echo(orjson.dumps(facts | {"recipe": recipe(client)}))
+        return
+    print_fields(facts)
+    click.echo("The app needs:")
+    print_recipe(client, "", as_json=False)
+    if of_file and client_store.row_of(client_id) is not None:
+        click.echo("Note: the database has a client of this id as well, which is not used.", err=True)
+
+
+@clients.command("rotate-secret")
+@click.argument("client_id", metavar="ID")
+@click.option("--overlap", type=DurationType(or_zero=True), default="24h", show_default=True,
+              help="For how long the old one is accepted too; 0 for not at all.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def rotate_secret(client_id: str, overlap: timedelta, as_json: bool) -> None:
+    """Give a client a new secret, and print it once."""
+    row = _row_named(client_id)
+    secret = client_store.rotate_secret(client_id, overlap, by=BY)
+    if secret is None:
+        raise click.ClickException(f"{client_id} has no secret (auth_method {client_of(row).auth_method}).")
+    db.session.commit()
+    print_recipe(client_of(row), secret, as_json=as_json)
+    until = f"The secret before it is accepted for {overlap}." if overlap else "No other secret is accepted."
+    click.echo(until, err=True)
+
+
+@clients.command("disable")
+@click.argument("client_id", metavar="ID", nargs=-1, required=True)
+def disable(client_id: tuple[str, ...]) -> None:
+    """Disable clients: no sign-in, and no token is valid."""
+    _switch(client_id, off=True)
+
+
+@clients.command("enable")
+@click.argument("client_id", metavar="ID", nargs=-1, required=True)
+def enable(client_id: tuple[str, ...]) -> None:
+    """Enable clients that were disabled."""
+    _switch(client_id, off=False)
+
+
+@clients.command("delete")
+@click.argument("client_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+def delete(client_id: str, yes: bool) -> None:
+    """Delete a client and its tokens.
+
+    What people consented to is forgotten with it.
+    """
+    row = _row_named(client_id)
+    if not yes:
+        click.confirm(f"Delete {client_id} ({client_of(row).name}), its tokens and consents?", abort=True)
+    client_store.delete_grants(client_id)
+    if not client_store.delete(client_id, by=BY):
+        raise _unknown(client_id)
+    db.session.commit()
+    click.echo(f"{client_id}: deleted.")
+
+
+def _switch(client_ids: tuple[str, ...], *, off: bool) -> None:
+    """Disable or enable each client; what can be done is done, what cannot is named."""
+    missing, state = 0, "disabled" if off else "enabled"
+    for client_id in client_ids:
+        try:
+            _row_named(client_id)
+        except click.ClickException as unknown:
+            missing += 1
+            click.echo(unknown.message, err=True)
+            continue
+        done = client_store.switch(client_id, off=off, by=BY)
+        db.session.commit()
+        click.echo(f"{client_id}: {state}{'' if done else ' already'}.")
+    sys.exit(1 if missing else 0)
+
+
+def _row_named(client_id: str) -> OAuthClient:
+    """Return the row of a client.
+
+    :raises click.ClickException: when there is none, or the clients file has one of this id
+    """
+    if client_id in clients_in_memory():
+        raise click.ClickException(f"{client_id} stands in the clients file: change it there, and restart.")
+    row = client_store.row_of(client_id)
+    if row is None:
+        raise _unknown(client_id)
+    return row
+
+
+def _unknown(client_id: str) -> click.ClickException:
+    return click.ClickException(f"There is no client {client_id!r}. See: flask clients list")
+
+
+def _listed(row: OAuthClient) -> dict[str, Any]:
+    return fields_of(client_of(row)) | {"state": state_of(row)}
+
+
+def _print_notes(client: Client) -> None:
+    for note in notes_on(client, known_groups()):
+        click.echo(f"Note: {note}", err=True)
+
+
+def known_groups() -> set[str]:
+    """Return the name of every group."""
+    return set(db.session.scalars(sa.select(Group.name)))
+
+
+def notes_on(client: Client, groups: set[str]) -> list[str]:
+    """Return what is allowed, and may still not be meant."""
+    found = [f"there is no group {name}: flask groups create {name}" for name in client.groups if name not in groups]
+    addresses = (*client.redirect_uris, *client.post_logout_redirect_uris, client.backchannel_logout_uri)
+    found += [f"{uri} can be read on its way: use https://" for uri in addresses if is_plain_http(uri)]
+    return found

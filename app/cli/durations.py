@@ -1,0 +1,38 @@
+"""A length of time as an operator types it: ``24h``, ``7d``, seconds, or ISO 8601."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from config.types import DurationOrZero
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SHORT = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
+_READ: TypeAdapter[timedelta] = TypeAdapter(DurationOrZero)
+
+
+class DurationType(click.ParamType[timedelta]):
+    """``24h``, ``7d``, ``3600`` or ``PT1H``; 0 where there may be none."""
+
+    name = "duration"
+
+    def __init__(self, *, or_zero: bool = False) -> None:
+        self.or_zero = or_zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return the length of time."""
+        if isinstance(value, timedelta):
+            return value
+        short = _SHORT.fullmatch(value.strip().lower())
+        try:
+            found = _READ.validate_python(str(int(short[1]) * UNITS[short[2]]) if short else value)
+        except ValidationError:
+            self.fail(f"{value!r} is no length of time: 24h, 7d, seconds, or ISO 8601 (PT1H).", param, ctx)
+        if not (found or self.or_zero):
+            self.fail("It must be longer than 0.", param, ctx)
+        return found

@@ -1,0 +1,173 @@
+"""Clients in the database: create and change them, rotate their secrets, and take them away.
+
+Each change is one conditional statement and an event. None of them commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.audit import record
+from app.crypto import secrets
+from app.db.retention import delete_batch
+from app.extensions import changed, db
+from app.oidc.client_secrets import INITIAL_PREFIX, new_secret
+from app.oidc.clients import Client
+from app.oidc.models import (
+    AuthorizationRequest,
+    Consent,
+    DeviceRequest,
+    Grant,
+    OAuthClient,
+    OAuthClientOrigin,
+    RegistrationToken,
+)
+
+REGISTERED = frozenset(Client.model_fields) - {"id", "source", "secret_digests"}
+"""Fields of a client that ``OAuthClient.registered`` holds."""
+
+LEFT_BEHIND = (AuthorizationRequest, DeviceRequest, Consent, Grant)
+"""What names a client without a foreign key."""
+
+BATCH = 500
+TOKEN_NAME = 64
+"""Characters of the name of an initial access token."""
+
+_table = OAuthClient.__table__
+_c = _table.c
+
+
+def row_of(client_id: str) -> OAuthClient | None:
+    """Return the row of a client, disabled or not."""
+    return db.session.get(OAuthClient, client_id)
+
+
+def rows() -> Iterator[OAuthClient]:
+    """Yield the row of every client, by its id. A statement for each few hundred."""
+    last = ""
+    while True:
+        found = sa.select(OAuthClient).where(OAuthClient.id > last).order_by(OAuthClient.id).limit(BATCH)
+        some = list(db.session.scalars(found))
+        yield from some
+        if len(some) < BATCH:
+            return
+        last = some[-1].id
+        db.session.expunge_all()
+
+
+def create(client: Client, *, by: str, secret: str = "", registration_token: str = "") -> bool:
+    """Store a client; return False when there is one of this id, which stays as it is.
+
+    :param by: who does it, for the event: ``operator`` or ``registration``
+    :param secret: "" for a client without one
+    :param registration_token: with which it may change itself; "" for none
+    """
+    row = {
+        "id": client.id,
+        "source": client.source,
+        "registered": _registered(client),
+        "secret_digest": _digest(secret),
+        "registration_digest": _digest(registration_token),
+        "created_at": clock.now(),
+        "updated_at": clock.now(),
+    }
+    made = insert(_table).values(row).on_conflict_do_nothing().returning(_c.id)
+    if db.session.scalar(made) is None:
+        return False
+    _store_origins(client, replace=False)
+    record("client.created", client=client.id, by=by)
+    return True
+
+
+def change(client: Client, *, by: str, secret: str | None = None) -> bool:
+    """Replace what is registered of a client; False when there is none of this id.
+
+    :param secret: instead of every secret that it has; "" for none, None to leave them as they are
+    """
+    values: dict[str, Any] = {"registered": _registered(client), "updated_at": clock.now()}
+    if secret is not None:
+        values |= {"secret_digest": _digest(secret), "old_secret_digest": None, "old_secret_until": None}
+    if changed(sa.update(_table).where(_c.id == client.id).values(values)) != 1:
+        return False
+    _store_origins(client, replace=True)
+    record("client.changed", client=client.id, by=by)
+    return True
+
+
+def rotate_secret(client_id: str, overlap: timedelta, *, by: str) -> str | None:
+    """Give a client a new secret, and return it; None when it has none, or there is no such client.
+
+    :param overlap: for which the secret that it has now is accepted too; one that was replaced before is not
+    """
+    secret, now = new_secret(), clock.now()
+    kept = {"old_secret_digest": _c.secret_digest if overlap else None, "old_secret_until": now + overlap}
+    rotated = sa.update(_table).where(_c.id == client_id, _c.secret_digest.is_not(None))
+    if changed(rotated.values(kept | {"secret_digest": _digest(secret), "updated_at": now})) != 1:
+        return None
+    record("client.secret_rotated", client=client_id, overlap=int(overlap.total_seconds()), by=by)
+    return secret
+
+
+def switch(client_id: str, *, off: bool, by: str) -> bool:
+    """Disable or enable a client; False when it is so already, or there is none.
+
+    While it is disabled, nobody can sign in to it, and none of its tokens is valid.
+    """
+    switched = sa.update(_table).where(
+        _c.id == client_id, _c.disabled_at.is_(None) if off else _c.disabled_at.is_not(None)
+    )
+    if changed(switched.values(disabled_at=clock.now() if off else None, updated_at=clock.now())) != 1:
+        return False
+    record("client.disabled" if off else "client.enabled", client=client_id, by=by)
+    return True
+
+
+def delete_grants(client_id: str) -> None:
+    """Delete what people have let a client do, a batch at a time. Commits each by itself; can be repeated."""
+    while delete_batch(db.session, Grant, Grant.client_id == client_id):
+        pass
+
+
+def delete(client_id: str, *, by: str) -> bool:
+    """Delete a client with all that it was given; False when there is none.
+
+    Another one of the same id begins anew: its people are asked again, and no token of this one is valid there.
+    """
+    if changed(sa.delete(_table).where(_c.id == client_id)) != 1:
+        return False
+    for model in LEFT_BEHIND:
+        changed(sa.delete(model).where(model.client_id == client_id))
+    record("client.deleted", client=client_id, by=by)
+    return True
+
+
+def issue_registration_token(name: str, uses: int, lasts: timedelta, *, by: str) -> str:
+    """Return a token with which programs register ``uses`` clients (RFC 7591, section 3); it isn't stored."""
+    token = secrets.prefixed_token(INITIAL_PREFIX)
+    row = {"digest": secrets.digest(token), "name": name, "uses_left": uses, "expires_at": clock.now() + lasts}
+    db.session.execute(sa.insert(RegistrationToken).values(row | {"created_at": clock.now()}))
+    record("client.registration_token_issued", token=name, uses=uses, by=by)
+    return token
+
+
+def _registered(client: Client) -> dict[str, Any]:
+    """Return every field, also those as by default: another default in a later release changes no client."""
+    return client.model_dump(mode="json", include=set(REGISTERED))
+
+
+def _store_origins(client: Client, *, replace: bool) -> None:
+    if replace:
+        changed(sa.delete(OAuthClientOrigin).where(OAuthClientOrigin.client_id == client.id))
+    if client.origins:
+        found = [{"origin": origin, "client_id": client.id} for origin in dict.fromkeys(client.origins)]
+        db.session.execute(sa.insert(OAuthClientOrigin.__table__), found)
+
+
+def _digest(secret: str) -> str | None:
+    return secrets.digest(secret) if secret else None

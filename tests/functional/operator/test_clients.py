@@ -1,0 +1,503 @@
+"""``flask clients``: add, show, change, rotate, disable and delete clients."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from app.audit import Event
+from app.cli.client_options import OPTIONS
+from app.crypto import secrets
+from app.oidc.client_store import REGISTERED
+from app.oidc.clients import client_of
+from app.oidc.models import OAuthClient, OAuthClientOrigin
+from tests.clients import SECRET, Signer
+
+URI = "https://grafana.example.com/login/generic_oauth"
+GRAFANA = ("clients", "create", "Grafana", "--redirect-uri", URI)
+
+
+@pytest.fixture
+def grafana(operate) -> str:
+    """A client, as its command added it; returns its secret."""
+    result = operate(*GRAFANA, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)["client_secret"]
+
+
+@pytest.fixture
+def stored(rows):
+    """Reads a client back from its row: ``stored("grafana")``."""
+    return lambda client_id="grafana": client_of(rows(OAuthClient, id=client_id)[0])
+
+
+def events(rows) -> list[str]:
+    return [event.name for event in rows(Event)]
+
+
+# --- create -------------------------------------------------------------------------------------
+
+
+def test_create_prints_what_the_app_needs(operate, rows):
+    result = operate(*GRAFANA)
+    assert (result.exit_code, result.stderr) == (0, "")
+    [row] = rows(OAuthClient)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["Added", "Grafana.", "Give", "the", "app:"]
+    assert ["Discovery", "URL", "http://localhost/.well-known/openid-configuration"] in lines
+    assert ["Client", "ID", "grafana"] in lines
+    assert ["Redirect", "URIs", URI] in lines
+    assert ["Scopes", "openid", "profile", "email", "phone", "groups", "offline_access"] in lines
+    [secret] = [words[2] for words in lines if words[:2] == ["Client", "secret"]]
+    assert row.secret_digest == secrets.digest(secret)
+    assert secrets.has_prefix(secret, "lks_")
+    assert (row.id, row.source) == ("grafana", "command")
+    assert [event.facts for event in rows(Event)] == [{"client": "grafana", "by": "operator"}]
+    assert secret not in repr([event.facts for event in rows(Event)])
+
+
+def test_create_speaks_json(operate, rows):
+    found = json.loads(operate(*GRAFANA, "--json").stdout)
+    secret = found.pop("client_secret")
+    assert rows(OAuthClient)[0].secret_digest == secrets.digest(secret)
+    assert found == {
+        "discovery_url": "http://localhost/.well-known/openid-configuration",
+        "issuer": "http://localhost",
+        "client_id": "grafana",
+        "redirect_uris": [URI],
+        "scopes": ["openid", "profile", "email", "phone", "groups", "offline_access"],
+    }
+
+
+def test_every_field_has_an_option(operate, stored, tmp_path):
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps(Signer("EdDSA").jwks))
+    result = operate(
+        "clients", "create", "Everything", "--id", "every", "--redirect-uri", "https://a.example.com/cb",
+        "--redirect-uri", "com.example.app:/cb", "--post-logout-uri", "https://a.example.com/",
+        "--backchannel-uri", "http://app:3000/logout", "--origin", "https://a.example.com",
+        "--home-url", "https://a.example.com/", "--logo-url", "https://a.example.com/logo.svg",
+        "--policy-url", "https://a.example.com/p", "--terms-url", "https://a.example.com/t", "--scope", "openid",
+        "--scope", "email", "--grant", "authorization_code", "--grant", "device_code", "--group", "staff",
+        "--level", "aal2", "--trusted", "--pkce", "optional", "--auth-method", "client_secret_post",
+        "--jwks", str(keys), "--alg", "ES256", "--access-token", "jwt", "--subject", "pairwise",
+        "--sector", "example.com", "--resource", "https://api.example.com/", "--introspects", "--require-pushed",
+        "--require-dpop", "--max-age", "3600",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    client = stored("every")
+    unset = {name for name in REGISTERED if getattr(client, name) == type(client).model_fields[name].get_default()}
+    assert unset == set()
+    assert client.grant_types == ("authorization_code", "urn:ietf:params:oauth:grant-type:device_code")
+    fields = {option.name for option in _parameters()}
+    assert fields == REGISTERED - {"name"}
+    assert "there is no group staff" in result.stderr
+    assert "http://app:3000/logout can be read on its way" in result.stderr
+
+
+def _parameters():
+    def command() -> None: ...
+
+    for option in OPTIONS:
+        option(command)
+    return command.__click_params__
+
+
+def test_a_public_client_gets_no_secret(operate, rows):
+    result = operate(*GRAFANA, "--public")
+    assert (result.exit_code, rows(OAuthClient)[0].secret_digest) == (0, None)
+    assert "ecret" not in result.stdout
+
+
+def test_an_id_is_made_of_the_name(operate, rows):
+    for name in ("Paperless NGX", "  Ö Home/Assistant! ", "日本"):
+        assert operate("clients", "create", name.strip(), "--redirect-uri", URI).exit_code == 0
+    home, paperless = sorted(row.id for row in rows(OAuthClient) if "-" in row.id)
+    assert (home, paperless) == ("home-assistant", "paperless-ngx")
+    assert len(rows(OAuthClient)) == 3
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("words", "reason"), [
+    (("clients", "create", "X"), "redirect_uris is empty"),
+    (("clients", "create", "", "--redirect-uri", URI), "NAME: "),
+    (("clients", "create", "a\u202eb", "--redirect-uri", URI), "NAME: must be one line"),
+    ((*GRAFANA, "--redirect-uri", "javascript:alert(1)"), "--redirect-uri: 'javascript:alert(1)'"),
+    ((*GRAFANA, "--redirect-uri", "https://x.example/*"), "has a *"),
+    ((*GRAFANA, "--origin", "https://x.example/"), "--origin: 'https://x.example/' is no origin"),
+    ((*GRAFANA, "--group", "Staff"), "--group: 'Staff' is no group"),
+    ((*GRAFANA, "--id", "my app"), "--id: must be printable ASCII"),
+    ((*GRAFANA, "--id", "x" * 256), "--id: "),
+    ((*GRAFANA, "--public", "--pkce", "optional"), "pkce can be optional for"),
+    ((*GRAFANA, "--auth-method", "private_key_jwt"), "needs the client's public keys"),
+    ((*GRAFANA, "--logo-url", "logo.svg"), "--logo-url: "),
+])  # fmt: skip
+def test_what_can_be_no_client_is_refused(operate, rows, words, reason):
+    result = operate(*words)
+    assert result.exit_code == 1
+    assert reason in result.stderr
+    assert (rows(OAuthClient), rows(Event)) == ([], [])
+
+
+@pytest.mark.one_database
+def test_keys_that_are_no_json_are_refused(operate, tmp_path):
+    broken = tmp_path / "keys.json"
+    broken.write_text("{")
+    assert "--jwks: the file is no JSON." in operate(*GRAFANA, "--jwks", str(broken)).stderr
+
+
+def test_an_id_that_is_taken_is_refused(operate, grafana, rows):
+    result = operate(*GRAFANA)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: There is a client 'grafana' already. Choose another --id.\n",
+    )
+    assert rows(OAuthClient)[0].secret_digest == secrets.digest(grafana)
+
+
+# --- list and show ------------------------------------------------------------------------------
+
+
+def test_list_names_every_client(operate, grafana):
+    operate("clients", "create", "Gitea", "--redirect-uri", "https://git.example.com/cb")
+    operate("clients", "disable", "gitea")
+    result = operate("clients", "list")
+    assert result.stdout.splitlines() == [
+        "ID  NAME  SOURCE  STATE",
+        "gitea  Gitea  command  disabled",
+        "grafana  Grafana  command  enabled",
+    ]
+    assert result.stderr == "2 clients.\n"
+    gitea, _ = map(json.loads, operate("clients", "list", "--json").stdout.splitlines())
+    assert (gitea["id"], gitea["state"], gitea["redirect_uris"]) == (
+        "gitea",
+        "disabled",
+        ["https://git.example.com/cb"],
+    )
+
+
+def test_list_goes_on_after_a_batch(operate, app, monkeypatch):
+    from app.oidc import client_store
+    from tests.clients import register
+
+    monkeypatch.setattr(client_store, "BATCH", 2)
+    for number in range(5):
+        register(app, f"app-{number}")
+    assert [line.split()[0] for line in operate("clients", "list").stdout.splitlines()[1:]] == [
+        f"app-{number}" for number in range(5)
+    ]
+
+
+def test_list_of_none(operate):
+    assert (operate("clients", "list").stdout, operate("clients", "list").stderr) == ("", "0 clients.\n")
+
+
+def test_show_has_every_field_and_no_secret(operate, grafana, rows):
+    result = operate("clients", "show", "grafana")
+    assert result.exit_code == 0
+    assert "Discovery URL   http://localhost/.well-known/openid-configuration" in result.stdout
+    facts = json.loads(operate("clients", "show", "grafana", "--json").stdout)
+    assert facts.keys() >= REGISTERED
+    assert (facts["secrets"], facts["state"], facts["source"]) == (1, "enabled", "command")
+    for output in (result.stdout, json.dumps(facts)):
+        assert grafana not in output
+        assert rows(OAuthClient)[0].secret_digest not in output
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("command", ["show", "rotate-secret", "disable", "enable", "delete", "change"])
+def test_an_unknown_client_is_a_sentence(operate, command):
+    more = {"change": ("--ask",), "delete": ("--yes",)}.get(command, ())
+    result = operate("clients", command, "nobody", *more)
+    assert result.exit_code == 1
+    assert "There is no client 'nobody'. See: flask clients list" in result.stderr
+
+
+# --- change -------------------------------------------------------------------------------------
+
+
+def test_change_replaces_what_is_named_and_nothing_else(operate, grafana, stored, rows):
+    operate("groups", "create", "staff")
+    before = stored()
+    result = operate("clients", "change", "grafana", "--group", "staff", "--trusted", "--origin", "https://a.example.com",
+                     "--origin", "https://b.example.com")  # fmt: skip
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "grafana: changed.\n", "")
+    after = stored()
+    assert (after.groups, after.consent) == (("staff",), "trusted")
+    assert after.model_copy(update={"groups": (), "consent": "ask", "origins": ()}) == before
+    assert [row.origin for row in rows(OAuthClientOrigin)] == ["https://a.example.com", "https://b.example.com"]
+    operate("clients", "change", "grafana", "--group", "", "--ask", "--origin", "https://b.example.com", "--name", "G")
+    assert (stored().groups, stored().consent, stored().name) == ((), "ask", "G")
+    assert [row.origin for row in rows(OAuthClientOrigin)] == ["https://b.example.com"]
+    assert events(rows) == ["client.created", "group.created", "client.changed", "client.changed"]
+
+
+def test_a_client_that_becomes_public_loses_its_secret_and_gets_one_again(operate, grafana, rows):
+    assert operate("clients", "change", "grafana", "--public").exit_code == 0
+    assert rows(OAuthClient)[0].secret_digest is None
+    result = operate("clients", "change", "grafana", "--auth-method", "secret")
+    [secret] = [line.split()[2] for line in result.stdout.splitlines() if "Client secret" in line]
+    assert rows(OAuthClient)[0].secret_digest == secrets.digest(secret) != secrets.digest(grafana)
+
+
+def test_a_change_that_makes_no_client_is_refused(operate, grafana, stored):
+    before = stored()
+    for words in (("--redirect-uri", ""), ("--redirect-uri", "https://x/#"), ("--public", "--pkce", "optional")):
+        assert operate("clients", "change", "grafana", *words).exit_code == 1
+    assert operate("clients", "change", "grafana").exit_code == 2
+    assert stored() == before
+
+
+# --- rotate-secret ------------------------------------------------------------------------------
+
+
+def test_the_old_secret_is_accepted_for_a_day(operate, grafana, stored, rows, clock):
+    result = operate("clients", "rotate-secret", "grafana", "--json")
+    new = json.loads(result.stdout)["client_secret"]
+    assert "accepted for 1 day" in result.stderr
+    assert new != grafana
+    assert stored().secret_digests == (secrets.digest(new), secrets.digest(grafana))
+    clock.shift(timedelta(hours=24).total_seconds() + 1)
+    assert stored().secret_digests == (secrets.digest(new),)
+    [event] = rows(Event, name="client.secret_rotated")
+    assert event.facts == {"client": "grafana", "overlap": 86400, "by": "operator"}
+
+
+@pytest.mark.parametrize(("overlap", "seconds"), [
+    ("0", 0), ("90", 90), ("30m", 1800), ("24h", 86400), ("7d", 604800), ("2w", 1209600), ("PT1H", 3600), ("1D", 86400),
+])  # fmt: skip
+def test_the_overlap_is_as_long_as_it_says(operate, grafana, stored, rows, overlap, seconds, clock):
+    result = operate("clients", "rotate-secret", "grafana", "--overlap", overlap, "--json")
+    assert result.exit_code == 0, result.output
+    accepted = 1 if not seconds else 2
+    assert len(stored().secret_digests) == accepted
+    if seconds:
+        clock.shift(seconds - 5)
+        assert len(stored().secret_digests) == 2
+        clock.shift(10)
+        assert len(stored().secret_digests) == 1
+    else:
+        assert rows(OAuthClient)[0].old_secret_digest is None
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("overlap", ["", "soon", "-1h", "1y", "24 h", "9999999999d", "1h30m", "99999999w"])
+def test_an_overlap_that_is_none_is_refused(operate, grafana, rows, overlap):
+    result = operate("clients", "rotate-secret", "grafana", "--overlap", overlap)
+    assert result.exit_code == 2, result.output
+    assert rows(OAuthClient)[0].secret_digest == secrets.digest(grafana)
+
+
+def test_of_two_rotations_the_last_secret_but_one_is_kept(operate, grafana, stored):
+    first = json.loads(operate("clients", "rotate-secret", "grafana", "--json").stdout)["client_secret"]
+    second = json.loads(operate("clients", "rotate-secret", "grafana", "--json").stdout)["client_secret"]
+    assert stored().secret_digests == (secrets.digest(second), secrets.digest(first))
+
+
+def test_a_client_without_a_secret_has_none_to_rotate(operate, rows):
+    operate(*GRAFANA, "--public")
+    result = operate("clients", "rotate-secret", "grafana")
+    assert (result.exit_code, rows(OAuthClient)[0].secret_digest) == (1, None)
+    assert "grafana has no secret (auth_method none)." in result.stderr
+
+
+# --- disable, enable, delete --------------------------------------------------------------------
+
+
+def test_a_client_is_disabled_and_enabled(operate, grafana, app, rows):
+    from app.oidc.clients import find_client
+
+    def is_found() -> bool:
+        with app.app_context():
+            return find_client("grafana") is not None
+
+    assert operate("clients", "disable", "grafana").stdout == "grafana: disabled.\n"
+    assert not is_found()
+    assert operate("clients", "disable", "grafana").stdout == "grafana: disabled already.\n"
+    result = operate("clients", "enable", "grafana", "nobody")
+    assert (result.exit_code, result.stdout) == (1, "grafana: enabled.\n")
+    assert is_found()
+    assert events(rows) == ["client.created", "client.disabled", "client.enabled"]
+
+
+def test_a_disabled_client_can_do_nothing_until_it_is_enabled(operate, app, json_wire, people):
+    from tests.oidc import register
+    from tests.signed_in import sign_in
+
+    party = register(app, "grafana", consent="trusted")
+    wire = sign_in(json_wire, people.open())
+    tokens = party.tokens(wire, scope="openid offline_access")
+    operate("clients", "disable", "grafana")
+    assert party.userinfo(tokens["access_token"]).status_code == 401
+    assert party.refresh(tokens["refresh_token"]).json["error"] == "invalid_client"
+    assert wire.client.get(party.request()).status_code == 400
+    operate("clients", "enable", "grafana")
+    assert party.userinfo(tokens["access_token"]).status_code == 200
+    assert party.refresh(tokens["refresh_token"]).status_code == 200
+
+
+def test_both_secrets_of_a_rotation_get_tokens(operate, app, json_wire, people):
+    from tests.oidc import register
+    from tests.signed_in import sign_in
+
+    party = register(app, "grafana", consent="trusted")
+    wire = sign_in(json_wire, people.open())
+    old = party.secret
+    party.secret = json.loads(operate("clients", "rotate-secret", "grafana", "--json").stdout)["client_secret"]
+    assert party.tokens(wire)
+    party.secret = old
+    assert party.tokens(wire)
+    operate("clients", "rotate-secret", "grafana", "--overlap", "0")
+    assert party.exchange(party.code(wire)).json["error"] == "invalid_client"
+
+
+def test_delete_leaves_nothing_of_a_client(operate, app, json_wire, people, rows):
+    from app.oidc.models import AccessToken, Consent, Grant
+    from tests.oidc import register
+    from tests.signed_in import sign_in
+
+    party = register(app, "grafana", consent="trusted", origins=["https://a.example.com"])
+    wire = sign_in(json_wire, people.open())
+    tokens = party.tokens(wire, scope="openid offline_access")
+    assert party.userinfo(tokens["access_token"]).status_code == 200
+    other = register(app, "other", consent="trusted")
+    kept = other.tokens(wire)
+    result = operate("clients", "delete", "grafana", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "grafana: deleted.\n")
+    for model in (OAuthClient, OAuthClientOrigin, Grant, Consent):
+        assert [row for row in rows(model) if getattr(row, "client_id", "") == "grafana"] == []
+    assert len(rows(AccessToken)) == 1
+    register(app, "grafana", consent="trusted")
+    assert party.userinfo(tokens["access_token"]).status_code == 401
+    assert other.userinfo(kept["access_token"]).status_code == 200
+
+
+def test_delete_asks_first(operate, grafana, rows):
+    result = operate("clients", "delete", "grafana", stdin="n\n")
+    assert (result.exit_code, len(rows(OAuthClient))) == (1, 1)
+    assert "Delete grafana (Grafana), its tokens and consents?" in result.stdout
+    assert operate("clients", "delete", "grafana", stdin="y\n").exit_code == 0
+    assert rows(OAuthClient) == []
+
+
+# --- the clients file ---------------------------------------------------------------------------
+
+FILE = f"""
+[clients.grafana]
+name = "Grafana of the file"
+redirect_uris = ["{URI}"]
+secret_digest = "sha256:{secrets.digest(SECRET)}"
+groups = ["staff"]
+"""
+
+
+@pytest.fixture
+def clients_file(tmp_path):
+    path = tmp_path / "clients.toml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.fixture
+def filed_app(app, make_app, clients_file):
+    """The application with a clients file."""
+    return make_app(clients_file=str(clients_file))
+
+
+def test_the_file_wins_over_the_database_and_the_commands_say_so(operate, grafana, filed_app):
+    assert operate("clients", "list", on=filed_app).stdout.splitlines()[1:] == [
+        "grafana  Grafana of the file  file  enabled",
+        "grafana  Grafana  command  hidden",
+    ]
+    shown = operate("clients", "show", "grafana", on=filed_app)
+    assert "Grafana of the file" in shown.stdout
+    assert "the database has a client of this id as well" in shown.stderr
+    checked = operate("clients", "check", on=filed_app)
+    assert (checked.exit_code, checked.stdout) == (0, "1 client in the file, 1 client in the database, 0 to mend.\n")
+    assert "Note: grafana: the database has a client of this id as well, which is not used" in checked.stderr
+    assert "Note: grafana: there is no group staff: flask groups create staff" in checked.stderr
+
+
+@pytest.mark.parametrize("command", ["rotate-secret", "disable", "delete", "change"])
+def test_a_client_of_the_file_is_changed_there(operate, filed_app, rows, command):
+    more = {"change": ("--ask",), "delete": ("--yes",)}.get(command, ())
+    result = operate("clients", command, "grafana", *more, on=filed_app)
+    assert result.exit_code == 1
+    assert "grafana stands in the clients file: change it there, and restart." in result.stderr
+
+
+def test_an_id_of_the_file_is_taken(operate, filed_app, rows):
+    result = operate(*GRAFANA, on=filed_app)
+    assert (result.exit_code, rows(OAuthClient)) == (1, [])
+    assert "The clients file has a client 'grafana'. Choose another --id." in result.stderr
+
+
+def test_check_reads_another_file(operate, tmp_path, clients_file):
+    good = operate("clients", "check", str(clients_file))
+    assert (good.exit_code, good.stdout) == (0, "1 client in the file, 0 clients in the database, 0 to mend.\n")
+    clients_file.write_text(FILE + f'secret = "{SECRET}"\n')
+    bad = operate("clients", "check", str(clients_file))
+    assert (bad.exit_code, bad.stdout) == (1, "0 clients in the file, 0 clients in the database, 1 to mend.\n")
+    assert bad.stderr.startswith(f"{clients_file} line 7: clients.grafana.secret is a secret in clear")
+    assert SECRET not in bad.output
+    gone = operate("clients", "check", str(tmp_path / "nowhere"))
+    assert (gone.exit_code, "can't be read" in gone.stderr) == (1, True)
+
+
+def test_check_without_a_file_looks_at_the_database(operate, app, grafana):
+    from app.extensions import db
+
+    assert operate("clients", "check").stdout == (
+        "LATCHKEY_CLIENTS_FILE is not set.\n0 clients in the file, 1 client in the database, 0 to mend.\n"
+    )
+    with app.app_context():
+        db.session.get(OAuthClient, "grafana").registered = {"name": ""}
+        db.session.commit()
+    broken = operate("clients", "check")
+    assert (broken.exit_code, "0 clients in the database, 1 to mend" in broken.stdout) == (1, True)
+    assert "grafana: its row is no client any more" in broken.stderr
+
+
+# --- digest and registration-token --------------------------------------------------------------
+
+
+@pytest.mark.one_database
+def test_digest_makes_a_secret_and_its_line(operate):
+    result = operate("clients", "digest")
+    secret = result.stderr.split()[-1]
+    assert secrets.has_prefix(secret, "lks_")
+    assert result.stdout == f'secret_digest = "sha256:{secrets.digest(secret)}"\n'
+
+
+@pytest.mark.one_database
+def test_digest_of_a_secret_that_is_there(operate):
+    result = operate("clients", "digest", "--existing", stdin=SECRET + "\n")
+    assert (result.stdout, result.stderr) == (f'secret_digest = "sha256:{secrets.digest(SECRET)}"\n', "")
+    for wrong in ("", "t0o-short", "ünïcode-0123456789-0123456789"):
+        refused = operate("clients", "digest", "--existing", stdin=wrong)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert not wrong or wrong not in refused.stderr
+
+
+def test_a_registration_token_is_printed_once_and_stored_as_a_digest(operate, rows, clock):
+    from app.oidc.models import RegistrationToken
+
+    result = operate("clients", "registration-token", "--uses", "3", "--lasts", "2h", "--name", "CI")
+    token = result.stdout.strip()
+    [row] = rows(RegistrationToken)
+    assert (row.digest, row.uses_left, row.name) == (secrets.digest(token), 3, "CI")
+    assert timedelta(minutes=119) < row.expires_at - clock.now() <= timedelta(hours=2)
+    assert "Good for 3 clients at http://localhost/oauth/register" in result.stderr
+    assert [event.facts for event in rows(Event)] == [{"token": "CI", "uses": 3, "by": "operator"}]
+    assert token not in repr([event.facts for event in rows(Event)])
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("words", [("--uses", "0"), ("--lasts", "0"), ("--lasts", "x"), ("--name", "x" * 65)])
+def test_a_registration_token_that_can_not_be_is_refused(operate, rows, words):
+    from app.oidc.models import RegistrationToken
+
+    assert operate("clients", "registration-token", *words).exit_code in (1, 2)
+    assert rows(RegistrationToken) == []
