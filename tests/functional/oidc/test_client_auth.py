@@ -11,7 +11,7 @@ import pytest
 
 from app.audit import Event
 from app.oidc.models import UsedProof
-from tests.clients import ASSERTION_TYPE, SECRET, Signer, basic, register
+from tests.client_rows import ASSERTION_TYPE, SECRET, Signer, basic, register
 
 WRONG = "not-the-secret-of-the-app-0123456789abcdef"
 

@@ -13,7 +13,7 @@ from app.crypto import secrets
 from app.oidc.client_store import REGISTERED
 from app.oidc.clients import client_of
 from app.oidc.models import OAuthClient, OAuthClientOrigin
-from tests.clients import SECRET, Signer
+from tests.client_rows import SECRET, Signer
 
 URI = "https://grafana.example.com/login/generic_oauth"
 GRAFANA = ("clients", "create", "Grafana", "--redirect-uri", URI)
@@ -180,7 +180,7 @@ def test_list_names_every_client(operate, grafana):
 
 def test_list_goes_on_after_a_batch(operate, app, monkeypatch):
     from app.oidc import client_store
-    from tests.clients import register
+    from tests.client_rows import register
 
     monkeypatch.setattr(client_store, "BATCH", 2)
     for number in range(5):

@@ -14,7 +14,7 @@ from app.crypto import secrets
 from app.oidc.client_file import FIELDS, SETTING, read_clients
 from app.oidc.clients import Client
 from config.problems import ConfigurationError
-from tests.clients import SECRET, Signer
+from tests.client_rows import SECRET, Signer
 from tests.databases import ROOT
 
 DIGEST = f"sha256:{secrets.digest(SECRET)}"
