@@ -17,6 +17,8 @@ KINDS = {
 }
 """Which kinds of image each setting takes; browsers show no other as an icon."""
 
+LOGO_KINDS = KINDS["brand_logo"]
+
 MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "webp": "image/webp", "jpeg": "image/jpeg"}
 
 SVG = "http://www.w3.org/2000/svg"
@@ -42,12 +44,17 @@ class Image:
 
 
 def read_image(field: str, path: str) -> Image:
-    """Return the image at ``path``, which the setting ``field`` names.
+    """Return the image at ``path``, which the setting ``field`` names. Raises ValueError as ``image_at``."""
+    return image_at(path, KINDS[field], LARGEST.get(field, USUAL_LARGEST))
 
-    :raises ValueError: when it can't be read, is too large or damaged, is none of the kinds that the setting takes, or
-        is an SVG that runs or loads something
+
+def image_at(path: str, kinds: tuple[str, ...] = LOGO_KINDS, largest: int = USUAL_LARGEST) -> Image:
+    """Return the image at ``path``.
+
+    :param largest: bytes that it may have
+    :raises ValueError: when it can't be read, is too large or damaged, is none of ``kinds``, or is an SVG that runs or
+        loads something
     """
-    largest = LARGEST.get(field, USUAL_LARGEST)
     try:
         with Path(path).open("rb") as file:
             data = file.read(largest + 1)
@@ -58,8 +65,8 @@ def read_image(field: str, path: str) -> Image:
     if len(data) > largest:
         raise ValueError(f"is larger than {largest // KIB} KiB")
     kind = kind_of(data)
-    if kind not in KINDS[field]:
-        *first, last = map(str.upper, KINDS[field])
+    if kind not in kinds:
+        *first, last = map(str.upper, kinds)
         raise ValueError(f"is no {', '.join(first)} or {last} image")
     if kind == "svg":
         check_svg(data)

@@ -52,6 +52,7 @@ DESCRIPTIONS = {
     "app.allowed": N_("Allowed the app {app}"),
     "app.not_allowed": N_("Not let into the app {app}, which is for certain groups"),
     "app.refused": N_("Didn't allow the app {app}"),
+    "app.removed": N_("Removed access for the app {app}"),
     "app.signed_in": N_("Signed in to the app {app}"),
     "app.token_reused": N_("A token of the app {app} was used twice and may have been copied. The app was signed out"),
     "authenticator.renamed": N_("Authenticator app renamed"),

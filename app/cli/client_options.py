@@ -29,7 +29,6 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--backchannel-uri", "backchannel_logout_uri", metavar="URL", help="Told when a session ends."),
     _many("--origin", "origins", "Origin of pages whose scripts call the endpoints", metavar="ORIGIN"),
     click.option("--home-url", metavar="URL", help="The app itself, for the list of apps."),
-    click.option("--logo-url", metavar="URL", help="Its logo."),
     click.option("--policy-url", metavar="URL", help="Its privacy policy."),
     click.option("--terms-url", metavar="URL", help="Its terms of service."),
     _many("--scope", "scopes", "A scope that it may ask for; all without this", type=click.Choice(SCOPES)),

@@ -17,6 +17,7 @@ def init_app(app: Flask) -> None:
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.oidc import (  # noqa: F401 - views register themselves
+        apps_views,
         authorize_views,
         cleanup,
         client_file,

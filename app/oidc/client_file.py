@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from app.crypto import secrets
+from app.oidc import logos
 from app.oidc.client_secrets import MARK, check_secret
 from app.oidc.clients import Client, keep_in_memory
 from config.environment import read_file
+from config.images import Image, image_at
 from config.problems import ConfigurationError, Problem, variable
 
 if TYPE_CHECKING:
@@ -27,13 +29,16 @@ if TYPE_CHECKING:
 SETTING = variable("clients_file")
 LARGEST = 1_048_576
 OF_SECRETS = ("secret_digest", "secret_file")
-FIELDS = tuple(name for name in Client.model_fields if name not in ("id", "source", "secret_digests")) + OF_SECRETS
+LOGO = "logo"
+NOT_IN_FILE = ("id", "source", "secret_digests", "logo_url")
+FIELDS = (*(name for name in Client.model_fields if name not in NOT_IN_FILE), *OF_SECRETS, LOGO)
 """What a client's table may have."""
 
 REMEDY = "Mend it; docs/apps.md says what it takes."
 DIGEST_REMEDY = "flask clients digest makes one."
 HINTS = {
     "client_id": "The id stands in the header, as in [clients.grafana].",
+    "logo_url": 'Put the file beside this one, and write logo = "app.svg".',
     "id": "The id stands in the header, as in [clients.grafana].",
     "public": 'Write auth_method = "none".',
     "trusted": 'Write consent = "trusted".',
@@ -57,10 +62,11 @@ def load(app: Flask) -> None:
     path = app.extensions["latchkey.settings"].clients_file
     if not path:
         return
-    clients, problems = read_clients(path)
+    clients, problems, images = _read(path, SETTING)
     if problems:
         raise ConfigurationError(problems)
     keep_in_memory(app, clients)
+    logos.keep_in_memory(app, images)
 
 
 def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], list[Problem]]:
@@ -68,17 +74,24 @@ def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], lis
 
     :param name: of what names the file, for the problems
     """
+    clients, problems, _ = _read(path, name)
+    return clients, problems
+
+
+def _read(path: str, name: str) -> tuple[dict[str, Client], list[Problem], dict[str, Image]]:
+    """Return the same, and the clients' logos."""
     try:
         text = _text_of(path)
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         what = str(error)
-        return {}, [Problem(name, f"is no TOML: {what[:1].lower()}{what[1:]}", "Mend that line; see https://toml.io.")]
+        remedy = "Mend that line; see https://toml.io."
+        return {}, [Problem(name, f"is no TOML: {what[:1].lower()}{what[1:]}", remedy)], {}
     except ValueError as error:
-        return {}, [Problem(name, f"names a file that {error}", "Name another file, or unset it.")]
+        return {}, [Problem(name, f"names a file that {error}", "Name another file, or unset it.")], {}
     reader = _Reader(name, text, Path(path).parent)
     clients = {client.id: client for client in reader.clients(tables)}
-    return clients, [found for _, found in sorted(reader.problems, key=lambda each: each[0])]
+    return clients, [found for _, found in sorted(reader.problems, key=lambda each: each[0])], reader.logos
 
 
 def _text_of(path: str) -> str:
@@ -99,14 +112,16 @@ def _text_of(path: str) -> str:
 class _Reader:
     """Makes clients of the tables of one file, and collects what is wrong with them.
 
-    :ivar folder: to which the paths of secrets are relative
+    :ivar folder: to which the paths of secrets and logos are relative
     :ivar problems: each with its line, 0 where that is not known
+    :ivar logos: by the id of their client
     """
 
     def __init__(self, name: str, text: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
         self.problems: list[tuple[int, Problem]] = []
+        self.logos: dict[str, Image] = {}
         self._lines = text.splitlines()
 
     def clients(self, tables: Mapping[str, Any]) -> Iterator[Client]:
@@ -125,7 +140,8 @@ class _Reader:
         before = len(self.problems)
         self._check_names(client_id, table)
         digests = self._digests(client_id, table)
-        fields = {name: value for name, value in table.items() if name in FIELDS and name not in OF_SECRETS}
+        self._read_logo(client_id, table)
+        fields = {name: value for name, value in table.items() if name in Client.model_fields and name in FIELDS}
         try:
             client = Client(**fields, id=client_id, secret_digests=digests, source="file")
         except ValidationError as error:
@@ -176,6 +192,16 @@ class _Reader:
             what = f" names a file with a secret that {error}"
             self._add(client_id, "secret_file", what, "flask clients digest makes a better one.")
         return (secrets.digest(secret),)
+
+    def _read_logo(self, client_id: str, table: dict[str, Any]) -> None:
+        if LOGO not in table:
+            return
+        try:
+            if not isinstance(table[LOGO], str):
+                raise ValueError("is named by no text")
+            self.logos[client_id] = image_at(str(self.folder / table[LOGO]))
+        except ValueError as error:
+            self._add(client_id, LOGO, f" names a file that {error}", "Name a logo, or leave it out.")
 
     def _add(self, client_id: str, field: str, what: str, remedy: str) -> None:
         where = ".".join(filter(None, ("clients" if client_id else "", client_id, field)))

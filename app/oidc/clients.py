@@ -99,6 +99,11 @@ class Client(BaseModel):
         return self.auth_method == "none"
 
     @property
+    def is_vetted(self) -> bool:
+        """Whether an administrator has added it, not the app itself."""
+        return self.source in ("file", "command")
+
+    @property
     def host(self) -> str:
         """Where it sends people back to, as a person can check it: the host of its first redirect URI."""
         return urlsplit(self.redirect_uris[0]).hostname or "" if self.redirect_uris else ""

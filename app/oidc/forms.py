@@ -1,10 +1,11 @@
-"""Forms of the pages that stand between an app and its answer."""
+"""Forms of the pages that stand between an app and its answer, and of a person's apps."""
 
 from __future__ import annotations
 
 from wtforms.validators import Length
 from wtforms.widgets import HiddenInput
 
+from app.oidc.models import CLIENT_ID
 from app.web.forms import BaseForm, Required, TextField
 
 
@@ -18,3 +19,9 @@ class ConsentForm(RequestForm):
     """Whether the person allows it: ``yes``, or anything else for no."""
 
     allow = TextField(validators=[Length(max=8)])
+
+
+class AppForm(BaseForm):
+    """Names an app by its client id."""
+
+    client = TextField(widget=HiddenInput(), validators=[Required(), Length(max=CLIENT_ID)])

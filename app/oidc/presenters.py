@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+from app.extensions import settings
 from app.i18n import N_
+from app.oidc.apps import AppAccess
 from app.oidc.authorization import Authorization
+from app.oidc.clients import Client, is_loopback
 from app.oidc.consents import Relation
+from app.oidc.logos import letter_of, logo_path, tint_of
+from app.oidc.redirection import shown_target
 
 SCOPES_IN_WORDS = {
-    "openid": N_("Know who you are by an ID of your account"),
+    "openid": N_("Sign you in without seeing your email or other details"),
     "profile": N_("See your username and language"),
     "email": N_("See your email"),
     "phone": N_("See your phone number"),
@@ -19,22 +25,70 @@ SCOPES_IN_WORDS = {
 }
 
 
+def look_of(client_id: str, name: str) -> dict[str, Any]:
+    """Return how a page shows an app before its name: its logo, or a letter."""
+    return {"logo": logo_path(client_id), "letter": letter_of(name), "tint": tint_of(client_id)}
+
+
+def app_to_open(client: Client) -> dict[str, Any]:
+    """Return an app that a person can open."""
+    path = logo_path(client.id)
+    return {
+        "id": client.id,
+        "name": client.name,
+        "url": client.home_url,
+        "host": urlsplit(client.home_url).hostname or "",
+        "logo_url": settings.origin + path if path else None,
+    }
+
+
+def access_facts(access: AppAccess) -> dict[str, Any]:
+    """Return an app that has access to an account, and what it may do."""
+    path = logo_path(access.id)
+    return {
+        "id": access.id,
+        "name": access.name,
+        "host": host_of(access.client) if access.client is not None else None,
+        "logo_url": settings.origin + path if path else None,
+        "scopes": [scope for scope in SCOPES_IN_WORDS if scope in access.scopes],
+        "since": access.since,
+        "last_used_at": access.used_at,
+        "signed_in": access.is_signed_in,
+        "stays_signed_in": access.stays_signed_in,
+    }
+
+
+def host_of(client: Client) -> str:
+    """Return by which host a person can tell whose app it is; its home page counts where an administrator named it."""
+    address = client.id if client.source == "document" else client.home_url if client.is_vetted else ""
+    return urlsplit(address).hostname or client.host
+
+
+def in_words(scopes: Collection[str]) -> list[tuple[str, str]]:
+    """Return scopes with what each lets an app do, for a page to translate.
+
+    ``openid`` is in each request for a sign-in, and only says something where it stands alone.
+    """
+    shown = [scope for scope in scopes if scope != "openid"] or list(scopes)
+    return [(scope, SCOPES_IN_WORDS[scope]) for scope in SCOPES_IN_WORDS if scope in shown]
+
+
 def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str]) -> dict[str, Any]:
     """Return what the pages show of an app and of what it asks for."""
     client = asked.client
     return {
         "app": {
             "name": client.name,
-            "host": client.host,
-            "logo": client.logo_url,
-            "home": client.home_url,
+            "host": host_of(client),
             "policy": client.policy_url,
             "terms": client.terms_url,
-            "is_verified": client.source in ("file", "command"),
+            "is_vetted": client.is_vetted,
         },
+        "look": look_of(client.id, client.name),
+        "goes_to": shown_target(asked.redirect_uri),
+        "goes_to_device": is_loopback(asked.redirect_uri),
         "scopes": [
-            {"name": scope, "text": SCOPES_IN_WORDS[scope], "is_new": scope not in relation.allowed}
-            for scope in scopes
-            if scope != "openid" or len(scopes) == 1
+            {"name": scope, "text": text, "is_new": scope not in relation.allowed} for scope, text in in_words(scopes)
         ],
+        "had_before": bool(relation.allowed),
     }

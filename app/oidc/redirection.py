@@ -19,7 +19,7 @@ def leave(url: str, *, after_form: bool = False) -> Response:
     :param after_form: whether a redirect that answered a form may have led to this request
     """
     if (request.method == "POST" or after_form) and request.headers.get("Sec-Fetch-Dest") == "document":
-        page = render_page("oidc/leave.html", url=url, host=_shown(url))
+        page = render_page("oidc/leave.html", url=url, host=shown_target(url))
         answer = current_app.make_response(page)
     else:
         answer = redirect(url, 303)  # type: ignore[assignment]
@@ -27,7 +27,7 @@ def leave(url: str, *, after_form: bool = False) -> Response:
     return answer
 
 
-def _shown(url: str) -> str:
+def shown_target(url: str) -> str:
     """Return where an address leads as a person can check it: its host, or an app's own scheme."""
     parts = urlsplit(url)
     return parts.hostname or f"{parts.scheme}:"

@@ -48,6 +48,7 @@ MESSAGES = {
     "undo_invalid": N_("This link is invalid or has expired. A deleted account can't be restored."),
     "export_under_way": N_("We're already preparing an export. It takes a minute or two."),
     # apps
+    "app_removed": N_("{app} no longer has access to your account."),
     "oauth_client_unknown": N_("We don't know the app that sent you here. Tell the people who run it."),
     "oauth_redirect_unknown": N_("The app asked to send you to an address we don't know. Tell the people who run it."),
     "oauth_request_over": N_("This request has expired or was completed. Go back to the app and try again."),

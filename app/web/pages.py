@@ -149,6 +149,7 @@ ACCOUNT_PAGES = [
     NavigationItem("setup", "/us-setup", N_("Sign-in methods"), "key"),
     NavigationItem("identities", "/identities", N_("Email and phone"), "addresses"),
     NavigationItem("devices", "/sessions", N_("Devices"), "browser"),
+    NavigationItem("apps", "/apps", N_("Apps"), "apps"),
     NavigationItem("programs", "/tokens", N_("API tokens"), "program"),
     NavigationItem("activity", "/activity", N_("Activity"), "activity"),
     NavigationItem("mydata", "/my-data", N_("Your data"), "data"),

@@ -15,6 +15,7 @@ COSTS: dict[str, tuple[int, int]] = {
     "/us-setup": (3, 7),
     "/identities": (2, 6),
     "/sessions": (3, 6),
+    "/apps": (4, 7),
     "/tokens": (2, 7),
     "/activity": (2, 5),
     "/my-data": (2, 7),

@@ -15,7 +15,7 @@ ROWS = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", TEXT.partition("## The client
 
 def said(field: str) -> str:
     """Return a field's default as the table has it."""
-    if field in ("secret_digest", "secret_file"):
+    if field in ("secret_digest", "secret_file", "logo"):
         return "none"
     if Client.model_fields[field].is_required():
         return "required"

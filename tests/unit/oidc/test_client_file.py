@@ -16,6 +16,7 @@ from app.oidc.clients import Client
 from config.problems import ConfigurationError
 from tests.client_rows import SECRET, Signer
 from tests.databases import ROOT
+from tests.images import svg
 
 DIGEST = f"sha256:{secrets.digest(SECRET)}"
 GRAFANA = f"""
@@ -60,7 +61,7 @@ def test_a_client_is_read(write):
     assert (client.consent, client.pkce, client.auth_method) == ("ask", "required", "secret")
 
 
-def test_every_field_can_be_set(write):
+def test_every_field_can_be_set(write, tmp_path):
     [key] = Signer("EdDSA").jwks["keys"]
     text = f"""
 [clients."https://app.example.com/id"]
@@ -73,7 +74,7 @@ post_logout_redirect_uris = ["https://app.example.com/"]
 backchannel_logout_uri = "http://app:3000/logout"
 origins = ["https://app.example.com"]
 home_url = "https://app.example.com/"
-logo_url = "https://app.example.com/logo.svg"
+logo = "logos/app.svg"
 policy_url = "https://app.example.com/privacy"
 terms_url = "https://app.example.com/terms"
 scopes = ["openid", "email"]
@@ -92,11 +93,13 @@ require_pushed = true
 require_dpop = true
 default_max_age = 3600
 """
+    (tmp_path / "logos").mkdir()
+    write(svg(), "logos/app.svg")
     clients, problems = read_clients(write(text))
     assert problems == []
     client = clients["https://app.example.com/id"]
     unset = {name for name in Client.model_fields if getattr(client, name) == Client.model_fields[name].get_default()}
-    assert unset == {"source"}, "the text above leaves a field as it is by default"
+    assert unset == {"source", "logo_url"}, "the text above leaves a field as it is by default"
     named = {line.partition(" = ")[0] for line in text.splitlines() if " = " in line}
     assert named == set(FIELDS) - {"secret_file"}
 
@@ -187,6 +190,11 @@ WRONG = {
     "a secret nowhere": (with_line('secret_file = "nowhere"', "secret_digest"),
                          "line 5: clients.grafana.secret_file names a file that can't be read", ""),
     "a secret's file of a wrong type": (with_line("secret_file = 7", "secret_digest"), "secret_file", ""),
+    "a logo nowhere": (with_line('logo = "nowhere.svg"'),
+                       "line 6: clients.grafana.logo names a file that can't be read", "Name a logo, or leave it out."),
+    "a logo of a wrong type": (with_line("logo = 7"), "line 6: clients.grafana.logo", ""),
+    "a logo that is no image": (with_line('logo = "clients.toml"'), "grafana.logo names a file that is no PNG", ""),
+    "a logo elsewhere": (with_line('logo_url = "https://x.example/x.svg"'), "is no field", 'logo = "app.svg"'),
     "both": (with_line('secret_file = "nowhere"'), "is set, and secret_digest too", "Keep one of them."),
 }  # fmt: skip
 

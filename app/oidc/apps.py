@@ -1,0 +1,140 @@
+"""The apps of a person: those that they may use, and those that have access to their account."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.audit import record
+from app.db.compiled import CompiledStatement
+from app.extensions import db
+from app.groups.service import group_names, names_in
+from app.oidc import consents, grants
+from app.oidc.clients import Client, clients_in_memory, enabled_client_of, is_client_id
+from app.oidc.models import Consent, Grant, OAuthClient
+from app.users import User
+
+MOST = 200
+"""Apps of each list at most."""
+
+_user, _consent, _g = User.__table__, Consent.__table__, Grant.__table__.c
+_ALLOWED = CompiledStatement(
+    sa.select(group_names(_user.c.id), _consent.c.client_id, _consent.c.scopes, _consent.c.created_at)
+    .select_from(_user.outerjoin(_consent, _consent.c.user_id == _user.c.id))
+    .where(_user.c.id == sa.bindparam("user"))
+    .order_by(_consent.c.updated_at.desc())
+    .limit(MOST)
+)
+_used_at = sa.func.max(sa.func.coalesce(_g.refreshed_at, _g.created_at))
+_is_valid = sa.case((sa.and_(grants.is_valid, _g.expires_at > sa.bindparam("now")), 1), else_=0)
+_USED = CompiledStatement(
+    sa.select(_g.client_id, _g.scopes, sa.func.min(_g.created_at), _used_at, sa.func.max(_is_valid))
+    .where(_g.user_id == sa.bindparam("user"))
+    .group_by(_g.client_id, _g.scopes)
+    .order_by(_used_at.desc())
+    .limit(MOST)
+)
+_home = OAuthClient.registered["home_url"].as_string()
+_can_be_opened = sa.and_(OAuthClient.source == "command", _home.is_not(None), _home != "")
+
+
+@dataclass(slots=True)
+class AppAccess:
+    """An app that may do something with an account.
+
+    :ivar client: None for one that is disabled, or no longer registered, and so can do nothing
+    :ivar scopes: what the person allows it, and what it can do now
+    :ivar since: when it was allowed, else when the person signed in to it first, of what is kept
+    :ivar used_at: when the person signed in to it, or it renewed its tokens, last; None when that is no longer kept
+    :ivar is_signed_in: whether it can do that now
+    :ivar stays_signed_in: whether it can when the person has signed out here
+    """
+
+    id: str
+    scopes: frozenset[str]
+    since: datetime
+    client: Client | None = None
+    used_at: datetime | None = None
+    is_signed_in: bool = False
+    stays_signed_in: bool = False
+
+    @property
+    def name(self) -> str:
+        """What a page calls it."""
+        return self.client.name if self.client is not None else self.id
+
+
+def apps_of(user_id: int) -> tuple[list[Client], list[AppAccess]]:
+    """Return the apps that a person can open, and those that have access to their account. Three statements.
+
+    Opened is an app with a home page that an administrator has added: no other stands there for everyone to see.
+    """
+    allowed = _ALLOWED.all(user=user_id)
+    groups = frozenset(names_in(allowed[0][0] or "")) if allowed else frozenset[str]()
+    having = _access(allowed, _USED.all(user=user_id, now=clock.now()))
+    clients = _clients(having, or_if=_can_be_opened)
+    for app_id, access in having.items():
+        access.client = clients.get(app_id)
+        if access.client is None:
+            access.is_signed_in = access.stays_signed_in = False
+    to_open = [client for client in clients.values() if _opens(client, groups)]
+    return sorted(to_open, key=_by_name)[:MOST], sorted(having.values(), key=_by_name)
+
+
+def remove(user_id: int, client_id: str) -> str | None:
+    """Take away what an app may do with an account, and its tokens; return its name, None if there was nothing."""
+    if not is_client_id(client_id):
+        return None
+    withdrawn = consents.withdraw(user_id, client_id)
+    revoked = grants.revoke(Grant.user_id == user_id, Grant.client_id == client_id)
+    if not withdrawn and not revoked:
+        return None
+    client = _clients([client_id]).get(client_id)
+    name = client.name if client is not None else client_id
+    record("app.removed", user_id, client=client_id, app=name)
+    return name
+
+
+def _access(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> dict[str, AppAccess]:
+    """Return what has access, by the id of its client: what is allowed, and what is not asked for but signed in."""
+    found = {
+        app_id: AppAccess(app_id, frozenset(scopes.split()), since)
+        for _, app_id, scopes, since in allowed
+        if app_id is not None
+    }
+    for app_id, scopes, since, used_at, is_valid in used:
+        named = frozenset(scopes.split())
+        if app_id not in found and is_valid:
+            found[app_id] = AppAccess(app_id, named, since)
+        if (access := found.get(app_id)) is None:
+            continue
+        access.used_at = max(used_at, access.used_at or used_at)
+        if is_valid:
+            access.scopes |= named
+            access.is_signed_in = True
+            access.stays_signed_in |= "offline_access" in named
+    return found
+
+
+def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = None) -> dict[str, Client]:
+    """Return the clients of the clients file, and of the database those of ``ids`` and ``or_if``. One statement."""
+    wanted = OAuthClient.id.in_(ids)
+    which = wanted if or_if is None else sa.or_(wanted, or_if)
+    rows = sa.select(OAuthClient).where(which).order_by(sa.case((wanted, 0), else_=1), OAuthClient.id)
+    found = {row.id: enabled_client_of(row) for row in db.session.scalars(rows.limit(MOST + len(ids)))}
+    return {app_id: client for app_id, client in found.items() if client is not None} | clients_in_memory()
+
+
+def _opens(client: Client, groups: frozenset[str]) -> bool:
+    """Whether a member of these groups finds the app among theirs."""
+    is_theirs = not client.groups or not groups.isdisjoint(client.groups)
+    return bool(client.home_url) and client.is_vetted and is_theirs
+
+
+def _by_name(app: Client | AppAccess) -> tuple[str, str]:
+    return app.name.casefold(), app.id

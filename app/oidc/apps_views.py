@@ -1,0 +1,62 @@
+"""/apps: the apps that a person can open, and those that have access to their account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, abort, after_this_request
+from flask_login import current_user
+
+from app.login.presenters import label_of
+from app.oidc import apps, bp
+from app.oidc.forms import AppForm
+from app.oidc.logos import PLACE, find_logo
+from app.oidc.presenters import access_facts, app_to_open, in_words, look_of
+from app.users import identities_of
+from app.web.access import login_required
+from app.web.commit import view_commit
+from app.web.operator_files import file_response
+from app.web.respond import respond, say, wants_json
+
+
+@bp.get("/apps")
+@login_required
+def apps_page() -> Response:
+    """List the apps of the account."""
+    to_open, having = apps.apps_of(current_user.id)
+    facts: dict[str, Any] = {
+        "apps": [app_to_open(client) for client in to_open],
+        "access": [access_facts(access) for access in having],
+    }
+    shown: dict[str, Any] = {}
+    if not wants_json():
+        names = {client.id: client.name for client in to_open} | {access.id: access.name for access in having}
+        shown = {
+            "looks": {app_id: look_of(app_id, name) for app_id, name in names.items()},
+            "can": {each.id: [text for _, text in in_words(each.scopes)] for each in having},
+            "user_label": label_of(identities_of(current_user.id)),
+        }
+    return respond("oidc/apps.html", shown=shown, **facts)
+
+
+@bp.post("/apps/remove")
+@login_required
+def remove_app() -> Response:
+    """Take away an app's access, with no fresh proof: it only ever takes access away."""
+    after_this_request(view_commit)
+    form = AppForm()
+    if form.validate():
+        name = apps.remove(current_user.id, form.client.data)
+        if name is not None:
+            say("app_removed", app=name)
+        return respond(go="/apps", removed=name is not None)
+    return respond("errors/form.html", form)
+
+
+@bp.get(f"{PLACE}/<name>")
+def app_logo(name: str) -> Response:
+    """Serve the logo of an app in the clients file."""
+    image = find_logo(name)
+    if image is None:
+        abort(404)
+    return file_response(image.data, image.media_type)

@@ -1,0 +1,198 @@
+"""/apps: what a person can open, what has access to the account, and how that is taken away."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.oidc import register
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+
+@pytest.fixture
+def json_browser(app, ada) -> Wire:
+    """Ada's browser, as her script sees it."""
+    return sign_in(Wire(app, "json"), ada)
+
+
+@pytest.fixture
+def asking(app):
+    """An app that people have to allow things."""
+    return register(app, "immich", name="Immich", consent="ask", home_url="https://photos.example.com/")
+
+
+def allow(wire: Wire, rp, **asked) -> dict:
+    """Sign in to an app and allow it what it asks for; return its tokens."""
+    page = wire.get(rp.request(**asked))
+    fields = {"csrf_token": page.csrf_token, "request": page.page.value("request"), "allow": "yes"}
+    answer = rp.answer(wire.client.post("/oauth/consent", data=fields))
+    return dict(rp.exchange(answer["code"]).json)
+
+
+def facts_of(wire: Wire) -> tuple[list[str], dict[str, dict]]:
+    """Return the names of the apps to open, and what has access by its id."""
+    answer = wire.get("/apps")
+    assert answer.status == 200
+    return [app["name"] for app in answer.json["apps"]], {app["id"]: app for app in answer.json["access"]}
+
+
+def test_who_has_no_app_sees_no_launcher(browser):
+    page = browser.get("/apps")
+    assert "Your apps" not in page.text
+    assert "None yet." in page.text
+
+
+def test_one_opens_what_has_a_home_page_and_is_for_ones_groups(app, json_browser, ada):
+    from app.extensions import db
+    from app.groups import service as groups
+
+    register(app, "b", name="Beta", home_url="https://b.example.com/start")
+    register(app, "a", name="alpha", home_url="https://a.example.com", groups=["staff"])
+    register(app, "c", name="No home page")
+    register(app, "d", name="Of admins", home_url="https://d.example.com", groups=["admins"])
+    assert facts_of(json_browser)[0] == ["Beta"]
+    with app.app_context():
+        groups.create("staff", by="test")
+        groups.add_member("staff", ada.id, by="test")
+        db.session.commit()
+    assert facts_of(json_browser)[0] == ["alpha", "Beta"]
+    [alpha, _] = json_browser.get("/apps").json["apps"]
+    assert alpha == {
+        "id": "a", "name": "alpha", "url": "https://a.example.com", "host": "a.example.com", "logo_url": None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ["source", "disabled_at"])
+def test_nobody_finds_what_registered_itself_or_is_disabled(app, json_browser, change):
+    from app import clock
+    from app.extensions import db
+    from app.oidc.models import OAuthClient
+
+    register(app, home_url="https://grafana.example.com")
+    assert facts_of(json_browser)[0] == ["Grafana"]
+    with app.app_context():
+        row = db.session.get(OAuthClient, "grafana")
+        setattr(row, change, "registration" if change == "source" else clock.now())
+        db.session.commit()
+    assert facts_of(json_browser)[0] == []
+
+
+def test_what_was_allowed_has_access_also_when_it_is_signed_out(app, browser, json_browser, asking, clock):
+    clock.shift(60)
+    allow(browser, asking, scope="openid email")
+    clock.shift(60)
+    asking.tokens(browser, scope="openid")
+    access = facts_of(json_browser)[1]["immich"]
+    assert (access["name"], access["host"]) == ("Immich", "photos.example.com")
+    assert access["scopes"] == ["openid", "email"]
+    assert (access["signed_in"], access["stays_signed_in"]) == (True, False)
+    assert access["since"] < access["last_used_at"]
+    browser.post("/logout")
+    access = facts_of(json_browser)[1]["immich"]
+    assert (access["scopes"], access["signed_in"]) == (["openid", "email"], False)
+    assert access["last_used_at"] > access["since"]
+
+
+def test_what_asks_for_nothing_has_access_while_it_is_signed_in(app, browser, json_browser, grafana):
+    grafana.tokens(browser, scope="openid groups")
+    assert facts_of(json_browser)[1]["grafana"]["scopes"] == ["openid", "groups"]
+    browser.post("/logout")
+    assert facts_of(json_browser)[1] == {}
+
+
+def test_what_stays_signed_in_is_listed_so(browser, json_browser, grafana):
+    tokens = grafana.tokens(browser, scope="openid offline_access")
+    browser.post("/logout")
+    access = facts_of(json_browser)[1]["grafana"]
+    assert (access["signed_in"], access["stays_signed_in"]) == (True, True)
+    grafana.post("/oauth/revoke", token=tokens["refresh_token"])
+    assert facts_of(json_browser)[1] == {}
+
+
+def test_one_sees_ones_own_apps_alone(app, people, browser, asking):
+    allow(browser, asking)
+    other = sign_in(Wire(app, "json"), people.open(email="grace@example.com", methods=["email"]))
+    assert facts_of(other)[1] == {}
+    answer = other.post("/apps/remove", client="immich")
+    assert answer.json["removed"] is False
+    assert "Immich" in browser.get("/apps").text
+
+
+def test_the_page_says_in_words_what_each_may_do(browser, asking):
+    allow(browser, asking, scope="openid email offline_access")
+    page = browser.get("/apps")
+    for text in ("Your apps", "Apps with access", "See your email", "Stay signed in after you sign out here", "Since "):
+        assert text in page.text
+    assert "See your phone number" not in page.text
+    assert "https://photos.example.com/" in page.page.links
+
+
+def test_removed_access_is_gone_at_once_and_asked_for_again(browser, json_browser, asking, rows):
+    from app.audit import Event
+
+    tokens = allow(browser, asking, scope="openid offline_access")
+    page = browser.get("/apps")
+    answer = browser.client.post("/apps/remove", data={"csrf_token": page.csrf_token, "client": "immich"})
+    assert answer.headers["Location"] == "/apps"
+    assert "Immich no longer has access to your account." in browser.get("/apps").text
+    assert asking.userinfo(tokens["access_token"]).status_code == 401
+    assert asking.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert facts_of(json_browser)[1] == {}
+    assert [event.facts for event in rows(Event, name="app.removed")] == [{"client": "immich", "app": "Immich"}]
+    assert "Allow Immich?" in browser.get(asking.request(scope="openid")).text
+    assert "Removed access for the app Immich" in browser.get("/activity").text
+
+
+def test_a_code_that_was_not_redeemed_is_removed_too(browser, json_browser, grafana):
+    code = grafana.code(browser)
+    assert json_browser.post("/apps/remove", client="grafana").json["removed"] is True
+    assert grafana.exchange(code).json["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize("client", ["immich", "nobody", "\u00e9", "x" * 255])
+def test_removing_nothing_changes_nothing(json_browser, asking, rows, client):
+    from app.audit import Event
+
+    answer = json_browser.post("/apps/remove", client=client)
+    assert (answer.status, answer.json["removed"]) == (200, False)
+    assert rows(Event, name="app.removed") == []
+
+
+@pytest.mark.parametrize("fields", [{}, {"client": ""}, {"client": "x" * 256}, {"client": 7}])
+def test_a_fault_in_the_form_is_refused(json_browser, fields):
+    assert json_browser.post("/apps/remove", **fields).status == 400
+
+
+def test_removing_takes_a_form_of_ours(browser, asking):
+    allow(browser, asking)
+    assert browser.client.post("/apps/remove", data={"client": "immich"}).status_code == 400
+    assert "Immich" in browser.get("/apps").text
+
+
+def test_removing_needs_no_fresh_proof(browser, json_browser, asking, clock):
+    allow(browser, asking)
+    clock.shift(3 * 3600)
+    assert json_browser.post("/apps/remove", client="immich").json["removed"] is True
+
+
+def test_an_app_that_is_registered_no_more_is_called_by_its_id(app, browser, json_browser, asking):
+    from app.extensions import db
+    from app.oidc.models import OAuthClient
+
+    allow(browser, asking)
+    with app.app_context():
+        db.session.delete(db.session.get(OAuthClient, "immich"))
+        db.session.commit()
+    access = facts_of(json_browser)[1]["immich"]
+    assert (access["name"], access["host"], access["signed_in"]) == ("immich", None, False)
+    assert json_browser.post("/apps/remove", client="immich").json["removed"] is True
+    assert facts_of(json_browser)[1] == {}
+
+
+def test_the_lists_are_bounded(app, json_browser, monkeypatch):
+    from app.oidc import apps
+
+    for number in range(4):
+        register(app, f"app{number}", home_url="https://a.example.com")
+    monkeypatch.setattr(apps, "MOST", 3)
+    assert len(facts_of(json_browser)[0]) == 3
