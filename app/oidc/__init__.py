@@ -21,12 +21,12 @@ def init_app(app: Flask) -> None:
         authorize_views,
         cleanup,
         client_file,
+        errors,
         export,
         subjects,
         token_views,
         userinfo_views,
     )
-    from app.oidc.errors import OAuthError, error_response
 
     client_file.load(app)
     register_cleanups(
@@ -40,5 +40,5 @@ def init_app(app: Flask) -> None:
     )
     register_sealed(app, subjects.SEALED)
     register_export(app, export.PARTS, export.EXCLUDED)
-    app.register_error_handler(OAuthError, error_response)
+    errors.init_app(app)
     app.register_blueprint(bp)

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import orjson
-from flask import Response
+from flask import Flask, Response
+
+from app.web.errors import answer_by
+
+FOR_PROGRAMS = (
+    "/oauth/token", "/oauth/userinfo", "/oauth/revoke", "/oauth/introspect", "/oauth/par", "/oauth/device",
+    "/oauth/register", "/oauth/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+)  # fmt: skip
+"""Where clients themselves ask, not people: an answer is JSON there whatever a request accepts."""
+
+_BY_STATUS = {
+    404: ("invalid_request", "There is no such resource."),
+    405: ("invalid_request", "The endpoint does not take this method."),
+    413: ("invalid_request", "The request is too long."),
+    429: ("temporarily_unavailable", "There were too many requests."),
+    500: ("server_error", "Something went wrong here."),
+    503: ("temporarily_unavailable", "Nothing was stored. Send the same request again."),
+}
+"""What a client hears of a fault that is no answer of its endpoint."""
 
 
 class OAuthError(Exception):
@@ -26,6 +46,12 @@ class OAuthError(Exception):
         self.retry_after = retry_after
 
 
+def init_app(app: Flask) -> None:
+    """Answer clients in their protocol, whatever goes wrong."""
+    app.register_error_handler(OAuthError, error_response)
+    answer_by(app, FOR_PROGRAMS, _error_by_status)
+
+
 def error_response(error: OAuthError) -> Response:
     """Return the JSON of a refusal (an error handler)."""
     answer = json_response({"error": error.code, "error_description": error.description}, error.status)
@@ -36,8 +62,15 @@ def error_response(error: OAuthError) -> Response:
     return answer
 
 
+def _error_by_status(status: int) -> Response:
+    """Return the same for a fault that is known by its status alone; a person's sentence would be none of it."""
+    code, description = _BY_STATUS.get(status, ("invalid_request", f"{HTTPStatus(status).phrase}."))
+    return json_response({"error": code, "error_description": description}, status)
+
+
 def json_response(facts: dict[str, object], status: int = 200) -> Response:
-    """Return these members as JSON that nobody keeps (RFC 6749, section 5.1)."""
+    """Return these members as JSON that nobody keeps, no cache of HTTP/1.0 either (RFC 6749, section 5.1)."""
     answer = Response(orjson.dumps(facts), status, mimetype="application/json")
     answer.headers["Cache-Control"] = "no-store"
+    answer.headers["Pragma"] = "no-cache"
     return answer

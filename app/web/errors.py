@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.db import unavailable
 from app.errors import ReauthenticationRequired, Rejected
-from app.extensions import db, login_manager
+from app.extensions import db, login_manager, this_app
 from app.web.messages import MESSAGES, Message, message
 from app.web.pages import PAGES_OF_FORMS, render_page
 from app.web.redirects import login_with_next, page_asked_for, safe_next, with_query
@@ -25,6 +26,9 @@ PASSING = (429, 500, 503)
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the database was away."""
 
+OwnAnswer = Callable[[int], Response]
+_OWN = "latchkey.error_answers"
+
 
 def init_app(app: Flask) -> None:
     """Answer every error of ``app`` here."""
@@ -35,11 +39,24 @@ def init_app(app: Flask) -> None:
     login_manager.unauthorized_handler(unauthenticated)
 
 
+def answer_by(app: Flask, paths: Iterable[str], answer: OwnAnswer) -> None:
+    """Have ``answer`` make the errors of these paths, and of those one below: a protocol says what they look like."""
+    app.extensions.setdefault(_OWN, {}).update(dict.fromkeys(paths, answer))
+
+
+def _own_answer() -> OwnAnswer | None:
+    """Return what makes the errors of this path; it is looked up by that, as a wrong method leads to no endpoint."""
+    own: dict[str, OwnAnswer] = this_app().extensions.get(_OWN, {})
+    return own.get(request.path) or own.get(request.path.rpartition("/")[0])
+
+
 def error_answer(status: int, text: Message, *, fields: bool = False, retry_after: int | None = None) -> Response:
-    """Return the page or envelope for ``status`` with one sentence."""
+    """Return the page or envelope for ``status`` with one sentence, or what the protocol of the path asks for."""
     if status >= 500:  # the page of a fault looks nobody up: the database may be what failed
         g._login_user = login_manager.anonymous_user()
-    if wants_json():
+    if (own := _own_answer()) is not None:
+        answer = own(status)
+    elif wants_json():
         answer = error_envelope(status, [("", text)], fields=fields)
     else:
         title, back = HTTPStatus(status).phrase, _same_page() if status in PASSING else None
@@ -102,7 +119,7 @@ def _page_of_form() -> str | None:
     A browser that dropped a tab asks for the address of its form. The page is the nearest one above it, or stands in
     ``PAGES_OF_FORMS``.
     """
-    if request.method not in ("GET", "HEAD") or wants_json():
+    if request.method not in ("GET", "HEAD") or wants_json() or _own_answer() is not None:
         return None
     pages = current_app.url_map.bind("localhost")
     path = request.path
