@@ -19,7 +19,7 @@ from app.oidc import keys
 from app.oidc.client_uris import allows_redirect
 from app.oidc.clients import Client, find_client
 from app.oidc.errors import OAuthError
-from app.oidc.parameters import single_values, words
+from app.oidc.parameters import OF_AUTHORIZATION, single_values, sole_value, words
 from app.oidc.scopes import SCOPE_OF
 
 PROMPTS = frozenset(("none", "login", "consent", "select_account"))
@@ -64,7 +64,8 @@ class Authorization:
     """A valid request.
 
     :ivar scopes: those that it asks for and that its client may have, in our order
-    :ivar claims: the ``claims`` parameter: ``{"userinfo": {...}, "id_token": {...}}``
+    :ivar claims: the names in the ``claims`` parameter: ``{"userinfo": ["email"], "id_token": []}``; what it says of
+        them is not kept, since it can be anything
     :ivar level: assurance level that it asks for, 1 or 2
     :ivar must_have_level: whether less than that is no answer
     :ivar subject: what ``sub`` of the answer must be, from ``id_token_hint`` or ``claims``; "" for any
@@ -83,7 +84,7 @@ class Authorization:
     login_hint: str = ""
     subject: str = ""
     ui_locales: tuple[str, ...] = ()
-    claims: dict[str, Any] = field(default_factory=dict)
+    claims: dict[str, list[str]] = field(default_factory=dict)
     resource: str = ""
     jkt: str | None = None
 
@@ -113,10 +114,9 @@ def read_authorization(given: MultiDict[str, str], *, pushed_by: Client | None =
     """
     client = pushed_by or _client_of(given)
     redirect_uri = _redirect_uri_of(given, client)
-    states = given.getlist("state")
-    state = states[0] if len(states) == 1 and len(states[0]) <= 2048 else None
+    state = sole_value(given, "state")
     try:
-        fields = single_values(given)
+        fields = single_values(given, OF_AUTHORIZATION)
         return _validated(fields, client, redirect_uri, state)
     except OAuthError as error:
         raise AuthorizationError(error.code, error.description, redirect_uri, state) from None
@@ -158,7 +158,7 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
         login_hint=fields.get("login_hint", "")[:254],
         subject=_subject_of(fields, claims),
         ui_locales=tuple(words(fields, "ui_locales")[:8]),
-        claims=claims,
+        claims={place: list(members) for place, members in claims.items()},
         resource=_resource_of(fields, client),
         jkt=_thumbprint_of(fields),
     )
@@ -264,7 +264,7 @@ def _subject_of(fields: dict[str, str], claims: dict[str, Any]) -> str:
     hint = fields.get("id_token_hint")
     if hint is None:
         return wanted or ""
-    told = keys.verify(hint)
+    told = keys.verify(hint, typ="JWT")  # an ID token: other tokens that we sign have other names
     if told is None or not isinstance(told.get("sub"), str):
         raise OAuthError("invalid_request", "id_token_hint was not issued here.")
     if wanted is not None and wanted != told["sub"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Response, after_this_request, redirect, request
 
-from app import clock, throttling
+from app import clock, i18n, throttling
 from app.audit import record
 from app.login.presenters import label_of
 from app.oidc import bp, consents, grants, requests
@@ -18,6 +18,7 @@ from app.oidc.authorization import Authorization, AuthorizationError, PageRefusa
 from app.oidc.forms import ConsentForm
 from app.oidc.interaction import ERRORS, Situation, Step, next_step, scopes_to_allow
 from app.oidc.models import AuthorizationRequest
+from app.oidc.parameters import of_form, of_query
 from app.oidc.presenters import consent_facts
 from app.oidc.pushed import claim_pushed, is_pushed
 from app.oidc.redirection import leave
@@ -25,6 +26,7 @@ from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
 from app.web.client import present_client
 from app.web.commit import view_commit
+from app.web.cookies import set_cookie
 from app.web.errors import error_answer
 from app.web.messages import message
 from app.web.redirects import with_query
@@ -37,9 +39,9 @@ CONTINUE = "/oauth/continue"
 def authorize() -> Response:
     """Answer an app that wants somebody to be signed in to it."""
     after_this_request(view_commit)
-    row = None
-    if is_pushed(request.args):
-        row = claim_pushed(request.args)
+    row, given = None, of_query()
+    if is_pushed(given):
+        row = claim_pushed(given)
         if row is None:
             return refused("oauth_request_over")
     return _answer(row)
@@ -53,8 +55,12 @@ def authorize_by_form() -> Response:
     token. What is asked for is validated when it comes back.
     """
     after_this_request(view_commit)
+    given = of_form()
+    if is_pushed(given):
+        named = {name: given[name] for name in ("client_id", "request_uri") if name in given}
+        return redirect(with_query("/oauth/authorize", **named), 303)  # type: ignore[return-value]
     throttling.take("requests", present_client().ip_address)
-    row = requests.store(request.form)
+    row = requests.store(given)
     return redirect(with_query(CONTINUE, request=row.id), 303)  # type: ignore[return-value]
 
 
@@ -62,7 +68,7 @@ def authorize_by_form() -> Response:
 def continue_request() -> Response:
     """Go on with a stored request, after a step or after a form."""
     after_this_request(view_commit)
-    row = requests.find(request.args.get("request", "")[:32])
+    row = requests.find(request.args.get("request", ""))
     return refused("oauth_request_over") if row is None else _answer(row)
 
 
@@ -119,7 +125,7 @@ def refused(code: str, status: int = 400) -> Response:
 def _answer(row: AuthorizationRequest | None) -> Response:
     """Answer a request, stored or new."""
     try:
-        given = request.args if row is None else requests.parameters_of(row)
+        given = of_query() if row is None else requests.parameters_of(row)
         return _go_on(read_authorization(given), row)
     except PageRefusal as refusal:
         return refused(refusal.code)
@@ -155,7 +161,7 @@ def _go_on(asked: Authorization, row: AuthorizationRequest | None) -> Response:
         raise asked.refusal("invalid_request", "This client has to push its requests.")
     if row is None:
         throttling.take("requests", present_client().ip_address)
-        row = requests.store(request.args)
+        row = requests.store(of_query())
     return _show(step, asked, row, found)
 
 
@@ -174,8 +180,7 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
     """Show the page of a step, or lead to the one that has it."""
     back = with_query(CONTINUE, request=row.id)
     if step == "sign_in":
-        hint = {"login_hint": asked.login_hint} if asked.login_hint else {}
-        return redirect(with_query("/us-signin", next=back, **hint))  # type: ignore[return-value]
+        return _sign_in(asked, back)
     if step == "confirm":
         return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
     assert found is not None
@@ -190,6 +195,15 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
     if step == "choose_account":
         return _page("oidc/account.html", facts | {"is_other": bool(asked.subject)})
     return _page("oidc/consent.html", facts)
+
+
+def _sign_in(asked: Authorization, back: str) -> Response:
+    """Lead to the sign-in page, in the language that the app asks for where it is one of ours."""
+    hint = {"login_hint": asked.login_hint} if asked.login_hint else {}
+    answer: Response = redirect(with_query("/us-signin", next=back, **hint))  # type: ignore[assignment]
+    if language := i18n.first_offered(asked.ui_locales):
+        set_cookie(answer, i18n.ASKED, language, int(requests.LIFETIME.total_seconds()))
+    return answer
 
 
 def _page(template: str, facts: dict[str, Any], status: int = 200) -> Response:

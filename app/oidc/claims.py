@@ -13,7 +13,7 @@ from app.oidc.scopes import OF_SCOPES, SCOPE_OF
 def claims_of(presented: Presented, place: str = "userinfo") -> dict[str, Any]:
     """Return the claims that a token's scopes give, and those that its request named for ``place``."""
     by_scope = {claim for scope in presented.scopes for claim in OF_SCOPES.get(scope, ())}
-    named = set(presented.grant.claims.get(place, {})) & SCOPE_OF.keys()
+    named = set(presented.grant.claims.get(place, ())) & SCOPE_OF.keys()
     return _values(presented, (by_scope if place == "userinfo" else set()) | named)
 
 

@@ -105,7 +105,7 @@ class Grant(db.Model):
     resource: Mapped[str] = mapped_column(sa.String(1024), default="")
     """Resource indicators joined by spaces (RFC 8707); "" for none."""
     claims: Mapped[dict[str, Any]]
-    """The ``claims`` parameter (OpenID Connect Core, section 5.5)."""
+    """The names in the ``claims`` parameter, by place (OpenID Connect Core, section 5.5)."""
     offline: Mapped[bool] = mapped_column(default=False)
     nonce: Mapped[str | None] = mapped_column(sa.String(512))
     amr: Mapped[str] = mapped_column(sa.String(128))

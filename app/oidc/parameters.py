@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import request
 from werkzeug.datastructures import MultiDict
@@ -11,20 +13,59 @@ from werkzeug.datastructures import MultiDict
 from app.oidc.errors import OAuthError
 
 LONGEST = 2048
-LONGEST_OF = {"claims": 8192, "id_token_hint": 8192, "client_assertion": 8192, "request": 65536, "token": 8192}
+_LONGEST_OF = dict.fromkeys(("access_token", "claims", "client_assertion", "id_token_hint", "token"), 8192)
+_LONGEST_OF |= {"request": 65536}
 MANY = frozenset(("resource",))
 """Parameters that may be sent more than once (RFC 8707, section 2)."""
 
 MOST_VALUES = 8
 
+OF_AUTHORIZATION = frozenset((
+    "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "prompt", "max_age",
+    "acr_values", "login_hint", "id_token_hint", "ui_locales", "claims_locales", "display", "claims", "request",
+    "request_uri", "registration", "code_challenge", "code_challenge_method", "resource", "dpop_jkt",
+))  # fmt: skip
+"""What an authorization request can have; all else in it is ignored (RFC 6749, section 3.1)."""
 
-def single_values(given: MultiDict[str, str]) -> dict[str, str]:
+UNREADABLE = "\ufffd"
+"""Stands for what is no UTF-8, and in a stored request for a NUL."""
+
+_IMPOSSIBLE = re.compile(f"[\0{UNREADABLE}]")
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def of_query() -> MultiDict[str, str]:
+    """Return the parameters of this request's address."""
+    return _read(request.query_string)
+
+
+def of_form() -> MultiDict[str, str]:
+    """Return the parameters of this request's body; none of a body that is no form."""
+    return _read(request.get_data()) if request.mimetype == FORM else MultiDict()
+
+
+def _read(encoded: bytes) -> MultiDict[str, str]:
+    """Return parameters with ``UNREADABLE`` for what is no UTF-8. Werkzeug leaves ``%FF`` as it is, as if sent so."""
+    return MultiDict(parse_qsl(encoded.decode(errors="replace"), keep_blank_values=True, errors="replace"))
+
+
+def longest_of(name: str) -> int:
+    """Return how many characters a parameter can have."""
+    return _LONGEST_OF.get(name, LONGEST)
+
+
+def single_values(given: MultiDict[str, str], names: Container[str] | None = None) -> dict[str, str]:
     """Return each parameter's value without empty ones; those that may be sent several times are joined by spaces.
 
-    :raises OAuthError: ``invalid_request`` for one that is sent twice, is too long, or has a NUL in it
+    :param names: those to read; all when None
+    :raises OAuthError: ``invalid_request`` for one that is sent twice, is too long, has a NUL in it or is no UTF-8
     """
     found: dict[str, str] = {}
     for name, values in given.lists():
+        if names is not None and name not in names:
+            continue
         if fault := _fault(name, values):
             raise OAuthError("invalid_request", fault)
         if values[0]:
@@ -37,11 +78,20 @@ def _fault(name: str, values: Sequence[str]) -> str:
     shown = name if name.isascii() and name.replace("_", "").isalnum() and len(name) <= 40 else "A parameter"
     if len(values) > (MOST_VALUES if name in MANY else 1):
         return f"{shown} is sent more than once."
-    if any(len(value) > LONGEST_OF.get(name, LONGEST) for value in values):
+    if any(len(value) > longest_of(name) for value in values):
         return f"{shown} is too long."
-    if any("\x00" in value or (name in MANY and " " in value) for value in values):
+    if any(_IMPOSSIBLE.search(value) or (name in MANY and " " in value) for value in values):
         return f"{shown} has a character that it can't have."
     return ""
+
+
+def sole_value(given: MultiDict[str, str], name: str) -> str | None:
+    """Return a parameter that nothing is wrong with, whatever is with others; None for one that is left out or wrong.
+
+    One without a value counts as left out (RFC 6749, section 3.1).
+    """
+    values = given.getlist(name)
+    return values[0] if values and values[0] and not _fault(name, values) else None
 
 
 def form_fields() -> dict[str, str]:
@@ -49,9 +99,9 @@ def form_fields() -> dict[str, str]:
 
     :raises OAuthError: ``invalid_request`` for another type of body, and as ``single_values``
     """
-    if request.mimetype != "application/x-www-form-urlencoded":
-        raise OAuthError("invalid_request", "Send the parameters as application/x-www-form-urlencoded.")
-    return single_values(request.form)
+    if request.mimetype != FORM:
+        raise OAuthError("invalid_request", f"Send the parameters as {FORM}.")
+    return single_values(of_form())
 
 
 def required(fields: Mapping[str, str], name: str) -> str:

@@ -25,7 +25,7 @@ def claim_pushed(given: MultiDict[str, str]) -> AuthorizationRequest | None:
 
     From then on it waits for its person as others do.
     """
-    row = requests.find(given["request_uri"].removeprefix(URN)[:32])
+    row = requests.find(given["request_uri"].removeprefix(URN))
     if row is None or not row.pushed or row.client_id != given.get("client_id"):
         return None
     unclaimed = (AuthorizationRequest.id == row.id, AuthorizationRequest.expires_at == row.expires_at)

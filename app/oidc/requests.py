@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -11,34 +12,38 @@ from app import clock
 from app.crypto import secrets
 from app.extensions import changed, db
 from app.oidc.models import AuthorizationRequest
-from app.oidc.parameters import MANY, MOST_VALUES
+from app.oidc.parameters import MANY, MOST_VALUES, OF_AUTHORIZATION, UNREADABLE, longest_of
 
 LIFETIME = timedelta(hours=1)
 """Long enough to set up a second factor on the way."""
 
-MOST_PARAMETERS = 40
-_LONGEST_NAME = 64
+
+_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False) -> AuthorizationRequest:
-    """Store a request as it was sent; what is no parameter by its length is left out, as unknown ones are."""
-    kept = {
-        name: values[: MOST_VALUES + 1] if name in MANY else values[:2]
-        for name, values in given.lists()
-        if len(name) <= _LONGEST_NAME
-    }
+    """Store the parameters of a request, faults included: they are found when it is read."""
+    kept = {name: _kept(name, values) for name, values in given.lists() if name in OF_AUTHORIZATION}
     now = clock.now()
     row = AuthorizationRequest(
         id=secrets.row_id(), client_id=(kept.get("client_id") or [""])[0][:255], pushed=pushed, created_at=now,
-        parameters=dict(list(kept.items())[:MOST_PARAMETERS]), expires_at=now + lifetime,
+        parameters=kept, expires_at=now + lifetime,
     )  # fmt: skip
     db.session.add(row)
     db.session.flush()
     return row
 
 
+def _kept(name: str, values: list[str]) -> list[str]:
+    """Return what is stored of a parameter: no more than shows that it was too much, and no NUL (PostgreSQL)."""
+    most, longest = (MOST_VALUES if name in MANY else 1) + 1, longest_of(name) + 1
+    return [value[:longest].replace("\0", UNREADABLE) for value in values[:most]]
+
+
 def find(request_id: str) -> AuthorizationRequest | None:
-    """Return a request that still waits for its answer."""
+    """Return a request that still waits for its answer; None for any other text."""
+    if not _ID.match(request_id):
+        return None
     waits = (AuthorizationRequest.done_at.is_(None), AuthorizationRequest.expires_at > clock.now())
     return db.session.scalar(sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *waits))
 

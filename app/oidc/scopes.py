@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 OF_SCOPES = {
     "profile": ("name", "preferred_username", "locale"),
@@ -16,6 +16,6 @@ SCOPE_OF = {claim: scope for scope, claims in OF_SCOPES.items() for claim in cla
 """The scope that a person allows when a request names this claim."""
 
 
-def scopes_behind(claims: dict[str, Any]) -> set[str]:
+def scopes_behind(claims: Mapping[str, Iterable[str]]) -> set[str]:
     """Return the scopes that the ``claims`` parameter asks for by the names of their claims."""
     return {SCOPE_OF[name] for members in claims.values() for name in members if name in SCOPE_OF}

@@ -9,7 +9,7 @@ from flask import Response, after_this_request, request
 from app.oidc import access_tokens, bp
 from app.oidc.claims import claims_of
 from app.oidc.errors import OAuthError, json_response
-from app.oidc.parameters import single_values
+from app.oidc.parameters import of_form, single_values
 from app.oidc.subjects import subject_for
 from app.web.commit import view_commit
 
@@ -24,7 +24,7 @@ def userinfo() -> Response:
 def userinfo_by_form() -> Response:
     """The same for a token that comes in a form (RFC 6750, section 2.2)."""
     after_this_request(view_commit)
-    in_body = single_values(request.form).get("access_token")
+    in_body = single_values(of_form(), ("access_token",)).get("access_token")
     in_header = _token_of_header() if "Authorization" in request.headers else None
     if in_body and in_header:
         raise OAuthError("invalid_request", "The token is sent twice.", challenge=_challenge("invalid_request"))
