@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "translations"
 COOKIE = "latchkey_language"
+"""The cookie of a language that was chosen here."""
+
+ASKED = "latchkey_asked_language"
+"""The cookie of a language that an app asks for, which goes before what the browser accepts."""
+
 RIGHT_TO_LEFT = frozenset({"ar"})
 LONGEST_HEADER = 200
 """Characters of Accept-Language that are read."""
@@ -125,11 +130,18 @@ def _of_request() -> str:
 
 
 def request_language(request: Request) -> str:
-    """Return the language of the request itself, whoever sent it: the cookie's, or the first that is accepted."""
-    chosen = request.cookies.get(settings.cookie_prefix + COOKIE, "")
-    if chosen in settings.languages:
-        return str(chosen)
+    """Return the language of the request itself, whoever sent it: a cookie's, or the first that is accepted."""
+    for name in (COOKIE, ASKED):
+        chosen = request.cookies.get(settings.cookie_prefix + name, "")
+        if chosen in settings.languages:
+            return str(chosen)
     return _first_accepted(request.headers.get("Accept-Language", "")[:LONGEST_HEADER], settings.languages)
+
+
+def first_offered(tags: Sequence[str]) -> str:
+    """Return the language that the first of these BCP 47 tags names and that we have, whatever its region, or ""."""
+    named = (tag for tag in tags if tag != "*")
+    return next((found for tag in named if (found := LanguageAccept([(tag, 1)]).best_match(settings.languages))), "")
 
 
 @lru_cache(maxsize=256)

@@ -33,6 +33,9 @@ HOME = "/us-signin"
 LAST_METHOD = "latchkey_last_method"
 """The cookie that names the method used for the last sign-in in this browser. It grants no access."""
 
+LONGEST_HINT = 254
+"""Characters of an email address (RFC 5321)."""
+
 LAST_METHOD_KEPT = 365 * 24 * 3600
 """Seconds."""
 
@@ -42,6 +45,12 @@ def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
     more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
             "registration": settings.registration, "last_method": _last_method()}  # fmt: skip
     return methods_offered() | {"step": step, "sent": told} | more
+
+
+def login_hint() -> str:
+    """Return who will probably sign in, as the app says that sent the person here; "" for nobody."""
+    hint = request.args.get("login_hint", "")
+    return hint if len(hint) <= LONGEST_HINT and hint.isprintable() else ""
 
 
 def _last_method() -> str:

@@ -23,7 +23,17 @@ from app.sessions.refresh_tokens import Exchanged, Reused
 from app.sessions.store import revoke_current_session
 from app.signin import bp
 from app.signin.forms import LoginForm, LogoutForm, RefreshForm, SendCodeForm, SignInForm
-from app.signin.presenters import HOME, PAGE, drop_pending, keep_open, page, page_again, page_of_open, welcome
+from app.signin.presenters import (
+    HOME,
+    PAGE,
+    drop_pending,
+    keep_open,
+    login_hint,
+    page,
+    page_again,
+    page_of_open,
+    welcome,
+)
 from app.signin.service import send_code
 from app.web import open_request
 from app.web.access import already_signed_in, anonymous_only
@@ -47,6 +57,7 @@ def us_signin_page() -> Response:
     form = SignInForm()
     form.next.data = safe_next(request.args.get("next"))
     form.remember.data = settings.default_remember_me
+    form.identity.data = login_hint()
     browser_secret()
     drop_pending()
     if not wants_json() and "new" in request.args:

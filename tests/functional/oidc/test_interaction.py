@@ -102,6 +102,32 @@ def test_a_silent_request_of_a_stranger_fails(grafana, app):
     assert error_of(grafana, app.test_client().get(grafana.request(prompt="none"))) == "login_required"
 
 
+def test_the_sign_in_page_begins_with_who_is_hinted_at(grafana, app):
+    wire = Wire(app, "form")
+    page = wire.follow(wire.get(grafana.request(login_hint="ada@example.com")))
+    assert page.page.value("identity") == "ada@example.com"
+    for hint in ("a\tb", "x" * 255):
+        assert wire.follow(wire.get(grafana.request(login_hint=hint))).page.value("identity") in ("", hint[:254])
+    assert wire.get("/us-signin?login_hint=a%0Ab").page.value("identity") == ""
+
+
+@pytest.mark.parametrize(
+    ("ui_locales", "language"),
+    [("de-CH", "de"), ("se fr", "fr"), ("pt", "pt-BR"), ("*", "en"), ("se", "en"), ("zh-Hant", "en"), (None, "en")],
+)
+def test_the_sign_in_page_is_in_a_language_that_the_app_asks_for(grafana, app, ui_locales, language):
+    wire = Wire(app, "form")
+    page = wire.follow(wire.get(grafana.request(ui_locales=ui_locales)))
+    assert f'<html lang="{language}"' in page.text
+    assert f'<html lang="{language}"' in wire.get("/register").text, "and so are the pages after it"
+
+
+def test_a_language_that_was_chosen_goes_before_the_one_that_an_app_asks_for(grafana, app):
+    wire = Wire(app, "form")
+    wire.post("/language", language="fr")
+    assert '<html lang="fr"' in wire.follow(wire.get(grafana.request(ui_locales="de"))).text
+
+
 def test_prompt_login_asks_again_although_somebody_is_signed_in(grafana, browser, clock, ada):
     clock.shift(5)
     first = browser.client.get(grafana.request(prompt="login"))
