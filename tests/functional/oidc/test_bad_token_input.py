@@ -213,7 +213,7 @@ def send(rp: RelyingParty, path: str, fields: dict[str, object]):
 
 def rp_header(rp: RelyingParty) -> dict[str, str]:
     """Return what authenticates an app."""
-    from tests.clients import basic
+    from tests.client_rows import basic
 
     return basic(rp.id, rp.secret)
 
