@@ -66,8 +66,9 @@ fix: $(PINNED) ## Fix style automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(PINNED) ## Measure the production server beside a bare Flask app (PEERS=1 adds others)
+bench: $(PINNED) $(AXE) ## Measure the production server beside a bare Flask app and another provider (PEERS=1 adds others)
 	$(BIN)/python -m bench $(if $(PEERS),--peers)
+	$(BIN)/python -m bench.provider
 
 migration: $(PINNED) ## Write a migration from the models (MESSAGE="add a table")
 	@test -n "$(MESSAGE)" || { echo 'Say what changes: make migration MESSAGE="add a table"'; exit 2; }

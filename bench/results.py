@@ -30,6 +30,7 @@ class Results:
     memory: dict[str, list[float]] = field(default_factory=dict)
     statements: dict[str, dict[str, tuple[int, float]]] = field(default_factory=dict)
     why: set[str] = field(default_factory=set)
+    works: dict[str, str] = field(default_factory=lambda: WORKS)
 
     def add(self, name: str, work: str, tally: Tally, processor: float, settled: float) -> None:
         """Keep what a run measured.
@@ -54,7 +55,7 @@ class Results:
             f"{'':34}{'per s':>8}{'of floor':>10}{'p50 ms':>9}{'p99 ms':>9}{'cpu ms':>8}{'errors':>8}{'settled s':>11}"
         )
         lines = [title]
-        for work in WORKS:
+        for work in self.works:
             lines += [self._line(name, work) for name in self.names if (name, work) in self.rounds]
         return "\n".join([*lines, *self._costs(), *sorted(self.why)])
 
