@@ -1,0 +1,43 @@
+"""Recipes in docs/integrate: each has a client that the clients file accepts, and values that agree with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.oidc.client_file import read_clients
+
+FOLDER = Path(__file__).parents[3] / "docs" / "integrate"
+RECIPES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
+TOML = re.compile(r"```toml\n(.*?)```", re.S)
+
+
+def text_of(path: Path) -> str:
+    """Return a recipe with a digest in place of the one that its reader makes."""
+    return path.read_text().replace("<digest>", "0" * 64)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_client_of_a_recipe_is_accepted(path, tmp_path):
+    (block,) = TOML.findall(text_of(path))
+    file = tmp_path / "clients.toml"
+    file.write_text(block)
+    clients, problems = read_clients(str(file))
+    assert problems == []
+    assert list(clients) == [path.stem]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_app_is_given_the_same_client_and_addresses_of_ours(path, app):
+    recipe = text_of(path).partition("## In the app")[2]
+    assert path.stem in recipe
+    served = {rule.rule for rule in app.url_map.iter_rules()}
+    named = set(re.findall(r"https://login\.example\.com(/[a-z./_-]+)", recipe))
+    assert named <= served
+
+
+def test_every_recipe_stands_in_the_list():
+    listed = set(re.findall(r"\]\((\w+)\.md\)", (FOLDER / "README.md").read_text()))
+    assert listed == {path.stem for path in RECIPES}
