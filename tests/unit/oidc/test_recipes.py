@@ -10,6 +10,8 @@ import pytest
 from app.oidc.client_file import read_clients
 
 FOLDER = Path(__file__).parents[3] / "docs" / "integrate"
+pytestmark = pytest.mark.one_database
+
 RECIPES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 TOML = re.compile(r"```toml\n(.*?)```", re.S)
 
