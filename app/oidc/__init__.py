@@ -23,6 +23,7 @@ def init_app(app: Flask) -> None:
         client_file,
         errors,
         export,
+        registration_views,
         subjects,
         token_views,
         userinfo_views,

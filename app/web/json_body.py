@@ -26,14 +26,19 @@ def json_members() -> MultiDict[str, Any]:
     :raises BadRequest: on anything that is not one JSON object, with its sentence as description
     """
     if "json_members" not in g:
-        g.json_members = _read(request.get_data())
+        g.json_members = _members(json_object())
     members: MultiDict[str, Any] = g.json_members
     return members
 
 
-def _read(body: bytes) -> MultiDict[str, Any]:
+def json_object() -> dict[str, Any]:
+    """Return the body as it is: one JSON object; an empty body is an empty one.
+
+    :raises BadRequest: as ``json_members``
+    """
+    body = request.get_data()
     if not body.strip():
-        return MultiDict()
+        return {}
     try:
         text = body.decode("utf-8")
         _check_depth(text)
@@ -43,6 +48,10 @@ def _read(body: bytes) -> MultiDict[str, Any]:
         raise BadRequest(message("json_invalid")) from None
     if not isinstance(parsed, dict):
         raise BadRequest(message("json_not_an_object"))
+    return parsed
+
+
+def _members(parsed: dict[str, Any]) -> MultiDict[str, Any]:
     members: MultiDict[str, Any] = MultiDict()
     for name, value in parsed.items():
         values = [one for one in (value if isinstance(value, list) else [value]) if one is not None]

@@ -1,0 +1,197 @@
+"""Client metadata, as a program registers it (RFC 7591, section 2), and the fields of a client that it stands for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.oidc.client_uris import check_redirect_uri, is_loopback, is_plain_http
+from app.oidc.clients import GRANT_TYPES, SCOPES, Client
+from app.oidc.errors import OAuthError
+
+FIELDS = {
+    "client_name": "name",
+    "token_endpoint_auth_method": "auth_method",
+    "redirect_uris": "redirect_uris",
+    "post_logout_redirect_uris": "post_logout_redirect_uris",
+    "backchannel_logout_uri": "backchannel_logout_uri",
+    "grant_types": "grant_types",
+    "scope": "scopes",
+    "client_uri": "home_url",
+    "logo_uri": "logo_url",
+    "policy_uri": "policy_url",
+    "tos_uri": "terms_url",
+    "jwks": "jwks",
+    "subject_type": "subject",
+    "id_token_signed_response_alg": "id_token_alg",
+    "default_max_age": "default_max_age",
+    "require_pushed_authorization_requests": "require_pushed",
+    "dpop_bound_access_tokens": "require_dpop",
+}
+"""Each metadata field that a program can set, and the field of ``Client`` that holds it."""
+
+NAME = 80
+ADDRESSES = frozenset(("redirect_uris", "post_logout_redirect_uris"))
+PAGES = ("client_uri", "logo_uri", "policy_uri", "tos_uri", "backchannel_logout_uri")
+WORDS = {
+    "string_type": "must be text",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "missing": "is missing",
+}
+
+
+class Metadata(BaseModel):
+    """What a program says of itself, each value of its type. What nobody here knows is left out (RFC 7591, 3.1)."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
+
+    client_name: str = ""
+    redirect_uris: list[str] = []
+    application_type: Literal["web", "native"] | None = None
+    token_endpoint_auth_method: (
+        Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"] | None
+    ) = None
+    grant_types: list[str] = ["authorization_code"]
+    response_types: list[str] = ["code"]
+    scope: str = ""
+    client_uri: str = ""
+    logo_uri: str = ""
+    policy_uri: str = ""
+    tos_uri: str = ""
+    jwks: dict[str, Any] | None = None
+    jwks_uri: str = ""
+    subject_type: Literal["public", "pairwise"] = "public"
+    sector_identifier_uri: str = ""
+    id_token_signed_response_alg: Literal["RS256", "ES256", "EdDSA"] = "RS256"  # noqa: S105 - an algorithm
+    post_logout_redirect_uris: list[str] = []
+    backchannel_logout_uri: str = ""
+    backchannel_logout_session_required: bool = False
+    default_max_age: int | None = Field(default=None, ge=0)
+    require_pushed_authorization_requests: bool = False
+    dpop_bound_access_tokens: bool = False
+
+
+def read_metadata(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a client that ``given`` stands for; null counts as left out (RFC 7592, section 2.2).
+
+    :raises OAuthError: ``invalid_redirect_uri``, ``invalid_client_metadata``
+    """
+    try:
+        metadata = Metadata.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise _refusal(error, {}) from None
+    if "authorization_code" in metadata.grant_types and not metadata.redirect_uris:
+        raise OAuthError("invalid_redirect_uri", "redirect_uris is missing.")
+    for uri in metadata.redirect_uris:
+        _refuse_address(uri, metadata)
+    for name in PAGES:
+        if (url := getattr(metadata, name)) and not url.startswith("https://"):
+            raise _invalid(f"{name} must begin with https://.")
+    _refuse_unsupported(metadata)
+    fields = {FIELDS[name]: value for name, value in metadata.model_dump().items() if name in FIELDS}
+    fields["name"] = metadata.client_name or _host(metadata.redirect_uris) or "App"
+    fields["auth_method"] = metadata.token_endpoint_auth_method or "secret"
+    fields["scopes"] = _scopes(metadata.scope)
+    fields["origins"] = _origins(metadata.redirect_uris) if fields["auth_method"] == "none" else []
+    return fields
+
+
+def registered_client(client_id: str, secret_digests: tuple[str, ...], fields: dict[str, Any]) -> Client:
+    """Return a client of these fields.
+
+    :raises OAuthError: as ``read_metadata``
+    """
+    try:
+        return Client(**fields, id=client_id, secret_digests=secret_digests, source="registration")
+    except ValidationError as error:
+        raise _refusal(error, {field: name for name, field in FIELDS.items()}) from None
+
+
+def metadata_of(client: Client) -> dict[str, Any]:
+    """Return what is registered of a client, as metadata; what is empty is left out."""
+    held = client.model_dump(mode="json")
+    facts: dict[str, Any] = {name: held[field] for name, field in FIELDS.items() if held[field] not in ("", [], None)}
+    native = any(is_loopback(uri) or urlsplit(uri).scheme not in ("https", "http") for uri in client.redirect_uris)
+    if client.auth_method == "secret":
+        facts["token_endpoint_auth_method"] = "client_secret_basic"  # noqa: S105 - a method
+    return facts | {
+        "application_type": "native" if native else "web",
+        "response_types": ["code"] if "authorization_code" in client.grant_types else [],
+        "scope": " ".join(client.scopes),
+        "backchannel_logout_session_required": True,
+    }
+
+
+def _refuse_unsupported(metadata: Metadata) -> None:
+    if metadata.jwks_uri:
+        raise _invalid("jwks_uri is not supported: register the keys themselves as jwks.")
+    if metadata.sector_identifier_uri:
+        raise _invalid("sector_identifier_uri is not supported: use redirect URIs on one host.")
+    if metadata.token_endpoint_auth_method == "private_key_jwt" and not metadata.jwks:  # noqa: S105 - a method
+        raise _invalid("token_endpoint_auth_method needs keys: register them as jwks.")
+    if metadata.subject_type == "pairwise" and len({urlsplit(uri).hostname for uri in metadata.redirect_uris}) > 1:
+        raise _invalid("subject_type needs redirect URIs on one host.")
+    code = ["code"] if "authorization_code" in metadata.grant_types else []
+    if metadata.response_types not in (code, ["code"]):
+        raise _invalid('response_types can be ["code"] alone.')
+    if any(name not in GRANT_TYPES for name in metadata.grant_types):
+        raise _invalid(f"grant_types has one that is not supported; {', '.join(GRANT_TYPES)} are.")
+
+
+def _refuse_address(uri: str, metadata: Metadata) -> None:
+    """Refuse an address that a program may not choose for itself, whatever an operator may."""
+    scheme = uri.partition(":")[0]
+    try:
+        check_redirect_uri(uri)
+    except ValueError:
+        raise OAuthError("invalid_redirect_uri", "redirect_uris has one that can't be a redirect URI.") from None
+    if is_plain_http(uri):
+        raise OAuthError("invalid_redirect_uri", "A redirect URI begins with https://, or leads to localhost.")
+    if scheme not in ("https", "http") and metadata.application_type == "web":
+        raise OAuthError("invalid_redirect_uri", "A scheme of its own is for application_type native.")
+
+
+def _scopes(scope: str) -> list[str]:
+    """Return the scopes that are known; all where none was named."""
+    asked = scope.split()
+    known = [name for name in dict.fromkeys(asked) if name in SCOPES]
+    if asked and not known:
+        raise _invalid(f"scope has no known name; there are {' '.join(SCOPES)}.")
+    return known or list(SCOPES)
+
+
+def _origins(uris: list[str]) -> list[str]:
+    """Return the origins of pages that are sent codes: their scripts exchange them."""
+    return list(
+        dict.fromkeys("/".join(uri.split("/", 3)[:3]) for uri in uris if uri.startswith(("https://", "http://")))
+    )
+
+
+def _host(uris: list[str]) -> str:
+    return (urlsplit(uris[0]).hostname or "")[:NAME] if uris else ""
+
+
+def _invalid(description: str) -> OAuthError:
+    return OAuthError("invalid_client_metadata", description)
+
+
+def _refusal(error: ValidationError, names: dict[str, str]) -> OAuthError:
+    """Return what is wrong first, by the metadata field that it is wrong with; without its value.
+
+    :param names: of metadata fields, where the fault knows the field of ``Client``
+    """
+    fault = error.errors(include_url=False, include_input=False)[0]
+    field = str(fault["loc"][0]) if fault["loc"] else ""
+    name = names.get(field, field)
+    what = WORDS.get(
+        fault["type"], "" if fault["type"] == "value_error" else fault["msg"].replace("Input should", "must")
+    )
+    code = "invalid_redirect_uri" if name in ADDRESSES else "invalid_client_metadata"
+    if not name:
+        return OAuthError(code, fault["msg"].removeprefix("Value error, ") + ".")
+    return OAuthError(code, f"{name} {what or 'has a value that it can not have'}.")

@@ -1,0 +1,112 @@
+"""Clients that register themselves (RFC 7591), and change or remove what they registered (RFC 7592).
+
+Two kinds of token let them: an initial access token from the operator registers so many clients, and each client gets
+a registration access token of its own. Both are stored as digests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.crypto import secrets
+from app.extensions import changed, db
+from app.oidc import client_store
+from app.oidc.client_metadata import read_metadata, registered_client
+from app.oidc.client_secrets import INITIAL_PREFIX, REGISTRATION_PREFIX, new_secret
+from app.oidc.clients import Client, client_of, clients_in_memory, is_client_id
+from app.oidc.models import OAuthClient, RegistrationToken
+
+BY = "registration"
+SECRETLESS = ("none", "private_key_jwt")
+
+_token = RegistrationToken.__table__.c
+_USE = (
+    sa.update(RegistrationToken)
+    .where(_token.digest == sa.bindparam("used"), _token.uses_left > 0, _token.expires_at > sa.bindparam("now"))
+    .values(uses_left=_token.uses_left - 1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A client that was registered or changed, and what it is told once.
+
+    :ivar secret: a new one, or ""
+    :ivar token: its registration access token, when it was registered just now
+    """
+
+    client: Client
+    secret: str = ""
+    token: str = ""
+    issued_at: datetime = field(default_factory=clock.now)
+
+
+def may_register(token: str) -> bool:
+    """Whether an initial access token registers a client now; it is not used yet. One statement."""
+    if not secrets.has_prefix(token, INITIAL_PREFIX):
+        return False
+    found = sa.select(_token.digest).where(
+        _token.digest == secrets.digest(token), _token.uses_left > 0, _token.expires_at > clock.now()
+    )
+    return db.session.scalar(found) is not None
+
+
+def register(token: str, metadata: dict[str, Any]) -> Registered | None:
+    """Register a client; None when another request has just used the token for the last time.
+
+    :raises OAuthError: as ``read_metadata``
+    """
+    fields = read_metadata(metadata)
+    secret = "" if fields["auth_method"] in SECRETLESS else new_secret()
+    client = registered_client(secrets.letters(16), _digests(secret), fields)
+    if changed(_USE, {"used": secrets.digest(token), "now": clock.now()}) != 1:
+        return None
+    own = secrets.prefixed_token(REGISTRATION_PREFIX)
+    client_store.create(client, by=BY, secret=secret, registration_token=own)
+    return Registered(client, secret, own)
+
+
+def find_registered(client_id: str, token: str) -> OAuthClient | None:
+    """Return the row of an enabled client whose registration access token this is. One statement."""
+    if not secrets.has_prefix(token, REGISTRATION_PREFIX) or client_id in clients_in_memory():
+        return None
+    row = db.session.get(OAuthClient, client_id) if is_client_id(client_id) else None
+    if row is None or row.disabled_at is not None or row.registration_digest is None:
+        return None
+    return row if secrets.same(row.registration_digest, secrets.digest(token)) else None
+
+
+def has_secret(row: OAuthClient, given: object) -> bool:
+    """Whether this is the client's newest secret: it may send it back, and choose no other (RFC 7592, section 2.2)."""
+    if not isinstance(given, str) or row.secret_digest is None:
+        return False
+    return secrets.same(row.secret_digest, secrets.digest(given))
+
+
+def replace(row: OAuthClient, metadata: dict[str, Any]) -> Registered:
+    """Replace what a client registered. What an operator decides, as its groups, stays; trust does not.
+
+    :raises OAuthError: as ``read_metadata``
+    """
+    before = client_of(row)
+    fields = before.model_dump(include=set(client_store.REGISTERED)) | read_metadata(metadata) | {"consent": "ask"}
+    had, has = (method not in SECRETLESS for method in (before.auth_method, fields["auth_method"]))
+    secret = new_secret() if has and not had else ""
+    digests = _digests(secret) if secret else before.secret_digests if has else ()
+    client = registered_client(row.id, digests, fields)
+    client_store.change(client, by=BY, secret=None if has and had else secret)
+    return Registered(client, secret)
+
+
+def remove(client_id: str) -> None:
+    """Delete a client with all that it was given."""
+    client_store.delete(client_id, by=BY)
+
+
+def _digests(secret: str) -> tuple[str, ...]:
+    return (secrets.digest(secret),) if secret else ()

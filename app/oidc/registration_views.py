@@ -1,0 +1,133 @@
+"""/oauth/register: programs register clients (RFC 7591), and manage what they registered (RFC 7592).
+
+No cookie is read: who may do it is known by a bearer token alone, which a page of another site can't send.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, g, request
+from werkzeug.exceptions import BadRequest
+
+from app import throttling
+from app.errors import Rejected
+from app.extensions import settings
+from app.oidc import bp, registration
+from app.oidc.client_auth import LIMIT
+from app.oidc.client_metadata import metadata_of
+from app.oidc.clients import client_of
+from app.oidc.errors import OAuthError, json_response
+from app.oidc.models import OAuthClient
+from app.web.commit import view_commit
+from app.web.json_body import json_object, sends_json
+
+PATH = "/oauth/register"
+REALM = 'Bearer realm="registration"'
+
+
+@bp.post(PATH)
+def register_client() -> Response:
+    """Register a client, with an initial access token (RFC 7591, section 3)."""
+    after_this_request(view_commit)
+    token = _token()
+    if not registration.may_register(token):
+        raise _refused_token()
+    made = registration.register(token, _metadata())
+    if made is None:
+        raise _refused_token()
+    issued = {"client_id_issued_at": int(made.issued_at.timestamp())}
+    return json_response(_facts(made, made.token) | issued, 201)
+
+
+@bp.get(f"{PATH}/<client_id>")
+def show_registered_client(client_id: str) -> Response:
+    """Return what is registered of a client (RFC 7592, section 2.1)."""
+    token = _token()
+    return json_response(_facts(registration.Registered(client_of(_found(client_id, token))), token))
+
+
+@bp.put(f"{PATH}/<client_id>")
+def replace_registered_client(client_id: str) -> Response:
+    """Replace what is registered of a client (RFC 7592, section 2.2)."""
+    after_this_request(view_commit)
+    token = _token()
+    row = _found(client_id, token)
+    metadata = _metadata()
+    if metadata.get("client_id") != client_id:
+        raise OAuthError("invalid_client_metadata", "client_id must be that of the client.")
+    if "client_secret" in metadata and not registration.has_secret(row, metadata["client_secret"]):
+        raise OAuthError("invalid_client_metadata", "client_secret must be that of the client, or left out.")
+    return json_response(_facts(registration.replace(row, metadata), token))
+
+
+@bp.delete(f"{PATH}/<client_id>")
+def delete_registered_client(client_id: str) -> Response:
+    """Delete a client, its tokens and what people consented to (RFC 7592, section 2.3)."""
+    after_this_request(view_commit)
+    registration.remove(_found(client_id, _token()).id)
+    return Response(status=204)
+
+
+def _found(client_id: str, token: str) -> OAuthClient:
+    """Return the row of the client that this token manages; an unknown client and a wrong token are answered alike."""
+    row = registration.find_registered(client_id, token)
+    if row is None:
+        raise _refused_token()
+    return row
+
+
+def _token() -> str:
+    """Return the bearer token of this request.
+
+    :raises OAuthError: ``invalid_token`` (401) without one; ``temporarily_unavailable`` (429) after too many wrong ones
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise OAuthError("invalid_token", "Send a token as Authorization: Bearer.", status=401, challenge=REALM)
+    try:
+        throttling.allow(LIMIT, g.client_address, about=PATH)
+    except Rejected as full:
+        raise _unavailable(full) from None
+    return token.strip()
+
+
+def _refused_token() -> OAuthError:
+    """Return the refusal of a token, and count it."""
+    try:
+        throttling.take(LIMIT, g.client_address, about=PATH)
+    except Rejected as full:
+        return _unavailable(full)
+    challenge = f'{REALM}, error="invalid_token"'
+    return OAuthError("invalid_token", "The token is invalid or has expired.", status=401, challenge=challenge)
+
+
+def _unavailable(full: Rejected) -> OAuthError:
+    text = "Too many invalid tokens came from this network address."
+    return OAuthError("temporarily_unavailable", text, status=429, retry_after=full.facts["retry_after"])
+
+
+def _metadata() -> dict[str, Any]:
+    """Return the body: one JSON object.
+
+    :raises OAuthError: ``invalid_client_metadata``
+    """
+    if not sends_json():
+        raise OAuthError("invalid_client_metadata", "Send the metadata as application/json.", status=415)
+    try:
+        return json_object()
+    except BadRequest:
+        raise OAuthError("invalid_client_metadata", "The body is not one JSON object.") from None
+
+
+def _facts(made: registration.Registered, token: str) -> dict[str, Any]:
+    """Return what a client is told of its registration (RFC 7591, section 3.2.1; RFC 7592, section 3)."""
+    client = made.client
+    facts: dict[str, Any] = {"client_id": client.id}
+    if made.secret:
+        facts |= {"client_secret": made.secret, "client_secret_expires_at": 0}
+    facts |= metadata_of(client)
+    return facts | {
+        "registration_access_token": token,
+        "registration_client_uri": f"{settings.origin}{PATH}/{client.id}",
+    }
