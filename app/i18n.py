@@ -140,8 +140,8 @@ def request_language(request: Request) -> str:
 
 def first_offered(tags: Sequence[str]) -> str:
     """Return the language that the first of these BCP 47 tags names and that we have, whatever its region, or ""."""
-    named = (tag for tag in tags if tag != "*")
-    return next((found for tag in named if (found := LanguageAccept([(tag, 1)]).best_match(settings.languages))), "")
+    named = (LanguageAccept([(tag, 1), (tag.partition("-")[0], 0.5)]) for tag in tags if tag != "*")
+    return next((found for accepted in named if (found := accepted.best_match(settings.languages))), "")
 
 
 @lru_cache(maxsize=256)

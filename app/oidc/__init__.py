@@ -21,6 +21,7 @@ def init_app(app: Flask) -> None:
         authorize_views,
         cleanup,
         client_file,
+        destination,
         errors,
         export,
         registration_views,
@@ -28,8 +29,10 @@ def init_app(app: Flask) -> None:
         token_views,
         userinfo_views,
     )
+    from app.web.destinations import register_destination
 
     client_file.load(app)
+    register_destination(app, authorize_views.CONTINUE, destination.destination_of_request)
     register_cleanups(
         app,
         cleanup.prune_requests,

@@ -12,6 +12,7 @@ from flask import Response, after_this_request, redirect, request
 
 from app import clock, i18n, throttling
 from app.audit import record
+from app.extensions import settings
 from app.login.presenters import label_of
 from app.oidc import bp, consents, grants, requests
 from app.oidc.authorization import Authorization, AuthorizationError, PageRefusal, read_authorization, response_url
@@ -189,6 +190,9 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
     if step == "not_allowed":
         record("app.not_allowed", found.session.user_id, client=asked.client.id, app=asked.client.name)
         requests.answer(row)
+        throttling.take("requests", present_client().ip_address)
+        again = requests.store(requests.parameters_of(row), pushed=row.pushed)  # for another account of theirs
+        facts |= {"request_id": again.id, "back": with_query(CONTINUE, request=again.id)}
         return _page("oidc/not_allowed.html", facts, 403)
     if step == "second_factor":
         return _page("oidc/second_factor.html", facts)
@@ -203,6 +207,8 @@ def _sign_in(asked: Authorization, back: str) -> Response:
     answer: Response = redirect(with_query("/us-signin", next=back, **hint))  # type: ignore[assignment]
     if language := i18n.first_offered(asked.ui_locales):
         set_cookie(answer, i18n.ASKED, language, int(requests.LIFETIME.total_seconds()))
+    elif settings.cookie_prefix + i18n.ASKED in request.cookies:
+        set_cookie(answer, i18n.ASKED, "", 0)  # of another app
     return answer
 
 

@@ -94,6 +94,11 @@ def is_loopback(uri: str) -> bool:
     return _portless(uri) is not None
 
 
+def is_native(uri: str) -> bool:
+    """Whether an address leads to an app on the person's own device (RFC 8252, section 7)."""
+    return is_loopback(uri) or not uri.startswith(("https://", "http://"))
+
+
 def is_plain_http(uri: str) -> bool:
     """Whether an address leads to another machine without TLS."""
     return uri.startswith("http://") and not is_loopback(uri)

@@ -10,7 +10,8 @@ from app.extensions import settings
 from app.i18n import N_
 from app.oidc.apps import AppAccess
 from app.oidc.authorization import Authorization
-from app.oidc.clients import Client, is_loopback
+from app.oidc.client_uris import is_native
+from app.oidc.clients import Client
 from app.oidc.consents import Relation
 from app.oidc.logos import letter_of, logo_path, tint_of
 from app.oidc.redirection import shown_target
@@ -85,8 +86,7 @@ def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str
             "is_vetted": client.is_vetted,
         },
         "look": look_of(client.id, client.name),
-        "goes_to": shown_target(asked.redirect_uri),
-        "goes_to_device": is_loopback(asked.redirect_uri),
+        "goes_to": "" if is_native(asked.redirect_uri) else shown_target(asked.redirect_uri),
         "scopes": [
             {"name": scope, "text": text, "is_new": scope not in relation.allowed} for scope, text in in_words(scopes)
         ],

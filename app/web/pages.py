@@ -16,6 +16,7 @@ from app import i18n, own_templates
 from app.extensions import settings, this_app
 from app.i18n import N_
 from app.web.csrf import FIELD, csrf_token
+from app.web.destinations import destination_of
 from app.web.headers import csp_nonce
 from app.web.idempotency import idempotency_field
 from app.web.redirects import safe_next, with_query
@@ -41,6 +42,7 @@ def init_app(app: Flask) -> None:
         "account_pages": ACCOUNT_PAGES,
         "mailbox_of": mailbox_of,
         "page_here": page_here,
+        "destination_of": destination_of,
     }
     app.context_processor(_values)
 

@@ -1,0 +1,173 @@
+"""What an app says of the person it sends here: who they are, and in which language it speaks with them."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from tests.oidc import register
+from tests.wire import Wire
+
+
+@pytest.fixture
+def stranger(app) -> Wire:
+    """A browser in which nobody is signed in."""
+    return Wire(app, "form")
+
+
+def sent(wire: Wire, rp, **asked) -> str:
+    """Return where an app's request sends somebody who is not signed in."""
+    return str(wire.client.get(rp.request(**asked)).headers["Location"])
+
+
+# --- login_hint ---------------------------------------------------------------------------------
+
+
+def test_the_sign_in_page_has_the_hint_in_its_field_and_sends_nothing(stranger, grafana, ada, rows):
+    from app.outbox.models import Message
+
+    page = stranger.get(sent(stranger, grafana, login_hint="ada@example.com"))
+    assert page.page.value("identity") == "ada@example.com"
+    assert page.page.heading == "Sign in"
+    assert rows(Message) == []
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("+44 7400 123456", "+44 7400 123456"),
+        ('"><script>alert(1)</script>', '"><script>alert(1)</script>'),
+        ("x" * 254, "x" * 254),
+        ("x" * 255, ""),
+        ("a\u202eb", ""),
+        ("a\x00b", ""),
+        ("", ""),
+    ],
+)
+def test_a_hint_is_plain_text_of_a_bounded_length(stranger, hint, shown):
+    page = stranger.get("/us-signin?" + urlencode({"login_hint": hint}))
+    assert page.status == 200
+    assert (page.page.value("identity") or "") == shown
+    assert "<script>alert" not in page.text
+
+
+def test_the_hint_stays_when_the_language_is_changed(stranger):
+    page = stranger.get("/us-signin?login_hint=ada%40example.com")
+    assert page.page.value("page") == "/us-signin?login_hint=ada%40example.com"
+
+
+# --- which app ----------------------------------------------------------------------------------
+
+
+def test_the_page_says_which_app_it_is_for(stranger, grafana):
+    for path in ("/us-signin", "/register"):
+        target = parse_qs(urlsplit(sent(stranger, grafana)).query)["next"][0]
+        page = stranger.get(f"{path}?{urlencode({'next': target})}")
+        assert 'to continue to <strong class="breakable">Grafana</strong>' in page.text
+        assert ">G</span>" in page.text
+    assert "to continue to" not in stranger.get("/us-signin").text
+    assert "to continue to" not in stranger.get("/us-signin?next=/apps").text
+
+
+def test_it_still_says_so_when_what_was_typed_is_refused(stranger, grafana):
+    page = stranger.get(sent(stranger, grafana))
+    again = stranger.post("/us-signin/send-code", identity="", next=page.page.value("next"))
+    assert again.status == 400
+    assert "Grafana</strong>" in again.text
+
+
+def test_who_confirms_who_they_are_reads_it_too(grafana, browser, clock):
+    clock.shift(5)
+    to = browser.client.get(grafana.request(prompt="login")).headers["Location"]
+    assert 'to continue to <strong class="breakable">Grafana</strong>' in browser.get(to).text
+
+
+@pytest.mark.parametrize("target", ["nothing", "0" * 32, ""])
+def test_a_request_that_is_none_has_no_app(stranger, target):
+    page = stranger.get("/us-signin?" + urlencode({"next": f"/oauth/continue?request={target}"}))
+    assert page.status == 200
+    assert "to continue to" not in page.text
+
+
+def test_a_request_that_is_refused_has_no_app(stranger, grafana, app):
+    fields = {"client_id": "grafana", "redirect_uri": "https://evil.example/"}
+    target = stranger.client.post("/oauth/authorize", data=fields).headers["Location"]
+    assert "Grafana" not in stranger.get("/us-signin?" + urlencode({"next": target})).text
+
+
+def test_an_app_that_added_itself_is_called_by_its_host(app, stranger, grafana):
+    from app.extensions import db
+    from app.oidc.models import OAuthClient
+
+    with app.app_context():
+        db.session.get(OAuthClient, "grafana").source = "registration"
+        db.session.commit()
+    page = stranger.get(sent(stranger, grafana))
+    assert "app.example.com</strong>" in page.text
+    assert "Grafana" not in page.text
+
+
+def test_only_a_page_for_an_app_takes_a_statement_more(app, stranger, grafana, statements):
+    to = sent(stranger, grafana)
+    stranger.get("/us-signin")
+    with statements() as without:
+        stranger.get("/us-signin")
+    with statements() as seen:
+        stranger.get(to)
+    assert len(seen) - len(without) == 2  # the request and its client; one for a client of the file
+
+
+# --- ui_locales ---------------------------------------------------------------------------------
+
+
+def language_of(page) -> str:
+    """Return the language of a page."""
+    return str(page.text.partition('<html lang="')[2].partition('"')[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("de", "de"), ("de-AT", "de"), ("pt", "pt-BR"), ("pt-PT", "pt-BR"), ("PT-br", "pt-BR"), ("zh fr-CA de", "fr"),
+        ("zh", "en"), ("", "en"), ("en de", "en"), ("x" * 300, "en"), ("../de", "en"), ("d", "en"),
+    ],
+)  # fmt: skip
+def test_the_pages_are_in_the_first_language_that_is_offered(stranger, grafana, asked, language):
+    page = stranger.get(sent(stranger, grafana, ui_locales=asked))
+    assert language_of(page) == language
+    assert language_of(stranger.get("/register")) == language
+
+
+def test_the_language_holds_for_the_mail_and_the_code_and_not_for_long(stranger, grafana, ada, clock):
+    stranger.get(sent(stranger, grafana, ui_locales="de"))
+    cookie = stranger.client.get_cookie("latchkey_asked_language")
+    assert (cookie.value, cookie.max_age, cookie.http_only, cookie.same_site) == ("de", 3600, True, "Lax")
+    page = stranger.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
+    assert language_of(page) == "de"
+
+
+def test_what_somebody_has_chosen_comes_first(stranger, grafana):
+    stranger.client.set_cookie("latchkey_language", "fr")
+    assert language_of(stranger.get(sent(stranger, grafana, ui_locales="de"))) == "fr"
+
+
+def test_the_language_of_an_account_comes_first(app, ada, browser, grafana):
+    asking = register(app, "immich", name="Immich", consent="ask")
+    browser.client.set_cookie("latchkey_asked_language", "de")
+    assert language_of(browser.get(asking.request(ui_locales="de"))) == "en"
+
+
+def test_an_app_that_asks_for_none_takes_the_hint_back(stranger, grafana):
+    stranger.get(sent(stranger, grafana, ui_locales="de"))
+    assert language_of(stranger.get(sent(stranger, grafana))) == "en"
+    assert stranger.client.get_cookie("latchkey_asked_language") is None
+
+
+def test_a_new_account_has_the_language_it_was_opened_in(stranger, grafana, rows):
+    from app.users import User
+
+    page = stranger.get(sent(stranger, grafana, ui_locales="de"))
+    assert language_of(page) == "de"
+    stranger.post("/register", email="new@example.com")
+    assert [user.language for user in rows(User)] == ["de"]
