@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 
 from tests import serving
-from tests.databases import Database
+from tests.databases import Database, Databases, stop_postgresql
+from tests.faults.postgresql import OwnPostgresql
 from tests.serving import Server, environment_of, free_port
 from tests.sinks import SmsStub, SmtpSink
 
@@ -68,3 +69,10 @@ def start_standing(
     yield starter(made, tmp_path_factory.mktemp("standing"), smtp_server, sms_provider)
     for server in made:
         server.kill()
+
+
+@pytest.fixture(scope="module")
+def own_postgresql(own_directory, worker_id) -> Iterator[OwnPostgresql]:
+    """A PostgreSQL server apart from the one that all tests share."""
+    yield OwnPostgresql(Databases(own_directory, worker_id))
+    stop_postgresql(own_directory / "postgresql")

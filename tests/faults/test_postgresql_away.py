@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psutil
-import psycopg
 import pytest
 
-from tests.databases import Databases, start_postgresql, stop_postgresql
 from tests.faults.accounts import open_many
 from tests.faults.visitors import Answer, Visitor, signed_in_visitor
 from tests.sinks import until
@@ -22,51 +15,6 @@ FROZEN_FOR = 8.0
 """Seconds: longer than any request may take meanwhile."""
 
 ENDS_WITHIN = 6.0
-
-
-class OwnPostgresql:
-    """A PostgreSQL server that only these tests use, with one database in it."""
-
-    def __init__(self, databases: Databases) -> None:
-        self.data = databases.run / "postgresql"
-        self.database = databases.fresh("postgresql")
-        with psycopg.connect(self.database.url, autocommit=True) as session:
-            session.execute("ALTER SYSTEM SET synchronous_commit = on")  # as in production, what is answered stays
-            session.execute("SELECT pg_reload_conf()")
-
-    @property
-    def postmaster(self) -> psutil.Process:
-        return psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
-
-    def stop_at_once(self) -> None:
-        """End it as ``pg_ctl stop -m immediate`` does."""
-        self.database.disconnect()
-        postmaster = self.postmaster
-        postmaster.send_signal(signal.SIGQUIT)
-        postmaster.wait(10)
-
-    def start(self) -> None:
-        """Start it again."""
-        start_postgresql(self.data).ensure_postgres_running()
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Freeze all its processes for the block."""
-        processes = [self.postmaster, *self.postmaster.children(recursive=True)]
-        for process in processes:
-            os.kill(process.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for process in processes:
-                os.kill(process.pid, signal.SIGCONT)
-
-
-@pytest.fixture(scope="module")
-def own_postgresql(own_directory, worker_id) -> Iterator[OwnPostgresql]:
-    """A PostgreSQL server apart from the one that all tests share."""
-    yield OwnPostgresql(Databases(own_directory, worker_id))
-    stop_postgresql(own_directory / "postgresql")
 
 
 @pytest.fixture(scope="module")

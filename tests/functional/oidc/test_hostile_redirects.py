@@ -1,4 +1,4 @@
-"""Addresses that look like a registered one and lead elsewhere: a page, and never a redirect (RFC 9700, section 4.1)."""
+"""Addresses that look like a registered one: a page, and never a redirect (RFC 9700, section 4.1)."""
 
 from __future__ import annotations
 
@@ -45,9 +45,12 @@ HOSTILE = [
     "https://app.example.com/callback?tenant=1\r\nLocation: https://evil.example/",
     "https://app.example.com/callback?tenant=1%0d%0aSet-Cookie:a=b", "\thttps://app.example.com/callback?tenant=1",
     "https://app.example.com/callback?tenant=1\0", "https://app.exa\nmple.com/callback?tenant=1",
-    "javascript:alert(1)//app.example.com/callback?tenant=1", "data:text/html,https://app.example.com/callback?tenant=1",
-    "view-source:https://app.example.com/callback?tenant=1", "https://*.example.com/callback?tenant=1", "*", ".", "https://",
-    "urn:ietf:wg:oauth:2.0:oob", "https://[::1]/callback?tenant=1", "https://app.example.com/callback?tenant=1" + "x" * 3000,
+    "javascript:alert(1)//app.example.com/callback?tenant=1",
+    "data:text/html,https://app.example.com/callback?tenant=1",
+    "view-source:https://app.example.com/callback?tenant=1", "https://*.example.com/callback?tenant=1", "*", ".",
+    "https://",
+    "urn:ietf:wg:oauth:2.0:oob", "https://[::1]/callback?tenant=1",
+    "https://app.example.com/callback?tenant=1" + "x" * 3000,
 ]  # fmt: skip
 
 NATIVE = ["http://127.0.0.1/callback", "http://[::1]:8000/callback", "http://localhost/callback", "com.example.app:/cb"]
@@ -70,7 +73,8 @@ NOT_SAME = [
     "http://0.0.0.0/callback", "http://[::ffff:127.0.0.1]/callback", "http://[::2]/callback", "http://[::1/callback",
     "http://[0:0:0:0:0:0:0:1]/callback", "http://[::1%25lo]/callback", "http://localhost./callback",
     "http://LOCALHOST:80/callback", "http://localhost.evil.example/callback", "https://127.0.0.1:8000/callback",
-    "https://localhost/callback", "HTTP://127.0.0.1/callback", "http://127.0.0.1:8000/callback\n", "com.example.app:/cb/",
+    "https://localhost/callback", "HTTP://127.0.0.1/callback", "http://127.0.0.1:8000/callback\n",
+    "com.example.app:/cb/",
     "com.example.app://cb", "COM.example.app:/cb", "com.example.app2:/cb", "com.example.app:cb",
 ]  # fmt: skip
 
