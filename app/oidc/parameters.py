@@ -27,6 +27,9 @@ OF_AUTHORIZATION = frozenset((
 ))  # fmt: skip
 """What an authorization request can have; all else in it is ignored (RFC 6749, section 3.1)."""
 
+OF_LOGOUT = frozenset(("client_id", "id_token_hint", "logout_hint", "post_logout_redirect_uri", "state", "ui_locales"))
+"""The same of a logout request (RP-Initiated Logout 1.0, section 2)."""
+
 UNREADABLE = "\ufffd"
 """Stands for what is no UTF-8, and in a stored request for a NUL."""
 

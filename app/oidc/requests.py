@@ -12,7 +12,7 @@ from app import clock
 from app.crypto import secrets
 from app.extensions import changed, db
 from app.oidc.models import AuthorizationRequest
-from app.oidc.parameters import MANY, MOST_VALUES, OF_AUTHORIZATION, UNREADABLE, longest_of
+from app.oidc.parameters import MANY, MOST_VALUES, OF_AUTHORIZATION, OF_LOGOUT, UNREADABLE, longest_of
 
 LIFETIME = timedelta(hours=1)
 """Long enough to set up a second factor on the way."""
@@ -23,7 +23,7 @@ _ID = re.compile(r"[0-9a-f]{32}\Z")
 
 def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False) -> AuthorizationRequest:
     """Store the parameters of a request, faults included: they are found when it is read."""
-    kept = {name: _kept(name, values) for name, values in given.lists() if name in OF_AUTHORIZATION}
+    kept = {name: _kept(name, values) for name, values in given.lists() if name in OF_AUTHORIZATION | OF_LOGOUT}
     now = clock.now()
     row = AuthorizationRequest(
         id=secrets.row_id(), client_id=(kept.get("client_id") or [""])[0][:255], pushed=pushed, created_at=now,
