@@ -14,6 +14,7 @@ from flask import Flask
 from tests.browser.mailbox import Mailbox
 from tests.databases import KEY, Database, Databases
 from tests.factories import People, Person
+from tests.images import svg
 from tests.serving import Server, free_port
 
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
@@ -30,11 +31,23 @@ def standing_database(databases: Databases) -> Iterator[Database]:
     database.disconnect()
 
 
+CLIENTS = """
+[clients.album]
+name = "Album"
+auth_method = "none"
+redirect_uris = ["https://album.example.com/callback"]
+home_url = "https://album.example.com"
+logo = "album.svg"
+"""
+
+
 @pytest.fixture(scope="session")
 def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service that these tests share; each brings people of its own."""
     folder: Path = tmp_path_factory.mktemp("browser")
     port = free_port()
+    (folder / "album.svg").write_bytes(svg())
+    (folder / "clients.toml").write_text(CLIENTS)
     server = Server(
         {
             "LATCHKEY_ENVIRONMENT": "development",
@@ -42,6 +55,7 @@ def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPa
             "LATCHKEY_SECRET_KEYS": KEY,
             "LATCHKEY_PUBLIC_URL": f"http://localhost:{port}",  # browsers make no passkeys for an address
             "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
+            "LATCHKEY_CLIENTS_FILE": f"{folder}/clients.toml",
             "LATCHKEY_STARTS_PER_ADDRESS": "10000",
             "LATCHKEY_FAILURES_PER_ADDRESS": "10000",
             "LATCHKEY_PASSKEY_STARTS_PER_ADDRESS": "10000",

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from app.extensions import db
+from app.oidc import consents
+from app.oidc.models import OAuthClient
 from tests.browser.apps import add_app
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import OF_COLOUR, serious_faults
+from tests.oidc import register
 
 WIDTHS = (1280, 390)
 SCHEMES = {"light": None, "dark": OF_COLOUR}
 NARROWEST = 320
 CROWDED = """
-    const parts = document.querySelectorAll(".threshold-inner > *, .card-head > *");
+    const looked = ".threshold-inner > *, .card-head > *, .apps > li, .scopes > li, .choices > *";
+    const parts = document.querySelectorAll(looked);
     const boxes = [...parts].filter((part) => part.checkVisibility() && getComputedStyle(part).position !== "absolute");
     return boxes.flatMap((part) => {
       const next = part.nextElementSibling;
@@ -144,6 +150,50 @@ def test_pages_of_several_apps(look, people, email, sign_in):
     look.page.get_by_text("Change").first.click()
     look.at("five apps")
     assert look.faults == []
+
+
+def test_pages_of_apps(look, people, email, sign_in, standing_app):
+    long = "W" * 80
+    uri = f"https://{'a-long-name.' * 8}example.com/callback"
+    about = {"policy_url": "https://app.example.com/privacy", "terms_url": "https://app.example.com/terms"}
+    rp = register(standing_app, f"looks-{email}", name=long, consent="ask", redirect_uris=[uri], home_url=uri, **about)
+    closed = register(standing_app, f"closed-{email}", name=long, groups=["nobody"])
+    strict = register(standing_app, f"strict-{email}", name=long, level="aal2")
+    wide = "openid profile email phone groups offline_access"
+    look.page.goto(rp.request(login_hint=email))
+    look.at("sign in, for an app")
+    look.page.get_by_role("link", name="Create an account").click()
+    look.at("register, for an app")
+    ada = people.open(email=email)
+    sign_in(ada, look.page)
+    look.at("apps, one to open", "/apps")
+    look.at("consent", rp.request())
+    with standing_app.app_context():
+        consents.allow(ada.id, rp.id, ["openid", "email"])
+        consents.allow(ada.id, "album", ["openid"])
+        db.session.commit()
+    look.at("consent, for more", rp.request(scope=wide, prompt="consent"))
+    look.at("choosing an account", rp.request(prompt="select_account"))
+    look.at("no access", closed.request())
+    look.at("a second factor", strict.request())
+    look.at("apps", "/apps")
+    come_by_itself(standing_app, rp.id)
+    look.at("consent, for an app that added itself", rp.request(scope=wide))
+    assert look.page.locator(".notice").count() == 1
+    look.at("confirm it's you, for an app", f"/us-verify?next={quote(path_of_request(look.page))}")
+    assert look.faults == []
+
+
+def come_by_itself(app: Any, client_id: str) -> None:
+    """Have an app be one that registered itself."""
+    with app.app_context():
+        db.session.get(OAuthClient, client_id).source = "registration"
+        db.session.commit()
+
+
+def path_of_request(page: Any) -> str:
+    """Return the address at which the request of a page continues."""
+    return f"/oauth/continue?request={page.locator('main [name=request]').first.get_attribute('value')}"
 
 
 def test_pages_of_passkeys(look, people, email, sign_in):
