@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KEY_REMEDY = "Set it: openssl rand -hex 32"
 LONG_MAIL_CODE, LONG_SMS_CODE, MANY_TRIES = timedelta(minutes=10), timedelta(minutes=5), 5
+SHORTEST_ROTATION = timedelta(days=2)
 NO_DEBUG = ("", "0", "false", "no")
 
 
@@ -39,6 +40,12 @@ def order_of_times(settings: "Settings") -> Iterable[Problem]:
         yield problem("refresh_idle", f"is longer than {variable('refresh_absolute')}", "Shorten it.")
     if settings.sms_connect_timeout > settings.sms_timeout:
         yield problem("sms_connect_timeout", f"is longer than {variable('sms_timeout')}", "Shorten it.")
+
+
+def rotation_of_keys(settings: "Settings") -> Iterable[Problem]:
+    """A key is published for a day before it signs, so that no token comes by a key that an app does not know yet."""
+    if settings.oauth_key_rotation < SHORTEST_ROTATION:
+        yield problem("oauth_key_rotation", "is shorter than two days", "Set it to 172800 (two days) or more.")
 
 
 def master_keys(settings: "Settings") -> Iterable[Problem]:
@@ -174,6 +181,7 @@ def brand_colors(settings: "Settings") -> Iterable[Problem]:
 
 COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     order_of_times,
+    rotation_of_keys,
     second_factors,
     passkey_places,
     mail_user,

@@ -1,4 +1,4 @@
-"""``flask keys``: generate and list encryption keys, and re-encrypt rows under the current one (ASVS 11.2.2)."""
+"""``flask keys``: make and list keys, re-encrypt rows under the current one, and rotate signing keys (ASVS 11.2.2)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from app.audit import record
 from app.authenticators import keys as key_announcements
 from app.authenticators.keys import SealedColumn, sealed_columns, sealed_rows
 from app.cli.group import OperatorGroup
+from app.cli.signing_keys import list_signing_keys, rotate_signing_keys
 from app.crypto.encryption import DecryptionError
 from app.extensions import db, keyring
+from app.oidc.clients import ALGORITHMS
 
 SHOWN = 5
 """Rows that are named for each reason why some did not open."""
 
-keys = OperatorGroup("keys", help="Make, list and rotate the keys that seal what is at rest.")
+keys = OperatorGroup("keys", help="Make, list and rotate keys, of encryption and of signing.")
 
 BATCH = 500
 
@@ -43,7 +45,7 @@ def new() -> None:
 
 @keys.command("list")
 def list_() -> None:
-    """List key ids and how many rows each seals.
+    """List key ids: how many rows each seals, and which sign ID tokens.
 
     No key is shown.
     """
@@ -54,15 +56,25 @@ def list_() -> None:
         click.echo(f"{kid}  {counts.pop(kid, 0):>9,} rows  {use}")
     for kid, count in counts.items():
         click.echo(f"{kid}  {count:>9,} rows  MISSING: put this key back at the end of LATCHKEY_SECRET_KEYS")
+    list_signing_keys()
     sys.exit(1 if counts else 0)
 
 
 @keys.command("rotate")
-def rotate() -> None:
-    """Seal everything again under the current key.
+@click.option("--alg", type=click.Choice(ALGORITHMS), help="Rotate the signing key of this algorithm alone.")
+@click.option("--now", is_flag=True, help="Drop signing keys that leaked: the next ones sign at once.")
+def rotate(alg: str | None, now: bool) -> None:
+    """Seal everything under the current key, and rotate signing keys.
 
-    The service goes on meanwhile. It can be stopped and run again.
+    Everything at rest is sealed again under the first of LATCHKEY_SECRET_KEYS. The next key of each algorithm signs as
+    soon as it has been published for a day. The service goes on meanwhile. It can be stopped and run again.
+
+    With --alg or --now it rotates signing keys alone. --now does not wait for that day, and drops the keys that have
+    signed until now.
     """
+    if alg or now:
+        rotate_signing_keys(alg, now=now)
+        return
     _await_readers()
     with Console(stderr=True).status("Sealing anew") as status:
         total = 0
@@ -80,6 +92,7 @@ def rotate() -> None:
     older = sum(count for kid, count in sealed_rows().items() if kid != keyring.kid) - result.shut_rows
     if older > 0:
         click.echo(f"{older:,} rows were written meanwhile under an older key. Restart the servers, run this again.")
+    rotate_signing_keys()
     sys.exit(1 if older > 0 or result.shut_rows else 0)
 
 

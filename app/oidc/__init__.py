@@ -22,8 +22,10 @@ def init_app(app: Flask) -> None:
         cleanup,
         client_file,
         destination,
+        discovery_views,
         errors,
         export,
+        key_rotation,
         registration_views,
         subjects,
         token_views,
@@ -43,6 +45,7 @@ def init_app(app: Flask) -> None:
         cleanup.prune_registration_tokens,
     )
     register_sealed(app, subjects.SEALED)
+    key_rotation.init_app(app)
     register_export(app, export.PARTS, export.EXCLUDED)
     errors.init_app(app)
     app.register_blueprint(bp)

@@ -17,6 +17,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app import clock
+from app.authenticators.keys import SealedColumn
 from app.db import has_written
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import db, keyring, this_app
@@ -92,6 +93,11 @@ def published(*, anew: bool = False) -> Sequence[SigningKey]:
     return rows
 
 
+def last_read() -> Sequence[SigningKey]:
+    """Return the keys as they were read last, however long ago; nothing if they never were."""
+    return _in_memory().rows
+
+
 def _read() -> list[SigningKey]:
     return [row for found in _PUBLISHED.all(now=clock.now()) for row in _ROWS.read(found)]
 
@@ -164,6 +170,15 @@ def generate(alg: str) -> Key:
 def sealing_context(alg: str, number: int) -> tuple[str, ...]:
     """Return what a private part is sealed to: its row."""
     return SigningKey.__tablename__, alg, str(number)
+
+
+SEALED = SealedColumn(
+    SigningKey,
+    lambda row: sealing_context(row.alg, row.number),
+    id="kid",
+    secret="sealed_private",  # noqa: S106
+)
+"""So that no key is taken away that these need, and ``flask keys rotate`` seals them anew."""
 
 
 def private_key(row: SigningKey) -> Key:

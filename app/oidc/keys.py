@@ -6,7 +6,6 @@ our JWKS for hours knows a key before its first token.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Final
 
 import orjson
@@ -16,13 +15,10 @@ from joserfc.jws import JWSRegistry, serialize_compact
 from joserfc.util import urlsafe_b64decode
 
 from app import clock
-from app.extensions import settings
-from app.oidc import key_store
+from app.db import unavailable
+from app.oidc import key_rotation, key_store
 from app.oidc.clients import ALGORITHMS
 from app.oidc.models import SigningKey
-
-PUBLISHED_BEFORE = timedelta(hours=24)
-"""How long a key is published before it signs. The first one of an algorithm is not: nobody knows an older one."""
 
 LONGEST = 65_536
 """Characters of a token of ours; a longer one isn't ours."""
@@ -100,31 +96,23 @@ def _header(token: str) -> dict[str, str] | None:
 def public_set() -> dict[str, list[dict[str, Any]]]:
     """Return the public keys as a JWK set (RFC 7517, section 5): what signs, what comes next, and what has signed.
 
-    One statement, or none when they were read within the last ten seconds. Keys that are missing are made.
+    One statement, or none when they were read within the last ten seconds. Keys that are missing are made. While the
+    database is away, they are those that were read last.
     """
-    for _ in range(2 * len(ALGORITHMS)):
-        if not make_missing():
-            break
+    try:
+        _complete()
+        rows = key_store.published()
+    except Exception as error:
+        rows = key_store.last_read()
+        if not (rows and unavailable(error)):
+            raise
     now = clock.now()
-    rows = [row for row in key_store.published() if row.published_until is None or row.published_until > now]
-    return {"keys": [row.public for row in sorted(rows, key=lambda row: ALGORITHMS.index(row.alg))]}
+    live = [row for row in rows if row.published_until is None or row.published_until > now]
+    return {"keys": [row.public for row in sorted(live, key=lambda row: ALGORITHMS.index(row.alg))]}
 
 
-def make_missing() -> bool:
-    """Make one key that is missing, if any is: of each algorithm there is one that signs and a next one.
-
-    Return whether it made one.
-    """
-    now, rows = clock.now(), key_store.published()
-    for alg in ALGORITHMS:
-        row = key_store.current(rows, alg, now)
-        if row is None:
-            key_store.make(alg, 1, now)
-        elif key_store.following(rows, row) is None:
-            planned = max(now + PUBLISHED_BEFORE, row.signs_from + settings.oauth_key_rotation)
-            key_store.make(alg, row.number + 1, planned)
-        else:
-            continue
-        key_store.published(anew=True)
-        return True
-    return False
+def _complete() -> None:
+    """Make what is missing, as the worker does."""
+    for _ in range(2 * len(ALGORITHMS)):
+        if not key_rotation.make_missing():
+            return

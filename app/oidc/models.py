@@ -204,10 +204,11 @@ class SigningKey(db.Model):
     kid: Mapped[str] = mapped_column(sa.String(43), unique=True)
     public: Mapped[dict[str, Any]]
     sealed_private: Mapped[str] = mapped_column(sa.Text)
+    """"" once the key is published no more."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     signs_from: Mapped[datetime]
     """It signs from then until the next one does."""
-    published_until: Mapped[datetime | None]
+    published_until: Mapped[datetime | None] = mapped_column(index=True)
     """When the last token that it signed is over; None while it is the newest or the one that signs."""
 
 

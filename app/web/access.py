@@ -38,7 +38,10 @@ REQUIRED = {
 }
 """The scope that each endpoint asks of a personal token. What changes anything and stands here needs no fresh proof."""
 
-OPEN = frozenset(("static", "status.healthz", "status.readyz", "status.openapi"))
+OPEN = frozenset(
+    ("static", "status.healthz", "status.readyz", "status.openapi", "oidc.openid_configuration", "oidc.server_metadata",
+     "oidc.jwks")
+)  # fmt: skip
 """Endpoints that ask nobody who they are, and look no token up."""
 
 

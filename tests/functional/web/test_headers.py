@@ -21,6 +21,8 @@ PRODUCTION = {
     "sms_url": "https://sms.example.com/messages",
 }
 
+FOR_EVERYBODY = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/oauth/jwks")
+
 
 @pytest.fixture
 def production(make_app) -> Flask:
@@ -48,6 +50,11 @@ def answers(app: Flask, host: str) -> Iterator[TestResponse]:
         yield client.options("/us-signin", headers=headers)
 
 
+def is_for_everybody(answer: TestResponse) -> bool:
+    """Say whether any page's script may read this, and anyone keep it."""
+    return answer.request.method == "GET" and answer.request.path in FOR_EVERYBODY
+
+
 def test_every_answer_has_them(production):
     seen = set()
     for answer in answers(production, "id.example.com"):
@@ -62,9 +69,9 @@ def test_every_answer_has_them(production):
         assert headers["Cross-Origin-Opener-Policy"] == "same-origin", what
         assert headers["Referrer-Policy"] in ("same-origin", "no-referrer"), what
         assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains", what
-        assert "Cookie" in headers["Vary"], what
+        assert ("Cookie" in headers["Vary"]) != is_for_everybody(answer), what
         assert len(headers["X-Request-Id"]) == 32, what
-        assert "Access-Control-Allow-Origin" not in headers, what
+        assert ("Access-Control-Allow-Origin" in headers) == is_for_everybody(answer), what
         assert "Server" not in headers, what
         assert "X-Powered-By" not in headers, what
     assert seen >= {200, 302, 400, 401, 404, 405, 413, 416}
@@ -75,6 +82,8 @@ def test_nothing_but_static_files_may_be_kept(production):
         path = answer.request.path
         if path.startswith("/static/") and answer.status_code < 400:
             assert "max-age=31536000" in answer.headers["Cache-Control"]
+        elif is_for_everybody(answer):
+            assert answer.headers["Cache-Control"] in ("public, max-age=3600", "public, max-age=900")
         else:
             assert answer.headers["Cache-Control"] == "no-store", (path, answer.status_code)
 

@@ -43,6 +43,7 @@ REFUSED = [
     ("LATCHKEY_DATABASE_URL", "sqlite:///file::memory:?cache=shared&uri=true", "in memory"),
     ("LATCHKEY_DATABASE_URL", "sqlite:///file:latchkey?mode=memory&uri=true", "in memory"),
     ("LATCHKEY_SESSION_IDLE", "P31D", "is longer than LATCHKEY_SESSION_ABSOLUTE"),
+    ("LATCHKEY_OAUTH_KEY_ROTATION", "172799", "shorter than two days"),
 ]
 
 

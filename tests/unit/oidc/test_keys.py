@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from app.crypto.encryption import DecryptionError
 from app.extensions import db
-from app.oidc import key_store, keys
+from app.oidc import key_rotation, key_store, keys
 from app.oidc.clients import ALGORITHMS
 from app.oidc.models import SigningKey
 
@@ -187,7 +187,7 @@ def test_what_is_too_long_is_not_even_decoded(monkeypatch):
 
 
 def test_a_private_part_is_sealed_to_its_row(rows):
-    keys.make_missing()
+    key_rotation.make_missing()
     [row] = rows(SigningKey)
     assert row.sealed_private.startswith("v1.")
     assert key_store.private_key(row).thumbprint() == row.kid
@@ -230,4 +230,4 @@ def test_the_next_key_is_published_a_day_before_it_signs_at_least(rows):
     keys.public_set()
     first, following = rows(SigningKey, alg="ES256")
     assert following.signs_from - first.signs_from == timedelta(days=90)
-    assert following.signs_from - following.created_at >= keys.PUBLISHED_BEFORE
+    assert following.signs_from - following.created_at >= key_rotation.PUBLISHED_BEFORE

@@ -1,0 +1,122 @@
+"""What apps read before they send anyone here: this provider's metadata, and the keys that sign its tokens.
+
+OpenID Connect Discovery 1.0 and RFC 8414; the members are those of the IANA registry. Anyone may read them, scripts on
+any page too, and keep them for a while.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from app.extensions import settings
+from app.oidc import bp, keys
+from app.oidc.authorization import LEVELS, PROMPTS
+from app.oidc.client_keys import KINDS
+from app.oidc.clients import ALGORITHMS, GRANT_TYPES, SCOPES
+from app.oidc.scopes import SCOPE_OF
+
+METADATA_KEPT = timedelta(hours=1)
+JWKS_KEPT = timedelta(minutes=15)
+"""How long others may keep the keys. A new one is published a day before it signs; a dropped one is gone after this."""
+
+ENDPOINTS = {
+    "authorization_endpoint": "/oauth/authorize",
+    "token_endpoint": "/oauth/token",
+    "userinfo_endpoint": "/oauth/userinfo",
+    "jwks_uri": "/oauth/jwks",
+    "registration_endpoint": "/oauth/register",
+    "revocation_endpoint": "/oauth/revoke",
+    "introspection_endpoint": "/oauth/introspect",
+    "pushed_authorization_request_endpoint": "/oauth/par",
+    "device_authorization_endpoint": "/oauth/device",
+    "end_session_endpoint": "/oauth/logout",
+}
+AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
+"""How clients authenticate. One that can keep no secret is known by its id alone, and revokes its own tokens so."""
+
+CLAIMS = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", *SCOPE_OF)
+
+
+@bp.route("/.well-known/openid-configuration", methods=["GET", "OPTIONS"])
+def openid_configuration() -> Response:
+    """Describe this provider (OpenID Connect Discovery, section 4)."""
+    return _public(_metadata(settings.origin, tuple(settings.languages)), METADATA_KEPT)
+
+
+@bp.route("/.well-known/oauth-authorization-server", methods=["GET", "OPTIONS"])
+def server_metadata() -> Response:
+    """Describe this authorization server: the same document (RFC 8414, section 3)."""
+    return _public(_metadata(settings.origin, tuple(settings.languages)), METADATA_KEPT)
+
+
+@bp.route("/oauth/jwks", methods=["GET", "OPTIONS"])
+def jwks() -> Response:
+    """List the public keys: what signs, what comes next, and what has signed (RFC 7517, section 5)."""
+    return _public(b"" if request.method == "OPTIONS" else orjson.dumps(keys.public_set()), JWKS_KEPT)
+
+
+def _public(body: bytes, kept: timedelta) -> Response:
+    """Return JSON that anyone may read and keep for so long; to OPTIONS, that they may."""
+    answer = Response(body, mimetype="application/json")
+    answer.headers["Access-Control-Allow-Origin"] = "*"
+    if request.method == "OPTIONS":
+        answer.status_code, answer.data = 204, b""
+        answer.headers["Allow"] = answer.headers["Access-Control-Allow-Methods"] = "GET, HEAD, OPTIONS"
+        answer.headers["Access-Control-Allow-Headers"] = "*"
+        answer.headers["Access-Control-Max-Age"] = "86400"
+        return answer
+    answer.headers["Cache-Control"] = f"public, max-age={kept.total_seconds():.0f}"
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    answer.headers["Vary"] = "Accept-Encoding"  # and not the cookie: it is the same for everybody
+    answer.set_etag(hashlib.sha256(body).hexdigest()[:32])
+    answer.make_conditional(request)
+    return answer
+
+
+@lru_cache(maxsize=16)
+def _metadata(origin: str, languages: tuple[str, ...]) -> bytes:
+    return orjson.dumps(metadata(origin, languages))
+
+
+def metadata(origin: str, languages: tuple[str, ...]) -> dict[str, Any]:
+    """Return what this provider says of itself."""
+    signed = list(KINDS)
+    return {
+        "issuer": origin,
+        **{name: origin + path for name, path in ENDPOINTS.items()},
+        "scopes_supported": list(SCOPES),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(GRANT_TYPES),
+        "subject_types_supported": ["public", "pairwise"],
+        "id_token_signing_alg_values_supported": list(ALGORITHMS),
+        "token_endpoint_auth_methods_supported": AUTH_METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": signed,
+        "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": signed,
+        "introspection_endpoint_auth_methods_supported": AUTH_METHODS,
+        "introspection_endpoint_auth_signing_alg_values_supported": signed,
+        "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": signed,
+        "authorization_response_iss_parameter_supported": True,
+        "require_pushed_authorization_requests": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "require_request_uri_registration": False,
+        "claims_parameter_supported": True,
+        "claim_types_supported": ["normal"],
+        "claims_supported": list(CLAIMS),
+        "acr_values_supported": list(LEVELS),
+        "prompt_values_supported": sorted(PROMPTS),
+        "display_values_supported": ["page"],
+        "ui_locales_supported": list(languages),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "client_id_metadata_document_supported": False,
+    }

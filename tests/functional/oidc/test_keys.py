@@ -1,0 +1,397 @@
+"""Signing keys over time: planned rotation, a leaked key, two replicas, and what is kept of old keys."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from app.audit import Event
+from app.db.retention import registered_cleanups
+from app.extensions import db
+from app.oidc import key_rotation, key_store, keys
+from app.oidc.clients import ALGORITHMS
+from app.oidc.models import SigningKey
+from app.outbox import jobs
+
+HOUR, DAY = 3600, 86_400
+CLAIMS = {"sub": "ada"}
+
+
+class Replica:
+    """A server and its worker on the one database; a token is signed, read and verified there."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    def sign(self, alg: str = "ES256") -> str:
+        """Sign a token."""
+        with self.app.app_context():
+            return keys.sign(CLAIMS, alg)
+
+    def verify(self, token: str) -> dict | None:
+        """Verify a token."""
+        with self.app.app_context():
+            return keys.verify(token)
+
+    def jwks(self, alg: str = "") -> list[str]:
+        """Return the ids of the published keys."""
+        found = self.app.test_client().get("/oauth/jwks").json["keys"]
+        return [key["kid"] for key in found if not alg or key["alg"] == alg]
+
+    def work(self) -> None:
+        """Do what a worker does now and then."""
+        with self.app.app_context():
+            jobs.run_periodic_tasks(threading.Event())
+            for cleanup in registered_cleanups():
+                if cleanup.__module__ == key_rotation.__name__:
+                    cleanup()
+
+    def rotate(self, alg: str | None = "ES256", *, now: bool = False) -> list[key_rotation.Rotation]:
+        """Rotate as ``flask keys rotate`` does."""
+        with self.app.app_context():
+            rotations = key_rotation.rotate(alg, now=now)
+            db.session.commit()
+            return rotations
+
+
+@pytest.fixture
+def here(app: Flask) -> Replica:
+    """A replica."""
+    return Replica(app)
+
+
+@pytest.fixture
+def there(app: Flask, make_app: Callable[..., Flask]) -> Replica:
+    """Another replica on the same database."""
+    return Replica(make_app(log_level="error"))
+
+
+def kid_of(token: str) -> str:
+    """Return which key signed a token."""
+    header = token.partition(".")[0]
+    return json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))["kid"]
+
+
+# --- planned ------------------------------------------------------------------------------------
+
+
+def test_the_worker_makes_the_first_keys_and_the_next_ones(here, rows):
+    here.work()
+    assert [(row.alg, row.number) for row in rows(SigningKey)] == [
+        (alg, number) for alg in sorted(ALGORITHMS) for number in (1, 2)
+    ]
+    here.work()
+    assert len(rows(SigningKey)) == 6
+
+
+def test_a_key_signs_for_ninety_days_and_the_next_one_goes_on(here, clock):
+    here.work()
+    first, following = here.jwks("ES256")
+    clock.shift(90 * DAY - HOUR)
+    here.work()
+    assert kid_of(here.sign()) == first
+    clock.shift(HOUR)
+    assert kid_of(here.sign()) == following
+    here.work()
+    assert here.jwks("ES256")[:2] == [first, following]
+    assert len(here.jwks("ES256")) == 3
+    clock.shift(DAY - 1)
+    assert first in here.jwks("ES256")
+    clock.shift(2)
+    here.work()
+    assert first not in here.jwks("ES256")
+    assert len(here.jwks("ES256")) == 2
+
+
+def test_without_a_worker_the_next_key_signs_at_its_time_too(here, clock):
+    first, following = here.jwks("ES256")
+    clock.shift(91 * DAY)
+    assert kid_of(here.sign()) == following
+    assert here.jwks("ES256")[:2] == [first, following]
+    assert len(here.jwks("ES256")) == 3
+
+
+@pytest.mark.settings(oauth_jwt_lifetime=timedelta(days=3))
+def test_a_key_is_published_until_the_last_token_that_it_signed_is_over(here, clock):
+    here.work()
+    first = kid_of(here.sign())
+    clock.shift(90 * DAY)
+    here.work()
+    clock.shift(3 * DAY - 1)
+    assert first in here.jwks()
+    clock.shift(2)
+    assert first not in here.jwks()
+
+
+@pytest.mark.settings(oauth_refresh_absolute=timedelta(days=30))
+def test_an_old_key_verifies_while_a_refresh_token_lasts_and_forgets_its_private_part(here, clock, rows):
+    here.work()
+    token = here.sign()
+    for days in (90, 2):
+        clock.shift(days * DAY)
+        here.work()
+    assert kid_of(token) not in here.jwks()
+    assert here.verify(token) == CLAIMS
+    [old] = [row for row in rows(SigningKey) if row.kid == kid_of(token)]
+    assert old.sealed_private == ""
+    assert all(row.sealed_private for row in rows(SigningKey) if row.published_until is None)
+    clock.shift(29 * DAY - HOUR)
+    here.work()
+    assert here.verify(token) == CLAIMS
+    clock.shift(2 * HOUR)
+    here.work()
+    assert here.verify(token) is None
+    assert kid_of(token) not in [row.kid for row in rows(SigningKey)]
+
+
+def test_a_shorter_rotation_holds_for_the_key_that_signs_already(here, make_app, clock):
+    here.work()
+    first, following = here.jwks("ES256")
+    clock.shift(20 * DAY)
+    weekly = Replica(make_app(oauth_key_rotation=timedelta(days=7)))
+    weekly.work()
+    clock.shift(DAY - HOUR)
+    weekly.work()
+    assert {kid_of(here.sign()), kid_of(weekly.sign())} == {first}
+    clock.shift(HOUR)
+    assert {kid_of(here.sign()), kid_of(weekly.sign())} == {following}
+
+
+# --- by command ---------------------------------------------------------------------------------
+
+
+def test_a_rotation_by_command_waits_until_the_next_key_has_been_published_for_a_day(here, clock):
+    here.work()
+    first, following = here.jwks("ES256")
+    clock.shift(5 * HOUR)
+    [rotation] = here.rotate()
+    assert (rotation.kid, rotation.signs_from - clock.now() <= timedelta(hours=19)) == (following, True)
+    clock.shift(19 * HOUR - 60)
+    assert kid_of(here.sign()) == first
+    clock.shift(120)
+    assert kid_of(here.sign()) == following
+
+
+def test_a_key_that_was_published_long_ago_signs_at_once(here, clock):
+    here.work()
+    first, following = here.jwks("ES256")
+    clock.shift(2 * DAY)
+    here.rotate()
+    clock.shift(11)
+    assert kid_of(here.sign()) == following
+    here.work()
+    assert here.jwks("ES256")[:2] == [first, following]
+    assert len(here.jwks("ES256")) == 3
+
+
+def test_rotating_again_and_again_changes_keys_once_a_day_at_most(here, clock, rows):
+    here.work()
+    clock.shift(2 * DAY)
+    for _ in range(5):
+        here.rotate()
+        clock.shift(HOUR)
+    assert len(rows(SigningKey, alg="ES256")) == 3
+
+
+def test_a_rotation_is_recorded_and_leaves_other_algorithms_alone(here, rows):
+    here.work()
+    before = {row.kid: row.signs_from for row in rows(SigningKey, alg="RS256")}
+    [rotation] = here.rotate("ES256")
+    assert {row.kid: row.signs_from for row in rows(SigningKey, alg="RS256")} == before
+    [event] = rows(Event, name="signing_key.rotated")
+    assert (event.facts["alg"], event.facts["kid"], event.facts["dropped"]) == ("ES256", rotation.kid, [])
+
+
+def test_where_there_is_no_key_there_is_nothing_to_rotate(here, rows):
+    assert here.rotate(None) == []
+    assert rows(SigningKey) == []
+
+
+# --- a key that leaked --------------------------------------------------------------------------
+
+
+def test_a_leaked_key_is_dropped_at_once(here, clock, rows):
+    here.work()
+    first, following = here.jwks("ES256")
+    forged = here.sign()
+    [rotation] = here.rotate(now=True)
+    assert rotation.dropped == (first,)
+    clock.shift(11)
+    assert kid_of(here.sign()) == following
+    assert here.verify(forged) is None
+    assert len(here.jwks("ES256")) == 2
+    assert here.jwks("ES256")[0] == following
+    assert first not in [row.kid for row in rows(SigningKey)]
+    assert rows(Event, name="signing_key.rotated")[0].facts["dropped"] == [first]
+
+
+def test_older_keys_are_dropped_with_the_leaked_one(here, clock):
+    here.work()
+    old = here.sign()
+    clock.shift(90 * DAY)
+    here.work()
+    here.rotate(now=True)
+    clock.shift(11)
+    assert here.verify(old) is None
+    assert kid_of(old) not in here.jwks()
+
+
+def test_a_next_key_that_leaked_as_well_is_dropped_by_a_second_time(here, clock):
+    here.work()
+    leaked = here.jwks("ES256")
+    for _ in range(2):
+        here.rotate(now=True)
+    clock.shift(11)
+    assert set(leaked) & set(here.jwks("ES256")) == set()
+    assert kid_of(here.sign()) == here.jwks("ES256")[0]
+    assert len(here.jwks("ES256")) == 2
+
+
+def test_a_leaked_key_is_dropped_where_no_next_one_was_made_yet(here, clock):
+    leaked = here.sign()
+    here.rotate(now=True)
+    clock.shift(11)
+    assert kid_of(here.sign()) != kid_of(leaked)
+    assert here.verify(leaked) is None
+
+
+# --- two replicas -------------------------------------------------------------------------------
+
+
+def test_the_first_key_is_the_same_everywhere(here, there):
+    assert len({kid_of(replica.sign(alg)) for replica in (here, there) for alg in ALGORITHMS}) == len(ALGORITHMS)
+    assert here.verify(there.sign()) == there.verify(here.sign()) == CLAIMS
+
+
+def test_a_token_by_a_key_that_another_replica_made_this_moment_is_verified(here, there):
+    assert there.verify(there.sign("RS256")) == CLAIMS
+    token = here.sign("EdDSA")
+    assert there.verify(token) == CLAIMS
+
+
+def test_replicas_publish_the_same_keys(here, there, clock):
+    for step in (0, 10, 90 * DAY, 10, DAY, 10, 90 * DAY, 10):
+        clock.shift(step)
+        there.work()
+        here.jwks()
+        clock.shift(10)
+        assert here.jwks() == there.jwks()
+
+
+def test_two_replicas_that_make_a_key_at_the_same_moment_agree(here, there, rows, monkeypatch):
+    both = threading.Barrier(2, timeout=10)
+    generate = key_store.generate
+
+    def together(alg: str) -> key_store.Key:
+        both.wait()
+        return generate(alg)
+
+    monkeypatch.setattr(key_store, "generate", together)
+    signed: list[str] = []
+    threads = [
+        threading.Thread(target=lambda replica=replica: signed.append(replica.sign())) for replica in (here, there)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(signed) == 2
+    assert {kid_of(token) for token in signed} == {row.kid for row in rows(SigningKey)}
+    assert len(rows(SigningKey)) == 1
+
+
+def test_two_operators_who_drop_a_key_at_the_same_moment_drop_it_once(here, there, clock, monkeypatch):
+    here.work()
+    leaked, following = here.jwks("ES256")
+    prepare, rotated = key_rotation._prepare, []
+
+    def meanwhile(signing, at_once):
+        found = prepare(signing, at_once)
+        monkeypatch.setattr(key_rotation, "_prepare", prepare)
+        rotated.extend(there.rotate(now=True))
+        return found
+
+    monkeypatch.setattr(key_rotation, "_prepare", meanwhile)
+    here.rotate(now=True)
+    clock.shift(11)
+    assert rotated[0].dropped == (leaked,)
+    assert kid_of(here.sign()) == following
+    assert len(here.jwks("ES256")) == 2
+
+
+def test_a_leaked_key_signs_nothing_anywhere_after_ten_seconds(here, there, clock):
+    here.work()
+    leaked = kid_of(there.sign())
+    here.rotate(now=True)
+    clock.shift(11)
+    assert leaked not in {kid_of(there.sign()), kid_of(here.sign())}
+    assert leaked not in there.jwks()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_app_meets_a_token_by_a_key_that_it_does_not_have(here, there, clock, seed):
+    """An app reads the keys from either replica once a day and verifies tokens of both, through rotations."""
+    chance, replicas = random.Random(seed), (here, there)
+    signed_by, rotations = set(), 0
+    for _day in range(200):
+        known = KeySet.import_key_set(chance.choice(replicas).app.test_client().get("/oauth/jwks").json)
+        for _ in range(chance.randrange(3)):
+            clock.shift(chance.randrange(8 * HOUR))
+            if chance.random() < 0.04:
+                rotations += len(chance.choice(replicas).rotate())
+            if chance.random() < 0.3:
+                chance.choice(replicas).work()
+            for replica in replicas:
+                token = replica.sign()
+                signed_by.add(kid_of(token))
+                assert jwt.decode(token, known, algorithms=["ES256"]).claims == CLAIMS
+                assert {each.verify(token) == CLAIMS for each in replicas} == {True}
+    assert rotations > 2
+    assert len(signed_by) > 2
+
+
+# --- faults -------------------------------------------------------------------------------------
+
+
+def test_the_keys_are_published_while_the_database_is_away(here, clock, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    published = here.jwks()
+
+    def away():
+        raise OperationalError("SELECT", {}, Exception("away"))
+
+    clock.shift(60)
+    monkeypatch.setattr(key_store, "_read", away)
+    assert here.jwks() == published
+
+
+def test_a_process_that_has_read_no_key_says_that_the_database_is_away(here, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    def away():
+        raise OperationalError("SELECT", {}, Exception("away"))
+
+    monkeypatch.setattr(key_store, "_read", away)
+    assert here.app.test_client().get("/oauth/jwks").status_code == 503
+
+
+def test_many_tokens_at_once_are_signed_by_one_first_key(here, rows):
+    signed: list[str] = []
+    threads = [threading.Thread(target=lambda: signed.append(here.sign("EdDSA"))) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({kid_of(token) for token in signed}) == 1
+    assert len(signed) == 12
+    assert len(rows(SigningKey)) == 1
