@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import ARGUMENTS, CHROMIUM
 from tests.databases import ROOT
+from tests.screenshot_apps import use_apps, write_clients
 from tests.serving import Server, free_port
 
 ALL = ROOT / "var" / "screenshots"
@@ -46,6 +47,8 @@ PUBLISHED = {
     "code-phone-dark": "code-phone-dark",
     "account-desktop-light": "account-light",
     "link-elsewhere-phone-light": "link-elsewhere-phone",
+    "apps-desktop-light": "apps-light",
+    "app-consent-phone-light": "consent-phone",
 }
 LARGEST = 150 * 1024
 """Bytes of a picture in the repository, at most."""
@@ -354,13 +357,18 @@ def sign_in(walk: Walk) -> None:
     walk.see("/nothing-here", "error")
 
 
+PARTS = (
+    open_account, use_apps, set_up, recover, addresses, add_passkey, ask_for_two, prove_again, sign_in,
+)  # fmt: skip
+
+
 def take_all(url: str) -> None:
     """Take every picture of the service at ``url``. Raises what Playwright raises."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for number, (device, scheme) in enumerate(product(WIDTHS, SCHEMES)):
             walk = Walk(browser, url, device, scheme, number)
-            for part in (open_account, set_up, recover, addresses, add_passkey, ask_for_two, prove_again, sign_in):
+            for part in PARTS:
                 part(walk)
             walk.page.context.close()
         browser.close()
@@ -389,6 +397,7 @@ def main() -> int:
             "LATCHKEY_ENVIRONMENT": "development",
             "LATCHKEY_DATABASE_URL": f"sqlite:///{folder}/latchkey.db",
             "LATCHKEY_SECRET_KEYS": pyotp.random_hex(64),
+            "LATCHKEY_CLIENTS_FILE": write_clients(Path(folder)),
             "LATCHKEY_LIMITS": "off",
             "LATCHKEY_MAIL_RESEND_WAIT": "0",
         }

@@ -121,7 +121,13 @@ def test_one_sees_ones_own_apps_alone(app, people, browser, asking):
 def test_the_page_says_in_words_what_each_may_do(browser, asking):
     allow(browser, asking, scope="openid email offline_access")
     page = browser.get("/apps")
-    for text in ("Your apps", "Apps with access", "See your email", "Stay signed in after you sign out here", "Since "):
+    for text in (
+        "Your apps",
+        "Apps with access",
+        "See your email",
+        "Stay signed in after you sign out here",
+        "Access since ",
+    ):
         assert text in page.text
     assert "See your phone number" not in page.text
     assert "https://photos.example.com/" in page.page.links

@@ -1,0 +1,66 @@
+"""Apps for the pictures of pages: what is asked of a person who signs in to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+APPS = {
+    "Photos": 'logo = "photos.svg"\npolicy_url = "https://photos.example.com/privacy"',
+    "Documents": "",
+    "Git": "",
+    "Dashboards": "",
+    "Vault": 'level = "aal2"',
+    "Machines": 'groups = ["admins"]',
+}
+TABLE = """[clients.{id}]
+name = "{name}"
+auth_method = "none"
+redirect_uris = ["https://{id}.example.com/callback"]
+home_url = "https://{id}.example.com"
+{more}
+"""
+LOGO = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">
+<rect width="64" height="64" rx="15" fill="#0b3a5b"/><circle cx="45" cy="20" r="7" fill="#ffd166"/>
+<path d="M8 50 26 24l13 17 6-8 11 17z" fill="#7fd1ae"/></svg>"""
+
+
+def write_clients(folder: Path) -> str:
+    """Write a clients file with its logo; return its path."""
+    (folder / "photos.svg").write_text(LOGO)
+    path = folder / "clients.toml"
+    path.write_text("".join(TABLE.format(id=name.lower(), name=name, more=more) for name, more in APPS.items()))
+    return str(path)
+
+
+def asked_by(client: str, **more: str) -> str:
+    """Return the address of an app's request."""
+    parameters = {
+        "response_type": "code",
+        "client_id": client,
+        "redirect_uri": f"https://{client}.example.com/callback",
+        "scope": "openid",
+        "code_challenge_method": "S256",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",  # of RFC 7636, appendix B
+    }
+    return f"/oauth/authorize?{urlencode(parameters | more)}"
+
+
+def use_apps(walk: Any) -> None:
+    """Sign in to apps, see what they may do, and remove the access of one.
+
+    :param walk: of ``tests.screenshots``
+    """
+    walk.elsewhere(asked_by("photos", login_hint=walk.email), "app-sign-in")
+    walk.page.route("https://photos.example.com/**", lambda route: route.fulfill(body="<h1>Photos</h1>"))
+    walk.see(asked_by("photos", scope="openid email"), "app-consent")
+    walk.page.get_by_role("button", name="Allow", exact=True).click()
+    walk.page.wait_for_url("https://photos.example.com/**")
+    walk.see(asked_by("photos", scope="openid email groups offline_access"), "app-consent-more")
+    walk.see(asked_by("photos", prompt="select_account"), "app-account")
+    walk.see(asked_by("machines"), "app-not-allowed")
+    walk.see(asked_by("vault"), "app-second-factor")
+    walk.see("/apps", "apps")
+    walk.press("^Remove access")
+    walk.take("apps-removed")
