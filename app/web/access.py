@@ -14,8 +14,10 @@ from app.crypto import secrets
 from app.extensions import settings
 from app.i18n import N_
 from app.web.cookies import sent_program_token
+from app.web.destinations import is_destination
 from app.web.errors import error_answer
 from app.web.messages import message
+from app.web.redirects import next_or
 from app.web.respond import error_envelope, wants_json
 
 P = ParamSpec("P")
@@ -61,10 +63,14 @@ def anonymous_only(view: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def already_signed_in() -> Response:
-    """Answer a request to sign in from someone who is signed in already."""
+    """Answer a request to sign in from someone who is signed in already, in another tab perhaps.
+
+    A browser goes on to the app that the sign-in was for; any other ``next`` makes no difference here.
+    """
     if wants_json():
         return error_envelope(400, [("", message("anonymous_user_required"))], fields=False)
-    return redirect(settings.post_login_url)  # type: ignore[return-value]
+    target = next_or("", request.form.get("next"))
+    return redirect(target if is_destination(target) else settings.post_login_url)  # type: ignore[return-value]
 
 
 def refuse_out_of_scope() -> Response | None:

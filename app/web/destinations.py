@@ -39,8 +39,16 @@ def register_destination(app: Flask, path: str, describe: Describe) -> None:
 
 def destination_of(target: str | None) -> Destination | None:
     """Return what a path of this site leads to; None where no feature says so."""
+    describe = _describe(target)
+    return describe(dict(parse_qsl(urlsplit(target or "").query))) if describe is not None else None
+
+
+def is_destination(target: str) -> bool:
+    """Whether this path is one of those that features have registered."""
+    return _describe(target) is not None
+
+
+def _describe(target: str | None) -> Describe | None:
     parts = urlsplit(target or "")
-    describe: Describe | None = this_app().extensions.get(_REGISTERED, {}).get(parts.path)
-    if describe is None or parts.netloc:
-        return None
-    return describe(dict(parse_qsl(parts.query)))
+    registered: dict[str, Describe] = this_app().extensions.get(_REGISTERED, {})
+    return registered.get(parts.path) if not parts.netloc else None

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from tests.oidc import register
+from tests.signed_in import sign_in
 from tests.wire import Wire
 
 
@@ -116,6 +117,18 @@ def test_only_a_page_for_an_app_takes_a_statement_more(app, stranger, grafana, s
     with statements() as seen:
         stranger.get(to)
     assert len(seen) - len(without) == 2  # the request and its client; one for a client of the file
+
+
+def test_who_has_signed_in_in_another_tab_goes_on_to_the_app(stranger, grafana, ada):
+    page = stranger.get(sent(stranger, grafana))
+    target = page.page.value("next")
+    sign_in(stranger, ada)
+    again = stranger.get("/us-signin?" + urlencode({"next": target}))
+    assert again.location == target
+    posted = stranger.post("/us-signin/send-code", identity=ada.email, next=target)
+    assert posted.location == target
+    assert stranger.get("/us-signin?next=//evil.example").location == "/"
+    assert "code" in grafana.answer(stranger.client.get(target))
 
 
 # --- ui_locales ---------------------------------------------------------------------------------
