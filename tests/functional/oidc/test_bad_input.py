@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from app.oidc.models import AuthorizationRequest
+from app.oidc.parameters import OF_AUTHORIZATION
 from tests.oidc import ISSUER, REDIRECT, RelyingParty, register
 
 PAGE = "a page"
@@ -186,6 +188,19 @@ def test_a_body_that_is_no_form_asks_for_nothing(app, browser):
         sent = browser.client.post("/oauth/authorize", data=body, content_type=kind)
         shown = browser.client.get(sent.headers["Location"]) if sent.status_code == 303 else sent
         assert (shown.status_code, "Location" in shown.headers) == (400, False)
+
+
+@pytest.mark.one_database
+def test_only_what_a_request_can_have_is_stored_and_not_all_of_what_is_too_long(app, rp, rows):
+    client = app.test_client()
+    sent = {"client_secret": "secret", "na\0me": "a", "x" * 100: "b", "code_verifier": "c", "state": "s" * 50_000}
+    ask(client, rp, "POST", **sent)
+    ask(client, rp, "GET", **(sent | {"state": "short"}))
+    stored = [row.parameters for row in rows(AuthorizationRequest)]
+    assert len(stored) == 2
+    for parameters in stored:
+        assert parameters.keys() <= OF_AUTHORIZATION
+        assert max(len(value) for values in parameters.values() for value in values) <= 2049
 
 
 @pytest.mark.settings(limits=False)
