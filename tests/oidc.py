@@ -14,6 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from werkzeug.test import TestResponse
 
+from tests.openapi import check_answer, document
 from tests.wire import Wire
 
 REDIRECT = "https://app.example.com/callback"
@@ -41,6 +42,10 @@ class RelyingParty:
 
     def request(self, **different: Any) -> str:
         """Return the address of a new request; a parameter of None is left out, a list is sent several times."""
+        return f"/oauth/authorize?{urlencode(self.parameters(**different), doseq=True)}"
+
+    def parameters(self, **different: Any) -> dict[str, Any]:
+        """Return the parameters of a new request, without those of None."""
         self.verifier, self.nonce, self.state = (random.token_urlsafe(32) for _ in range(3))
         digest = hashlib.sha256(self.verifier.encode()).digest()
         parameters: dict[str, Any] = {
@@ -54,8 +59,17 @@ class RelyingParty:
             "code_challenge_method": "S256",
         }
         parameters |= different
-        given = {name: value for name, value in parameters.items() if value is not None}
-        return f"/oauth/authorize?{urlencode(given, doseq=True)}"
+        return {name: value for name, value in parameters.items() if value is not None}
+
+    def push(self, headers: dict[str, str] | None = None, **different: Any) -> TestResponse:
+        """Push a new request (RFC 9126)."""
+        return self.post("/oauth/par", headers=headers, **self.parameters(**different))
+
+    def pushed(self, **different: Any) -> str:
+        """Return the address to which a browser is sent with a request that was pushed."""
+        response = self.push(**different)
+        assert response.status_code == 201, response.text
+        return f"/oauth/authorize?{urlencode({'client_id': self.id, 'request_uri': response.json['request_uri']})}"
 
     def answer(self, response: TestResponse) -> dict[str, str]:
         """Return the parameters that a browser was sent back with; the address is checked to the letter."""
@@ -82,6 +96,8 @@ class RelyingParty:
             fields = {"client_id": self.id} | fields
         data = {name: value for name, value in fields.items() if value is not None}
         response: TestResponse = self.http.post(path, data=data, headers=headers)
+        if path in document()["paths"]:
+            check_answer("POST", path, response)
         return response
 
     def exchange(self, code: str, **different: Any) -> TestResponse:

@@ -26,6 +26,7 @@ def init_app(app: Flask) -> None:
         errors,
         export,
         key_rotation,
+        pushed_views,
         registration_views,
         subjects,
         token_views,

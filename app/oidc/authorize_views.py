@@ -40,6 +40,8 @@ CONTINUE = "/oauth/continue"
 def authorize() -> Response:
     """Answer an app that wants somebody to be signed in to it."""
     after_this_request(view_commit)
+    if request.method == "HEAD":
+        return Response()
     row, given = None, of_query()
     if is_pushed(given):
         row = claim_pushed(given)
@@ -69,6 +71,8 @@ def authorize_by_form() -> Response:
 def continue_request() -> Response:
     """Go on with a stored request, after a step or after a form."""
     after_this_request(view_commit)
+    if request.method == "HEAD":
+        return Response()
     row = requests.find(request.args.get("request", ""))
     return refused("oauth_request_over") if row is None else _answer(row)
 

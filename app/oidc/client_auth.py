@@ -73,6 +73,15 @@ def client_of_request(client_id: str) -> Client:
     return client
 
 
+def limit_public(client: Client) -> None:
+    """Count a request that stores something, where anyone could send it: as a public client.
+
+    :raises Rejected: ``too_many_requests`` (429)
+    """
+    if client.is_public:
+        throttling.take("requests", g.client_address)
+
+
 def _credentials(fields: Mapping[str, str]) -> Credentials:
     """Return what the request brings. A field without a value counts as left out (RFC 6749, section 3.2)."""
     client_id, secret = fields.get("client_id", ""), fields.get("client_secret", "")

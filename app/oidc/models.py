@@ -81,6 +81,8 @@ class AuthorizationRequest(db.Model):
     parameters: Mapped[dict[str, Any]]
     """As they were sent. They are validated each time, since the client may have changed."""
     pushed: Mapped[bool] = mapped_column(default=False)
+    begun_at: Mapped[datetime | None]
+    """When a browser brought a pushed one, which it does once."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     done_at: Mapped[datetime | None]

@@ -41,11 +41,18 @@ def _kept(name: str, values: list[str]) -> list[str]:
 
 
 def find(request_id: str) -> AuthorizationRequest | None:
-    """Return a request that still waits for its answer; None for any other text."""
-    if not _ID.match(request_id):
+    """Return a request that a browser has brought and that still waits for its answer; None for any other text."""
+    if not is_id(request_id):
         return None
     waits = (AuthorizationRequest.done_at.is_(None), AuthorizationRequest.expires_at > clock.now())
-    return db.session.scalar(sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *waits))
+    begun = sa.or_(AuthorizationRequest.pushed.is_(False), AuthorizationRequest.begun_at.is_not(None))
+    found = sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *waits, begun)
+    return db.session.scalar(found)
+
+
+def is_id(text: str) -> bool:
+    """Whether a request can have this id."""
+    return _ID.match(text) is not None
 
 
 def parameters_of(row: AuthorizationRequest) -> MultiDict[str, str]:

@@ -1,0 +1,21 @@
+"""/oauth/par: an app tells us what it will ask for, before it sends the browser (RFC 9126)."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request
+
+from app.oidc import bp, pushed
+from app.oidc.client_auth import authenticate, limit_public
+from app.oidc.errors import json_response
+from app.oidc.parameters import form_fields, of_form
+from app.web.commit import view_commit
+
+
+@bp.post("/oauth/par")
+def push() -> Response:
+    """Store an authorization request, validated, for a minute (section 2)."""
+    after_this_request(view_commit)
+    client = authenticate(form_fields())
+    limit_public(client)
+    request_uri = pushed.push(of_form(), client)
+    return json_response({"request_uri": request_uri, "expires_in": int(pushed.PUSHED_FOR.total_seconds())}, 201)
