@@ -125,7 +125,12 @@ def _basic() -> Credentials | None:
 
 
 def _fault(client: Client, given: Credentials) -> str:
-    """Return why this does not authenticate ``client``, or ""."""
+    """Return why this does not authenticate ``client``, or "".
+
+    Many programs send the id of a public client by HTTP Basic too, with an empty secret (RFC 6749, section 2.3.1).
+    """
+    if client.is_public and given.method == "client_secret_basic":
+        return "" if given.secrets == ("",) else "method"
     allowed = ("client_secret_basic", "client_secret_post") if client.auth_method == "secret" else (client.auth_method,)
     if given.method not in allowed:
         return "method"

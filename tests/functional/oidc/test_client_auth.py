@@ -103,6 +103,8 @@ def test_without_a_secret_only_a_public_client_is_authenticated(app, ask):
     register(app, "public", auth_method="none")
     assert ask(client_id="public").client == "public"
     assert ask(client_id="public", client_secret="").client == "public"  # RFC 6749, section 3.2
+    assert ask(basic("public", "")).client == "public"  # as oidc-agent does; section 2.3.1
+    assert ask(basic("public", "+")).error == ask(basic("app", "")).error == "invalid_client"
     for fields in ({}, {"client_id": ""}, {"client_id": "app"}, {"client_id": "app", "client_secret": ""}):
         assert ask(**fields) == Outcome("", 401, "invalid_client")
 
