@@ -39,6 +39,7 @@ pytest_plugins = [
     "tests.sinks",
     "tests.wire",
     "tests.serving",
+    "tests.standing",
     "tests.browsing",
     "tests.skipped",
     "tests.branch_coverage",

@@ -1,71 +1,23 @@
-"""One service for the tests of this folder, as ``make run`` starts it: SQLite, its own worker, its own mailbox."""
+"""The service that the tests of this folder share (tests/standing.py), and browsers at it."""
 
 from __future__ import annotations
 
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from tests.browser.mailbox import Mailbox
-from tests.databases import KEY, Database, Databases
 from tests.factories import People, Person
-from tests.images import svg
-from tests.serving import Server, free_port
+from tests.serving import Server
 
 REFUSED = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 """What Chromium says of a page that answers with a refusal; the page itself shows it."""
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def standing_database(databases: Databases) -> Iterator[Database]:
-    """The database of the standing service."""
-    database = databases.fresh("sqlite")
-    yield database
-    database.disconnect()
-
-
-CLIENTS = """
-[clients.album]
-name = "Album"
-auth_method = "none"
-redirect_uris = ["https://album.example.com/callback"]
-home_url = "https://album.example.com"
-logo = "album.svg"
-"""
-
-
-@pytest.fixture(scope="session")
-def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service that these tests share; each brings people of its own."""
-    folder: Path = tmp_path_factory.mktemp("browser")
-    port = free_port()
-    (folder / "album.svg").write_bytes(svg())
-    (folder / "clients.toml").write_text(CLIENTS)
-    server = Server(
-        {
-            "LATCHKEY_ENVIRONMENT": "development",
-            "LATCHKEY_DATABASE_URL": standing_database.url,
-            "LATCHKEY_SECRET_KEYS": KEY,
-            "LATCHKEY_PUBLIC_URL": f"http://localhost:{port}",  # browsers make no passkeys for an address
-            "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
-            "LATCHKEY_CLIENTS_FILE": f"{folder}/clients.toml",
-            "LATCHKEY_STARTS_PER_ADDRESS": "10000",
-            "LATCHKEY_FAILURES_PER_ADDRESS": "10000",
-            "LATCHKEY_PASSKEY_STARTS_PER_ADDRESS": "10000",
-        },
-        folder / "server.log",
-        port=port,
-        name="localhost",
-    )
-    yield server.start()
-    server.kill()
 
 
 @pytest.fixture
@@ -96,20 +48,6 @@ def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., An
     for context in contexts:
         context.close()
     assert faults == []
-
-
-@pytest.fixture(scope="session")
-def standing_app(standing_server: Server) -> Iterator[Flask]:
-    """An application on the standing service's database, to open accounts and sessions with."""
-    from app import create_app
-    from app.extensions import db
-    from config.settings import Settings
-
-    values = {name.removeprefix("LATCHKEY_").lower(): value for name, value in standing_server.environment.items()}
-    app = create_app(Settings(**values, log_level="warning"))
-    yield app
-    with app.app_context():
-        db.engine.dispose()
 
 
 @pytest.fixture

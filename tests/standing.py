@@ -1,0 +1,73 @@
+"""One service for all tests of a test process that want one: as ``make run`` starts it, with SQLite, its own worker and
+its own mailbox. Each test brings people and apps of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from tests.databases import KEY, Database, Databases
+from tests.images import svg
+from tests.serving import Server, free_port
+
+CLIENTS = """
+[clients.album]
+name = "Album"
+auth_method = "none"
+redirect_uris = ["https://album.example.com/callback"]
+home_url = "https://album.example.com"
+logo = "album.svg"
+"""
+
+
+@pytest.fixture(scope="session")
+def standing_database(databases: Databases) -> Iterator[Database]:
+    """The database of the standing service."""
+    database = databases.fresh("sqlite")
+    yield database
+    database.disconnect()
+
+
+@pytest.fixture(scope="session")
+def standing_server(standing_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The service that tests share; each brings people of its own."""
+    folder: Path = tmp_path_factory.mktemp("standing")
+    port = free_port()
+    (folder / "album.svg").write_bytes(svg())
+    (folder / "clients.toml").write_text(CLIENTS)
+    server = Server(
+        {
+            "LATCHKEY_ENVIRONMENT": "development",
+            "LATCHKEY_DATABASE_URL": standing_database.url,
+            "LATCHKEY_SECRET_KEYS": KEY,
+            "LATCHKEY_PUBLIC_URL": f"http://localhost:{port}",  # browsers make no passkeys for an address
+            "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
+            "LATCHKEY_CLIENTS_FILE": f"{folder}/clients.toml",
+            "LATCHKEY_STARTS_PER_ADDRESS": "10000",
+            "LATCHKEY_FAILURES_PER_ADDRESS": "10000",
+            "LATCHKEY_PASSKEY_STARTS_PER_ADDRESS": "10000",
+        },
+        folder / "server.log",
+        port=port,
+        name="localhost",
+    )
+    yield server.start()
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def standing_app(standing_server: Server) -> Iterator[Flask]:
+    """An application on the standing service's database, to open accounts and sessions with."""
+    from app import create_app
+    from app.extensions import db
+    from config.settings import Settings
+
+    values = {name.removeprefix("LATCHKEY_").lower(): value for name, value in standing_server.environment.items()}
+    app = create_app(Settings(**values, log_level="warning"))
+    yield app
+    with app.app_context():
+        db.engine.dispose()
