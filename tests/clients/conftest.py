@@ -1,0 +1,140 @@
+"""Clients that others wrote, at one running Latchkey: people sign in to them in Chromium, by a mailed code."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.browser.mailbox import Mailbox
+from tests.clients.origins import Origin, landing_app, serve
+from tests.clients.scripts import Script
+from tests.factories import People, Person
+from tests.serving import Server
+
+GROUP = "staff"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What an app knows of its registration; ``secret`` is "" for a public one."""
+
+    id: str
+    secret: str
+    redirect_uri: str
+
+
+@pytest.fixture
+def live_server(standing_server: Server) -> Server:
+    """The standing service."""
+    return standing_server
+
+
+@pytest.fixture
+def issuer(live_server: Server) -> str:
+    """What clients know the provider by."""
+    return live_server.url
+
+
+@pytest.fixture(scope="session")
+def staff(standing_app: Flask) -> str:
+    """The name of a group at the standing service."""
+    from app.extensions import db
+    from app.groups import service
+
+    with standing_app.app_context():
+        service.create(GROUP, by="test")
+        db.session.commit()
+    return GROUP
+
+
+@pytest.fixture
+def ada(standing_app: Flask, staff: str) -> Person:
+    """Somebody whom no other test knows: an email address, an authenticator, a group."""
+    from app.extensions import db
+    from app.groups import service
+
+    number = next(_numbers)
+    person = People(standing_app).open(email=f"ada.{number}@example.com", username=f"ada{number}", methods=["email"])
+    with standing_app.app_context():
+        service.add_member(staff, person.id, by="test")
+        db.session.commit()
+    return person
+
+
+@pytest.fixture
+def handle(standing_app: Flask, ada: Person) -> str:
+    """What apps know Ada by."""
+    from app.extensions import db
+    from app.users import User
+
+    with standing_app.app_context():
+        user = db.session.get(User, ada.id)
+        assert user is not None
+        return user.handle
+
+
+@pytest.fixture
+def mailbox(live_server: Server) -> Mailbox:
+    """What the service has sent."""
+    return Mailbox(live_server.url)
+
+
+@pytest.fixture
+def register(standing_app: Flask) -> Callable[..., Registration]:
+    """Registers an app at the standing service: ``register(redirect_uris=[...], public=True)``."""
+    from app.extensions import db
+    from app.oidc import client_store
+    from app.oidc.client_secrets import new_secret
+    from app.oidc.clients import Client
+
+    def register(*, public: bool = False, **fields: Any) -> Registration:
+        secret = "" if public else new_secret()
+        given = {"name": "An app", "consent": "trusted"} | ({"auth_method": "none"} if public else {}) | fields
+        client = Client(id=f"app-{next(_numbers)}", source="command", **given)
+        with standing_app.app_context():
+            assert client_store.create(client, by="test", secret=secret)
+            db.session.commit()
+        return Registration(client.id, secret, client.redirect_uris[0] if client.redirect_uris else "")
+
+    return register
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[..., Origin]]:
+    """Serves a WSGI application at an origin of its own until the test ends: ``served(app)``."""
+    with ExitStack() as running:
+        yield lambda *arguments, **options: running.enter_context(serve(*arguments, **options))
+
+
+@pytest.fixture(scope="session")
+def landing() -> Iterator[Origin]:
+    """A page at ``/callback``, for clients that have no server: tests hand them the address of the browser there."""
+    with serve(landing_app()) as origin:
+        yield origin
+
+
+@pytest.fixture
+def node() -> Iterator[Callable[..., Script]]:
+    """Runs a script of this folder with Node: ``node("oauth4webapi.mjs", issuer=...)``; it ends with the test."""
+    with ExitStack() as running:
+        yield lambda name, **options: running.enter_context(Script(name, options))
+
+
+@pytest.fixture
+def enter_code(page: Any, ada: Person, mailbox: Mailbox) -> Callable[[], None]:
+    """Signs Ada in on the sign-in page that an app has led to: asks for a code, reads the mail, types the code."""
+
+    def enter() -> None:
+        page.get_by_label("Email, phone or username").fill(ada.email)
+        page.get_by_role("button", name="Email me a code").click()
+        page.get_by_label("Your code").wait_for()
+        page.get_by_label("Your code").fill(mailbox.newest(ada.email).code)  # sent with its last digit
+
+    return enter

@@ -1,0 +1,128 @@
+"""PyPI mcp: an agent finds out from a server's metadata who signs people in for it, and gets a token for it alone."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio
+import httpx2
+import pytest
+import requests
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+
+from tests.clients.mcp_server import PATH, mcp_server
+from tests.serving import free_port
+
+pytestmark = pytest.mark.one_database
+
+
+class Storage:
+    """What an agent keeps between its runs."""
+
+    def __init__(self, registered: OAuthClientInformationFull | None = None) -> None:
+        self.registered = registered
+        self.tokens: OAuthToken | None = None
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self.tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self.tokens = tokens
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return self.registered
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        self.registered = client_info
+
+
+class Agent(threading.Thread):
+    """Calls ``whoami`` in a thread of its own; its person takes the browser to ``visit``, and ``back`` is where from.
+
+    :ivar said: what the server has said, or the fault that ended it
+    """
+
+    def __init__(self, url: str, redirect_uri: str, storage: Storage) -> None:
+        super().__init__(daemon=True)
+        self.url, self.storage = url, storage
+        self.visit: queue.Queue[str] = queue.Queue()
+        self.back: queue.Queue[str] = queue.Queue()
+        self.said: list[Any] = []
+        self.metadata = OAuthClientMetadata(redirect_uris=[redirect_uri], client_name="An agent")
+        self.start()
+
+    def run(self) -> None:
+        try:
+            anyio.run(self._call)
+        except BaseException as fault:
+            self.said.append(fault)
+
+    async def _call(self) -> None:
+        provider = OAuthClientProvider(self.url, self.metadata, self.storage, self._lead, self._come_back)
+        http = httpx2.AsyncClient(auth=provider)
+        async with http, Client(streamable_http_client(self.url, http_client=http)) as client:
+            await self._whoami(client)
+            provider.context.token_expiry_time = 1.0  # 1970
+            await self._whoami(client)
+
+    async def _whoami(self, client: Client) -> None:
+        assert self.storage.tokens is not None
+        answer = await client.call_tool("whoami", {})
+        self.said.append((answer.content[0].text, self.storage.tokens.access_token))
+
+    async def _lead(self, url: str) -> None:
+        self.visit.put(url)
+
+    async def _come_back(self) -> AuthorizationCodeResult:
+        url = await anyio.to_thread.run_sync(self.back.get)
+        return AuthorizationCodeResult(**dict(parse_qsl(urlsplit(url).query)))
+
+
+@pytest.fixture
+def server(issuer, register):
+    """Where the MCP server answers; it asks us about tokens by a registration of its own."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}{PATH}"
+    party = register(name="Toy server", grant_types=[], resources=[url])
+    with mcp_server(port, issuer, party.id, party.secret, ["openid"]):
+        yield url
+
+
+@pytest.fixture
+def let_in(page, enter_code):
+    """Signs Ada in to an agent, and allows it what it asks for."""
+
+    def let_in(agent):
+        page.goto(agent.visit.get(timeout=20))
+        enter_code()
+        page.get_by_role("button", name="Allow", exact=True).click()
+        page.wait_for_url("**/callback?**")
+        agent.back.put(page.url)
+        agent.join(20)
+
+    return let_in
+
+
+@pytest.fixture
+def known(server, register, landing):
+    """What the agent knows of its registration, for this server's address."""
+    uris = [f"{landing.url}/callback"]
+    party = register(name="An agent", redirect_uris=uris, public=True, resources=[server], consent="ask")
+    return OAuthClientInformationFull(client_id=party.id, redirect_uris=uris, token_endpoint_auth_method="none")
+
+
+def test_a_registered_agent_gets_tokens_for_the_server_alone(server, known, landing, let_in, register, issuer, handle):
+    agent = Agent(server, f"{landing.url}/callback", Storage(known))
+    let_in(agent)
+    (first, token), (second, newer) = agent.said
+    assert first == second == handle
+    assert newer != token
+    other = register(name="Another server", grant_types=[], resources=["https://other.example.com/mcp"])
+    answer = requests.post(f"{issuer}/oauth/introspect", {"token": newer}, auth=(other.id, other.secret), timeout=10)
+    assert answer.json() == {"active": False}

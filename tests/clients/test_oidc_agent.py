@@ -1,0 +1,48 @@
+"""Debian's oidc-agent: a native program that is sent back to a port of the person's own machine."""
+
+from __future__ import annotations
+
+import random
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.clients.agent import Agent
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.fixture
+def agent():
+    """A running agent; its socket's path has to be short."""
+    with tempfile.TemporaryDirectory(prefix="agent-") as directory:
+        running = Agent(Path(directory))
+        yield running
+        running.stop()
+
+
+def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer, page, enter_code):
+    party = register(name="oidc-agent", redirect_uris=["http://localhost:4242"], public=True)
+    back = f"http://localhost:{registered_port()}"
+    url = agent.add(
+        "latchkey", f"--issuer={issuer}", f"--client-id={party.id}", "--client-secret=", f"--redirect-uri={back}",
+        "--scope=openid email offline_access", "--flow=code",
+    )  # fmt: skip
+    page.goto(url)
+    enter_code()
+    page.get_by_role("button", name="Allow", exact=True).click()  # it asks with prompt=consent
+    page.wait_for_url(f"{back}/**")
+    agent.added()
+    first = agent.token("latchkey")
+    assert agent.token("latchkey", "--force-new") != first
+
+
+def registered_port() -> int:
+    """Return a port on which nothing listens now, of those that oidc-agent takes: no ephemeral one."""
+    while True:
+        with socket.socket() as probe:
+            port = random.randrange(20000, 32000)
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
