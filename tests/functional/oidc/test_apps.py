@@ -149,6 +149,38 @@ def test_removed_access_is_gone_at_once_and_asked_for_again(browser, json_browse
     assert "Removed access for the app Immich" in browser.get("/activity").text
 
 
+def test_nothing_else_is_removed_with_it(app, people, browser, json_browser, asking, grafana):
+    theirs = sign_in(Wire(app, "form"), people.open(email="grace@example.com", methods=["email"]))
+    others = allow(theirs, asking)
+    mine = grafana.tokens(browser)
+    allow(browser, asking)
+    assert json_browser.post("/apps/remove", client="immich").json["removed"] is True
+    assert asking.userinfo(others["access_token"]).status_code == 200
+    assert grafana.userinfo(mine["access_token"]).status_code == 200
+    assert asking.code(theirs)
+    assert set(facts_of(json_browser)[1]) == {"grafana"}
+
+
+def test_what_registered_itself_is_listed_where_it_has_access_and_opened_nowhere(app, browser, json_browser, asking):
+    from app.extensions import db
+    from app.oidc.models import OAuthClient
+
+    allow(browser, asking)
+    with app.app_context():
+        db.session.get(OAuthClient, "immich").source = "registration"
+        db.session.commit()
+    to_open, access = facts_of(json_browser)
+    assert to_open == []
+    assert access["immich"]["host"] == "app.example.com"  # its home page is its own claim
+
+
+def test_a_code_that_came_to_nothing_is_no_access(browser, json_browser, grafana, clock):
+    grafana.code(browser)
+    assert facts_of(json_browser)[1]["grafana"]["signed_in"] is True
+    clock.shift(61)
+    assert facts_of(json_browser)[1] == {}
+
+
 def test_a_code_that_was_not_redeemed_is_removed_too(browser, json_browser, grafana):
     code = grafana.code(browser)
     assert json_browser.post("/apps/remove", client="grafana").json["removed"] is True
@@ -202,3 +234,18 @@ def test_the_lists_are_bounded(app, json_browser, monkeypatch):
         register(app, f"app{number}", home_url="https://a.example.com")
     monkeypatch.setattr(apps, "MOST", 3)
     assert len(facts_of(json_browser)[0]) == 3
+
+
+def test_what_registered_itself_takes_no_place_in_the_list(app, json_browser, monkeypatch):
+    from app.extensions import db
+    from app.oidc import apps
+    from app.oidc.models import OAuthClient
+
+    monkeypatch.setattr(apps, "MOST", 3)
+    for number in range(4):
+        register(app, f"app{number}", home_url="https://a.example.com")
+        with app.app_context():
+            db.session.get(OAuthClient, f"app{number}").source = "registration"
+            db.session.commit()
+    register(app, "theirs", home_url="https://theirs.example.com")
+    assert facts_of(json_browser)[0] == ["Grafana"]

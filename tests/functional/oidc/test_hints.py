@@ -91,10 +91,21 @@ def test_a_request_that_is_none_has_no_app(stranger, target):
     assert "to continue to" not in page.text
 
 
-def test_a_request_that_is_refused_has_no_app(stranger, grafana, app):
-    fields = {"client_id": "grafana", "redirect_uri": "https://evil.example/"}
+@pytest.mark.parametrize("wrong", [{"redirect_uri": "https://evil.example/"}, {"response_type": "token"}])
+def test_a_request_that_is_refused_has_no_app(stranger, grafana, wrong):
+    fields = {"client_id": "grafana", "redirect_uri": "https://app.example.com/callback"} | wrong
     target = stranger.client.post("/oauth/authorize", data=fields).headers["Location"]
-    assert "Grafana" not in stranger.get("/us-signin?" + urlencode({"next": target})).text
+    page = stranger.get("/us-signin?" + urlencode({"next": target}))
+    assert page.status == 200
+    assert "to continue to" not in page.text
+
+
+def test_a_path_of_another_site_leads_to_no_app(app):
+    from app.web.destinations import is_destination
+
+    with app.app_context():
+        assert is_destination("/oauth/continue?request=x")
+        assert not is_destination("https://front.example/oauth/continue?request=x")
 
 
 def test_an_app_that_added_itself_is_called_by_its_host(app, stranger, grafana):
