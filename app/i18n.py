@@ -130,9 +130,12 @@ def _of_request() -> str:
 
 
 def request_language(request: Request) -> str:
-    """Return the language of the request itself, whoever sent it: a cookie's, or the first that is accepted."""
-    for name in (COOKIE, ASKED):
-        chosen = request.cookies.get(settings.cookie_prefix + name, "")
+    """Return the language of the request itself, whoever sent it: a cookie's, or the first that is accepted.
+
+    What an app asks for comes after what the reader has chosen, with this request or an earlier one.
+    """
+    cookies, prefix = request.cookies, settings.cookie_prefix
+    for chosen in (cookies.get(prefix + COOKIE), g.get("asked_language"), cookies.get(prefix + ASKED)):
         if chosen in settings.languages:
             return str(chosen)
     return _first_accepted(request.headers.get("Accept-Language", "")[:LONGEST_HEADER], settings.languages)

@@ -25,3 +25,11 @@ class AppForm(BaseForm):
     """Names an app by its client id."""
 
     client = TextField(widget=HiddenInput(), validators=[Required(), Length(max=CLIENT_ID)])
+
+
+class LogoutForm(BaseForm):
+    """Signing out for an app, or for none; its fields are validated as those of the app's own request."""
+
+    client_id = TextField()
+    post_logout_redirect_uri = TextField()
+    state = TextField()

@@ -74,6 +74,19 @@ def in_words(scopes: Collection[str]) -> list[tuple[str, str]]:
     return [(scope, SCOPES_IN_WORDS[scope]) for scope in SCOPES_IN_WORDS if scope in shown]
 
 
+def asker_facts(client: Client) -> dict[str, Any]:
+    """Return what a page shows of an app that asks for something, and how it looks."""
+    return {
+        "asker": {
+            "name": client.name,
+            "host": host_of(client),
+            "home": client.home_url if client.is_vetted else "",
+            "is_vetted": client.is_vetted,
+        },
+        "look": look_of(client.id, client.name),
+    }
+
+
 def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str]) -> dict[str, Any]:
     """Return what the pages show of an app and of what it asks for."""
     client = asked.client

@@ -54,14 +54,16 @@ def present_client(challenge: str | None = None) -> ClientContext:
     return _client(secrets.digest(secret) if secret else "", challenge)
 
 
-def clicking_client() -> ClientContext:
-    """Return who clicked a link, without a binding when nobody has: HEAD, a prefetch, or not a navigation."""
+def is_click() -> bool:
+    """Whether somebody goes to the address of this request: it is no HEAD, no prefetch, and a navigation."""
     purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
     ahead = "prefetch" in purpose or "preview" in purpose
-    mode = request.headers.get("Sec-Fetch-Mode", "navigate")
-    if request.method == "HEAD" or ahead or mode != "navigate":
-        return _client("", None)
-    return present_client()
+    return request.method != "HEAD" and not ahead and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+
+
+def clicking_client() -> ClientContext:
+    """Return who clicked a link, without a binding when nobody has."""
+    return present_client() if is_click() else _client("", None)
 
 
 def _client(binding: str, challenge: str | None) -> ClientContext:

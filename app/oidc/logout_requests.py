@@ -1,0 +1,103 @@
+"""What an app asks when it sends somebody to be signed out (OpenID Connect RP-Initiated Logout 1.0, section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from werkzeug.datastructures import MultiDict
+
+from app.crypto.secrets import same
+from app.extensions import settings
+from app.oidc import keys
+from app.oidc.authorization import PageRefusal
+from app.oidc.clients import Client, find_client
+from app.oidc.errors import OAuthError
+from app.oidc.parameters import OF_LOGOUT, single_values, words
+from app.oidc.subjects import sid_for, subject_for
+
+MOST_LOCALES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutRequest:
+    """A valid request.
+
+    :ivar client: that asks; None where it did not say
+    :ivar redirect_uri: one that the client has registered, or ""
+    :ivar sub: whom the ID token was about that it sent as a hint; "" without one
+    :ivar sid: from which session
+    :ivar ui_locales: languages that the page should be in
+    """
+
+    client: Client | None = None
+    redirect_uri: str = ""
+    state: str | None = None
+    sub: str = ""
+    sid: str = ""
+    ui_locales: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """Where the browser goes afterwards: to the letter, with the state; "" where it stays here."""
+        if not self.redirect_uri or self.state is None:
+            return self.redirect_uri
+        joint = "&" if urlsplit(self.redirect_uri).query else "" if self.redirect_uri.endswith("?") else "?"
+        return f"{self.redirect_uri}{joint}{urlencode({'state': self.state})}"
+
+    def is_about(self, session_id: str, handle: str) -> bool:
+        """Whether its hint is of this session, or of this person: then nobody has to be asked (section 2)."""
+        if self.client is None or not self.sub:
+            return False
+        return same(self.sid, sid_for(session_id, self.client.id)) or same(self.sub, subject_for(handle, self.client))
+
+
+def read_logout(given: MultiDict[str, str]) -> LogoutRequest:
+    """Validate a request. Its faults are shown to the person: nothing is redirected to an address that is not sure.
+
+    :raises PageRefusal: for a parameter that is sent twice or too long, a hint that we did not issue or that is
+        another client's, an unknown client, and an address that is not registered
+    """
+    try:
+        fields = single_values(given, OF_LOGOUT)
+    except OAuthError:
+        raise PageRefusal("oauth_logout_invalid") from None
+    hint = _hint_of(fields)
+    client = _client_of(fields, hint)
+    redirect_uri = fields.get("post_logout_redirect_uri", "")
+    if redirect_uri and (client is None or redirect_uri not in client.post_logout_redirect_uris):
+        raise PageRefusal("oauth_redirect_unknown")
+    return LogoutRequest(
+        client,
+        redirect_uri,
+        fields.get("state"),
+        str(hint.get("sub", "")),
+        str(hint.get("sid", "")),
+        tuple(words(fields, "ui_locales")[:MOST_LOCALES]),
+    )
+
+
+def _hint_of(fields: dict[str, str]) -> dict[str, Any]:
+    """Return what the ID token says that was sent as a hint, also long after it expired (section 4)."""
+    if "id_token_hint" not in fields:
+        return {}
+    claims = keys.verify(fields["id_token_hint"], typ="JWT")
+    if claims is None or claims.get("iss") != settings.origin:
+        raise PageRefusal("oauth_logout_invalid")
+    return claims
+
+
+def _client_of(fields: dict[str, str], hint: dict[str, Any]) -> Client | None:
+    """Return the client that asks: the one that is named, which the hint must be for, or the one of the hint."""
+    named, audience = fields.get("client_id", ""), hint.get("aud", [])
+    audiences = [audience] if isinstance(audience, str) else list(audience)
+    if hint and named and named not in audiences:
+        raise PageRefusal("oauth_logout_invalid")
+    client_id = named or (audiences[0] if audiences else "")
+    if not client_id:
+        return None
+    client = find_client(client_id)
+    if client is None:
+        raise PageRefusal("oauth_client_unknown")
+    return client

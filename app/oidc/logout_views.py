@@ -1,0 +1,119 @@
+"""/oauth/logout: an app sends somebody to be signed out (OpenID Connect RP-Initiated Logout 1.0)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Response, after_this_request, g, redirect
+from flask_login import current_user
+from werkzeug.datastructures import MultiDict
+
+from app import throttling
+from app.audit import record
+from app.i18n import first_offered
+from app.login.presenters import label_of
+from app.oidc import bp, requests
+from app.oidc.authorization import PageRefusal
+from app.oidc.authorize_views import refused
+from app.oidc.forms import LogoutForm
+from app.oidc.logout_requests import LogoutRequest, read_logout
+from app.oidc.parameters import of_form, of_query
+from app.oidc.presenters import asker_facts
+from app.oidc.redirection import leave
+from app.sessions.store import current_session, revoke_current_session
+from app.users import identities_of
+from app.web.client import is_click, present_client
+from app.web.commit import view_commit
+from app.web.headers import clear_site
+from app.web.redirects import with_query
+from app.web.respond import respond, wants_json
+
+HERE = "/oauth/logout"
+KEPT_FOR = timedelta(minutes=10)
+
+
+@bp.get(HERE)
+def logout_page() -> Response:
+    """Sign out whom the app's hint is about; ask anybody else. Without a session, go straight back."""
+    after_this_request(view_commit)
+    try:
+        asked = read_logout(_given())
+    except PageRefusal as refusal:
+        return refused(refusal.code)
+    g.asked_language = first_offered(asked.ui_locales)
+    session = current_session()
+    if session is None or session.kind != "browser":
+        return _back(asked)
+    if asked.is_about(session.session_id, current_user.handle) and is_click():
+        _sign_out(asked)
+        return clear_site(_back(asked))
+    shown = _shown(asked) | {"user_label": label_of(identities_of(session.user_id))}
+    return respond("oidc/logout.html", shown=shown, state="confirm", app=_name(asked))
+
+
+@bp.post(HERE)
+def logout_by_form() -> Response:
+    """Store what another site's form asks for, and have the browser come back with its cookies.
+
+    As at ``/oauth/authorize``: nothing is decided here and no session is looked up, so it needs no CSRF token. An ID
+    token that was posted stays out of every address.
+    """
+    after_this_request(view_commit)
+    throttling.take("requests", present_client().ip_address)
+    row = requests.store(of_form(), lifetime=KEPT_FOR)
+    return redirect(with_query(HERE, request=row.id), 303)  # type: ignore[return-value]
+
+
+@bp.post(f"{HERE}/confirm")
+def confirm_logout() -> Response:
+    """Sign out, because the person says so; then back to the app."""
+    after_this_request(view_commit)
+    form = LogoutForm()
+    if not form.validate():
+        return respond("errors/form.html", form)
+    try:
+        asked = read_logout(MultiDict({name: value for name, value in form.data.items() if isinstance(value, str)}))
+    except PageRefusal as refusal:
+        return refused(refusal.code)
+    _sign_out(asked)
+    if wants_json():
+        return clear_site(respond(bare=True, redirect_to=asked.url or None))
+    if asked.url:
+        return clear_site(leave(asked.url))
+    named = {"client_id": asked.client.id} if asked.client is not None else {}
+    return clear_site(redirect(with_query(HERE, **named), 303))  # type: ignore[arg-type]
+
+
+def _given() -> MultiDict[str, str]:
+    """Return the parameters of this request, or of the stored one that it names. Raises PageRefusal."""
+    given = of_query()
+    if "request" not in given:
+        return given
+    row = requests.find(given["request"])
+    if row is None:
+        raise PageRefusal("oauth_request_over")
+    return requests.parameters_of(row)
+
+
+def _sign_out(asked: LogoutRequest) -> None:
+    session = revoke_current_session()
+    if session is not None:
+        by: dict[str, Any] = {"client": asked.client.id, "app": asked.client.name} if asked.client is not None else {}
+        record("session.ended", session.user_id, reason="signed_out", **by)
+
+
+def _back(asked: LogoutRequest) -> Response:
+    """Leave for the app, or say here that nobody is signed in."""
+    if asked.url:
+        return leave(asked.url)
+    return respond("oidc/signed_out.html", shown=_shown(asked), state="signed_out", app=_name(asked))
+
+
+def _shown(asked: LogoutRequest) -> dict[str, Any]:
+    """Return what a page shows of the app that asks, if it said who it is."""
+    return {"asked": asked, "asker": None} | (asker_facts(asked.client) if asked.client is not None else {})
+
+
+def _name(asked: LogoutRequest) -> str | None:
+    return asked.client.name if asked.client is not None else None
