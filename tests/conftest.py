@@ -37,6 +37,7 @@ pytest_plugins = [
     "tests.databases",
     "tests.cases",
     "tests.sinks",
+    "tests.logout_sink",
     "tests.wire",
     "tests.serving",
     "tests.standing",

@@ -40,7 +40,7 @@ def list_(identity: str, as_json: bool) -> None:
 @click.argument("identity")
 @click.argument("session", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="End all of them.")
-@click.option("--tokens", is_flag=True, help="End the personal tokens as well, which no session gave.")
+@click.option("--tokens", is_flag=True, help="End API tokens as well, and what apps may do when nobody is signed in.")
 def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> None:
     """End sessions, with the tokens they gave.
 

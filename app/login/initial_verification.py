@@ -21,6 +21,7 @@ from app.enrollments.catalog import method_of, methods
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db
+from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions
 from app.users import User, confirm, create_user
@@ -29,7 +30,7 @@ from app.users import User, confirm, create_user
 def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] = ()) -> bool:
     """Note that the address ``challenge`` went to is the user's; return whether it is the account's first proof.
 
-    With the first proof goes every credential and session from before it, for whoever had it may have been
+    With the first proof goes every credential, session and API token from before it, for whoever had it may have been
     somebody else; all but the password that was given in this very browser.
     :param browsers: its bindings, none to keep nothing
     """
@@ -37,6 +38,7 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
     if first:
         _sweep(user.id, browsers)
         revoke_all_sessions(user.id)
+        api_tokens.revoke_all(user.id, reason="confirmed")
         revoke_browsers(user.id)
         record("address.confirmed", user.id, challenge_id=challenge.id, method=challenge.method)
         signals.send(signals.user_confirmed, user=user)

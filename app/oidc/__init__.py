@@ -27,11 +27,16 @@ def init_app(app: Flask) -> None:
         export,
         key_rotation,
         pushed_views,
+        logout_tokens,
+        logout_views,
         registration_views,
+        session_ends,
         subjects,
         token_views,
         userinfo_views,
     )
+    from app.outbox import register_renderers
+    from app.sessions.end_hooks import register_revocation_hook, register_session_end_hook
     from app.web.destinations import register_destination
 
     client_file.load(app)
@@ -47,6 +52,9 @@ def init_app(app: Flask) -> None:
     )
     register_sealed(app, subjects.SEALED)
     key_rotation.init_app(app)
+    register_renderers(app, logout_tokens.RENDERERS)
+    register_session_end_hook(app, session_ends.end_grants)
+    register_revocation_hook(app, session_ends.revoke_lasting)
     register_export(app, export.PARTS, export.EXCLUDED)
     errors.init_app(app)
     app.register_blueprint(bp)

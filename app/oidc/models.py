@@ -134,6 +134,8 @@ class Grant(db.Model):
     expires_at: Mapped[datetime] = mapped_column(index=True)
     """When nothing of it can be valid any more."""
     revoked_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    """When the session that gave it was ended, and the client told; with ``offline_access`` it may go on."""
 
 
 class AccessToken(db.Model):

@@ -12,7 +12,7 @@ from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
 from app.outbox.jobs import register_job, register_periodic_task
 from app.outbox.models import Message
-from app.outbox.renderers import EmailMessage, Expired, TextMessage, register_renderers
+from app.outbox.renderers import EmailMessage, Expired, LogoutMessage, TextMessage, register_renderers
 from app.outbox.service import enqueue, enqueue_each
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EmailMessage",
     "Expired",
+    "LogoutMessage",
     "Message",
     "TextMessage",
     "deliver",

@@ -13,12 +13,12 @@ import structlog
 from app import clock
 from app.extensions import db
 from app.outbox import renderers
-from app.outbox.channels import mail, sms
+from app.outbox.channels import logout, mail, sms
 from app.outbox.channels.attempt import Failed, Interrupted, Postponed
 from app.outbox.leases import claim, holding, record_results
 from app.outbox.models import ABANDONED, DROPPED, SENT, WAITING, Message
-from app.outbox.renderers import EmailMessage, Expired, TextMessage
-from app.outbox.service import MAIL
+from app.outbox.renderers import Content, EmailMessage, Expired, LogoutMessage, TextMessage
+from app.outbox.service import LOGOUT, MAIL, SMS
 
 FIRST_WAITS = tuple(timedelta(seconds=seconds) for seconds in (1, 5, 15, 30))
 """After the first failures; from then on the waits grow with the message's age."""
@@ -67,6 +67,9 @@ def next_attempt(
 
 
 log = structlog.get_logger()
+
+CONTENT = {MAIL: EmailMessage, SMS: TextMessage, LOGOUT: LogoutMessage}
+"""What each channel takes."""
 
 UPDATE = "Install the newer release for this worker as well. Until then workers that have it send the message."
 
@@ -158,7 +161,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
     return Outcome(message, SENT)
 
 
-def _render(message: Message, known: Mapping[str, Any] | None) -> EmailMessage | TextMessage | None:
+def _render(message: Message, known: Mapping[str, Any] | None) -> Content | None:
     """Return the words of a message, with no connection of ours kept busy afterwards.
 
     :param known: what it is about, by message id, with that of others; None to read it now
@@ -176,14 +179,16 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> EmailMessage |
         raise Failed(f"not rendered ({type(error).__name__})") from error
     finally:
         db.session.close()
-    if words is not None and isinstance(words, EmailMessage) != (message.channel == MAIL):
+    if words is not None and not isinstance(words, CONTENT[message.channel]):
         raise Failed(f"not rendered as {message.channel}", permanent=True)
     return words
 
 
-def _hand_over(message: Message, words: EmailMessage | TextMessage) -> None:
+def _hand_over(message: Message, words: Content) -> None:
     if isinstance(words, EmailMessage):
         mail.send(message, words)
+    elif isinstance(words, LogoutMessage):
+        logout.send(message, words)
     else:
         sms.send(message, words)
 
@@ -210,7 +215,7 @@ def _failed(message: Message, failure: Failed) -> Outcome:
             written_at=message.created_at,
             expires_at=message.expires_at,
             wait=timedelta(seconds=failure.wait or 0.0),
-            costly=failure.taken and message.channel != MAIL,
+            costly=failure.taken and message.channel == SMS,
         )
     facts: dict[str, object] = {"reason": failure.reason, "gives_up": due is None}
     if failure.remedy:

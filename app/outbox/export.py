@@ -8,7 +8,8 @@ from app.outbox.models import Message
 PARTS = (
     ExportPart(
         "messages",
-        "Mails and text messages to you, for as long as we remember them. What stood in them is kept nowhere.",
+        "Mails and text messages to you, and that apps were told when you were signed out, for as long as we remember "
+        "them. What stood in them is kept nowhere.",
         owner=Message.user_id,
         newest_by=[Message.created_at, Message.id],
         columns={

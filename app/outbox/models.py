@@ -1,4 +1,4 @@
-"""Message: an email or text to be sent. Lease: which worker holds a role, and until when."""
+"""Message: an email, a text or a logout token to be sent. Lease: which worker holds a role, and until when."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Message(db.Model):
     channel: Mapped[str] = mapped_column(sa.String(8))
     to: Mapped[str] = mapped_column(sa.String(254), index=True)
     destination: Mapped[str] = mapped_column(sa.String(254), default="", server_default=sa.text("''"))
-    """Mail domain, or ``sms``: messages wait only for others to the same destination."""
+    """Mail domain, ``sms``, or ``app:`` and its id: messages wait only for others to the same destination."""
     user_id: Mapped[int | None] = mapped_column(index=True)
     """No foreign key, which would be checked for known people only (ADR 15). Set to NULL when the user is deleted."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(64))
@@ -68,7 +68,9 @@ class Message(db.Model):
 
     @property
     def masked_to(self) -> str:
-        """The recipient as a log may show it."""
+        """The recipient as a log may show it; the id of an app is no secret."""
+        if self.channel == "logout":
+            return self.to
         return identifiers.mask("email" if self.channel == "mail" else "phone", self.to)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app import i18n
@@ -32,11 +32,26 @@ class TextMessage:
     body: str
 
 
+@dataclass(frozen=True)
+class LogoutMessage:
+    """What is posted to an app when a session ends (OpenID Connect Back-Channel Logout 1.0, section 2.5).
+
+    :ivar public_only: whether a stranger named the address, so that nothing in a private network may be reached by it
+    """
+
+    url: str
+    token: str = field(repr=False)
+    public_only: bool = False
+
+
+Content = EmailMessage | TextMessage | LogoutMessage
+
+
 class Expired(Exception):
     """What a message would say is over by now: it is given up rather than sent."""
 
 
-Renderer = Callable[..., EmailMessage | TextMessage | None]
+Renderer = Callable[..., Content | None]
 Reader = Callable[["Sequence[Message]"], Mapping[str, Any]]
 
 _REGISTERED = "latchkey.renderers"
@@ -46,7 +61,8 @@ def register_renderers(app: Flask, renderers: Mapping[str, Renderer], *, reads: 
     """Register which function says what messages of each kind say.
 
     It is called in an app context without a request, each time the message is sent, and must return the same words
-    each time: a copy sent because an answer was lost must not differ. None drops the message, and Expired gives it up.
+    each time: a copy sent because an answer was lost must not differ. A logout token alone is new each time. None drops
+    the message, and Expired gives it up.
     :param reads: reads from the database what some messages are about, all of them in one statement, and returns
         that by message id; the renderer is given its part, or None, as second argument and asks for nothing itself
     :raises ValueError: when a kind has a renderer already
@@ -78,7 +94,7 @@ def read(messages: Iterable[Message]) -> dict[str, Any]:
     return {its_id: found for reader, some in wanted.items() for its_id, found in reader(some).items()}
 
 
-def render(message: Message, known: Mapping[str, Any]) -> EmailMessage | TextMessage | None:
+def render(message: Message, known: Mapping[str, Any]) -> Content | None:
     """Return what ``message`` says, None when that is nothing any more. Raises KeyError for a kind without renderer.
 
     :param known: from ``read``, for this message among others

@@ -20,7 +20,11 @@ from app.users import User
 
 MAIL = "mail"
 SMS = "sms"
-CHANNELS = (MAIL, SMS)
+LOGOUT = "logout"
+"""To an app: that a session in which somebody was signed in to it is over."""
+
+CHANNELS = (MAIL, SMS, LOGOUT)
+_TO = 254
 
 UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "url"))
 """Names of facts that would put a secret at rest. The renderer derives such things when it sends."""
@@ -53,8 +57,8 @@ def enqueue(
     """Add a message to this transaction: one INSERT. A worker sends it after the commit, or never.
 
     :param kind: names the renderer that will say it
-    :param channel: "mail" or "sms"
-    :param to: the canonical address or number
+    :param channel: "mail", "sms" or "logout"
+    :param to: the canonical address or number, or the id of an app
     :param expires_at: the moment after which it must not be sent any more
     :param decoy: True does all the work and sends nothing
     :param facts: plain JSON values for the renderer
@@ -85,28 +89,43 @@ def enqueue_each(
     :param own: by address, the facts that its message alone has
     :raises ValueError: as ``enqueue``
     """
-    _check(channel, facts)
     own = own or {}
-    for each in own.values():
-        _check(channel, dict(each))
-    if not where_to:
+    enqueue_all(kind, channel, [(to, facts | dict(own.get(to, {}))) for to in where_to], user_id=user_id)
+
+
+def enqueue_all(
+    kind: str,
+    channel: str,
+    messages: Sequence[tuple[str, dict[str, Any]]],
+    *,
+    user_id: int | None = None,
+    expires_at: datetime | None = None,
+) -> None:
+    """Add messages of one kind to this transaction: one INSERT, none when there are none.
+
+    :param messages: where each goes, and its facts
+    :raises ValueError: as ``enqueue``
+    """
+    for _, facts in messages:
+        _check(channel, facts)
+    if not messages:
         return
     now = clock.now()
     same: dict[str, Any] = {"kind": kind, "channel": channel, "user_id": user_id}
-    same |= {"owner": user_id, "reader": i18n.language()}
+    same |= {"owner": user_id, "reader": i18n.language(), "expires_at": expires_at}
     same |= _NEW | {"tag": "", "decoy": False, "created_at": now, "next_attempt_at": now}
     rows = [
-        same
-        | {"id": secrets.row_id(), "to": to, "destination": destination_of(channel, to)}
-        | {"facts": facts | dict(own.get(to, {}))}
-        for to in where_to
+        same | {"id": secrets.row_id(), "to": to[:_TO], "destination": destination_of(channel, to), "facts": facts}
+        for to, facts in messages
     ]
     db.session.execute(_INSERT_EACH, rows)
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 
 
 def destination_of(channel: str, to: str) -> str:
-    """Return where a message goes, for which it may have to wait for others: its mail domain, or ``sms``."""
+    """Return where a message goes, for which it may have to wait for others: its mail domain, ``sms``, or its app."""
+    if channel == LOGOUT:
+        return f"app:{to}"[:_TO]
     return to.rpartition("@")[2] if channel == MAIL else SMS
 
 

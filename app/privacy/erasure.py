@@ -18,7 +18,9 @@ from app.challenges.models import Challenge
 from app.extensions import changed, db, settings
 from app.outbox import Message
 from app.outbox.leases import claim_rows, claiming
+from app.outbox.service import LOGOUT
 from app.privacy.models import Deletion
+from app.sessions.store import revoke_all_sessions
 from app.users import Identity, User
 
 BATCH = 1000
@@ -63,13 +65,16 @@ def erase(user_id: int, pseudonym: int) -> bool:
     """Erase what is left of an account in this transaction; return False when another worker has done it.
 
     Foreign keys and triggers delete the account's rows. Challenges that others requested for one of its addresses are
-    deleted, too: they were decoys as long as the account existed.
+    deleted, too: they were decoys as long as the account existed. What still has to reach an app leaves all the same:
+    that the account's sessions there are over.
     """
     while anonymise(user_id, pseudonym):
         pass
     was_unconfirmed = db.session.scalar(sa.select(User.confirmed_at).where(User.id == user_id)) is None
     values = list(db.session.scalars(sa.select(Identity.value).where(Identity.user_id == user_id)))
-    changed(sa.delete(Message).where(sa.or_(Message.user_id == user_id, Message.to.in_(values))))
+    revoke_all_sessions(user_id)
+    to_apps = sa.and_(Message.channel == LOGOUT, Message.next_attempt_at.is_not(None))
+    changed(sa.delete(Message).where(sa.or_(Message.user_id == user_id, Message.to.in_(values)), ~to_apps))
     changed(sa.delete(Challenge).where(Challenge.destination.in_(values)))
     mine = sa.exists().where(Deletion.user_id == User.id, Deletion.pseudonym == pseudonym)
     if changed(sa.delete(User).where(User.id == user_id, mine)) != 1:

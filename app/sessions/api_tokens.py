@@ -16,6 +16,7 @@ from app.audit import record
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached, detached_from
 from app.extensions import changed, db, settings
+from app.sessions.end_hooks import access_revoked
 from app.sessions.models import ApiToken, AuthSession
 from app.users import User
 
@@ -120,10 +121,13 @@ def revoke(user_id: int, token_id: str) -> ApiToken | None:
 def revoke_all(user_id: int, reason: str = "") -> int:
     """Revoke every token of a user, at once and on every replica; return how many were active.
 
-    A caller that suspects an intruder holds the user's row, so that no token is created meanwhile.
-    :param reason: "" when the user asked for it
+    With a reason, what apps may do after sessions end is revoked as well. A caller that suspects an intruder holds the
+    user's row, so that no token is created meanwhile.
+    :param reason: "" when the user asked for the end of API tokens alone
     """
     ended = _revoke((_c.user_id == user_id, _c.expires_at > clock.now()))
+    if reason:
+        access_revoked(user_id)
     if ended:
         record("tokens.revoked", user_id, reason=reason, tokens=ended)
     return ended

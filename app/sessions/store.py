@@ -21,6 +21,7 @@ from app.db import has_written, unavailable
 from app.db.compiled import CompiledStatement, Detached, detached_from, note
 from app.extensions import changed, db, login_manager, settings
 from app.sessions import api_tokens, assurance
+from app.sessions.end_hooks import EndedSessions, sessions_ended
 from app.sessions.models import AuthSession, PendingSignIn, RefreshToken
 from app.users import User
 from app.web.cookies import KNOWN, PENDING, renew_browser_secret, sent_cookie, sent_program_token, set_cookie
@@ -168,7 +169,10 @@ def revoke_session(session_id: str, *, of: int | None = None) -> int:
     alive = [AuthSession.session_id == session_id, AuthSession.revoked_at.is_(None)]
     alive += [] if of is None else [AuthSession.user_id == of]
     now = clock.now()
-    return changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
+    ended = changed(sa.update(AuthSession).where(*alive).values(revoked_at=now, expires_at=now))
+    if ended:
+        sessions_ended(EndedSessions(session_id))
+    return ended
 
 
 def report_session(session_id: str) -> bool:
@@ -186,14 +190,15 @@ def opened_by(challenge_id: str, since: datetime) -> list[str]:
 def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
     """Revoke every session of a user, except the session ``but``; return how many were open.
 
-    Pending sign-ins are ended, too.
+    Pending sign-ins are ended, too. What hangs on sessions ends also where these had run out before.
     """
     others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.session_id != but)
     now = clock.now()
     waiting = (PendingSignIn.user_id == user_id, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*waiting).values(ended_at=now))
-    ended = sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now)
-    return changed(ended)
+    ended = changed(sa.update(AuthSession).where(*others).values(revoked_at=now, expires_at=now))
+    sessions_ended(EndedSessions(user_id=user_id, but=but))
+    return ended
 
 
 def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary], bool]:

@@ -1,4 +1,4 @@
-"""Channels: email by SMTP, text messages by HTTP. Each tries once, within a hard time limit."""
+"""Channels: email by SMTP, text messages and logout tokens by HTTP. Each tries once, within a hard time limit."""
 
 from app.outbox.channels.attempt import Failed, Interrupted, Postponed
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from app.enrollments.models import Enrollment
 from app.users import Identity, User
+from tests.oidc import register as register_app
+from tests.signed_in import sign_in
 from tests.sinks import code_in
+from tests.wire import Program
 
 ADA = "ada@example.com"
 THEIRS = "the attacker's own password"
@@ -127,6 +132,23 @@ def test_the_proof_of_the_mailbox_ends_what_was_there_before_it(wire, eve, by_te
     assert sorted(row.method for row in rows(Enrollment)) == ["email", "sms"]
     for passcode in (eve.password, eve.app_code()):
         assert not wire.elsewhere().post("/us-signin", identity=eve.email, passcode=passcode).ok
+
+
+@with_texts
+def test_api_tokens_and_apps_from_before_it_end_as_well(app, wire, people, mail_to):
+    eve = people.open("eve@example.com", phone="+16502530000", methods=["email", "sms"], confirmed=False)
+    by_text = sign_in(wire.elsewhere(), eve, via="sms")
+    made = by_text.post("/tokens", name="Nightly", scopes=["read"], expires_in_days=30)
+    assert made.ok, made
+    program = Program(app)
+    program.token = made.json.get("token") or re.search(r'id="made-token">([^<]+)<', made.text)[1]
+    app_of_theirs = register_app(app)
+    tokens = app_of_theirs.tokens(by_text, scope="openid offline_access")
+    assert program.signed_in_as() == eve.email
+    wire.post("/us-signin/send-code", identity=eve.email, chosen_method="email")
+    assert wire.post("/us-signin", identity=eve.email, passcode=code_in(mail_to(eve.email))).ok
+    assert program.signed_in_as() is None
+    assert app_of_theirs.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
 
 
 @with_texts

@@ -1,0 +1,86 @@
+"""What ends for apps when a session does: what they may do, and the session that each of them keeps itself.
+
+Grants without ``offline_access`` end with the session that gave them, however it ends. Those with it were given for
+when nobody is signed in, and go on (OpenID Connect Back-Channel Logout 1.0, section 2.7). They end where someone else
+may have been in the account, or it is closed: "this wasn't me", recovery, an undone change of addresses, disabling,
+deletion, and the first proof of an address; API tokens end at the same places.
+
+An app that was signed in to from an ended session is told by a logout token, once, from the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.db.compiled import CompiledStatement
+from app.oidc.clients import find_clients
+from app.oidc.models import Grant
+from app.oidc.subjects import sid_for, subject_for
+from app.outbox.service import LOGOUT, enqueue_all
+from app.sessions.end_hooks import EndedSessions
+from app.users import User
+
+KIND = "app_logout"
+TRIED_FOR = timedelta(hours=2)
+"""An app that is away for longer has to find out by itself."""
+
+_table, _user = Grant.__table__, User.__table__
+_c = _table.c
+_handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subquery()
+
+
+def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
+    """Return the statement that ends grants, once, and returns whom to tell."""
+    revoked_at = sa.case((_c.offline, _c.revoked_at), else_=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
+    return CompiledStatement(
+        sa.update(_table)
+        .where(*which, _c.ended_at.is_(None))
+        .values(ended_at=sa.bindparam("now"), revoked_at=revoked_at)
+        .returning(_c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_digest, _c.code_used_at)
+    )
+
+
+_END_OF_ONE = _ending(_c.session_id == sa.bindparam("session"))
+_END_OF_USER = _ending(_c.user_id == sa.bindparam("user"), _c.session_id != sa.bindparam("but"))
+_REVOKE_LASTING = CompiledStatement(
+    sa.update(_table)
+    .where(_c.user_id == sa.bindparam("user"), _c.offline, _c.revoked_at.is_(None))
+    .values(revoked_at=sa.bindparam("now"))
+)
+
+
+def end_grants(which: EndedSessions) -> None:
+    """End what these sessions gave to apps, and have the apps told. One statement where they gave nothing."""
+    now = clock.now()
+    if which.session_id:
+        rows = _END_OF_ONE.all(session=which.session_id, now=now)
+    else:
+        rows = _END_OF_USER.all(user=which.user_id, but=which.but, now=now)
+    reached = {tuple(row[:4]) for row in rows if row[4] is None or row[5] is not None}
+    if reached:
+        _tell(sorted(reached))
+
+
+def revoke_lasting(user_id: int) -> None:
+    """Revoke what an account has let apps do while nobody is signed in. One statement."""
+    _REVOKE_LASTING.run(user=user_id, now=clock.now())
+
+
+def _tell(reached: Sequence[tuple[Any, ...]]) -> None:
+    """Have each app told of each session, by the names it knows: what they are of may be gone when the message leaves.
+
+    :param reached: client, session, user and the user's handle
+    """
+    clients = find_clients({row[0] for row in reached})
+    messages = []
+    for client_id, session_id, _, handle in reached:
+        client = clients.get(client_id)
+        if client is not None and client.backchannel_logout_uri:
+            names = {"sub": subject_for(handle, client), "sid": sid_for(session_id, client_id)}
+            messages.append((client_id, {"client": client_id} | names))
+    enqueue_all(KIND, LOGOUT, messages, user_id=reached[0][2], expires_at=clock.now() + TRIED_FOR)

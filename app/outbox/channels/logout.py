@@ -1,0 +1,107 @@
+"""Logout tokens by HTTP: an app is told that a session is over (OpenID Connect Back-Channel Logout 1.0)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from app.outbox.channels.attempt import Failed, cut_off_after, unreached
+
+if TYPE_CHECKING:
+    from app.outbox.models import Message
+    from app.outbox.renderers import LogoutMessage
+
+CONNECT_WITHIN = 5.0
+ANSWER_WITHIN = 10.0
+"""Seconds for the whole try. An app that needs longer has its thread and holds up nobody else's messages."""
+
+PORTS = {"https": 443, "http": 80}
+
+
+def send(message: Message, logout: LogoutMessage) -> None:
+    """Post one logout token, or raise. Redirects are not followed: they would take the token elsewhere.
+
+    :raises Failed: permanently when the app refused the token (400)
+    """
+    setting = f"the backchannel_logout_uri of client {message.to}"
+    try:
+        with cut_off_after(ANSWER_WITHIN) as deadline:
+            connection = _connected(logout, setting)
+            try:
+                deadline.through(connection)
+                deadline.hand_over()
+                status = _post(connection, logout)
+            finally:
+                connection.close()
+    except (OSError, HTTPException) as error:
+        raise Failed(f"app broke off ({type(error).__name__})", taken=True) from error
+    _judge(status, setting)
+
+
+def _post(connection: HTTPConnection, logout: LogoutMessage) -> int:
+    """Return the status of the answer; what else it says is not read."""
+    parts = urlsplit(logout.url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "Latchkey"}
+    connection.request("POST", target, urlencode({"logout_token": logout.token}).encode(), headers)
+    return connection.getresponse().status
+
+
+def _judge(status: int, setting: str) -> None:
+    """Raise what an answer means that is no yes (section 2.8)."""
+    if 200 <= status < 300:
+        return
+    if status == 400:
+        remedy = "Look at the app's log: it may expect another issuer, client id or id_token_alg."
+        raise Failed("app refused the logout token (400)", permanent=True, remedy=remedy)
+    if 300 <= status < 400:
+        raise Failed(f"app redirects ({status})", remedy=f"Name the address that it leads to in {setting}.")
+    remedy = f"Check {setting}." if status < 500 else ""
+    raise Failed(f"app failed ({status})", taken=status >= 500, remedy=remedy)
+
+
+def _connected(logout: LogoutMessage, setting: str) -> HTTPConnection:
+    """Return a connection to the app. Its host is resolved once, so that what was checked is what is used.
+
+    :raises Failed: when it can't be reached, or must not
+    """
+    parts = urlsplit(logout.url)
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        if logout.public_only and not all(map(is_public, addresses)):
+            remedy = "If this is an app of yours, add it by a file or a command."
+            raise Failed("app's address is in a private network", permanent=True, remedy=remedy)
+        sock = _first_open(addresses, port)
+        if parts.scheme == "http":
+            connection = HTTPConnection(host, port)
+        else:
+            connection = HTTPSConnection(host, port)
+            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+    except OSError as error:
+        raise unreached("app", setting, error) from error
+    sock.settimeout(ANSWER_WITHIN)
+    connection.sock = sock
+    return connection
+
+
+def _first_open(addresses: list[str], port: int) -> socket.socket:
+    """Return a socket to the first of these addresses that answers. Raises OSError of the last."""
+    for each in addresses[:-1]:
+        try:
+            return socket.create_connection((each, port), CONNECT_WITHIN / len(addresses))
+        except OSError:
+            continue
+    return socket.create_connection((addresses[-1], port), CONNECT_WITHIN)
+
+
+def is_public(address: str) -> bool:
+    """Whether an address belongs to the internet, and to no network of one's own (RFC 6890)."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
+    return all(each.is_global and not each.is_multicast for each in (found, inner or found))

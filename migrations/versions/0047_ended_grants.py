@@ -1,0 +1,22 @@
+"""ended grants: when the session ended in which a grant was given, so that its app is told once
+
+Revision: 0047, after 0046
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from migrations import online
+
+revision = "0047"
+down_revision = "0046"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    online.add_column("oauth_grant", sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("oauth_grant", "ended_at")
