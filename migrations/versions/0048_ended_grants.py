@@ -1,6 +1,6 @@
 """ended grants: when the session ended in which a grant was given, so that its app is told once
 
-Revision: 0047, after 0046
+Revision: 0048, after 0047
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from migrations import online
 
-revision = "0047"
-down_revision = "0046"
+revision = "0048"
+down_revision = "0047"
 branch_labels = None
 depends_on = None
 
