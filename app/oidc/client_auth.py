@@ -18,6 +18,7 @@ from app import throttling
 from app.audit import record
 from app.crypto import secrets
 from app.errors import Rejected
+from app.oidc import cors
 from app.oidc.client_assertions import ASSERTION_TYPE, InvalidAssertion, claimed_client, verify_assertion
 from app.oidc.clients import Client, find_client, is_client_id
 from app.oidc.errors import OAuthError
@@ -54,6 +55,7 @@ def authenticate(fields: Mapping[str, str]) -> Client:
         throttling.allow(LIMIT, g.client_address, about=about)
         client = find_client(given.client_id)
         if client is not None and not (reason := _fault(client, given)):
+            cors.note_client(client)
             return client
         throttling.take(LIMIT, g.client_address, about=about)
     except Rejected as full:

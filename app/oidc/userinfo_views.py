@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, after_this_request, request
 
-from app.oidc import access_tokens, bp
+from app.oidc import access_tokens, bp, cors
 from app.oidc.claims import claims_of
 from app.oidc.errors import OAuthError, json_response
 from app.oidc.parameters import of_form, single_values
@@ -45,6 +45,7 @@ def _answer(token: str | None) -> Response:
         raise OAuthError(
             "invalid_token", "The token is invalid or has expired.", status=401, challenge=_challenge("invalid_token")
         )
+    cors.note_client(found.client)
     if "openid" not in found.scopes:
         challenge = _challenge("insufficient_scope") + ', scope="openid"'
         raise OAuthError("insufficient_scope", "The token has no openid scope.", status=403, challenge=challenge)

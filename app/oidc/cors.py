@@ -1,0 +1,77 @@
+"""Scripts of clients on other origins: which of them may read the answers of the endpoints (the Fetch standard, 3.3).
+
+An origin is allowed where the client that asks has registered it. Before it is known who asks (a preflight, a wrong
+token), it is enough that some client has: nothing that is answered then is anybody's. No cookie counts, ever:
+``Access-Control-Allow-Credentials`` is never sent, so a foreign page gets what its own token opens, and no more.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from flask import Response, g, request
+
+from app.db.compiled import CompiledStatement
+from app.extensions import settings
+from app.oidc import bp
+from app.oidc.clients import Client, clients_in_memory
+from app.oidc.models import ORIGIN, OAuthClient, OAuthClientOrigin
+
+METHODS = {"/oauth/token": "POST", "/oauth/revoke": "POST", "/oauth/par": "POST", "/oauth/userinfo": "GET, POST"}
+"""Endpoints that a browser client calls, and how."""
+
+REQUEST_HEADERS = "Authorization, Content-Type, DPoP"
+ANSWER_HEADERS = "DPoP-Nonce, Retry-After, WWW-Authenticate"
+PREFLIGHT_HOLDS = 600
+"""Seconds for which a browser need not ask again, and still may though the origin was taken away."""
+
+_origin, _client = OAuthClientOrigin.__table__.c, OAuthClient.__table__.c
+_OWNERS = CompiledStatement(
+    sa.select(_origin.client_id)
+    .join_from(OAuthClientOrigin.__table__, OAuthClient.__table__, _client.id == _origin.client_id)
+    .where(_origin.origin == sa.bindparam("origin"), _client.disabled_at.is_(None))
+)
+
+
+def note_client(client: Client) -> None:
+    """Remember which client the current request is of."""
+    g.oauth_client = client
+
+
+@bp.before_request
+def answer_preflight() -> Response | None:
+    """Answer a browser that asks whether a script may send its request."""
+    if request.method != "OPTIONS" or request.path not in METHODS:
+        return None
+    answer = Response(status=204)
+    origin = request.headers.get("Origin", "")
+    if "Access-Control-Request-Method" in request.headers and _is_anyones(origin):
+        answer.headers["Access-Control-Allow-Origin"] = origin
+        answer.headers["Access-Control-Allow-Methods"] = METHODS[request.path]
+        answer.headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
+        answer.headers["Access-Control-Max-Age"] = str(PREFLIGHT_HOLDS)
+    return answer
+
+
+@bp.after_request
+def allow_origin(answer: Response) -> Response:
+    """Let scripts of the client's origins read the answer."""
+    origin = request.headers.get("Origin", "")
+    if request.method != "OPTIONS" and request.path in METHODS and answer.status_code < 500 and _is_allowed(origin):
+        answer.headers["Access-Control-Allow-Origin"] = origin
+        answer.headers["Access-Control-Expose-Headers"] = ANSWER_HEADERS
+    return answer
+
+
+def _is_allowed(origin: str) -> bool:
+    client: Client | None = g.get("oauth_client")
+    return origin in client.origins if client is not None else _is_anyones(origin)
+
+
+def _is_anyones(origin: str) -> bool:
+    """Whether an enabled client has registered this origin. One statement, unless a client of the file has."""
+    if not origin or origin == settings.origin or len(origin) > ORIGIN or "\x00" in origin:
+        return False
+    in_file = clients_in_memory()
+    if any(origin in client.origins for client in in_file.values()):
+        return True
+    return any(client_id not in in_file for (client_id,) in _OWNERS.all(origin=origin))
