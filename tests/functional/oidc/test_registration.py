@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -219,6 +220,8 @@ def test_an_address_that_can_not_be_registered_is_refused(registrar, rows, metad
     assert (rows(OAuthClient), left(rows)) == ([], 100)
 
 
+MODULUS_OF_1024_BITS = base64.urlsafe_b64encode(b"\xc5" * 128).decode().rstrip("=")
+
 WRONG = {
     "name of a wrong type": {"client_name": 7},
     "long name": {"client_name": "x" * 81},
@@ -244,7 +247,10 @@ WRONG = {
     "keys as text": {"jwks": "{}"},
     "no key set": {"jwks": {}},
     "private key": {"jwks": {"keys": [{"kty": "oct", "k": "AAAA"}]}},
-    "short key": {"jwks": {"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}},
+    "short key": {"jwks": {"keys": [{"kty": "RSA", "n": MODULUS_OF_1024_BITS, "e": "AQAB"}]}},
+    "key of another curve": {"jwks": {"keys": [{"kty": "OKP", "crv": "Ed448", "x": "A" * 76}]}},
+    "key that is none": {"jwks": {"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}},
+    "many keys": {"jwks": {"keys": Signer().jwks["keys"] * 21}},
     "no keys to sign with": {"token_endpoint_auth_method": "private_key_jwt"},
     "unknown subject type": {"subject_type": "private"},
     "sector elsewhere": {"sector_identifier_uri": "https://app.example.com/sector"},
@@ -340,6 +346,7 @@ def test_an_expired_token_registers_nothing(app, issue, rows, clock):
     registrar = Registrar(app, issue(lasts=timedelta(hours=1)))
     clock.shift(3601)
     assert error_of(registrar.register()) == (401, "invalid_token")
+    assert error_of(registrar.register(grant_types=["password"])) == (401, "invalid_token")
     assert rows(OAuthClient) == []
 
 
