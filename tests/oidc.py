@@ -14,7 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from werkzeug.test import TestResponse
 
-from tests.openapi import check_answer, document
+from tests.openapi import check_answer
 from tests.wire import Wire
 
 REDIRECT = "https://app.example.com/callback"
@@ -96,8 +96,7 @@ class RelyingParty:
             fields = {"client_id": self.id} | fields
         data = {name: value for name, value in fields.items() if value is not None}
         response: TestResponse = self.http.post(path, data=data, headers=headers)
-        if path in document()["paths"]:
-            check_answer("POST", path, response)
+        check_answer("POST", path, response)
         return response
 
     def exchange(self, code: str, **different: Any) -> TestResponse:
@@ -119,6 +118,7 @@ class RelyingParty:
     def userinfo(self, token: str) -> TestResponse:
         """Ask who the token is about."""
         response: TestResponse = self.http.get("/oauth/userinfo", headers={"Authorization": f"Bearer {token}"})
+        check_answer("GET", "/oauth/userinfo", response)
         return response
 
     def claims(self, id_token: str) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Browser:
             "/us-verify": self._confirm,
             "/oauth/consent": lambda form: _pressed(form, "allow", "yes"),
             "/oauth/account": lambda form: _pressed(form, "allow", "yes"),
-            "/oauth/logout": lambda form: _pressed(form),
+            "/oauth/logout/confirm": lambda form: _pressed(form),
         }
 
     def open(self, url: str) -> Arrived:

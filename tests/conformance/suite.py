@@ -163,11 +163,11 @@ class Suite:
         assert {name: type(value) for name, value in claims.items()} == {name: type_of(name) for name in claims}
         return claims
 
-    def sign_out(self, **asked: str | None) -> Arrived:
-        """Send the browser to the end session endpoint."""
+    def logout_request(self, **asked: str | None) -> str:
+        """Return the address of a logout request."""
         given = {name: value for name, value in asked.items() if value is not None}
-        address = self.metadata["end_session_endpoint"]
-        return self.browser.open(f"{address}?{urlencode(given)}" if given else address)
+        address: str = self.metadata["end_session_endpoint"]
+        return f"{address}?{urlencode(given)}" if given else address
 
     def is_signed_in(self) -> bool:
         """Whether the provider would answer without asking anybody."""

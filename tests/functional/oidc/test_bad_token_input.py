@@ -8,6 +8,7 @@ import pytest
 
 from app.oidc.errors import FOR_PROGRAMS
 from tests.oidc import RelyingParty, register
+from tests.openapi import check_answer
 
 LONG = "x" * 60_000
 NOT_TEXT = (b"\xff", b"\xed\xa0\x80", b"a\xe4", "a\0b", "\0")
@@ -229,7 +230,8 @@ def check(response, error: str, case: object) -> None:
 
 
 def check_shape(response) -> None:
-    """Check that a refusal is JSON of RFC 6749, section 5.2, that nobody keeps."""
+    """Check that a refusal is JSON of RFC 6749, section 5.2, that nobody keeps, and as openapi.yaml says."""
+    check_answer(response.request.method, response.request.path, response)
     assert response.mimetype == "application/json"
     assert response.json.keys() == {"error", "error_description"}
     assert set(response.json["error_description"]) <= set(map(chr, range(0x20, 0x7F))) - set('"\\')
