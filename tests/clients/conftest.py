@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -104,6 +105,18 @@ def register(standing_app: Flask) -> Callable[..., Registration]:
         return Registration(client.id, secret, client.redirect_uris[0] if client.redirect_uris else "")
 
     return register
+
+
+@pytest.fixture
+def initial_access_token(standing_app: Flask) -> str:
+    """A token with which one client registers itself."""
+    from app.extensions import db
+    from app.oidc import client_store
+
+    with standing_app.app_context():
+        token = client_store.issue_registration_token("for a test", 1, timedelta(hours=1), by="test")
+        db.session.commit()
+    return token
 
 
 @pytest.fixture

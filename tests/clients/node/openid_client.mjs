@@ -1,10 +1,14 @@
-// A relying party on npm openid-client: discovery, PKCE, state, nonce, userinfo, refresh, introspection, revocation.
+// A relying party on npm openid-client: discovery, PKCE, state, nonce, userinfo, refresh, introspection, revocation;
+// and registration of itself, with a token for it.
 
 import * as client from "openid-client";
 import { options, refusal, say, visit } from "./lines.mjs";
 
 const execute = [client.allowInsecureRequests, client.enableNonRepudiationChecks];
-const config = await client.discovery(new URL(options.issuer), options.id, options.secret, undefined, { execute });
+const issuer = new URL(options.issuer);
+const config = options.initialAccessToken
+  ? await client.dynamicClientRegistration(issuer, options.metadata, undefined, { execute, ...options })
+  : await client.discovery(issuer, options.id, options.secret, undefined, { execute });
 const metadata = config.serverMetadata();
 
 const pkceCodeVerifier = client.randomPKCECodeVerifier();
