@@ -23,12 +23,10 @@ def client(issuer, register, landing):
     )
 
 
-def begin(client, page, **different):
+def begin(client, page, *, pushed=False):
     """Lead the browser to us; return the request."""
-    request = client.authorization_request(
-        scope=SCOPE, authorization_response_iss_parameter_supported=True, **different
-    )
-    page.goto(request.uri)
+    request = client.authorization_request(scope=SCOPE, authorization_response_iss_parameter_supported=True)
+    page.goto(client.pushed_authorization_request(request).uri if pushed else request.uri)
     return request
 
 
@@ -38,13 +36,13 @@ def finish(request, page, landing):
     return request.validate_callback(page.url)
 
 
-@pytest.fixture
-def token(client, page, landing, enter_code):
+@pytest.fixture(params=[False, True], ids=["sent", "pushed"])
+def token(request, client, page, landing, enter_code):
     """What the program got when Ada let it in; its ID token is validated."""
-    request = begin(client, page)
+    asked = begin(client, page, pushed=request.param)
     enter_code()
     page.get_by_role("button", name="Allow", exact=True).click()
-    return client.authorization_code(finish(request, page, landing))
+    return client.authorization_code(finish(asked, page, landing))
 
 
 def test_a_person_allows_it_and_it_goes_on_after_they_have_left(client, token, ada, page, issuer):
