@@ -46,7 +46,7 @@ class Agent:
 
     def add(self, name: str, *options: str) -> str:
         """Begin to add an account; return the address that the person has to visit."""
-        quiet = ["--pw-env=PASSWORD", "--prompt=none", "--no-url-call", "--no-scheme", "--confirm-default", "--manual"]
+        quiet = ["--pw-env=PASSWORD", "--prompt=none", "--no-url-call", "--no-scheme", "--confirm-default"]
         self._started.append(self._run([self._gen, *quiet, *options, name]))
         deadline = time.monotonic() + WITHIN
         while not (found := re.findall(r"https?://\S+/(?:oauth/authorize\?|device)\S*", self.output)):

@@ -27,7 +27,7 @@ def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer
     party = register(name="oidc-agent", redirect_uris=["http://localhost:4242"], public=True)
     back = f"http://localhost:{registered_port()}"
     url = agent.add(
-        "latchkey", f"--issuer={issuer}", f"--client-id={party.id}", "--client-secret=", f"--redirect-uri={back}",
+        "latchkey", "--manual", f"--issuer={issuer}", f"--client-id={party.id}", "--client-secret=", f"--redirect-uri={back}",
         "--scope=openid email offline_access", "--flow=code",
     )  # fmt: skip
     page.goto(url)
@@ -37,6 +37,20 @@ def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer
     agent.added()
     first = agent.token("latchkey")
     assert agent.token("latchkey", "--force-new") != first
+
+
+def test_it_registers_itself(agent, issuer, initial_access_token, page, enter_code):
+    port = registered_port()
+    url = agent.add(
+        "latchkey", f"--issuer={issuer}", f"--at={initial_access_token}", f"--port={port}",
+        "--scope=openid email offline_access", "--flow=code",
+    )  # fmt: skip
+    page.goto(url)
+    enter_code()
+    page.get_by_role("button", name="Allow", exact=True).click()
+    page.wait_for_url(f"http://localhost:{port}/**")
+    agent.added()
+    assert agent.token("latchkey")
 
 
 def registered_port() -> int:
