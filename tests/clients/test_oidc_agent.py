@@ -27,8 +27,8 @@ def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer
     party = register(name="oidc-agent", redirect_uris=["http://localhost:4242"], public=True)
     back = f"http://localhost:{registered_port()}"
     url = agent.add(
-        "latchkey", "--manual", f"--issuer={issuer}", f"--client-id={party.id}", "--client-secret=", f"--redirect-uri={back}",
-        "--scope=openid email offline_access", "--flow=code",
+        "latchkey", "--manual", f"--issuer={issuer}", f"--client-id={party.id}", "--client-secret=",
+        f"--redirect-uri={back}", "--scope=openid email offline_access", "--flow=code",
     )  # fmt: skip
     page.goto(url)
     enter_code()

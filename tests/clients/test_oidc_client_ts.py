@@ -1,0 +1,118 @@
+"""npm oidc-client-ts: an app that is a page alone, at an origin of its own, calls the endpoints from the browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from flask import Flask, send_file
+
+from tests.databases import ROOT
+from tests.requirements import missing, program
+from tests.serving import free_port
+
+pytestmark = pytest.mark.one_database
+
+LIBRARY = ROOT / "node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js"
+SILENT = """<!doctype html><script src="/oidc-client-ts.min.js"></script>
+<script>
+  new oidc.UserManager({ authority: "any", client_id: "any", redirect_uri: "any" }).signinSilentCallback();
+</script>
+"""
+ASK = """async ([url, token]) => {
+  try {
+    const answer = await fetch(url, { headers: { Authorization: `Bearer ${token}` } });
+    return [answer.status, (await answer.json()).error];
+  } catch (error) {
+    return error.name;
+  }
+}"""
+"""Asks as a script of a page does; what it reads, or the error where the browser lets it read nothing."""
+
+REVOKE = """([url, client_id, token]) =>
+  fetch(url, { method: "POST", body: new URLSearchParams({ client_id, token }) }).then((answer) => answer.status)
+"""
+
+
+def static_app(options: dict[str, str]) -> Flask:
+    """Return what serves the page and its files."""
+    if not LIBRARY.exists():
+        program("npm")
+        missing("oidc-client-ts is not installed (make node_modules/axe-core/axe.min.js)")
+    app = Flask("spa")
+    app.add_url_rule("/", "page", lambda: send_file(Path(__file__).with_name("spa.html")))
+    app.add_url_rule("/silent", "silent", lambda: SILENT)
+    app.add_url_rule("/oidc-client-ts.min.js", "library", lambda: send_file(LIBRARY))
+    app.add_url_rule("/options.json", "options", lambda: json.dumps(options))
+    return app
+
+
+@pytest.fixture
+def spa(issuer, register, served):
+    """Serves the app at a host: ``spa("127.0.0.1")`` is another site than ours, ``spa("localhost")`` the same one."""
+
+    def serve(name, **fields):
+        port = free_port()
+        url = f"http://{name}:{port}"
+        uris = {"redirect_uris": [f"{url}/", f"{url}/silent"], "post_logout_redirect_uris": [f"{url}/"]}
+        party = register(name="Board", public=True, origins=[url], **uris, **fields)
+        return served(
+            static_app({"authority": issuer, "client_id": party.id, "scope": "openid email"}), port=port, name=name
+        )
+
+    return serve
+
+
+@pytest.fixture
+def sign_in(page, enter_code):
+    """Signs Ada in to an app."""
+
+    def sign_in(app):
+        page.goto(app.url)
+        page.get_by_text("ready").wait_for()
+        page.get_by_role("button", name="Sign in").click()
+        enter_code()
+        page.get_by_text("signed in").wait_for()
+
+    return sign_in
+
+
+def renew(page):
+    """Have the app renew its tokens; return what came of it."""
+    page.get_by_role("button", name="Renew").click()
+    page.wait_for_function("!['signed in', 'ready'].includes(document.querySelector('p').textContent)")
+    return page.locator("p").inner_text()
+
+
+def test_a_person_signs_in_and_the_page_renews_by_refresh_token(page, spa, sign_in, ada):
+    sign_in(spa("127.0.0.1"))
+    assert page.locator("h1").inner_text() == ada.email
+    token = page.evaluate("user.access_token")
+    assert renew(page) == "renewed"
+    assert page.locator("h1").inner_text() == ada.email
+    assert page.evaluate("user.access_token") != token
+
+
+def test_on_another_site_a_frame_learns_that_nobody_is_signed_in(page, spa, sign_in):
+    sign_in(spa("127.0.0.1", grant_types=["authorization_code"]))
+    assert renew(page) == "login_required"
+
+
+def test_on_the_same_site_a_frame_renews(page, spa, sign_in, ada):
+    sign_in(spa("localhost", grant_types=["authorization_code"]))
+    assert renew(page) == "renewed"
+    assert page.locator("h1").inner_text() == ada.email
+
+
+def test_the_page_reads_why_it_is_refused(page, spa, sign_in, issuer):
+    sign_in(spa("127.0.0.1"))
+    assert page.evaluate(ASK, [f"{issuer}/oauth/userinfo", "no-such-token"]) == [401, "invalid_token"]
+    client_id, token = page.evaluate("[user.profile.aud, user.refresh_token]")
+    assert page.evaluate(REVOKE, [f"{issuer}/oauth/revoke", client_id, token]) == 200
+    assert renew(page) == "invalid_grant"
+
+
+def test_a_page_on_an_origin_that_no_app_has_reads_nothing(page, landing, issuer):
+    page.goto(f"{landing.url}/callback")
+    assert page.evaluate(ASK, [f"{issuer}/oauth/userinfo", "any"]) == "TypeError"
