@@ -28,23 +28,8 @@ StartServers 1
 ThreadsPerChild 8
 MaxRequestWorkers 16
 
-OIDCProviderMetadataURL {issuer}/.well-known/openid-configuration
-OIDCClientID {client_id}
-OIDCClientSecret {secret}
-OIDCRedirectURI http://127.0.0.1:{port}/private/callback
-OIDCCryptoPassphrase of-a-test
-OIDCScope "openid email groups"
-OIDCPKCEMethod S256
-OIDCRemoteUserClaim email
-OIDCClaimPrefix Claim-
-OIDCPassClaimsAs headers
-OIDCDefaultLoggedOutURL http://127.0.0.1:{port}/
-
 ProxyPass / {app}/
-<Location /private>
-    AuthType openid-connect
-    Require claim groups:{group}
-</Location>
+{recipe}
 """
 START_WITHIN = 20.0
 
@@ -53,7 +38,7 @@ START_WITHIN = 20.0
 def apache(directory: Path, port: int, **values: str) -> Iterator[Path]:
     """Run Apache with this configuration until the block is left; gives its error log.
 
-    :param values: what stands in braces: ``issuer``, ``client_id``, ``secret``, ``app``, ``group``
+    :param values: what stands in braces: ``app``, the address behind it, and ``recipe``
     """
     executable = program("apache2")
     modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in LOADED)

@@ -37,10 +37,10 @@ def live_server(standing_server: Server) -> Server:
     return standing_server
 
 
-@pytest.fixture
-def issuer(live_server: Server) -> str:
+@pytest.fixture(scope="session")
+def issuer(standing_server: Server) -> str:
     """What clients know the provider by."""
-    return live_server.url
+    return standing_server.url
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +87,7 @@ def mailbox(live_server: Server) -> Mailbox:
     return Mailbox(live_server.url)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def register(standing_app: Flask) -> Callable[..., Registration]:
     """Registers an app at the standing service: ``register(redirect_uris=[...], public=True)``."""
     from app.extensions import db

@@ -1,12 +1,18 @@
-"""Debian's libapache2-mod-auth-openidc before an app that reads who signed in from headers."""
+"""Debian's libapache2-mod-auth-openidc as docs/integrate/apache.md has it, before an app that reads headers."""
 
 from __future__ import annotations
 
+import sys
+import time
+
 import pytest
+import requests
 from flask import Flask, request
 
 from tests.clients.apache import apache
+from tests.clients.recipes import follow
 from tests.serving import free_port
+from tests.sinks import until
 
 pytestmark = pytest.mark.one_database
 
@@ -29,16 +35,55 @@ def protected(issuer, register, served, tmp_path, staff):
     """Where Apache answers, its app behind it: ``/private/`` is for members of the group."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    party = register(name="Intranet", redirect_uris=[f"{url}/private/callback"])
-    behind = served(app_behind())
-    values = {"issuer": issuer, "client_id": party.id, "secret": party.secret, "app": behind.url, "group": staff}
-    with apache(tmp_path, port, **values):
+    recipe = follow("apache", url, issuer, register).block.replace("<passphrase>", "of-a-test")
+    with apache(tmp_path, port, app=served(app_behind()).url, recipe=recipe):
         yield url
 
 
-def test_claims_reach_the_app_behind_it(page, protected, ada, enter_code):
+@pytest.fixture
+def signed_in(page, protected, ada, enter_code):
+    """Ada's browser, in the protected place."""
     page.goto(f"{protected}/private/")
     enter_code()
     page.get_by_role("heading", name=ada.email).wait_for()
-    assert page.url == f"{protected}/private/"
-    assert page.locator("p").inner_text() == "staff"
+    return page
+
+
+def test_claims_reach_the_app_behind_it(signed_in, protected):
+    assert signed_in.url == f"{protected}/private/"
+    assert signed_in.locator("p").inner_text() == "staff"
+
+
+def test_nobody_says_who_they_are_by_themselves(protected):
+    mine = {"Claim-email": "root@example.com", "Claim-groups": "admins"}
+    assert "Nobody" in requests.get(f"{protected}/", headers=mine, timeout=10).text
+    answer = requests.get(f"{protected}/private/", headers=mine, timeout=10, allow_redirects=False)
+    assert answer.status_code == 302
+
+
+def test_its_sign_out_signs_out_here_and_comes_back(signed_in, protected, live_server):
+    signed_in.goto(f"{protected}/private/callback?logout={protected}/")
+    signed_in.get_by_role("heading", name="Nobody").wait_for()
+    assert signed_in.url.partition("?")[0] == f"{protected}/"
+    signed_in.goto(f"{live_server.url}/")
+    signed_in.get_by_role("heading", name="Sign in").wait_for()
+
+
+def test_it_is_told_within_a_second_that_the_session_is_over(signed_in, protected, live_server, record_property):
+    cookies = {each["name"]: each["value"] for each in signed_in.context.cookies(protected)}
+
+    def is_let_in():
+        answer = requests.get(f"{protected}/private/", cookies=cookies, allow_redirects=False, timeout=10)
+        return answer.status_code == 200
+
+    assert is_let_in()
+    elsewhere = signed_in.context.new_page()
+    elsewhere.goto(f"{live_server.url}/")
+    with elsewhere.expect_response("**/logout"):
+        elsewhere.get_by_role("button", name="Sign out").first.click()
+    over = time.monotonic()
+    until(lambda: not is_let_in(), every=0.005)
+    seconds = time.monotonic() - over
+    record_property("seconds", seconds)
+    sys.stdout.write(f"signed out by back-channel {seconds * 1000:.0f} ms after the answer\n")
+    assert seconds < 1

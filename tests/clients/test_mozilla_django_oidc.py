@@ -1,22 +1,26 @@
-"""PyPI mozilla-django-oidc in a Django project: RS256, the secret in the form, userinfo for every sign-in."""
+"""PyPI mozilla-django-oidc in a Django project as docs/integrate/django.md has it: RS256, the secret in the form."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.clients.origins import serve
+from tests.clients.recipes import Recipe, follow
 from tests.serving import free_port
 
 pytestmark = pytest.mark.one_database
 
 
-def settings_of(issuer: str, client_id: str, secret: str, database: Path) -> dict[str, Any]:
-    """Return the settings of a project, as mozilla-django-oidc's documentation has them."""
-    return {
+def settings_of(recipe: Recipe, database: Path) -> dict[str, Any]:
+    """Return the settings of a new project, with what the recipe adds; groups come by a backend of its own."""
+    settings: dict[str, Any] = {
         "SECRET_KEY": "of a test",
         "ALLOWED_HOSTS": ["127.0.0.1"],
         "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}},
@@ -27,22 +31,18 @@ def settings_of(issuer: str, client_id: str, secret: str, database: Path) -> dic
             "django.contrib.sessions.middleware.SessionMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
-            "mozilla_django_oidc.middleware.SessionRefresh",
         ],
         "LOGGING_CONFIG": None,
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
-        "AUTHENTICATION_BACKENDS": ["tests.clients.django_backend.Backend"],
-        "LOGIN_REDIRECT_URL": "/",
-        "OIDC_RP_CLIENT_ID": client_id,
-        "OIDC_RP_CLIENT_SECRET": secret,
-        "OIDC_RP_SIGN_ALGO": "RS256",
-        "OIDC_RP_SCOPES": "openid email profile groups",
-        "OIDC_USE_PKCE": True,
-        "OIDC_OP_AUTHORIZATION_ENDPOINT": f"{issuer}/oauth/authorize",
-        "OIDC_OP_TOKEN_ENDPOINT": f"{issuer}/oauth/token",
-        "OIDC_OP_USER_ENDPOINT": f"{issuer}/oauth/userinfo",
-        "OIDC_OP_JWKS_ENDPOINT": f"{issuer}/oauth/jwks",
+        "OIDC_STORE_ID_TOKEN": True,
+        "OIDC_OP_LOGOUT_URL_METHOD": "recipe_for_django.logout_url",
     }  # fmt: skip
+    for_settings, for_logout = recipe.blocks
+    exec(for_settings, settings)
+    of_project = sys.modules["recipe_for_django"] = ModuleType("recipe_for_django")
+    exec(for_logout, of_project.__dict__)
+    settings["AUTHENTICATION_BACKENDS"] = ["tests.clients.django_backend.Backend"]
+    return {name: value for name, value in settings.items() if name.isupper()}
 
 
 def django_project(settings: dict[str, Any]) -> Any:
@@ -55,40 +55,62 @@ def django_project(settings: dict[str, Any]) -> Any:
     django.setup()
     from django.core.wsgi import get_wsgi_application
     from django.http import HttpResponse
+    from django.template.context_processors import csrf
     from django.urls import include, path
 
     def home(request: Any) -> HttpResponse:
         names = ", ".join(request.user.groups.values_list("name", flat=True)) if request.user.is_authenticated else ""
-        return HttpResponse(f"<h1>{getattr(request.user, 'email', 'Nobody')}</h1><p>{names}</p>")
+        token = f'<input type="hidden" name="csrfmiddlewaretoken" value="{csrf(request)["csrf_token"]}">'
+        button = f'<form method="post" action="/oidc/logout/">{token}<button>Sign out</button></form>'
+        return HttpResponse(f"<h1>{getattr(request.user, 'email', 'Nobody')}</h1><p>{names}</p>{button}")
 
     of_process.ROOT_URLCONF = (path("", home), path("oidc/", include("mozilla_django_oidc.urls")))
     call_command("migrate", run_syncdb=True, verbosity=0)
     return get_wsgi_application()
 
 
-@pytest.fixture
-def app(issuer, register, served, tmp_path):
+@pytest.fixture(scope="session")
+def project(issuer, register, tmp_path_factory):
     """The project, served and registered."""
     port = free_port()
-    party = register(name="Wiki", redirect_uris=[f"http://127.0.0.1:{port}/oidc/callback/"])
-    settings = settings_of(issuer, party.id, party.secret, tmp_path / "django.db")
-    return served(apart(lambda: django_project(settings)), port=port)
+    recipe = follow("django", f"http://127.0.0.1:{port}", issuer, register)
+    settings = settings_of(recipe, tmp_path_factory.mktemp("django") / "django.db")
+    with serve(apart(lambda: django_project(settings)), port=port) as origin:
+        yield origin
 
 
-def test_a_person_signs_in_and_stays_signed_in_by_silent_checks(page, app, ada, enter_code):
-    page.goto(f"{app.url}/oidc/authenticate/")
+@pytest.fixture
+def signed_in(page, project, ada, enter_code):
+    """Ada's browser, signed in to the project."""
+    page.goto(f"{project.url}/oidc/authenticate/")
     enter_code()
     page.get_by_role("heading", name=ada.email).wait_for()
-    assert page.locator("p").inner_text() == "staff"
+    return page
+
+
+def test_a_person_is_a_member_of_their_groups_and_stays_so_by_silent_checks(signed_in, project, ada):
+    assert signed_in.locator("p").inner_text() == "staff"
+    project.requests.clear()
     apart(age_the_check)
-    page.goto(app.url)  # SessionRefresh asks with prompt=none
-    page.get_by_role("heading", name=ada.email).wait_for()
-    assert sum("/oidc/callback/?code=" in path for path in app.requests) == 2
-    page.context.clear_cookies(domain="localhost")  # signed out at Latchkey
+    signed_in.goto(project.url)  # SessionRefresh asks with prompt=none
+    signed_in.get_by_role("heading", name=ada.email).wait_for()
+    assert any("/oidc/callback/?code=" in path for path in project.requests)
+
+
+def test_a_silent_check_finds_out_that_a_person_has_left(signed_in, project):
+    signed_in.context.clear_cookies(domain="localhost")
+    project.requests.clear()
     apart(age_the_check)
-    page.goto(app.url)
-    page.get_by_role("heading", name="Nobody").wait_for()
-    assert "error=login_required" in app.requests[-2]
+    signed_in.goto(project.url)
+    signed_in.get_by_role("heading", name="Nobody").wait_for()
+    assert any("/oidc/callback/?error=login_required" in path for path in project.requests)
+
+
+def test_a_person_signs_out_of_both(signed_in, live_server):
+    signed_in.get_by_role("button", name="Sign out").click()
+    signed_in.get_by_role("heading", name="Nobody").wait_for()
+    signed_in.goto(f"{live_server.url}/")
+    signed_in.get_by_role("heading", name="Sign in").wait_for()
 
 
 def age_the_check() -> None:
