@@ -47,6 +47,7 @@ class Signer:
 
     def __init__(self, alg: str = "ES256", kid: str | None = None) -> None:
         kinds: dict[str, tuple[str, Any]] = {"ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519")}
+        kinds["Ed25519"] = kinds["EdDSA"]
         kind, size = kinds.get(alg, ("RSA", 2048))
         self.alg, self.kid = alg, kid
         self.key = jwk.generate_key(kind, size, {"kid": kid} if kid else None)

@@ -115,9 +115,10 @@ class RelyingParty:
         found: dict[str, Any] = response.json
         return found
 
-    def userinfo(self, token: str) -> TestResponse:
-        """Ask who the token is about."""
-        response: TestResponse = self.http.get("/oauth/userinfo", headers={"Authorization": f"Bearer {token}"})
+    def userinfo(self, token: str, headers: dict[str, str] | None = None) -> TestResponse:
+        """Ask who the token is about, by these headers, or else with the token as a bearer token."""
+        sent = {"Authorization": f"Bearer {token}"} if headers is None else headers
+        response: TestResponse = self.http.get("/oauth/userinfo", headers=sent)
         check_answer("GET", "/oauth/userinfo", response)
         return response
 

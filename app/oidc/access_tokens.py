@@ -66,10 +66,12 @@ class Issued:
     """An access token, not stored as it is.
 
     :ivar expires_in: seconds
+    :ivar jkt: thumbprint of the key that it is bound to (RFC 9449), or None
     """
 
     token: str
     expires_in: int
+    jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +95,25 @@ class Presented:
         return frozenset(self.row.scopes.split())
 
 
-def issue(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str) -> Issued:
+def issue(
+    grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str, jkt: str | None = None
+) -> Issued:
     """Return a new access token of a grant. One INSERT."""
     is_jwt = client.access_token == "jwt"  # noqa: S105 - a format
     life = settings.oauth_jwt_lifetime if is_jwt else settings.oauth_access_token_lifetime
     now = clock.now()
-    token = _jwt(grant, handle, client, scopes, resource) if is_jwt else secrets.prefixed_token(secrets.ACCESS_PREFIX)
+    if is_jwt:
+        token = _jwt(grant, handle, client, scopes, resource, jkt)
+    else:
+        token = secrets.prefixed_token(secrets.ACCESS_PREFIX)
     _INSERT.run(
         digest=secrets.digest(token), grant_id=grant.id, scopes=" ".join(scopes), resource=resource, created_at=now,
-        expires_at=now + life,
+        expires_at=now + life, jkt=jkt,
     )  # fmt: skip
-    return Issued(token, int(life.total_seconds()))
+    return Issued(token, int(life.total_seconds()), jkt)
 
 
-def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str) -> str:
+def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str, jkt: str | None) -> str:
     """Return an access token that other services read themselves (RFC 9068, section 2.2)."""
     now = int(clock.unix())
     audience = resource.split() or [settings.origin]
@@ -117,8 +124,8 @@ def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resou
         "scope": " ".join(scopes), "auth_time": int(grant.authenticated_at.timestamp()), "acr": f"aal{grant.level}",
         "sid": sid_for(grant.session_id, client.id),
     }  # fmt: skip
-    if grant.jkt:
-        claims["cnf"] = {"jkt": grant.jkt}
+    if jkt:
+        claims["cnf"] = {"jkt": jkt}
     return keys.sign(claims, client.id_token_alg, typ="at+jwt")
 
 

@@ -147,7 +147,7 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
     return Authorization(
         client,
         redirect_uri,
-        scopes=_scopes_of(fields, client),
+        scopes=scopes_of(fields, client),
         state=state,
         nonce=_bounded(fields, "nonce", LONGEST_NONCE),
         code_challenge=_challenge_of(fields, client),
@@ -159,8 +159,8 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
         subject=_subject_of(fields, claims),
         ui_locales=tuple(words(fields, "ui_locales")[:8]),
         claims={place: list(members) for place, members in claims.items()},
-        resource=_resource_of(fields, client),
-        jkt=_thumbprint_of(fields),
+        resource=resource_of(fields, client),
+        jkt=thumbprint_of(fields),
     )
 
 
@@ -181,7 +181,7 @@ def _refuse_what_is_not_supported(fields: dict[str, str], client: Client) -> Non
         raise OAuthError("registration_not_supported", "The registration parameter is not supported.")
 
 
-def _scopes_of(fields: dict[str, str], client: Client) -> tuple[str, ...]:
+def scopes_of(fields: dict[str, str], client: Client) -> tuple[str, ...]:
     """Return the scopes that are asked for and allowed; what nobody knows is ignored (Core, section 3.1.2.1)."""
     asked = words(fields, "scope")
     found = tuple(scope for scope in client.scopes if scope in asked)
@@ -272,7 +272,7 @@ def _subject_of(fields: dict[str, str], claims: dict[str, Any]) -> str:
     return str(told["sub"])
 
 
-def _resource_of(fields: dict[str, str], client: Client) -> str:
+def resource_of(fields: dict[str, str], client: Client) -> str:
     """Return the resource indicators, of those that the client is registered for (RFC 8707, section 2)."""
     asked = words(fields, "resource")
     if unknown := [each for each in asked if each not in client.resources]:
@@ -280,7 +280,7 @@ def _resource_of(fields: dict[str, str], client: Client) -> str:
     return " ".join(asked)
 
 
-def _thumbprint_of(fields: dict[str, str]) -> str | None:
+def thumbprint_of(fields: dict[str, str]) -> str | None:
     """Return the thumbprint of the key that the code will be bound to (RFC 9449, section 10)."""
     jkt = fields.get("dpop_jkt")
     if jkt is not None and not _THUMBPRINT.match(jkt):

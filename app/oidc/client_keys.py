@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +11,21 @@ from typing import Any
 from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
-KINDS = {"RS256": ("RSA", None), "PS256": ("RSA", None), "ES256": ("EC", "P-256"), "EdDSA": ("OKP", "Ed25519")}
-"""Algorithms that clients may sign with, and the key that each takes: its type and its curve."""
+KINDS = {
+    "RS256": ("RSA", None),
+    "PS256": ("RSA", None),
+    "ES256": ("EC", "P-256"),
+    "EdDSA": ("OKP", "Ed25519"),
+    "Ed25519": ("OKP", "Ed25519"),
+}
+"""Algorithms that clients may sign with, and the key that each takes: its type and its curve. RFC 9864 gives the last
+two names to the same one."""
 
 MOST_KEYS = 20
 LEAST_RSA_BITS = 2048
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
-_REGISTRY = jws.JWSRegistry(algorithms=list(KINDS))
+_REGISTRY = jws.JWSRegistry(algorithms=list(KINDS), strict_check_header=False)
+_REGISTRY.max_header_length = 4096  # an RSA key in it has 800 characters, and joserfc's limit is 512
 
 # RFC 9864 has another name for EdDSA with this curve. The old one is what nearly all clients know.
 warnings.filterwarnings("ignore", "EdDSA is deprecated", module=r"joserfc|app\.oidc")
@@ -31,10 +41,36 @@ def check_jwks(value: dict[str, Any]) -> None:
         raise ValueError('it is no key set; write {"keys": [...]} (RFC 7517, section 5)')
     if len(keys) > MOST_KEYS:
         raise ValueError(f"it has more than {MOST_KEYS} keys")
-    if any(_PRIVATE & each.keys() for each in keys):
+    if any(map(has_private_part, keys)):
         raise ValueError("it has a private or shared key: give the public keys alone")
     if not any(_usable(each, alg) for each in keys for alg in KINDS):
         raise ValueError(f"it has no key for {', '.join(KINDS)} (RSA from {LEAST_RSA_BITS} bits)")
+
+
+def has_private_part(key: dict[str, Any]) -> bool:
+    """Whether a JWK holds what its owner should keep."""
+    return bool(_PRIVATE & key.keys())
+
+
+def read_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of a compact JWS, before anything of it is verified.
+
+    :raises ValueError: when it is none, or they are no JSON objects
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise ValueError("not three parts")
+    return _object(parts[0]), _object(parts[1])
+
+
+def _object(part: str) -> dict[str, Any]:
+    try:
+        found = json.loads(base64.urlsafe_b64decode(part.encode("ascii") + b"=" * (-len(part) % 4)))
+    except RecursionError:
+        raise ValueError("too deep") from None
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
 
 
 def is_signed(token: str, jwks: dict[str, Any], alg: str, kid: object = None) -> bool:

@@ -1,18 +1,174 @@
-"""Proof of possession of a key (RFC 9449)."""
+"""Proof of possession of a key (RFC 9449): a token that is bound to a key is good with a proof by that key alone.
+
+A proof is accepted for a minute, and once. There is no nonce of ours (section 8): a proof can't be made ahead for
+longer than that minute.
+"""
 
 from __future__ import annotations
 
-from flask import request
+import base64
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
+from flask import request
+from joserfc import jwk
+
+from app import clock
+from app.extensions import settings
+from app.oidc import used_proofs
+from app.oidc.client_keys import KINDS, has_private_part, is_signed, read_unverified
 from app.oidc.clients import Client
 from app.oidc.errors import OAuthError
 
+HEADER = "DPoP"
+TYPE = "dpop+jwt"
+LONGEST = 4096
+WITHIN = timedelta(seconds=60)
+"""How far the time of a proof may be from ours, which allows for clocks that differ, too."""
+
+_PORTS = {"https": 443, "http": 80}
+
+
+class InvalidProof(Exception):
+    """A proof that proves nothing; its text says why, to the developer of the client."""
+
 
 def thumbprint(client: Client) -> str | None:
-    """Return the thumbprint of the key that this request proves; None without a proof.
+    """Return the thumbprint of the key that this request for tokens proves; None without a proof.
 
     :raises OAuthError: ``invalid_dpop_proof``
     """
-    if "DPoP" in request.headers or client.require_dpop:
-        raise OAuthError("invalid_dpop_proof", "DPoP is not supported.")
-    return None
+    if HEADER not in request.headers:
+        if client.require_dpop:
+            raise OAuthError("invalid_dpop_proof", "This client has to send a DPoP proof.")
+        return None
+    try:
+        return _proved_key()
+    except InvalidProof as fault:
+        raise _refusal(fault) from None
+
+
+def key_asked_for(named: str | None) -> str | None:
+    """Return the thumbprint of the key that a request wants to be bound to, by name or by a proof (section 10.1).
+
+    :param named: its ``dpop_jkt``
+    :raises OAuthError: ``invalid_dpop_proof``; ``invalid_request`` when the two are of different keys
+    """
+    if HEADER not in request.headers:
+        return named
+    try:
+        proved = _proved_key()
+    except InvalidProof as fault:
+        raise _refusal(fault) from None
+    if named is not None and named != proved:
+        raise OAuthError("invalid_request", "dpop_jkt is not the key of the DPoP proof.")
+    return proved
+
+
+def check_token(token: str, jkt: str) -> None:
+    """Accept a token that is bound to the key ``jkt`` and was sent with a proof by it (section 7.1).
+
+    :raises OAuthError: ``invalid_dpop_proof``, or ``invalid_token`` for a proof by another key (401)
+    """
+    try:
+        proved = _proved_key(token)
+    except InvalidProof as fault:
+        error = _refusal(fault)
+    else:
+        if proved == jkt:
+            return
+        error = OAuthError("invalid_token", "The token is bound to another key.")
+    raise OAuthError(error.code, error.description, status=401, challenge=challenge(error.code))
+
+
+def challenge(error: str = "") -> str:
+    """Return the WWW-Authenticate of a resource that takes bound tokens."""
+    said = f'error="{error}", ' if error else ""
+    return f'{HEADER} {said}algs="{" ".join(KINDS)}"'
+
+
+def _refusal(fault: InvalidProof) -> OAuthError:
+    return OAuthError("invalid_dpop_proof", f"The DPoP proof is refused: {fault}.")
+
+
+def _proved_key(token: str | None = None) -> str:
+    """Return the thumbprint of the key that this request's proof is signed by. One statement, if it is valid otherwise.
+
+    :param token: the access token that it must be for
+    :raises InvalidProof: when it is no proof for this request, or was used before
+    """
+    sent = ",".join(request.headers.getlist(HEADER))  # as servers join them: no proof has a comma
+    if not sent:
+        raise InvalidProof("it is missing")
+    if len(sent) > LONGEST:
+        raise InvalidProof("it is too long")
+    try:
+        header, claims = read_unverified(sent)
+    except ValueError:
+        raise InvalidProof("it is no JWT, or there are several") from None
+    jkt = _signer(sent, header)
+    _check_request(claims, token)
+    issued = _check_time(claims.get("iat"))
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not jti:
+        raise InvalidProof("jti is missing")
+    if not used_proofs.spend("dpop", jkt, jti, issued + WITHIN):
+        raise InvalidProof("it was used before")
+    return jkt
+
+
+def _signer(proof: str, header: dict[str, Any]) -> str:
+    """Return the thumbprint of the key in a proof's header, which has signed it (section 4.3, points 4 to 7)."""
+    alg, key = header.get("alg"), header.get("jwk")
+    if header.get("typ") != TYPE:
+        raise InvalidProof(f"typ must be {TYPE}")
+    if not isinstance(alg, str) or alg not in KINDS:
+        raise InvalidProof(f"alg must be one of {', '.join(KINDS)}")
+    if not isinstance(key, dict) or has_private_part(key):
+        raise InvalidProof("jwk must be a public key")
+    if not is_signed(proof, {"keys": [key]}, alg):
+        raise InvalidProof("it is not signed by the key in it")
+    return str(jwk.import_key(key).thumbprint())
+
+
+def _check_request(claims: dict[str, Any], token: str | None) -> None:
+    """Refuse a proof for another request (points 8, 9 and 12)."""
+    if claims.get("htm") != request.method:
+        raise InvalidProof("htm is not the method of this request")
+    if not _is_here(claims.get("htu")):
+        raise InvalidProof("htu is not the address of this request")
+    if token is not None and claims.get("ath") != _hash(token):
+        raise InvalidProof("ath is not the hash of the access token")
+
+
+def _is_here(htu: object) -> bool:
+    """Whether an address is that of this request, without query and fragment, and normalized (RFC 3986, 6.2.3)."""
+    if not isinstance(htu, str):
+        return False
+    try:
+        parts = urlsplit(htu)
+        return (*_origin(parts), parts.path) == (*_origin(urlsplit(settings.origin)), request.path)
+    except ValueError:
+        return False
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None, bool]:
+    """Return what two addresses of the same server have in common. Raises ValueError."""
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme), "@" in parts.netloc
+
+
+def _check_time(iat: object) -> datetime:
+    """Return when a proof was made. Raises InvalidProof when that is too long ago, or still to come."""
+    if isinstance(iat, bool) or not isinstance(iat, (int, float)):
+        raise InvalidProof("iat is no number of seconds")
+    now, most = clock.unix(), WITHIN.total_seconds()
+    if not now - most <= iat <= now + most:
+        raise InvalidProof("iat is too far from now")
+    return datetime.fromtimestamp(iat, UTC)
+
+
+def _hash(token: str) -> str:
+    digest = hashlib.sha256(token.encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

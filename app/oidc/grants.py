@@ -63,7 +63,7 @@ _REDEEM = CompiledStatement(
     .where(sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key")))
     .values(
         code_used_at=sa.bindparam("now"),
-        jkt=sa.func.coalesce(_c.jkt, sa.bindparam("bound", type_=sa.String)),
+        jkt=sa.bindparam("bound", type_=sa.String),
         refresh_digest=sa.bindparam("refresh", type_=sa.String),
         refreshed_at=sa.bindparam("now"),
         expires_at=sa.bindparam("until"),
@@ -177,7 +177,7 @@ def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str
     refresh_token = first_refresh_token(_named_by(code), client)
     row = _REDEEM.first(
         code=secrets.digest(code), client=client.id, uri=redirect_uri, now=now,
-        challenge=_challenge(verifier) if verifier else "", key=jkt or "", bound=jkt,
+        challenge=_challenge(verifier) if verifier else "", key=jkt or "", bound=_binds(client, jkt),
         refresh=secrets.digest(refresh_token) if refresh_token else None,
         until=now + settings.oauth_refresh_absolute,
     )  # fmt: skip
@@ -237,6 +237,11 @@ def grant_id_of(refresh_token: str) -> str | None:
     if not secrets.has_prefix(refresh_token, secrets.GRANT_PREFIX, _ID):
         return None
     return refresh_token[len(secrets.GRANT_PREFIX) :][:_ID]
+
+
+def _binds(client: Client, jkt: str | None) -> str | None:
+    """Return the key that refresh tokens are bound to: those of a client that authenticates are not (RFC 9449, 5)."""
+    return jkt if client.is_public else None
 
 
 def _redeemed(row: Sequence[Any], refresh_token: str | None) -> Redeemed:

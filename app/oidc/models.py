@@ -122,7 +122,7 @@ class Grant(db.Model):
     redirect_uri: Mapped[str] = mapped_column(sa.String(2048), default="")
     code_challenge: Mapped[str | None] = mapped_column(sa.String(128))
     jkt: Mapped[str | None] = mapped_column(sa.String(43))
-    """Thumbprint of the key that its tokens are bound to (RFC 9449)."""
+    """Thumbprint of the key that its code, or a public client's refresh token, is bound to (RFC 9449)."""
     refresh_digest: Mapped[str | None] = mapped_column(sa.String(64))
     """Of the newest refresh token."""
     previous_digest: Mapped[str | None] = mapped_column(sa.String(64))
@@ -147,6 +147,8 @@ class AccessToken(db.Model):
     grant_id: Mapped[str] = mapped_column(sa.ForeignKey("oauth_grant.id", ondelete="CASCADE"), index=True)
     scopes: Mapped[str] = mapped_column(sa.String(512))
     resource: Mapped[str] = mapped_column(sa.String(1024), default="")
+    jkt: Mapped[str | None] = mapped_column(sa.String(43))
+    """Thumbprint of the key that it is bound to (RFC 9449)."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 

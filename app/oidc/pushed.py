@@ -20,15 +20,18 @@ PUSHED_FOR = timedelta(seconds=60)
 """How long a pushed request can be begun (RFC 9126, section 2.2)."""
 
 
-def push(given: MultiDict[str, str], client: Client) -> str:
+def push(given: MultiDict[str, str], client: Client, jkt: str | None) -> str:
     """Store a request of ``client``, which has proved who it is; return the ``request_uri`` that stands for it.
 
+    :param jkt: thumbprint of the key that its code will be bound to, or None (RFC 9449, section 10.1)
     :raises OAuthError: when the authorization endpoint would refuse it
     """
     if "request_uri" in given:
         raise OAuthError("invalid_request", "request_uri can't be pushed.")
     asked = MultiDict(given)
     asked["client_id"] = client.id
+    if jkt is not None:
+        asked["dpop_jkt"] = jkt
     try:
         read_authorization(asked, pushed_by=client)
     except PageRefusal:

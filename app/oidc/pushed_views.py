@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Response, after_this_request
 
-from app.oidc import bp, pushed
+from app.oidc import bp, dpop, pushed
+from app.oidc.authorization import thumbprint_of
 from app.oidc.client_auth import authenticate, limit_public
 from app.oidc.errors import json_response
 from app.oidc.parameters import form_fields, of_form
@@ -15,7 +16,8 @@ from app.web.commit import view_commit
 def push() -> Response:
     """Store an authorization request, validated, for a minute (section 2)."""
     after_this_request(view_commit)
-    client = authenticate(form_fields())
+    fields = form_fields()
+    client = authenticate(fields)
     limit_public(client)
-    request_uri = pushed.push(of_form(), client)
+    request_uri = pushed.push(of_form(), client, dpop.key_asked_for(thumbprint_of(fields)))
     return json_response({"request_uri": request_uri, "expires_in": int(pushed.PUSHED_FOR.total_seconds())}, 201)

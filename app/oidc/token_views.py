@@ -67,7 +67,7 @@ def introspect() -> Response:
         "active": True,
         "scope": found.row.scopes,
         "client_id": found.grant.client_id,
-        "token_type": "DPoP" if found.grant.jkt else "Bearer",
+        "token_type": token_type(found.row.jkt),
         "exp": int(found.row.expires_at.timestamp()),
         "iat": int(found.row.created_at.timestamp()),
         "sub": subject_for(found.user.handle, found.client),
@@ -77,7 +77,7 @@ def introspect() -> Response:
         "acr": f"aal{found.grant.level}",
         "sid": sid_for(found.grant.session_id, found.grant.client_id),
     }
-    return json_response(facts | ({"cnf": {"jkt": found.grant.jkt}} if found.grant.jkt else {}))
+    return json_response(facts | ({"cnf": {"jkt": found.row.jkt}} if found.row.jkt else {}))
 
 
 def _may_ask(client: Client, grant: Grant, resource: str) -> bool:
@@ -87,18 +87,20 @@ def _may_ask(client: Client, grant: Grant, resource: str) -> bool:
 
 def _exchange_code(fields: Fields, client: Client) -> dict[str, object]:
     code, redirect_uri = required(fields, "code"), required(fields, "redirect_uri")
-    redeemed = grants.redeem(code, client, redirect_uri, fields.get("code_verifier", ""), dpop.thumbprint(client))
-    return token_response(redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant))
+    jkt = dpop.thumbprint(client)
+    redeemed = grants.redeem(code, client, redirect_uri, fields.get("code_verifier", ""), jkt)
+    return token_response(redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant), jkt)
 
 
 def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]:
-    redeemed = grants.refresh(required(fields, "refresh_token"), client, dpop.thumbprint(client))
+    refresh_token, jkt = required(fields, "refresh_token"), dpop.thumbprint(client)
+    redeemed = grants.refresh(refresh_token, client, jkt)
     granted = redeemed.grant.scopes.split()
     asked = words(fields, "scope") or granted
     if not set(asked) <= set(granted):
         raise OAuthError("invalid_scope", "scope names more than was granted.")
     scopes = [scope for scope in granted if scope in asked]
-    return token_response(redeemed, client, scopes, _resource(fields, redeemed.grant), refreshed=True)
+    return token_response(redeemed, client, scopes, _resource(fields, redeemed.grant), jkt, refreshed=True)
 
 
 def _resource(fields: Fields, grant: Grant) -> str:
@@ -110,14 +112,17 @@ def _resource(fields: Fields, grant: Grant) -> str:
 
 
 def token_response(
-    redeemed: Redeemed, client: Client, scopes: list[str], resource: str, *, refreshed: bool = False
+    redeemed: Redeemed, client: Client, scopes: list[str], resource: str, jkt: str | None, *, refreshed: bool = False
 ) -> dict[str, object]:
-    """Return the answer to a successful exchange (RFC 6749, section 5.1). One statement."""
+    """Return the answer to a successful exchange (RFC 6749, section 5.1). One statement.
+
+    :param jkt: thumbprint of the key that the access token will be bound to, or None
+    """
     grant = redeemed.grant
-    access = access_tokens.issue(grant, redeemed.handle, client, scopes, resource)
+    access = access_tokens.issue(grant, redeemed.handle, client, scopes, resource, jkt)
     facts: dict[str, object] = {
         "access_token": access.token,
-        "token_type": "DPoP" if grant.jkt else "Bearer",
+        "token_type": token_type(jkt),
         "expires_in": access.expires_in,
         "scope": " ".join(scopes),
     }
@@ -126,6 +131,11 @@ def token_response(
     if "openid" in scopes:
         facts["id_token"] = id_token(grant, redeemed.handle, client, access, refreshed=refreshed)
     return facts
+
+
+def token_type(jkt: str | None) -> str:
+    """Return how a token is presented that is bound to this key, or to none (RFC 9449, section 7)."""
+    return "DPoP" if jkt else "Bearer"
 
 
 _EXCHANGES: dict[str, Callable[[Fields, Client], dict[str, object]]] = {

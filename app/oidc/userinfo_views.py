@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, after_this_request, request
 
-from app.oidc import access_tokens, bp, cors
+from app.oidc import access_tokens, bp, cors, dpop
 from app.oidc.claims import claims_of
 from app.oidc.errors import OAuthError, json_response
 from app.oidc.parameters import of_form, single_values
@@ -16,8 +16,9 @@ from app.web.commit import view_commit
 
 @bp.get("/oauth/userinfo")
 def userinfo() -> Response:
-    """Return the claims that a token gives. One statement."""
-    return _answer(_token_of_header())
+    """Return the claims that a token gives. One statement; two for a token that is bound to a key."""
+    after_this_request(view_commit)
+    return _answer(*_token_of_header())
 
 
 @bp.post("/oauth/userinfo")
@@ -25,33 +26,45 @@ def userinfo_by_form() -> Response:
     """The same for a token that comes in a form (RFC 6750, section 2.2)."""
     after_this_request(view_commit)
     in_body = single_values(of_form(), ("access_token",)).get("access_token")
-    in_header = _token_of_header() if "Authorization" in request.headers else None
+    in_header, scheme = _token_of_header()
     if in_body and in_header:
-        raise OAuthError("invalid_request", "The token is sent twice.", challenge=_challenge("invalid_request"))
-    return _answer(in_body or in_header)
+        raise OAuthError(
+            "invalid_request", "The token is sent twice.", challenge=_challenge("bearer", "invalid_request")
+        )
+    return _answer(in_header, scheme) if in_header else _answer(in_body, "bearer")
 
 
-def _token_of_header() -> str | None:
-    """Return the bearer token of this request."""
+def _token_of_header() -> tuple[str | None, str]:
+    """Return the token of this request, and its scheme in lower case: ``bearer`` or ``dpop``."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+    is_known = scheme.lower() in ("bearer", "dpop") and token.strip()
+    return (token.strip(), scheme.lower()) if is_known else (None, "")
 
 
-def _answer(token: str | None) -> Response:
+def _answer(token: str | None, scheme: str) -> Response:
     if token is None:
-        raise OAuthError("invalid_token", "Send an access token.", status=401, challenge='Bearer realm="userinfo"')
+        challenge = f'Bearer realm="userinfo", {dpop.challenge()}'
+        raise OAuthError("invalid_token", "Send an access token.", status=401, challenge=challenge)
     found = access_tokens.find_with_claims(token) if token.isascii() and len(token) <= 8192 else None
     if found is None:
-        raise OAuthError(
-            "invalid_token", "The token is invalid or has expired.", status=401, challenge=_challenge("invalid_token")
-        )
+        raise _invalid_token("The token is invalid or has expired.", scheme)
     cors.note_client(found.client)
+    if found.row.jkt is None and scheme == "dpop":
+        raise _invalid_token("The token is bound to no key.", "bearer")
+    if found.row.jkt is not None:
+        if scheme != "dpop":
+            raise _invalid_token("The token is bound to a key: send it as DPoP, with a proof.", "dpop")
+        dpop.check_token(token, found.row.jkt)
     if "openid" not in found.scopes:
-        challenge = _challenge("insufficient_scope") + ', scope="openid"'
+        challenge = _challenge(scheme, "insufficient_scope") + ', scope="openid"'
         raise OAuthError("insufficient_scope", "The token has no openid scope.", status=403, challenge=challenge)
     facts: dict[str, Any] = claims_of(found) | {"sub": subject_for(found.user.handle, found.client)}
     return json_response(facts)
 
 
-def _challenge(error: str) -> str:
-    return f'Bearer realm="userinfo", error="{error}"'
+def _invalid_token(description: str, scheme: str) -> OAuthError:
+    return OAuthError("invalid_token", description, status=401, challenge=_challenge(scheme, "invalid_token"))
+
+
+def _challenge(scheme: str, error: str) -> str:
+    return dpop.challenge(error) if scheme == "dpop" else f'Bearer realm="userinfo", error="{error}"'

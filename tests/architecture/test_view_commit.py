@@ -20,10 +20,11 @@ GETS_THAT_CHANGE = {
     "/oauth/authorize",
     "/oauth/continue",
     "/oauth/logout",
+    "/oauth/userinfo",
 }
 """Links in mails, and only in the browser that asked; and what an app has a browser ask for, which gives a code to that
 app alone (OpenID Connect Core, section 3.1.2.1), or signs out whom that app holds an ID token of (RP-Initiated Logout,
-section 2): the only safe requests that may change anything."""
+section 2), or a proof that is good once (RFC 9449, section 11.1): the only safe requests that may change anything."""
 
 COMMITS_OUTSIDE_REQUESTS = ("app/cli/", "app/outbox/")
 """Commands and the worker, which have no view. Their commits never run inside a request."""

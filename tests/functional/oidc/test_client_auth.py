@@ -230,7 +230,7 @@ def test_a_failure_is_recorded_once_with_its_reason(app, ask, rows):
 # --- a signed assertion (RFC 7523) --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"])
 def test_an_assertion_is_accepted_once(app, ask, rows, alg):
     signer = Signer(alg)
     register(app, secret="", auth_method="private_key_jwt", jwks=signer.jwks)

@@ -1,0 +1,20 @@
+"""an access token knows the key that it is bound to
+
+Revision: 0048, after 0047
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0048"
+down_revision = "0047"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("oauth_token", sa.Column("jkt", sa.String(length=43), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("oauth_token", "jkt")
