@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.logout_sink import Posted
 
 from tests.conformance.conftest import BASE
 from tests.conformance.suite import IN_USER_INTERFACE, SignedIn, Suite
+from tests.logout_sink import Posted
 
 pytestmark = pytest.mark.one_database
 
