@@ -18,8 +18,9 @@ from app.extensions import settings
 from app.oidc import bp, keys
 from app.oidc.authorization import LEVELS, PROMPTS
 from app.oidc.client_keys import KINDS
-from app.oidc.clients import ALGORITHMS, GRANT_TYPES, SCOPES
+from app.oidc.clients import ALGORITHMS, SCOPES
 from app.oidc.scopes import SCOPE_OF
+from app.oidc.token_views import EXCHANGES
 
 METADATA_KEPT = timedelta(hours=1)
 JWKS_KEPT = timedelta(minutes=15)
@@ -34,7 +35,6 @@ ENDPOINTS = {
     "revocation_endpoint": "/oauth/revoke",
     "introspection_endpoint": "/oauth/introspect",
     "pushed_authorization_request_endpoint": "/oauth/par",
-    "device_authorization_endpoint": "/oauth/device",
     "end_session_endpoint": "/oauth/logout",
 }
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
@@ -93,7 +93,7 @@ def metadata(origin: str, languages: tuple[str, ...]) -> dict[str, Any]:
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": list(GRANT_TYPES),
+        "grant_types_supported": list(EXCHANGES),
         "subject_types_supported": ["public", "pairwise"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "token_endpoint_auth_methods_supported": AUTH_METHODS,

@@ -29,7 +29,7 @@ def token() -> Response:
     fields = form_fields()
     client = authenticate(fields)
     kind = required(fields, "grant_type")
-    exchange = _EXCHANGES.get(kind)
+    exchange = EXCHANGES.get(kind)
     if exchange is None:
         raise OAuthError("unsupported_grant_type", "There is no such grant_type.")
     if kind not in client.grant_types:
@@ -138,7 +138,7 @@ def token_type(jkt: str | None) -> str:
     return "DPoP" if jkt else "Bearer"
 
 
-_EXCHANGES: dict[str, Callable[[Fields, Client], dict[str, object]]] = {
+EXCHANGES: dict[str, Callable[[Fields, Client], dict[str, object]]] = {
     "authorization_code": _exchange_code,
     "refresh_token": _exchange_refresh_token,
 }

@@ -46,11 +46,7 @@ def test_it_says_no_where_silence_would_mean_yes(metadata):
     assert metadata["request_parameter_supported"] is False
     assert metadata["require_request_uri_registration"] is False
     assert metadata["response_modes_supported"] == ["query"]
-    assert metadata["grant_types_supported"] == [
-        "authorization_code",
-        "refresh_token",
-        "urn:ietf:params:oauth:grant-type:device_code",
-    ]
+    assert metadata["grant_types_supported"] == ["authorization_code", "refresh_token"]
 
 
 def test_it_offers_nothing_that_is_weak(metadata):
@@ -191,3 +187,10 @@ def test_keys_are_published_where_a_next_one_can_not_be_made(app, client, clock,
 
     monkeypatch.setattr(key_store, "make", refuse)
     assert client.get(JWKS).json["keys"] == before
+
+
+def test_every_endpoint_that_it_names_is_served(app, metadata):
+    named = {value.removeprefix(metadata["issuer"]) for name, value in metadata.items() if name.endswith("_endpoint")}
+    served = {rule.rule for rule in app.url_map.iter_rules()}
+    assert len(named) >= 7
+    assert named <= served
