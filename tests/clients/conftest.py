@@ -151,3 +151,19 @@ def enter_code(page: Any, ada: Person, mailbox: Mailbox) -> Callable[[], None]:
         page.get_by_label("Your code").fill(mailbox.newest(ada.email).code)  # sent with its last digit
 
     return enter
+
+
+@pytest.fixture
+def allow(page: Any) -> Callable[[], None]:
+    """Allows an app what the consent page shows."""
+    return lambda: page.get_by_role("button", name="Allow", exact=True).click()
+
+
+@pytest.fixture
+def session_here(page: Any, standing_app: Flask, ada: Person, live_server: Server) -> None:
+    """Has Ada signed in at Latchkey before any app asks, for tests of what comes after."""
+    from tests.signed_in import _open
+
+    token, _ = _open(standing_app, ada, "", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0")
+    cookie = {"name": "latchkey_session", "value": token, "url": live_server.url, "httpOnly": True}
+    page.context.add_cookies([cookie | {"sameSite": "Lax"}])

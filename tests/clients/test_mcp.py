@@ -95,13 +95,13 @@ def server(issuer, register):
 
 
 @pytest.fixture
-def let_in(page, enter_code):
+def let_in(page, enter_code, allow):
     """Signs Ada in to an agent, and allows it what it asks for."""
 
     def let_in(agent):
         page.goto(agent.visit.get(timeout=20))
         enter_code()
-        page.get_by_role("button", name="Allow", exact=True).click()
+        allow()
         page.wait_for_url("**/callback?**")
         agent.back.put(page.url)
         agent.join(20)

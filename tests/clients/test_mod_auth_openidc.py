@@ -41,17 +41,19 @@ def protected(issuer, register, served, tmp_path, staff):
 
 
 @pytest.fixture
-def signed_in(page, protected, ada, enter_code):
+def signed_in(page, protected, ada, session_here):
     """Ada's browser, in the protected place."""
     page.goto(f"{protected}/private/")
-    enter_code()
     page.get_by_role("heading", name=ada.email).wait_for()
     return page
 
 
-def test_claims_reach_the_app_behind_it(signed_in, protected):
-    assert signed_in.url == f"{protected}/private/"
-    assert signed_in.locator("p").inner_text() == "staff"
+def test_claims_reach_the_app_behind_it(page, protected, ada, enter_code):
+    page.goto(f"{protected}/private/")
+    enter_code()
+    page.get_by_role("heading", name=ada.email).wait_for()
+    assert page.url == f"{protected}/private/"
+    assert page.locator("p").inner_text() == "staff"
 
 
 def test_nobody_says_who_they_are_by_themselves(protected):

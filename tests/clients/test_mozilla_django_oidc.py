@@ -80,20 +80,22 @@ def project(issuer, register, tmp_path_factory):
 
 
 @pytest.fixture
-def signed_in(page, project, ada, enter_code):
+def signed_in(page, project, ada, session_here):
     """Ada's browser, signed in to the project."""
     page.goto(f"{project.url}/oidc/authenticate/")
-    enter_code()
     page.get_by_role("heading", name=ada.email).wait_for()
     return page
 
 
-def test_a_person_is_a_member_of_their_groups_and_stays_so_by_silent_checks(signed_in, project, ada):
-    assert signed_in.locator("p").inner_text() == "staff"
+def test_a_person_is_a_member_of_their_groups_and_stays_so_by_silent_checks(page, project, ada, enter_code):
+    page.goto(f"{project.url}/oidc/authenticate/")
+    enter_code()
+    page.get_by_role("heading", name=ada.email).wait_for()
+    assert page.locator("p").inner_text() == "staff"
     project.requests.clear()
     apart(age_the_check)
-    signed_in.goto(project.url)  # SessionRefresh asks with prompt=none
-    signed_in.get_by_role("heading", name=ada.email).wait_for()
+    page.goto(project.url)  # SessionRefresh asks with prompt=none
+    page.get_by_role("heading", name=ada.email).wait_for()
     assert any("/oidc/callback/?code=" in path for path in project.requests)
 
 

@@ -8,15 +8,14 @@ pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture
-def run(node, issuer, landing, page, enter_code):
-    """Runs a client's script, with Ada in the browser; returns what it says at the end."""
+def run(node, issuer, landing, page):
+    """Runs a client's script, with Ada in the browser, who does ``steps``; returns what it says at the end."""
 
-    def run(script, *, consents=False, **options):
+    def run(script, *steps, **options):
         running = node(script, issuer=issuer, redirect_uri=f"{landing.url}/callback", **options)
         page.goto(running.read()["visit"])
-        enter_code()
-        if consents:
-            page.get_by_role("button", name="Allow", exact=True).click()
+        for step in steps:
+            step()
         page.wait_for_url(f"{landing.url}/callback?**")
         running.write(page.url)
         return running.read()
@@ -24,20 +23,19 @@ def run(node, issuer, landing, page, enter_code):
     return run
 
 
-def test_openid_client(run, register, landing, ada):
+def test_openid_client(run, register, landing, ada, enter_code):
     party = register(redirect_uris=[f"{landing.url}/callback"])
-    check(run("openid_client.mjs", id=party.id, secret=party.secret), ada)
+    check(run("openid_client.mjs", enter_code, id=party.id, secret=party.secret), ada)
 
 
-def test_openid_client_that_registers_itself(run, landing, ada, initial_access_token):
+def test_openid_client_that_registers_itself(run, landing, ada, session_here, allow, initial_access_token):
     metadata = {
         "client_name": "Newcomer",
         "redirect_uris": [f"{landing.url}/callback"],
         "grant_types": ["authorization_code", "refresh_token"],
         "scope": "openid email groups",
     }
-    options = {"initialAccessToken": initial_access_token, "metadata": metadata, "consents": True}
-    check(run("openid_client.mjs", **options), ada)
+    check(run("openid_client.mjs", allow, initialAccessToken=initial_access_token, metadata=metadata), ada)
 
 
 def check(found, ada):
@@ -51,10 +49,15 @@ def check(found, ada):
     assert (found["over"]["error"], found["over"]["status"]) == ("invalid_grant", 400)
 
 
-@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
-def test_oauth4webapi(run, register, landing, ada, alg):
-    party = register(redirect_uris=[f"{landing.url}/callback"], id_token_alg=alg)
-    found = run("oauth4webapi.mjs", id=party.id, secret=party.secret, scope="openid email", alg=alg)
+@pytest.mark.parametrize(
+    ("alg", "dpop"), [("RS256", False), ("ES256", True), ("EdDSA", False)], ids=["RS256", "ES256 DPoP", "EdDSA"]
+)
+def test_oauth4webapi(run, register, landing, ada, enter_code, alg, dpop):
+    party = register(redirect_uris=[f"{landing.url}/callback"], id_token_alg=alg, require_dpop=dpop)
+    options = {"id": party.id, "secret": party.secret, "scope": "openid email", "alg": alg, "dpop": dpop}
+    found = run("oauth4webapi.mjs", enter_code, **options)
+    assert found["token_type"] == ("dpop" if dpop else "bearer")
+    assert found["stolen"] == (401 if dpop else 200)
     assert found["same"] is True
     assert found["userinfo"]["email"] == ada.email
     assert (found["wrong"]["error"], found["twice"]["error"]) == ("invalid_grant", "invalid_grant")

@@ -23,7 +23,7 @@ def agent():
         running.stop()
 
 
-def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer, page, enter_code):
+def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer, page, enter_code, allow):
     party = register(name="oidc-agent", redirect_uris=["http://localhost:4242"], public=True)
     back = f"http://localhost:{registered_port()}"
     url = agent.add(
@@ -32,22 +32,21 @@ def test_it_signs_in_by_a_code_at_any_port_and_refreshes(agent, register, issuer
     )  # fmt: skip
     page.goto(url)
     enter_code()
-    page.get_by_role("button", name="Allow", exact=True).click()  # it asks with prompt=consent
+    allow()  # it asks with prompt=consent
     page.wait_for_url(f"{back}/**")
     agent.added()
     first = agent.token("latchkey")
     assert agent.token("latchkey", "--force-new") != first
 
 
-def test_it_registers_itself(agent, issuer, initial_access_token, page, enter_code):
+def test_it_registers_itself(agent, issuer, initial_access_token, page, session_here, allow):
     port = registered_port()
     url = agent.add(
         "latchkey", f"--issuer={issuer}", f"--at={initial_access_token}", f"--port={port}",
         "--scope=openid email offline_access", "--flow=code",
     )  # fmt: skip
     page.goto(url)
-    enter_code()
-    page.get_by_role("button", name="Allow", exact=True).click()
+    allow()
     page.wait_for_url(f"http://localhost:{port}/**")
     agent.added()
     assert agent.token("latchkey")

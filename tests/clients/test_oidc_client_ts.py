@@ -65,14 +65,15 @@ def spa(issuer, register, served):
 
 
 @pytest.fixture
-def sign_in(page, enter_code):
-    """Signs Ada in to an app."""
+def sign_in(page):
+    """Signs Ada in to an app, who does ``steps``."""
 
-    def sign_in(app):
+    def sign_in(app, *steps):
         page.goto(app.url)
         page.get_by_text("ready").wait_for()
         page.get_by_role("button", name="Sign in").click()
-        enter_code()
+        for step in steps:
+            step()
         page.get_by_text("signed in").wait_for()
 
     return sign_in
@@ -85,8 +86,8 @@ def renew(page):
     return page.locator("p").inner_text()
 
 
-def test_a_person_signs_in_and_the_page_renews_by_refresh_token(page, spa, sign_in, ada):
-    sign_in(spa("127.0.0.1"))
+def test_a_person_signs_in_and_the_page_renews_by_refresh_token(page, spa, sign_in, enter_code, ada):
+    sign_in(spa("127.0.0.1"), enter_code)
     assert page.locator("h1").inner_text() == ada.email
     token = page.evaluate("user.access_token")
     assert renew(page) == "renewed"
@@ -94,18 +95,28 @@ def test_a_person_signs_in_and_the_page_renews_by_refresh_token(page, spa, sign_
     assert page.evaluate("user.access_token") != token
 
 
-def test_on_another_site_a_frame_learns_that_nobody_is_signed_in(page, spa, sign_in):
+def test_a_person_signs_out_of_both(page, spa, session_here, sign_in, live_server):
+    app = spa("127.0.0.1")
+    sign_in(app)
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{app.url}/**")
+    page.get_by_role("heading", name="Nobody").wait_for()
+    page.goto(f"{live_server.url}/")
+    page.get_by_role("heading", name="Sign in").wait_for()
+
+
+def test_on_another_site_a_frame_learns_that_nobody_is_signed_in(page, spa, session_here, sign_in):
     sign_in(spa("127.0.0.1", grant_types=["authorization_code"]))
     assert renew(page) == "login_required"
 
 
-def test_on_the_same_site_a_frame_renews(page, spa, sign_in, ada):
+def test_on_the_same_site_a_frame_renews(page, spa, session_here, sign_in, ada):
     sign_in(spa("localhost", grant_types=["authorization_code"]))
     assert renew(page) == "renewed"
     assert page.locator("h1").inner_text() == ada.email
 
 
-def test_the_page_reads_why_it_is_refused(page, spa, sign_in, issuer):
+def test_the_page_reads_why_it_is_refused(page, spa, session_here, sign_in, issuer):
     sign_in(spa("127.0.0.1"))
     assert page.evaluate(ASK, [f"{issuer}/oauth/userinfo", "no-such-token"]) == [401, "invalid_token"]
     client_id, token = page.evaluate("[user.profile.aud, user.refresh_token]")

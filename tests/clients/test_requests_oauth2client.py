@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 from requests_oauth2client import AuthorizationResponseError, InvalidGrant, OAuth2Client
 
 pytestmark = pytest.mark.one_database
@@ -23,29 +24,29 @@ def client(issuer, register, landing):
     )
 
 
-def begin(client, page, *, pushed=False):
-    """Lead the browser to us; return the request."""
-    request = client.authorization_request(scope=SCOPE, authorization_response_iss_parameter_supported=True)
-    page.goto(client.pushed_authorization_request(request).uri if pushed else request.uri)
-    return request
+@pytest.fixture
+def ask(client, page, landing):
+    """Leads the browser to us, where Ada does ``steps``; returns the answer that she comes back with.
+
+    It is validated: its state, and who it is from.
+    """
+
+    def ask(*steps, pushed=False, **different):
+        asked = client.authorization_request(
+            scope=SCOPE, authorization_response_iss_parameter_supported=True, **different
+        )
+        page.goto(client.pushed_authorization_request(asked).uri if pushed else asked.uri)
+        for step in steps:
+            step()
+        page.wait_for_url(f"{landing.url}/callback?**")
+        return asked.validate_callback(page.url)
+
+    return ask
 
 
-def finish(request, page, landing):
-    """Return the answer that the browser has come back with, validated: state, and who it is from."""
-    page.wait_for_url(f"{landing.url}/callback?**")
-    return request.validate_callback(page.url)
-
-
-@pytest.fixture(params=[False, True], ids=["sent", "pushed"])
-def token(request, client, page, landing, enter_code):
-    """What the program got when Ada let it in; its ID token is validated."""
-    asked = begin(client, page, pushed=request.param)
-    enter_code()
-    page.get_by_role("button", name="Allow", exact=True).click()
-    return client.authorization_code(finish(asked, page, landing))
-
-
-def test_a_person_allows_it_and_it_goes_on_after_they_have_left(client, token, ada, page, issuer):
+@pytest.mark.parametrize("pushed", [False, True], ids=["sent", "pushed"])
+def test_a_person_allows_it_and_it_goes_on_after_they_have_left(client, ask, enter_code, allow, ada, page, pushed):
+    token = client.authorization_code(ask(enter_code, allow, pushed=pushed))
     assert client.userinfo(token)["email"] == ada.email
     page.context.clear_cookies()
     newer = client.refresh_token(token)
@@ -54,7 +55,8 @@ def test_a_person_allows_it_and_it_goes_on_after_they_have_left(client, token, a
     assert client.introspect_token(newer)["active"] is True
 
 
-def test_what_it_revokes_is_dead_at_once(client, token):
+def test_what_it_revokes_is_dead_at_once(client, session_here, ask, allow):
+    token = client.authorization_code(ask(allow))
     assert client.revoke_access_token(token)
     assert client.introspect_token(token) == {"active": False}
     newer = client.refresh_token(token)
@@ -64,10 +66,16 @@ def test_what_it_revokes_is_dead_at_once(client, token):
     assert client.introspect_token(newer) == {"active": False}
 
 
-def test_a_person_who_refuses_is_an_error_that_it_understands(client, page, landing, enter_code):
-    request = begin(client, page)
-    enter_code()
-    page.get_by_role("button", name="Don't allow").click()
+def test_a_person_who_refuses_is_an_error_that_it_understands(client, session_here, ask, page):
     with pytest.raises(AuthorizationResponseError) as refusal:
-        finish(request, page, landing)
+        ask(page.get_by_role("button", name="Don't allow").click)
     assert refusal.value.error == "access_denied"
+
+
+def test_its_tokens_are_bound_to_its_key(client, session_here, ask, allow, ada):
+    token = client.authorization_code(ask(allow, dpop=True), validate=False)  # it can't validate with a key
+    assert token.token_type == "DPoP"
+    newer = client.refresh_token(token)
+    assert client.userinfo(newer)["email"] == ada.email
+    stolen = {"Authorization": f"Bearer {newer.access_token}"}
+    assert requests.get(client.userinfo_endpoint, headers=stolen, timeout=10).status_code == 401

@@ -74,6 +74,9 @@ const userinfo = await withNonce(async () => {
   const answer = await oauth.userInfoRequest(as, client, tokens.access_token, bound);
   return oauth.processUserInfoResponse(as, client, sub, answer);
 });
+const stolen = await oauth.protectedResourceRequest(
+  tokens.access_token, "GET", new URL(as.userinfo_endpoint), undefined, undefined, http,
+).then((response) => response.status, (error) => error.status);
 const newer = await refresh(tokens.refresh_token);
 const before = await introspect(newer.access_token);
 await oauth.processRevocationResponse(await oauth.revocationRequest(as, client, auth, newer.access_token, http));
@@ -84,5 +87,5 @@ const over = await refusal(refresh(newer.refresh_token));
 const anotherServer = { ...as, issuer: "https://evil.example.com" };
 const mixedUp = await refusal((async () => oauth.validateAuthResponse(anotherServer, client, back, state))());
 
-say({ same: as.issuer === bare.issuer, wrong, userinfo, before, after, twice, over, mixedUp });
+say({ token_type: tokens.token_type, stolen, same: as.issuer === bare.issuer, wrong, userinfo, before, after, twice, over, mixedUp });
 process.exit();
