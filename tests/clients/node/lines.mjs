@@ -1,6 +1,11 @@
 // How the scripts of this folder talk to the test that runs them: lines of JSON out, lines of text in.
 
+import { webcrypto } from "node:crypto";
 import { createInterface } from "node:readline";
+
+// Node 18, which Debian 12 has, lacks them.
+globalThis.crypto ??= webcrypto;
+globalThis.CryptoKey ??= webcrypto.CryptoKey;
 
 export const options = JSON.parse(process.argv[2]);
 
