@@ -96,7 +96,7 @@ def register(standing_app: Flask) -> Callable[..., Registration]:
     from app.oidc.clients import Client
 
     def register(*, public: bool = False, **fields: Any) -> Registration:
-        secret = "" if public else new_secret()
+        secret = "" if public or fields.get("auth_method") == "private_key_jwt" else new_secret()
         given = {"name": "An app", "consent": "trusted"} | ({"auth_method": "none"} if public else {}) | fields
         client = Client(id=f"app-{next(_numbers)}", source="command", **given)
         with standing_app.app_context():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from joserfc.jwk import ECKey
 
 pytestmark = pytest.mark.one_database
 
@@ -49,18 +50,34 @@ def check(found, ada):
     assert (found["over"]["error"], found["over"]["status"]) == ("invalid_grant", 400)
 
 
-@pytest.mark.parametrize(
-    ("alg", "dpop"), [("RS256", False), ("ES256", True), ("EdDSA", False)], ids=["RS256", "ES256 DPoP", "EdDSA"]
-)
-def test_oauth4webapi(run, register, landing, ada, enter_code, alg, dpop):
-    party = register(redirect_uris=[f"{landing.url}/callback"], id_token_alg=alg, require_dpop=dpop)
-    options = {"id": party.id, "secret": party.secret, "scope": "openid email", "alg": alg, "dpop": dpop}
-    found = run("oauth4webapi.mjs", enter_code, **options)
-    assert found["token_type"] == ("dpop" if dpop else "bearer")
-    assert found["stolen"] == (401 if dpop else 200)
+def of_secret():
+    """A client with a secret, and ID tokens as by default."""
+    return {}, {"alg": "RS256"}
+
+
+def of_device():
+    """A public client whose tokens are bound to a key."""
+    return {"public": True, "require_dpop": True, "id_token_alg": "ES256"}, {"alg": "ES256", "dpop": True}
+
+
+def of_key():
+    """A client that signs assertions."""
+    key = ECKey.generate_key("P-256", parameters={"kid": "of-a-test", "alg": "ES256"})
+    registered = {"auth_method": "private_key_jwt", "jwks": {"keys": [key.as_dict(private=False)]}}
+    return registered | {"id_token_alg": "EdDSA"}, {"alg": "EdDSA", "jwk": key.as_dict(private=True)}
+
+
+@pytest.mark.parametrize("kind", [of_secret, of_device, of_key], ids=["secret", "public with DPoP", "private_key_jwt"])
+def test_oauth4webapi(run, register, landing, ada, enter_code, kind):
+    registered, options = kind()
+    party = register(redirect_uris=[f"{landing.url}/callback"], **registered)
+    found = run("oauth4webapi.mjs", enter_code, id=party.id, secret=party.secret, scope="openid email", **options)
+    is_bound, can_ask = "dpop" in options, "public" not in registered
+    assert (found["type"], found["stolen"]) == (("dpop", 401) if is_bound else ("bearer", 200))
     assert found["same"] is True
     assert found["userinfo"]["email"] == ada.email
     assert (found["wrong"]["error"], found["twice"]["error"]) == ("invalid_grant", "invalid_grant")
-    assert (found["before"]["active"], found["after"]) == (True, {"active": False})
+    if can_ask:
+        assert (found["before"]["active"], found["after"]) == (True, {"active": False})
     assert found["over"]["error"] == "invalid_grant"
     assert found["mixedUp"]["code"] == "OAUTH_INVALID_RESPONSE"

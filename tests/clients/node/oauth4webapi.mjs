@@ -1,5 +1,5 @@
-// A relying party on npm oauth4webapi, which checks each answer to the letter and works around nothing. With `dpop` its
-// tokens are bound to a key that it holds.
+// A relying party on npm oauth4webapi, which checks each answer to the letter and works around nothing. It has a
+// secret, or a key (`jwk`) to sign assertions with, or neither. With `dpop` its tokens are bound to another key.
 
 import * as oauth from "oauth4webapi";
 import { options, refusal, say, visit } from "./lines.mjs";
@@ -9,7 +9,15 @@ const client = { client_id: options.id, require_auth_time: true, id_token_signed
 const keys = options.dpop && (await oauth.generateKeyPair("ES256"));
 const http = { [oauth.allowInsecureRequests]: true };
 const bound = keys ? { ...http, DPoP: oauth.DPoP(client, keys) } : http;
-const auth = options.secret ? oauth.ClientSecretBasic(options.secret) : oauth.None();
+const auth = await authentication();
+
+async function authentication() {
+  if (options.secret) return oauth.ClientSecretBasic(options.secret);
+  if (!options.jwk) return oauth.None();
+  const curve = { name: "ECDSA", namedCurve: "P-256" };
+  const key = await crypto.subtle.importKey("jwk", options.jwk, curve, false, ["sign"]);
+  return oauth.PrivateKeyJwt({ key, kid: options.jwk.kid });
+}
 
 async function server(algorithm) {
   return oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { ...http, algorithm }));
@@ -61,7 +69,9 @@ const refresh = (token, options = bound) =>
     return oauth.processRefreshTokenResponse(as, client, response);
   });
 
+// A client without a secret can't ask.
 async function introspect(token) {
+  if (!options.secret && !options.jwk) return undefined;
   const response = await oauth.introspectionRequest(as, client, auth, token, http);
   return oauth.processIntrospectionResponse(as, client, response);
 }
@@ -74,9 +84,7 @@ const userinfo = await withNonce(async () => {
   const answer = await oauth.userInfoRequest(as, client, tokens.access_token, bound);
   return oauth.processUserInfoResponse(as, client, sub, answer);
 });
-const stolen = await oauth.protectedResourceRequest(
-  tokens.access_token, "GET", new URL(as.userinfo_endpoint), undefined, undefined, http,
-).then((response) => response.status, (error) => error.status);
+const { status: stolen } = await oauth.userInfoRequest(as, client, tokens.access_token, http); // as if without the key
 const newer = await refresh(tokens.refresh_token);
 const before = await introspect(newer.access_token);
 await oauth.processRevocationResponse(await oauth.revocationRequest(as, client, auth, newer.access_token, http));
@@ -87,5 +95,8 @@ const over = await refusal(refresh(newer.refresh_token));
 const anotherServer = { ...as, issuer: "https://evil.example.com" };
 const mixedUp = await refusal((async () => oauth.validateAuthResponse(anotherServer, client, back, state))());
 
-say({ token_type: tokens.token_type, stolen, same: as.issuer === bare.issuer, wrong, userinfo, before, after, twice, over, mixedUp });
+say({
+  type: tokens.token_type, stolen, same: as.issuer === bare.issuer,
+  wrong, userinfo, before, after, twice, over, mixedUp,
+});
 process.exit();
