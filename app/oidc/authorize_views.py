@@ -196,6 +196,7 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
         requests.answer(row)
         throttling.take("requests", present_client().ip_address)
         again = requests.store(requests.parameters_of(row), pushed=row.pushed)  # for another account of theirs
+        again.begun_at = row.begun_at
         facts |= {"request_id": again.id, "back": with_query(CONTINUE, request=again.id)}
         return _page("oidc/not_allowed.html", facts, 403)
     if step == "second_factor":

@@ -283,3 +283,12 @@ def test_public_clients_push_so_often_from_one_address(app, grafana):
     assert refused.json["error"] == "temporarily_unavailable"
     assert int(refused.headers["Retry-After"]) > 0
     assert grafana.push().status_code == 201
+
+
+def test_who_may_not_use_the_app_can_change_accounts_in_a_pushed_request_too(app, browser):
+    closed = register(app, "closed", groups=["staff"])
+    page = browser.get(closed.pushed())
+    assert page.status == 403
+    fields = {"csrf_token": page.csrf_token, "request": page.page.value("request"), "allow": "no"}
+    sent = browser.client.post("/oauth/account", data=fields)
+    assert urlsplit(browser.client.get(sent.headers["Location"]).headers["Location"]).path == "/us-signin"
