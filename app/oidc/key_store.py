@@ -80,7 +80,8 @@ def published(*, anew: bool = False) -> Sequence[SigningKey]:
         return known.rows
     if anew and has_written(db.session.connection()):
         return _read()  # maybe a key that this transaction has made, and may take back
-    known.at = now  # meanwhile others go by what there is
+    if known.rows:
+        known.at = now  # meanwhile others go by what there is
     try:
         rows = _read()
     except Exception:
@@ -89,7 +90,7 @@ def published(*, anew: bool = False) -> Sequence[SigningKey]:
     kept = {row.kid for row in rows}
     known.private = {kid: key for kid, key in known.private.items() if kid in kept}
     known.public = {kid: key for kid, key in known.public.items() if kid in kept}
-    known.older, known.rows = {}, rows
+    known.older, known.rows, known.at = {}, rows, now
     return rows
 
 

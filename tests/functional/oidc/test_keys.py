@@ -104,9 +104,9 @@ def test_a_key_signs_for_ninety_days_and_the_next_one_goes_on(here, clock):
     here.work()
     assert here.jwks("ES256")[:2] == [first, following]
     assert len(here.jwks("ES256")) == 3
-    clock.shift(DAY - 1)
+    clock.shift(DAY - HOUR)
     assert first in here.jwks("ES256")
-    clock.shift(2)
+    clock.shift(2 * HOUR)
     here.work()
     assert first not in here.jwks("ES256")
     assert len(here.jwks("ES256")) == 2
@@ -126,9 +126,20 @@ def test_a_key_is_published_until_the_last_token_that_it_signed_is_over(here, cl
     first = kid_of(here.sign())
     clock.shift(90 * DAY)
     here.work()
-    clock.shift(3 * DAY - 1)
+    clock.shift(3 * DAY - HOUR)
     assert first in here.jwks()
-    clock.shift(2)
+    clock.shift(2 * HOUR)
+    assert first not in here.jwks()
+
+
+def test_a_key_that_is_over_is_published_no_more_whenever_rows_were_read(here, clock, monkeypatch):
+    here.work()
+    first = kid_of(here.sign())
+    clock.shift(90 * DAY)
+    here.work()
+    monkeypatch.setattr(key_store, "READ_EVERY", 100 * DAY)
+    assert first in here.jwks()
+    clock.shift(2 * DAY)
     assert first not in here.jwks()
 
 
@@ -328,6 +339,22 @@ def test_two_operators_who_drop_a_key_at_the_same_moment_drop_it_once(here, ther
     assert len(here.jwks("ES256")) == 2
 
 
+def test_a_rotation_takes_back_none_that_was_quicker(here, there, rows, clock, monkeypatch):
+    here.work()
+    clock.shift(HOUR)
+    prepare = key_rotation._prepare
+
+    def meanwhile(signing, at_once):
+        found = prepare(signing, at_once)
+        monkeypatch.setattr(key_rotation, "_prepare", prepare)
+        there.rotate(now=True)
+        return found
+
+    monkeypatch.setattr(key_rotation, "_prepare", meanwhile)
+    here.rotate()
+    assert rows(SigningKey, alg="ES256", number=2)[0].signs_from <= clock.now()
+
+
 def test_a_leaked_key_signs_nothing_anywhere_after_ten_seconds(here, there, clock):
     here.work()
     leaked = kid_of(there.sign())
@@ -373,6 +400,17 @@ def test_the_keys_are_published_while_the_database_is_away(here, clock, monkeypa
     clock.shift(60)
     monkeypatch.setattr(key_store, "_read", away)
     assert here.jwks() == published
+
+
+def test_another_fault_is_not_hidden_by_keys_that_were_read(here, clock, monkeypatch):
+    here.jwks()
+    clock.shift(60)
+
+    def fail():
+        raise ValueError("not as it should be")
+
+    monkeypatch.setattr(key_store, "_read", fail)
+    assert here.app.test_client().get("/oauth/jwks").status_code == 500
 
 
 def test_a_process_that_has_read_no_key_says_that_the_database_is_away(here, monkeypatch):

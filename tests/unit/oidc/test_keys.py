@@ -73,6 +73,12 @@ def test_there_is_no_other_algorithm(alg):
         keys.sign(CLAIMS, alg)
 
 
+@pytest.mark.parametrize("alg", ["none", "HS256", "RS512"])
+def test_joserfc_is_asked_for_no_other_algorithm(alg):
+    with pytest.raises(ValueError, match="not an algorithm of ours"):
+        keys._REGISTRY.get_alg(alg)
+
+
 def test_signing_by_eddsa_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -139,6 +145,13 @@ def test_a_key_is_used_with_its_own_algorithm_alone():
     assert keys.verify(jwt.encode(header, CLAIMS, key_store.private_key(ours), algorithms=["RS512"])) is None
 
 
+def test_what_another_algorithm_has_signed_is_not_even_verified(monkeypatch):
+    """RFC 8725, section 3.1: each key is used with one algorithm."""
+    token = with_header(keys.sign(CLAIMS, "RS256"), alg="RS512")
+    monkeypatch.setattr(keys.jwt, "decode", lambda *_, **__: pytest.fail("verified"))
+    assert keys.verify(token) is None
+
+
 def test_a_changed_token_is_not_accepted():
     header, payload, signature = keys.sign(CLAIMS, "RS256").split(".")
     changed = base64.urlsafe_b64encode(orjson.dumps(CLAIMS | {"sub": "eve"})).rstrip(b"=").decode()
@@ -181,6 +194,17 @@ def test_garbage_is_not_accepted(text):
 def test_what_is_too_long_is_not_even_decoded(monkeypatch):
     monkeypatch.setattr(keys, "urlsafe_b64decode", lambda text: pytest.fail("decoded"))
     assert keys.verify("a" * 1_000_000) is None
+
+
+def test_what_can_be_no_id_of_a_key_takes_no_statement(statements):
+    token = keys.sign(CLAIMS, "ES256")
+    with statements() as seen:
+        assert keys.verify(with_header(token, kid="a" * 42)) is None
+        assert keys.verify(with_header(token, kid="a" * 10_000)) is None
+    assert seen == []
+    with statements() as seen:
+        assert keys.verify(with_header(token, kid="a" * 43)) is None
+    assert len(seen) == 1
 
 
 # --- rows ---------------------------------------------------------------------------------------
