@@ -14,7 +14,7 @@ from app.audit import record
 from app.db.compiled import CompiledStatement
 from app.extensions import db
 from app.groups.service import group_names, names_in
-from app.oidc import consents, grants
+from app.oidc import consents, grants, session_ends
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of, is_client_id
 from app.oidc.models import Consent, Grant, OAuthClient
 from app.users import User
@@ -87,12 +87,16 @@ def apps_of(user_id: int) -> tuple[list[Client], list[AppAccess]]:
 
 
 def remove(user_id: int, client_id: str) -> str | None:
-    """Take away what an app may do with an account, and its tokens; return its name, None if there was nothing."""
+    """Take away what an app may do with an account, and its tokens, and have it told that the person is signed out.
+
+    :return: its name; None if there was nothing to take away
+    """
     if not is_client_id(client_id):
         return None
     withdrawn = consents.withdraw(user_id, client_id)
-    revoked = grants.revoke(Grant.user_id == user_id, Grant.client_id == client_id)
-    if not withdrawn and not revoked:
+    ended = session_ends.end_app(user_id, client_id)
+    lasting = grants.revoke(Grant.user_id == user_id, Grant.client_id == client_id)
+    if not (withdrawn or ended or lasting):
         return None
     client = _clients([client_id]).get(client_id)
     name = client.name if client is not None else client_id

@@ -5,7 +5,8 @@ when nobody is signed in, and go on (OpenID Connect Back-Channel Logout 1.0, sec
 may have been in the account, or it is closed: "this wasn't me", recovery, an undone change of addresses, disabling,
 deletion, and the first proof of an address; API tokens end at the same places.
 
-An app that was signed in to from an ended session is told by a logout token, once, from the outbox.
+An app that was signed in to from an ended session is told by a logout token, once, from the outbox. It is told in the
+same way when the person removes its access.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ _c = _table.c
 _handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subquery()
 
 
+_OF_GRANT = (
+    _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_digest, _c.code_used_at, _c.revoked_at
+)  # fmt: skip
+
+
 def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
     """Return the statement that ends grants, once, and returns whom to tell."""
     revoked_at = sa.case((_c.offline, _c.revoked_at), else_=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
@@ -41,12 +47,18 @@ def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
         sa.update(_table)
         .where(*which, _c.ended_at.is_(None))
         .values(ended_at=sa.bindparam("now"), revoked_at=revoked_at)
-        .returning(_c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_digest, _c.code_used_at)
+        .returning(*_OF_GRANT)
     )
 
 
 _END_OF_ONE = _ending(_c.session_id == sa.bindparam("session"))
 _END_OF_USER = _ending(_c.user_id == sa.bindparam("user"), _c.session_id != sa.bindparam("but"))
+_REMOVAL = CompiledStatement(
+    sa.update(_table)
+    .where(_c.user_id == sa.bindparam("user"), _c.client_id == sa.bindparam("client"), _c.ended_at.is_(None))
+    .values(ended_at=sa.bindparam("now"), revoked_at=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
+    .returning(*_OF_GRANT)
+)
 _REVOKE_LASTING = CompiledStatement(
     sa.update(_table)
     .where(_c.user_id == sa.bindparam("user"), _c.offline, _c.revoked_at.is_(None))
@@ -61,9 +73,18 @@ def end_grants(which: EndedSessions) -> None:
         rows = _END_OF_ONE.all(session=which.session_id, now=now)
     else:
         rows = _END_OF_USER.all(user=which.user_id, but=which.but, now=now)
-    reached = {tuple(row[:4]) for row in rows if row[4] is None or row[5] is not None}
-    if reached:
-        _tell(sorted(reached))
+    _tell(rows)
+
+
+def end_app(user_id: int, client_id: str) -> int:
+    """End what the sessions of an account gave to one app, and have it told; return how many grants were valid.
+
+    What it may do since a session that has ended already goes on.
+    """
+    now = clock.now()
+    rows = _REMOVAL.all(user=user_id, client=client_id, now=now)
+    _tell(rows)
+    return sum(row[6] == now for row in rows)
 
 
 def revoke_lasting(user_id: int) -> None:
@@ -71,11 +92,14 @@ def revoke_lasting(user_id: int) -> None:
     _REVOKE_LASTING.run(user=user_id, now=clock.now())
 
 
-def _tell(reached: Sequence[tuple[Any, ...]]) -> None:
+def _tell(ended: Sequence[Sequence[Any]]) -> None:
     """Have each app told of each session, by the names it knows: what they are of may be gone when the message leaves.
 
-    :param reached: client, session, user and the user's handle
+    :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
     """
+    reached = sorted({tuple(row[:4]) for row in ended if row[4] is None or row[5] is not None})
+    if not reached:
+        return
     clients = find_clients({row[0] for row in reached})
     messages = []
     for client_id, session_id, _, handle in reached:

@@ -149,6 +149,28 @@ def test_removed_access_is_gone_at_once_and_asked_for_again(browser, json_browse
     assert "Removed access for the app Immich" in browser.get("/activity").text
 
 
+def test_an_app_that_wants_to_be_told_hears_of_each_session_once(app, ada, browser, json_browser, endpoint, deliver):
+    wiki = register(app, "wiki", name="Wiki", backchannel_logout_uri=endpoint.url)
+    register(app, "blog", name="Blog", backchannel_logout_uri=endpoint.url).tokens(browser)
+    over = sign_in(Wire(app, "form"), ada)
+    lasting = wiki.tokens(over, scope="openid offline_access")
+    over.post("/logout")
+    deliver()
+    assert len(endpoint.posted) == 1
+    claims = wiki.claims(wiki.tokens(browser)["id_token"])
+    wiki.tokens(browser, scope="openid offline_access")
+    wiki.code(browser)
+    assert json_browser.post("/apps/remove", client="wiki").json["removed"] is True
+    deliver()
+    told = [wiki.claims(each.token) for each in endpoint.posted[1:]]
+    assert [(each["aud"], each["sub"], each["sid"]) for each in told] == [("wiki", claims["sub"], claims["sid"])]
+    assert wiki.refresh(lasting["refresh_token"]).json["error"] == "invalid_grant"
+    assert json_browser.post("/apps/remove", client="wiki").json["removed"] is False
+    browser.post("/logout")
+    deliver()
+    assert [wiki.claims(each.token)["aud"] for each in endpoint.posted[2:]] == ["blog"]
+
+
 def test_nothing_else_is_removed_with_it(app, people, browser, json_browser, asking, grafana):
     theirs = sign_in(Wire(app, "form"), people.open(email="grace@example.com", methods=["email"]))
     others = allow(theirs, asking)
