@@ -132,7 +132,6 @@ def test_an_id_is_made_of_the_name(operate, rows):
     ((*GRAFANA, "--id", "x" * 256), "--id: "),
     ((*GRAFANA, "--public", "--pkce", "optional"), "pkce can be optional for"),
     ((*GRAFANA, "--auth-method", "private_key_jwt"), "needs the client's public keys"),
-    ((*GRAFANA, "--logo-url", "logo.svg"), "--logo-url: "),
 ])  # fmt: skip
 def test_what_can_be_no_client_is_refused(operate, rows, words, reason):
     result = operate(*words)

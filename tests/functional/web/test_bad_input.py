@@ -73,6 +73,7 @@ BUTTONS = (
     "/logout",
     "/mf-recovery-codes",
     "/my-data/export",
+    "/oauth/logout/confirm",
     "/passkey-offer/not-now",
     "/recover/stop",
     "/sessions/end-others",

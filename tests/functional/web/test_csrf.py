@@ -30,6 +30,8 @@ TYPED = {
     "username": "ada",
     "new_name": "y",
     "credential": "{}",
+    "client": "x",
+    "request": "x",
 }
 
 

@@ -29,8 +29,8 @@ PAGES = {
     "/logout": "/",
     "/passkey-offer/not-now": "/",
 }
-FOR_PROGRAMS = {"/us-refresh"}
-"""Takes JSON alone; it has no page."""
+FOR_PROGRAMS = {"/us-refresh", "/oauth/introspect", "/oauth/par", "/oauth/register", "/oauth/revoke", "/oauth/token"}
+"""What programs alone post to; they have no page."""
 
 
 def forms_of(app) -> set[str]:
