@@ -15,7 +15,6 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.authenticators.keys import register_sealed
     from app.db.export import register_export
-    from app.db.retention import register_cleanups
     from app.oidc import (  # noqa: F401 - views register themselves
         apps_views,
         authorize_views,
@@ -41,15 +40,7 @@ def init_app(app: Flask) -> None:
 
     client_file.load(app)
     register_destination(app, authorize_views.CONTINUE, destination.destination_of_request)
-    register_cleanups(
-        app,
-        cleanup.prune_requests,
-        cleanup.prune_devices,
-        cleanup.prune_access_tokens,
-        cleanup.prune_grants,
-        cleanup.prune_used_proofs,
-        cleanup.prune_registration_tokens,
-    )
+    cleanup.init_app(app)
     register_sealed(app, subjects.SEALED)
     key_rotation.init_app(app)
     register_renderers(app, logout_tokens.RENDERERS)

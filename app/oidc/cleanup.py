@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from app import clock
-from app.db.retention import delete_batch
+from app.db.retention import delete_batch, register_cleanups
 from app.extensions import db
 from app.oidc.models import (
     AccessToken,
@@ -16,8 +17,24 @@ from app.oidc.models import (
     UsedProof,
 )
 
+if TYPE_CHECKING:
+    from flask import Flask
+
 KEPT_FOR = timedelta(days=1)
 """So that a code or token that comes too late is still told from one that never was."""
+
+
+def init_app(app: Flask) -> None:
+    """Have the worker delete what has expired."""
+    register_cleanups(
+        app,
+        prune_requests,
+        prune_devices,
+        prune_access_tokens,
+        prune_grants,
+        prune_used_proofs,
+        prune_registration_tokens,
+    )
 
 
 def prune_requests() -> int:
