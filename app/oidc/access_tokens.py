@@ -1,6 +1,6 @@
 """Access tokens: issued, and looked up when a client calls with one.
 
-Each is a row by its digest, JWTs too, so that whoever asks us hears at once that one is revoked.
+Each is a row by its digest, JWTs too, so that a service that asks us hears at once that one is revoked.
 """
 
 from __future__ import annotations

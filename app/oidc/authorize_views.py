@@ -38,7 +38,7 @@ CONTINUE = "/oauth/continue"
 
 @bp.get("/oauth/authorize")
 def authorize() -> Response:
-    """Answer an app that wants somebody to be signed in to it."""
+    """Answer an app that wants a person to sign in."""
     after_this_request(view_commit)
     if request.method == "HEAD":
         return Response()

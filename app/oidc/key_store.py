@@ -39,7 +39,7 @@ class _Read:
     """What this process has read.
 
     :ivar rows: keys that sign, will sign, or have signed what may still be valid; by algorithm, oldest first
-    :ivar older: keys before them that somebody asked for, by id
+    :ivar older: keys before them that were looked up, by id
     :ivar private: and ``public``: keys that were used, by id
     """
 

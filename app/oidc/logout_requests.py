@@ -1,4 +1,4 @@
-"""What an app asks when it sends somebody to be signed out (OpenID Connect RP-Initiated Logout 1.0, section 2)."""
+"""What an app asks when it sends a person to sign out (OpenID Connect RP-Initiated Logout 1.0, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/oauth/logout: an app sends somebody to be signed out (OpenID Connect RP-Initiated Logout 1.0)."""
+"""/oauth/logout: where an app sends a person to sign out (OpenID Connect RP-Initiated Logout 1.0)."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def _name(kind: str, audience: str, of: str) -> str:
 
 
 def _secret() -> bytes:
-    """Return the secret of this installation, made by whoever needs it first. Read once in a process."""
+    """Return the secret of this installation, made when it is first needed. Read once in a process."""
     kept: bytes | None = this_app().extensions.get(_IN_MEMORY)
     if kept is not None:
         return kept
