@@ -27,6 +27,7 @@ PARTS = ("ui/", "mail/layout.", "mail/facts.", "base.html")
 REQUEST_VALUES = (
     "csrf_field",
     "csrf_token",
+    "destination_of",
     "get_flashed_messages",
     "idempotency_field",
     "new_methods",
