@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -21,13 +19,14 @@ from app.oidc.clients import Client, keep_in_memory
 from config.environment import read_file
 from config.images import Image, image_at
 from config.problems import ConfigurationError, Problem, variable
+from config.toml_file import WORDS, TomlFile
 
 if TYPE_CHECKING:
     from flask import Flask
     from pydantic_core import ErrorDetails
 
 SETTING = variable("clients_file")
-LARGEST = 1_048_576
+KIND = "clients"
 OF_SECRETS = ("secret_digest", "secret_file")
 LOGO = "logo"
 NOT_IN_FILE = ("id", "source", "secret_digests", "logo_url")
@@ -42,15 +41,6 @@ HINTS = {
     "id": "The id stands in the header, as in [clients.grafana].",
     "public": 'Write auth_method = "none".',
     "trusted": 'Write consent = "trusted".',
-}
-WORDS = {
-    "tuple_type": 'must be a list, as in ["a", "b"]',
-    "string_type": "must be text in quotes",
-    "int_type": "must be a whole number",
-    "dict_type": "must be a table",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "missing": "is missing",
 }
 
 
@@ -80,64 +70,30 @@ def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], lis
 
 def _read(path: str, name: str) -> tuple[dict[str, Client], list[Problem], dict[str, Image]]:
     """Return the same, and the clients' logos."""
-    try:
-        text = _text_of(path)
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        what = str(error)
-        remedy = "Mend that line; see https://toml.io."
-        return {}, [Problem(name, f"is no TOML: {what[:1].lower()}{what[1:]}", remedy)], {}
-    except ValueError as error:
-        return {}, [Problem(name, f"names a file that {error}", "Name another file, or unset it.")], {}
-    reader = _Reader(name, text, Path(path).parent)
-    clients = {client.id: client for client in reader.clients(tables)}
-    return clients, [found for _, found in sorted(reader.problems, key=lambda each: each[0])], reader.logos
-
-
-def _text_of(path: str) -> str:
-    """Return the text of the file. Raises ValueError."""
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ValueError(f"can't be read ({error.strerror})") from None
-    if len(data) > LARGEST:
-        raise ValueError("is larger than 1 MiB")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
+    reader = _Reader(TomlFile(path, name))
+    clients = {client.id: client for client in reader.clients()}
+    return clients, reader.file.problems, reader.logos
 
 
 class _Reader:
-    """Makes clients of the tables of one file, and collects what is wrong with them.
+    """Makes clients of the tables of one file.
 
-    :ivar folder: to which the paths of secrets and logos are relative
-    :ivar problems: each with its line, 0 where that is not known
     :ivar logos: by the id of their client
     """
 
-    def __init__(self, name: str, text: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
-        self.problems: list[tuple[int, Problem]] = []
+    def __init__(self, file: TomlFile) -> None:
+        self.file = file
         self.logos: dict[str, Image] = {}
-        self._lines = text.splitlines()
+        self._has_fault = False
 
-    def clients(self, tables: Mapping[str, Any]) -> Iterator[Client]:
+    def clients(self) -> Iterator[Client]:
         """Yield each client that has no fault."""
-        for other in sorted(tables.keys() - {"clients"}):
-            self._add("", other, " is no table of clients", "Begin each client with its id, as in [clients.grafana].")
-        found = tables.get("clients", {})
-        if not isinstance(found, dict) or not all(isinstance(table, dict) for table in found.values()):
-            self._add("", "clients", " holds more than tables", "Begin each client with its id: [clients.grafana].")
-            return
-        for client_id, table in found.items():
+        for client_id, table in self.file.named(KIND, "grafana").items():
             if (client := self._client(client_id, table)) is not None:
                 yield client
 
     def _client(self, client_id: str, table: dict[str, Any]) -> Client | None:
-        before = len(self.problems)
+        self._has_fault = False
         self._check_names(client_id, table)
         digests = self._digests(client_id, table)
         self._read_logo(client_id, table)
@@ -148,10 +104,10 @@ class _Reader:
             for fault in error.errors(include_url=False, include_input=False):
                 self._add(client_id, *_said(fault), REMEDY)
             return None
-        if client.auth_method not in ("none", "private_key_jwt") and not digests and len(self.problems) == before:
+        if client.auth_method not in ("none", "private_key_jwt") and not digests and not self._has_fault:
             what = ' has no secret: set secret_digest or secret_file, or auth_method = "none"'
             self._add(client_id, "", what, DIGEST_REMEDY)
-        return client if len(self.problems) == before else None
+        return None if self._has_fault else client
 
     def _check_names(self, client_id: str, table: dict[str, Any]) -> None:
         for field in sorted(table.keys() - set(FIELDS)):
@@ -182,7 +138,7 @@ class _Reader:
         try:
             if not isinstance(path, str):
                 raise ValueError("is named by no text")
-            secret = read_file(str(self.folder / path))
+            secret = read_file(str(self.file.folder / path))
         except ValueError as error:
             self._add(client_id, "secret_file", f" names a file that {error}", "Put the secret, and only it, into it.")
             return ()
@@ -199,29 +155,13 @@ class _Reader:
         try:
             if not isinstance(table[LOGO], str):
                 raise ValueError("is named by no text")
-            self.logos[client_id] = image_at(str(self.folder / table[LOGO]))
+            self.logos[client_id] = image_at(str(self.file.folder / table[LOGO]))
         except ValueError as error:
             self._add(client_id, LOGO, f" names a file that {error}", "Name a logo, or leave it out.")
 
     def _add(self, client_id: str, field: str, what: str, remedy: str) -> None:
-        where = ".".join(filter(None, ("clients" if client_id else "", client_id, field)))
-        number = self._line_of(client_id, field)
-        found = Problem(self.name, f"{f'line {number}: ' if number else ''}{where}{what}", remedy)
-        self.problems.append((number, found))
-
-    def _line_of(self, client_id: str, field: str) -> int:
-        """Return the line of a client's field, else that of its header, else 0: tomllib tells no line of a value."""
-        named = re.compile(rf"""\s*\[*\s*(["']?){re.escape(field)}\1\s*[=\].]""")
-        if not client_id:
-            return next((at for at, line in enumerate(self._lines, 1) if named.match(line)), 0)
-        header = re.compile(rf"""\s*\[+\s*clients\s*\.\s*(["']?){re.escape(client_id)}\1\s*[\].]""")
-        begin = next((at for at, line in enumerate(self._lines, 1) if header.match(line)), 0)
-        for at, line in enumerate(self._lines[begin:] if begin and field else (), begin + 1):
-            if line.lstrip().startswith("[") and not header.match(line):
-                break
-            if named.match(line):
-                return at
-        return begin
+        self._has_fault = True
+        self.file.add(KIND, client_id, what, remedy, field)
 
 
 def _said(fault: ErrorDetails) -> tuple[str, str]:

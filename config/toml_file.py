@@ -1,0 +1,118 @@
+"""A TOML file of the operator's with named tables, as in [clients.grafana]: its faults are named by their line."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from config.problems import Problem
+
+LARGEST = 1_048_576
+
+WORDS = {
+    "tuple_type": 'must be a list, as in ["a", "b"]',
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number",
+    "dict_type": "must be a table",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "missing": "is missing",
+}
+"""What pydantic's kinds of fault are called in such a file."""
+
+
+class TomlFile:
+    """The tables of one file, and what is wrong with it.
+
+    :ivar folder: to which paths in the file are relative
+    :ivar tables: empty for a file that can't be read
+    :ivar problems: in the order in which they were found
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        """Read the file.
+
+        :param name: of what names the file, for the problems
+        """
+        self.folder = Path(path).parent
+        self.tables: Mapping[str, Any] = {}
+        self._name = name
+        self._problems: list[tuple[int, Problem]] = []
+        self._lines: list[str] = []
+        try:
+            text = _text_of(path)
+            self.tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            what = str(error)
+            self._say(0, f"is no TOML: {what[:1].lower()}{what[1:]}", "Mend that line; see https://toml.io.")
+        except ValueError as error:
+            self._say(0, f"names a file that {error}", "Name another file, or unset it.")
+        else:
+            self._lines = text.splitlines()
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What was found, by line."""
+        return [found for _, found in sorted(self._problems, key=lambda each: each[0])]
+
+    def named(self, kind: str, example: str) -> dict[str, dict[str, Any]]:
+        """Return the tables of one kind by their names; anything else in the file is a fault.
+
+        :param kind: ``clients``, for [clients.grafana]
+        """
+        remedy = f"Begin each with its name: [{kind}.{example}]."
+        for other in sorted(self.tables.keys() - {kind}):
+            self.add("", other, f" is no table of {kind}", remedy)
+        found = self.tables.get(kind, {})
+        if not isinstance(found, dict) or not all(isinstance(table, dict) for table in found.values()):
+            self.add("", kind, " holds more than tables", remedy)
+            return {}
+        return found
+
+    def add(self, kind: str, name: str, what: str, remedy: str, field: str = "") -> None:
+        """Note a fault of a table, or of one of its fields.
+
+        :param kind: ``clients``; "" where ``name`` is a table of the file itself
+        :param what: goes on after the name: ``" is missing"``
+        """
+        where = ".".join(filter(None, (kind, name, field)))
+        number = self._line_of(kind, name, field)
+        self._say(number, f"{f'line {number}: ' if number else ''}{where}{what}", remedy)
+
+    def _say(self, number: int, what: str, remedy: str) -> None:
+        self._problems.append((number, Problem(self._name, what, remedy)))
+
+    def _line_of(self, kind: str, name: str, field: str) -> int:
+        """Return the line of a table's field, else that of its header, else 0: tomllib tells no line of a value."""
+        if not kind:
+            named = _assignment(name)
+            return next((at for at, line in enumerate(self._lines, 1) if named.match(line)), 0)
+        header = re.compile(rf"""\s*\[+\s*{kind}\s*\.\s*(["']?){re.escape(name)}\1\s*[\].]""")
+        begin = next((at for at, line in enumerate(self._lines, 1) if header.match(line)), 0)
+        named = _assignment(field)
+        for at, line in enumerate(self._lines[begin:] if begin and field else (), begin + 1):
+            if line.lstrip().startswith("[") and not header.match(line):
+                break
+            if named.match(line):
+                return at
+        return begin
+
+
+def _assignment(field: str) -> re.Pattern[str]:
+    return re.compile(rf"""\s*\[*\s*(["']?){re.escape(field)}\1\s*[=\].]""")
+
+
+def _text_of(path: str) -> str:
+    """Return the text of the file. Raises ValueError."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ValueError(f"can't be read ({error.strerror})") from None
+    if len(data) > LARGEST:
+        raise ValueError("is larger than 1 MiB")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
