@@ -41,9 +41,22 @@ def _domain() -> tuple[Any, ...]:
 
 def _features(*, in_production: bool) -> tuple[Any, ...]:
     """Return the packages with URLs."""
-    from app import account, branding, dev_inbox, identities, oidc, privacy, recovery, register, setup, signin, status
+    from app import (
+        account,
+        branding,
+        dev_inbox,
+        forward_auth,
+        identities,
+        oidc,
+        privacy,
+        recovery,
+        register,
+        setup,
+        signin,
+        status,
+    )
 
-    features = (branding, signin, register, setup, account, identities, oidc, privacy, recovery, status)
+    features = (branding, signin, register, setup, account, identities, oidc, forward_auth, privacy, recovery, status)
     return features if in_production else (*features, dev_inbox)
 
 

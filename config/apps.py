@@ -1,11 +1,19 @@
-"""Settings of apps that sign people in here by OpenID Connect."""
+"""Settings of apps: those that sign people in here by OpenID Connect, and those behind a proxy that asks us."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
 
 from config import types
+
+Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(types.check_network)], ...],
+    NoDecode,
+    BeforeValidator(types.read_list),
+    AfterValidator(types.unique),
+]
 
 
 class AppSettings(BaseSettings, defer_build=True):
@@ -30,4 +38,15 @@ class AppSettings(BaseSettings, defer_build=True):
     )
     oauth_key_rotation: types.Duration = Field(
         default=timedelta(days=90), description="Time after which another key signs ID tokens, at least two days."
+    )
+    apps_file: str = Field(
+        default="", description="Path of a TOML file with apps behind a proxy that asks us (forward auth); empty: none."
+    )
+    forward_auth_proxies: Networks = Field(
+        default=(),
+        description="Addresses or networks of the proxies that may ask, separated by commas; no other is believed.",
+    )
+    forward_auth_cookie_domain: Annotated[str, BeforeValidator(types.read_host)] = Field(
+        default="",
+        description="Domain whose apps share one cookie, which each of them could use at the others; empty: none.",
     )

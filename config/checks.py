@@ -48,6 +48,16 @@ def rotation_of_keys(settings: "Settings") -> Iterable[Problem]:
         yield problem("oauth_key_rotation", "is shorter than two days", "Set it to 172800 (two days) or more.")
 
 
+def forward_auth(settings: "Settings") -> Iterable[Problem]:
+    """Who may ask about requests is believed in everything that they say of a visitor."""
+    if any(network.endswith("/0") for network in settings.forward_auth_proxies):
+        remedy = "List the addresses of your proxies alone."
+        yield problem("forward_auth_proxies", "names every address: anybody could say who they are", remedy)
+    domain = settings.forward_auth_cookie_domain
+    if domain and "." not in domain:
+        yield problem("forward_auth_cookie_domain", "is a top-level domain", "Name a domain of yours, as example.com.")
+
+
 def master_keys(settings: "Settings") -> Iterable[Problem]:
     """A key that is missing, short, known or of low variety lets anyone forge and read what it protects."""
     if not settings.secret_keys:
@@ -180,6 +190,7 @@ def brand_colors(settings: "Settings") -> Iterable[Problem]:
 
 
 COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
+    forward_auth,
     order_of_times,
     rotation_of_keys,
     second_factors,
@@ -236,4 +247,14 @@ def warnings(settings: "Settings") -> list[Problem]:
         "challenge_tries": (settings.challenge_tries > MANY_TRIES, "allows more than 5 guesses", "Lower it."),
         "sms_url": (settings.sms_url.startswith("http://"), "hands codes over without TLS", "Use https://."),
     }
-    return [problem(field, what, remedy) for field, (applies, what, remedy) in weak.items() if applies]
+    found = [problem(field, what, remedy) for field, (applies, what, remedy) in weak.items() if applies]
+    return [*found, *_warnings_of_forward_auth(settings)]
+
+
+def _warnings_of_forward_auth(settings: "Settings") -> Iterable[Problem]:
+    if settings.apps_file and not settings.forward_auth_proxies:
+        what = f"is set, but {variable('forward_auth_proxies')} is empty: each request to an app gets 403"
+        yield problem("apps_file", what, "List the addresses of your proxies.")
+    if settings.forward_auth_cookie_domain:
+        what = "is set: each app of the domain could use its visitors' cookie at the others"
+        yield problem("forward_auth_cookie_domain", what, "Leave it empty unless the apps trust each other.")

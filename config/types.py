@@ -199,6 +199,14 @@ def check_host(text: str) -> str:
     return host
 
 
+def check_network(text: str) -> str:
+    """Return an address or a network in its usual form, as in 10.0.0.0/8."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"it is no address or network ({error})") from None
+
+
 def read_host(value: Any) -> Any:
     """Read a name of a host, without a port, as ``check_host`` does; "" stays ""."""
     return ascii_host(value.strip()) if isinstance(value, str) and value.strip() else value

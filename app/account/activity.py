@@ -54,6 +54,7 @@ DESCRIPTIONS = {
     "app.refused": N_("Didn't allow the app {app}"),
     "app.removed": N_("Removed access for the app {app}"),
     "app.signed_in": N_("Signed in to the app {app}"),
+    "app.signed_out": N_("Signed out of the app {app}"),
     "app.token_reused": N_("A token of the app {app} was used twice and may have been copied. The app was signed out"),
     "authenticator.renamed": N_("Authenticator app renamed"),
     "delivery.failed": N_("A message to you couldn't be delivered"),

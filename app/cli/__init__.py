@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def init_app(app: Flask) -> None:
     """Add the operator's commands."""
     from app.cli import client_check, user_deletion  # noqa: F401 - add their commands to ``clients`` and ``users``
+    from app.cli.apps import apps
     from app.cli.attempts import attempts
     from app.cli.clients import clients
     from app.cli.doctor import doctor
@@ -25,5 +26,5 @@ def init_app(app: Flask) -> None:
     from app.cli.templates import templates
     from app.cli.users import users
 
-    for group in (users, groups, clients, attempts, keys, mail, templates, selftest, doctor):
+    for group in (users, groups, clients, apps, attempts, keys, mail, templates, selftest, doctor):
         app.cli.add_command(group)

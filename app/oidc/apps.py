@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -16,8 +17,10 @@ from app.extensions import db
 from app.groups.service import group_names, names_in
 from app.oidc import consents, grants, session_ends
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of, is_client_id
+from app.oidc.logos import logo_path
 from app.oidc.models import Consent, Grant, OAuthClient
 from app.users import User
+from app.web.launcher import LauncherEntry, letter_of, registered_entries, tint_of
 
 MOST = 200
 """Apps of each list at most."""
@@ -69,7 +72,7 @@ class AppAccess:
         return self.client.name if self.client is not None else self.id
 
 
-def apps_of(user_id: int) -> tuple[list[Client], list[AppAccess]]:
+def apps_of(user_id: int) -> tuple[list[LauncherEntry], list[AppAccess]]:
     """Return the apps that a person can open, and those that have access to their account. Three statements.
 
     Opened is an app with a home page that an administrator has added: no other stands there for everyone to see.
@@ -82,7 +85,8 @@ def apps_of(user_id: int) -> tuple[list[Client], list[AppAccess]]:
         access.client = clients.get(app_id)
         if access.client is None:
             access.is_signed_in = access.stays_signed_in = False
-    to_open = [client for client in clients.values() if _opens(client, groups)]
+    to_open = [_entry(client) for client in clients.values() if _opens(client, groups)]
+    to_open += registered_entries(groups)
     return sorted(to_open, key=_by_name)[:MOST], sorted(having.values(), key=_by_name)
 
 
@@ -140,5 +144,11 @@ def _opens(client: Client, groups: frozenset[str]) -> bool:
     return bool(client.home_url) and client.is_vetted and is_theirs
 
 
-def _by_name(app: Client | AppAccess) -> tuple[str, str]:
+def _entry(client: Client) -> LauncherEntry:
+    host = urlsplit(client.home_url).hostname or ""
+    path, letter = logo_path(client.id), letter_of(client.name)
+    return LauncherEntry(client.id, client.name, client.home_url, host, letter, tint_of(client.id), path)
+
+
+def _by_name(app: LauncherEntry | AppAccess) -> tuple[str, str]:
     return app.name.casefold(), app.id

@@ -25,14 +25,15 @@ def apps_page() -> Response:
     """List the apps of the account."""
     to_open, having = apps.apps_of(current_user.id)
     facts: dict[str, Any] = {
-        "apps": [app_to_open(client) for client in to_open],
+        "apps": [app_to_open(entry) for entry in to_open],
         "access": [access_facts(access) for access in having],
     }
     shown: dict[str, Any] = {}
     if not wants_json():
-        names = {client.id: client.name for client in to_open} | {access.id: access.name for access in having}
+        of_access = {access.id: look_of(access.id, access.name) for access in having}
         shown = {
-            "looks": {app_id: look_of(app_id, name) for app_id, name in names.items()},
+            "looks": of_access,
+            "to_open": to_open,
             "can": {each.id: [text for _, text in in_words(each.scopes)] for each in having},
             "user_label": label_of(identities_of(current_user.id)),
         }

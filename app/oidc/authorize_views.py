@@ -22,13 +22,13 @@ from app.oidc.models import AuthorizationRequest
 from app.oidc.parameters import of_form, of_query
 from app.oidc.presenters import consent_facts
 from app.oidc.pushed import claim_pushed, is_pushed
-from app.oidc.redirection import leave
 from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
 from app.web.client import present_client
 from app.web.commit import view_commit
 from app.web.cookies import set_cookie
 from app.web.errors import error_answer
+from app.web.external_redirect import leave
 from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from app.oidc import requests
 from app.oidc.authorization import AuthorizationError, PageRefusal, read_authorization
-from app.oidc.logos import letter_of, logo_path, tint_of
+from app.oidc.logos import logo_path
 from app.oidc.presenters import host_of
 from app.web.destinations import Destination
+from app.web.launcher import letter_of, tint_of
 
 
 def destination_of_request(query: Mapping[str, str]) -> Destination | None:

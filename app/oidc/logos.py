@@ -6,8 +6,6 @@ An app's own address of a logo is not shown: with it, each look at a page would 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from config.images import Image
 
 PLACE = "/apps/logo"
-TINTS = 4
-"""Colors of the letters that stand for a logo; app.css has a class for each."""
-
 _IN_MEMORY = "latchkey.oidc.logos"
 
 
@@ -40,20 +35,6 @@ def logo_path(client_id: str) -> str:
 def find_logo(name: str) -> Image | None:
     """Return the logo that is served by this name."""
     return _kept()[1].get(name)
-
-
-def letter_of(name: str) -> str:
-    """Return what stands for an app without a logo: the first letter or digit of its name, with its marks."""
-    start = next((at for at, character in enumerate(name) if character.isalnum()), 0)
-    end = start + 1
-    while end < len(name) and unicodedata.category(name[end]).startswith("M"):
-        end += 1
-    return name[start:end].upper()[: end - start]
-
-
-def tint_of(client_id: str) -> int:
-    """Return which color an app's letter has, from 1: always the same one."""
-    return zlib.crc32(client_id.encode()) % TINTS + 1
 
 
 def _kept() -> tuple[Mapping[str, str], Mapping[str, Image]]:

@@ -20,11 +20,11 @@ from app.oidc.forms import LogoutForm
 from app.oidc.logout_requests import LogoutRequest, read_logout
 from app.oidc.parameters import of_form, of_query
 from app.oidc.presenters import asker_facts
-from app.oidc.redirection import leave
 from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
 from app.web.client import is_click, present_client
 from app.web.commit import view_commit
+from app.web.external_redirect import leave
 from app.web.headers import clear_site
 from app.web.redirects import with_query
 from app.web.respond import respond, wants_json

@@ -13,8 +13,9 @@ from app.oidc.authorization import Authorization
 from app.oidc.client_uris import is_native
 from app.oidc.clients import Client
 from app.oidc.consents import Relation
-from app.oidc.logos import letter_of, logo_path, tint_of
-from app.oidc.redirection import shown_target
+from app.oidc.logos import logo_path
+from app.web.external_redirect import shown_target
+from app.web.launcher import LauncherEntry, letter_of, tint_of
 
 SCOPES_IN_WORDS = {
     "openid": N_("Sign you in without seeing your email or other details"),
@@ -31,16 +32,10 @@ def look_of(client_id: str, name: str) -> dict[str, Any]:
     return {"logo": logo_path(client_id), "letter": letter_of(name), "tint": tint_of(client_id)}
 
 
-def app_to_open(client: Client) -> dict[str, Any]:
+def app_to_open(entry: LauncherEntry) -> dict[str, Any]:
     """Return an app that a person can open."""
-    path = logo_path(client.id)
-    return {
-        "id": client.id,
-        "name": client.name,
-        "url": client.home_url,
-        "host": urlsplit(client.home_url).hostname or "",
-        "logo_url": settings.origin + path if path else None,
-    }
+    logo = settings.origin + entry.logo if entry.logo else None
+    return {"id": entry.id, "name": entry.name, "url": entry.url, "host": entry.host, "logo_url": logo}
 
 
 def access_facts(access: AppAccess) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def environ_of(scope: Mapping[str, Any]) -> WSGIEnvironment:
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "RAW_URI": path.decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_NAME": host,
         "SERVER_PORT": str(port or 0),
@@ -75,7 +76,7 @@ def add_headers(environ: WSGIEnvironment, headers: Iterable[tuple[bytes, bytes]]
     :raises Ambiguous: as ``environ_of``
     """
     for raw, value in headers:
-        if b"_" in raw:
+        if b"_" in raw or raw == b"connection":  # it is about the connection that brought this (RFC 9110, 7.6.1)
             continue
         name = raw.decode("latin-1").upper().replace("-", "_")
         if name not in BARE:

@@ -22,7 +22,7 @@ from app.db.compiled import CompiledStatement, Detached, detached_from, note
 from app.extensions import changed, db, login_manager, settings
 from app.sessions import api_tokens, assurance
 from app.sessions.end_hooks import EndedSessions, sessions_ended
-from app.sessions.models import AuthSession, PendingSignIn, RefreshToken
+from app.sessions.models import ApiToken, AuthSession, PendingSignIn, RefreshToken
 from app.users import User
 from app.web.cookies import KNOWN, PENDING, renew_browser_secret, sent_cookie, sent_program_token, set_cookie
 from app.web.csrf import SESSION_COOKIE
@@ -268,8 +268,7 @@ def load_user(request: Request) -> User | None:
     now = clock.now()
     if not session.is_alive(now) or not user.is_active:
         return None
-    if now - session.seen_at > SEEN_EVERY:
-        _touch(session)
+    note_use(session, now)
     if session.second_at is not None and assurance.level(session, now) == 1:
         note(session, second_at=None)  # for what this request writes and returns
     g.auth_session = session
@@ -304,8 +303,7 @@ def _load_api_token(token: str) -> User | None:
     if found is None:
         return None
     row, user = found
-    if (use := api_tokens.use_statement(row, g.get("client_address", ""), SEEN_EVERY)) is not None:
-        _note_use(use)
+    note_use_of_token(row, g.get("client_address", ""))
     g.auth_session, g.program_token, g.token_scopes = api_tokens.session_for(row), token, row.scopes.split(",")
     return user
 
@@ -315,14 +313,21 @@ def _set_token(token: str, session: AuthSession) -> None:
     g.session_cookie = (token, max_age)
 
 
-def _touch(session: AuthSession) -> None:
-    """Record that the session is in use."""
-    now = clock.now()
+def note_use(session: AuthSession, now: datetime) -> None:
+    """Record that a session is in use, at most once a minute."""
+    if now - session.seen_at <= SEEN_EVERY:
+        return
     due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
-    _note_use(sa.update(AuthSession).where(*due).values(**assurance.seen(now)))
+    _run_apart(sa.update(AuthSession).where(*due).values(**assurance.seen(now)))
 
 
-def _note_use(seen: sa.Update) -> None:
+def note_use_of_token(row: ApiToken, address: str) -> None:
+    """The same of an API token, with where it was used from."""
+    if (use := api_tokens.use_statement(row, address, SEEN_EVERY)) is not None:
+        _run_apart(use)
+
+
+def _run_apart(seen: sa.Update) -> None:
     """Record a use in a transaction of its own; the request goes on if that fails."""
     if has_written(db.session.connection()):
         return

@@ -22,9 +22,13 @@ from app.web.respond import error_envelope, wants_json
 
 P = ParamSpec("P")
 
+SCOPE_OF_APPS = "apps"
+"""Lets a program use apps behind a proxy; it opens nothing of ours."""
+
 SCOPES = {
     "read": N_("See your account, devices and activity"),
     "manage": N_("Sign out devices and forget browsers"),
+    SCOPE_OF_APPS: N_("Use the apps that are protected by this service"),
 }
 """Each scope, and what a page says of it. Neither contains the other."""
 
@@ -42,9 +46,9 @@ REQUIRED = {
 
 OPEN = frozenset(
     ("static", "status.healthz", "status.readyz", "status.openapi", "oidc.openid_configuration", "oidc.server_metadata",
-     "oidc.jwks")
+     "oidc.jwks", "forward_auth.gate_nginx", "forward_auth.gate_forward", "forward_auth.gate_envoy")
 )  # fmt: skip
-"""Endpoints that ask nobody who they are, and look no token up."""
+"""Endpoints that ask nobody who they are, and those that look a token up themselves."""
 
 
 def login_required(view: Callable[P, Any]) -> Callable[P, Any]:

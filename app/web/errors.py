@@ -40,14 +40,17 @@ def init_app(app: Flask) -> None:
 
 
 def answer_by(app: Flask, paths: Iterable[str], answer: OwnAnswer) -> None:
-    """Have ``answer`` make the errors of these paths, and of those one below: a protocol says what they look like."""
+    """Have ``answer`` make the errors of these paths, and of those below: a protocol says what they look like."""
     app.extensions.setdefault(_OWN, {}).update(dict.fromkeys(paths, answer))
 
 
 def _own_answer() -> OwnAnswer | None:
     """Return what makes the errors of this path; it is looked up by that, as a wrong method leads to no endpoint."""
     own: dict[str, OwnAnswer] = this_app().extensions.get(_OWN, {})
-    return own.get(request.path) or own.get(request.path.rpartition("/")[0])
+    path = request.path
+    while path and path not in own:
+        path = path.rpartition("/")[0]
+    return own.get(path)
 
 
 def error_answer(status: int, text: Message, *, fields: bool = False, retry_after: int | None = None) -> Response:

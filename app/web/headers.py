@@ -6,14 +6,19 @@ The service answers for the hosts in its settings, never for one that a request 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Response, g, redirect, request
 from werkzeug.exceptions import BadRequest
 
-from app.extensions import settings
+from app.extensions import settings, this_app
 from app.web.messages import message
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 PERMISSIONS = (
     "publickey-credentials-get=(self), publickey-credentials-create=(self), camera=(), microphone=(), geolocation=()"
@@ -31,6 +36,8 @@ NOT_A_PAGE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 LOOPBACK = frozenset(("127.0.0.1", "localhost", "[::1]"))
+
+_OTHER_HOSTS = "latchkey.other_hosts"
 
 MACHINES_ASK = frozenset(("/healthz", "/readyz"))
 """Paths that a load balancer asks by address, and that say nothing worth a forged name."""
@@ -100,6 +107,8 @@ def refuse_foreign_host() -> Response | None:
     host = request.environ.get("HTTP_HOST", "").lower()
     if host in _names(settings.origin, tuple(settings.allowed_hosts)) or request.path in MACHINES_ASK:
         return None
+    if _is_answered(request.path, host):
+        return None
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if settings.is_production or name not in LOOPBACK:
         raise BadRequest(message("host_unknown"))
@@ -108,6 +117,16 @@ def refuse_foreign_host() -> Response | None:
     if opened and parts.hostname in LOOPBACK and host.removeprefix(name) == f":{parts.port}":
         return redirect(settings.origin + request.full_path.removesuffix("?"))  # type: ignore[return-value]
     return None
+
+
+def answer_other_hosts(app: Flask, place: str, accepts: Callable[[str], bool]) -> None:
+    """Have the paths below ``place`` answer for hosts that are not ours, where ``accepts`` says so of the Host."""
+    app.extensions.setdefault(_OTHER_HOSTS, []).append((place, accepts))
+
+
+def _is_answered(path: str, host: str) -> bool:
+    registered: list[tuple[str, Callable[[str], bool]]] = this_app().extensions.get(_OTHER_HOSTS, [])
+    return any(path.startswith(place) and accepts(host) for place, accepts in registered)
 
 
 def _refuse_unreadable(query: bytes) -> None:

@@ -53,6 +53,25 @@ MESSAGES = {
     "oauth_redirect_unknown": N_("The app asked to send you to an address we don't know. Tell the people who run it."),
     "oauth_logout_invalid": N_("We couldn't read the app's request to sign you out. Tell the people who run it."),
     "oauth_request_over": N_("This request has expired or was completed. Go back to the app and try again."),
+    "app_sign_in_required": N_("Sign in to use {app}."),
+    "app_nothing_sent": N_(
+        "You need to sign in again, so nothing was sent. Do it in another tab, then send this again."
+    ),
+    "app_token_refused": N_(
+        "This API token can't be used for {app}. Check that it's active and has the scope for apps."
+    ),
+    "app_not_allowed": N_("Your account isn't in a group that may use {app}. Ask the people who run it to add you."),
+    "app_part_closed": N_("This part of {app} isn't open to anyone."),
+    "app_cross_site": N_(
+        "Another site tried to send something to {app}, so it was stopped. Try again from {app} itself."
+    ),
+    "app_ticket_invalid": N_("This sign-in to {app} took too long or was used before. Try again."),
+    "app_cookies_needed": N_("{app} couldn't recognize this browser. Allow cookies for {app}, then try again."),
+    "app_leave_confirm": N_("A link on another site led here. You stay signed in until you confirm."),
+    "app_entry_unknown": N_("We don't know the app that sent you here. Tell the people who run it."),
+    "app_host_unknown": N_("This address isn't set up for sign-in. Tell the people who run it."),
+    "app_request_unreadable": N_("The proxy in front of this site couldn't be understood. Tell the people who run it."),
+    "app_proxy_unknown": N_("The proxy in front of this site isn't known here. Tell the people who run it."),
     # the second step
     "two_factor_permission_denied": N_("This sign-in has expired. Sign in again."),
     "two_factor_invalid_token": N_("That code didn't work. Check it, or wait for a new one: a code works only once."),

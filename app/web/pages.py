@@ -21,7 +21,7 @@ from app.web.headers import csp_nonce
 from app.web.idempotency import idempotency_field
 from app.web.redirects import safe_next, with_query
 
-PAGES_OF_FORMS = {"/wan-rename": "/wan-register", "/known-browsers": "/sessions"}
+PAGES_OF_FORMS = {"/wan-rename": "/wan-register", "/known-browsers": "/sessions", "/gate/account": "/apps"}
 """The pages of forms whose address is not below that of their page."""
 
 

@@ -37,7 +37,7 @@ OF_PROGRAMS = {
 
 def text_nodes(source: str) -> Iterator[str]:
     """Yield what a template says outside of its expressions."""
-    plain = EXPRESSION.sub("", re.sub(r"(?s)\{#.*?#\}|<style>.*?</style>", "", source))
+    plain = EXPRESSION.sub("", re.sub(r"(?s)\{#.*?#\}|<style[^>]*>.*?</style>", "", source))
     yield from (text for text in ATTRIBUTE.findall(plain) if " " not in text or not text.startswith("width="))
     yield from re.sub(r"(?s)<[^>]*>|&#?\w+;", "\n", plain).split("\n")
 

@@ -38,11 +38,12 @@ WANTS_SIGNED_IN = (
 
 
 OF_APPS = frozenset((
+    "/gate/envoy", "/gate/envoy/<anything:_rest>",
     "/oauth/authorize", "/oauth/introspect", "/oauth/logout", "/oauth/par", "/oauth/register",
     "/oauth/register/<client_id>", "/oauth/revoke", "/oauth/token", "/oauth/userinfo",
 ))  # fmt: skip
-"""What apps post to, by the protocol's own rules: tests/functional/oidc has their bad input, and why they need no CSRF
-token."""
+"""What apps and proxies post to, by the protocol's own rules: tests/functional/oidc and tests/functional/forward_auth
+have their bad input, and why they need no CSRF token."""
 
 
 def addresses(app: Flask, method: str) -> list[str]:

@@ -138,6 +138,8 @@ def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up, caplog)
         ("sms_code_lifetime", "301"),
         ("challenge_tries", "6"),
         ("sms_url", "http://sms.example.com"),
+        ("apps_file", "/etc/latchkey/apps.toml"),
+        ("forward_auth_cookie_domain", "example.com"),
     ],
 )
 def test_what_weakens_production_is_warned_of(production, set_up, caplog, setting, value):
@@ -218,4 +220,20 @@ def test_passkeys_want_a_name(url, can):
 def test_a_csrf_cookie_has_a_name_of_its_own(set_up, name):
     set_up(csrf_cookie_name=name)
     with pytest.raises(ConfigurationError, match="LATCHKEY_CSRF_COOKIE_NAME"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("forward_auth_proxies", "0.0.0.0/0", "names every address"),
+        ("forward_auth_proxies", "10.0.0.2,::/0", "names every address"),
+        ("forward_auth_proxies", "10.0.0.1/8", "it is no address or network"),
+        ("forward_auth_proxies", "proxy.example.com", "it is no address or network"),
+        ("forward_auth_cookie_domain", "com", "is a top-level domain"),
+    ],
+)
+def test_who_may_ask_about_requests_is_named_one_by_one(production, set_up, setting, value, said):
+    set_up(**{setting: value})
+    with pytest.raises(ConfigurationError, match=said):
         Settings.load()

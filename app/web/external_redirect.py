@@ -19,7 +19,7 @@ def leave(url: str, *, after_form: bool = False) -> Response:
     :param after_form: whether a redirect that answered a form may have led to this request
     """
     if (request.method == "POST" or after_form) and request.headers.get("Sec-Fetch-Dest") == "document":
-        page = render_page("oidc/leave.html", url=url, host=shown_target(url), languages={})
+        page = render_page("leave.html", url=url, host=shown_target(url), languages={})
         answer = current_app.make_response(page)
     else:
         answer = redirect(url, 303)  # type: ignore[assignment]

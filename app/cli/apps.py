@@ -1,0 +1,130 @@
+"""``flask apps``: check the apps file, list its apps, and try which rule decides about a request."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import Iterable, Iterator
+
+import click
+import orjson
+
+from app.cli.clients import known_groups
+from app.cli.group import OperatorGroup, user_named
+from app.extensions import settings
+from app.forward_auth.app_file import apps_by_host, read_apps
+from app.forward_auth.dialects import URL
+from app.forward_auth.rules import Address, Need, ProtectedApp, plain_path
+from app.groups.service import groups_of
+from config.problems import variable
+
+apps = OperatorGroup("apps", help="Check and try the rules of apps behind a proxy (forward auth).")
+
+LEVELS = {
+    "public": "open to everybody",
+    "signed_in": "for who is signed in",
+    "aal2": "for who is signed in with two factors",
+    "deny": "closed to everybody",
+}
+
+
+@apps.command("check")
+@click.argument("file", required=False, type=click.Path())
+def check(file: str | None) -> None:
+    """Check the apps file.
+
+    FILE is checked instead of the one that LATCHKEY_APPS_FILE names, as it would be at start.
+    """
+    path = file or settings.apps_file
+    if not path:
+        click.echo(f"{variable('apps_file')} is not set.")
+        return
+    found, problems = read_apps(path, file or variable("apps_file"), needs_https=settings.is_production)
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    for note in _notes(found.values()):
+        click.echo(f"Note: {note}", err=True)
+    click.echo(f"{len(found):,} app{'' if len(found) == 1 else 's'}, {len(problems):,} to mend.")
+    sys.exit(1 if problems else 0)
+
+
+@apps.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_apps(as_json: bool) -> None:
+    """List the protected apps, and who may use each."""
+    for app in sorted(apps_by_host().values(), key=lambda each: each.id):
+        need = app.rules[-1].need
+        if as_json:
+            row = {"id": app.id, "name": app.name, "url": app.origin, "level": need.level, "rules": len(app.rules) - 1}
+            click.echo(orjson.dumps(row | {"groups": sorted(need.groups[0]) if need.groups else []}))
+            continue
+        rules = len(app.rules) - 1
+        click.echo(f"{app.id}  {app.origin}  {_in_words(need)}, {rules} rule{'' if rules == 1 else 's'} for its parts")
+
+
+@apps.command("try")
+@click.argument("url")
+@click.option("--as", "who", metavar="IDENTITY", help="Whose request it is: an email, phone number or username.")
+@click.option("--method", default="GET", show_default=True, help="Of the request.")
+@click.option("--from", "address", metavar="ADDRESS", help="The visitor's IP address, for rules of networks.")
+def try_url(url: str, who: str | None, method: str, address: str | None) -> None:
+    """Say which rule decides about a request, and whether it may pass.
+
+    URL is what the visitor asks for, with its scheme and host. Nothing is changed.
+    """
+    asked = URL.fullmatch(url)
+    app = apps_by_host().get(asked[1].lower()) if asked else None
+    if asked is None or app is None:
+        raise click.ClickException(f"No app of the apps file is at {url}: a proxy gets 403 for it.")
+    path = (asked[2] or "/").partition("?")[0]
+    path = path if path.startswith("/") else "/"
+    need = app.need_of(method.upper(), path, _address(address))
+    click.echo(f"{app.name}: {method.upper()} {path}")
+    if plain_path(path) is None:
+        click.echo("The path can be read in two ways, so the strictest of the rules holds.")
+    click.echo(f"Decided by {need.decided_by}: {_in_words(need)}.")
+    if who:
+        click.echo(_verdict(app, need, who))
+
+
+def _verdict(app: ProtectedApp, need: Need, who: str) -> str:
+    """Return what becomes of a request of somebody who is signed in."""
+    user = user_named(who)
+    if need.level == "public":
+        return f"{who} may pass, as everybody does."
+    if need.level == "deny":
+        return f"{who} gets 403."
+    if not user.is_active:
+        return f"{who} can't sign in: the account is disabled or closed."
+    mine = groups_of(user.id)
+    if not need.admits(mine):
+        wanted = " and ".join(" or ".join(sorted(each)) for each in need.groups)
+        return f"{who} gets 403: the account is in {', '.join(mine) or 'no group'}, and {wanted} is asked for."
+    again = " A second factor is asked for if the session has had one alone." if need.level == "aal2" else ""
+    older = " They confirm who they are again if their last proof is older." if need.max_age else ""
+    return f"{who} may pass once signed in at {app.host}.{again}{older}"
+
+
+def _in_words(need: Need) -> str:
+    words = [LEVELS[need.level]]
+    words += [f"in the group {' or '.join(sorted(each))}" for each in need.groups]
+    words += [f"proved within {int(need.max_age.total_seconds()):,} s"] if need.max_age else []
+    return ", ".join(words)
+
+
+def _address(text: str | None) -> Address | None:
+    try:
+        return ipaddress.ip_address(text) if text else None
+    except ValueError:
+        raise click.ClickException(f"--from: {text} is no IP address.") from None
+
+
+def _notes(found: Iterable[ProtectedApp]) -> Iterator[str]:
+    """Yield what is no fault and may still be a mistake."""
+    if not settings.forward_auth_proxies:
+        yield f"{variable('forward_auth_proxies')} is empty: no proxy is believed, and each request gets 403."
+    known = known_groups()
+    for app in found:
+        named = {name for rule in app.rules for each in rule.need.groups for name in each}
+        for name in sorted(named - known):
+            yield f"apps.{app.id}: there is no group {name} yet; flask groups create {name}"

@@ -1,0 +1,291 @@
+"""The apps file: protected apps and their rules, in TOML (``LATCHKEY_APPS_FILE``).
+
+It is checked at start, and read again when it changes. A file with a fault then changes nothing: the rules that hold go
+on, and a log line says what to mend.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import structlog
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+
+from app.extensions import this_app
+from app.forward_auth.rules import Level, Need, Network, ProtectedApp, Rule
+from app.groups.service import is_name
+from config import types
+from config.problems import ConfigurationError, Problem, variable
+from config.toml_file import WORDS, TomlFile
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from pydantic_core import ErrorDetails
+
+log = structlog.get_logger()
+
+SETTING = variable("apps_file")
+KIND = "apps"
+REMEDY = "Mend it; docs/forward-auth.md says what it takes."
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether the file has changed."""
+
+_KEPT = "latchkey.protected_apps"
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_PATH = re.compile(r"/[^\s%?#;\\*]*(?:(?<=/)\*)?")
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_OURS = ("remote-user", "remote-email", "remote-name", "remote-groups")
+_RESERVED = ("location", "set-cookie", "content-length", "content-type", "connection", "host", "authorization")
+
+
+def _check_path(path: str) -> str:
+    if not _PATH.fullmatch(path) or "//" in path or re.search(r"/\.{1,2}(?:/|$)", path):
+        raise ValueError("a path begins with / and is written as people read it; * is only for all below: /a/*")
+    return path
+
+
+def _check_group(name: str) -> str:
+    if not is_name(name):
+        raise ValueError(f"{name[:70]!r} can't be the name of a group")
+    return name
+
+
+def _check_method(name: str) -> str:
+    if not _METHOD.fullmatch(name):
+        raise ValueError('a method is written in capitals, as in "GET"')
+    return name
+
+
+def _read_network(text: object) -> Network:
+    if not isinstance(text, str):
+        raise ValueError("a network is text, as in 10.0.0.0/8")
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"it is no network ({error})") from None
+
+
+Paths = tuple[Annotated[str, AfterValidator(_check_path)], ...]
+Groups = tuple[Annotated[str, AfterValidator(_check_group)], ...]
+Methods = tuple[Annotated[str, AfterValidator(_check_method)], ...]
+Networks = tuple[Annotated[Network, BeforeValidator(_read_network)], ...]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    level: Level | None = None
+    groups: Groups | None = None
+    max_age: types.Duration | None = None
+    cross_site: bool | None = None
+
+
+class RuleEntry(_Entry):
+    """One [[apps.x.rules]]: what it leaves out is as for the whole app."""
+
+    paths: Paths = ()
+    methods: Methods = ()
+    networks: Networks = ()
+
+
+class AppEntry(_Entry):
+    """One [apps.x]."""
+
+    name: str
+    url: Annotated[str, AfterValidator(types.read_origin)]
+    user: Literal["username", "email", "handle"] = "username"
+    headers: dict[str, Literal["user", "email", "name", "groups"]] = {}
+    listed: bool = True
+    rules: tuple[RuleEntry, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _has_a_name(cls, name: str) -> str:
+        if not name.strip() or len(name) > 64 or not name.isprintable():
+            raise ValueError("a name has 1 to 64 characters")
+        return name.strip()
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if not types.HEADER_NAME.fullmatch(name) or "_" in name:
+                raise ValueError(f"{name[:40]!r} is no name of a header")
+            if name.lower() in (*_OURS, *_RESERVED) or name.lower().startswith(("x-forwarded-", "x-original-")):
+                raise ValueError(f"the header {name} can't be sent to an app")
+        return headers
+
+
+FIELDS = tuple(AppEntry.model_fields)
+RULE_FIELDS = tuple(RuleEntry.model_fields)
+
+
+class AppFile:
+    """The apps of one file, as they are now. Requests of several threads share it."""
+
+    def __init__(self, path: str, *, needs_https: bool) -> None:
+        """Read the file. ``problems`` says what is wrong with it; then there are no apps."""
+        self._path, self._needs_https = path, needs_https
+        self._lock = threading.Lock()
+        self._seen = _state_of(path)
+        self._looked_at = time.monotonic()
+        self._by_host, self.problems = read_apps(path, needs_https=needs_https)
+
+    def by_host(self) -> Mapping[str, ProtectedApp]:
+        """Return the apps by their host, read again if the file has changed."""
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_EVERY and self._lock.acquire(blocking=False):
+            try:
+                self._looked_at = now
+                self._read_again()
+            finally:
+                self._lock.release()
+        return self._by_host
+
+    def _read_again(self) -> None:
+        state = _state_of(self._path)
+        if state == self._seen:
+            return
+        self._seen = state
+        found, self.problems = read_apps(self._path, needs_https=self._needs_https)
+        if self.problems:
+            problems = [str(each) for each in self.problems]
+            log.error("apps_file.not_read", problems=problems, remedy="the apps of before go on; mend the file")
+        else:
+            self._by_host = found
+            log.info("apps_file.read", apps=len(found))
+
+
+def init_app(app: Flask) -> None:
+    """Read the apps file, if there is one, and keep it with ``app``.
+
+    :raises ConfigurationError: with every fault found in it
+    """
+    settings = app.extensions["latchkey.settings"]
+    if not settings.apps_file:
+        return
+    file = AppFile(settings.apps_file, needs_https=settings.is_production)
+    if file.problems:
+        raise ConfigurationError(file.problems)
+    app.extensions[_KEPT] = file
+
+
+def apps_by_host() -> Mapping[str, ProtectedApp]:
+    """Return the protected apps by host, as the file has them now."""
+    file: AppFile | None = this_app().extensions.get(_KEPT)
+    return file.by_host() if file is not None else {}
+
+
+def problems_now() -> list[Problem]:
+    """Return what is wrong with the file as it is now, while the apps of before go on."""
+    file: AppFile | None = this_app().extensions.get(_KEPT)
+    if file is None:
+        return []
+    file.by_host()
+    return file.problems
+
+
+def app_of(host: str) -> ProtectedApp | None:
+    """Return the app at a host, as a request names it."""
+    return apps_by_host().get(host.lower().removesuffix(":443").removesuffix(":80"))
+
+
+def is_host(host: str) -> bool:
+    """Whether an app is at this host."""
+    return app_of(host) is not None
+
+
+def read_apps(path: str, name: str = SETTING, *, needs_https: bool) -> tuple[dict[str, ProtectedApp], list[Problem]]:
+    """Return the apps of a file by host, and what is wrong with it.
+
+    :param name: of what names the file, for the problems
+    :param needs_https: whether an app at http:// is a fault: its cookie would travel in clear
+    """
+    file = TomlFile(path, name)
+    found: dict[str, ProtectedApp] = {}
+    for app_id, table in file.named(KIND, "wiki").items():
+        app = _read_app(file, app_id, table)
+        if app is None:
+            continue
+        if needs_https and not app.origin.startswith("https://"):
+            file.add(KIND, app_id, " begins with http://", "Serve the app by https://.", "url")
+        if app.host in found:
+            what = f" has the host of {found[app.host].id}"
+            file.add(KIND, app_id, what, "Give one app rules for its paths instead.", "url")
+        found[app.host] = app
+    return found, file.problems
+
+
+def _read_app(file: TomlFile, app_id: str, table: dict[str, Any]) -> ProtectedApp | None:
+    if not _ID.fullmatch(app_id):
+        file.add(KIND, app_id, " is no id of an app", "Write small letters, digits, - and _, as in [apps.wiki].")
+        return None
+    try:
+        return _compiled(app_id, AppEntry(**table))
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            field, what, remedy = _said(fault)
+            file.add(KIND, app_id, what, remedy, field)
+        return None
+
+
+def _said(fault: ErrorDetails) -> tuple[str, str, str]:
+    """Return which field a fault is of, what is wrong with it, without its value, and what to do."""
+    place = list(fault["loc"])
+    field = str(place[0]) if place else ""
+    in_rule = field == "rules" and len(place) > 2
+    name = str(place[2]) if in_rule else field
+    where = f", rule {int(place[1]) + 1}: {name}" if in_rule else ""
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, RULE_FIELDS if in_rule else FIELDS, 1)
+        remedy = f"Did you mean {near[0]}?" if near else "docs/forward-auth.md lists the fields."
+        return ("rules" if in_rule else field), f"{where} is no field of {'a rule' if in_rule else 'an app'}", remedy
+    text = WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, ").replace("Input should", "must"))
+    return ("rules" if in_rule else field), f"{where}: {text[:1].lower()}{text[1:]}", REMEDY
+
+
+def _compiled(app_id: str, entry: AppEntry) -> ProtectedApp:
+    whole = Rule(_need(entry, entry, f"the app {app_id}"))
+    rules = [_rule(entry, each, number) for number, each in enumerate(entry.rules, 1)]
+    return ProtectedApp(
+        id=app_id,
+        name=entry.name,
+        origin=entry.url,
+        host=entry.url.partition("://")[2],
+        rules=(*rules, whole),
+        user_is=entry.user,
+        headers=dict(entry.headers),
+        is_listed=entry.listed,
+    )
+
+
+def _rule(app: AppEntry, entry: RuleEntry, number: int) -> Rule:
+    need = _need(app, entry, f"rule {number}")
+    return Rule(need, entry.paths, frozenset(entry.methods), entry.networks)
+
+
+def _need(app: AppEntry, entry: _Entry, name: str) -> Need:
+    level: Level = entry.level or app.level or "signed_in"
+    groups = entry.groups if entry.groups is not None else app.groups or ()
+    max_age: timedelta | None = entry.max_age or app.max_age
+    cross_site = entry.cross_site if entry.cross_site is not None else bool(app.cross_site)
+    if level in ("public", "deny"):
+        return Need(level, cross_site=cross_site, decided_by=name)
+    return Need(level, (frozenset(groups),) if groups else (), max_age, cross_site, name)
+
+
+def _state_of(path: str) -> tuple[int, int, int] | None:
+    """Return what changes with the file; None while it can't be read."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,189 @@
+"""Who is signed in at a protected app: found with one statement for each request, and tickets that lead there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.crypto import secrets
+from app.db.compiled import CompiledStatement, Detached
+from app.extensions import settings
+from app.forward_auth.models import AppSession, EntryTicket
+from app.forward_auth.rules import ProtectedApp
+from app.groups.service import group_names, names_in
+from app.sessions.models import ApiToken, AuthSession
+from app.sessions.store import note_use, note_use_of_token
+from app.users import Identity, User
+
+TICKET_LIFETIME = timedelta(seconds=30)
+
+_mine, _ticket = AppSession.__table__, EntryTicket.__table__
+_session, _user, _token = AuthSession.__table__, User.__table__, ApiToken.__table__
+_email, _username = Identity.__table__.alias("email"), Identity.__table__.alias("username")
+_INSERT = CompiledStatement.into(_mine)
+_INSERT_TICKET = CompiledStatement.into(_ticket)
+_SESSIONS, _TOKENS = Detached(AuthSession, User), Detached(ApiToken, User)
+_NAMES = (_email.c.value, _email.c.confirmed_at, _username.c.value, group_names(_user.c.id))
+
+
+def _with_names(joined: Any) -> Any:
+    for kind, each in (("email", _email), ("username", _username)):
+        its_own = sa.and_(each.c.user_id == _user.c.id, each.c.kind == kind, each.c.is_primary)
+        joined = joined.outerjoin(each, its_own)
+    return joined
+
+
+_FIND = CompiledStatement(
+    _SESSIONS.select()
+    .add_columns(*_NAMES)
+    .select_from(
+        _with_names(
+            _mine.join(_session, _session.c.session_id == _mine.c.session_id).join(
+                _user, _user.c.id == _session.c.user_id
+            )
+        )
+    )
+    .where(_mine.c.digest == sa.bindparam("digest"), _mine.c.host == sa.bindparam("host"))
+    .where(_mine.c.expires_at > sa.bindparam("now"))
+    .where(_session.c.kind == "browser", _session.c.revoked_at.is_(None))
+)
+_FIND_TOKEN = CompiledStatement(
+    _TOKENS.select()
+    .add_columns(*_NAMES)
+    .select_from(_with_names(_token.join(_user, _user.c.id == _token.c.user_id)))
+    .where(_token.c.digest == sa.bindparam("digest"))
+)
+_SPEND = CompiledStatement(
+    sa.delete(_ticket)
+    .where(_ticket.c.digest == sa.bindparam("digest"), _ticket.c.host == sa.bindparam("host"))
+    .where(_ticket.c.binding == sa.bindparam("binding"), _ticket.c.expires_at > sa.bindparam("now"))
+    .returning(_ticket.c.session_id)
+)
+_SESSION = CompiledStatement(
+    _SESSIONS.select()
+    .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
+    .where(_session.c.session_id == sa.bindparam("session"), _session.c.kind == "browser")
+)
+_END = CompiledStatement(sa.delete(_mine).where(_mine.c.digest == sa.bindparam("digest")).returning(_mine.c.user_id))
+_HAS_ENTERED = CompiledStatement(
+    sa.select(_mine.c.digest)
+    .where(_mine.c.user_id == sa.bindparam("user"), _mine.c.app == sa.bindparam("app"))
+    .limit(1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks an app for something.
+
+    :ivar session: by which they are signed in; None for a program with an API token
+    :ivar token: of the program
+    """
+
+    user: User
+    session: AuthSession | None
+    token: ApiToken | None
+    email: str
+    username: str
+    groups: tuple[str, ...]
+
+    def named(self, user_is: str) -> str:
+        """Return who it is by the name that an app wants: ``username``, ``email`` or ``handle``."""
+        if user_is == "handle":
+            return self.user.handle
+        return (self.username if user_is == "username" else "") or self.email or self.user.handle
+
+    @property
+    def display_name(self) -> str:
+        """What people call them."""
+        return self.username or self.email.partition("@")[0]
+
+
+def find(token: str, host: str) -> Visitor | None:
+    """Return who is signed in with this cookie at an app; None for nobody. One statement."""
+    now = clock.now()
+    found = _FIND.first(digest=secrets.digest(token), host=host, now=now)
+    if found is None:
+        return None
+    session, user = _SESSIONS.read(found)
+    if not session.is_alive(now) or not user.is_active:
+        return None
+    note_use(session, now)
+    return _visitor(user, session, None, found)
+
+
+def find_by_api_token(token: str, address: str) -> Visitor | None:
+    """Return whose program asks, by its API token; None for one that is not valid. One statement.
+
+    :param address: where it asks from, for the list of tokens
+    """
+    if not settings.personal_tokens or not secrets.has_prefix(token, secrets.API_PREFIX):
+        return None
+    found = _FIND_TOKEN.first(digest=secrets.digest(token))
+    if found is None:
+        return None
+    row, user = _TOKENS.read(found)
+    if not row.is_alive(clock.now()) or not user.is_active:
+        return None
+    note_use_of_token(row, address)
+    return _visitor(user, None, row, found)
+
+
+def _visitor(user: User, session: AuthSession | None, token: ApiToken | None, found: Sequence[Any]) -> Visitor:
+    email, confirmed_at, username, groups = found[-len(_NAMES) :]
+    confirmed = email if confirmed_at is not None else ""
+    return Visitor(user, session, token, confirmed or "", username or "", tuple(names_in(groups or "")))
+
+
+def issue_ticket(session: AuthSession, host: str, binding: str) -> str:
+    """Return a ticket for ``session``'s person to an app, which isn't stored. One INSERT.
+
+    :param binding: digest of the secret that the browser has at the app
+    """
+    ticket = secrets.token()
+    _INSERT_TICKET.run(
+        digest=secrets.digest(ticket), binding=binding, session_id=session.session_id, user_id=session.user_id,
+        host=host, expires_at=clock.now() + TICKET_LIFETIME,
+    )  # fmt: skip
+    return ticket
+
+
+def spend_ticket(ticket: str, host: str, binding: str) -> AuthSession | None:
+    """Spend a ticket, once; return the session that it is of, or None for one that is not valid here.
+
+    It is deleted by a conditional statement: of several at once, on any number of servers, one succeeds.
+    """
+    now = clock.now()
+    spent = _SPEND.first(digest=secrets.digest(ticket), host=host, binding=binding, now=now)
+    found = _SESSION.first(session=spent[0]) if spent is not None else None
+    if found is None:
+        return None
+    session, user = _SESSIONS.read(found)
+    is_valid = session.revoked_at is None and session.is_alive(now) and user.is_active
+    return session if is_valid else None
+
+
+def has_entered(user_id: int, app: ProtectedApp) -> bool:
+    """Whether a person has been signed in at an app before, of what is kept."""
+    return _HAS_ENTERED.first(user=user_id, app=app.id) is not None
+
+
+def create(session: AuthSession, app: ProtectedApp, host: str) -> tuple[str, datetime]:
+    """Sign ``session``'s person in at an app; return the cookie's token, which isn't stored, and until when."""
+    token, now = secrets.token(), clock.now()
+    _INSERT.run(
+        digest=secrets.digest(token), session_id=session.session_id, user_id=session.user_id, host=host, app=app.id,
+        created_at=now, expires_at=session.expires_at,
+    )  # fmt: skip
+    return token, session.expires_at
+
+
+def end(token: str) -> int | None:
+    """Sign out at one app; return whose session it was there, or None."""
+    ended = _END.first(digest=secrets.digest(token))
+    return ended[0] if ended is not None else None

@@ -1,0 +1,159 @@
+"""/gate/...: what proxies ask before each request to an app. Each dialect has an address of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import structlog
+from flask import Response, after_this_request, request
+from werkzeug.routing import BaseConverter
+
+from app.crypto import secrets
+from app.extensions import settings
+from app.forward_auth import bp, dialects
+from app.forward_auth.app_file import app_of
+from app.forward_auth.checks import SAFE, Credentials, Outcome, check
+from app.forward_auth.cookies import sent_app_cookie
+from app.forward_auth.dialects import AccessRequest, Unreadable
+from app.forward_auth.notices import asks_for_page, notice
+from app.forward_auth.rules import ProtectedApp
+from app.web.commit import view_commit
+from app.web.cookies import sent_program_token
+from app.web.errors import answer_by
+from app.web.redirects import with_query
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = structlog.get_logger()
+
+PLACE = "/gate/"
+ENVOY = "/gate/envoy"
+START = "/.latchkey/start"
+METHODS = (
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
+    "MOVE", "LOCK", "UNLOCK", "REPORT", "MKCALENDAR", "ACL", "SEARCH", "QUERY",
+)  # fmt: skip
+"""Envoy asks with the visitor's own method; WebDAV has more than HTTP."""
+
+LONGEST_RETURN = 1024
+"""Characters of a path and query that a visitor is led back to; of a longer one the query is left out."""
+
+
+class AnythingConverter(BaseConverter):
+    """Any rest of a path, an empty one and one with slashes at its beginning too."""
+
+    regex = ".*?"
+    part_isolating = False
+
+
+def init_app(app: Flask) -> None:
+    """Answer proxies in few words, whatever goes wrong."""
+    app.url_map.converters["anything"] = AnythingConverter
+    answer_by(app, [f"{PLACE}{name}" for name in ("nginx", "forward", "envoy")], notice)
+
+
+@bp.get("/gate/nginx")
+def gate_nginx() -> Response:
+    """Answer nginx, whose ``auth_request`` takes 401 for a redirect too."""
+    return _answer("nginx")
+
+
+@bp.get("/gate/forward")
+def gate_forward() -> Response:
+    """Answer a proxy that sends X-Forwarded-*, such as Caddy, Traefik and HAProxy."""
+    return _answer("forward")
+
+
+@bp.route("/gate/envoy", methods=METHODS, provide_automatic_options=False)
+@bp.route("/gate/envoy/<anything:_rest>", methods=METHODS, provide_automatic_options=False, merge_slashes=False)
+def gate_envoy(_rest: str = "") -> Response:
+    """Answer Envoy, which sends the visitor's own request with a prefix."""
+    after_this_request(view_commit)
+    return _answer("envoy")
+
+
+def _answer(dialect: str) -> Response:
+    proxies = settings.forward_auth_proxies
+    peer = request.environ.get("REMOTE_ADDR", "")
+    if not dialects.is_trusted(peer, proxies):
+        log.warning("forward_auth.proxy_unknown", peer=peer, remedy="list it in LATCHKEY_FORWARD_AUTH_PROXIES")
+        return notice(403, "app_proxy_unknown")
+    try:
+        asked = _read(dialect, proxies)
+    except Unreadable as fault:
+        log.warning("forward_auth.unreadable", header=fault.header, dialect=dialect)
+        return notice(403, "app_request_unreadable")
+    app = app_of(asked.host)
+    if app is None:
+        return notice(403, "app_host_unknown")
+    outcome = check(asked, app, _credentials(), request.headers)
+    return _passed(app, outcome) if outcome.verdict == "pass" else _refused(app, asked, outcome, dialect)
+
+
+def _read(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
+    if dialect == "nginx":
+        return dialects.read_nginx(request.environ, proxies)
+    if dialect == "forward":
+        return dialects.read_forwarded(request.environ, proxies)
+    return dialects.read_envoy(request.environ, ENVOY, proxies)
+
+
+def _credentials() -> Credentials:
+    token = sent_program_token() or ""
+    return Credentials(sent_app_cookie(), token if token.startswith(secrets.API_PREFIX) else "")
+
+
+def _passed(app: ProtectedApp, outcome: Outcome) -> Response:
+    """Return the 200 with all identity headers, empty where there is nothing: a proxy replaces what a visitor sent."""
+    visitor = outcome.visitor
+    values = dict.fromkeys(("user", "email", "name", "groups"), "")
+    if visitor is not None:
+        values = {
+            "user": visitor.named(app.user_is),
+            "email": visitor.email,
+            "name": visitor.display_name,
+            "groups": ",".join(visitor.groups),
+        }
+    answer = Response(status=200)
+    for name, value in values.items():
+        answer.headers[f"Remote-{name.title()}"] = _in_header(value)
+    for header, name in app.headers.items():
+        answer.headers[header] = _in_header(values[name])
+    return answer
+
+
+def _in_header(text: str) -> str:
+    """Return text as its UTF-8 bytes stand in a header."""
+    return text.encode("utf-8").decode("latin-1")
+
+
+def _refused(app: ProtectedApp, asked: AccessRequest, outcome: Outcome, dialect: str) -> Response:
+    if outcome.verdict == "closed":
+        return notice(403, "app_part_closed", app=app.name)
+    if outcome.verdict == "cross_site":
+        return notice(403, "app_cross_site", app=app.name)
+    if outcome.verdict == "token_refused":
+        answer = notice(401, "app_token_refused", app=app.name)
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    start = app.origin + with_query(START, to=_way_back(asked))
+    if outcome.verdict == "not_allowed":
+        return notice(403, "app_not_allowed", link=start, app=app.name)
+    if asked.method not in ("GET", "HEAD") or not asks_for_page():
+        code = "app_sign_in_required" if asked.method in SAFE else "app_nothing_sent"
+        return notice(401, code, link=start if asked.method not in SAFE else "", app=app.name)
+    answer = Response(status=401 if dialect == "nginx" else 302)
+    answer.headers["Location"] = start
+    return answer
+
+
+def _way_back(asked: AccessRequest) -> str:
+    """Return where a visitor is led back to; what is too long loses its query, then its path."""
+    if asked.method not in SAFE:
+        return "/"
+    for target in (asked.target, asked.path):
+        if len(target) <= LONGEST_RETURN:
+            return quote(target.encode("latin-1"), safe="/?:@!$&'()*+,;=%-._~[]")
+    return "/"

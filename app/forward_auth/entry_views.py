@@ -1,0 +1,191 @@
+"""/.latchkey/... at the host of an app, which its proxy leads to us, and /gate/continue here: the way in and out.
+
+A visitor is sent from the app to sign in here and comes back with a one-time ticket, which is worth something in the
+browser that asked for it alone. No cookie is valid at two apps.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, after_this_request, redirect, request
+
+from app import clock, throttling
+from app.audit import record
+from app.crypto import secrets
+from app.extensions import settings
+from app.forward_auth import app_sessions, bp
+from app.forward_auth.app_file import app_of
+from app.forward_auth.checks import place_of
+from app.forward_auth.cookies import sent_app_cookie, sent_binding, set_app_cookie, set_binding
+from app.forward_auth.forms import SwitchForm
+from app.forward_auth.notices import notice
+from app.forward_auth.rules import ProtectedApp
+from app.groups.service import groups_of
+from app.login.presenters import label_of
+from app.sessions import assurance
+from app.sessions.models import AuthSession
+from app.sessions.store import current_session, revoke_current_session
+from app.users import identities_of
+from app.web.client import is_click, present_client
+from app.web.commit import view_commit
+from app.web.errors import error_answer
+from app.web.external_redirect import leave
+from app.web.launcher import letter_of, tint_of
+from app.web.messages import message
+from app.web.redirects import with_query
+from app.web.respond import respond
+
+PLACE = "/.latchkey/"
+START, ENTER, LOGOUT = f"{PLACE}start", f"{PLACE}enter", f"{PLACE}logout"
+CONTINUE = "/gate/continue"
+SIGNED_OUT = "/gate/signed-out"
+BINDING_KEPT = 3600
+"""Seconds that a visitor has for signing in."""
+
+_STATE = re.compile(r"[0-9a-f]{64}")
+
+
+@bp.get(START)
+def start_entry() -> Response:
+    """Send a visitor of an app to sign in, and have their browser keep what binds the ticket to it."""
+    app = app_of(request.host)
+    if app is None:
+        return notice(404, "not_found")
+    secret = sent_binding() or secrets.token()
+    asked = {"app": app.host, "to": _local(request.args.get("to")), "state": secrets.digest(secret)}
+    answer: Response = redirect(settings.origin + with_query(CONTINUE, **asked), 303)  # type: ignore[assignment]
+    set_binding(answer, secret, BINDING_KEPT)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+@bp.get(CONTINUE)
+def continue_to_app() -> Response:
+    """Do what is left to do before a person may enter an app, then send them there with a ticket."""
+    after_this_request(view_commit)
+    app = app_of(request.args.get("app", ""))
+    state = request.args.get("state", "")
+    if app is None or not _STATE.fullmatch(state):
+        return error_answer(400, message("app_entry_unknown"))
+    if request.method == "HEAD":
+        return Response()
+    return _go_on(app, _local(request.args.get("to")), state)
+
+
+@bp.post("/gate/account")
+def switch_account() -> Response:
+    """Sign out here, to enter an app with another account."""
+    after_this_request(view_commit)
+    form = SwitchForm()
+    if not form.validate():
+        return respond("errors/form.html", form)
+    if (session := revoke_current_session()) is not None:
+        record("session.ended", session.user_id, reason="signed_out")
+    asked = {"app": form.app.data, "to": _local(form.to.data), "state": form.state.data}
+    return respond(go=with_query(CONTINUE, **asked))
+
+
+@bp.get(ENTER)
+def enter() -> Response:
+    """Spend a ticket, and sign the visitor in at this host."""
+    after_this_request(view_commit)
+    app, to = app_of(request.host), _local(request.args.get("to"))
+    if app is None:
+        return notice(404, "not_found")
+    if not is_click():
+        return Response(status=204)  # a look ahead spends nothing
+    binding = sent_binding()
+    session = app_sessions.spend_ticket(request.args.get("ticket", ""), app.host, secrets.digest(binding))
+    if session is None or not binding:
+        return _not_entered(app, to, has_cookies=bool(binding))
+    if not app_sessions.has_entered(session.user_id, app):
+        record("app.signed_in", session.user_id, client=app.id, app=app.name)
+    if before := sent_app_cookie():
+        app_sessions.end(before)
+    token, until = app_sessions.create(session, app, place_of(app))
+    answer: Response = redirect(to, 303)  # type: ignore[assignment]
+    set_app_cookie(answer, token, int((until - clock.now()).total_seconds()) if session.persistent else None)
+    set_binding(answer, "", 0)
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+@bp.get(LOGOUT)
+def leave_app() -> Response:
+    """Sign out at this app alone; another site's link asks first, by the page that it leads to."""
+    after_this_request(view_commit)
+    app = app_of(request.host)
+    if app is None:
+        return notice(404, "not_found")
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return notice(200, "app_leave_confirm", link=LOGOUT, app=app.name)
+    if not is_click():
+        return Response(status=204)
+    user_id = app_sessions.end(sent_app_cookie())
+    if user_id is not None:
+        record("app.signed_out", user_id, client=app.id, app=app.name)
+    answer: Response = redirect(settings.origin + with_query(SIGNED_OUT, app=app.host), 303)  # type: ignore[assignment]
+    set_app_cookie(answer, "", 0)
+    return answer
+
+
+@bp.get(SIGNED_OUT)
+def signed_out_of_app() -> Response:
+    """Say that somebody is signed out at an app, and offer to sign them out everywhere."""
+    app = app_of(request.args.get("app", ""))
+    if app is None:
+        return error_answer(404, message("not_found"))
+    session = current_session()
+    label = label_of(identities_of(session.user_id)) if session is not None else ""
+    shown = _shown(app) | {"user_label": label, "is_signed_in": session is not None}
+    return respond("forward_auth/signed_out.html", shown=shown)
+
+
+def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
+    back = with_query(CONTINUE, app=app.host, to=to, state=state)
+    session = current_session()
+    if session is None or session.kind != "browser":
+        return redirect(with_query("/us-signin", next=back))  # type: ignore[return-value]
+    need = app.need_of("GET", to.partition("?")[0], None)
+    shown = _shown(app) | {"user_label": label_of(identities_of(session.user_id)), "back": back}
+    if need.level == "deny" or not need.admits(groups_of(session.user_id)):
+        record("app.not_allowed", session.user_id, client=app.id, app=app.name)
+        answer = respond("forward_auth/not_allowed.html", shown=shown | {"host": app.host, "to": to, "state": state})
+        answer.status_code = 403
+        return answer
+    now = clock.now()
+    if need.level == "aal2" and assurance.level(session, now) < 2:
+        return respond("forward_auth/second_factor.html", shown=shown)
+    if need.max_age is not None and session.authenticated_at + need.max_age < now:
+        return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
+    return _send_in(app, session, to, state)
+
+
+def _send_in(app: ProtectedApp, session: AuthSession, to: str, state: str) -> Response:
+    throttling.take("requests", present_client().ip_address)
+    ticket = app_sessions.issue_ticket(session, app.host, state)
+    after_form = request.headers.get("Sec-Fetch-Site") == "same-origin"
+    return leave(app.origin + with_query(ENTER, ticket=ticket, to=to), after_form=after_form)
+
+
+def _not_entered(app: ProtectedApp, to: str, *, has_cookies: bool) -> Response:
+    """Go on where somebody is signed in already, as after a reload; else offer to begin again."""
+    cookie = sent_app_cookie()
+    if cookie and app_sessions.find(cookie, place_of(app)) is not None:
+        return redirect(to, 303)  # type: ignore[return-value]
+    code = "app_ticket_invalid" if has_cookies else "app_cookies_needed"
+    return notice(400, code, link=with_query(START, to=to), app=app.name)
+
+
+def _shown(app: ProtectedApp) -> dict[str, Any]:
+    look = {"logo": "", "letter": letter_of(app.name), "tint": tint_of(app.id)}
+    return {"app": {"name": app.name, "url": app.origin, "host": app.host}, "look": look}
+
+
+def _local(target: str | None) -> str:
+    """Return a path and query at the app's own host; "/" for anything else."""
+    if not target or not re.fullmatch(r"/(?![/\\])[\x21-\x7e]*", target) or len(target) > 2048:
+        return "/"
+    return target.partition("#")[0]

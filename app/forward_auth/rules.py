@@ -1,0 +1,154 @@
+"""Rules: who may use which part of a protected app.
+
+The first rule that matches a request decides, else the app's own entry does. A path that proxy and app may read in two
+ways gets what the strictest of the rules asks for: nobody reaches a closed part through an open one's rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal
+from urllib.parse import unquote_to_bytes
+
+Level = Literal["public", "signed_in", "aal2", "deny"]
+LEVELS: tuple[Level, ...] = ("public", "signed_in", "aal2", "deny")
+"""From open to closed."""
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+LONGEST_PATH = 8192
+"""Characters of a path; a longer one is refused."""
+
+_TWO_READINGS = re.compile(r"%(?:2f|5c|25|00)|[\\;\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
+"""What some programs decode, cut off or join, and others don't."""
+
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_ESCAPE = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a request has to bring.
+
+    :ivar groups: the person is in one group of each of these
+    :ivar max_age: for how long a proof of who they are counts; None for as long as their session
+    :ivar cross_site: whether pages of other sites may send what changes something
+    :ivar decided_by: name of the rule, for the operator
+    """
+
+    level: Level
+    groups: tuple[frozenset[str], ...] = ()
+    max_age: timedelta | None = None
+    cross_site: bool = False
+    decided_by: str = ""
+
+    def admits(self, groups: Iterable[str]) -> bool:
+        """Whether a member of these groups may pass."""
+        mine = frozenset(groups)
+        return all(not mine.isdisjoint(each) for each in self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a part of an app asks for.
+
+    :ivar paths: a path to the letter, or with ``/*`` at its end also everything below it; none: all paths
+    :ivar methods: in capitals; none: all. HEAD counts as GET
+    :ivar networks: of the visitor; none: all
+    """
+
+    need: Need
+    paths: tuple[str, ...] = ()
+    methods: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+
+    def applies(self, method: str, address: Address | None) -> bool:
+        """Whether method and network are this rule's. An unknown address is in no network."""
+        if self.methods and ("GET" if method == "HEAD" else method) not in self.methods:
+            return False
+        return not self.networks or (address is not None and any(address in each for each in self.networks))
+
+    def matches(self, path: str) -> bool:
+        """Whether a path, decoded, is this rule's."""
+        return not self.paths or any(_is_under(path, each) for each in self.paths)
+
+    def matches_folded(self, folded: str) -> bool:
+        """The same without regard to case: for an app that has none."""
+        return not self.paths or any(_is_under(folded, each.casefold()) for each in self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedApp:
+    """An app behind a proxy.
+
+    :ivar id: as in the file: ``wiki`` of [apps.wiki]
+    :ivar origin: where people open it, ``https://wiki.example.com``
+    :ivar host: of that, with its port where it is not the usual one
+    :ivar rules: in their order; the last one matches everything
+    :ivar user_is: what ``Remote-User`` says: ``username``, ``email`` or ``handle``
+    :ivar headers: further headers of an allowed request, by name: ``user``, ``email``, ``name`` or ``groups``
+    """
+
+    id: str
+    name: str
+    origin: str
+    host: str
+    rules: tuple[Rule, ...]
+    user_is: str = "username"
+    headers: dict[str, str] = field(default_factory=dict)
+    is_listed: bool = True
+
+    def need_of(self, method: str, path: str, address: Address | None = None) -> Need:
+        """Return what a request has to bring.
+
+        :param path: as the proxy got it, encoded, without the query
+        """
+        applicable = [rule for rule in self.rules if rule.applies(method, address)]
+        plain = plain_path(path)
+        if plain is None:
+            return strictest([rule.need for rule in _up_to_the_last(applicable)])
+        found = next(rule for rule in applicable if rule.matches(plain))
+        folded = next(rule for rule in applicable if rule.matches_folded(plain.casefold()))
+        return found.need if folded is found else strictest([found.need, folded.need])
+
+
+def plain_path(path: str) -> str | None:
+    """Return a path decoded once; None for one that can be read in two ways."""
+    if len(path) > LONGEST_PATH or not path.startswith("/"):
+        return None
+    if _TWO_READINGS.search(path) or _DOTS.search(path) or _ESCAPE.search(path):
+        return None
+    try:
+        return unquote_to_bytes(path.encode("latin-1")).decode("utf-8")
+    except UnicodeError:
+        return None
+
+
+def strictest(needs: Sequence[Need]) -> Need:
+    """Return what satisfies all of these at once."""
+    ages = [need.max_age for need in needs if need.max_age is not None]
+    groups = dict.fromkeys(each for need in needs for each in need.groups)
+    return Need(
+        level=max((need.level for need in needs), key=LEVELS.index),
+        groups=tuple(groups),
+        max_age=min(ages) if ages else None,
+        cross_site=all(need.cross_site for need in needs),
+        decided_by=" + ".join(dict.fromkeys(need.decided_by for need in needs)),
+    )
+
+
+def _is_under(path: str, pattern: str) -> bool:
+    if pattern.endswith("/*"):
+        return path.startswith(pattern[:-1]) or path == pattern[:-2]
+    return path == pattern
+
+
+def _up_to_the_last(rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules that can decide at all: those after one for all paths never do."""
+    end = next(at for at, rule in enumerate(rules, 1) if not rule.paths or "/*" in rule.paths)
+    return list(rules[:end])

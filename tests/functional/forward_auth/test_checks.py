@@ -1,0 +1,291 @@
+"""What a proxy hears of a request: of whom, at which level, and from where."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+
+from tests.forward_auth import NAVIGATION, PROGRAM, Proxy, identity_of
+from tests.groups import put_in
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+WIKI = "https://wiki.example.com"
+
+
+def codes(answer) -> list[str]:
+    """Return the codes of a refusal in JSON."""
+    return list(answer.json["response"]["error_codes"])
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.9", "192.0.2.1", "::1", "unknown", ""])
+def test_a_machine_that_is_no_listed_proxy_is_refused(app, dialect, peer):
+    proxy = Proxy(Wire(app, "json"), dialect, peer=peer)
+    with structlog.testing.capture_logs() as lines:
+        answer = proxy.ask(f"{WIKI}/public/x", headers=PROGRAM)
+    assert (answer.status_code, codes(answer)) == (403, ["app_proxy_unknown"])
+    said = [line for line in lines if line["event"] == "forward_auth.proxy_unknown"]
+    assert [(line["peer"], line["remedy"]) for line in said] == [(peer, "list it in LATCHKEY_FORWARD_AUTH_PROXIES")]
+
+
+def test_no_proxy_is_believed_by_default(make_app, apps_file):
+    app = make_app(apps_file=str(apps_file))
+    assert Proxy(Wire(app, "form"), peer="127.0.0.1").ask(f"{WIKI}/public/x").status_code == 403
+
+
+def test_a_proxy_that_comes_by_ipv6_as_ipv4_is_known(stranger):
+    stranger.peer = "::ffff:10.0.0.2"
+    assert stranger.ask(f"{WIKI}/public/x").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "wiki.example.com.evil.example", "xwiki.example.com", "wiki.example.com:8080"]
+)
+def test_a_host_that_is_no_app_is_refused(app, dialect, host):
+    answer = Proxy(Wire(app, "json"), dialect).ask(f"https://{host}/", headers=PROGRAM)
+    assert (answer.status_code, codes(answer)) == (403, ["app_host_unknown"])
+
+
+@pytest.mark.parametrize("host", ["WIKI.example.com", "wiki.example.com:443"])
+def test_a_host_is_known_in_each_spelling(app, dialect, host):
+    assert Proxy(Wire(app, "form"), dialect).ask(f"https://{host}/public/x").status_code == 200
+
+
+BROKEN = {
+    "nginx": {
+        "X-Original-URL": [None, "", "wiki.example.com/public/", "ftp://wiki.example.com/", "/public/x", "https:///x",
+                           "https://wiki.example.com/public/x, https://wiki.example.com/admin/x",
+                           "https://a@wiki.example.com/public/x", "https://wiki.example.com /public/x"],
+        "X-Original-Method": [None, "", "GET, POST", "G T", "GET" * 20],
+    },
+    "forward": {
+        "X-Forwarded-Host": [None, "", "wiki.example.com, evil.example", "wiki.example.com/public", "a b"],
+        "X-Forwarded-Uri": [None, "", "public/x", "https://wiki.example.com/public/x", "/public/x, /admin/x", "/a b",
+                            "/" + "x" * 20_000],
+        "X-Forwarded-Method": [None, "", "GET, POST", "get post"],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dialect", "header", "value"),
+    [
+        (dialect, header, value)
+        for dialect, all_of in BROKEN.items()
+        for header, values in all_of.items()
+        for value in values
+    ],
+)
+def test_a_header_that_is_missing_doubled_or_no_such_thing_is_refused(app, dialect, header, value):
+    proxy = Proxy(Wire(app, "json"), dialect)
+    answer = proxy.ask(f"{WIKI}/public/x", headers=PROGRAM, replace={header: value})
+    assert (answer.status_code, codes(answer)) == (403, ["app_request_unreadable"])
+
+
+def test_no_dialect_falls_back_to_headers_of_another(app, dialect):
+    """What a visitor can send through each proxy says nothing where that dialect does not read it."""
+    others = {
+        "nginx": {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/public/x", "X-Forwarded-Method": "GET"},
+        "forward": {"X-Original-URL": f"{WIKI}/public/x", "X-Original-Method": "GET", "X-Forwarded-Server": "x"},
+        "envoy": {"X-Original-URL": f"{WIKI}/public/x", "X-Forwarded-Uri": "/public/x", "X-Forwarded-Host": "x",
+                  "X-Rewrite-URL": "/public/x", "X-Envoy-Original-Path": "/public/x", "X-Original-Method": "GET",
+                  "X-HTTP-Method-Override": "GET"},
+    }  # fmt: skip
+    proxy = Proxy(Wire(app, "form"), dialect)
+    spoofed = others[dialect]
+    assert proxy.ask(f"{WIKI}/metrics", headers=NAVIGATION | spoofed).status_code == 403
+    assert proxy.ask(f"{WIKI}/private", headers=NAVIGATION | spoofed).status_code in (302, 401)
+
+
+def test_nothing_is_chosen_by_the_query(stranger):
+    asked = {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/private", "X-Forwarded-Method": "GET"}
+    for query in ("?rd=https://evil.example/", "?level=public", "?allowed_groups=x", "?X-Forwarded-Uri=/public/x"):
+        answer = stranger.wire.client.get(
+            f"/gate/forward{query}",
+            headers=asked,
+            environ_base={"REMOTE_ADDR": stranger.peer},
+        )
+        assert answer.headers["Location"] == f"{WIKI}/.latchkey/start?to=%2Fprivate"
+
+
+def test_what_a_visitor_says_of_themselves_is_never_sent_on(app, dialect):
+    spoofed = dict.fromkeys(("Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups"), "root")
+    answer = Proxy(Wire(app, "form"), dialect).ask(f"{WIKI}/public/x", headers=NAVIGATION | spoofed)
+    assert identity_of(answer) == ["", "", "", ""]
+
+
+def test_the_visitor_is_the_last_address_that_is_no_proxy(app, stranger):
+    for forwarded, passes in (
+        ("192.0.2.7", True),
+        ("192.0.2.7, 10.0.0.3", True),
+        ("192.0.2.7, 203.0.113.5", False),
+        ("192.0.2.7, nonsense", False),
+        ("203.0.113.5", False),
+    ):
+        answer = stranger.ask(f"{WIKI}/internal/x", replace={"X-Forwarded-For": forwarded})
+        assert (answer.status_code == 302) is passes, forwarded
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (PROGRAM, 401),
+        ({"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}, 401),
+        ({"Accept": "image/*", "Sec-Fetch-Mode": "no-cors"}, 401),
+        ({"Accept": "*/*", "Upgrade": "websocket"}, 401),
+        ({"Accept": "*/*"}, 302),
+        ({}, 302),
+    ],
+)
+def test_only_who_opens_a_page_is_sent_to_sign_in(stranger, headers, status):
+    answer = stranger.ask(f"{WIKI}/private", headers=headers)
+    assert answer.status_code == status
+    assert ("Location" in answer.headers) is (status == 302)
+
+
+def test_what_was_to_be_sent_is_not_lost_without_a_word(app, dialect):
+    proxy = Proxy(Wire(app, "form"), dialect)
+    answer = proxy.ask(f"{WIKI}/notes", method="POST")
+    assert answer.status_code == 401
+    assert "Location" not in answer.headers
+    assert "nothing was sent" in answer.text
+    assert 'target="_blank"' in answer.text
+    program = proxy.ask(f"{WIKI}/notes", method="POST", headers=PROGRAM)
+    assert (program.status_code, codes(program)) == (401, ["app_nothing_sent"])
+
+
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "https://board.example.com"},
+    {"Origin": "http://wiki.example.com"},
+    {"Origin": "null"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_another_site_changes_nothing(proxy, headers):
+    proxy.enter(f"{WIKI}/")
+    refused = proxy.ask(f"{WIKI}/notes", method="POST", headers=PROGRAM | headers)
+    assert (refused.status_code, codes(refused)) == (403, ["app_cross_site"])
+    socket = proxy.ask(f"{WIKI}/socket", headers=PROGRAM | headers | {"Upgrade": "WebSocket"})
+    assert (socket.status_code, codes(socket)) == (403, ["app_cross_site"])
+    assert proxy.ask(f"{WIKI}/notes", headers=NAVIGATION | headers).status_code == 200
+    assert proxy.ask(f"{WIKI}/embedded/x", method="POST", headers=PROGRAM | headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": WIKI}, {}]
+)
+def test_the_app_itself_may(proxy, headers):
+    proxy.enter(f"{WIKI}/")
+    assert proxy.ask(f"{WIKI}/notes", method="POST", headers=headers).status_code == 200
+    assert proxy.ask(f"{WIKI}/socket", headers=headers | {"Upgrade": "websocket"}).status_code == 200
+
+
+def test_a_part_for_two_factors_leads_through_the_second_and_back(app, people):
+    eve = people.open(email="eve@example.com", methods=["email", "authenticator"])
+    wire = sign_in(Wire(app, "form"), eve, via="email")
+    proxy = Proxy(wire)
+    proxy.enter(f"{WIKI}/")
+    answer = proxy.ask(f"{WIKI}/strong")
+    assert answer.status_code == 302
+    page = proxy.follow(proxy.follow(answer))
+    assert page.status_code == 200
+    assert "/us-verify?next=" in page.text
+    sign_in(wire, eve, via="email,authenticator")
+    entered = proxy.follow(proxy.follow(proxy.follow(proxy.ask(f"{WIKI}/strong"))))
+    assert entered.headers["Location"] == "/strong"
+    assert proxy.ask(f"{WIKI}/strong").status_code == 200
+
+
+def test_a_proof_gets_too_old_for_a_part(proxy, clock):
+    proxy.enter(f"{WIKI}/")
+    assert proxy.ask(f"{WIKI}/bank/x").status_code == 200
+    clock.shift(301)
+    assert proxy.ask(f"{WIKI}/").status_code == 200
+    answer = proxy.ask(f"{WIKI}/bank/x")
+    assert answer.status_code == 302
+    assert proxy.follow(proxy.follow(answer)).headers["Location"].startswith("/us-verify?next=")
+
+
+def token_of(app, person, *scopes) -> str:
+    """Return a new API token."""
+    from datetime import timedelta
+
+    from app.extensions import db
+    from app.sessions import api_tokens
+
+    with app.app_context():
+        token = api_tokens.issue(person.id, "script", scopes, timedelta(days=1), "")[1]
+        db.session.commit()
+    return token
+
+
+def test_a_program_gets_in_by_its_token(app, ada, stranger, dialect, statements):
+    stranger.dialect = dialect
+    token = token_of(app, ada, "apps")
+    with statements() as counted:
+        answer = stranger.ask(f"{WIKI}/notes", method="POST", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    assert identity_of(answer) == ["ada", "ada@example.com", "ada", ""]
+    assert len([each for each in counted if each.startswith("SELECT")]) == 1
+
+
+def test_a_token_is_for_what_it_was_made_for(app, ada, stranger):
+    put_in(app, ada, "admins")
+    other, right = token_of(app, ada, "read"), token_of(app, ada, "apps")
+    for token, path in ((other, "/notes"), (right, "/admin/x"), (right, "/bank/x"), (right[:-1] + "x", "/notes")):
+        answer = stranger.ask(f"{WIKI}{path}", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert codes(answer) == ["app_token_refused"]
+    assert identity_of(stranger.ask(f"{WIKI}/public/x", headers={"Authorization": f"Bearer {other}"}))[0] == ""
+    assert identity_of(stranger.ask(f"{WIKI}/public/x", headers={"Authorization": f"Bearer {right}"}))[0] == "ada"
+
+
+def test_a_token_for_apps_opens_nothing_of_ours(app, ada):
+    token = token_of(app, ada, "apps")
+    answer = app.test_client().get("/sessions", headers=PROGRAM | {"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 403
+
+
+def test_a_cookie_of_the_sign_in_itself_opens_no_app(browser, proxy):
+    [session] = [each for each in browser.client._cookies.values() if each.key == "latchkey_session"]
+    browser.client.set_cookie("latchkey_gate", session.value, domain="wiki.example.com")
+    browser.client.set_cookie("latchkey_session", session.value, domain="wiki.example.com")
+    assert proxy.ask(f"{WIKI}/private").status_code == 302
+
+
+def test_names_of_every_script_stand_in_headers(app, stranger, make_app, tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text(
+        '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\nuser = "handle"\n'
+        'headers = {"X-WebAuth-User" = "email", "X-WebAuth-Groups" = "groups"}\nlevel = "public"\n'
+    )
+    app = make_app(apps_file=str(file), forward_auth_proxies=("10.0.0.0/29",))
+    answer = Proxy(Wire(app, "form")).ask(f"{WIKI}/")
+    assert (answer.headers["X-WebAuth-User"], answer.headers["X-WebAuth-Groups"]) == ("", "")
+
+
+def test_the_database_away_closes_what_is_protected_and_nothing_else(app, proxy, monkeypatch):
+    from app.db import DatabaseUnavailable
+    from app.forward_auth import app_sessions
+
+    proxy.enter(f"{WIKI}/")
+
+    def away(**_values):
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(app_sessions, "_FIND", type("Away", (), {"first": staticmethod(away)})())
+    assert proxy.ask(f"{WIKI}/private").status_code == 503
+    assert proxy.ask(f"{WIKI}/metrics").status_code == 403
+    public = proxy.ask(f"{WIKI}/public/x")
+    assert (public.status_code, identity_of(public)[0]) == (200, "")
+
+
+def test_a_method_of_webdav_is_asked_about_too(app, dialect):
+    proxy = Proxy(Wire(app, "form"), dialect)
+    for method in ("PROPFIND", "MKCOL", "REPORT", "OPTIONS"):
+        assert proxy.ask(f"{WIKI}/cal", method=method).status_code == 401

@@ -1,0 +1,285 @@
+"""From an app to the sign-in and back: the ticket, the cookie of one host, and the way out."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.audit.models import Event
+from app.forward_auth.models import AppSession, EntryTicket
+from tests.forward_auth import IDENTITY, Proxy, identity_of, query_of
+from tests.groups import put_in, take_out
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+WIKI = "https://wiki.example.com"
+DEEP = f"{WIKI}/notes/a%20b?x=1&y=%C3%A9"
+
+
+def test_who_is_signed_in_comes_back_to_the_page_they_asked_for(browser, dialect):
+    proxy = Proxy(browser, dialect)
+    answer = proxy.enter(DEEP)
+    assert answer.headers["Location"] == DEEP.removeprefix(WIKI)
+    passed = proxy.ask(DEEP)
+    assert passed.status_code == 200
+    assert identity_of(passed) == ["ada", "ada@example.com", "ada", ""]
+
+
+def test_nginx_is_told_by_401_where_to_send_a_visitor_and_others_by_302(app, dialect):
+    answer = Proxy(Wire(app, "form"), dialect).ask(DEEP)
+    assert answer.status_code == (401 if dialect == "nginx" else 302)
+    assert answer.headers["Location"].startswith(f"{WIKI}/.latchkey/start?to=")
+    assert query_of(answer.headers["Location"]) == {"to": DEEP.removeprefix(WIKI)}
+
+
+def test_the_sign_in_page_names_the_app_and_leads_back(app, stranger, ada):
+    page = stranger.open(DEEP.replace("notes", ".latchkey/start?to=/notes/1#", 1).partition("#")[0])
+    page = stranger.follow(page)
+    assert page.headers["Location"].startswith("/us-signin?next=")
+    shown = stranger.follow(page)
+    assert "Wiki" in shown.text
+    sign_in(stranger.wire, ada)
+    back = stranger.open(query_of(page.headers["Location"])["next"])
+    entered = stranger.follow(back)
+    assert entered.headers["Location"] == "/notes/1"
+    assert stranger.ask(f"{WIKI}/notes/1").status_code == 200
+
+
+def test_a_cookie_is_worth_nothing_at_another_app(app, browser, proxy, people):
+    proxy.enter(DEEP)
+    [cookie] = [each for each in browser.client._cookies.values() if each.key == "latchkey_gate"]
+    assert cookie.domain == "wiki.example.com"
+    assert cookie.origin_only
+    browser.client.set_cookie("latchkey_gate", cookie.value, domain="board.example.org")
+    assert proxy.ask("https://board.example.org/").status_code == 302
+
+
+def test_one_sign_in_opens_apps_of_several_domains(app, proxy, ada):
+    put_in(app, ada, "staff")
+    proxy.enter(f"{WIKI}/")
+    proxy.enter("https://board.example.org/")
+    assert proxy.ask(f"{WIKI}/").status_code == 200
+    assert identity_of(proxy.ask("https://board.example.org/")) == ["ada", "ada@example.com", "ada", "staff"]
+
+
+def ticket_of(proxy: Proxy) -> str:
+    """Return where a browser would spend a new ticket."""
+    return proxy.follow(proxy.follow(proxy.ask(DEEP))).headers["Location"]
+
+
+def test_a_ticket_is_spent_once(proxy, rows):
+    url = ticket_of(proxy)
+    assert proxy.open(url).status_code == 303
+    proxy.wire.client.delete_cookie("latchkey_gate", domain="wiki.example.com")
+    proxy.wire.client.set_cookie("latchkey_gate_entry", "x" * 43, domain="wiki.example.com")
+    again = proxy.open(url)
+    assert again.status_code == 400
+    assert "used before" in again.text
+    assert len(rows(AppSession)) == 1
+
+
+def test_who_opens_a_spent_ticket_again_goes_on(proxy, rows):
+    url = ticket_of(proxy)
+    proxy.open(url)
+    again = proxy.open(url)
+    assert (again.status_code, again.headers["Location"]) == (303, DEEP.removeprefix(WIKI))
+    assert len(rows(AppSession)) == 1
+
+
+def test_a_ticket_is_good_for_thirty_seconds(proxy, clock):
+    url = ticket_of(proxy)
+    clock.shift(31)
+    late = proxy.open(url)
+    assert late.status_code == 400
+    assert f"{WIKI}/.latchkey" not in late.text
+    assert "/.latchkey/start?to=" in late.text
+
+
+def test_a_ticket_is_worth_nothing_in_another_browser(app, proxy, rows):
+    url = ticket_of(proxy)
+    other = Proxy(Wire(app, "form"))
+    other.follow(other.ask(DEEP))  # it has a secret of its own
+    assert other.open(url).status_code == 400
+    assert rows(AppSession) == []
+    assert proxy.open(url).status_code == 303  # and is not spent by that
+
+
+def test_a_browser_that_keeps_no_cookies_is_told_so(proxy):
+    url = ticket_of(proxy)
+    proxy.wire.client.delete_cookie("latchkey_gate_entry", domain="wiki.example.com")
+    answer = proxy.open(url)
+    assert answer.status_code == 400
+    assert "Allow cookies" in answer.text
+
+
+def test_a_ticket_is_worth_nothing_at_another_host(proxy):
+    url = ticket_of(proxy)
+    secret = next(each.value for each in proxy.wire.client._cookies.values() if each.key == "latchkey_gate_entry")
+    proxy.wire.client.set_cookie("latchkey_gate_entry", secret, domain="board.example.org")
+    assert proxy.open(url.replace(WIKI, "https://board.example.org")).status_code == 400
+
+
+def test_a_look_ahead_spends_no_ticket(proxy, rows):
+    url = ticket_of(proxy)
+    assert proxy.open(url, **{"Sec-Purpose": "prefetch"}).status_code == 204
+    assert len(rows(EntryTicket)) == 1
+    assert proxy.open(url).status_code == 303
+
+
+def test_the_end_of_a_session_closes_every_app_at_once(proxy, browser):
+    proxy.enter(DEEP)
+    assert proxy.ask(DEEP).status_code == 200
+    browser.post("/logout")
+    assert proxy.ask(DEEP).status_code == 302
+
+
+def test_a_ticket_of_an_ended_session_lets_nobody_in(proxy, browser, rows):
+    url = ticket_of(proxy)
+    browser.post("/logout")
+    assert proxy.open(url).status_code == 400
+    assert rows(AppSession) == []
+
+
+def test_a_disabled_account_is_out_at_once(app, proxy, ada):
+    from app import clock
+    from app.extensions import db
+    from app.users import User
+
+    proxy.enter(DEEP)
+    with app.app_context():
+        db.session.get(User, ada.id).disabled_at = clock.now()
+        db.session.commit()
+    assert proxy.ask(DEEP).status_code == 302
+
+
+def test_an_unused_session_runs_out_behind_the_proxy_too_and_use_keeps_it(app, proxy, clock):
+    from app.extensions import settings
+
+    with app.app_context():
+        idle = settings.session_idle.total_seconds()
+    proxy.enter(DEEP)
+    for _ in range(3):  # only the app is used
+        clock.shift(idle * 0.6)
+        assert proxy.ask(DEEP).status_code == 200
+    clock.shift(idle + 1)
+    assert proxy.ask(DEEP).status_code == 302
+
+
+def test_signing_out_at_one_app_leaves_the_others(app, proxy, ada, rows):
+    put_in(app, ada, "staff")
+    proxy.enter(DEEP)
+    proxy.enter("https://board.example.org/")
+    answer = proxy.open(f"{WIKI}/.latchkey/logout")
+    assert answer.headers["Location"] == "http://localhost/gate/signed-out?app=wiki.example.com"
+    page = proxy.follow(answer)
+    assert "You're signed out of Wiki" in page.text
+    assert 'action="/logout"' in page.text
+    assert proxy.ask(DEEP).status_code == 302
+    assert proxy.ask("https://board.example.org/").status_code == 200
+    assert len(rows(Event, name="app.signed_out")) == 1
+
+
+def test_a_link_of_another_site_signs_nobody_out_by_itself(proxy):
+    proxy.enter(DEEP)
+    asked = proxy.open(f"{WIKI}/.latchkey/logout", **{"Sec-Fetch-Site": "cross-site"})
+    assert asked.status_code == 200
+    assert "Sign out of Wiki?" in asked.text
+    assert proxy.ask(DEEP).status_code == 200
+
+
+def test_who_is_in_no_group_of_an_app_is_told_and_may_use_another_account(app, proxy, people, rows):
+    url = "https://board.example.org/plan"
+    page = proxy.follow(proxy.follow(proxy.ask(url)))
+    assert page.status_code == 403
+    assert "ada@example.com" in page.text
+    assert [each.facts["app"] for each in rows(Event, name="app.not_allowed")] == ["Board"]
+    other = people.open(email="bo@example.com", methods=["email"])
+    put_in(app, other, "staff")
+    state = query_of(proxy.follow(proxy.ask(url)).headers["Location"])["state"]
+    answer = proxy.wire.post("/gate/account", app="board.example.org", to="/plan", state=state)
+    assert answer.location.startswith("/gate/continue?")
+    assert proxy.open(answer.location).headers["Location"].startswith("/us-signin?")
+    sign_in(proxy.wire, other)
+    entered = proxy.follow(proxy.open(answer.location))
+    assert entered.headers["Location"] == "/plan"
+
+
+def test_who_leaves_a_group_is_out_at_once(app, proxy, ada):
+    put_in(app, ada, "staff")
+    proxy.enter("https://board.example.org/")
+    take_out(app, ada, "staff")
+    answer = proxy.ask("https://board.example.org/")
+    assert answer.status_code == 403
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "/\\evil.example",
+        "evil",
+        "",
+        "/a b",
+        "/a\r\nSet-Cookie: x=1",
+        "/\x00",
+    ],
+)
+def test_nobody_is_led_to_another_host(proxy, to):
+    from urllib.parse import quote
+
+    start = proxy.open(f"{WIKI}/.latchkey/start?to={quote(to)}")
+    assert query_of(start.headers["Location"])["to"] == "/"
+    enter = proxy.follow(proxy.follow(start))
+    assert enter.headers["Location"] == "/"
+
+
+def test_a_long_way_back_is_shortened_not_refused(stranger):
+    long = stranger.ask(f"{WIKI}/page?q={'x' * 4000}")
+    assert query_of(long.headers["Location"]) == {"to": "/page"}
+    longer = stranger.ask(f"{WIKI}/{'x' * 4000}")
+    assert query_of(longer.headers["Location"]) == {"to": "/"}
+
+
+@pytest.mark.parametrize("path", ["/gate/continue", "/gate/continue?app=evil.example&to=/&state=" + "0" * 64,
+                                  "/gate/continue?app=wiki.example.com&to=/&state=x"])  # fmt: skip
+def test_an_app_that_is_not_known_gets_nobody(proxy, path):
+    assert proxy.open(path).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["start", "enter?ticket=x", "logout"])
+def test_paths_of_apps_are_nothing_at_our_own_host(proxy, path):
+    assert proxy.open(f"/.latchkey/{path}").status_code == 404
+
+
+def test_a_host_that_is_no_app_gets_nothing_of_ours(stranger):
+    assert stranger.open("https://evil.example/.latchkey/start").status_code == 400
+    assert stranger.open("https://wiki.example.com/us-signin").status_code == 400
+
+
+def test_headers_stand_on_each_answer_that_passes(proxy, stranger):
+    public = stranger.ask(f"{WIKI}/public/x")
+    assert public.status_code == 200
+    assert identity_of(public) == [""] * len(IDENTITY)
+    proxy.enter(DEEP)
+    assert identity_of(proxy.ask(f"{WIKI}/public/x"))[0] == "ada"
+
+
+def test_a_check_takes_one_statement_and_a_public_one_none(proxy, stranger, statements):
+    proxy.enter(DEEP)
+    with statements() as counted:
+        assert proxy.ask(DEEP).status_code == 200
+    assert len(counted) == 1
+    with statements() as counted:
+        assert stranger.ask(f"{WIKI}/public/x").status_code == 200
+        assert stranger.ask(f"{WIKI}/metrics").status_code == 403
+        assert stranger.ask(DEEP).status_code == 302
+    assert counted == []
+
+
+def test_an_app_stands_among_those_of_who_may_use_it(app, browser, ada):
+    program = sign_in(Wire(app, "json"), ada)
+    assert [each["name"] for each in program.get("/apps").json["apps"]] == ["Wiki"]
+    put_in(app, ada, "staff")
+    assert [each["name"] for each in program.get("/apps").json["apps"]] == ["Board", "Wiki"]
+    assert 'href="https://wiki.example.com"' in browser.get("/apps").text

@@ -1,0 +1,118 @@
+"""``flask apps``: the apps file is checked, listed, and tried."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.forward_auth import FILE
+from tests.groups import put_in
+
+WIKI = "https://wiki.example.com"
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.fixture
+def app(make_app, tmp_path, clock):
+    """The application with the apps of a file."""
+    path = tmp_path / "apps.toml"
+    path.write_text(FILE)
+    return make_app(apps_file=str(path), forward_auth_proxies=("10.0.0.2/32",))
+
+
+@pytest.fixture
+def eve(people):
+    """Somebody in no group."""
+    return people.open(email="eve@example.com", methods=["email"])
+
+
+def test_a_good_file_has_nothing_to_mend(operate, eve, app):
+    put_in(app, eve, "admins")
+    done = operate("apps", "check")
+    assert (done.exit_code, done.stdout) == (0, "2 apps, 0 to mend.\n")
+    assert done.stderr == "Note: apps.board: there is no group staff yet; flask groups create staff\n"
+
+
+def test_another_file_is_checked_as_at_start(operate, tmp_path):
+    path = tmp_path / "other.toml"
+    path.write_text(FILE + '\n[apps.x]\nname = "X"\n')
+    done = operate("apps", "check", str(path))
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"{path} line ")
+    assert "apps.x.url: is missing" in done.stderr
+    assert done.stdout == "2 apps, 1 to mend.\n"
+
+
+def test_apps_are_listed(operate):
+    done = operate("apps", "list")
+    assert done.output.splitlines() == [
+        "board  https://board.example.org  for who is signed in, in the group staff, 0 rules for its parts",
+        "wiki  https://wiki.example.com  for who is signed in, 8 rules for its parts",
+    ]
+    assert '"groups":["staff"]' in operate("apps", "list", "--json").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([f"{WIKI}/public/x?y=1"], ["Wiki: GET /public/x", "Decided by rule 1: open to everybody."]),
+        ([f"{WIKI}/metrics"], ["Wiki: GET /metrics", "Decided by rule 4: closed to everybody."]),
+        (
+            [f"{WIKI}/public//x"],
+            [
+                "Wiki: GET /public//x",
+                "The path can be read in two ways, so the strictest of the rules holds.",
+                (
+                    "Decided by rule 1 + rule 2 + rule 4 + rule 6 + rule 7 + rule 8 + the app wiki: "
+                    "closed to everybody, in the group admins, proved within 300 s."
+                ),
+            ],
+        ),
+        (
+            [f"{WIKI}/internal/x", "--from", "192.0.2.9"],
+            ["Wiki: GET /internal/x", "Decided by rule 3: for who is signed in."],
+        ),
+        ([f"{WIKI}/hook", "--method", "post"], ["Wiki: POST /hook", "Decided by rule 5: open to everybody."]),
+        (
+            [f"{WIKI}/admin/x", "--as", "eve@example.com"],
+            [
+                "Wiki: GET /admin/x",
+                "Decided by rule 2: for who is signed in with two factors, in the group admins.",
+                "eve@example.com gets 403: the account is in no group, and admins is asked for.",
+            ],
+        ),
+        (
+            [f"{WIKI}/strong", "--as", "eve@example.com"],
+            [
+                "Wiki: GET /strong",
+                "Decided by rule 7: for who is signed in with two factors.",
+                (
+                    "eve@example.com may pass once signed in at wiki.example.com. "
+                    "A second factor is asked for if the session has had one alone."
+                ),
+            ],
+        ),
+        (["https://WIKI.example.com", "--as", "eve@example.com"],
+         ["Wiki: GET /", "Decided by the app wiki: for who is signed in.",
+          "eve@example.com may pass once signed in at wiki.example.com."]),
+    ],
+)  # fmt: skip
+def test_a_request_is_tried(operate, eve, arguments, said):
+    done = operate("apps", "try", *arguments)
+    assert done.output.splitlines() == said
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["https://evil.example/"], "No app of the apps file is at https://evil.example/: a proxy gets 403 for it."),
+        (["wiki.example.com"], "No app of the apps file is at wiki.example.com"),
+        ([WIKI, "--from", "x"], "--from: x is no IP address."),
+        ([WIKI, "--as", "nobody@example.com"], "nobody@example.com: nobody has that."),
+    ],
+)
+def test_what_can_not_be_tried_is_said(operate, arguments, said):
+    done = operate("apps", "try", *arguments)
+    assert said in done.output
+    assert done.exit_code == 1

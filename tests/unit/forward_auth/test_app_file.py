@@ -1,0 +1,97 @@
+"""The apps file: what it takes, how its faults are named, and how it is read again."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.forward_auth import app_file
+from app.forward_auth.app_file import AppFile, read_apps
+from tests.forward_auth import FILE
+
+APP = '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\n'
+
+FAULTS = {
+    "no name": ('[apps.wiki]\nurl = "https://a.example"', "line 1: apps.wiki.name: is missing"),
+    "no URL": ('[apps.wiki]\nname = "x"', "line 1: apps.wiki.url: is missing"),
+    "a path in it": (
+        '[apps.wiki]\nname = "x"\nurl = "https://a.example/x"',
+        "line 3: apps.wiki.url: it must be",
+    ),
+    "no https": ('[apps.wiki]\nname = "x"\nurl = "http://a.example"', "line 3: apps.wiki.url begins with http://"),
+    "a level": (f'{APP}level = "open"', "line 4: apps.wiki.level: must be 'public', 'signed_in', 'aal2' or 'deny'"),
+    "a field": (f"{APP}group = []", "line 4: apps.wiki.group is no field of an app"),
+    "a group": (f'{APP}groups = ["A B"]', "line 4: apps.wiki.groups: 'A B' can't be the name of a group"),
+    "a table": ("[clients.x]", "line 1: clients is no table of apps"),
+    "an id": ('[apps."A b"]\nname = "x"\nurl = "https://a.example"', "apps.A b is no id of an app"),
+    "twice": (f'{APP}[apps.b]\nname = "B"\nurl = "https://WIKI.example.com"', "apps.b.url has the host of wiki"),
+    "a header of ours": (f'{APP}headers = {{"Remote-User" = "user"}}', "Remote-User can't be sent to an app"),
+    "a header of proxies": (f'{APP}headers = {{"X-Forwarded-For" = "user"}}', "X-Forwarded-For can't be sent"),
+    "an underscore": (f'{APP}headers = {{"Remote_User" = "user"}}', "is no name of a header"),
+    "a value": (f'{APP}headers = {{"X-User" = "id"}}', "must be 'user', 'email', 'name' or 'groups'"),
+    "a path of a rule": (
+        f'{APP}[[apps.wiki.rules]]\npaths = ["x"]',
+        "apps.wiki.rules, rule 1: paths: a path",
+    ),
+    "a star": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a*"]', "rule 1: paths: a path begins with /"),
+    "dots": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a/../b"]', "rule 1: paths: a path begins with /"),
+    "encoded": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a%20b"]', "rule 1: paths: a path begins with /"),
+    "a network": (f'{APP}[[apps.wiki.rules]]\nnetworks = ["10.0.0.1/8"]', "rule 1: networks: it is no network"),
+    "a method": (f'{APP}[[apps.wiki.rules]]\nmethods = ["get"]', "rule 1: methods: a method is written in capitals"),
+    "a field of a rule": (
+        f'{APP}[[apps.wiki.rules]]\npath = "/x"',
+        "path is no field of a rule. Did you mean paths?",
+    ),
+    "no TOML": ("[apps.wiki", "is no TOML"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named_with_its_line(tmp_path, name):
+    text, said = FAULTS[name]
+    path = tmp_path / "apps.toml"
+    path.write_text(text)
+    _, problems = read_apps(str(path), needs_https=True)
+    assert said in "\n".join(map(str, problems))
+
+
+def test_a_file_without_fault_has_none(tmp_path):
+    path = tmp_path / "apps.toml"
+    path.write_text(FILE)
+    apps, problems = read_apps(str(path), needs_https=True)
+    assert problems == []
+    assert sorted(apps) == ["board.example.org", "wiki.example.com"]
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A file that is looked at with every request."""
+    monkeypatch.setattr(app_file, "LOOK_EVERY", 0)
+    path = tmp_path / "apps.toml"
+    path.write_text(APP)
+    return path, AppFile(str(path), needs_https=True)
+
+
+def test_a_changed_file_is_read_again(file):
+    path, read = file
+    assert list(read.by_host()) == ["wiki.example.com"]
+    path.write_text(APP.replace("wiki.example.com", "notes.example.com"))
+    assert list(read.by_host()) == ["notes.example.com"]
+
+
+def test_a_broken_file_keeps_what_holds_and_says_so(file, capsys):
+    path, read = file
+    path.write_text("[apps.wiki")
+    assert list(read.by_host()) == ["wiki.example.com"]
+    assert "is no TOML" in str(read.problems[0])
+    path.unlink()
+    assert list(read.by_host()) == ["wiki.example.com"]
+    assert "can't be read" in str(read.problems[0])
+    path.write_text(APP + '\n[apps.b]\nname = "B"\nurl = "https://b.example.com"\n')
+    assert sorted(read.by_host()) == ["b.example.com", "wiki.example.com"]
+    assert read.problems == []
+
+
+def test_a_file_that_is_no_other_is_not_read(file, monkeypatch):
+    _, read = file
+    monkeypatch.setattr(app_file, "read_apps", None)
+    assert list(read.by_host()) == ["wiki.example.com"]

@@ -1,0 +1,122 @@
+"""Which rule decides: the first that matches, and the strictest where a path can be read in two ways."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_address
+
+import pytest
+
+from app.forward_auth.app_file import read_apps
+from app.forward_auth.rules import plain_path
+from tests.forward_auth import FILE
+
+
+@pytest.fixture(scope="module")
+def wiki(tmp_path_factory):
+    """The app of the file with the most rules."""
+    path = tmp_path_factory.mktemp("apps") / "apps.toml"
+    path.write_text(FILE)
+    apps, problems = read_apps(str(path), needs_https=True)
+    assert problems == []
+    return apps["wiki.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "level", "decided_by"),
+    [
+        ("GET", "/", "signed_in", "the app wiki"),
+        ("GET", "/public/x", "public", "rule 1"),
+        ("GET", "/public", "public", "rule 1"),
+        ("GET", "/publicity", "signed_in", "the app wiki"),
+        ("GET", "/health", "public", "rule 1"),
+        ("GET", "/health/x", "signed_in", "the app wiki"),
+        ("GET", "/a%64min/x", "aal2", "rule 2"),
+        ("GET", "/%61dmin/x", "aal2", "rule 2"),
+        ("GET", "/metrics", "deny", "rule 4"),
+        ("POST", "/hook", "public", "rule 5"),
+        ("GET", "/hook", "signed_in", "the app wiki"),
+        ("GET", "/caf%C3%A9", "signed_in", "the app wiki"),
+    ],
+)
+def test_the_first_rule_that_matches_decides(wiki, method, path, level, decided_by):
+    need = wiki.need_of(method, path)
+    assert (need.level, need.decided_by) == (level, decided_by)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/public%2f..%2fadmin", "/public/..%2Fadmin", "/public/../admin/x", "/public/%2e%2e/admin/x",
+        "/admin/../public/x",
+        "/public/./x", "/public/.%2e/x", "/public//admin", "//public/x", "/public;/../admin", "/public/x;a=b",
+        "/public\\..\\admin", "/public%5c..%5cadmin", "/public%5C", "/public/%00", "/public/\x00",
+        "/public/%252e%252e/admin",
+        "/public/%zz", "/public/%", "/public/%ff", "/public/\xff", "/public/x,/admin", "/public/\x7f", "public/x", "",
+        "/public/" + "x" * 8192,
+    ],
+)  # fmt: skip
+def test_a_path_with_two_readings_gets_the_strictest(wiki, path):
+    assert plain_path(path) is None
+    assert wiki.need_of("GET", path).level == "deny"
+
+
+def test_a_rule_that_can_never_decide_makes_nothing_stricter(tmp_path):
+    path = tmp_path / "apps.toml"
+    path.write_text(
+        '[apps.a]\nname = "A"\nurl = "https://a.example.com"\n[[apps.a.rules]]\npaths = ["/*"]\nlevel = "public"\n'
+        '[[apps.a.rules]]\npaths = ["/x"]\nlevel = "deny"\n'
+    )
+    [app] = read_apps(str(path), needs_https=True)[0].values()
+    assert app.need_of("GET", "/a//b").level == "public"
+
+
+@pytest.mark.parametrize("path", ["/ADMIN/x", "/Admin/x", "/admIN"])
+def test_a_path_in_other_case_gets_the_stricter_of_both_readings(wiki, path):
+    need = wiki.need_of("GET", path)
+    assert (need.level, need.groups) == ("aal2", (frozenset({"admins"}),))
+
+
+def test_an_open_rule_opens_no_path_in_other_case(wiki):
+    assert wiki.need_of("GET", "/PUBLIC/x").level == "signed_in"
+
+
+def test_a_rule_for_networks_is_for_no_other(wiki):
+    assert wiki.need_of("GET", "/internal/x", ip_address("192.0.2.7")).level == "signed_in"
+    assert wiki.need_of("GET", "/internal/x", ip_address("192.0.3.7")).level == "deny"
+    assert wiki.need_of("GET", "/internal/x", None).level == "deny"
+
+
+def test_head_counts_as_get(tmp_path):
+    path = tmp_path / "apps.toml"
+    rule = '[[apps.a.rules]]\npaths = ["/x"]\nmethods = ["GET"]\nlevel = "public"\n'
+    path.write_text(f'[apps.a]\nname = "A"\nurl = "https://a.example.com"\n{rule}')
+    [app] = read_apps(str(path), needs_https=True)[0].values()
+    assert [app.need_of(method, "/x").level for method in ("GET", "HEAD", "POST")] == ["public", "public", "signed_in"]
+
+
+def test_a_rule_inherits_what_it_leaves_out(tmp_path):
+    path = tmp_path / "apps.toml"
+    path.write_text(
+        '[apps.a]\nname = "A"\nurl = "https://a.example.com"\ngroups = ["staff"]\nmax_age = "PT1H"\nlevel = "aal2"\n'
+        '[[apps.a.rules]]\npaths = ["/x"]\n[[apps.a.rules]]\npaths = ["/y"]\ngroups = []\nlevel = "signed_in"\n'
+    )
+    [app] = read_apps(str(path), needs_https=True)[0].values()
+    x, y = app.need_of("GET", "/x"), app.need_of("GET", "/y")
+    assert (x.level, x.groups, x.max_age) == ("aal2", (frozenset({"staff"}),), timedelta(hours=1))
+    assert (y.level, y.groups) == ("signed_in", ())
+
+
+def test_the_strictest_wants_a_group_of_each_and_the_shortest_age(tmp_path):
+    path = tmp_path / "apps.toml"
+    path.write_text(
+        '[apps.a]\nname = "A"\nurl = "https://a.example.com"\ngroups = ["staff"]\nmax_age = "PT1H"\ncross_site = true\n'
+        '[[apps.a.rules]]\npaths = ["/x"]\ngroups = ["admins"]\nmax_age = "PT5M"\ncross_site = false\n'
+    )
+    [app] = read_apps(str(path), needs_https=True)[0].values()
+    need = app.need_of("GET", "/a//b")
+    assert not need.admits({"staff"})
+    assert not need.admits({"admins"})
+    assert need.admits({"admins", "staff"})
+    assert need.max_age == timedelta(minutes=5)
+    assert not need.cross_site
