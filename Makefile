@@ -69,6 +69,7 @@ fix: $(PINNED) ## Fix style automatically
 bench: $(PINNED) $(AXE) ## Measure the production server beside a bare Flask app and another provider (PEERS=1 adds others)
 	$(BIN)/python -m bench $(if $(PEERS),--peers)
 	$(BIN)/python -m bench.provider
+	$(BIN)/python -m bench.forward_auth
 
 migration: $(PINNED) ## Write a migration from the models (MESSAGE="add a table")
 	@test -n "$(MESSAGE)" || { echo 'Say what changes: make migration MESSAGE="add a table"'; exit 2; }

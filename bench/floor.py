@@ -62,6 +62,7 @@ def create_app() -> Flask:
     app.add_url_rule("/challenge", view_func=challenge, methods=["POST"])
     app.add_url_rule("/passkey", view_func=passkey, methods=["POST"])
     app.add_url_rule("/me", view_func=me)
+    app.add_url_rule("/one-row", view_func=one_row)
     return app
 
 
@@ -121,6 +122,13 @@ def me():  # type: ignore[no-untyped-def]
     found = sa.select(Session, User).join(User, User.id == Session.user_id).where(Session.digest == digest)
     _session, user = db.session.execute(found).one()
     return {"user": user.id}
+
+
+def one_row():  # type: ignore[no-untyped-def]
+    """Let pass whose session is known: the least that a proxy's question takes."""
+    digest = hashlib.sha256(request.cookies[COOKIE].encode()).hexdigest()
+    session = db.session.scalars(sa.select(Session).where(Session.digest == digest)).one()
+    return "", 200, {"Remote-User": str(session.user_id)}
 
 
 def _find(address: str) -> User:

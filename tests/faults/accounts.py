@@ -33,7 +33,7 @@ def _application(url: str, **different: Any) -> Flask:
     from app import create_app
     from config.settings import Settings
 
-    values = {"environment": "development", "database_url": url, "secret_keys": KEY, "log_level": "error"}
+    values = {"environment": "development", "database_url": url, "secret_keys": KEY, "log_level": "warning"}
     return create_app(Settings(**(values | different)))
 
 

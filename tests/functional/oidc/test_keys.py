@@ -72,7 +72,7 @@ def here(app: Flask) -> Replica:
 @pytest.fixture
 def there(app: Flask, make_app: Callable[..., Flask]) -> Replica:
     """Another replica on the same database."""
-    return Replica(make_app(log_level="error"))
+    return Replica(make_app(pool_size=3))
 
 
 def kid_of(token: str) -> str:

@@ -302,3 +302,14 @@ def test_how_many_were_turned_away_stands_in_the_log(application, monkeypatch):
         play(scene())
     assert [(line["event"], line["turned_away"]) for line in lines] == [("server.busy", 3), ("server.busy", 3)]
     assert "flask doctor" in lines[0]["remedy"]
+
+
+def test_what_is_about_the_connection_does_not_reach_the_application():
+    """A proxy's question about a WebSocket is an ordinary request: with ``Connection: Upgrade`` none would match it."""
+    headers = [(b"host", b"x"), (b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+    scope = {"method": "GET", "path": "/", "raw_path": b"/a%2Fb", "query_string": b"", "http_version": "1.1",
+             "scheme": "http", "server": None, "client": None, "headers": headers}  # fmt: skip
+    environ = asgi.environ_of(scope)
+    assert "HTTP_CONNECTION" not in environ
+    assert environ["HTTP_UPGRADE"] == "websocket"
+    assert (environ["PATH_INFO"], environ["RAW_URI"]) == ("/a/b", "/a%2Fb")
