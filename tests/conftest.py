@@ -38,6 +38,7 @@ pytest_plugins = [
     "tests.cases",
     "tests.sinks",
     "tests.logout_sink",
+    "tests.document_site",
     "tests.wire",
     "tests.serving",
     "tests.standing",

@@ -97,10 +97,11 @@ class Deadline:
         self.taken = False
         self.silence: float | None = None
         self._client: Any = None
+        self._sock: Any = None
 
     def through(self, client: Any) -> None:
         """Name the client whose ``sock`` is to be shut at the end. Raises Failed when that has come already."""
-        self._client = client
+        self._client, self._sock = client, getattr(client, "sock", None)
         if self.over or time.monotonic() >= self.until:
             raise Failed("timed out")
 
@@ -113,8 +114,8 @@ class Deadline:
     def end(self) -> None:
         """Shut the socket: a thread that waits for it gets an error at once."""
         self.over = True
-        sock = getattr(self._client, "sock", None)
-        if sock is not None:  # else it is not connected yet, or closed already
+        sock = getattr(self._client, "sock", None) or self._sock  # http.client forgets it while a body is read
+        if sock is not None:  # else it is not connected yet
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 

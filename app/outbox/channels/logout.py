@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import ssl
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
-from app.outbox.channels.attempt import Failed, cut_off_after, unreached
+from app.outbox.channels import guarded_http
+from app.outbox.channels.attempt import Deadline, Failed, cut_off_after, unreached
 
 if TYPE_CHECKING:
     from app.outbox.models import Message
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 10.0
 """Seconds for the whole try. An app that needs longer has its thread and holds up nobody else's messages."""
-
-PORTS = {"https": 443, "http": 80}
 
 
 def send(message: Message, logout: LogoutMessage) -> None:
@@ -30,9 +26,8 @@ def send(message: Message, logout: LogoutMessage) -> None:
     setting = f"the backchannel_logout_uri of client {message.to}"
     try:
         with cut_off_after(ANSWER_WITHIN) as deadline:
-            connection = _connected(logout, setting)
+            connection = _connected(logout, deadline, setting)
             try:
-                deadline.through(connection)
                 deadline.hand_over()
                 status = _post(connection, logout)
             finally:
@@ -64,44 +59,19 @@ def _judge(status: int, setting: str) -> None:
     raise Failed(f"app failed ({status})", taken=status >= 500, remedy=remedy)
 
 
-def _connected(logout: LogoutMessage, setting: str) -> HTTPConnection:
-    """Return a connection to the app. Its host is resolved once, so that what was checked is what is used.
+def _connected(logout: LogoutMessage, deadline: Deadline, setting: str) -> HTTPConnection:
+    """Return a connection to the app.
 
     :raises Failed: when it can't be reached, or must not
     """
-    parts = urlsplit(logout.url)
-    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    allows = guarded_http.is_public if logout.public_only else None
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-        if logout.public_only and not all(map(is_public, addresses)):
-            remedy = "If this is an app of yours, add it by a file or a command."
-            raise Failed("app's address is in a private network", permanent=True, remedy=remedy)
-        sock = _first_open(addresses, port)
-        if parts.scheme == "http":
-            connection = HTTPConnection(host, port)
-        else:
-            connection = HTTPSConnection(host, port)
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+        connection = guarded_http.connect(logout.url, deadline, within=CONNECT_WITHIN, allows=allows)
+    except guarded_http.ForbiddenAddress:
+        remedy = "If this is an app of yours, add it by a file or a command."
+        raise Failed("app's address is in a private network", permanent=True, remedy=remedy) from None
     except OSError as error:
         raise unreached("app", setting, error) from error
-    sock.settimeout(ANSWER_WITHIN)
-    connection.sock = sock
+    if connection.sock is not None:
+        connection.sock.settimeout(ANSWER_WITHIN)
     return connection
-
-
-def _first_open(addresses: list[str], port: int) -> socket.socket:
-    """Return a socket to the first of these addresses that answers. Raises OSError of the last."""
-    for each in addresses[:-1]:
-        try:
-            return socket.create_connection((each, port), CONNECT_WITHIN / len(addresses))
-        except OSError:
-            continue
-    return socket.create_connection((addresses[-1], port), CONNECT_WITHIN)
-
-
-def is_public(address: str) -> bool:
-    """Whether an address belongs to the internet, and to no network of one's own (RFC 6890)."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
-    return all(each.is_global and not each.is_multicast for each in (found, inner or found))

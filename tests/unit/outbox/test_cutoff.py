@@ -38,6 +38,16 @@ def test_the_end_of_one_that_is_not_connected_does_not_keep_another_from_its_end
         assert ours.recv(1) == b"", "it is shut"
 
 
+def test_a_client_that_forgets_its_socket_while_a_body_is_read_is_cut_off(pair):
+    """http.client does, where the server closes the connection behind its answer."""
+    ours, _ = pair
+    client = SimpleNamespace(sock=ours)
+    with attempt.cut_off_after(0.1) as conversation:
+        conversation.through(client)
+        client.sock = None
+        assert ours.recv(1) == b"", "it is shut"
+
+
 def test_a_worker_that_stops_ends_every_conversation_wherever_it_is(pair):
     ours, _ = pair
     try:

@@ -1,0 +1,173 @@
+"""The site of an app: a real HTTPS server on this machine with its metadata document, honest or hostile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+HOST = "agent.example.com"
+NAMES = (HOST, "localhost", "other.example.com")
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that hang up."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing."""
+
+
+class DocumentSite:
+    """Serves ``documents`` by path; ``headers`` are sent with each. ``answer`` writes an answer of its own instead.
+
+    :ivar asked: paths that were asked for
+    :ivar certificate: path of the file with the certificate that a client has to trust
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.documents: dict[str, Any] = {}
+        self.headers = {"Content-Type": "application/json"}
+        self.status = 200
+        self.answer: Callable[[Any, threading.Event], None] | None = None
+        self.asked: list[str] = []
+        self.certificate = folder / "site.crt"
+        self._over = threading.Event()
+        write_certificate(self.certificate, folder / "site.key")
+        self._server = QuietServer(("127.0.0.1", 0), self._handler())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, folder / "site.key")
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_port)
+
+    def url(self, path: str = "/client.json", host: str = HOST) -> str:
+        """Return an address on it."""
+        return f"https://{host}:{self.port}{path}"
+
+    def publish(self, path: str = "/client.json", host: str = HOST, **metadata: Any) -> str:
+        """Publish a document, with what is given changed in it; a member of None is left out. Return its client id."""
+        url = self.url(path, host)
+        usual = {
+            "client_id": url,
+            "client_name": "An agent",
+            "redirect_uris": [self.url("/callback", host), "http://127.0.0.1:33418/"],
+            "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"],
+        }
+        self.documents[path] = {name: value for name, value in (usual | metadata).items() if value is not None}
+        return url
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(site) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - self is the request's handler below
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.asked.append(self.path)
+                with contextlib.suppress(OSError):
+                    if site.answer is not None:
+                        site.answer(self, site._over)
+                    else:
+                        self.send_document()
+
+            def send_document(self) -> None:
+                found = site.documents.get(self.path)
+                body = found if isinstance(found, bytes) else json.dumps(found).encode()
+                self.send_response(site.status if found is not None else 404)
+                for name, value in ({"Content-Length": str(len(body))} | site.headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: Any) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+def write_certificate(certificate_file: Path, key_file: Path) -> None:
+    """Write a certificate that signs itself, for the names of the site, for an hour."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    names = [x509.DNSName(each) for each in NAMES] + [x509.IPAddress(ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+
+
+class Names:
+    """What host names lead to: ``names["agent.example.com"] = ["127.0.0.1"]``; ``asked`` counts the look-ups.
+
+    One that leads to a function is asked it at each look-up.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, Any] = {name: ["127.0.0.1"] for name in NAMES}
+        self.asked: list[str] = []
+
+    def __setitem__(self, host: str, addresses: Any) -> None:
+        self.known[host] = addresses
+
+    def getaddrinfo(self, host: str, port: int, *args: Any, **more: Any) -> list[Any]:
+        """Stand in for the system's resolver."""
+        if host not in self.known:
+            return _getaddrinfo(host, port, *args, **more)
+        self.asked.append(host)
+        found = self.known[host]
+        addresses = found() if callable(found) else found
+        return [each for address in addresses for each in _getaddrinfo(address, port, *args, **more)]
+
+
+_getaddrinfo = socket.getaddrinfo
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Has names of ``example.com`` lead where a test says; the site's lead to this machine."""
+    known = Names()
+    monkeypatch.setattr(socket, "getaddrinfo", known.getaddrinfo)
+    return known
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: Names) -> Iterator[DocumentSite]:
+    """A site whose certificate is trusted."""
+    made = DocumentSite(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate))
+    yield made
+    made.close()

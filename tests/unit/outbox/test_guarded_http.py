@@ -1,0 +1,299 @@
+"""Fetching from an address that a stranger named: what is connected to, what is read, and for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from app.outbox.channels import guarded_http
+from app.outbox.channels.guarded_http import NotFetched, fetch_json, is_public, is_public_or_loopback
+
+MOST = 5120
+
+
+def fetch(url: str, *, within: float = 3.0, allows=is_public_or_loopback):
+    return fetch_json(url, most=MOST, within=within, allows=allows)
+
+
+def reason(url: str, **options) -> str:
+    with pytest.raises(NotFetched) as caught:
+        fetch(url, **options)
+    return caught.value.reason
+
+
+def test_a_document_is_fetched(site):
+    url = site.publish()
+    found = fetch(url)
+    assert json.loads(found.body)["client_id"] == url
+    assert found.max_age is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("max-age=600", 600), ("public, Max-Age=600", 600), ("no-store", 0), ("no-cache, max-age=600", 0),
+        ('max-age="60"', 60), ("max-age=soon", None), ("private", None), ("", None), ("max-age=600, max-age=5", 5),
+        ("max-age=99999999999999", None),
+    ],
+)  # fmt: skip
+def test_its_server_says_for_how_long_it_may_be_kept(site, header, seconds):
+    site.headers["Cache-Control"] = header
+    assert fetch(site.publish()).max_age == seconds
+
+
+# --- where it may be ----------------------------------------------------------------------------
+
+PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "2002:808:808::1", "64:ff9b::808:808"]
+NOT_PUBLIC = [
+    "127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
+    "100.64.0.1", "192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1",
+    "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1",
+    "fe80::1%lo", "fec0::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1", "2001::1", "2002:7f00:1::1",
+    "2002:a00:1::", "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808", "100::1",
+    "4000::1", "5f00::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_an_address_on_the_internet_is_public(address):
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_an_address_of_a_network_of_ones_own_is_not(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "fe80::1", "fd00::1"])
+def test_a_name_that_leads_into_a_private_network_is_not_connected_to(site, names, address):
+    names["agent.example.com"] = [address]
+    assert reason(site.publish(), allows=is_public) == "address"
+    assert site.asked == []
+
+
+def test_one_private_address_among_public_ones_is_enough(site, names):
+    names["agent.example.com"] = ["93.184.216.34", "10.0.0.1"]
+    assert reason(site.publish(), allows=is_public) == "address"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::1]"])
+def test_no_way_to_write_an_own_address_is_connected_to(site, host):
+    assert reason(f"https://{host}:{site.port}/client.json", allows=is_public) in ("address", "unreachable")
+    assert site.asked == []
+
+
+def test_a_name_is_resolved_once(site, names):
+    """A second look-up could have another answer than the one that was checked."""
+    answers = [["127.0.0.1"], ["10.0.0.1"]]
+    names["agent.example.com"] = lambda: answers.pop(0)
+    assert fetch(site.publish()).body
+    assert names.asked == ["agent.example.com"]
+
+
+def test_the_certificate_is_checked_for_the_name(site, names):
+    names["wrong.example.net"] = ["127.0.0.1"]
+    assert reason(site.publish(host="wrong.example.net")) == "certificate"
+    assert site.asked == []
+
+
+def test_a_certificate_of_nobody_is_not_trusted(site, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert reason(site.publish()) == "certificate"
+    assert site.asked == []
+
+
+def test_a_name_that_is_none_and_a_server_that_is_none(site, names, monkeypatch):
+    def unknown():
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    names["agent.example.com"] = unknown
+    assert reason(site.publish()) == "unreachable"
+    assert reason(f"https://{'a' * 64}.example.com/client.json") == "unreachable"
+    names["agent.example.com"] = ["127.0.0.1"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert reason(f"https://agent.example.com:{port}/client.json") == "unreachable"
+
+
+# --- what it may send ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(site, status):
+    site.status = status
+    site.headers["Location"] = site.publish("/other.json")
+    assert reason(site.publish()) == "redirect"
+    assert site.asked == ["/client.json"]
+
+
+@pytest.mark.parametrize("status", [201, 204, 400, 401, 404, 500, 503])
+def test_another_status_than_200_is_no_document(site, status):
+    site.status = status
+    assert reason(site.publish()) == "status"
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/html", "text/json", "application/json5", "application/jsonp", "", "application/x-json", "json"]
+)
+def test_another_content_type_is_no_document(site, kind):
+    site.headers["Content-Type"] = kind
+    assert reason(site.publish()) == "type"
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/cimd+json"])
+def test_a_content_type_of_json_is(site, kind):
+    site.headers["Content-Type"] = kind
+    assert fetch(site.publish()).body
+
+
+def test_a_large_document_is_refused_before_it_is_read(site):
+    site.documents["/client.json"] = b"x" * 10_000_000
+    assert reason(site.url()) == "large"
+    site.documents["/client.json"] = b"x" * (MOST + 1)
+    assert reason(site.url()) == "large"
+    site.documents["/client.json"] = b"x" * MOST
+    assert len(fetch(site.url()).body) == MOST
+
+
+def test_a_large_document_without_a_length_is_cut_off(site):
+    sent = []
+
+    def endless(handler, over):
+        start(handler, {"Content-Type": "application/json"})
+        while not over.is_set() and len(sent) < 200_000:
+            handler.wfile.write(b"x" * 1024)
+            sent.append(1)
+
+    site.answer = endless
+    assert reason(site.url()) == "large"
+
+
+def test_a_large_document_in_chunks_is_cut_off(site):
+    def chunks(handler, over):
+        handler.protocol_version = "HTTP/1.1"
+        start(handler, {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        while not over.is_set():
+            handler.wfile.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+
+    site.answer = chunks
+    assert reason(site.url()) == "large"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, identity"])
+def test_what_is_compressed_is_not_unpacked(site, encoding):
+    bomb = gzip.compress(b"0" * 3_000_000)
+    assert len(bomb) < MOST
+    site.documents["/client.json"] = bomb
+    site.headers["Content-Encoding"] = encoding
+    assert reason(site.url()) == "encoding"
+
+
+def test_an_answer_that_ends_early_is_no_document(site):
+    site.headers["Content-Length"] = "3000"
+    assert reason(site.publish()) == "broken"
+
+
+@pytest.mark.parametrize(
+    "said", [b"SSH-2.0\r\n", b"HTTP/1.1 999999999 x\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a" * 70_000]
+)
+def test_what_is_no_http_is_no_document(site, said):
+    site.answer = lambda handler, over: handler.wfile.write(said)
+    assert reason(site.url()) in ("broken", "slow")
+
+
+# --- how long it may take -----------------------------------------------------------------------
+
+
+def timed(*given, within: float = 0.4, **options) -> str:
+    """Return the reason, and check that it came in time."""
+    began = time.monotonic()
+    found = reason(*given, within=within, **options)
+    assert time.monotonic() - began < within + 0.5
+    return found
+
+
+def test_a_server_that_says_nothing_is_left(site):
+    site.answer = lambda handler, over: over.wait(10)
+    assert timed(site.url()) == "slow"
+
+
+def test_slow_bytes_do_not_prolong_it(site):
+    def drip(handler, over):
+        start(handler, {"Content-Type": "application/json", "Content-Length": "1000"})
+        while not over.wait(0.05):
+            handler.wfile.write(b" ")
+
+    site.answer = drip
+    assert timed(site.url()) == "slow"
+
+
+def test_slow_headers_do_not_prolong_it(site):
+    def drip(handler, over):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not over.wait(0.05):
+            handler.wfile.write(b"X-More: yes\r\n")
+
+    site.answer = drip
+    assert timed(site.url()) == "slow"
+
+
+def test_a_slow_handshake_does_not_prolong_it(names):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert timed(f"https://agent.example.com:{silent.getsockname()[1]}/client.json") == "slow"
+
+
+def test_slow_bytes_of_a_handshake_do_not_prolong_it(names):
+    over = threading.Event()
+
+    def drip() -> None:
+        peer, _ = server.accept()
+        with peer, contextlib.suppress(OSError):
+            peer.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc")  # a ServerHello of 16 kB begins
+            while not over.wait(0.05):
+                peer.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, daemon=True).start()
+        assert timed(f"https://agent.example.com:{server.getsockname()[1]}/client.json") == "slow"
+        over.set()
+
+
+def test_a_slow_name_server_does_not_prolong_it(site, names):
+    def slow():
+        time.sleep(1.5)
+        return ["127.0.0.1"]
+
+    names["agent.example.com"] = slow
+    assert timed(site.url()) == "slow"
+
+
+def test_connections_are_closed(site, names, monkeypatch):
+    made = []
+
+    class Noted(guarded_http.HTTPSConnection):
+        def __init__(self, *given, **more):
+            super().__init__(*given, **more)
+            made.append(self)
+
+    monkeypatch.setattr(guarded_http, "HTTPSConnection", Noted)
+    names["wrong.example.net"] = ["127.0.0.1"]
+    fetch(site.publish())
+    assert reason(site.url(host="wrong.example.net")) == "certificate"
+    site.status = 500
+    assert reason(site.url()) == "status"
+    assert [each.sock for each in made] == [None] * 3
+
+
+def start(handler, headers: dict[str, str]) -> None:
+    """Send status and headers."""
+    handler.send_response(200)
+    for name, value in headers.items():
+        handler.send_header(name, value)
+    handler.end_headers()
