@@ -95,6 +95,10 @@ def _notices() -> Iterator[Sample]:
     yield Sample("changed", "mail", "undo", facts=facts | undo)
     yield Sample("changed", "sms", facts=facts)
     yield Sample("new_device", "mail", facts={"asked": _asked(), "link": _link("/us-not-me/")})
+    copied = {"link": settings.origin + "/apps", "when": clock.now()}
+    for channel in ("mail", "sms"):
+        yield Sample("app_token_reused", channel, facts=copied | {"app": "Grafana"})
+        yield Sample("app_token_reused", channel, "unnamed", facts=copied | {"app": ""})
     yield Sample("help_asked", "mail", facts={"whose": "ada@example.com", "asked": _asked()})
 
 

@@ -15,37 +15,48 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.authenticators.keys import register_sealed
     from app.db.export import register_export
-    from app.oidc import (  # noqa: F401 - views register themselves
-        apps_views,
+    from app.oidc import (
         authorize_views,
         cleanup,
         client_file,
         destination,
-        discovery_views,
+        document_fetches,
+        emails,
         errors,
         export,
         key_rotation,
         logout_tokens,
-        logout_views,
-        pushed_views,
-        registration_views,
         session_ends,
         subjects,
-        token_views,
-        userinfo_views,
     )
-    from app.outbox import register_renderers
+    from app.outbox import register_prompt_job, register_renderers
     from app.sessions.end_hooks import register_revocation_hook, register_session_end_hook
     from app.web.destinations import register_destination
 
+    _import_views()
     client_file.load(app)
     register_destination(app, authorize_views.CONTINUE, destination.destination_of_request)
     cleanup.init_app(app)
     register_sealed(app, subjects.SEALED)
     key_rotation.init_app(app)
     register_renderers(app, logout_tokens.RENDERERS)
+    register_prompt_job(app, document_fetches.fetch_due)
+    register_renderers(app, emails.RENDERERS, reads=emails.READS)
     register_session_end_hook(app, session_ends.end_grants)
     register_revocation_hook(app, session_ends.revoke_lasting)
     register_export(app, export.PARTS, export.EXCLUDED)
     errors.init_app(app)
     app.register_blueprint(bp)
+
+
+def _import_views() -> None:
+    """Have the views register themselves with the blueprint."""
+    from app.oidc import (  # noqa: F401
+        apps_views,
+        discovery_views,
+        logout_views,
+        pushed_views,
+        registration_views,
+        token_views,
+        userinfo_views,
+    )

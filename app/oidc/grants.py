@@ -23,6 +23,7 @@ from app.db.compiled import CompiledStatement, Detached
 from app.extensions import changed, db, keyring, settings
 from app.oidc.authorization import Authorization
 from app.oidc.clients import Client
+from app.oidc.emails import notify_of_reuse
 from app.oidc.errors import OAuthError
 from app.oidc.models import Grant
 from app.sessions import assurance
@@ -191,7 +192,8 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
     """Exchange a refresh token for the next one. Two statements; three for one that is sent again.
 
     One that was exchanged before was copied, and nobody can tell which of the two is the owner's: the grant is revoked
-    (RFC 9700, section 4.14.2). Sent again within 30 s by the same client, it gets the same successor.
+    (RFC 9700, section 4.14.2), and the person is told. Sent again within 30 s by the same client, it gets the same
+    successor.
     :raises OAuthError: ``invalid_grant``
     """
     refused = OAuthError("invalid_grant", "The refresh token is invalid, has expired or was used before.")
@@ -208,7 +210,8 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
             break
     if row is None:
         used = sa.and_(_c.refresh_digest.is_not(None), _c.refresh_digest != secrets.digest(token))
-        _punish_reuse(_c.id == grant_id, client, used)
+        if (user_id := _punish_reuse(_c.id == grant_id, client, used)) is not None:
+            notify_of_reuse(user_id, client)
         raise refused
     return _redeemed(row, new)
 
@@ -252,12 +255,14 @@ def _redeemed(row: Sequence[Any], refresh_token: str | None) -> Redeemed:
     return Redeemed(grant, owner[0], refresh_token)
 
 
-def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> None:
-    """Revoke a grant whose code or refresh token was used again, once; its owner sees that."""
+def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.ColumnElement[bool]) -> int | None:
+    """Revoke a grant whose code or refresh token was used again; return whose it was, None when it was over before."""
     whose = sa.select(Grant.user_id, Grant.id).where(named, _c.client_id == client.id, used)
     found = db.session.execute(whose).first()
-    if found is not None and revoke(Grant.id == found.id):
-        record("app.token_reused", found.user_id, client=client.id, app=client.name)
+    if found is None or not revoke(Grant.id == found.id):
+        return None
+    record("app.token_reused", found.user_id, client=client.id, app=client.name)
+    return int(found.user_id)
 
 
 def _named_by(code: str) -> str:

@@ -1,0 +1,93 @@
+"""A refresh token that is used again: its owner is told, once, at each address, without a stranger's words."""
+
+from __future__ import annotations
+
+from app.outbox import Message
+from tests.client_rows import SECRET
+from tests.client_rows import register as store
+from tests.oidc import REDIRECT, RelyingParty
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+KIND = "app_token_reused"
+
+
+def reuse(rp: RelyingParty, wire: Wire) -> dict[str, str]:
+    """Have a refresh token used in two places."""
+    first = rp.tokens(wire)
+    newest = first
+    for _ in range(2):
+        newest = rp.refresh(newest["refresh_token"]).json
+    assert rp.refresh(first["refresh_token"]).json["error"] == "invalid_grant"
+    return newest
+
+
+def test_the_owner_is_told_by_email_which_app_was_signed_out(grafana, browser, mail_to):
+    reuse(grafana, browser)
+    mail = mail_to("ada@example.com")
+    assert mail.subject == "An app was signed out of your Latchkey account"
+    assert "A token of Grafana was used twice, so it may have been copied." in mail.text
+    assert "http://localhost/apps" in mail.text
+
+
+def test_no_token_is_in_the_message(grafana, browser, deliver, rows):
+    tokens = reuse(grafana, browser)
+    (message,) = rows(Message, kind=KIND)
+    assert message.facts == {"app": "Grafana"}
+    (mail,) = deliver()
+    assert tokens["refresh_token"] not in str(vars(mail))
+
+
+def test_one_grant_is_told_of_once(grafana, browser, deliver):
+    newest = reuse(grafana, browser)
+    for token in (newest["refresh_token"], newest["refresh_token"][:-4] + "AAAA"):
+        assert grafana.refresh(token).json["error"] == "invalid_grant"
+    assert len(deliver()) == 1
+    reuse(grafana, browser)
+    assert len(deliver()) == 1, "another grant"
+
+
+def test_a_lost_answer_is_no_news(grafana, browser, deliver):
+    first = grafana.tokens(browser)
+    assert [grafana.refresh(first["refresh_token"]).status_code for _ in range(2)] == [200, 200]
+    assert deliver() == []
+
+
+def test_a_code_that_is_used_again_is_no_news(grafana, browser, deliver):
+    code = grafana.code(browser)
+    assert [grafana.exchange(code).status_code for _ in range(2)] == [200, 400]
+    assert deliver() == []
+
+
+def test_an_app_that_named_itself_is_not_named(app, browser, deliver):
+    fields = {"name": "Call +1 900 555", "redirect_uris": [REDIRECT], "consent": "trusted"}
+    store(app, "stranger", source="registration", **fields)
+    reuse(RelyingParty(app, "stranger", SECRET), browser)
+    (mail,) = deliver()
+    assert "A token of an app was used twice" in mail.text
+    assert "900" not in str(vars(mail))
+
+
+def test_it_is_in_the_language_of_the_account(app, people, grafana, mail_to):
+    grete = people.open(email="grete@example.com", methods=["email"])
+    _speak(app, grete, "de")
+    reuse(grafana, sign_in(Wire(app, "form"), grete))
+    assert mail_to("grete@example.com").subject == "Eine App wurde von Ihrem Latchkey-Konto abgemeldet"
+
+
+def test_who_has_no_email_gets_a_text(app, people, grafana, deliver):
+    bob = people.open(phone="+16502530000", methods=["sms"])
+    reuse(grafana, sign_in(Wire(app, "form"), bob))
+    (text,) = deliver()
+    assert text.text == (
+        "Latchkey: A token of Grafana may have been copied, so we signed the app out. Your apps: http://localhost/apps"
+    )
+
+
+def _speak(app, person, language: str) -> None:
+    from app.extensions import db
+    from app.users import User
+
+    with app.app_context():
+        db.session.get(User, person.id).language = language
+        db.session.commit()
