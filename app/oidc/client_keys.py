@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
@@ -41,10 +42,20 @@ def check_jwks(value: dict[str, Any]) -> None:
         raise ValueError('it is no key set; write {"keys": [...]} (RFC 7517, section 5)')
     if len(keys) > MOST_KEYS:
         raise ValueError(f"it has more than {MOST_KEYS} keys")
+    if not _can_be_stored(value):
+        raise ValueError("it has a number that is too large, or a text that is no Unicode")
     if any(map(has_private_part, keys)):
         raise ValueError("it has a private or shared key: give the public keys alone")
     if not any(_usable(each, alg) for each in keys for alg in KINDS):
         raise ValueError(f"it has no key for {', '.join(KINDS)} (RSA from {LEAST_RSA_BITS} bits)")
+
+
+def _can_be_stored(value: dict[str, Any]) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def has_private_part(key: dict[str, Any]) -> bool:

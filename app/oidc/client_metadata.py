@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.oidc.client_uris import check_redirect_uri, is_loopback, is_plain_http
-from app.oidc.clients import SCOPES, Client
+from app.oidc.clients import LONGEST_AGE, SCOPES, Client
 from app.oidc.errors import OAuthError
 
 FIELDS = {
@@ -71,7 +71,7 @@ class Metadata(BaseModel):
     post_logout_redirect_uris: list[str] = []
     backchannel_logout_uri: str = ""
     backchannel_logout_session_required: bool = False
-    default_max_age: int | None = Field(default=None, ge=0)
+    default_max_age: int | None = Field(default=None, ge=0, le=LONGEST_AGE)
     require_pushed_authorization_requests: bool = False
     dpop_bound_access_tokens: bool = False
 
@@ -101,13 +101,15 @@ def read_metadata(given: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def registered_client(client_id: str, secret_digests: tuple[str, ...], fields: dict[str, Any]) -> Client:
+def registered_client(
+    client_id: str, secret_digests: tuple[str, ...], fields: dict[str, Any], source: str = "registration"
+) -> Client:
     """Return a client of these fields.
 
     :raises OAuthError: as ``read_metadata``
     """
     try:
-        return Client(**fields, id=client_id, secret_digests=secret_digests, source="registration")
+        return Client(**fields, id=client_id, secret_digests=secret_digests, source=source)
     except ValidationError as error:
         raise _refusal(error, {field: name for name, field in FIELDS.items()}) from None
 
@@ -128,6 +130,8 @@ def metadata_of(client: Client) -> dict[str, Any]:
 
 
 def _refuse_unsupported(metadata: Metadata) -> None:
+    if not metadata.grant_types:
+        raise _invalid("grant_types is empty.")
     if metadata.jwks_uri:
         raise _invalid("jwks_uri is not supported: register the keys themselves as jwks.")
     if metadata.sector_identifier_uri:

@@ -161,7 +161,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int | None, bool]:
 
 def _check_time(iat: object) -> datetime:
     """Return when a proof was made. Raises InvalidProof when that is too long ago, or still to come."""
-    if isinstance(iat, bool) or not isinstance(iat, (int, float)):
+    if not isinstance(iat, (int, float)):  # true is 1, and too far from now
         raise InvalidProof("iat is no number of seconds")
     now, most = clock.unix(), WITHIN.total_seconds()
     if not now - most <= iat <= now + most:

@@ -103,6 +103,7 @@ WRONG = {
     "htu of another endpoint": {"htu": f"{ISSUER}/oauth/userinfo"},
     "htu of another host": {"htu": "http://localhost.evil.example/oauth/token"},
     "htu of another scheme": {"htu": "https://localhost/oauth/token"},
+    "htu of another scheme at this port": {"htu": "https://localhost:80/oauth/token"},
     "htu of another port": {"htu": "http://localhost:8080/oauth/token"},
     "htu with a port that is none": {"htu": "http://localhost:x/oauth/token"},
     "htu with a name": {"htu": "http://name@localhost/oauth/token"},
@@ -140,6 +141,20 @@ def test_a_proof_that_was_changed_is_refused(spa, browser, key):
     other = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"jti": "another"}
     changed = f"{header}.{encoded(json.dumps(other).encode())}.{signature}"
     assert error_of(spa.exchange(spa.code(browser), headers={"DPoP": changed})) == (400, "invalid_dpop_proof")
+
+
+def test_a_bound_token_without_a_proof_is_told_what_is_missing(spa, browser, key):
+    token = bound_tokens(spa, browser, key)["access_token"]
+    answer = spa.userinfo(token, {"Authorization": f"DPoP {token}"})
+    assert error_of(answer) == (401, "invalid_dpop_proof")
+    assert "it is missing" in answer.json["error_description"]
+
+
+@pytest.mark.parametrize("alg", ["ES256", "EdDSA", "RS256"])
+def test_a_proof_that_shows_its_own_private_key_is_refused(spa, browser, alg):
+    key = ProofKey(alg)
+    headers = key.headers(header_jwk=key.key.as_dict(private=True))
+    assert error_of(spa.exchange(spa.code(browser), headers=headers)) == (400, "invalid_dpop_proof")
 
 
 def test_what_nobody_knows_in_a_header_is_ignored(spa, browser, key):
