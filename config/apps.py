@@ -1,5 +1,6 @@
 """Settings of apps: those that sign people in here by OpenID Connect, and those behind a proxy that asks us."""
 
+import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -7,6 +8,28 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from config import types
+from config.hosts import ascii_host
+
+
+def check_group(text: str) -> str:
+    """Accept what can be the name of a group; ``everyone`` looks like one."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", text):
+        raise ValueError("name groups, as in staff,developers, or say everyone")
+    return text
+
+
+def check_host_or_subdomains(text: str) -> str:
+    """Return a host name in lower case and A-labels; ``*.example.com`` stands for the hosts below that one."""
+    star, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    if not types.HOST.fullmatch(host := ascii_host(name)) or ":" in host:
+        raise ValueError("a host is a name, as in app.example.com, or *.example.com for those below it")
+    return star + host
+
+
+Group = Annotated[str, AfterValidator(check_group)]
+Groups = Annotated[tuple[Group, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Host = Annotated[str, AfterValidator(check_host_or_subdomains)]
+Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(types.check_network)], ...],
@@ -21,6 +44,17 @@ class AppSettings(BaseSettings, defer_build=True):
 
     clients_file: str = Field(
         default="", description="Path of a TOML file with apps that sign people in by OpenID Connect; empty: none."
+    )
+    client_documents: Groups = Field(
+        default=(),
+        description="Groups whose members may use apps that are known by a metadata document at their own address; "
+        "`everyone`: every account; empty: no such app is accepted.",
+    )
+    client_document_hosts: Hosts = Field(
+        default=(), description="Hosts that such documents may be on; `*.example.com`: those below it; empty: any."
+    )
+    client_documents_loopback: bool = Field(
+        default=False, description="Whether they may be on this machine. For development only."
     )
     oauth_access_token_lifetime: types.Duration = Field(
         default=timedelta(hours=1),

@@ -163,6 +163,12 @@ def pooler(settings: "Settings") -> Iterable[Problem]:
         yield problem("database_url", "has options, which a pooler does not hand on", remedy)
 
 
+def documents_on_loopback(settings: "Settings") -> Iterable[Problem]:
+    """Whoever names the address of a document would have us ask our own machine."""
+    if settings.client_documents_loopback:
+        yield problem("client_documents_loopback", "is on in production", "Unset it.")
+
+
 def brand_images(settings: "Settings") -> Iterable[Problem]:
     """What is no image would be a broken one on every page."""
     for field in images.KINDS:
@@ -201,7 +207,16 @@ COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     brand_colors,
     templates_folder,
 )
-PRODUCTION_RULES = (master_keys, public_address, debugging, database_file, mail_transport, sms_provider, sms_countries)
+PRODUCTION_RULES = (
+    master_keys,
+    public_address,
+    debugging,
+    database_file,
+    mail_transport,
+    sms_provider,
+    sms_countries,
+    documents_on_loopback,
+)
 DEVELOPMENT_RULES = (own_machine,)
 
 

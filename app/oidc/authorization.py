@@ -20,6 +20,8 @@ from app.oidc.client_uris import allows_redirect
 from app.oidc.clients import Client, find_client
 from app.oidc.errors import OAuthError
 from app.oidc.parameters import OF_AUTHORIZATION, single_values, sole_value, words
+from app.oidc.resources import resource_of as resource_of
+from app.oidc.resources import resources_of
 from app.oidc.scopes import SCOPE_OF
 
 PROMPTS = frozenset(("none", "login", "consent", "select_account"))
@@ -68,6 +70,8 @@ class Authorization:
         them is not kept, since it can be anything
     :ivar level: assurance level that it asks for, 1 or 2
     :ivar must_have_level: whether less than that is no answer
+    :ivar resource: services that its tokens will be for, joined by spaces (RFC 8707)
+    :ivar served_by: clients that serve those of them that any app may ask for
     :ivar subject: what ``sub`` of the answer must be, from ``id_token_hint`` or ``claims``; "" for any
     """
 
@@ -86,6 +90,7 @@ class Authorization:
     ui_locales: tuple[str, ...] = ()
     claims: dict[str, list[str]] = field(default_factory=dict)
     resource: str = ""
+    served_by: tuple[Client, ...] = ()
     jkt: str | None = None
 
     @property
@@ -142,8 +147,8 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
     claims = _claims_of(fields, client)
     levels = [LEVELS[name] for name in words(fields, "acr_values") if name in LEVELS]
     essential = _essential_level(claims)
-    client_level = LEVELS[client.level]
-    must_have = max(essential, client_level)
+    resource, served_by = resources_of(fields, client)
+    must_have = max(essential, *(LEVELS[each.level] for each in (client, *served_by)))
     return Authorization(
         client,
         redirect_uri,
@@ -159,7 +164,8 @@ def _validated(fields: dict[str, str], client: Client, redirect_uri: str, state:
         subject=_subject_of(fields, claims),
         ui_locales=tuple(words(fields, "ui_locales")[:8]),
         claims={place: list(members) for place, members in claims.items()},
-        resource=resource_of(fields, client),
+        resource=resource,
+        served_by=served_by,
         jkt=thumbprint_of(fields),
     )
 
@@ -270,14 +276,6 @@ def _subject_of(fields: dict[str, str], claims: dict[str, Any]) -> str:
     if wanted is not None and wanted != told["sub"]:
         raise OAuthError("invalid_request", "id_token_hint and claims name two people.")
     return str(told["sub"])
-
-
-def resource_of(fields: dict[str, str], client: Client) -> str:
-    """Return the resource indicators, of those that the client is registered for (RFC 8707, section 2)."""
-    asked = words(fields, "resource")
-    if unknown := [each for each in asked if each not in client.resources]:
-        raise OAuthError("invalid_target", f"{len(unknown)} of the resources are not registered for this client.")
-    return " ".join(asked)
 
 
 def thumbprint_of(fields: dict[str, str]) -> str | None:

@@ -16,6 +16,7 @@ from app.extensions import settings
 from app.login.presenters import label_of
 from app.oidc import bp, consents, grants, requests
 from app.oidc.authorization import Authorization, AuthorizationError, PageRefusal, read_authorization, response_url
+from app.oidc.document_pages import page_until_read
 from app.oidc.forms import ConsentForm
 from app.oidc.interaction import ERRORS, Situation, Step, next_step, scopes_to_allow
 from app.oidc.models import AuthorizationRequest
@@ -99,6 +100,7 @@ def consent() -> Response:
         consents.allow(session.user_id, asked.client.id, _together(asked, found, scopes))
         record("app.allowed", session.user_id, client=asked.client.id, app=asked.client.name, scopes=" ".join(scopes))
         requests.settle_prompt(row, "consent")
+        requests.note_consent(row)
         return _go_on(read_authorization(requests.parameters_of(row)), row)
     except PageRefusal as refusal:
         return refused(refusal.code)
@@ -131,7 +133,7 @@ def _answer(row: AuthorizationRequest | None) -> Response:
     """Answer a request, stored or new."""
     try:
         given = of_query() if row is None else requests.parameters_of(row)
-        return _go_on(read_authorization(given), row)
+        return page_until_read(given, row, CONTINUE) or _go_on(read_authorization(given), row)
     except PageRefusal as refusal:
         return refused(refusal.code)
     except AuthorizationError as error:
@@ -150,7 +152,9 @@ def _situation(asked: Authorization, row: AuthorizationRequest | None) -> Situat
     if session is None or session.kind != "browser":
         return None
     relation = consents.relation_of(session.user_id, asked.client.id, session.session_id)
-    return Situation(session, relation, row.created_at if row is not None else clock.now())
+    if row is None:
+        return Situation(session, relation, clock.now())
+    return Situation(session, relation, row.created_at, requests.has_consent(row))
 
 
 def _go_on(asked: Authorization, row: AuthorizationRequest | None) -> Response:

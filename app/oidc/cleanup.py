@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app import clock
 from app.db.retention import delete_batch, register_cleanups
 from app.extensions import db
+from app.oidc import document_fetches
 from app.oidc.models import (
     AccessToken,
     AuthorizationRequest,
@@ -34,6 +35,8 @@ def init_app(app: Flask) -> None:
         prune_grants,
         prune_used_proofs,
         prune_registration_tokens,
+        document_fetches.prune_unused_apps,
+        document_fetches.prune_documents,
     )
 
 

@@ -64,6 +64,14 @@ def authenticate(fields: Mapping[str, str]) -> Client:
     raise _invalid_client(given.method)
 
 
+def named_client(fields: Mapping[str, str]) -> str:
+    """Return the client id that a request brings, before anything is verified; "" for none.
+
+    :raises OAuthError: as ``authenticate`` for what can't be read
+    """
+    return _credentials(fields).client_id
+
+
 def client_of_request(client_id: str) -> Client:
     """Return the client that a request names, where it needs no secret.
 

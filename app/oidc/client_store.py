@@ -21,18 +21,20 @@ from app.oidc.client_secrets import INITIAL_PREFIX, new_secret
 from app.oidc.clients import Client
 from app.oidc.models import (
     AuthorizationRequest,
+    ClientDocument,
     Consent,
     DeviceRequest,
     Grant,
     OAuthClient,
     OAuthClientOrigin,
+    OAuthClientResource,
     RegistrationToken,
 )
 
 REGISTERED = frozenset(Client.model_fields) - {"id", "source", "secret_digests"}
 """Fields of a client that ``OAuthClient.registered`` holds."""
 
-LEFT_BEHIND = (AuthorizationRequest, DeviceRequest, Consent, Grant)
+LEFT_BEHIND = (AuthorizationRequest, ClientDocument, DeviceRequest, Consent, Grant)
 """What names a client without a foreign key."""
 
 BATCH = 500
@@ -64,14 +66,14 @@ def rows() -> Iterator[OAuthClient]:
 def create(client: Client, *, by: str, secret: str = "", registration_token: str = "") -> bool:
     """Store a client; return False when there is one of this id, which stays as it is.
 
-    :param by: who does it, for the event: ``operator`` or ``registration``
+    :param by: who does it, for the event: ``operator``, ``registration`` or ``document``
     :param secret: "" for a client without one
     :param registration_token: with which it may change itself; "" for none
     """
     row = {
         "id": client.id,
         "source": client.source,
-        "registered": _registered(client),
+        "registered": registered_fields(client),
         "secret_digest": _digest(secret),
         "registration_digest": _digest(registration_token),
         "created_at": clock.now(),
@@ -80,7 +82,7 @@ def create(client: Client, *, by: str, secret: str = "", registration_token: str
     made = insert(_table).values(row).on_conflict_do_nothing().returning(_c.id)
     if db.session.scalar(made) is None:
         return False
-    _store_origins(client, replace=False)
+    _store_what_is_looked_up(client, replace=False)
     record("client.created", client=client.id, by=by)
     return True
 
@@ -90,12 +92,12 @@ def change(client: Client, *, by: str, secret: str | None = None) -> bool:
 
     :param secret: instead of every secret that it has; "" for none, None to leave them as they are
     """
-    values: dict[str, Any] = {"registered": _registered(client), "updated_at": clock.now()}
+    values: dict[str, Any] = {"registered": registered_fields(client), "updated_at": clock.now()}
     if secret is not None:
         values |= {"secret_digest": _digest(secret), "old_secret_digest": None, "old_secret_until": None}
     if changed(sa.update(_table).where(_c.id == client.id).values(values)) != 1:
         return False
-    _store_origins(client, replace=True)
+    _store_what_is_looked_up(client, replace=True)
     record("client.changed", client=client.id, by=by)
     return True
 
@@ -156,17 +158,22 @@ def issue_registration_token(name: str, uses: int, lasts: timedelta, *, by: str)
     return token
 
 
-def _registered(client: Client) -> dict[str, Any]:
+def registered_fields(client: Client) -> dict[str, Any]:
     """Return every field, also those as by default: another default in a later release changes no client."""
     return client.model_dump(mode="json", include=set(REGISTERED))
 
 
-def _store_origins(client: Client, *, replace: bool) -> None:
-    if replace:
-        changed(sa.delete(OAuthClientOrigin).where(OAuthClientOrigin.client_id == client.id))
-    if client.origins:
-        found = [{"origin": origin, "client_id": client.id} for origin in dict.fromkeys(client.origins)]
-        db.session.execute(sa.insert(OAuthClientOrigin.__table__), found)
+def _store_what_is_looked_up(client: Client, *, replace: bool) -> None:
+    """Store the origins of a client, and what it serves for any app, where one look at an index finds them."""
+    open_to_all = client.serves if client.serves_all else ()
+    for model, column, values in (
+        (OAuthClientOrigin, "origin", client.origins),
+        (OAuthClientResource, "resource", open_to_all),
+    ):
+        if replace:
+            changed(sa.delete(model).where(model.client_id == client.id))
+        if found := [{column: value, "client_id": client.id} for value in dict.fromkeys(values)]:
+            db.session.execute(sa.insert(model.__table__), found)
 
 
 def _digest(secret: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from app.oidc.models import ORIGIN
+from app.oidc.models import ORIGIN, RESOURCE
 
 LONGEST = 2048
 
@@ -71,8 +71,8 @@ def check_resource(value: str) -> None:
 
     :raises ValueError: with what is wrong
     """
-    if not _split(value).scheme:
-        raise ValueError(f"{value!r} is no URI; write it as https://api.example.com")
+    if not _split(value).scheme or len(value) > RESOURCE:
+        raise ValueError(f"{value!r} is no URI of at most {RESOURCE} characters; write it as https://api.example.com")
 
 
 def _split(value: str) -> SplitResult:

@@ -16,7 +16,7 @@ from app import clock
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import db, this_app
 from app.groups.service import NAME_RULE, is_name
-from app.oidc import client_uris
+from app.oidc import client_uris, document_ids
 from app.oidc.client_keys import check_jwks
 from app.oidc.client_uris import allows_redirect as allows_redirect
 from app.oidc.client_uris import is_loopback as is_loopback
@@ -35,6 +35,8 @@ DEFAULT_SCOPES = ("openid", "profile", "email", "phone", "groups", "offline_acce
 GRANT_TYPES = ("authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code")
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MOST_URIS = 50
+LONGEST_AGE = 999_999_999
+"""Seconds of ``default_max_age`` at most, as of ``max_age`` in a request."""
 
 _CLIENT_ID = re.compile(r"[\x21-\x7e]+\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
@@ -58,6 +60,9 @@ class Client(BaseModel):
     :ivar access_token: ``opaque``, which ends with the session at once, or ``jwt`` (RFC 9068)
     :ivar subject: ``public`` for the account's handle, ``pairwise`` for another name in each sector
     :ivar origins: of pages whose scripts call the endpoints
+    :ivar resources: services that its tokens may be for (RFC 8707)
+    :ivar serves: services that it is: it may ask about tokens for them (RFC 7662)
+    :ivar serves_all: whether any app may ask for tokens for these, also one that registered itself
     :ivar source: ``file``, ``command``, ``registration`` or ``document``
     """
 
@@ -87,10 +92,12 @@ class Client(BaseModel):
     subject: Literal["public", "pairwise"] = "public"
     sector: str = ""
     resources: tuple[str, ...] = ()
+    serves: tuple[str, ...] = ()
+    serves_all: bool = False
     introspects: bool = False
     require_pushed: bool = False
     require_dpop: bool = False
-    default_max_age: int | None = Field(default=None, ge=0)
+    default_max_age: int | None = Field(default=None, ge=0, le=LONGEST_AGE)
     source: str = "file"
 
     @property
@@ -152,7 +159,7 @@ class Client(BaseModel):
     def _check_origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         return _checked(values, client_uris.check_origin)
 
-    @field_validator("resources")
+    @field_validator("resources", "serves")
     @classmethod
     def _check_resources(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         return _checked(values, client_uris.check_resource)
@@ -191,6 +198,8 @@ class Client(BaseModel):
             raise ValueError("introspects is for clients with a secret: anyone can call as a public one")
         if self.is_public and (plain := [uri for uri in self.redirect_uris if is_plain_http(uri)]):
             raise ValueError(f"{plain[0]!r}: a public client (auth_method none) needs https://, or http on localhost")
+        if self.serves_all and not self.serves:
+            raise ValueError("serves_all is for a client that serves something: set serves")
         if self.auth_method == "private_key_jwt" and not self.jwks:
             raise ValueError("auth_method private_key_jwt needs the client's public keys: set jwks")
         if "authorization_code" in self.grant_types and not self.redirect_uris:
@@ -272,8 +281,11 @@ def find_clients(client_ids: Collection[str]) -> dict[str, Client]:
 
 
 def enabled_client_of(row: OAuthClient) -> Client | None:
-    """Return what a row says; None when it is disabled, or says what no client can be any more."""
-    if row.disabled_at is not None:
+    """Return what a row says; None when it is disabled, or says what no client can be any more.
+
+    One that is known by its metadata document is there only while the operator accepts those.
+    """
+    if row.disabled_at is not None or (row.source == "document" and not document_ids.admits(row.id)):
         return None
     try:
         return client_of(row)
@@ -285,10 +297,13 @@ def enabled_client_of(row: OAuthClient) -> Client | None:
 def client_of(row: OAuthClient) -> Client:
     """Return what a row says. A field that this release does not know is of a newer one, and left out.
 
+    Who may use an app that is known by its metadata document is a setting.
     :raises pydantic.ValidationError: when no client can be so
     """
     digests = [row.secret_digest] if row.secret_digest else []
     if row.old_secret_digest and row.old_secret_until is not None and row.old_secret_until > clock.now():
         digests.append(row.old_secret_digest)
     known = {name: value for name, value in row.registered.items() if name in Client.model_fields}
+    if row.source == "document":
+        known |= {"groups": document_ids.admitted_groups(), "consent": "ask"}
     return Client(**known, id=row.id, secret_digests=tuple(digests), source=row.source)

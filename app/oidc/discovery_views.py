@@ -46,13 +46,13 @@ CLAIMS = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr",
 @bp.route("/.well-known/openid-configuration", methods=["GET", "OPTIONS"])
 def openid_configuration() -> Response:
     """Describe this provider (OpenID Connect Discovery, section 4)."""
-    return _public(_metadata(settings.origin, tuple(settings.languages)), METADATA_KEPT)
+    return _public(_described(), METADATA_KEPT)
 
 
 @bp.route("/.well-known/oauth-authorization-server", methods=["GET", "OPTIONS"])
 def server_metadata() -> Response:
     """Describe this authorization server: the same document (RFC 8414, section 3)."""
-    return _public(_metadata(settings.origin, tuple(settings.languages)), METADATA_KEPT)
+    return _public(_described(), METADATA_KEPT)
 
 
 @bp.route("/oauth/jwks", methods=["GET", "OPTIONS"])
@@ -79,12 +79,16 @@ def _public(body: bytes, kept: timedelta) -> Response:
     return answer
 
 
+def _described() -> bytes:
+    return _metadata(settings.origin, tuple(settings.languages), bool(settings.client_documents))
+
+
 @lru_cache(maxsize=16)
-def _metadata(origin: str, languages: tuple[str, ...]) -> bytes:
-    return orjson.dumps(metadata(origin, languages))
+def _metadata(origin: str, languages: tuple[str, ...], documents: bool) -> bytes:
+    return orjson.dumps(metadata(origin, languages, documents=documents))
 
 
-def metadata(origin: str, languages: tuple[str, ...]) -> dict[str, Any]:
+def metadata(origin: str, languages: tuple[str, ...], *, documents: bool = False) -> dict[str, Any]:
     """Return what this provider says of itself."""
     signed = list(KINDS)
     return {
@@ -118,5 +122,5 @@ def metadata(origin: str, languages: tuple[str, ...]) -> dict[str, Any]:
         "ui_locales_supported": list(languages),
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
-        "client_id_metadata_document_supported": False,
+        "client_id_metadata_document_supported": documents,
     }

@@ -8,6 +8,7 @@ from typing import Literal
 
 from app import clock
 from app.oidc.authorization import Authorization
+from app.oidc.clients import Client
 from app.oidc.consents import Relation
 from app.oidc.scopes import scopes_behind
 from app.oidc.subjects import subject_for
@@ -32,11 +33,13 @@ class Situation:
     """Who is there when an app asks.
 
     :ivar since: when the app asked first: what was done after that, was done for it
+    :ivar has_consented: whether the person has allowed this very request
     """
 
     session: AuthSession
     relation: Relation
     since: datetime
+    has_consented: bool = False
 
 
 def next_step(asked: Authorization, found: Situation | None) -> Step:
@@ -51,15 +54,19 @@ def next_step(asked: Authorization, found: Situation | None) -> Step:
         return "confirm"
     if asked.level > assurance.level(found.session, clock.now()) and (asked.must_have_level or not asked.is_silent):
         return "second_factor"
-    if asked.client.groups and not found.relation.groups.intersection(asked.client.groups):
+    if not all(_is_for(each, found.relation) for each in (asked.client, *asked.served_by)):
         return "not_allowed"
-    return "consent" if _must_consent(asked, found.relation) else "answer"
+    return "consent" if _must_consent(asked, found) else "answer"
 
 
 def scopes_to_allow(asked: Authorization) -> list[str]:
     """Return the scopes that the person decides about, those behind single claims included."""
     behind = scopes_behind(asked.claims)
     return [scope for scope in asked.client.scopes if scope in asked.scopes or scope in behind]
+
+
+def _is_for(client: Client, relation: Relation) -> bool:
+    return not client.groups or not relation.groups.isdisjoint(client.groups)
 
 
 def _must_confirm(asked: Authorization, found: Situation) -> bool:
@@ -72,7 +79,17 @@ def _must_confirm(asked: Authorization, found: Situation) -> bool:
     return asked.max_age is not None and authenticated_at + timedelta(seconds=asked.max_age) < clock.now()
 
 
-def _must_consent(asked: Authorization, relation: Relation) -> bool:
+def _must_consent(asked: Authorization, found: Situation) -> bool:
+    """Whether the person has to allow this.
+
+    An app that is known by its document is asked about each time: it may say something else today, and another program
+    on the same device can come with its name (RFC 8252, section 8.6). So is a service that nobody has listed for the
+    app: what is remembered are scopes.
+    """
     if "consent" in asked.prompts:
         return True
-    return asked.client.consent == "ask" and not relation.allowed.issuperset(scopes_to_allow(asked))
+    if asked.client.consent == "trusted":
+        return False
+    if asked.client.source == "document" or asked.served_by:
+        return not found.has_consented
+    return not found.relation.allowed.issuperset(scopes_to_allow(asked))

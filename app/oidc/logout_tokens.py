@@ -35,13 +35,13 @@ def logout_token(client: Client, sub: str, sid: str) -> str:
 def render(message: Message) -> LogoutMessage | None:
     """Return what an app is sent, signed now; None for one that is gone, disabled or wants to hear nothing any more.
 
-    A client whose registration is its own document is a stranger's: it is not let into a private network.
+    The address of an app that registered itself is a stranger's: it is not let into a private network.
     """
     client = find_client(message.facts["client"])
     if client is None or not client.backchannel_logout_uri:
         return None
     token = logout_token(client, message.facts["sub"], message.facts["sid"])
-    return LogoutMessage(client.backchannel_logout_uri, token, public_only=client.source == "document")
+    return LogoutMessage(client.backchannel_logout_uri, token, public_only=not client.is_vetted)
 
 
 RENDERERS = {KIND: render}

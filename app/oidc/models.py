@@ -1,4 +1,4 @@
-"""OAuthClient and its origins, AuthorizationRequest, Grant, AccessToken, Consent, DeviceRequest, and keys.
+"""Clients and what belongs to them, AuthorizationRequest, Grant, AccessToken, Consent, DeviceRequest, and keys.
 
 Codes, tokens and secrets are stored as digests, private keys sealed. A client is named by its id alone and without a
 foreign key, since it may stand in a file.
@@ -23,6 +23,11 @@ CLIENT_ID = 255
 
 ORIGIN = 300
 """Characters of an origin at most: a scheme, a host name of 253, and a port."""
+
+
+FAULT = 200
+RESOURCE = 1000
+"""Characters of a resource indicator at most; those of one request are kept joined."""
 
 
 class OAuthClient(db.Model):
@@ -54,6 +59,39 @@ class OAuthClientOrigin(db.Model):
     __tablename__ = "oauth_client_origin"
 
     origin: Mapped[str] = mapped_column(sa.String(ORIGIN), primary_key=True)
+    client_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("oauth_client.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class ClientDocument(db.Model):
+    """A client id that is the address of a metadata document, and how reading it went.
+
+    What a good one says is an ``OAuthClient``. None is stored that nobody asked for.
+    """
+
+    __tablename__ = "oauth_document"
+
+    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
+    host: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
+    asked_at: Mapped[datetime] = mapped_column(index=True)
+    """When an app last sent somebody, and the document had to be read."""
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When a worker reads it next."""
+    fetched_at: Mapped[datetime | None]
+    """When a worker last tried to."""
+    fresh_until: Mapped[datetime | None]
+    """Until when the last good one counts without being read again; None while there was none."""
+    fault: Mapped[str] = mapped_column(sa.String(FAULT), default="")
+    """What was wrong at the last try, in English for its developer, without a text of theirs; "" for nothing."""
+
+
+class OAuthClientResource(db.Model):
+    """A service that every app may ask for tokens for, as the client that it is says: found by one look at an index."""
+
+    __tablename__ = "oauth_client_resource"
+
+    resource: Mapped[str] = mapped_column(sa.String(RESOURCE), primary_key=True)
     client_id: Mapped[str] = mapped_column(
         sa.ForeignKey("oauth_client.id", ondelete="CASCADE"), primary_key=True, index=True
     )

@@ -98,5 +98,6 @@ def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str
         "scopes": [
             {"name": scope, "text": text, "is_new": scope not in relation.allowed} for scope, text in in_words(scopes)
         ],
+        "services": [each.name for each in asked.served_by],
         "had_before": bool(relation.allowed),
     }

@@ -17,6 +17,8 @@ from app.oidc.parameters import MANY, MOST_VALUES, OF_AUTHORIZATION, OF_LOGOUT, 
 LIFETIME = timedelta(hours=1)
 """Long enough to set up a second factor on the way."""
 
+CONSENT = "consent.given"
+"""Among the parameters of a stored request: that it was allowed. It is none that a request can have."""
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -64,6 +66,16 @@ def answer(row: AuthorizationRequest) -> bool:
     """Note that a request is answered; False when it was before, or is over."""
     waits = (AuthorizationRequest.id == row.id, AuthorizationRequest.done_at.is_(None))
     return changed(sa.update(AuthorizationRequest).where(*waits).values(done_at=clock.now())) == 1
+
+
+def note_consent(row: AuthorizationRequest) -> None:
+    """Note that the person has allowed what this request asks for. No parameter that is sent can say so."""
+    row.parameters = row.parameters | {CONSENT: ["yes"]}
+
+
+def has_consent(row: AuthorizationRequest) -> bool:
+    """Whether the person has allowed what this request asks for."""
+    return CONSENT in row.parameters
 
 
 def settle_prompt(row: AuthorizationRequest, prompt: str) -> None:

@@ -82,7 +82,7 @@ def introspect() -> Response:
 
 def _may_ask(client: Client, grant: Grant, resource: str) -> bool:
     """Whether a client may ask about a token: its own, one for it, or any if it was registered for that."""
-    return client.introspects or grant.client_id == client.id or bool(set(resource.split()) & set(client.resources))
+    return client.introspects or grant.client_id == client.id or bool(set(resource.split()) & set(client.serves))
 
 
 def _exchange_code(fields: Fields, client: Client) -> dict[str, object]:

@@ -49,7 +49,7 @@ PAUSE = 0.05
 REPORT_EVERY = 60.0
 """Seconds between two log lines about messages that wait for another attempt."""
 
-_JOBS, _PERIODIC_TASKS = "latchkey.jobs", "latchkey.periodic_tasks"
+_JOBS, _PROMPT_JOBS, _PERIODIC_TASKS = "latchkey.jobs", "latchkey.prompt_jobs", "latchkey.periodic_tasks"
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -57,6 +57,11 @@ T = TypeVar("T", bound=Callable[..., Any])
 def register_job(app: Flask, job: Job) -> None:
     """Have the worker run ``job`` in the thread of the jobs, so that no message waits for it."""
     app.extensions.setdefault(_JOBS, []).append(job)
+
+
+def register_prompt_job(app: Flask, job: Job) -> None:
+    """Have the worker run a job that people wait for within a second, in a thread apart from those that take long."""
+    app.extensions.setdefault(_PROMPT_JOBS, []).append(job)
 
 
 def registered_jobs() -> list[Job]:
@@ -77,6 +82,11 @@ def periodic_tasks() -> list[PeriodicTask]:
 def run_jobs(stop: threading.Event) -> None:
     """Run the jobs until there is nothing left to do, or until ``stop``. Needs an app context."""
     _run_in_turns(registered_jobs(), lambda job: job(stop), stop)
+
+
+def run_prompt_jobs(stop: threading.Event) -> None:
+    """Run the jobs that people wait for, as ``run_jobs`` does. Needs an app context."""
+    _run_in_turns(list(this_app().extensions.get(_PROMPT_JOBS, ())), lambda job: job(stop), stop)
 
 
 def run_periodic_tasks(stop: threading.Event) -> None:

@@ -58,7 +58,7 @@ def run(app: App, stop: threading.Event) -> None:
 
 
 class Worker:
-    """Threads that deliver, and one each for wake-ups, leases, periodic tasks, cleanups and jobs.
+    """Threads that deliver, and one each for wake-ups, leases, periodic tasks, cleanups, jobs and prompt jobs.
 
     Delivering waits for none of the others.
     """
@@ -76,6 +76,7 @@ class Worker:
             "outbox-sweep": lambda: self._repeat(self.upkeep.sweep, self.every),
             "outbox-prune": lambda: self._repeat(self.upkeep.prune, jobs.CLEAN_UP_EVERY),
             "outbox-jobs": lambda: self._repeat(lambda: jobs.run_jobs(stop), self.every),
+            "outbox-prompt-jobs": lambda: self._repeat(lambda: jobs.run_prompt_jobs(stop), min(LOOK_EVERY, self.every)),
         }
         self._jobs |= {f"outbox-deliver-{number}": self.deliver for number in range(self.schedule.threads)}
         self._threads: dict[str, threading.Thread] = {}

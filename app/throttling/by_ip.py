@@ -52,7 +52,7 @@ def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> 
 
     Penalties don't count for passkeys and clients: a request that someone reported stops no other person's passkey,
     and no app.
-    :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges`` or ``requests``
+    :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``requests`` or ``documents``
     :param about: counted apart for each: the client whose secret is tried
     :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left

@@ -40,14 +40,33 @@ def json_object() -> dict[str, Any]:
     if not body.strip():
         return {}
     try:
-        text = body.decode("utf-8")
-        _check_depth(text)
-        parsed = _DECODER.decode(text)
-        _check_characters(text, parsed)
-    except (ValueError, RecursionError):
+        parsed = _parsed(body)
+    except ValueError:
         raise BadRequest(message("json_invalid")) from None
     if not isinstance(parsed, dict):
         raise BadRequest(message("json_not_an_object"))
+    return parsed
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a document is, read as strictly.
+
+    :raises ValueError: when it is none
+    """
+    parsed = _parsed(body)
+    if not isinstance(parsed, dict):
+        raise ValueError("no object")
+    return parsed
+
+
+def _parsed(body: bytes) -> Any:
+    text = body.decode("utf-8")
+    _check_depth(text)
+    try:
+        parsed = _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_characters(text, parsed)
     return parsed
 
 

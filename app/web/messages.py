@@ -50,6 +50,7 @@ MESSAGES = {
     # apps
     "app_removed": N_("{app} no longer has access to your account."),
     "oauth_client_unknown": N_("We don't know the app that sent you here. Tell the people who run it."),
+    "oauth_client_checking": N_("We're still checking the app that sent you here. Try again in a moment."),
     "oauth_redirect_unknown": N_("The app asked to send you to an address we don't know. Tell the people who run it."),
     "oauth_logout_invalid": N_("We couldn't read the app's request to sign you out. Tell the people who run it."),
     "oauth_request_over": N_("This request has expired or was completed. Go back to the app and try again."),

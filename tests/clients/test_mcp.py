@@ -89,7 +89,7 @@ def server(issuer, register):
     """Where the MCP server answers; it asks us about tokens by a registration of its own."""
     port = free_port()
     url = f"http://127.0.0.1:{port}{PATH}"
-    party = register(name="Toy server", grant_types=[], resources=[url])
+    party = register(name="Toy server", grant_types=[], serves=[url], serves_all=True)
     with mcp_server(port, issuer, party.id, party.secret, ["openid"]):
         yield url
 
@@ -123,6 +123,6 @@ def test_a_registered_agent_gets_tokens_for_the_server_alone(server, known, land
     (first, token), (second, newer) = agent.said
     assert first == second == handle
     assert newer != token
-    other = register(name="Another server", grant_types=[], resources=["https://other.example.com/mcp"])
+    other = register(name="Another server", grant_types=[], serves=["https://other.example.com/mcp"])
     answer = requests.post(f"{issuer}/oauth/introspect", {"token": newer}, auth=(other.id, other.secret), timeout=10)
     assert answer.json() == {"active": False}

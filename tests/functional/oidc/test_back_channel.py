@@ -205,14 +205,16 @@ def test_an_app_that_is_not_there_is_tried_again(wiki, browser, endpoint, delive
     assert (message.state, message.last_error) == ("waiting", "app unreachable (ConnectionRefusedError)")
 
 
-def test_an_app_of_a_stranger_can_not_reach_into_a_private_network(app, browser, endpoint, deliver, rows):
+@pytest.mark.settings(client_documents=("everyone",))
+@pytest.mark.parametrize("source", ["registration", "document"])
+def test_an_app_of_a_stranger_can_not_reach_into_a_private_network(app, browser, endpoint, deliver, rows, source):
     from app.extensions import db
     from app.oidc.models import OAuthClient
 
     evil = register(app, "https://evil.example.com/client", public=True, backchannel_logout_uri=endpoint.url)
     evil.tokens(browser)
     with app.app_context():
-        db.session.get(OAuthClient, evil.id).source = "document"
+        db.session.get(OAuthClient, evil.id).source = source
         db.session.commit()
     sign_out(browser)
     deliver()

@@ -1,0 +1,151 @@
+"""The worker reads metadata documents: those that somebody waits for, and once a day those of apps in use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import sqlalchemy as sa
+import structlog
+
+from app import clock
+from app.db.retention import delete_batch
+from app.extensions import changed, db, settings
+from app.oidc import client_store
+from app.oidc.document_ids import admits
+from app.oidc.document_metadata import read_document
+from app.oidc.errors import OAuthError
+from app.oidc.models import FAULT, ClientDocument, Grant, OAuthClient
+from app.outbox.channels import Interrupted
+from app.outbox.channels.guarded_http import (
+    REASONS,
+    Fetched,
+    NotFetched,
+    fetch_json,
+    is_public,
+    is_public_or_loopback,
+)
+from app.outbox.leases import claim_rows, claiming
+
+log = structlog.get_logger()
+
+BY = "document"
+MOST_BYTES = 5 * 1024
+WITHIN = 3.0
+"""Seconds for all of it: name resolution, connecting, and each byte."""
+
+AT_ONCE = 8
+REFUSED = "The host of the document is not accepted here."
+"""What came of one that was ordered before the settings changed."""
+
+FRESH_FOR = timedelta(hours=1)
+"""Where the server of a document doesn't say for how long it may be kept; the bounds of that are below."""
+
+LEAST_FRESH, MOST_FRESH = timedelta(minutes=5), timedelta(days=1)
+DAILY = timedelta(days=1)
+UNUSED_FOR = timedelta(days=30)
+FAILED_FOR = timedelta(minutes=10)
+"""How long a document that was never good is remembered."""
+
+_table = ClientDocument.__table__
+_c = _table.c
+_CLAIM = claiming(_c.client_id, _c.due_at, most=AT_ONCE)
+_IS_DUE = sa.select(sa.exists().where(_c.due_at <= sa.bindparam("now")))
+
+
+def fetch_due(stop: threading.Event) -> bool:
+    """Read the documents that are due, several at once; return whether there may be more."""
+    if not settings.client_documents or stop.is_set() or not db.session.scalar(_IS_DUE, {"now": clock.now()}):
+        return False
+    claimed = [row.client_id for row in claim_rows(_CLAIM)]
+    db.session.close()  # no connection is held while others answer
+    found = dict.fromkeys(claimed, REFUSED) | _fetched_together([each for each in claimed if admits(each)])
+    for client_id, answer in found.items():
+        _settle(client_id, answer)
+    return len(claimed) == AT_ONCE
+
+
+def _fetched_together(ids: list[str]) -> dict[str, Fetched | str | None]:
+    """Return what came of fetching each of these."""
+    if not ids:
+        return {}
+    allows = is_public_or_loopback if settings.client_documents_loopback else is_public
+    with ThreadPoolExecutor(len(ids)) as pool:
+        return dict(zip(ids, pool.map(lambda client_id: _fetched(client_id, allows), ids), strict=True))
+
+
+def _fetched(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | None:
+    """Return what is at the address of a document, or what is wrong; None when the worker stops."""
+    try:
+        return fetch_json(client_id, most=MOST_BYTES, within=WITHIN, allows=allows)
+    except NotFetched as fault:
+        return f"The document can't be read: {REASONS[fault.reason]}."
+    except Interrupted:
+        return None
+
+
+def _settle(client_id: str, answer: Fetched | str | None) -> None:
+    """Note what came of reading a document. A bad one changes nothing of what the last good one said."""
+    now = clock.now()
+    if answer is None:
+        _note(client_id, due_at=now)
+    elif fault := answer if isinstance(answer, str) else _stored(client_id, answer):
+        log.info("client.document_refused", client=client_id, reason=fault)
+        _note(client_id, fault=fault[:FAULT], fetched_at=now, due_at=now + DAILY)
+    elif isinstance(answer, Fetched):
+        _note(client_id, fault="", fetched_at=now, due_at=now + DAILY, fresh_until=now + _fresh_for(answer.max_age))
+
+
+def _fresh_for(max_age: int | None) -> timedelta:
+    told = FRESH_FOR if max_age is None else timedelta(seconds=max_age)
+    return min(max(told, LEAST_FRESH), MOST_FRESH)
+
+
+def _stored(client_id: str, answer: Fetched) -> str:
+    """Store what a document says of its client, or return what is wrong with it. One of an operator's stays theirs."""
+    try:
+        client = read_document(client_id, answer.body)
+    except OAuthError as error:
+        return error.description
+    row = client_store.row_of(client_id)
+    if row is None:
+        client_store.create(client, by=BY)
+    elif row.source == "document" and row.registered != client_store.registered_fields(client):
+        client_store.change(client, by=BY)
+    changed(sa.update(OAuthClient).where(OAuthClient.id == client_id).values(fetched_at=clock.now()))
+    return ""
+
+
+def _note(client_id: str, **values: object) -> None:
+    changed(sa.update(ClientDocument).where(ClientDocument.client_id == client_id).values(**values))
+
+
+# --- what nobody uses ---------------------------------------------------------------------------
+
+_is_used = sa.exists().where(Grant.__table__.c.client_id == _c.client_id)
+
+
+_is_unused = sa.and_(_c.asked_at < sa.bindparam("long_ago"), sa.not_(_is_used))
+_UNUSED = sa.select(_c.client_id).where(_is_unused).limit(100)
+
+
+def prune_unused_apps() -> int:
+    """Delete a batch of apps that nobody has used for long, with their documents; return how many."""
+    ids = db.session.scalars(_UNUSED, {"long_ago": clock.now() - UNUSED_FOR}).all()
+    for client_id in ids:
+        row = client_store.row_of(client_id)
+        if row is not None and row.source == "document":
+            client_store.delete(client_id, by=BY)
+        changed(sa.delete(ClientDocument).where(ClientDocument.client_id == client_id))
+    return len(ids)
+
+
+def prune_documents() -> int:
+    """Delete a batch of documents that were never good; return how many."""
+    now = clock.now()
+    never_good = sa.or_(_c.fetched_at < now - FAILED_FOR, _c.asked_at < now - DAILY)
+    return delete_batch(
+        db.session, ClientDocument, sa.and_(_c.asked_at < now - FAILED_FOR, _c.fresh_until.is_(None), never_good)
+    )

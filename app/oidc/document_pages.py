@@ -1,0 +1,67 @@
+"""What a person sees while the metadata document of an app is read, and where it is no good.
+
+Nothing is redirected: until the document is read, no redirect URI is sure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from werkzeug.datastructures import MultiDict
+
+from app import clock, throttling
+from app.oidc import client_documents, requests
+from app.oidc.authorization import PageRefusal, read_authorization
+from app.oidc.client_documents import RETRY_AFTER, Reading
+from app.oidc.document_ids import host_of_id
+from app.oidc.models import AuthorizationRequest
+from app.web.client import present_client
+from app.web.errors import error_answer
+from app.web.messages import message
+from app.web.redirects import with_query
+from app.web.respond import respond
+
+AGAIN = 1
+"""Seconds after which the page looks again."""
+
+
+def page_until_read(given: MultiDict[str, str], row: AuthorizationRequest | None, path: str) -> Response | None:
+    """Return the page for a request whose client's document isn't read; None where there is nothing to wait for.
+
+    :param row: the stored request; a new one is stored, so that the page can come back to it
+    :param path: where a stored request goes on
+    :raises AuthorizationError: ``temporarily_unavailable`` where no page may be shown and the client was known before
+    """
+    ids = given.getlist("client_id")
+    if len(ids) != 1 or not client_documents.is_document(ids[0]):
+        return None
+    address = present_client().ip_address
+    since = clock.now() if row is None else row.created_at
+    reading = client_documents.reading_of(ids[0], since, address)
+    if reading.state == "ready":
+        return None
+    if "none" in given.get("prompt", "").split():
+        return _no_page(given)
+    if row is None:
+        throttling.take("requests", address)
+        row = requests.store(given)
+    return _page(reading, host_of_id(ids[0]), with_query(path, request=row.id))
+
+
+def _no_page(given: MultiDict[str, str]) -> Response:
+    """Answer a request for which no page may be shown: its client, if a document said before where that is."""
+    try:
+        asked = read_authorization(given)
+    except PageRefusal:
+        return error_answer(503, message("oauth_client_checking"), retry_after=RETRY_AFTER)
+    raise asked.refusal("temporarily_unavailable", "The metadata document of the client is being read.")
+
+
+def _page(reading: Reading, host: str, back: str) -> Response:
+    shown: dict[str, Any] = {"host": host, "back": back, "again": AGAIN, "reading": reading}
+    answer = respond("oidc/checking.html", shown=shown, state=reading.state, fault=reading.fault or None)
+    answer.status_code = {"failed": 400, "full": 429}.get(reading.state, 200)
+    if reading.state == "full":
+        answer.headers["Retry-After"] = "60"
+    return answer

@@ -1,0 +1,63 @@
+"""Services that tokens are for (RFC 8707): which of them an app may ask for, and whose they are.
+
+An app may ask for the ``resources`` that the operator has listed for it, and for what a client of the operator's serves
+for any app (``serves_all``). The groups and the level of that client then count besides those of the app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from app.extensions import db
+from app.oidc.clients import Client, clients_in_memory, enabled_client_of
+from app.oidc.errors import OAuthError
+from app.oidc.models import OAuthClient, OAuthClientResource
+from app.oidc.parameters import words
+
+LONGEST = 1024
+"""Characters of all resources of a grant, joined."""
+
+_r = OAuthClientResource.__table__.c
+
+
+def resources_of(fields: dict[str, str], client: Client) -> tuple[str, tuple[Client, ...]]:
+    """Return the resource indicators of a request, joined, and the clients that serve those that any app may ask for.
+
+    No statement where the client has all of them listed, else one.
+    :raises OAuthError: ``invalid_target`` (RFC 8707, section 2)
+    """
+    asked = words(fields, "resource")
+    joined = " ".join(asked)
+    if len(joined) > LONGEST:
+        raise OAuthError("invalid_target", "The resources are too long together.")
+    open_ones = [each for each in asked if each not in client.resources]
+    serving = _serving_all(open_ones) if open_ones else {}
+    if unknown := [each for each in open_ones if each not in serving]:
+        raise OAuthError("invalid_target", f"{len(unknown)} of the resources are not known, or not for this client.")
+    return joined, tuple({each.id: each for each in serving.values()}.values())
+
+
+def resource_of(fields: dict[str, str], client: Client) -> str:
+    """Return the resource indicators of a request, joined, where its client may have only those listed for it.
+
+    :raises OAuthError: ``invalid_target``
+    """
+    joined, served_by = resources_of(fields, client)
+    if served_by:
+        raise OAuthError("invalid_target", "A resource is not listed for this client.")
+    return joined
+
+
+def _serving_all(resources: Iterable[str]) -> dict[str, Client]:
+    """Return by resource the enabled client of the operator's that serves it for any app."""
+    wanted, in_file = list(resources), clients_in_memory()
+    rows = sa.select(_r.resource, OAuthClient).join(OAuthClient, OAuthClient.id == _r.client_id)
+    found: dict[str, Client] = {}
+    for resource, row in db.session.execute(rows.where(_r.resource.in_(wanted)).order_by(_r.client_id)):
+        if row.id not in in_file and (client := enabled_client_of(row)) is not None and client.is_vetted:
+            found.setdefault(resource, client)
+    for client in in_file.values():
+        found |= {each: client for each in client.serves if client.serves_all and each in wanted}
+    return found
