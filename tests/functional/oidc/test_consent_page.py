@@ -77,7 +77,7 @@ def test_its_policy_and_terms_open_beside_the_page(app, browser, asking):
     assert "app-links" not in browser.get(bare.request()).text
 
 
-@pytest.mark.parametrize(("source", "is_warned_of"), [("command", False), ("registration", True), ("document", True)])
+@pytest.mark.parametrize(("source", "is_warned_of"), [("command", False), ("registration", True)])
 def test_an_app_that_added_itself_is_shown_with_a_warning_and_its_host(app, browser, asking, source, is_warned_of):
     registered_by(app, "immich", source)
     page = browser.get(asking.request())
@@ -91,14 +91,6 @@ def test_its_own_claim_of_a_home_page_does_not_name_the_host(app, browser):
     text = browser.get(rp.request()).text
     assert "bank.example" not in text
     assert 'trust <strong class="breakable">app.example.com</strong>' in text
-
-
-def test_a_metadata_document_is_known_by_the_host_of_its_address(app, browser):
-    rp = register(app, "https://agent.example.net/id.json", name="Agent", public=True, consent="ask")
-    registered_by(app, rp.id, "document")
-    text = browser.get(rp.request()).text
-    assert 'trust <strong class="breakable">agent.example.net</strong>' in text
-    assert 'go to <strong class="breakable">app.example.com</strong>' in text
 
 
 def test_another_account_can_be_used_from_the_consent_page(app, browser, asking, people):

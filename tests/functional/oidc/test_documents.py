@@ -86,7 +86,8 @@ def test_an_app_signs_somebody_in_once_its_document_is_read(agent, browser, work
     assert site.asked == ["/client.json"]
     asking = browser.get(back)
     assert "Allow An agent?" in asking.text
-    assert "agent.example.com" in asking.text
+    assert "This app added itself" in asking.text
+    assert 'trust <strong class="breakable">agent.example.com</strong>' in asking.text
     answer = agent.answer(decide(browser, asking, "yes"))
     tokens = agent.exchange(answer["code"]).json
     assert agent.userinfo(tokens["access_token"]).json["email"] == "ada@example.com"
