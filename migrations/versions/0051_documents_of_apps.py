@@ -1,13 +1,13 @@
 """apps are known by documents at their own address, and services are open to any app
 
-Revision: 0051, after 0049
+Revision: 0051, after 0050
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0051"
-down_revision = "0049"
+down_revision = "0050"
 branch_labels = None
 depends_on = None
 

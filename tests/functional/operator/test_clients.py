@@ -83,8 +83,8 @@ def test_every_field_has_an_option(operate, stored, tmp_path):
         "--scope", "email", "--grant", "authorization_code", "--grant", "device_code", "--group", "staff",
         "--level", "aal2", "--trusted", "--pkce", "optional", "--auth-method", "client_secret_post",
         "--jwks", str(keys), "--alg", "ES256", "--access-token", "jwt", "--subject", "pairwise",
-        "--sector", "example.com", "--resource", "https://api.example.com/", "--serves", "https://app.example.com/api", "--serves-all",
-        "--introspects", "--require-pushed",
+        "--sector", "example.com", "--resource", "https://api.example.com/",
+        "--serves", "https://app.example.com/api", "--serves-all", "--introspects", "--require-pushed",
         "--require-dpop", "--max-age", "3600",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
