@@ -32,6 +32,9 @@ from tests.wire import Wire
 
 DAY = timedelta(days=1)
 
+PAUSE = 0.03
+"""Seconds between two of an app's sign-ins."""
+
 
 @dataclass
 class App:
@@ -87,11 +90,11 @@ class App:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Sign in without a pause, from two threads, while a block runs."""
+        """Sign in again and again, from two threads, while a block runs; other tests have the processors, too."""
         done = threading.Event()
 
         def run(first: Server, second: Server) -> None:
-            while not done.is_set():
+            while not done.wait(PAUSE):
                 self.sign_in(first, second)
 
         threads = [threading.Thread(target=run, args=pair) for pair in (self.servers, self.servers[::-1])]
