@@ -36,6 +36,7 @@ from tests.sinks import Mail, Sms, SmsStub, SmtpSink
 pytest_plugins = [
     "tests.databases",
     "tests.cases",
+    "tests.order",
     "tests.sinks",
     "tests.logout_sink",
     "tests.document_site",

@@ -45,7 +45,8 @@ def check_answer(method: str, path: str, response: TestResponse) -> None:
 def document() -> dict[str, Any]:
     """Return openapi.yaml, or nothing where there is none."""
     found = next((place for place in PLACES if place.exists()), None)
-    return yaml.safe_load(found.read_text()) if found else {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is six times as fast
+    return yaml.load(found.read_text(), loader) if found else {}
 
 
 @lru_cache(maxsize=512)

@@ -16,6 +16,7 @@ CHECKS = {
 pytestmark = pytest.mark.one_database
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", CHECKS.values(), ids=CHECKS)
 def test_nothing_is_found(command):
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)

@@ -25,6 +25,7 @@ def flask(app):
     return lambda *words: app.test_cli_runner().invoke(args=["selftest", "enumeration", *words])
 
 
+@pytest.mark.long
 def test_a_running_service_tells_nothing(database, databases, make_server, flask):
     fresh = databases.fresh(database.kind)
     words = []

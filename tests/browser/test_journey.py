@@ -153,6 +153,7 @@ def let_the_proof_get_old(database: Database) -> None:
         database.query(f"UPDATE auth_session SET {column} = datetime({column}, '-600 seconds')")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
 def test_everything_goes_by_keyboard_alone(new_browser, mailbox, email, phone, standing_database, script):
     walker = Walker(new_browser(java_script_enabled=script), mailbox, email, phone)

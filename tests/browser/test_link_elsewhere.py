@@ -63,6 +63,7 @@ def test_wrong_twice_ends_it_and_both_screens_say_so(page, letter, new_browser, 
     assert standing_database.query(f"{OPEN} = '{email}'") == [(0,)]
 
 
+@pytest.mark.long
 def test_a_robot_that_presses_every_button_gets_no_session(page, letter, new_browser, email, standing_database):
     for _ in range(3):
         robot = new_browser()

@@ -18,6 +18,8 @@ from tests.faults.visitors import Visitor
 from tests.serving import Server
 from tests.sinks import until
 
+pytestmark = pytest.mark.long
+
 BACKLOG = 2500
 
 OTHERS_WAIT = 1.0

@@ -198,6 +198,7 @@ def test_half_a_body_is_refused_with_them_too(server):
     assert headers_of(answer).items() >= SECURITY.items()
 
 
+@pytest.mark.long
 def test_a_body_that_does_not_come_is_refused_with_them_too(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"POST /login HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 9\r\n\r\nhalf" % server.port)

@@ -54,6 +54,7 @@ def test_stopped_and_started_again(own_postgresql, server, addresses, smtp):
     works_again(server, visitor, addresses[2], pids)
 
 
+@pytest.mark.long
 def test_frozen_and_thawed(own_postgresql, server, addresses, smtp):
     visitor, pids = signed_in_visitor(server.url, addresses[3], smtp), server.processes()
     answers: list[Answer] = []

@@ -30,6 +30,8 @@ from tests.signed_in import sign_in
 from tests.sinks import until
 from tests.wire import Wire
 
+pytestmark = pytest.mark.long
+
 DAY = timedelta(days=1)
 
 PAUSE = 0.03

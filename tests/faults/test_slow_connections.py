@@ -24,7 +24,7 @@ HEAD = b"POST /us-signin/send-code HTTP/1.1\r\nHost: %s\r\nContent-Type: applica
 SLOW_HEAD = HEAD + b"X-Slow: "
 SLOW_BODY = HEAD + b"Content-Length: 4096\r\n\r\n{"
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.long]
 
 
 @pytest.fixture(autouse=True)

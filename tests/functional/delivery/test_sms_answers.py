@@ -90,6 +90,7 @@ def test_a_message_whose_code_ends_before_that_is_given_up(post, attempt, clock,
     assert row(message_id).last_error.startswith("expired")
 
 
+@pytest.mark.long
 def test_a_provider_that_takes_one_a_second_gets_them_all(app, post, sms, rows, working):
     from app.outbox import Message
 

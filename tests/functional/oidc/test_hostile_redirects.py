@@ -8,7 +8,7 @@ import pytest
 
 from tests.oidc import register
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.unmeasured]
 
 REGISTERED = "https://app.example.com/callback?tenant=1"
 

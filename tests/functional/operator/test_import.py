@@ -198,6 +198,8 @@ def test_passwords_are_hashed_and_hashes_kept(operate, app, rows):
         assert accept(second, "mind the old stairs")
 
 
+@pytest.mark.long
+@pytest.mark.unmeasured
 def test_ten_thousand_accounts_take_less_than_twenty_seconds(operate, rows):
     people = [
         {"email": f"p{n}@example.com", "phone": f"+1650666{n:04}", "methods": ["email", "sms"]} for n in range(10_000)

@@ -9,7 +9,7 @@ import pytest
 from tests.functional.web.conftest import addresses, wants_signed_in
 from tests.signed_in import sign_in
 
-pytestmark = pytest.mark.settings(limits=False)
+pytestmark = [pytest.mark.settings(limits=False), pytest.mark.unmeasured]
 
 NESTED = 5000
 UNREADABLE = {
@@ -186,6 +186,7 @@ def test_one_value_of_another_type_is_answered_everywhere(app, send, field):
             assert answer.status_code < 500, (path, field, str(value)[:60])
 
 
+@pytest.mark.long
 def test_a_form_field_of_any_kind_is_answered_everywhere(app, people, browser_wire):
     sign_in(browser_wire, people.open(email="ada@example.com"))
     other = browser_wire.elsewhere()
