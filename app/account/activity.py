@@ -50,6 +50,8 @@ DESCRIPTIONS = {
     "challenge.started:sign_in": N_("Sign-in code requested"),
     "challenge.started:verify": N_("Code requested to confirm it's you"),
     "app.allowed": N_("Allowed the app {app}"),
+    "app.device_allowed": N_("Let another device sign in to the app {app}"),
+    "app.device_refused": N_("Didn't let another device sign in to the app {app}"),
     "app.not_allowed": N_("Not let into the app {app}, which is for certain groups"),
     "app.refused": N_("Didn't allow the app {app}"),
     "app.removed": N_("Removed access for the app {app}"),

@@ -25,6 +25,10 @@ UNAMBIGUOUS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 # Crockford's base32: what is typed as O, I or L is read as the digit that it looks like.
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
+# For codes that are read off one screen and typed at another: consonants alone spell no words, and none is taken for a
+# digit (RFC 8628, section 6.1).
+CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"
+
 API_PREFIX = "lkp_"
 """Prefix of an API token."""
 
@@ -93,6 +97,11 @@ def spelled(data: bytes, length: int) -> str:
 def crockford(length: int) -> str:
     """Return so many random characters of Crockford's base32, 5 bits each, for a person to keep on paper."""
     return "".join(CROCKFORD[byte % len(CROCKFORD)] for byte in secrets.token_bytes(length))
+
+
+def consonants(length: int) -> str:
+    """Return so many random consonants, 4.3 bits each, for a person to type."""
+    return "".join(secrets.choice(CONSONANTS) for _ in range(length))
 
 
 def same(one: str, other: str) -> bool:

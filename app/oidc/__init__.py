@@ -53,6 +53,8 @@ def _import_views() -> None:
     """Have the views register themselves with the blueprint."""
     from app.oidc import (  # noqa: F401
         apps_views,
+        device_page_views,
+        device_views,
         discovery_views,
         logout_views,
         pushed_views,

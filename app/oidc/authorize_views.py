@@ -97,7 +97,8 @@ def consent() -> Response:
             record("app.refused", session.user_id, client=asked.client.id, app=asked.client.name)
             raise asked.refusal("access_denied", "The person has refused.")
         scopes = scopes_to_allow(asked)
-        consents.allow(session.user_id, asked.client.id, _together(asked, found, scopes))
+        assert found is not None
+        consents.allow_more(session.user_id, asked.client, scopes, found.relation)
         record("app.allowed", session.user_id, client=asked.client.id, app=asked.client.name, scopes=" ".join(scopes))
         requests.settle_prompt(row, "consent")
         requests.note_consent(row)
@@ -201,7 +202,8 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
         throttling.take("requests", present_client().ip_address)
         again = requests.store(requests.parameters_of(row), pushed=row.pushed)  # for another account of theirs
         again.begun_at = row.begun_at
-        facts |= {"request_id": again.id, "back": with_query(CONTINUE, request=again.id)}
+        form = {"action": "/oauth/account", "field": "request", "value": again.id}
+        facts |= {"account_form": form, "back": with_query(CONTINUE, request=again.id)}
         return _page("oidc/not_allowed.html", facts, 403)
     if step == "second_factor":
         return _page("oidc/second_factor.html", facts)
@@ -225,9 +227,3 @@ def _page(template: str, facts: dict[str, Any], status: int = 200) -> Response:
     answer = respond(template, shown=facts)
     answer.status_code = status
     return answer
-
-
-def _together(asked: Authorization, found: Situation | None, scopes: list[str]) -> list[str]:
-    """Return what is allowed now and was before, of what the app may have at all."""
-    before = found.relation.allowed if found is not None else frozenset()
-    return [scope for scope in asked.client.scopes if scope in scopes or scope in before]

@@ -19,7 +19,7 @@ LIFETIME = timedelta(minutes=5)
 LEEWAY = timedelta(seconds=30)
 """By which the clocks of the two may differ."""
 
-ENDPOINTS = ("/oauth/token", "/oauth/par")
+ENDPOINTS = ("/oauth/token", "/oauth/par", "/oauth/device")
 MOST_ID = 255
 
 

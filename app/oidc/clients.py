@@ -32,7 +32,10 @@ SCOPES = ("openid", "profile", "email", "phone", "groups", "offline_access")
 """What an app can ask for; ``groups`` are the names of the groups that a person is a member of."""
 
 DEFAULT_SCOPES = ("openid", "profile", "email", "phone", "groups", "offline_access")
-GRANT_TYPES = ("authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code")
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+"""The grant of devices without a browser (RFC 8628)."""
+
+GRANT_TYPES = ("authorization_code", "refresh_token", DEVICE_CODE)
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 MOST_URIS = 50
 LONGEST_AGE = 999_999_999

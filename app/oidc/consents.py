@@ -12,6 +12,7 @@ from app import clock
 from app.db.compiled import CompiledStatement
 from app.extensions import changed
 from app.groups.service import group_names, names_in
+from app.oidc.clients import Client
 from app.oidc.models import Consent, Grant
 from app.users import User
 
@@ -62,6 +63,12 @@ def allow(user_id: int, client_id: str, scopes: Iterable[str]) -> None:
     )
     newer = {"scopes": row.excluded.scopes, "updated_at": row.excluded.updated_at}
     changed(row.on_conflict_do_update(index_elements=[_consent.c.user_id, _consent.c.client_id], set_=newer))
+
+
+def allow_more(user_id: int, client: Client, scopes: Iterable[str], before: Relation) -> None:
+    """Note that a person lets an app have these scopes too, of those that it may have at all."""
+    allowed = before.allowed.union(scopes)
+    allow(user_id, client.id, [scope for scope in client.scopes if scope in allowed])
 
 
 def withdraw(user_id: int, client_id: str) -> int:

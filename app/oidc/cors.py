@@ -16,7 +16,10 @@ from app.oidc import bp
 from app.oidc.clients import Client, clients_in_memory
 from app.oidc.models import ORIGIN, OAuthClient, OAuthClientOrigin
 
-METHODS = {"/oauth/token": "POST", "/oauth/revoke": "POST", "/oauth/par": "POST", "/oauth/userinfo": "GET, POST"}
+METHODS = {
+    "/oauth/token": "POST", "/oauth/revoke": "POST", "/oauth/par": "POST", "/oauth/device": "POST",
+    "/oauth/userinfo": "GET, POST",
+}  # fmt: skip
 """Endpoints that a browser client calls, and how."""
 
 REQUEST_HEADERS = "Authorization, Content-Type, DPoP"

@@ -35,6 +35,7 @@ ENDPOINTS = {
     "revocation_endpoint": "/oauth/revoke",
     "introspection_endpoint": "/oauth/introspect",
     "pushed_authorization_request_endpoint": "/oauth/par",
+    "device_authorization_endpoint": "/oauth/device",
     "end_session_endpoint": "/oauth/logout",
 }
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]

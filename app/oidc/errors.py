@@ -10,7 +10,7 @@ from flask import Flask, Response
 from app.web.errors import answer_by
 
 FOR_PROGRAMS = (
-    "/oauth/token", "/oauth/userinfo", "/oauth/revoke", "/oauth/introspect", "/oauth/par",
+    "/oauth/token", "/oauth/userinfo", "/oauth/revoke", "/oauth/introspect", "/oauth/par", "/oauth/device",
     "/oauth/register", "/oauth/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
 )  # fmt: skip
 """Where clients themselves ask, not people: an answer is JSON there whatever a request accepts."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from wtforms.validators import Length
 from wtforms.widgets import HiddenInput
 
+from app.i18n import N_
 from app.oidc.models import CLIENT_ID
+from app.user_input import MAX_LENGTH
 from app.web.forms import BaseForm, Required, TextField
 
 
@@ -19,6 +21,18 @@ class ConsentForm(RequestForm):
     """Whether the person allows it: ``yes``, or anything else for no."""
 
     allow = TextField(validators=[Length(max=8)])
+
+
+class DeviceForm(BaseForm):
+    """Has the code that a device shows."""
+
+    user_code = TextField(N_("Code"), validators=[Required(), Length(max=MAX_LENGTH)])
+
+
+class DeviceDecisionForm(DeviceForm):
+    """Whether the person lets that device sign in: ``yes``, or anything else for no."""
+
+    allow = TextField(validators=[Required(), Length(max=8)])
 
 
 class AppForm(BaseForm):

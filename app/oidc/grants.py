@@ -72,6 +72,18 @@ _REDEEM = CompiledStatement(
     .returning(*_table.columns)
 )
 _own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
+_REDEEM_OF_DEVICE = CompiledStatement(
+    sa.update(_table)
+    .where(*_own, _c.code_used_at.is_(None), _c.revoked_at.is_(None), is_active, session_is_open)
+    .values(
+        code_used_at=sa.bindparam("now"),
+        jkt=sa.bindparam("bound", type_=sa.String),
+        refresh_digest=sa.bindparam("refresh", type_=sa.String),
+        refreshed_at=sa.bindparam("now"),
+        expires_at=sa.bindparam("until"),
+    )
+    .returning(*_table.columns)
+)
 _goes_on = (_c.expires_at > sa.bindparam("now"), is_valid)
 _bound = sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key"))
 _EXCHANGE = CompiledStatement(
@@ -185,6 +197,24 @@ def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str
     if row is None:
         _punish_reuse(_c.code_digest == secrets.digest(code), client, _c.code_used_at.is_not(None))
         raise OAuthError("invalid_grant", "The code is invalid, has expired or was used before.")
+    return _redeemed(row, refresh_token)
+
+
+def redeem_of_device(grant_id: str, client: Client, jkt: str | None) -> Redeemed:
+    """Begin a grant whose device has just spent its code. Two statements.
+
+    :param jkt: thumbprint of the key that the request proves, or None (RFC 9449)
+    :raises OAuthError: ``invalid_grant`` when the session that gave it has ended, or its account is closed
+    """
+    now = clock.now()
+    refresh_token = first_refresh_token(grant_id, client)
+    row = _REDEEM_OF_DEVICE.first(
+        grant=grant_id, client=client.id, now=now, bound=_binds(client, jkt),
+        refresh=secrets.digest(refresh_token) if refresh_token else None,
+        until=now + settings.oauth_refresh_absolute,
+    )  # fmt: skip
+    if row is None:
+        raise OAuthError("invalid_grant", "The session in which the person allowed this has ended.")
     return _redeemed(row, refresh_token)
 
 

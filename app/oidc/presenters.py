@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from app import user_agents
 from app.extensions import settings
 from app.i18n import N_
 from app.oidc.apps import AppAccess
@@ -14,6 +15,7 @@ from app.oidc.client_uris import is_native
 from app.oidc.clients import Client
 from app.oidc.consents import Relation
 from app.oidc.logos import logo_path
+from app.oidc.models import DeviceRequest
 from app.web.external_redirect import shown_target
 from app.web.launcher import LauncherEntry, letter_of, tint_of
 
@@ -101,3 +103,8 @@ def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str
         "services": [each.name for each in asked.served_by],
         "had_before": bool(relation.allowed),
     }
+
+
+def device_facts(row: DeviceRequest) -> dict[str, Any]:
+    """Return where a device asks from, as a person can recognize it."""
+    return {"browser": user_agents.label(row.agent), "address": row.address or None, "at": row.created_at}

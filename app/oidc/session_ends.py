@@ -36,7 +36,7 @@ _handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subqu
 
 
 _OF_GRANT = (
-    _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_digest, _c.code_used_at, _c.revoked_at
+    _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_used_at, _c.revoked_at
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def end_app(user_id: int, client_id: str) -> int:
     now = clock.now()
     rows = _REMOVAL.all(user=user_id, client=client_id, now=now)
     _tell(rows)
-    return sum(row[6] == now for row in rows)
+    return sum(row[5] == now for row in rows)
 
 
 def revoke_lasting(user_id: int) -> None:
@@ -97,7 +97,7 @@ def _tell(ended: Sequence[Sequence[Any]]) -> None:
 
     :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
     """
-    reached = sorted({tuple(row[:4]) for row in ended if row[4] is None or row[5] is not None})
+    reached = sorted({tuple(row[:4]) for row in ended if row[4] is not None})
     if not reached:
         return
     clients = find_clients({row[0] for row in reached})

@@ -8,9 +8,9 @@ from typing import Any
 from flask import Response, after_this_request
 
 from app.extensions import settings
-from app.oidc import access_tokens, bp, dpop, grants
+from app.oidc import access_tokens, bp, devices, dpop, grants
 from app.oidc.client_auth import authenticate
-from app.oidc.clients import Client
+from app.oidc.clients import DEVICE_CODE, Client
 from app.oidc.errors import OAuthError, json_response
 from app.oidc.grants import Redeemed
 from app.oidc.id_tokens import id_token
@@ -103,6 +103,12 @@ def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]
     return token_response(redeemed, client, scopes, _resource(fields, redeemed.grant), jkt, refreshed=True)
 
 
+def _exchange_device_code(fields: Fields, client: Client) -> dict[str, object]:
+    device_code, jkt = required(fields, "device_code"), dpop.thumbprint(client)
+    redeemed = devices.redeem(device_code, client, jkt)
+    return token_response(redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant), jkt)
+
+
 def _resource(fields: Fields, grant: Grant) -> str:
     """Return the resources of an access token: those of its grant, or some of them (RFC 8707, section 2.2)."""
     asked, granted = words(fields, "resource"), grant.resource.split()
@@ -141,4 +147,5 @@ def token_type(jkt: str | None) -> str:
 EXCHANGES: dict[str, Callable[[Fields, Client], dict[str, object]]] = {
     "authorization_code": _exchange_code,
     "refresh_token": _exchange_refresh_token,
+    DEVICE_CODE: _exchange_device_code,
 }

@@ -137,7 +137,7 @@ def row_id(subject: str, caller: str = "", *, password: bool = False, second: bo
     """Return the id of the row that counts the failures of ``caller`` at ``subject``.
 
     :param caller: digest of a known device's cookie, ``sessions`` for reauthentication, ``recovery`` for recovery
-        codes, or "" for all other browsers
+        codes, ``devices`` for codes that devices show, or "" for all other browsers
     :param password: passwords from those are counted apart, so that spraying them stops no codes
     :param second: second factors are counted apart from first ones
     """
@@ -154,6 +154,7 @@ def reserve(
     password: bool = False,
     second: bool = False,
     recovery: bool = False,
+    of_device: bool = False,
 ) -> LoginAttempt | None:
     """Count one attempt at this user's secrets before it is compared; None when the limit is reached.
 
@@ -163,10 +164,11 @@ def reserve(
         email that is read would buy ten more attempts at the app
     :param second: it is a second factor
     :param recovery: it is a recovery code; these have attempts of their own, for every browser
+    :param of_device: it is a code that a device shows; these have attempts of their own too, in every session
     """
     if not settings.limits:
         return UNLIMITED
-    caller = "recovery" if recovery else "sessions" if session_id else browser
+    caller = "recovery" if recovery else "devices" if of_device else "sessions" if session_id else browser
     row = row_id(subject_of(user_id, identity), caller, password=password, second=second)
     now = clock.now()
     per_hour, per_day, most = settings.failures_per_hour, settings.failures_per_day, settings.failures_in_a_row

@@ -73,6 +73,8 @@ MESSAGES = {
     "app_host_unknown": N_("This address isn't set up for sign-in. Tell the people who run it."),
     "app_request_unreadable": N_("The proxy in front of this site couldn't be understood. Tell the people who run it."),
     "app_proxy_unknown": N_("The proxy in front of this site isn't known here. Tell the people who run it."),
+    "device_code_wrong": N_("We don't know that code. Check it on your device's screen and try again."),
+    "device_code_over": N_("That code has expired or was used. Start again on your device to get a new one."),
     # the second step
     "two_factor_permission_denied": N_("This sign-in has expired. Sign in again."),
     "two_factor_invalid_token": N_("That code didn't work. Check it, or wait for a new one: a code works only once."),

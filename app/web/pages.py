@@ -97,7 +97,7 @@ def code_groups(code: str) -> str:
 
 def page_here() -> str:
     """Return the page that is shown, to come back to: its path, what it needs, and where it leads if that is ours."""
-    asked = {name: request.args[name] for name in ("token", "new", "login_hint") if name in request.args}
+    asked = {name: request.args[name] for name in ("token", "new", "login_hint", "user_code") if name in request.args}
     target = safe_next(request.args.get("next"))
     return with_query(request.path, **asked, **({"next": target} if target else {}))
 

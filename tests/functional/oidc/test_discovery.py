@@ -46,7 +46,8 @@ def test_it_says_no_where_silence_would_mean_yes(metadata):
     assert metadata["request_parameter_supported"] is False
     assert metadata["require_request_uri_registration"] is False
     assert metadata["response_modes_supported"] == ["query"]
-    assert metadata["grant_types_supported"] == ["authorization_code", "refresh_token"]
+    device_code = "urn:ietf:params:oauth:grant-type:device_code"
+    assert metadata["grant_types_supported"] == ["authorization_code", "refresh_token", device_code]
 
 
 def test_it_offers_nothing_that_is_weak(metadata):

@@ -24,6 +24,7 @@ WANTS_SIGNED_IN = (
     "/tokens",
     "/apps/remove",
     "/change-email",
+    "/device",
     "/identities",
     "/my-data",
     "/passkey-offer",
@@ -39,7 +40,7 @@ WANTS_SIGNED_IN = (
 
 OF_APPS = frozenset((
     "/gate/envoy", "/gate/envoy/<anything:_rest>",
-    "/oauth/authorize", "/oauth/introspect", "/oauth/logout", "/oauth/par", "/oauth/register",
+    "/oauth/authorize", "/oauth/device", "/oauth/introspect", "/oauth/logout", "/oauth/par", "/oauth/register",
     "/oauth/register/<client_id>", "/oauth/revoke", "/oauth/token", "/oauth/userinfo",
 ))  # fmt: skip
 """What apps and proxies post to, by the protocol's own rules: tests/functional/oidc and tests/functional/forward_auth

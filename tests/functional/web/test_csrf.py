@@ -36,6 +36,8 @@ TYPED = {
     "request": "x",
     "app": "x",
     "state": "x",
+    "user_code": "x",
+    "allow": "yes",
 }
 
 

@@ -29,7 +29,10 @@ PAGES = {
     "/logout": "/",
     "/passkey-offer/not-now": "/",
 }
-FOR_PROGRAMS = {"/us-refresh", "/oauth/introspect", "/oauth/par", "/oauth/register", "/oauth/revoke", "/oauth/token"}
+FOR_PROGRAMS = {
+    "/us-refresh", "/oauth/device", "/oauth/introspect", "/oauth/par", "/oauth/register", "/oauth/revoke",
+    "/oauth/token",
+}  # fmt: skip
 """What programs alone post to; they have no page."""
 
 

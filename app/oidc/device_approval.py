@@ -1,0 +1,101 @@
+"""What a person decides about a device: which one shows the code that they type, and whether it may sign in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app import throttling
+from app.audit import record
+from app.errors import Rejected
+from app.oidc import consents, devices
+from app.oidc.authorization import LEVELS, Authorization
+from app.oidc.clients import find_client
+from app.oidc.interaction import Situation, Step, next_step, scopes_to_allow
+from app.oidc.models import DeviceRequest
+from app.sessions.models import AuthSession
+from app.throttling import by_account
+from app.throttling.by_account import HOUR
+
+FIELD = "user_code"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A device that waits for a person's decision, and that person.
+
+    :ivar user_code: what it shows, as people read it
+    """
+
+    user_code: str
+    row: DeviceRequest
+    asked: Authorization
+    found: Situation
+
+    @property
+    def step(self) -> Step:
+        """What the person has to do next. ``consent`` and ``answer`` are the same here: each device is asked about."""
+        return next_step(self.asked, self.found)
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes that the person decides about."""
+        return scopes_to_allow(self.asked)
+
+
+def look_up(typed: str, session: AuthSession, address: str) -> Asking:
+    """Return the device that shows what was typed. A wrong code counts for the account and for the network address.
+
+    The try is counted before it is looked at (RFC 8628, section 5.1); what can't be a code is none, and a code that was
+    right once isn't wrong.
+    :raises Rejected: ``device_code_wrong`` or ``device_code_over`` on ``user_code``; ``too_many_requests`` (429)
+    """
+    throttling.allow("failures", address)
+    user_code = devices.read_user_code(typed)
+    if user_code is None:
+        raise Rejected("device_code_wrong", field=FIELD)
+    attempt = by_account.reserve(session.user_id, "", of_device=True)
+    if attempt is None:
+        raise Rejected("too_many_requests", status=429, retry_after=int(HOUR.total_seconds()))
+    row = devices.find(user_code)
+    if row is None:
+        throttling.take("failures", address)
+        if attempt.is_last:
+            record("budget.exhausted", session.user_id, at_once=True, budget="failures")
+        raise Rejected("device_code_wrong", field=FIELD)
+    by_account.refund(attempt)
+    client = find_client(row.client_id)
+    if client is None or devices.state_of(row) != "waiting":
+        raise Rejected("device_code_over", field=FIELD)
+    level, asked_scopes = LEVELS[client.level], row.scopes.split()
+    asked = Authorization(
+        client,
+        redirect_uri="",
+        scopes=tuple(scope for scope in client.scopes if scope in asked_scopes),
+        max_age=client.default_max_age,
+        level=level,
+        must_have_level=level == LEVELS["aal2"],
+        resource=row.resource,
+    )
+    relation = consents.relation_of(session.user_id, client.id, session.session_id)
+    return Asking(devices.grouped(user_code), row, asked, Situation(session, relation, row.created_at))
+
+
+def decide(asking: Asking, *, allows: bool) -> None:
+    """Note what the person decides, once.
+
+    :raises Rejected: ``device_code_over`` where it was decided meanwhile
+    """
+    client, session = asking.asked.client, asking.found.session
+    facts: dict[str, Any] = {"client": client.id, "app": client.name}
+    facts |= {"device": asking.row.agent, "device_address": asking.row.address}
+    if not allows:
+        if not devices.refuse(asking.row):
+            raise Rejected("device_code_over", field=FIELD)
+        record("app.device_refused", session.user_id, **facts)
+        return
+    if not devices.allow(asking.row, client, asking.asked.scopes, session):
+        raise Rejected("device_code_over", field=FIELD)
+    if client.consent == "ask":
+        consents.allow_more(session.user_id, client, asking.scopes, asking.found.relation)
+    record("app.device_allowed", session.user_id, scopes=" ".join(asking.scopes), **facts)

@@ -1,0 +1,207 @@
+"""Devices without a browser: each shows a code, which a person types elsewhere, and fetches its tokens (RFC 8628).
+
+Typing, deciding, polling and fetching are each one conditional UPDATE, so that of forty at once one decides, one gets
+the tokens, and those that come too fast are told so, on any number of servers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock, user_input
+from app.audit import record
+from app.client import ClientContext
+from app.crypto import secrets
+from app.db.compiled import CompiledStatement, Detached
+from app.extensions import changed, db, keyring
+from app.oidc import grants
+from app.oidc.clients import Client
+from app.oidc.errors import OAuthError
+from app.oidc.grants import Redeemed
+from app.oidc.models import DeviceRequest, Grant
+from app.sessions.models import AuthSession
+
+LIFETIME = timedelta(minutes=10)
+CODE_LENGTH = 8
+"""Letters of a code that people type: 34.5 bits, of which an account may try 25 a day."""
+
+INTERVAL = 5
+SLOWER = 5
+"""Seconds by which the interval grows for a device that is too fast (RFC 8628, section 3.5)."""
+
+SLOWEST = 60
+EARLY = timedelta(seconds=1)
+"""By which a poll may come too early: the one before it may have taken longer on its way."""
+
+State = Literal["waiting", "allowed", "refused", "expired"]
+
+_table = DeviceRequest.__table__
+_d = _table.c
+_ROWS = Detached(DeviceRequest)
+_INSERT = CompiledStatement(
+    insert(_table)
+    .values({column.key: sa.bindparam(column.key, type_=column.type) for column in _table.columns})
+    .on_conflict_do_nothing(index_elements=[_d.user_code_digest])
+)
+_its_own = (_d.device_digest == sa.bindparam("code"), _d.client_id == sa.bindparam("client"))
+_INTERVALS = range(INTERVAL, SLOWEST + SLOWER, SLOWER)
+_last_allowed = sa.case(
+    {seconds: sa.bindparam(f"ago_{seconds}", type_=_d.polled_at.type) for seconds in _INTERVALS}, value=_d.interval
+)
+"""When its poll before this one has to have been, by its own interval."""
+
+_POLL_IN_TIME = CompiledStatement(
+    sa.update(_table)
+    .where(*_its_own, sa.or_(_d.polled_at.is_(None), _d.polled_at <= _last_allowed))
+    .values(polled_at=sa.bindparam("now"))
+    .returning(*_table.columns)
+)
+_POLL_TOO_EARLY = CompiledStatement(
+    sa.update(_table)
+    .where(*_its_own)
+    .values(
+        polled_at=sa.bindparam("now"),
+        interval=sa.case((_d.interval < SLOWEST, _d.interval + SLOWER), else_=_d.interval),
+    )
+    .returning(*_table.columns)
+)
+_FETCH = CompiledStatement(
+    sa.update(_table)
+    .where(_d.id == sa.bindparam("device"), _d.done_at.is_(None), _d.expires_at > sa.bindparam("now"))
+    .where(sa.or_(_d.jkt.is_(None), _d.jkt == sa.bindparam("key")))
+    .values(done_at=sa.bindparam("now"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a device is told, and nothing of it stored."""
+
+    device_code: str
+    user_code: str
+
+
+def begin(client: Client, scopes: Sequence[str], resource: str, jkt: str | None, who: ClientContext) -> Begun:
+    """Store what a device asks for; return its codes. One INSERT; another one where that code is another device's.
+
+    :param jkt: thumbprint of the key that its tokens will be bound to, or None
+    """
+    device_code, now = secrets.token(), clock.now()
+    row: dict[str, Any] = dict.fromkeys(column.key for column in _table.columns) | {
+        "id": secrets.row_id(), "device_digest": secrets.digest(device_code), "client_id": client.id,
+        "scopes": " ".join(scopes), "resource": resource, "agent": who.user_agent, "address": who.ip_address,
+        "created_at": now, "expires_at": now + LIFETIME, "interval": INTERVAL, "jkt": jkt,
+    }  # fmt: skip
+    while True:
+        user_code = secrets.consonants(CODE_LENGTH)
+        if _INSERT.run(**row | {"user_code_digest": _digest(user_code)}):
+            return Begun(device_code, user_code)
+
+
+def read_user_code(typed: str) -> str | None:
+    """Return what was typed as the code of a device, in capitals and without its dash; None when it can't be one."""
+    text = user_input.compact(typed)
+    tidy = text.upper() if text.isascii() else ""
+    return tidy if len(tidy) == CODE_LENGTH and set(tidy) <= set(secrets.CONSONANTS) else None
+
+
+def grouped(user_code: str) -> str:
+    """Return a code as people read it: ``WDJB-MJHT``."""
+    return f"{user_code[:4]}-{user_code[4:]}"
+
+
+def find(user_code: str) -> DeviceRequest | None:
+    """Return the request of the device that shows this code, over or not. One statement.
+
+    :param user_code: from ``read_user_code``
+    """
+    digests = [_digest(user_code, kid) for kid in keyring.kids]
+    return db.session.scalar(sa.select(DeviceRequest).where(DeviceRequest.user_code_digest.in_(digests)))
+
+
+def state_of(row: DeviceRequest) -> State:
+    """Return what became of a request."""
+    if row.denied_at is not None:
+        return "refused"
+    if row.grant_id is not None:
+        return "allowed"
+    return "waiting" if clock.now() < row.expires_at else "expired"
+
+
+def allow(row: DeviceRequest, client: Client, scopes: Sequence[str], session: AuthSession) -> bool:
+    """Let a device have its tokens; False when that is decided already, or its time is over."""
+    grant_id = grants.issue_to_device(client, scopes, session, resource=row.resource, life=row.expires_at - clock.now())
+    if _decide(row, grant_id=grant_id):
+        return True
+    changed(sa.delete(Grant).where(Grant.id == grant_id))
+    return False
+
+
+def refuse(row: DeviceRequest) -> bool:
+    """Let a device have nothing; False as ``allow``."""
+    return _decide(row, denied_at=clock.now())
+
+
+def redeem(device_code: str, client: Client, jkt: str | None) -> Redeemed:
+    """Exchange the code of a device (section 3.4). One statement while its person hasn't decided.
+
+    A decision is answered however fast the device asks.
+    :param jkt: thumbprint of the key that the request proves, or None
+    :raises OAuthError: ``authorization_pending``, ``slow_down``, ``access_denied``, ``expired_token``, or
+        ``invalid_grant`` for a code that is another client's, was used, or whose session has ended
+    """
+    refused = OAuthError("invalid_grant", "The device_code is invalid or was used before.")
+    row, is_too_fast = _poll(device_code, client)
+    if row is None or row.done_at is not None:
+        raise refused
+    if row.denied_at is not None:
+        raise OAuthError("access_denied", "The person has refused.")
+    if clock.now() >= row.expires_at:
+        raise OAuthError("expired_token", "The device_code has expired. Ask for another one.")
+    if row.grant_id is None:
+        if is_too_fast:
+            raise OAuthError("slow_down", f"Wait at least {row.interval} seconds before you ask again.")
+        raise OAuthError("authorization_pending", "The person hasn't decided yet.")
+    if not _FETCH.run(device=row.id, now=clock.now(), key=jkt or ""):
+        raise refused
+    redeemed = grants.redeem_of_device(row.grant_id, client, jkt)
+    record("app.signed_in", redeemed.grant.user_id, client=client.id, app=client.name)
+    return redeemed
+
+
+def _poll(device_code: str, client: Client) -> tuple[DeviceRequest | None, bool]:
+    """Note that a device asks; return its request, and whether it asks too soon. One statement for one that doesn't."""
+    now = clock.now()
+    which = {"code": secrets.digest(device_code), "client": client.id, "now": now}
+    times = {f"ago_{seconds}": now - timedelta(seconds=seconds) + EARLY for seconds in _INTERVALS}
+    if found := _POLL_IN_TIME.first(**which, **times):
+        return _row_of(found), False
+    found = _POLL_TOO_EARLY.first(**which)
+    return (_row_of(found), True) if found else (None, False)
+
+
+def _row_of(found: Sequence[Any]) -> DeviceRequest:
+    row: DeviceRequest = _ROWS.read(found)[0]
+    return row
+
+
+def _decide(row: DeviceRequest, **values: object) -> bool:
+    undecided = (DeviceRequest.denied_at.is_(None), DeviceRequest.grant_id.is_(None))
+    waits = (DeviceRequest.id == row.id, *undecided, DeviceRequest.expires_at > clock.now())
+    return changed(sa.update(DeviceRequest).where(*waits).values(**values)) == 1
+
+
+def _digest(user_code: str, kid: str | None = None) -> str:
+    """Return what is stored of a code that people type: with a key, since all that there are can be tried in seconds.
+
+    :param kid: of the key; the current one when None
+    """
+    return hmac.digest(keyring.derive("oauth-user-code", kid), user_code.encode(), hashlib.sha256).hex()
