@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 import click
 from pydantic import ValidationError
 
-from app.oidc.clients import ALGORITHMS, GRANT_TYPES, SCOPES, Client
+from app.oidc.clients import ALGORITHMS, DEVICE_CODE, GRANT_TYPES, SCOPES, Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,6 +85,12 @@ def given_fields(options: dict[str, Any]) -> dict[str, Any]:
     if "jwks" in fields:
         fields["jwks"] = _json_of(fields["jwks"])
     return fields
+
+
+def grants_of_device(fields: dict[str, Any]) -> list[str]:
+    """Return the grants of an app for devices: those that were given, or all that it can use, and the device code."""
+    usual = (["authorization_code"] if fields.get("redirect_uris") else []) + ["refresh_token"]
+    return list(dict.fromkeys([*fields.get("grant_types", usual), DEVICE_CODE]))
 
 
 def made_client(client_id: str, secret_digests: tuple[str, ...] = (), **fields: Any) -> Client:

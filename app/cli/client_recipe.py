@@ -10,7 +10,7 @@ import orjson
 
 from app.extensions import settings
 from app.oidc.client_store import REGISTERED
-from app.oidc.clients import Client, client_of, clients_in_memory
+from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory
 from app.oidc.models import OAuthClient
 
 WIDTH = 26
@@ -26,6 +26,7 @@ def recipe(client: Client, secret: str = "") -> dict[str, Any]:
         **({"client_secret": secret} if secret else {}),
         "redirect_uris": list(client.redirect_uris),
         "scopes": list(client.scopes),
+        **({"device_url": f"{origin}/oauth/device"} if DEVICE_CODE in client.grant_types else {}),
     }
 
 
@@ -36,7 +37,8 @@ def print_recipe(client: Client, secret: str, *, as_json: bool) -> None:
         click.echo(orjson.dumps(found))
         return
     for name, value in found.items():
-        click.echo(f"  {_title(name):<16}{_in_words(name, value)}")
+        if value:
+            click.echo(f"  {_title(name):<16}{_in_words(name, value)}")
     if secret:
         click.echo("Keep the secret now: Latchkey has only its digest, and shows it this once.")
 

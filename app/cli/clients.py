@@ -10,7 +10,7 @@ import click
 import orjson
 import sqlalchemy as sa
 
-from app.cli.client_options import client_options, given_fields, id_for, made_client
+from app.cli.client_options import client_options, given_fields, grants_of_device, id_for, made_client
 from app.cli.client_recipe import described, fields_of, print_fields, print_recipe, recipe, state_of
 from app.cli.durations import DurationType
 from app.cli.group import OperatorGroup
@@ -31,14 +31,17 @@ clients = OperatorGroup("clients", help="Add apps that sign people in here, and 
 @clients.command("create")
 @click.argument("name")
 @click.option("--id", "client_id", metavar="ID", help="Its client id; made of NAME without this.")
+@click.option("--device", is_flag=True, help="It signs people in by a code that they type elsewhere.")
 @client_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def create(name: str, client_id: str | None, as_json: bool, **options: Any) -> None:
+def create(name: str, client_id: str | None, device: bool, as_json: bool, **options: Any) -> None:
     """Add an app, and print what it needs.
 
     NAME is what people read. Its secret is shown once.
     """
     fields = given_fields(options)
+    if device:
+        fields["grant_types"] = grants_of_device(fields)
     secret = "" if fields.get("auth_method") in ("none", "private_key_jwt") else new_secret()
     client = made_client(client_id or id_for(name) or secrets.letters(16), name=name, source="command", **fields)
     if client.id in clients_in_memory():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -96,6 +97,29 @@ def test_every_field_has_an_option(operate, stored, tmp_path):
     assert fields == REGISTERED - {"name", "logo_url"}
     assert "there is no group staff" in result.stderr
     assert "http://app:3000/logout can be read on its way" in result.stderr
+
+
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+@pytest.mark.parametrize(
+    ("options", "grants"),
+    [
+        ([], ("refresh_token", DEVICE)),
+        (["--redirect-uri", URI], ("authorization_code", "refresh_token", DEVICE)),
+        (["--grant", "device_code"], (DEVICE,)),
+    ],
+)
+def test_an_app_for_devices_is_told_where_they_begin(operate, stored, options, grants):
+    result = operate("clients", "create", "TV", "--device", "--public", *options)
+    assert result.exit_code == 0, result.output
+    assert stored("tv").grant_types == grants
+    assert re.search(r"^  Device URL +http://localhost/oauth/device$", result.stdout, re.MULTILINE)
+    assert ("Redirect URIs" in result.stdout) is ("--redirect-uri" in options)
+
+
+def test_an_app_that_is_for_no_device_is_not_told_of_them(operate):
+    assert "Device" not in operate(*GRAFANA).stdout
 
 
 def _parameters():
