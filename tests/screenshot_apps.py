@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +15,7 @@ APPS = {
     "Dashboards": "",
     "Vault": 'level = "aal2"',
     "Machines": 'groups = ["admins"]',
+    "Television": 'grant_types = ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"]',
 }
 TABLE = """[clients.{id}]
 name = "{name}"
@@ -47,6 +50,32 @@ def asked_by(client: str, **more: str) -> str:
     return f"/oauth/authorize?{urlencode(parameters | more)}"
 
 
+def code_of_device(url: str) -> str:
+    """Have a television ask to be signed in; return the code that it shows."""
+    asked = urlencode({"client_id": "television", "scope": "openid email"}).encode()
+    headers = {"User-Agent": "Mozilla/5.0 (Linux; Android 14; Smart TV) AppleWebKit/537.36 Chrome/120.0 Safari/537.36"}
+    request = urllib.request.Request(f"{url}/oauth/device", asked, headers)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return str(json.load(answer)["user_code"])
+
+
+def connect_device(walk: Any) -> None:
+    """Type the code that a device shows, and let it sign in; refuse another one.
+
+    :param walk: of ``tests.screenshots``
+    """
+    walk.see("/device", "device")
+    walk.page.fill("[name=user_code]", "BCDF-GHJK")
+    walk.press("^Continue")
+    walk.take("device-wrong")
+    for button, name in (("^Allow", "device-connected"), ("^Don't allow", "device-refused")):
+        walk.see(f"/device?user_code={code_of_device(walk.url)}", "device-code")
+        walk.press("^Continue")
+        walk.take("device-consent")
+        walk.press(button)
+        walk.take(name)
+
+
 def use_apps(walk: Any) -> None:
     """Sign in to apps, see what they may do, and remove the access of one.
 
@@ -61,6 +90,7 @@ def use_apps(walk: Any) -> None:
     walk.see(asked_by("photos", prompt="select_account"), "app-account")
     walk.see(asked_by("machines"), "app-not-allowed")
     walk.see(asked_by("vault"), "app-second-factor")
+    connect_device(walk)
     walk.see("/apps", "apps")
     walk.press("^Remove access")
     walk.take("apps-removed")

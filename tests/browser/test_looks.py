@@ -17,6 +17,7 @@ from app.oidc.models import OAuthClient
 from tests.browser.apps import add_app
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import OF_COLOUR, serious_faults
+from tests.devices import Device, tv
 from tests.oidc import register
 
 WIDTHS = (1280, 390)
@@ -181,6 +182,29 @@ def test_pages_of_apps(look, people, email, sign_in, standing_app):
     look.at("consent, for an app that added itself", rp.request(scope=wide))
     assert look.page.locator(".notice").count() == 1
     look.at("confirm it's you, for an app", f"/us-verify?next={quote(path_of_request(look.page))}")
+    assert look.faults == []
+
+
+def test_pages_of_devices(look, people, email, sign_in, standing_app):
+    uri = f"https://{'a-long-name.' * 8}example.com/"
+    rp = tv(standing_app, f"tv-{email}", name="W" * 80, consent="ask", home_url=uri)
+    wide = "openid profile email phone groups offline_access"
+    sign_in(people.open(email=email), look.page)
+    look.at("device", "/device")
+    look.fill("Code on your device", "BCDF-GHJK")
+    look.press("Continue")
+    look.at("device, wrong code")
+    for button in ("Allow", "Don't allow"):
+        code = Device(rp, scope=wide).user_code
+        look.at("device, with its code", f"/device?user_code={code}")
+        look.press("Continue")
+        look.at("device, asking")
+        look.press(button)
+        look.at("device, decided")
+    come_by_itself(standing_app, rp.id)
+    look.page.goto(f"/device?user_code={Device(rp).user_code}")
+    look.press("Continue")
+    look.at("device, for an app that added itself")
     assert look.faults == []
 
 
