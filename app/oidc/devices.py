@@ -75,7 +75,7 @@ _POLL_TOO_EARLY = CompiledStatement(
 )
 _FETCH = CompiledStatement(
     sa.update(_table)
-    .where(_d.id == sa.bindparam("device"), _d.done_at.is_(None), _d.expires_at > sa.bindparam("now"))
+    .where(_d.id == sa.bindparam("device"), _d.done_at.is_(None))
     .where(sa.or_(_d.jkt.is_(None), _d.jkt == sa.bindparam("key")))
     .values(done_at=sa.bindparam("now"))
 )
@@ -160,7 +160,7 @@ def redeem(device_code: str, client: Client, jkt: str | None) -> Redeemed:
     """
     refused = OAuthError("invalid_grant", "The device_code is invalid or was used before.")
     row, is_too_fast = _poll(device_code, client)
-    if row is None or row.done_at is not None:
+    if row is None:
         raise refused
     if row.denied_at is not None:
         raise OAuthError("access_denied", "The person has refused.")

@@ -74,7 +74,7 @@ _REDEEM = CompiledStatement(
 _own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
 _REDEEM_OF_DEVICE = CompiledStatement(
     sa.update(_table)
-    .where(*_own, _c.code_used_at.is_(None), _c.revoked_at.is_(None), is_active, session_is_open)
+    .where(*_own, _c.revoked_at.is_(None), is_active, session_is_open)
     .values(
         code_used_at=sa.bindparam("now"),
         jkt=sa.bindparam("bound", type_=sa.String),

@@ -347,6 +347,26 @@ def test_an_account_that_is_closed_gets_no_tokens(app, party, browser, ada):
     assert device.error() == "invalid_grant"
 
 
+def test_an_app_whose_access_was_removed_meanwhile_gets_no_tokens(party, browser):
+    device = Device(party)
+    decide(browser, device)
+    assert browser.post("/apps/remove", client="tv").status == 302
+    assert device.error() == "invalid_grant"
+
+
+def test_what_its_client_may_no_longer_ask_for_is_not_given(app, browser):
+    from app.extensions import db
+    from app.oidc.models import OAuthClient
+
+    device = Device(tv(app), scope="openid email phone")
+    with app.app_context():
+        row = db.session.get(OAuthClient, "tv")
+        row.registered = row.registered | {"scopes": ["openid", "email"]}
+        db.session.commit()
+    decide(browser, device)
+    assert device.tokens()["scope"] == "openid email"
+
+
 def test_a_client_without_refresh_tokens_gets_none(app, browser):
     device = Device(tv(app, grant_types=[GRANT]))
     decide(browser, device)

@@ -427,6 +427,23 @@ def test_of_many_decisions_at_once_one_counts(app, ada, device, rows):
     assert len(rows(Grant)) == len(events(rows, "app.device_allowed"))
 
 
+@pytest.mark.parametrize("how", ["allowed", "refused", "expired"])
+@pytest.mark.parametrize("allow", ["yes", "no"])
+def test_a_decision_that_comes_between_looking_and_deciding_counts(
+    browser, device, clock, monkeypatch, rows, how, allow
+):
+    from app.oidc.models import Grant
+
+    if how == "expired":
+        clock.shift(600)
+    else:
+        decide(browser, device, "yes" if how == "allowed" else "no")
+    before = len(rows(Grant))
+    monkeypatch.setattr("app.oidc.devices.state_of", lambda row: "waiting")
+    assert browser.post("/device/consent", user_code=device.user_code, allow=allow).codes == ["device_code_over"]
+    assert len(rows(Grant)) == before
+
+
 def test_of_forty_polls_at_once_one_gets_tokens(app, browser, device, rows):
     from app.oidc.models import AccessToken
 
