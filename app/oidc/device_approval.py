@@ -67,14 +67,13 @@ def look_up(typed: str, session: AuthSession, address: str) -> Asking:
     client = find_client(row.client_id)
     if client is None or devices.state_of(row) != "waiting":
         raise Rejected("device_code_over", field=FIELD)
-    level, asked_scopes = LEVELS[client.level], row.scopes.split()
+    scopes = row.scopes.split()
     asked = Authorization(
         client,
         redirect_uri="",
-        scopes=tuple(scope for scope in client.scopes if scope in asked_scopes),
+        scopes=tuple(scope for scope in client.scopes if scope in scopes),
         max_age=client.default_max_age,
-        level=level,
-        must_have_level=level == LEVELS["aal2"],
+        level=LEVELS[client.level],
         resource=row.resource,
     )
     relation = consents.relation_of(session.user_id, client.id, session.session_id)

@@ -14,6 +14,7 @@ from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
 from tests.wire import Program, Wire
 
+NEW_KEY = "5b" * 32
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
@@ -115,6 +116,12 @@ def test_case_dashes_and_blanks_do_not_matter(hers, device, number):
     answer = hers.post("/device", user_code=spellings(device.user_code)[number])
     assert answer.status == 200
     assert hers.language == "json" or "Connect Living room TV?" in answer.text
+
+
+def test_a_code_is_known_at_a_server_whose_key_was_rotated_meanwhile(app, make_app, settings_values, ada, device):
+    rotated = make_app(secret_keys=f"{NEW_KEY},{settings_values['secret_keys']}")
+    assert decide(sign_in(Wire(rotated, "form"), ada), device).ok
+    assert device.tokens()["access_token"]
 
 
 WRONG = ["BCDFGHJK", "A", "AEIOUAEI", "BBBBBBB", "BBBBBBBBB", "BBBB-BBB1", "x" * 200, "ＡＢ", "é" * 8]
@@ -381,6 +388,10 @@ def test_wrong_codes_stop_no_other_codes_of_the_account(app, ada, mail_to, devic
     wire = sign_in(Wire(app, "form"), ada)
     for _ in range(4):
         wire.post("/device", user_code="BCDF-GHJK")
+    other = Wire(app, "form", address="192.0.2.9")
+    assert other.post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
+    assert other.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+    assert other.signed_in_as() == ada.email
     assert wire.post("/us-verify/send-code", chosen_method="email").ok
     assert wire.post("/us-verify", passcode=code_in(mail_to(ada.email))).ok
 
