@@ -54,6 +54,7 @@ PUBLISHED = {
     "link-elsewhere-phone-light": "link-elsewhere-phone",
     "apps-desktop-light": "apps-light",
     "app-consent-phone-light": "consent-phone",
+    "device-consent-phone-light": "device-phone",
 }
 LARGEST = 150 * 1024
 """Bytes of a picture in the repository, at most."""
