@@ -10,9 +10,11 @@ from app.audit import record
 from app.errors import Rejected
 from app.oidc import consents, devices
 from app.oidc.authorization import LEVELS, Authorization
-from app.oidc.clients import find_client
+from app.oidc.clients import Client, find_client
+from app.oidc.errors import OAuthError
 from app.oidc.interaction import Situation, Step, next_step, scopes_to_allow
 from app.oidc.models import DeviceRequest
+from app.oidc.resources import resources_of
 from app.sessions.models import AuthSession
 from app.throttling import by_account
 from app.throttling.by_account import HOUR
@@ -67,17 +69,30 @@ def look_up(typed: str, session: AuthSession, address: str) -> Asking:
     client = find_client(row.client_id)
     if client is None or devices.state_of(row) != "waiting":
         raise Rejected("device_code_over", field=FIELD)
+    asked = _asked(client, row)
+    relation = consents.relation_of(session.user_id, client.id, session.session_id)
+    return Asking(devices.grouped(user_code), row, asked, Situation(session, relation, row.created_at))
+
+
+def _asked(client: Client, row: DeviceRequest) -> Authorization:
+    """Return what a device asks for, of what its client may have now.
+
+    :raises Rejected: ``device_code_over`` where a service that its tokens would be for is no longer there
+    """
     scopes = row.scopes.split()
-    asked = Authorization(
+    try:
+        resource, served_by = resources_of({"resource": row.resource}, client)
+    except OAuthError:
+        raise Rejected("device_code_over", field=FIELD) from None
+    return Authorization(
         client,
         redirect_uri="",
         scopes=tuple(scope for scope in client.scopes if scope in scopes),
         max_age=client.default_max_age,
-        level=LEVELS[client.level],
-        resource=row.resource,
+        level=max(LEVELS[each.level] for each in (client, *served_by)),
+        resource=resource,
+        served_by=served_by,
     )
-    relation = consents.relation_of(session.user_id, client.id, session.session_id)
-    return Asking(devices.grouped(user_code), row, asked, Situation(session, relation, row.created_at))
 
 
 def decide(asking: Asking, *, allows: bool) -> None:

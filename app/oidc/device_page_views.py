@@ -121,7 +121,9 @@ def _ask(asking: Asking) -> Response:
         name: shown["app"][name] for name in ("name", "host", "is_vetted")
     }
     if wants_json():
-        return respond(app=app, scopes=asking.scopes, device=facts, user_code=asking.user_code)
+        return respond(
+            app=app, scopes=asking.scopes, services=shown["services"], device=facts, user_code=asking.user_code
+        )
     return respond("oidc/device_consent.html", shown=shown | {"device": facts})
 
 

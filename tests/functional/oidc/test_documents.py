@@ -16,6 +16,7 @@ from app.oidc.clients import client_of
 from app.oidc.models import AuthorizationRequest, ClientDocument, Grant, OAuthClient
 from tests.client_rows import Signer
 from tests.client_rows import register as store
+from tests.devices import GRANT, Device
 from tests.functional.oidc.test_interaction import decide
 from tests.oidc import RelyingParty
 from tests.signed_in import sign_in
@@ -659,6 +660,22 @@ def test_a_pushed_request_of_a_bad_document_says_what_is_wrong(agent, site, work
     answer = agent.push()
     assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
     assert "client_secret" in answer.json["error_description"]
+
+
+def test_a_device_waits_by_the_same_error(app, agent, browser, site, work):
+    site.publish(grant_types=[GRANT], redirect_uris=[], response_types=[])
+    answer = agent.post("/oauth/device", scope="openid")
+    assert (answer.status_code, answer.json["error"], answer.headers["Retry-After"]) == (
+        503, "temporarily_unavailable", "2",
+    )  # fmt: skip
+    work()
+    device = Device(agent, scope="openid")
+    assert (
+        'trust <strong class="breakable">agent.example.com</strong>'
+        in browser.post("/device", user_code=device.user_code).text
+    )
+    browser.post("/device/consent", user_code=device.user_code, allow="yes")
+    assert device.tokens()["access_token"]
 
 
 def test_nothing_is_read_at_the_token_endpoint(agent, rows):

@@ -7,6 +7,7 @@ import pytest
 from app.oidc.models import OAuthClientResource
 from tests.client_rows import SECRET
 from tests.client_rows import register as store
+from tests.devices import Device, tv
 from tests.functional.oidc.test_interaction import decide
 from tests.oidc import REDIRECT, RelyingParty, register
 
@@ -42,6 +43,32 @@ def stranger(app) -> RelyingParty:
     """An app that registered itself."""
     store(app, "stranger", source="registration", name="A stranger", redirect_uris=[REDIRECT])
     return RelyingParty(app, "stranger", SECRET)
+
+
+@pytest.mark.parametrize("needs", [{}, {"groups": ["staff"]}, {"level": "aal2"}], ids=["open", "group", "level"])
+def test_a_device_may_ask_for_a_service_that_serves_all(app, add, browser, needs):
+    api = add("api", serves=[API], serves_all=True, **needs)
+    device = Device(tv(app), resource=API)
+    page = browser.post("/device", user_code=device.user_code)
+    if needs:
+        assert ("have access to Living room TV" in page.text) is ("groups" in needs)
+        assert ("Confirm with a second factor" in page.text) is ("level" in needs)
+        return
+    assert 'Use <strong class="breakable">The api</strong> with your account' in page.text
+    browser.post("/device/consent", user_code=device.user_code, allow="yes")
+    assert is_active(api, device.tokens()["access_token"])
+
+
+def test_a_device_gets_nothing_for_a_service_that_is_gone(app, api, browser):
+    from app.extensions import db
+    from app.oidc.client_store import switch
+
+    device = Device(tv(app), resource=API)
+    with app.app_context():
+        switch("api", off=True, by="test")
+        db.session.commit()
+    answer = browser.post("/device/consent", user_code=device.user_code, allow="yes")
+    assert answer.codes == ["device_code_over"]
 
 
 def error_of(rp, browser, **asked) -> str:
