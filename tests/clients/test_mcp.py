@@ -45,12 +45,13 @@ class Storage:
 class Agent(threading.Thread):
     """Calls ``whoami`` in a thread of its own; its person takes the browser to ``visit``, and ``back`` is where from.
 
+    :param document: address of its metadata document, if it has one
     :ivar said: what the server has said, or the fault that ended it
     """
 
-    def __init__(self, url: str, redirect_uri: str, storage: Storage) -> None:
+    def __init__(self, url: str, redirect_uri: str, storage: Storage, document: str = "") -> None:
         super().__init__(daemon=True)
-        self.url, self.storage = url, storage
+        self.url, self.storage, self.document = url, storage, document
         self.visit: queue.Queue[str] = queue.Queue()
         self.back: queue.Queue[str] = queue.Queue()
         self.said: list[Any] = []
@@ -64,7 +65,8 @@ class Agent(threading.Thread):
             self.said.append(fault)
 
     async def _call(self) -> None:
-        provider = OAuthClientProvider(self.url, self.metadata, self.storage, self._lead, self._come_back)
+        handlers = (self._lead, self._come_back)
+        provider = OAuthClientProvider(self.url, self.metadata, self.storage, *handlers, self.document or None)
         http = httpx2.AsyncClient(auth=provider)
         async with http, Client(streamable_http_client(self.url, http_client=http)) as client:
             await self._whoami(client)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.audit import Event
+from app.extensions import db
 from app.oidc import client_documents, document_fetches
 from app.oidc.clients import client_of
 from app.oidc.models import AuthorizationRequest, ClientDocument, Grant, OAuthClient
@@ -156,6 +157,7 @@ def test_consent_for_one_request_is_none_for_another(known, browser):
 def test_no_parameter_says_that_consent_was_given(known, browser):
     page = browser.get(known.request(**{"consent.given": "yes"}))
     assert "Allow An agent?" in page.text
+    assert "Allow An agent?" in browser.get(f"/oauth/continue?request={page.page.value('request')}").text
 
 
 def test_a_native_app_may_have_any_port(app, known, browser):
@@ -198,7 +200,6 @@ def test_it_is_off_by_default(agent, app, browser, work, site, rows):
 
 @pytest.mark.settings(client_documents=("staff", "agents"), client_documents_loopback=True)
 def test_only_members_of_the_groups_are_let_in(app, ada, known, browser):
-    from app.extensions import db
     from app.groups import service
 
     assert browser.get(known.request()).status == 403
@@ -241,7 +242,6 @@ def allowed(rp: RelyingParty, browser: Wire) -> dict[str, str]:
 
 
 def test_an_operator_disables_one(app, known, browser, work, clock):
-    from app.extensions import db
     from app.oidc import client_store
 
     tokens = allowed(known, browser)
@@ -261,6 +261,43 @@ def test_a_client_of_the_operator_is_not_asked_for_a_document(app, site, browser
     assert "Allow Ours?" in browser.get(ours.request()).text
     work()
     assert (site.asked, rows(ClientDocument)) == ([], [])
+
+
+def test_a_client_of_the_file_is_not_asked_for_a_document(make_app, tmp_path, site, people, work):
+    path = tmp_path / "clients.toml"
+    address = f'[clients."{site.url()}"]\nname = "Ours"\nauth_method = "none"\n'
+    path.write_text(address + f'redirect_uris = ["{site.url("/callback")}"]\n')
+    app = make_app(clients_file=str(path), **ON)
+    browser = sign_in(Wire(app, "form"), people.open("eve@example.com", methods=["email"]))
+    ours = RelyingParty(app, site.url(), redirect_uri=site.url("/callback"))
+    assert "Allow Ours?" in browser.get(ours.request()).text
+
+
+def test_an_operator_who_adds_one_meanwhile_has_the_last_word(app, agent, browser, work, clock, rows):
+    browser.get(agent.request())
+    store(app, agent.id, secret="", auth_method="none", redirect_uris=[agent.redirect_uri], name="Ours")
+    work()
+    assert [(row.source, row.registered["name"]) for row in rows(OAuthClient)] == [("command", "Ours")]
+    clock.shift(31 * 86400)
+    prune(app)
+    assert [row.source for row in rows(OAuthClient)] == ["command"]
+
+
+def test_what_was_ordered_before_the_settings_changed_is_not_read(make_app, agent, browser, site, rows):
+    browser.get(agent.request())
+    changed = make_app(**(ON | {"client_document_hosts": ("other.example.com",)}))
+    with changed.app_context():
+        document_fetches.fetch_due(threading.Event())
+        db.session.commit()
+    assert site.asked == []
+    assert rows(ClientDocument)[0].fault == "The host of the document is not accepted here."
+
+
+@pytest.mark.settings(client_documents=())
+def test_a_service_without_them_asks_the_database_nothing(work, statements):
+    with statements() as seen:
+        work()
+    assert seen == []
 
 
 # --- what is no client id -----------------------------------------------------------------------
@@ -592,8 +629,6 @@ def test_what_was_never_good_is_forgotten_soon(app, agent, site, browser, work, 
 
 
 def prune(app) -> None:
-    from app.extensions import db
-
     with app.app_context():
         for cleanup in (document_fetches.prune_unused_apps, document_fetches.prune_documents):
             cleanup()
