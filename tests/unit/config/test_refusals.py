@@ -121,6 +121,33 @@ def test_a_value_that_would_fail_at_each_message_is_refused_at_start(set_up, set
         Settings.load()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("client_documents", "Staff"), ("client_documents", "a b"), ("client_documents", "staff,staff"),
+        ("client_document_hosts", "https://agent.example.com"), ("client_document_hosts", "agent.example.com:8443"),
+        ("client_document_hosts", "*"), ("client_document_hosts", "a.*.com"), ("client_document_hosts", "*.*.com"),
+        ("client_document_hosts", "agent.example.com/x"),
+    ],
+)  # fmt: skip
+def test_what_is_no_group_and_no_host_is_refused(set_up, setting, value):
+    set_up(**{setting: value})
+    with pytest.raises(ConfigurationError, match=f"LATCHKEY_{setting.upper()}"):
+        Settings.load()
+
+
+def test_groups_and_hosts_of_documents_are_read(production, set_up):
+    set_up(client_documents="everyone, it.admins", client_document_hosts="*.Example.com, agent.example.org")
+    assert Settings.load().client_documents == ("everyone", "it.admins")
+    assert Settings.load().client_document_hosts == ("*.example.com", "agent.example.org")
+
+
+def test_documents_on_this_machine_are_for_development(production, set_up):
+    set_up(client_documents_loopback="on")
+    with pytest.raises(ConfigurationError, match=r"LATCHKEY_CLIENT_DOCUMENTS_LOOPBACK is on in production"):
+        Settings.load()
+
+
 def test_plain_mail_is_allowed_by_name_and_warned_of(production, set_up, caplog):
     set_up(mail_url="smtp://127.0.0.1:25", mail_allow_plaintext="on")
     assert Settings.load().mail_allow_plaintext
