@@ -245,6 +245,25 @@ def test_a_token_is_for_what_it_was_made_for(app, ada, stranger):
     assert identity_of(stranger.ask(f"{WIKI}/public/x", headers={"Authorization": f"Bearer {right}"}))[0] == "ada"
 
 
+def test_a_token_that_is_revoked_or_of_a_closed_account_is_worth_nothing(app, ada, stranger, clock):
+    from app.extensions import db
+    from app.sessions import api_tokens
+    from app.users import User
+
+    token = token_of(app, ada, "apps")
+    headers = {"Authorization": f"Bearer {token}"}
+    assert stranger.ask(f"{WIKI}/notes", headers=headers).status_code == 200
+    with app.app_context():
+        db.session.get(User, ada.id).disabled_at = clock.now()
+        db.session.commit()
+    assert stranger.ask(f"{WIKI}/notes", headers=headers).status_code == 401
+    with app.app_context():
+        db.session.get(User, ada.id).disabled_at = None
+        api_tokens.revoke_all(ada.id)
+        db.session.commit()
+    assert stranger.ask(f"{WIKI}/notes", headers=headers).status_code == 401
+
+
 def test_a_token_for_apps_opens_nothing_of_ours(app, ada):
     token = token_of(app, ada, "apps")
     answer = app.test_client().get("/sessions", headers=PROGRAM | {"Authorization": f"Bearer {token}"})
@@ -289,3 +308,14 @@ def test_a_method_of_webdav_is_asked_about_too(app, dialect):
     proxy = Proxy(Wire(app, "form"), dialect)
     for method in ("PROPFIND", "MKCOL", "REPORT", "OPTIONS"):
         assert proxy.ask(f"{WIKI}/cal", method=method).status_code == 401
+
+
+def test_an_address_that_nobody_has_confirmed_is_told_to_no_app(app, people):
+    bo = people.open(phone="+447700900123", methods=["sms"])
+    people.give(bo, "email", "boss@example.com", confirmed=False, primary=True)
+    proxy = Proxy(sign_in(Wire(app, "form"), bo, via="sms"))
+    proxy.enter(f"{WIKI}/")
+    user, email, name, groups = identity_of(proxy.ask(f"{WIKI}/"))
+    assert (email, name, groups) == ("", "", "")
+    assert user
+    assert "boss" not in user
