@@ -53,6 +53,8 @@ APART = pytest.StashKey[bool]()
 SHARED_MEMORY = Path("/dev/shm")
 ROOM = 2**30
 """Bytes that have to be free there: containers often have 64 MiB of it."""
+SELDOM = 10_000, 20, 100
+"""Thresholds of the garbage collector. By its own ones it took a twentieth of a small test's processor time."""
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -76,9 +78,10 @@ def _made_run_directory() -> Path:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Keep the thousands of tests out of the garbage collector's rounds, where nothing of them would be found."""
+    """Keep the thousands of tests out of the garbage collector's rounds, and let those be few: applications stay."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*SELDOM)
 
 
 @pytest.hookimpl(optionalhook=True)
