@@ -56,7 +56,7 @@ class Outcome:
 def check(asked: AccessRequest, app: ProtectedApp, sent: Credentials, headers: Headers) -> Outcome:
     """Decide about a request. One statement; none for a closed part, nor for who asks without proof.
 
-    :param headers: of the visitor's request: ``Origin``, ``Sec-Fetch-Site``, ``Upgrade``
+    :param headers: of the visitor's request: ``Origin``, ``Sec-Fetch-*``, ``Upgrade``, ``Sec-WebSocket-Version``
     """
     need = app.need_of(asked.method, asked.path, asked.address)
     if need.level == "deny":
@@ -117,13 +117,22 @@ def _is_foreign(asked: AccessRequest, app: ProtectedApp, headers: Headers) -> bo
 
     A browser says so itself (Fetch Metadata), an older one by the Origin; a sibling of the same domain is another site.
     """
-    if asked.method in SAFE and headers.get("Upgrade", "").lower() != "websocket":
+    if asked.method in SAFE and not opens_socket(headers):
         return False
     site = headers.get("Sec-Fetch-Site", "")
     if site:
         return site not in ("same-origin", "none")
     origin = headers.get("Origin", "")
     return bool(origin) and origin != app.origin
+
+
+def opens_socket(headers: Headers) -> bool:
+    """Whether a visitor opens a WebSocket (RFC 6455, section 4.1).
+
+    ``Upgrade`` is for the next hop alone, and not every proxy says it in its question; the others go to the end.
+    """
+    by_browser = headers.get("Sec-Fetch-Mode", "") == "websocket"
+    return by_browser or any(headers.get(name, "") for name in ("Sec-WebSocket-Version", "Upgrade"))
 
 
 def place_of(app: ProtectedApp) -> str:

@@ -117,7 +117,7 @@ def _request(
     for (header, text), rule in ((host, _HOST), (method, _METHOD), (target, _TARGET)):
         if not rule.fullmatch(text) or len(text) > LONGEST_TARGET:
             raise Unreadable(header)
-    return AccessRequest(host[1].lower(), method[1].upper(), target[1].partition("#")[0], address)
+    return AccessRequest(host[1].lower(), method[1].upper(), target[1], address)
 
 
 def _single(environ: Mapping[str, str], header: str) -> str:

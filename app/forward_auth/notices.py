@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, current_app, render_template, request
 
+from app.forward_auth.checks import opens_socket
 from app.web.headers import csp_nonce
 from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
@@ -15,7 +16,7 @@ _BY_STATUS = {503: "service_unavailable", 429: "too_many_requests"}
 
 def asks_for_page() -> bool:
     """Whether this is somebody who opens a page: a program, a script or a socket can't follow to a sign-in."""
-    if wants_json() or request.headers.get("Upgrade"):
+    if wants_json() or opens_socket(request.headers):
         return False
     return request.headers.get("Sec-Fetch-Mode", "navigate") in ("navigate", "nested-navigate")
 

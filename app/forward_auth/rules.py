@@ -24,7 +24,7 @@ Network = IPv4Network | IPv6Network
 LONGEST_PATH = 8192
 """Characters of a path; a longer one is refused."""
 
-_TWO_READINGS = re.compile(r"%(?:2f|5c|25|00)|[\\;\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
+_TWO_READINGS = re.compile(r"%(?:2f|5c|25|00)|[\\;#\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
 """What some programs decode, cut off or join, and others don't."""
 
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)

@@ -97,6 +97,14 @@ def test_no_dialect_falls_back_to_headers_of_another(app, dialect):
     assert proxy.ask(f"{WIKI}/private", headers=NAVIGATION | spoofed).status_code in (302, 401)
 
 
+def test_what_comes_after_a_hash_is_not_cut_off(app):
+    """A browser never sends one; an app that gets one may read it as a part of the path."""
+    for dialect in ("nginx", "forward"):
+        proxy = Proxy(Wire(app, "form"), dialect)
+        assert proxy.ask(f"{WIKI}/public/x#/../../admin/x").status_code == 403
+        assert proxy.ask(f"{WIKI}/public/x?a#/../../admin/x").status_code == 200
+
+
 def test_nothing_is_chosen_by_the_query(stranger):
     asked = {"X-Forwarded-Host": "wiki.example.com", "X-Forwarded-Uri": "/private", "X-Forwarded-Method": "GET"}
     for query in ("?rd=https://evil.example/", "?level=public", "?allowed_groups=x", "?X-Forwarded-Uri=/public/x"):
@@ -133,6 +141,8 @@ def test_the_visitor_is_the_last_address_that_is_no_proxy(app, stranger):
         ({"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}, 401),
         ({"Accept": "image/*", "Sec-Fetch-Mode": "no-cors"}, 401),
         ({"Accept": "*/*", "Upgrade": "websocket"}, 401),
+        ({"Accept": "*/*", "Sec-WebSocket-Version": "13"}, 401),
+        ({"Accept": "*/*", "Sec-Fetch-Mode": "websocket"}, 401),
         ({"Accept": "*/*"}, 302),
         ({}, 302),
     ],
@@ -163,14 +173,21 @@ FOREIGN = [
     {"Origin": "null"},
 ]
 
+SOCKET = [
+    {"Upgrade": "WebSocket"},
+    {"Sec-WebSocket-Version": "13"},  # Traefik leaves out what is for the next hop alone
+    {"Sec-Fetch-Mode": "websocket"},
+]
+
 
 @pytest.mark.parametrize("headers", FOREIGN)
 def test_another_site_changes_nothing(proxy, headers):
     proxy.enter(f"{WIKI}/")
     refused = proxy.ask(f"{WIKI}/notes", method="POST", headers=PROGRAM | headers)
     assert (refused.status_code, codes(refused)) == (403, ["app_cross_site"])
-    socket = proxy.ask(f"{WIKI}/socket", headers=PROGRAM | headers | {"Upgrade": "WebSocket"})
-    assert (socket.status_code, codes(socket)) == (403, ["app_cross_site"])
+    for said in SOCKET:
+        socket = proxy.ask(f"{WIKI}/socket", headers=PROGRAM | headers | said)
+        assert (socket.status_code, codes(socket)) == (403, ["app_cross_site"])
     assert proxy.ask(f"{WIKI}/notes", headers=NAVIGATION | headers).status_code == 200
     assert proxy.ask(f"{WIKI}/embedded/x", method="POST", headers=PROGRAM | headers).status_code == 200
 
