@@ -1,0 +1,38 @@
+"""A proxy whose Latchkey is away lets nobody pass, and says of no fault that all is well."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.forward_auth_proxies.recipes import RECIPES, WIKI, Places, running
+from tests.forward_auth_proxies.visitor import PROGRAM, Visitor
+from tests.serving import free_port
+
+pytestmark = pytest.mark.one_database
+
+AWAY = (500, 502, 503, 504)
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_without_latchkey_nothing_passes(kind, toy, tmp_path, reached):
+    places = Places(free_port(), free_port(), toy.port, tmp_path)
+    with running(kind, places), ThreadPoolExecutor() as at_once:
+        visitor = Visitor(places.port, WIKI)
+        asked = [at_once.submit(visitor.ask, target) for target in ("/private", "/public/x", "/.latchkey/start")]
+        asked += [at_once.submit(visitor.ask, "/hook", PROGRAM, method="POST", body="x")]
+        socket = at_once.submit(visitor.socket, "/public/socket", {})
+        assert all(each.result().status in AWAY for each in asked)
+        assert socket.result()[0].status in AWAY
+    assert reached == []
+
+
+def test_a_fault_of_nginx_itself_is_not_answered_by_what_latchkey_says(latchkey, toy, tmp_path, app_cookie, reached):
+    """nginx can't keep a large body without its folder: 500, which is also what it makes of a check that failed."""
+    places = Places(free_port(), latchkey.port, toy.port, tmp_path)
+    with running("nginx", places):
+        shutil.rmtree(tmp_path / "client_body")
+        assert Visitor(places.port, WIKI, app_cookie).ask("/notes", method="POST", body="x" * 100_000).status == 500
+    assert reached == []

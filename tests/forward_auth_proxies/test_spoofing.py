@@ -1,0 +1,179 @@
+"""What a visitor writes into a request, in front of each proxy: it decides nothing, and no app believes it."""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+import re
+from urllib.parse import unquote
+
+import pytest
+
+from tests.forward_auth_proxies.recipes import WIKI
+from tests.forward_auth_proxies.visitor import PAGE
+
+pytestmark = pytest.mark.one_database
+
+NAMED = ("Remote-User", "Remote-Groups", "X-Forwarded-Host", "X-Forwarded-Uri", "X-Forwarded-Method", "X-Forwarded-For",
+         "X-Original-URL", "X-Original-Method")  # fmt: skip
+SPOOFED = {
+    "identity": [(f"Remote-{each}", "spoofed") for each in ("User", "Email", "Name", "Groups")],
+    "identity twice": [("Remote-User", "spoofed"), ("remote-user", "spoofed"), ("REMOTE-GROUPS", "spoofed")],
+    "identity with underscores": [(f"Remote_{each}", "spoofed") for each in ("User", "Email", "Name", "Groups")],
+    "identity in other letters": [("REMOTE_USER", "spoofed"), ("remote_groups", "spoofed"), ("rEmOtE-nAmE", "spoofed")],
+    "identity that is empty": [("Remote-User", ""), ("Remote_User", ""), ("Remote-Groups", "")],
+    "nginx": [("X-Original-URL", f"https://{WIKI}/public/spoofed"), ("X-Original-Method", "POST")],
+    "path": [("X-Forwarded-Uri", "/public/spoofed"), ("X-Rewrite-URL", "/public/spoofed")],
+    "prefix": [("X-Forwarded-Prefix", "/public/spoofed")],
+    "host": [("X-Forwarded-Host", "open.example.com"), ("X-Forwarded-Server", "open.example.com")],
+    "method": [("X-Forwarded-Method", "POST"), ("X-HTTP-Method-Override", "POST")],
+    "address": [("X-Forwarded-For", "127.0.0.99"), ("X-Real-IP", "127.0.0.99"), ("Forwarded", "for=127.0.0.99")],
+    "addresses": [("X-Forwarded-For", "127.0.0.99, 127.0.0.99"), ("X-Forwarded-For", "127.0.0.99")],
+    "scheme": [("X-Forwarded-Proto", "http"), ("X-Forwarded-Port", "8080"), ("X-Forwarded-Ssl", "off")],
+    "underscores": [("X_Forwarded_Host", "open.example.com"), ("X_Forwarded_Uri", "/public/spoofed"),
+                    ("X_Original_URL", f"https://{WIKI}/public/spoofed"), ("X_Forwarded_For", "127.0.0.99"),
+                    ("X_Forwarded_Method", "POST")],
+    "hop by hop": [("Connection", f"close, {', '.join(NAMED)}")],
+}  # fmt: skip
+CLAIMS = re.compile(r"spoofed|open\.example\.com|127\.0\.0\.99|8080")
+REFUSED = ("envoy", "hop by hop")
+"""Envoy takes no request that has it leave out what it sends."""
+
+each_claim = pytest.mark.parametrize("claim", SPOOFED)
+
+
+@each_claim
+def test_no_header_of_a_visitor_decides(front, reached, app_cookie, claim):
+    stranger, ada = front.visitor(), front.visitor(app_cookie)
+    headers = [*PAGE.items(), *SPOOFED[claim]]
+    for target, status in (("/private", 302), ("/inside/x", 302), ("/closed/x", 403), ("/hook", 403)):
+        assert stranger.ask(target, headers).status == (400 if (front.kind, claim) == REFUSED else status), target
+    for target in ("/closed/x", "/hook"):
+        assert ada.ask(target, headers).status == (400 if (front.kind, claim) == REFUSED else 403), target
+    assert reached == []
+
+
+@each_claim
+@pytest.mark.parametrize("target", ["/public/x", "/private"])
+def test_no_header_of_a_visitor_is_believed_by_the_app(front, reached, app_cookie, claim, target):
+    headers = [*PAGE.items(), *SPOOFED[claim]]
+    answer = front.visitor(app_cookie).ask(target, headers)
+    if (front.kind, claim) == REFUSED:
+        assert (answer.status, reached) == (400, [])
+        return
+    assert answer.status == 200
+    assert reached[-1].as_environ["REMOTE_USER"] == "ada"
+    if target == "/public/x":
+        assert front.visitor().ask(target, headers).status == 200
+        assert "REMOTE_USER" not in reached[-1].as_environ
+    for each in reached:
+        said = {name: value for name, value in each.as_environ.items() if name not in ("CONNECTION", "COOKIE")}
+        assert [pair for pair in said.items() if CLAIMS.search(pair[1])] == []
+        assert {"HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD_OVERRIDE", "X_FORWARDED_METHOD"}.isdisjoint(said)
+        assert said.get("X_FORWARDED_FOR", "127.0.0.77") == "127.0.0.77"
+        assert said.get("X_FORWARDED_PROTO", "https") == "https"
+
+
+def test_rules_by_network_see_where_a_visitor_really_is(front, reached):
+    assert front.visitor(source="127.0.0.99").ask("/inside/x").status == 200
+    assert front.visitor(source="127.0.0.98").ask("/inside/x").status == 302
+    assert len(reached) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("/closed/x", "open.example.com"),
+        (f"https://{WIKI}/closed/x", "open.example.com"),
+        (f"http://{WIKI}/closed/x", "open.example.com"),
+        ("https://open.example.com/closed/x", WIKI),
+        ("/closed/x", f"{WIKI}:443@open.example.com"),
+        ("/closed/x", f"{WIKI}, open.example.com"),
+        ("/closed/x", f"{WIKI}."),
+        ("/closed/x", f"{WIKI}:444"),
+    ],
+)
+def test_no_name_of_another_app_opens_this_one(front, reached, app_cookie, target, host):
+    for visitor in (front.visitor(), front.visitor(app_cookie)):
+        visitor.ask(target, host=host)
+    assert reached == []
+
+
+def test_two_hosts_open_nothing(front, reached):
+    front.visitor().ask("/closed/x", [("Host", "open.example.com")])
+    assert reached == []
+
+
+ODD = [
+    "/public/a%2Fb/../x?q=1",
+    "/app/a%2Fb/../x?q=1",
+    "/public/../closed/x",
+    "/public/%2e%2e/closed/x",
+    "/public/.%2E/closed/x",
+    "/public/..%2fclosed/x",
+    "/public/..%5cclosed/x",
+    "/public/..\\closed\\x",
+    "/public/%252e%252e/closed/x",
+    "/public/%252e%252e%252fclosed/x",
+    "//closed/x",
+    "/public//../closed/x",
+    "///closed/x",
+    "/public/..;/closed/x",
+    "/public;/../closed/x",
+    "/closed;a=b/x",
+    "/CLOSED/x",
+    "/%63losed/x",
+    "/./closed/x",
+    "/public/./../closed/x",
+    "/closed%2fx",
+    "/public/%00/../closed/x",
+    "/public/x%00",
+    "/public/%c0%ae%c0%ae/closed/x",
+    "/public/%zz/../closed/x",
+    "/public/%",
+    "/public/x\x00",
+    "/public/x\x01",
+    "/public/\x7f",
+    "/public/\xff\xfe",
+    "/public/é",
+    "/public/x\t/../../closed/x",
+    "/public/x#/../../closed/x",
+    "/public/x?/../../closed/x",
+    "/.latchkey/../closed/x",
+    "/.latchkey/%2e%2e/closed/x",
+    "/.latchkey/..%2fclosed/x",
+    "/.latchkey//../closed/x",
+    "/.latchkey",
+    "/.latchkey/check",
+    "closed/x",
+    "*",
+    "/public/" + "a" * 8100,
+    "/public/" + "a/" * 4040 + "../" * 4041 + "closed/x",
+]
+
+
+def readings(target: str) -> set[str]:
+    """Return each path that some app may take this for."""
+    found = {target.partition("?")[0].partition("#")[0], target.partition("?")[0]}
+    for change in (unquote, unquote, lambda path: path.replace("\\", "/"), lambda path: re.sub(r";[^/]*", "", path)):
+        found |= {change(path) for path in found}
+    found |= {posixpath.normpath(path) for path in found}
+    return {re.sub("^/+", "/", path).lower() for path in found}
+
+
+@pytest.mark.parametrize("target", ODD, ids=lambda target: ascii(target[:40]))
+def test_a_path_that_can_be_read_in_two_ways_opens_nothing_that_is_closed(front, reached, app_cookie, target):
+    for visitor in (front.visitor(), front.visitor(app_cookie)):
+        answer = visitor.ask(target)
+        assert answer.status < 500, answer.body
+    for each, path in itertools.chain.from_iterable(
+        [(each, path) for path in readings(each.target)] for each in reached
+    ):
+        assert not path.startswith("/closed"), each
+        if "REMOTE_USER" not in each.as_environ:
+            assert path.startswith("/public"), each
+
+
+def test_the_service_never_fails_on_any_of_it(front, latchkey):
+    """It runs after them, in the order of this file."""
+    assert [line for line in latchkey.output.splitlines() if '"status": 5' in line or "Traceback" in line] == []
