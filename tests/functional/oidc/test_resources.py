@@ -179,7 +179,9 @@ def test_a_service_of_the_clients_file_is_found(make_app, tmp_path, people, stra
 
     text = f'[clients.api]\nname = "The api"\ngrant_types = []\nserves = ["{API}"]\nserves_all = true\n'
     path = tmp_path / "clients.toml"
-    path.write_text(text + 'secret_digest = "sha256:' + "0" * 64 + '"\n')
+    digest = f'secret_digest = "sha256:{"0" * 64}"\n'
+    closed = f'[clients.closed]\nname = "Closed"\ngrant_types = []\nserves = ["{OTHER}"]\n'
+    path.write_text(text + digest + closed + digest)
     app = make_app(clients_file=str(path))
     browser = sign_in(Wire(app, "form"), people.open("eve@example.com", methods=["email"]))
     there = RelyingParty(app, stranger.id, SECRET)
