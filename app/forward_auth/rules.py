@@ -7,9 +7,11 @@ ways gets what the strictest of the rules asks for: nobody reaches a closed part
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 from urllib.parse import unquote_to_bytes
@@ -24,11 +26,13 @@ Network = IPv4Network | IPv6Network
 LONGEST_PATH = 8192
 """Characters of a path; a longer one is refused."""
 
-_TWO_READINGS = re.compile(r"%(?:2f|5c|25|00)|[\\;#\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
-"""What some programs decode, cut off or join, and others don't."""
+_TWO_READINGS = re.compile(r"%(?:2[5f]|3b|5c|[01].|7f)|[\\;#\x00-\x1f\x7f]|//|,/", re.IGNORECASE)
+"""What some programs decode, cut off or join, and others don't. Proxies that decode a path hand on ``;`` as it is."""
 
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
+_END = re.compile(r"[. ]+(?=/|$)")
+"""What Windows leaves out at the end of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,8 @@ class Rule:
         return not self.paths or any(_is_under(path, each) for each in self.paths)
 
     def matches_folded(self, folded: str) -> bool:
-        """The same without regard to case: for an app that has none."""
-        return not self.paths or any(_is_under(folded, each.casefold()) for each in self.paths)
+        """The same for a path by ``folded_path``."""
+        return not self.paths or any(_is_under(folded, _folded_pattern(each)) for each in self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class ProtectedApp:
         if plain is None:
             return strictest([rule.need for rule in _up_to_the_last(applicable)])
         found = next(rule for rule in applicable if rule.matches(plain))
-        folded = next(rule for rule in applicable if rule.matches_folded(plain.casefold()))
+        folded = next(rule for rule in applicable if rule.matches_folded(folded_path(plain)))
         return found.need if folded is found else strictest([found.need, folded.need])
 
 
@@ -127,6 +131,17 @@ def plain_path(path: str) -> str | None:
         return unquote_to_bytes(path.encode("latin-1")).decode("utf-8")
     except UnicodeError:
         return None
+
+
+def folded_path(path: str) -> str:
+    """Return a path as an app reads it that cares for neither case, Unicode's forms nor what names end with.
+
+    Many apps serve ``/metrics/`` for ``/metrics``.
+    """
+    return _END.sub("", unicodedata.normalize("NFKC", path).casefold()).rstrip("/") or "/"
+
+
+_folded_pattern = lru_cache(maxsize=1024)(folded_path)
 
 
 def strictest(needs: Sequence[Need]) -> Need:

@@ -52,6 +52,8 @@ def test_the_first_rule_that_matches_decides(wiki, method, path, level, decided_
         "/public/./x", "/public/.%2e/x", "/public//admin", "//public/x", "/public;/../admin", "/public/x;a=b",
         "/public\\..\\admin", "/public%5c..%5cadmin", "/public%5C", "/public/%00", "/public/\x00",
         "/public/%252e%252e/admin", "/public/x#/../../admin",
+        "/public/..%3b/admin/x", "/public/..%3B/admin/x", "/health%0a", "/health%1F",
+        "/public/%7f",
         "/public/%zz", "/public/%", "/public/%ff", "/public/\xff", "/public/x,/admin", "/public/\x7f", "public/x", "",
         "/public/" + "x" * 8192,
     ],
@@ -71,14 +73,32 @@ def test_a_rule_that_can_never_decide_makes_nothing_stricter(tmp_path):
     assert app.need_of("GET", "/a//b").level == "public"
 
 
-@pytest.mark.parametrize("path", ["/ADMIN/x", "/Admin/x", "/admIN"])
-def test_a_path_in_other_case_gets_the_stricter_of_both_readings(wiki, path):
+@pytest.mark.parametrize(
+    "path", ["/ADMIN/x", "/Admin/x", "/admIN", "/admin./x", "/admin%20/x", "/%EF%BD%81dmin/x", "/ADMIN.%20./x"]
+)
+def test_a_path_that_an_app_may_take_for_another_gets_the_stricter_of_both_readings(wiki, path):
     need = wiki.need_of("GET", path)
     assert (need.level, need.groups) == ("aal2", (frozenset({"admins"}),))
 
 
-def test_an_open_rule_opens_no_path_in_other_case(wiki):
-    assert wiki.need_of("GET", "/PUBLIC/x").level == "signed_in"
+@pytest.mark.parametrize("path", ["/metrics/", "/Metrics/", "/metrics.", "/metrics%20", "/metrics/.%20/"])
+def test_a_closed_page_is_closed_with_a_slash_at_its_end(wiki, path):
+    assert wiki.need_of("GET", path).level == "deny"
+
+
+@pytest.mark.parametrize("path", ["/PUBLIC/x", "/health/", "/health.", "/Health"])
+def test_an_open_rule_opens_no_path_that_is_not_its_own(wiki, path):
+    assert wiki.need_of("GET", path).level == "signed_in"
+
+
+def test_a_name_in_another_form_of_unicode_is_the_same_name(tmp_path):
+    path = tmp_path / "apps.toml"
+    path.write_text(
+        '[apps.a]\nname = "A"\nurl = "https://a.example.com"\nlevel = "public"\n'
+        '[[apps.a.rules]]\npaths = ["/caf\u00e9/*"]\nlevel = "deny"\n'
+    )
+    [app] = read_apps(str(path), needs_https=True)[0].values()
+    assert [app.need_of("GET", each).level for each in ("/caf%C3%A9/x", "/cafe%CC%81/x")] == ["deny", "deny"]
 
 
 def test_a_rule_for_networks_is_for_no_other(wiki):
