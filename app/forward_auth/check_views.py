@@ -13,7 +13,7 @@ from app.crypto import secrets
 from app.extensions import settings
 from app.forward_auth import bp, dialects
 from app.forward_auth.app_file import app_of
-from app.forward_auth.checks import SAFE, Credentials, Outcome, check
+from app.forward_auth.checks import SAFE, Credentials, Outcome, check, place_of
 from app.forward_auth.cookies import sent_app_cookie
 from app.forward_auth.dialects import AccessRequest, Unreadable
 from app.forward_auth.notices import asks_for_page, notice
@@ -88,7 +88,7 @@ def _answer(dialect: str) -> Response:
     app = app_of(asked.host)
     if app is None:
         return notice(403, "app_host_unknown")
-    outcome = check(asked, app, _credentials(), request.headers)
+    outcome = check(asked, app, _credentials(app), request.headers)
     return _passed(app, outcome) if outcome.verdict == "pass" else _refused(app, asked, outcome, dialect)
 
 
@@ -100,9 +100,9 @@ def _read(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
     return dialects.read_envoy(request.environ, ENVOY, proxies)
 
 
-def _credentials() -> Credentials:
+def _credentials(app: ProtectedApp) -> Credentials:
     token = sent_program_token() or ""
-    return Credentials(sent_app_cookie(), token if token.startswith(secrets.API_PREFIX) else "")
+    return Credentials(sent_app_cookie(place_of(app)), token if token.startswith(secrets.API_PREFIX) else "")
 
 
 def _passed(app: ProtectedApp, outcome: Outcome) -> Response:

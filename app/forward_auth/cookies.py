@@ -4,41 +4,60 @@ from __future__ import annotations
 
 import re
 
-from flask import Response
+from flask import Response, request
 
+from app.crypto import secrets
 from app.extensions import settings
 from app.web.cookies import sent_cookie, set_cookie
 
 NAME = "latchkey_gate"
 BINDING = "latchkey_gate_entry"
+BINDING_KEPT = 3600
+"""Seconds that a visitor has for signing in."""
+
+MOST_BINDINGS = 8
+"""Of one request; each costs a statement."""
 _SECRET = re.compile(r"[\w-]{43}\Z", re.ASCII)
 
 
-def sent_app_cookie() -> str:
-    """Return the token of the app's cookie that this request brought; "" for none."""
-    return _sent(_shared_name() if settings.forward_auth_cookie_domain else settings.cookie_prefix + NAME)
+def sent_app_cookie(place: str) -> str:
+    """Return the token of the app's cookie that this request brought; "" for none.
+
+    :param place: where it is valid: a host, or a whole domain with a dot before it
+    """
+    return _sent(_shared_name() if place.startswith(".") else settings.cookie_prefix + NAME)
 
 
-def set_app_cookie(response: Response, token: str, max_age: int | None) -> None:
-    """Set the app's cookie; with "" and 0 remove it. For a whole domain only where the operator has named one."""
-    domain = settings.forward_auth_cookie_domain
-    if not domain:
+def set_app_cookie(response: Response, place: str, token: str, max_age: int | None) -> None:
+    """Set the app's cookie for ``place``; with "" and 0 remove it."""
+    if not place.startswith("."):
         set_cookie(response, NAME, token, max_age)
         return
     secure = bool(settings.cookie_prefix)
     response.set_cookie(
-        _shared_name(), token, max_age=max_age, path="/", domain=domain, httponly=True, samesite="Lax", secure=secure
+        _shared_name(), token, max_age=max_age, path="/", domain=place[1:], httponly=True, samesite="Lax", secure=secure
     )
 
 
-def sent_binding() -> str:
-    """Return the secret that this browser has kept at the app's host; "" for none."""
-    return _sent(settings.cookie_prefix + BINDING)
+def sent_bindings() -> list[str]:
+    """Return the secrets that this browser has kept at the app's host: tabs that begin at once get one each."""
+    prefix = f"{settings.cookie_prefix}{BINDING}_"
+    sent = [_sent(name) for name in request.cookies if name.startswith(prefix)]
+    return [secret for secret in sent if secret][:MOST_BINDINGS]
 
 
-def set_binding(response: Response, secret: str, max_age: int) -> None:
-    """Have the browser keep ``secret`` at the app's host; "" and 0 removes it."""
-    set_cookie(response, BINDING, secret, max_age)
+def set_binding(response: Response, secret: str) -> None:
+    """Have the browser keep ``secret`` at the app's host, beside others."""
+    set_cookie(response, _binding_name(secrets.digest(secret)), secret, BINDING_KEPT)
+
+
+def remove_binding(response: Response, digest: str) -> None:
+    """Have the browser forget the secret of this digest."""
+    set_cookie(response, _binding_name(digest), "", 0)
+
+
+def _binding_name(digest: str) -> str:
+    return f"{BINDING}_{digest[:8]}"
 
 
 def _shared_name() -> str:

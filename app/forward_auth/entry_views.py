@@ -18,7 +18,7 @@ from app.extensions import settings
 from app.forward_auth import app_sessions, bp
 from app.forward_auth.app_file import app_of
 from app.forward_auth.checks import place_of
-from app.forward_auth.cookies import sent_app_cookie, sent_binding, set_app_cookie, set_binding
+from app.forward_auth.cookies import remove_binding, sent_app_cookie, sent_bindings, set_app_cookie, set_binding
 from app.forward_auth.forms import SwitchForm
 from app.forward_auth.notices import notice
 from app.forward_auth.rules import ProtectedApp
@@ -41,9 +41,6 @@ PLACE = "/.latchkey/"
 START, ENTER, LOGOUT = f"{PLACE}start", f"{PLACE}enter", f"{PLACE}logout"
 CONTINUE = "/gate/continue"
 SIGNED_OUT = "/gate/signed-out"
-BINDING_KEPT = 3600
-"""Seconds that a visitor has for signing in."""
-
 _STATE = re.compile(r"[0-9a-f]{64}")
 
 
@@ -53,10 +50,10 @@ def start_entry() -> Response:
     app = app_of(request.host)
     if app is None:
         return notice(404, "not_found")
-    secret = sent_binding() or secrets.token()
+    secret = next(iter(sent_bindings()), "") or secrets.token()
     asked = {"app": app.host, "to": _local(request.args.get("to")), "state": secrets.digest(secret)}
     answer: Response = redirect(settings.origin + with_query(CONTINUE, **asked), 303)  # type: ignore[assignment]
-    set_binding(answer, secret, BINDING_KEPT)
+    set_binding(answer, secret)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
@@ -96,18 +93,18 @@ def enter() -> Response:
         return notice(404, "not_found")
     if not is_click():
         return Response(status=204)  # a look ahead spends nothing
-    binding = sent_binding()
-    session = app_sessions.spend_ticket(request.args.get("ticket", ""), app.host, secrets.digest(binding))
-    if session is None or not binding:
+    session, binding = _spent(app)
+    if session is None:
         return _not_entered(app, to, has_cookies=bool(binding))
     if not app_sessions.has_entered(session.user_id, app):
         record("app.signed_in", session.user_id, client=app.id, app=app.name)
-    if before := sent_app_cookie():
+    place = place_of(app)
+    if before := sent_app_cookie(place):
         app_sessions.end(before)
-    token, until = app_sessions.create(session, app, place_of(app))
+    token, until = app_sessions.create(session, app, place)
     answer: Response = redirect(to, 303)  # type: ignore[assignment]
-    set_app_cookie(answer, token, int((until - clock.now()).total_seconds()) if session.persistent else None)
-    set_binding(answer, "", 0)
+    set_app_cookie(answer, place, token, int((until - clock.now()).total_seconds()) if session.persistent else None)
+    remove_binding(answer, binding)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
@@ -123,11 +120,11 @@ def leave_app() -> Response:
         return notice(200, "app_leave_confirm", link=LOGOUT, app=app.name)
     if not is_click():
         return Response(status=204)
-    user_id = app_sessions.end(sent_app_cookie())
+    user_id = app_sessions.end(sent_app_cookie(place_of(app)))
     if user_id is not None:
         record("app.signed_out", user_id, client=app.id, app=app.name)
     answer: Response = redirect(settings.origin + with_query(SIGNED_OUT, app=app.host), 303)  # type: ignore[assignment]
-    set_app_cookie(answer, "", 0)
+    set_app_cookie(answer, place_of(app), "", 0)
     return answer
 
 
@@ -170,9 +167,21 @@ def _send_in(app: ProtectedApp, session: AuthSession, to: str, state: str) -> Re
     return leave(app.origin + with_query(ENTER, ticket=ticket, to=to), after_form=after_form)
 
 
+def _spent(app: ProtectedApp) -> tuple[AuthSession | None, str]:
+    """Spend the ticket of this request; return whose session it is of, and the digest that it was bound to.
+
+    Without a session that is one of those that the browser has, "" for none.
+    """
+    ticket, binding = request.args.get("ticket", ""), ""
+    for binding in map(secrets.digest, sent_bindings()):
+        if (session := app_sessions.spend_ticket(ticket, app.host, binding)) is not None:
+            return session, binding
+    return None, binding
+
+
 def _not_entered(app: ProtectedApp, to: str, *, has_cookies: bool) -> Response:
     """Go on where somebody is signed in already, as after a reload; else offer to begin again."""
-    cookie = sent_app_cookie()
+    cookie = sent_app_cookie(place_of(app))
     if cookie and app_sessions.find(cookie, place_of(app)) is not None:
         return redirect(to, 303)  # type: ignore[return-value]
     code = "app_ticket_invalid" if has_cookies else "app_cookies_needed"

@@ -66,11 +66,46 @@ def ticket_of(proxy: Proxy) -> str:
     return proxy.follow(proxy.follow(proxy.ask(DEEP))).headers["Location"]
 
 
+def binding_of(proxy: Proxy):
+    """Return the cookie that binds the ticket to the browser."""
+    [found] = [each for each in proxy.wire.client._cookies.values() if each.key.startswith("latchkey_gate_entry_")]
+    return found
+
+
+def start_at_once(proxy: Proxy, first: str, second: str) -> list[str]:
+    """Begin in two tabs before either has an answer; return where each is sent."""
+    client, begun = proxy.wire.client, []
+    for path in (first, second):
+        kept = dict(client._cookies)
+        answer = proxy.open(f"{WIKI}/.latchkey/start?to={path}")
+        begun.append((answer.headers["Location"], dict(client._cookies.items())))
+        client._cookies.clear()
+        client._cookies.update(kept)
+    for _, cookies in begun:
+        client._cookies.update(cookies)
+    return [location for location, _ in begun]
+
+
+def test_two_tabs_that_begin_at_once_both_arrive(proxy):
+    tabs = start_at_once(proxy, "/one", "/two")
+    tickets = [proxy.open(each).headers["Location"] for each in tabs]
+    entered = [proxy.open(each) for each in tickets]
+    assert [(each.status_code, each.headers["Location"]) for each in entered] == [(303, "/one"), (303, "/two")]
+    assert proxy.ask(f"{WIKI}/one").status_code == 200
+    assert not [each for each in proxy.wire.client._cookies.values() if each.key.startswith("latchkey_gate_entry")]
+
+
+def test_a_second_tab_begins_with_the_secret_of_the_first(proxy):
+    for path in ("/one", "/two"):
+        proxy.open(f"{WIKI}/.latchkey/start?to={path}")
+    assert binding_of(proxy)
+
+
 def test_a_ticket_is_spent_once(proxy, rows):
     url = ticket_of(proxy)
     assert proxy.open(url).status_code == 303
     proxy.wire.client.delete_cookie("latchkey_gate", domain="wiki.example.com")
-    proxy.wire.client.set_cookie("latchkey_gate_entry", "x" * 43, domain="wiki.example.com")
+    proxy.wire.client.set_cookie("latchkey_gate_entry_x", "x" * 43, domain="wiki.example.com")
     again = proxy.open(url)
     assert again.status_code == 400
     assert "used before" in again.text
@@ -106,7 +141,7 @@ def test_a_ticket_is_worth_nothing_in_another_browser(app, proxy, rows):
 
 def test_a_browser_that_keeps_no_cookies_is_told_so(proxy):
     url = ticket_of(proxy)
-    proxy.wire.client.delete_cookie("latchkey_gate_entry", domain="wiki.example.com")
+    proxy.wire.client.delete_cookie(binding_of(proxy).key, domain="wiki.example.com")
     answer = proxy.open(url)
     assert answer.status_code == 400
     assert "Allow cookies" in answer.text
@@ -114,8 +149,8 @@ def test_a_browser_that_keeps_no_cookies_is_told_so(proxy):
 
 def test_a_ticket_is_worth_nothing_at_another_host(proxy):
     url = ticket_of(proxy)
-    secret = next(each.value for each in proxy.wire.client._cookies.values() if each.key == "latchkey_gate_entry")
-    proxy.wire.client.set_cookie("latchkey_gate_entry", secret, domain="board.example.org")
+    binding = binding_of(proxy)
+    proxy.wire.client.set_cookie(binding.key, binding.value, domain="board.example.org")
     assert proxy.open(url.replace(WIKI, "https://board.example.org")).status_code == 400
 
 
@@ -284,3 +319,47 @@ def test_an_app_stands_among_those_of_who_may_use_it(app, browser, ada):
     put_in(app, ada, "staff")
     assert [each["name"] for each in program.get("/apps").json["apps"]] == ["Board", "Wiki"]
     assert 'href="https://wiki.example.com"' in browser.get("/apps").text
+
+
+@pytest.fixture
+def sharing(make_app, apps_file, clock, people):
+    """A proxy in front of apps that share a cookie, and one of another domain."""
+    apps_file.write_text(
+        "".join(
+            f'[apps.{name}]\nname = "{name}"\nurl = "https://{host}"\n'
+            for name, host in (
+                ("wiki", "wiki.example.com"),
+                ("notes", "notes.example.com"),
+                ("board", "board.example.org"),
+                ("evil", "evilexample.com"),
+            )
+        )
+    )
+    app = make_app(
+        apps_file=str(apps_file), forward_auth_proxies=("10.0.0.0/29",), forward_auth_cookie_domain="example.com"
+    )
+    return Proxy(sign_in(Wire(app, "form"), people.open(email="ada@example.com", username="ada", methods=["email"])))
+
+
+def test_apps_of_one_domain_share_a_cookie_where_the_operator_wants_it(sharing):
+    sharing.enter(f"{WIKI}/")
+    [cookie] = [each for each in sharing.wire.client._cookies.values() if each.key.startswith("latchkey_gate")]
+    assert (cookie.key, cookie.domain, cookie.origin_only) == ("latchkey_gate_shared", "example.com", False)
+    assert identity_of(sharing.ask("https://notes.example.com/"))[0] == "ada"
+    sharing.open("https://notes.example.com/.latchkey/logout")
+    assert sharing.ask(f"{WIKI}/").status_code == 302
+
+
+@pytest.mark.parametrize("host", ["board.example.org", "evilexample.com"])
+def test_an_app_of_another_domain_keeps_a_cookie_of_its_own_then(sharing, host):
+    sharing.enter(f"{WIKI}/")
+    [shared] = [each for each in sharing.wire.client._cookies.values() if each.key == "latchkey_gate_shared"]
+    sharing.wire.client.set_cookie("latchkey_gate_shared", shared.value, domain=host)
+    sharing.wire.client.set_cookie("latchkey_gate", shared.value, domain=host)
+    assert sharing.ask(f"https://{host}/").status_code == 302
+    sharing.enter(f"https://{host}/")
+    [own] = [each for each in sharing.wire.client._cookies.values() if each.key == "latchkey_gate"]
+    assert (own.domain, own.origin_only) == (host, True)
+    assert sharing.ask(f"https://{host}/").status_code == 200
+    sharing.wire.client.set_cookie("latchkey_gate_shared", own.value, domain="example.com")
+    assert sharing.ask(f"{WIKI}/").status_code == 302
