@@ -81,6 +81,7 @@ def _fetched(client_id: str, allows: Callable[[str], bool]) -> Fetched | str | N
     try:
         return fetch_json(client_id, most=MOST_BYTES, within=WITHIN, allows=allows)
     except NotFetched as fault:
+        log.info("client.document_not_fetched", client=client_id, reason=fault.reason)
         return f"The document can't be read: {REASONS[fault.reason]}."
     except Interrupted:
         return None

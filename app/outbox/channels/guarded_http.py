@@ -24,12 +24,25 @@ PORTS = {"https": 443, "http": 80}
 AGENT = "Latchkey"
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 UNICAST = ipaddress.IPv6Network("2000::/3")
+PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
+"""Assigned for protocols (RFC 6890), metadata services of clouds among them. Python takes most of it for public."""
+
 _JSON = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?\Z", re.IGNORECASE)
 _MAX_AGE = re.compile(r'max-age\s*=\s*"?([0-9]{1,9})"?\Z', re.IGNORECASE)
 
 
 class ForbiddenAddress(OSError):
     """The name leads to an address that must not be connected to."""
+
+
+class _Answer(HTTPResponse):
+    """An answer whose chunks have a size: Python reads -1 as all that comes, without an end (RFC 9112, section 7.1)."""
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            raise HTTPException("a chunk of a negative size")
+        return size
 
 
 class NotFetched(Exception):
@@ -41,8 +54,8 @@ class NotFetched(Exception):
 
 
 REASONS = {
-    "address": "its host is not on the public internet",
-    "unreachable": "its server can't be reached",
+    "address": "its server can't be reached on the public internet",
+    "unreachable": "its server can't be reached on the public internet",
     "certificate": "its server's certificate is not trusted",
     "slow": "its server takes too long",
     "broken": "its server's answer is no HTTP",
@@ -52,6 +65,7 @@ REASONS = {
     "encoding": "it is compressed",
     "large": "it is too large",
 }
+"""The first two are one to who asks: a stranger could else try which names there are in a network of one's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,7 @@ def is_public(address: str) -> bool:
     """Whether an address belongs to the internet, and to no network of one's own (RFC 6890)."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv4Address):
-        return found.is_global and not found.is_multicast
+        return found.is_global and not found.is_multicast and found not in PROTOCOLS
     if found in NAT64:  # an IPv4 address, as it is reached from a network that has IPv6 alone (RFC 6052)
         return is_public(str(ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)))
     inner = found.ipv4_mapped or found.sixtofour
@@ -102,6 +116,7 @@ def connect(
     sock = _first_open(addresses, port, until)
     context = ssl.create_default_context() if parts.scheme == "https" else None
     connection = HTTPSConnection(host, port, context=context) if context else HTTPConnection(host, port)
+    connection.response_class = _Answer
     connection.auto_open = 0  # it would resolve the name again
     connection.sock = sock
     try:

@@ -465,7 +465,7 @@ def test_several_are_read_at_once(monkeypatch, app, site, browser, work):
 def test_a_document_in_a_private_network_is_not_read(agent, site, names, browser, work, address):
     names["agent.example.com"] = [address]
     fault = fault_of(browser, agent, work)
-    assert fault == "The document can't be read: its host is not on the public internet."
+    assert fault == "The document can't be read: its server can't be reached on the public internet."
     assert site.asked == []
 
 

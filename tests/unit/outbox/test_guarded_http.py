@@ -52,10 +52,12 @@ def test_its_server_says_for_how_long_it_may_be_kept(site, header, seconds):
 PUBLIC = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "2002:808:808::1", "64:ff9b::808:808"]
 NOT_PUBLIC = [
     "127.0.0.1", "127.1.2.3", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
-    "100.64.0.1", "192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1",
+    "100.64.0.1", "192.0.0.1", "192.0.0.192", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1",
+    "239.1.1.1",
     "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1",
     "fe80::1%lo", "fec0::1", "fc00::1", "fd12:3456::1", "ff02::1", "2001:db8::1", "2001::1", "2002:7f00:1::1",
-    "2002:a00:1::", "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808", "100::1",
+    "2002:a00:1::", "2002:c000:c0::", "64:ff9b::c000:c0",
+    "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808", "100::1",
     "4000::1", "5f00::1",
 ]  # fmt: skip
 
@@ -68,6 +70,10 @@ def test_an_address_on_the_internet_is_public(address):
 @pytest.mark.parametrize("address", NOT_PUBLIC)
 def test_an_address_of_a_network_of_ones_own_is_not(address):
     assert not is_public(address)
+
+
+def test_a_stranger_does_not_learn_which_names_a_network_of_ones_own_has():
+    assert guarded_http.REASONS["address"] == guarded_http.REASONS["unreachable"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "fe80::1", "fd00::1"])
@@ -184,6 +190,22 @@ def test_a_large_document_in_chunks_is_cut_off(site):
 
     site.answer = chunks
     assert reason(site.url()) == "large"
+
+
+@pytest.mark.parametrize("size", ["-1", "-40000000", "+0x10", "1_0", " 5", "fffffffff"])
+def test_a_chunk_of_an_odd_size_does_not_lift_the_limit(site, size):
+    sent = []
+
+    def endless(handler, over):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        handler.wfile.write(f"{size}\r\n".encode())
+        while not over.is_set() and len(sent) < 200:
+            handler.wfile.write(b" " * 65536)
+            sent.append(65536)
+
+    site.answer = endless
+    assert reason(site.publish()) in ("broken", "large")
+    assert len(sent) < 200, "the connection is closed before all of it was taken"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, identity"])
