@@ -97,6 +97,8 @@ def consent() -> Response:
             record("app.refused", session.user_id, client=asked.client.id, app=asked.client.name)
             raise asked.refusal("access_denied", "The person has refused.")
         scopes = scopes_to_allow(asked)
+        if not asked.client.is_vetted and not requests.has_shown(row, scopes):
+            return _go_on(asked, row)  # it has changed itself since the page was shown
         assert found is not None
         consents.allow_more(session.user_id, asked.client, scopes, found.relation)
         record("app.allowed", session.user_id, client=asked.client.id, app=asked.client.name, scopes=" ".join(scopes))
@@ -194,7 +196,8 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
     if step == "confirm":
         return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
     assert found is not None
-    facts: dict[str, Any] = consent_facts(asked, found.relation, scopes_to_allow(asked))
+    scopes = scopes_to_allow(asked)
+    facts: dict[str, Any] = consent_facts(asked, found.relation, scopes)
     facts |= {"user_label": label_of(identities_of(found.session.user_id)), "back": back, "request_id": row.id}
     if step == "not_allowed":
         record("app.not_allowed", found.session.user_id, client=asked.client.id, app=asked.client.name)
@@ -209,6 +212,8 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
         return _page("oidc/second_factor.html", facts)
     if step == "choose_account":
         return _page("oidc/account.html", facts | {"is_other": bool(asked.subject)})
+    if not asked.client.is_vetted:
+        requests.note_shown(row, scopes)
     return _page("oidc/consent.html", facts)
 
 

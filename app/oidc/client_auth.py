@@ -84,11 +84,11 @@ def client_of_request(client_id: str) -> Client:
 
 
 def limit_public(client: Client) -> None:
-    """Count a request that stores something, where anyone could send it: as a public client.
+    """Count a request that stores something, where anyone could send it: as a public client, or one of their own keys.
 
     :raises Rejected: ``too_many_requests`` (429)
     """
-    if client.is_public:
+    if client.is_public or client.source == "document":
         throttling.take("requests", g.client_address)
 
 

@@ -30,6 +30,12 @@ LATE_AFTER = timedelta(seconds=20)
 MOST, MOST_OF_HOST, MOST_WAITING = 1000, 20, 100
 """Documents that are remembered in all and of one host, and that wait for a worker."""
 
+MOST_NOT_GOOD_OF_HOST = 100
+"""Addresses on one host that were tried lately and led to no good document: more than one network address can order."""
+
+FAILED_FOR = timedelta(minutes=10)
+"""How long a document that was never good is remembered."""
+
 RETRY_AFTER = 2
 """Seconds after which a program may ask again."""
 
@@ -66,10 +72,11 @@ def reading_of(client_id: str, since: datetime, address: str) -> Reading:
     :raises Rejected: ``too_many_requests`` when too many documents were to be read for that address
     """
     found, now = db.session.get(ClientDocument, client_id, populate_existing=True), clock.now()
-    if found is None:
+    if found is None or found.fresh_until is None:
         row = db.session.get(OAuthClient, client_id)
         if row is not None and row.source != "document":
             return READY  # an operator has added it
+    if found is None:
         return _order(client_id, address)
     if found.fresh_until is not None and found.fresh_until > since:
         return READY
@@ -77,7 +84,7 @@ def reading_of(client_id: str, since: datetime, address: str) -> Reading:
         return Reading("late" if found.asked_at < now - LATE_AFTER else "checking")
     if found.fault and found.fetched_at > now - AGAIN_AFTER:
         return Reading("failed", found.fault)
-    return _order(client_id, address)
+    return _order(client_id, address, was_good=found.fresh_until is not None)
 
 
 def require(client_id: str, address: str) -> None:
@@ -95,10 +102,13 @@ def require(client_id: str, address: str) -> None:
         raise OAuthError("temporarily_unavailable", text, status=503, retry_after=RETRY_AFTER)
 
 
-def _order(client_id: str, address: str) -> Reading:
-    """Have a worker read a document next; it is counted, as whoever asks chooses where it is. Commits by itself."""
+def _order(client_id: str, address: str, *, was_good: bool = False) -> Reading:
+    """Have a worker read a document next; it is counted, as whoever asks chooses where it is. Commits by itself.
+
+    :param was_good: then it has its place, however many others are asked for
+    """
     throttling.take(LIMIT, address)
-    if _is_full(client_id):
+    if not was_good and _is_full(client_id):
         return Reading("full")
     now = clock.now()
     row = insert(ClientDocument).values(
@@ -110,12 +120,23 @@ def _order(client_id: str, address: str) -> Reading:
 
 
 def _is_full(client_id: str) -> bool:
-    """Whether another document would be too many. One statement."""
-    host = host_of_id(client_id)
+    """Whether another document would be too many. One statement.
+
+    What was good is its host's own. Addresses that lead to nothing can be named by anyone, for any host, and must not
+    take the places of those.
+    """
+    now, on_host = clock.now(), _c.host == host_of_id(client_id)
+    is_good = _c.fresh_until.is_not(None)
+    is_tried = sa.and_(_c.fresh_until.is_(None), _c.asked_at > now - FAILED_FOR)
     counted = sa.select(
-        sa.func.count(),
-        sa.func.coalesce(sa.func.sum(sa.case((_c.host == host, 1), else_=0)), 0),
-        sa.func.coalesce(sa.func.sum(sa.case((_c.due_at <= clock.now(), 1), else_=0)), 0),
+        _number_of(sa.or_(is_good, is_tried)),
+        _number_of(sa.and_(on_host, is_good)),
+        _number_of(sa.and_(on_host, is_tried)),
+        _number_of(_c.due_at <= now),
     ).where(_c.client_id != client_id)
-    total, of_host, waiting = db.session.execute(counted).one()
-    return bool(total >= MOST or of_host >= MOST_OF_HOST or waiting >= MOST_WAITING)
+    most = (MOST, MOST_OF_HOST, MOST_NOT_GOOD_OF_HOST, MOST_WAITING)
+    return any(found >= bound for found, bound in zip(db.session.execute(counted).one(), most, strict=True))
+
+
+def _number_of(which: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.func.sum(sa.case((which, 1), else_=0)), 0)

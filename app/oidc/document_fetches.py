@@ -14,10 +14,11 @@ from app import clock
 from app.db.retention import delete_batch
 from app.extensions import changed, db, settings
 from app.oidc import client_store
+from app.oidc.client_documents import FAILED_FOR
 from app.oidc.document_ids import admits
 from app.oidc.document_metadata import read_document
 from app.oidc.errors import OAuthError
-from app.oidc.models import FAULT, ClientDocument, Grant, OAuthClient
+from app.oidc.models import FAULT, ClientDocument, Consent, Grant, OAuthClient
 from app.outbox.channels import Interrupted
 from app.outbox.channels.guarded_http import (
     REASONS,
@@ -46,8 +47,8 @@ FRESH_FOR = timedelta(hours=1)
 LEAST_FRESH, MOST_FRESH = timedelta(minutes=5), timedelta(days=1)
 DAILY = timedelta(days=1)
 UNUSED_FOR = timedelta(days=30)
-FAILED_FOR = timedelta(minutes=10)
-"""How long a document that was never good is remembered."""
+NEVER_ALLOWED_FOR = timedelta(days=1)
+"""How long one is remembered that nobody has allowed anything: anyone can publish any number of them."""
 
 _table = ClientDocument.__table__
 _c = _table.c
@@ -126,15 +127,25 @@ def _note(client_id: str, **values: object) -> None:
 # --- what nobody uses ---------------------------------------------------------------------------
 
 _is_used = sa.exists().where(Grant.__table__.c.client_id == _c.client_id)
+_was_allowed = sa.exists().where(Consent.__table__.c.client_id == _c.client_id)
+_is_disabled = sa.exists().where(OAuthClient.id == _c.client_id, OAuthClient.disabled_at.is_not(None))
+"""Forgotten, it would be enabled when it comes again."""
 
-
-_is_unused = sa.and_(_c.asked_at < sa.bindparam("long_ago"), sa.not_(_is_used))
+_is_unused = sa.and_(
+    sa.or_(
+        _c.asked_at < sa.bindparam("long_ago"),
+        sa.and_(_c.asked_at < sa.bindparam("a_day_ago"), sa.not_(_was_allowed)),
+    ),
+    sa.not_(_is_used),
+    sa.not_(_is_disabled),
+)
 _UNUSED = sa.select(_c.client_id).where(_is_unused).limit(100)
 
 
 def prune_unused_apps() -> int:
     """Delete a batch of apps that nobody has used for long, with their documents; return how many."""
-    ids = db.session.scalars(_UNUSED, {"long_ago": clock.now() - UNUSED_FOR}).all()
+    now = clock.now()
+    ids = db.session.scalars(_UNUSED, {"long_ago": now - UNUSED_FOR, "a_day_ago": now - NEVER_ALLOWED_FOR}).all()
     for client_id in ids:
         row = client_store.row_of(client_id)
         if row is not None and row.source == "document":

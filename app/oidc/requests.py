@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -19,6 +20,9 @@ LIFETIME = timedelta(hours=1)
 
 CONSENT = "consent.given"
 """Among the parameters of a stored request: that it was allowed. It is none that a request can have."""
+
+SHOWN = "consent.shown"
+"""The same: the scopes that the person was asked about."""
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -76,6 +80,16 @@ def note_consent(row: AuthorizationRequest) -> None:
 def has_consent(row: AuthorizationRequest) -> bool:
     """Whether the person has allowed what this request asks for."""
     return CONSENT in row.parameters
+
+
+def note_shown(row: AuthorizationRequest, scopes: Sequence[str]) -> None:
+    """Note which scopes the person is asked about."""
+    row.parameters = row.parameters | {SHOWN: list(scopes)}
+
+
+def has_shown(row: AuthorizationRequest, scopes: Sequence[str]) -> bool:
+    """Whether the person was asked about all of these scopes."""
+    return set(scopes) <= set(row.parameters.get(SHOWN, ()))
 
 
 def settle_prompt(row: AuthorizationRequest, prompt: str) -> None:

@@ -22,6 +22,7 @@ from app.authenticators.keys import SealedColumn
 from app.db import has_written
 from app.extensions import db, keyring, this_app
 from app.oidc.clients import Client
+from app.oidc.document_ids import host_of_id
 from app.oidc.models import NamingSecret
 
 _ROW = "names"
@@ -34,7 +35,16 @@ def subject_for(handle: str, client: Client) -> str:
 
     :param handle: of the account, which is itself the name for a client with public subjects
     """
-    return handle if client.subject == "public" else _name("sub", client.sector or client.host or client.id, handle)
+    return handle if client.subject == "public" else _name("sub", _sector_of(client), handle)
+
+
+def _sector_of(client: Client) -> str:
+    """Return whose apps know a person by one name.
+
+    For a document that is its own host: on loopback, and in another order of the addresses, it would be someone else's.
+    """
+    own = host_of_id(client.id) if client.source == "document" else client.sector or client.host
+    return own or client.id
 
 
 def sid_for(session_id: str, client_id: str) -> str:

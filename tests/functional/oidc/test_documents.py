@@ -9,12 +9,14 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+import sqlalchemy as sa
 
 from app.audit import Event
 from app.extensions import db
 from app.oidc import client_documents, document_fetches
-from app.oidc.clients import client_of
+from app.oidc.clients import client_of, find_client
 from app.oidc.models import AuthorizationRequest, ClientDocument, Grant, OAuthClient
+from config.settings import Settings
 from tests.client_rows import Signer
 from tests.client_rows import register as store
 from tests.devices import GRANT, Device
@@ -575,9 +577,14 @@ def test_documents_are_ordered_so_often_from_one_address(app, site, browser, row
     assert len(rows(ClientDocument)) == 3
 
 
-def test_one_host_has_so_many_documents(monkeypatch, app, site, browser, rows):
-    monkeypatch.setattr(client_documents, "MOST_OF_HOST", 2)
-    found = [browser.get(RelyingParty(app, site.publish(f"/{number}.json")).request()).status for number in range(3)]
+@pytest.mark.parametrize(("bound", "are_good"), [("MOST_OF_HOST", True), ("MOST_NOT_GOOD_OF_HOST", False)])
+def test_one_host_has_so_many_documents(monkeypatch, app, site, browser, work, rows, bound, are_good):
+    monkeypatch.setattr(client_documents, bound, 2)
+    found = []
+    for number in range(3):
+        found.append(browser.get(RelyingParty(app, site.publish(f"/{number}.json")).request()).status)
+        if are_good:
+            work()
     assert (found, len(rows(ClientDocument))) == ([200, 200, 429], 2)
     other = RelyingParty(app, site.publish("/x.json", host="other.example.com"))
     assert browser.get(other.request()).status == 200
@@ -728,6 +735,137 @@ def test_pages_that_look_again_store_no_second_request(agent, browser, rows):
 def test_a_fault_is_shown_as_text(agent, site, browser, work):
     site.publish(client_name="<script>alert(1)</script>\n")
     assert "<script>alert" not in fault_of(browser, agent, work)
+
+
+# --- strangers who misuse it --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", ["MOST", "MOST_OF_HOST", "MOST_NOT_GOOD_OF_HOST", "MOST_WAITING"])
+def test_addresses_that_lead_to_nothing_keep_out_no_app_that_is_known(
+    monkeypatch, app, known, browser, site, work, clock, bound
+):
+    clock.shift(3601)
+    browser.get(RelyingParty(app, site.url("/nothing.json")).request())
+    monkeypatch.setattr(client_documents, bound, 1)
+    back = refresh_of(browser.get(known.request()))
+    work()
+    assert "Allow An agent?" in browser.get(back).text
+
+
+def test_as_many_addresses_as_one_stranger_may_name_keep_out_no_app_of_that_host(app, agent, browser, site):
+    for number in range(client_documents.MOST_OF_HOST + 5):
+        assert browser.get(RelyingParty(app, site.url(f"/{number}")).request()).status == 200
+    assert CHECKING in browser.get(agent.request()).text
+    usual = Settings.model_fields["failures_per_address"].default
+    assert usual < client_documents.MOST_NOT_GOOD_OF_HOST
+
+
+def test_what_led_to_nothing_is_counted_for_ten_minutes(monkeypatch, app, agent, browser, site, work, clock):
+    monkeypatch.setattr(client_documents, "MOST_NOT_GOOD_OF_HOST", 1)
+    browser.get(RelyingParty(app, site.url("/nothing.json")).request())
+    work()
+    assert browser.get(agent.request()).status == 429
+    clock.shift(601)
+    assert CHECKING in browser.get(agent.request()).text
+
+
+def test_what_nobody_ever_allowed_is_forgotten_after_a_day(app, known, browser, clock, rows):
+    clock.shift(86_000)
+    prune(app)
+    assert len(rows(OAuthClient)) == 1
+    clock.shift(1_000)
+    prune(app)
+    assert (rows(ClientDocument), rows(OAuthClient)) == ([], [])
+
+
+def test_what_was_allowed_once_is_kept_for_a_month(app, known, browser, clock, rows):
+    allowed(known, browser)
+    with app.app_context():
+        db.session.execute(sa.delete(Grant))
+        db.session.commit()
+    clock.shift(29 * 86400)
+    prune(app)
+    assert len(rows(OAuthClient)) == 1
+    clock.shift(2 * 86400)
+    prune(app)
+    assert rows(OAuthClient) == []
+
+
+def test_what_an_operator_disabled_is_not_forgotten(app, known, browser, work, clock, rows):
+    from app.oidc import client_store
+
+    with app.app_context():
+        client_store.switch(known.id, off=True, by="operator")
+        db.session.commit()
+    clock.shift(31 * 86400)
+    prune(app)
+    browser.get(known.request())
+    work()
+    assert browser.get(known.request()).status == 400
+    assert [row.disabled_at is None for row in rows(OAuthClient)] == [False]
+
+
+def test_an_operators_client_works_where_strangers_asked_for_it_before(app, agent, browser, site, work):
+    site.status = 404
+    fault_of(browser, agent, work)
+    store(app, agent.id, secret="", auth_method="none", redirect_uris=[agent.redirect_uri], name="Ours")
+    assert "Allow Ours?" in browser.get(agent.request()).text
+    assert agent.push().status_code == 201
+
+
+@pytest.mark.settings(exchanges_per_address=2, **ON)
+@pytest.mark.parametrize("path", ["/oauth/par", "/oauth/device"])
+def test_keys_of_ones_own_give_nobody_more_requests(app, site, browser, work, path):
+    signer = Signer()
+    keys = {"token_endpoint_auth_method": "private_key_jwt", "jwks": signer.jwks}
+    client_id = site.publish(grant_types=["authorization_code", GRANT], **keys)
+    agent = RelyingParty(app, client_id, redirect_uri=site.url("/callback"))
+    agent.push()
+    work()
+
+    def asked() -> int:
+        return agent.post(path, auth=False, **agent.parameters(), **signer.sign(client_id)).status_code
+
+    ok = 201 if path == "/oauth/par" else 200
+    assert [asked() for _ in range(3)] == [ok, ok, 429]
+
+
+def test_what_a_document_adds_after_the_page_was_shown_is_asked_about(agent, site, browser, work, clock, rows):
+    site.headers["Cache-Control"] = "no-store"
+    site.publish(scope="openid")
+    browser.get(agent.request())
+    work()
+    page = browser.get(agent.request(scope="openid email"))
+    assert "See your email" not in page.text
+    site.publish(scope="openid email")
+    clock.shift(301)
+    browser.get(RelyingParty(agent.app, agent.id, redirect_uri=agent.redirect_uri).request())
+    work()
+    again = decide(browser, page, "yes")
+    assert again.status_code == 200, "nothing is given for what was not shown"
+    assert "See your email" in again.text
+    answer = agent.answer(decide(browser, page, "yes"))
+    assert agent.exchange(answer["code"]).json["scope"] == "openid email"
+
+
+def test_a_pairwise_sub_is_of_the_documents_host(app, site, browser, work):
+    from app.oidc.subjects import subject_for
+
+    found = {}
+    for path, host, uris in (
+        ("/1.json", "agent.example.com", [LOOPBACK]),
+        ("/2.json", "agent.example.com", [site.url("/callback")]),
+        ("/3.json", "other.example.com", [LOOPBACK]),
+    ):
+        client_id = site.publish(path, host, redirect_uris=uris, subject_type="pairwise")
+        browser.get(RelyingParty(app, client_id).request())
+        work()
+        with app.app_context():
+            client = find_client(client_id)
+            assert client is not None
+            found[path] = subject_for("handle", client)
+    assert found["/1.json"] == found["/2.json"]
+    assert found["/1.json"] != found["/3.json"], "apps on loopback can't compare whom they know"
 
 
 def test_times_are_as_documented():
