@@ -27,6 +27,9 @@ UNICAST = ipaddress.IPv6Network("2000::/3")
 PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
 """Assigned for protocols (RFC 6890), metadata services of clouds among them. Python takes most of it for public."""
 
+MOST_ADDRESSES = 8
+"""Addresses of a name that are tried: it may have any number of them, all of other people's machines."""
+
 _JSON = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?\Z", re.IGNORECASE)
 _MAX_AGE = re.compile(r'max-age\s*=\s*"?([0-9]{1,9})"?\Z', re.IGNORECASE)
 
@@ -113,7 +116,7 @@ def connect(
     addresses = _resolve(host, port, within)
     if allows is not None and not all(map(allows, addresses)):
         raise ForbiddenAddress
-    sock = _first_open(addresses, port, until)
+    sock = _first_open(addresses[:MOST_ADDRESSES], port, until)
     context = ssl.create_default_context() if parts.scheme == "https" else None
     connection = HTTPSConnection(host, port, context=context) if context else HTTPConnection(host, port)
     connection.response_class = _Answer

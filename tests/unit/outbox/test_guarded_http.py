@@ -102,6 +102,19 @@ def test_a_name_is_resolved_once(site, names):
     assert names.asked == ["agent.example.com"]
 
 
+def test_a_name_with_many_addresses_has_few_of_them_tried(site, names, monkeypatch):
+    tried = []
+
+    def refusing(address, *_given, **_more):
+        tried.append(address[0])
+        raise ConnectionRefusedError
+
+    names["agent.example.com"] = [f"127.0.1.{number}" for number in range(100)]
+    monkeypatch.setattr(socket, "create_connection", refusing)
+    assert reason(site.publish()) == "unreachable"
+    assert tried == [f"127.0.1.{number}" for number in range(guarded_http.MOST_ADDRESSES)]
+
+
 def test_the_certificate_is_checked_for_the_name(site, names):
     names["wrong.example.net"] = ["127.0.0.1"]
     assert reason(site.publish(host="wrong.example.net")) == "certificate"
