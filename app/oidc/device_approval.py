@@ -10,7 +10,7 @@ from app.audit import record
 from app.errors import Rejected
 from app.oidc import consents, devices
 from app.oidc.authorization import LEVELS, Authorization
-from app.oidc.clients import Client, find_client
+from app.oidc.clients import DEVICE_CODE, Client, find_client
 from app.oidc.errors import OAuthError
 from app.oidc.interaction import Situation, Step, next_step, scopes_to_allow
 from app.oidc.models import DeviceRequest
@@ -67,7 +67,7 @@ def look_up(typed: str, session: AuthSession, address: str) -> Asking:
         raise Rejected("device_code_wrong", field=FIELD)
     by_account.refund(attempt)
     client = find_client(row.client_id)
-    if client is None or devices.state_of(row) != "waiting":
+    if client is None or DEVICE_CODE not in client.grant_types or devices.state_of(row) != "waiting":
         raise Rejected("device_code_over", field=FIELD)
     asked = _asked(client, row)
     relation = consents.relation_of(session.user_id, client.id, session.session_id)
@@ -77,9 +77,13 @@ def look_up(typed: str, session: AuthSession, address: str) -> Asking:
 def _asked(client: Client, row: DeviceRequest) -> Authorization:
     """Return what a device asks for, of what its client may have now.
 
-    :raises Rejected: ``device_code_over`` where a service that its tokens would be for is no longer there
+    :raises Rejected: ``device_code_over`` where nothing is left of it, or a service that its tokens would be for is no
+        longer there
     """
-    scopes = row.scopes.split()
+    asked = row.scopes.split()
+    scopes = tuple(scope for scope in client.scopes if scope in asked)
+    if not scopes:
+        raise Rejected("device_code_over", field=FIELD)
     try:
         resource, served_by = resources_of({"resource": row.resource}, client)
     except OAuthError:
@@ -87,7 +91,7 @@ def _asked(client: Client, row: DeviceRequest) -> Authorization:
     return Authorization(
         client,
         redirect_uri="",
-        scopes=tuple(scope for scope in client.scopes if scope in scopes),
+        scopes=scopes,
         max_age=client.default_max_age,
         level=max(LEVELS[each.level] for each in (client, *served_by)),
         resource=resource,

@@ -263,6 +263,20 @@ def test_a_code_that_is_over_says_what_to_do(app, hers, device, clock, how):
         assert (answer.status, answer.codes, list(answer.errors)) == (400, ["device_code_over"], ["user_code"])
 
 
+@pytest.mark.parametrize("lost", [{"grant_types": ["refresh_token"]}, {"scopes": ["phone"]}])
+def test_no_one_is_asked_about_what_its_client_may_no_longer_have(app, hers, device, lost):
+    from app.extensions import db
+    from app.oidc.models import OAuthClient
+
+    with app.app_context():
+        row = db.session.get(OAuthClient, "tv")
+        row.registered = row.registered | lost
+        db.session.commit()
+    for path, more in (("/device", {}), ("/device/consent", {"allow": "yes"})):
+        answer = hers.post(path, user_code=device.user_code, **more)
+        assert (answer.status, answer.codes) == (400, ["device_code_over"])
+
+
 def test_a_request_without_csrf_token_decides_nothing(hers, device):
     for path in ("/device", "/device/consent", "/device/account"):
         assert hers.post(path, csrf=None, user_code=device.user_code, allow="yes").status == 400
