@@ -138,7 +138,7 @@ def _refused(app: ProtectedApp, asked: AccessRequest, outcome: Outcome, dialect:
         answer = notice(401, "app_token_refused", app=app.name)
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
-    start = app.origin + with_query(START, to=_way_back(asked))
+    start = app.origin + with_query(START, to=_way_back(asked), **_still_asked_for(outcome))
     if outcome.verdict == "not_allowed":
         return notice(403, "app_not_allowed", link=start, app=app.name)
     if asked.method not in ("GET", "HEAD") or not asks_for_page():
@@ -147,6 +147,19 @@ def _refused(app: ProtectedApp, asked: AccessRequest, outcome: Outcome, dialect:
     answer = Response(status=401 if dialect == "nginx" else 302)
     answer.headers["Location"] = start
     return answer
+
+
+def _still_asked_for(outcome: Outcome) -> dict[str, str]:
+    """Return what a person who is signed in has to do before they come back.
+
+    The sign-in may see them at another address, where another rule holds, and would send them back as they are, again
+    and again.
+    """
+    if outcome.verdict != "step_up":
+        return {}
+    asked = {"level": "aal2"} if outcome.need.level == "aal2" else {}
+    age = outcome.need.max_age
+    return asked | ({"max_age": str(int(age.total_seconds()))} if age is not None else {})
 
 
 def _way_back(asked: AccessRequest) -> str:

@@ -55,7 +55,7 @@ class AccessRequest:
 
 def is_trusted(peer: str, proxies: tuple[str, ...]) -> bool:
     """Whether the machine that is connected to us is a listed proxy."""
-    address = _address(peer)
+    address = address_of(peer)
     return address is not None and any(address in network for network in _networks(proxies))
 
 
@@ -104,7 +104,7 @@ def visitor_of(environ: Mapping[str, str], proxies: tuple[str, ...]) -> Address 
     """Return the last address of X-Forwarded-For that is no proxy of ours: what stands before it is a mere claim."""
     networks = _networks(proxies)
     for hop in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-        address = _address(hop.strip())
+        address = address_of(hop.strip())
         if address is None or not _is_in(address, networks):
             return address
     return None
@@ -138,7 +138,7 @@ def _is_in(address: Address, networks: Iterable[Network]) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _address(text: str) -> Address | None:
+def address_of(text: str) -> Address | None:
     """Return an address, an IPv4 one that is written as IPv6 too; None for what is none."""
     try:
         found = ipaddress.ip_address(text.partition("%")[0])

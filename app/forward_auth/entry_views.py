@@ -7,6 +7,7 @@ browser that asked for it alone. No cookie is valid at two apps.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, after_this_request, redirect, request
@@ -19,9 +20,10 @@ from app.forward_auth import app_sessions, bp
 from app.forward_auth.app_file import app_of
 from app.forward_auth.checks import place_of
 from app.forward_auth.cookies import remove_binding, sent_app_cookie, sent_bindings, set_app_cookie, set_binding
+from app.forward_auth.dialects import address_of
 from app.forward_auth.forms import SwitchForm
 from app.forward_auth.notices import notice
-from app.forward_auth.rules import ProtectedApp
+from app.forward_auth.rules import Level, Need, ProtectedApp, strictest
 from app.groups.service import groups_of
 from app.login.presenters import label_of
 from app.sessions import assurance
@@ -52,7 +54,7 @@ def start_entry() -> Response:
         return notice(404, "not_found")
     secret = next(iter(sent_bindings()), "") or secrets.token()
     asked = {"app": app.host, "to": _local(request.args.get("to")), "state": secrets.digest(secret)}
-    answer: Response = redirect(settings.origin + with_query(CONTINUE, **asked), 303)  # type: ignore[assignment]
+    answer: Response = redirect(settings.origin + with_query(CONTINUE, **asked, **_step_asked_for()), 303)  # type: ignore[assignment]
     set_binding(answer, secret)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
@@ -141,11 +143,11 @@ def signed_out_of_app() -> Response:
 
 
 def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
-    back = with_query(CONTINUE, app=app.host, to=to, state=state)
+    back = with_query(CONTINUE, app=app.host, to=to, state=state, **_step_asked_for())
     session = current_session()
     if session is None or session.kind != "browser":
         return redirect(with_query("/us-signin", next=back))  # type: ignore[return-value]
-    need = app.need_of("GET", to.partition("?")[0], None)
+    need = _need(app, to)
     shown = _shown(app) | {"user_label": label_of(identities_of(session.user_id)), "back": back}
     if need.level == "deny" or not need.admits(groups_of(session.user_id)):
         record("app.not_allowed", session.user_id, client=app.id, app=app.name)
@@ -158,6 +160,25 @@ def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
     if need.max_age is not None and session.authenticated_at + need.max_age < now:
         return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
     return _send_in(app, session, to, state)
+
+
+def _need(app: ProtectedApp, to: str) -> Need:
+    """Return what ``to`` asks for from where the person is seen here, and what their proxy has said is asked for.
+
+    Who writes the latter themselves is asked for more than they need; the proxy decides again in any case.
+    """
+    need = app.need_of("GET", to.partition("?")[0], address_of(present_client().ip_address))
+    step = _step_asked_for()
+    level: Level = "aal2" if "level" in step else "public"
+    age = timedelta(seconds=int(step["max_age"])) if "max_age" in step else None
+    return strictest([need, Need(level, max_age=age)])
+
+
+def _step_asked_for() -> dict[str, str]:
+    """Return what the query says that a person has to do before they go back."""
+    asked = {"level": "aal2"} if request.args.get("level") == "aal2" else {}
+    age = request.args.get("max_age", "")
+    return asked | ({"max_age": age} if re.fullmatch(r"[1-9][0-9]{0,8}", age, re.ASCII) else {})
 
 
 def _send_in(app: ProtectedApp, session: AuthSession, to: str, state: str) -> Response:

@@ -363,3 +363,41 @@ def test_an_app_of_another_domain_keeps_a_cookie_of_its_own_then(sharing, host):
     assert sharing.ask(f"https://{host}/").status_code == 200
     sharing.wire.client.set_cookie("latchkey_gate_shared", own.value, domain="example.com")
     assert sharing.ask(f"{WIKI}/").status_code == 302
+
+
+def test_who_is_in_a_network_of_a_rule_comes_in_by_it(make_app, apps_file, ada):
+    app = make_app(apps_file=str(apps_file), forward_auth_proxies=("10.0.0.0/29",), trusted_proxies=1)
+    proxy = Proxy(sign_in(Wire(app, "form"), ada), visitor="192.0.2.7")
+    begun = proxy.follow(proxy.ask(f"{WIKI}/internal/x")).headers["Location"]
+    assert proxy.open(begun, **{"X-Forwarded-For": "198.51.100.7"}).status_code == 403
+    entered = proxy.follow(proxy.open(begun, **{"X-Forwarded-For": "192.0.2.7"}))
+    assert entered.headers["Location"] == "/internal/x"
+    assert proxy.ask(f"{WIKI}/internal/x").status_code == 200
+
+
+def test_who_is_seen_at_two_addresses_is_led_through_a_step_and_not_in_circles(make_app, tmp_path, ada, clock):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\nlevel = "aal2"\nmax_age = "PT5M"\n'
+        '[[apps.wiki.rules]]\nnetworks = ["127.0.0.0/8"]\nlevel = "signed_in"\nmax_age = "PT10H"\n'
+    )
+    app = make_app(apps_file=str(own), forward_auth_proxies=("10.0.0.0/29",))
+    proxy = Proxy(sign_in(Wire(app, "form"), ada, via="email"))
+    proxy.enter(f"{WIKI}/")  # the sign-in sees 127.0.0.1
+    begun = proxy.ask(f"{WIKI}/x").headers["Location"]
+    assert query_of(begun) == {"to": "/x", "level": "aal2", "max_age": "300"}
+    page = proxy.follow(proxy.open(begun))
+    assert (page.status_code, "/us-verify?next=" in page.text) == (200, True)
+    sign_in(proxy.wire, ada, via="email,authenticator")
+    clock.shift(301)
+    verify = proxy.follow(proxy.open(begun)).headers["Location"]
+    assert verify.startswith("/us-verify?next=")
+    assert query_of(query_of(verify)["next"])["max_age"] == "300"
+
+
+@pytest.mark.parametrize("asked", ["level=deny", "level=public", "max_age=0", "max_age=-1", "max_age=x", "max_age=1e9",
+                                   "max_age=9999999999", "max_age=%D9%A1", "level=aal2&level=x"])  # fmt: skip
+def test_a_step_that_nobody_asks_for_is_no_fault(proxy, asked):
+    begun = proxy.open(f"{WIKI}/.latchkey/start?to=/x&{asked}")
+    assert set(query_of(begun.headers["Location"])) <= {"app", "to", "state", "level"}
+    assert proxy.follow(begun).status_code in (200, 303)
