@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import structlog
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from app.extensions import this_app
 from app.forward_auth.rules import Level, Need, Network, ProtectedApp, Rule
@@ -61,6 +70,8 @@ def _check_group(name: str) -> str:
 def _check_method(name: str) -> str:
     if not _METHOD.fullmatch(name):
         raise ValueError('a method is written in capitals, as in "GET"')
+    if name == "HEAD":
+        raise ValueError("write GET, which HEAD counts as")
     return name
 
 
@@ -95,6 +106,13 @@ class RuleEntry(_Entry):
     methods: Methods = ()
     networks: Networks = ()
 
+    @field_validator("paths", "methods", "networks")
+    @classmethod
+    def _are_some(cls, listed: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not listed:
+            raise ValueError("it is empty; leave it out for all")
+        return listed
+
 
 class AppEntry(_Entry):
     """One [apps.x]."""
@@ -105,6 +123,13 @@ class AppEntry(_Entry):
     headers: dict[str, Literal["user", "email", "name", "groups"]] = {}
     listed: bool = True
     rules: tuple[RuleEntry, ...] = ()
+
+    @model_validator(mode="after")
+    def _closes_what_it_limits(self) -> AppEntry:
+        for number, rule in enumerate(self.rules, 1):
+            if (rule.level or self.level) == "public" and (rule.groups or rule.max_age):
+                raise PydanticCustomError("open_rule", "rule {number}", {"number": number})
+        return self
 
     @field_validator("name")
     @classmethod
@@ -135,7 +160,7 @@ class AppFile:
         """Read the file. ``problems`` says what is wrong with it; then there are no apps."""
         self._path, self._needs_https = path, needs_https
         self._lock = threading.Lock()
-        self._seen = _state_of(path)
+        self._seen = self._noticed = _state_of(path)
         self._looked_at = time.monotonic()
         self._by_host, self.problems = read_apps(path, needs_https=needs_https)
 
@@ -154,7 +179,10 @@ class AppFile:
         state = _state_of(self._path)
         if state == self._seen:
             return
-        self._seen = state
+        if state != self._noticed and _is_fresh(state):
+            self._noticed = state  # somebody may be writing it: half a file has fewer rules, and no fault
+            return
+        self._seen = self._noticed = state
         found, self.problems = read_apps(self._path, needs_https=self._needs_https)
         if self.problems:
             problems = [str(each) for each in self.problems]
@@ -239,6 +267,9 @@ def _read_app(file: TomlFile, app_id: str, table: dict[str, Any]) -> ProtectedAp
 
 def _said(fault: ErrorDetails) -> tuple[str, str, str]:
     """Return which field a fault is of, what is wrong with it, without its value, and what to do."""
+    if fault["type"] == "open_rule":
+        what = f", {fault['msg']}: it names groups or max_age, and its level is public, which lets everybody in"
+        return "rules", what, "Give the rule the level signed_in or aal2."
     place = list(fault["loc"])
     field = str(place[0]) if place else ""
     in_rule = field == "rules" and len(place) > 2
@@ -282,10 +313,15 @@ def _need(app: AppEntry, entry: _Entry, name: str) -> Need:
     return Need(level, (frozenset(groups),) if groups else (), max_age, cross_site, name)
 
 
-def _state_of(path: str) -> tuple[int, int, int] | None:
-    """Return what changes with the file; None while it can't be read."""
+def _state_of(path: str) -> tuple[int, ...] | None:
+    """Return what changes with the file or who may read it; None while it can't be read."""
     try:
         found = Path(path).stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _is_fresh(state: tuple[int, ...] | None) -> bool:
+    """Whether a file was written less than a look ago."""
+    return state is not None and abs(time.time() - state[0] / 1e9) < LOOK_EVERY

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
 from app.forward_auth import app_file
 from app.forward_auth.app_file import AppFile, read_apps
+from config.problems import Problem
 from tests.forward_auth import FILE
 
 APP = '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\n'
@@ -37,6 +41,18 @@ FAULTS = {
     "encoded": (f'{APP}[[apps.wiki.rules]]\npaths = ["/a%20b"]', "rule 1: paths: a path begins with /"),
     "a network": (f'{APP}[[apps.wiki.rules]]\nnetworks = ["10.0.0.1/8"]', "rule 1: networks: it is no network"),
     "a method": (f'{APP}[[apps.wiki.rules]]\nmethods = ["get"]', "rule 1: methods: a method is written in capitals"),
+    "HEAD": (f'{APP}[[apps.wiki.rules]]\nmethods = ["HEAD"]', "rule 1: methods: write GET, which HEAD counts as"),
+    "no paths": (f"{APP}[[apps.wiki.rules]]\npaths = []", "rule 1: paths: it is empty; leave it out for all"),
+    "no methods": (f"{APP}[[apps.wiki.rules]]\nmethods = []", "rule 1: methods: it is empty"),
+    "no networks": (f"{APP}[[apps.wiki.rules]]\nnetworks = []", "rule 1: networks: it is empty"),
+    "an open rule with groups": (
+        f'{APP}level = "public"\n[[apps.wiki.rules]]\npaths = ["/admin/*"]\ngroups = ["admins"]',
+        "apps.wiki.rules, rule 1: it names groups or max_age, and its level is public",
+    ),
+    "an open rule with an age": (
+        f'{APP}[[apps.wiki.rules]]\n[[apps.wiki.rules]]\nlevel = "public"\nmax_age = 60',
+        "apps.wiki.rules, rule 2: it names groups or max_age",
+    ),
     "a field of a rule": (
         f'{APP}[[apps.wiki.rules]]\npath = "/x"',
         "path is no field of a rule. Did you mean paths?",
@@ -95,3 +111,51 @@ def test_a_file_that_is_no_other_is_not_read(file, monkeypatch):
     _, read = file
     monkeypatch.setattr(app_file, "read_apps", None)
     assert list(read.by_host()) == ["wiki.example.com"]
+
+
+def test_a_file_that_is_being_written_is_not_read_before_it_is_whole(file, monkeypatch):
+    path, read = file
+    whole = APP + '[[apps.wiki.rules]]\npaths = ["/admin/*"]\nlevel = "deny"\n'
+    path.write_text(APP.replace("Wiki", "Half"))
+    monkeypatch.setattr(app_file, "_is_fresh", lambda _state: True)
+    assert [app.name for app in read.by_host().values()] == ["Wiki"]
+    path.write_text(whole)
+    assert [len(app.rules) for app in read.by_host().values()] == [1]
+    assert [len(app.rules) for app in read.by_host().values()] == [2]
+
+
+def test_what_was_written_a_second_ago_is_whole(file, monkeypatch):
+    path, read = file
+    monkeypatch.setattr(app_file, "LOOK_EVERY", 1.0)
+    for age, names in ((0, ["Wiki"]), (5, ["Notes"])):
+        path.write_text(APP.replace("Wiki", "Notes"))
+        os.utime(path, (time.time() - age, time.time() - age))
+        monkeypatch.setattr(read, "_looked_at", 0)
+        assert [app.name for app in read.by_host().values()] == names
+
+
+def test_a_file_that_may_be_read_again_is_read(file, monkeypatch):
+    path, read = file
+    path.write_text(APP.replace("Wiki", "Notes"))
+    reading = app_file.read_apps
+
+    def refused(*_path, **_how):
+        return {}, [Problem("LATCHKEY_APPS_FILE", "names a file that can't be read (Permission denied)", "")]
+
+    monkeypatch.setattr(app_file, "read_apps", refused)
+    assert [app.name for app in read.by_host().values()] == ["Wiki"]
+    monkeypatch.setattr(app_file, "read_apps", reading)
+    path.chmod(0o640)
+    assert [app.name for app in read.by_host().values()] == ["Notes"]
+
+
+def test_a_folder_that_is_exchanged_as_a_whole_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(app_file, "LOOK_EVERY", 0)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "apps.toml").write_text(APP.replace("Wiki", name.title()))
+    (tmp_path / "..data").symlink_to("one")
+    read = AppFile(str(tmp_path / "..data" / "apps.toml"), needs_https=True)
+    (tmp_path / "..new").symlink_to("two")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    assert [app.name for app in read.by_host().values()] == ["Two"]
