@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import string
 import sys
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote
 
 import click
 import orjson
@@ -12,13 +14,15 @@ import orjson
 from app.cli.clients import known_groups
 from app.cli.group import OperatorGroup, user_named
 from app.extensions import settings
-from app.forward_auth.app_file import apps_by_host, read_apps
+from app.forward_auth.app_file import app_of, apps_by_host, read_apps
 from app.forward_auth.dialects import URL
 from app.forward_auth.rules import Address, Need, ProtectedApp, plain_path
 from app.groups.service import groups_of
 from config.problems import variable
 
 apps = OperatorGroup("apps", help="Check and try the rules of apps behind a proxy (forward auth).")
+
+_ASCII = string.printable
 
 LEVELS = {
     "public": "open to everybody",
@@ -73,11 +77,11 @@ def try_url(url: str, who: str | None, method: str, address: str | None) -> None
     URL is what the visitor asks for, with its scheme and host. Nothing is changed.
     """
     asked = URL.fullmatch(url)
-    app = apps_by_host().get(asked[1].lower()) if asked else None
+    app = app_of(asked[1]) if asked else None
     if asked is None or app is None:
         raise click.ClickException(f"No app of the apps file is at {url}: a proxy gets 403 for it.")
     path = (asked[2] or "/").partition("?")[0]
-    path = path if path.startswith("/") else "/"
+    path = quote(path, safe=_ASCII) if path.startswith("/") else "/"  # as browsers send what people read
     need = app.need_of(method.upper(), path, _address(address))
     click.echo(f"{app.name}: {method.upper()} {path}")
     if plain_path(path) is None:

@@ -92,6 +92,11 @@ def test_apps_are_listed(operate):
                 ),
             ],
         ),
+        (["https://wiki.example.com:443/health"], ["Wiki: GET /health", "Decided by rule 1: open to everybody."]),
+        (
+            [f"{WIKI}/public/caf\u00e9/\u65e5"],
+            ["Wiki: GET /public/caf%C3%A9/%E6%97%A5", "Decided by rule 1: open to everybody."],
+        ),
         (["https://WIKI.example.com", "--as", "eve@example.com"],
          ["Wiki: GET /", "Decided by the app wiki: for who is signed in.",
           "eve@example.com may pass once signed in at wiki.example.com."]),
