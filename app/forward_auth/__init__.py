@@ -20,7 +20,8 @@ def init_app(app: Flask) -> None:
     from app.web.launcher import register_launcher
 
     app_file.init_app(app)
-    answer_other_hosts(app, check_views.PLACE, lambda _host: True)
+    for address in check_views.ADDRESSES:
+        answer_other_hosts(app, address, lambda _host: True)
     answer_other_hosts(app, entry_views.PLACE, app_file.is_host)
     check_views.init_app(app)
     register_destination(app, entry_views.CONTINUE, destination.destination_of_request)

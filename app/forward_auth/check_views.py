@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PLACE = "/gate/"
-ENVOY = "/gate/envoy"
+NGINX, FORWARD, ENVOY = ADDRESSES = ("/gate/nginx", "/gate/forward", "/gate/envoy")
 START = "/.latchkey/start"
 METHODS = (
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
@@ -51,23 +50,23 @@ class AnythingConverter(BaseConverter):
 def init_app(app: Flask) -> None:
     """Answer proxies in few words, whatever goes wrong."""
     app.url_map.converters["anything"] = AnythingConverter
-    answer_by(app, [f"{PLACE}{name}" for name in ("nginx", "forward", "envoy")], notice)
+    answer_by(app, ADDRESSES, notice)
 
 
-@bp.get("/gate/nginx")
+@bp.get(NGINX)
 def gate_nginx() -> Response:
     """Answer nginx, whose ``auth_request`` takes 401 for a redirect too."""
     return _answer("nginx")
 
 
-@bp.get("/gate/forward")
+@bp.get(FORWARD)
 def gate_forward() -> Response:
     """Answer a proxy that sends X-Forwarded-*, such as Caddy, Traefik and HAProxy."""
     return _answer("forward")
 
 
-@bp.route("/gate/envoy", methods=METHODS, provide_automatic_options=False)
-@bp.route("/gate/envoy/<anything:_rest>", methods=METHODS, provide_automatic_options=False, merge_slashes=False)
+@bp.route(ENVOY, methods=METHODS, provide_automatic_options=False)
+@bp.route(f"{ENVOY}/<anything:_rest>", methods=METHODS, provide_automatic_options=False, merge_slashes=False)
 def gate_envoy(_rest: str = "") -> Response:
     """Answer Envoy, which sends the visitor's own request with a prefix."""
     after_this_request(view_commit)

@@ -32,6 +32,7 @@ def notice(status: int, code: str = "", *, link: str = "", **facts: Any) -> Resp
         return error_envelope(status, [("", text)], fields=False)
     page = render_template("forward_auth/notice.html", text=text, link=link, app=facts.get("app", ""), status=status)
     answer = current_app.make_response((page, status))
+    answer.headers["Referrer-Policy"] = "no-referrer"  # the address may have a ticket in it
     answer.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'nonce-{csp_nonce()}'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
