@@ -62,7 +62,8 @@ def check(asked: AccessRequest, app: ProtectedApp, sent: Credentials, headers: H
     if need.level == "deny":
         return Outcome("closed", need)
     if need.level == "public":
-        return Outcome("pass", need, _who_if_known(asked, app, sent))
+        known = bool(sent.token) or need.cross_site or not _is_foreign(asked, app, headers)
+        return Outcome("pass", need, _who_if_known(asked, app, sent) if known else None)
     visitor = _who(asked, app, sent)
     if visitor is None:
         return Outcome("token_refused" if sent.token else "sign_in", need)

@@ -192,6 +192,17 @@ def test_another_site_changes_nothing(proxy, headers):
     assert proxy.ask(f"{WIKI}/embedded/x", method="POST", headers=PROGRAM | headers).status_code == 200
 
 
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_what_another_site_sends_to_an_open_part_is_sent_by_nobody(proxy, headers):
+    proxy.enter(f"{WIKI}/")
+    sent = proxy.ask(f"{WIKI}/public/x", method="POST", headers=PROGRAM | headers)
+    assert (sent.status_code, identity_of(sent)) == (200, [""] * 4)
+    socket = proxy.ask(f"{WIKI}/public/x", headers=PROGRAM | headers | SOCKET[1])
+    assert (socket.status_code, identity_of(socket)) == (200, [""] * 4)
+    assert identity_of(proxy.ask(f"{WIKI}/public/x", headers=NAVIGATION | headers))[0] == "ada"
+    assert identity_of(proxy.ask(f"{WIKI}/public/x", method="POST", headers=PROGRAM))[0] == "ada"
+
+
 @pytest.mark.parametrize(
     "headers", [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": WIKI}, {}]
 )
@@ -260,6 +271,8 @@ def test_a_token_is_for_what_it_was_made_for(app, ada, stranger):
         assert codes(answer) == ["app_token_refused"]
     assert identity_of(stranger.ask(f"{WIKI}/public/x", headers={"Authorization": f"Bearer {other}"}))[0] == ""
     assert identity_of(stranger.ask(f"{WIKI}/public/x", headers={"Authorization": f"Bearer {right}"}))[0] == "ada"
+    sent = {"Authorization": f"Bearer {right}", "Origin": "https://front.example"}  # no browser sends one by itself
+    assert identity_of(stranger.ask(f"{WIKI}/public/x", method="POST", headers=sent))[0] == "ada"
 
 
 def test_a_token_that_is_revoked_or_of_a_closed_account_is_worth_nothing(app, ada, stranger, clock):
@@ -336,3 +349,8 @@ def test_an_address_that_nobody_has_confirmed_is_told_to_no_app(app, people):
     assert (email, name, groups) == ("", "", "")
     assert user
     assert "boss" not in user
+
+
+@pytest.mark.parametrize("path", ["/gate/continue", "/gate/signed-out?app=wiki.example.com", "/gate/account"])
+def test_pages_for_people_answer_for_our_own_hosts_alone(stranger, path):
+    assert stranger.open(f"https://evil.example{path}").status_code == 400

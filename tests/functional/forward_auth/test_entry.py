@@ -127,6 +127,7 @@ def test_a_ticket_is_good_for_thirty_seconds(proxy, clock):
     assert late.status_code == 400
     assert "<h1>This link has expired</h1>" in late.text
     assert f"{WIKI}/.latchkey" not in late.text
+    assert late.headers["Referrer-Policy"] == "no-referrer"
     assert "/.latchkey/start?to=" in late.text
 
 
