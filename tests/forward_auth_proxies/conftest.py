@@ -20,7 +20,7 @@ from tests.forward_auth_proxies.toy_app import ToyApp
 from tests.forward_auth_proxies.visitor import Visitor
 from tests.proxy.conftest import PRODUCTION
 from tests.serving import Server, environment_of, free_port
-from tests.sinks import Mail, SmsStub, SmtpSink
+from tests.sinks import Mail, SmsStub, SmtpSink, until
 
 APPS = f"""
 [apps.wiki]
@@ -216,13 +216,13 @@ def mail_of(latchkey_app: Flask, smtp_server: SmtpSink) -> Callable[[str], Mail]
     from app import outbox
     from app.extensions import db
 
-    def newest(address: str) -> Mail:
+    def delivered(address: str) -> list[Mail]:
         with latchkey_app.app_context():
             for message_id in db.session.scalars(sa.select(outbox.Message.id)).all():
                 outbox.deliver(message_id)
-        return smtp_server.to(address)[-1]
+        return smtp_server.to(address)
 
-    return newest
+    return lambda address: until(lambda: delivered(address))[-1]
 
 
 @pytest.fixture

@@ -46,15 +46,19 @@ class Handler(BaseHTTPRequestHandler):
     """Answers any method."""
 
     protocol_version = "HTTP/1.1"
-    reached: list[Reached]
+    disable_nagle_algorithm = True  # else the body waits for 40 ms
+    toy: ToyApp
 
     def handle_any(self) -> None:
         """Note the request, and answer by its path."""
         length = int(self.headers.get("Content-Length") or 0)
         lines = [(name.lower(), value) for name, value in self.headers.items()]
         seen = Reached(self.command, self.path, lines, self.rfile.read(length).decode("latin-1"))
-        self.reached.append(seen)
-        if self.headers.get("Upgrade", "").lower() == "websocket":
+        self.toy.reached.append(seen)
+        if self.toy.answer is not None:
+            status, headers, body = self.toy.answer
+            self._answer("text/plain", body.encode(), status, headers)
+        elif self.headers.get("Upgrade", "").lower() == "websocket":
             self._echo()
         elif self.path == "/form":
             self._answer("text/html", PAGE)
@@ -63,10 +67,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._answer("application/json", json.dumps(asdict(seen) | {"environ": seen.as_environ}).encode())
 
-    def _answer(self, kind: str, body: bytes, status: int = 200) -> None:
+    def _answer(self, kind: str, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -93,14 +97,21 @@ for _method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PROPFIND", "OPTIONS"):
     setattr(Handler, f"do_{_method}", Handler.handle_any)
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a proxy that hangs up."""
+
+
 class ToyApp:
-    """It runs in a thread; ``reached`` has what came to it."""
+    """It runs in a thread; ``reached`` has what came to it, and ``answer`` what it answers in place of an echo."""
 
     def __init__(self) -> None:
         self.reached: list[Reached] = []
-        handler = type("ToyHandler", (Handler,), {"reached": self.reached})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self.answer: tuple[int, dict[str, str], str] | None = None
+        handler = type("ToyHandler", (Handler,), {"toy": self})
+        self._server = _Quiet(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property
