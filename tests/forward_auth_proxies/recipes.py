@@ -72,15 +72,20 @@ def nginx(places: Places) -> list[str]:
     return [program("nginx"), "-c", str(here / "nginx.conf"), "-g", "daemon off;"]
 
 
-def caddy(places: Places) -> list[str]:
-    """Write the Caddyfile of Caddy's recipe; return what runs it."""
+def caddy(places: Places, path: str = "") -> list[str]:
+    """Write the Caddyfile of Caddy's recipe; return what runs it, at ``path`` where not as a package brings it."""
     tls = f"tls {places.directory}/tls.crt {places.directory}/tls.key"
     recipe = block(
         "caddy", "caddyfile", *_backends(places), (r"(?m)^(\w+\.example\.com) \{", rf"\1:{places.port} {{\n\t{tls}")
     )
     text = f"{{\n\tadmin off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n}}\n{recipe}"
     (places.directory / "Caddyfile").write_text(text)
-    return [_of_wheel("caddy"), "run", "--config", str(places.directory / "Caddyfile")]
+    return [path or _of_wheel("caddy"), "run", "--config", str(places.directory / "Caddyfile")]
+
+
+def caddy_of_debian(places: Places) -> list[str]:
+    """The same for an older Caddy, which hands more on of what a visitor sent."""
+    return caddy(places, program("caddy"))
 
 
 def haproxy(places: Places) -> list[str]:
@@ -141,6 +146,7 @@ def envoy(places: Places) -> list[str]:
 RECIPES: dict[str, Callable[[Places], list[str]]] = {
     each.__name__: each for each in (nginx, caddy, haproxy, traefik, envoy)
 }
+OLDER = {"caddy_of_debian": caddy_of_debian}
 
 
 def _of_wheel(name: str) -> str:
@@ -159,7 +165,7 @@ def envoy_program() -> str:
 def running(kind: str, places: Places, *changes: tuple[str, str]) -> Iterator[None]:
     """Run a proxy until the block ends, its recipe with ``changes`` (text, instead)."""
     write_certificate(places.directory, WIKI)
-    command = RECIPES[kind](places)
+    command = (RECIPES | OLDER)[kind](places)
     for text, instead in changes:
         _change(places.directory, text, instead)
     log = places.directory / "output"

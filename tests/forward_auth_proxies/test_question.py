@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.forward_auth_proxies.recipes import RECIPES, WIKI, Places, running
+from tests.forward_auth_proxies.recipes import OLDER, RECIPES, WIKI, Places, running
 from tests.forward_auth_proxies.toy_app import Reached, ToyApp
 from tests.forward_auth_proxies.visitor import PAGE, Visitor
 from tests.serving import free_port
@@ -37,7 +37,7 @@ def stand_in() -> Iterator[ToyApp]:
     made.close()
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+@pytest.fixture(scope="module", params=[*RECIPES, *OLDER])
 def running_proxy(request, stand_in, toy, tmp_path_factory) -> Iterator[Asked]:
     """Each proxy, between the toy app and the stand-in."""
     places = Places(free_port(), stand_in.port, toy.port, tmp_path_factory.mktemp(request.param))

@@ -80,6 +80,14 @@ def test_no_header_of_a_visitor_is_believed_by_the_app(front, reached, app_cooki
         assert said.get("X_FORWARDED_HOST", WIKI if front.kind == "envoy" else "") == WIKI
 
 
+def test_no_socket_is_opened_without_a_name(front, reached, app_cookie):
+    answer, said = front.visitor(app_cookie).socket("/socket", {"Connection": f"Upgrade, {', '.join(NAMED)}"})
+    if said == "hello":
+        assert reached[-1].as_environ["REMOTE_USER"] == "ada"
+    else:
+        assert (answer.status, reached) == (400, [])
+
+
 def test_rules_by_network_see_where_a_visitor_really_is(front, reached):
     assert front.visitor(source="127.0.0.99").ask("/inside/x").status == 200
     assert front.visitor(source="127.0.0.98").ask("/inside/x").status == 302

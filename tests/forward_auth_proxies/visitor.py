@@ -70,11 +70,11 @@ class Visitor:
             connection.sendall(tail.encode())
             return _read(connection, method)
 
-    def socket(self, target: str, headers: Lines, text: str = "hello") -> tuple[Answer, str]:
+    def socket(self, target: str, headers: dict[str, str], text: str = "hello") -> tuple[Answer, str]:
         """Open a WebSocket, send a text, and return the answer and what came back ("" without a connection)."""
         key = base64.b64encode(os.urandom(16)).decode()
-        lines = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
-        lines += [("Sec-WebSocket-Key", key), *_pairs(headers)]
+        opening = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        lines = list((opening | {"Sec-WebSocket-Key": key} | headers).items())
         with self._sent(target, lines, "GET", "", "", ends=False) as connection:
             answer = _read(connection, "GET")
             if answer.status != 101:
