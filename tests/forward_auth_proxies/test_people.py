@@ -121,6 +121,13 @@ def test_a_refusal_is_told_by_page_and_in_json(signed_in, stranger, reached):
     assert reached == []
 
 
+def test_nothing_but_the_way_in_is_below_the_path_of_latchkey(stranger, signed_in, reached):
+    for visitor in (stranger, signed_in):
+        for target in ("/.latchkey/check", "/.latchkey/gate/nginx", "/.latchkey/us-signin"):
+            assert visitor.ask(target).status == 404, target
+    assert reached == []
+
+
 def test_the_app_says_its_own_no(signed_in):
     answer = signed_in.ask("/unauthorized")
     assert (answer.status, answer.body) == (401, "the app's own 401")

@@ -113,4 +113,5 @@ def test_what_latchkey_says_instead_reaches_the_visitor(proxy, reached, status, 
     else:
         assert (answer.status, answer.body) == (status, "told by Latchkey")
         assert answer.headers["Retry-After"] == "7"
+    assert {question.body for question in proxy.questions} == {""}
     assert reached == []

@@ -77,6 +77,7 @@ def test_no_header_of_a_visitor_is_believed_by_the_app(front, reached, app_cooki
         assert [pair for pair in said.items() if CLAIMS.search(pair[1])] == []
         assert NEVER_SENT.isdisjoint(said)
         assert (said["X_FORWARDED_FOR"], said["X_FORWARDED_PROTO"]) == ("127.0.0.77", "https")
+        assert said["HOST"] == WIKI
         assert said.get("X_FORWARDED_HOST", WIKI if front.kind == "envoy" else "") == WIKI
 
 

@@ -33,6 +33,12 @@ class Reached:
         return [value for each, value in self.headers if each == name.lower()]
 
     @property
+    def opens_socket(self) -> bool:
+        """Whether this opens a WebSocket (RFC 6455, section 4.2.1)."""
+        connection, upgrade = (",".join(self.all_of(name)).lower() for name in ("Connection", "Upgrade"))
+        return "upgrade" in connection and upgrade == "websocket"
+
+    @property
     def as_environ(self) -> dict[str, str]:
         """The headers as a CGI or WSGI app reads them, where ``-`` and ``_`` are the same; empty ones are left out."""
         found: dict[str, str] = {}
@@ -58,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.toy.answer is not None:
             status, headers, body = self.toy.answer
             self._answer("text/plain", body.encode(), status, headers)
-        elif self.headers.get("Upgrade", "").lower() == "websocket":
+        elif seen.opens_socket:
             self._echo()
         elif self.path == "/form":
             self._answer("text/html", PAGE)
