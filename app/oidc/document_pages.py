@@ -11,6 +11,7 @@ from flask import Response
 from werkzeug.datastructures import MultiDict
 
 from app import clock, throttling
+from app.errors import Rejected
 from app.oidc import client_documents, requests
 from app.oidc.authorization import PageRefusal, read_authorization
 from app.oidc.client_documents import RETRY_AFTER, Reading
@@ -38,10 +39,16 @@ def page_until_read(given: MultiDict[str, str], row: AuthorizationRequest | None
         return None
     address = present_client().ip_address
     since = clock.now() if row is None else row.created_at
-    reading = client_documents.reading_of(ids[0], since, address)
+    is_silent = "none" in given.get("prompt", "").split()
+    try:
+        reading = client_documents.reading_of(ids[0], since, address)
+    except Rejected:
+        if not is_silent:
+            raise
+        return _no_page(given)
     if reading.state == "ready":
         return None
-    if "none" in given.get("prompt", "").split():
+    if is_silent:
         return _no_page(given)
     if row is None:
         throttling.take("requests", address)

@@ -686,6 +686,15 @@ def test_with_prompt_none_an_app_that_was_known_before_is_told(known, browser, c
     assert (elsewhere.status_code, elsewhere.headers.get("Location")) == (503, None)
 
 
+@pytest.mark.settings(failures_per_address=1, **ON)
+def test_with_prompt_none_no_page_is_shown_where_too_many_were_ordered(app, known, browser, site, clock):
+    clock.shift(3601)
+    browser.get(RelyingParty(app, site.url("/other.json")).request())
+    assert browser.get(known.request()).status == 429
+    answer = known.answer(browser.client.get(known.request(prompt="none")))
+    assert answer["error"] == "temporarily_unavailable"
+
+
 def test_a_pushed_request_waits_by_its_error(agent, browser, site, work):
     answer = agent.push()
     assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
