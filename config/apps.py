@@ -74,7 +74,8 @@ class AppSettings(BaseSettings, defer_build=True):
         default=timedelta(days=90), description="Time after which another key signs ID tokens, at least two days."
     )
     apps_file: str = Field(
-        default="", description="Path of a TOML file with apps behind a proxy that asks us (forward auth); empty: none."
+        default="",
+        description="Path of a TOML file with apps behind a proxy that asks Latchkey about each request; empty: none.",
     )
     forward_auth_proxies: Networks = Field(
         default=(),

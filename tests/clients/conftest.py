@@ -62,7 +62,9 @@ def ada(standing_app: Flask, staff: str) -> Person:
     from app.groups import service
 
     number = next(_numbers)
-    person = People(standing_app).open(email=f"ada.{number}@example.com", username=f"ada{number}", methods=["email"])
+    person = People(standing_app).open(
+        email=f"ada.{number}@example.com", username=f"ada.client.{number}", methods=["email"]
+    )
     with standing_app.app_context():
         service.add_member(staff, person.id, by="test")
         db.session.commit()
