@@ -51,7 +51,7 @@ def test_the_first_rule_that_matches_decides(wiki, method, path, level, decided_
         "/admin/../public/x",
         "/public/./x", "/public/.%2e/x", "/public//admin", "//public/x", "/public;/../admin", "/public/x;a=b",
         "/public\\..\\admin", "/public%5c..%5cadmin", "/public%5C", "/public/%00", "/public/\x00",
-        "/public/%252e%252e/admin", "/public/x#/../../admin",
+        "/public/%252e%252e/admin", "/public/x#/../../admin", "/metrics#x",
         "/public/..%3b/admin/x", "/public/..%3B/admin/x", "/health%0a", "/health%1F",
         "/public/%7f",
         "/public/%zz", "/public/%", "/public/%ff", "/public/\xff", "/public/x,/admin", "/public/\x7f", "public/x", "",
