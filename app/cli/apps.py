@@ -14,7 +14,7 @@ import orjson
 from app.cli.clients import known_groups
 from app.cli.group import OperatorGroup, user_named
 from app.extensions import settings
-from app.forward_auth.app_file import app_of, apps_by_host, read_apps
+from app.forward_auth.app_file import app_of, apps_by_host, own_hosts, read_apps
 from app.forward_auth.dialects import URL
 from app.forward_auth.rules import Address, Need, ProtectedApp, plain_path
 from app.groups.service import groups_of
@@ -43,7 +43,9 @@ def check(file: str | None) -> None:
     if not path:
         click.echo(f"{variable('apps_file')} is not set.")
         return
-    found, problems = read_apps(path, file or variable("apps_file"), needs_https=settings.is_production)
+    own = own_hosts(settings)
+    name = file or variable("apps_file")
+    found, problems = read_apps(path, name, needs_https=settings.is_production, own=own)
     for problem in problems:
         click.echo(str(problem), err=True)
     for note in _notes(found.values()):

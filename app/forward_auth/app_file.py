@@ -11,10 +11,12 @@ import ipaddress
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import (
@@ -38,6 +40,8 @@ from config.toml_file import WORDS, TomlFile
 if TYPE_CHECKING:
     from flask import Flask
     from pydantic_core import ErrorDetails
+
+    from config.settings import Settings
 
 log = structlog.get_logger()
 
@@ -156,13 +160,14 @@ RULE_FIELDS = tuple(RuleEntry.model_fields)
 class AppFile:
     """The apps of one file, as they are now. Requests of several threads share it."""
 
-    def __init__(self, path: str, *, needs_https: bool) -> None:
+    def __init__(self, path: str, *, needs_https: bool, own: Collection[str] = ()) -> None:
         """Read the file. ``problems`` says what is wrong with it; then there are no apps."""
-        self._path, self._needs_https = path, needs_https
+        self._path = path
+        self._read = partial(read_apps, needs_https=needs_https, own=own)
         self._lock = threading.Lock()
         self._seen = self._noticed = _state_of(path)
         self._looked_at = time.monotonic()
-        self._by_host, self.problems = read_apps(path, needs_https=needs_https)
+        self._by_host, self.problems = self._read(path)
 
     def by_host(self) -> Mapping[str, ProtectedApp]:
         """Return the apps by their host, read again if the file has changed."""
@@ -183,7 +188,7 @@ class AppFile:
             self._noticed = state  # somebody may be writing it: half a file has fewer rules, and no fault
             return
         self._seen = self._noticed = state
-        found, self.problems = read_apps(self._path, needs_https=self._needs_https)
+        found, self.problems = self._read(self._path)
         if self.problems:
             problems = [str(each) for each in self.problems]
             log.error("apps_file.not_read", problems=problems, remedy="the apps of before go on; mend the file")
@@ -200,10 +205,15 @@ def init_app(app: Flask) -> None:
     settings = app.extensions["latchkey.settings"]
     if not settings.apps_file:
         return
-    file = AppFile(settings.apps_file, needs_https=settings.is_production)
+    file = AppFile(settings.apps_file, needs_https=settings.is_production, own=own_hosts(settings))
     if file.problems:
         raise ConfigurationError(file.problems)
     app.extensions[_KEPT] = file
+
+
+def own_hosts(settings: Settings) -> set[str]:
+    """Return the hosts that this service itself answers for."""
+    return {urlsplit(settings.origin).netloc, *settings.allowed_hosts}
 
 
 def apps_by_host() -> Mapping[str, ProtectedApp]:
@@ -231,11 +241,14 @@ def is_host(host: str) -> bool:
     return app_of(host) is not None
 
 
-def read_apps(path: str, name: str = SETTING, *, needs_https: bool) -> tuple[dict[str, ProtectedApp], list[Problem]]:
+def read_apps(
+    path: str, name: str = SETTING, *, needs_https: bool, own: Collection[str] = ()
+) -> tuple[dict[str, ProtectedApp], list[Problem]]:
     """Return the apps of a file by host, and what is wrong with it.
 
     :param name: of what names the file, for the problems
     :param needs_https: whether an app at http:// is a fault: its cookie would travel in clear
+    :param own: hosts of this service, where no app can be: nobody could sign in behind its rules
     """
     file = TomlFile(path, name)
     found: dict[str, ProtectedApp] = {}
@@ -245,6 +258,8 @@ def read_apps(path: str, name: str = SETTING, *, needs_https: bool) -> tuple[dic
             continue
         if needs_https and not app.origin.startswith("https://"):
             file.add(KIND, app_id, " begins with http://", "Serve the app by https://.", "url")
+        if app.host in own:
+            file.add(KIND, app_id, " is this service's own address", "Give the app a host of its own.", "url")
         if app.host in found:
             what = f" has the host of {found[app.host].id}"
             file.add(KIND, app_id, what, "Give one app rules for its paths instead.", "url")

@@ -402,3 +402,21 @@ def test_a_step_that_nobody_asks_for_is_no_fault(proxy, asked):
     begun = proxy.open(f"{WIKI}/.latchkey/start?to=/x&{asked}")
     assert set(query_of(begun.headers["Location"])) <= {"app", "to", "state", "level"}
     assert proxy.follow(begun).status_code in (200, 303)
+
+
+def test_ending_the_other_sessions_closes_apps_in_other_browsers_alone(app, proxy, browser, ada):
+    other = Proxy(sign_in(Wire(app, "form"), ada))
+    for each in (proxy, other):
+        each.enter(DEEP)
+    assert browser.post("/sessions/end-others").status in (302, 303)
+    assert (proxy.ask(DEEP).status_code, other.ask(DEEP).status_code) == (200, 302)
+
+
+def test_a_person_who_signs_in_again_takes_over_the_app_in_that_browser(app, proxy, people, rows):
+    proxy.enter(DEEP)
+    bo = people.open(email="bo@example.com", username="bo", methods=["email"])
+    sign_in(proxy.wire, bo)
+    assert identity_of(proxy.ask(DEEP))[0] == "ada"  # whose session goes on
+    proxy.follow(proxy.follow(proxy.open(f"{WIKI}/.latchkey/start?to=/")))
+    assert identity_of(proxy.ask(DEEP))[0] == "bo"
+    assert [each.user_id for each in rows(AppSession)] == [bo.id]

@@ -43,6 +43,14 @@ def test_another_file_is_checked_as_at_start(operate, tmp_path):
     assert done.stdout == "2 apps, 1 to mend.\n"
 
 
+def test_no_app_is_at_our_own_host(operate, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('[apps.x]\nname = "X"\nurl = "http://localhost"\n')
+    done = operate("apps", "check", str(path))
+    assert done.exit_code == 1
+    assert "line 3: apps.x.url is this service's own address" in done.stderr
+
+
 def test_apps_are_listed(operate):
     done = operate("apps", "list")
     assert done.output.splitlines() == [

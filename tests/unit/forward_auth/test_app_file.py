@@ -109,7 +109,7 @@ def test_a_broken_file_keeps_what_holds_and_says_so(file, capsys):
 
 def test_a_file_that_is_no_other_is_not_read(file, monkeypatch):
     _, read = file
-    monkeypatch.setattr(app_file, "read_apps", None)
+    monkeypatch.setattr(read, "_read", None)
     assert list(read.by_host()) == ["wiki.example.com"]
 
 
@@ -137,14 +137,14 @@ def test_what_was_written_a_second_ago_is_whole(file, monkeypatch):
 def test_a_file_that_may_be_read_again_is_read(file, monkeypatch):
     path, read = file
     path.write_text(APP.replace("Wiki", "Notes"))
-    reading = app_file.read_apps
+    reading = read._read
 
-    def refused(*_path, **_how):
+    def refused(_path):
         return {}, [Problem("LATCHKEY_APPS_FILE", "names a file that can't be read (Permission denied)", "")]
 
-    monkeypatch.setattr(app_file, "read_apps", refused)
+    monkeypatch.setattr(read, "_read", refused)
     assert [app.name for app in read.by_host().values()] == ["Wiki"]
-    monkeypatch.setattr(app_file, "read_apps", reading)
+    monkeypatch.setattr(read, "_read", reading)
     path.chmod(0o640)
     assert [app.name for app in read.by_host().values()] == ["Notes"]
 
