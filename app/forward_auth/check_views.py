@@ -15,6 +15,7 @@ from app.forward_auth import bp, dialects
 from app.forward_auth.app_file import app_of
 from app.forward_auth.checks import SAFE, Credentials, Outcome, check, place_of
 from app.forward_auth.cookies import sent_app_cookie
+from app.forward_auth.destination import can_be_kept
 from app.forward_auth.dialects import AccessRequest, Unreadable
 from app.forward_auth.notices import asks_for_page, notice
 from app.forward_auth.rules import ProtectedApp
@@ -35,9 +36,6 @@ METHODS = (
     "MOVE", "LOCK", "UNLOCK", "REPORT", "MKCALENDAR", "ACL", "SEARCH", "QUERY",
 )  # fmt: skip
 """Envoy asks with the visitor's own method; WebDAV has more than HTTP."""
-
-LONGEST_RETURN = 1024
-"""Characters of a path and query that a visitor is led back to; of a longer one the query is left out."""
 
 
 class AnythingConverter(BaseConverter):
@@ -166,6 +164,7 @@ def _way_back(asked: AccessRequest) -> str:
     if asked.method not in SAFE:
         return "/"
     for target in (asked.target, asked.path):
-        if len(target) <= LONGEST_RETURN:
-            return quote(target.encode("latin-1"), safe="/?:@!$&'()*+,;=%-._~[]")
+        encoded = quote(target.encode("latin-1"), safe="/?:@!$&'()*+,;=%-._~[]")
+        if can_be_kept(encoded):
+            return encoded
     return "/"

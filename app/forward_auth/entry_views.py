@@ -20,6 +20,7 @@ from app.forward_auth import app_sessions, bp
 from app.forward_auth.app_file import app_of
 from app.forward_auth.checks import place_of
 from app.forward_auth.cookies import remove_binding, sent_app_cookie, sent_bindings, set_app_cookie, set_binding
+from app.forward_auth.destination import can_be_kept
 from app.forward_auth.dialects import address_of
 from app.forward_auth.forms import SwitchForm
 from app.forward_auth.notices import notice
@@ -148,6 +149,7 @@ def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
     if session is None or session.kind != "browser":
         return redirect(with_query("/us-signin", next=back))  # type: ignore[return-value]
     need = _need(app, to)
+    throttling.take("requests", present_client().ip_address)
     shown = _shown(app) | {"user_label": label_of(identities_of(session.user_id)), "back": back}
     if need.level == "deny" or not need.admits(groups_of(session.user_id)):
         record("app.not_allowed", session.user_id, client=app.id, app=app.name)
@@ -182,7 +184,6 @@ def _step_asked_for() -> dict[str, str]:
 
 
 def _send_in(app: ProtectedApp, session: AuthSession, to: str, state: str) -> Response:
-    throttling.take("requests", present_client().ip_address)
     ticket = app_sessions.issue_ticket(session, app.host, state)
     after_form = request.headers.get("Sec-Fetch-Site") == "same-origin"
     return leave(app.origin + with_query(ENTER, ticket=ticket, to=to), after_form=after_form)
@@ -216,6 +217,7 @@ def _shown(app: ProtectedApp) -> dict[str, Any]:
 
 def _local(target: str | None) -> str:
     """Return a path and query at the app's own host; "/" for anything else."""
-    if not target or not re.fullmatch(r"/(?![/\\])[\x21-\x7e]*", target) or len(target) > 2048:
+    if not target or not re.fullmatch(r"/(?![/\\])[\x21-\x7e]*", target):
         return "/"
-    return target.partition("#")[0]
+    target = target.partition("#")[0]
+    return target if can_be_kept(target) else "/"

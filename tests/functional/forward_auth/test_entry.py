@@ -278,6 +278,35 @@ def test_a_long_way_back_is_shortened_not_refused(stranger):
     assert query_of(longer.headers["Location"]) == {"to": "/"}
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["/a" * 512, "/?" + "&a=1" * 255, "/" + "%22" * 341, "/" + "\u00c3\u00a9" * 300, "/x?" + '"' * 500, "/a" * 256],
+)
+def test_a_way_back_of_any_letters_outlasts_the_sign_in(stranger, ada, target):
+    page = stranger.follow(stranger.follow(stranger.ask(f"{WIKI}{target}")))
+    assert 'href="https://wiki.example.com' not in page.text
+    back = query_of(page.headers["Location"])["next"]
+    shown = stranger.follow(page)
+    assert "Wiki" in shown.text
+    sign_in(stranger.wire, ada)
+    answer = stranger.follow(page)  # who is signed in goes on at once
+    assert answer.headers["Location"].endswith(back)
+
+
+@pytest.mark.parametrize("url", [DEEP, "https://board.example.org/"])
+def test_who_goes_in_again_and_again_is_stopped(proxy, url, monkeypatch):
+    from app import throttling
+    from app.errors import Rejected
+
+    begun = proxy.follow(proxy.ask(url)).headers["Location"]
+
+    def none_left(name, _address):
+        raise Rejected("too_many_requests", status=429, retry_after=60)
+
+    monkeypatch.setattr(throttling, "take", none_left)
+    assert proxy.open(begun).status_code == 429
+
+
 @pytest.mark.parametrize("path", ["/gate/continue", "/gate/continue?app=evil.example&to=/&state=" + "0" * 64,
                                   "/gate/continue?app=wiki.example.com&to=/&state=x"])  # fmt: skip
 def test_an_app_that_is_not_known_gets_nobody(proxy, path):
