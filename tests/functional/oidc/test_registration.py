@@ -15,6 +15,7 @@ from app.oidc.clients import client_of
 from app.oidc.models import Consent, Grant, OAuthClient, OAuthClientOrigin, RegistrationToken
 from tests.client_rows import SECRET, Signer
 from tests.client_rows import register as store
+from tests.functional.oidc.test_interaction import decide
 from tests.oidc import RelyingParty
 from tests.openapi import check_answer
 
@@ -499,3 +500,15 @@ def test_reading_costs_one_statement(registrar, registered, statements):
     with statements() as seen:
         registrar.manage("GET", registered)
     assert len(seen) == 1, seen
+
+
+def test_what_it_changes_after_the_consent_page_was_shown_is_asked_about(app, registrar, browser):
+    told = registrar.register(scope="openid", token_endpoint_auth_method="none").json
+    rp = RelyingParty(app, told["client_id"])
+    page = browser.get(rp.request(scope="openid email"))
+    assert "See your email" not in page.text
+    assert registrar.manage("PUT", told, json=told | {"scope": "openid email"}).status_code == 200
+    again = decide(browser, page, "yes")
+    assert (again.status_code, "See your email" in again.text) == (200, True)
+    code = rp.answer(decide(browser, page, "yes"))["code"]
+    assert rp.exchange(code).json["scope"] == "openid email"
