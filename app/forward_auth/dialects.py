@@ -91,7 +91,9 @@ def read_envoy(environ: Mapping[str, str], place: str, proxies: tuple[str, ...])
     """
     raw = environ.get("RAW_URI", "").partition("?")[0]
     query = environ.get("QUERY_STRING", "")
-    target = (raw.partition(place)[2] or "/") + (f"?{query}" if query else "")
+    if not raw.startswith(place):  # in other letters for the same; "/" is not what it asks for
+        raise Unreadable("path")
+    target = (raw.removeprefix(place) or "/") + (f"?{query}" if query else "")
     return _request(
         ("Host", environ.get("HTTP_HOST", "")),
         ("method", environ.get("REQUEST_METHOD", "")),

@@ -354,3 +354,14 @@ def test_an_address_that_nobody_has_confirmed_is_told_to_no_app(app, people):
 @pytest.mark.parametrize("path", ["/gate/continue", "/gate/signed-out?app=wiki.example.com", "/gate/account"])
 def test_pages_for_people_answer_for_our_own_hosts_alone(stranger, path):
     assert stranger.open(f"https://evil.example{path}").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/gate/env%6fy/metrics", "//gate/envoy/metrics", "/%67ate/envoy/metrics"])
+def test_our_own_address_in_other_letters_asks_for_nothing(app, path):
+    answer = app.test_client().get(
+        "/gate/envoy/metrics",
+        base_url=WIKI,
+        headers=PROGRAM,
+        environ_overrides={"RAW_URI": path, "REMOTE_ADDR": "10.0.0.2"},
+    )
+    assert (answer.status_code, codes(answer)) == (403, ["app_request_unreadable"])
