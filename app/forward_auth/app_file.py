@@ -222,15 +222,6 @@ def apps_by_host() -> Mapping[str, ProtectedApp]:
     return file.by_host() if file is not None else {}
 
 
-def problems_now() -> list[Problem]:
-    """Return what is wrong with the file as it is now, while the apps of before go on."""
-    file: AppFile | None = this_app().extensions.get(_KEPT)
-    if file is None:
-        return []
-    file.by_host()
-    return file.problems
-
-
 def app_of(host: str) -> ProtectedApp | None:
     """Return the app at a host, as a request names it."""
     return apps_by_host().get(host.lower().removesuffix(":443").removesuffix(":80"))
