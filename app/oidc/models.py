@@ -197,7 +197,7 @@ class Consent(db.Model):
     __tablename__ = "oauth_consent"
 
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
-    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
+    client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True, index=True)
     scopes: Mapped[str] = mapped_column(sa.String(512))
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     updated_at: Mapped[datetime] = mapped_column(default=clock.now)
