@@ -25,7 +25,11 @@ class Databases:
             return f"sqlite:///{self._directory / name}.db"
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
-        return str(self._server.get_uri(database=name)).replace("postgresql:", "postgresql+psycopg:", 1)
+        return self.uri(name).replace("postgresql:", "postgresql+psycopg:", 1)
+
+    def uri(self, name: str) -> str:
+        """Return what libpq connects to a database by."""
+        return str(self._server.get_uri(database=name))
 
 
 @contextmanager

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
+
 from bench.client import Answer, Done, Script, drive
-from bench.databases import databases
+from bench.databases import Databases, databases
 from bench.latchkey import Latchkey
 from bench.messages import HOST
 from bench.results import Results
@@ -246,6 +248,7 @@ def main() -> None:
         for kind in (Theirs, Ours):
             subject = kind(store.make(kind.name), options.people, Path(made), options.processes)
             subject.populate()
+            _analyze(store, kind.name)
             stack.callback(subject.server.stop)
             subjects.append(subject)
         results = Results([subject.name for subject in subjects], works=WORKS)
@@ -258,6 +261,12 @@ def main() -> None:
         for subject in subjects:
             results.memory[subject.name] = subject.server.memory()
         print(results.table(), flush=True)
+
+
+def _analyze(store: Databases, name: str) -> None:
+    """Have PostgreSQL learn how large its tables have become, as it does by itself within a minute."""
+    with psycopg.connect(store.uri(name), autocommit=True) as connection:
+        connection.execute("ANALYZE")
 
 
 def run(subject: Provider, work: str, results: Results, options: argparse.Namespace) -> None:

@@ -39,10 +39,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("resource", "client_id", name=op.f("pk_oauth_client_resource")),
     )
     op.create_index(op.f("ix_oauth_client_resource_client_id"), "oauth_client_resource", ["client_id"])
-    op.create_index(op.f("ix_oauth_consent_client_id"), "oauth_consent", ["client_id"])
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_oauth_consent_client_id"), table_name="oauth_consent")
     op.drop_table("oauth_client_resource")
     op.drop_table("oauth_document")
