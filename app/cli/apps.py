@@ -94,7 +94,7 @@ def try_url(url: str, who: str | None, method: str, address: str | None) -> None
 
 
 def _verdict(app: ProtectedApp, need: Need, who: str) -> str:
-    """Return what becomes of a request of somebody who is signed in."""
+    """Return what becomes of a request by a signed-in person."""
     user = user_named(who)
     if need.level == "public":
         return f"{who} may pass, as everybody does."

@@ -185,7 +185,7 @@ class AppFile:
         if state == self._seen:
             return
         if state != self._noticed and _is_fresh(state):
-            self._noticed = state  # somebody may be writing it: half a file has fewer rules, and no fault
+            self._noticed = state  # it may still be being written: half a file has fewer rules, and no fault
             return
         self._seen = self._noticed = state
         found, self.problems = self._read(self._path)

@@ -1,4 +1,4 @@
-"""What the sign-in page says of a protected app that somebody is on the way to."""
+"""What the sign-in page says of a protected app that a person is on the way to."""
 
 from __future__ import annotations
 

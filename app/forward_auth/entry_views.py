@@ -133,7 +133,7 @@ def leave_app() -> Response:
 
 @bp.get(SIGNED_OUT)
 def signed_out_of_app() -> Response:
-    """Say that somebody is signed out at an app, and offer to sign them out everywhere."""
+    """Say that the person is signed out at an app, and offer to sign them out everywhere."""
     app = app_of(request.args.get("app", ""))
     if app is None:
         return error_answer(404, message("not_found"))
@@ -202,7 +202,7 @@ def _spent(app: ProtectedApp) -> tuple[AuthSession | None, str]:
 
 
 def _not_entered(app: ProtectedApp, to: str, *, has_cookies: bool) -> Response:
-    """Go on where somebody is signed in already, as after a reload; else offer to begin again."""
+    """Go on where the person is signed in already, as after a reload; else offer to begin again."""
     cookie = sent_app_cookie(place_of(app))
     if cookie and app_sessions.find(cookie, place_of(app)) is not None:
         return redirect(to, 303)  # type: ignore[return-value]

@@ -15,7 +15,7 @@ _BY_STATUS = {503: "service_unavailable", 429: "too_many_requests"}
 
 
 def asks_for_page() -> bool:
-    """Whether this is somebody who opens a page: a program, a script or a socket can't follow to a sign-in."""
+    """Whether a person opens a page here: a program, a script or a socket can't follow to a sign-in."""
     if wants_json() or opens_socket(request.headers):
         return False
     return request.headers.get("Sec-Fetch-Mode", "navigate") in ("navigate", "nested-navigate")

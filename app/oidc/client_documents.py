@@ -103,7 +103,7 @@ def require(client_id: str, address: str) -> None:
 
 
 def _order(client_id: str, address: str, *, was_good: bool = False) -> Reading:
-    """Have a worker read a document next; it is counted, as whoever asks chooses where it is. Commits by itself.
+    """Have a worker read a document next; it is counted, since the one who asks chooses where it is. Commits by itself.
 
     :param was_good: then it has its place, however many others are asked for
     """

@@ -1,4 +1,4 @@
-"""The worker reads metadata documents: those that somebody waits for, and once a day those of apps in use."""
+"""The worker reads metadata documents: those that a person waits for, and once a day those of apps in use."""
 
 from __future__ import annotations
 

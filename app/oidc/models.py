@@ -75,7 +75,7 @@ class ClientDocument(db.Model):
     client_id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
     host: Mapped[str] = mapped_column(sa.String(CLIENT_ID), index=True)
     asked_at: Mapped[datetime] = mapped_column(index=True)
-    """When an app last sent somebody, and the document had to be read."""
+    """When an app last sent a person, and the document had to be read."""
     due_at: Mapped[datetime | None] = mapped_column(index=True)
     """When a worker reads it next."""
     fetched_at: Mapped[datetime | None]

@@ -23,7 +23,7 @@ from app.web.respond import error_envelope, wants_json
 P = ParamSpec("P")
 
 SCOPE_OF_APPS = "apps"
-"""Lets a program use apps behind a proxy; it opens nothing of ours."""
+"""Lets a program use apps behind a proxy; Latchkey itself stays closed to it."""
 
 SCOPES = {
     "read": N_("See your account, devices and activity"),

@@ -68,7 +68,7 @@ REASONS = {
     "encoding": "it is compressed",
     "large": "it is too large",
 }
-"""The first two are one to who asks: a stranger could else try which names there are in a network of one's own."""
+"""The first two are one to who asks: a stranger could else try which names there are inside the operator's network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Fetched:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the internet, and to no network of one's own (RFC 6890)."""
+    """Whether an address belongs to the internet, and to no private network (RFC 6890)."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv4Address):
         return found.is_global and not found.is_multicast and found not in PROTOCOLS
