@@ -1,0 +1,78 @@
+"""Steps that an app asks for, taken as people take them, and ends that reach it from elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.forward_auth import Proxy
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+WIKI = "https://wiki.example.com"
+
+
+@pytest.fixture
+def eve(people):
+    """Somebody with an authenticator app beside her mailbox."""
+    return people.open(email="eve@example.com", methods=["email", "authenticator"])
+
+
+@pytest.fixture
+def proxy(app, eve) -> Proxy:
+    """A proxy that Eve's browser comes through; she has signed in by a mailed code."""
+    return Proxy(sign_in(Wire(app, "form"), eve, via="email"))
+
+
+def confirm(proxy: Proxy, eve, asked: str) -> str:
+    """Confirm with the authenticator app where a page asks for it; return the path that the browser ends at."""
+    assert proxy.wire.get(asked).status == 200
+    answer = proxy.wire.post(asked, passcode=eve.app_code())
+    assert answer.location, answer
+    back = answer.location
+    ticket = proxy.open(back)
+    assert ticket.status_code == 303, ticket.text
+    return proxy.follow(ticket).headers["Location"]
+
+
+def test_the_second_factor_is_taken_and_leads_back(proxy, eve):
+    proxy.enter(f"{WIKI}/")
+    asked = proxy.follow(proxy.follow(proxy.ask(f"{WIKI}/strong")))
+    [link] = [each for each in asked.text.split('"') if each.startswith("/us-verify?next=")]
+    assert confirm(proxy, eve, link.replace("&amp;", "&")) == "/strong"
+    assert proxy.ask(f"{WIKI}/strong").status_code == 200
+
+
+def test_an_old_proof_is_given_again_and_leads_back(proxy, eve, clock):
+    proxy.enter(f"{WIKI}/")
+    clock.shift(301)
+    asked = proxy.follow(proxy.follow(proxy.ask(f"{WIKI}/bank/x?y=1")))
+    assert confirm(proxy, eve, asked.headers["Location"]) == "/bank/x?y=1"
+    assert proxy.ask(f"{WIKI}/bank/x").status_code == 200
+
+
+def test_signing_out_on_another_device_closes_the_app(app, proxy, eve):
+    proxy.enter(f"{WIKI}/")
+    phone = sign_in(Wire(app, "json"), eve)
+    assert phone.post("/sessions/end-others").ok
+    assert proxy.ask(f"{WIKI}/").status_code == 302
+
+
+def test_asking_for_deletion_closes_the_app(proxy, eve):
+    sign_in(proxy.wire, eve, via="authenticator")
+    proxy.enter(f"{WIKI}/")
+    assert proxy.wire.post("/my-data/delete", sure=True).location == "/"
+    assert proxy.ask(f"{WIKI}/").status_code == 302
+
+
+def test_erasing_an_account_leaves_nothing_of_it(app, proxy, eve, rows):
+    from app.extensions import db
+    from app.forward_auth.models import AppSession, EntryTicket
+    from app.users import User
+
+    proxy.enter(f"{WIKI}/")
+    proxy.follow(proxy.follow(proxy.ask(f"{WIKI}/strong")))
+    with app.app_context():
+        db.session.delete(db.session.get(User, eve.id))
+        db.session.commit()
+    assert rows(AppSession) == rows(EntryTicket) == []
+    assert proxy.ask(f"{WIKI}/").status_code == 302
