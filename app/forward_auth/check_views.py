@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 NGINX, FORWARD, ENVOY = ADDRESSES = ("/gate/nginx", "/gate/forward", "/gate/envoy")
 START = "/.latchkey/start"
+IDENTITY = {"Remote-User": "user", "Remote-Email": "email", "Remote-Name": "name", "Remote-Groups": "groups"}
 METHODS = (
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
     "MOVE", "LOCK", "UNLOCK", "REPORT", "MKCALENDAR", "ACL", "SEARCH", "QUERY",
@@ -113,12 +114,8 @@ def _passed(app: ProtectedApp, outcome: Outcome) -> Response:
             "name": visitor.display_name,
             "groups": ",".join(visitor.groups),
         }
-    answer = Response(status=200)
-    for name, value in values.items():
-        answer.headers[f"Remote-{name.title()}"] = _in_header(value)
-    for header, name in app.headers.items():
-        answer.headers[header] = _in_header(values[name])
-    return answer
+    named = {header: _in_header(values[name]) for header, name in (IDENTITY | app.headers).items()}
+    return Response(status=200, headers=named)
 
 
 def _in_header(text: str) -> str:
