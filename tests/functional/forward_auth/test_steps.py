@@ -76,3 +76,14 @@ def test_erasing_an_account_leaves_nothing_of_it(app, proxy, eve, rows):
         db.session.commit()
     assert rows(AppSession) == rows(EntryTicket) == []
     assert proxy.ask(f"{WIKI}/").status_code == 302
+
+
+def test_who_comes_in_again_is_signed_in_there_once(proxy, rows):
+    from app.forward_auth.models import AppSession
+
+    proxy.enter(f"{WIKI}/")
+    [first] = rows(AppSession)
+    ticket = proxy.follow(proxy.open(f"{WIKI}/.latchkey/start?to=/")).headers["Location"]
+    assert proxy.open(ticket).status_code == 303
+    [second] = rows(AppSession)
+    assert second.digest != first.digest
