@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
+from config.files import read_text
 from config.problems import PREFIX, ConfigurationError, Problem, variable
 
 FILE = "_FILE"
@@ -78,17 +78,7 @@ def read_file(path: str) -> str:
 
     :raises ValueError: when it can't be read, is empty, larger than 64 KiB or no UTF-8; says which, not what it holds
     """
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise ValueError(f"can't be read ({error.strerror})") from None
-    if len(data) > LARGEST_FILE:
-        raise ValueError("is larger than 64 KiB")
-    try:
-        text = data.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
+    text = read_text(path, LARGEST_FILE).strip()
     if not text:
         raise ValueError("is empty")
     return text

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from config.files import read_text
 from config.problems import Problem
 
 LARGEST = 1_048_576
@@ -41,7 +42,7 @@ class TomlFile:
         self._problems: list[tuple[int, Problem]] = []
         self._lines: list[str] = []
         try:
-            text = _text_of(path)
+            text = read_text(path, LARGEST)
             self.tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             what = str(error)
@@ -101,18 +102,3 @@ class TomlFile:
 
 def _assignment(field: str) -> re.Pattern[str]:
     return re.compile(rf"""\s*\[*\s*(["']?){re.escape(field)}\1\s*[=\].]""")
-
-
-def _text_of(path: str) -> str:
-    """Return the text of the file. Raises ValueError."""
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ValueError(f"can't be read ({error.strerror})") from None
-    if len(data) > LARGEST:
-        raise ValueError("is larger than 1 MiB")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None

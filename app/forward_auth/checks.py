@@ -77,9 +77,8 @@ def _verdict(asked: AccessRequest, app: ProtectedApp, need: Need, visitor: Visit
     if not need.admits(visitor.groups):
         return "not_allowed"
     if visitor.session is None:
-        return (
-            "pass" if _may_use_apps(visitor) and need.level == "signed_in" and need.max_age is None else "token_refused"
-        )
+        is_enough = _may_use_apps(visitor) and need.level == "signed_in" and need.max_age is None
+        return "pass" if is_enough else "token_refused"
     now = clock.now()
     if need.level == "aal2" and assurance.level(visitor.session, now) < 2:
         return "step_up"
