@@ -61,7 +61,7 @@ def _features(*, in_production: bool) -> tuple[Any, ...]:
 
 
 def _operations() -> tuple[Any, ...]:
-    """Return the packages with commands."""
-    from app import cli, serving
+    """Return the packages for operators: the console and the commands."""
+    from app import admin, cli, serving
 
-    return cli, serving
+    return admin, cli, serving

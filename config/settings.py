@@ -10,6 +10,7 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 from config import checks, development, environment
 from config.apps import AppSettings
 from config.brand import BrandSettings
+from config.console import ConsoleSettings
 from config.delivery import DeliverySettings
 from config.flows import JourneySettings
 from config.limits import LimitSettings
@@ -28,6 +29,7 @@ class Settings(
     LimitSettings,
     KeepingSettings,
     AppSettings,
+    ConsoleSettings,
     PasskeySettings,
     JourneySettings,
     DeliverySettings,

@@ -49,6 +49,8 @@ DESCRIPTIONS = {
     "challenge.started:setup": N_("Setup of a sign-in method started"),
     "challenge.started:sign_in": N_("Sign-in code requested"),
     "challenge.started:verify": N_("Code requested to confirm it's you"),
+    "administrator.added": N_("You became an administrator"),
+    "administrator.removed": N_("You're no longer an administrator"),
     "app.allowed": N_("Allowed the app {app}"),
     "app.device_allowed": N_("Let another device sign in to the app {app}"),
     "app.device_refused": N_("Didn't let another device sign in to the app {app}"),

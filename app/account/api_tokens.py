@@ -20,7 +20,8 @@ from app.notifications.sentences import plural_sentence
 from app.sessions import api_tokens
 from app.sessions.models import ApiToken, AuthSession
 from app.users import User
-from app.web.access import SCOPES
+from app.users.administrators import is_administrator
+from app.web.access import SCOPE_OF_CONSOLE, SCOPES
 
 LONGEST_NAME = 64
 OFFERED_DAYS = (7, 30, 90, 365)
@@ -40,6 +41,13 @@ def offered_days() -> list[int]:
     return [days for days in OFFERED_DAYS if days < longest_days()] + [longest_days()]
 
 
+def scopes_for(user: User) -> dict[str, str]:
+    """Return the scopes that this user's tokens can have, and what a page says of each."""
+    if settings.admin and is_administrator(user.id):
+        return SCOPES
+    return {scope: means for scope, means in SCOPES.items() if scope != SCOPE_OF_CONSOLE}
+
+
 def create(
     user: User, session: AuthSession, name: str, scopes: Sequence[str], days: str | int, client: ClientContext
 ) -> tuple[ApiToken, str]:
@@ -54,7 +62,8 @@ def create(
     named = " ".join(name.split())
     if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable():
         raise Rejected("token_name_invalid", field="name")
-    if any(scope not in SCOPES for scope in scopes):
+    known = scopes_for(user) if SCOPE_OF_CONSOLE in scopes else SCOPES
+    if any(scope not in known for scope in scopes):
         raise Rejected("token_scope_unknown", field="scopes")
     life = _life(days)
     throttling.take("starts", client.ip_address)  # each is told by mail: no loop may send as many as it likes

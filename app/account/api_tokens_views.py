@@ -17,7 +17,7 @@ from app.sessions.api_tokens import revoke_all, tokens_of
 from app.sessions.models import ApiToken
 from app.sessions.store import current_session
 from app.users import identities_of
-from app.web.access import SCOPES, login_required
+from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm, ManyField, NumberField, Required, TextField
@@ -39,8 +39,9 @@ class TokenForm(BaseForm):
 @login_required
 def tokens_page() -> Response:
     """List one's personal tokens, and show how to make another."""
-    facts: dict[str, Any] = {"tokens": _listed(), "scopes": SCOPES, "longest_days": api_tokens.longest_days()}
-    return respond(PAGE, TokenForm(), shown=_page(), **facts)
+    scopes = api_tokens.scopes_for(current_user)
+    facts: dict[str, Any] = {"tokens": _listed(), "scopes": scopes, "longest_days": api_tokens.longest_days()}
+    return respond(PAGE, TokenForm(), shown=_page(scopes), **facts)
 
 
 @bp.post("/tokens")
@@ -104,14 +105,17 @@ def _facts(token: ApiToken) -> dict[str, Any]:
     }
 
 
-def _page() -> dict[str, Any]:
-    """Return what the page shows besides; nothing to a program."""
+def _page(scopes: dict[str, str] | None = None) -> dict[str, Any]:
+    """Return what the page shows besides; nothing to a program.
+
+    :param scopes: that a token can have, where they were looked up already
+    """
     if wants_json():
         return {}
     label = label_of(identities_of(current_user.id))
     needed = needed_for_changes(current_session())
     more = {"days_offered": api_tokens.offered_days(), "fresh": not needed and _is_fresh(), "needed": needed}
-    return {"user_label": label, "all_scopes": SCOPES} | more
+    return {"user_label": label, "all_scopes": scopes or api_tokens.scopes_for(current_user)} | more
 
 
 def _is_fresh() -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Add the operator's commands."""
-    from app.cli import client_check, user_deletion  # noqa: F401 - add their commands to ``clients`` and ``users``
+    from app.cli import administrators, client_check, user_deletion  # noqa: F401 - add commands to groups
     from app.cli.apps import apps
     from app.cli.attempts import attempts
     from app.cli.clients import clients

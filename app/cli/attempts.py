@@ -1,52 +1,18 @@
-"""``flask attempts``: what became of a sign-in attempt, as a timeline of its events with a closed set of reasons."""
+"""``flask attempts``: what became of attempts to sign in."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import click
 import orjson
-import sqlalchemy as sa
 
-from app import clock, user_agents, user_input
-from app.audit import Event
-from app.challenges.models import Challenge
+from app.admin.attempts import TimelineEntry, latest, reason_of, timeline
 from app.cli.group import OperatorGroup, user_named
-from app.extensions import db, settings
-from app.outbox import Message
-from app.outbox.models import DROPPED
+from app.extensions import settings
 
 attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
-
-REASONS = (
-    "queued", "withheld", "sent", "failed", "opened_without_cookie", "wrong_code", "older_code",
-    "other_browser", "budget_spent", "expired", "spent", "approved", "refused", "denied", "signed_in", "noted",
-)  # fmt: skip
-"""All there are. ``noted`` is what belongs to the attempt and decided nothing."""
-
-_BY_NAME = {
-    "challenge.sent": "sent", "delivery.failed": "failed",
-    "link.opened_unbound": "opened_without_cookie", "link.approved": "approved", "link.refused": "refused",
-    "link.denied_by_user": "denied", "sign_in.succeeded": "signed_in", "sign_in.step_up": "spent",
-    "factor.added": "spent", "address.confirmed": "spent", "budget.exhausted": "budget_spent", "limit.hit": "refused",
-}  # fmt: skip
-
-_DETAILS = {
-    "sign_in.step_up": "to prove again who it is", "factor.added": "to set up a way to sign in",
-    "address.confirmed": "to confirm the address", "limit.hit": "past a limit",
-    "second_step.failed": "in the second step", "budget.exhausted": "of the account",
-}  # fmt: skip
-
-_HIDDEN = frozenset(("message", "session", "reason", "outcome"))
-
-_ATTEMPTS = (
-    *("challenge.started", "sign_in.failed", "challenge.failed", "sign_in.succeeded", "sign_in.step_up"),
-    "second_step.failed",
-)
 
 
 @attempts.command("show")
@@ -57,7 +23,7 @@ def show(support_id: str, as_json: bool) -> None:
 
     Times are UTC, then seconds since the attempt began, a reason and what else is known.
     """
-    moments = timeline(user_input.compact(support_id).upper())
+    moments = timeline(support_id)
     if not moments:
         days = settings.events_keep.days
         click.echo(f"Nothing is known of {support_id!r}. Events are kept for {days} days.", err=True)
@@ -93,87 +59,3 @@ def _say(moment: TimelineEntry, as_json: bool) -> None:
         click.echo(orjson.dumps(facts))
         return
     click.echo(f"{moment.at:%Y-%m-%d %H:%M:%S}  {moment.since:+9.1f} s  {moment.reason:<21}  {moment.detail}".rstrip())
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
-    """One line of a timeline.
-
-    :ivar reason: one of ``REASONS``
-    :ivar since: seconds since the attempt's first moment
-    """
-
-    at: datetime
-    since: float
-    reason: str
-    detail: str
-
-
-def timeline(support_id: str) -> list[TimelineEntry]:
-    """Return the attempt that the request ``support_id`` belongs to, oldest moment first; empty for an unknown id."""
-    named = list(db.session.scalars(sa.select(Event).where(Event.support_id == support_id))) if support_id else []
-    about = {event.challenge_id for event in named if event.challenge_id}
-    found = {event.id: event for event in named}
-    if about:
-        for event in db.session.scalars(sa.select(Event).where(Event.challenge_id.in_(about))):
-            found[event.id] = event
-    events = sorted(found.values(), key=lambda event: (event.at, event.id))
-    entries = [(event.at, *_entry_of(event, events)) for event in events]
-    entries = sorted(entries + _of_messages(about, events) + _of_challenges(about), key=lambda moment: moment[0])
-    return [TimelineEntry(at, (at - entries[0][0]).total_seconds(), reason, detail) for at, reason, detail in entries]
-
-
-def latest(user_id: int, limit: int) -> list[Event]:
-    """Return the newest events of a user that a timeline can be asked for, newest first."""
-    mine = sa.select(Event).where(Event.user_id == user_id, Event.support_id != "", Event.name.in_(_ATTEMPTS))
-    return list(db.session.scalars(mine.order_by(Event.at.desc(), Event.id.desc()).limit(limit)))
-
-
-def reason_of(event: Event) -> str:
-    """Return what an event says, as one of ``REASONS``."""
-    if event.name == "challenge.started":
-        return "queued" if event.facts.get("outcome") == "sent" else "withheld"
-    if event.name in ("sign_in.failed", "challenge.failed", "second_step.failed"):
-        why = str(event.facts.get("reason", ""))
-        return why if why in REASONS else "refused"
-    return _BY_NAME.get(event.name, "noted")
-
-
-def _entry_of(event: Event, events: Sequence[Event]) -> tuple[str, str]:
-    reason = reason_of(event)
-    parts = [_DETAILS.get(event.name, "")]
-    if reason == "noted":
-        parts.append(event.name)
-    if reason == "opened_without_cookie":
-        sent = [each.at for each in events if each.name == "challenge.sent" and each.at <= event.at]
-        parts.append(f"{(event.at - sent[-1]).total_seconds():.0f} s after delivery" if sent else "before delivery")
-    parts += [f"{name} {value}" for name, value in sorted(event.facts.items()) if name not in _HIDDEN]
-    if event.name == "delivery.failed":
-        parts.append(str(event.facts.get("reason", "")))
-    if event.user_id is None and event.name in ("challenge.started", "sign_in.failed"):
-        parts.append("nobody can be reached by what was typed")
-    if event.address:
-        parts.append(f"{user_agents.label(event.agent)} at {event.address}, support id {event.support_id}")
-    return reason, "; ".join(filter(None, parts))
-
-
-def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetime, str, str]]:
-    """Tell what no event tells of messages: that one went to nobody, and that one still waits for its next try."""
-    entries = []
-    for message in db.session.scalars(sa.select(Message).where(Message.challenge_id.in_(about))) if about else ():
-        if message.state == DROPPED:
-            why = "nobody to send it to" if message.decoy else "its challenge was over"
-            noted = [event.at for event in events if event.at >= message.created_at]  # by the request that wrote it
-            at = noted[0] if noted else message.created_at
-            entries.append((at, "withheld", f"message {message.kind} was dropped: {why}"))
-        elif message.next_attempt_at is not None and message.last_error:
-            why = f"try {message.attempts} to {message.masked_to}: {message.last_error}"
-            entries.append((message.next_attempt_at, "queued", f"will be tried again; {why}"))
-    return entries
-
-
-def _of_challenges(about: set[Any]) -> list[tuple[datetime, str, str]]:
-    """Tell that a challenge ran out unanswered; its row is there for a day."""
-    over = (Challenge.id.in_(about), Challenge.spent_at.is_(None), Challenge.expires_at <= clock.now())
-    ended = db.session.scalars(sa.select(Challenge).where(*over)) if about else ()
-    return [(each.expires_at, "expired", f"unanswered, after {each.tries} tries") for each in ended]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 import sqlalchemy as sa
 
-from app import clock
+from app.admin import account_changes
 from app.cli.group import user_named
 from app.cli.users import users
 from app.extensions import changed, db
@@ -66,10 +66,9 @@ def _close(user: User) -> str:
 
 
 def _erase_now(user: User) -> str:
-    deletion.schedule_deletion(user, quietly=True, by="operator")
-    now, drawn = clock.now(), erasure.new_pseudonym()
-    claim = sa.update(Deletion).where(Deletion.user_id == user.id)
-    changed(claim.values(deletes_at=now, due_at=now, pseudonym=sa.func.coalesce(Deletion.pseudonym, drawn)))
+    account_changes.have_erased(user, by="operator")
+    drawn = sa.func.coalesce(Deletion.pseudonym, erasure.new_pseudonym())
+    changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(pseudonym=drawn))
     db.session.commit()
     pseudonym = db.session.scalar(sa.select(Deletion.pseudonym).where(Deletion.user_id == user.id))
     if pseudonym is None:

@@ -9,7 +9,7 @@ import click
 import orjson
 
 from app import clock, user_agents
-from app.audit import record
+from app.admin.account_changes import record_ended
 from app.cli.group import OperatorGroup, user_named
 from app.extensions import db
 from app.sessions import api_tokens
@@ -60,7 +60,7 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
             click.echo(f"{name}: {identity} has no such session.", err=True)
     revoked = api_tokens.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
     if ended:
-        record("session.ended", user.id, reason="ended_by_operator", sessions=ended, by="operator")
+        record_ended(user, ended, by="operator")
     db.session.commit()
     click.echo(f"{identity}: {ended} sessions and tokens of theirs ended; {_tokens(user.id, revoked)}.")
     sys.exit(1 if missing else 0)

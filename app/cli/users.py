@@ -11,34 +11,23 @@ from typing import Any, BinaryIO
 
 import click
 import orjson
-import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app import clock
-from app.audit import record
+from app.admin import account_changes
+from app.admin.people import Wanted, accounts, described
 from app.authenticators import enrollments, recovery_codes
 from app.authenticators.presenters import title_of
 from app.authenticators.registry import nameable
-from app.challenges.service import end_open
 from app.cli.account_creation import import_lines, open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
 from app.cli.group import OperatorGroup, user_named
 from app.cli.groups import group_named
-from app.cli.user_list import accounts, described, in_one_line, in_words, search_accounts
+from app.cli.user_list import in_one_line, in_words
 from app.cli.user_sessions import sessions
-from app.client import ClientContext
 from app.extensions import db, settings
-from app.login import second_factor
-from app.notifications import notices
-from app.notifications.sentences import sentence
 from app.recovery import requests
 from app.recovery import service as recovery_service
-from app.sessions import api_tokens
-from app.sessions.known_devices import revoke_browsers
-from app.sessions.store import revoke_all_sessions
-from app.throttling.by_account import forget
-from app.users import User, lock_account
 
 WITHOUT_GROUP = "Create them (flask groups create NAME), or import with --create-groups."
 
@@ -135,11 +124,7 @@ def list_(search: str | None, disabled: bool, group: str | None, limit: int | No
     """
     if group is not None:
         group_named(group)
-    found = (
-        search_accounts(search, disabled_only=disabled, group=group)
-        if search
-        else accounts(disabled_only=disabled, group=group)
-    )
+    found = accounts(Wanted(search or "", "disabled" if disabled else "", group or ""))
     count = 0
     for account in islice(found, limit):
         if not (count or as_json):
@@ -202,8 +187,7 @@ def unlock(identity: tuple[str, ...]) -> None:
             missing += 1
             click.echo(unknown.message, err=True)
             continue
-        forgotten = forget(user.id) + second_factor.forget_misses(user.id)
-        record("account.unlocked", user.id, by="operator")
+        forgotten = account_changes.unlock(user, by="operator")
         db.session.commit()
         click.echo(f"{text}: {'unlocked' if forgotten else 'had no failures'}.")
     sys.exit(1 if missing else 0)
@@ -245,27 +229,13 @@ def _switch(identities: tuple[str, ...], *, off: bool) -> None:
             missing += 1
             click.echo(unknown.message, err=True)
             continue
-        if (user.disabled_at is not None) is off:
+        ended = account_changes.disable(user, by="operator") if off else 0
+        if ended is None or not (off or account_changes.enable(user, by="operator")):
             click.echo(f"{text}: {state} already.")
-        else:
-            ended = _switch_one(user, off)
-            click.echo(f"{text}: {state}{f', {ended} sessions ended' if ended else ''}.")
+            continue
+        db.session.commit()
+        click.echo(f"{text}: {state}{f', {ended} sessions ended' if ended else ''}.")
     sys.exit(1 if missing else 0)
-
-
-def _switch_one(user: User, off: bool) -> int:
-    """Disable or enable, record it and commit; return how many sessions that ended."""
-    changed = sa.update(User).where(User.id == user.id).values(disabled_at=clock.now() if off else None)
-    db.session.execute(changed.execution_options(synchronize_session=False))
-    ended = revoke_all_sessions(user.id) if off else 0
-    if off:
-        end_open(user.id)
-        revoke_browsers(user.id)
-        api_tokens.revoke_all(user.id, reason="disabled")
-    record("account.disabled" if off else "account.enabled", user.id, by="operator")
-    db.session.commit()
-    db.session.refresh(user)
-    return ended
 
 
 @users.command("second-step")
@@ -284,14 +254,9 @@ def second_step(identity: str, off: bool) -> None:
         marked = dict.fromkeys(title_of(row.method) for row in rows if row.is_second)
         click.echo(f"{identity}: {', '.join(marked) or 'no second step is set up'}.")
         return
-    lock_account(user.id)
-    if not enrollments.unmark_seconds(user.id):
+    ended = account_changes.turn_off_second_step(user, by="operator")
+    if ended is None:
         click.echo(f"{identity}: no second step is set up.")
         return
-    ended = revoke_all_sessions(user.id)
-    revoke_browsers(user.id)
-    record("second_step.off", user.id, by="operator")
-    what = sentence("An administrator turned off two-step verification. You now sign in with one method.")
-    notices.notify(user.id, what, ClientContext("", "", ""))
     db.session.commit()
     click.echo(f"{identity}: switched off, {ended} sessions ended.")

@@ -66,7 +66,8 @@ def schedule_deletion(
     _revoke_all(user.id)
     record("account.deletion_requested", user.id, **facts)
     if not quietly:
-        notify_owner("deletion_requested", user.id, user.handle, deletes_at, **facts)
+        by = "operator" if "by" in facts else "owner"
+        notify_owner("deletion_requested", user.id, user.handle, deletes_at, by=by)
     signals.send(signals.user_deletion_requested, user=user, deletes_at=deletes_at)
     return deletes_at
 

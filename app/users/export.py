@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.db.export import ExportPart
-from app.users.models import AddressChange, Identity, User
+from app.users.models import AddressChange, Administrator, Identity, User
 
 PARTS = (
     ExportPart(
@@ -46,5 +46,12 @@ PARTS = (
             "changed_at": AddressChange.created_at,
             "undone_at": AddressChange.undone_at,
         },
+    ),
+    ExportPart(
+        "administrator",
+        "Whether the account may use the administrators' console, and since when.",
+        owner=Administrator.user_id,
+        newest_by=[Administrator.since],
+        columns={"since": Administrator.since},
     ),
 )

@@ -1,4 +1,4 @@
-"""User and Identity."""
+"""User, Identity, AddressChange and Administrator."""
 
 from __future__ import annotations
 
@@ -106,3 +106,14 @@ class AddressChange(db.Model):
     address: Mapped[str] = mapped_column(sa.String(64))
     created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
     undone_at: Mapped[datetime | None]
+
+
+class Administrator(db.Model):
+    """That an account may use the console."""
+
+    __tablename__ = "administrator"
+
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True)
+    since: Mapped[datetime] = mapped_column(default=clock.now)
+    granted_by: Mapped[str] = mapped_column(sa.String(64))
+    """``operator`` on the command line, ``link`` for the first one, or ``admin:`` and the handle of who did it."""

@@ -7,11 +7,11 @@ from functools import wraps
 from typing import Any, ParamSpec, cast
 
 import flask_login
-from flask import Response, g, redirect, request
+from flask import Flask, Response, g, redirect, request
 from flask_login import current_user
 
 from app.crypto import secrets
-from app.extensions import settings
+from app.extensions import settings, this_app
 from app.i18n import N_
 from app.web.cookies import sent_program_token
 from app.web.destinations import is_destination
@@ -25,10 +25,14 @@ P = ParamSpec("P")
 SCOPE_OF_APPS = "apps"
 """Lets a program use apps behind a proxy; Latchkey itself stays closed to it."""
 
+SCOPE_OF_CONSOLE = "admin"
+"""Lets a program do what its owner, an administrator, can do in the console."""
+
 SCOPES = {
     "read": N_("See your account, devices and activity"),
     "manage": N_("Sign out devices and forget browsers"),
     SCOPE_OF_APPS: N_("Use the apps that are protected by this service"),
+    SCOPE_OF_CONSOLE: N_("Everything that you can do in the administrators' console"),
 }
 """Each scope, and what a page says of it. Neither contains the other."""
 
@@ -44,11 +48,18 @@ REQUIRED = {
 }
 """The scope that each endpoint asks of a personal token. What changes anything and stands here needs no fresh proof."""
 
+_OF_PACKAGES = "latchkey.scopes_of_packages"
+
 OPEN = frozenset(
     ("static", "status.healthz", "status.readyz", "status.openapi", "oidc.openid_configuration", "oidc.server_metadata",
      "oidc.jwks", "forward_auth.gate_nginx", "forward_auth.gate_forward", "forward_auth.gate_envoy")
 )  # fmt: skip
 """Endpoints that ask nobody who they are, and those that look a token up themselves."""
+
+
+def require_scope_of(app: Flask, package: str, scope: str) -> None:
+    """Have every endpoint of a package ask this scope of a personal token."""
+    app.extensions.setdefault(_OF_PACKAGES, {})[package] = scope
 
 
 def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
@@ -89,7 +100,8 @@ def refuse_out_of_scope() -> Response | None:
     scopes = g.get("token_scopes")
     if scopes is None:
         return None
-    needed = REQUIRED.get(request.endpoint)
+    of_packages: dict[str, str] = this_app().extensions.get(_OF_PACKAGES, {})
+    needed = REQUIRED.get(request.endpoint) or of_packages.get(request.blueprint or "")
     if needed is None:
         return error_answer(403, message("token_not_accepted"))
     if needed in scopes:

@@ -129,12 +129,11 @@ def _page_of_form() -> str | None:
     while path != "/":
         path = PAGES_OF_FORMS.get(path) or path.rpartition("/")[0] or "/"
         try:
-            _, values = pages.match(path, "GET")
+            pages.match(path, "GET")
         except HTTPException:
             continue
-        if not values:
-            goal = safe_next(request.args.get("next"))
-            return with_query(path, next=goal) if goal else path
+        goal = safe_next(request.args.get("next"))
+        return with_query(path, next=goal) if goal else path
     return None
 
 

@@ -6,17 +6,21 @@ import re
 
 import pytest
 
-from app.web.access import OPEN, REQUIRED, SCOPE_OF_APPS, SCOPES
+from app.web.access import OPEN, REQUIRED, SCOPE_OF_APPS, SCOPE_OF_CONSOLE, SCOPES
+from tests.functional.admin.conftest import make_administrator
 from tests.signed_in import sign_in
 
 SAFE = {"GET", "HEAD", "OPTIONS"}
+
+CONSOLE = "admin."
+"""Its endpoints have a scope of their own."""
 
 pytestmark = pytest.mark.one_database
 
 
 def test_the_list_names_endpoints_and_scopes_that_exist(app):
     assert set(REQUIRED) | OPEN <= set(app.view_functions)
-    assert set(REQUIRED.values()) | {SCOPE_OF_APPS} == set(SCOPES)
+    assert set(REQUIRED.values()) | {SCOPE_OF_APPS, SCOPE_OF_CONSOLE} == set(SCOPES)
 
 
 def test_read_changes_nothing(app):
@@ -26,13 +30,29 @@ def test_read_changes_nothing(app):
 
 def test_what_is_not_on_the_list_is_refused_to_a_token_with_every_scope(app, json_wire, people):
     wanted = {"name": "all", "scopes": list(SCOPES), "expires_in_days": 1}
-    token = sign_in(json_wire, people.open()).post("/tokens", **wanted).json["token"]
+    token = sign_in(json_wire, make_administrator(app, people.open())).post("/tokens", **wanted).json["token"]
     headers = {"Authentication-Token": token, "Accept": "application/json"}
     let_in = []
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<[^>]+>", "x", rule.rule)
         for method in set(rule.methods or ()) - {"OPTIONS", "HEAD"}:
             answer = app.test_client(use_cookies=False).open(path, method=method, headers=headers)
-            if answer.status_code != 403 and rule.endpoint not in OPEN:
+            if answer.status_code != 403 and rule.endpoint not in OPEN and not rule.endpoint.startswith(CONSOLE):
                 let_in.append(rule.endpoint)
     assert set(let_in) <= set(REQUIRED)
+
+
+def test_the_console_is_open_to_its_own_scope_alone(app, json_wire, people):
+    wanted = {
+        "name": "others",
+        "scopes": [scope for scope in SCOPES if scope != SCOPE_OF_CONSOLE],
+        "expires_in_days": 1,
+    }
+    token = sign_in(json_wire, make_administrator(app, people.open())).post("/tokens", **wanted).json["token"]
+    headers = {"Authentication-Token": token, "Accept": "application/json"}
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith(CONSOLE):
+            method = "GET" if "GET" in rule.methods else "POST"
+            path = re.sub(r"<[^>]+>", "x", rule.rule)
+            answer = app.test_client(use_cookies=False).open(path, method=method, headers=headers)
+            assert answer.status_code == 403, path

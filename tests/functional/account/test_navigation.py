@@ -16,7 +16,7 @@ COSTS: dict[str, tuple[int, int]] = {
     "/identities": (2, 6),
     "/sessions": (3, 6),
     "/apps": (4, 7),
-    "/tokens": (2, 7),
+    "/tokens": (3, 8),
     "/activity": (2, 5),
     "/my-data": (2, 7),
 }

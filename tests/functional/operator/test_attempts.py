@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.cli.attempts import REASONS
+from app.admin.attempts import REASONS
 from tests.functional.signin.conftest import wrong
 from tests.sinks import code_in
 

@@ -209,7 +209,7 @@ def names_of(result) -> list[str]:
 
 
 def test_users_of_one_group_are_listed(operate, media, people, monkeypatch):
-    monkeypatch.setattr("app.cli.user_list.PAGE", 2)
+    monkeypatch.setattr("app.admin.people.BATCH", 2)
     emails = [people.open(f"a{number}@example.com", disabled=number == 3).email for number in range(6)]
     operate("groups", "create", "admins")
     operate("groups", "add", "media", *emails[1::2])

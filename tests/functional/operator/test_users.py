@@ -156,7 +156,7 @@ def test_list_in_json_holds_no_secret(operate, people):
     [account] = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
     assert account.keys() == {
         "handle", "email", "phone", "username", "methods", "groups", "disabled", "deletes_at", "confirmed",
-        "created_at",
+        "created_at", "administrator",
     }  # fmt: skip
     assert (account["email"], account["methods"], account["phone"]) == (
         "ada@example.com",
@@ -167,7 +167,7 @@ def test_list_in_json_holds_no_secret(operate, people):
 
 @pytest.mark.one_database
 def test_list_goes_on_past_a_page(operate, people, monkeypatch):
-    monkeypatch.setattr("app.cli.user_list.PAGE", 2)
+    monkeypatch.setattr("app.admin.people.BATCH", 2)
     emails = [people.open().email for _ in range(5)]
     assert names_of(operate("users", "list")) == emails
 
@@ -180,7 +180,7 @@ def names_of(result):
 @pytest.fixture
 def several(people, monkeypatch):
     """Four accounts, more than a page of them."""
-    monkeypatch.setattr("app.cli.user_list.PAGE", 2)
+    monkeypatch.setattr("app.admin.people.BATCH", 2)
     people.open("ada@example.com", phone="+16505551234", username="adalovelace")
     people.open("ada.b@example.com")
     people.open("adam@example.com", disabled=True)

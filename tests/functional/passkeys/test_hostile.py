@@ -284,8 +284,8 @@ def test_a_synced_passkey_may_count_unevenly(wire, ada, add_passkey, rows):
 
 @pytest.mark.parametrize(("made", "later"), [(PRESENT | VERIFIED, MAY_SYNC), (PRESENT | VERIFIED | MAY_SYNC, 0)])
 def test_one_that_can_be_synced_all_at_once_is_refused_in_words(wire, ada, add_passkey, rows, made, later):
+    from app.admin.attempts import timeline
     from app.audit import Event
-    from app.cli.attempts import timeline
 
     stick = Device(flags=made)
     add_passkey(ada, stick)

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from tests.databases import Database
+from tests.functional.admin.conftest import make_administrator
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
@@ -18,6 +19,7 @@ WANTS_SIGNED_IN = (
     "/us-authenticator-",
     "/us-verify",
     "/verify",
+    "/admin",
     "/sessions",
     "/known-browsers",
     "/activity",
@@ -63,9 +65,12 @@ def wants_signed_in(path: str) -> bool:
 def visitor(wire: Wire, people: Any) -> Callable[[str], Wire]:
     """Returns a client that gets as far as the form at a path: ``visitor("/us-setup")`` is signed in."""
     ada = people.open(email="ada@example.com")
+    grace = make_administrator(wire.app, people.open(email="grace@example.com"))
 
     def come(path: str) -> Wire:
         client = wire.elsewhere()
+        if path.startswith("/admin"):
+            return sign_in(client, grace)
         if wants_signed_in(path):
             return sign_in(client, ada)
         client.fetch_csrf()

@@ -38,6 +38,7 @@ TYPED = {
     "state": "x",
     "user_code": "x",
     "allow": "yes",
+    "group": "x",
 }
 
 

@@ -1,0 +1,25 @@
+"""The administrators' console at /admin, in pages and JSON (the admin API).
+
+Promises that every page asks for a recent proof as strong as the administrator's strongest method, that every change is
+an event with who did it and to whom, and that no page shows a secret, a code or a link.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+def init_app(app: Flask) -> None:
+    """Register this feature's URLs and commands, and what the worker deletes."""
+    from app.admin import access, cleanup, first_views, overview_views, people_views, person_views  # noqa: F401
+    from app.admin.export import EXCLUDED
+    from app.admin.navigation import CONSOLE_PAGES
+    from app.db.export import register_export
+
+    access.init_app(app)
+    cleanup.init_app(app)
+    register_export(app, (), EXCLUDED)
+    app.jinja_env.globals["console_pages"] = CONSOLE_PAGES
+    app.register_blueprint(bp)

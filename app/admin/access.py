@@ -1,0 +1,125 @@
+"""Who may use the console: administrators, from where the settings allow it, after a recent proof of who is there.
+
+A browser enters with a proof as strong as the administrator's strongest method (``require_fresh``). That opens a visit,
+which ends when it is idle for ``LATCHKEY_ADMIN_IDLE`` or older than ``LATCHKEY_ADMIN_ABSOLUTE`` (ASVS 7.3.1, 7.3.2). A
+change asks for a fresh proof each time. A program comes with a personal token of the scope ``admin``: only an
+administrator can make one, with a fresh proof, and it opens nothing once its owner is none any more.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Flask, Response, abort, g, request
+from flask_login import current_user
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.admin import bp
+from app.admin.models import AdminVisit
+from app.audit import record
+from app.errors import ReauthenticationRequired
+from app.extensions import db, settings
+from app.login.freshness import require_fresh
+from app.sessions.models import AuthSession
+from app.sessions.store import current_session
+from app.users.administrators import is_administrator
+from app.web.access import SCOPE_OF_CONSOLE, require_scope_of
+from app.web.csrf import SAFE_METHODS
+from app.web.errors import error_answer, unauthenticated
+from app.web.messages import message
+
+SEEN_EVERY = timedelta(minutes=1)
+"""A visit's last use is written at most this often, so that most requests only read."""
+
+FOR_OTHERS = frozenset(("admin.first", "admin.become_first"))
+"""What someone opens who is no administrator yet."""
+
+_visit = AdminVisit.__table__
+
+
+def init_app(app: Flask) -> None:
+    """Have tokens need the scope of the console at each of its addresses."""
+    require_scope_of(app, bp.name, SCOPE_OF_CONSOLE)
+
+
+@bp.before_request
+def admit() -> Response | None:
+    """Admit administrators alone, to a console that is on, with a proof of who is there."""
+    if not settings.admin or not _comes_from(settings.admin_networks, g.get("client_address", "")):
+        abort(404)
+    if request.endpoint in FOR_OTHERS:
+        return None
+    session = current_session()
+    if session is None:
+        return unauthenticated()
+    if not is_administrator(session.user_id):
+        return error_answer(403, message("not_administrator"))
+    if session.kind != "personal":
+        (_enter if request.method in SAFE_METHODS else require_fresh)(session)
+    return None
+
+
+def actor() -> str:
+    """Return how events name the administrator of this request."""
+    return f"admin:{current_user.handle}"
+
+
+def note(act: str, subject: str = "", **facts: Any) -> None:
+    """Record what the administrator of this request did, beside what the service that did it records.
+
+    :param act: past tense: ``account_disabled``
+    :param subject: the handle of the account it was done to, or the name of the group, client or message
+    """
+    record(f"admin.{act}", current_user.id, subject=subject, **facts)
+
+
+def is_fresh() -> bool:
+    """Say whether a change can be made now, or who is there has to be shown first."""
+    session = current_session()
+    if session is not None and session.kind == "personal":
+        return True
+    try:
+        require_fresh(session)
+    except ReauthenticationRequired:
+        return False
+    return True
+
+
+def _enter(session: AuthSession) -> None:
+    """Go on with the visit of this session, or open one.
+
+    :raises ReauthenticationRequired: when it is over, and there is no fresh proof for another
+    """
+    now = clock.now()
+    mine = sa.select(_visit.c.opened_at, _visit.c.seen_at).where(_visit.c.session_id == session.session_id)
+    visit = db.session.execute(mine).first()
+    is_open = visit and now < visit.opened_at + settings.admin_absolute and now < visit.seen_at + settings.admin_idle
+    if not is_open:
+        require_fresh(session)
+        row = {"session_id": session.session_id, "user_id": session.user_id, "opened_at": now, "seen_at": now}
+        opened = insert(_visit).values(row)
+        again = opened.on_conflict_do_update(index_elements=["session_id"], set_={"opened_at": now, "seen_at": now})
+        db.session.execute(again.execution_options(at_once=True))
+        record("admin.console_opened", session.user_id, at_once=True)
+    elif visit and now - visit.seen_at > SEEN_EVERY:
+        used = sa.update(_visit).where(_visit.c.session_id == session.session_id).values(seen_at=now)
+        db.session.execute(used.execution_options(at_once=True, synchronize_session=False))
+
+
+def _comes_from(networks: Sequence[str], address: str) -> bool:
+    return not networks or _is_in(tuple(networks), address)
+
+
+@lru_cache(maxsize=1024)
+def _is_in(networks: tuple[str, ...], address: str) -> bool:
+    try:
+        here = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(here in ipaddress.ip_network(network) for network in networks)

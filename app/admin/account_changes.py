@@ -1,0 +1,102 @@
+"""What administrators do to an account, in the console and on the command line.
+
+Each takes ``by``, which the event names: ``operator`` on the command line, or ``admin:`` and the handle of who did it.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app import clock
+from app.audit import record
+from app.authenticators import enrollments
+from app.challenges.service import end_open
+from app.client import ClientContext
+from app.extensions import changed
+from app.login import second_factor
+from app.notifications import notices
+from app.notifications.sentences import sentence
+from app.privacy.deletion import schedule_deletion
+from app.privacy.models import Deletion
+from app.sessions import api_tokens
+from app.sessions.known_devices import revoke_browsers
+from app.sessions.store import revoke_all_sessions, revoke_session
+from app.throttling.by_account import forget
+from app.users import User, lock_account
+
+
+def disable(user: User, *, by: str) -> int | None:
+    """Let nobody sign in to an account, and end what is open; return how many sessions, or None if it was so."""
+    off = sa.update(User).where(User.id == user.id, User.disabled_at.is_(None)).values(disabled_at=clock.now())
+    if changed(off) != 1:
+        return None
+    ended = revoke_all_sessions(user.id)
+    end_open(user.id)
+    revoke_browsers(user.id)
+    api_tokens.revoke_all(user.id, reason="disabled")
+    record("account.disabled", user.id, by=by)
+    return ended
+
+
+def enable(user: User, *, by: str) -> bool:
+    """Let an account sign in again; return False if it might."""
+    on = sa.update(User).where(User.id == user.id, User.disabled_at.is_not(None)).values(disabled_at=None)
+    if changed(on) != 1:
+        return False
+    record("account.enabled", user.id, by=by)
+    return True
+
+
+def unlock(user: User, *, by: str) -> bool:
+    """Forget failed codes and passwords; return whether there were any."""
+    forgotten = forget(user.id) + second_factor.forget_misses(user.id)
+    record("account.unlocked", user.id, by=by)
+    return forgotten > 0
+
+
+def turn_off_second_step(user: User, *, by: str) -> int | None:
+    """Ask for no second step any more, for an owner who has lost what it needs; return how many sessions ended.
+
+    What was asked for stays a way to sign in. Every session of the account ends, and its owner is told.
+    :return: None if none was set up
+    """
+    lock_account(user.id)
+    if not enrollments.unmark_seconds(user.id):
+        return None
+    ended = revoke_all_sessions(user.id)
+    revoke_browsers(user.id)
+    record("second_step.off", user.id, by=by)
+    what = sentence("An administrator turned off two-step verification. You now sign in with one method.")
+    notices.notify(user.id, what, ClientContext("", "", ""))
+    return ended
+
+
+def end_sessions(user: User, *, by: str, tokens: bool = False) -> tuple[int, int]:
+    """End all sessions of an account; return how many, and how many API tokens.
+
+    :param tokens: whether to end API tokens as well, and what apps may do when nobody is signed in
+    """
+    ended = revoke_all_sessions(user.id)
+    revoked = api_tokens.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
+    if ended:
+        record_ended(user, ended, by=by)
+    return ended, revoked
+
+
+def end_session(user: User, session_id: str, *, by: str) -> int:
+    """End one session of an account with the tokens it gave; return how many ended, 0 if it is not there."""
+    if ended := revoke_session(session_id, of=user.id):
+        record_ended(user, ended, by=by)
+    return ended
+
+
+def record_ended(user: User, ended: int, *, by: str) -> None:
+    """Record that sessions of an account were ended for its owner."""
+    record("session.ended", user.id, reason="ended_by_operator", sessions=ended, by=by)
+
+
+def have_erased(user: User, *, by: str) -> None:
+    """Close an account and have the worker erase it now. Nobody is told."""
+    schedule_deletion(user, quietly=True, by=by)
+    now = clock.now()
+    changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(deletes_at=now, due_at=now))

@@ -1,0 +1,57 @@
+"""/admin/first: what the one-time link opens."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request, request
+from flask_login import current_user
+
+from app.admin import bp, first_administrator
+from app.errors import Rejected
+from app.i18n import N_
+from app.login.freshness import require_recent
+from app.login.presenters import label_of
+from app.sessions.store import current_session
+from app.users import identities_of
+from app.web.access import login_required
+from app.web.commit import view_commit
+from app.web.errors import unauthenticated
+from app.web.forms import BaseForm, Required, TextField
+from app.web.respond import respond, say
+
+PAGE = "admin/first.html"
+
+
+class FirstForm(BaseForm):
+    """Become an administrator by a link."""
+
+    token = TextField(N_("Link"), [Required("admin_link_invalid")])
+
+
+@bp.get("/first")
+def first() -> Response:
+    """Ask whoever opens the link whether the account that is signed in shall be an administrator."""
+    if current_session() is None:
+        return unauthenticated()
+    token = request.args.get("token", "")
+    if "\x00" in token or not first_administrator.is_open(token):
+        raise Rejected("admin_link_invalid")
+    return respond(PAGE, FirstForm(), shown=_shown(token))
+
+
+@bp.post("/first")
+@login_required
+def become_first() -> Response:
+    """Make the account that is signed in an administrator."""
+    after_this_request(view_commit)
+    require_recent(current_session())
+    form = FirstForm()
+    if form.validate():
+        with form.showing_refusals():
+            first_administrator.use(str(form.token.data), current_user)
+            say("person_is_administrator")
+            return respond(go="/admin")
+    return respond(PAGE, form, shown=_shown(str(form.token.data or "")))
+
+
+def _shown(token: str) -> dict[str, str]:
+    return {"token": token, "user_label": label_of(identities_of(current_user.id))}

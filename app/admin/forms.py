@@ -1,0 +1,24 @@
+"""Forms of the console."""
+
+from __future__ import annotations
+
+from app.i18n import N_
+from app.web.forms import BaseForm, CheckboxField, Required, TextField
+
+
+class GroupForm(BaseForm):
+    """A group that an account joins."""
+
+    group = TextField(N_("Group"), [Required()])
+
+
+class EraseForm(BaseForm):
+    """Erase an account at once."""
+
+    sure = CheckboxField(N_("Delete this account now, with everything stored about its owner"))
+
+
+class SignOutForm(BaseForm):
+    """End all sessions of an account."""
+
+    tokens = CheckboxField(N_("Revoke API tokens and apps' access, too"))

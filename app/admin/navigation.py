@@ -1,0 +1,12 @@
+"""The console's pages, in the order shown."""
+
+from __future__ import annotations
+
+from app.i18n import N_
+from app.web.pages import NavigationItem
+
+CONSOLE_PAGES = [
+    NavigationItem("overview", "/admin", N_("Overview"), "overview"),
+    NavigationItem("people", "/admin/people", N_("People"), "people"),
+]
+"""A page that joins is one line here; tests then look at it as at the others."""

@@ -1,0 +1,197 @@
+"""Accounts as an operator sees them: page by page, and one of them in full."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.authenticators import totp
+from app.enrollments.models import Enrollment
+from app.errors import Rejected
+from app.extensions import db
+from app.groups.service import group_names, is_member, names_in
+from app.users import Identity, User
+from app.users.administrators import administrators_among
+from app.users.models import Administrator
+
+BATCH = 500
+PAGE = 50
+"""Accounts on a page of the console."""
+
+LAST_CHARACTER = "\U0010ffff"
+
+STATES = ("administrator", "disabled", "unconfirmed", "deleting")
+"""What a list can be narrowed to."""
+
+_HANDLE = re.compile(r"[0-9a-f]{32}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which accounts a list is about.
+
+    :ivar text: how an address, number or name of theirs begins, or the handle of one account; "" for all
+    :ivar state: one of ``STATES``, or ""
+    :ivar group: the name of a group that they are in, or ""
+    """
+
+    text: str = ""
+    state: str = ""
+    group: str = ""
+
+    def filters(self) -> list[sa.ColumnElement[bool]]:
+        """Return what the rows of these accounts have in common, beside the text."""
+        found = [_IN_STATE[self.state]] if self.state else []
+        return [*found, is_member(User.id, self.group)] if self.group else found
+
+
+_IN_STATE: dict[str, sa.ColumnElement[bool]] = {
+    "administrator": sa.exists().where(Administrator.user_id == User.id),
+    "disabled": User.disabled_at.is_not(None),
+    "unconfirmed": User.confirmed_at.is_(None),
+    "deleting": User.deletes_at.is_not(None),
+}
+
+
+def page_of(wanted: Wanted, after: str = "") -> tuple[list[dict[str, Any]], str | None]:
+    """Return a page of accounts as ``described`` does, and where the next one begins; None where nothing follows.
+
+    All of them come newest first; what a text found, by kind and in order of what it found.
+    :param after: where this page begins, as the page before says
+    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    """
+    if not wanted.text.strip():
+        return _newest(wanted, after)
+    if _HANDLE.match(handle := wanted.text.strip().lower()):
+        found = db.session.scalars(sa.select(User).where(User.handle == handle, *wanted.filters())).all()
+        return list(_described(found)), None
+    return _found_by_text(wanted, after)
+
+
+def _newest(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    if after and not (after.isdecimal() and len(after) < 19):
+        raise Rejected("api_error", field="after")
+    older = [User.id < int(after)] if after else []
+    rows = sa.select(User).where(*older, *wanted.filters()).order_by(User.id.desc()).limit(PAGE + 1)
+    found = db.session.scalars(rows).all()
+    return list(_described(found[:PAGE])), str(found[PAGE - 1].id) if len(found) > PAGE else None
+
+
+def _found_by_text(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:
+    readings = dict(_readings(wanted.text))
+    kind_after, _, value_after = after.partition(":")
+    if after and kind_after not in readings:
+        raise Rejected("api_error", field="after")
+    kinds = list(readings)
+    found: list[tuple[str, Identity]] = []
+    for kind in kinds[kinds.index(kind_after) if after else 0 :]:
+        last = value_after if kind == kind_after else ""
+        rows = _identities(kind, readings[kind], last).join(User).where(*wanted.filters())
+        found += [(kind, row) for row in db.session.scalars(rows.limit(PAGE + 1 - len(found)))]
+        if len(found) > PAGE:
+            break
+    shown = found[:PAGE]
+    by_id = {user.id: user for user in db.session.scalars(_users([row.user_id for _, row in shown]))}
+    in_order = [by_id[number] for number in dict.fromkeys(row.user_id for _, row in shown) if number in by_id]
+    following = f"{shown[-1][0]}:{shown[-1][1].value}" if len(found) > PAGE else None
+    return list(_described(in_order)), following
+
+
+def _users(ids: Sequence[int]) -> sa.Select[User]:
+    return sa.select(User).where(User.id.in_(ids))
+
+
+def accounts(wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """Yield each account as ``described`` does: oldest first, or by kind and in their order what a text found.
+
+    Each batch is read from an index, however many accounts there are.
+    """
+    yield from _search(wanted) if wanted.text else _all(wanted)
+
+
+def _all(wanted: Wanted) -> Iterator[dict[str, Any]]:
+    last = 0
+    while True:
+        batch = sa.select(User).where(User.id > last, *wanted.filters()).order_by(User.id).limit(BATCH)
+        found = db.session.scalars(batch).all()
+        if not found:
+            return
+        yield from _described(found)
+        last = found[-1].id
+        db.session.expunge_all()
+
+
+def _search(wanted: Wanted) -> Iterator[dict[str, Any]]:
+    seen: set[int] = set()
+    for kind, begin in _readings(wanted.text):
+        after = ""
+        while batch := list(db.session.scalars(_identities(kind, begin, after).limit(BATCH))):
+            after = batch[-1].value
+            users = _users(list({row.user_id for row in batch} - seen)).where(*wanted.filters())
+            by_id = {user.id: user for user in db.session.scalars(users)}
+            in_order = [by_id[number] for number in dict.fromkeys(row.user_id for row in batch) if number in by_id]
+            seen |= by_id.keys()
+            yield from _described(in_order)
+            db.session.expunge_all()
+
+
+def _readings(prefix: str) -> Iterator[tuple[str, str]]:
+    """Return what the beginning of an identity of each kind would be stored as."""
+    text = prefix.strip()
+    yield "email", text.lower()
+    yield "username", text.lower()
+    if number := "".join(each for each in text if each.isdigit()):
+        yield "phone", f"+{number}"
+
+
+def _identities(kind: str, begin: str, after: str) -> sa.Select[Identity]:
+    """Return identities from an index: on PostgreSQL that of the bytes, for other orders know no beginnings."""
+    value = Identity.value.collate("C") if db.engine.dialect.name == "postgresql" else Identity.value
+    span = [Identity.kind == kind, value >= begin, value < begin + LAST_CHARACTER, value > after]
+    return sa.select(Identity).where(*span).order_by(value)
+
+
+def described(user: User) -> dict[str, Any]:
+    """Return one account: handle, email, phone, username, methods, groups, disabled, deletes_at, confirmed, created_at,
+    administrator, with all its identities and the names of its authenticator apps.
+
+    ``confirmed`` tells whether its owner has proved an address. No secret is among them.
+    """
+    [account] = _described([user])
+    rows = db.session.scalars(sa.select(Identity).where(Identity.user_id == user.id).order_by(Identity.id))
+    apps = [totp.name_of(row) for row in totp.apps_of(user.id)]
+    return account | {"authenticators": apps, "identities": [row.value for row in rows]}
+
+
+def _described(found: Sequence[User]) -> Iterator[dict[str, Any]]:
+    ids = [user.id for user in found]
+    identities = _by_user(sa.select(Identity).where(Identity.user_id.in_(ids), Identity.is_primary))
+    methods = _by_user(sa.select(Enrollment).where(Enrollment.user_id.in_(ids)).order_by(Enrollment.created_at))
+    carried = db.session.execute(sa.select(User.id, group_names(User.id)).where(User.id.in_(ids)))
+    groups = {row.id: names_in(row.group_names) for row in carried}
+    administrators = administrators_among(ids)
+    for user in found:
+        own = identities.get(user.id, [])
+        names = dict.fromkeys(("email", "phone", "username")) | {row.kind: row.value for row in own}
+        yield {
+            "handle": user.handle,
+            **names,
+            "methods": list(dict.fromkeys(row.method for row in methods.get(user.id, []))),
+            "groups": groups.get(user.id, []),
+            "disabled": user.disabled_at is not None,
+            "deletes_at": user.deletes_at,
+            "confirmed": user.confirmed_at is not None,
+            "created_at": user.created_at,
+            "administrator": user.id in administrators,
+        }
+
+
+def _by_user(statement: sa.Select[Any]) -> dict[int, list[Any]]:
+    grouped: dict[int, list[Any]] = {}
+    for row in db.session.scalars(statement):
+        grouped.setdefault(row.user_id, []).append(row)
+    return grouped

@@ -1,0 +1,36 @@
+"""/admin/people: find accounts."""
+
+from __future__ import annotations
+
+from flask import Response, request
+
+from app.admin import bp
+from app.admin.people import STATES, Wanted, page_of
+from app.admin.presenters import page_facts
+from app.errors import Rejected
+from app.groups import service as groups
+from app.web.redirects import with_query
+from app.web.respond import respond
+
+PAGE = "admin/people.html"
+
+
+@bp.get("/people")
+def people() -> Response:
+    """List accounts: all of them newest first, or those that ``q`` finds, of one ``state`` or ``group``."""
+    asked = {name: request.args.get(name, "").strip() for name in ("q", "state", "group", "after")}
+    if "\x00" in "".join(asked.values()):
+        raise Rejected("api_error")
+    if asked["state"] not in ("", *STATES):
+        raise Rejected("api_error", field="state")
+    if asked["group"] and groups.summary_of(asked["group"]) is None:
+        raise Rejected("unknown_group", field="group", group=asked["group"])
+    found, after = page_of(Wanted(asked["q"], asked["state"], asked["group"]), asked["after"])
+    where = {name: value for name, value in asked.items() if value and name != "after"}
+    shown = page_facts() | {
+        "asked": asked,
+        "groups": groups.groups(),
+        "following": with_query("/admin/people", **where, after=after) if after else None,
+        "begin": with_query("/admin/people", **where),
+    }
+    return respond(PAGE, shown=shown, people=found, after=after)

@@ -1,0 +1,283 @@
+"""/admin/people/...: one account, and what can be done to it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Response, after_this_request, g
+from flask_login import current_user
+
+from app import i18n
+from app.admin import account_changes, bp
+from app.admin.access import actor, note
+from app.admin.forms import EraseForm, GroupForm, SignOutForm
+from app.admin.presenters import label_of_person, other_groups, page_facts, person_facts
+from app.audit import record
+from app.errors import Rejected
+from app.extensions import db
+from app.groups import service as groups
+from app.groups.service import UnknownGroup
+from app.privacy import deletion
+from app.recovery import requests
+from app.recovery import service as recovery
+from app.users import User, administrators
+from app.web.commit import view_commit
+from app.web.forms import BaseForm, ButtonForm
+from app.web.respond import respond, say, wants_json
+
+PAGE = "admin/person.html"
+
+_HANDLE = re.compile(r"[0-9a-f]{32}\Z")
+
+
+@bp.get("/people/<handle>")
+def person(handle: str) -> Response:
+    """Show one account."""
+    return _page(_person(handle))
+
+
+@bp.post("/people/<handle>/disable")
+def disable(handle: str) -> Response:
+    """Let nobody sign in to an account, and end its sessions."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        user = _other(handle)
+        ended = account_changes.disable(user, by=actor())
+        if ended is not None:
+            note("account_disabled", handle, sessions=ended)
+        return _done(handle, "person_disabled", ended=ended or 0)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/enable")
+def enable(handle: str) -> Response:
+    """Let an account sign in again."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        if account_changes.enable(_person(handle), by=actor()):
+            note("account_enabled", handle)
+        return _done(handle, "person_enabled")
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/unlock")
+def unlock(handle: str) -> Response:
+    """Forget failed codes and passwords of an account."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        forgotten = account_changes.unlock(_person(handle), by=actor())
+        note("account_unlocked", handle)
+        return _done(handle, "person_unlocked", had_failures=forgotten)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/sign-out")
+def sign_out(handle: str) -> Response:
+    """End all sessions of an account, and its tokens if asked to."""
+    after_this_request(view_commit)
+    form = SignOutForm()
+    if form.validate():
+        ended, revoked = account_changes.end_sessions(_person(handle), by=actor(), tokens=form.tokens.data)
+        note("sessions_ended", handle, sessions=ended, tokens=revoked)
+        return _done(handle, "person_signed_out", ended=ended, revoked=revoked)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/sessions/<session_id>/end")
+def end_session(handle: str, session_id: str) -> Response:
+    """End one session of an account. One that has ended already is let be."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        user = _person(handle)
+        if not _HANDLE.match(session_id):
+            raise Rejected("not_found", status=404)
+        ended = account_changes.end_session(user, session_id, by=actor())
+        if ended:
+            note("sessions_ended", handle, sessions=ended, tokens=0)
+        return _done(handle, "person_session_ended", ended=ended)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/second-step/off")
+def second_step_off(handle: str) -> Response:
+    """Ask an account for no second step any more; its owner is told."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        ended = account_changes.turn_off_second_step(_other(handle), by=actor())
+        if ended is None:
+            return _done(handle, "person_second_step_was_off", ended=0)
+        note("second_step_off", handle, sessions=ended)
+        return _done(handle, "person_second_step_off", ended=ended)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/recovery/cancel")
+def cancel_recovery(handle: str) -> Response:
+    """Cancel the recovery that is under way."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        under_way = requests.open_of(_person(handle).id)
+        canceled = under_way is not None and recovery.cancel(under_way, "operator")
+        if canceled:
+            note("recovery_canceled", handle)
+        return _done(handle, "person_recovery_canceled", canceled=canceled)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/delete")
+def delete(handle: str) -> Response:
+    """Close an account and have it erased later; its owner is told, and can keep it."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        deletes_at = deletion.schedule_deletion(_other(handle), by=actor())
+        note("account_deleted", handle, deletes_at=deletes_at.isoformat())
+        return _done(handle, "person_deleting", says={"day": i18n.date_text(deletes_at)}, deletes_at=deletes_at)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/undelete")
+def undelete(handle: str) -> Response:
+    """Keep an account that was to be erased."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        kept = deletion.cancel_requested(_person(handle), late=True, by=actor())
+        if kept:
+            note("account_kept", handle)
+        return _done(handle, "person_kept", kept=kept)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/groups")
+def join(handle: str) -> Response:
+    """Add an account to a group."""
+    after_this_request(view_commit)
+    form = GroupForm()
+    if form.validate():
+        user = _person(handle)
+        with form.showing_refusals():
+            name = str(form.group.data)
+            try:
+                added = groups.add_member(name, user.id, by=actor())
+            except UnknownGroup:
+                raise Rejected("unknown_group", field="group", group=name) from None
+            if added:
+                note("group_member_added", handle, group=name)
+            return _done(handle, "person_in_group", says={"group": name}, added=added)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/groups/<name>/leave")
+def leave(handle: str, name: str) -> Response:
+    """Remove an account from a group."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        try:
+            removed = groups.remove_member(name, _person(handle).id, by=actor())
+        except UnknownGroup:
+            raise Rejected("not_found", status=404) from None
+        if removed:
+            note("group_member_removed", handle, group=name)
+        return _done(handle, "person_not_in_group", says={"group": name}, removed=removed)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/administrator")
+def make_administrator(handle: str) -> Response:
+    """Let an account use the console."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        user = _person(handle)
+        made = administrators.grant(user.id, by=actor())
+        if made:
+            record("administrator.added", user.id, by=actor())
+            note("administrator_added", handle)
+        return _done(handle, "person_is_administrator", added=made)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/administrator/remove")
+def remove_administrator(handle: str) -> Response:
+    """Let an account use the console no more; one that can sign in stays."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        user = _person(handle)
+        with form.showing_refusals():
+            removed = administrators.revoke(user.id, keep_one=True)
+            if removed:
+                record("administrator.removed", user.id, by=actor())
+                note("administrator_removed", handle)
+            go = "/" if user.id == current_user.id else None
+            return _done(handle, "person_no_administrator", go=go, removed=removed)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/erase")
+def erase(handle: str) -> Response:
+    """Have an account erased now, by the worker. Nothing brings it back."""
+    after_this_request(view_commit)
+    form = EraseForm()
+    if form.validate():
+        user = _other(handle)
+        if not form.sure.data:
+            form.refuse(Rejected("person_unsure", field="sure"))
+            return _again(handle, form)
+        account_changes.have_erased(user, by=actor())
+        note("account_erased", handle)
+        return _done(handle, "person_erased", go="/admin/people")
+    return _again(handle, form)
+
+
+def _person(handle: str) -> User:
+    """Return the account of this handle.
+
+    :raises Rejected: ``not_found`` (404) when there is none
+    """
+    wanted = sa.select(User).where(User.handle == handle)
+    user: User | None = db.session.scalar(wanted) if _HANDLE.match(handle) else None
+    if user is None:
+        raise Rejected("not_found", status=404)
+    return user
+
+
+def _other(handle: str) -> User:
+    """Return an account that isn't the administrator's own: nobody shuts themselves out by a slip.
+
+    :raises Rejected: ``not_found`` (404), ``not_yourself`` (409)
+    """
+    user = _person(handle)
+    if user.id == current_user.id:
+        raise Rejected("not_yourself", status=409)
+    return user
+
+
+def _again(handle: str, form: BaseForm) -> Response:
+    """Show what is wrong with a form: on the account's page, if it was sent from there."""
+    if g.get("csrf_fault") or wants_json():
+        return respond("errors/form.html", form)
+    return _page(_person(handle), form)
+
+
+def _page(user: User, form: BaseForm | None = None) -> Response:
+    facts = person_facts(user)
+    shown = {} if wants_json() else {"label": label_of_person(facts), "other_groups": other_groups(user)}
+    return respond(PAGE, form, shown=page_facts() | shown, person=facts)
+
+
+def _done(
+    handle: str, code: str, *, go: str | None = None, says: dict[str, Any] | None = None, **facts: Any
+) -> Response:
+    say(code, **(says or {}))
+    return respond(go=go or f"/admin/people/{handle}", **facts)

@@ -1,0 +1,62 @@
+"""``flask users admin``: who may use the console."""
+
+from __future__ import annotations
+
+import click
+
+from app.admin import first_administrator
+from app.admin.people import Wanted, accounts
+from app.audit import record
+from app.cli.group import user_named
+from app.cli.user_list import in_one_line
+from app.cli.users import users
+from app.extensions import db, settings
+from app.users import administrators
+
+
+@users.command("admin")
+@click.argument("identity", required=False)
+@click.option("--off", is_flag=True, help="Let it use the console no more.")
+@click.option("--link", is_flag=True, help="Print a one-time link that makes whoever opens it an administrator.")
+def admin(identity: str | None, off: bool, link: bool) -> None:
+    """Let an account use the console, or list those that may.
+
+    IDENTITY is an email address, phone number or username. The account must be there: `flask users create` opens one.
+    """
+    if link and (identity or off):
+        raise click.UsageError("Give --link alone.")
+    if off and not identity:
+        raise click.UsageError("Name the account that may use the console no more.")
+    if link:
+        made = first_administrator.new_link()
+        db.session.commit()
+        minutes = int(first_administrator.LIVES.total_seconds() // 60)
+        click.echo(f"For {minutes} minutes, whoever opens this link and signs in becomes an administrator:", err=True)
+        click.echo(made)
+    elif identity:
+        click.echo(f"{identity}: {_switch(identity, off)}.")
+    else:
+        _list()
+    if not settings.admin:
+        click.echo("Note: LATCHKEY_ADMIN=off, so there is no console here.", err=True)
+
+
+def _switch(identity: str, off: bool) -> str:
+    user = user_named(identity)
+    if off:
+        done, said = administrators.revoke(user.id), "is no administrator any more"
+    else:
+        done, said = administrators.grant(user.id, by="operator"), f"is an administrator; {settings.public_url}/admin"
+    if not done:
+        return "is no administrator" if off else "is an administrator already"
+    record("administrator.removed" if off else "administrator.added", user.id, by="operator")
+    db.session.commit()
+    return said
+
+
+def _list() -> None:
+    found = list(accounts(Wanted(state="administrator")))
+    for account in found:
+        click.echo(in_one_line(account))
+    hint = "" if found else " Make one: flask users admin IDENTITY, or flask users admin --link"
+    click.echo(f"{len(found):,} administrator{'' if len(found) == 1 else 's'}.{hint}", err=True)

@@ -1,0 +1,31 @@
+"""Settings of the administrators' console."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
+
+from config import types
+
+Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(types.check_network)], ...],
+    NoDecode,
+    BeforeValidator(types.read_list),
+    AfterValidator(types.unique),
+]
+
+
+class ConsoleSettings(BaseSettings, defer_build=True):
+    """Whether there is a console, for whom, and for how long at a time."""
+
+    admin: bool = Field(default=True, description="Whether administrators have a console, at `/admin`.")
+    admin_networks: Networks = Field(
+        default=(), description="Networks from which the console can be reached; empty: from everywhere."
+    )
+    admin_idle: types.Duration = Field(
+        default=timedelta(minutes=30), description="Time unused after which the console asks again who is there."
+    )
+    admin_absolute: types.Duration = Field(
+        default=timedelta(hours=12), description="Time after which the console asks that anyway."
+    )

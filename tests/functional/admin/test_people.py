@@ -1,0 +1,120 @@
+"""/admin/people: accounts are found by what they are called, by state and by group."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.groups import put_in
+from tests.signed_in import sign_in
+
+
+def found(console, query: str = "") -> list[str]:
+    """Return the addresses that a search shows, in its order."""
+    answer = console.get(f"/admin/people{query}")
+    assert answer.status == 200, answer
+    if console.language == "json":
+        return [person["email"] for person in answer.json["people"]]
+    return re.findall(r'<a class="rows-link" href="/admin/people/[0-9a-f]{32}"><bdi>([^<]+)</bdi>', answer.text)
+
+
+@pytest.fixture
+def crowd(people):
+    """Some accounts, the newest last."""
+    people.open(email="ada@example.com", phone="+16502530000")
+    people.open(email="adam@example.com", username="adele")
+    people.open(email="bob@example.com")
+
+
+def test_all_are_listed_newest_first(console, crowd):
+    assert found(console) == ["bob@example.com", "adam@example.com", "ada@example.com", "grace@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("text", "whom"),
+    [
+        ("ada", ["ada@example.com", "adam@example.com"]),
+        ("ADA@", ["ada@example.com"]),
+        ("%2B1650", ["ada@example.com"]),
+        ("adele", ["adam@example.com"]),
+        ("ade", ["adam@example.com"]),
+        ("a_a", []),
+        ("%25", []),
+        ("nobody", []),
+    ],
+)
+def test_one_is_found_by_how_an_identity_begins(console, crowd, text, whom):
+    assert found(console, f"?q={text}") == whom
+
+
+def test_one_is_found_by_the_account_id(json_wire, grace, people):
+    console = sign_in(json_wire, grace)
+    [handle] = [person["handle"] for person in console.get("/admin/people?q=grace").json["people"]]
+    assert found(console, f"?q={handle.upper()}") == ["grace@example.com"]
+    assert found(console, f"?q={'0' * 32}") == []
+
+
+def test_a_list_is_narrowed_by_state_and_group(console, crowd, app, people):
+    put_in(app, people.open(email="carol@example.com"), "staff")
+    people.open(email="dan@example.com", disabled=True)
+    people.open(email="eve@example.com", confirmed=False)
+    assert found(console, "?group=staff") == ["carol@example.com"]
+    assert found(console, "?state=disabled") == ["dan@example.com"]
+    assert found(console, "?state=unconfirmed") == ["eve@example.com"]
+    assert found(console, "?state=administrator") == ["grace@example.com"]
+    assert found(console, "?q=dan&state=disabled") == ["dan@example.com"]
+    assert found(console, "?q=dan&state=unconfirmed") == []
+
+
+def test_pages_follow_each_other_and_miss_no_one(json_wire, grace, people, monkeypatch):
+    monkeypatch.setattr("app.admin.people.PAGE", 2)
+    console = sign_in(json_wire, grace)
+    for number in range(4):
+        people.open(email=f"a{number}@example.com", username=f"aa{number}")
+    for query in ("?", "?q=a&"):
+        seen, after = [], ""
+        for _ in range(9):
+            answer = console.get(f"/admin/people{query}after={after}").json
+            seen += [person["email"] for person in answer["people"]]
+            after = answer["after"] or ""
+            if not after:
+                break
+        others = {"grace@example.com"} if query == "?" else set()
+        assert set(seen) == {f"a{number}@example.com" for number in range(4)} | others
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("?state=x", 400, "api_error"),
+        ("?group=x", 400, "unknown_group"),
+        ("?after=x", 400, "api_error"),
+        ("?after=-1", 400, "api_error"),
+        ("?after=99999999999999999999", 400, "api_error"),
+        ("?q=a&after=x:y", 400, "api_error"),
+        ("?q=a%00", 400, "api_error"),
+        ("?after=%00", 400, "api_error"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(json_wire, grace, query, status, code):
+    answer = sign_in(json_wire, grace).get(f"/admin/people{query}")
+    assert (answer.status, answer.codes) == (status, [code])
+
+
+def test_very_long_and_odd_searches_find_no_one(console):
+    for text in ("x" * 5000, "%F0%9F%94%91", "'%20OR%201=1", "%5C", "*"):
+        assert found(console, f"?q={text}") == []
+
+
+def test_a_page_takes_few_statements_however_many_it_shows(json_wire, grace, people, statements):
+    console = sign_in(json_wire, grace)
+    console.get("/admin/people")
+    counts = []
+    for _ in range(2):
+        for number in range(3):
+            people.open(email=f"x{len(counts)}{number}@example.com")
+        with statements() as ran:
+            console.get("/admin/people")
+        counts.append(len(ran))
+    assert counts[0] == counts[1] <= 9, ran

@@ -1,0 +1,204 @@
+"""/admin/people/...: what administrators see of an account, and do to it."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+
+import pytest
+
+from app.audit import Event
+from app.sessions.models import AuthSession
+from app.users import User
+from tests.functional.admin.conftest import make_administrator
+from tests.groups import put_in
+from tests.signed_in import sign_in
+
+
+def handle_of(app, person) -> str:
+    """Return the account ID of somebody."""
+    from app.extensions import db
+
+    with app.app_context():
+        return db.session.get_one(User, person.id).handle
+
+
+@pytest.fixture
+def acts(rows, app, grace):
+    """What the administrator is recorded to have done: names and subjects."""
+    return lambda: [
+        (event.name.removeprefix("admin."), event.facts.get("subject"))
+        for event in rows(Event, user_id=grace.id)
+        if event.name.startswith("admin.") and event.name != "admin.console_opened"
+    ]
+
+
+def test_a_page_shows_what_helps_and_no_secret(console, ada, of_ada, wire):
+    sign_in(wire.elsewhere(), ada)
+    answer = console.get(of_ada)
+    assert answer.status == 200
+    text = answer.text
+    for secret in (ada.authenticator, "secret", "digest"):
+        assert secret not in text
+    if console.language == "json":
+        person = answer.json["person"]
+        assert [row["value"] for row in person["identities"]] == ["ada@example.com"]
+        assert [row["method"] for row in person["sign_in_methods"]] == ["email", "authenticator"]
+        assert [row["methods"] for row in person["sessions"]] == [["authenticator"]]
+        assert "sign_in.succeeded" in [row["event"] for row in person["latest"]]
+    else:
+        assert [word for word in ("ada@example.com", "Authenticator app", "127.0.0.1") if word not in text] == []
+
+
+def test_disabling_ends_everything_and_enabling_lets_in_again(console, app, ada, of_ada, wire, rows, acts):
+    hers, handle = sign_in(wire.elsewhere(), ada), handle_of(app, ada)
+    answer = console.post(f"{of_ada}/disable")
+    assert answer.ok
+    assert console.language == "form" or answer.json["ended"] == 2
+    assert hers.get("/sessions").status in (302, 401)
+    assert console.post(f"{of_ada}/disable").ok  # twice is the same as once
+    assert console.post(f"{of_ada}/enable").ok
+    assert console.post(f"{of_ada}/enable").ok
+    assert acts() == [("account_disabled", handle), ("account_enabled", handle)]
+    by = {event.facts["by"] for event in rows(Event, user_id=ada.id) if event.name.startswith("account.")}
+    assert len(by) == 1
+    assert by.pop().startswith("admin:")
+
+
+def test_her_sessions_are_ended_one_or_all(console, app, ada, of_ada, wire, rows, acts):
+    one, two = sign_in(wire.elsewhere(), ada), sign_in(wire.elsewhere(), ada)
+    session_id = rows(AuthSession, user_id=ada.id, kind="browser")[0].session_id
+    assert console.post(f"{of_ada}/sessions/{session_id}/end").ok
+    assert [client.get("/sessions").status == 200 for client in (one, two)] == [False, True]
+    assert console.post(f"{of_ada}/sessions/{session_id}/end").ok
+    assert console.post(f"{of_ada}/sessions/nonsense/end").status == 404
+    assert console.post(f"{of_ada}/sign-out").ok
+    assert two.get("/sessions").status != 200
+    assert [act for act, _ in acts()] == ["sessions_ended", "sessions_ended"]
+
+
+def test_nobody_elses_session_is_ended_by_a_wrong_page(console, grace, of_ada, rows):
+    session_id = rows(AuthSession, user_id=grace.id, kind="browser")[0].session_id
+    assert console.post(f"{of_ada}/sessions/{session_id}/end").ok
+    assert console.get("/admin").status == 200
+
+
+def test_tokens_end_only_when_asked_to(console, app, ada, of_ada, json_wire):
+    hers = sign_in(json_wire.elsewhere(), ada)
+    token = hers.post("/tokens", name="x", scopes=["read"], expires_in_days=7).json["token"]
+
+    def works() -> bool:
+        headers = {"Authentication-Token": token, "Accept": "application/json"}
+        return app.test_client().get("/sessions", headers=headers).status_code == 200
+
+    console.post(f"{of_ada}/sign-out")
+    assert works()
+    console.post(f"{of_ada}/sign-out", tokens=True)
+    assert not works()
+
+
+def test_second_step_is_turned_off_and_its_owner_told(console, app, people, rows, mail_to, acts):
+    sue = people.open(email="sue@example.com", methods=["email", "authenticator"], second="authenticator")
+    page = f"/admin/people/{handle_of(app, sue)}"
+    assert console.post(f"{page}/second-step/off").ok
+    assert "turned off two-step verification" in mail_to("sue@example.com").text
+    assert console.post(f"{page}/second-step/off").ok
+    assert [act for act, _ in acts()] == ["second_step_off"]
+
+
+def test_failed_codes_are_forgotten(console, of_ada, acts):
+    assert console.post(f"{of_ada}/unlock").ok
+    assert [act for act, _ in acts()] == ["account_unlocked"]
+
+
+def test_an_account_is_closed_kept_and_erased(console, app, ada, of_ada, mail_to, acts, erase_due):
+    assert console.post(f"{of_ada}/delete").ok
+    assert "An administrator requested the deletion" in mail_to("ada@example.com").text
+    assert console.post(f"{of_ada}/undelete").ok
+    refused = console.post(f"{of_ada}/erase")
+    assert refused.codes == ["person_unsure"]
+    assert console.post(f"{of_ada}/erase", sure=True).ok
+    erase_due()
+    assert console.get(of_ada).status == 404
+    assert [act for act, _ in acts()] == ["account_deleted", "account_kept", "account_erased"]
+
+
+@pytest.fixture
+def erase_due(app):
+    """Does what a worker's sweep does for accounts that are due."""
+
+    def once() -> bool:
+        from app.extensions import db
+        from app.privacy import erasure
+
+        with app.app_context():
+            more = erasure.erase_one(threading.Event())
+            db.session.commit()
+            return more
+
+    def run() -> None:
+        while once():
+            pass
+
+    return run
+
+
+def test_groups_are_joined_and_left(console, app, grace, of_ada, acts):
+    put_in(app, grace, "staff")
+    assert console.post(f"{of_ada}/groups", group="staff").ok
+    assert console.post(f"{of_ada}/groups", group="staff").ok
+    assert "staff" in console.get(of_ada).text
+    assert console.post(f"{of_ada}/groups/staff/leave").ok
+    assert console.post(f"{of_ada}/groups/staff/leave").ok
+    assert console.post(f"{of_ada}/groups", group="nothing").codes == ["unknown_group"]
+    assert console.post(f"{of_ada}/groups", group="").codes == ["required"]
+    assert console.post(f"{of_ada}/groups/nothing/leave").status == 404
+    assert [act for act, _ in acts()] == ["group_member_added", "group_member_removed"]
+
+
+def test_nobody_shuts_themselves_out_by_a_slip(console, app, grace, rows):
+    mine = f"/admin/people/{handle_of(app, grace)}"
+    for act in ("disable", "delete", "erase", "second-step/off"):
+        answer = console.post(f"{mine}/{act}", sure=True)
+        assert answer.status == 409, act
+    assert console.get("/admin").status == 200
+
+
+def test_an_administrator_is_made_and_removed(console, app, ada, of_ada, wire, acts):
+    hers = sign_in(wire.elsewhere(), ada)
+    assert hers.get("/admin").status == 403
+    assert console.post(f"{of_ada}/administrator").ok
+    assert hers.get("/admin").status == 200
+    assert console.post(f"{of_ada}/administrator").ok
+    assert console.post(f"{of_ada}/administrator/remove").ok
+    assert hers.get("/admin").status == 403
+    assert [act for act, _ in acts()] == ["administrator_added", "administrator_removed"]
+
+
+@pytest.mark.parametrize("handle", ["x", "0" * 32, "0" * 33, "%00", "A" * 5000])
+def test_an_account_that_is_not_there_is_a_404(console, handle):
+    assert console.get(f"/admin/people/{handle}").status == 404
+    assert console.post(f"/admin/people/{handle}/disable").status == 404
+
+
+def test_every_change_of_the_console_is_recorded_with_who_did_it(app):
+    """Reads each handler: one that changes something also notes it."""
+    silent = [
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("admin.") and "POST" in rule.methods
+        if "note(" not in inspect.getsource(app.view_functions[rule.endpoint])
+    ]
+    assert silent == ["admin.become_first"]
+
+
+def test_two_who_remove_each_other_leave_one(console, app, grace, ada, wire):
+    make_administrator(app, ada)
+    hers = sign_in(wire.elsewhere(), ada)
+    assert console.post(f"/admin/people/{handle_of(app, ada)}/administrator/remove").ok
+    assert hers.post(f"/admin/people/{handle_of(app, grace)}/administrator/remove").status == 403
+
+
+def test_a_form_asked_for_as_a_page_leads_to_the_account(json_wire, browser_wire, grace, of_ada):
+    answer = sign_in(browser_wire, grace).get(f"{of_ada}/groups/staff/leave")
+    assert (answer.status, answer.location) == (302, of_ada)
