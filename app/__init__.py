@@ -34,9 +34,21 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _domain() -> tuple[Any, ...]:
     """Return the packages with models and rules."""
-    from app import audit, authenticators, challenges, groups, notifications, outbox, sessions, throttling, users
+    from app import (
+        audit,
+        authenticators,
+        challenges,
+        groups,
+        notifications,
+        outbox,
+        sessions,
+        throttling,
+        users,
+        webhooks,
+    )
 
-    return users, groups, authenticators, sessions, audit, outbox, throttling, challenges, notifications
+    last = (throttling, challenges, notifications, webhooks)
+    return users, groups, authenticators, sessions, audit, outbox, *last
 
 
 def _features(*, in_production: bool) -> tuple[Any, ...]:

@@ -31,13 +31,6 @@ Groups = Annotated[tuple[Group, ...], NoDecode, BeforeValidator(types.read_list)
 Host = Annotated[str, AfterValidator(check_host_or_subdomains)]
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
-Networks = Annotated[
-    tuple[Annotated[str, AfterValidator(types.check_network)], ...],
-    NoDecode,
-    BeforeValidator(types.read_list),
-    AfterValidator(types.unique),
-]
-
 
 class AppSettings(BaseSettings, defer_build=True):
     """Clients, and how long what they get is valid."""
@@ -77,7 +70,7 @@ class AppSettings(BaseSettings, defer_build=True):
         default="",
         description="Path of a TOML file with apps behind a proxy that asks Latchkey about each request; empty: none.",
     )
-    forward_auth_proxies: Networks = Field(
+    forward_auth_proxies: types.Networks = Field(
         default=(),
         description="Addresses or networks of the proxies that may ask, separated by commas; no other is believed.",
     )

@@ -58,6 +58,13 @@ def forward_auth(settings: "Settings") -> Iterable[Problem]:
         yield problem("forward_auth_cookie_domain", "is a top-level domain", "Name a domain of yours, as example.com.")
 
 
+def webhook_networks(settings: "Settings") -> Iterable[Problem]:
+    """A network that is everything is no guard at all."""
+    if any(network.endswith("/0") for network in settings.webhook_networks):
+        remedy = "List your own networks alone: the internet is reached by https:// without that."
+        yield problem("webhook_networks", "names every address", remedy)
+
+
 def master_keys(settings: "Settings") -> Iterable[Problem]:
     """A key that is missing, short, known or of low variety lets anyone forge and read what it protects."""
     if not settings.secret_keys:
@@ -197,6 +204,7 @@ def brand_colors(settings: "Settings") -> Iterable[Problem]:
 
 COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     forward_auth,
+    webhook_networks,
     order_of_times,
     rotation_of_keys,
     second_factors,

@@ -85,6 +85,10 @@ class DeliverySettings(BaseSettings, defer_build=True):
         le=64,
         description="Messages one worker process delivers at a time.",
     )
+    webhook_networks: types.Networks = Field(
+        default=(),
+        description="Private networks in which webhook endpoints may be, also by http://, as `10.1.0.0/16`.",
+    )
     outbox_sweep_every: types.Duration = Field(
         default=timedelta(seconds=5),
         description="Time between two rounds of the worker's other work: notices, exports, erasures.",

@@ -9,7 +9,7 @@ from config import types
 
 
 class KeepingSettings(BaseSettings, defer_build=True):
-    """Exports, accounts that are to be erased, and accounts that nobody confirmed."""
+    """Exports, accounts that are to be erased or that nobody confirmed, and events posted to other programs."""
 
     export_keep: types.Duration = Field(
         default=timedelta(hours=24), description="How long an export of someone's data can be fetched."
@@ -21,4 +21,7 @@ class KeepingSettings(BaseSettings, defer_build=True):
     unconfirmed_keep: types.DurationOrZero = Field(
         default=timedelta(days=7),
         description="How long an account that nobody has confirmed is kept; `0` keeps it for good.",
+    )
+    webhooks_keep: types.Duration = Field(
+        default=timedelta(days=7), description="How long an event that was posted to a webhook endpoint stays listed."
     )

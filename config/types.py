@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from config.hosts import ascii_host
 from config.patterns import repeats_what_varies
@@ -237,6 +238,12 @@ Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedel
 DurationOrZero = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST)]
 OptionalOrigin = Annotated[str, AfterValidator(read_optional_origin)]
 Host = Annotated[str, AfterValidator(check_host)]
+Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(check_network)], ...],
+    NoDecode,
+    BeforeValidator(read_list),
+    AfterValidator(unique),
+]
 Headers = Annotated[SecretStr, AfterValidator(check_headers)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
 Target = Annotated[str, AfterValidator(check_target)]

@@ -334,7 +334,9 @@ def _forget_in_memory(app: Flask) -> None:
     channels at rest, open connections.
     """
     from app.outbox.channels import attempt, mail, sms
+    from app.webhooks import subscriptions
 
+    subscriptions.assume_none(app)  # as a web process knows that has looked
     app.extensions.pop("latchkey.counters", None)
     app.extensions.pop("latchkey.accounts", None)
     app.extensions.pop("latchkey.oidc.keys", None)

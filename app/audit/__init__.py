@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.audit.models import Event
-from app.audit.recorder import record, record_each
+from app.audit.recorder import record, record_each, set_listener
 
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["Event", "record", "record_each"]
+__all__ = ["Event", "record", "record_each", "set_listener"]
 
 
 def init_app(app: Flask) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 from flask import g, has_request_context, request
@@ -13,7 +13,28 @@ from app.audit.models import Event
 from app.db import has_written
 from app.db.compiled import CompiledStatement
 from app.db.retention import delete_batch
-from app.extensions import db, settings
+from app.extensions import db, settings, this_app
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_LISTENER = "latchkey.audit_listener"
+
+
+class Listener(Protocol):
+    """Passes events on to other programs, in the transaction that records them."""
+
+    def wants(self, name: str) -> bool:
+        """Whether events of this name are passed on. Asked for each event, so it must cost next to nothing."""
+
+    def recorded(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Take events that were just recorded: the columns of ``Event``, by name."""
+
+
+def set_listener(app: Flask, listener: Listener) -> None:
+    """Have ``listener`` hear of every event."""
+    app.extensions[_LISTENER] = listener
+
 
 _INSERT = CompiledStatement.into(Event.__table__)
 _INSERT_AT_ONCE = CompiledStatement.into(Event.__table__, at_once=True)
@@ -30,9 +51,14 @@ def record(
         written, it is part of that
     :param facts: plain JSON values; never a passcode, token, link or secret
     """
+    listener = _listener_to(name)
     row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}
-    alone = at_once and not has_written(db.session.connection())
-    (_INSERT_AT_ONCE if alone else _INSERT).run(**row, **_who_asked())
+    row |= _who_asked()
+    # What is passed on is written beside the event, so both need one transaction.
+    alone = at_once and listener is None and not has_written(db.session.connection())
+    (_INSERT_AT_ONCE if alone else _INSERT).run(**row)
+    if listener is not None:
+        listener.recorded([row])
 
 
 def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
@@ -42,7 +68,17 @@ def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
     """
     if events:
         same = {"at": clock.now(), "name": name} | _who_asked()
-        db.session.execute(sa.insert(Event.__table__), [same | event for event in events])
+        rows = [same | event for event in events]
+        listener = _listener_to(name)
+        db.session.execute(sa.insert(Event.__table__), rows)
+        if listener is not None:
+            listener.recorded(rows)
+
+
+def _listener_to(name: str) -> Listener | None:
+    """Return who passes events of this name on; None for nobody."""
+    listener: Listener | None = this_app().extensions.get(_LISTENER)
+    return listener if listener is not None and listener.wants(name) else None
 
 
 def _who_asked() -> dict[str, str]:

@@ -25,6 +25,7 @@ def init_app(app: Flask) -> None:
     from app.cli.selftest import selftest
     from app.cli.templates import templates
     from app.cli.users import users
+    from app.cli.webhooks import webhooks
 
-    for group in (users, groups, clients, apps, attempts, keys, mail, templates, selftest, doctor):
+    for group in (users, groups, clients, apps, webhooks, attempts, keys, mail, templates, selftest, doctor):
         app.cli.add_command(group)

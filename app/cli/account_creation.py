@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask import Flask, current_app
 from sqlalchemy.exc import IntegrityError
 
-from app import clock, i18n
+from app import clock, i18n, webhooks
 from app.audit import record
 from app.authenticators.password import hash_password
 from app.challenges.passcodes import enrolled_context, new_secret
@@ -152,6 +152,7 @@ def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> Sequence[
     db.session.execute(sa.insert(Identity), identities)
     db.session.execute(sa.insert(Enrollment), methods)
     record("account.created", ids[0] if len(ids) == 1 else None, by="operator", count=len(ids))
+    webhooks.accounts_created(ids, by="operator")
     return ids
 
 

@@ -26,6 +26,9 @@ from app.outbox.channels.provider_gate import REFUSES_US, remedy_for
 from app.outbox.models import ABANDONED, Message
 from app.outbox.schedule import oldest_due, waiting_messages
 from app.throttling import service_totals
+from app.webhooks import endpoints
+from app.webhooks.delivery import FAILING, GONE
+from app.webhooks.posting import remedy_for as remedy_of_endpoint
 from config import checks, environment
 from config.settings import Settings
 
@@ -35,7 +38,7 @@ PATIENCE = timedelta(seconds=5)
 LATE = timedelta(minutes=1)
 """A message due for longer than this was forgotten."""
 
-NEED_DATABASE = frozenset(("migrations", "keys", "sms", "outbox", "budgets"))
+NEED_DATABASE = frozenset(("migrations", "keys", "sms", "outbox", "budgets", "webhooks"))
 """Examinations that say nothing while the database does not answer."""
 
 
@@ -289,6 +292,25 @@ def budgets_suffice() -> Iterator[HealthCheck]:
     yield HealthCheck(f"{mails:,} mails in an hour and {texts:,} text messages in a day may leave")
 
 
+def webhooks_are_taken() -> Iterator[HealthCheck]:
+    """Endpoints take what is posted to them, and none was disabled for not doing so."""
+    found = endpoints.health()
+    for each in found:
+        name, why = each.endpoint.id, each.endpoint.last_error
+        if each.endpoint.disabled_reason in (GONE, FAILING):
+            what = f"endpoint {name} was disabled ({why})"
+            yield HealthCheck(what, f"Look at it, then: flask webhooks enable {name}, or delete it", wrong=True)
+        elif each.endpoint.failures and each.endpoint.disabled_at is None:
+            what = f"endpoint {name} takes nothing since {each.endpoint.failing_since:%Y-%m-%d %H:%M} UTC: {why}"
+            remedy = remedy_of_endpoint(why) or f"Look: flask webhooks deliveries {name}"
+            yield HealthCheck(f"{what}; {each.waiting:,} waiting", remedy)
+        elif each.abandoned:
+            what = f"{each.abandoned:,} events for endpoint {name} were given up"
+            yield HealthCheck(what, f"To post them again: flask webhooks retry --failed {name}")
+    enabled = sum(each.endpoint.disabled_at is None for each in found)
+    yield HealthCheck(f"{enabled} of {len(found)} endpoints enabled" if found else "not in use")
+
+
 CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
     ("settings", settings_hold, "Look at the LATCHKEY_ variables."),
     ("database", database_answers, "Look at LATCHKEY_DATABASE_URL, and whether the database runs."),
@@ -300,5 +322,6 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
     ("redis", redis_answers, "Look at LATCHKEY_REDIS_URL, and whether Redis runs."),
     ("outbox", messages_leave, "Run: flask db upgrade"),
     ("budgets", budgets_suffice, "Run: flask db upgrade"),
+    ("webhooks", webhooks_are_taken, "Run: flask db upgrade"),
 )
 """Name, examination, and what to do when it cannot even be made."""

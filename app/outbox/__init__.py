@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.outbox.channels.mail import mail_config
 from app.outbox.delivery import deliver
-from app.outbox.jobs import register_job, register_periodic_task, register_prompt_job
+from app.outbox.jobs import register_deliverer, register_job, register_periodic_task, register_prompt_job
 from app.outbox.models import Message
 from app.outbox.renderers import EmailMessage, Expired, LogoutMessage, TextMessage, register_renderers
 from app.outbox.service import enqueue, enqueue_each
@@ -28,6 +28,7 @@ __all__ = [
     "enqueue",
     "enqueue_each",
     "mail_config",
+    "register_deliverer",
     "register_job",
     "register_periodic_task",
     "register_prompt_job",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -50,6 +50,7 @@ REPORT_EVERY = 60.0
 """Seconds between two log lines about messages that wait for another attempt."""
 
 _JOBS, _PROMPT_JOBS, _PERIODIC_TASKS = "latchkey.jobs", "latchkey.prompt_jobs", "latchkey.periodic_tasks"
+_DELIVERERS = "latchkey.deliverers"
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -77,6 +78,30 @@ def register_periodic_task(app: Flask, task: PeriodicTask) -> None:
 def periodic_tasks() -> list[PeriodicTask]:
     """Return what is registered with the app that runs."""
     return list(this_app().extensions.get(_PERIODIC_TASKS, ()))
+
+
+class Deliverer(Protocol):
+    """What posts rows of a table of its own, in threads of its own, for as long as a worker runs."""
+
+    @property
+    def threads(self) -> Mapping[str, Callable[[], None]]:
+        """What its threads run until the worker stops, by their names."""
+
+    def wake(self) -> None:
+        """Look at the table soon."""
+
+    def close(self) -> None:
+        """Begin nothing more."""
+
+
+def register_deliverer(app: Flask, make: Callable[[Any, threading.Event], Deliverer]) -> None:
+    """Have each worker run what ``make`` returns for the app and the event that stops the worker."""
+    app.extensions.setdefault(_DELIVERERS, []).append(make)
+
+
+def deliverers_of(app: Any) -> list[Callable[[Any, threading.Event], Deliverer]]:
+    """Return what is registered with this app."""
+    return list(app.extensions.get(_DELIVERERS, ()))
 
 
 def run_jobs(stop: threading.Event) -> None:

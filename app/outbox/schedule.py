@@ -1,6 +1,7 @@
 """Which messages a worker sends next, and which wait for another try.
 
-A worker holds none of them: due rows stay in the table.
+A worker holds none of them: due rows stay in the table. Events that are posted to other programs are scheduled in the
+same way, from a table of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -44,7 +46,32 @@ SHARE = 4
 """Batches that a quick destination has under way at the most: mail servers count connections."""
 
 
-class Schedule:
+Row = TypeVar("Row")
+
+
+class Queue(Protocol[Row]):
+    """The table that is scheduled. Both methods need an app context, and raise what the database raises."""
+
+    def due(self) -> list[Due]:
+        """Return where rows are due."""
+
+    def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[Row]:
+        """Take at most so many of these for this worker."""
+
+
+class Messages:
+    """The table of messages."""
+
+    def due(self) -> list[Due]:
+        """Return where messages are due."""
+        return leases.due()
+
+    def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[Message]:
+        """Take at most so many messages."""
+        return leases.claim_from(which, most, newest=newest)
+
+
+class Schedule(Generic[Row]):
     """Hands batches to the threads of one worker process: destinations take turns, and none takes all threads.
 
     A destination that is slow, or not known yet, gets one thread, and all such together leave one to the quick ones.
@@ -53,9 +80,10 @@ class Schedule:
     once, and when more comes than can leave, no message waits forever.
     """
 
-    def __init__(self, threads: int, look_every: float = LOOK_EVERY) -> None:
+    def __init__(self, threads: int, look_every: float, queue: Queue[Row]) -> None:
         self.threads = threads
         self.look_every = look_every
+        self._queue = queue
         self._looking = threading.Lock()
         self._woken = threading.Event()
         self._round: deque[Due] = deque()
@@ -77,7 +105,7 @@ class Schedule:
         self._closed = True
         self._woken.set()
 
-    def take(self, timeout: float) -> tuple[str, list[Message]] | None:
+    def take(self, timeout: float) -> tuple[str, list[Row]] | None:
         """Return a destination and some of its messages, claimed; None when there was nothing for ``timeout`` seconds.
 
         Needs an app context. The caller says ``done`` when they are sent. Raises what the database raises.
@@ -125,15 +153,15 @@ class Schedule:
         self._found = False
         with self._changing:
             self._passed_over.clear()
-        found = [each for each in leases.due() if self._may_take(each.destination)]
+        found = [each for each in self._queue.due() if self._may_take(each.destination)]
         self._round.extend(choose(found))
         return True
 
-    def _take_from(self, which: Due) -> tuple[str, list[Message]] | None:
+    def _take_from(self, which: Due) -> tuple[str, list[Row]] | None:
         if not self._may_take(which.destination):
             return None
         self._newest = not self._newest
-        messages = leases.claim_from(which, self._size(which.destination), newest=self._newest)
+        messages = self._queue.claim_from(which, self._size(which.destination), newest=self._newest)
         if not messages:  # another worker was quicker
             return None
         with self._changing:

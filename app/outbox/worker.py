@@ -14,7 +14,7 @@ from app.outbox import jobs, leases, wakeups
 from app.outbox.channels import attempt, mail
 from app.outbox.delivery import send
 from app.outbox.models import Message
-from app.outbox.schedule import LOOK_EVERY, Schedule
+from app.outbox.schedule import LOOK_EVERY, Messages, Schedule
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -68,7 +68,7 @@ class Worker:
         self.stop = stop
         self.settings: Settings = app.extensions["latchkey.settings"]
         self.every = self.settings.outbox_sweep_every.total_seconds()
-        self.schedule = Schedule(self.settings.worker_threads, min(LOOK_EVERY, self.every))
+        self.schedule = Schedule(self.settings.worker_threads, min(LOOK_EVERY, self.every), Messages())
         self.upkeep = jobs.Upkeep(self.settings, stop)
         self._jobs: dict[str, Callable[[], None]] = {
             "outbox-listen": self.listen,
@@ -79,6 +79,9 @@ class Worker:
             "outbox-prompt-jobs": lambda: self._repeat(lambda: jobs.run_prompt_jobs(stop), min(LOOK_EVERY, self.every)),
         }
         self._jobs |= {f"outbox-deliver-{number}": self.deliver for number in range(self.schedule.threads)}
+        self._deliverers = [make(app, stop) for make in jobs.deliverers_of(app)]
+        for each in self._deliverers:
+            self._jobs |= each.threads
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
@@ -98,6 +101,8 @@ class Worker:
     def end(self) -> None:
         """Wait for tries under way, and cut off those that take too long."""
         self.schedule.close()
+        for each in self._deliverers:
+            each.close()
         self._join(STOP_WITHIN)
         attempt.cut_off_all()
         self._join(1.5)
@@ -115,6 +120,8 @@ class Worker:
                 listener = listener or wakeups.listen(where)
                 if listener.wait(LISTEN):
                     self.schedule.wake()
+                    for each in self._deliverers:
+                        each.wake()
             except Exception as error:  # the driver of each kind may raise anything
                 log.warning("queue.unreachable", error=type(error).__name__)
                 listener = None

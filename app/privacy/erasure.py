@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from app import clock
+from app import clock, webhooks
 from app.audit import Event, record, signals
 from app.challenges.models import Challenge
 from app.extensions import changed, db, settings
@@ -70,7 +70,8 @@ def erase(user_id: int, pseudonym: int) -> bool:
     """
     while anonymise(user_id, pseudonym):
         pass
-    was_unconfirmed = db.session.scalar(sa.select(User.confirmed_at).where(User.id == user_id)) is None
+    found = db.session.execute(sa.select(User.handle, User.confirmed_at).where(User.id == user_id)).first()
+    was_unconfirmed = found is None or found.confirmed_at is None
     values = list(db.session.scalars(sa.select(Identity.value).where(Identity.user_id == user_id)))
     revoke_all_sessions(user_id)
     to_apps = sa.and_(Message.channel == LOGOUT, Message.next_attempt_at.is_not(None))
@@ -79,8 +80,9 @@ def erase(user_id: int, pseudonym: int) -> bool:
     mine = sa.exists().where(Deletion.user_id == User.id, Deletion.pseudonym == pseudonym)
     if changed(sa.delete(User).where(User.id == user_id, mine)) != 1:
         return False
-    if not was_unconfirmed:
+    if found is not None and not was_unconfirmed:
         record("account.deleted", pseudonym)
+        webhooks.account_deleted(found.handle)
         signals.send(signals.user_deleted)
     return True
 

@@ -24,6 +24,7 @@ from app.serving.asgi import WsgiAdapter
 from app.serving.startup import ChildFunction
 from app.serving.thread_pool import ThreadPool
 from app.web.headers import headers_before_the_app
+from app.webhooks import subscriptions
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -268,6 +269,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
         leave_with(os.getppid())
         key_announcements.keep_announcing(self.app)
+        subscriptions.keep_looking(self.app)
         settings = self.app.extensions["latchkey.settings"]
         limit = int(self.app.config["MAX_CONTENT_LENGTH"])
         headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)

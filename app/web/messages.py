@@ -222,6 +222,15 @@ MESSAGES = {
     "csrf_origin_foreign": N_("This form was sent from another site, so we ignored it."),
     "idempotency_key_invalid": N_("Use an Idempotency-Key of {shortest} to {longest} characters that's hard to guess."),
     "idempotency_key_reused": N_("This Idempotency-Key was used for another request. Use a new one for each."),
+    # webhooks
+    "webhook_changed": N_("This endpoint was changed at the same moment. Try again."),
+    "webhook_event_unknown": N_("There's no event {event}. Use a type from the list, a group such as session.*, or *."),
+    "webhook_events_missing": N_("Choose at least one event."),
+    "webhook_unknown": N_("There's no such endpoint."),
+    "webhook_url_forbidden": N_(
+        "This address is in a network that isn't listed in LATCHKEY_WEBHOOK_NETWORKS, or uses http:// on the internet."
+    ),
+    "webhook_url_invalid": N_("Enter a full https:// address without a username, password or fragment."),
     # the service
     "bad_request": N_("We couldn't read this request."),
     "json_invalid": N_("The body isn't valid JSON."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-BY_TRIGGER = {"challenge", "standing", "message", "event"}
+BY_TRIGGER = {"challenge", "standing", "message", "event", "webhook_delivery"}
 """Rows that may name nobody: the trigger of ADR 15 takes them away, or the erasure itself."""
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.outbox.schedule import BATCH, ROUND, SLOW, Schedule, choose
+from app.outbox.schedule import BATCH, LOOK_EVERY, ROUND, SLOW, Messages, Schedule, choose
 from tests import plans
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def schedule(app):
     """A schedule of four threads."""
-    return Schedule(4)
+    return Schedule(4, LOOK_EVERY, Messages())
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_destinations_that_may_be_slow_leave_a_thread_to_quick_ones(put, take, s
 
 def test_quick_destination_has_four_batches_under_way_at_the_most(app, put):
     put("x.test", 200)
-    schedule = Schedule(16)
+    schedule = Schedule(16, LOOK_EVERY, Messages())
     quick(schedule, "x.test")
     with app.app_context():
         assert [bool(schedule.take(0.2)) for _ in range(5)] == [True, True, True, True, False]
@@ -127,7 +127,7 @@ def test_quick_destination_has_four_batches_under_way_at_the_most(app, put):
 def test_one_thread_serves_all_destinations(app, put):
     put("x.test", 1)
     with app.app_context():
-        assert Schedule(1).take(0)
+        assert Schedule(1, LOOK_EVERY, Messages()).take(0)
 
 
 def test_destinations_take_turns(put, take, schedule):

@@ -1,0 +1,284 @@
+"""``flask webhooks``: where events are posted, how that goes, and what is posted again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import orjson
+
+from app import clock, i18n
+from app.cli.durations import DurationType
+from app.cli.group import OperatorGroup
+from app.errors import Rejected
+from app.extensions import db
+from app.outbox import wakeups
+from app.web.messages import message
+from app.webhooks import endpoints, event_types, subscriptions
+from app.webhooks.models import STATES, WebhookDelivery, WebhookEndpoint
+from app.webhooks.posting import remedy_for
+
+BY = "operator"
+
+webhooks = OperatorGroup("webhooks", help="Post events to your other programs, and see how that goes.")
+
+
+@webhooks.command("create")
+@click.argument("url")
+@click.option("--event", "events", multiple=True, required=True, metavar="TYPE",
+              help="A type, a group such as 'session.*', or '*'; may be repeated.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
+    """Add an endpoint at URL, and print the secret that signs what is posted there.
+
+    The secret is shown once. Types are listed by: flask webhooks events
+    """
+    with _in_words():
+        endpoint, secret = endpoints.create(url, events, by=BY)
+    db.session.commit()
+    if as_json:
+        click.echo(orjson.dumps(_facts(endpoint) | {"secret": secret}))
+        return
+    click.echo(f"Added {endpoint.id}. It gets events from now on, {_within()} at the latest.")
+    click.echo(f"  URL     {endpoint.url}")
+    click.echo(f"  Events  {' '.join(endpoint.pattern_list)}")
+    click.echo(f"  Secret  {secret}")
+    click.echo("Keep the secret now: it is shown this once.", err=True)
+
+
+@webhooks.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+def list_(as_json: bool) -> None:
+    """List endpoints, and how many events wait for each."""
+    found = endpoints.health()
+    for each in found:
+        facts = _facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}
+        if as_json:
+            click.echo(orjson.dumps(facts))
+            continue
+        counts = f"{each.waiting:,} waiting, {each.abandoned:,} given up"
+        shown = (each.endpoint.id, facts["state"], _without_query(each.endpoint.url), " ".join(facts["events"]), counts)
+        click.echo("  ".join(shown))
+    if not as_json:
+        click.echo(f"{len(found):,} endpoint{'' if len(found) == 1 else 's'}.", err=True)
+
+
+@webhooks.command("show")
+@click.argument("endpoint_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def show(endpoint_id: str, as_json: bool) -> None:
+    """Show an endpoint. Its secret is not shown: see rotate-secret."""
+    facts = _facts(_named(endpoint_id))
+    if as_json:
+        click.echo(orjson.dumps(facts))
+        return
+    for name, value in facts.items():
+        text = " ".join(value) if isinstance(value, list) else value
+        if text not in (None, ""):
+            click.echo(f"{name:<14} {text}")
+    if remedy := remedy_for(facts["last_error"]):
+        click.echo(f"-> {remedy}")
+
+
+@webhooks.command("change")
+@click.argument("endpoint_id", metavar="ID")
+@click.option("--url", help="Where it is from now on; what waits goes there, too.")
+@click.option("--event", "events", multiple=True, metavar="TYPE", help="Instead of all that it gets; may be repeated.")
+def change(endpoint_id: str, url: str | None, events: tuple[str, ...]) -> None:
+    """Change the URL of an endpoint, or which events it gets. Its secret stays."""
+    if url is None and not events:
+        raise click.UsageError("Name --url or --event.")
+    with _in_words():
+        endpoints.change(endpoint_id, by=BY, url=url, patterns=events or None)
+    db.session.commit()
+    click.echo(f"{endpoint_id}: changed.")
+
+
+@webhooks.command("rotate-secret")
+@click.argument("endpoint_id", metavar="ID")
+@click.option("--overlap", type=DurationType(or_zero=True), default="24h", show_default=True,
+              help="For how long the old one signs as well; 0 for not at all.")  # fmt: skip
+def rotate_secret(endpoint_id: str, overlap: timedelta) -> None:
+    """Give an endpoint a new secret, and print it once. What is posted has both signatures meanwhile."""
+    with _in_words():
+        secret = endpoints.rotate_secret(endpoint_id, overlap, by=BY)
+    db.session.commit()
+    click.echo(secret)
+    click.echo(f"The secret before it signs as well for {overlap}." if overlap else "It alone signs now.", err=True)
+
+
+@webhooks.command("disable")
+@click.argument("endpoint_id", metavar="ID")
+def disable(endpoint_id: str) -> None:
+    """Disable an endpoint. It gets no new events; what waits leaves when it is enabled within 5 days."""
+    with _in_words():
+        done = endpoints.disable(endpoint_id, by=BY)
+    db.session.commit()
+    click.echo(f"{endpoint_id}: disabled{'' if done else ' already'}.")
+
+
+@webhooks.command("enable")
+@click.argument("endpoint_id", metavar="ID")
+def enable(endpoint_id: str) -> None:
+    """Enable an endpoint again, whoever disabled it. Events that happened meanwhile are not posted."""
+    with _in_words():
+        done = endpoints.enable(endpoint_id, by=BY)
+    db.session.commit()
+    wakeups.wake()
+    click.echo(f"{endpoint_id}: enabled{'' if done else ' already'}.")
+
+
+@webhooks.command("delete")
+@click.argument("endpoint_id", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+def delete(endpoint_id: str, yes: bool) -> None:
+    """Delete an endpoint, its secret, and what waits for it."""
+    endpoint = _named(endpoint_id)
+    if not yes:
+        click.confirm(f"Delete {endpoint_id} ({_without_query(endpoint.url)}) and what waits for it?", abort=True)
+    endpoints.delete(endpoint_id, by=BY)
+    db.session.commit()
+    click.echo(f"{endpoint_id}: deleted.")
+
+
+@webhooks.command("test")
+@click.argument("endpoint_id", metavar="ID")
+def test(endpoint_id: str) -> None:
+    """Post a webhook.test from this machine now, and show how the endpoint answers.
+
+    Exits with 1 when it is not taken.
+    """
+    with _in_words():
+        answer = endpoints.send_test(endpoint_id)
+    if answer is None:
+        click.echo("A worker posts it. See: flask webhooks deliveries")
+        return
+    if answer.is_taken:
+        click.echo(f"{endpoint_id}: answered {answer.status}.")
+        return
+    remedy = remedy_for(answer.reason)
+    click.echo(f"{endpoint_id}: {answer.reason}.{f' -> {remedy}' if remedy else ''}")
+    sys.exit(1)
+
+
+@webhooks.command("deliveries")
+@click.argument("endpoint_id", metavar="[ID]", required=False, default="")
+@click.option("--state", type=click.Choice(STATES), multiple=True, help="Only these states; may be repeated.")
+@click.option("--limit", type=click.IntRange(1, endpoints.MOST), default=50, show_default=True, help="Newest so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+def deliveries(endpoint_id: str, state: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """List what was posted, is posted or waits, newest first."""
+    if endpoint_id:
+        _named(endpoint_id)
+    found = endpoints.deliveries(endpoint_id=endpoint_id, states=state, limit=limit)
+    if not found and not as_json:
+        click.echo("No deliveries.")
+        return
+    if not as_json:
+        click.echo(ROW.format("ID", "WEBHOOK-ID", "TYPE", "STATE", "TRIES", "ANSWER", "NEXT TRY", "WHY NOT"))
+    for each in found:
+        click.echo(orjson.dumps(_delivery_facts(each)) if as_json else _line(each))
+
+
+@webhooks.command("retry")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--failed", "endpoint_id", metavar="ENDPOINT", help="All that failed at this endpoint.")
+def retry(ids: tuple[str, ...], endpoint_id: str | None) -> None:
+    """Post deliveries again now, by their IDs or webhook-ids; or all that failed at an endpoint.
+
+    Also those that were taken: their webhook-id tells the receiver that it has them.
+    """
+    if bool(ids) == bool(endpoint_id):
+        raise click.UsageError("Name deliveries by their ids (flask webhooks deliveries), or an endpoint by --failed.")
+    with _in_words():
+        again = endpoints.retry_failed(endpoint_id) if endpoint_id else len(endpoints.retry(ids))
+    db.session.commit()
+    wakeups.wake()
+    click.echo(f"{again:,} {'delivery' if again == 1 else 'deliveries'} will be tried now.")
+    if ids and not again:
+        sys.exit(1)
+
+
+@webhooks.command("events")
+def events() -> None:
+    """List the types of events."""
+    for each in event_types.ALL:
+        click.echo(f"{each.name:<28} {each.says}")
+
+
+ROW = "{:>8}  {:36}  {:28}  {:9}  {:>5}  {:>6}  {:20}  {}"
+
+
+def _line(each: WebhookDelivery) -> str:
+    facts = _delivery_facts(each)
+    shown = (each.id, each.message_id, each.type, each.state, each.attempts, each.last_status or "-")
+    return ROW.format(*shown, facts["next_attempt_at"] or "-", each.last_error).rstrip()
+
+
+def _delivery_facts(each: WebhookDelivery) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "webhook_id": each.message_id,
+        "endpoint": each.endpoint_id,
+        "type": each.type,
+        "at": _time(each.at),
+        "state": each.state,
+        "attempts": each.attempts,
+        "next_attempt_at": _time(each.next_attempt_at),
+        "last_attempt_at": _time(each.last_attempt_at),
+        "last_status": each.last_status,
+        "last_error": each.last_error,
+    }
+
+
+def _facts(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    overlaps = endpoint.old_secret_until is not None and endpoint.old_secret_until > clock.now()
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": endpoint.pattern_list,
+        "state": f"disabled ({endpoint.disabled_reason})" if endpoint.disabled_at else "enabled",
+        "created_at": _time(endpoint.created_at),
+        "last_sent_at": _time(endpoint.last_sent_at),
+        "failing_since": _time(endpoint.failing_since),
+        "failures": endpoint.failures,
+        "last_error": endpoint.last_error,
+        "old_secret_signs_until": _time(endpoint.old_secret_until) if overlaps else None,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _without_query(url: str) -> str:
+    """Return a URL without its query, in which receivers put secrets of theirs."""
+    parts = urlsplit(url)
+    return parts._replace(query="...").geturl() if parts.query else url
+
+
+def _within() -> str:
+    return f"in {subscriptions.LOOK_EVERY:.0f} seconds"
+
+
+def _named(endpoint_id: str) -> WebhookEndpoint:
+    with _in_words():
+        return endpoints.endpoint_named(endpoint_id)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Have a refusal said in words.
+
+    :raises click.ClickException: instead of Rejected
+    """
+    try:
+        yield
+    except Rejected as refused:
+        with i18n.in_english():  # as every command is
+            raise click.ClickException(message(refused.code, **refused.facts)) from None

@@ -1,0 +1,33 @@
+"""Webhooks: events of the audit log, posted to the operator's other programs (Standard Webhooks 1.0.0).
+
+Promises that an event is posted if, and only if, what it tells of was committed; that its body holds no address, code
+or text of a stranger; that nothing in the operator's network is reached unless the operator names it; and that
+recording an event takes no statement more while nobody subscribes to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.webhooks.queue import account_deleted, accounts_created
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["account_deleted", "accounts_created"]
+
+
+def init_app(app: Flask) -> None:
+    """Hear of events, and register what the worker posts and deletes, what is sealed, and what an export holds."""
+    from app.audit import set_listener
+    from app.authenticators.keys import register_sealed
+    from app.db.export import register_export
+    from app.db.retention import register_cleanups
+    from app.outbox import register_deliverer
+    from app.webhooks import cleanup, export, queue, signatures, worker
+
+    set_listener(app, queue.AuditListener())
+    register_deliverer(app, worker.Deliverer)
+    register_sealed(app, *signatures.SEALED)
+    register_cleanups(app, cleanup.prune_deliveries)
+    register_export(app, export.PARTS)

@@ -1,0 +1,82 @@
+"""Where events may be posted: the public internet by https, and the networks that the operator names.
+
+An address is checked when an endpoint is added, as far as it says where it leads, and again at each try, after its name
+was resolved (OWASP: server-side request forgery).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from urllib.parse import SplitResult
+
+from app.errors import Rejected
+from app.extensions import settings
+from app.outbox.channels.guarded_http import is_public
+from app.webhooks.models import URL
+from config.hosts import ascii_host
+from config.types import check_reachable, is_loopback, split_url
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def check_url(text: str) -> str:
+    """Return the address of an endpoint, its host in lower case and A-labels.
+
+    :raises Rejected: ``webhook_url_invalid``, or ``webhook_url_forbidden`` where it leads to a network that the
+        operator has not named, or by http:// to the internet
+    """
+    try:
+        parts = split_url(text.strip())
+        check_reachable(parts)
+        host = ascii_host(parts.hostname or "")
+    except ValueError:
+        raise Rejected("webhook_url_invalid", field="url") from None
+    is_sound = parts.scheme in ("https", "http") and "@" not in parts.netloc and not parts.fragment
+    if not is_sound or len(text) > URL:
+        raise Rejected("webhook_url_invalid", field="url")
+    if not _may_lead_there(parts, host):
+        raise Rejected("webhook_url_forbidden", field="url")
+    host = f"[{host}]" if ":" in host else host
+    return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
+
+
+def guard_of(scheme: str) -> Callable[[str], bool]:
+    """Return what says whether an address may be connected to: for http:// one of the operator's alone."""
+    return _may_be_https if scheme == "https" else is_internal
+
+
+def is_internal(address: str) -> bool:
+    """Whether an address is in a network that the operator names, or in development this machine's own.
+
+    Never a link-local one, where clouds have their metadata services (RFC 3927, RFC 4291 section 2.5.6).
+    """
+    found = _plain(address)
+    if found.is_link_local or found.is_multicast or found.is_unspecified:
+        return False
+    if not settings.is_production and found.is_loopback:
+        return True
+    networks = map(ipaddress.ip_network, settings.webhook_networks)
+    return any(found.version == network.version and found in network for network in networks)
+
+
+def _may_be_https(address: str) -> bool:
+    return is_public(address) or is_internal(address)
+
+
+def _plain(address: str) -> Address:
+    """Return an address; one of IPv4 that is written as one of IPv6 as what it is."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def _may_lead_there(parts: SplitResult, host: str) -> bool:
+    """Whether an address that says where it leads may do so; a name is looked at when it is resolved."""
+    allows = guard_of(parts.scheme)
+    try:
+        return allows(host)
+    except ValueError:  # a name
+        if is_loopback(host):
+            return is_internal("127.0.0.1") or is_internal("::1")
+        return parts.scheme == "https" or bool(settings.webhook_networks)

@@ -1,0 +1,292 @@
+"""Post the events that are due, and write down how that went: when to try again, and when to stop.
+
+Promises that of two workers one posts an event, short of a crash, and that every try for an event has the same id.
+Their order is not promised.
+"""
+
+from __future__ import annotations
+
+import secrets as random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+import structlog
+
+from app import clock
+from app.audit import record
+from app.crypto.encryption import DecryptionError
+from app.db.compiled import Detached
+from app.extensions import changed, db
+from app.outbox.channels import Interrupted
+from app.outbox.leases import Due, claim_rows, claiming
+from app.webhooks import event_types, posting, signatures, subscriptions
+from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
+from app.webhooks.posting import Answer
+
+log = structlog.get_logger()
+
+WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
+"""After each failure; together about three days. Standard Webhooks 1.0.0 recommends these."""
+
+JITTER = 0.2
+"""By how much of itself a wait may be longer, so that what failed together does not come back together."""
+
+SHORTEST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=5)
+"""How long nothing is tried at an endpoint that is down; twice as long after each further failure."""
+
+FAILING_FOR = timedelta(days=5)
+LEAST_FAILURES = 10
+"""An endpoint where nothing was taken for so long, and so many tries failed, is disabled."""
+
+ENOUGH = 1.0
+"""Seconds after which the rest of a batch is given back rather than kept waiting."""
+
+GONE, FAILING = "gone", "failing"
+
+_d, _e = WebhookDelivery.__table__, WebhookEndpoint.__table__
+_DELIVERIES = Detached(WebhookDelivery)
+
+_first_due = (
+    sa.select(sa.func.min(_d.c.next_attempt_at))
+    .where(_d.c.endpoint_id == _e.c.id, _d.c.next_attempt_at.is_not(None))
+    .scalar_subquery()
+)
+_may_be_tried = sa.and_(
+    _e.c.disabled_at.is_(None), sa.or_(_e.c.rests_until.is_(None), _e.c.rests_until <= sa.bindparam("now"))
+)
+_FIRST_DUE = sa.select(_e.c.id, _first_due.label("since")).where(_may_be_tried)
+
+_taken = {"state": SENDING, "attempts": _d.c.attempts + 1, "last_attempt_at": sa.bindparam("now")}
+_there = (
+    _d.c.endpoint_id == sa.bindparam("there"),
+    sa.exists().where(_e.c.id == _d.c.endpoint_id, _e.c.disabled_at.is_(None)),
+)
+_CLAIM = claiming(_d.c.id, _d.c.next_attempt_at, wanted=_there, most=sa.bindparam("most", type_=sa.Integer), **_taken)
+_CLAIM_ONE = claiming(_d.c.id, _d.c.next_attempt_at, wanted=(_d.c.id == sa.bindparam("which"),), **_taken)
+
+_SETTLE = (
+    sa.update(_d)
+    .where(_d.c.id == sa.bindparam("which"), _d.c.state == SENDING, _d.c.next_attempt_at == sa.bindparam("held"))
+    .values(
+        state=sa.bindparam("new_state"),
+        next_attempt_at=sa.bindparam("due"),
+        last_status=sa.bindparam("status"),
+        last_error=sa.bindparam("reason"),
+        attempts=_d.c.attempts - sa.bindparam("back"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a try ended.
+
+    :ivar answer: None when it was no try: the endpoint rests, or the worker has other work or stops
+    :ivar due: when it is tried again; None when it is settled
+    """
+
+    delivery: WebhookDelivery
+    answer: Answer | None
+    due: datetime | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether this was a try at all."""
+        return self.answer is not None
+
+    @property
+    def state(self) -> str:
+        """What becomes of the delivery."""
+        if self.due is not None:
+            return WAITING
+        return SENT if self.answer is not None and self.answer.is_taken else ABANDONED
+
+
+class Queue:
+    """What ``Schedule`` hands out: events that are due, by endpoint."""
+
+    def due(self) -> list[Due]:
+        """Return the endpoints at which events are due. One statement; none while there is no endpoint."""
+        if not subscriptions.are_any():
+            return []
+        now = clock.now()
+        found = db.session.execute(_FIRST_DUE, {"now": now}).all()
+        db.session.close()
+        return [Due(key, False, since, since) for key, since in found if since is not None and since <= now]
+
+    def claim_from(self, which: Due, most: int, *, newest: bool = False) -> list[WebhookDelivery]:
+        """Take at most so many events for this worker, those first that have been due longest. Commits by itself."""
+        return _claimed(claim_rows(_CLAIM, there=which.destination, most=most))
+
+
+def claim_one(delivery_id: int) -> list[WebhookDelivery]:
+    """Take one delivery for this process, if it is due and nobody has it. Commits by itself."""
+    return _claimed(claim_rows(_CLAIM_ONE, which=delivery_id))
+
+
+def _claimed(rows: Sequence[Sequence[Any]]) -> list[WebhookDelivery]:
+    db.session.close()  # no connection is held while a server answers
+    claimed = [delivery for row in rows for delivery in _DELIVERIES.read(row)]
+    return sorted(claimed, key=lambda delivery: delivery.id)
+
+
+def send(endpoint_id: str, deliveries: Sequence[WebhookDelivery]) -> list[Outcome]:
+    """Post events that were claimed together, one after the other, and write down how it went."""
+    endpoint = db.session.get(WebhookEndpoint, endpoint_id)
+    db.session.close()
+    if endpoint is None:  # its deliveries went with it
+        return []
+    outcomes = list(_try_each(endpoint, deliveries))
+    _write(endpoint, outcomes)
+    return outcomes
+
+
+def _try_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDelivery]) -> Iterator[Outcome]:
+    began, is_over = time.monotonic(), False
+    for number, delivery in enumerate(deliveries):
+        if is_over or (number and time.monotonic() - began > ENOUGH):  # one is tried in any case
+            yield Outcome(delivery, None, clock.now())
+            continue
+        outcome = _try(endpoint, delivery)
+        is_over = outcome.answer is None or outcome.answer.is_down or outcome.answer.status == posting.GONE
+        yield outcome
+
+
+def _try(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Outcome:
+    try:
+        answer = post(endpoint, delivery)
+    except Interrupted:
+        return Outcome(delivery, None, clock.now())
+    named = {"endpoint": endpoint.id, "webhook_id": delivery.message_id, "type": delivery.type}
+    if answer.is_taken:
+        log.info("webhook.sent", **named, status=answer.status)
+        return Outcome(delivery, answer)
+    due = next_attempt(delivery, answer)
+    log.warning("webhook.failed", **named, reason=answer.reason, attempts=delivery.attempts, gives_up=due is None)
+    return Outcome(delivery, answer, due)
+
+
+def post(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Answer:
+    """Post one event to its endpoint.
+
+    :raises Interrupted: when the worker stops
+    """
+    body, now = body_of(delivery), clock.now()
+    try:
+        secrets = signatures.secrets_of(endpoint, now)
+    except DecryptionError:
+        return Answer(None, "its secret can't be read")
+    timestamp = int(now.timestamp())
+    headers = {
+        "webhook-id": delivery.message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signatures.signature(secrets, delivery.message_id, timestamp, body),
+    }
+    return posting.post(endpoint.url, body, headers)
+
+
+def body_of(delivery: WebhookDelivery) -> bytes:
+    """Return what is posted, the same bytes at each try."""
+    at = delivery.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    data: dict[str, Any] = {"id": delivery.message_id, "user": delivery.subject} | delivery.facts
+    if delivery.support_id:
+        data["support_id"] = delivery.support_id
+    return orjson.dumps({"type": delivery.type, "timestamp": at, "data": data})
+
+
+def next_attempt(delivery: WebhookDelivery, answer: Answer) -> datetime | None:
+    """Return when to try again after a try that failed, or None to give up."""
+    if answer.status == posting.GONE or delivery.type == event_types.TEST or delivery.attempts > len(WAITS):
+        return None
+    wait = WAITS[delivery.attempts - 1] * (1 + JITTER * random.randbelow(1001) / 1000)
+    return clock.now() + max(wait, timedelta(seconds=answer.wait))
+
+
+def _write(endpoint: WebhookEndpoint, outcomes: Sequence[Outcome]) -> None:
+    """Write down how these tries went, in one transaction. What another worker has taken over is left to it."""
+    for outcome in outcomes:
+        answer = outcome.answer
+        now_known = (
+            (answer.status, answer.reason) if answer else (outcome.delivery.last_status, outcome.delivery.last_error)
+        )
+        values: dict[str, Any] = {"which": outcome.delivery.id, "held": outcome.delivery.next_attempt_at}
+        values |= {"new_state": outcome.state, "due": outcome.due, "back": 0 if outcome.counts else 1}
+        changed(_SETTLE, values | {"status": now_known[0], "reason": now_known[1]})
+    settled = [outcome.delivery.id for outcome in outcomes if outcome.due is None]
+    if settled:
+        over = (WebhookDelivery.id.in_(settled), WebhookDelivery.next_attempt_at.is_(None))
+        changed(sa.delete(WebhookDelivery).where(*over, WebhookDelivery.is_forgotten))
+    if answers := [outcome.answer for outcome in outcomes if outcome.answer is not None]:
+        _note(endpoint, answers)
+    db.session.commit()
+
+
+def _note(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
+    """Note at the endpoint how it answered, let it rest when it is down, and disable it when it is gone."""
+    now, last = clock.now(), answers[-1]
+    mine = sa.update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint.id)
+    if any(answer.is_taken for answer in answers):
+        well = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": "", "last_sent_at": now}
+        changed(mine.values(well))
+    if last.is_taken:
+        return
+    failed = len(answers) - max((number for number, each in enumerate(answers, 1) if each.is_taken), default=0)
+    failing = {"failures": WebhookEndpoint.failures + failed, "last_error": last.reason[:80]}
+    since = sa.func.coalesce(WebhookEndpoint.failing_since, now)
+    rest = {"rests_until": now + _rest(endpoint.failures + failed, last)} if last.is_down else {}
+    changed(mine.values(failing_since=since, **failing, **rest))
+    if last.status == posting.GONE:
+        _give_up(endpoint.id, GONE)
+    else:
+        _disable_if_failing(endpoint.id, now)
+
+
+def _rest(failures: int, answer: Answer) -> timedelta:
+    """Return for how long nothing is tried at an endpoint after so many failures."""
+    doubled: timedelta = SHORTEST_REST * 2 ** min(failures - 1, 10)
+    return max(min(doubled, LONGEST_REST), timedelta(seconds=answer.wait))
+
+
+def _disable_if_failing(endpoint_id: str, now: datetime) -> None:
+    is_failing = (WebhookEndpoint.failing_since <= now - FAILING_FOR, WebhookEndpoint.failures >= LEAST_FAILURES)
+    if db.session.scalar(sa.select(sa.exists().where(WebhookEndpoint.id == endpoint_id, *is_failing))):
+        _give_up(endpoint_id, FAILING)
+
+
+def disable(endpoint_id: str, reason: str, *, by: str) -> bool:
+    """Disable an endpoint, with an event; False when it is so already. What waits there waits until it is enabled."""
+    enabled = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_(None))
+    off = sa.update(WebhookEndpoint).where(*enabled).values(disabled_at=clock.now(), disabled_reason=reason)
+    if not changed(off):
+        return False
+    record("webhook.disabled", endpoint=endpoint_id, reason=reason, by=by)
+    subscriptions.forget()
+    return True
+
+
+def _give_up(endpoint_id: str, reason: str) -> None:
+    """Disable an endpoint because of how it answers, with a log line."""
+    if disable(endpoint_id, reason, by="worker"):
+        remedy = f"Look at it, then: flask webhooks enable {endpoint_id}"
+        log.error("webhook.endpoint_disabled", endpoint=endpoint_id, reason=reason, remedy=remedy)
+
+
+OVERDUE = timedelta(days=5)
+"""What has been due for so long at an endpoint that is disabled is given up."""
+
+BATCH = 1000
+
+
+def give_up_overdue() -> int:
+    """Give up a batch of deliveries that have been due for long; return how many. Commits by itself."""
+    overdue = _d.c.next_attempt_at < clock.now() - OVERDUE
+    ids = sa.select(_d.c.id).where(overdue).limit(BATCH)
+    given_up = {"state": ABANDONED, "next_attempt_at": None, "last_error": "endpoint disabled for too long"}
+    statement = sa.update(_d).where(_d.c.id.in_(ids), overdue).values(given_up)
+    done: Any = db.session.execute(statement.execution_options(synchronize_session=False, at_once=True))
+    return int(done.rowcount)

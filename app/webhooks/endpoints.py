@@ -1,0 +1,248 @@
+"""Endpoints and their deliveries, for the operator's commands and the console. None of these functions commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.audit import record
+from app.crypto import secrets
+from app.errors import Rejected
+from app.extensions import changed, db
+from app.webhooks import delivery, event_types, signatures, subscriptions
+from app.webhooks.addresses import check_url
+from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
+from app.webhooks.posting import Answer
+from app.webhooks.queue import new_message_id
+
+OPERATOR = "operator"
+MOST = 1000
+"""Deliveries that are listed at the most."""
+
+_THIS = sa.update(WebhookEndpoint)
+
+
+def create(url: str, patterns: Sequence[str], *, by: str) -> tuple[WebhookEndpoint, str]:
+    """Add an endpoint; return it, and its secret, which is to be shown once.
+
+    :param patterns: types of events, ``session.*`` or ``*``
+    :raises Rejected: as ``check_url`` and ``check_patterns``
+    """
+    endpoint_id, secret = secrets.row_id(), signatures.new_secret()
+    endpoint = WebhookEndpoint(
+        id=endpoint_id,
+        url=check_url(url),
+        patterns="\n".join(event_types.check_patterns(list(patterns))),
+        secret=signatures.seal(secret, endpoint_id),
+    )
+    db.session.add(endpoint)
+    db.session.flush()
+    _changed("webhook.created", endpoint_id, by)
+    return endpoint, signatures.shown(secret)
+
+
+def all_endpoints() -> list[WebhookEndpoint]:
+    """Return every endpoint, the oldest first."""
+    return list(db.session.scalars(sa.select(WebhookEndpoint).order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)))
+
+
+def endpoint_named(endpoint_id: str) -> WebhookEndpoint:
+    """Return an endpoint.
+
+    :raises Rejected: ``webhook_unknown`` (404) when there is none of this id
+    """
+    found = db.session.get(WebhookEndpoint, endpoint_id, populate_existing=True)
+    if found is None:
+        raise Rejected("webhook_unknown", status=404)
+    return found
+
+
+def change(endpoint_id: str, *, by: str, url: str | None = None, patterns: Sequence[str] | None = None) -> None:
+    """Change where an endpoint is, or which events it gets. What waits goes to the new address.
+
+    :raises Rejected: as ``endpoint_named`` and ``create``
+    """
+    endpoint_named(endpoint_id)
+    values: dict[str, Any] = {}
+    if url is not None:
+        values |= {"url": check_url(url), "rests_until": None}
+    if patterns is not None:
+        values["patterns"] = "\n".join(event_types.check_patterns(list(patterns)))
+    if values:
+        changed(_THIS.where(WebhookEndpoint.id == endpoint_id).values(values))
+        _changed("webhook.changed", endpoint_id, by)
+
+
+def rotate_secret(endpoint_id: str, overlap: timedelta, *, by: str) -> str:
+    """Give an endpoint a new secret and return it. For ``overlap`` the one before signs as well.
+
+    One that was replaced earlier signs no more.
+    :raises Rejected: as ``endpoint_named``
+    """
+    endpoint, secret = endpoint_named(endpoint_id), signatures.new_secret()
+    before = signatures.secrets_of(endpoint, clock.now())[0]
+    values = {
+        "secret": signatures.seal(secret, endpoint_id),
+        "old_secret": signatures.seal(before, endpoint_id, "old_secret") if overlap else "",
+        "old_secret_until": clock.now() + overlap if overlap else None,
+    }
+    unchanged = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.secret == endpoint.secret)
+    if changed(_THIS.where(*unchanged).values(values)) != 1:  # rotated, or sealed anew, at this moment
+        raise Rejected("webhook_changed", status=409)
+    _changed("webhook.secret_rotated", endpoint_id, by, overlap=int(overlap.total_seconds()))
+    return signatures.shown(secret)
+
+
+def disable(endpoint_id: str, *, by: str) -> bool:
+    """Disable an endpoint; False when it is so already. It gets no event until it is enabled, and what waits waits.
+
+    :raises Rejected: as ``endpoint_named``
+    """
+    endpoint_named(endpoint_id)
+    return delivery.disable(endpoint_id, OPERATOR, by=by)
+
+
+def enable(endpoint_id: str, *, by: str) -> bool:
+    """Enable an endpoint again, as if nothing had failed there; False when it is enabled.
+
+    :raises Rejected: as ``endpoint_named``
+    """
+    endpoint_named(endpoint_id)
+    well = {"failures": 0, "failing_since": None, "rests_until": None, "last_error": ""}
+    off = (WebhookEndpoint.id == endpoint_id, WebhookEndpoint.disabled_at.is_not(None))
+    if not changed(_THIS.where(*off).values(disabled_at=None, disabled_reason="", **well)):
+        return False
+    _changed("webhook.enabled", endpoint_id, by)
+    return True
+
+
+def delete(endpoint_id: str, *, by: str) -> None:
+    """Delete an endpoint, and what was or is to be posted to it.
+
+    :raises Rejected: as ``endpoint_named``
+    """
+    endpoint_named(endpoint_id)
+    changed(sa.delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id))
+    changed(sa.delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id))
+    db.session.expunge_all()
+    _changed("webhook.deleted", endpoint_id, by)
+
+
+def queue_test(endpoint_id: str) -> WebhookDelivery:
+    """Put a ``webhook.test`` on its way to an endpoint, and return it. It is tried once.
+
+    :raises Rejected: as ``endpoint_named``
+    """
+    endpoint_named(endpoint_id)
+    now = clock.now()
+    row = WebhookDelivery(
+        endpoint_id=endpoint_id, message_id=new_message_id(), type=event_types.TEST, at=now, next_attempt_at=now,
+        is_forgotten=False, support_id="", facts={}, state=WAITING, attempts=0, last_error="",
+    )  # fmt: skip
+    db.session.add(row)
+    db.session.flush()
+    return row
+
+
+def send_test(endpoint_id: str) -> Answer | None:
+    """Post a ``webhook.test`` now, to a disabled endpoint as well; return how that ended, None if a worker has it.
+
+    Commits. It talks to another server: for a command, never for a request.
+    :raises Rejected: as ``endpoint_named``
+    """
+    row = queue_test(endpoint_id)
+    db.session.commit()
+    outcomes = delivery.send(endpoint_id, delivery.claim_one(row.id))
+    return outcomes[0].answer if outcomes else None
+
+
+def deliveries(
+    *, endpoint_id: str = "", states: Sequence[str] = (), before: int = 0, limit: int = 50
+) -> list[WebhookDelivery]:
+    """Return deliveries, the newest first.
+
+    :param before: only those with a smaller id; 0 for all
+    """
+    query = sa.select(WebhookDelivery).order_by(WebhookDelivery.id.desc()).limit(min(limit, MOST))
+    if endpoint_id:
+        query = query.where(WebhookDelivery.endpoint_id == endpoint_id)
+    if states:
+        query = query.where(WebhookDelivery.state.in_(states))
+    if before:
+        query = query.where(WebhookDelivery.id < before)
+    return list(db.session.scalars(query.execution_options(populate_existing=True)))
+
+
+def retry(names: Sequence[str]) -> list[int]:
+    """Make deliveries due now, also those that were taken; return the ids of those that there are.
+
+    Those that were given up are tried as often as new ones.
+
+    :param names: their ids, or a ``webhook-id``, which means its event at every endpoint
+    """
+    numbers = [int(name) for name in names if name.isascii() and name.isdigit() and len(name) < 19]
+    return _retry(sa.or_(WebhookDelivery.id.in_(numbers), WebhookDelivery.message_id.in_(list(names))))
+
+
+def retry_failed(endpoint_id: str) -> int:
+    """Make everything due now that failed at an endpoint, whether it waits or was given up; return how many.
+
+    :raises Rejected: as ``endpoint_named``
+    """
+    endpoint_named(endpoint_id)
+    failed = sa.or_(
+        WebhookDelivery.state == ABANDONED, sa.and_(WebhookDelivery.state == WAITING, WebhookDelivery.attempts > 0)
+    )
+    return len(_retry(WebhookDelivery.endpoint_id == endpoint_id, failed))
+
+
+def _retry(*which: sa.ColumnElement[bool]) -> list[int]:
+    is_settled = WebhookDelivery.state.in_((SENT, ABANDONED))
+    attempts = sa.case((is_settled, 0), else_=WebhookDelivery.attempts)
+    due = {"state": WAITING, "next_attempt_at": clock.now(), "attempts": attempts}
+    again = sa.update(WebhookDelivery).where(*which, WebhookDelivery.state != SENDING).values(due)
+    returning = again.returning(WebhookDelivery.id, WebhookDelivery.endpoint_id)
+    rows = db.session.execute(returning.execution_options(synchronize_session=False)).all()
+    endpoints = {row.endpoint_id for row in rows}
+    if endpoints:
+        changed(_THIS.where(WebhookEndpoint.id.in_(endpoints)).values(rests_until=None))
+    return sorted(row.id for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an endpoint is.
+
+    :ivar waiting: how many events wait for it
+    :ivar abandoned: how many were given up lately
+    """
+
+    endpoint: WebhookEndpoint
+    waiting: int
+    abandoned: int
+
+
+def health() -> list[Health]:
+    """Return how each endpoint is, the oldest first."""
+    counted = (WebhookDelivery.endpoint_id, WebhookDelivery.state, sa.func.count())
+    which = WebhookDelivery.state.in_((WAITING, SENDING, ABANDONED))
+    rows = db.session.execute(sa.select(*counted).where(which).group_by(*counted[:2])).all()
+    counts = {(endpoint_id, state): count for endpoint_id, state, count in rows}
+    return [
+        Health(
+            each,
+            counts.get((each.id, WAITING), 0) + counts.get((each.id, SENDING), 0),
+            counts.get((each.id, ABANDONED), 0),
+        )
+        for each in all_endpoints()
+    ]
+
+
+def _changed(event: str, endpoint_id: str, by: str, **facts: Any) -> None:
+    record(event, endpoint=endpoint_id, by=by, **facts)
+    subscriptions.forget()

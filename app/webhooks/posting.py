@@ -1,0 +1,134 @@
+"""One try to post an event: one conversation with the operator's server, which has an end and is never believed."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
+
+from app import clock
+from app.outbox.channels import guarded_http
+from app.outbox.channels.attempt import Failed, cut_off_after
+from app.webhooks.addresses import guard_of
+
+CONNECT_WITHIN = 5.0
+ANSWER_WITHIN = 10.0
+"""Seconds for all of it: name resolution, connecting, sending, and the head of the answer. Its body is not read."""
+
+LONGEST_WAIT = 86400.0
+"""Seconds of ``Retry-After`` that are believed."""
+
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
+TIMED_OUT = "timed out"
+GONE = 410
+ASKS_TO_WAIT = (429, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a try ended.
+
+    :ivar status: of the answer; None when there was none
+    :ivar reason: why it failed, without a word of the server's; "" when it did not
+    :ivar wait: seconds for which the server asks to be left alone
+    """
+
+    status: int | None
+    reason: str = ""
+    wait: float = 0.0
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the server has it."""
+        return not self.reason
+
+    @property
+    def is_down(self) -> bool:
+        """Whether nothing else would be taken there now either."""
+        return self.status is None or self.status >= 500 or self.status == 429
+
+
+def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
+    """Post an event, and return how that ended. Redirects are not followed: they would take it elsewhere.
+
+    :raises Interrupted: when the worker stops before the server had it
+    """
+    parts = urlsplit(url)
+    try:
+        with cut_off_after(ANSWER_WITHIN) as deadline:
+            allows = guard_of(parts.scheme)
+            connection = guarded_http.connect(url, deadline, within=CONNECT_WITHIN, allows=allows)
+            try:
+                deadline.hand_over()
+                return _post(
+                    connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers
+                )
+            finally:
+                connection.close()
+    except Failed as failure:
+        return Answer(None, failure.reason)
+    except (OSError, HTTPException) as error:
+        return Answer(None, _why(error))
+
+
+def _post(connection: HTTPConnection, target: str, body: bytes, headers: dict[str, str]) -> Answer:
+    if connection.sock is not None:
+        connection.sock.settimeout(ANSWER_WITHIN)
+    usual = {"Content-Type": "application/json", "User-Agent": guarded_http.AGENT, "Connection": "close"}
+    connection.request("POST", target, body, usual | headers)
+    answer = connection.getresponse()
+    if 200 <= answer.status < 300:
+        return Answer(answer.status)
+    says = "redirects" if 300 <= answer.status < 400 else "answered"
+    wait = _seconds(answer.getheader("Retry-After", "")) if answer.status in ASKS_TO_WAIT else 0.0
+    return Answer(answer.status, f"{says} {answer.status}", wait)
+
+
+def _seconds(text: str) -> float:
+    """Return for how long to wait (RFC 9110, section 10.2.3): seconds or a date; 0 for anything else."""
+    if _SECONDS.fullmatch(text.strip()):
+        return min(float(text), LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return 0.0
+    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+    return min(max((until - clock.now()).total_seconds(), 0.0), LONGEST_WAIT)
+
+
+def _why(error: OSError | HTTPException) -> str:
+    """Say why there was no answer; most particular first."""
+    if isinstance(error, guarded_http.ForbiddenAddress):
+        return "address not allowed"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "certificate not trusted"
+    if isinstance(error, ssl.SSLError):
+        return "speaks no TLS that we know"
+    if isinstance(error, socket.gaierror):
+        return "name not found"
+    if isinstance(error, HTTPException):
+        return "answer is no HTTP"
+    return f"unreachable ({type(error).__name__})"
+
+
+REMEDIES = {
+    "address not allowed": "Name its network in LATCHKEY_WEBHOOK_NETWORKS if it is yours; http:// is for those alone.",
+    "certificate not trusted": "Use the name that its certificate is for, or name your CA's in SSL_CERT_FILE.",
+    "name not found": "Check the host in its URL, and name resolution on the worker's machine.",
+    "redirects": "Change its URL to the one that this leads to: flask webhooks change ID --url URL",
+    "answered 401": "Look whether something in front of it wants a password: the signature is all that we send.",
+    "answered 404": "Check the path in its URL.",
+    "timed out": "It must answer within 10 seconds: let it take the event first, and work on it later.",
+    "unreachable": "Check host and port in its URL, that it runs, and that no firewall is in between.",
+}
+"""By how a reason begins, what an operator can do about it."""
+
+
+def remedy_for(reason: str) -> str:
+    """Return what an operator can do about a reason; "" when that is to be seen there alone."""
+    return next((remedy for begins, remedy in REMEDIES.items() if reason.startswith(begins)), "")
