@@ -40,6 +40,7 @@ pytest_plugins = [
     "tests.sinks",
     "tests.logout_sink",
     "tests.document_site",
+    "tests.webhook_receiver",
     "tests.wire",
     "tests.serving",
     "tests.standing",

@@ -19,7 +19,7 @@ from app.errors import Rejected
 from app.extensions import db
 from app.outbox import wakeups
 from app.web.messages import message
-from app.webhooks import endpoints, event_types, subscriptions
+from app.webhooks import delivery, endpoints, event_types, subscriptions
 from app.webhooks.models import STATES, WebhookDelivery, WebhookEndpoint
 from app.webhooks.posting import remedy_for
 
@@ -154,7 +154,9 @@ def test(endpoint_id: str) -> None:
     Exits with 1 when it is not taken.
     """
     with _in_words():
-        answer = endpoints.send_test(endpoint_id)
+        sample = endpoints.queue_test(endpoint_id)
+    db.session.commit()
+    answer = delivery.send_now(sample.id)
     if answer is None:
         click.echo("A worker posts it. See: flask webhooks deliveries")
         return

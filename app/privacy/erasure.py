@@ -80,9 +80,10 @@ def erase(user_id: int, pseudonym: int) -> bool:
     mine = sa.exists().where(Deletion.user_id == User.id, Deletion.pseudonym == pseudonym)
     if changed(sa.delete(User).where(User.id == user_id, mine)) != 1:
         return False
-    if found is not None and not was_unconfirmed:
-        record("account.deleted", pseudonym)
+    if found is not None:
         webhooks.account_deleted(found.handle)
+    if not was_unconfirmed:
+        record("account.deleted", pseudonym)
         signals.send(signals.user_deleted)
     return True
 

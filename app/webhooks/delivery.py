@@ -124,11 +124,6 @@ class Queue:
         return _claimed(claim_rows(_CLAIM, there=which.destination, most=most))
 
 
-def claim_one(delivery_id: int) -> list[WebhookDelivery]:
-    """Take one delivery for this process, if it is due and nobody has it. Commits by itself."""
-    return _claimed(claim_rows(_CLAIM_ONE, which=delivery_id))
-
-
 def _claimed(rows: Sequence[Sequence[Any]]) -> list[WebhookDelivery]:
     db.session.close()  # no connection is held while a server answers
     claimed = [delivery for row in rows for delivery in _DELIVERIES.read(row)]
@@ -144,6 +139,16 @@ def send(endpoint_id: str, deliveries: Sequence[WebhookDelivery]) -> list[Outcom
     outcomes = list(_try_each(endpoint, deliveries))
     _write(endpoint, outcomes)
     return outcomes
+
+
+def send_now(delivery_id: int) -> Answer | None:
+    """Post one delivery that is due, to a disabled endpoint as well; return how it ended, None if a worker has it.
+
+    It talks to another server, and commits: for a command, never for a request.
+    """
+    claimed = _claimed(claim_rows(_CLAIM_ONE, which=delivery_id))
+    outcomes = send(claimed[0].endpoint_id, claimed) if claimed else []
+    return outcomes[0].answer if outcomes else None
 
 
 def _try_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDelivery]) -> Iterator[Outcome]:

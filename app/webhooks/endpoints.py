@@ -17,7 +17,6 @@ from app.extensions import changed, db
 from app.webhooks import delivery, event_types, signatures, subscriptions
 from app.webhooks.addresses import check_url
 from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
-from app.webhooks.posting import Answer
 from app.webhooks.queue import new_message_id
 
 OPERATOR = "operator"
@@ -147,18 +146,6 @@ def queue_test(endpoint_id: str) -> WebhookDelivery:
     db.session.add(row)
     db.session.flush()
     return row
-
-
-def send_test(endpoint_id: str) -> Answer | None:
-    """Post a ``webhook.test`` now, to a disabled endpoint as well; return how that ended, None if a worker has it.
-
-    Commits. It talks to another server: for a command, never for a request.
-    :raises Rejected: as ``endpoint_named``
-    """
-    row = queue_test(endpoint_id)
-    db.session.commit()
-    outcomes = delivery.send(endpoint_id, delivery.claim_one(row.id))
-    return outcomes[0].answer if outcomes else None
 
 
 def deliveries(

@@ -38,7 +38,9 @@ ACCOUNT_CREATED = "account.created"
 ACCOUNT_DELETED = "account.deleted"
 
 ALL = (
-    EventType(ACCOUNT_CREATED, "account.created", "An account was created.", {"by": _BY}),
+    EventType(ACCOUNT_CREATED, "account.created",
+              "An account was created. Without `by` no one can sign in to it before `address.confirmed`.",
+              {"by": _BY}),
     EventType("account.disabled", "account.disabled", "An account was disabled; all its sessions ended.", {"by": _BY}),
     EventType("account.enabled", "account.enabled", "An account was enabled again.", {"by": _BY}),
     EventType("account.unlocked", "account.unlocked", "Codes are accepted again.", {"by": _BY}),

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from app import clock
 from app.outbox.channels import guarded_http
-from app.outbox.channels.attempt import Failed, cut_off_after
+from app.outbox.channels.attempt import Failed, Interrupted, cut_off_after
 from app.webhooks.addresses import guard_of
 
 CONNECT_WITHIN = 5.0
@@ -56,7 +56,7 @@ class Answer:
 def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
     """Post an event, and return how that ended. Redirects are not followed: they would take it elsewhere.
 
-    :raises Interrupted: when the worker stops before the server had it
+    :raises Interrupted: when the worker stops before there was an answer; the server may have it all the same
     """
     parts = urlsplit(url)
     try:
@@ -71,7 +71,9 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> Answer:
             finally:
                 connection.close()
     except Failed as failure:
-        return Answer(None, failure.reason)
+        if failure.reason != TIMED_OUT:  # the worker stops: that says nothing about the endpoint
+            raise Interrupted from None
+        return Answer(None, TIMED_OUT)
     except (OSError, HTTPException) as error:
         return Answer(None, _why(error))
 

@@ -12,8 +12,8 @@ branch_labels = None
 depends_on = None
 
 FORGET = (
-    "DELETE FROM webhook_delivery WHERE user_id = OLD.id AND next_attempt_at IS NULL; "
-    "UPDATE webhook_delivery SET user_id = NULL, is_forgotten = TRUE WHERE user_id = OLD.id"
+    "BEGIN DELETE FROM webhook_delivery WHERE user_id = OLD.id AND next_attempt_at IS NULL; "
+    "UPDATE webhook_delivery SET user_id = NULL, is_forgotten = TRUE WHERE user_id = OLD.id;"
 )
 """When an account is deleted: what is over goes, and what still has to leave names it by its handle alone."""
 
@@ -86,11 +86,10 @@ def downgrade() -> None:
 
 def _follow_deleted_users() -> None:
     if not _is_postgresql():
-        op.execute(f'CREATE TRIGGER webhook_user_is_gone AFTER DELETE ON "user" BEGIN {FORGET}; END')
+        op.execute(f'CREATE TRIGGER webhook_user_is_gone AFTER DELETE ON "user" {FORGET} END')
         return
     op.execute(
-        "CREATE FUNCTION webhook_user_is_gone() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN {FORGET}; RETURN NULL; END $$"
+        f"CREATE FUNCTION webhook_user_is_gone() RETURNS trigger LANGUAGE plpgsql AS $$ {FORGET} RETURN NULL; END $$"
     )
     op.execute(
         'CREATE TRIGGER webhook_user_is_gone AFTER DELETE ON "user" '

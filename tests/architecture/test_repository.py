@@ -60,7 +60,7 @@ def test_no_path_of_a_machine_is_named():
 def test_each_decision_has_a_number_of_its_own():
     records = [Path(name) for name in files() if name.startswith("docs/adr/")]
     numbers = [int(record.name[:4]) for record in records]
-    assert sorted(numbers) == list(range(1, len(records) + 1))
+    assert len(set(numbers)) == len(numbers)
     for record, number in zip(records, numbers, strict=True):
         assert (ROOT / record).read_text().startswith(f"# {number}. "), record
 

@@ -1,0 +1,242 @@
+"""``flask webhooks``, and what ``flask doctor`` and ``flask keys`` say of endpoints."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from app.audit import Event
+from app.webhooks.models import WebhookDelivery, WebhookEndpoint
+from tests.databases import KEY
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{43}=")
+
+
+@pytest.fixture
+def ada(people):
+    return people.open(email="ada@example.com", methods=["email"])
+
+
+@pytest.fixture
+def created(operate, receiver):
+    """An endpoint that was added by the command: its id and secret."""
+    found = json.loads(operate("create", receiver.url, "--event", "sign_in.*", "--event", "account.created", "--json"))
+    return found["id"], found["secret"]
+
+
+def test_create_shows_the_secret_once(operate, receiver, rows):
+    printed = operate("create", receiver.url, "--event", "session.*")
+    secret = SECRET.search(printed)[0]
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    (row,) = rows(WebhookEndpoint)
+    for again in (operate("list"), operate("show", row.id), operate("show", row.id, "--json"), row.secret):
+        assert "whsec_" not in again
+        assert secret.removeprefix("whsec_") not in again
+    assert [event.facts for event in rows(Event, name="webhook.created")] == [{"endpoint": row.id, "by": "operator"}]
+
+
+def test_list_and_show(operate, created, receiver):
+    endpoint_id, _ = created
+    listed = operate("list")
+    assert endpoint_id in listed
+    assert "key=k" not in listed  # receivers put secrets of theirs there
+    facts = json.loads(operate("show", endpoint_id, "--json"))
+    assert (facts["url"], facts["events"], facts["state"]) == (
+        receiver.url,
+        ["sign_in.*", "account.created"],
+        "enabled",
+    )
+    assert "session.ended" in operate("events")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://example.com/", "LATCHKEY_WEBHOOK_NETWORKS"),
+        ("https://10.0.0.7/", "LATCHKEY_WEBHOOK_NETWORKS"),
+        ("https://169.254.169.254/latest", "LATCHKEY_WEBHOOK_NETWORKS"),
+        ("https://[::ffff:10.0.0.7]/", "LATCHKEY_WEBHOOK_NETWORKS"),
+        ("https://user:password@example.com/", "without a username"),
+        ("https://example.com/#part", "fragment"),
+        ("ftp://example.com/", "https://"),
+        ("example.com/hooks", "https://"),
+        ("https:///hooks", "https://"),
+        ("https://example.com/ a", "https://"),
+        ("https://example.com:99999/", "https://"),
+        ("https://" + "a" * 64 + ".example/", "https://"),
+        ("https://example.com/" + "a" * 2000, "https://"),
+        ("https://example..com/", "https://"),
+    ],
+)
+def test_an_address_that_cannot_be_is_refused_with_what_to_do(operate, rows, url, says):
+    assert says in operate("create", url, "--event", "*", fails=1)
+    assert rows(WebhookEndpoint) == []
+
+
+@pytest.mark.parametrize("event", ["session.*.x", "sesion.*", "session", "", "**", "SESSION.*", "webhook.test", ".*"])
+def test_an_event_that_there_is_not_is_refused(operate, receiver, rows, event):
+    assert "There's no event" in operate("create", receiver.url, "--event", event, fails=1)
+    assert rows(WebhookEndpoint) == []
+
+
+def test_hosts_are_written_as_machines_write_them(operate, rows):
+    operate("create", "https://Bücher.example/Hooks", "--event", "*")
+    assert rows(WebhookEndpoint)[0].url == "https://xn--bcher-kva.example/Hooks"
+
+
+@pytest.mark.parametrize("command", ["show", "rotate-secret", "disable", "enable", "test", "deliveries"])
+def test_an_unknown_id_is_said(operate, command):
+    assert "There's no such endpoint." in operate(command, "nobody", fails=1)
+
+
+def test_unknown_ids_elsewhere(operate):
+    assert "There's no such endpoint." in operate("delete", "nobody", "--yes", fails=1)
+    assert "There's no such endpoint." in operate("change", "nobody", "--event", "*", fails=1)
+    assert "There's no such endpoint." in operate("retry", "--failed", "nobody", fails=1)
+    assert "0 deliveries" in operate("retry", "12", "msg_unknown", "99999999999999999999", "²", fails=1)
+
+
+def test_rotated_secrets_both_verify_for_a_while(app, operate, created, ada, receiver, posted, clock):
+    endpoint_id, old = created
+    new = SECRET.search(operate("rotate-secret", endpoint_id))[0]
+    sign_in(Wire(app, "form"), ada)
+    (hook,) = posted()
+    assert len(hook.headers["webhook-signature"].split(" ")) == 2
+    for secret in (old, new):
+        Webhook(secret).verify(hook.body, hook.headers)
+    clock.shift(86401)
+    sign_in(Wire(app, "form"), ada)
+    (hook,) = posted()
+    assert signs(new, hook)
+    assert not signs(old, hook)
+
+
+def signs(secret, hook) -> bool:
+    """Whether a receiver with this secret would take it, leaving the time aside, which the test has moved."""
+    from app.webhooks.signatures import signature
+
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    made = signature([key], hook.id, int(hook.headers["webhook-timestamp"]), hook.body)
+    return made in hook.headers["webhook-signature"].split(" ")
+
+
+def test_without_an_overlap_the_old_secret_signs_no_more(app, operate, created, ada, receiver, posted):
+    endpoint_id, old = created
+    new = SECRET.search(operate("rotate-secret", endpoint_id, "--overlap", "0"))[0]
+    sign_in(Wire(app, "form"), ada)
+    (hook,) = posted()
+    Webhook(new).verify(hook.body, hook.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(old).verify(hook.body, hook.headers)
+
+
+def test_secrets_are_sealed_and_go_with_the_key_of_the_service(
+    app, make_app, operate, created, ada, receiver, post_due
+):
+    new_key = "for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824"
+    endpoint_id, old = created
+    new = SECRET.search(operate("rotate-secret", endpoint_id))[0]
+    rotating = make_app(secret_keys=f"{new_key},{KEY}")
+    result = rotating.test_cli_runner().invoke(args=["keys", "rotate"])
+    assert result.exit_code == 0, result.output
+    alone = make_app(secret_keys=new_key)
+    with alone.app_context():
+        from app.extensions import db
+        from app.webhooks import endpoints, signatures
+
+        row = endpoints.endpoint_named(endpoint_id)
+        found = [signatures.shown(secret) for secret in signatures.secrets_of(row, row.created_at)]
+        db.session.remove()
+    assert found == [new, old]
+
+
+def test_disable_enable_change_and_delete(app, operate, created, ada, receiver, other_receiver, posted, rows):
+    endpoint_id, _ = created
+    assert "disabled." in operate("disable", endpoint_id)
+    assert "disabled already" in operate("disable", endpoint_id)
+    sign_in(Wire(app, "form"), ada)
+    assert posted() == []
+    assert "enabled." in operate("enable", endpoint_id)
+    assert "enabled already" in operate("enable", endpoint_id)
+    assert posted() == []  # what happened meanwhile was not kept
+    operate("change", endpoint_id, "--url", other_receiver.url, "--event", "session.*")
+    browser = sign_in(Wire(app, "form"), ada)
+    browser.post("/logout")
+    assert posted() == []
+    assert other_receiver.types == ["session.ended"]
+    operate("delete", endpoint_id, "--yes")
+    assert (rows(WebhookEndpoint), rows(WebhookDelivery)) == ([], [])
+    names = [event.name for event in rows(Event) if event.name.startswith("webhook.")]
+    assert names == ["webhook.created", "webhook.disabled", "webhook.enabled", "webhook.changed", "webhook.deleted"]
+
+
+def test_change_wants_something_to_change(operate, created):
+    assert "--url or --event" in operate("change", created[0], fails=2)
+
+
+def test_a_sample_shows_how_the_endpoint_answers(operate, created, receiver, rows):
+    endpoint_id, secret = created
+    assert "answered 204." in operate("test", endpoint_id)
+    (hook,) = receiver.hooks
+    assert Webhook(secret).verify(hook.body, hook.headers)["type"] == "webhook.test"
+    receiver.answers = [404, 302]
+    assert "answered 404. -> Check the path" in operate("test", endpoint_id, fails=1)
+    operate("disable", endpoint_id)
+    assert "redirects 302. -> Change its URL" in operate("test", endpoint_id, fails=1)
+    assert [row.state for row in rows(WebhookDelivery)] == ["sent", "abandoned", "abandoned"]  # a sample is tried once
+
+
+def test_deliveries_and_retry(app, operate, created, ada, receiver, posted, rows):
+    assert "No deliveries." in operate("deliveries")
+    receiver.answers = [400]
+    sign_in(Wire(app, "form"), ada)
+    (hook,) = posted()
+    (line,) = operate("deliveries", created[0]).splitlines()[1:]
+    assert re.search(rf"{hook.id} +sign_in.succeeded +waiting +1 +400 +20\S+Z +answered 400", line)
+    (facts,) = map(json.loads, operate("deliveries", "--json").splitlines())
+    assert (facts["webhook_id"], facts["last_status"]) == (hook.id, 400)
+    assert "ada@example.com" not in json.dumps(facts)
+    assert "1 delivery will" in operate("retry", str(facts["id"]))
+    (again,) = posted()
+    assert (again.id, again.body) == (hook.id, hook.body)
+    assert "No deliveries." in operate("deliveries", "--state", "waiting")
+    assert "1 delivery will" in operate("retry", hook.id)
+    assert len(posted()) == 1
+    assert "0 deliveries will" in operate("retry", "--failed", created[0])
+    assert "by their ids" in operate("retry", fails=2)
+
+
+def test_all_that_failed_is_tried_again(app, operate, created, ada, receiver, posted, rows, clock):
+    receiver.answers = [500]
+    sign_in(Wire(app, "form"), ada)
+    posted()
+    assert "1 delivery will" in operate("retry", "--failed", created[0])
+    assert len(posted()) == 1  # its rest is over as well
+
+
+def doctor(app):
+    printed = app.test_cli_runner().invoke(args=["doctor"]).output
+    return [line for line in printed.splitlines() if " webhooks " in line]
+
+
+def test_doctor_says_what_is_wrong(app, operate, created, ada, receiver, posted):
+    assert [line.split()[0] for line in doctor(app)] == ["ok"]
+    receiver.answers = [500, 410]
+    sign_in(Wire(app, "form"), ada)
+    posted()
+    failing, _ = doctor(app)
+    assert re.search(rf"note +webhooks +endpoint {created[0]} takes nothing since .* answered 500; 1 waiting", failing)
+    operate("retry", "--failed", created[0])
+    posted()
+    gone, _ = doctor(app)
+    assert f"mend  webhooks    endpoint {created[0]} was disabled (answered 410)" in gone
+
+
+def test_doctor_says_that_there_are_none(app):
+    assert doctor(app) == ["ok    webhooks    not in use"]

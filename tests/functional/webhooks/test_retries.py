@@ -1,0 +1,436 @@
+"""What is not taken is posted again, over days; an endpoint that is down rests, and one that is gone is disabled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+import structlog
+
+from app.audit import Event
+from app.webhooks import posting
+from app.webhooks.delivery import JITTER, WAITS
+from app.webhooks.models import WebhookDelivery, WebhookEndpoint
+
+DAY = 86400
+
+
+@pytest.fixture
+def happen(app):
+    """Makes an event: ``happen()`` is a group that was created."""
+    numbers = iter(range(1000))
+
+    def run() -> None:
+        from app.extensions import db
+        from app.groups import service
+
+        with app.app_context():
+            service.create(f"group{next(numbers)}", by="operator")
+            db.session.commit()
+
+    return run
+
+
+@pytest.fixture
+def at_most(monkeypatch):
+    """Shortens the time for an answer, in seconds."""
+    return lambda seconds: monkeypatch.setattr(posting, "ANSWER_WITHIN", seconds)
+
+
+def due_in(clock, row) -> float:
+    return (row.next_attempt_at - clock.now()).total_seconds()
+
+
+def test_it_is_tried_ten_times_over_three_days_with_one_id(app, add, receiver, posted, happen, rows, clock):
+    add(receiver)
+    receiver.answers = [500] * 20
+    happen()
+    waits = []
+    for _ in WAITS:
+        assert len(posted()) == 1
+        (row,) = rows(WebhookDelivery)
+        assert (row.state, row.last_status, row.last_error) == ("waiting", 500, "answered 500")
+        waits.append(due_in(clock, row))
+        clock.shift(waits[-1] - 1)
+        assert posted() == []
+        clock.shift(301)  # an endpoint that is down rests for five minutes at most
+    assert len(posted()) == 1
+    (row,) = rows(WebhookDelivery)
+    assert (row.state, row.attempts, row.next_attempt_at) == ("abandoned", 10, None)
+    assert len({hook.id for hook in receiver.hooks}) == 1
+    assert len({hook.body for hook in receiver.hooks}) == 1
+    assert len({hook.headers["webhook-timestamp"] for hook in receiver.hooks}) == 10
+    for wait, planned in zip(waits, WAITS, strict=True):
+        assert planned.total_seconds() - 1 <= wait <= planned.total_seconds() * (1 + JITTER) + 1
+    assert timedelta(days=3) < sum(WAITS, timedelta()) < timedelta(days=4)
+
+
+def test_waits_differ(app, add, other_receiver, receiver, post_due, happen, rows, clock):
+    for _ in range(4):
+        add(receiver)
+    receiver.answers = [400] * 4
+    happen()
+    post_due()
+    assert len({row.next_attempt_at.microsecond for row in rows(WebhookDelivery)}) > 1
+
+
+def test_a_receiver_that_was_away_for_hours_gets_everything(app, add, receiver, posted, happen, rows, clock):
+    add(receiver)
+    receiver.answers = [None] * 40
+    for _ in range(3):
+        happen()
+    while clock.now() < rows(WebhookDelivery)[0].at + timedelta(hours=8):
+        posted()
+        clock.shift(240)
+    tried = len(receiver.hooks)
+    assert 3 < tried < 40
+    receiver.answers = []
+    clock.shift(10 * 3600 * 1.3)
+    assert len(posted()) == 3
+    assert {row.state for row in rows(WebhookDelivery)} == {"sent"}
+    (endpoint,) = rows(WebhookEndpoint)
+    assert (endpoint.failures, endpoint.failing_since, endpoint.last_error) == (0, None, "")
+
+
+def test_an_endpoint_that_is_down_is_asked_by_one_event_at_a_time(app, add, receiver, post_due, happen, clock, rows):
+    """With a thousand events waiting, each rest costs one try."""
+    add(receiver)
+    receiver.answers = [503] * 3
+    for _ in range(20):
+        happen()
+    assert post_due() == 1
+    clock.shift(6)
+    assert post_due() == 1
+    clock.shift(6)
+    assert post_due() == 0  # the second rest is twice as long
+    clock.shift(5)
+    assert post_due() == 1
+    clock.shift(21)
+    assert post_due() >= 17
+    assert sorted({row.state for row in rows(WebhookDelivery)}) in (["sent"], ["sent", "waiting"])
+
+
+def test_one_event_that_is_refused_does_not_hold_up_others(app, add, receiver, posted, happen):
+    add(receiver)
+    receiver.answers = [400]
+    happen()
+    happen()
+    assert len(posted()) == 2
+
+
+def test_gone_disables_the_endpoint_at_once(app, add, receiver, posted, happen, rows):
+    endpoint = add(receiver)
+    receiver.answers = [410]
+    happen()
+    happen()
+    with structlog.testing.capture_logs() as logged:
+        posted()
+    assert len(receiver.hooks) == 1
+    (row,) = rows(WebhookEndpoint)
+    assert (row.disabled_reason, row.disabled_at is None) == ("gone", False)
+    assert [event.facts for event in rows(Event, name="webhook.disabled")] == [
+        {"endpoint": endpoint.id, "reason": "gone", "by": "worker"}
+    ]
+    assert [line["reason"] for line in logged if line["event"] == "webhook.endpoint_disabled"] == ["gone"]
+    happen()
+    assert posted() == []
+    assert len(rows(WebhookDelivery)) == 2  # the third was not even written
+
+
+def test_an_endpoint_that_fails_for_five_days_is_disabled(app, add, receiver, posted, happen, rows, clock):
+    add(receiver)
+    receiver.answers = [500] * 200
+    for hours in range(119):
+        if hours % 24 == 0:
+            happen()
+        posted()
+        clock.shift(3600)
+    assert rows(WebhookEndpoint)[0].disabled_at is None
+    happen()
+    clock.shift(2 * 3600)
+    with structlog.testing.capture_logs() as logged:
+        posted()
+    assert rows(WebhookEndpoint)[0].disabled_reason == "failing"
+    assert [line["reason"] for line in logged if line["event"] == "webhook.endpoint_disabled"] == ["failing"]
+
+
+def test_two_failures_far_apart_disable_nothing(app, add, receiver, posted, happen, rows, clock):
+    add(receiver)
+    receiver.answers = [500, 500]
+    happen()
+    posted()
+    clock.shift(6 * DAY)
+    posted()
+    assert rows(WebhookEndpoint)[0].disabled_at is None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured(app, add, receiver, posted, happen, rows, clock, status, form):
+    add(receiver)
+    until = clock.now() + timedelta(seconds=1000)
+    receiver.answers = [status]
+    receiver.headers = {"Retry-After": "1000" if form == "seconds" else format_datetime(until, usegmt=True)}
+    happen()
+    posted()
+    happen()  # it has to wait, too
+    clock.shift(990)
+    assert posted() == []
+    clock.shift(12)
+    assert len(posted()) == 2
+
+
+@pytest.mark.parametrize("text", ["-1", "soon", "1e9", "99999999999999999999", "Mon, 99 Foo 2026 00:00:00 GMT", ""])
+def test_a_retry_after_that_cannot_be_read_is_ignored(app, add, receiver, posted, happen, rows, clock, text):
+    add(receiver)
+    receiver.answers, receiver.headers = [503], {"Retry-After": text}
+    happen()
+    posted()
+    assert due_in(clock, rows(WebhookDelivery)[0]) < 7
+
+
+def test_a_day_of_retry_after_is_the_most(app, add, receiver, posted, happen, rows, clock):
+    add(receiver)
+    receiver.answers, receiver.headers = [503], {"Retry-After": "999999999"}
+    happen()
+    posted()
+    assert due_in(clock, rows(WebhookDelivery)[0]) <= DAY
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(app, add, receiver, other_receiver, posted, happen, rows, status):
+    add(receiver)
+    receiver.answers, receiver.headers = [status], {"Location": other_receiver.url}
+    happen()
+    posted()
+    assert other_receiver.hooks == []
+    assert rows(WebhookDelivery)[0].last_error == f"redirects {status}"
+
+
+def drip(handler, over):
+    while not over.wait(0.02):
+        handler.wfile.write(b"H")
+
+
+def huge(handler, over):
+    handler.send_response_only(200)
+    handler.send_header("Content-Length", str(10**12))
+    handler.end_headers()
+    while not over.is_set():
+        handler.wfile.write(b"x" * 65536)
+
+
+def endless_head(handler, over):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while not over.is_set():
+        handler.wfile.write(b"X-More: " + b"x" * 60000 + b"\r\n")
+
+
+def no_http(handler, over):
+    handler.wfile.write(b"220 mail.example.com ESMTP\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "reason"),
+    [
+        (drip, "waiting", "timed out"),
+        (lambda handler, over: over.wait(5), "waiting", "timed out"),
+        (huge, "sent", ""),
+        (endless_head, "waiting", "answer is no HTTP"),
+        (no_http, "waiting", "answer is no HTTP"),
+    ],
+    ids=["drip", "silence", "huge", "endless head", "no HTTP"],
+)
+def test_an_answer_that_has_no_end_is_cut_off(app, add, receiver, posted, happen, rows, at_most, answer, state, reason):
+    at_most(0.4)
+    add(receiver)
+    receiver.answer = answer
+    happen()
+    began = time.monotonic()
+    posted()
+    assert time.monotonic() - began < 2
+    (row,) = rows(WebhookDelivery)
+    assert (row.state, row.last_error) == (state, reason)
+
+
+def test_what_waits_at_a_disabled_endpoint_leaves_when_it_is_enabled(app, add, operate, receiver, posted, happen, rows):
+    endpoint = add(receiver)
+    happen()
+    operate("disable", endpoint.id)
+    happen()
+    assert posted() == []
+    operate("enable", endpoint.id)
+    assert len(posted()) == 1
+
+
+def test_what_waits_for_too_long_at_a_disabled_endpoint_is_given_up(app, add, operate, receiver, happen, rows, clock):
+    from app.webhooks.cleanup import prune_deliveries
+
+    operate("disable", add(receiver).id)
+    operate("enable", rows(WebhookEndpoint)[0].id)
+    happen()
+    operate("disable", rows(WebhookEndpoint)[0].id)
+    clock.shift(5 * DAY + 60)
+    with app.app_context():
+        assert prune_deliveries() == 1
+    (row,) = rows(WebhookDelivery)
+    assert (row.state, row.last_error) == ("abandoned", "endpoint disabled for too long")
+
+
+# --- workers ------------------------------------------------------------------------------------
+
+
+def test_two_workers_at_once_post_each_event_once(app, add, receiver, happen, rows):
+    from app.webhooks.delivery import Queue, send
+
+    endpoint = add(receiver)
+    for _ in range(12):
+        happen()
+    gate = threading.Barrier(4)
+
+    def work() -> None:
+        queue = Queue()
+        with app.app_context():
+            gate.wait()
+            for _ in range(6):
+                for due in queue.due():
+                    send(endpoint.id, queue.claim_from(due, 3))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(receiver.hooks) == 12
+    assert len({hook.id for hook in receiver.hooks}) == 12
+    assert {row.state for row in rows(WebhookDelivery)} == {"sent"}
+
+
+def test_what_a_worker_held_when_it_died_is_posted_by_the_next_with_the_same_id(
+    app, add, happen, receiver, posted, clock, rows
+):
+    from app.webhooks.delivery import Queue, send
+
+    endpoint = add(receiver)
+    happen()
+    queue = Queue()
+    with app.app_context():
+        lost = queue.claim_from(queue.due()[0], 16)
+    assert posted() == []
+    clock.shift(61)
+    (first,) = posted()
+    with app.app_context():
+        send(endpoint.id, lost)  # it was only slow
+    assert [hook.id for hook in receiver.hooks] == [first.id, first.id]
+    assert rows(WebhookDelivery)[0].attempts == 2
+    assert rows(WebhookDelivery)[0].state == "sent"
+
+
+def test_slow_endpoints_delay_neither_others_nor_mail(app, add, receiver, other_receiver, happen, people, rows, smtp):
+    from app.outbox.worker import run as run_worker
+    from tests.wire import Wire
+
+    receiver.answer = lambda handler, over: over.wait(30)
+    for _ in range(12):
+        add(receiver)
+    add(other_receiver)
+    person = people.open(email="ada@example.com", methods=["email"])
+    stop = threading.Event()
+    worker = threading.Thread(target=run_worker, args=(app, stop))
+    worker.start()
+    try:
+        happen()
+        receiver.wait(12)  # all of them are kept waiting
+        began = time.monotonic()
+        for _ in range(3):
+            happen()
+        other_receiver.wait(4, 5)
+        assert time.monotonic() - began < 3
+        Wire(app, "json").post("/us-signin/send-code", identity=person.email, chosen_method="email")
+        smtp.wait(1, 3)
+        began = time.monotonic()
+    finally:
+        stop.set()
+        worker.join(10)
+    assert time.monotonic() - began < 6
+    assert not worker.is_alive()
+    assert {(row.state, row.attempts) for row in rows(WebhookDelivery)} <= {("sent", 1), ("waiting", 0)}
+    assert {row.failures for row in rows(WebhookEndpoint)} == {0}  # that it stopped is no fault of theirs
+
+
+def test_a_worker_that_stops_gives_back_what_it_had_begun(app, add, receiver, happen, rows, monkeypatch):
+    from app.outbox.channels import attempt
+    from app.webhooks.delivery import Queue, send
+
+    add(receiver)
+    happen()
+    queue = Queue()
+    attempt.cut_off_all()
+    with app.app_context():
+        (outcome,) = send(rows(WebhookEndpoint)[0].id, queue.claim_from(queue.due()[0], 16))
+    assert not outcome.counts
+    (row,) = rows(WebhookDelivery)
+    assert (row.state, row.attempts, receiver.hooks) == ("waiting", 0, [])
+
+
+# --- where it leads -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resolves(monkeypatch):
+    """Has every name lead to these addresses."""
+    from app.outbox.channels import guarded_http
+
+    return lambda *addresses: monkeypatch.setattr(guarded_http, "_resolve", lambda *_args: list(addresses))
+
+
+@pytest.mark.settings(webhook_networks=("10.1.0.0/16",))
+@pytest.mark.parametrize(
+    ("url", "addresses"),
+    [
+        ("https://hooks.example/", ["10.2.0.1"]),
+        ("https://hooks.example/", ["93.184.215.14", "10.2.0.1"]),
+        ("https://hooks.example/", ["169.254.169.254"]),
+        ("http://hooks.example/", ["93.184.215.14"]),
+        ("http://hooks.example/", ["10.1.0.1", "93.184.215.14"]),
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_not_connected_to(
+    add, posted, happen, rows, resolves, monkeypatch, url, addresses
+):
+    connected = []
+    monkeypatch.setattr("socket.create_connection", lambda *args, **kwargs: connected.append(args))
+    add(url)
+    resolves(*addresses)
+    happen()
+    posted()
+    assert connected == []
+    assert rows(WebhookDelivery)[0].last_error == "address not allowed"
+
+
+def test_a_certificate_that_is_not_trusted_gets_nothing(add, posted, happen, rows, tmp_path):
+    from tests.document_site import DocumentSite
+
+    untrusted = DocumentSite(tmp_path)
+    add(untrusted.url("/hooks", "localhost"))
+    happen()
+    posted()
+    untrusted.close()
+    assert rows(WebhookDelivery)[0].last_error == "certificate not trusted"
+
+
+def test_one_that_is_trusted_is_asked(add, posted, happen, rows, site):
+    add(site.url("/hooks", "localhost"))
+    happen()
+    posted()
+    assert rows(WebhookDelivery)[0].last_error == "answered 501"  # this site takes no POST
+
+
+def test_a_name_that_there_is_not(add, posted, happen, rows):
+    add("https://nowhere.invalid/")
+    happen()
+    posted()
+    assert rows(WebhookDelivery)[0].last_error == "name not found"

@@ -1,0 +1,89 @@
+"""Where events may be posted: the internet by https, named networks, and nothing of clouds' own."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.errors import Rejected
+from app.webhooks.addresses import check_url, guard_of
+from config.settings import Settings
+
+pytestmark = pytest.mark.one_database
+
+NAMED = ("10.1.0.0/16", "127.0.0.0/8", "fd00:12::/32")
+
+
+@pytest.fixture
+def at(app, monkeypatch):
+    """Runs in an app whose settings are these."""
+    from contextlib import contextmanager
+
+    @contextmanager
+    def run(**values):
+        settings = app.extensions["latchkey.settings"].model_copy(update={"environment": "production"} | values)
+        monkeypatch.setitem(app.extensions, "latchkey.settings", settings)
+        with app.app_context():
+            yield
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("address", "https", "http"),
+    [
+        ("93.184.215.14", True, False),
+        ("2606:2800:21f:cb07::1", True, False),
+        ("10.1.2.3", True, True),
+        ("::ffff:10.1.2.3", True, True),
+        ("127.0.0.1", True, True),
+        ("fd00:12::7", True, True),
+        ("10.2.0.1", False, False),
+        ("::ffff:10.2.0.1", False, False),
+        ("64:ff9b::10.2.0.1", False, False),
+        ("192.168.1.1", False, False),
+        ("fd00:13::7", False, False),
+        ("::1", False, False),
+        ("0.0.0.0", False, False),
+        ("169.254.169.254", False, False),
+        ("fe80::1%eth0", False, False),
+        ("224.0.0.1", False, False),
+    ],
+)
+def test_an_address_is_public_or_named(at, address, https, http):
+    with at(webhook_networks=NAMED):
+        assert (guard_of("https")(address), guard_of("http")(address)) == (https, http)
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0"])
+def test_metadata_services_are_not_reached_even_when_they_are_named(at, address):
+    with at(webhook_networks=("169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "0.0.0.0/8")):
+        assert not guard_of("https")(address)
+        assert not guard_of("http")(address)
+
+
+def test_this_machine_is_reached_in_development_alone(at):
+    with at(environment="development"):
+        assert check_url("http://localhost:9000/hooks") == "http://localhost:9000/hooks"
+    with at(), pytest.raises(Rejected) as refused:
+        check_url("http://localhost:9000/hooks")
+    assert refused.value.code == "webhook_url_forbidden"
+    with at(webhook_networks=("127.0.0.0/8",)):
+        assert check_url("http://127.0.0.1:9000/") == "http://127.0.0.1:9000/"
+
+
+def test_names_are_looked_at_when_they_are_resolved(at):
+    with at():
+        assert check_url("https://internal.example/x?y=1") == "https://internal.example/x?y=1"
+        with pytest.raises(Rejected):
+            check_url("http://internal.example/")
+    with at(webhook_networks=NAMED):
+        assert check_url("http://Internal.example./") == "http://internal.example/"
+        assert check_url("https://[FD00:12::7]:8443/") == "https://[fd00:12::7]:8443/"
+
+
+def test_everything_is_no_network_of_the_operator():
+    from config import checks
+
+    found = checks.webhook_networks(Settings(webhook_networks="0.0.0.0/0"))
+    assert [problem.setting for problem in found] == ["LATCHKEY_WEBHOOK_NETWORKS"]
+    assert list(checks.webhook_networks(Settings(webhook_networks="10.0.0.0/8, ::1"))) == []
