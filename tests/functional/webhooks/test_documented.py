@@ -35,7 +35,7 @@ def test_types_are_named_as_the_specification_recommends():
 
 
 def test_every_source_is_an_event_that_is_recorded():
-    sources = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py") if "webhooks" not in path.parts)
+    sources = "".join(path.read_text() for path in (ROOT / "app").glob("[!w]*/**/*.py"))
     assert [each.source for each in ALL if each.source and f'"{each.source}"' not in sources] == []
 
 
