@@ -87,7 +87,7 @@ class DeliverySettings(BaseSettings, defer_build=True):
     )
     webhook_networks: types.Networks = Field(
         default=(),
-        description="Private networks in which webhook endpoints may be, also by http://, as `10.1.0.0/16`.",
+        description="Private networks in which webhook endpoints may be, also by `http://`, as `10.1.0.0/16`.",
     )
     outbox_sweep_every: types.Duration = Field(
         default=timedelta(seconds=5),

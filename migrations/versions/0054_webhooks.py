@@ -1,13 +1,13 @@
 """events are posted to endpoints of the operator
 
-Revision: 0053, after 0052
+Revision: 0054, after 0053
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0053"
-down_revision = "0052"
+revision = "0054"
+down_revision = "0053"
 branch_labels = None
 depends_on = None
 
