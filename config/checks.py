@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from config import colors, environment, images, keys, postgresql, types
+from config import colors, environment, images, keys, postgresql, registration, types
 from config.problems import Problem, variable
 
 if TYPE_CHECKING:
@@ -63,6 +63,19 @@ def webhook_networks(settings: "Settings") -> Iterable[Problem]:
     if any(network.endswith("/0") for network in settings.webhook_networks):
         remedy = "List your own networks alone: the internet is reached by https:// without that."
         yield problem("webhook_networks", "names every address", remedy)
+
+
+def mail_domains(settings: "Settings") -> Iterable[Problem]:
+    """Domains that can register must be named, and those that can't must be readable."""
+    if settings.registration == "domains" and not settings.registration_domains:
+        remedy = "Set it, as in example.com,*.example.com, or let everybody register: LATCHKEY_REGISTRATION=open."
+        yield problem("registration_domains", "is not set: nobody could register", remedy)
+    if settings.disposable_domains_file:
+        try:
+            registration.read_domains(settings.disposable_domains_file)
+        except ValueError as error:
+            remedy = "Name a text file with one domain a line, or unset it."
+            yield problem("disposable_domains_file", f"names a file that {error}", remedy)
 
 
 def master_keys(settings: "Settings") -> Iterable[Problem]:
@@ -205,6 +218,7 @@ def brand_colors(settings: "Settings") -> Iterable[Problem]:
 COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     forward_auth,
     webhook_networks,
+    mail_domains,
     order_of_times,
     rotation_of_keys,
     second_factors,

@@ -47,7 +47,7 @@ class JourneySettings(BaseSettings, defer_build=True):
     mail_unknown: bool = Field(
         default=False,
         description="Whether an address without an account that asks to sign in is told so, by a mail to it, where"
-        " `LATCHKEY_REGISTRATION` is off.",
+        " it can't create one.",
     )
     totp_issuer: str = Field(
         default="Latchkey",

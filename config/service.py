@@ -89,7 +89,6 @@ class ServiceSettings(BaseSettings, defer_build=True):
     log_format: Literal["json", "text"] = Field(
         default_factory=default_log_format, description="`json` for machines, `text` for a terminal."
     )
-    registration: bool = Field(default=True, description="Whether people can open an account themselves.")
     redis_url: Annotated[str, types.having_scheme("redis", "rediss", "unix")] = Field(
         default="",
         repr=False,

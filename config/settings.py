@@ -17,6 +17,7 @@ from config.limits import LimitSettings
 from config.passkeys import PasskeySettings
 from config.problems import NOT_CONFIGURED as NOT_CONFIGURED
 from config.problems import ConfigurationError, Problem, from_validation
+from config.registration import RegistrationSettings
 from config.retention import KeepingSettings
 from config.service import ServiceSettings
 
@@ -32,6 +33,7 @@ class Settings(
     ConsoleSettings,
     PasskeySettings,
     JourneySettings,
+    RegistrationSettings,
     DeliverySettings,
     BrandSettings,
     ServiceSettings,

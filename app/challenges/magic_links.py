@@ -19,7 +19,7 @@ from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import keyring, settings
-from app.users import TypedIdentity, User
+from app.users import TypedIdentity, User, mail_domains
 
 MAGIC_LINK = SignedToken("link", has_secret=True)  # as long as its challenge
 REGISTERS_FOR = "sign_in"
@@ -85,8 +85,9 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
 
 def may_register(typed: TypedIdentity | None, method: str) -> bool:
     """Whether a code sent by ``method`` may create an account for an unknown identity."""
-    by_mail = typed is not None and typed.kind == "email" == method_of(method).reaches
-    return settings.registration and settings.generic_responses and by_mail and method_of(method).is_enabled
+    if typed is None or not settings.generic_responses or not method_of(method).is_enabled:
+        return False
+    return typed.kind == "email" == method_of(method).reaches and mail_domains.may_register(typed.value)
 
 
 def registers_account(challenge: Challenge) -> bool:

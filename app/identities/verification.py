@@ -29,6 +29,7 @@ from app.users import (
     emails_of,
     identifiers,
     is_verified,
+    mail_domains,
     primary_email,
     release_unverified,
 )
@@ -42,7 +43,8 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
 
     In generic mode an address that has an account gets the same answer, and an email that says so.
     :param purpose: ``CHANGE`` or ``ADD``
-    :raises Rejected: on ``email`` ``invalid_email_address``, ``too_many_addresses``, ``email_already_associated``
+    :raises Rejected: on ``email`` ``invalid_email_address``, ``email_domain_not_allowed``, ``too_many_addresses``,
+        ``email_already_associated``
         (of others in explicit mode alone); ``too_many_requests``, ``too_many_messages``
     """
     throttling.take("starts", client.ip_address)
@@ -50,6 +52,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
     if purpose == ADD and len(mine) >= settings.emails_per_account:
         raise Rejected("too_many_addresses", field="email", most=settings.emails_per_account)
     taken = is_verified(typed)
+    mail_domains.check_denied(typed.value)
     if typed.value in mine or (taken and not settings.generic_responses):
         raise Rejected("email_already_associated", field="email", email=typed.value)
     if purpose == CHANGE:

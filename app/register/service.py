@@ -32,7 +32,7 @@ from app.login.pending import PendingState
 from app.login.pipeline import SignIn, conclude
 from app.login.verification import verify_passcode
 from app.sessions.models import AuthSession
-from app.users import TypedIdentity, User, create_user, find_by_identity, identifiers
+from app.users import TypedIdentity, User, create_user, find_by_identity, identifiers, mail_domains
 
 CONFIRM = "confirm"
 
@@ -41,13 +41,15 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
     """Create an account for ``email`` and send the code and link that confirm it; return their challenge.
 
     With generic responses an email that has an account gets the same answer, and its owner an email that says so.
-    :raises Rejected: ``invalid_email_address``, ``password_...``, ``registration_closed``, ``too_many_requests``,
-        ``too_many_messages``; without generic responses ``email_already_associated``
+    :raises Rejected: ``registration_closed`` or ``invitation_required`` (403); ``invalid_email_address``,
+        ``email_domain_not_allowed``, ``password_...``, ``too_many_requests``, ``too_many_messages``; without generic
+        responses ``email_already_associated``
     """
-    if not settings.registration:
-        raise Rejected("registration_closed", status=403)
+    if closed := mail_domains.why_closed():
+        raise Rejected(closed, status=403)
     throttling.take("starts", client.ip_address)
     typed = _read(email)
+    mail_domains.check_registration(typed.value)
     hashed = password.hash_password(new_password, [typed.value]) if new_password else None
     found = lookup.look_up_destination(typed, EmailCode.name)
     if found is not None and not settings.generic_responses:

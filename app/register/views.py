@@ -11,10 +11,12 @@ from app.register import bp
 from app.register import service as registration
 from app.register.confirm_views import page_of
 from app.register.forms import RegisterForm
+from app.users import mail_domains
 from app.web.access import anonymous_only
 from app.web.client import sending_client
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret
+from app.web.messages import message
 from app.web.redirects import safe_next
 from app.web.respond import respond, say, support_id
 
@@ -28,7 +30,7 @@ def register_page() -> Response:
     form = RegisterForm()
     form.next.data = safe_next(request.args.get("next"))
     browser_secret()
-    return respond(PAGE, form)
+    return respond(PAGE, form, shown=_shown())
 
 
 @bp.post("/register")
@@ -46,7 +48,12 @@ def register() -> Response:
                 say("confirm_registration", "info", email=form.email.data)
             facts = sent_facts(sent(challenge, form.email.data)) | {"user": {}, "support_id": support_id()}
             return respond(go=settings.post_register_url or page_of(next_page), **facts)
-    return respond(PAGE, form)
+    return respond(PAGE, form, shown=_shown())
+
+
+def _shown() -> dict[str, object]:
+    """Return why the page has no form, if nobody can register without an invitation."""
+    return {"closed": message(code) if (code := mail_domains.why_closed()) else ""}
 
 
 def _password(form: RegisterForm) -> str | None:

@@ -11,8 +11,10 @@ from app.authenticators.assurance import assurance_levels_of
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import means_text, methods_offered, sent
 from app.challenges import approvals
+from app.challenges.magic_links import may_register
 from app.challenges.models import Challenge
 from app.enrollments.catalog import method_behind, method_of
+from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
 from app.login.freshness import missing_proof
@@ -21,6 +23,7 @@ from app.login.pipeline import PURPOSE
 from app.login.presenters import second_step, user_facts
 from app.sessions.models import AuthSession
 from app.signin.forms import ContinueForm, SendCodeForm, SignInForm
+from app.users import get_identity
 from app.web import open_request
 from app.web.client import present_client
 from app.web.cookies import set_cookie
@@ -43,8 +46,17 @@ LAST_METHOD_KEPT = 365 * 24 * 3600
 def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return what the page shows at ``step``: ``identity`` or ``code``."""
     more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
-            "registration": settings.registration, "last_method": _last_method()}  # fmt: skip
+            "registration": settings.can_register, "opens_account": _opens_account(told),
+            "last_method": _last_method()}  # fmt: skip
     return methods_offered() | {"step": step, "sent": told} | more
+
+
+def _opens_account(told: dict[str, Any] | None) -> bool:
+    """Say whether the code that was sent opens an account, if there is none: it depends on what was typed alone."""
+    try:
+        return told is not None and may_register(get_identity(told["identity"]), told["method"])
+    except Rejected:
+        return False
 
 
 def login_hint() -> str:

@@ -193,6 +193,8 @@ MESSAGES = {
     "invalid_confirmation_token": N_("This link is invalid. Enter your email to get a new one."),
     "confirm_generic": N_("If that email needs to be confirmed, we've sent a message to it."),
     "registration_closed": N_("You can't create an account here yourself. Contact support."),
+    "invitation_required": N_("You need an invitation to create an account here. Open the link in it, or ask for one."),
+    "email_domain_not_allowed": N_("You can't use an email at this domain here. Use another one."),
     # email and phone
     "change_email_confirmed": N_("Thanks, your email has been changed."),
     "change_email_expired": N_("This link has expired, so your email wasn't changed. Request a new one."),

@@ -36,8 +36,8 @@ def test_any_other_duration_is_refused(set_up, production, text):
 
 @pytest.mark.parametrize(("text", "is_on"), [("on", True), ("off", False), ("true", True), ("0", False), ("No", False)])
 def test_a_switch_is_on_or_off(set_up, production, text, is_on):
-    set_up(registration=text)
-    assert Settings.load().registration is is_on
+    set_up(mail_unknown=text)
+    assert Settings.load().mail_unknown is is_on
 
 
 def test_a_list_is_split_at_commas(set_up, production):

@@ -1,0 +1,61 @@
+"""Settings of registration: who may create an account, and with which mail domains."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings
+
+from config import types
+from config.apps import Hosts, check_host_or_subdomains
+from config.files import KIB, read_text
+
+LARGEST_LIST = 16 * KIB * KIB
+"""Bytes of a file of domains: the lists of disposable ones that are kept in public have 1 to 3 MiB."""
+
+Mode = Literal["open", "invite", "domains", "off"]
+_SWITCH = {"on": "open", "true": "open", "yes": "open", "1": "open", "y": "open", "t": "open",
+           "false": "off", "no": "off", "0": "off", "n": "off", "f": "off"}  # fmt: skip
+
+
+def read_mode(value: Any) -> Any:
+    """Read on and off, which is all that this setting could be once, as ``open`` and ``off``."""
+    if isinstance(value, bool):
+        return "open" if value else "off"
+    return _SWITCH.get(types.lower(value), types.lower(value)) if isinstance(value, str) else value
+
+
+def read_domains(path: str) -> frozenset[str]:
+    """Return the domains of a file: one a line, in lower case and A-labels; ``#`` begins a comment.
+
+    :raises ValueError: when it can't be read, or a line is no domain; says which line
+    """
+    found = set()
+    for number, line in enumerate(read_text(path, LARGEST_LIST).splitlines(), 1):
+        if text := line.partition("#")[0].strip():
+            try:
+                found.add(check_host_or_subdomains(text))
+            except ValueError:
+                raise ValueError(f"has no domain in line {number}") from None
+    return frozenset(found)
+
+
+class RegistrationSettings(BaseSettings, defer_build=True):
+    """Who may create an account."""
+
+    registration: Annotated[Mode, BeforeValidator(read_mode)] = Field(
+        default="open", description="Who can create an account without an administrator."
+    )
+    registration_domains: Hosts = Field(
+        default=(), description="Mail domains that can register with `domains`; `*.example.com`: those below it."
+    )
+    registration_denied_domains: Hosts = Field(
+        default=(), description="Mail domains, with all below them, that no account can be created with or get."
+    )
+    disposable_domains_file: str = Field(
+        default="", description="Path of a file with more such domains, one a line; empty: none."
+    )
+
+    @property
+    def can_register(self) -> bool:
+        """Whether people can create an account without an invitation."""
+        return self.registration in ("open", "domains")

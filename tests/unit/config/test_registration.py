@@ -1,0 +1,54 @@
+"""LATCHKEY_REGISTRATION and the mail domains beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.settings import ConfigurationError, Settings
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("on", "open"), ("true", "open"), ("1", "open"), ("Yes", "open"), ("OPEN", "open"), ("invite", "invite"),
+        ("off", "off"), ("false", "off"), ("0", "off"), ("No", "off"),
+    ],
+)  # fmt: skip
+def test_on_and_off_of_earlier_releases_are_still_understood(set_up, production, text, mode):
+    set_up(registration=text)
+    settings = Settings.load()
+    assert settings.registration == mode
+    assert settings.can_register is (mode == "open")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"registration": "closed"}, "LATCHKEY_REGISTRATION"),
+        ({"registration": "domains"}, "LATCHKEY_REGISTRATION_DOMAINS"),
+        ({"registration_domains": "https://example.com"}, "LATCHKEY_REGISTRATION_DOMAINS"),
+        ({"registration_denied_domains": "@example.com"}, "LATCHKEY_REGISTRATION_DENIED_DOMAINS"),
+        ({"registration_denied_domains": "a.example,A.example"}, "LATCHKEY_REGISTRATION_DENIED_DOMAINS"),
+        ({"disposable_domains_file": "/nowhere"}, "LATCHKEY_DISPOSABLE_DOMAINS_FILE"),
+    ],
+)
+def test_what_names_nobody_stops_the_start(set_up, production, wrong, names):
+    set_up(**wrong)
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    assert [problem.setting for problem in refused.value.problems] == [names]
+
+
+def test_a_line_that_is_no_domain_stops_the_start(set_up, production, tmp_path):
+    (tmp_path / "domains").write_text("a.example\nnot a domain\n")
+    set_up(disposable_domains_file=str(tmp_path / "domains"))
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.load()
+    assert "line 2" in str(refused.value)
+
+
+def test_domains_are_compared_as_mail_addresses_have_them(set_up, production):
+    set_up(registration="domains", registration_domains="Bücher.example, *.Example.com.")
+    assert Settings.load().registration_domains == ("xn--bcher-kva.example", "*.example.com")
