@@ -111,7 +111,7 @@ class Latchkey:
         subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
         os.environ.update(self.environment | {"LATCHKEY_LOG_LEVEL": "critical"})
         from app import create_app
-        from app.cli.account_creation import import_lines
+        from app.cli.imports.run import import_lines
         from app.extensions import db
 
         self.app = create_app()

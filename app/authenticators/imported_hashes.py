@@ -14,6 +14,9 @@ import bcrypt
 import structlog
 from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from app.crypto import secrets
 from app.extensions import settings
@@ -135,6 +138,30 @@ def _scrypt(n: int, r: str, p: str, salt: bytes, wanted: bytes) -> Check:
     )
 
 
+def _bcrypt_of_hmac(version: str, cost: str, salt: str, digest: str) -> Check:
+    """passlib's bcrypt_sha256: of SHA-256, in version 2 of an HMAC under the salt."""
+    check = _bcrypt(f"$2b${int(cost):02}${salt}{digest}", cost)
+
+    def made(password: bytes) -> bytes:
+        keyed = hmac.digest(salt.encode(), password, "sha256") if version else hashlib.sha256(password).digest()
+        return base64.b64encode(keyed)
+
+    return lambda password: check(made(password))
+
+
+def _firebase(cost: str, block: str, lanes: str, salt: bytes, separator: bytes, signer: bytes, wanted: bytes) -> Check:
+    """Firebase's scrypt: 32 bytes of scrypt encrypt the project's signer key, by AES-256 in counter mode from 0."""
+    n, r, p = 2 ** int(cost), int(block), int(lanes)
+    _scrypt(n, block, lanes, salt, wanted)  # what it costs
+
+    def check(password: bytes) -> bool:
+        key = hashlib.scrypt(password, salt=salt + separator, n=n, r=r, p=p, maxmem=512 * r * (n + p + 2), dklen=32)
+        cipher = Cipher(AES(key), CTR(bytes(16))).encryptor()
+        return hmac.compare_digest(cipher.update(signer) + cipher.finalize(), wanted)
+
+    return check
+
+
 def _base64(text: str, shortest: int = SHORTEST_DIGEST) -> bytes:
     """Read base64 with or without its padding, and with passlib's dot for a plus."""
     bare = text.replace(".", "+").rstrip("=")
@@ -176,6 +203,18 @@ FORMS: tuple[tuple[str, Callable[..., Check]], ...] = (
         lambda digest, rounds, salt, b64: _pbkdf2(digest or "sha1", rounds, _base64(salt, 1), _base64(b64)),
     ),
     (
+        rf"\$pbkdf2-{_SHA}\$i={_NUMBER},l=[0-9]{{1,3}}\${_B64}\${_B64}",  # Kratos and Auth0
+        lambda digest, rounds, salt, b64: _pbkdf2(digest, rounds, _base64(salt, 1), _base64(b64)),
+    ),
+    (
+        r"\$bcrypt-sha256\$v=(2),t=2b,r=([0-9]{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})",  # passlib
+        _bcrypt_of_hmac,
+    ),
+    (
+        r"\$bcrypt-sha256()\$2b,([0-9]{1,2})\$([./A-Za-z0-9]{22})\$([./A-Za-z0-9]{31})",  # passlib before 1.7.3
+        _bcrypt_of_hmac,
+    ),
+    (
         rf"scrypt\${_NUMBER}\${_SALT}\${_NUMBER}\${_NUMBER}\${_B64}",  # Django
         lambda n, salt, r, p, b64: _scrypt(int(n), r, p, salt.encode(), _base64(b64)),
     ),
@@ -186,6 +225,22 @@ FORMS: tuple[tuple[str, Callable[..., Check]], ...] = (
     (
         rf"\$scrypt\$ln=([0-9]{{1,2}}),r={_NUMBER},p={_NUMBER}\${_B64}\${_B64}",  # passlib
         lambda ln, r, p, salt, b64: _scrypt(2 ** int(ln), r, p, _base64(salt, 1), _base64(b64)),
+    ),
+    (
+        rf"\$scrypt\$ln=([1-9][0-9]{{2,8}}),r={_NUMBER},p={_NUMBER}\${_B64}\${_B64}",  # Kratos: the cost itself
+        lambda n, r, p, salt, b64: _scrypt(int(n), r, p, _base64(salt, 1), _base64(b64)),
+    ),
+    (
+        rf"\$fbscrypt\$v=1,n=([0-9]{{1,2}}),r={_NUMBER},p={_NUMBER},ss={_B64},sk={_B64}\${_B64}\${_B64}",  # Supabase
+        lambda n, r, p, ss, sk, salt, b64: _firebase(
+            n, r, p, _base64(salt, 1), _base64(ss, 1), _base64(sk), _base64(b64)
+        ),
+    ),
+    (
+        rf"\$firescrypt\$ln=([0-9]{{1,2}}),r={_NUMBER},p={_NUMBER}\${_B64}\${_B64}\${_B64}\${_B64}",  # Kratos
+        lambda n, r, p, salt, b64, ss, sk: _firebase(
+            n, r, p, _base64(salt, 1), _base64(ss, 1), _base64(sk), _base64(b64)
+        ),
     ),
 )
 """Each form that is known, and what reads its parts."""

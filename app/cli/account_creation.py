@@ -1,23 +1,23 @@
-"""Create accounts, one or a file of JSON lines, batch by batch. Interrupted, an import can simply be run again."""
+"""Create accounts, one or some hundreds in a transaction; what is there already is left alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 
-import orjson
 import sqlalchemy as sa
 from flask import Flask, current_app
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from app import clock, i18n, webhooks
 from app.audit import record
+from app.authenticators.enrollments import numbered_name
 from app.authenticators.password import hash_password
+from app.authenticators.totp import UNNAMED
 from app.challenges.passcodes import enrolled_context, new_secret
-from app.cli.account_drafts import Draft, NotUsable, array_hint, read_draft
+from app.cli.account_drafts import Draft
 from app.crypto import secrets
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
@@ -33,9 +33,6 @@ ATTEMPTS = 5
 BATCH = 500
 """Accounts to a transaction: large enough to be quick, small enough to let sign-ins through in between."""
 
-LONGEST_LINE = 65536
-"""Bytes of a line."""
-
 
 @dataclass
 class Outcome:
@@ -48,50 +45,108 @@ class Outcome:
     made_groups: set[str] = field(default_factory=set)
 
 
-def open_accounts(drafts: Mapping[int, Draft], *, create_groups: bool = False) -> Outcome:
+@dataclass(frozen=True)
+class File:
+    """What is known of the file that drafts come from.
+
+    :ivar places: where each stands, by number; "line N" for those that are not in it
+    :ivar earlier: identities that it had before, with where: a draft that has one of them is refused
+    """
+
+    places: Mapping[int, str] = field(default_factory=dict)
+    earlier: Mapping[TypedIdentity, str] = field(default_factory=dict)
+
+    def place(self, number: int) -> str:
+        """Return where the draft of this number stands."""
+        return self.places.get(number, f"line {number}")
+
+
+def open_accounts(
+    drafts: Mapping[int, Draft],
+    *,
+    create_groups: bool = False,
+    file: File | None = None,
+    dry_run: bool = False,
+) -> Outcome:
     """Open an account for each draft and commit; all that can be opened are there when this returns.
 
     A draft whose identities all find one and the same account is present already and left alone.
     One with only some of them taken is refused. Earlier numbers win over later ones.
     :param drafts: some hundreds at most, by number
     :param create_groups: whether groups that are not there are created; else a draft that names one is refused
+    :param file: what is known of the file that they come from
+    :param dry_run: say what would happen, and write nothing
     """
     hashes: dict[int, str] = {}
+    file = file or File()
     for attempt in range(1, ATTEMPTS + 1):
-        outcome = _sift(drafts, create_groups)
+        outcome = _sift(drafts, create_groups, file)
         _hash_passwords(drafts, outcome, hashes)
+        opened = {number: drafts[number] for number in outcome.opened}
+        if dry_run:
+            outcome.made_groups = _new_groups(opened) if create_groups else set()
+            db.session.rollback()
+            return outcome
         try:
-            opened = {number: drafts[number] for number in outcome.opened}
             ids = _insert(opened, hashes)
             outcome.made_groups = _join_groups(ids, opened, create_groups)
             db.session.commit()
             break
-        except (IntegrityError, UnknownGroup):  # somebody took an address or deleted a group just now
+        except (
+            IntegrityError,
+            UnknownGroup,
+            DataError,
+        ) as error:  # someone took an address or deleted a group just now
             db.session.rollback()
-            if attempt == ATTEMPTS:
-                raise
+            if attempt == ATTEMPTS or isinstance(error, DataError):
+                return _one_by_one(drafts, error, create_groups, file)
     return outcome
 
 
-def _sift(drafts: Mapping[int, Draft], create_groups: bool) -> Outcome:
+def _one_by_one(drafts: Mapping[int, Draft], error: Exception, create_groups: bool, file: File) -> Outcome:
+    """Open the accounts in two halves after the database refused them together, so that one costs no other."""
+    if len(drafts) == 1:
+        (number,) = drafts
+        return Outcome(refused={number: f"the database refuses it ({type(error).__name__})"})
+    numbers = list(drafts)
+    outcome, earlier = Outcome(), dict(file.earlier)
+    for half in (numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]):
+        some = {number: drafts[number] for number in half}
+        done = open_accounts(some, create_groups=create_groups, file=File(file.places, earlier))
+        earlier |= {each: file.place(number) for number in done.opened for each in drafts[number].identities}
+        outcome.opened += done.opened
+        outcome.present += done.present
+        outcome.refused |= done.refused
+        outcome.unknown_groups |= done.unknown_groups
+        outcome.made_groups |= done.made_groups
+    return outcome
+
+
+def _sift(drafts: Mapping[int, Draft], create_groups: bool, file: File) -> Outcome:
     """Tell the drafts to open from those that are there and those that cannot be."""
     outcome = Outcome()
     unknown = groups.unknown_names({name for draft in drafts.values() for name in draft.groups})
     owners = _owners([identity for draft in drafts.values() for identity in draft.identities])
+    places = dict(file.earlier)
     for number, draft in drafts.items():
         found = [owners.get(identity) for identity in draft.identities]
         missing = [] if create_groups else [name for name in draft.groups if name in unknown]
+        if twice := [identity for identity in draft.identities if identity in places]:
+            kinds = " and ".join(dict.fromkeys(identity.kind for identity in twice))
+            outcome.refused[number] = f"{kinds}: {places[twice[0]]} has it too"
+            continue
         if not any(found) and missing:
             outcome.unknown_groups.update(missing)
             outcome.refused[number] = f"groups: there is no group {' or '.join(missing)}"
         elif not any(found):
-            owners.update(dict.fromkeys(draft.identities, f"line {number}"))
             outcome.opened.append(number)
         elif len(set(found)) == 1:
             outcome.present.append(number)
         else:
             taken = [identity.kind for identity, owner in zip(draft.identities, found, strict=True) if owner]
-            outcome.refused[number] = f"{' and '.join(taken)}: belongs to an account already"
+            outcome.refused[number] = f"{' and '.join(dict.fromkeys(taken))}: belongs to an account already"
+        if number not in outcome.refused:
+            places.update(dict.fromkeys(draft.identities, file.place(number)))
     return outcome
 
 
@@ -147,7 +202,11 @@ def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> Sequence[
     methods: list[dict[str, object]] = []
     for user_id, (number, draft) in zip(ids, drafts.items(), strict=True):
         known = {"user_id": user_id, "created_at": now, "confirmed_at": now if draft.confirmed else None}
-        identities += [known | {"kind": identity.kind, "value": identity.value} for identity in draft.identities]
+        kinds: set[str] = set()
+        for identity in draft.identities:
+            is_primary = identity.kind not in kinds
+            kinds.add(identity.kind)
+            identities.append(known | {"kind": identity.kind, "value": identity.value, "is_primary": is_primary})
         methods += _enrolled(user_id, draft, draft.password_hash or hashes.get(number, ""))
     db.session.execute(sa.insert(Identity), identities)
     db.session.execute(sa.insert(Enrollment), methods)
@@ -162,86 +221,28 @@ def _join_groups(ids: Sequence[int], drafts: Mapping[int, Draft], create_groups:
     :raises UnknownGroup: when one is not there, and is not to be created
     """
     names_by_user = {user_id: draft.groups for user_id, draft in zip(ids, drafts.values(), strict=True)}
-    wanted = {name for names in names_by_user.values() for name in names}
-    missing = sorted(groups.unknown_names(wanted)) if create_groups else []
-    made = {name for name in missing if groups.create(name, by="operator")}
+    made = {name for name in sorted(_new_groups(drafts)) if create_groups and groups.create(name, by="operator")}
     groups.add_members(names_by_user, by="operator")
     return made
 
 
+def _new_groups(drafts: Mapping[int, Draft]) -> set[str]:
+    return groups.unknown_names({name for draft in drafts.values() for name in draft.groups})
+
+
 def _enrolled(user_id: int, draft: Draft, password_hash: str) -> Iterator[dict[str, object]]:
     """Yield the rows of a draft's methods, each secret sealed to its row."""
-    own = {"authenticator": draft.authenticator, "password": password_hash}
+    names: set[str] = set()
     for method in draft.methods:
-        row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method)
-        secret = own.get(method) or new_secret()
-        sealed = keyring.seal(secret.encode(), *enrolled_context(row))
-        yield {"id": row.id, "user_id": user_id, "method": method, "secret": sealed, "created_at": clock.now()}
-
-
-@dataclass
-class Tally:
-    """What became of the lines read so far."""
-
-    opened: int = 0
-    present: int = 0
-    refused: int = 0
-    unknown_groups: set[str] = field(default_factory=set)
-    made_groups: set[str] = field(default_factory=set)
-
-    def __str__(self) -> str:
-        return f"{self.opened:,} opened, {self.present:,} there already, {self.refused:,} refused"
-
-
-def import_lines(
-    lines: Iterable[bytes],
-    refuse: Callable[[int, bytes, str], None],
-    read: Callable[[int], None],
-    *,
-    create_groups: bool = False,
-) -> Tally:
-    """Open an account for each line, and return what became of them. Blank lines are passed over.
-
-    :param refuse: told each line that opened none: its number, the line, and why
-    :param read: told how many bytes are done with, after each batch
-    :param create_groups: whether groups that are not there are created; else a line that names one is refused
-    """
-    tally = Tally()
-    numbered = enumerate(lines, start=1)
-    while batch := dict(islice(numbered, BATCH)):
-        _import_batch(batch, tally, refuse, create_groups)
-        read(sum(map(len, batch.values())))
-    return tally
-
-
-def _import_batch(
-    batch: dict[int, bytes], tally: Tally, refuse: Callable[[int, bytes, str], None], create_groups: bool
-) -> None:
-    drafts: dict[int, Draft] = {}
-    reasons: dict[int, str] = {}
-    for number, line in batch.items():
-        try:
-            if line.strip():
-                drafts[number] = _parse(line)
-        except NotUsable as error:
-            reasons[number] = str(error)
-    outcome = open_accounts(drafts, create_groups=create_groups)
-    reasons |= outcome.refused
-    for number in sorted(reasons):
-        refuse(number, batch[number], reasons[number])
-    tally.opened += len(outcome.opened)
-    tally.present += len(outcome.present)
-    tally.refused += len(reasons)
-    tally.unknown_groups |= outcome.unknown_groups
-    tally.made_groups |= outcome.made_groups
-
-
-def _parse(line: bytes) -> Draft:
-    if len(line) > LONGEST_LINE:
-        raise NotUsable(f"is longer than {LONGEST_LINE} bytes")
-    if hint := array_hint(line.removeprefix(b"\xef\xbb\xbf")):
-        raise NotUsable(hint)
-    try:
-        return read_draft(orjson.loads(line.removeprefix(b"\xef\xbb\xbf")))
-    except orjson.JSONDecodeError:
-        raise NotUsable("is not JSON") from None
+        is_second = method in draft.seconds
+        own = {"authenticator": draft.authenticators, "password": (password_hash,)}.get(method)
+        for secret in own or (new_secret(),):
+            row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method)
+            if method == "authenticator" and names:
+                row.name = numbered_name(UNNAMED, names)
+            names |= {row.name or UNNAMED} if method == "authenticator" else set()
+            yield {
+                "id": row.id, "user_id": user_id, "method": method, "name": row.name or "", "is_second": is_second,
+                "signs_in": False if is_second and method == "authenticator" else None, "created_at": clock.now(),
+                "secret": keyring.seal(secret.encode(), *enrolled_context(row)),
+            }  # fmt: skip

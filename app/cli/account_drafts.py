@@ -5,25 +5,24 @@ A rejected line says what it is, and what to do with it: exports of other servic
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from app import user_input
 from app.authenticators import imported_hashes
 from app.authenticators.registry import nameable
+from app.authenticators.totp import MOST as MOST_APPS
+from app.cli import otpauth
 from app.enrollments.catalog import method_of
 from app.extensions import settings
 from app.groups.service import NAME_RULE, is_name
 from app.users import TypedIdentity, identifiers
 
-TEXTS = ("email", "phone", "username", "password", "password_hash", "authenticator")
+TEXTS = ("email", "phone", "username", "password", "password_hash")
 FLAGS = ("disabled", "confirmed", "password_hmac")
-LISTS = ("methods", "groups")
-SHORTEST_SECRET = 10
-"""Bytes of an authenticator's secret. RFC 4226 (requirement 4) wants 16, but 10 is what many services gave out."""
+LISTS = ("methods", "groups", "more_emails", "authenticator", "second_factor")
+MOST_EMAILS = 10
+"""Addresses of one account, at most."""
 
 EXPORTS = {
     "Auth0": {"user_id", "identities"},
@@ -31,6 +30,7 @@ EXPORTS = {
     "Firebase": {"localId"},
     "Flask-Security": {"fs_uniquifier"},
     "Keycloak": {"credentials", "realmRoles"},
+    "Kratos": {"traits", "schema_id"},
     "Supabase": {"encrypted_password"},
 }
 """Fields that all stand in an account of such an export, and in no line of ours."""
@@ -41,7 +41,6 @@ WHOLE = {"Keycloak": {"realm", "users"}, "Firebase": {"users"}}
 HASHES = (
     ("bcrypt of a faulty PHP", r"\$2x\$"),
     ("bcrypt of before 1998", r"\$2\$"),
-    ("bcrypt of SHA-256 by passlib", r"\$bcrypt-sha256\$"),
     ("SHA-2 crypt", r"\$[56]\$"),
     ("MD5 crypt", r"\$(1|apr1)\$"),
     ("scrypt crypt", r"\$7\$"),
@@ -60,10 +59,11 @@ class NotUsable(ValueError):
 class Draft:
     """An account to be opened.
 
-    :ivar identities: canonical, of different kinds; at least one
+    :ivar identities: canonical, each once; at least one. The first of a kind is the primary one
     :ivar methods: names of methods, each of which can work with what is here
     :ivar groups: names that groups can have, whether there are such groups or not
-    :ivar authenticator: base32, or ""
+    :ivar authenticators: secrets in base32, each once
+    :ivar seconds: methods among ``methods`` that are asked for as a second step
     :ivar password: in clear, or ""
     :ivar password_hash: of another service instead, as ``imported_hashes`` keeps it, or ""
     """
@@ -72,32 +72,38 @@ class Draft:
     methods: tuple[str, ...]
     confirmed: bool
     disabled: bool
-    authenticator: str = field(default="", repr=False)
+    authenticators: tuple[str, ...] = field(default=(), repr=False)
     password: str = field(default="", repr=False)
     password_hash: str = field(default="", repr=False)
     groups: tuple[str, ...] = ()
+    seconds: tuple[str, ...] = ()
 
 
 def read_draft(described: Any) -> Draft:
-    """Read one account from a mapping of the fields above, with ``methods`` and ``groups`` lists of names.
+    """Read one account from a mapping of the fields above, with lists of texts; ``authenticator`` can be one text.
 
     Absent, null and empty fields are the same. Without ``methods``, the account signs in by e-mail (by SMS, if it
     has a phone number alone); a password or an authenticator that is given works in any case.
     :raises NotUsable: when it describes no account
     """
     given = _checked_shape(described)
-    identities = tuple(_identity(kind, given[kind]) for kind in ("email", "phone", "username") if kind in given)
+    identities = [_identity(kind, given[kind]) for kind in ("email", "phone", "username") if kind in given]
     if not identities:
         raise NotUsable("has no email, phone or username")
+    identities += [_identity("email", text) for text in _texts(given, "more_emails")]
+    if len([each for each in identities if each.kind == "email"]) > MOST_EMAILS:
+        raise NotUsable(f"more_emails: an account has at most {MOST_EMAILS} addresses")
+    methods = _methods(given)
     return Draft(
-        identities=identities,
-        methods=_methods(given),
+        identities=tuple(dict.fromkeys(identities)),
+        methods=methods,
         confirmed=given.get("confirmed", True),
         disabled=given.get("disabled", False),
-        authenticator=_base32(given.get("authenticator", "")),
+        authenticators=_authenticators(given),
         password=given.get("password", ""),
         password_hash=_imported(given.get("password_hash", ""), given.get("password_hmac", False)),
         groups=_groups(given.get("groups", [])),
+        seconds=_seconds(given, methods),
     )
 
 
@@ -109,6 +115,8 @@ def _checked_shape(described: Any) -> dict[str, Any]:
     if unknown := sorted(described.keys() - {*TEXTS, *FLAGS, *LISTS}):
         raise NotUsable(f"has unknown fields: {', '.join(unknown)[:100]}")
     given = {name: value for name, value in described.items() if value not in (None, "", [])}
+    if isinstance(given.get("authenticator"), str):
+        given["authenticator"] = [given["authenticator"]]
     for name, value in given.items():
         kind = str if name in TEXTS else bool if name in FLAGS else list
         if not isinstance(value, kind):
@@ -153,16 +161,32 @@ def _groups(names: list[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _base32(text: str) -> str:
-    """Return an authenticator's secret as pyotp reads it; blanks, dashes and lower case are as people copy it."""
-    tidy = user_input.compact(text).upper().rstrip("=")
+def _texts(given: dict[str, Any], name: str) -> list[str]:
+    if not all(isinstance(each, str) for each in given.get(name, ())):
+        raise NotUsable(f"{name}: should be a list of texts")
+    return list(given.get(name, ()))
+
+
+def _authenticators(given: dict[str, Any]) -> tuple[str, ...]:
     try:
-        secret = base64.b32decode(tidy + "=" * (-len(tidy) % 8))
-    except (binascii.Error, ValueError):
-        raise NotUsable("authenticator: is not base32") from None
-    if text and len(secret) < SHORTEST_SECRET:
-        raise NotUsable(f"authenticator: is shorter than {SHORTEST_SECRET} bytes")
-    return tidy
+        secrets = dict.fromkeys(otpauth.read(text) for text in _texts(given, "authenticator"))
+    except otpauth.NotCarried as error:
+        raise NotUsable(f"authenticator: {error}") from None
+    if len(secrets) > MOST_APPS:
+        raise NotUsable(f"authenticator: an account has at most {MOST_APPS} apps")
+    return tuple(secrets)
+
+
+def _seconds(given: dict[str, Any], methods: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is asked for as a second step; an app that is, signs nobody in by itself (ADR 37)."""
+    seconds = tuple(dict.fromkeys(_texts(given, "second_factor")))
+    for name in seconds:
+        if name not in methods or not method_of(name).second_rank:
+            raise NotUsable("second_factor: authenticator and sms can be one, where the account has them")
+    firsts = set(methods) - {name for name in seconds if not method_of(name).second_signs_in}
+    if seconds and not any(firsts - {second} for second in seconds):
+        raise NotUsable("second_factor: leaves nothing to sign in with first")
+    return seconds
 
 
 def _imported(text: str, of_hmac: bool) -> str:
@@ -190,9 +214,15 @@ def export_hint(described: dict[str, Any]) -> str:
     fields = described.keys()
     for name, wanted in WHOLE.items():
         if wanted <= fields and isinstance(described["users"], list):
-            return f"is a whole export of {name}; one account a line is wanted, with our field names"
+            return f"is a whole export of {name}; one account a line is wanted{_remedy(name)}"
     named = next((name for name, wanted in EXPORTS.items() if wanted <= fields), "")
-    return f"is an account of {named}; rename its fields to ours (flask users import --help)" if named else ""
+    return f"is an account of {named}{_remedy(named)}" if named else ""
+
+
+def _remedy(name: str) -> str:
+    if name == "Firebase":
+        return "; rename its fields to ours (flask users import --help)"
+    return f"; give --from {name.lower()}"
 
 
 def hash_name(text: str) -> str:

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from app.admin import account_changes
 from app.admin.people import Wanted, accounts, described
 from app.authenticators import enrollments, recovery_codes
 from app.authenticators.presenters import title_of
 from app.authenticators.registry import nameable
-from app.cli.account_creation import import_lines, open_accounts
+from app.cli.account_creation import open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
 from app.cli.group import OperatorGroup, user_named
 from app.cli.groups import group_named
+from app.cli.imports.command import import_
 from app.cli.user_list import in_one_line, in_words
 from app.cli.user_sessions import sessions
 from app.extensions import db, settings
 from app.recovery import requests
 from app.recovery import service as recovery_service
 
-WITHOUT_GROUP = "Create them (flask groups create NAME), or import with --create-groups."
-
 users = OperatorGroup("users", help="Create, find, disable, unlock and delete accounts.")
 users.add_command(sessions)
+users.add_command(import_)
 
 
 @users.command("create")
@@ -58,57 +53,6 @@ def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...],
     if unused := [name for name in draft.methods if name not in settings.methods]:
         click.echo(f"Note: LATCHKEY_METHODS does not name {', '.join(unused)}, so that works nowhere yet.", err=True)
     click.echo(f"Opened an account for {draft.identities[0].value}: {', '.join(draft.methods)}.")
-
-
-@users.command("import")
-@click.argument("file", type=click.File("rb"))
-@click.option("--refused", type=click.Path(path_type=Path), help="Where to put the lines that opened no account.")
-@click.option("--create-groups", is_flag=True, help="Create the groups that are not there yet.")
-def import_(file: BinaryIO, refused: Path | None, create_groups: bool) -> None:
-    """Open accounts from a file of JSON lines.
-
-    FILE is "-" for standard input; each line of it is a JSON object.
-
-    Its fields: email, phone, username (at least one of them), methods (a list), password or password_hash,
-    authenticator (base32), groups (a list), disabled, confirmed (true unless said otherwise).
-
-    A password_hash is argon2, bcrypt, PBKDF2 or scrypt as Django, Werkzeug, passlib, Supabase and Auth0 write it. With
-    Flask-Security add "password_hmac": true, and set LATCHKEY_IMPORTED_PASSWORD_SALT. See docs/import.md.
-
-    A password of 6 to 8 digits is read as a code and signs nobody in. A hash does not tell: its owner signs in by
-    e-mail, and sets another password.
-
-    What is there already is left alone: stopped half-way, run it again. Each line that opens no account is named.
-    """
-    rejects = refused.open("wb") if refused else None
-
-    def refuse(number: int, line: bytes, reason: str) -> None:
-        click.echo(f"line {number}: {reason}", err=True)
-        if rejects:
-            rejects.write(line.rstrip(b"\r\n") + b"\n")
-
-    with _progress(file) as read:
-        tally = import_lines(file, refuse, read, create_groups=create_groups)
-    if rejects:
-        rejects.close()
-    if tally.made_groups:
-        click.echo(f"Created groups: {', '.join(sorted(tally.made_groups))}.")
-    if tally.unknown_groups:
-        click.echo(f"Unknown groups: {', '.join(sorted(tally.unknown_groups))}. {WITHOUT_GROUP}", err=True)
-    click.echo(f"{tally}.")
-    sys.exit(1 if tally.refused else 0)
-
-
-@contextmanager
-def _progress(file: BinaryIO) -> Iterator[Any]:
-    """Show on standard error, if that is a terminal, how much of ``file`` is done with."""
-    path = Path(str(getattr(file, "name", "-")))
-    size = path.stat().st_size if path.is_file() else None
-    console = Console(stderr=True)
-    columns = (TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=size)
-        yield lambda count: progress.advance(task, count)
 
 
 @users.command("list")

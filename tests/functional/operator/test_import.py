@@ -9,6 +9,7 @@ import pytest
 
 from app.authenticators.password import accept
 from app.cli import account_creation
+from app.cli.imports.run import import_lines
 from app.enrollments.models import Enrollment
 from app.users import Identity, User
 
@@ -95,14 +96,33 @@ BAD = {
     hashed("pbkdf2:md5:1000$salt$" + "a" * 32): "password_hash: has no form that is known here",
     hashed("scrypt:1048576:8:1$salt$" + "a" * 128): "password_hash: costs more than 256 MiB",
     hashed("scrypt:32768:8:64$salt$" + "a" * 128): "password_hash: costs more than 256 MiB",
+    hashed(f"$scrypt$ln=4194304,r=8,p=1$c2FsdA${B64}"): "password_hash: costs more than 256 MiB",
+    hashed(f"$fbscrypt$v=1,n=20,r=8,p=1,ss=Bw==,sk={B64}$c2FsdA${B64}"): "password_hash: costs more than 256 MiB",
     hashed("scrypt:999:8:1$salt$" + "a" * 128): "password_hash: has a cost of scrypt that is no power of two",
     hashed(f"$scrypt$ln=99,r=8,p=1$c2FsdA${B64}"): "password_hash: costs more than 256 MiB",
     hashed("$argon2id$v=19$m=65536,t=3$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: is not an encoded argon2 hash",
     hashed("$argon2id$v=19$m=4194304,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
     hashed("$argon2id$v=19$m=65536,t=1000,p=4$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
     hashed("$argon2id$v=19$m=65536,t=3,p=255$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"): "password_hash: costs more than 256 MiB",
+    b'{"email": "x@example.com", "authenticator": "otpauth://totp/?secret=JBSWY3DPEHPK3PXP&digits=8"}': (
+        "authenticator: makes codes of 8 digits, 30 seconds, SHA1; only 6 digits, 30 seconds, SHA1 work here"
+    ),
+    b'{"email": "x@example.com", "authenticator": 5}': "authenticator: should be a list",
+    b'{"email": "x@example.com", "authenticator": [5]}': "authenticator: should be a list of texts",
+    b'{"email": "x@example.com", "second_factor": ["authenticator"]}': "second_factor: authenticator and sms",
+    b'{"email": "x@example.com", "second_factor": ["email"]}': "second_factor: authenticator and sms can be one",
+    b'{"username": "xavi", "authenticator": "JBSWY3DPEHPK3PXP", "second_factor": ["authenticator"]}': (
+        "second_factor: leaves nothing to sign in with first"
+    ),
+    json.dumps({"email": "x@example.com", "more_emails": [f"x{n}@example.com" for n in range(10)]}).encode(): (
+        "more_emails: an account has at most 10 addresses"
+    ),
+    json.dumps({"email": "x@example.com", "authenticator": [f"JBSWY3DPEHPK3PX{x}" for x in "ABCDEF"]}).encode(): (
+        "authenticator: an account has at most 5 apps"
+    ),
     b'{"email": "x@example.com", "password_hmac": true}': "has password_hmac, and no password_hash",
     b'{"user_id": "auth0|1", "identities": [], "email": "x@example.com"}': "is an account of Auth0",
+    b'{"traits": {}, "schema_id": "x"}': "is an account of Kratos; give --from kratos",
     b'{"realm": "r", "users": []}': "is a whole export of Keycloak; one account a line",
     b'{"encrypted_password": "", "email": "x@example.com"}': "is an account of Supabase",
     b'{"\\u0066s_uniquifier": "u", "email": "x@example.com"}': "is an account of Flask-Security",
@@ -128,7 +148,7 @@ def test_a_line_with_an_address_that_is_taken_is_refused_and_the_others_are_impo
     taken = {"email": "ada@example.com", "username": "xenia"}
     result = operate(*IMPORT, stdin=lines({"email": "ada@example.com"}, taken, {"email": "bea@example.com"}))
     assert result.exit_code == 1
-    assert result.stderr.startswith("line 2: email: belongs to an account already")
+    assert result.stderr == "line 2: email: line 1 has it too\n"
     assert result.stdout == "2 opened, 0 there already, 1 refused.\n"
     assert emails(rows) == ["ada@example.com", "bea@example.com"]
 
@@ -136,12 +156,28 @@ def test_a_line_with_an_address_that_is_taken_is_refused_and_the_others_are_impo
 def test_refused_lines_can_be_kept_mended_and_imported(operate, tmp_path):
     refused = tmp_path / "refused.jsonl"
     operate(*IMPORT, "--refused", str(refused), stdin=lines(b"oops", {"email": "ada@example.com"}, b'{"email": "x"}'))
-    assert refused.read_bytes() == b'oops\n{"email": "x"}\n'
+    kept = [json.loads(line) for line in refused.read_bytes().splitlines()]
+    assert kept == [
+        {"reason": "is not JSON", "place": "line 1", "text": "oops"},
+        {"reason": "email: An e-mail address has one @ and no spaces, commas or brackets.", "place": "line 3",
+         "record": {"email": "x"}},
+    ]  # fmt: skip
+    assert refused.stat().st_mode & 0o777 == 0o600
+    mended = refused.read_text().replace("oops", '{\\"username\\": \\"bea\\", \\"phone\\": \\"+16505551234\\"}')
+    refused.write_text(mended.replace('"x"', '"cleo@example.com"'))
+    result = operate("users", "import", str(refused))
+    assert (result.exit_code, result.output) == (0, "2 opened, 0 there already, 0 refused.\n")
 
 
-def test_the_same_account_twice_in_a_file_is_opened_once(operate, rows):
+def test_the_same_account_twice_in_a_file_is_opened_once_and_the_second_refused(operate, rows, monkeypatch):
+    """Also where the two are in different batches, and when it is run again."""
     ada = {"email": "ada@example.com"}
-    assert operate(*IMPORT, stdin=lines(ada, {"email": "ADA@example.com"}, ada)).stdout.startswith("1 opened, 2 there")
+    told = "line 2: email: line 1 has it too\nline 3: email: line 1 has it too\n"
+    for batch, counted in ((500, "1 opened, 0"), (1, "0 opened, 1"), (2, "0 opened, 1")):
+        monkeypatch.setattr(account_creation, "BATCH", batch)
+        result = operate(*IMPORT, stdin=lines(ada, {"email": "ADA@example.com"}, ada))
+        assert (result.exit_code, result.stderr) == (1, told)
+        assert result.stdout.startswith(counted)
     assert len(rows(User)) == 1
 
 
@@ -160,7 +196,7 @@ def test_an_import_that_was_stopped_is_finished_by_running_it_again(app, operate
         raise KeyboardInterrupt
 
     with app.app_context(), pytest.raises(KeyboardInterrupt):
-        account_creation.import_lines(many(35).splitlines(), lambda *refused: None, stop)
+        import_lines(many(35).splitlines(), lambda *refused: None, stop)
     assert len(rows(User)) == 10
     assert operate(*IMPORT, stdin=many(35)).stdout == "25 opened, 10 there already, 0 refused.\n"
     assert len(rows(User)) == len(rows(Enrollment)) == 35

@@ -41,6 +41,10 @@ HASHES = {
     "Dzu5n+8SEqamD0qMj7/SECrENXzu/UnPbu7r00RtbKo",
     "passlib PBKDF2": "$pbkdf2-sha256$1000$Vqr1Pifk3Lt3DsGYs3buHQ$W5T.H8fIyp8SEzY/rDJRSe3u0Rv9.T0JvL2B6KxclPU",
     "passlib PBKDF2 SHA-1": "$pbkdf2$1000$WUspBUDImfP.Pwfg3FurFQ$d95dFGKGDvbRdhYrT82JjKUcpqo",
+    "passlib bcrypt_sha256": "$bcrypt-sha256$v=2,t=2b,r=4$uamZ/SLGBmDeVh5qN/m67.$yk7S1P2B8qEMxqYI7rSyxyC9Jc4jiBC",
+    "passlib bcrypt_sha256 of old": "$bcrypt-sha256$2b,4$xyUZIqQuIel2WmqZEqJDQO$Nkob2HqXtsmpUvWG4sXnlJpAg6dAJ.e",
+    "Kratos PBKDF2": "$pbkdf2-sha512$i=1000,l=32$8PHy8/T19vf4+fr7/P3+/w$xqu1f3FSdHbs02z9AocIk0UpBf6S9uqlRTfcS56zkPo",
+    "Kratos scrypt": "$scrypt$ln=1024,r=8,p=1$8PHy8/T19vf4+fr7/P3+/w==$2rA3VVxBi7JUdeKlENqV7JZ3kUPnS38wnsDB+xWehuw=",
     "passlib scrypt": "$scrypt$ln=8,r=8,p=1$qZUy5vxfy/l/LwXAmHNuTQ$8nd1crJeh59X/y83rSvZUtt0wMeMLvfl7OB17GAS/U4",
 }
 OF_HMAC = {
@@ -50,6 +54,20 @@ OF_HMAC = {
     "Flask-Security PBKDF2": "$pbkdf2-sha512$1000$AWAMwfh/b01pzTkHoFSKMQ$"
     "aFxzQmCjNvdPKYPaHYZkZ.IZRgKFmAuXm/vopzHGQ32PE.dnZBihy4kf3xT7zKI3pQTkDNDwsdNjx302WnrWJw",
 }
+FIREBASE = {
+    "Supabase": "$fbscrypt$v=1,n={n},r=8,p=1,ss={separator},sk={signer}${salt}${hash}",
+    "Kratos": "$firescrypt$ln={n},r=8,p=1${salt}${hash}${separator}${signer}",
+}
+"""How the two write what Firebase makes."""
+
+OF_FIREBASE = {
+    "n": 14,
+    "separator": "Bw==",
+    "signer": "ou9tdYTGyYm8kuR6Dt0Bp0kDuAYoXrK16mbZO4yGwAn3oLspjnN0/c41v8xZnO1n14J3MjKj1b2g6AUCAlFwMw==",
+    "salt": "C0sHCg9ek77hsg==",
+    "hash": "zKVTMvnWVw5BBOZNUdnsalx4c4c7y/w7IS5p6Ut2+CfEFFlz37J9huyQfov4iizN8dbjvEJlM5tQaJP84+hfTw==",
+}
+"""The test vector of Supabase Auth, of the password "mytestpassword"."""
 DJANGOS_SCRYPT = (
     "scrypt$16384$seasalt$8$1$Qj3+9PPyRjSJIebHnG81TMjsqtaIGxNQG/aEB/NYafTJ7tibgfYz71m0ldQESkXFRkdVCBhhY8mx7rQwite/Pw=="
 )
@@ -139,6 +157,14 @@ def test_its_owner_signs_in_and_the_hash_becomes_ours(wire, arrive, kept, name):
 def test_a_password_that_we_would_read_or_judge_otherwise_works_all_the_same(json_wire, arrive, text, typed, of_hmac):
     arrive(text, password_hmac=of_hmac)
     assert [try_in(json_wire, typed), try_in(json_wire, typed)] == [200, 200]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("form", FIREBASE.values(), ids=FIREBASE)
+def test_hashes_of_firebase_work(json_wire, arrive, form):
+    arrive(form.format(**OF_FIREBASE))
+    assert try_in(json_wire, "mytestpassword1") == 400
+    assert try_in(json_wire, "mytestpassword") == 200
 
 
 @pytest.mark.one_database

@@ -1,0 +1,171 @@
+"""The command ``flask users import``: its options, and what it says."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+from flask.cli import with_appcontext
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from app.cli.imports import files
+from app.cli.imports.auth0 import Auth0
+from app.cli.imports.django import Django
+from app.cli.imports.flask_security import FlaskSecurity
+from app.cli.imports.keycloak import Keycloak
+from app.cli.imports.kratos import Kratos
+from app.cli.imports.latchkey import Latchkey
+from app.cli.imports.product import Choices, Fault, Place, Product, Row
+from app.cli.imports.report import say
+from app.cli.imports.rows import rows_of
+from app.cli.imports.run import Tally, run
+from app.cli.imports.spool import written
+from app.cli.imports.supabase import Supabase
+from app.cli.imports.values import mapping
+
+PRODUCTS: tuple[type[Product], ...] = (Auth0, Keycloak, Supabase, Kratos, Django, FlaskSecurity)
+"""Products that accounts come from, beside Latchkey."""
+
+
+PATH = click.Path(exists=True, allow_dash=True, path_type=Path)
+
+
+@click.command("import")
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=PATH)
+@click.option(
+    "--from", "name", type=click.Choice([each.name for each in PRODUCTS]), help="The product that wrote FILE."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
+@click.option("--refused", type=click.Path(path_type=Path), help="Where to put what opened no account, with reasons.")
+@click.option("--create-groups", is_flag=True, help="Create the groups that are not there yet.")
+@click.option("--no-groups", is_flag=True, help="Leave groups and roles behind.")
+@click.option("--unverified", is_flag=True, help="Addresses of which FILE doesn't say so weren't verified.")
+@click.option("--skip-unreadable", is_flag=True, help="Leave passwords and apps behind that can't be read.")
+@click.option("--single-hash", is_flag=True, help="Flask-Security: passwords are not of an HMAC.")
+@click.option("--totp-secrets", type=click.File("rb"), help="Flask-Security: SECURITY_TOTP_SECRETS, as JSON.")
+@with_appcontext
+def import_(
+    paths: tuple[Path, ...],
+    name: str | None,
+    refused: Path | None,
+    totp_secrets: BinaryIO | None,
+    single_hash: bool,
+    **flags: bool,
+) -> None:
+    """Open accounts from an export or JSON lines.
+
+    Without --from, each line of FILE is a JSON object. Its fields: email, phone, username (at least one of them),
+    more_emails (a list), methods (a list), password or password_hash, password_hmac, authenticator (base32 or otpauth),
+    second_factor (a list), groups (a list), disabled, confirmed (true unless said otherwise).
+
+    With --from, FILE is what that product exports; docs/import.md says how to get it. Give all files of one export
+    together. FILE is "-" for standard input, and can be packed by gzip.
+
+    A password of 6 to 8 digits is read as a code and signs nobody in. A hash does not tell: its owner signs in by
+    e-mail, and sets another password.
+
+    What is there already is left alone: stopped half-way, run it again. Mend what --refused wrote, and import that.
+    """
+    product = next((each() for each in PRODUCTS if each.name == name), Latchkey())
+    secrets = _secrets(totp_secrets)
+    choices = Choices(hmac=not single_hash, totp_secrets=secrets, **flags)
+    given = files.in_order(paths)
+    with ExitStack() as stack:
+        note = stack.enter_context(_kept(refused, given)) if refused else None
+
+        def refuse(place: Place, what: dict[str, Any]) -> None:
+            click.echo(f"{place}: {what['reason']}", err=True)
+            if note:
+                note(what)
+
+        read, told = stack.enter_context(_progress(given))
+        joins = product.joins == "always" or (product.joins == "files" and len(given) > 1)
+        tally = run(_rows(given, product, read), product, choices, refuse, told, join=joins)
+    if not tally.total:
+        raise click.ClickException(f"There is no account of {product.title} in {', '.join(map(str, given))}.")
+    say(tally, product, choices)
+    sys.exit(1 if tally.refused else 0)
+
+
+def _rows(given: list[Path], product: Product, read: Callable[[int], None]) -> Iterator[Row | Fault]:
+    """Yield what is in all files.
+
+    :raises click.ClickException: when the first of a file is of another product
+    """
+    for path in given:
+        with files.opened(path, read) as stream:
+            begin = stream.peek(files.CHUNK)[: files.CHUNK]
+            found = rows_of(stream, product, str(path) if len(given) > 1 else "")
+            first = next(found, None)
+            if isinstance(first, Row) and product.lists and not product.knows(first.values):
+                _require_other(path, first, product)
+            elif isinstance(first, Fault) and not product.lists:
+                _require_lines(path, begin)
+            yield from chain([first] if first else [], found)
+
+
+def _require_other(path: Path, row: Row, product: Product) -> None:
+    """Stop where a file is of another product than it should be."""
+    for each in PRODUCTS:
+        if each.name != product.name and each().knows(row.values):
+            said = f"{path} looks like an export of {each.title}, not of {product.title}"
+            raise click.ClickException(f"{said}. Nothing of it was read: give --from {each.name}.")
+
+
+def _require_lines(path: Path, begin: bytes) -> None:
+    """Stop where a file without --from is no JSON lines, but begins as a product's export does."""
+    for each in PRODUCTS:
+        first = next(rows_of(io.BufferedReader(io.BytesIO(begin)), each(), ""), None)
+        if isinstance(first, Row) and each().knows(first.values):
+            raise click.ClickException(f"{path} looks like an export of {each.title}: give --from {each.name}.")
+
+
+def _secrets(file: BinaryIO | None) -> dict[str, str]:
+    if file is None:
+        return {}
+    found = mapping(file.read(files.CHUNK))
+    if not found:
+        raise click.ClickException('--totp-secrets: is no JSON object such as {"1": "..."}.')
+    return {str(tag): str(secret) for tag, secret in found.items()}
+
+
+@contextmanager
+def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Write refused records to a file that its owner alone can read: they can hold hashes and secrets.
+
+    :raises click.ClickException: when it can't be written, or is one of those that are read
+    """
+    if any(each.exists() and path.exists() and path.samefile(each) for each in given):
+        raise click.ClickException(f"{path} is read by this import: write what it refuses to another file.")
+    try:
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise click.ClickException(f"--refused {path}: {error.strerror}.") from None
+    with open(target, "wb") as stream:
+
+        def note(what: dict[str, Any]) -> None:
+            stream.write(written(what).encode() + b"\n")
+
+        yield note
+
+
+@contextmanager
+def _progress(given: list[Path]) -> Iterator[tuple[Callable[[int], None], Callable[[Tally], None]]]:
+    """Show on standard error, if that is a terminal, how much of the files is read, and what became of it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+               TextColumn("{task.description}"))  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=files.size_of(given))
+        yield (
+            lambda count: progress.advance(task, count),
+            lambda tally: progress.update(task, description=str(tally)),
+        )

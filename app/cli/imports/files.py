@@ -1,0 +1,162 @@
+"""Files as they come: packed or not, in UTF-8 or UTF-16, with a byte order mark or without; read as UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import click
+
+CHUNK = 65536
+
+READ_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
+"""What reading raises where a packed file is damaged or ends too soon."""
+
+MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks; PowerShell writes the third one by ``>``."""
+
+OTHERS = (
+    (b"PGDMP", "is pg_dump's custom format: pg_restore --data-only --file=users.sql FILE"),
+    (b"PK\x03\x04", "is a ZIP archive: unpack it first"),
+    (b"SQLite format 3", "is a SQLite database: docs/import.md says how to export from it"),
+    (b"-----BEGIN PGP", "is encrypted by PGP: gpg --decrypt FILE > users.json"),
+    (b"\x85", "is encrypted by PGP: gpg --decrypt FILE > users.json"),
+    (b"\x84", "is encrypted by PGP: gpg --decrypt FILE > users.json"),
+    (b"BZh", "is packed by bzip2: unpack it first"),
+    (b"\xfd7zXZ", "is packed by xz: unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "is packed by zstd: unpack it first"),
+)
+"""Beginnings of files that are no text, and what to do with them."""
+
+
+class _Counted(io.RawIOBase):
+    """A stream that tells how many bytes were read from it."""
+
+    def __init__(self, stream: BinaryIO, told: Callable[[int], None]) -> None:
+        super().__init__()
+        self._stream, self._told = stream, told
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
+        data = self._stream.read(len(room))
+        room[: len(data)] = data
+        self._told(len(data))
+        return len(data)
+
+
+class _Recoded(io.RawIOBase):
+    """A stream of UTF-8 made of one in another encoding; what can't be decoded is U+FFFD."""
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        super().__init__()
+        self._stream, self._left = stream, b""
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
+        while not self._left:
+            data = self._stream.read(CHUNK)
+            self._left = self._decoder.decode(data, final=not data).encode("utf-8", "replace")
+            if not data:
+                break
+        size = min(len(room), len(self._left))
+        room[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
+def in_order(paths: Iterable[Path], list_: str = "*.json") -> list[Path]:
+    """Return the files, and those in a directory in the order of the numbers in their names.
+
+    :raises click.ClickException: when a directory has none, or those of several realms of Keycloak
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob(list_), key=_numbers) if path.is_dir() else [path]
+        realms = {name[1] for each in inside if (name := re.fullmatch(r"(.+)-users-\d+\.json", each.name))}
+        if not inside:
+            raise click.ClickException(f"{path} has no {list_} in it.")
+        if path.is_dir() and len(realms) > 1:
+            first = sorted(realms)[0]
+            these = f"{', '.join(sorted(realms))}. Name the files of one: {path}/{first}-users-*.json"
+            raise click.ClickException(f"{path} has the users of several realms: {these}")
+        found += inside
+    return found
+
+
+def _numbers(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def size_of(paths: Iterable[Path]) -> int | None:
+    """Return the bytes of all files; None when one of them is no regular file, such as standard input."""
+    files = list(paths)
+    return sum(path.stat().st_size for path in files) if all(path.is_file() for path in files) else None
+
+
+@contextmanager
+def opened(path: Path, told: Callable[[int], None]) -> Iterator[io.BufferedReader]:
+    """Open a file, or standard input for "-".
+
+    :param told: told how many bytes of the file were read
+    :raises click.ClickException: when it is empty, or of no kind that is read here
+    """
+    with ExitStack() as stack:
+        try:
+            raw = stack.enter_context(click.open_file(str(path), "rb"))
+        except OSError as error:
+            raise click.ClickException(f"{path}: {error.strerror or 'can not be read'}.") from None
+        yield _as_utf8(_reader(_Counted(cast(BinaryIO, raw), told)), path)
+
+
+def _as_utf8(stream: io.BufferedReader, path: Path) -> io.BufferedReader:
+    try:
+        if stream.peek(2)[:2] == b"\x1f\x8b":
+            stream = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=stream)), CHUNK)
+        begin = stream.peek(CHUNK)[:CHUNK]
+    except READ_ERRORS:
+        raise click.ClickException(f"{path}: is packed by gzip, and damaged.") from None
+    if not begin.strip():
+        raise click.ClickException(f"{path} is empty.")
+    for mark, what in OTHERS:
+        if begin.startswith(mark):
+            raise click.ClickException(f"{path} {what}")
+    encoding = next((name for mark, name in MARKS if begin.startswith(mark)), _without_mark(begin))
+    if encoding:
+        return _reader(_Recoded(stream, encoding))
+    if b"\0" in begin:
+        raise click.ClickException(f"{path} is no text file.")
+    if begin.startswith(codecs.BOM_UTF8):
+        stream.read(len(codecs.BOM_UTF8))
+    return stream
+
+
+def _without_mark(begin: bytes) -> str:
+    """Return the encoding of a text whose first letter is ASCII, in UTF-16 without a mark; else ""."""
+    if begin[1:2] == b"\0" and begin[:1] not in (b"", b"\0"):
+        return "utf-16-le"
+    return "utf-16-be" if begin[:1] == b"\0" and begin[1:2] not in (b"", b"\0") else ""
+
+
+def decodable(stream: io.BufferedReader) -> io.BufferedReader:
+    """Return the stream with U+FFFD for each byte that is not UTF-8: a parser stops at such bytes."""
+    return _reader(_Recoded(cast(BinaryIO, stream), "utf-8"))
+
+
+def _reader(raw: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(raw, CHUNK)

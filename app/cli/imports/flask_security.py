@@ -1,0 +1,137 @@
+"""Flask-Security: its tables as CSV, JSON or a dump of data."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+
+from app.cli import otpauth
+from app.cli.imports.account import CODES, PASSKEY, SECOND_EMAIL, Account
+from app.cli.imports.product import Choices, Joins, Part, Row, Values
+from app.cli.imports.values import flag, items, mapping, names, number, objects, text
+
+SINGLE = re.compile(r"pbkdf2_sha|argon2\$|bcrypt\$\$|bcrypt_sha256\$\$|(sha1|md5)\$|!")
+"""Hashes of Django's schemes, which are in SECURITY_PASSWORD_SINGLE_HASH by default: of the password itself."""
+
+HIGHEST_COST = 20
+"""2**20 rounds of PBKDF2 for one key; passlib makes 2**14."""
+
+
+class FlaskSecurity:
+    """Users of an application, with their roles."""
+
+    name = "flask-security"
+    title = "Flask-Security"
+    lists: tuple[str, ...] = ("users", "user")
+    joins: Joins = "always"
+
+    def __init__(self) -> None:
+        self._roles: dict[str, str] = {}
+        self._confirmable = False
+
+    def knows(self, values: Values) -> bool:
+        """As ``Product``: also rows that belong to a user, and roles."""
+        return _kind(values) is not None
+
+    def part(self, row: Row) -> Part | None:
+        """As ``Product``: told by the columns."""
+        kind, values = _kind(row.values), row.values
+        if kind == "roles":
+            self._roles[text(values, "id")] = text(values, "name")
+            return None
+        if kind == "":
+            self._confirmable = self._confirmable or bool(text(values, "confirmed_at"))
+            return Part(text(values, "id"))
+        return Part(text(values, "user_id", "users_id"), kind) if kind else None
+
+    def account(self, values: Values, choices: Choices) -> Account:
+        """As ``Product``. Where nobody has ``confirmed_at``, the service confirmed none: it doesn't say."""
+        confirmable = values.setdefault("confirmable", self._confirmable)
+        confirmed = bool(text(values, "confirmed_at")) if confirmable else None
+        account = Account(not choices.unverified, disabled=flag(values, "active") is False)
+        account.add_email(text(values, "email"), confirmed)
+        account.username = text(values, "username")
+        account.password_hash = text(values, "password")
+        account.password_hmac = choices.hmac and not SINGLE.match(account.password_hash)
+        account.add_phone(text(values, "us_phone_number"), True, signs_in=True)
+        _add_second(account, values, choices.totp_secrets)
+        unified = mapping(values.get("us_totp_secrets"))
+        if secret := unified.get("authenticator"):
+            _add_app(account, secret, choices.totp_secrets, is_second=False)
+        if items(values.get("mf_recovery_codes")) or names(values.get("mf_recovery_codes")):
+            account.left.add(CODES)
+        if objects(values.get("passkeys")) or objects(values.get("webauthn")):
+            account.left.add(PASSKEY)
+        linked = [text(each, "role_id", "roles_id") for each in objects(values.pop("role_ids", None))]
+        values["roles"] = [*names(values.get("roles")), *(self._roles.get(each, each) for each in linked)]
+        account.groups += [("role", name) for name in values["roles"]]
+        return account
+
+
+def _kind(values: Values) -> str | None:
+    """Return which table a row is of: "" for the users, None for one that says nothing of them."""
+    columns = values.keys()
+    if "fs_uniquifier" in columns or {"password", "active"} <= columns:
+        return ""
+    if {"credential_id", "public_key"} <= columns:
+        return "passkeys"
+    if columns & {"role_id", "roles_id"} and columns & {"user_id", "users_id"}:
+        return "role_ids"
+    return "roles" if {"id", "name"} <= columns and columns & {"description", "permissions"} else None
+
+
+def _add_second(account: Account, values: Values, secrets: Mapping[str, str]) -> None:
+    method = text(values, "tf_primary_method")
+    if method in ("email", "mail"):
+        account.left.add(SECOND_EMAIL)
+    elif method == "sms":
+        account.add_second_phone(text(values, "tf_phone_number"))
+    elif method and text(values, "tf_totp_secret"):
+        _add_app(account, values["tf_totp_secret"], secrets, is_second=True)
+
+
+def _add_app(account: Account, kept: Any, secrets: Mapping[str, str], *, is_second: bool) -> None:
+    """Add an app whose secret passlib keeps as base32, as an address or as JSON, in which it can be encrypted."""
+    source = mapping(kept)
+    try:
+        address = _address(source, secrets) if source else str(kept)
+    except otpauth.NotCarried as error:
+        account.cannot_carry("authenticator", str(error))
+    else:
+        account.add_app(address, is_second=is_second)
+
+
+def _address(source: dict[str, Any], secrets: Mapping[str, str]) -> str:
+    """Return the ``otpauth://`` address of what passlib's ``TOTP.to_json`` wrote. Raises ``NotCarried``."""
+    encrypted = mapping(source.get("enckey"))
+    key = otpauth.base32(_decrypted(encrypted, secrets)) if encrypted else text(source, "key")
+    digits, period = number(source, "digits", otpauth.DIGITS), number(source, "period", otpauth.PERIOD)
+    return otpauth.address(key, digits=digits, period=period, algorithm=text(source, "alg") or "SHA1")
+
+
+def _decrypted(encrypted: dict[str, Any], secrets: Mapping[str, str]) -> bytes:
+    """Return a key that passlib's AppWallet encrypted: AES-256 in counter mode, key and counter by PBKDF2."""
+    tag, cost = text(encrypted, "t"), number(encrypted, "c", 14)
+    if tag not in secrets:
+        said = f"has no secret {tag[:20]!r}" if secrets else "wants SECURITY_TOTP_SECRETS"
+        raise otpauth.NotCarried(f"is encrypted: --totp-secrets {said}")
+    if text(encrypted, "v") != "1" or not 0 <= cost <= HIGHEST_COST:
+        raise otpauth.NotCarried("is encrypted in a form that is not known here")
+    try:
+        salt, sealed = (_bytes(text(encrypted, name)) for name in "sk")
+    except ValueError:
+        raise otpauth.NotCarried("is encrypted, and cut off") from None
+    made = hashlib.pbkdf2_hmac("sha256", secrets[tag].encode(), salt, 1 << cost, 48)
+    opener = Cipher(AES(made[:32]), CTR(made[32:])).decryptor()
+    return opener.update(sealed) + opener.finalize()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b32decode(text + "=" * (-len(text) % 8))

@@ -1,0 +1,98 @@
+"""Ory Kratos: identities of the admin API with their credentials, as a list, one a line or under ``identities``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.cli.imports.account import CODES, PASSKEY, SOCIAL, Account
+from app.cli.imports.product import Choices, Joins, Part, Row, Values
+from app.cli.imports.values import flag, items, mapping, names, objects, text
+
+EMAILS, PHONES, USERNAMES = ("email", "emails"), ("phone", "phone_number", "phones"), ("username", "user_name")
+MISSING = "isn't in this export: ask for it by include_credential={}"
+
+
+class Kratos:
+    """Identities, whatever their schema."""
+
+    name = "kratos"
+    title = "Kratos"
+    lists: tuple[str, ...] = ("identities",)
+    joins: Joins = "never"
+
+    def knows(self, values: Values) -> bool:
+        """As ``Product``."""
+        return "traits" in values
+
+    def part(self, row: Row) -> Part | None:
+        """As ``Product``: never asked."""
+        return None
+
+    def account(self, values: Values, choices: Choices) -> Account:
+        """As ``Product``."""
+        account = Account(not choices.unverified, disabled=text(values, "state") == "inactive")
+        credentials = {name: mapping(each) for name, each in mapping(values.get("credentials")).items()}
+        _add_addresses(account, values, credentials)
+        _add_password(account, credentials)
+        _add_app(account, credentials)
+        for name, left in (("webauthn", PASSKEY), ("passkey", PASSKEY), ("lookup_secret", CODES), ("oidc", SOCIAL),
+                           ("saml", SOCIAL)):  # fmt: skip
+            if _has(credentials, name):
+                account.left.add(left)
+        for holder in (mapping(values.get("metadata_admin")), mapping(values.get("metadata_public"))):
+            for kind in ("group", "role"):
+                account.groups += [(kind, name) for name in names(holder.get(f"{kind}s"))]
+        return account
+
+
+def _has(credentials: dict[str, dict[str, Any]], name: str) -> bool:
+    """Say whether there is anything of this kind; a set that was emptied is there still."""
+    if name not in credentials:
+        return False
+    config = mapping(credentials[name].get("config"))
+    held = [config[key] for key in ("credentials", "recovery_codes", "providers") if key in config]
+    return not held or any(held)
+
+
+def _add_addresses(account: Account, values: Values, credentials: dict[str, dict[str, Any]]) -> None:
+    """Add what the schema's traits, the addresses to verify and the identifiers of the password have."""
+    traits = mapping(values.get("traits"))
+    verified = {
+        text(each, "value").lower(): flag(each, "verified") for each in objects(values.get("verifiable_addresses"))
+    }
+    identifiers = [
+        name for name in items(mapping(credentials.get("password")).get("identifiers")) if isinstance(name, str)
+    ]
+    emails = [name for trait in EMAILS for name in names(traits.get(trait))]
+    emails += [
+        text(each, "value") for each in objects(values.get("verifiable_addresses")) if each.get("via") == "email"
+    ]
+    emails += [name for name in identifiers if "@" in name]
+    for email in emails:
+        account.add_email(email, verified.get(email.lower()))
+    phones = [name for trait in PHONES for name in names(traits.get(trait))]
+    phones += [text(each, "value") for each in objects(values.get("verifiable_addresses")) if each.get("via") == "sms"]
+    for phone in phones:
+        account.add_phone(phone, verified.get(phone.lower()), signs_in=verified.get(phone.lower()) is True)
+    others = [name for name in identifiers if "@" not in name and name not in phones]
+    account.username = text(traits, *USERNAMES) or next(iter(others), "")
+
+
+def _add_password(account: Account, credentials: dict[str, dict[str, Any]]) -> None:
+    if "password" not in credentials:
+        return
+    config = mapping(credentials["password"].get("config"))
+    account.password_hash = text(config, "hashed_password")
+    if "config" not in credentials["password"]:
+        account.cannot_carry("password_hash", MISSING.format("password"))
+    elif flag(config, "use_password_migration_hook") and not account.password_hash:
+        account.cannot_carry("password_hash", "is still with the service that the migration hook asks")
+
+
+def _add_app(account: Account, credentials: dict[str, dict[str, Any]]) -> None:
+    if "totp" not in credentials:
+        return
+    if "config" not in credentials["totp"]:
+        account.cannot_carry("authenticator", MISSING.format("totp"))
+    elif address := text(mapping(credentials["totp"]["config"]), "totp_url"):
+        account.add_app(address)

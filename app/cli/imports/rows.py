@@ -1,0 +1,166 @@
+"""The rows in a file: JSON lines, a JSON array or object, CSV, and PostgreSQL's dumps of data. None is held as a whole.
+
+A row that can't be read is a ``Fault`` of its own, and reading goes on behind it; only where a JSON array breaks off is
+nothing after that known.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import ijson
+import orjson
+
+from app.cli.account_drafts import array_hint
+from app.cli.imports.files import READ_ERRORS, decodable
+from app.cli.imports.product import Fault, Place, Product, Row, Values
+from app.cli.imports.tables import READERS, BrokenRow, copied_rows, csv_rows, is_dump
+from app.cli.imports.values import items
+
+LONGEST_LINE, LONGEST_OWN_LINE = 1024 * 1024, 65536
+"""Bytes of a line: of a product's, and of ours."""
+
+KEPT = 4096
+"""Characters of a line that is too long which are kept among the refused ones."""
+
+PEEK = 65536
+ENDS = "the file breaks off or isn't JSON here: nothing behind it was read"
+
+Rows = Iterator[Row | Fault]
+
+
+def rows_of(stream: io.BufferedReader, product: Product, file: str) -> Rows:
+    """Yield what is in a file, whatever form it has.
+
+    :param stream: of UTF-8, from ``files.opened``
+    :param file: its name, for places; "" for the only one
+    """
+    longest = LONGEST_LINE if product.lists else LONGEST_OWN_LINE
+    begin = stream.peek(PEEK)[:PEEK]
+    first = begin.lstrip()[:1]
+    try:
+        if first == b"[" and product.lists:
+            yield from _elements(stream, "item", file)
+        elif first == b"{" and product.lists and (found := _lists_in(begin, product)):
+            yield from _elements(stream, found, file)
+        elif first in (b"{", b"[") or not product.lists:
+            yield from _json_lines(stream, file, longest)
+        elif is_dump(begin):
+            yield from copied_rows(_lines(decodable(stream), file, longest), file)
+        else:
+            yield from csv_rows(_lines(decodable(stream), file, longest), file)
+    except READ_ERRORS:
+        yield Fault(Place(file, 0, "end"), "the packed file is damaged or breaks off: nothing behind it was read")
+
+
+def _lists_in(begin: bytes, product: Product) -> str:
+    """Return where the accounts are in a file that is one JSON object or several over many lines; "" for JSON lines."""
+    line, end, rest = begin.lstrip().partition(b"\n")
+    try:
+        whole = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        if end and rest.lstrip()[:1] == b"{" and line.rstrip()[-1:] == b"}":
+            return ""  # JSON lines, of which the first is broken
+        members = _members(begin)
+        if not members and end:
+            return ""
+        return next((f"{name}.item" for name in product.lists if name in members), _unseen(members, product))
+    found = next((name for name in product.lists if isinstance(whole.get(name), list)), "")
+    if not found and not rest.strip() and "record" not in whole and "text" not in whole and not product.knows(whole):
+        return f"{product.lists[0]}.item"  # one object, as a realm without users
+    return f"{found}.item" if found else ""
+
+
+def _unseen(members: set[str], product: Product) -> str:
+    """Return where accounts are when none of the lists is near the beginning: each object may be an account itself."""
+    seems_account = product.knows(dict.fromkeys(members, "")) or "record" in members
+    return " " if seems_account else f"{product.lists[0]}.item"
+
+
+def _members(begin: bytes) -> set[str]:
+    """Return the names of the members of the object that ``begin`` is the beginning of."""
+    found: set[str] = set()
+    try:
+        for prefix, event, value in ijson.parse(io.BytesIO(begin), multiple_values=True):
+            if not prefix and event == "map_key":
+                found.add(value)
+    except ijson.JSONError:
+        pass
+    return found
+
+
+def _elements(stream: io.BufferedReader, prefix: str, file: str) -> Rows:
+    number = 0
+    try:
+        values = ijson.items(decodable(stream), prefix.strip(), multiple_values=True)
+        for number, value in enumerate(values, start=1):
+            yield _row(value, Place(file, number, "account"))
+    except ijson.JSONError:
+        yield Fault(Place(file, number + 1, "account"), ENDS)
+
+
+def _json_lines(stream: io.BufferedReader, file: str, longest: int) -> Rows:
+    for number, line in _raw_lines(stream, longest):
+        place = Place(file, number)
+        if len(line) > longest:
+            yield Fault(place, f"is longer than {longest} bytes", line[:KEPT].decode("utf-8", "replace"))
+            continue
+        if not line.strip():
+            continue
+        if hint := array_hint(line):
+            yield Fault(place, hint, line.decode("utf-8", "replace").rstrip("\r\n"))
+            continue
+        try:
+            yield _row(orjson.loads(line), place)
+        except orjson.JSONDecodeError:
+            yield Fault(place, _why_no_json(line), line.decode("utf-8", "replace").rstrip("\r\n"))
+
+
+def _why_no_json(line: bytes) -> str:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return "is not JSON: it has bytes that are not UTF-8"
+    return "is not JSON"
+
+
+def _row(value: object, place: Place) -> Row | Fault:
+    """Return an element as a row; one of a file of refused records as the record that it holds."""
+    if not isinstance(value, dict):
+        return Fault(place, "is not a JSON object", orjson.dumps(value, default=str).decode())
+    if value.keys() <= {"reason", "place", "record", "table"} and "record" in value:
+        inner, table = value["record"], str(value.get("table", ""))
+        return Row(place, inner, table) if isinstance(inner, dict) else Fault(place, "has no record in it")
+    if value.keys() <= {"reason", "place", "text", "table", "columns", "form"} and "text" in value:
+        return _mended(value, place)
+    return Row(place, value)
+
+
+def _mended(refused: Values, place: Place) -> Row | Fault:
+    """Return the row in a line that was refused, once it has been mended."""
+    line, table, form = (str(refused.get(name, "")) for name in ("text", "table", "form"))
+    columns = [str(name) for name in items(refused.get("columns"))]
+    try:
+        values = READERS[form](line, columns) if form in READERS else orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return Fault(place, "is not JSON", line)
+    except BrokenRow as error:
+        return Fault(place, str(error), line, table, columns, form)
+    return Row(place, values, table) if isinstance(values, dict) else Fault(place, "is not a JSON object", line)
+
+
+def _raw_lines(stream: io.BufferedReader, longest: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines with their numbers; of one that is too long only a beginning that is too long as well."""
+    number = 0
+    while line := stream.readline(longest + 1):
+        number += 1
+        end = line
+        while not end.endswith(b"\n") and (end := stream.readline(PEEK)):
+            pass  # what is behind the longest line is dropped
+        yield number, line
+
+
+def _lines(stream: io.BufferedReader, file: str, longest: int) -> Iterator[tuple[int, str]]:
+    for number, line in _raw_lines(stream, longest):
+        yield number, line.decode("utf-8", "replace")

@@ -1,0 +1,251 @@
+"""Open the accounts of an export, batch by batch, and say what became of each record."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from app.cli import account_creation
+from app.cli.account_creation import File, Outcome, open_accounts
+from app.cli.account_drafts import Draft, NotUsable, read_draft
+from app.cli.imports.groups import GroupNames
+from app.cli.imports.latchkey import Latchkey
+from app.cli.imports.product import Choices, Fault, PassedOver, Place, Product, Row, Values
+from app.cli.imports.spool import Spool
+
+SKIPPABLE = ("password_hash", "authenticator")
+"""Fields that --skip-unreadable leaves behind."""
+
+
+@dataclass
+class Tally:
+    """What became of the records read so far.
+
+    :ivar reasons: how many were refused for what, without what differs from one to the next
+    :ivar left: of how many accounts what stays behind, by the keys of ``account.LEFT``
+    :ivar skipped: of how many accounts what could not be carried over, by its reason
+    :ivar passed: how many are no person's, by what they are
+    :ivar methods: how many accounts have each method, of those that are opened
+    :ivar seconds: how many of those are asked for a second step
+    :ivar unverified: how many of those have still to prove an address
+    """
+
+    opened: int = 0
+    present: int = 0
+    refused: int = 0
+    unknown_groups: set[str] = field(default_factory=set)
+    made_groups: set[str] = field(default_factory=set)
+    reasons: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    passed: Counter[str] = field(default_factory=Counter)
+    methods: Counter[str] = field(default_factory=Counter)
+    seconds: int = 0
+    unverified: int = 0
+    orphans: int = 0
+
+    @property
+    def total(self) -> int:
+        """Records that were looked at."""
+        return self.opened + self.present + self.refused + self.passed.total()
+
+    def __str__(self) -> str:
+        return f"{self.opened:,} opened, {self.present:,} there already, {self.refused:,} refused"
+
+
+Refuse = Callable[[Place, dict[str, Any]], None]
+"""Told each record that opens no account: where it stands, and ``reason`` with ``record`` or ``text``."""
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A record that describes an account, and what of it stays behind."""
+
+    place: Place
+    said: dict[str, Any]
+    draft: Draft
+    left: frozenset[str] = frozenset()
+    skipped: tuple[str, ...] = ()
+
+
+class Import:
+    """One run: what was chosen, and what became of the records so far."""
+
+    def __init__(self, product: Product, choices: Choices, spool: Spool, refuse: Refuse) -> None:
+        self.product, self.choices, self.tally = product, choices, Tally()
+        self._spool, self._refuse, self._names = spool, refuse, GroupNames()
+
+    def take(self, records: Iterable[Row | Fault]) -> None:
+        """Open the accounts of some hundred records."""
+        drafted: dict[int, Drafted] = {}
+        refused: list[tuple[Place, dict[str, Any]]] = []
+        for number, record in enumerate(records):
+            said = _said(record)
+            try:
+                drafted[number] = self._read(record, said)
+            except PassedOver as passed:
+                self.tally.passed[str(passed)] += 1
+            except NotUsable as error:
+                refused.append((record.place, {"reason": str(error)} | said))
+        outcome = self._open(drafted)
+        refused += [
+            (drafted[number].place, {"reason": reason} | drafted[number].said)
+            for number, reason in outcome.refused.items()
+        ]
+        for place, what in sorted(refused, key=lambda each: (each[0].file, each[0].number)):
+            self.tally.reasons[kind_of(what["reason"])] += 1
+            self._refuse(place, {"reason": what["reason"], "place": str(place)} | what)
+        self.tally.refused += len(refused)
+
+    def _read(self, record: Row | Fault, said: dict[str, Any]) -> Drafted:
+        if isinstance(record, Fault):
+            raise NotUsable(record.reason)
+        if isinstance(self.product, Latchkey):
+            values = {
+                name: value for name, value in record.values.items() if name != "groups" or not self.choices.no_groups
+            }
+            return Drafted(record.place, said, read_draft(values))
+        if not self.product.knows(record.values):
+            raise NotUsable(f"is no account of {self.product.title}")
+        try:
+            return self._described(record, said)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, NotUsable):
+                raise
+            raise NotUsable(f"has a shape that is not known here ({type(error).__name__})") from None
+
+    def _described(self, record: Row, said: dict[str, Any]) -> Drafted:
+        account = self.product.account(record.values, self.choices)
+        fields = account.fields()
+        if not self.choices.no_groups:
+            fields["groups"] = [self._names.of(kind, source) for kind, source in account.groups]
+        faults = [f"{name}: {reason}" for name, reason in account.faults.items()]
+        if faults and not self.choices.skip_unreadable:
+            raise NotUsable(_advised(faults[0]))
+        draft, skipped = self._drafted(fields)
+        return Drafted(record.place, said, draft, frozenset(account.left), (*faults, *skipped))
+
+    def _drafted(self, fields: dict[str, Any]) -> tuple[Draft, list[str]]:
+        """Return the draft, and what was left out of it because it can't be carried over."""
+        skipped: list[str] = []
+        while True:
+            try:
+                return read_draft(fields), skipped
+            except NotUsable as error:
+                name = str(error).partition(":")[0]
+                if name not in SKIPPABLE or not fields.get(name):
+                    raise
+                if not self.choices.skip_unreadable:
+                    raise NotUsable(_advised(str(error))) from None
+                skipped.append(str(error).partition("; without")[0])
+                fields = _without(fields, name)
+
+    def _open(self, drafted: Mapping[int, Drafted]) -> Outcome:
+        drafts = {number: each.draft for number, each in drafted.items()}
+        places = {number: str(each.place) for number, each in drafted.items()}
+        earlier = self._spool.earlier(identity for draft in drafts.values() for identity in draft.identities)
+        outcome = open_accounts(
+            drafts,
+            create_groups=self.choices.create_groups,
+            file=File(places, earlier),
+            dry_run=self.choices.dry_run,
+        )
+        done = [*outcome.opened, *outcome.present]
+        self._spool.note((identity, places[n]) for n in done for identity in drafts[n].identities)
+        for number in outcome.opened:
+            self._count(drafted[number])
+        self.tally.opened += len(outcome.opened)
+        self.tally.present += len(outcome.present)
+        self.tally.unknown_groups |= outcome.unknown_groups
+        self.tally.made_groups |= outcome.made_groups
+        return outcome
+
+    def _count(self, each: Drafted) -> None:
+        self.tally.left.update(each.left)
+        self.tally.skipped.update(kind_of(reason) for reason in each.skipped)
+        self.tally.methods.update(each.draft.methods)
+        self.tally.seconds += bool(each.draft.seconds)
+        self.tally.unverified += not each.draft.confirmed
+
+
+def run(
+    rows: Iterable[Row | Fault],
+    product: Product,
+    choices: Choices,
+    refuse: Refuse,
+    told: Callable[[Tally], None],
+    *,
+    join: bool = False,
+) -> Tally:
+    """Open an account for each record, and return what became of them.
+
+    :param told: told after each batch how far it is
+    :param join: put the rows of several tables or files together first
+    """
+    with closing(Spool()) as spool:
+        going = Import(product, choices, spool, refuse)
+        records = iter(spool.joined(rows, product) if join else rows)
+        while batch := list(islice(records, account_creation.BATCH)):
+            going.take(batch)
+            going.tally.orphans = spool.orphans
+            told(going.tally)
+        going.tally.orphans = spool.orphans
+    return going.tally
+
+
+def import_lines(
+    lines: Iterable[bytes],
+    refuse: Callable[[int, bytes, str], None],
+    read: Callable[[int], None],
+    *,
+    create_groups: bool = False,
+) -> Tally:
+    """Open an account for each line of ours. Blank lines are passed over.
+
+    :param refuse: told each line that opened none: its number, the line, and why
+    :param read: told how many records are done with, after each batch
+    :param create_groups: whether groups that are not there are created; else a line that names one is refused
+    """
+
+    def refused(place: Place, what: dict[str, Any]) -> None:
+        refuse(place.number, orjson.dumps(what.get("record", what.get("text"))), what["reason"])
+
+    def rows() -> Iterator[Row | Fault]:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield Row(Place("", number), orjson.loads(line))
+
+    choices = Choices(create_groups=create_groups)
+    return run(rows(), Latchkey(), choices, refused, lambda tally: read(tally.total))
+
+
+def kind_of(reason: str) -> str:
+    """Return a reason without what differs from one record to the next: places, numbers and names."""
+    kind = reason.partition("; ")[0]
+    kind = re.sub(r"(: ).*( has it too)", r"\1another record\2", kind)
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "...", kind)
+
+
+def _said(record: Row | Fault) -> dict[str, Any]:
+    """Return a record as the file of refused ones has it, so that it can be read again."""
+    if isinstance(record, Row):
+        return {"record": record.values} | ({"table": record.table} if record.table else {})
+    more = {"table": record.table, "columns": list(record.columns), "form": record.form}
+    return {"text": record.text} | {name: value for name, value in more.items() if value}
+
+
+def _without(fields: Values, name: str) -> Values:
+    """Return the fields without one that can't be carried over."""
+    seconds = [each for each in fields.get("second_factor", []) if each != name]
+    return {key: value for key, value in fields.items() if key != name} | {"second_factor": seconds}
+
+
+def _advised(reason: str) -> str:
+    return f"{reason.partition('; without')[0]}; --skip-unreadable opens the account without it"

@@ -1,0 +1,215 @@
+"""Rows of tables: CSV with a header, and the data of PostgreSQL's plain dumps (COPY, or INSERT with columns).
+
+NULL is None. Each row is read from lines, so that one broken quote costs its row alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+from app.cli.imports.product import Fault, Place, Row, Values
+
+MOST_LINES = 200
+"""Lines of one row, at most: text in quotes can have line ends, and a quote that is never closed would take all."""
+
+NumberedLines = Iterator[tuple[int, str]]
+
+_COPY = re.compile(r"COPY\s+(\S+)\s*\((.*)\)\s+FROM\s+stdin;\s*\Z", re.IGNORECASE)
+_INSERT = re.compile(
+    r'INSERT\s+INTO\s+((?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?)\s*(\([^)]*\))?\s*VALUES\s*(.*)', re.I | re.S
+)
+_DUMP = re.compile(rb"^(--|SET |COPY |INSERT INTO |BEGIN|\\restrict|PRAGMA )", re.MULTILINE)
+_VALUE = re.compile(
+    r"\s*(?:'((?:[^']|'')*)'(?:::[\w ]+)?|(NULL|true|false|-?[0-9.][0-9.eE+-]*))\s*(,|\Z)", re.IGNORECASE
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+class BrokenRow(ValueError):
+    """A row can't be read. Its message says why."""
+
+
+def is_dump(begin: bytes) -> bool:
+    """Say whether a file that begins so is a dump of SQL rather than CSV."""
+    return _DUMP.match(begin.lstrip()) is not None
+
+
+def csv_rows(lines: NumberedLines, file: str) -> Iterator[Row | Fault]:
+    """Yield the rows of CSV. The first line names the columns; they are separated by commas, semicolons or tabs."""
+    number, head = next(lines, (0, ""))
+    comma = max(",;\t", key=head.count)
+    columns = next(csv.reader([head], delimiter=comma), [])
+    if len(columns) < 2 or len(set(columns)) < len(columns):
+        yield Fault(Place(file, number), "is neither JSON, a dump of SQL, nor CSV with the columns' names", head[:200])
+        return
+
+    def read(text: str) -> Values:
+        return csv_values(text, columns, comma)
+
+    yield from _blamed(lines, file, '"', read, columns=columns, form=comma)
+
+
+def csv_values(text: str, columns: Sequence[str], comma: str = ",") -> Values:
+    """Return the values of one row of CSV by column.
+
+    :raises BrokenRow: when it is no such row
+    """
+    try:
+        (cells,) = csv.reader(io.StringIO(text, newline=""), delimiter=comma, strict=True)
+    except (csv.Error, ValueError):
+        raise BrokenRow("is no row of CSV: look at its quotes") from None
+    return _by_column(columns, cells)
+
+
+def copied_values(text: str, columns: Sequence[str]) -> Values:
+    """Return the values of a line of COPY by column.
+
+    :raises BrokenRow: when there are more or fewer than columns
+    """
+    cells = [None if cell == r"\N" else _ESCAPE.sub(_unescaped, cell) for cell in text.rstrip("\r\n").split("\t")]
+    return _by_column(columns, cells)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPES.get(found[1], found[1])
+
+
+def inserted_values(text: str, columns: Sequence[str]) -> Values:
+    """Return the values between the brackets of INSERT by column.
+
+    :raises BrokenRow: when it is no such list
+    """
+    cells: list[str | None] = []
+    place = 0
+    while found := _VALUE.match(text, place):
+        quoted, bare, comma = found.groups()
+        cells.append(quoted.replace("''", "'") if quoted is not None else None if bare.upper() == "NULL" else bare)
+        place = found.end()
+        if not comma:
+            break
+    if place != len(text):
+        raise BrokenRow("is no list of values: look at its quotes")
+    return _by_column(columns, cells)
+
+
+READERS: dict[str, Callable[[str, Sequence[str]], Values]] = {
+    "copy": copied_values,
+    "insert": inserted_values,
+    **{comma: partial(csv_values, comma=comma) for comma in ",;\t"},
+}
+"""How a row is read, by the form that its file of refused records names."""
+
+
+def copied_rows(lines: NumberedLines, file: str) -> Iterator[Row | Fault]:
+    """Yield the rows of all tables in a plain dump, whether by COPY or by INSERT with columns."""
+    pending = _Pending(lines)
+    for number, line in pending:
+        if copy := _COPY.match(line.strip()):
+            yield from _copied(pending, file, _table(copy[1]), _names(copy[2]))
+        elif insert := _INSERT.match(line.lstrip()):
+            yield from _inserted(pending, file, number, line, insert)
+
+
+def _copied(lines: NumberedLines, file: str, table: str, columns: list[str]) -> Iterator[Row | Fault]:
+    for number, line in lines:
+        if line.rstrip("\r\n") == r"\.":
+            return
+        place = Place(file, number)
+        try:
+            yield Row(place, copied_values(line, columns), table)
+        except BrokenRow as error:
+            yield Fault(place, str(error), line.rstrip("\r\n"), table, columns, "copy")
+
+
+def _inserted(lines: _Pending, file: str, number: int, line: str, found: re.Match[str]) -> Iterator[Row | Fault]:
+    """Yield the rows of one INSERT: all on its line, or each on a line of its own behind it."""
+    table, columns = _table(found[1]), _names((found[2] or "")[1:-1])
+    if not columns:
+        yield Fault(Place(file, number), "INSERT without columns: dump with --column-inserts", line[:200])
+        return
+    if found[3].strip():
+        lines.put_back(number, found[3])
+    read = _in_brackets(columns)
+    yield from _blamed(lines, file, "'", read, columns=columns, form="insert", table=table, ends=";")
+
+
+def _in_brackets(columns: list[str]) -> Callable[[str], Values]:
+    def read(text: str) -> Values:
+        inner = text.strip().rstrip(",;").rstrip()
+        inner = re.sub(r"\s+ON CONFLICT DO NOTHING\Z", "", inner)
+        if not (inner.startswith("(") and inner.endswith(")")):
+            raise BrokenRow("is no list of values: look at its quotes")
+        return inserted_values(inner[1:-1], columns)
+
+    return read
+
+
+def _blamed(
+    lines: Iterable[tuple[int, str]],
+    file: str,
+    quote: str,
+    read: Callable[[str], Values],
+    *,
+    columns: list[str],
+    form: str,
+    table: str = "",
+    ends: str = "",
+) -> Iterator[Row | Fault]:
+    """Yield rows that can have line ends between quotes; where one can't be read, its first line alone is blamed.
+
+    :param ends: what ends the last row, where something does
+    """
+    pending = lines if isinstance(lines, _Pending) else _Pending(iter(lines))
+    for number, line in pending:
+        if not line.strip():
+            continue
+        taken, text = [(number, line)], line
+        while text.count(quote) % 2 and len(taken) < MOST_LINES and (more := next(pending, None)):
+            taken.append(more)
+            text += more[1]
+        place = Place(file, number)
+        try:
+            yield Row(place, read(text), table)
+        except BrokenRow as error:
+            for each in reversed(taken[1:]):
+                pending.put_back(*each)
+            text = line
+            yield Fault(place, str(error), line.rstrip("\r\n"), table, columns, form)
+        if ends and text.rstrip().endswith(ends):
+            return
+
+
+class _Pending:
+    """Lines, of which some can be put back to be read once more."""
+
+    def __init__(self, lines: NumberedLines) -> None:
+        self._lines, self._back = lines, deque[tuple[int, str]]()
+
+    def __iter__(self) -> _Pending:
+        return self
+
+    def __next__(self) -> tuple[int, str]:
+        return self._back.popleft() if self._back else next(self._lines)
+
+    def put_back(self, number: int, line: str) -> None:
+        self._back.appendleft((number, line))
+
+
+def _by_column(columns: Sequence[str], cells: Sequence[str | None]) -> Values:
+    if len(cells) != len(columns):
+        raise BrokenRow(f"has {len(cells)} values for {len(columns)} columns")
+    return dict(zip(columns, cells, strict=True))
+
+
+def _table(name: str) -> str:
+    return name.rpartition(".")[2].strip('"')
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip().strip('"') for name in listed.split(",") if name.strip()]

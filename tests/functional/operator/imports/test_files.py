@@ -1,0 +1,286 @@
+"""Files as they come: packed, in other encodings, broken off, of another product. None is a traceback."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+
+import pytest
+
+from app.cli import account_creation
+from app.enrollments.models import Enrollment
+from app.groups.models import Group
+from app.users import User
+from tests.functional.operator.imports.conftest import PASSWORD, SECRET, SETTINGS, hashed, json_lines
+
+pytestmark = [SETTINGS, pytest.mark.one_database]
+
+
+def auth0(name: str, **more: object) -> dict[str, object]:
+    return {"user_id": f"auth0|{name}", "email": f"{name}@example.com", "email_verified": True} | more
+
+
+TWO = json_lines(auth0("ada"), auth0("bea"))
+FORMS = {
+    "lines": TWO.encode(),
+    "array": json.dumps([auth0("ada"), auth0("bea")], indent=2).encode(),
+    "array on one line": json.dumps([auth0("ada"), auth0("bea")]).encode(),
+    "objects over several lines": "\n".join(json.dumps(auth0(name), indent=2) for name in ("ada", "bea")).encode(),
+    "mark": b"\xef\xbb\xbf" + TWO.encode(),
+    "CRLF": TWO.replace("\n", "\r\n").encode(),
+    "UTF-16 of PowerShell": TWO.replace("\n", "\r\n").encode("utf-16"),
+    "UTF-16 without a mark": TWO.encode("utf-16-le"),
+    "UTF-16, the other way": b"\xfe\xff" + TWO.encode("utf-16-be"),
+    "gzip": gzip.compress(TWO.encode()),
+    "gzip of an array with a mark": gzip.compress(b"\xef\xbb\xbf" + json.dumps([auth0("ada"), auth0("bea")]).encode()),
+    "blank lines": f"\n\n{TWO}\n\n".encode(),
+    "CSV": b"user_id,email,email_verified\r\nauth0|1,ada@example.com,true\r\nauth0|2,bea@example.com,true\r\n",
+    "CSV with semicolons": b"user_id;email;email_verified\nauth0|1;ada@example.com;true\nauth0|2;bea@example.com;true",
+}
+
+
+@pytest.mark.parametrize("content", FORMS.values(), ids=FORMS)
+def test_a_file_is_read_in_whatever_form_it_comes(bring, accounts, content):
+    result = bring("auth0", content)
+    assert (result.exit_code, result.output) == (0, "2 opened, 0 there already, 0 refused.\n")
+    assert list(accounts()) == ["ada@example.com", "bea@example.com"]
+
+
+ARRAY = json.dumps([auth0("ada"), auth0("bea")]).encode()[:-1]
+BREAKS_OFF = "account 3: the file breaks off or isn't JSON here"
+DEEP = b'{"user_id":' + b"[" * 5000 + b"]" * 5000 + b"}\n"
+ODD = {"user_id": [], "identities": {"a": 1}, "email": {}}
+BROKEN = {
+    "lines": (TWO.encode() + b'{"user_id": "auth0|x", "em', "line 3: is not JSON"),
+    "array": (ARRAY + b', {"user_id": "auth0|x"', BREAKS_OFF),
+    "array without end": (ARRAY, BREAKS_OFF),
+    "array with nonsense": (ARRAY + b", oops]", BREAKS_OFF),
+    "UTF-16": (TWO.encode("utf-16") + b'{\0"\0u', "line 3: is not JSON"),
+    "no UTF-8": (
+        TWO.encode() + b'{"email": "\xff@example.com"}',
+        "line 3: is not JSON: it has bytes that are not UTF-8",
+    ),
+    "no UTF-8 in an array": (
+        ARRAY + b', {"user_id": "x", "email": "\xff@example.com"}]',
+        "account 3: email: This is not",
+    ),
+    "huge line": (TWO.encode() + b'{"user_id": "' + b"x" * 3_000_000 + b'"}\n', "line 3: is longer than 1048576 bytes"),
+    "no object": (TWO.encode() + b"5\n", "line 3: is not a JSON object"),
+    "list in a list": (ARRAY + b", [1]]", "account 3: is not a JSON object"),
+    "a number beyond all bounds": (ARRAY + b', {"user_id": 1' + b"0" * 400 + b"}]", "account 3: has no email"),
+    "deeper than anything": (TWO.encode() + DEEP, "line 3: is not JSON"),
+    "another product's": (
+        json_lines(auth0("ada"), auth0("bea"), {"traits": {}}).encode(),
+        "line 3: is no account of Auth0",
+    ),
+    "odd shapes": (json_lines(auth0("ada"), auth0("bea"), ODD).encode(), "line 3: has no email, phone or username"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_record_is_named_and_the_good_ones_are_there(bring, accounts, content, reason):
+    result = bring("auth0", content)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(reason)
+    assert result.stdout.endswith("2 opened, 0 there already, 1 refused.\n")
+    assert list(accounts()) == ["ada@example.com", "bea@example.com"]
+
+
+WRONG = {
+    "empty": (b"", "is empty"),
+    "blank": (b" \n\n", "is empty"),
+    "custom dump": (b"PGDMP\x01\x0e\x00", "is pg_dump's custom format: pg_restore"),
+    "ZIP": (b"PK\x03\x04\x14\x00", "is a ZIP archive"),
+    "SQLite": (b"SQLite format 3\x00\x10", "is a SQLite database"),
+    "PGP": (b"-----BEGIN PGP MESSAGE-----\n", "is encrypted by PGP"),
+    "no text": (b"\x7fELF\x02\x01\x00\x00", "is no text file"),
+    "not gzip at all": (b"\x1f\x8bnonsense", "is packed by gzip, and damaged"),
+    "prose": (b"Dear operator,\nplease find attached\n", "Error: There is no account"),
+    "Keycloak": (b'{"realm": "r", "users": [{"username": "ada", "credentials": []}]}', "an export of Keycloak"),
+    "Keycloak's users": (
+        json.dumps([{"username": "ada", "enabled": True, "emailVerified": True}]).encode(),
+        "looks like an export of Keycloak, not of Auth0. Nothing of it was read: give --from keycloak.",
+    ),
+    "Supabase": (b"id,email,encrypted_password\n1,ada@example.com,x\n", "looks like an export of Supabase"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), WRONG.values(), ids=WRONG)
+def test_a_file_that_is_none_of_this_product_is_said_to_be_what_it_is(bring, rows, content, reason):
+    result = bring("auth0", content)
+    assert result.exit_code == 1
+    assert reason in result.stderr or reason == "Error: There is no account"
+    assert "Traceback" not in result.output
+    assert rows(User) == []
+
+
+NONSENSE = [
+    b"[]",
+    b"{}",
+    b"[1]",
+    b'{"a": {"b": [',
+    b"null",
+    b"a,b\n1,2\n",
+    b"--\nCOPY x (a) FROM stdin;\n1\t2\n",
+    b"INSERT INTO x VALUES (1",
+    b'{"users": 5, "identities": {}}',
+    b"\xff\xff\xff",
+    b'[{"model": 5, "fields": 5, "traits": 5, "username": {}}]',
+    json.dumps(
+        {"traits": [], "model": "auth.user", "pk": {}, "fields": {"password": [], "email": []}, "username": 1,
+         "credentials": [5, {"type": "otp"}, {"type": "password"}], "enabled": 2, "fs_uniquifier": [],
+         "encrypted_password": {}}
+    ).encode(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("product", ["auth0", "keycloak", "supabase", "kratos", "django", "flask-security"])
+@pytest.mark.parametrize("content", NONSENSE, ids=range(12))
+def test_nonsense_is_no_trace(bring, rows, product, content):
+    result = bring(product, content)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr
+    assert rows(User) == []
+
+
+def test_a_packed_file_that_breaks_off_keeps_what_came_before(bring, rows):
+    filler = [random.Random(number).randbytes(500).hex() for number in range(400)]
+    people = json_lines(*(auth0(f"p{number}", filler=each) for number, each in enumerate(filler)))
+    result = bring("auth0", gzip.compress(people.encode())[:-1000])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].endswith(
+        "the packed file is damaged or breaks off: nothing behind it was read"
+    )
+    assert len(rows(User)) > 300
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(bring, people, rows, monkeypatch):
+    monkeypatch.setattr(account_creation, "BATCH", 2)
+    people.open("old@example.com")
+    everybody = [
+        auth0("ada", app_metadata={"roles": ["staff"]}),
+        auth0("old"),
+        auth0("x", email="nonsense"),
+        auth0("cleo"),
+    ]
+    twice = auth0("bea", email="ADA@example.com")
+    before = len(rows(Enrollment))
+    told = bring("auth0", json_lines(*everybody, twice), "--dry-run", "--create-groups")
+    assert told.exit_code == 1
+    assert told.stderr.splitlines() == [
+        "line 3: email: An e-mail address has one @ and no spaces, commas or brackets.",
+        "line 5: email: line 1 has it too",
+    ]
+    assert told.stdout.splitlines() == [
+        "1 refused: email: An e-mail address has one @ and no spaces, commas or brackets.",
+        "1 refused: email: another record has it too",
+        "Would create groups: staff.",
+        "Dry run, nothing was written: 2 opened, 1 there already, 2 refused.",
+    ]
+    assert (len(rows(User)), len(rows(Enrollment)), rows(Group)) == (1, before, [])
+    done = bring("auth0", json_lines(*everybody, twice), "--create-groups")
+    assert done.stdout.splitlines()[-1] == "2 opened, 1 there already, 2 refused."
+
+
+def test_two_with_one_phone_number_are_told_apart(bring, accounts):
+    people = [auth0("ada", phone_number="+16505551234", phone_verified=True),
+              auth0("bea", phone_number="+1 650-555-1234", phone_verified=True)]  # fmt: skip
+    assert bring("auth0", people).stderr == "account 2: phone: account 1 has it too\n"
+    assert list(accounts()) == ["ada@example.com"]
+
+
+def test_refused_records_are_mended_and_come_in_the_next_time(bring, enter, accounts, tmp_path):
+    refused = tmp_path / "refused.jsonl"
+    people = json_lines(
+        auth0("ada"),
+        auth0("bea", email="bea@@example.com", passwordHash=hashed()),
+        '{"user_id": "auth0|c", "email": oops}',
+    )
+    bring("auth0", people, ("--refused", refused))
+    kept = [json.loads(line) for line in refused.read_text().splitlines()]
+    assert [(each["place"], each["reason"][:20]) for each in kept] == [
+        ("line 2", "email: An e-mail add"),
+        ("line 3", "is not JSON"),
+    ]
+    again = bring("auth0", refused, ("--refused", tmp_path / "again.jsonl"))
+    assert again.stdout.endswith("0 opened, 0 there already, 2 refused.\n")
+    assert [json.loads(line)["reason"] for line in (tmp_path / "again.jsonl").read_text().splitlines()] == [
+        each["reason"] for each in kept
+    ]
+    kept[0]["record"]["email"] = "bea@example.com"
+    kept[1]["text"] = '{"user_id": "auth0|c", "email": "cleo@example.com"}'
+    refused.write_text(json_lines(*kept))
+    assert bring("auth0", refused).output == "2 opened, 0 there already, 0 refused.\n"
+    assert enter("bea@example.com", PASSWORD) == "bea@example.com"
+
+
+def test_refused_rows_of_csv_are_mended_as_they_stand(bring, accounts, tmp_path):
+    refused = tmp_path / "refused.jsonl"
+    result = bring(
+        "auth0", "user_id,email\nauth0|1,ada@example.com,x\nauth0|2,bea@example.com\n", ("--refused", refused)
+    )
+    assert result.stderr == "line 2: has 3 values for 2 columns\n"
+    refused.write_text(refused.read_text().replace(",x", ""))
+    assert bring("auth0", refused).exit_code == 0
+    assert sorted(accounts()) == ["ada@example.com", "bea@example.com"]
+
+
+def test_what_is_refused_is_not_written_over_what_is_read(bring, tmp_path):
+    file = tmp_path / "people.jsonl"
+    file.write_text(TWO)
+    result = bring("auth0", file, ("--refused", file))
+    assert "is read by this import" in result.stderr
+    assert file.read_text() == TWO
+    assert "--refused" in bring("auth0", TWO, ("--refused", tmp_path / "nowhere" / "x")).stderr
+
+
+def test_settings_that_keep_things_from_working_are_told(bring, make_app, operate, tmp_path):
+    file = tmp_path / "people.json"
+    file.write_text(json.dumps([auth0("ada", passwordHash=hashed(), mfa_factors=[{"totp": {"secret": SECRET}}])]))
+    other = make_app(methods=["email"], second_factor="off")
+    told = operate("users", "import", "--from", "auth0", str(file), "--dry-run", on=other).stdout
+    assert "1 account with password: LATCHKEY_METHODS does not name it, so it works nowhere yet." in told
+    assert "1 account with authenticator app: LATCHKEY_METHODS does not name it" in told
+    assert "1 account with a second step: LATCHKEY_SECOND_FACTOR is off, so none is asked for it." in told
+
+
+def test_a_row_that_the_database_refuses_costs_no_other(bring, accounts, monkeypatch):
+    from sqlalchemy.exc import DataError
+
+    real = account_creation._insert
+
+    def insert(drafts, hashes):
+        if any(draft.identities[0].value == "bea@example.com" for draft in drafts.values()):
+            raise DataError("INSERT", {}, Exception("no"))
+        return real(drafts, hashes)
+
+    monkeypatch.setattr(account_creation, "_insert", insert)
+    result = bring("auth0", json_lines(auth0("ada"), auth0("bea"), auth0("cleo"), auth0("ada", user_id="x")))
+    assert result.stderr.splitlines() == [
+        "line 2: the database refuses it (DataError)",
+        "line 4: email: line 1 has it too",
+    ]
+    assert list(accounts()) == ["ada@example.com", "cleo@example.com"]
+
+
+def test_a_file_of_another_product_is_recognized_without_from(bring):
+    everything = [{"model": "auth.user", "pk": 1, "fields": {"password": "", "email": "ada@example.com"}}]
+    assert "looks like an export of Django: give --from django." in bring("", everything).stderr
+
+
+def test_a_large_file_is_not_held_in_memory(bring, monkeypatch):
+    """What is read ahead of the batch that is opened is some kilobytes, however long the file is."""
+    import tracemalloc
+
+    from app.cli.imports import run as run_module
+
+    monkeypatch.setattr(run_module.Import, "take", lambda self, records: None)
+    people = json.dumps([auth0(f"p{number}", filler="x" * 2000) for number in range(10_000)]).encode()
+    tracemalloc.start()
+    bring("auth0", people)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(people) > 20_000_000
+    assert most < 10_000_000

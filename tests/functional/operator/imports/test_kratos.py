@@ -1,0 +1,122 @@
+"""Identities of Ory Kratos, whatever their schema."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+from argon2 import PasswordHasher
+
+from tests.functional.operator.imports.conftest import PASSWORD, SECRET, SETTINGS, hashed, json_lines
+
+pytestmark = [SETTINGS, pytest.mark.one_database]
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def identity(email: str, hash_: str = "", **more: object) -> dict[str, object]:
+    """Return an identity as the admin API gives it with its credentials."""
+    password = {"type": "password", "identifiers": [email], "config": {"hashed_password": hash_}, "version": 0}
+    address = {"id": "a", "value": email, "verified": True, "via": "email", "status": "completed"}
+    known = {
+        "id": f"id-{email}", "schema_id": "default", "state": "active", "traits": {"email": email},
+        "verifiable_addresses": [address], "recovery_addresses": [{"value": email, "via": "email"}],
+        "credentials": {"password": password} if hash_ else {}, "metadata_admin": None, "metadata_public": None,
+    }  # fmt: skip
+    return known | more
+
+
+SALT = b"\xfb\xff" * 8
+SCRYPT = hashlib.scrypt(PASSWORD.encode(), salt=SALT, n=1024, r=8, p=1, dklen=32)
+HASHES = {
+    "bcrypt": hashed(prefix=b"2a"),
+    "argon2id": PasswordHasher(time_cost=1, memory_cost=1024).hash(PASSWORD),
+    "pbkdf2": "$pbkdf2-sha256$i=1000,l=32$"
+    f"{b64(SALT).rstrip('=')}${b64(hashlib.pbkdf2_hmac('sha256', PASSWORD.encode(), SALT, 1000, 32)).rstrip('=')}",
+    "scrypt": f"$scrypt$ln=1024,r=8,p=1${b64(SALT)}${b64(SCRYPT)}",
+}
+
+
+@pytest.mark.parametrize("kept", HASHES.values(), ids=HASHES)
+def test_passwords_work(bring, enter, kept):
+    assert bring("kratos", [identity("ada@example.com", kept)]).exit_code == 0
+    assert enter("ada@example.com", PASSWORD) == "ada@example.com"
+    assert enter("ada@example.com", "another horse") is None
+
+
+def test_lists_lines_and_pages_are_read(bring, accounts):
+    bring("kratos", {"identities": [identity("ada@example.com")], "next_page_token": "", "is_last_page": True})
+    bring("kratos", json_lines(identity("bea@example.com"), identity("cleo@example.com")))
+    bring("kratos", identity("dee@example.com"))
+    assert list(accounts()) == [f"{name}@example.com" for name in ("ada", "bea", "cleo", "dee")]
+
+
+def totp(address: str) -> dict[str, object]:
+    return {"totp": {"type": "totp", "identifiers": ["id"], "config": {"totp_url": address}}}
+
+
+def test_a_second_factor_comes_along(bring, enter):
+    app = totp(f"otpauth://totp/Shop:ada@example.com?algorithm=SHA1&digits=6&issuer=Shop&period=30&secret={SECRET}")
+    ada = identity("ada@example.com", hashed())
+    bring("kratos", [ada | {"credentials": ada["credentials"] | app}])
+    assert enter("ada@example.com", PASSWORD) is None
+    assert enter("ada@example.com", PASSWORD, SECRET) == "ada@example.com"
+    assert enter("ada@example.com", "", SECRET, 1) == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        (f"otpauth://totp/x?secret={SECRET}&digits=8", "makes codes of 8 digits"),
+        (f"otpauth://totp/x?secret={SECRET}&algorithm=SHA256", "makes codes of 6 digits, 30 seconds, SHA256"),
+        (f"otpauth://totp/x?secret={SECRET}&period=x", "no otpauth address that can be read"),
+        (f"otpauth://hotp/x?secret={SECRET}&counter=1", "is counter-based"),
+        ("otpauth://totp/x?digits=6", "without a secret"),
+        ("otpauth://totp/x?secret=18", "is not base32"),
+    ],
+)
+def test_an_app_that_cannot_work_here_is_refused_with_its_reason(bring, address, reason):
+    result = bring("kratos", [identity("ada@example.com", credentials=totp(address))])
+    assert result.stderr.startswith("account 1: authenticator: ")
+    assert reason in result.stderr
+    assert SECRET not in result.output
+
+
+def test_addresses_of_any_schema_and_states(bring, accounts):
+    sms = {"value": "+16505551234", "verified": True, "via": "sms"}
+    email = {"value": "bea@example.com", "verified": True, "via": "email"}
+    people = [
+        identity("ada@example.com", state="inactive", metadata_admin={"groups": ["Staff"]}),
+        identity("", traits={"contact": "x", "username": "bea"}, verifiable_addresses=[email, sms]),
+        identity("cleo@example.com", verifiable_addresses=[{"value": "cleo@example.com", "verified": False}]),
+        identity("", traits={"phone": "+16505551235"}, verifiable_addresses=[]),
+    ]
+    assert bring("kratos", people, "--create-groups").exit_code == 0
+    found = accounts()
+    assert (found["ada@example.com"]["disabled"], found["ada@example.com"]["groups"]) == (True, ["staff"])
+    assert found["bea@example.com"]["methods"] == ["email", "sms"]
+    assert found["bea@example.com"]["username"] == "bea"
+    assert not found["cleo@example.com"]["confirmed"]
+    assert found["+16505551235"]["methods"] == ["sms"]
+
+
+def test_an_export_without_the_secrets_is_refused(bring):
+    """As ``kratos list identities`` writes it."""
+    bare = {"password": {"type": "password", "identifiers": ["ada@example.com"], "version": 0}}
+    result = bring("kratos", [identity("ada@example.com", credentials=bare)])
+    assert "password_hash: isn't in this export: ask for it by include_credential=password" in result.stderr
+
+
+def test_what_does_not_move_is_told(bring):
+    credentials = {
+        "webauthn": {"config": {"credentials": [{"id": "x"}]}},
+        "passkey": {"config": {"credentials": []}},
+        "lookup_secret": {"config": {"recovery_codes": [{"code": "1bc6bea"}]}},
+        "oidc": {"identifiers": ["google:1"], "config": {"providers": [{"provider": "google"}]}},
+    }
+    told = bring("kratos", [identity("ada@example.com", credentials=credentials)]).stdout
+    for what in ("Passkeys", "Recovery codes", "Sign-in with another service"):
+        assert f"1 account: {what}" in told
