@@ -19,6 +19,7 @@ from app.authenticators.totp import UNNAMED
 from app.challenges.passcodes import enrolled_context, new_secret
 from app.cli.account_drafts import Draft
 from app.crypto import secrets
+from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, keyring
@@ -232,17 +233,16 @@ def _new_groups(drafts: Mapping[int, Draft]) -> set[str]:
 
 def _enrolled(user_id: int, draft: Draft, password_hash: str) -> Iterator[dict[str, object]]:
     """Yield the rows of a draft's methods, each secret sealed to its row."""
-    names: set[str] = set()
     for method in draft.methods:
+        kind, names = method_of(method), set[str]()
         is_second = method in draft.seconds
         own = {"authenticator": draft.authenticators, "password": (password_hash,)}.get(method)
         for secret in own or (new_secret(),):
-            row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method)
-            if method == "authenticator" and names:
-                row.name = numbered_name(UNNAMED, names)
-            names |= {row.name or UNNAMED} if method == "authenticator" else set()
+            name = numbered_name(UNNAMED, names)
+            names.add(name)
+            row = Enrollment(id=secrets.row_id(), user_id=user_id, method=method, name="" if name == UNNAMED else name)
             yield {
-                "id": row.id, "user_id": user_id, "method": method, "name": row.name or "", "is_second": is_second,
-                "signs_in": False if is_second and method == "authenticator" else None, "created_at": clock.now(),
+                "id": row.id, "user_id": user_id, "method": method, "name": row.name, "is_second": is_second,
+                "signs_in": False if is_second and not kind.second_signs_in else None, "created_at": clock.now(),
                 "secret": keyring.seal(secret.encode(), *enrolled_context(row)),
             }  # fmt: skip
