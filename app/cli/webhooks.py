@@ -153,13 +153,10 @@ def test(endpoint_id: str) -> None:
 
     Exits with 1 when it is not taken.
     """
-    with _in_words():
-        sample = endpoints.queue_test(endpoint_id)
-    db.session.commit()
-    answer = delivery.send_now(sample.id)
+    _named(endpoint_id)
+    answer = delivery.send_test(endpoint_id)
     if answer is None:
-        click.echo("A worker posts it. See: flask webhooks deliveries")
-        return
+        sys.exit(1)
     if answer.is_taken:
         click.echo(f"{endpoint_id}: answered {answer.status}.")
         return

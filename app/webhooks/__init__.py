@@ -29,5 +29,6 @@ def init_app(app: Flask) -> None:
     set_listener(app, queue.AuditListener())
     register_deliverer(app, worker.Deliverer)
     register_sealed(app, *signatures.SEALED)
-    register_cleanups(app, cleanup.prune_deliveries)
+    register_cleanups(app, cleanup.prune_overdue, cleanup.prune_deliveries)
+    register_cleanups(app, cleanup.prune_deliveries_to_deleted, cleanup.prune_deleted_endpoints)
     register_export(app, export.PARTS)

@@ -23,8 +23,8 @@ from app.crypto.encryption import DecryptionError
 from app.db.compiled import Detached
 from app.extensions import changed, db
 from app.outbox.channels import Interrupted
-from app.outbox.leases import Due, claim_rows, claiming
-from app.webhooks import event_types, posting, signatures, subscriptions
+from app.outbox.leases import LEASE, Due, claim_rows, claiming
+from app.webhooks import event_types, posting, queue, signatures, subscriptions
 from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
 from app.webhooks.posting import Answer
 
@@ -67,7 +67,6 @@ _there = (
     sa.exists().where(_e.c.id == _d.c.endpoint_id, _e.c.disabled_at.is_(None)),
 )
 _CLAIM = claiming(_d.c.id, _d.c.next_attempt_at, wanted=_there, most=sa.bindparam("most", type_=sa.Integer), **_taken)
-_CLAIM_ONE = claiming(_d.c.id, _d.c.next_attempt_at, wanted=(_d.c.id == sa.bindparam("which"),), **_taken)
 
 _SETTLE = (
     sa.update(_d)
@@ -141,13 +140,17 @@ def send(endpoint_id: str, deliveries: Sequence[WebhookDelivery]) -> list[Outcom
     return outcomes
 
 
-def send_now(delivery_id: int) -> Answer | None:
-    """Post one delivery that is due, to a disabled endpoint as well; return how it ended, None if a worker has it.
+def send_test(endpoint_id: str) -> Answer | None:
+    """Post a ``webhook.test`` now, to a disabled endpoint as well; return how it ended, None if this process stops.
 
     It talks to another server, and commits: for a command, never for a request.
     """
-    claimed = _claimed(claim_rows(_CLAIM_ONE, which=delivery_id))
-    outcomes = send(claimed[0].endpoint_id, claimed) if claimed else []
+    sample = queue.new_test(endpoint_id)
+    sample.state, sample.attempts = SENDING, 1
+    sample.last_attempt_at, sample.next_attempt_at = clock.now(), clock.now() + LEASE  # so that no worker takes it
+    db.session.add(sample)
+    db.session.commit()
+    outcomes = send(endpoint_id, [sample])
     return outcomes[0].answer if outcomes else None
 
 
@@ -279,19 +282,3 @@ def _give_up(endpoint_id: str, reason: str) -> None:
     if disable(endpoint_id, reason, by="worker"):
         remedy = f"Look at it, then: flask webhooks enable {endpoint_id}"
         log.error("webhook.endpoint_disabled", endpoint=endpoint_id, reason=reason, remedy=remedy)
-
-
-OVERDUE = timedelta(days=5)
-"""What has been due for so long at an endpoint that is disabled is given up."""
-
-BATCH = 1000
-
-
-def give_up_overdue() -> int:
-    """Give up a batch of deliveries that have been due for long; return how many. Commits by itself."""
-    overdue = _d.c.next_attempt_at < clock.now() - OVERDUE
-    ids = sa.select(_d.c.id).where(overdue).limit(BATCH)
-    given_up = {"state": ABANDONED, "next_attempt_at": None, "last_error": "endpoint disabled for too long"}
-    statement = sa.update(_d).where(_d.c.id.in_(ids), overdue).values(given_up)
-    done: Any = db.session.execute(statement.execution_options(synchronize_session=False, at_once=True))
-    return int(done.rowcount)

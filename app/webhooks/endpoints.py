@@ -14,16 +14,16 @@ from app.audit import record
 from app.crypto import secrets
 from app.errors import Rejected
 from app.extensions import changed, db
-from app.webhooks import delivery, event_types, signatures, subscriptions
+from app.webhooks import delivery, event_types, queue, signatures, subscriptions
 from app.webhooks.addresses import check_url
 from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
-from app.webhooks.queue import new_message_id
 
 OPERATOR = "operator"
 MOST = 1000
 """Deliveries that are listed at the most."""
 
 _THIS = sa.update(WebhookEndpoint)
+_IS_ABANDONED = WebhookDelivery.state == sa.literal_column(f"'{ABANDONED}'")  # a parameter shows no partial index
 
 
 def create(url: str, patterns: Sequence[str], *, by: str) -> tuple[WebhookEndpoint, str]:
@@ -47,7 +47,8 @@ def create(url: str, patterns: Sequence[str], *, by: str) -> tuple[WebhookEndpoi
 
 def all_endpoints() -> list[WebhookEndpoint]:
     """Return every endpoint, the oldest first."""
-    return list(db.session.scalars(sa.select(WebhookEndpoint).order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)))
+    there = sa.select(WebhookEndpoint).where(WebhookEndpoint.deleted_at.is_(None))
+    return list(db.session.scalars(there.order_by(WebhookEndpoint.created_at, WebhookEndpoint.id)))
 
 
 def endpoint_named(endpoint_id: str) -> WebhookEndpoint:
@@ -56,7 +57,7 @@ def endpoint_named(endpoint_id: str) -> WebhookEndpoint:
     :raises Rejected: ``webhook_unknown`` (404) when there is none of this id
     """
     found = db.session.get(WebhookEndpoint, endpoint_id, populate_existing=True)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise Rejected("webhook_unknown", status=404)
     return found
 
@@ -121,13 +122,19 @@ def enable(endpoint_id: str, *, by: str) -> bool:
 
 
 def delete(endpoint_id: str, *, by: str) -> None:
-    """Delete an endpoint, and what was or is to be posted to it.
+    """Delete an endpoint and its secrets. A worker deletes what was or was to be posted to it, bit by bit.
 
     :raises Rejected: as ``endpoint_named``
     """
     endpoint_named(endpoint_id)
-    changed(sa.delete(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id))
-    changed(sa.delete(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id))
+    now = clock.now()
+    empty = {"url": "", "patterns": "", "secret": "", "old_secret": "", "old_secret_until": None, "last_error": ""}
+    off = {
+        "deleted_at": now,
+        "disabled_at": sa.func.coalesce(WebhookEndpoint.disabled_at, now),
+        "disabled_reason": OPERATOR,
+    }
+    changed(_THIS.where(WebhookEndpoint.id == endpoint_id).values(empty | off))
     db.session.expunge_all()
     _changed("webhook.deleted", endpoint_id, by)
 
@@ -138,11 +145,7 @@ def queue_test(endpoint_id: str) -> WebhookDelivery:
     :raises Rejected: as ``endpoint_named``
     """
     endpoint_named(endpoint_id)
-    now = clock.now()
-    row = WebhookDelivery(
-        endpoint_id=endpoint_id, message_id=new_message_id(), type=event_types.TEST, at=now, next_attempt_at=now,
-        is_forgotten=False, support_id="", facts={}, state=WAITING, attempts=0, last_error="",
-    )  # fmt: skip
+    row = queue.new_test(endpoint_id)
     db.session.add(row)
     db.session.flush()
     return row
@@ -155,7 +158,13 @@ def deliveries(
 
     :param before: only those with a smaller id; 0 for all
     """
-    query = sa.select(WebhookDelivery).order_by(WebhookDelivery.id.desc()).limit(min(limit, MOST))
+    order: sa.ColumnElement[int] = WebhookDelivery.id.expression
+    query = sa.select(WebhookDelivery)
+    if set(states) == {ABANDONED}:
+        query, order = query.where(_IS_ABANDONED), order + 0  # by the index of those few, not by that of all ids
+    elif states and SENT not in states and ABANDONED not in states:
+        query, order = query.where(WebhookDelivery.next_attempt_at.is_not(None)), order + 0
+    query = query.order_by(order.desc()).limit(min(limit, MOST))
     if endpoint_id:
         query = query.where(WebhookDelivery.endpoint_id == endpoint_id)
     if states:
@@ -182,10 +191,9 @@ def retry_failed(endpoint_id: str) -> int:
     :raises Rejected: as ``endpoint_named``
     """
     endpoint_named(endpoint_id)
-    failed = sa.or_(
-        WebhookDelivery.state == ABANDONED, sa.and_(WebhookDelivery.state == WAITING, WebhookDelivery.attempts > 0)
-    )
-    return len(_retry(WebhookDelivery.endpoint_id == endpoint_id, failed))
+    mine, waits = WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.next_attempt_at.is_not(None)
+    waiting = _retry(mine, waits, WebhookDelivery.attempts > 0)
+    return len(waiting) + len(_retry(mine, _IS_ABANDONED))
 
 
 def _retry(*which: sa.ColumnElement[bool]) -> list[int]:
@@ -216,18 +224,14 @@ class Health:
 
 def health() -> list[Health]:
     """Return how each endpoint is, the oldest first."""
-    counted = (WebhookDelivery.endpoint_id, WebhookDelivery.state, sa.func.count())
-    which = WebhookDelivery.state.in_((WAITING, SENDING, ABANDONED))
-    rows = db.session.execute(sa.select(*counted).where(which).group_by(*counted[:2])).all()
-    counts = {(endpoint_id, state): count for endpoint_id, state, count in rows}
-    return [
-        Health(
-            each,
-            counts.get((each.id, WAITING), 0) + counts.get((each.id, SENDING), 0),
-            counts.get((each.id, ABANDONED), 0),
-        )
-        for each in all_endpoints()
-    ]
+    waiting, abandoned = _counts(WebhookDelivery.next_attempt_at.is_not(None)), _counts(_IS_ABANDONED)
+    return [Health(each, waiting.get(each.id, 0), abandoned.get(each.id, 0)) for each in all_endpoints()]
+
+
+def _counts(which: sa.ColumnElement[bool]) -> dict[str, int]:
+    endpoint_id = WebhookDelivery.endpoint_id
+    rows = db.session.execute(sa.select(endpoint_id, sa.func.count()).where(which).group_by(endpoint_id))
+    return {row[0]: row[1] for row in rows}
 
 
 def _changed(event: str, endpoint_id: str, by: str, **facts: Any) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 from app.errors import Rejected
 
-_BY = "who did it: `operator`, or the handle of an administrator; left out when it was the account's owner"
+_BY = (
+    "who did it: `operator` by a command, `admin:` and the handle of an administrator, and others; absent for the owner"
+)
 _METHOD = "the sign-in method: `email`, `sms`, `authenticator`, `webauthn`, `password`, `recovery_code` and others"
 _GROUP = "the name of the group"
 _CLIENT = "the client id of the app"
@@ -117,6 +119,11 @@ ALL = (
     EventType("client.deleted", "client.deleted", "An app was deleted.", {"client": _CLIENT, "by": _BY}),
     EventType("delivery.failed", "delivery.failed", "A message was given up.",
               {"kind": "which message", "channel": "`mail`, `sms` or `logout`"}),
+    EventType("administrator.added", "administrator.added", "An account became an administrator.", {"by": _BY}),
+    EventType("administrator.removed", "administrator.removed", "An account is no administrator any more.",
+              {"by": _BY}),
+    EventType("webhook.disabled", "webhook.disabled", "Another endpoint was disabled.",
+              {"endpoint": "its id", "reason": "`gone` (it answered 410), `failing` or `operator`", "by": _BY}),
     EventType(TEST, "", "Sent by `flask webhooks test`, whichever events the endpoint gets."),
 )  # fmt: skip
 """Every type there is. A new one is added here and in docs/webhooks.md."""

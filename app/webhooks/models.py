@@ -32,6 +32,7 @@ class WebhookEndpoint(db.Model):
     """
 
     __tablename__ = "webhook_endpoint"
+    __table_args__ = (partial_index("ix_webhook_endpoint_deleted", "deleted_at IS NOT NULL", "id"),)
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)
     url: Mapped[str] = mapped_column(sa.String(URL))
@@ -42,6 +43,8 @@ class WebhookEndpoint(db.Model):
     old_secret_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     disabled_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    """Its row stays, disabled and emptied, until a worker has deleted its deliveries, of which there may be many."""
     disabled_reason: Mapped[str] = mapped_column(sa.String(16), default="")
     """``operator``, ``gone`` (it answered 410) or ``failing``; "" while it is enabled."""
     failures: Mapped[int] = mapped_column(default=0)
@@ -68,6 +71,7 @@ class WebhookDelivery(db.Model):
     __tablename__ = "webhook_delivery"
     __table_args__ = (
         partial_index("ix_webhook_delivery_due", "next_attempt_at IS NOT NULL", "endpoint_id", "next_attempt_at"),
+        partial_index("ix_webhook_delivery_abandoned", "state = 'abandoned'", "endpoint_id", "id"),
         sa.Index("ix_webhook_delivery_endpoint_id_id", "endpoint_id", "id"),
         {"sqlite_autoincrement": True},
     )

@@ -41,11 +41,7 @@ _VALUES: dict[str, Any] = {
     "next_attempt_at": _given("next_attempt_at"),
     "last_error": sa.literal("", _d.c.last_error.type),
 }
-_ENABLED = (
-    sa.select(*_VALUES.values())
-    .where(_e.c.id == sa.bindparam("endpoint"), _e.c.disabled_at.is_(None))
-    .with_for_update(read=True, key_share=True, of=WebhookEndpoint)  # one who deletes it waits
-)
+_ENABLED = sa.select(*_VALUES.values()).where(_e.c.id == sa.bindparam("endpoint"), _e.c.disabled_at.is_(None))
 _INSERT = sa.insert(_d).from_select(list(_VALUES), _ENABLED)
 
 
@@ -98,6 +94,15 @@ def _row(kind: EventType, event: Mapping[str, Any]) -> dict[str, Any]:
         "facts": event_types.thin(kind, event["facts"]),
         "next_attempt_at": event["at"],
     }
+
+
+def new_test(endpoint_id: str) -> WebhookDelivery:
+    """Return a ``webhook.test`` for an endpoint, due now, which is not stored yet."""
+    now = clock.now()
+    return WebhookDelivery(
+        endpoint_id=endpoint_id, message_id=new_message_id(), type=event_types.TEST, at=now, next_attempt_at=now,
+        is_forgotten=False, support_id="", facts={}, state=WAITING, attempts=0, last_error="",
+    )  # fmt: skip
 
 
 def new_message_id() -> str:

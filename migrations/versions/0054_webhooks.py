@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("old_secret_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_reason", sa.String(length=16), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
@@ -37,6 +38,10 @@ def upgrade() -> None:
         sa.Column("last_error", sa.String(length=80), nullable=False),
         sa.Column("last_sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_endpoint")),
+    )
+    is_deleted = sa.text("deleted_at IS NOT NULL")
+    op.create_index(
+        "ix_webhook_endpoint_deleted", "webhook_endpoint", ["id"], sqlite_where=is_deleted, postgresql_where=is_deleted
     )
     op.create_table(
         "webhook_delivery",
@@ -68,6 +73,11 @@ def upgrade() -> None:
     for name in ("at", "message_id", "user_id"):
         op.create_index(op.f(f"ix_webhook_delivery_{name}"), "webhook_delivery", [name])
     op.create_index("ix_webhook_delivery_endpoint_id_id", "webhook_delivery", ["endpoint_id", "id"])
+    is_over = sa.text("state = 'abandoned'")
+    columns = ["endpoint_id", "id"]
+    op.create_index(
+        "ix_webhook_delivery_abandoned", "webhook_delivery", columns, sqlite_where=is_over, postgresql_where=is_over
+    )
     is_due = sa.text("next_attempt_at IS NOT NULL")
     columns = ["endpoint_id", "next_attempt_at"]
     op.create_index(

@@ -171,9 +171,26 @@ def test_disable_enable_change_and_delete(app, operate, created, ada, receiver, 
     assert posted() == []
     assert other_receiver.types == ["session.ended"]
     operate("delete", endpoint_id, "--yes")
+    assert "There's no such endpoint." in operate("show", endpoint_id, fails=1)
+    assert endpoint_id not in operate("list")
+    (row,) = rows(WebhookEndpoint)
+    assert (row.url, row.secret) == ("", "")
+    with app.app_context():
+        run_cleanups()
     assert (rows(WebhookEndpoint), rows(WebhookDelivery)) == ([], [])
     names = [event.name for event in rows(Event) if event.name.startswith("webhook.")]
     assert names == ["webhook.created", "webhook.disabled", "webhook.enabled", "webhook.changed", "webhook.deleted"]
+
+
+def run_cleanups():
+    """Run those of the endpoints as the worker does, until nothing is left."""
+    from app.db.retention import registered_cleanups
+
+    ours = [each for each in registered_cleanups() if "webhooks" in each.__module__]
+    assert len(ours) == 4
+    for each in ours:
+        while each():
+            pass
 
 
 def test_change_wants_something_to_change(operate, created):
