@@ -73,7 +73,7 @@ def _features(*, in_production: bool) -> tuple[Any, ...]:
 
 
 def _operations() -> tuple[Any, ...]:
-    """Return the packages for operators: the console and the commands."""
-    from app import admin, cli, serving
+    """Return the packages for operators: the console, figures, and the commands."""
+    from app import admin, cli, monitoring, serving
 
-    return admin, cli, serving
+    return admin, monitoring, cli, serving

@@ -6,6 +6,7 @@ Logged are route templates, never raw paths or queries: a link's path is a secre
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -16,8 +17,10 @@ import orjson
 import structlog
 from flask import Flask, Response, g, request
 
+from app import metrics
 from app.crypto import secrets
 from app.extensions import settings
+from app.version import VERSION
 from app.web.client import UNKNOWN, client_address, forwarded
 from app.web.headers import MACHINES_ASK
 
@@ -34,11 +37,16 @@ _bound: dict[str, Any] = {}
 """The request log, bound when logging is configured and not with every line."""
 
 
-def configure_logging(level: str, form: str) -> None:
+def configure_logging(level: str, form: str, replica: str = "") -> None:
     """Send every log line of this process to standard error.
 
     :param form: ``json`` or ``text``
+    :param replica: what each JSON line says of where it comes from
     """
+
+    def where(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        return event | {"process": os.getpid(), "replica": replica, "version": VERSION}
+
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -47,6 +55,7 @@ def configure_logging(level: str, form: str) -> None:
         structlog.processors.format_exc_info,
     ]
     if form == "json":
+        shared.append(where)
         render: list[Any] = [structlog.processors.JSONRenderer(serializer=_dumps)]
         factory: Any = structlog.BytesLoggerFactory(file=sys.stderr.buffer)
     else:
@@ -58,7 +67,19 @@ def configure_logging(level: str, form: str) -> None:
         cache_logger_on_first_use=False,
     )
     bind_request_log()
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    if form == "json":
+        handler.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                processors=[
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.JSONRenderer(serializer=lambda event, **_: _dumps(event).decode()),
+                ],
+                foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            )
+        )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    logging.captureWarnings(form == "json")
 
 
 def bind_request_log() -> None:
@@ -69,6 +90,7 @@ def bind_request_log() -> None:
 def begin_request() -> None:
     """Give the request its ids and note where it came from (a ``before_request`` function)."""
     g.began = time.perf_counter()
+    metrics.begin_request()
     g.request_id = request_id(request.environ, settings.trusted_proxies)
     g.support_id = secrets.reference(8)
     g.client_address = client_address(request.environ, settings.trusted_proxies)
@@ -97,12 +119,18 @@ def warn_of_unknown_address(environ: Mapping[str, str], trusted_proxies: int) ->
 def end_request(response: Response) -> Response:
     """Write the request's log line (an ``after_request`` function)."""
     response.headers["X-Request-Id"] = g.get("request_id", "")
+    now = time.perf_counter()
+    seconds = now - g.get("began", now)
+    route = request.url_rule.rule if request.url_rule else "-"
+    method = request.method if request.method in metrics.METHODS else metrics.OTHER
+    metrics.end_request(kept=response.status_code < 500)
+    metrics.REQUESTS.observe(seconds, route, method, f"{response.status_code // 100}xx")
     _bound["log"].info(
         "request",
         method=request.method,
-        route=str(request.url_rule) if request.url_rule else "-",
+        route=route,
         status=response.status_code,
-        ms=round((time.perf_counter() - g.get("began", time.perf_counter())) * 1000, 1),
+        ms=round(seconds * 1000, 1),
         request_id=g.get("request_id", ""),
         support_id=g.get("support_id", ""),
         address=g.get("client_address", ""),
@@ -113,7 +141,11 @@ def end_request(response: Response) -> Response:
 def init_app(app: Flask) -> None:
     """Configure logging and observe every request of ``app``."""
     configured = app.extensions["latchkey.settings"]
-    configure_logging(configured.log_level, configured.log_format)
+    configure_logging(configured.log_level, configured.log_format, configured.replica)
+    for warning in configured.noticed:
+        structlog.get_logger().warning(
+            "settings.warning", setting=warning.setting, what=warning.what, remedy=warning.remedy
+        )
     app.before_request(begin_request)
     app.after_request(end_request)
 

@@ -89,6 +89,17 @@ class ServiceSettings(BaseSettings, defer_build=True):
     log_format: Literal["json", "text"] = Field(
         default_factory=default_log_format, description="`json` for machines, `text` for a terminal."
     )
+    replica_name: str = Field(
+        default="",
+        max_length=60,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Name of this machine or container in logs and `flask doctor`; empty: its host name.",
+    )
+    metrics_listen: Annotated[str, AfterValidator(types.check_listener)] = Field(
+        default="",
+        description="Where figures for Prometheus are read, as `127.0.0.1:9464` or `unix:/run/latchkey/metrics.sock`;"
+        " empty: nowhere.",
+    )
     redis_url: Annotated[str, types.having_scheme("redis", "rediss", "unix")] = Field(
         default="",
         repr=False,

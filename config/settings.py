@@ -1,9 +1,9 @@
 """``Settings``: every decision of the operator, typed, documented, and unchangeable once read."""
 
-import logging
+import socket
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
@@ -22,8 +22,6 @@ from config.retention import KeepingSettings
 from config.service import ServiceSettings
 
 __all__ = ["ConfigurationError", "Problem", "Settings"]
-
-log = logging.getLogger("latchkey.settings")
 
 
 class Settings(
@@ -47,6 +45,13 @@ class Settings(
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    _noticed: tuple[Problem, ...] = PrivateAttr(default=())
+
+    @property
+    def noticed(self) -> tuple[Problem, ...]:
+        """Warnings that loading these settings from the environment gave; none when they were made by hand."""
+        return self._noticed
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: Source, *_others: Source, **_more: Source
@@ -57,7 +62,8 @@ class Settings(
     def load() -> "Settings":
         """Read the environment and its files, check everything, and return the settings.
 
-        In development without keys, one is drawn and kept in ``var/dev-secrets``. Warnings are logged.
+        In development without keys, one is drawn and kept in ``var/dev-secrets``. ``noticed`` has what is allowed but
+        weaker than it could be; the application logs it, as its logs are set.
 
         :raises ConfigurationError: with all problems found; its text holds no value of a setting
         """
@@ -67,8 +73,7 @@ class Settings(
             raise ConfigurationError(from_validation(error)) from None
         if found := checks.problems(settings):
             raise ConfigurationError(found)
-        for warning in (*checks.unread_variables(settings), *checks.warnings(settings)):
-            log.warning("%s", warning)
+        settings._noticed = (*checks.unread_variables(settings), *checks.warnings(settings))
         return settings.completed()
 
     @staticmethod
@@ -94,6 +99,11 @@ class Settings(
     @property
     def is_production(self) -> bool:
         return self.environment == "production"
+
+    @property
+    def replica(self) -> str:
+        """What this machine or container is called in logs, traces and heartbeats."""
+        return self.replica_name or socket.gethostname()[:60]
 
     @property
     def is_sqlite(self) -> bool:

@@ -21,6 +21,8 @@ HOST = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5}
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
 OURS = ("connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
+LONGEST_SOCKET = 100
+"""Bytes of the path of a Unix socket, at most (107 on Linux, 103 on macOS)."""
 LONGEST = timedelta(days=3650)
 
 
@@ -189,6 +191,29 @@ def check_target(text: str) -> str:
         return text
     name, colon, port = host.partition(":")
     return parts._replace(netloc=f"{user}{at}{ascii_host(name)}{colon}{port}").geturl()
+
+
+def check_listener(text: str) -> str:
+    """Accept where to listen: ``address:port``, ``[address]:port``, ``unix:`` and an absolute path, or nowhere ("")."""
+    if text and listener(text) is None:
+        raise ValueError("say 127.0.0.1:9464, [::1]:9464 or unix:/run/latchkey/metrics.sock")
+    return text
+
+
+def listener(text: str) -> tuple[str, int] | str | None:
+    """Return the address and port, or the path of a socket, that ``text`` names; None when it names neither."""
+    if text.startswith("unix:/"):
+        path = text.removeprefix("unix:")
+        return path if len(path.encode()) <= LONGEST_SOCKET and not path.endswith("/") else None
+    host, colon, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or bracketed != (address.version == 6) or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII):
+        return None
+    return (str(address), int(port)) if 0 < int(port) < 65536 else None
 
 
 def check_host(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import sqlalchemy as sa
 from flask import g, has_request_context, request
 
-from app import clock, user_agents
+from app import clock, metrics, user_agents
 from app.audit.models import Event
 from app.db import has_written
 from app.db.compiled import CompiledStatement
@@ -36,6 +36,9 @@ def set_listener(app: Flask, listener: Listener) -> None:
     app.extensions[_LISTENER] = listener
 
 
+OF_SIGN_INS = (None, "sign_in", "confirm")
+"""Purposes of proofs that open a session. Others confirm that it is still the same person."""
+
 _INSERT = CompiledStatement.into(Event.__table__)
 _INSERT_AT_ONCE = CompiledStatement.into(Event.__table__, at_once=True)
 
@@ -59,6 +62,7 @@ def record(
     (_INSERT_AT_ONCE if alone else _INSERT).run(**row)
     if listener is not None:
         listener.recorded([row])
+    _count(name, facts)
 
 
 def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
@@ -73,12 +77,28 @@ def record_each(name: str, events: Sequence[dict[str, Any]]) -> None:
         db.session.execute(sa.insert(Event.__table__), rows)
         if listener is not None:
             listener.recorded(rows)
+        metrics.EVENTS.count(name, by=len(events))
 
 
 def _listener_to(name: str) -> Listener | None:
     """Return who passes events of this name on; None for nobody."""
     listener: Listener | None = this_app().extensions.get(_LISTENER)
     return listener if listener is not None and listener.wants(name) else None
+
+
+def _count(name: str, facts: dict[str, Any]) -> None:
+    """Count an event; of a sign-in also its method and why it failed.
+
+    What was typed may be a code of any method or a password, so a failure names none unless the event does.
+    """
+    metrics.EVENTS.count_when_kept(name)
+    if name == "sign_in.succeeded":
+        metrics.SIGN_INS.count_when_kept(facts.get("method", ""), facts.get("second", ""), "succeeded", "")
+    elif name == "sign_in.failed" and facts.get("purpose") in OF_SIGN_INS:
+        method, reason = facts.get("method") or "typed", facts.get("reason") or "refused"
+        metrics.SIGN_INS.count_when_kept(method, "", "failed", reason)
+    elif name == "second_step.failed":
+        metrics.SIGN_INS.count_when_kept("", facts.get("method") or "typed", "failed", facts.get("reason") or "refused")
 
 
 def _who_asked() -> dict[str, str]:

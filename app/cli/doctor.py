@@ -1,327 +1,80 @@
-"""``flask doctor``: check everything the service depends on; report problems and how to fix them."""
+"""``flask doctor``: report problems and how to fix them, once or as they come and go."""
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import click
-import sqlalchemy as sa
-from flask.cli import with_appcontext
+import orjson
 
-from app import clock
-from app.authenticators.keys import sealed_columns, sealed_rows
-from app.crypto.encryption import DecryptionError
-from app.db import DatabaseReadOnly, PoolerFound, clock_sync, readiness, refuse_unless_writable
-from app.db.faults import why_unreached
-from app.enrollments.catalog import methods_reaching
-from app.extensions import db, keyring, settings
-from app.outbox import jobs, wakeups
-from app.outbox.channels import mail, sms
-from app.outbox.channels.attempt import Failed
-from app.outbox.channels.provider_gate import REFUSES_US, remedy_for
-from app.outbox.models import ABANDONED, Message
-from app.outbox.schedule import oldest_due, waiting_messages
-from app.throttling import service_totals
-from app.webhooks import endpoints
-from app.webhooks.delivery import FAILING, GONE
-from app.webhooks.posting import remedy_for as remedy_of_endpoint
-from config import checks, environment
-from config.settings import Settings
+from app import clock, shutdown
+from app.cli.health_checks import Finding, examine
 
-PATIENCE = timedelta(seconds=5)
-"""How long another server may take to answer."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-LATE = timedelta(minutes=1)
-"""A message due for longer than this was forgotten."""
-
-NEED_DATABASE = frozenset(("migrations", "keys", "sms", "outbox", "budgets", "webhooks"))
-"""Examinations that say nothing while the database does not answer."""
+COLOURS = {"mend": "red", "note": "yellow", "ok": "green", "over": "green"}
+"""``over``: what was found before and is no longer."""
 
 
 @click.command("doctor")
-@with_appcontext
-def doctor() -> None:
+@click.option("--watch", is_flag=True, help="Go on looking, and say what changes, until Ctrl-C or SIGTERM.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, max=3600),
+    default=10.0,
+    show_default=True,
+    help="Seconds between two looks of --watch.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), help="End --watch after so many looks.")
+@click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each finding.")
+@click.pass_obj
+def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bool) -> None:
     """Check settings and services, and say how to fix them.
 
     Looks at settings, database, migrations, keys, mail, SMS, queue, Redis and outbox. Changes and sends nothing.
-    Exits with 1 when something has to be mended. A note is something that works but could be better.
+    Exits with 1 when something has to be mended, with --watch by the last look. A note is something that works but
+    could be better.
     """
-    wrong = 0
-    unreachable: set[str] = set()
-    for name, examination, remedy in CHECKS:
-        if name in NEED_DATABASE and "database" in unreachable:
-            continue
-        findings: list[HealthCheck] = []
-        try:
-            findings.extend(examination())
-        except Exception as error:  # whatever a driver raises is what we came to find
-            db.session.rollback()
-            unreachable.add(name)
-            findings.append(unanswered(error, remedy))
-        for finding in findings:
-            _say(name, finding)
-        wrong += sum(finding.wrong for finding in findings)
-    click.echo(f"{wrong} to mend." if wrong else "All is well.")
+    app = info.load_app()
+    if rounds is not None and not watch:
+        raise click.UsageError("--rounds goes with --watch.")
+    stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM) if watch else None
+    known: list[Finding] = []
+    looks = 0
+    while True:
+        with app.app_context():
+            found = examine()
+        looks += 1
+        say(changes(known, found) if watch else [(each.state, each) for each in found], as_json, dated=watch)
+        known = found
+        if stop is None or looks == rounds or stop.wait(every):
+            break
+    wrong = sum(finding.check.wrong for finding in known)
+    if not as_json:
+        click.echo(f"{wrong} to mend." if wrong else "All is well.")
     sys.exit(1 if wrong else 0)
 
 
-def _say(name: str, finding: HealthCheck) -> None:
-    mark, colour = ("mend", "red") if finding.wrong else ("note", "yellow") if finding.remedy else ("ok", "green")
-    remedy = f" -> {finding.remedy}" if finding.remedy else ""
-    click.echo(f"{click.style(f'{mark:<5}', fg=colour)} {name:<11} {finding.what}{remedy}")
+def changes(before: list[Finding], now: list[Finding]) -> list[tuple[str, Finding]]:
+    """Return what is new since the look before, and what is over, with its state. Figures that change are no news."""
+    known, found = {each.same_as() for each in before}, {each.same_as() for each in now}
+    over = [("over", each) for each in before if each.same_as() not in found and each.state != "ok"]
+    return over + [(each.state, each) for each in now if each.same_as() not in known]
 
 
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """One thing that was looked at.
-
-    :ivar what: a sentence; holds no secret
-    :ivar remedy: what to do about it; "" when all is well
-    :ivar wrong: whether the service does not work, or not safely, until that is done
-    """
-
-    what: str
-    remedy: str = ""
-    wrong: bool = False
-
-
-def unanswered(error: Exception, remedy: str) -> HealthCheck:
-    """Return what is to be said when an examination could not be made."""
-    if isinstance(error, DatabaseReadOnly):
-        what = "takes no writes: it is a standby, or it was set to be read-only"
-        return HealthCheck(what, "Point LATCHKEY_DATABASE_URL at the primary.", wrong=True)
-    if isinstance(error, PoolerFound):
-        what, remedy = str(error).split(". ", 1)
-        return HealthCheck(what, remedy, wrong=True)
-    if isinstance(error, sa.exc.DBAPIError) and (known := why_unreached(error)):
-        return HealthCheck(*known, wrong=True)
-    return HealthCheck(f"does not answer ({type(error).__name__})", remedy, wrong=True)
-
-
-def settings_hold() -> Iterator[HealthCheck]:
-    """Nothing unsafe or misspelt."""
-    held: list[HealthCheck] = [HealthCheck(f"{problem.setting} {problem.what}", problem.remedy, wrong=True)
-                           for problem in checks.problems(settings)]  # fmt: skip
-    held += [HealthCheck(f"{problem.setting} {problem.what}", problem.remedy) for problem in checks.warnings(settings)]
-    unknown = environment.unknown_variables(Settings.model_fields)
-    held += [
-        HealthCheck(f"{name} is set, but there is no such setting", "Look in docs/settings.md.") for name in unknown
-    ]
-    yield from held or [HealthCheck(f"sound, for {settings.environment}")]
-
-
-def database_answers() -> Iterator[HealthCheck]:
-    """It can be read and written, with the durability we count on."""
-    with db.engine.connect() as connection:
-        refuse_unless_writable(connection)
-        if settings.is_sqlite:
-            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-            version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
-            yield HealthCheck(f"SQLite {version}, can be written")
-            if mode not in ("wal", "memory"):
-                remedy = "Put the file on a local disk: WAL does not work on network file systems."
-                yield HealthCheck(f"its journal mode is {mode}, not WAL", remedy, wrong=True)
-            return
-        version = connection.exec_driver_sql("SELECT version()").scalar_one()
-        yield HealthCheck(f"{' '.join(version.split()[:2])}, can be written")
-        if abs(clock.correction()) > clock_sync.TOLERATED:
-            what = (
-                f"its clock and this machine's differ by {abs(clock.correction()):.0f} s; the service goes by its clock"
-            )
-            yield HealthCheck(
-                what, "Let both machines keep time by NTP. Authenticator apps need the right time.", wrong=True
-            )
-
-
-def migrations_are_current() -> Iterator[HealthCheck]:
-    """The tables are those that this release works with."""
-    with db.engine.connect() as connection:
-        found = readiness.fit(connection)
-    if found.fault:
-        yield HealthCheck(found.fault.removesuffix("."), found.remedy, wrong=True)
-    elif found.newer:
-        remedy = "Install it here as well. Only the release right before it works with its tables."
-        yield HealthCheck(
-            f"the tables are those of a newer release (revision {found.newer}, ours {found.head})", remedy
-        )
-    else:
-        yield HealthCheck(f"up to date, at {found.head}")
-
-
-def keys_fit() -> Iterator[HealthCheck]:
-    """Each key that something is sealed under is in the ring, and opens it."""
-    counts = sealed_rows()
-    for kid in counts.keys() - set(keyring.kids):
-        remedy = "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate"
-        yield HealthCheck(f"{counts[kid]:,} rows are sealed under key {kid}, which is missing", remedy, wrong=True)
-    for kid in keyring.kids:
-        if not _opens(kid):
-            remedy = "Compare the database with a backup; its owner has to set up that method anew."
-            yield HealthCheck(f"a row sealed under key {kid} was changed or moved", remedy, wrong=True)
-        elif kid == keyring.kid:
-            yield HealthCheck(f"current key {kid}, {counts[kid]:,} rows")
-        elif counts[kid]:
-            yield HealthCheck(f"older key {kid}, {counts[kid]:,} rows", "Run: flask keys rotate")
+def say(findings: Iterable[tuple[str, Finding]], as_json: bool, *, dated: bool) -> None:
+    """Print findings, a line each."""
+    at = f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"
+    for state, finding in findings:
+        what, remedy = finding.check.what, finding.check.remedy if state != "over" else ""
+        if as_json:
+            facts = {"at": at, "state": state, "subject": finding.subject, "what": what, "remedy": remedy}
+            click.echo(orjson.dumps(facts).decode())
         else:
-            remedy = "New: put it first, once every server has it. Old: take it out, a day after keys rotate."
-            yield HealthCheck(f"further key {kid} seals nothing", remedy)
-
-
-def _opens(kid: str) -> bool:
-    """Try one row of each table that is sealed under this key."""
-    for column in sealed_columns():
-        row = db.session.scalar(sa.select(column.model).where(column.texts.like(f"v1.{kid}.%")).limit(1))
-        try:
-            if row is not None:
-                keyring.open(getattr(row, column.secret), *column.context(row))
-        except DecryptionError:
-            return False
-    return True
-
-
-def mail_server_answers() -> Iterator[HealthCheck]:
-    """It can be reached, with TLS and sign-in as set. Nothing is sent."""
-    if not settings.mail_url and not settings.is_production:
-        yield HealthCheck("no mail server is set: flask serve keeps mail and shows it at /dev/inbox")
-        return
-    if not settings.mail_url:
-        yield HealthCheck("no mail server is set", "Set LATCHKEY_MAIL_URL.", wrong=bool(methods_reaching("email")))
-        return
-    try:
-        mail.check(settings.model_copy(update={"mail_timeout": min(PATIENCE, settings.mail_timeout)}))
-    except Failed as failure:
-        remedy = failure.remedy or "Look at LATCHKEY_MAIL_URL, and whether that server runs."
-        yield HealthCheck(failure.reason, remedy, wrong=True)
-        return
-    parts = urlsplit(settings.mail_url)
-    yield HealthCheck(f"{parts.hostname} answers by {parts.scheme}")
-
-
-def sms_provider_answers() -> Iterator[HealthCheck]:
-    """Its machine takes connections, and it has not refused us. Nothing is sent."""
-    if not methods_reaching("phone") or not settings.can_send_sms:
-        yield HealthCheck("not in use")
-        return
-    parts = urlsplit(settings.twilio_url if settings.sms_provider == "twilio" else settings.sms_url)
-    try:
-        sms.check()
-    except Failed as failure:
-        yield HealthCheck(failure.reason, failure.remedy, wrong=True)
-    else:
-        yield HealthCheck(f"{parts.hostname} answers")
-    if why := _refused_by_provider():
-        yield HealthCheck(f"text messages wait: {why}", remedy_for(why), wrong=True)
-
-
-def _refused_by_provider() -> str:
-    """Return why the provider takes no text messages of ours, "" when it does: the newest says it."""
-    lately = (Message.channel == "sms", Message.created_at > clock.now() - timedelta(days=1))
-    refused = sa.select(Message.created_at, Message.last_error).where(*lately, Message.last_error.contains(REFUSES_US))
-    newest = db.session.execute(refused.order_by(Message.created_at.desc()).limit(1)).first()
-    if newest is None:
-        return ""
-    sent = sa.select(Message.id).where(Message.channel == "sms", Message.sent_at > newest.created_at).limit(1)
-    return "" if db.session.scalar(sent) else newest.last_error
-
-
-def queue_answers() -> Iterator[HealthCheck]:
-    """Workers can be woken when a message waits. Otherwise they find it by looking, a second later."""
-    where = wakeups.location(settings)
-    kind = "this machine" if where.startswith("sqlite") else where.partition(":")[0]
-    try:
-        listening = wakeups.count_listeners(where)
-    except FileNotFoundError:
-        listening = 0
-    yield HealthCheck(f"wakes workers through {kind}" + ("" if listening is None else f"; {listening} listen"))
-
-
-def redis_answers() -> Iterator[HealthCheck]:
-    """All replicas count together."""
-    if not settings.redis_url:
-        yield HealthCheck("not in use: each process counts by itself")
-        return
-    from redis import Redis
-
-    seconds = PATIENCE.total_seconds()
-    Redis.from_url(settings.redis_url, socket_timeout=seconds, socket_connect_timeout=seconds).ping()
-    yield HealthCheck("answers")
-
-
-def messages_leave() -> Iterator[HealthCheck]:
-    """Workers run, nothing waits longer than it should, and nothing was given up."""
-    due, now, workers = oldest_due(), clock.now(), jobs.count_workers()
-    if due is not None and now - due > LATE:
-        minutes = int((now - due) / timedelta(minutes=1))
-        remedy = "Start a worker: flask worker"
-        if workers:
-            remedy = "The workers are too slow. Look at the mail server, and raise LATCHKEY_WORKER_THREADS."
-        yield HealthCheck(f"the oldest message has been due for {minutes} min", remedy, wrong=True)
-    waiting = waiting_messages()
-    for each in waiting:
-        what = f"{each.count:,} {'message waits' if each.count == 1 else 'messages wait'} for another try"
-        yield HealthCheck(f"{what} at {each.destination}: {each.reason}", "They leave by themselves once that is over.")
-    lately = (Message.state == ABANDONED, Message.created_at > now - timedelta(days=1))
-    given_up = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*lately)) or 0
-    if given_up:
-        yield HealthCheck(f"{given_up:,} messages were given up in the last day", "Look why: flask outbox list")
-    if due is None and not given_up and not waiting:
-        yield HealthCheck("nothing waits")
-    yield HealthCheck(f"{workers} {'worker runs' if workers == 1 else 'workers run'}")
-
-
-def budgets_suffice() -> Iterator[HealthCheck]:
-    """What may leave of the whole service is not used up."""
-    for total in service_totals.used():
-        per = {"mail": "mails in an hour", "sms": "text messages in a day"}[total.channel]
-        what = f"{per}, {service_totals.NAMES[total.which]}: {min(total.count, total.most):,} of {total.most:,} used"
-        what += f", counted from {total.began_at:%H:%M} UTC on"
-        setting = service_totals.SETTINGS[total.channel]
-        if total.count > total.most:
-            yield HealthCheck(
-                f"{what}; the rest did not leave", f"Raise {setting} if they are your people.", wrong=True
-            )
-        else:
-            yield HealthCheck(
-                what, f"Raise {setting} before it is used up." if total.percent >= service_totals.NEARLY else ""
-            )
-    mails, texts = (service_totals.most_of(channel, "overall") for channel in ("mail", "sms"))
-    yield HealthCheck(f"{mails:,} mails in an hour and {texts:,} text messages in a day may leave")
-
-
-def webhooks_are_taken() -> Iterator[HealthCheck]:
-    """Endpoints take what is posted to them, and none was disabled for not doing so."""
-    found = endpoints.health()
-    for each in found:
-        name, why = each.endpoint.id, each.endpoint.last_error
-        if each.endpoint.disabled_reason in (GONE, FAILING):
-            what = f"endpoint {name} was disabled ({why})"
-            yield HealthCheck(what, f"Look at it, then: flask webhooks enable {name}, or delete it", wrong=True)
-        elif each.endpoint.failures and each.endpoint.disabled_at is None:
-            what = f"endpoint {name} takes nothing since {each.endpoint.failing_since:%Y-%m-%d %H:%M} UTC: {why}"
-            remedy = remedy_of_endpoint(why) or f"Look: flask webhooks deliveries {name}"
-            yield HealthCheck(f"{what}; {each.waiting:,} waiting", remedy)
-        elif each.abandoned:
-            what = f"{each.abandoned:,} events for endpoint {name} were given up"
-            yield HealthCheck(what, f"To post them again: flask webhooks retry --failed {name}")
-    enabled = sum(each.endpoint.disabled_at is None for each in found)
-    yield HealthCheck(f"{enabled} of {len(found)} endpoints enabled" if found else "not in use")
-
-
-CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
-    ("settings", settings_hold, "Look at the LATCHKEY_ variables."),
-    ("database", database_answers, "Look at LATCHKEY_DATABASE_URL, and whether the database runs."),
-    ("migrations", migrations_are_current, "Run: flask db upgrade"),
-    ("keys", keys_fit, "Run: flask db upgrade"),
-    ("mail", mail_server_answers, "Look at LATCHKEY_MAIL_URL."),
-    ("sms", sms_provider_answers, "Look at LATCHKEY_SMS_URL."),
-    ("queue", queue_answers, "Look at LATCHKEY_QUEUE_URL, and whether the queue runs."),
-    ("redis", redis_answers, "Look at LATCHKEY_REDIS_URL, and whether Redis runs."),
-    ("outbox", messages_leave, "Run: flask db upgrade"),
-    ("budgets", budgets_suffice, "Run: flask db upgrade"),
-    ("webhooks", webhooks_are_taken, "Run: flask db upgrade"),
-)
-"""Name, examination, and what to do when it cannot even be made."""
+            mark = click.style(f"{state:<5}", fg=COLOURS[state])
+            more = f" -> {remedy}" if remedy else ""
+            click.echo(f"{f'{at} ' if dated else ''}{mark} {finding.subject:<11} {what}{more}")
+    sys.stdout.flush()

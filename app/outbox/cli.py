@@ -88,6 +88,8 @@ def run_worker(info: Any) -> None:
     """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
     stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM)
     app = info.load_app()
+    for start in app.extensions.get(worker.BESIDE, ()):
+        start(app)
     _await_tables(app, stop)
     worker.run(app, stop)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from app import clock
+from app import clock, metrics, tracing
 from app.extensions import db
 from app.outbox import renderers
 from app.outbox.channels import logout, mail, sms
@@ -118,10 +118,23 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
             if outcomes and time.monotonic() - began > ENOUGH:  # one is tried in any case
                 outcomes.append(_again(message, clock.now(), "worker busy"))
             else:
-                outcomes.append(_attempt(message, known, log))
+                outcomes.append(_traced(message, known, log))
         with held.lock:
             record_results(outcomes)
+    _count(outcomes)
     return outcomes
+
+
+def _count(outcomes: Sequence[Outcome]) -> None:
+    """Count how these attempts ended, and how long people waited for what has left."""
+    for each in outcomes:
+        message, how = each.message, each.state
+        if how == WAITING:
+            how = "failed" if each.counts else "postponed"
+        metrics.MESSAGES.count(message.channel, how)
+        if how == SENT:
+            waited = (clock.now() - message.created_at).total_seconds()
+            metrics.DELIVERY.observe(waited, message.channel, "yes" if message.challenge_id else "no")
 
 
 def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
@@ -133,6 +146,15 @@ def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
         return None
     finally:
         db.session.close()  # no connection is held while a mail server answers
+
+
+def _traced(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
+    """Attempt to send a message, as a span that says how it ended and not to whom it went."""
+    facts: dict[str, tracing.Value] = {"latchkey__kind": message.kind, "latchkey__attempt": message.attempts}
+    with tracing.span(f"deliver {message.channel}", latchkey__message=message.id, **facts) as note:
+        outcome = _attempt(message, known, log)
+        note("latchkey.outcome", outcome.state)
+    return outcome
 
 
 def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from app.db.retention import Cleanup, registered_cleanups
 from app.extensions import db, this_app
 from app.outbox import leases, schedule
 from app.outbox.models import Lease
+from app.version import VERSION
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -149,12 +151,19 @@ class Upkeep:
         self.settings = settings
         self.stop = stop
         self.name = secrets.row_id()
+        self.replica = settings.replica
+        self.started_at = clock.now()
+        self.swept_at: datetime | None = None
         self._report_at = time.monotonic()
 
+    def beat(self) -> None:
+        """Note that this worker is alive, and when it was last through with its periodic tasks."""
+        beat(self.name, replica=self.replica, started_at=self.started_at, swept_at=self.swept_at)
+
     def sweep(self) -> None:
-        """Note that this worker is alive, run the periodic tasks, and log which messages wait for another attempt."""
-        beat(self.name)
+        """Run the periodic tasks, and log which messages wait for another attempt."""
         run_periodic_tasks(self.stop)
+        self.swept_at = clock.now()
         if time.monotonic() >= self._report_at:
             self._report_at = time.monotonic() + REPORT_EVERY
             schedule.report_waiting()
@@ -203,13 +212,48 @@ def hold(role: str, holder: str, lasting: timedelta = HELD_FOR) -> bool:
     return db.session.execute(statement, values).first() is not None
 
 
-def beat(worker: str) -> None:
-    """Note that this worker is alive, and forget those that were long ago."""
-    hold(WORKER + worker, worker)
+@dataclass(frozen=True, slots=True)
+class WorkerSign:
+    """What a worker last said of itself.
+
+    :ivar name: drawn at its start
+    :ivar replica, version: "" of a worker of a release that did not say
+    :ivar seen_at: when it said so
+    :ivar swept_at: when it was last through with its periodic tasks; None before the first time
+    """
+
+    name: str
+    replica: str
+    version: str
+    started_at: datetime | None
+    seen_at: datetime
+    swept_at: datetime | None
+
+
+def beat(
+    worker: str, *, replica: str = "", started_at: datetime | None = None, swept_at: datetime | None = None
+) -> None:
+    """Note that this worker is alive, and forget those that were long ago. A new one is a row more."""
+    values = {"until": clock.now() + HELD_FOR, "replica": replica, "version": VERSION}
+    values |= {"started_at": started_at, "swept_at": swept_at}
+    known = sa.update(_lease).where(_lease.c.name == WORKER + worker).values(values).returning(_lease.c.name)
+    if db.session.execute(known.execution_options(at_once=True)).first() is None:
+        first = sa.insert(_lease).values(name=WORKER + worker, holder=worker, **values)
+        db.session.execute(first.execution_options(at_once=True))
     old = sa.and_(_lease.c.name.startswith(WORKER), _lease.c.until < clock.now() - timedelta(days=1))
     if db.session.scalar(sa.select(sa.exists().where(old))):
         db.session.execute(sa.delete(_lease).where(old).execution_options(at_once=True))
     db.session.close()
+
+
+def live_workers() -> list[WorkerSign]:
+    """Return what each worker that is alive last said, the one that started first before the others."""
+    alive = sa.and_(_lease.c.name.startswith(WORKER), _lease.c.until > clock.now())
+    rows = db.session.execute(sa.select(_lease).where(alive).order_by(_lease.c.started_at, _lease.c.name))
+    return [
+        WorkerSign(row.holder, row.replica or "", row.version or "", row.started_at, row.until - HELD_FOR, row.swept_at)
+        for row in rows
+    ]
 
 
 def count_workers() -> int:

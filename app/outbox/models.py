@@ -82,3 +82,9 @@ class Lease(db.Model):
     name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     holder: Mapped[str] = mapped_column(sa.String(32))
     until: Mapped[datetime] = mapped_column()
+    replica: Mapped[str | None] = mapped_column(sa.String(64))
+    """Of a worker: the machine or container it runs on, as its settings name it."""
+    version: Mapped[str | None] = mapped_column(sa.String(16))
+    started_at: Mapped[datetime | None] = mapped_column()
+    swept_at: Mapped[datetime | None] = mapped_column()
+    """When it was last through with its periodic tasks."""

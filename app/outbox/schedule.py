@@ -21,7 +21,7 @@ from app import clock
 from app.extensions import db
 from app.outbox import leases
 from app.outbox.leases import Due
-from app.outbox.models import WAITING, Message
+from app.outbox.models import SENDING, WAITING, Message
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the table without a wake-up."""
@@ -247,3 +247,29 @@ def oldest_due() -> datetime | None:
     """Return since when the longest waiting message has been due; None when none is late."""
     is_late = Message.next_attempt_at <= clock.now()
     return db.session.scalar(sa.select(sa.func.min(Message.next_attempt_at)).where(is_late))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Messages of one channel that wait for one destination in one state.
+
+    :ivar state: ``new``, ``sending``, or ``parked``: tried, or put off, and waiting for another try
+    :ivar oldest: when the first of them was written
+    :ivar due: since when the first of them has been due, or when it will be
+    """
+
+    channel: str
+    destination: str
+    state: str
+    count: int
+    oldest: datetime
+    due: datetime
+
+
+def queue_depths() -> list[QueueDepth]:
+    """Return what waits or is being sent, in no order."""
+    parked = sa.case((Message.state == SENDING, "sending"), (Message.last_error != "", "parked"), else_="new")
+    what = (Message.channel, Message.destination, parked.label("kind"))
+    figures = (sa.func.count(), sa.func.min(Message.created_at), sa.func.min(Message.next_attempt_at))
+    waits = sa.select(*what, *figures).where(Message.next_attempt_at.is_not(None))
+    return [QueueDepth(*row) for row in db.session.execute(waits.group_by(*what))]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app import clock, i18n
+from app import clock, i18n, metrics
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement
 from app.extensions import db
@@ -72,6 +72,7 @@ def enqueue(
     row["created_at"] = row["next_attempt_at"] = clock.now()
     row["expires_at"] = expires_at
     _INSERT.run(**row)
+    metrics.QUEUED.count_when_kept(channel, kind, "yes" if decoy else "no")
     db.session().info.setdefault(ENQUEUED, []).append(row["id"])
 
 
@@ -119,6 +120,8 @@ def enqueue_all(
         for to, facts in messages
     ]
     db.session.execute(_INSERT_EACH, rows)
+    for _ in rows:
+        metrics.QUEUED.count_when_kept(channel, kind, "no")
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 
 

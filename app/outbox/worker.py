@@ -24,6 +24,9 @@ log = structlog.get_logger()
 LISTEN = 0.5
 """Seconds after which the thread that waits for wake-ups looks whether it should stop."""
 
+HEARTBEAT = 5.0
+"""Seconds between two signs of life, from a thread of their own: a task that hangs is not a worker that is gone."""
+
 AFTER_TROUBLE = 1.0
 """Seconds of rest when the database did not answer."""
 
@@ -32,6 +35,10 @@ IDLE = 2.0
 
 STOP_WITHIN = 3.0
 """Seconds for tries under way when the worker stops; then they are cut off and their messages given back."""
+
+
+BESIDE = "latchkey.beside_worker"
+"""Functions that ``flask worker`` gives the app before it works, so that packages above can run something beside it."""
 
 
 class App(Protocol):
@@ -58,7 +65,7 @@ def run(app: App, stop: threading.Event) -> None:
 
 
 class Worker:
-    """Threads that deliver, and one each for wake-ups, leases, periodic tasks, cleanups, jobs and prompt jobs.
+    """Threads that deliver, and one each for wake-ups, leases, signs of life and each kind of other work.
 
     Delivering waits for none of the others.
     """
@@ -73,6 +80,7 @@ class Worker:
         self._jobs: dict[str, Callable[[], None]] = {
             "outbox-listen": self.listen,
             "outbox-leases": lambda: self._repeat(leases.renew, leases.RENEW_AFTER.total_seconds() / 2),
+            "outbox-heartbeat": lambda: self._repeat(self.upkeep.beat, min(HEARTBEAT, self.every)),
             "outbox-sweep": lambda: self._repeat(self.upkeep.sweep, self.every),
             "outbox-prune": lambda: self._repeat(self.upkeep.prune, jobs.CLEAN_UP_EVERY),
             "outbox-jobs": lambda: self._repeat(lambda: jobs.run_jobs(stop), self.every),

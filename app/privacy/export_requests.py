@@ -11,7 +11,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 import structlog
 
-from app import clock, outbox
+from app import clock, metrics, outbox
 from app.audit import record
 from app.crypto.encryption import DecryptionError
 from app.db.export import ExportPart, read, registered_export
@@ -55,6 +55,7 @@ def request_export(user: User) -> Export:
         raise Rejected("export_under_way")
     now = clock.now()
     if (wait := seconds_until_next(known, now)) > 0:
+        metrics.REFUSALS.count("exports")
         raise Rejected("too_many_requests", status=429, retry_after=wait)
     export = Export(user_id=user.id, state=WAITING, asked_at=now, due_at=now)
     db.session.add(export)

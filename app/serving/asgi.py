@@ -23,6 +23,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 import structlog
 
+from app import metrics
 from app.serving.thread_pool import Busy, ThreadPool
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class WsgiAdapter:
         try:
             status, headers, body = await self._answer(scope, receive)
         except Refusal as refusal:
+            metrics.TURNED_AWAY.count(str(refusal.status))
             status, headers, body = refused(refusal, scope, self.headers)
         except Exception:  # the application answers for its own faults; this is one of what is around it
             log.exception("server.request_failed")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import click
 
 from app.serving import startup
+from app.serving.startup import METRICS
 
 
 @click.command("serve")
@@ -39,6 +41,9 @@ def serve_command(info: Any, host: str, port: int, workers: int, threads: int, n
     from app.serving.supervisor import Supervisor  # after the refusals: a refused start should not wait for it
 
     supervisor = Supervisor(app, host, port, workers=workers, threads=threads)
+    counted_in = startup.prepare_metrics(app, port)
+    if counted_in:
+        supervisor.keep(METRICS, startup.metrics(app))
     if sink:
         supervisor.keep("sink", sink)
     if not no_worker:
@@ -46,4 +51,8 @@ def serve_command(info: Any, host: str, port: int, workers: int, threads: int, n
     if not settings.is_production:
         kept = "mail" if not settings.mail_url else "text messages" if sink else ""
         click.echo(startup.welcome(app.extensions["latchkey.settings"].public_url, kept))
-    raise SystemExit(supervisor.run())
+    try:
+        raise SystemExit(supervisor.run())
+    finally:
+        if counted_in:
+            shutil.rmtree(counted_in, ignore_errors=True)

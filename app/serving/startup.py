@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 ChildFunction = Callable[[threading.Event], None]
 """What a child process runs: it returns soon after the event is set."""
 
+METRICS = "metrics"
+"""Name of the child process that answers scrapes."""
+
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h: it may pass by itself, unlike ``NOT_CONFIGURED`` (EX_CONFIG)."""
 
@@ -67,6 +70,43 @@ def claim_port(host: str, port: int) -> None:
             remedy = f"PORT={other} make run" if "MAKELEVEL" in os.environ else f"--port {other}"
             refuse(UNAVAILABLE, f"port {port} is in use.", f"Stop what uses it, or choose another port: {remedy}")
         refuse(UNAVAILABLE, f"it can't listen at {host}:{port} ({error.strerror}).", "Choose another --host or --port.")
+
+
+def prepare_metrics(app: Flask, port: int) -> Path | None:
+    """Return the directory in which all processes count, made now; None where no metrics are asked for.
+
+    Refuses an address that is in use, the public port among them.
+    """
+    settings: Settings = app.extensions["latchkey.settings"]
+    if not settings.metrics_listen:
+        return None
+    from app.monitoring import listener, shared_files
+
+    where = listener.listening(settings.metrics_listen)
+    if not isinstance(where, str) and where[1] == port:
+        remedy = "Give LATCHKEY_METRICS_LISTEN a port of its own, which your proxy leads nobody to."
+        refuse(NOT_CONFIGURED, f"metrics and people would share port {port}.", remedy)
+    listener.claim(settings.metrics_listen)
+    try:
+        return shared_files.make_directory()
+    except OSError as error:
+        refuse(UNAVAILABLE, f"there is no room to count in ({error.strerror}).", "Make room in /dev/shm.")
+
+
+def metrics(app: Flask) -> ChildFunction:
+    """Return what the process that answers scrapes runs."""
+    from app.monitoring import listener
+
+    return partial(listener.serve, app)
+
+
+def count(app: Flask, kind: str) -> None:
+    """Begin to count in this process, where metrics are asked for."""
+    if app.extensions["latchkey.settings"].metrics_listen:
+        from app.monitoring import count_statements, shared_files
+
+        if shared_files.count_here(kind):
+            count_statements(app)
 
 
 def refuse_other_machines(settings: Settings, host: str) -> None:
@@ -163,4 +203,8 @@ def delivery(app: Flask) -> ChildFunction:
     """Return what the process that delivers messages runs."""
     from app.outbox import worker
 
-    return partial(worker.run, app)
+    def run(stop: threading.Event) -> None:
+        count(app, "worker")
+        worker.run(app, stop)
+
+    return run

@@ -21,7 +21,7 @@ from granian.http import HTTP1Settings
 from app import shutdown
 from app.authenticators import keys as key_announcements
 from app.serving.asgi import WsgiAdapter
-from app.serving.startup import ChildFunction
+from app.serving.startup import ChildFunction, count
 from app.serving.thread_pool import ThreadPool
 from app.web.headers import headers_before_the_app
 from app.webhooks import subscriptions
@@ -268,6 +268,7 @@ class Supervisor:
         """Make the web worker ready; runs in each of them, right after the fork."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
         leave_with(os.getppid())
+        count(self.app, "web")
         key_announcements.keep_announcing(self.app)
         subscriptions.keep_looking(self.app)
         settings = self.app.extensions["latchkey.settings"]

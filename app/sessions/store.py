@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask import Request, Response, g
 from flask_login import user_unauthorized
 
-from app import clock
+from app import clock, metrics
 from app.audit import signals
 from app.client import ClientContext
 from app.crypto import secrets
@@ -101,6 +101,7 @@ def create_session(
         revoke_session(previous.session_id)
     renew_browser_secret(forget=False)
     _INSERT.run(**row)
+    metrics.SESSIONS_OPENED.count_when_kept()
     session = detached_from(AuthSession, row)
     _set_token(token, session)
     g.auth_session, g._login_user = session, user
@@ -343,3 +344,9 @@ def _summary(sessions: list[AuthSession], *refreshed: datetime) -> SessionSummar
     programs = [session for session in sessions if session.kind == "program"]
     browsers = [session for session in sessions if session.kind == "browser"]
     return SessionSummary((browsers or programs)[0], programs, *refreshed)
+
+
+def count_sessions() -> int:
+    """Return how many sessions of browsers have not ended. Reads every session: for a figure now and then."""
+    alive = (AuthSession.kind == "browser", AuthSession.expires_at > clock.now(), AuthSession.revoked_at.is_(None))
+    return db.session.scalar(sa.select(sa.func.count()).select_from(AuthSession).where(*alive)) or 0

@@ -6,14 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import orjson
-import structlog
 from flask import Response, current_app
 
-from app.db import refuse_unless_writable
-from app.extensions import db
 from app.status import bp
-
-log = structlog.get_logger()
+from app.status.readiness import unready
 
 
 @bp.get("/healthz")
@@ -24,12 +20,9 @@ def healthz() -> Response:
 
 @bp.get("/readyz")
 def readyz() -> Response:
-    """Say whether requests can be served: 200, or 503 while the database is away, read-only or out of room."""
-    try:
-        refuse_unless_writable(db.session.connection())
-    except Exception as error:
-        log.warning("readiness.failed", error=type(error).__name__)
-        return Response("database\n", 503, mimetype="text/plain", headers={"Retry-After": "2"})
+    """Say whether requests can be served, and no more: 200, or 503 while the database is away, full or doesn't fit."""
+    if unready():
+        return Response("not ready\n", 503, mimetype="text/plain", headers={"Retry-After": "2"})
     return Response("ready\n", mimetype="text/plain")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
-from app import clock
+from app import clock, metrics
 from app.db.compiled import CompiledStatement
 from app.extensions import changed, settings
 from app.throttling.models import FailureCounter
@@ -177,6 +177,7 @@ def reserve(
         rested=now - settings.failures_in_a_row_rest, per_hour=per_hour, per_day=per_day, most_in_a_row=most,
     )  # fmt: skip
     if counted is None:
+        metrics.REFUSALS.count("account_failures")
         return None
     hour, in_hour, day, in_day, in_a_row = counted
     return LoginAttempt(row, hour, day, is_last=in_hour >= per_hour or in_day >= per_day or in_a_row >= most)

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
-from app import clock, throttling
+from app import clock, metrics, throttling
 from app.audit import record
 from app.enrollments.catalog import method_of
 from app.errors import Rejected
@@ -69,6 +69,7 @@ def take(channel: str, destination: str, network_address: str) -> None:
     if len(db.session.scalars(_TAKE, given).all()) == 2:
         return
     db.session.rollback()
+    metrics.REFUSALS.count("messages")
     if throttling.is_news("messages", given["hour_id"], network_address):
         record("limit.hit", at_once=True, limit="messages")
     raise Rejected("too_many_messages", status=429, retry_after=_seconds_left(given, now))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
-from app import clock
+from app import clock, metrics
 from app.audit import record
 from app.db.compiled import CompiledStatement
 from app.errors import Rejected
@@ -127,6 +127,7 @@ def _stop_penalized(name: str, bucket: str, looks_up: bool = True) -> None:
 
 
 def _reject(name: str, bucket: str, about: str = "", *, reset: float | None = None) -> None:
+    metrics.REFUSALS.count(name)
     reset = reset or _limiter().full_until(_item(name, bucket), bucket, about)
     if _limiter().hit(_once("told"), name, bucket):
         record("limit.hit", at_once=True, limit=name)

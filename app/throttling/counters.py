@@ -22,6 +22,8 @@ from limits.strategies import MovingWindowRateLimiter
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app import metrics
+
 log = structlog.get_logger()
 
 DEADLINE = 0.2
@@ -77,10 +79,14 @@ class Counters:
 
     def _ask(self, challenge_request: Callable[[MovingWindowRateLimiter, RateLimitItem], T], item: RateLimitItem) -> T:
         if self._shared is not None and time.monotonic() >= self._rests_until:
+            began = time.perf_counter()
             try:
                 return challenge_request(self._shared, item)
             except Exception as error:  # the driver of Redis raises many kinds
+                metrics.REDIS_FAILURES.count()
                 self._rest(error)
+            finally:
+                metrics.REDIS.observe(time.perf_counter() - began)
         return challenge_request(self.local, self._divided(item))
 
     def _rest(self, error: Exception) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
-from app import clock
+from app import clock, metrics
 from app.audit import record
 from app.extensions import db, settings, this_app
 from app.throttling.models import SendWindow
@@ -100,7 +100,10 @@ def take(channel: str, which: str, more: int) -> int:
         log.warning("budget.exhausted", **facts, remedy="Raise it if these are your people: the rest does not leave.")
     elif before * 100 < most * NEARLY <= count * 100 and most > 1:
         log.warning("budget.nearly_exhausted", **facts, used=count, remedy="Raise it before it runs out.")
-    return max(0, most - before)
+    left = max(0, most - before)
+    if left < more:
+        metrics.REFUSALS.count(f"{channel}_{which}", by=more - left)
+    return left
 
 
 def past(now: datetime, window: timedelta) -> dict[str, datetime]:

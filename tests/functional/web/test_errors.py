@@ -192,5 +192,50 @@ def test_readiness_is_a_503_while_the_database_is_away_and_health_is_not(client,
 
     monkeypatch.setattr(db.session, "connection", gone)
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.text, answer.headers["Retry-After"]) == (503, "database\n", "2")
+    assert (answer.status_code, answer.text, answer.headers["Retry-After"]) == (503, "not ready\n", "2")
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.fixture
+def fresh(app):
+    """The application, before it has looked whether tables and keys fit."""
+    app.extensions.pop("latchkey.fits_until", None)
+    yield app
+    app.extensions.pop("latchkey.fits_until", None)
+
+
+def test_readiness_wants_our_migrations_and_minds_no_newer_ones(fresh, client, database):
+    [(revision,)] = database.query("SELECT version_num FROM alembic_version")
+    try:
+        assert [ready_at(fresh, client, each) for each in ("0001", "0000_of_others", "9999", revision)] == [
+            (503, "not ready\n"), (503, "not ready\n"), (200, "ready\n"), (200, "ready\n"),
+        ]  # fmt: skip
+    finally:
+        ready_at(fresh, client, revision)
+
+
+def ready_at(app, client, revision: str) -> tuple[int, str]:
+    """Return the answer of /readyz when the tables are at ``revision``, to a process that has not looked yet."""
+    from app.extensions import db
+
+    with app.app_context():
+        db.session.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        db.session.commit()
+    app.extensions.pop("latchkey.fits_until", None)
+    answer = client.get("/readyz")
+    return answer.status_code, answer.text
+
+
+def test_readiness_wants_every_key_that_is_in_use(fresh, people, make_app):
+    people.open(methods=["email"])
+    other = make_app(secret_keys="for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824")
+    other.extensions.pop("latchkey.fits_until", None)
+    assert fresh.test_client().get("/readyz").status_code == 200
+    assert other.test_client().get("/readyz").status_code == 503
+
+
+def test_tables_that_fit_are_not_looked_at_with_each_question(fresh, client, statements):
+    client.get("/readyz")
+    with statements() as seen:
+        client.get("/readyz")
+    assert not [each for each in seen if "alembic_version" in each or "enrolled" in each]

@@ -1,0 +1,207 @@
+"""What this process counts and times: declared here, counted where it happens, read by a scrape.
+
+Off until ``turn_on``: counting is then one comparison. Each metric has a bounded number of series, so that nothing a
+stranger types can make more of them. docs/monitoring.md says what each one means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+OTHER: Final = "other"
+"""Stands for every label value beyond the bound."""
+
+METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+"""Methods that are counted by name; a client may send any word."""
+
+_ALL: list[Metric] = []
+_registry: CollectorRegistry | None = None
+
+_until_kept: ContextVar[list[tuple[Counter, tuple[str, ...]]] | None] = ContextVar("until_kept", default=None)
+"""What the request under way has to count once its transaction is kept."""
+
+
+class Metric:
+    """A metric of this process.
+
+    :param most: how many sets of label values it has before further ones become ``other``
+    :param from_zero: sets of label values that are shown before the first time: Prometheus sees no rise to 1 from
+        nothing
+    """
+
+    kind = ""
+
+    def __init__(
+        self, name: str, help_text: str, *labels: str, most: int = 200, from_zero: Iterable[tuple[str, ...]] = ()
+    ) -> None:
+        self.name = name
+        self.help_text = help_text
+        self.labels = labels
+        self.most = most
+        self.from_zero = tuple(from_zero)
+        self._children: dict[tuple[str, ...], Any] = {}
+        self._metric: Any = None
+        _ALL.append(self)
+
+    def start(self, registry: CollectorRegistry) -> None:
+        """Begin to count, from zero, for ``registry``."""
+        self._children = {}
+        self._metric = self._made(registry)
+        for values in self.from_zero:
+            self._child(values)
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._metric = None
+
+    def _made(self, registry: CollectorRegistry) -> Any:
+        raise NotImplementedError
+
+    def _child(self, values: tuple[str, ...]) -> Any:
+        """Return the series of these label values. Two threads may both make it: the library has one of each."""
+        if (child := self._children.get(values)) is not None:
+            return child
+        if len(self._children) >= self.most:
+            values = (OTHER,) * len(self.labels)
+        child = self._metric.labels(*values) if self.labels else self._metric
+        self._children[values] = child
+        return child
+
+
+class Counter(Metric):
+    """Counts up; its series end in ``_total``."""
+
+    kind = "counter"
+
+    def _made(self, registry: CollectorRegistry) -> Any:
+        from prometheus_client import Counter as Made
+
+        return Made(self.name, self.help_text, self.labels, registry=registry)
+
+    def count(self, *values: str, by: float = 1) -> None:
+        """Count something that has happened, whatever becomes of the transaction under way."""
+        if self._metric is not None:
+            self._child(values).inc(by)
+
+    def count_when_kept(self, *values: str) -> None:
+        """Count something when the request's transaction is kept; at once outside a request."""
+        if self._metric is None:
+            return
+        waiting = _until_kept.get()
+        if waiting is None:
+            self.count(*values)
+        else:
+            waiting.append((self, values))
+
+
+class Histogram(Metric):
+    """Seconds, in ``buckets``."""
+
+    kind = "histogram"
+
+    def __init__(self, name: str, help_text: str, *labels: str, buckets: tuple[float, ...], most: int = 200) -> None:
+        super().__init__(name, help_text, *labels, most=most)
+        self.buckets = buckets
+
+    def _made(self, registry: CollectorRegistry) -> Any:
+        from prometheus_client import Histogram as Made
+
+        return Made(self.name, self.help_text, self.labels, buckets=self.buckets, registry=registry)
+
+    def observe(self, seconds: float, *values: str) -> None:
+        """Count something that took so long."""
+        if self._metric is not None:
+            self._child(values).observe(seconds)
+
+
+def is_on() -> bool:
+    """Say whether this process counts."""
+    return _registry is not None
+
+
+def turn_on() -> CollectorRegistry:
+    """Count from now on, from zero; return the registry that holds the figures of this process.
+
+    Where PROMETHEUS_MULTIPROC_DIR is set, they are in files of that directory instead, and a
+    ``MultiProcessCollector`` reads those of all processes. Call it after a fork, never before one.
+    """
+    global _registry
+    from prometheus_client import CollectorRegistry
+
+    _registry = CollectorRegistry()
+    for metric in _ALL:
+        metric.start(_registry)
+    return _registry
+
+
+def turn_off() -> None:
+    """Count no more."""
+    global _registry
+    _registry = None
+    for metric in _ALL:
+        metric.stop()
+
+
+def declared() -> list[Metric]:
+    """Return every metric there is."""
+    return list(_ALL)
+
+
+def begin_request() -> None:
+    """Let what is counted ``count_when_kept`` wait for the end of the request."""
+    if _registry is not None:
+        _until_kept.set([])
+
+
+def end_request(*, kept: bool) -> None:
+    """Count what has waited, unless the transaction was rolled back."""
+    waiting = _until_kept.get()
+    if waiting is not None:
+        _until_kept.set(None)
+        for counter, values in waiting if kept else ():
+            counter.count(*values)
+
+
+QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+SLOW = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0)
+
+REQUESTS = Histogram(
+    "latchkey_request_seconds", "Requests, by the template of their path, their method and the class of their status.",
+    "route", "method", "status", buckets=QUICK, most=600,
+)  # fmt: skip
+TURNED_AWAY = Counter(
+    "latchkey_requests_turned_away", "Requests answered without the application.", "status", most=20,
+    from_zero=[("400",), ("408",), ("411",), ("500",), ("503",)],
+)  # fmt: skip
+EVENTS = Counter("latchkey_events", "Events of the audit log.", "event")
+SIGN_INS = Counter(
+    "latchkey_sign_ins", "Sign-ins that succeeded or failed, by method and reason.", "method", "second", "result",
+    "reason",
+)  # fmt: skip
+SESSIONS_OPENED = Counter("latchkey_sessions_opened", "Sessions opened.")
+REFUSALS = Counter(
+    "latchkey_refusals", "Requests refused, and messages not sent, because of a limit.", "limit",
+    from_zero=[
+        *((name,) for name in ("starts", "failures", "messages", "account_failures")),
+        *((f"{channel}_{which}",) for channel, which in product(("mail", "sms"), ("overall", "strangers", "known"))),
+    ],
+)  # fmt: skip
+QUEUED = Counter("latchkey_messages_queued", "Messages written to the outbox.", "channel", "kind", "decoy")
+MESSAGES = Counter(
+    "latchkey_messages", "Attempts to send a message, by how they ended.", "channel", "outcome",
+    from_zero=product(("mail", "sms", "logout"), ("sent", "failed", "postponed", "abandoned", "dropped")),
+)  # fmt: skip
+DELIVERY = Histogram(
+    "latchkey_delivery_seconds", "Time from the request of a message until the server had it.", "channel", "code",
+    buckets=SLOW, most=20,
+)  # fmt: skip
+STATEMENTS = Histogram("latchkey_database_statement_seconds", "Database statements.", buckets=QUICK)
+REDIS = Histogram("latchkey_redis_seconds", "Questions to Redis.", buckets=QUICK)
+REDIS_FAILURES = Counter("latchkey_redis_failures", "Questions that Redis did not answer.")
+PROCESSES = Counter("latchkey_processes_started", "Processes that this service has started.", "kind", most=20)

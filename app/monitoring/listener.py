@@ -1,0 +1,174 @@
+"""The address where figures are read: GET /metrics, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import socket
+import socketserver
+import stat
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import structlog
+
+from app.monitoring.collector import ServiceCollector
+from config import types
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from flask import Flask
+    from prometheus_client import CollectorRegistry
+
+log = structlog.get_logger()
+
+PATH = "/metrics"
+UNAVAILABLE = 69
+"""EX_UNAVAILABLE of sysexits.h."""
+
+READ_WITHIN = 5.0
+"""Seconds for a question to be read, and for an answer to be taken."""
+
+
+class Handler(WSGIRequestHandler):
+    """Answers one question; who asks is not logged."""
+
+    timeout = READ_WITHIN
+
+    def log_message(self, *_rest: Any) -> None:
+        """Log nothing: a scrape comes every few seconds."""
+
+    def address_string(self) -> str:
+        """Return who asks, without looking up a name; a Unix socket has none."""
+        return str(self.client_address[0])
+
+
+class Listener(socketserver.ThreadingMixIn, WSGIServer):
+    """Answers each question in a thread of its own."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 16
+
+    def __init__(self, where: tuple[str, int] | str, app: Any) -> None:
+        self.path = where if isinstance(where, str) else ""
+        """Of the Unix socket that it listens at."""
+        self.address_family = socket.AF_UNIX
+        if not isinstance(where, str):
+            self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+        super().__init__(where, Handler)  # type: ignore[arg-type]
+        self.set_app(app)
+
+    def server_bind(self) -> None:
+        """Bind without looking up the name of this machine."""
+        if self.path:
+            forget_socket(self.path)
+            self.allow_reuse_address = False
+            before = os.umask(0o117)  # the owner and the group may ask
+            try:
+                socketserver.TCPServer.server_bind(self)
+            finally:
+                os.umask(before)
+            self.server_name, self.server_port = "localhost", 0
+        else:
+            socketserver.TCPServer.server_bind(self)
+            self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Return a connection and who it is of; the handler wants a pair."""
+        connection, address = super().get_request()
+        return connection, address or ("", 0)
+
+    def handle_error(self, *_rest: Any) -> None:
+        """Say nothing of a client that has gone, and log anything else."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("metrics.failed")
+
+
+def forget_socket(path: str) -> None:
+    """Remove a socket that nobody listens at any more.
+
+    :raises OSError: EADDRINUSE when somebody does
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+
+
+def answer_only(app: Any) -> Any:
+    """Let only GET and HEAD of /metrics through."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"Figures are at /metrics.\n"]
+        body = app(environ, start_response)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+    return answer
+
+
+def listening(address: str) -> tuple[str, int] | str:
+    """Return where to listen, as the settings have checked it."""
+    where = types.listener(address)
+    assert where is not None
+    return where
+
+
+def bind(app: Flask, address: str, registry: CollectorRegistry | None = None) -> Listener:
+    """Listen at ``address`` for scrapes of ``registry`` and of what the database says; exit when that can't be.
+
+    :param registry: of this process alone; None reads the files of all processes
+    """
+    from prometheus_client import CollectorRegistry, make_wsgi_app
+
+    whole = registry or CollectorRegistry()
+    if registry is None:
+        from app.monitoring.collector import FilesCollector
+
+        whole.register(FilesCollector())
+    whole.register(ServiceCollector(app))
+    try:
+        return Listener(listening(address), answer_only(make_wsgi_app(whole)))
+    except OSError as error:
+        refuse(address, error)
+
+
+def refuse(address: str, error: OSError) -> NoReturn:
+    """Say that figures can't be shown there, and exit."""
+    what = f"it can't show metrics at {address} ({error.strerror})."
+    remedy = "Each flask serve and flask worker on a machine needs a LATCHKEY_METRICS_LISTEN of its own."
+    sys.stderr.write(f"Latchkey does not start: {what} {remedy}\n")
+    raise SystemExit(UNAVAILABLE)
+
+
+def claim(address: str) -> None:
+    """Exit when nothing can listen at ``address``; leaves it free."""
+    try:
+        Listener(listening(address), None).server_close()
+    except OSError as error:
+        refuse(address, error)
+
+
+def serve_in_thread(server: Listener) -> None:
+    """Answer from a thread of this process, as long as it lives."""
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+
+def serve(app: Flask, stop: threading.Event) -> None:
+    """Answer until ``stop``: what a child process of ``flask serve`` runs."""
+    server = bind(app, app.extensions["latchkey.settings"].metrics_listen)
+    serve_in_thread(server)
+    stop.wait()
+    server.shutdown()
+    if server.path:
+        with suppress(FileNotFoundError):
+            os.unlink(server.path)

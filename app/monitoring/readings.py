@@ -1,0 +1,182 @@
+"""What a scrape asks the database and Redis: few statements, none of which a person's request waits for."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app import clock
+from app.authenticators.keys import keys_in_use
+from app.db import readiness, refuse_unless_writable, unavailable
+from app.extensions import db, keyring, settings
+from app.outbox import jobs
+from app.outbox.schedule import QueueDepth, queue_depths
+from app.sessions.store import count_sessions
+from app.throttling import service_totals
+
+REDIS_WITHIN = 1.0
+"""Seconds that Redis has for an answer."""
+
+SHOWN = 10
+"""Mail domains that are shown by name at a time: those for which most messages wait. Strangers type domains."""
+
+EVER_SHOWN = 100
+"""Mail domains that one process shows by name as long as it lives; later ones are ``other``."""
+
+OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A figure as it is now.
+
+    :ivar values: by the values of ``labels``
+    """
+
+    name: str
+    help_text: str
+    labels: tuple[str, ...] = ()
+    values: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+
+def plain(name: str, help_text: str, value: float) -> Gauge:
+    """Return a gauge without labels."""
+    return Gauge(name, help_text, (), {(): value})
+
+
+def database() -> Iterator[Gauge]:
+    """How fast it answers, whether it takes writes, and by how much this machine's clock differs.
+
+    :raises Exception: what the driver raises when it does not answer
+    """
+    with db.engine.connect() as connection:
+        began = time.perf_counter()
+        connection.exec_driver_sql("SELECT 1").scalar_one()
+        took = time.perf_counter() - began
+        try:
+            refuse_unless_writable(connection)
+            writable = 1.0
+        except Exception as error:
+            if not unavailable(error):
+                raise
+            writable = 0.0
+    yield plain("latchkey_database_ping_seconds", "Time that SELECT 1 took.", took)
+    yield plain("latchkey_database_writable", "Whether the database takes writes.", writable)
+    yield plain(
+        "latchkey_clock_skew_seconds", "Seconds by which the database's clock is ahead of this machine's.",
+        clock.correction(),
+    )  # fmt: skip
+
+
+def workers() -> Iterator[Gauge]:
+    """Which workers are alive, and when the least lively one last gave a sign."""
+    signs, now = jobs.live_workers(), clock.now()
+    versions = Counter(sign.version or "unknown" for sign in signs)
+    yield Gauge(
+        "latchkey_workers", "Workers that gave a sign in the last 30 seconds, by their release.", ("version",),
+        {(version,): float(count) for version, count in versions.items()} or {("none",): 0.0},
+    )  # fmt: skip
+    if signs:
+        oldest = max((now - sign.seen_at).total_seconds() for sign in signs)
+        yield plain("latchkey_worker_heartbeat_age_seconds", "Age of the oldest sign of a live worker.", oldest)
+        sweeps = [(now - (sign.swept_at or sign.started_at or now)).total_seconds() for sign in signs]
+        yield plain("latchkey_worker_sweep_age_seconds", "Longest time since a worker's last full round.", max(sweeps))
+
+
+class Queue:
+    """What waits to leave, by channel and mail domain; remembers which domains it has named."""
+
+    def __init__(self) -> None:
+        self._named: set[str] = set()
+
+    def read(self) -> Iterator[Gauge]:
+        """How much waits and for how long."""
+        depths, now = queue_depths(), clock.now()
+        names = self._names(depths)
+        counts: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        oldest: dict[tuple[str, ...], float] = {}
+        late: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for each in depths:
+            labels = (each.channel, names[each.destination], each.state)
+            counts[labels] += each.count
+            oldest[labels] = max(oldest.get(labels, 0.0), age(now, each.oldest))
+            if each.state != "sending":
+                late[each.channel,] = max(late[each.channel,], age(now, each.due))
+        labels = ("channel", "domain", "state")
+        yield Gauge("latchkey_queue_messages", "Messages that wait or are being sent.", labels, dict(counts))
+        yield Gauge("latchkey_queue_oldest_seconds", "Age of the oldest of them.", labels, oldest)
+        yield Gauge(
+            "latchkey_queue_late_seconds", "How long the message that is due longest has been due.", ("channel",),
+            {(channel,): late[channel,] for channel in ("mail", "sms", "logout")},
+        )  # fmt: skip
+
+    def _names(self, depths: list[QueueDepth]) -> dict[str, str]:
+        """Return by destination what is shown of it: ``sms``, ``apps``, one of few mail domains, or ``other``."""
+        sizes: Counter[str] = Counter()
+        for each in depths:
+            if each.channel == "mail":
+                sizes[each.destination] += each.count
+        shown = {each.destination: "sms" if each.channel == "sms" else "apps" for each in depths}
+        most = {domain for domain, _ in sizes.most_common(SHOWN)}
+        for domain in sizes:
+            may = domain in most and (domain in self._named or len(self._named) < EVER_SHOWN)
+            if may:
+                self._named.add(domain)
+            shown[domain] = domain if may else OTHER
+        return shown
+
+
+def age(now: datetime, then: datetime) -> float:
+    """Return the seconds since ``then``, 0 when that is still to come."""
+    return max(0.0, (now - then).total_seconds())
+
+
+def schema() -> Iterator[Gauge]:
+    """Which migration the tables are at, and whether this release and its keys fit them."""
+    with db.engine.connect() as connection:
+        found = readiness.fit(connection)
+    behind = found.missing[0] if found.missing else ""
+    at = found.newer or found.foreign or (f"before {behind}" if behind else found.head)
+    yield Gauge(
+        "latchkey_schema_info", "Migration that the tables are at.", ("revision", "head"), {(at, found.head): 1}
+    )
+    yield plain("latchkey_schema_fits", "Whether this release works with the tables.", float(not found.fault))
+    if not found.fault:
+        missing = len(keys_in_use().difference(keyring.kids))
+        yield plain("latchkey_keys_missing", "Keys that rows are sealed under and this process lacks.", missing)
+
+
+def totals() -> Iterator[Gauge]:
+    """How many sessions are alive, and how much of what may leave is used up."""
+    yield plain("latchkey_sessions", "Sessions that are alive.", count_sessions())
+    used: dict[tuple[str, ...], float] = {}
+    for each in service_totals.used():
+        used[each.channel, each.which] = each.count / max(1, each.most)
+    yield Gauge(
+        "latchkey_budget_used_ratio", "Share used of what may leave of the whole service in an hour (mail) or a day.",
+        ("channel", "which"), used,
+    )  # fmt: skip
+
+
+def redis() -> Iterator[Gauge]:
+    """Whether Redis answers, and how fast; nothing where none is set."""
+    if not settings.redis_url:
+        return
+    from redis import Redis
+
+    began, up = time.perf_counter(), 1.0
+    try:
+        client = Redis.from_url(settings.redis_url, socket_timeout=REDIS_WITHIN, socket_connect_timeout=REDIS_WITHIN)
+        with client:
+            client.ping()
+    except Exception:  # the driver raises many kinds
+        up = 0.0
+    yield plain("latchkey_redis_up", "Whether Redis answers.", up)
+    if up:
+        yield plain("latchkey_redis_ping_seconds", "Time that PING took.", time.perf_counter() - began)
+
+
+Reading = Callable[[], Iterator[Gauge]]

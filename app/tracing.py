@@ -1,0 +1,63 @@
+"""Spans of what this process does, for who asked for them; nothing at all unless ``enable`` was called.
+
+A span holds names of ours and figures: never a code, a token, an address, or the path of a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+Value = str | int | bool
+
+_make: Callable[[], Any] | None = None
+_tracer: Any = None
+_making = Lock()
+
+
+def enable(make: Callable[[], Any]) -> None:
+    """Record spans by the tracer that ``make`` returns. It is made with the first span: after every fork."""
+    global _make, _tracer
+    _make, _tracer = make, None
+
+
+def disable() -> None:
+    """Record no more spans."""
+    global _make, _tracer
+    _make = _tracer = None
+
+
+def tracer() -> Any:
+    """Return the tracer of this process; None when no spans are recorded."""
+    global _tracer
+    if _tracer is None and _make is not None:
+        with _making:
+            if _tracer is None:
+                _tracer = _make()
+    return _tracer
+
+
+@contextmanager
+def span(name: str, **attributes: Value) -> Iterator[Callable[[str, Value], object]]:
+    """Record a block as a span; it is given a function that adds an attribute. Names have "__" for a dot.
+
+    Of an exception the span has the type alone.
+    """
+    found = tracer()
+    if found is None:
+        yield _add_nothing
+        return
+    given = {key.replace("__", "."): value for key, value in attributes.items()}
+    quietly = {"record_exception": False, "set_status_on_exception": False}
+    with found.start_as_current_span(name, attributes=given, **quietly) as recorded:
+        try:
+            yield recorded.set_attribute
+        except BaseException as error:
+            recorded.set_attribute("error.type", type(error).__name__)
+            raise
+
+
+def _add_nothing(_name: str, _value: Value) -> None:
+    return

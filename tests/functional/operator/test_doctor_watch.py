@@ -1,0 +1,122 @@
+"""``flask doctor --watch``: goes on looking, says what changes, and ends with the state of the last look."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+
+import pytest
+
+from app import shutdown
+
+
+@pytest.fixture
+def stop(monkeypatch) -> threading.Event:
+    """The signal that ends a watch; this process's own handlers stay as they are."""
+    event = threading.Event()
+    monkeypatch.setattr(shutdown, "event_set_by", lambda *signals: watched_for(event, signals))
+    return event
+
+
+def watched_for(event: threading.Event, signals) -> threading.Event:
+    assert set(signals) == {signal.SIGINT, signal.SIGTERM}
+    return event
+
+
+@pytest.fixture
+def between(stop, monkeypatch):
+    """Do something between two looks: ``between(smtp.down, smtp.up)``. Nothing is waited for."""
+
+    def act(*steps) -> None:
+        todo = list(steps)
+
+        def wait(_seconds: float) -> bool:
+            if todo:
+                todo.pop(0)()
+            return stop.is_set()
+
+        monkeypatch.setattr(stop, "wait", wait)
+
+    return act
+
+
+def states(output: str, subject: str) -> list[str]:
+    """Return the states that a watch gave a subject, in their order."""
+    return [words[1] for line in output.splitlines() if (words := line.split())[2:3] == [subject]]
+
+
+def test_only_changes_are_said_after_the_first_look(operate, smtp, between):
+    between(smtp.down, lambda: None, smtp.up)
+    result = operate("doctor", "--watch", "--rounds", "4")
+    assert states(result.stdout, "mail") == ["ok", "mend", "over", "ok"]
+    assert states(result.stdout, "database") == ["ok"]
+    assert result.exit_code == 0, result.stdout
+
+
+def test_it_ends_with_1_while_something_is_to_be_mended(operate, smtp, between):
+    between(smtp.down)
+    result = operate("doctor", "--watch", "--rounds", "2")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, "1 to mend.")
+
+
+def test_it_ends_when_it_is_told_to(operate, stop, between):
+    between(lambda: None, stop.set)
+    assert operate("doctor", "--watch", "--every", "3600").exit_code == 0
+
+
+def test_each_line_of_json_is_whole(operate, smtp, between):
+    between(smtp.down)
+    result = operate("doctor", "--watch", "--rounds", "2", "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert all(set(line) == {"at", "state", "subject", "what", "remedy"} for line in lines)
+    assert [(line["state"], line["subject"]) for line in lines][-1] == ("mend", "mail")
+    assert lines[-1]["remedy"]
+
+
+def test_json_without_watching_is_one_look(operate):
+    result = operate("doctor", "--json")
+    assert result.exit_code == 0
+    assert {json.loads(line)["subject"] for line in result.stdout.splitlines()} >= {"database", "outbox", "budgets"}
+
+
+def test_a_figure_that_changes_is_no_news(operate, app, database, clock, between):
+    from app.outbox import jobs
+
+    with app.app_context():
+        jobs.beat("a", replica="web-1", started_at=clock.now())
+    between(lambda: clock.shift(7))
+    result = operate("doctor", "--watch", "--rounds", "2")
+    assert sum("web-1" in line for line in result.stdout.splitlines()) == 1
+
+
+def test_rounds_are_of_a_watch(operate):
+    result = operate("doctor", "--rounds", "2")
+    assert result.exit_code == 2
+    assert "--watch" in result.output
+
+
+def test_it_says_which_workers_run_and_which_one_hangs(operate, app, clock):
+    from app.outbox import jobs
+    from app.version import VERSION
+
+    with app.app_context():
+        start = clock.now()
+        clock.shift(3600)
+        jobs.beat("a", replica="web-1", started_at=start, swept_at=clock.now())
+        jobs.beat("b", replica="web-2", started_at=start, swept_at=start)
+    result = operate("doctor")
+    said = {name: next(line for line in result.stdout.splitlines() if name in line) for name in ("web-1", "web-2")}
+    assert said["web-1"].startswith("ok")
+    assert f"release {VERSION}" in said["web-1"]
+    assert said["web-2"].startswith("mend")
+    assert "60 min" in said["web-2"]
+    assert result.exit_code == 1
+
+
+def test_a_worker_of_the_release_before_counts_too(operate, app, database, clock):
+    from app.outbox import jobs
+
+    with app.app_context():
+        jobs.hold(jobs.WORKER + "old", "old")
+    assert "older than 0.1.0" in operate("doctor").stdout
