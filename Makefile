@@ -87,7 +87,8 @@ COMPILE := CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile --quiet --gener
 
 pins: $(PINNED) ## Pin what pyproject.toml asks for, with hashes (UPGRADE=--upgrade takes newer ones)
 	$(COMPILE) --output-file requirements/production.txt pyproject.toml
-	$(COMPILE) --extra dev --constraint requirements/production.txt --output-file requirements/development.txt pyproject.toml
+	$(COMPILE) --extra otel --constraint requirements/production.txt --output-file requirements/otel.txt pyproject.toml
+	$(COMPILE) --extra dev --extra otel --constraint requirements/otel.txt --output-file requirements/development.txt pyproject.toml
 	touch $(PINNED)
 
 clean: ## Remove what make made (not var/, which holds your data)

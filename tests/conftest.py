@@ -38,6 +38,7 @@ pytest_plugins = [
     "tests.cases",
     "tests.order",
     "tests.sinks",
+    "tests.redis_server",
     "tests.logout_sink",
     "tests.document_site",
     "tests.webhook_receiver",

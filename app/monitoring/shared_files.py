@@ -25,7 +25,7 @@ PREFIX = "latchkey-metrics-"
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made there is for its owner alone
 """Files there never wait for a disk."""
 
-ROOM = {"counter": 256 * 1024, "histogram": 2 * 1024 * 1024}
+ROOM = {"counter": 1024 * 1024, "histogram": 2 * 1024 * 1024}
 """Bytes for all series that a process can have, by the kind of metric."""
 
 

@@ -1,0 +1,365 @@
+"""Each rule that we ship is fired by the fault it is about, in an application that runs, as promtool sees it."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import yaml
+from sqlalchemy import event
+
+from tests import requirements
+from tests.databases import ROOT
+from tests.functional.monitoring.conftest import RULES, Scrape, read
+
+pytestmark = pytest.mark.one_database
+
+SEND = "/us-signin/send-code"
+
+
+def ask(client, address: str = "ada@example.com") -> int:
+    return client.post(SEND, json={"identity": address, "chosen_method": "email"}).status_code
+
+
+def rounds(scrape: Callable[..., Scrape], fault: Callable[[], object], times: int = 4, on=None) -> list[Scrape]:
+    """Return what is scraped after the fault, and after it was there again."""
+    found = []
+    for _ in range(times):
+        fault()
+        found.append(scrape(on))
+    return found
+
+
+def test_a_process_that_is_gone(app, figures, fires):
+    from app.monitoring import listener
+
+    server = listener.bind(app, "127.0.0.1:0".replace(":0", f":{free_port()}"), figures)
+    listener.serve_in_thread(server)
+    url = f"http://127.0.0.1:{server.server_port}/metrics"
+    well = scraped(url)
+    server.shutdown()
+    server.server_close()
+    fires("LatchkeyDown", quiet=[well], loud=[scraped(url)])
+
+
+def scraped(url: str) -> Scrape:
+    """Return what Prometheus would know of this target: without an answer, that it is down."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return read(answer.read().decode())
+    except urllib.error.URLError:
+        return Scrape({'up{instance="a:9464",job="latchkey"}': 0.0})
+
+
+def free_port() -> int:
+    from tests.serving import free_port as free
+
+    return free()
+
+
+@pytest.fixture
+def away(make_app):
+    """An application whose database is not there."""
+    return make_app(database_url="postgresql://nobody@127.0.0.1:1/none", statement_timeout=1)
+
+
+@pytest.fixture
+def read_only(make_app, database):
+    """An application whose SQLite file can't be written."""
+    path = database.url.removeprefix("sqlite:///")
+    return make_app(database_url=f"sqlite:///file:{Path(path).resolve()}?mode=ro&uri=true")
+
+
+def test_a_database_that_is_away(scrape, away, fires):
+    fires("LatchkeyDatabaseAway", quiet=[scrape()], loud=[scrape(away)])
+
+
+def test_a_database_that_one_process_does_not_reach(scrape, away, fires):
+    other = scrape(instance="b:9464")
+    well = merged(scrape(), other)
+    fault = merged(scrape(away), other)
+    fires("LatchkeyDatabaseUnreached", quiet=[well], loud=[fault])
+    with pytest.raises(AssertionError, match="LatchkeyDatabaseAway"):
+        fires("LatchkeyDatabaseAway", quiet=[well], loud=[fault])
+
+
+def merged(*scrapes: Scrape) -> Scrape:
+    return Scrape({name: value for each in scrapes for name, value in each.values.items()})
+
+
+def test_a_database_that_takes_no_writes(scrape, read_only, fires):
+    fires("LatchkeyDatabaseReadOnly", quiet=[scrape()], loud=[scrape(read_only)])
+
+
+def test_a_database_that_is_slow(app, scrape, fires):
+    from app.extensions import db
+
+    def linger(*_rest) -> None:
+        time.sleep(0.06)
+
+    with app.app_context():
+        engine = db.engine
+    well = scrape()
+    event.listen(engine, "before_cursor_execute", linger)
+    try:
+        slow = rounds(scrape, lambda: None, 3)
+    finally:
+        event.remove(engine, "before_cursor_execute", linger)
+    fires("LatchkeyDatabaseSlow", quiet=[well, scrape()], loud=slow)
+
+
+def test_tables_that_lack_migrations(app, scrape, database, fires):
+    well = scrape()
+    [(revision,)] = database.query("SELECT version_num FROM alembic_version")
+    with at_revision(app, "0001", revision):
+        fires("LatchkeySchemaDoesNotFit", quiet=[well], loud=[scrape()])
+
+
+class at_revision:  # noqa: N801 - reads like a function
+    """Have the tables say that they are at another revision during a block."""
+
+    def __init__(self, app, revision: str, after: str) -> None:
+        self.app, self.revision, self.after = app, revision, after
+
+    def __enter__(self) -> None:
+        self._set(self.revision)
+
+    def __exit__(self, *_rest: object) -> None:
+        self._set(self.after)
+
+    def _set(self, revision: str) -> None:
+        from app.extensions import db
+
+        with self.app.app_context():
+            db.session.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+            db.session.commit()
+
+
+def test_a_key_that_is_missing(people, scrape, make_app, fires):
+    people.open(methods=["email"])
+    other = make_app(secret_keys="for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824")
+    fires("LatchkeyKeyMissing", quiet=[scrape()], loud=[scrape(other)])
+
+
+def test_a_clock_that_differs(scrape, clock, fires):
+    well = scrape()
+    clock.follow(-5)  # as a process does that has measured it; tests/faults/test_clocks.py has real ones
+    try:
+        fires("LatchkeyClockSkew", quiet=[well], loud=[scrape()])
+    finally:
+        clock.follow(0)
+
+
+def test_redis_that_is_away(scrape, make_app, redis_url, fires):
+    well, fault = make_app(redis_url=redis_url), make_app(redis_url="redis://127.0.0.1:1/0")
+    fires("LatchkeyRedisAway", quiet=[scrape(well)], loud=[scrape(fault)])
+
+
+def test_no_worker(app, scrape, clock, fires):
+    from app.outbox import jobs
+
+    with app.app_context():
+        jobs.beat("a", started_at=clock.now())
+    well = scrape()
+    clock.shift(31)
+    fires("LatchkeyNoWorker", quiet=[well], loud=[scrape()])
+
+
+def test_a_worker_whose_other_work_hangs(app, scrape, clock, fires):
+    import threading
+
+    from app.outbox.jobs import Upkeep
+
+    upkeep = Upkeep(app.extensions["latchkey.settings"], threading.Event())
+    with app.app_context():
+        upkeep.sweep()
+        upkeep.beat()
+    well = scrape()
+    clock.shift(700)
+    with app.app_context():
+        upkeep.beat()  # its sweep has not come back
+    fires("LatchkeyWorkerHangs", quiet=[well], loud=[scrape()])
+
+
+def test_messages_that_nobody_sends(client, people, scrape, clock, fires):
+    people.open(email="ada@example.com", methods=["email"])
+    ask(client)
+    well = scrape()
+    clock.shift(90)
+    fires("LatchkeyQueueLate", quiet=[well], loud=[scrape()])
+
+
+def test_messages_that_a_server_does_not_take_now(client, people, scrape, smtp, deliver, fires):
+    people.open(email="ada@example.com", methods=["email"])
+    well = scrape()
+    smtp.modes["example.com"] = "busy"
+    ask(client)
+    deliver()
+    fires("LatchkeyMessagesParked", quiet=[well], loud=[scrape()], minutes=8)
+
+
+def test_messages_that_are_given_up(client, people, scrape, smtp, deliver, fires):
+    people.open(email="ada@example.com", methods=["email"])
+    well = scrape()
+    smtp.modes["example.com"] = "refuse"
+    ask(client)
+    deliver()
+    fires("LatchkeyMessagesAbandoned", quiet=[well], loud=[scrape()])
+
+
+@pytest.mark.settings(limits=False)
+def test_codes_that_leave_late(client, people, scrape, deliver, clock, fires):
+    people.open(email="ada@example.com", methods=["email"])
+
+    def late() -> None:
+        ask(client)
+        clock.shift(100)
+        deliver()
+
+    ask(client)
+    deliver()
+    well = scrape()
+    ask(client)
+    deliver()
+    fires("LatchkeyDeliverySlow", quiet=[well, scrape()], loud=rounds(scrape, late))
+
+
+@pytest.mark.settings(mails_per_hour_overall=5, overall_kept_percent=0)
+def test_a_budget_that_runs_low_and_then_out(client, people, scrape, deliver, fires):
+    for number in range(7):
+        people.open(email=f"p{number}@example.com", methods=["email"])
+    story = []
+    for number in range(7):
+        ask(client, f"p{number}@example.com")
+        deliver()
+        story.append(scrape())
+    fires("LatchkeyBudgetNearlyUsed", quiet=story[:3], loud=story[4:5])
+    fires("LatchkeyBudgetExhausted", quiet=story[:5], loud=story[5:])
+
+
+@pytest.mark.settings(starts_per_address=1)
+def test_many_requests_that_a_limit_refuses(client, scrape, fires):
+    def flood() -> None:
+        for _ in range(120):
+            metrics_before = ask(client)
+        assert metrics_before == 429
+
+    ask(client)
+    well = scrape()
+    fires("LatchkeyManyRefusals", quiet=[well, well], loud=rounds(scrape, flood, 3))
+
+
+@pytest.mark.settings(limits=False)
+def test_sign_ins_that_fail(client, people, scrape, fires):
+    people.open(email="ada@example.com", methods=["email"])
+
+    def fail() -> None:
+        for _ in range(30):
+            client.post("/us-signin", json={"identity": "ada@example.com", "passcode": "00000000"})
+
+    fail()
+    well = scrape()
+    fires("LatchkeySignInsFail", quiet=[well, well, well], loud=rounds(scrape, fail))
+
+
+def test_requests_that_fail(client, read_only, scrape, fires):
+    broken = read_only.test_client()
+
+    def fault() -> None:
+        assert ask(broken) >= 500
+
+    fault()
+    client.get("/us-signin")
+    well = scrape()
+    fires("LatchkeyErrors", quiet=[well, well], loud=rounds(scrape, fault))
+
+
+def test_requests_that_take_long(app, client, scrape, monkeypatch, fires):
+    from app import observability
+
+    client.get("/us-signin")
+    well = scrape()
+    ahead = [0.0]
+    real = time.perf_counter
+
+    class Slow:
+        """A clock by which each look takes two seconds: no test should wait for what it measures."""
+
+        @staticmethod
+        def perf_counter() -> float:
+            ahead[0] += 2.0
+            return real() + ahead[0]
+
+        monotonic = staticmethod(time.monotonic)
+
+    monkeypatch.setattr(observability, "time", Slow)
+    slow = rounds(scrape, lambda: client.get("/us-signin"))
+    fires("LatchkeySlow", quiet=[well, well], loud=slow)
+
+
+def test_requests_that_are_turned_away(scrape, fires):
+    from app.serving.asgi import WsgiAdapter
+    from app.serving.thread_pool import Busy
+
+    class NoThread:
+        async def run(self, _work):
+            raise Busy
+
+    adapter = WsgiAdapter(lambda *_: [], pool=NoThread(), largest_body=0)
+    scope = {"method": "GET", "path": "/us-signin", "raw_path": b"/us-signin", "query_string": b"", "headers": [],
+             "server": ("localhost", 80), "client": ("127.0.0.1", 1), "scheme": "http",
+             "http_version": "1.1"}  # fmt: skip
+
+    async def sent(_message) -> None:
+        return None
+
+    well = scrape()
+    fault = rounds(scrape, lambda: asyncio.run(adapter(scope, None, sent)), 2)
+    fires("LatchkeyTurnsAway", quiet=[well], loud=fault)
+
+
+def test_releases_side_by_side(scrape, monkeypatch, fires):
+    from app.monitoring import collector
+
+    first, second = scrape(), scrape(instance="b:9464")
+    monkeypatch.setattr(collector, "VERSION", "0.0.9")
+    fires("LatchkeyReleasesDiffer", quiet=[merged(first, second)],
+          loud=[merged(scrape(), second)], minutes=70)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def alerts() -> dict[str, dict]:
+    [group] = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule for rule in group["rules"]}
+
+
+def test_promtool_finds_nothing_wrong():
+    done = subprocess.run(
+        [requirements.program("promtool"), "check", "rules", "--lint-fatal", RULES], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_rule_is_fired_by_a_test(alerts):
+    fired = set()
+    for path in Path(__file__).parent.glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "fires":
+                fired.add(ast.literal_eval(node.args[0]))
+    assert set(alerts) == fired
+
+
+def test_each_rule_says_what_to_do(alerts):
+    text = (ROOT / "docs/monitoring.md").read_text()
+    for name, rule in alerts.items():
+        assert f"### {name}\n" in text
+        assert rule["annotations"]["runbook"] == f"docs/monitoring.md#{name.lower()}"
+        assert rule["labels"]["severity"] in ("critical", "warning")

@@ -1,0 +1,258 @@
+"""What a scrape says of what people and workers did."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from app import metrics
+from tests.sinks import code_in
+
+pytestmark = pytest.mark.one_database
+
+AT = 'instance="a:9464",job="latchkey"'
+
+
+def test_a_sign_in_is_counted_by_its_method(people, wire, mail_to, scrape):
+    people.open(email="ada@example.com", methods=["email"])
+    wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
+    code = code_in(mail_to("ada@example.com"))
+    wire.post("/us-signin", identity="ada@example.com", passcode="00000000")
+    assert wire.post("/us-signin", identity="ada@example.com", passcode=code).ok
+    found = scrape()
+    signed_in, failed = sorted(found.of("latchkey_sign_ins_total").items(), key=lambda each: "failed" in each[0])
+    assert 'method="email"' in signed_in[0]
+    assert 'result="succeeded"' in signed_in[0]
+    assert 'reason="wrong_code"' in failed[0]
+    assert (signed_in[1], failed[1]) == (1, 1)
+    assert found[f"latchkey_sessions_opened_total{{{AT}}}"] == 1
+    assert found[f"latchkey_sessions{{{AT}}}"] == 1
+    assert found[f'latchkey_events_total{{event="sign_in.succeeded",{AT}}}'] == 1
+
+
+def test_a_code_is_counted_when_it_is_asked_for_and_when_it_left_with_the_time_between(
+    people, wire, deliver, clock, scrape
+):
+    people.open(email="ada@example.com", methods=["email"])
+    wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
+    clock.shift(7)
+    deliver()
+    found = scrape()
+    assert found[f'latchkey_messages_queued_total{{channel="mail",decoy="no",{AT},kind="sign_in"}}'] == 1
+    assert found[f'latchkey_messages_total{{channel="mail",{AT},outcome="sent"}}'] == 1
+    bucket = f'latchkey_delivery_seconds_bucket{{channel="mail",code="yes",{AT},le='
+    assert [found[f'{bucket}"{seconds}"}}'] for seconds in ("5.0", "10.0")] == [0, 1]
+
+
+def test_what_a_request_rolled_back_is_not_counted(people, client, scrape, monkeypatch):
+    from app.extensions import db
+
+    people.open(email="ada@example.com", methods=["email"])
+
+    def fails(*_rest):
+        raise sa.exc.OperationalError("COMMIT", {}, Exception("a fault of ours"))
+
+    monkeypatch.setattr(db.session, "commit", fails)
+    body = {"identity": "ada@example.com", "chosen_method": "email"}
+    assert client.post("/us-signin/send-code", json=body).status_code >= 500
+    found = scrape()
+    assert sum(found.of("latchkey_messages_queued_total").values()) == 0
+    assert "challenge.started" not in found.text
+
+
+def test_requests_are_counted_by_template_method_and_class(client, scrape):
+    for path in ("/confirm/s3cr3t-token", "/nothing/s3cr3t-token"):
+        client.get(path)
+    client.open("/us-signin", method="BREW")
+    found = scrape()
+    counted = found.of("latchkey_request_seconds_count")
+    assert counted[f'latchkey_request_seconds_count{{{AT},method="GET",route="-",status="4xx"}}'] == 1
+    assert any('route="/confirm/<token>"' in series for series in counted)
+    assert any('method="other"' in series for series in counted)
+    assert "s3cr3t" not in found.text
+    assert "BREW" not in found.text
+
+
+def test_a_limit_that_refuses_is_counted_each_time(make_app, figures, scrape):
+    app = make_app(starts_per_address=1)
+    client = app.test_client()
+    body = {"identity": "ada@example.com", "chosen_method": "email"}
+    for _ in range(5):
+        client.post("/us-signin/send-code", json=body)
+    assert scrape(app)[f'latchkey_refusals_total{{{AT},limit="starts"}}'] == 4
+
+
+def test_statements_are_timed(people, wire, scrape):
+    people.open(email="ada@example.com", methods=["email"])
+    before = scrape()[f"latchkey_database_statement_seconds_count{{{AT}}}"]
+    wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
+    found = scrape()
+    assert found[f"latchkey_database_statement_seconds_count{{{AT}}}"] > before
+    assert 0 < found[f"latchkey_database_statement_seconds_sum{{{AT}}}"] < 60
+
+
+def domains_of(found, state: str = "new") -> dict[str, float]:
+    return {
+        series.partition('domain="')[2].partition('"')[0]: value
+        for series, value in found.of("latchkey_queue_messages").items()
+        if f'state="{state}"' in series
+    }
+
+
+def enqueue(app, *addresses: str) -> None:
+    from app import outbox
+    from app.extensions import db
+
+    with app.app_context():
+        for address in addresses:
+            outbox.enqueue("notice", "mail", address)
+        db.session.commit()
+
+
+def test_the_queue_is_shown_by_few_domains_and_the_rest_together(app, scrape, clock):
+    enqueue(app, *(f"ada@d{number}.example" for number in range(30) for _ in range(30 - number)))
+    clock.shift(90)
+    found = scrape()
+    shown = domains_of(found)
+    assert sorted(shown) == sorted([*(f"d{number}.example" for number in range(10)), "other"])
+    assert shown["d0.example"] == 30
+    assert sum(shown.values()) == sum(range(1, 31))
+    assert min(found.of("latchkey_queue_oldest_seconds").values()) >= 90
+    assert found[f'latchkey_queue_late_seconds{{channel="mail",{AT}}}'] >= 90
+    assert "ada@" not in found.text
+
+
+def test_however_many_domains_come_by_a_process_names_no_more_than_a_hundred(app, database):
+    from app.extensions import db
+    from app.monitoring.readings import EVER_SHOWN, Queue
+
+    queue, seen = Queue(), set()
+    for wave in range(12):
+        with app.app_context():
+            db.session.execute(sa.text("DELETE FROM message"))
+            db.session.commit()
+        enqueue(app, *(f"x@w{wave}n{number}.example" for number in range(10)))
+        with app.app_context():
+            seen |= {labels[1] for labels in next(iter(queue.read())).values}
+    assert len(seen) == EVER_SHOWN + 1
+    assert "other" in seen
+
+
+def test_the_number_of_series_is_bounded_whatever_is_counted(figures):
+    for number in range(1000):
+        metrics.EVENTS.count(f"made.up.{number}")
+        metrics.TURNED_AWAY.count(str(number))
+    assert len(metrics.EVENTS._children) <= metrics.EVENTS.most + 1
+    from prometheus_client import generate_latest
+
+    text = generate_latest(figures).decode()
+    assert text.count("latchkey_events_total{") == metrics.EVENTS.most + 1
+    assert f'latchkey_events_total{{event="other"}} {1000 - metrics.EVENTS.most}' in text
+
+
+def test_all_series_of_a_process_have_room_in_its_files(figures):
+    """The room is taken beforehand; a file that grows has holes, and a full disk would end the process."""
+    from app.monitoring.shared_files import ROOM
+
+    longest = 300  # bytes of a key and its value: names, labels and help text
+    for kind, room in ROOM.items():
+        series = sum(
+            metric.most * (len(getattr(metric, "buckets", ())) + 2) if metric.labels else 12
+            for metric in metrics.declared()
+            if metric.kind == kind
+        )
+        assert series * longest < room, kind
+
+
+def test_workers_are_shown_with_their_release_and_signs(app, scrape, clock):
+    from app.outbox import jobs
+    from app.version import VERSION
+
+    assert scrape()[f'latchkey_workers{{{AT},version="none"}}'] == 0
+    with app.app_context():
+        jobs.beat("a", started_at=clock.now(), swept_at=clock.now())
+        clock.shift(20)
+        jobs.beat("b", started_at=clock.now())
+    found = scrape()
+    assert found[f'latchkey_workers{{{AT},version="{VERSION}"}}'] == 2
+    assert 20 <= found[f"latchkey_worker_heartbeat_age_seconds{{{AT}}}"] < 22
+    assert 20 <= found[f"latchkey_worker_sweep_age_seconds{{{AT}}}"] < 22
+
+
+@pytest.fixture
+def app_without_database(make_app):
+    """An application whose database is not there."""
+    return make_app(database_url="postgresql://nobody@127.0.0.1:1/none", statement_timeout=1)
+
+
+def test_a_scrape_says_that_the_database_is_away_and_goes_on(app_without_database, scrape):
+    began = time.monotonic()
+    found = scrape(app_without_database)
+    assert time.monotonic() - began < 4
+    assert found[f"latchkey_database_up{{{AT}}}"] == 0
+    assert found.of("latchkey_queue_messages") == {}
+    assert found.of("latchkey_build_info")
+    assert found.of("latchkey_sign_ins_total") == {}
+
+
+def test_a_database_that_hangs_does_not_hold_up_a_scrape(app, figures, monkeypatch):
+    import threading
+
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    from app.monitoring import collector, readings
+
+    let_go = threading.Event()
+
+    def hang():
+        let_go.wait(10)
+        yield from ()
+
+    monkeypatch.setattr(readings, "database", hang)
+    monkeypatch.setattr(collector, "WAIT", 0.05)
+    registry = CollectorRegistry()
+    registry.register(collector.ServiceCollector(app))
+    try:
+        texts = [generate_latest(registry).decode() for _ in range(3)]
+        asking = [each for each in threading.enumerate() if each.name == "metrics-readings"]
+        assert all("latchkey_database_up 0.0" in text for text in texts)
+        assert sum(each.is_alive() for each in asking) <= 2, "each scrape started a thread"
+    finally:
+        let_go.set()
+
+
+def test_answers_are_kept_for_a_few_seconds(app, figures, statements):
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    from app.monitoring.collector import ServiceCollector
+
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(app))
+    generate_latest(registry)
+    with statements() as seen:
+        generate_latest(registry)
+    assert seen == []
+
+
+def test_nothing_is_counted_unless_it_is_asked_for(client):
+    assert not metrics.is_on()
+    client.get("/us-signin")
+    metrics.SIGN_INS.count("email", "", "succeeded", "")
+    assert metrics.SIGN_INS._metric is None
+
+
+def test_counting_adds_no_statement(people, wire, statements, figures, scrape):
+    people.open(email="ada@example.com", methods=["email"])
+    scrape()
+
+    def ask() -> int:
+        with statements() as seen:
+            wire.post("/us-signin/send-code", identity="nobody@example.com", chosen_method="email")
+        return len(seen)
+
+    ask()
+    on = ask()
+    metrics.turn_off()
+    assert on == ask()

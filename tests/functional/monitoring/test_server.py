@@ -1,0 +1,201 @@
+"""``flask serve`` and ``flask worker``: one address for the figures of all their processes, not the public one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.databases import KEY, ROOT
+from tests.functional.monitoring.conftest import Scrape, read
+from tests.serving import OURS, free_port
+from tests.sinks import until
+
+pytestmark = pytest.mark.one_database
+
+AT = 'instance="a:9464",job="latchkey"'
+STARTED = f'latchkey_processes_started_total{{{AT},kind="web"}}'
+SEEN = f'latchkey_request_seconds_count{{{AT},method="GET",route="/us-signin",status="2xx"}}'
+
+
+def over_socket(path: str, request: str = "GET /metrics") -> str:
+    """Return what is answered at a Unix socket, head included."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        client.sendall(f"{request} HTTP/1.0\r\n\r\n".encode())
+        return b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+
+def scraped(path: str) -> Scrape:
+    return read(over_socket(path).partition("\r\n\r\n")[2])
+
+
+def started(path: str) -> float:
+    """Return how many web processes have started; 0 while nobody answers."""
+    try:
+        return scraped(path).values.get(STARTED, 0.0)
+    except OSError:
+        return 0.0
+
+
+def test_all_processes_are_seen_at_one_address_the_dead_included(make_server, fresh_database, tmp_path, fires):
+    path = str(tmp_path / "m.sock")
+    server = make_server(fresh_database, LATCHKEY_METRICS_LISTEN=f"unix:{path}")
+    until(lambda: Path(path).exists())
+    for _ in range(40):
+        urllib.request.urlopen(f"{server.url}/us-signin", timeout=5).close()
+    first = scraped(path)
+    assert (first[SEEN], first[STARTED]) == (40, 2)
+    assert first[f'latchkey_processes_started_total{{{AT},kind="worker"}}'] == 1
+    until(lambda: sum(scraped(path).of("latchkey_workers").values()) == 1)
+    assert Path(path).stat().st_mode & 0o007 == 0
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"{server.url}/metrics", timeout=5)
+    assert over_socket(path, "GET /healthz").startswith("HTTP/1.0 404")
+    assert over_socket(path, "POST /metrics").startswith("HTTP/1.0 404")
+
+    story = [first]
+    for _ in range(2):  # one that dies right after the start has the server start all of them again
+        os.kill(web_process(server), signal.SIGKILL)
+        until(lambda: started(path) > story[-1][STARTED])
+        story.append(scraped(path))
+    assert story[-1][SEEN] == 40
+    fires("LatchkeyProcessesDie", quiet=[first], loud=story[1:])
+    directories = counted_in(server)
+    server.stop()
+    assert not Path(path).exists()
+    assert [each for each in directories if each.exists()] == []
+
+
+def counted_in(server) -> list[Path]:
+    """Return the directories in which the processes of this server count."""
+    return list(Path("/dev/shm").glob(f"latchkey-metrics-{server.process.pid}-*"))
+
+
+def web_process(server) -> int:
+    """Return a web process of this server: one that has the file of figures open and is not its worker."""
+    import psutil
+
+    [directory] = counted_in(server)
+    kept = [each for each in directory.glob("counter_*.db") if b'kind": "web"' in each.read_bytes()]
+    pids = [int(each.stem.removeprefix("counter_")) for each in kept]
+    return next(pid for pid in pids if psutil.pid_exists(pid))
+
+
+def flask(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    settings = {"LATCHKEY_ENVIRONMENT": "development", "LATCHKEY_SECRET_KEYS": KEY, **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", *words],
+        cwd=ROOT, env={**OURS, **settings}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_an_address_in_use_is_refused_at_start(database):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]  # noqa: UP031 - shorter
+        done = flask("worker", LATCHKEY_METRICS_LISTEN=address, LATCHKEY_DATABASE_URL=database.url)
+    assert done.returncode == 69
+    assert f"can't show metrics at {address}" in done.stderr
+    assert "LATCHKEY_METRICS_LISTEN of its own" in done.stderr
+
+
+def test_the_public_port_is_refused_for_figures(app, capsys):
+    from app.serving import startup
+
+    port = free_port()
+    settings = app.extensions["latchkey.settings"].model_copy(update={"metrics_listen": f"0.0.0.0:{port}"})
+    before, app.extensions["latchkey.settings"] = app.extensions["latchkey.settings"], settings
+    try:
+        with pytest.raises(SystemExit) as ended:
+            startup.prepare_metrics(app, port)
+    finally:
+        app.extensions["latchkey.settings"] = before
+    assert ended.value.code == 78
+    assert f"share port {port}" in capsys.readouterr().err
+
+
+def test_a_worker_that_runs_alone_shows_its_own_figures(app, figures, make_app, tmp_path):
+    from app import metrics, monitoring
+
+    path = str(tmp_path / "w.sock")
+    metrics.turn_off()
+    alone = make_app(metrics_listen=f"unix:{path}")
+    monitoring.show_worker(alone)
+    found = scraped(path)
+    assert found[f'latchkey_processes_started_total{{{AT},kind="worker"}}'] == 1
+    assert found[f"latchkey_database_up{{{AT}}}"] == 1
+
+
+def test_a_socket_that_nobody_listens_at_is_taken_over_and_no_other_file_is(app, figures, tmp_path):
+    from app.monitoring import listener
+
+    path = tmp_path / "m.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    server = listener.bind(app, f"unix:{path}", figures)
+    with pytest.raises(SystemExit):
+        listener.claim(f"unix:{path}")
+    server.server_close()
+    file = tmp_path / "file"
+    file.write_text("not ours")
+    with pytest.raises(SystemExit):
+        listener.claim(f"unix:{file}")
+    assert file.read_text() == "not ours"
+
+
+def test_no_room_to_count_ends_no_process(monkeypatch, tmp_path, capsys):
+    import errno
+
+    from app import metrics
+    from app.monitoring import shared_files
+
+    def full(*_rest: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv(shared_files.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert not shared_files.count_here("web")
+    assert not metrics.is_on()
+
+
+def test_what_a_killed_service_left_is_removed(tmp_path):
+    from app.monitoring import shared_files
+
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (f"latchkey-metrics-{dead.pid}-x", f"latchkey-metrics-{os.getpid()}-x", "latchkey-metrics-odd-x"):
+        (tmp_path / name).mkdir()
+    shared_files.forget_those_of_the_dead(tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        f"latchkey-metrics-{os.getpid()}-x", "latchkey-metrics-odd-x",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9464", "[::1]:9464", "0.0.0.0:1", "unix:/run/latchkey/m.sock"])
+def test_an_address_is_accepted(address):
+    from config.settings import Settings
+
+    assert Settings(metrics_listen=address).metrics_listen == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["9464", ":9464", "localhost:9464", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:9464", "[127.0.0.1]:9464",
+     "127.0.0.1:94 64", "unix:m.sock", "unix:/run/", "unix:/" + "x" * 100, "http://127.0.0.1:9464"],
+)  # fmt: skip
+def test_what_is_no_address_is_refused(address):
+    from pydantic import ValidationError
+
+    from config.settings import Settings
+
+    with pytest.raises(ValidationError, match="9464"):
+        Settings(metrics_listen=address)
