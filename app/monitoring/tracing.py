@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from importlib.util import find_spec
 from multiprocessing import util
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ OURS = "http/protobuf"
 
 NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 INSTALL = "Install it: pip install --require-hashes -r requirements/otel.txt"
+
+FLUSH_WITHIN = 2.0
+"""Seconds for the last spans of a process that ends."""
 
 LONGEST_STATEMENT = 2000
 STATEMENT = "latchkey.span"
@@ -96,9 +100,17 @@ def make_tracer(replica: str) -> Any:
     if os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         del about["service.name"]
     provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    util.Finalize(None, provider.shutdown, exitpriority=10)  # forked processes end without atexit's functions
+    processor = BatchSpanProcessor(OTLPSpanExporter())
+    provider.add_span_processor(processor)
+    util.Finalize(None, flush, (processor,), exitpriority=10)  # forked processes end without atexit's functions
     return provider.get_tracer("latchkey", VERSION)
+
+
+def flush(processor: Any) -> None:
+    """Send what is recorded so far, for a moment: a receiver that is away holds up no stop."""
+    sending = threading.Thread(target=processor.force_flush, name="last-spans", daemon=True)
+    sending.start()
+    sending.join(FLUSH_WITHIN)
 
 
 def begin_request() -> None:

@@ -12,9 +12,8 @@ SOUND = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch, tmp_path, caplog):
+def nothing_set(monkeypatch, tmp_path):
     """No setting of the person who runs the tests counts, and files are made in a folder of the test's own."""
-    caplog.set_level("WARNING")  # an app of another test may have made this process say less
     for name in [name for name in os.environ if name.startswith("LATCHKEY_") or name == "FLASK_DEBUG"]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
