@@ -134,7 +134,8 @@ def turn_on() -> CollectorRegistry:
     global _registry
     from prometheus_client import CollectorRegistry, disable_created_metrics
 
-    disable_created_metrics()  # when each series began: twice as many of them, and nothing of ours asks for it
+    # When each series began would be twice as many of them, and nothing of ours asks for it.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     _registry = CollectorRegistry()
     for metric in _ALL:
         metric.start(_registry)
