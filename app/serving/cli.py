@@ -48,6 +48,8 @@ def serve_command(info: Any, host: str, port: int, workers: int, threads: int, n
         supervisor.keep("sink", sink)
     if not no_worker:
         supervisor.keep("delivery", startup.delivery(app))
+    if first := startup.invite_first_administrator(app):
+        click.echo(first, err=True)
     if not settings.is_production:
         kept = "mail" if not settings.mail_url else "text messages" if sink else ""
         click.echo(startup.welcome(app.extensions["latchkey.settings"].public_url, kept))

@@ -192,6 +192,35 @@ def welcome(url: str, kept: str) -> str:
     return f"Open {url}{f', {kept} at {url}/dev/inbox' if kept else ''}. Ctrl-C stops it."
 
 
+def invite_first_administrator(app: Flask) -> str:
+    """Return the line with the link that makes the first administrator; "" once there is any account.
+
+    Leaves no database connection open, as ``prepare``.
+    """
+    from app.admin import first_administrator
+    from app.users import User
+
+    with app.app_context():
+        try:
+            if not settings_of(app).admin or db.session.scalar(sa.select(User.id).limit(1)) is not None:
+                return ""
+            link = first_administrator.new_link()
+            db.session.commit()
+        except (SQLAlchemyError, DatabaseUnavailable):  # it starts without: flask users admin --link makes another
+            return ""
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+    minutes = int(first_administrator.LIVES.total_seconds() // 60)
+    return f"No account yet. Sign up, then become the administrator here, within {minutes} minutes: {link}"
+
+
+def settings_of(app: Flask) -> Settings:
+    """Return the settings of an application outside its context."""
+    found: Settings = app.extensions["latchkey.settings"]
+    return found
+
+
 def make_directory_of(database_url: str) -> None:
     """Make the directory of a SQLite database."""
     url = sa.make_url(database_url)

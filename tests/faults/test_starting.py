@@ -153,6 +153,10 @@ def test_a_developer_needs_nothing(tmp_path: Path):
     try:
         server.start()
         assert f"Open {home}, mail at {home}/dev/inbox." in server.output
+        assert (
+            f"No account yet. Sign up, then become the administrator here, within 15 minutes: {home}/admin/first?"
+            in (server.output)
+        )
         assert '{"' not in server.output
         assert (tmp_path / "var" / "latchkey.db").stat().st_size > 0
         assert (tmp_path / "var" / "dev-secrets").stat().st_mode & 0o777 == 0o600

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from app.audit import Event
+from app.serving import startup
 from tests.signed_in import sign_in
 
 
@@ -52,6 +53,18 @@ def test_who_opens_the_link_and_is_signed_in_becomes_one_once(wire, people, path
     assert others.post("/admin/first", token=token).codes == ["admin_link_invalid"]
     assert others.get(path).status == 400
     assert others.get("/admin").status == 403
+
+
+def test_a_service_without_an_account_tells_how_to_begin(app, wire, people, rows):
+    line = startup.invite_first_administrator(app)
+    path = re.search(r"/admin/first\?token=[\w-]{43}$", line)[0]
+    hers = sign_in(wire, people.open(email="ada@example.com"))
+    assert hers.get(path).status == 200
+    assert startup.invite_first_administrator(app) == "", "there is an account now"
+
+
+def test_a_service_without_a_console_has_no_link(make_app):
+    assert startup.invite_first_administrator(make_app(admin=False)) == ""
 
 
 def test_a_link_ends_after_a_quarter_of_an_hour_and_with_the_next_one(wire, people, operate, path, clock):
