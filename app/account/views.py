@@ -25,6 +25,7 @@ from app.sessions.assurance import is_recent, level, two_factors_until
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.users import User, identities_of
+from app.users.administrators import is_administrator
 from app.web.access import login_required
 from app.web.commit import view_commit
 from app.web.cookies import set_cookie
@@ -58,6 +59,7 @@ def home() -> Response:
         "matters": overview.overview_of(enrolled, stock),
         "needed": needed_for_changes(session, enrolled),
         "before": before,
+        "console": settings.admin and is_administrator(current_user.id),
         "passkey_offered": _offers_passkey(current_user, session, enrolled),
         "titles": proof_titles(),
         "session": {

@@ -166,3 +166,9 @@ def test_a_disabled_one_does_not_count_as_left(console, app, grace, ada, of_ada)
     with app.app_context():
         mine = f"/admin/people/{db.session.get_one(User, grace.id).handle}"
     assert console.post(f"{mine}/administrator/remove").codes == ["last_administrator"]
+
+
+def test_the_account_page_leads_an_administrator_to_the_console(browser_wire, grace, people):
+    assert "/admin" in sign_in(browser_wire, grace).get("/").page.links
+    eve = sign_in(browser_wire.elsewhere(), people.open(email="eve@example.com"))
+    assert "/admin" not in eve.get("/").page.links

@@ -1,0 +1,56 @@
+"""The console with the keyboard alone, on a screen and on a phone; and each of its pages as axe-core sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.admin.navigation import CONSOLE_PAGES
+from tests.browser.keyboard import Keyboard
+from tests.browser.test_looks import Look
+from tests.functional.admin.conftest import make_administrator
+
+
+@pytest.fixture
+def grace(standing_app, people, email):
+    """An administrator."""
+    return make_administrator(standing_app, people.open(email=f"grace.{email}"))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_someone_is_found_and_helped_by_keyboard(page, people, email, sign_in, grace, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    people.open(email=email)
+    sign_in(grace).goto("/admin")
+    keyboard = Keyboard(page)
+    keyboard.go("People")
+    keyboard.write("Search", email)
+    keyboard.go()
+    keyboard.go(email)
+    keyboard.go("Disable")
+    assert page.get_by_role("status").inner_text() == "Account disabled. All its sessions have ended."
+    keyboard.go("Enable")
+    assert page.get_by_role("status").inner_text() == "Account enabled. Its owner can sign in again."
+
+
+def test_each_page_is_led_to_and_is_marked_there(page, sign_in, grace):
+    sign_in(grace).goto("/admin")
+    for entry in CONSOLE_PAGES:
+        page.get_by_role("navigation", name="Console").get_by_role("link", name=entry.title, exact=True).click()
+        assert page.evaluate("location.pathname") == entry.path
+        assert page.locator(".rooms-nav [aria-current]").all_inner_texts() == [entry.title]
+
+
+def test_pages_have_no_serious_fault(new_browser, people, email, phone, sign_in, grace):
+    ada = people.open(email=email, phone=phone, methods=["email", "authenticator"], second="authenticator")
+    look = Look(new_browser(reduced_motion="reduce"))
+    sign_in(ada, new_browser()).goto("/")
+    sign_in(grace, look.page)
+    for entry in CONSOLE_PAGES:
+        look.at(entry.title, entry.path)
+    look.at("a person", f"/admin/people?q={email}")
+    look.page.get_by_role("link", name=email, exact=True).click()
+    look.page.get_by_text("Turn off two-step verification").first.click()
+    look.page.get_by_text("Delete it now").click()
+    look.at("a person, opened")
+    look.at("no one found", "/admin/people?q=nobody-has-this")
+    assert look.faults == []
