@@ -151,7 +151,9 @@ def one_at_a_time_in(database: str | None) -> Iterator[None]:
 
 
 service = current_app.extensions["migrate"].db.engine
-if service.dialect.name == "postgresql":
+if given := context.config.attributes.get("connection"):  # a database that is being made beside the service's
+    migrate(given)
+elif service.dialect.name == "postgresql":
     engine = engine_of_its_own(service)
     with one_at_a_time(engine), engine.connect() as connection:
         insist(migrate, connection)

@@ -154,13 +154,17 @@ _KEYS_IN_USE = """
 """From one key to the next by the index: as many steps as there are keys, however many rows."""
 
 
-def keys_in_use() -> set[str]:
-    """Return the ids of all keys under which something is sealed, those that are not in the ring included."""
+def keys_in_use(connection: sa.Connection | None = None) -> set[str]:
+    """Return the ids of all keys under which something is sealed, those that are not in the ring included.
+
+    :param connection: to another database than the service's
+    """
     found: set[str] = set()
+    run = db.session if connection is None else connection
     for column in sealed_columns():
         texts = column.secret
         values = {"table": column.model.__tablename__, "key": f"substr({texts}, 4, 8)", "sealed": f"{texts} <> ''"}
-        found.update(db.session.scalars(sa.text(_KEYS_IN_USE.format_map(values))))
+        found.update(run.scalars(sa.text(_KEYS_IN_USE.format_map(values))))
     return found
 
 

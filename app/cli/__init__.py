@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Add the operator's commands."""
-    from app.cli import administrators, client_check, user_deletion  # noqa: F401 - add commands to groups
+    from app.cli import administrators, client_check, database_move, user_deletion  # noqa: F401 - add commands to groups
     from app.cli.apps import apps
     from app.cli.attempts import attempts
+    from app.cli.backups import backup, restore
     from app.cli.clients import clients
     from app.cli.doctor import doctor
     from app.cli.groups import groups
@@ -27,5 +28,6 @@ def init_app(app: Flask) -> None:
     from app.cli.users import users
     from app.cli.webhooks import webhooks
 
-    for group in (users, groups, clients, apps, webhooks, attempts, keys, mail, templates, selftest, doctor):
+    people, parties = (users, groups), (clients, apps, webhooks)
+    for group in (*people, *parties, attempts, keys, mail, templates, selftest, doctor, backup, restore):
         app.cli.add_command(group)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app import clock
 from app.authenticators.keys import sealed_columns, sealed_rows
 from app.crypto.encryption import DecryptionError
-from app.db import DatabaseReadOnly, PoolerFound, clock_sync, readiness, refuse_unless_writable
+from app.db import DatabaseReadOnly, PoolerFound, clock_sync, read_only, readiness, refuse_unless_writable
 from app.db.faults import why_unreached
 from app.enrollments.catalog import methods_reaching
 from app.extensions import db, keyring, settings
@@ -124,6 +124,10 @@ def database_answers() -> Iterator[HealthCheck]:
     """It can be read and written, with the durability we count on."""
     with db.engine.connect() as connection:
         refuse_unless_writable(connection)
+        if (found := read_only.state(connection)) is not None:
+            what = "takes no changes: it was moved" if found.for_good else "takes no changes: it is being moved"
+            remedy = "Set LATCHKEY_DATABASE_URL to the new one and restart; or stay here: flask db read-write"
+            yield HealthCheck(what, remedy, wrong=found.for_good)
         if settings.is_sqlite:
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
             version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()

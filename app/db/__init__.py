@@ -13,6 +13,7 @@ from sqlalchemy.orm import configure_mappers
 from app.db.columns import Base, BrowserName, UtcDateTime, db, partial_index
 from app.db.engine import attach, engine_options, engine_url, has_written, serialize_on, use_async_commit
 from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, unavailable
+from app.db.read_only import ServiceReadOnly
 from app.db.readiness import refuse_unless_writable
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "DatabaseReadOnly",
     "DatabaseUnavailable",
     "PoolerFound",
+    "ServiceReadOnly",
     "UtcDateTime",
     "attach",
     "engine_options",

@@ -21,7 +21,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from app.db import clock_sync, postgresql, sqlite
+from app.db import clock_sync, postgresql, read_only, sqlite
 
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
@@ -70,6 +70,7 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         _queue_writers(engine, timeout)
     else:
         clock_sync.follow(engine, postgresql.attach(engine, timeout))
+    event.listen(engine, "handle_error", read_only.say_so)
     event.listen(engine, "before_cursor_execute", _begin_before_writing)
     event.listen(engine, "commit", _forget_transaction)
     event.listen(engine, "rollback", _forget_transaction)

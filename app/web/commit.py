@@ -34,7 +34,7 @@ def view_commit(response: Response) -> Response:
             log.error("commit.failed", error=type(error).__name__)
         else:
             log.exception("commit.failed")
-        return _nothing_stored()
+        return _nothing_stored(error)
     return response
 
 
@@ -46,9 +46,9 @@ def _has_changes() -> bool:
     return session.in_transaction() and has_written(session.connection())
 
 
-def _nothing_stored() -> Response:
+def _nothing_stored(error: Exception) -> Response:
     g.commit_failed = True
     session.clear()
     session.modified = False  # no cookie, not even one that removes what the browser had
     roll_back()
-    return unavailable_answer()
+    return unavailable_answer(error)

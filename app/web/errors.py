@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Response, current_app, flash, g, redirect, request
 from werkzeug.exceptions import HTTPException
 
-from app.db import unavailable
+from app.db import ServiceReadOnly, unavailable
 from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import db, login_manager, this_app
 from app.web.messages import MESSAGES, Message, message
@@ -76,8 +76,10 @@ def _same_page() -> str | None:
     return safe_next(page_asked_for()) if request.method == "GET" else None
 
 
-def unavailable_answer() -> Response:
-    """Return the 503 that says: nothing was stored, try again shortly."""
+def unavailable_answer(error: BaseException | None = None) -> Response:
+    """Return the 503 that says: nothing was stored, try again shortly; or when, while the service is moved."""
+    if isinstance(error, ServiceReadOnly):
+        return error_answer(503, message("service_read_only"), retry_after=error.retry_after)
     return error_answer(503, message("service_unavailable"), retry_after=RETRY_AFTER)
 
 
@@ -159,6 +161,6 @@ def _unexpected(error: Exception) -> Response:
     roll_back()
     if unavailable(error):
         log.error("database.unavailable", error=type(error).__name__)
-        return unavailable_answer()
+        return unavailable_answer(error)
     log.exception("request.failed")
     return error_answer(500, message("internal_server_error"))

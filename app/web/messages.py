@@ -246,6 +246,10 @@ MESSAGES = {
     "too_many_messages": N_("Too many messages were sent there. Check for one that has arrived, or try again later."),
     "internal_server_error": N_("Something went wrong on our side and nothing was changed. Try again in a moment."),
     "service_unavailable": N_("The service is busy and nothing was changed. Try again in a moment."),
+    "service_read_only": N_(
+        "We're doing maintenance. You can look at everything, but changes and new sign-ins have to wait. "
+        "Nothing was changed."
+    ),
 }
 
 

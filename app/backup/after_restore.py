@@ -1,0 +1,89 @@
+"""What must not come back from a backup: rows were changed since, and nobody knows which (ADR 57).
+
+A code that was used, a session that was ended and a recovery that was refused since the backup would be good again;
+and messages that have left long ago would leave again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.admin.models import AdminLink, AdminVisit
+from app.authenticators.models import KeyAnnouncement, WebauthnChallenge
+from app.challenges.models import Challenge
+from app.extensions import settings
+from app.forward_auth.models import AppSession, EntryTicket
+from app.oidc.models import AccessToken, DeviceRequest, Grant
+from app.outbox.models import ABANDONED, Lease, Message
+from app.privacy.models import Deletion
+from app.recovery.models import Recovery
+from app.sessions.models import ApiToken, AuthSession, KnownDevice, PendingSignIn, RefreshToken
+from app.webhooks.models import WebhookDelivery
+
+RESTORED = "restored from a backup"
+
+
+def settle(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> dict[str, int]:
+    """End what is open in a restored database; return how many of what.
+
+    :param keep_sessions: leave sessions, and what hangs on them, as they were then
+    """
+    forget_processes(connection)
+    done = {"messages": _stop_messages(connection, Message) + _stop_messages(connection, WebhookDelivery)}
+    _end_what_is_under_way(connection, now)
+    done["recoveries"] = _change(connection, Recovery, ("cancelled_at", "done_at"), cancelled_at=now)
+    done["deletions"] = _put_off_deletions(connection, now + settings.delete_wait)
+    if not keep_sessions:
+        done["sessions"] = _end_sessions(connection, now)
+    return done
+
+
+def forget_processes(connection: sa.Connection) -> None:
+    """Delete what processes of ours have noted about themselves: those of this database are others."""
+    for model in (KeyAnnouncement, Lease):
+        connection.execute(sa.delete(model))
+
+
+def _stop_messages(connection: sa.Connection, model: Any) -> int:
+    """Let nothing leave that was waiting; ``flask outbox retry`` and ``flask webhooks retry`` still can."""
+    stopped = {"state": ABANDONED, "next_attempt_at": None, "last_error": RESTORED}
+    waiting = sa.update(model).where(model.next_attempt_at.is_not(None)).values(stopped)
+    return connection.execute(waiting).rowcount
+
+
+def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
+    """End codes, links and half sign-ins: which of them were used since is not known."""
+    _change(connection, Challenge, ("spent_at",), spent_at=now)
+    _change(connection, PendingSignIn, ("ended_at",), ended_at=now)
+    _change(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
+    _change(connection, Grant, ("code_used_at",), code_used_at=now)
+    for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit):
+        connection.execute(sa.delete(model))
+
+
+def _put_off_deletions(connection: sa.Connection, until: datetime) -> int:
+    """Erase no account before ``until``: its owner may have kept it since. The link that keeps it stays valid."""
+    early = (Deletion.pseudonym.is_(None), Deletion.due_at < until)
+    return connection.execute(sa.update(Deletion).where(*early).values(due_at=until)).rowcount
+
+
+def _end_sessions(connection: sa.Connection, now: datetime) -> int:
+    """End sessions of people, of API clients and of apps, API tokens, and trust in devices."""
+    ended = _change(connection, AuthSession, ("revoked_at",), revoked_at=now, expires_at=now, untold=False)
+    _change(connection, ApiToken, ("revoked_at",), revoked_at=now)
+    _change(connection, Grant, ("revoked_at",), revoked_at=now, ended_at=now)
+    for model in (RefreshToken, AccessToken, AppSession):
+        connection.execute(sa.delete(model))
+    trusted = sa.update(KnownDevice.__table__).where(KnownDevice.trusted_until.is_not(None))
+    connection.execute(trusted.values(trusted_until=None))
+    return ended
+
+
+def _change(connection: sa.Connection, model: Any, open_: tuple[str, ...], **values: Any) -> int:
+    """Change the rows of ``model`` in which all of these columns are NULL; return how many."""
+    table = model.__table__
+    is_open = [getattr(model, name).is_(None) for name in open_]
+    return connection.execute(sa.update(table).where(*is_open).values(values)).rowcount

@@ -1,0 +1,236 @@
+"""The file of a backup: a manifest that anyone can read and nobody can change, and sealed content.
+
+::
+
+    LATCHKEY-BACKUP                 16 bytes, then
+    {"format": 1, ...}              the manifest, one line of JSON
+    3b0c...                         its HMAC-SHA256 in hexadecimal
+                                    line ends, up to 64 KiB
+    chunk, chunk, ... last chunk    content, compressed (zlib), in sealed chunks
+
+The content is sealed as STREAM (Hoang, Reyhanitabar, Rogaway, Vizar 2015): AES-256-GCM by chunks, where the nonce is
+the chunk's number and whether it is the last one. So chunks can't be left out, moved or cut off at the end. Each file
+has keys of its own: HKDF-SHA256 of a key of the service, with 256 random bits as salt that stand in the manifest. So
+the content belongs to its manifest, and no nonce comes twice under a key (NIST SP 800-38D, section 8.2.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any, Final
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from app.backup.faults import BackupError
+from app.crypto.encryption import DecryptionError, KeyRing
+
+MAGIC: Final = b"LATCHKEY-BACKUP\n"
+FORMAT: Final = 1
+AREA: Final = 65536
+"""Bytes before the content."""
+
+CHUNK: Final = 262_144
+"""Bytes of content in a chunk; the last one may have fewer."""
+
+TAG: Final = 16
+LEVEL: Final = 1
+"""Of compression: a third of the size for a tenth of the time that the best level takes."""
+
+PURPOSE: Final = "backup"
+OTHERS: Final = (
+    (b"SQLite format 3\0", "is an SQLite database, not a backup. Point LATCHKEY_DATABASE_URL at a copy of it."),
+    (b"PGDMP", "is a dump by pg_dump itself. Load it with pg_restore."),
+    (b"\x1f\x8b", "is a file of gzip, not a backup of Latchkey."),
+    (b"PK\x03\x04", "is a ZIP archive, not a backup of Latchkey."),
+    (b"-- PostgreSQL", "is a script by pg_dump. Load it with psql."),
+)
+"""How files begin that are easily taken for a backup, and what to say of them."""
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What is known of a backup without its key.
+
+    :ivar content: ``portable`` (rows, for either database), ``sqlite`` (a copy) or ``pg_dump``
+    :ivar database: the kind of database it was made of, with ``server``, the version of that
+    :ivar revision: of the migration that its tables are at
+    :ivar kid: the key of ours that seals it
+    :ivar keys: ids of all keys that its rows are sealed under
+    :ivar tables: by name, ``rows`` and ``digest``
+    :ivar sequences: by ``table.column``, the last number that was given
+    :ivar salt: of its keys, in hexadecimal
+    :ivar size: bytes of sealed content
+    """
+
+    content: str
+    database: str
+    server: str
+    revision: str
+    version: str
+    created_at: str
+    kid: str
+    keys: list[str]
+    salt: str
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sequences: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    format: int = FORMAT
+
+    @property
+    def rows(self) -> int:
+        """How many rows all tables have together."""
+        return sum(int(table["rows"]) for table in self.tables.values())
+
+
+def _keys(ring: KeyRing, kid: str, salt: str) -> tuple[AESGCM, bytes]:
+    """Return the cipher of a file and the key of its manifest's MAC."""
+    hkdf = HKDF(SHA256(), length=64, salt=bytes.fromhex(salt), info=b"latchkey|backup|1")
+    both = hkdf.derive(ring.derive(PURPOSE, kid))
+    return AESGCM(both[:32]), both[32:]
+
+
+def _nonce(number: int, last: bool) -> bytes:
+    return number.to_bytes(11, "big") + bytes([last])
+
+
+class Sealer:
+    """Writes a backup to ``file``, which is at its beginning and can be sought."""
+
+    def __init__(self, file: IO[bytes], ring: KeyRing, kid: str, salt: str) -> None:
+        self._file = file
+        self._cipher, self._mac_key = _keys(ring, kid, salt)
+        self._pending = bytearray()
+        self._number = 0
+        self._compressor = zlib.compressobj(LEVEL)
+        file.write(b"\n" * AREA)
+
+    def write(self, content: bytes) -> int:
+        """Add content; return its length."""
+        self._pending += self._compressor.compress(content)
+        while len(self._pending) > CHUNK:  # the last chunk is never empty, unless all is
+            self._seal(CHUNK, last=False)
+        return len(content)
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the last chunk, and ``manifest`` with the size of it all."""
+        self._pending += self._compressor.flush()
+        while len(self._pending) > CHUNK:
+            self._seal(CHUNK, last=False)
+        self._seal(len(self._pending), last=True)
+        manifest.size = self._file.tell() - AREA
+        line = orjson.dumps(manifest)
+        mac = hmac.new(self._mac_key, line, hashlib.sha256).hexdigest().encode()
+        head = MAGIC + line + b"\n" + mac + b"\n"
+        if len(head) > AREA:
+            raise BackupError(f"The manifest has {len(head)} bytes, more than {AREA}.")
+        self._file.seek(0)
+        self._file.write(head)
+
+    def _seal(self, length: int, *, last: bool) -> None:
+        sealed = self._cipher.encrypt(_nonce(self._number, last), bytes(self._pending[:length]), None)
+        del self._pending[:length]
+        self._number += 1
+        self._file.write(sealed)
+
+
+def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
+    """Return the manifest at the beginning of ``file``, its line and its MAC; nothing is known to be genuine yet.
+
+    :param name: what to call the file
+    :raises BackupError: when it is no backup, is damaged, or is of a release that we don't know
+    """
+    head = file.read(AREA)
+    if not head:
+        raise BackupError(f"{name} is empty.")
+    if not head.startswith(MAGIC):
+        known = next((what for begin, what in OTHERS if head.startswith(begin)), "is no backup of Latchkey.")
+        raise BackupError(f"{name} {known}")
+    line, _, rest = head[len(MAGIC) :].partition(b"\n")
+    mac = rest.partition(b"\n")[0].decode("ascii", "replace")
+    try:
+        found = orjson.loads(line)
+        number = int(found["format"])
+    except (ValueError, TypeError, KeyError):
+        raise _damaged(name) from None
+    if number != FORMAT:
+        raise BackupError(
+            f"{name} was made by a newer release (format {number}, ours is {FORMAT}). Restore it with that release."
+        )
+    try:
+        return Manifest(**found), line, mac
+    except TypeError:
+        raise _damaged(name) from None
+
+
+def _damaged(name: str) -> BackupError:
+    return BackupError(f"{name} is damaged: its manifest can't be read. Use another copy of it.")
+
+
+class Opener:
+    """Reads a backup: what it says and, while one asks for it, its content.
+
+    :raises BackupError: by all methods, when its key is missing, or it was changed, damaged or cut short
+    """
+
+    def __init__(self, file: IO[bytes], name: str, ring: KeyRing) -> None:
+        self._file, self._name = file, name
+        self.manifest, line, mac = read_manifest(file, name)
+        try:
+            self._cipher, mac_key = _keys(ring, self.manifest.kid, self.manifest.salt)
+        except (ValueError, TypeError):
+            raise _damaged(name) from None
+        except DecryptionError:
+            raise BackupError(
+                f"{name} is sealed under key {self.manifest.kid}, which is not in LATCHKEY_SECRET_KEYS. "
+                "Put that key at the end of the list."
+            ) from None
+        if not hmac.compare_digest(hmac.new(mac_key, line, hashlib.sha256).hexdigest().encode(), mac.encode()):
+            raise self._changed("its manifest")
+        self._require_size()
+
+    def _changed(self, what: str) -> BackupError:
+        return BackupError(f"{self._name} was changed or damaged: {what} does not fit its seal. Use another copy.")
+
+    def _require_size(self) -> None:
+        size = self._file.seek(0, 2) - AREA
+        if size < self.manifest.size:
+            missing = self.manifest.size - size
+            raise BackupError(f"{self._name} was cut short: its last {missing:,} bytes are missing. Use another copy.")
+        if size > self.manifest.size:
+            raise self._changed("what stands after its end")
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the content in pieces, each of them known to be genuine."""
+        self._file.seek(AREA)
+        left, number, inflate = self.manifest.size, 0, zlib.decompressobj()
+        while left:
+            sealed = self._file.read(min(left, CHUNK + TAG))
+            left -= len(sealed)
+            try:
+                plain = self._cipher.decrypt(_nonce(number, not left), sealed, None)
+            except (InvalidTag, ValueError):
+                raise self._changed(f"byte {AREA + number * (CHUNK + TAG):,} or one after it") from None
+            number += 1
+            while plain:
+                yield inflate.decompress(plain, 4 * CHUNK)
+                plain = inflate.unconsumed_tail
+        yield inflate.flush()
+        if not inflate.eof:
+            raise self._changed("its end")
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the content line by line, without line ends."""
+        rest = b""
+        for piece in self.content():
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest

@@ -1,0 +1,54 @@
+"""Why a backup can't be written, read, restored or moved, in the operator's words."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from app.db.faults import DatabaseUnavailable, why_unreached
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = "53100"
+"""SQLSTATE of a full disk (PostgreSQL, appendix A)."""
+
+
+class BackupError(Exception):
+    """What is wrong and what to do about it. Holds no secret."""
+
+
+@contextmanager
+def said_plainly(place: Path | str, doing: str) -> Iterator[None]:
+    """Say errors of the disk or the database at ``place`` in a sentence.
+
+    :param doing: what was not done, as in "Nothing was written"
+    :raises BackupError: instead of them
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error, psycopg.Error, DBAPIError, DatabaseUnavailable) as error:
+        raise BackupError(_sentence(error, place, doing)) from error
+
+
+def _sentence(error: BaseException, place: Path | str, doing: str) -> str:
+    reason = getattr(error, "orig", None) or error
+    if _is_full(reason):
+        return f"No room is left at {place}. {doing}. Free space there, or use another disk."
+    if isinstance(reason, OSError):
+        return f"{place}: {reason.strerror or reason}. {doing}."
+    if isinstance(reason, psycopg.OperationalError) and (known := why_unreached(error)):
+        return f"The database {known[0]}. {doing}. {known[1]}"
+    return f"{place}: {str(reason).splitlines()[0]}. {doing}."
+
+
+def _is_full(reason: BaseException) -> bool:
+    if isinstance(reason, OSError):
+        return reason.errno in NO_ROOM
+    if isinstance(reason, sqlite3.Error):
+        return getattr(reason, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
+    return getattr(reason, "sqlstate", "") == DISK_FULL

@@ -1,0 +1,85 @@
+"""A file that gets its name when it is whole: written beside, synced, renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from app.backup.faults import BackupError, said_plainly
+
+STANDARD = "-"
+"""Stands for standard output or input."""
+
+NOTHING_WRITTEN = "Nothing was written"
+
+
+@contextmanager
+def new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
+    """Give a file that can be sought; as the block ends well, it becomes ``name``, for its owner alone (0600).
+
+    :param force: replace a file that has that name
+    :raises BackupError: when there is one, or the disk is full or can't be written; then there is no new file
+    """
+    if name == STANDARD:
+        with tempfile.TemporaryFile() as file:
+            yield file
+            file.seek(0)
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        return
+    path = Path(name)
+    if path.is_dir():
+        raise BackupError(f"{path} is a folder. Name a file.")
+    if path.exists() and not force:
+        raise BackupError(f"{path} exists. Choose another name, or replace it with --force.")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with said_plainly(path.parent, NOTHING_WRITTEN):
+            with os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _name(draft, path, force=force)
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _name(draft: Path, path: Path, *, force: bool) -> None:
+    """Give ``draft`` its name, and have the folder remember that after a power cut."""
+    if force:
+        draft.replace(path)
+    else:
+        try:
+            os.link(draft, path)  # unlike a rename, this replaces nothing that came meanwhile
+        except FileExistsError:
+            raise BackupError(f"{path} exists. Choose another name, or replace it with --force.") from None
+        except PermissionError:  # a file system without links
+            draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def backup_file(name: str) -> Iterator[IO[bytes]]:
+    """Open a backup; what comes through standard input is kept in a temporary file, sealed as it is.
+
+    :raises BackupError: when there is no such file, or it can't be read
+    """
+    with said_plainly(name, "Nothing was read"):
+        file = tempfile.TemporaryFile() if name == STANDARD else Path(name).open("rb")  # noqa: SIM115 - closed below
+        with file:
+            if name == STANDARD:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+                file.seek(0)
+            yield file

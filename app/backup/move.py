@@ -1,0 +1,186 @@
+"""Move the service to another database while it answers reads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from app.backup import after_restore, builds, restore, service, tables
+from app.backup.builds import NOTHING_CHANGED, Progress
+from app.backup.databases import Database, Postgresql, Sqlite, database_at
+from app.backup.faults import BackupError, said_plainly
+from app.backup.tables import Digest
+from app.db import read_only
+from app.extensions import db, settings
+
+RENEW_EVERY = 10.0
+"""Seconds between two times that the source is told to take no changes for another while."""
+
+EXPECTED_RATE = 20_000
+"""Rows in a second, before anything was measured."""
+
+AT_LEAST = timedelta(seconds=15)
+AFTER_MOVE = timedelta(seconds=30)
+"""When clients should come back once all is moved, and servers are restarted."""
+
+
+class Pace:
+    """How long the move will take, from what was done so far."""
+
+    def __init__(self, rows: int) -> None:
+        self.total = 2 * rows  # each is written, and read again
+        self.done = 0
+        self._began = time.monotonic()
+        self._before: dict[str, int] = {}
+
+    def note(self, what: str, rows: int) -> None:
+        """Hear of progress."""
+        self.done += rows - self._before.get(what, 0)
+        self._before[what] = rows
+
+    def left(self) -> timedelta:
+        """Return the time that is expected to be left."""
+        took = time.monotonic() - self._began
+        rate = self.done / took if self.done > EXPECTED_RATE and took > 1 else EXPECTED_RATE
+        return AT_LEAST + timedelta(seconds=max(0, self.total - self.done) / rate)
+
+
+class Hold:
+    """The source takes no changes for as long as this is held; ``keep`` makes that last."""
+
+    def __init__(self, source: Database, pace: Pace) -> None:
+        self.source, self.pace = source, pace
+        self.kept = False
+        self.broken = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="read-only", daemon=True)
+
+    def start(self) -> None:
+        """Renew it from now on."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Renew it no longer."""
+        self._stop.set()
+        self._thread.join()
+
+    def require_unbroken(self) -> None:
+        """Return if no change can have come through since the beginning.
+
+        :raises BackupError: if one can
+        """
+        if self.broken:
+            raise BackupError(f"The source took changes meanwhile: this process was held up. {NOTHING_CHANGED}.")
+
+    def keep(self) -> None:
+        """Leave the source read-only when all is done."""
+        self.end()
+        with self.source.engine.connect() as connection:
+            self.broken = self.broken or not read_only.renew(connection, AFTER_MOVE, for_good=True)
+        self.require_unbroken()
+        self.kept = True
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEW_EVERY):
+            try:
+                with self.source.engine.connect() as connection:
+                    self.broken = self.broken or not read_only.renew(connection, self.pace.left())
+            except sa.exc.SQLAlchemyError:
+                continue  # tried again before the lease ends; if it does end, the next try says so
+
+
+def move(url: str, progress: Progress = service.no_progress) -> int:
+    """Copy the service's database to ``url``, and leave the old one read-only; return how many rows were moved.
+
+    Meanwhile every process answers reads, and changes with 503. When it fails or is stopped, the service takes
+    changes again at once; when it is killed, within a minute.
+    :raises BackupError: when nothing was moved, and why
+    """
+    source, target = database_at(settings.database_url), database_at(url)
+    with said_plainly("the database to move to", NOTHING_CHANGED):
+        _refuse(source, target)
+    with said_plainly(service.database_name(source), NOTHING_CHANGED):
+        with source.engine.connect() as connection:
+            revision = tables.require_this_release(connection)
+            names = [table.name for table in tables.found_tables(connection)]
+            pace = Pace(sum(restore.count(connection, name) for name in names))
+        with _read_only(source, names, pace) as hold:
+
+            def note(what: str, rows: int) -> None:
+                hold.require_unbroken()
+                pace.note(what, rows)
+                progress(what, rows)
+
+            return _copy(source, target, revision, hold, note)
+
+
+def _refuse(source: Database, target: Database) -> None:
+    if isinstance(source, Sqlite) and isinstance(target, Sqlite) and source.path.resolve() == target.path.resolve():
+        raise BackupError("That is the database that the service uses. Name the one to move to.")
+    if isinstance(source, Postgresql) and isinstance(target, Postgresql) and _place(source) == _place(target):
+        raise BackupError("That is the database that the service uses. Name the one to move to.")
+    restore.refuse_newer_tables(target)
+    if what := restore.living(target).what:
+        raise BackupError(f"The database to move to is not empty: it has {what}. Name an empty one (createdb).")
+
+
+def _place(database: Postgresql) -> tuple[object, ...]:
+    with database.engine.connect() as connection:
+        where = "SELECT system_identifier::text, current_database(), current_schema() FROM pg_control_system()"
+        return tuple(connection.exec_driver_sql(where).one())
+
+
+def _copy(source: Database, target: Database, revision: str, hold: Hold, progress: Progress) -> int:
+    digests: dict[str, Digest] = {}
+    with builds.build_for(target) as build:
+        build.migrate(revision)
+        with source.snapshot() as connection:
+            here = tables.found_tables(connection)
+            build.load(restore.rows_of(source, connection, digests), progress)
+            numbered = [table for table in here if table.numbered]
+            last = {f"{table.name}.{table.numbered}": source.last_number(connection, table) for table in numbered}
+        wanted = {name: digest.value for name, digest in digests.items()}
+        build.verify({table.name: table for table in here}, wanted, progress)
+        build.count_on(last)
+        with build.database.engine.connect() as connection:
+            after_restore.forget_processes(connection)
+        hold.keep()
+        try:
+            build.take_place()
+        except BaseException:
+            hold.kept = False
+            raise
+    return sum(int(digest["rows"]) for digest in wanted.values())
+
+
+@contextmanager
+def _read_only(source: Database, names: list[str], pace: Pace) -> Iterator[Hold]:
+    """Let the source take no changes; again when the block fails or is stopped."""
+    hold = Hold(source, pace)
+    with source.engine.connect() as connection:
+        found = read_only.state(connection)
+        if found is not None and not found.for_good:
+            raise BackupError("Another move is under way, or was killed a moment ago. Try again in a minute.")
+        read_only.begin(connection, names, pace.left())
+    hold.start()
+    try:
+        yield hold
+    finally:
+        hold.end()
+        if not hold.kept:
+            take_changes(source)
+
+
+def take_changes(source: Database | None = None) -> bool:
+    """End that the service's database is read-only; return whether it was."""
+    source = source or database_at(settings.database_url)
+    db.session.remove()
+    with source.engine.connect() as connection:
+        was = read_only.state(connection) is not None
+        read_only.lift(connection)
+    return was

@@ -1,0 +1,162 @@
+"""Copies by the databases' own means: SQLite's online copy, and pg_dump's custom format."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from psycopg.conninfo import make_conninfo
+
+from app.backup.databases import Postgresql, Sqlite
+from app.backup.faults import BackupError
+
+PIECE = 262_144
+INSTALL = "Install PostgreSQL's client programs (Debian: postgresql-client) of its version, and have them in PATH"
+INSTEAD = "make a portable backup, which needs none: leave out --native"
+
+
+def program(name: str) -> tuple[str, int]:
+    """Return the path and the major version of ``pg_dump`` or ``pg_restore``.
+
+    :raises BackupError: when it is not in PATH
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise BackupError(f"{name} is not in PATH. {INSTALL}; or {INSTEAD}.")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"\) (\d+)", said)
+    if found is None:
+        raise BackupError(f"{path} does not say its version. {INSTALL}; or {INSTEAD}.")
+    return path, int(found[1])
+
+
+def _connection_of(database: Postgresql) -> tuple[str, dict[str, str]]:
+    """Return what libpq connects with, and the environment with the password, which other users can't see there."""
+    values = dict(database.parameters)
+    password = values.pop("password", "")
+    return make_conninfo(**values), dict(os.environ) | ({"PGPASSWORD": password} if password else {})
+
+
+def dump(database: Postgresql, snapshot: str, server: str, write: Callable[[bytes], object]) -> None:
+    """Have pg_dump write its custom format of our schema, as a ``snapshot`` shows it.
+
+    :param server: the server's version
+    :raises BackupError: when pg_dump is missing, older than the server, or fails
+    """
+    path, version = program("pg_dump")
+    if version < int(server.split(".")[0]):
+        raise BackupError(f"pg_dump {version} ({path}) is older than the server, {server}. {INSTALL}; or {INSTEAD}.")
+    where, environment = _connection_of(database)
+    words = [path, "--format=custom", "--compress=0", f"--snapshot={snapshot}", f'--schema="{database.schema}"']
+    words += ["--no-owner", "--no-privileges", "--no-password", f"--dbname={where}"]
+    with _running(words, environment) as process:
+        assert process.stdout is not None
+        while piece := process.stdout.read(PIECE):
+            write(piece)
+
+
+def copied_rows(pieces: Iterable[bytes]) -> Iterator[tuple[str, str, Iterator[bytes]]]:
+    """Have pg_restore read a dump, and yield each table's name, columns and rows as COPY takes them.
+
+    :raises BackupError: when pg_restore is missing, too old for the dump, or fails
+    """
+    path, _ = program("pg_restore")
+    with _running([path, "--data-only", "--file=-"], dict(os.environ), pieces) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout)
+        for line in lines:
+            if found := re.match(rb'COPY (?:\S+\.)?"?(\w+)"? \((.*)\) FROM stdin;', line):
+                rows = _until_end(lines)
+                yield found[1].decode(), found[2].decode(), rows
+                for _ in rows:  # of a table that is not ours
+                    pass
+
+
+def _until_end(lines: Iterator[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        if line == b"\\.\n":
+            return
+        yield line
+
+
+@contextmanager
+def _running(
+    words: list[str], environment: dict[str, str], given: Iterable[bytes] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program for as long as the block takes, and give it what is ``given``.
+
+    :raises BackupError: when it fails; or what ``given`` raised
+    """
+    process = subprocess.Popen(  # noqa: S603 - a list of words, no shell
+        words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    said: list[bytes] = []
+    faults: list[BaseException] = []
+
+    def feed() -> None:
+        try:
+            with process.stdin as goal:  # type: ignore[union-attr]
+                for piece in given:
+                    goal.write(piece)
+        except BrokenPipeError:
+            pass  # it has ended, and its status says why
+        except BaseException as error:
+            faults.append(error)
+            process.kill()
+
+    threads = [threading.Thread(target=feed), threading.Thread(target=lambda: said.append(_all(process.stderr)))]
+    for thread in threads:
+        thread.start()
+    try:
+        yield process
+        _, status = process.stdout.read() if process.stdout else b"", process.wait()
+    finally:
+        process.kill()
+        process.wait()
+        for thread in threads:
+            thread.join()
+        if faults:
+            raise faults[0]
+    if status:
+        why = b"".join(said).decode(errors="replace").strip().splitlines()
+        raise BackupError(f"{Path(words[0]).name} failed: {why[-1] if why else f'status {status}'}")
+
+
+def _all(stream: IO[bytes] | None) -> bytes:
+    return stream.read() if stream else b""
+
+
+@contextmanager
+def copy_of(database: Sqlite) -> Iterator[Sqlite]:
+    """Give a copy of an SQLite database, made while others write. It is beside that, and goes with the block."""
+    with beside(database) as path:
+        source, goal = sqlite3.connect(database.path, timeout=30), sqlite3.connect(path)
+        try:
+            goal.execute("PRAGMA synchronous=OFF")
+            source.backup(goal)
+            goal.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            goal.close()
+            source.close()
+        yield Sqlite(path)
+
+
+@contextmanager
+def beside(database: Sqlite) -> Iterator[Path]:
+    """Give the path of a new file beside a database, for its owner alone; it goes with the block."""
+    path = database.path.with_name(f".{database.path.name}.{secrets.token_hex(4)}.copy")
+    try:
+        path.touch(mode=0o600)
+        yield path
+    finally:
+        for each in (path, *[path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]):
+            each.unlink(missing_ok=True)

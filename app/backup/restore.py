@@ -1,0 +1,197 @@
+"""Restore a backup: what the database is used for now, and putting the backup in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.authenticators.keys import DEAD_AFTER
+from app.authenticators.models import KeyAnnouncement
+from app.backup import after_restore, builds, native, tables
+from app.backup.builds import Build, Progress
+from app.backup.databases import Database, Sqlite, database_at
+from app.backup.envelope import Manifest, Opener
+from app.backup.faults import BackupError, said_plainly
+from app.backup.service import (
+    PG_DUMP,
+    SQLITE,
+    database_name,
+    extracted,
+    in_order,
+    known_revision,
+    no_progress,
+    opened,
+    portable_content,
+)
+from app.backup.tables import Digest, Table, line_of
+from app.db import read_only
+from app.db.readiness import fit
+from app.extensions import db, settings
+
+NOT_LIVING = ("key_holder", "lease", "oauth_key", "oauth_naming")
+"""Tables that a service which nobody has used yet fills by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """What a database is used for.
+
+    :ivar rows: whether there are any that people or operators made
+    :ivar processes: how many have it open
+    """
+
+    accounts: int = 0
+    rows: bool = False
+    processes: int = 0
+
+    @property
+    def what(self) -> str:
+        """A phrase, "" when nobody uses it."""
+        found = [f"{self.accounts:,} account{'' if self.accounts == 1 else 's'}"] if self.rows else []
+        if self.processes:
+            found.append(f"{self.processes} process{'' if self.processes == 1 else 'es'} of the service using it")
+        return " and ".join(found)
+
+
+def living(database: Database) -> Living:
+    """Return what the database is used for. A process is forgotten 25 s after it has ended.
+
+    :raises BackupError: when it can't be read
+    """
+    if isinstance(database, Sqlite) and not database.path.exists():
+        return Living()
+    with said_plainly(database_name(database), builds.NOTHING_CHANGED), database.engine.connect() as connection:
+        here = set(sa.inspect(connection).get_table_names()) & set(db.metadata.tables)
+        accounts = count(connection, "user") if "user" in here else 0
+        rows = any(count(connection, name, most=1) for name in here.difference(NOT_LIVING))
+        recent = KeyAnnouncement.seen_at >= clock.now() - DEAD_AFTER
+        counting = sa.select(sa.func.count()).select_from(KeyAnnouncement).where(recent)
+        return Living(accounts, rows, int(connection.scalar(counting) or 0) if "key_holder" in here else 0)
+
+
+def count(connection: sa.Connection, name: str, most: int | None = None) -> int:
+    rows = sa.select(sa.literal_column("1")).select_from(sa.table(name)).limit(most).subquery()
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(rows)) or 0)
+
+
+@dataclass(slots=True)
+class Restored:
+    """What a restore did.
+
+    :ivar ended: how many of what were ended, by name
+    """
+
+    manifest: Manifest
+    ended: dict[str, int] = field(default_factory=dict)
+
+
+def restore(
+    name: str, *, keep_sessions: bool, agree: Callable[[Living], None], progress: Progress = no_progress
+) -> Restored:
+    """Replace the service's database by a backup, completely or not at all.
+
+    :param agree: hears what the database is used for, and raises what it likes if that must not be replaced
+    :raises BackupError: when nothing was changed, and why
+    """
+    with opened(name) as found:
+        target = database_at(settings.database_url)
+        manifest = found.manifest
+        revision = known_revision(manifest)
+        if manifest.content == PG_DUMP and isinstance(target, Sqlite):
+            raise BackupError(
+                "The backup was made by pg_dump, which PostgreSQL alone can load. Set LATCHKEY_DATABASE_URL to a "
+                "PostgreSQL database; or restore it there, then: flask db move"
+            )
+        refuse_newer_tables(target)
+        agree(living(target))
+        with builds.build_for(target) as build:
+            build.migrate(revision)
+            _fill(build, found, progress)
+            with build.database.engine.connect() as connection:
+                layout = {table.name: table for table in in_order(connection, manifest)}
+            require_all(manifest.tables, layout)
+            build.verify(layout, manifest.tables, progress)
+            build.count_on(manifest.sequences)
+            build.migrate("head")
+            ended = _settle(build, keep_sessions=keep_sessions)
+            db.session.remove()
+            db.engine.dispose()
+            build.take_place()
+        return Restored(manifest, ended)
+
+
+def require_all(wanted: Iterable[str], layout: dict[str, Table]) -> None:
+    """Return if every table that is wanted is there.
+
+    :raises BackupError: if not
+    """
+    if missing := sorted(set(wanted) - set(layout)):
+        raise BackupError(f"The backup has tables that no release of ours has: {', '.join(missing)}.")
+
+
+def refuse_newer_tables(target: Database) -> None:
+    """Return if this release knows the tables of ``target``; a file of SQLite is replaced whatever is in it.
+
+    :raises BackupError: if not
+    """
+    if isinstance(target, Sqlite):
+        return
+    with said_plainly("the database", builds.NOTHING_CHANGED), target.engine.connect() as connection:
+        found = fit(connection)
+    if found.newer:
+        raise BackupError(
+            f"The database has tables of a newer release (revision {found.newer}, ours {found.head}), which would be "
+            "left over. Make an empty database (createdb), set LATCHKEY_DATABASE_URL to it, and restore there."
+        )
+
+
+def _fill(build: Build, found: Opener, progress: Progress) -> None:
+    content = found.manifest.content
+    if content == PG_DUMP:
+        with build.loading() as (connection, here):
+            driver: Any = connection.connection.driver_connection
+            for name, columns, rows in native.copied_rows(found.content()):
+                if name in here and name in found.manifest.tables:
+                    with driver.cursor().copy(f'COPY "{name}" ({columns}) FROM STDIN') as copy:
+                        for row in rows:
+                            copy.write(row)
+                    progress(name, found.manifest.tables[name]["rows"])
+    elif content == SQLITE:
+        with extracted(found) as copy, copy.snapshot() as connection:
+            build.load(rows_of(copy, connection), progress)
+    else:
+        build.load(portable_content(found), progress)
+
+
+def rows_of(database: Database, connection: sa.Connection, digests: dict[str, Digest] | None = None) -> builds.Content:
+    """Yield the tables of a database with their rows.
+
+    :param digests: where what was read is counted
+    """
+    for table in tables.found_tables(connection):
+        yield table, _rows_of(database, connection, table, digests)
+
+
+def _rows_of(
+    database: Database, connection: sa.Connection, table: Table, digests: dict[str, Digest] | None
+) -> Iterator[list[Any]]:
+    digest = Digest()
+    for rows in database.read(connection, table):
+        if digests is not None:
+            digest.add(map(line_of, rows))
+        yield from rows
+    if digests is not None:
+        digests[table.name] = digest
+
+
+def _settle(build: Build, *, keep_sessions: bool) -> dict[str, int]:
+    with build.database.engine.connect() as connection:
+        read_only.lift(connection)
+        connection.exec_driver_sql("BEGIN")
+        ended = after_restore.settle(connection, clock.now(), keep_sessions=keep_sessions)
+        connection.exec_driver_sql("COMMIT")
+    return ended

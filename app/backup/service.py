@@ -1,0 +1,241 @@
+"""Write a backup, and read one."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import sqlalchemy as sa
+from alembic.script import ScriptDirectory
+
+from app import clock
+from app.authenticators.keys import keys_in_use
+from app.backup import builds, native, tables
+from app.backup.builds import Progress
+from app.backup.databases import Database, Postgresql, Sqlite, database_at
+from app.backup.envelope import Manifest, Opener, Sealer
+from app.backup.faults import BackupError, said_plainly
+from app.backup.files import backup_file, new_file
+from app.backup.tables import Digest, Table, line_of
+from app.crypto.encryption import KeyRing
+from app.db.readiness import NUMBERED
+from app.extensions import keyring, settings, this_app
+
+PORTABLE, SQLITE, PG_DUMP = "portable", "sqlite", "pg_dump"
+
+
+def no_progress(what: str, rows: int) -> None:
+    """Tell nobody."""
+
+
+def _ring() -> KeyRing:
+    """Return the keys themselves, for another thread."""
+    ring: KeyRing = this_app().extensions["latchkey.keyring"]
+    return ring
+
+
+# --- back up ------------------------------------------------------------------------------------
+
+
+def back_up(name: str, *, native_copy: bool, force: bool, progress: Progress = no_progress) -> Manifest:
+    """Write a backup of the service's database; return what it says of itself.
+
+    :param name: of the file; ``-`` for standard output
+    :param native_copy: by SQLite's online copy or pg_dump, and not as rows that either database loads
+    :raises BackupError: when nothing was written, and why
+    """
+    database = database_at(settings.database_url)
+    with new_file(name, force=force) as file, said_plainly(database_name(database), "Nothing was written"):
+        if native_copy and isinstance(database, Sqlite):
+            with native.copy_of(database) as copy:
+                return _write(file, copy, SQLITE, progress)
+        return _write(file, database, PG_DUMP if native_copy else PORTABLE, progress)
+
+
+def database_name(database: Database) -> str:
+    """Return what to call a database in a sentence."""
+    return str(database.path) if isinstance(database, Sqlite) else "the database"
+
+
+def _write(file: IO[bytes], database: Database, content: str, progress: Progress) -> Manifest:
+    with database.snapshot() as connection:
+        manifest = _begin(connection, database, content)
+        sealer = Sealer(file, _ring(), manifest.kid, manifest.salt)
+        snapshot = _export(connection, database) if content == PG_DUMP else ""
+        for table in tables.found_tables(connection):
+            into = sealer if content == PORTABLE else None
+            manifest.tables[table.name] = _write_table(connection, database, table, into, progress)
+            if table.numbered:
+                name = f"{table.name}.{table.numbered}"
+                manifest.sequences[name] = database.last_number(connection, table)
+        if content == PG_DUMP:
+            assert isinstance(database, Postgresql)
+            native.dump(database, snapshot, manifest.server, sealer.write)
+        elif isinstance(database, Sqlite) and content == SQLITE:
+            with database.path.open("rb") as copy:
+                while piece := copy.read(native.PIECE):
+                    sealer.write(piece)
+        else:
+            sealer.write(b'{"end": true}\n')
+        sealer.finish(manifest)
+    return manifest
+
+
+def _begin(connection: sa.Connection, database: Database, content: str) -> Manifest:
+    revision = tables.require_this_release(connection)
+    return Manifest(
+        content=content,
+        database=database.kind,
+        server=database.version(connection),
+        revision=revision,
+        version=_release(),
+        created_at=clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        kid=keyring.kid,
+        keys=sorted(keys_in_use(connection) | {keyring.kid}),
+        salt=secrets.token_hex(32),
+    )
+
+
+def _release() -> str:
+    try:
+        return metadata.version("latchkey")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _export(connection: sa.Connection, database: Database) -> str:
+    return str(connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar_one())
+
+
+def _write_table(
+    connection: sa.Connection, database: Database, table: Table, into: Sealer | None, progress: Progress
+) -> dict[str, Any]:
+    """Count the rows of a table, and write them where a portable backup is made; return count and digest."""
+    digest = Digest()
+    if into:
+        into.write(orjson.dumps({"table": table.name, "columns": table.columns}) + b"\n")
+    for rows in database.read(connection, table):
+        lines = [line_of(row) for row in rows]
+        digest.add(lines)
+        if into:
+            into.write(b"\n".join(lines) + b"\n")
+        progress(table.name, digest.rows)
+    return digest.value | {"columns": [name for name, _ in table.columns]}
+
+
+# --- read ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Opener]:
+    """Open a backup whose manifest is genuine, and for which we have every key.
+
+    :raises BackupError: otherwise
+    """
+    with backup_file(name) as file:
+        found = Opener(file, "The backup on standard input" if name == "-" else name, _ring())
+        if missing := sorted(set(found.manifest.keys) - set(keyring.kids)):
+            raise BackupError(
+                f"Rows of the backup are sealed under {'keys' if len(missing) > 1 else 'key'} {', '.join(missing)}, "
+                "not in LATCHKEY_SECRET_KEYS. Put what is missing at the end of the list."
+            )
+        yield found
+
+
+def portable_content(found: Opener) -> builds.Content:
+    """Yield the tables of a portable backup with their rows."""
+    lines = found.lines()
+    control: list[dict[str, Any]] = [orjson.loads(next(lines))]
+
+    def rows() -> Iterator[list[Any]]:
+        for line in lines:
+            if line.startswith(b"{"):
+                control.append(orjson.loads(line))
+                return
+            yield orjson.loads(line)
+
+    while "table" in (head := control.pop()):
+        table = Table(head["table"], tuple((name, kind) for name, kind in head["columns"]))
+        rest = rows()
+        yield table, rest
+        for _ in rest:
+            pass
+
+
+def check(name: str, progress: Progress = no_progress) -> Manifest:
+    """Read a whole backup and compare it with its manifest, restoring nothing.
+
+    :raises BackupError: when it could not be restored, and why
+    """
+    with opened(name) as found:
+        known_revision(found.manifest)
+        counts = _counts(found, progress)
+        for table, want in found.manifest.tables.items():
+            got = counts.get(table, {"rows": 0})
+            if any(want[key] != value for key, value in got.items()):
+                raise BackupError(f"Table {table} has {got['rows']:,} rows, and its manifest says {want['rows']:,}.")
+        return found.manifest
+
+
+def known_revision(manifest: Manifest) -> str:
+    """Return the revision of a backup's tables.
+
+    :raises BackupError: when this release doesn't know it
+    """
+    scripts = ScriptDirectory("migrations")
+    head = scripts.get_current_head() or ""
+    if manifest.revision in {script.revision for script in scripts.walk_revisions()}:
+        return manifest.revision
+    if NUMBERED.fullmatch(manifest.revision) and manifest.revision > head:
+        release = f" ({manifest.version})" if manifest.version else ""
+        raise BackupError(
+            f"The backup is of a newer release{release}: its tables are at {manifest.revision}, ours at {head}. "
+            "Install that release or a later one, and restore with it."
+        )
+    raise BackupError(f"The backup's tables are at revision {manifest.revision}, which no release of ours has.")
+
+
+def _counts(found: Opener, progress: Progress) -> dict[str, dict[str, Any]]:
+    """Return count and digest of each table, of a dump by pg_dump the count alone."""
+    if found.manifest.content == PG_DUMP:
+        copied = native.copied_rows(found.content())
+        return {table: {"rows": sum(1 for _ in rows)} for table, _, rows in copied}
+    if found.manifest.content == SQLITE:
+        with extracted(found) as copy, copy.snapshot() as connection:
+            return {table.name: copy.digest(connection, table) for table in in_order(connection, found.manifest)}
+    counts = {}
+    for table, rows in portable_content(found):
+        digest = Digest()
+        digest.add(map(line_of, builds.counted(rows, table.name, progress)))
+        counts[table.name] = digest.value
+    return counts
+
+
+def in_order(connection: sa.Connection, manifest: Manifest) -> Iterator[Table]:
+    """Yield the tables that are there, with the columns in the order in which the manifest's digests count them."""
+    for table in tables.found_tables(connection):
+        if table.name in manifest.tables:
+            kinds = dict(table.columns)
+            names = manifest.tables[table.name]["columns"]
+            if set(names) != set(kinds):
+                raise BackupError(f"Table {table.name} has other columns than the manifest says.")
+            yield Table(table.name, tuple((name, kinds[name]) for name in names), table.numbered)
+
+
+@contextmanager
+def extracted(found: Opener) -> Iterator[Sqlite]:
+    """Give the SQLite database that a backup holds, in a temporary file beside ours or in a temporary folder."""
+    database = database_at(settings.database_url)
+    with tempfile.TemporaryDirectory() as folder:
+        here = database if isinstance(database, Sqlite) else Sqlite(Path(folder, "backup.db"))
+        with native.beside(here) as path:
+            with path.open("wb") as file:
+                for piece in found.content():
+                    file.write(piece)
+            yield Sqlite(path)

@@ -1,0 +1,173 @@
+"""Read-only service: every process answers reads, and no change reaches the database, by whomever it comes.
+
+The database itself refuses: triggers on every table, made in one transaction with a row that says until when. So no
+process has to learn of it, none is a moment late, and while nothing is read-only nothing is asked. ``flask db move``
+switches it on. While it works it renews the row; when it is killed, the service takes changes again LEASE later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from app.db.faults import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import ExceptionContext
+
+TABLE: Final = "latchkey_read_only"
+FUNCTION: Final = "latchkey_refuse"
+SIGN: Final = "latchkey: read-only"
+"""What the database says when it refuses."""
+
+SQLSTATE: Final = "LK001"
+LEASE: Final = timedelta(seconds=60)
+LOCK_WITHIN: Final = "10s"
+"""How long a writing transaction that is under way is waited for."""
+
+FOR_GOOD: Final = 253402300799
+"""Seconds since 1970 until the end of the year 9999."""
+
+LONGEST: Final = timedelta(minutes=10)
+_OPERATIONS: Final = ("INSERT", "UPDATE", "DELETE")
+
+
+class ServiceReadOnly(DatabaseUnavailable):
+    """The database takes no changes for a while, because the operator moves it.
+
+    :ivar retry_after: seconds after which it is worth trying again
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("the database is being moved and takes no changes")
+        self.retry_after = retry_after
+
+
+_NOW: Final = {
+    "sqlite": "CAST(strftime('%s', 'now') AS INTEGER)",
+    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) AS bigint)",
+}
+"""Seconds since 1970 by the database's clock, which all processes go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnly:
+    """That the service is read-only.
+
+    :ivar for_good: whether it stays so until ``lift``, for all is moved
+    :ivar back_in: seconds after which it is expected to end
+    """
+
+    for_good: bool
+    back_in: int
+
+
+def state(connection: sa.Connection) -> ReadOnly | None:
+    """Return whether the service is read-only; None while it takes changes."""
+    if not sa.inspect(connection).has_table(TABLE):
+        return None
+    now = _NOW[connection.dialect.name]
+    found = connection.exec_driver_sql(f"SELECT until, back_at - {now} FROM {TABLE} WHERE until > {now}").first()  # noqa: S608
+    return None if found is None else ReadOnly(found[0] >= FOR_GOOD, _within_reason(found[1]))
+
+
+def begin(connection: sa.Connection, tables: Iterable[str], back_in: timedelta) -> None:
+    """Take no changes of these tables from now on, for LEASE. ``connection`` is in autocommit."""
+    with _transaction(connection):
+        _remove(connection)
+        connection.exec_driver_sql(f"CREATE TABLE {TABLE} (until BIGINT NOT NULL, back_at BIGINT NOT NULL)")
+        until, back_at = _after(connection, LEASE), _after(connection, back_in)
+        connection.exec_driver_sql(f"INSERT INTO {TABLE} (until, back_at) VALUES ({until}, {back_at})")  # noqa: S608
+        for statement in _triggers(connection.dialect.name, tables):
+            connection.exec_driver_sql(statement)
+
+
+def renew(connection: sa.Connection, back_in: timedelta, *, for_good: bool = False) -> bool:
+    """Go on for another LEASE, or until ``lift``; return whether it was in force without a break until now."""
+    until = str(FOR_GOOD) if for_good else _after(connection, LEASE)
+    statement = f"UPDATE {TABLE} SET until = {until}, back_at = {_after(connection, back_in)}"  # noqa: S608
+    return connection.exec_driver_sql(f"{statement} WHERE until > {_NOW[connection.dialect.name]}").rowcount == 1
+
+
+def lift(connection: sa.Connection) -> None:
+    """Take changes again. ``connection`` is in autocommit."""
+    with _transaction(connection):
+        _remove(connection)
+
+
+@contextmanager
+def _transaction(connection: sa.Connection) -> Iterator[None]:
+    is_sqlite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else f"BEGIN; SET LOCAL lock_timeout = '{LOCK_WITHIN}'")
+    try:
+        yield
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+def _after(connection: sa.Connection, duration: timedelta) -> str:
+    return f"{_NOW[connection.dialect.name]} + {int(duration.total_seconds())}"
+
+
+def _remove(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {FUNCTION}() CASCADE")
+    else:
+        ours = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, ?) = ?"
+        for name in connection.exec_driver_sql(ours, (len(FUNCTION), FUNCTION)).scalars().all():
+            connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {TABLE}")
+
+
+def _triggers(dialect: str, tables: Iterable[str]) -> list[str]:
+    now = _NOW[dialect]
+    if dialect == "sqlite":
+        refuses = f"WHEN EXISTS (SELECT 1 FROM {TABLE} WHERE until > {now})"  # noqa: S608
+        return [
+            f'CREATE TRIGGER "{FUNCTION}_{table}_{operation.lower()}" BEFORE {operation} ON "{table}" {refuses} '
+            f"BEGIN SELECT RAISE(ABORT, '{SIGN}'); END"
+            for table in tables
+            for operation in _OPERATIONS
+        ]
+    function = f"""
+        CREATE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE back bigint;
+        BEGIN
+            EXECUTE format('SELECT back_at - {now} FROM %%I.{TABLE} WHERE until > {now}', TG_TABLE_SCHEMA) INTO back;
+            IF back IS NOT NULL THEN
+                RAISE EXCEPTION '{SIGN} %%', back USING ERRCODE = '{SQLSTATE}';
+            END IF;
+            IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+            RETURN NEW;
+        END $$
+    """  # noqa: S608
+    every = " OR ".join(_OPERATIONS)
+    return [function] + [
+        f'CREATE TRIGGER {FUNCTION} BEFORE {every} ON "{table}" FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()'
+        for table in tables
+    ]
+
+
+def _within_reason(seconds: int) -> int:
+    return min(max(seconds, 1), int(LONGEST.total_seconds()))
+
+
+def say_so(context: ExceptionContext) -> None:
+    """Raise ``ServiceReadOnly`` for an error by which the database says so; the engine's listener for errors."""
+    error: Any = context.original_exception
+    if SIGN not in str(error) or context.connection is None:
+        return
+    if context.connection.dialect.name == "sqlite":
+        driver: Any = context.connection.connection.driver_connection
+        row = driver.execute(f"SELECT back_at - {_NOW['sqlite']} FROM {TABLE}").fetchone()  # noqa: S608
+        back = row[0] if row else 1
+    else:
+        back = int(str(error).split(SIGN, 1)[1].split()[0])
+    raise ServiceReadOnly(_within_reason(back)) from error
