@@ -10,8 +10,8 @@ from app.users import identifiers
 PASSKEY, SOCIAL, CODES, SECOND_EMAIL, COUNTER, DIRECTORY = (
     "passkey", "social", "recovery codes", "second email", "counter", "directory",
 )  # fmt: skip
-EMAIL_UNVERIFIED, PHONE_UNVERIFIED, USERNAME, PHONE, ROLES, SECOND, STAFF = (
-    "email unverified", "phone unverified", "username", "phone", "roles", "second", "staff",
+EMAIL_UNVERIFIED, PHONE_UNVERIFIED, USERNAME, PHONE, ROLES, SECOND, STAFF, SECRETS = (
+    "email unverified", "phone unverified", "username", "phone", "roles", "second", "staff", "secrets",
 )  # fmt: skip
 
 LEFT = {
@@ -26,6 +26,7 @@ LEFT = {
     USERNAME: "A username that can't be one here (3 to 64 of a-z 0-9 . _ -) stays behind.",
     PHONE: "A phone number that can't be read stays behind: it was no sign-in method there.",
     SECOND: "A second factor whose secret isn't in the export doesn't move: until they set one up, there is none.",
+    SECRETS: "The export has no credentials of them, so passwords and second factors stay behind.",
     STAFF: "Staff and superuser rights don't move: give rights here by groups.",
     ROLES: "Roles that only its own apps know stay behind.",
 }

@@ -42,7 +42,7 @@ OTHERS = (
 
 
 class _Counted(io.RawIOBase):
-    """A stream that tells how many bytes were read from it."""
+    """A stream that tells how many bytes were read from it, and gives as many as it is asked for while it has them."""
 
     def __init__(self, stream: BinaryIO, told: Callable[[int], None]) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ def opened(path: Path, told: Callable[[int], None]) -> Iterator[io.BufferedReade
 def _as_utf8(stream: io.BufferedReader, path: Path) -> io.BufferedReader:
     try:
         if stream.peek(2)[:2] == b"\x1f\x8b":
-            stream = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=stream)), CHUNK)
+            stream = _reader(_Counted(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), lambda _count: None))
         begin = stream.peek(CHUNK)[:CHUNK]
     except READ_ERRORS:
         raise click.ClickException(f"{path}: is packed by gzip, and damaged.") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.cli.imports.account import CODES, PASSKEY, SOCIAL, Account
+from app.cli.imports.account import CODES, PASSKEY, SECRETS, SOCIAL, Account
 from app.cli.imports.product import Choices, Joins, Part, Row, Values
 from app.cli.imports.values import flag, items, mapping, names, objects, text
 
@@ -32,6 +32,8 @@ class Kratos:
         """As ``Product``."""
         account = Account(not choices.unverified, disabled=text(values, "state") == "inactive")
         credentials = {name: mapping(each) for name, each in mapping(values.get("credentials")).items()}
+        if "credentials" not in values:
+            account.left.add(SECRETS)
         _add_addresses(account, values, credentials)
         _add_password(account, credentials)
         _add_app(account, credentials)

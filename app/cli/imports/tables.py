@@ -21,7 +21,9 @@ NumberedLines = Iterator[tuple[int, str]]
 
 _COPY = re.compile(r"COPY\s+(\S+)\s*\((.*)\)\s+FROM\s+stdin;\s*\Z", re.IGNORECASE)
 _INSERT = re.compile(
-    r'INSERT\s+INTO\s+((?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?)\s*(\([^)]*\))?\s*VALUES\s*(.*)', re.I | re.S
+    r'INSERT\s+INTO\s+((?:"[^"]+"|\w+)(?:\.(?:"[^"]+"|\w+))?)\s*(\([^)]*\))?\s*'
+    r"(?:OVERRIDING\s+SYSTEM\s+VALUE\s+)?VALUES\s*(.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 _DUMP = re.compile(rb"^(--|SET |COPY |INSERT INTO |BEGIN|\\restrict|PRAGMA )", re.MULTILINE)
 _VALUE = re.compile(

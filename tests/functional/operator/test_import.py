@@ -234,6 +234,48 @@ def test_passwords_are_hashed_and_hashes_kept(operate, app, rows):
         assert accept(second, "mind the old stairs")
 
 
+def test_several_addresses_and_apps_come_along(operate, rows):
+    """The first address is the primary one; apps of one account have different names."""
+    result = operate(*IMPORT, stdin=lines({
+        "email": "ada@example.com", "more_emails": ["Ada@work.example", "ada@EXAMPLE.com"],
+        "authenticator": ["otpauth://totp/?secret=JBSWY3DPEHPK3PXP", "JBSW Y3DP EHPK 3PXA", "JBSWY3DPEHPK3PXP"],
+        "second_factor": ["authenticator"],
+    }))  # fmt: skip
+    assert (result.exit_code, result.output) == (0, "1 opened, 0 there already, 0 refused.\n")
+    assert {row.value: row.is_primary for row in rows(Identity)} == {"ada@example.com": True, "ada@work.example": False}
+    apps = rows(Enrollment, method="authenticator")
+    assert sorted((app.name, app.is_second, app.signs_in) for app in apps) == [
+        ("", True, False),
+        ("Authenticator app 2", True, False),
+    ]
+    (mail,) = rows(Enrollment, method="email")
+    assert (mail.name, mail.is_second, mail.signs_in) == ("", False, None)
+
+
+def test_several_files_are_one_import(operate, tmp_path):
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_bytes(many(2))
+    second.write_bytes(many(3))
+    result = operate("users", "import", str(first), str(second))
+    assert result.stdout == "3 opened, 0 there already, 2 refused.\n"
+    assert result.stderr.startswith(f"{second}: line 1: email: {first}: line 1 has it too\n")
+
+
+def test_progress_is_shown_on_a_terminal_alone(operate, monkeypatch, tmp_path):
+    from rich.console import Console
+
+    from app.cli.imports import command
+
+    file = tmp_path / "people.jsonl"
+    file.write_bytes(many(3))
+    assert operate("users", "import", str(file)).stderr == ""
+    monkeypatch.setattr(command, "Console", lambda **more: Console(force_terminal=True, width=200, **more))
+    monkeypatch.setattr(account_creation, "BATCH", 1)
+    told = operate("users", "import", str(file)).stderr
+    assert "Importing" in told
+    assert "100%" in told
+
+
 @pytest.mark.long
 @pytest.mark.unmeasured
 def test_ten_thousand_accounts_take_less_than_twenty_seconds(operate, rows):

@@ -34,6 +34,9 @@ FORMS = {
     "UTF-16, the other way": b"\xfe\xff" + TWO.encode("utf-16-be"),
     "gzip": gzip.compress(TWO.encode()),
     "gzip of an array with a mark": gzip.compress(b"\xef\xbb\xbf" + json.dumps([auth0("ada"), auth0("bea")]).encode()),
+    "gzip of long lines": gzip.compress(
+        json_lines(auth0("ada", more="x" * 30_000), auth0("bea", more="y" * 30_000)).encode()
+    ),
     "blank lines": f"\n\n{TWO}\n\n".encode(),
     "CSV": b"user_id,email,email_verified\r\nauth0|1,ada@example.com,true\r\nauth0|2,bea@example.com,true\r\n",
     "CSV with semicolons": b"user_id;email;email_verified\nauth0|1;ada@example.com;true\nauth0|2;bea@example.com;true",
@@ -182,6 +185,32 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(bring, people, rows
     assert (len(rows(User)), len(rows(Enrollment)), rows(Group)) == (1, before, [])
     done = bring("auth0", json_lines(*everybody, twice), "--create-groups")
     assert done.stdout.splitlines()[-1] == "2 opened, 1 there already, 2 refused."
+
+
+def test_one_fault_in_a_hundred_costs_nothing_else(bring, rows, tmp_path):
+    """More than two batches: the good ones are in, the bad ones in the file, and it can be run again."""
+    faults = (
+        lambda n: '{"user_id": "auth0|x", "email": "broken\n',
+        lambda n: json_lines(auth0(f"p{n}", email="no address")),
+        lambda n: json_lines(auth0(f"P{n - 1}")),
+        lambda n: json_lines(auth0(f"p{n}", passwordHash="nonsense")),
+    )
+    people = "".join(faults[n // 100 % 4](n) if n % 100 == 7 else json_lines(auth0(f"p{n}")) for n in range(1200))
+    refused = tmp_path / "refused.jsonl"
+    result = bring("auth0", people, ("--refused", refused))
+    assert result.stdout.splitlines() == [
+        "3 refused: is not JSON",
+        "3 refused: email: An e-mail address has one @ and no spaces, commas or brackets.",
+        "3 refused: email: another record has it too",
+        "3 refused: password_hash: has no form that is known here",
+        "1,188 opened, 0 there already, 12 refused.",
+    ]
+    assert [json.loads(line)["place"] for line in refused.read_text().splitlines()] == [
+        f"line {n + 1}" for n in range(7, 1200, 100)
+    ]
+    assert len(rows(User)) == 1188
+    assert bring("auth0", people).stdout.endswith("0 opened, 1,188 there already, 12 refused.\n")
+    assert bring("auth0", refused, "--skip-unreadable").stdout.endswith("3 opened, 3 there already, 6 refused.\n")
 
 
 def test_two_with_one_phone_number_are_told_apart(bring, accounts):

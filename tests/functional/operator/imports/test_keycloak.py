@@ -119,6 +119,18 @@ def test_groups_roles_and_states_come_along(bring, accounts):
     assert (found["finn@example.com"]["phone"], found["finn@example.com"]["methods"]) == ("+16505551235", ["email"])
 
 
+def test_a_number_of_a_profile_verifies_no_account(bring, rows):
+    """It is what anyone can write into their profile."""
+    from app.users import Identity
+
+    people = realm(user("ada", emailVerified=False, attributes={"phoneNumber": ["+16505551234"]}))
+    told = bring("keycloak", people).stdout
+    assert "1 account: A phone number that wasn't verified there stays behind" in told
+    assert "1 account not verified" in told
+    assert [(each.value, each.confirmed_at) for each in rows(Identity, kind="email")] == [("ada@example.com", None)]
+    assert rows(Identity, kind="phone") == []
+
+
 def test_groups_that_would_become_one_are_refused(bring, accounts):
     people = realm(user("ada", groups=["/admin"]), user("bea", realmRoles=["admin"]), user("cleo", groups=["/日本"]))
     result = bring("keycloak", people, "--create-groups")

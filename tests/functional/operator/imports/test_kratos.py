@@ -103,11 +103,33 @@ def test_addresses_of_any_schema_and_states(bring, accounts):
     assert found["+16505551235"]["methods"] == ["sms"]
 
 
+def test_an_address_that_was_not_verified_stays_behind_beside_one_that_was(bring, rows):
+    """Otherwise a stranger's address would sign in here."""
+    from app.users import Identity
+
+    addresses = [
+        {"value": "stranger@example.com", "verified": False, "via": "email"},
+        {"value": "ada@example.com", "verified": True, "via": "email"},
+        {"value": "+16505551234", "verified": False, "via": "sms"},
+    ]
+    people = [identity("", traits={"emails": ["stranger@example.com"]}, verifiable_addresses=addresses)]
+    told = bring("kratos", people).stdout
+    assert "1 account: An email address that wasn't verified there stays behind" in told
+    assert "1 account: A phone number that wasn't verified there stays behind" in told
+    assert [each.value for each in rows(Identity)] == ["ada@example.com"]
+
+
 def test_an_export_without_the_secrets_is_refused(bring):
     """As ``kratos list identities`` writes it."""
     bare = {"password": {"type": "password", "identifiers": ["ada@example.com"], "version": 0}}
     result = bring("kratos", [identity("ada@example.com", credentials=bare)])
     assert "password_hash: isn't in this export: ask for it by include_credential=password" in result.stderr
+
+
+def test_an_export_without_credentials_is_told(bring):
+    bare = identity("ada@example.com")
+    del bare["credentials"]
+    assert "1 account: The export has no credentials of them" in bring("kratos", [bare]).stdout
 
 
 def test_what_does_not_move_is_told(bring):
