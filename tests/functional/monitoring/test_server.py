@@ -63,11 +63,13 @@ def test_all_processes_are_seen_at_one_address_the_dead_included(make_server, fr
     assert over_socket(path, "GET /healthz").startswith("HTTP/1.0 404")
     assert over_socket(path, "POST /metrics").startswith("HTTP/1.0 404")
 
-    story = [first]
+    story, [directory] = [first], counted_in(server)
     for _ in range(2):  # one that dies right after the start has the server start all of them again
-        os.kill(web_process(server), signal.SIGKILL)
+        os.kill(killed := web_process(server), signal.SIGKILL)
         until(lambda: started(path) > story[-1][STARTED])
         story.append(scraped(path))
+        [left] = list(directory.glob(f"histogram_{killed}.db"))
+        assert left.stat().st_size < 512 * 1024, "room is kept for one that has ended"
     assert story[-1][SEEN] == 40
     fires("LatchkeyProcessesDie", quiet=[first], loud=story[1:])
     directories = counted_in(server)
