@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from app.enrollments.models import Enrollment
 from tests.functional.operator.imports.conftest import PASSWORD, SECRET, SETTINGS, hashed
 
 pytestmark = [SETTINGS, pytest.mark.one_database]
@@ -128,7 +129,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_people_come_with_all_that_the_tables_say(bring, enter, accounts, form):
+def test_people_come_with_all_that_the_tables_say(bring, enter, accounts, rows, form):
     result = bring("supabase", *FORMS[form], "--create-groups")
     assert (result.exit_code, result.stderr) == (0, ""), result.output
     assert result.stdout.endswith("5 opened, 0 there already, 0 refused.\n")
@@ -139,6 +140,7 @@ def test_people_come_with_all_that_the_tables_say(bring, enter, accounts, form):
     assert found["+16505551234"]["methods"] == ["sms"]
     assert not found["cleo@example.com"]["confirmed"]
     assert [each["disabled"] for each in found.values()] == [False, False, False, True, False]
+    assert len(rows(Enrollment, method="authenticator")) == 1  # the other factor was never verified
     assert enter("ada@example.com", PASSWORD) is None
     assert enter("ada@example.com", PASSWORD, SECRET) == "ada@example.com"
     assert enter("ada@example.com", "", SECRET, 1) == "ada@example.com"
