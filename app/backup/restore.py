@@ -32,8 +32,8 @@ from app.db import read_only
 from app.db.readiness import fit
 from app.extensions import db, settings
 
-NOT_LIVING = ("key_holder", "lease", "oauth_key", "oauth_naming")
-"""Tables that a service which nobody has used yet fills by itself."""
+NOT_LIVING = ("admin_link", "event", "key_holder", "lease", "oauth_key", "oauth_naming")
+"""Tables that a service which nobody has used yet fills by itself, when it starts."""
 
 
 @dataclass(frozen=True, slots=True)

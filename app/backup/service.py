@@ -6,7 +6,6 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +25,7 @@ from app.backup.tables import Digest, Table, line_of
 from app.crypto.encryption import KeyRing
 from app.db.readiness import NUMBERED
 from app.extensions import keyring, settings, this_app
+from app.version import VERSION
 
 PORTABLE, SQLITE, PG_DUMP = "portable", "sqlite", "pg_dump"
 
@@ -94,19 +94,12 @@ def _begin(connection: sa.Connection, database: Database, content: str) -> Manif
         database=database.kind,
         server=database.version(connection),
         revision=revision,
-        version=_release(),
+        version=VERSION,
         created_at=clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
         kid=keyring.kid,
         keys=sorted(keys_in_use(connection) | {keyring.kid}),
         salt=secrets.token_hex(32),
     )
-
-
-def _release() -> str:
-    try:
-        return metadata.version("latchkey")
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _export(connection: sa.Connection, database: Database) -> str:

@@ -468,6 +468,20 @@ def test_a_living_database_is_not_replaced_without_a_flag(app, operate, people, 
     assert facts["rows"] == sum(table["rows"] for table in manifest_of(file)["tables"].values())
 
 
+@pytest.mark.one_database
+def test_a_service_that_was_only_started_is_no_obstacle(app, operate, backed_up):
+    from app.admin.models import AdminLink
+
+    file = backed_up()
+    with app.app_context():
+        now = datetime.now(UTC)
+        db.session.add(AdminLink(digest="d" * 64, expires_at=now))
+        record("admin.link_made")
+        db.session.commit()
+    assert operate("restore", str(file)).exit_code == 0
+    assert read_in(app, sa.select(AdminLink.digest)) == []
+
+
 def test_nor_one_that_processes_use(app, operate, backed_up, clock):
     file = backed_up()
     with app.app_context():
