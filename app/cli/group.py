@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
+import sqlalchemy as sa
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app import i18n
 from app.db import PoolerFound, unavailable
+from app.extensions import db
 from app.users import User, find_by_identity, kinds_in_words, read_identity
 
+_HANDLE = re.compile(r"[0-9a-f]{32}")
 MISSING_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 
 
@@ -39,15 +43,17 @@ def _explained(error: Exception) -> Exception:
 
 
 def user_named(text: str) -> User:
-    """Return the account that ``text`` names.
+    """Return the account that ``text`` names: an identity, or the handle by which other programs know it.
 
     :raises click.ClickException: when it names none, or cannot name one
     """
     typed = read_identity(text)
+    user = find_by_identity(typed) if typed else None
+    if user is None and _HANDLE.fullmatch(text):
+        user = db.session.scalars(sa.select(User).where(User.handle == text)).first()
+    if user is not None:
+        return user
     if typed is None:
         with i18n.in_english():  # as every command is
             raise click.ClickException(f"{text!r} isn't {kinds_in_words()}.")
-    user = find_by_identity(typed)
-    if user is None:
-        raise click.ClickException(f"{text}: nobody has that.")
-    return user
+    raise click.ClickException(f"{text}: nobody has that.")

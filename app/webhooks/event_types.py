@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.errors import Rejected
 
-_BY = (
-    "who did it: `operator` by a command, `admin:` and the handle of an administrator, and others; absent for the owner"
-)
-_METHOD = "the sign-in method: `email`, `sms`, `authenticator`, `webauthn`, `password`, `recovery_code` and others"
-_GROUP = "the name of the group"
-_CLIENT = "the client id of the app"
-_REASON = "why, as a code"
+FIELDS = {
+    "by": "who did it: `operator` by a command, `admin:` and the handle of an administrator, `link` for the first "
+    "administrator, `registration` or `document` for an app that added itself, `worker`; left out for the "
+    "account's owner",
+    "method": "the sign-in method: `email`, `sms`, `authenticator`, `webauthn`, `password`, `recovery_code` and others",
+    "group": "the name of the group",
+    "client": "the client id of the app; the host of its document, for an app that is known by one",
+}
+"""What those fields are that mean the same in every type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class EventType:
 
     :ivar source: the event of the audit log that it is made of; "" for one that a package queues itself
     :ivar says: what happened, in one sentence
-    :ivar fields: what ``data`` may have besides ``id``, ``user`` and ``support_id``, and what each is
+    :ivar fields: what ``data`` may have besides ``id``, ``user`` and ``support_id``, and what each is; "" for one of
+        ``FIELDS``
     """
 
     name: str
@@ -42,41 +46,43 @@ ACCOUNT_DELETED = "account.deleted"
 ALL = (
     EventType(ACCOUNT_CREATED, "account.created",
               "An account was created. Without `by` no one can sign in to it before `address.confirmed`.",
-              {"by": _BY}),
-    EventType("account.disabled", "account.disabled", "An account was disabled; all its sessions ended.", {"by": _BY}),
-    EventType("account.enabled", "account.enabled", "An account was enabled again.", {"by": _BY}),
-    EventType("account.unlocked", "account.unlocked", "Codes are accepted again.", {"by": _BY}),
+              {"by": ""}),
+    EventType("account.disabled", "account.disabled", "An account was disabled; all its sessions ended.", {"by": ""}),
+    EventType("account.enabled", "account.enabled", "An account was enabled again.", {"by": ""}),
+    EventType("account.unlocked", "account.unlocked", "Codes are accepted again.", {"by": ""}),
     EventType(
         "account.deletion_requested",
         "account.deletion_requested",
         "An account is closed, and will be erased after the wait; all its sessions ended.",
-        {"by": _BY},
+        {"by": ""},
     ),
-    EventType("account.deletion_undone", "account.deletion_undone", "The deletion was canceled.", {"by": _BY}),
+    EventType("account.deletion_undone", "account.deletion_undone", "The deletion was canceled.", {"by": ""}),
     EventType(ACCOUNT_DELETED, "", "An account was erased. Delete what you keep about `user`."),
     EventType("sign_in.succeeded", "sign_in.succeeded", "Someone signed in, and a session began.",
-              {"method": _METHOD, "second": "the second step, if there was one",
-               "browser": "`known` or `new`, as far as this account goes"}),
+              {"method": "", "second": "the second step, if there was one",
+               "browser": "`new` or `known` to the account; `none` for an API client"}),
     EventType("sign_in.failed", "sign_in.failed", "A sign-in failed. `user` is `null` when nobody has that identity.",
-              {"method": _METHOD, "reason": _REASON, "purpose": "what it was for: `sign_in`, `verify` and others"}),
+              {"method": "",
+               "reason": "`wrong_code`, `older_code`, `other_browser`, `budget_spent`, `expired`, `spent` and others",
+               "purpose": "`sign_in`, `verify` (confirming that it's you) and others"}),
     EventType("sign_in.confirmed", "sign_in.step_up", "Someone who is signed in confirmed that it's them.",
-              {"method": _METHOD}),
+              {"method": ""}),
     EventType("sign_in.reported", "link.denied_by_user",
               "A person said \"this was not me\"; what came of that sign-in has ended."),
     EventType("session.ended", "session.ended", "Sessions were ended by a person or an operator.",
               {"reason": "`signed_out`, `ended_by_owner`, `others_ended_by_owner` or `ended_by_operator`",
-               "sessions": "how many, where it says", "by": _BY}),
+               "sessions": "how many, where it says", "by": ""}),
     EventType("session.token_reused", "refresh.reused", "A refresh token was used twice; its session has ended."),
     EventType("recovery.started", "recovery.started", "A recovery with the mailbox alone began, and waits."),
     EventType("recovery.canceled", "recovery.cancelled", "A recovery was canceled.",
-              {"how": "`link`, `sign_in`, `deletion` and others"}),
+              {"how": "`session`, `link`, `operator`, `deletion` and others"}),
     EventType("recovery.completed", "recovery.completed", "An account was recovered; all its sessions ended."),
     EventType("recovery_codes.created", "recovery.regenerated", "New recovery codes replaced the old ones.",
               {"left": "how many there are"}),
     EventType("recovery_codes.used", "recovery.code_used", "A recovery code was used.",
               {"left": "how many are left"}),
     EventType("address.confirmed", "address.confirmed", "The email address of an account was confirmed.",
-              {"method": _METHOD}),
+              {"method": ""}),
     EventType("address.added", "address.added", "An email address was added."),
     EventType("address.changed", "address.change_confirmed", "An email address was replaced by another one."),
     EventType("address.made_primary", "address.made_primary", "Another email address became the primary one."),
@@ -87,43 +93,44 @@ ALL = (
     EventType("username.set", "username.set", "A username was set."),
     EventType("username.removed", "username.removed", "A username was removed."),
     EventType("method.added", "factor.added", "A sign-in method was set up.",
-              {"method": _METHOD, "usage": "of a passkey: `first` or `secondary`", "reason": _REASON}),
+              {"method": "", "usage": "of a passkey: `first` or `secondary`",
+               "reason": "`undone`: it is back after changes were undone"}),
     EventType("method.removed", "factor.removed", "A sign-in method was removed.",
-              {"method": _METHOD, "reason": _REASON}),
-    EventType("second_step.enabled", "second_step.on", "Two-step verification was turned on.", {"method": _METHOD}),
-    EventType("second_step.disabled", "second_step.off", "Two-step verification was turned off.", {"by": _BY}),
+              {"method": "", "reason": "`denied` (after \"this was not me\") or `recovery`; left out otherwise"}),
+    EventType("second_step.enabled", "second_step.on", "Two-step verification was turned on.", {"method": ""}),
+    EventType("second_step.disabled", "second_step.off", "Two-step verification was turned off.", {"by": ""}),
     EventType("api_token.created", "token.created", "An API token was created."),
     EventType("api_token.revoked", "token.revoked", "An API token was revoked."),
     EventType("api_token.all_revoked", "tokens.revoked", "All API tokens of an account were revoked.",
-              {"reason": _REASON, "tokens": "how many"}),
-    EventType("group.created", "group.created", "A group was created.", {"group": _GROUP, "by": _BY}),
+              {"reason": "`ended_by_operator`, `denied`, `deletion`, `confirmed` and others", "tokens": "how many"}),
+    EventType("group.created", "group.created", "A group was created.", {"group": "", "by": ""}),
     EventType("group.deleted", "group.deleted", "A group was deleted.",
-              {"group": _GROUP, "members": "how many it had", "by": _BY}),
+              {"group": "", "members": "how many it had", "by": ""}),
     EventType("group.member_added", "group.member_added", "An account was added to a group.",
-              {"group": _GROUP, "by": _BY}),
+              {"group": "", "by": ""}),
     EventType("group.member_removed", "group.member_removed", "An account was removed from a group.",
-              {"group": _GROUP, "by": _BY}),
-    EventType("app.signed_in", "app.signed_in", "Someone signed in to an app.", {"client": _CLIENT}),
-    EventType("app.signed_out", "app.signed_out", "Someone signed out of a protected app.", {"client": _CLIENT}),
+              {"group": "", "by": ""}),
+    EventType("app.signed_in", "app.signed_in", "Someone signed in to an app.", {"client": ""}),
+    EventType("app.signed_out", "app.signed_out", "Someone signed out of a protected app.", {"client": ""}),
     EventType("app.allowed", "app.allowed", "A person allowed an app to use their account.",
-              {"client": _CLIENT, "scopes": "what for, separated by spaces"}),
-    EventType("app.removed", "app.removed", "A person took an app's access away.", {"client": _CLIENT}),
+              {"client": "", "scopes": "what for, separated by spaces"}),
+    EventType("app.removed", "app.removed", "A person took an app's access away.", {"client": ""}),
     EventType("app.not_allowed", "app.not_allowed", "Someone isn't in a group that the app is for.",
-              {"client": _CLIENT}),
-    EventType("client.created", "client.created", "An app was added.", {"client": _CLIENT, "by": _BY}),
-    EventType("client.changed", "client.changed", "An app was changed.", {"client": _CLIENT, "by": _BY}),
+              {"client": ""}),
+    EventType("client.created", "client.created", "An app was added.", {"client": "", "by": ""}),
+    EventType("client.changed", "client.changed", "An app was changed.", {"client": "", "by": ""}),
     EventType("client.secret_rotated", "client.secret_rotated", "An app has a new secret.",
-              {"client": _CLIENT, "by": _BY}),
-    EventType("client.disabled", "client.disabled", "An app was disabled.", {"client": _CLIENT, "by": _BY}),
-    EventType("client.enabled", "client.enabled", "An app was enabled again.", {"client": _CLIENT, "by": _BY}),
-    EventType("client.deleted", "client.deleted", "An app was deleted.", {"client": _CLIENT, "by": _BY}),
+              {"client": "", "by": ""}),
+    EventType("client.disabled", "client.disabled", "An app was disabled.", {"client": "", "by": ""}),
+    EventType("client.enabled", "client.enabled", "An app was enabled again.", {"client": "", "by": ""}),
+    EventType("client.deleted", "client.deleted", "An app was deleted.", {"client": "", "by": ""}),
     EventType("delivery.failed", "delivery.failed", "A message was given up.",
               {"kind": "which message", "channel": "`mail`, `sms` or `logout`"}),
-    EventType("administrator.added", "administrator.added", "An account became an administrator.", {"by": _BY}),
+    EventType("administrator.added", "administrator.added", "An account became an administrator.", {"by": ""}),
     EventType("administrator.removed", "administrator.removed", "An account is no administrator any more.",
-              {"by": _BY}),
+              {"by": ""}),
     EventType("webhook.disabled", "webhook.disabled", "Another endpoint was disabled.",
-              {"endpoint": "its id", "reason": "`gone` (it answered 410), `failing` or `operator`", "by": _BY}),
+              {"endpoint": "its id", "reason": "`gone` (it answered 410), `failing` or `operator`", "by": ""}),
     EventType(TEST, "", "Sent by `flask webhooks test`, whichever events the endpoint gets."),
 )  # fmt: skip
 """Every type there is. A new one is added here and in docs/webhooks.md."""
@@ -159,6 +166,8 @@ def check_patterns(patterns: list[str]) -> list[str]:
 def thin(kind: EventType, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return those facts of an event that its type names: short texts, numbers and truths."""
     chosen = {name: facts[name] for name in kind.fields if facts.get(name) not in (None, "")}
+    if "://" in str(chosen.get("client", "")):  # a document's address, whose path a stranger has written
+        chosen["client"] = urlsplit(chosen["client"]).hostname or ""
     return {name: value for name, value in chosen.items() if _is_plain(value)}
 
 

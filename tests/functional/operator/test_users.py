@@ -269,3 +269,14 @@ def test_a_command_speaks_english_where_the_service_has_another_language(operate
     assert "isn't an email address" in operate("users", "disable", "???").stderr
     weak = b'{"email": "ada@example.com", "password": "correct"}'
     assert "password: Use at least" in operate("users", "import", "-", stdin=weak).stderr
+
+
+def test_an_account_is_found_by_the_handle_that_programs_know(operate, people, rows):
+    from app.users import User
+
+    people.open(email="ada@example.com")
+    eve = people.open(email="eve@example.com")
+    (handle,) = [user.handle for user in rows(User) if user.id == eve.id]
+    shown = operate("users", "show", handle)
+    assert (shown.exit_code, "eve@example.com" in shown.output) == (0, True)
+    assert operate("users", "show", "0" * 32).exit_code == 1

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import jsonschema
 import pytest
 
-from app.webhooks.event_types import ALL
+from app.webhooks.event_types import ALL, FIELDS
 from tests.databases import ROOT
 from tests.openapi import document
 from tests.requirements import missing, program
@@ -28,7 +28,9 @@ def test_the_table_of_types_is_that_of_the_code():
     assert [name for name, _, _ in rows] == [each.name for each in ALL]
     for (_, says, fields), each in zip(rows, ALL, strict=True):
         assert says == each.says
-        assert fields == "; ".join(f"`{name}`: {text}" for name, text in each.fields.items())
+        assert fields == "; ".join(f"`{name}`: {text}" if text else f"`{name}`" for name, text in each.fields.items())
+        assert {name for name, text in each.fields.items() if not text} <= set(FIELDS)
+    assert dict(re.findall(r"(?m)^- `([a-z_]+)`: (.*)$", TEXT.partition("In every type:")[2])) == FIELDS
 
 
 def test_what_is_posted_is_what_openapi_says(app, people, add, receiver, posted):

@@ -10,6 +10,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.audit import Event
+from app.webhooks import event_types
 from app.webhooks.models import WebhookDelivery
 from tests.signed_in import sign_in
 from tests.wire import Wire
@@ -99,6 +100,14 @@ def test_a_stranger_s_text_and_nobody_s_address_are_not_posted(wire, ada, add, r
     for hook in hooks:
         assert set(hook.event["data"]) <= {"id", "user", "support_id", "reason", "purpose", "method"}
         assert not re.search(rb"evil|example|12345678|127\.0\.0\.1", hook.body)
+
+
+def test_what_a_fact_may_be_is_checked():
+    """Of a document its host: the path is what a stranger has written."""
+    app, group = event_types.BY_NAME["app.allowed"], event_types.BY_NAME["group.deleted"]
+    facts = {"client": "https://agent.example.com/your-account-is-locked.json", "app": "Name", "scopes": "openid"}
+    assert event_types.thin(app, facts) == {"client": "agent.example.com", "scopes": "openid"}
+    assert event_types.thin(group, {"group": "x" * 256, "members": 3, "by": ["a"]}) == {"members": 3}
 
 
 def test_an_event_that_was_rolled_back_is_never_posted(app, ada, add, receiver, posted, rows):
