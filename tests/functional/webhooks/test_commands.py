@@ -10,6 +10,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.audit import Event
+from app.webhooks import cleanup
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests.databases import KEY
 from tests.signed_in import sign_in
@@ -176,6 +177,7 @@ def test_disable_enable_change_and_delete(app, operate, created, ada, receiver, 
     (row,) = rows(WebhookEndpoint)
     assert (row.url, row.secret) == ("", "")
     with app.app_context():
+        assert cleanup.prune_deleted_endpoints() == 0  # it would take all its deliveries with it, however many
         run_cleanups()
     assert (rows(WebhookEndpoint), rows(WebhookDelivery)) == ([], [])
     names = [event.name for event in rows(Event) if event.name.startswith("webhook.")]
