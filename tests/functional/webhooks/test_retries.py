@@ -493,3 +493,113 @@ def test_a_name_that_there_is_not(add, posted, happen, rows):
     happen()
     posted()
     assert rows(WebhookDelivery)[0].last_error == "name not found"
+
+
+# --- what two at once may not do ----------------------------------------------------------------
+
+
+def test_a_worker_that_was_too_slow_does_not_settle_what_another_has(app, add, receiver, happen, rows, clock):
+    from app.webhooks.delivery import Queue, send
+
+    endpoint = add(receiver)
+    happen()
+    queue = Queue()
+    with app.app_context():
+        slow = queue.claim_from(queue.due()[0], 16)
+        clock.shift(61)
+        other = queue.claim_from(queue.due()[0], 16)
+        send(endpoint.id, slow)
+        assert rows(WebhookDelivery)[0].state == "sending"
+        send(endpoint.id, other)
+    assert rows(WebhookDelivery)[0].state == "sent"
+
+
+def test_an_endpoint_that_is_disabled_after_the_look_gets_nothing(app, add, operate, happen, receiver):
+    from app.webhooks.delivery import Queue
+
+    endpoint = add(receiver)
+    happen()
+    queue = Queue()
+    with app.app_context():
+        (due,) = queue.due()
+    operate("disable", endpoint.id)
+    with app.app_context():
+        assert queue.claim_from(due, 16) == []
+
+
+def test_what_is_being_posted_is_not_tried_again(app, add, operate, happen, receiver, rows):
+    from app.webhooks.delivery import Queue
+
+    add(receiver)
+    happen()
+    queue = Queue()
+    with app.app_context():
+        queue.claim_from(queue.due()[0], 16)
+    assert "0 deliveries" in operate("retry", str(rows(WebhookDelivery)[0].id), fails=1)
+
+
+def test_what_was_given_up_and_is_tried_again_has_all_its_tries(
+    app, add, operate, posted, happen, receiver, rows, clock
+):
+    endpoint = add(receiver)
+    receiver.answers = [400] * 11
+    happen()
+    posted()
+    while (row := rows(WebhookDelivery)[0]).state == "waiting":
+        clock.shift(due_in(clock, row) + 1)
+        posted()
+    operate("retry", "--failed", endpoint.id)
+    posted()
+    (row,) = rows(WebhookDelivery)
+    assert (row.state, row.attempts) == ("waiting", 1)
+
+
+def test_looking_costs_nothing_without_endpoints(app, statements):
+    from app.webhooks import subscriptions
+    from app.webhooks.delivery import Queue
+
+    subscriptions.assume_none(app)
+    with app.app_context(), statements() as seen:
+        assert Queue().due() == []
+    assert seen == []
+
+
+def test_a_rest_doubles_up_to_five_minutes_or_what_is_asked_for():
+    from app.webhooks.delivery import _rest
+
+    rests = [_rest(failures, posting.Answer(503, "answered 503")).total_seconds() for failures in (1, 2, 3, 7, 50)]
+    assert rests == [5, 10, 20, 300, 300]
+    assert _rest(1, posting.Answer(503, "answered 503", 1000)).total_seconds() == 1000
+
+
+def test_a_delivery_waits_as_long_as_it_was_asked_to(add, receiver, posted, happen, rows, clock):
+    add(receiver)
+    receiver.answers, receiver.headers = [503], {"Retry-After": "1000"}
+    happen()
+    posted()
+    assert due_in(clock, rows(WebhookDelivery)[0]) > 990
+
+
+def test_a_wait_is_up_to_a_fifth_longer(add, receiver, posted, happen, rows, clock, monkeypatch):
+    from app.webhooks import delivery
+
+    monkeypatch.setattr(delivery.random, "randbelow", lambda most: most - 1)
+    add(receiver)
+    receiver.answers = [400]
+    happen()
+    posted()
+    assert 5.9 < due_in(clock, rows(WebhookDelivery)[0]) <= 6.0
+
+
+def test_a_slow_batch_gives_the_rest_back(add, receiver, post_due, happen, monkeypatch, app):
+    from app.webhooks import delivery
+
+    monkeypatch.setattr(delivery, "ENOUGH", -1.0)
+    endpoint = add(receiver)
+    happen()
+    happen()
+    queue = delivery.Queue()
+    with app.app_context():
+        outcomes = delivery.send(endpoint.id, queue.claim_from(queue.due()[0], 16))
+    assert [outcome.counts for outcome in outcomes] == [True, False]
+    assert post_due() == 1
