@@ -13,7 +13,16 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 def init_app(app: Flask) -> None:
     """Register this feature's URLs and commands, and what the worker deletes."""
-    from app.admin import access, cleanup, first_views, overview_views, people_views, person_views  # noqa: F401
+    from app.admin import (  # noqa: F401
+        access,
+        attempt_views,
+        audit_views,
+        cleanup,
+        first_views,
+        overview_views,
+        people_views,
+        person_views,
+    )
     from app.admin.export import EXCLUDED
     from app.admin.navigation import CONSOLE_PAGES
     from app.db.export import register_export

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from app import clock, user_agents, user_input
 from app.audit import Event
 from app.challenges.models import Challenge
 from app.extensions import db
+from app.i18n import N_
 from app.outbox import Message
 from app.outbox.models import DROPPED
 
@@ -21,6 +22,30 @@ REASONS = (
     "other_browser", "budget_spent", "expired", "spent", "approved", "refused", "denied", "signed_in", "noted",
 )  # fmt: skip
 """All there are. ``noted`` is what belongs to the attempt and decided nothing."""
+
+TITLES = {
+    "queued": N_("Message queued"),
+    "withheld": N_("No message sent"),
+    "sent": N_("Message sent"),
+    "failed": N_("Message not delivered"),
+    "opened_without_cookie": N_("Email link opened in another browser"),
+    "wrong_code": N_("Wrong code entered"),
+    "older_code": N_("Code from an older message entered"),
+    "other_browser": N_("Code entered that was requested in another browser"),
+    "budget_spent": N_("Code entered while codes were blocked"),
+    "expired": N_("Expired code or link"),
+    "spent": N_("Code or link used"),
+    "approved": N_("Sign-in on another device approved"),
+    "refused": N_("Refused"),
+    "denied": N_("Reported by the owner, and canceled"),
+    "signed_in": N_("Signed in"),
+    "noted": N_("Also recorded"),
+}
+"""What a page calls each of the reasons."""
+
+WARNINGS = frozenset(
+    ("failed", "wrong_code", "older_code", "other_browser", "budget_spent", "expired", "refused", "denied")
+)
 
 _BY_NAME = {
     "challenge.sent": "sent", "delivery.failed": "failed",
@@ -36,6 +61,9 @@ _DETAILS = {
 }  # fmt: skip
 
 _HIDDEN = frozenset(("message", "session", "reason", "outcome"))
+
+_APART = timedelta(minutes=1)
+"""How far a message and the event of its request can be apart."""
 
 _ATTEMPTS = (
     *("challenge.started", "sign_in.failed", "challenge.failed", "sign_in.succeeded", "sign_in.step_up"),
@@ -57,13 +85,17 @@ class TimelineEntry:
     detail: str
 
 
+def as_support_id(text: str) -> str:
+    """Return a support id as events have it: blanks and letters in lower case make no difference."""
+    return user_input.compact(text).upper()
+
+
 def timeline(support_id: str) -> list[TimelineEntry]:
     """Return the attempt that the request ``support_id`` belongs to, oldest moment first; empty for an unknown id.
 
-    :param support_id: as typed: blanks and letters in lower case make no difference
+    :param support_id: as typed
     """
-    support_id = user_input.compact(support_id).upper()
-    named = list(db.session.scalars(sa.select(Event).where(Event.support_id == support_id))) if support_id else []
+    named = events_named(support_id)
     about = {event.challenge_id for event in named if event.challenge_id}
     found = {event.id: event for event in named}
     if about:
@@ -73,6 +105,12 @@ def timeline(support_id: str) -> list[TimelineEntry]:
     entries = [(event.at, *_entry_of(event, events)) for event in events]
     entries = sorted(entries + _of_messages(about, events) + _of_challenges(about), key=lambda moment: moment[0])
     return [TimelineEntry(at, (at - entries[0][0]).total_seconds(), reason, detail) for at, reason, detail in entries]
+
+
+def events_named(support_id: str) -> Sequence[Event]:
+    """Return the events of the request with this support id, as typed, in no order."""
+    wanted = as_support_id(support_id)
+    return db.session.scalars(sa.select(Event).where(Event.support_id == wanted)).all() if wanted else []
 
 
 def latest(user_id: int, limit: int) -> list[Event]:
@@ -112,7 +150,7 @@ def _entry_of(event: Event, events: Sequence[Event]) -> tuple[str, str]:
 def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetime, str, str]]:
     """Tell what no event tells of messages: that one went to nobody, and that one still waits for its next try."""
     entries = []
-    for message in db.session.scalars(sa.select(Message).where(Message.challenge_id.in_(about))) if about else ():
+    for message in _messages(about, events) if about else ():
         if message.state == DROPPED:
             why = "nobody to send it to" if message.decoy else "its challenge was over"
             noted = [event.at for event in events if event.at >= message.created_at]  # by the request that wrote it
@@ -122,6 +160,12 @@ def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetim
             why = f"try {message.attempts} to {message.masked_to}: {message.last_error}"
             entries.append((message.next_attempt_at, "queued", f"will be tried again; {why}"))
     return entries
+
+
+def _messages(about: set[Any], events: Sequence[Event]) -> Sequence[Message]:
+    """Return the messages about these challenges: found by their time, as they were written with one of the events."""
+    span = Message.created_at.between(events[0].at - _APART, events[-1].at + _APART)
+    return db.session.scalars(sa.select(Message).where(Message.challenge_id.in_(about), span)).all()
 
 
 def _of_challenges(about: set[Any]) -> list[tuple[datetime, str, str]]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import Response, redirect, request
 
 from app.admin import bp
+from app.admin.attempts import as_support_id, events_named
 from app.admin.people import STATES, Wanted, page_of
 from app.admin.presenters import page_facts
 from app.errors import Rejected
 from app.groups import service as groups
 from app.web.redirects import with_query
-from app.web.respond import respond
+from app.web.respond import respond, wants_json
 
 PAGE = "admin/people.html"
+SUPPORT_ID_LENGTH = 8
+"""Characters of a support id (``app.observability``)."""
+
+
+def attempt_named(text: str) -> str | None:
+    """Return the support id that was typed into the search, if events have it."""
+    is_one = len(support_id := as_support_id(text)) == SUPPORT_ID_LENGTH
+    return support_id if is_one and events_named(support_id) else None
 
 
 @bp.get("/people")
@@ -26,6 +35,9 @@ def people() -> Response:
     if asked["group"] and groups.summary_of(asked["group"]) is None:
         raise Rejected("unknown_group", field="group", group=asked["group"])
     found, after = page_of(Wanted(asked["q"], asked["state"], asked["group"]), asked["after"])
+    attempt = attempt_named(asked["q"]) if not found else None
+    if attempt and not wants_json():
+        return redirect(with_query("/admin/attempts", support_id=attempt))  # type: ignore[return-value]
     where = {name: value for name, value in asked.items() if value and name != "after"}
     shown = page_facts() | {
         "asked": asked,
@@ -33,4 +45,4 @@ def people() -> Response:
         "following": with_query("/admin/people", **where, after=after) if after else None,
         "begin": with_query("/admin/people", **where),
     }
-    return respond(PAGE, shown=shown, people=found, after=after)
+    return respond(PAGE, shown=shown, people=found, after=after, attempt=attempt)

@@ -12,6 +12,7 @@ from flask_login import current_user
 from app import i18n
 from app.admin import account_changes, bp
 from app.admin.access import actor, note
+from app.admin.attempts import TITLES
 from app.admin.forms import EraseForm, GroupForm, SignOutForm
 from app.admin.presenters import label_of_person, other_groups, page_facts, person_facts
 from app.audit import record
@@ -272,7 +273,11 @@ def _again(handle: str, form: BaseForm) -> Response:
 
 def _page(user: User, form: BaseForm | None = None) -> Response:
     facts = person_facts(user)
-    shown = {} if wants_json() else {"label": label_of_person(facts), "other_groups": other_groups(user)}
+    shown = (
+        {}
+        if wants_json()
+        else {"label": label_of_person(facts), "other_groups": other_groups(user), "attempt_titles": TITLES}
+    )
     return respond(PAGE, form, shown=page_facts() | shown, person=facts)
 
 

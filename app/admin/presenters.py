@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from flask_login import current_user
 
 from app import clock, user_agents
-from app.admin import people
+from app.admin import attempts, people
 from app.admin.access import is_fresh
 from app.audit import Event
 from app.authenticators import recovery_codes, totp
@@ -29,14 +31,31 @@ from app.users import Identity, User, all_identities_of, identities_of
 from app.web.respond import wants_json
 
 LATEST = 10
-"""Events shown on an account's page; the audit log has all."""
+"""Events and attempts shown on an account's page; the audit log has all."""
+
+_HANDLE = re.compile(r"(?:admin:)?([0-9a-f]{32})\Z")
+_OF_PEOPLE = ("by", "subject")
+"""Facts that may name an account by its handle."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFact:
+    """A fact of an event on a page.
+
+    :ivar href: the page of what it names, or ""
+    """
+
+    name: str
+    text: str
+    href: str = ""
 
 
 def page_facts() -> dict[str, Any]:
     """Return what every page of the console shows besides; nothing to a program."""
     if wants_json():
         return {}
-    return {"user_label": label_of(identities_of(current_user.id)), "fresh": is_fresh(), "titles": proof_titles()}
+    return {"user_label": label_of(identities_of(current_user.id)), "fresh": is_fresh(), "titles": proof_titles(),
+            "facts_of": shown_facts}  # fmt: skip
 
 
 def person_facts(user: User) -> dict[str, Any]:
@@ -52,6 +71,7 @@ def person_facts(user: User) -> dict[str, Any]:
         "more_sessions": more,
         "tokens": [_token(each) for each in tokens_of(user.id)],
         "latest": [event_facts(event) for event in latest_events(user.id)],
+        "attempts": [attempt_facts(event) for event in attempts.latest(user.id, LATEST)],
         "language": user.language,
     }
 
@@ -78,6 +98,42 @@ def event_facts(event: Event) -> dict[str, Any]:
         "address": event.address or None,
         "support_id": event.support_id or None,
     }
+
+
+def attempt_facts(event: Event) -> dict[str, Any]:
+    """Return the event of an attempt as a list of attempts shows it."""
+    return {"at": event.at, "reason": attempts.reason_of(event), "support_id": event.support_id}
+
+
+def log_facts(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Return events as the audit log shows them, each with its account: ``handle`` and ``label``, or None."""
+    accounts = accounts_of(event.user_id for event in events)
+    return [event_facts(event) | {"person": accounts.get(event.user_id or 0)} for event in events]
+
+
+def accounts_of(ids: Iterable[int | None]) -> dict[int, dict[str, Any]]:
+    """Return ``handle`` and ``label`` of these accounts by their row, those that are left. Two statements."""
+    wanted = {number for number in ids if number is not None}
+    if not wanted:
+        return {}
+    found = dict.fromkeys(wanted, "")
+    primary = sa.select(Identity).where(Identity.user_id.in_(wanted), Identity.is_primary)
+    kinds = ("username", "phone", "email")  # the last one that there is names the account
+    for row in sorted(db.session.scalars(primary), key=lambda row: kinds.index(row.kind)):
+        found[row.user_id] = row.value
+    handles = db.session.execute(sa.select(User.id, User.handle).where(User.id.in_(wanted)))
+    return {number: {"handle": handle, "label": found[number] or handle} for number, handle in handles}
+
+
+def shown_facts(facts: dict[str, Any]) -> list[ShownFact]:
+    """Return the facts of an event for a page, by name."""
+    return [_shown_fact(name, value) for name, value in sorted(facts.items()) if value not in ("", None, [], {})]
+
+
+def _shown_fact(name: str, value: Any) -> ShownFact:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    account = _HANDLE.match(text) if name in _OF_PEOPLE else None
+    return ShownFact(name.replace("_", " "), text, f"/admin/people/{account[1]}" if account else "")
 
 
 def other_groups(user: User) -> list[groups.GroupSummary]:

@@ -68,6 +68,8 @@ MESSAGES = {
     "person_in_group": N_("Added to {group}."),
     "person_not_in_group": N_("Removed from {group}."),
     "not_yourself": N_("You can't do this to your own account here. Ask another administrator."),
+    "person_unknown": N_("There's no account {identity}. Check it for typos."),
+    "date_invalid": N_("Enter a date such as 2026-11-29."),
     "unknown_group": N_("There is no group {group}."),
     # apps
     "app_removed": N_("{app} no longer has access to your account."),

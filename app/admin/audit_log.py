@@ -1,0 +1,164 @@
+"""The audit log as administrators search it: newest first, page by page, each page from an index.
+
+Events have indexes on their time, on the account with the time, and on the support ID; one more would cost each
+sign-in a further B-tree. So a search by name, address or operator reads the newest ``SPAN`` events that an index finds,
+and says until when it has searched. The next page goes on from there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.audit import Event
+from app.errors import Rejected
+from app.extensions import db
+from app.users import User
+
+PAGE = 50
+BATCH = 1000
+"""Events that an export reads at once."""
+
+SPAN = 20_000
+"""Events that a page looks at, at most, for those without an index."""
+
+_PLACE = re.compile(r"([0-9]{1,16})-([0-9]{1,18})\Z")
+"""Microseconds since 1970, until the year 2286, and the row."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Place = tuple[datetime, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events a list is about; each part that is given narrows it.
+
+    :ivar name: how their name begins, such as ``sign_in.``
+    :ivar person: the account they are about
+    :ivar actor: the administrator who did it
+    :ivar by_operator: only what was done on the command line
+    :ivar since: the first moment, and ``before`` the one after the last
+    """
+
+    name: str = ""
+    person: User | None = None
+    actor: User | None = None
+    by_operator: bool = False
+    support_id: str = ""
+    address: str = ""
+    since: datetime | None = None
+    before: datetime | None = None
+
+    def indexed(self) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions that an index finds together."""
+        found: list[sa.ColumnElement[bool]] = []
+        if self.support_id:
+            found.append(Event.support_id == self.support_id)
+        if about := self.actor or self.person:
+            found.append(Event.user_id == about.id)
+        if self.since:
+            found.append(Event.at >= self.since)
+        if self.before:
+            found.append(Event.at < self.before)
+        return found
+
+    def others(self) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions that are looked at in each event."""
+        found: list[sa.ColumnElement[bool]] = []
+        if self.name:
+            found.append(Event.name.startswith(self.name, autoescape=True))
+        if self.actor:  # what administrators do is an event of theirs, whose subject says to whom
+            found.append(Event.name.startswith("admin."))
+            if self.person:
+                found.append(Event.facts["subject"].as_string() == self.person.handle)
+        if self.by_operator:
+            found.append(Event.facts["by"].as_string() == "operator")
+        if self.address:
+            found.append(Event.address == self.address)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of events.
+
+    :ivar after: where the next page begins; None when there is none
+    :ivar searched_until: the time until which was searched, where older events are left to be looked at
+    """
+
+    events: Sequence[Event]
+    after: str | None = None
+    searched_until: datetime | None = None
+
+
+def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
+    """Return a page of events, newest first. At most two statements.
+
+    :param after: where this page begins, as the page before says
+    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    """
+    indexed = wanted.indexed() + (_older_than(_read(after)) if after else [])
+    others = wanted.others()
+    end = _end_of_span(indexed) if others else None
+    if end:
+        others += [Event.at >= end[0], sa.or_(Event.at > end[0], Event.id >= end[1])]
+    rows = sa.select(Event).where(*indexed, *others).order_by(Event.at.desc(), Event.id.desc()).limit(most + 1)
+    found = db.session.scalars(rows.execution_options(plan_anew=True)).all()
+    if len(found) > most:
+        last = found[most - 1]
+        return Found(found[:most], _written((last.at, last.id)))
+    return Found(found, _written(end), end[0]) if end else Found(found)
+
+
+def batches(wanted: Wanted) -> Iterator[Sequence[Event]]:
+    """Yield all events, newest first, in batches. No transaction is open between two of them."""
+    after: str | None = ""
+    while after is not None:
+        found = page_of(wanted, after, most=BATCH)
+        db.session.expunge_all()
+        db.session.close()
+        yield found.events
+        after = found.after
+
+
+def _end_of_span(indexed: list[sa.ColumnElement[bool]]) -> _Place | None:
+    """Return the last event that a page looks at; None when there are fewer."""
+    places = sa.select(Event.at, Event.id).where(*indexed).order_by(Event.at.desc(), Event.id.desc())
+    row = db.session.execute(places.offset(SPAN - 1).limit(1).execution_options(plan_anew=True)).first()
+    return (row.at, row.id) if row else None
+
+
+def _older_than(place: _Place) -> list[sa.ColumnElement[bool]]:
+    return [Event.at <= place[0], sa.or_(Event.at < place[0], Event.id < place[1])]
+
+
+def _written(place: _Place) -> str:
+    return f"{(place[0] - _EPOCH) // timedelta(microseconds=1)}-{place[1]}"
+
+
+def _read(text: str) -> _Place:
+    found = _PLACE.match(text)
+    if not found:
+        raise Rejected("api_error", field="after")
+    return _EPOCH + timedelta(microseconds=int(found[1])), int(found[2])
+
+
+def cells(event: Event, person: dict[str, Any] | None, facts: str) -> list[str]:
+    """Return an event as a row of a spreadsheet, in the order of ``COLUMNS``."""
+    about = person or {"handle": "", "label": ""}
+    texts = (event.at.astimezone(UTC).isoformat(), event.name, about["handle"], about["label"], event.address,
+             event.agent, event.support_id, event.request_id, facts)  # fmt: skip
+    return [harmless(text) for text in texts]
+
+
+COLUMNS = ("at", "event", "account_id", "account", "address", "browser", "support_id", "request_id", "facts")
+
+
+def harmless(text: str) -> str:
+    """Return ``text`` so that no spreadsheet takes it for a formula (OWASP, CSV injection)."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

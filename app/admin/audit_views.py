@@ -1,0 +1,145 @@
+"""/admin/audit: search the audit log, and export what was found."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from flask import Response, request, stream_with_context
+
+from app.admin import audit_log, bp
+from app.admin.access import note
+from app.admin.attempts import as_support_id
+from app.admin.audit_log import Wanted
+from app.admin.presenters import accounts_of, log_facts, page_facts
+from app.clock import now
+from app.errors import Rejected
+from app.extensions import db
+from app.users import User, find_by_identity, read_identity
+from app.web.messages import message
+from app.web.redirects import with_query
+from app.web.respond import respond, wants_json
+
+PAGE = "admin/audit.html"
+OPERATOR = "operator"
+"""As ``actor``: what was done on the command line."""
+
+FILTERS = ("event", "person", "actor", "support_id", "address", "from", "to")
+_HANDLE = re.compile(r"[0-9a-f]{32}\Z")
+
+
+@bp.get("/audit")
+def audit() -> Response:
+    """List events, newest first, that the query's filters let through."""
+    asked, after = _asked(), request.args.get("after", "")
+    where = {name: value for name, value in asked.items() if value}
+    shown = page_facts() | {"asked": asked, "later": bool(after), "fault": None,
+                            "begin": with_query("/admin/audit", **where),
+                            "export": with_query("/admin/audit.csv", **where)}  # fmt: skip
+    try:
+        found = audit_log.page_of(_wanted(asked), after)
+    except Rejected as refused:
+        if wants_json():
+            raise
+        shown["fault"] = message(refused.code, **refused.facts)
+        found = audit_log.Found([])
+    shown["following"] = with_query("/admin/audit", **where, after=found.after) if found.after else None
+    facts: dict[str, Any] = {
+        "events": log_facts(found.events),
+        "after": found.after,
+        "searched_until": found.searched_until,
+    }
+    answer = respond(PAGE, shown=shown, **facts)
+    answer.status_code = 400 if shown["fault"] else 200
+    return answer
+
+
+@bp.get("/audit.csv")
+def export_audit() -> Response:
+    """Export what the filters let through as CSV, newest first. It is an event itself."""
+    asked = _asked()
+    wanted = _wanted(asked)
+    if request.method != "HEAD":
+        note("audit_exported", at_once=True, filters={name: value for name, value in asked.items() if value})
+    answer = Response(stream_with_context(_lines(wanted)), mimetype="text/csv")
+    name = f"audit-{now():%Y-%m-%d}.csv"
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def _lines(wanted: Wanted) -> Iterator[str]:
+    """Yield the lines of an export, a batch at a time."""
+    yield _as_csv([audit_log.COLUMNS])
+    for events in audit_log.batches(wanted):
+        accounts = accounts_of(event.user_id for event in events)
+        rows = [
+            audit_log.cells(event, accounts.get(event.user_id or 0), orjson.dumps(event.facts).decode())
+            for event in events
+        ]
+        db.session.close()
+        if rows:
+            yield _as_csv(rows)
+
+
+def _as_csv(rows: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def _asked() -> dict[str, str]:
+    asked = {name: request.args.get(name, "").strip() for name in FILTERS}
+    if "\x00" in "".join(asked.values()):
+        raise Rejected("api_error")
+    return asked
+
+
+def _wanted(asked: dict[str, str]) -> Wanted:
+    """Read the filters of a query.
+
+    :raises Rejected: ``person_unknown`` or ``date_invalid`` on the filter
+    """
+    by_operator = asked["actor"].lower() == OPERATOR
+    last = _day(asked, "to")
+    return Wanted(
+        name=asked["event"].lower().removesuffix("*"),
+        person=_account(asked, "person"),
+        actor=None if by_operator else _account(asked, "actor"),
+        by_operator=by_operator,
+        support_id=as_support_id(asked["support_id"]),
+        address=asked["address"],
+        since=_day(asked, "from"),
+        before=last + timedelta(days=1) if last else None,
+    )
+
+
+def _account(asked: dict[str, str], field: str) -> User | None:
+    text = asked[field].removeprefix("admin:")
+    if not text:
+        return None
+    if _HANDLE.match(text.lower()):
+        found: User | None = db.session.scalar(sa.select(User).where(User.handle == text.lower()))
+    else:
+        found = find_by_identity(read_identity(text))
+    if found is None:
+        raise Rejected("person_unknown", field=field, identity=text)
+    return found
+
+
+def _day(asked: dict[str, str], field: str) -> datetime | None:
+    """Return the beginning of the day that was asked for, in UTC."""
+    if not asked[field]:
+        return None
+    try:
+        day = date.fromisoformat(asked[field])
+        if day.year >= date.max.year:
+            raise ValueError
+    except ValueError:
+        raise Rejected("date_invalid", field=field) from None
+    return datetime.combine(day, time.min, UTC)

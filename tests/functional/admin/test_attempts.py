@@ -1,0 +1,88 @@
+"""/admin/attempts: an attempt is explained by the support ID that its person was shown."""
+
+from __future__ import annotations
+
+import re
+
+from tests.functional.signin.conftest import wrong
+from tests.signed_in import sign_in
+from tests.sinks import code_in
+
+SEND = "/us-signin/send-code"
+
+
+def attempt_of(wire, mail_to) -> str:
+    """Sign in as Ada with a wrong code first; return the support ID of the refusal."""
+    browser = wire.elsewhere()
+    browser.post(SEND, identity="ada@example.com", chosen_method="email")
+    code = code_in(mail_to("ada@example.com"))
+    refused = browser.post("/us-signin", identity="ada@example.com", passcode=wrong(code))
+    browser.post("/us-signin", identity="ada@example.com", passcode=code)
+    return refused.json.get("support_id") or refused.page.support_id
+
+
+def test_a_support_id_leads_to_the_whole_attempt_and_its_account(console, wire, ada, of_ada, mail_to):
+    support_id = attempt_of(wire, mail_to)
+    answer = console.get(f"/admin/attempts?support_id=%20{support_id.lower()}")
+    assert answer.status == 200
+    if console.language == "json":
+        assert [entry["reason"] for entry in answer.json["entries"]][:3] == ["queued", "sent", "wrong_code"]
+        assert answer.json["support_id"] == support_id
+        assert answer.json["people"] == [{"handle": of_ada.rpartition("/")[2], "label": "ada@example.com"}]
+        return
+    titles = re.findall(r'<p class="way-what">([^<]+)', answer.text)
+    assert titles[:3] == ["Message queued", "Message sent", "Wrong code entered"]
+    assert f'href="{of_ada}"><bdi>ada@example.com' in answer.text
+
+
+def test_no_code_and_no_link_is_in_it(console, wire, ada, mail_to):
+    support_id = attempt_of(wire, mail_to)
+    code = code_in(mail_to("ada@example.com"))
+    body = console.get(f"/admin/attempts?support_id={support_id}").response.get_data(as_text=True)
+    assert code not in body.replace(" ", "")
+    assert "us-verify-link" not in body
+
+
+def test_one_that_is_not_known_finds_nothing(console):
+    for unknown in ("ZZZZZZZZ", "x" * 5000, "%F0%9F%94%91", "%25"):
+        answer = console.get(f"/admin/attempts?support_id={unknown}")
+        assert answer.status == 200
+        if console.language == "json":
+            assert answer.json["entries"] == []
+        else:
+            assert "Nothing is known of it" in answer.text
+    assert console.get("/admin/attempts?support_id=%00").status == 400
+
+
+def test_the_page_without_an_id_asks_for_one(console):
+    answer = console.get("/admin/attempts")
+    assert answer.status == 200
+    if console.language == "form":
+        assert "Nothing is known" not in answer.text
+
+
+def test_the_search_for_people_leads_there(console, wire, ada, mail_to):
+    support_id = attempt_of(wire, mail_to)
+    answer = console.get(f"/admin/people?q={support_id.lower()}")
+    if console.language == "json":
+        assert (answer.json["people"], answer.json["attempt"]) == ([], support_id)
+        assert console.get("/admin/people?q=ZZZZZZZZ").json["attempt"] is None
+    else:
+        assert (answer.status, answer.location) == (302, f"/admin/attempts?support_id={support_id}")
+        assert console.get("/admin/people?q=ZZZZZZZZ").status == 200
+
+
+def test_an_account_shows_its_latest_attempts(json_wire, grace, ada, of_ada, mail_to):
+    support_id = attempt_of(json_wire, mail_to)
+    person = sign_in(json_wire, grace).get(of_ada).json["person"]
+    assert support_id in [each["support_id"] for each in person["attempts"] if each["reason"] == "wrong_code"]
+
+
+def test_a_message_that_waits_is_found_by_its_time(json_wire, grace, ada, smtp, deliver, app):
+    browser = json_wire.elsewhere()
+    smtp.mode = "refuse"
+    support_id = browser.post(SEND, identity="ada@example.com", chosen_method="email").json["support_id"]
+    deliver()
+    entries = sign_in(json_wire, grace).get(f"/admin/attempts?support_id={support_id}").json["entries"]
+    assert {entry["reason"] for entry in entries} & {"queued", "failed"}
+    assert any("refused" in entry["detail"] or "553" in entry["detail"] for entry in entries), entries
