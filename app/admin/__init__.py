@@ -19,6 +19,7 @@ def init_app(app: Flask) -> None:
         audit_views,
         cleanup,
         first_views,
+        outbox_views,
         overview_views,
         people_views,
         person_views,

@@ -22,3 +22,10 @@ class SignOutForm(BaseForm):
     """End all sessions of an account."""
 
     tokens = CheckboxField(N_("Revoke API tokens and apps' access, too"))
+
+
+class RetryForm(BaseForm):
+    """Send messages again that were given up: all, or those that a channel or destination names."""
+
+    channel = TextField(N_("Channel"))
+    destination = TextField(N_("Mail domain"))

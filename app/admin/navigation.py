@@ -9,6 +9,7 @@ CONSOLE_PAGES = [
     NavigationItem("overview", "/admin", N_("Overview"), "overview"),
     NavigationItem("people", "/admin/people", N_("People"), "people"),
     NavigationItem("attempts", "/admin/attempts", N_("Attempts"), "activity"),
+    NavigationItem("outbox", "/admin/outbox", N_("Outbox"), "email"),
     NavigationItem("audit", "/admin/audit", N_("Audit log"), "data"),
 ]
 """A page that joins is one line here; tests then look at it as at the others."""

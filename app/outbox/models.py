@@ -38,6 +38,7 @@ class Message(db.Model):
         partial_index(
             "ix_message_again", "attempts > 0 AND next_attempt_at IS NOT NULL", "next_attempt_at", "destination"
         ),
+        partial_index("ix_message_abandoned", "state = 'abandoned'", "created_at", "destination"),
     )
 
     id: Mapped[str] = mapped_column(sa.String(32), primary_key=True, default=secrets.row_id)

@@ -125,6 +125,11 @@ def enqueue_all(
     db.session().info.setdefault(ENQUEUED, []).extend(row["id"] for row in rows)
 
 
+def wake_after_commit() -> None:
+    """Wake the workers once this transaction is committed, as for a new message: it made others due."""
+    db.session().info.setdefault(ENQUEUED, []).append("")
+
+
 def destination_of(channel: str, to: str) -> str:
     """Return where a message goes, for which it may have to wait for others: its mail domain, ``sms``, or its app."""
     if channel == LOGOUT:

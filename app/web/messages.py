@@ -68,6 +68,11 @@ MESSAGES = {
     "person_in_group": N_("Added to {group}."),
     "person_not_in_group": N_("Removed from {group}."),
     "not_yourself": N_("You can't do this to your own account here. Ask another administrator."),
+    "messages_retried": N_("Messages that will be sent again: {count}."),
+    "messages_retried_more": N_(
+        "Messages that will be sent again: {count}. There are more: send again once these left."
+    ),
+    "message_not_retried": N_("This message wasn't given up, has expired or is gone."),
     "person_unknown": N_("There's no account {identity}. Check it for typos."),
     "date_invalid": N_("Enter a date such as 2026-11-29."),
     "unknown_group": N_("There is no group {group}."),

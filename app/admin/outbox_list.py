@@ -1,0 +1,189 @@
+"""Messages that have not left, as administrators see them: what waits, what is tried again, what was given up.
+
+Each of the three has a partial index with its destinations, so a page is read from that. Counts stop at ``COUNTED``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app import clock
+from app.errors import Rejected
+from app.extensions import db
+from app.outbox import Message, leases
+from app.outbox.models import ABANDONED
+
+PAGE = 50
+COUNTED = 10_000
+"""Messages that are counted, at most: an index of a million rows takes longer to read than a page may."""
+
+RETRIED_AT_ONCE = 1000
+"""Messages that one request has sent again: an UPDATE of more would hold up the workers."""
+
+NEW, AGAIN = "waiting", "retrying"
+GROUPS = (ABANDONED, AGAIN, NEW)
+"""What a list is about, and what is looked at first."""
+
+CHANNELS = ("mail", "sms", "logout")
+
+_zero: Any = sa.literal_column("0")
+_abandoned: Any = sa.literal_column(f"'{ABANDONED}'")  # literals: a parameter shows no partial index
+_IN_GROUP: dict[str, tuple[sa.ColumnElement[bool], ...]] = {
+    NEW: (Message.attempts == _zero, Message.next_attempt_at.is_not(None)),
+    AGAIN: (Message.attempts > _zero, Message.next_attempt_at.is_not(None)),
+    ABANDONED: (Message.state == _abandoned,),
+}
+_ORDER: dict[str, tuple[Any, ...]] = {
+    NEW: (Message.destination, Message.next_attempt_at, Message.id),
+    AGAIN: (Message.next_attempt_at, Message.destination, Message.id),
+    ABANDONED: (Message.created_at.desc(), Message.destination, Message.id),
+}
+_PLACE = re.compile(r"([0-9]{1,16}) ([^ ]{0,254}) ([0-9a-f]{32})\Z")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_APPS, _AFTER_APPS = "app:", "app;"
+"""Between which the destinations of apps are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which messages a list is about.
+
+    :ivar group: one of ``GROUPS``
+    :ivar channel: one of ``CHANNELS``, or ""
+    :ivar destination: a mail domain, ``sms``, or ``app:`` with its id, or ""
+    """
+
+    group: str
+    channel: str = ""
+    destination: str = ""
+
+    def filters(self) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions; the index of the group has all that they look at."""
+        where = Message.destination
+        by_channel: dict[str, sa.ColumnElement[bool]] = {
+            "sms": where == "sms",
+            "logout": sa.and_(where >= _APPS, where < _AFTER_APPS),
+            "mail": sa.and_(where != "sms", sa.or_(where < _APPS, where >= _AFTER_APPS)),
+        }
+        found = [*_IN_GROUP[self.group]]
+        if self.channel:
+            found.append(by_channel[self.channel])
+        if self.destination:
+            found.append(where == self.destination)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many messages there are: exactly, or ``more`` than that."""
+
+    count: int
+    more: bool
+
+
+def count_of(wanted: Wanted) -> Counted:
+    """Count messages, up to ``COUNTED`` of them."""
+    some = sa.select(sa.literal_column("1")).where(*wanted.filters()).limit(COUNTED + 1).subquery()
+    found = db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+    return Counted(min(found, COUNTED), found > COUNTED)
+
+
+def oldest_of(group: str) -> datetime | None:
+    """Return when the oldest message given up was written, or the longest waiting one has been due; None for none."""
+    at = Message.created_at if group == ABANDONED else Message.next_attempt_at
+    return db.session.scalar(sa.select(sa.func.min(at)).where(*_IN_GROUP[group]))
+
+
+def destinations_of(wanted: Wanted, most: int = 10) -> list[dict[str, Any]]:
+    """Return where these messages go, the most frequent first: ``destination``, ``count`` and a ``reason``.
+
+    Only the first ``COUNTED`` of the list are looked at.
+    """
+    some = sa.select(Message.destination, Message.last_error).where(*wanted.filters())
+    some = some.order_by(*_ORDER[wanted.group][:2]).limit(COUNTED)
+    rows = some.subquery()
+    count = sa.func.count().label("count")
+    grouped = sa.select(rows.c.destination, count, sa.func.max(rows.c.last_error).label("reason"))
+    grouped = grouped.group_by(rows.c.destination).order_by(count.desc(), rows.c.destination).limit(most)
+    return [dict(row._mapping) for row in db.session.execute(grouped)]
+
+
+def page_of(wanted: Wanted, after: str = "") -> tuple[Sequence[Message], str | None]:
+    """Return a page of messages and where the next one begins; None where nothing follows.
+
+    What was given up comes newest first, what is tried again soonest first, what waits by destination.
+    :param after: where this page begins, as the page before says
+    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    """
+    place = [_beyond(wanted.group, after)] if after else []
+    found = db.session.scalars(page_statement(wanted).where(*place)).all()
+    return found[:PAGE], _written(wanted.group, found[PAGE - 1]) if len(found) > PAGE else None
+
+
+def page_statement(wanted: Wanted) -> sa.Select[Message]:
+    """Return the statement for the first page, with one message more."""
+    return sa.select(Message).where(*wanted.filters()).order_by(*_ORDER[wanted.group]).limit(PAGE + 1)
+
+
+def retry(ids: Sequence[str] | None, wanted: Wanted) -> int:
+    """Have messages that were given up sent again; return how many.
+
+    :param ids: these, or None for all of ``wanted``, at most ``RETRIED_AT_ONCE``
+    """
+    if ids is None:
+        now = clock.now()
+        alive = sa.or_(Message.expires_at.is_(None), Message.expires_at > now)
+        oldest = sa.select(Message.id).where(*wanted.filters(), alive).order_by(Message.created_at)
+        ids = db.session.scalars(oldest.limit(RETRIED_AT_ONCE)).all()
+    return len(leases.retry(ids)) if ids else 0
+
+
+def facts_of(message: Message) -> dict[str, Any]:
+    """Return a message as the console shows it: nothing of what it says, and its address masked."""
+    return {
+        "id": message.id,
+        "state": message.state,
+        "channel": message.channel,
+        "kind": message.kind,
+        "to": message.masked_to,
+        "destination": message.destination,
+        "attempts": message.attempts,
+        "created_at": message.created_at,
+        "next_attempt_at": message.next_attempt_at,
+        "expires_at": message.expires_at,
+        "reason": message.last_error,
+    }
+
+
+def _beyond(group: str, after: str) -> sa.ColumnElement[bool]:
+    """Return the condition for what comes after a place, in the order of a group."""
+    found = _PLACE.match(after)
+    if not found:
+        raise Rejected("api_error", field="after")
+    at, destination, number = _EPOCH + timedelta(microseconds=int(found[1])), found[2], found[3]
+    if group == NEW:
+        return _after((Message.destination, destination), (Message.next_attempt_at, at), (Message.id, number))
+    if group == AGAIN:
+        return _after((Message.next_attempt_at, at), (Message.destination, destination), (Message.id, number))
+    same_time = _after((Message.destination, destination), (Message.id, number))
+    return sa.and_(Message.created_at <= at, sa.or_(Message.created_at < at, same_time))
+
+
+def _after(*columns: tuple[Any, Any]) -> sa.ColumnElement[bool]:
+    """Return the condition for rows beyond these values, compared one column after the other."""
+    (column, value), *others = columns
+    if not others:
+        return sa.and_(column > value)
+    return sa.and_(column >= value, sa.or_(column > value, _after(*others)))
+
+
+def _written(group: str, message: Message) -> str:
+    at = message.created_at if group == ABANDONED else message.next_attempt_at
+    assert at is not None
+    return f"{(at - _EPOCH) // timedelta(microseconds=1)} {message.destination} {message.id}"

@@ -1,0 +1,116 @@
+"""/admin/outbox: messages that wait or were given up, and sending them again."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, after_this_request, g, request
+
+from app.admin import bp, outbox_list
+from app.admin.access import note
+from app.admin.forms import RetryForm
+from app.admin.outbox_list import CHANNELS, GROUPS, Wanted
+from app.admin.presenters import page_facts
+from app.errors import Rejected
+from app.outbox.models import ABANDONED
+from app.outbox.service import wake_after_commit
+from app.web.commit import view_commit
+from app.web.forms import BaseForm, ButtonForm
+from app.web.redirects import with_query
+from app.web.respond import respond, say, wants_json
+
+PAGE = "admin/outbox.html"
+_ID = re.compile(r"[0-9a-f]{32}\Z")
+_DESTINATION = re.compile(r"[^\s\x00]{0,254}\Z")
+
+
+@bp.get("/outbox")
+def outbox() -> Response:
+    """List messages of a group, and count those of each."""
+    return _page()
+
+
+@bp.post("/outbox/retry")
+def retry_messages() -> Response:
+    """Send messages again that were given up: all of them, or those that a channel or destination names."""
+    after_this_request(view_commit)
+    form = RetryForm()
+    if form.validate():
+        with form.showing_refusals():
+            asked = {"channel": form.channel.data or "", "destination": form.destination.data or ""}
+            wanted = _wanted(asked | {"group": ABANDONED})
+            retried = outbox_list.retry(None, wanted)
+            if retried:
+                wake_after_commit()
+                note("messages_retried", messages=retried, **{name: value for name, value in asked.items() if value})
+            more = retried == outbox_list.RETRIED_AT_ONCE
+            say("messages_retried_more" if more else "messages_retried", count=retried)
+            return respond(go="/admin/outbox", retried=retried, more=more)
+    return _page(form)
+
+
+@bp.post("/outbox/<message_id>/retry")
+def retry_message(message_id: str) -> Response:
+    """Send one message again that was given up."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        if not _ID.match(message_id):
+            raise Rejected("not_found", status=404)
+        with form.showing_refusals():
+            retried = outbox_list.retry([message_id], Wanted(ABANDONED))
+            if not retried:
+                raise Rejected("message_not_retried", status=409)
+            wake_after_commit()
+            note("messages_retried", message_id, messages=retried)
+            say("messages_retried", count=retried)
+            return respond(go="/admin/outbox", retried=retried, more=False)
+    return _page(form)
+
+
+def _wanted(asked: dict[str, str]) -> Wanted:
+    """Read what a list is about.
+
+    :raises Rejected: ``api_error`` on what it can't be
+    """
+    if asked["group"] not in GROUPS:
+        raise Rejected("api_error", field="state")
+    if asked["channel"] not in ("", *CHANNELS):
+        raise Rejected("api_error", field="channel")
+    if not _DESTINATION.match(asked["destination"]):
+        raise Rejected("api_error", field="destination")
+    return Wanted(asked["group"], asked["channel"], asked["destination"])
+
+
+def _page(form: BaseForm | None = None) -> Response:
+    """Show the list that the query asks for; without a state that of the first group that has messages."""
+    if form and (g.get("csrf_fault") or wants_json()):
+        return respond("errors/form.html", form)
+    query: Any = {} if form else request.args
+    asked = {name: query.get(name, "").strip() for name in ("state", "channel", "destination")}
+    asked["destination"] = asked["destination"].lower() if "app:" not in asked["destination"] else asked["destination"]
+    counts = {group: outbox_list.count_of(Wanted(group)) for group in GROUPS}
+    state = asked.pop("state") or next((group for group in GROUPS if counts[group].count), ABANDONED)
+    wanted = _wanted(asked | {"group": state})
+    messages, after = outbox_list.page_of(wanted, query.get("after", ""))
+    where = {name: value for name, value in ({"state": state} | asked).items() if value}
+    facts: dict[str, Any] = {
+        "state": state,
+        "counts": {
+            group: {"count": each.count, "more": each.more, "oldest_at": outbox_list.oldest_of(group)}
+            for group, each in counts.items()
+        },
+        "destinations": outbox_list.destinations_of(wanted),
+        "messages": [outbox_list.facts_of(message) for message in messages],
+        "after": after,
+    }
+    shown = page_facts() | {
+        "asked": asked,
+        "later": bool(query.get("after")),
+        "groups": GROUPS,
+        "channels": CHANNELS,
+        "begin": with_query("/admin/outbox", **where),
+        "following": with_query("/admin/outbox", **where, after=after) if after else None,
+    }
+    return respond(PAGE, form, shown=shown, **facts)
