@@ -28,7 +28,6 @@ from app.backup.service import (
     portable_content,
 )
 from app.backup.tables import Digest, Table, line_of
-from app.db import read_only
 from app.db.readiness import fit
 from app.extensions import db, settings
 
@@ -190,7 +189,6 @@ def _rows_of(
 
 def _settle(build: Build, *, keep_sessions: bool) -> dict[str, int]:
     with build.database.engine.connect() as connection:
-        read_only.lift(connection)
         connection.exec_driver_sql("BEGIN")
         ended = after_restore.settle(connection, clock.now(), keep_sessions=keep_sessions)
         connection.exec_driver_sql("COMMIT")

@@ -483,10 +483,10 @@ def test_a_service_that_was_only_started_is_no_obstacle(app, operate, backed_up)
 
 
 def test_nor_one_that_processes_use(app, operate, backed_up, clock):
-    file = backed_up()
     with app.app_context():
         db.session.add(KeyAnnouncement(id="p" * 32, kids="", seen_at=clock.now() - timedelta(seconds=20)))
         db.session.commit()
+    file = backed_up()  # it has that row as well
     assert "The database has 1 process of the service using it" in refused(operate("restore", str(file)))
     result = operate("restore", str(file), "--replace", "--yes")
     assert "Restart every server and worker" in result.output
