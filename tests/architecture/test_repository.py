@@ -118,6 +118,11 @@ def test_every_room_has_a_door_plate(room):
     assert 1 <= len(lines) <= 4, f"{room.name} says too much at its door"
 
 
+def test_what_production_pins_is_pinned_everywhere():
+    pinned = {path.stem: set(re.findall(r"(?m)^([\w.-]+==\S+)", path.read_text())) for path in PINS}
+    assert {name: pinned["production"] - found for name, found in pinned.items() if pinned["production"] - found} == {}
+
+
 def test_ci_runs_everything():
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
@@ -136,17 +141,23 @@ def machine(tmp_path):
 
     def run(*programs: str) -> tuple[str, list[str]]:
         directory, told = tmp_path / "bin", tmp_path / "told"
+        policy, held = tmp_path / "policy-rc.d", tmp_path / "held"
         directory.mkdir()
-        for name in ("bash", "dirname", "id"):
+        for name in ("bash", "cat", "chmod", "dirname", "id", "rm", "tee"):
             (directory / name).symlink_to(shutil.which(name))
         for name in (*programs, "apt-get", "sudo"):
-            said = f'echo $* >>{told}; [ "${{*##*headless-shell}}" ]' if name == "apt-get" else 'exec "$@"'
+            said = f'echo $* >>{told}; cat {policy} >>{held}; [ "${{*##*headless-shell}}" ]'
+            said = said if name == "apt-get" else 'exec "$@"'
             (directory / name).write_text(f"#!/bin/sh\n{said}\n")
             (directory / name).chmod(0o755)
         script = (ROOT / ".ci/system-packages").read_text().replace("PATH=$PATH:/usr/sbin:/sbin\n", "")
+        script = script.replace("policy=/usr/sbin/policy-rc.d", f"policy={policy}")
         script = script.replace('cd "$(dirname "${BASH_SOURCE[0]}")/.."', f"cd {ROOT}")
         done = subprocess.run(["bash", "-c", script], env={"PATH": str(directory)}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        if told.exists():  # while packages are installed no service may start, afterwards it may again
+            assert held.read_text().splitlines()[:2] == ["#!/bin/sh", "exit 101"]
+        assert not policy.exists()
         return done.stdout, told.read_text().splitlines() if told.exists() else []
 
     return run

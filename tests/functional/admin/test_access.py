@@ -172,3 +172,13 @@ def test_the_account_page_leads_an_administrator_to_the_console(browser_wire, gr
     assert "/admin" in sign_in(browser_wire, grace).get("/").page.links
     eve = sign_in(browser_wire.elsewhere(), people.open(email="eve@example.com"))
     assert "/admin" not in eve.get("/").page.links
+
+
+def test_a_head_opens_no_visit_and_keeps_none_open(console, clock, rows):
+    assert console.client.head("/admin").status_code == 200
+    assert rows(AdminVisit) == []
+    console.get("/admin")
+    clock.shift(60 * 20)
+    console.client.head("/admin")
+    clock.shift(60 * 11)
+    assert console.get("/admin").status != 200
