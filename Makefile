@@ -21,7 +21,7 @@ JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 DB ?= both
 T ?= tests
 
-.PHONY: help run worker test coverage system-packages lint types fix bench migration messages screenshots pins clean
+.PHONY: help run worker test test-scale coverage system-packages lint types fix bench migration messages screenshots pins clean
 
 help: ## List what make can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(FLOOR) $(T)
 
 # Of the test processes alone: servers that tests start, and Chromium's scripts, are not counted.
+test-scale: $(PINNED) ## Run the tests of a large service on a million users (USERS=100000)
+	LATCHKEY_TEST_USERS=$(or $(USERS),1000000) $(BIN)/pytest --db postgresql tests/scale
+
 coverage: $(PINNED) $(AXE) ## Run every test and list the lines and branches of app and config that none took
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) --cov --cov-report=term $(if $(FLOOR),,--cov-fail-under=0) $(T)
 
