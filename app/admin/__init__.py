@@ -15,10 +15,12 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs and commands, and what the worker deletes."""
     from app.admin import (  # noqa: F401
         access,
+        app_views,
         attempt_views,
         audit_views,
         cleanup,
         first_views,
+        group_views,
         outbox_views,
         overview_views,
         people_views,

@@ -8,7 +8,7 @@ and says until when it has searched. The next page goes on from there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ PAGE = 50
 BATCH = 1000
 """Events that an export reads at once."""
 
-SPAN = 20_000
+SPAN = 50_000
 """Events that a page looks at, at most, for those without an index."""
 
 _PLACE = re.compile(r"([0-9]{1,16})-([0-9]{1,18})\Z")
@@ -61,11 +61,19 @@ class Wanted:
             found.append(Event.support_id == self.support_id)
         if about := self.actor or self.person:
             found.append(Event.user_id == about.id)
-        if self.since:
-            found.append(Event.at >= self.since)
-        if self.before:
-            found.append(Event.at < self.before)
         return found
+
+    def begin(self, after: _Place | None) -> list[sa.ColumnElement[bool]]:
+        """Return the condition for the newest event of a page: one bound, since SQLite uses no second one."""
+        if after:
+            return [Event.at <= after[0], sa.or_(Event.at < after[0], Event.id < after[1])]
+        return [Event.at < self.before] if self.before else []
+
+    def end(self, last: _Place | None) -> list[sa.ColumnElement[bool]]:
+        """Return the condition for the oldest event of a page."""
+        if last:
+            return [Event.at >= last[0], sa.or_(Event.at > last[0], Event.id >= last[1])]
+        return [Event.at >= self.since] if self.since else []
 
     def others(self) -> list[sa.ColumnElement[bool]]:
         """Return the conditions that are looked at in each event."""
@@ -102,12 +110,10 @@ def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
     :param after: where this page begins, as the page before says
     :raises Rejected: ``api_error`` on ``after`` when it is no such place
     """
-    indexed = wanted.indexed() + (_older_than(_read(after)) if after else [])
-    others = wanted.others()
-    end = _end_of_span(indexed) if others else None
-    if end:
-        others += [Event.at >= end[0], sa.or_(Event.at > end[0], Event.id >= end[1])]
-    rows = sa.select(Event).where(*indexed, *others).order_by(Event.at.desc(), Event.id.desc()).limit(most + 1)
+    begin, others = [*wanted.indexed(), *wanted.begin(_read(after) if after else None)], wanted.others()
+    end = _end_of_span([*begin, *wanted.end(None)]) if others else None
+    rows = sa.select(Event).where(*begin, *wanted.end(end), *others)
+    rows = rows.order_by(Event.at.desc(), Event.id.desc()).limit(most + 1)
     found = db.session.scalars(rows.execution_options(plan_anew=True)).all()
     if len(found) > most:
         last = found[most - 1]
@@ -115,26 +121,11 @@ def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
     return Found(found, _written(end), end[0]) if end else Found(found)
 
 
-def batches(wanted: Wanted) -> Iterator[Sequence[Event]]:
-    """Yield all events, newest first, in batches. No transaction is open between two of them."""
-    after: str | None = ""
-    while after is not None:
-        found = page_of(wanted, after, most=BATCH)
-        db.session.expunge_all()
-        db.session.close()
-        yield found.events
-        after = found.after
-
-
 def _end_of_span(indexed: list[sa.ColumnElement[bool]]) -> _Place | None:
     """Return the last event that a page looks at; None when there are fewer."""
     places = sa.select(Event.at, Event.id).where(*indexed).order_by(Event.at.desc(), Event.id.desc())
     row = db.session.execute(places.offset(SPAN - 1).limit(1).execution_options(plan_anew=True)).first()
     return (row.at, row.id) if row else None
-
-
-def _older_than(place: _Place) -> list[sa.ColumnElement[bool]]:
-    return [Event.at <= place[0], sa.or_(Event.at < place[0], Event.id < place[1])]
 
 
 def _written(place: _Place) -> str:

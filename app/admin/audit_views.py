@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import orjson
-import sqlalchemy as sa
-from flask import Response, request, stream_with_context
+from flask import Flask, Response, request
 
-from app.admin import audit_log, bp
+from app.admin import accounts, audit_log, bp
 from app.admin.access import note
 from app.admin.attempts import as_support_id
 from app.admin.audit_log import Wanted
 from app.admin.presenters import accounts_of, log_facts, page_facts
 from app.clock import now
 from app.errors import Rejected
-from app.extensions import db
-from app.users import User, find_by_identity, read_identity
+from app.extensions import this_app
+from app.users import User
 from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond, wants_json
@@ -31,7 +29,6 @@ OPERATOR = "operator"
 """As ``actor``: what was done on the command line."""
 
 FILTERS = ("event", "person", "actor", "support_id", "address", "from", "to")
-_HANDLE = re.compile(r"[0-9a-f]{32}\Z")
 
 
 @bp.get("/audit")
@@ -67,22 +64,25 @@ def export_audit() -> Response:
     wanted = _wanted(asked)
     if request.method != "HEAD":
         note("audit_exported", at_once=True, filters={name: value for name, value in asked.items() if value})
-    answer = Response(stream_with_context(_lines(wanted)), mimetype="text/csv")
+    answer = Response(_lines(this_app(), wanted), mimetype="text/csv")
     name = f"audit-{now():%Y-%m-%d}.csv"
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 
 
-def _lines(wanted: Wanted) -> Iterator[str]:
-    """Yield the lines of an export, a batch at a time."""
+def _lines(app: Flask, wanted: Wanted) -> Iterator[str]:
+    """Yield the lines of an export, a batch at a time. Between two of them no transaction is open."""
     yield _as_csv([audit_log.COLUMNS])
-    for events in audit_log.batches(wanted):
-        accounts = accounts_of(event.user_id for event in events)
-        rows = [
-            audit_log.cells(event, accounts.get(event.user_id or 0), orjson.dumps(event.facts).decode())
-            for event in events
-        ]
-        db.session.close()
+    after: str | None = ""
+    while after is not None:
+        with app.app_context():
+            found = audit_log.page_of(wanted, after, most=audit_log.BATCH)
+            people = accounts_of(event.user_id for event in found.events)
+            rows = [
+                audit_log.cells(event, people.get(event.user_id or 0), orjson.dumps(event.facts).decode())
+                for event in found.events
+            ]
+        after = found.after
         if rows:
             yield _as_csv(rows)
 
@@ -123,13 +123,7 @@ def _account(asked: dict[str, str], field: str) -> User | None:
     text = asked[field].removeprefix("admin:")
     if not text:
         return None
-    if _HANDLE.match(text.lower()):
-        found: User | None = db.session.scalar(sa.select(User).where(User.handle == text.lower()))
-    else:
-        found = find_by_identity(read_identity(text))
-    if found is None:
-        raise Rejected("person_unknown", field=field, identity=text)
-    return found
+    return accounts.named(text, field)
 
 
 def _day(asked: dict[str, str], field: str) -> datetime | None:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from app.i18n import N_
-from app.web.forms import BaseForm, CheckboxField, Required, TextField
+from app.web.forms import BaseForm, CheckboxField, ManyField, Required, TextField
+
+
+class LinesField(ManyField):
+    """Several texts without blanks: a list from a program, or from a form one in a line."""
+
+    def process_formdata(self, valuelist: Sequence[Any]) -> None:
+        """Take each text of each value. Raises ValueError with our sentence when one is no text."""
+        texts = [text for value in valuelist for text in (value.split() if type(value) is str else [value])]
+        super().process_formdata(texts)
 
 
 class GroupForm(BaseForm):
@@ -29,3 +41,52 @@ class RetryForm(BaseForm):
 
     channel = TextField(N_("Channel"))
     destination = TextField(N_("Mail domain"))
+
+
+class NewGroupForm(BaseForm):
+    """A group to create."""
+
+    name = TextField(N_("Name"), [Required()])
+    title = TextField(N_("Title"))
+
+
+class MemberForm(BaseForm):
+    """An account that joins a group."""
+
+    identity = TextField(N_("Person"), [Required()])
+
+
+class DeleteGroupForm(BaseForm):
+    """Delete a group."""
+
+    sure = CheckboxField(N_("Delete this group and take it from all its members"))
+
+
+class NewClientForm(BaseForm):
+    """An app that is to sign people in here."""
+
+    name = TextField(N_("Name"), [Required()])
+    client_id = TextField(N_("Client ID"))
+    kind = TextField(N_("Type"))
+    redirect_uris = LinesField(N_("Redirect URIs"))
+    post_logout_redirect_uris = LinesField(N_("Redirect URIs after signing out"))
+    groups = LinesField(N_("Groups"))
+    trusted = CheckboxField(N_("Don't ask people for consent"))
+
+
+class ClientForm(BaseForm):
+    """What is done to a client."""
+
+    client = TextField(N_("Client ID"), [Required()])
+
+
+class RotateForm(ClientForm):
+    """A new secret for a client."""
+
+    overlap = TextField(N_("Accept the old secret for"))
+
+
+class DeleteClientForm(ClientForm):
+    """Delete a client."""
+
+    sure = CheckboxField(N_("Delete this app, its tokens and what people allowed it"))

@@ -94,8 +94,13 @@ def count_of(wanted: Wanted) -> Counted:
     return Counted(min(found, COUNTED), found > COUNTED)
 
 
-def oldest_of(group: str) -> datetime | None:
-    """Return when the oldest message given up was written, or the longest waiting one has been due; None for none."""
+def oldest_of(group: str, counted: Counted) -> datetime | None:
+    """Return when the oldest message given up was written, or when the next of the others is due; None for none.
+
+    None as well for too many that wait for their first try: their index is by destination.
+    """
+    if not counted.count or (group == NEW and counted.more):
+        return None
     at = Message.created_at if group == ABANDONED else Message.next_attempt_at
     return db.session.scalar(sa.select(sa.func.min(at)).where(*_IN_GROUP[group]))
 
@@ -103,15 +108,24 @@ def oldest_of(group: str) -> datetime | None:
 def destinations_of(wanted: Wanted, most: int = 10) -> list[dict[str, Any]]:
     """Return where these messages go, the most frequent first: ``destination``, ``count`` and a ``reason``.
 
-    Only the first ``COUNTED`` of the list are looked at.
+    Only the first ``COUNTED`` of the list are looked at, in the index alone.
     """
-    some = sa.select(Message.destination, Message.last_error).where(*wanted.filters())
-    some = some.order_by(*_ORDER[wanted.group][:2]).limit(COUNTED)
-    rows = some.subquery()
+    at = Message.next_attempt_at if wanted.group != ABANDONED else Message.created_at.desc()
+    some = sa.select(Message.destination).where(*wanted.filters())
+    rows = some.order_by(*((at,) if wanted.group != NEW else ())).limit(COUNTED).subquery()
     count = sa.func.count().label("count")
-    grouped = sa.select(rows.c.destination, count, sa.func.max(rows.c.last_error).label("reason"))
-    grouped = grouped.group_by(rows.c.destination).order_by(count.desc(), rows.c.destination).limit(most)
-    return [dict(row._mapping) for row in db.session.execute(grouped)]
+    largest = sa.select(rows.c.destination, count).group_by(rows.c.destination)
+    largest = largest.order_by(count.desc(), rows.c.destination).limit(most)
+    found = [{"destination": row.destination, "count": row[1]} for row in db.session.execute(largest)]
+    return [each | {"reason": _a_reason(wanted, str(each["destination"]))} for each in found]
+
+
+def _a_reason(wanted: Wanted, destination: str) -> str:
+    """Return why one of the messages to a destination did not leave: the first that the index has."""
+    if wanted.group == NEW:
+        return ""
+    first = sa.select(Message.last_error).where(*_IN_GROUP[wanted.group], Message.destination == destination)
+    return db.session.scalar(first.order_by(_ORDER[wanted.group][0]).limit(1)) or ""
 
 
 def page_of(wanted: Wanted, after: str = "") -> tuple[Sequence[Message], str | None]:

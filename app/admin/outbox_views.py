@@ -98,7 +98,7 @@ def _page(form: BaseForm | None = None) -> Response:
     facts: dict[str, Any] = {
         "state": state,
         "counts": {
-            group: {"count": each.count, "more": each.more, "oldest_at": outbox_list.oldest_of(group)}
+            group: {"count": each.count, "more": each.more, "oldest_at": outbox_list.oldest_of(group, each)}
             for group, each in counts.items()
         },
         "destinations": outbox_list.destinations_of(wanted),

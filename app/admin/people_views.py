@@ -41,7 +41,7 @@ def people() -> Response:
     where = {name: value for name, value in asked.items() if value and name != "after"}
     shown = page_facts() | {
         "asked": asked,
-        "groups": groups.groups(),
+        "groups": groups.titles(),
         "following": with_query("/admin/people", **where, after=after) if after else None,
         "begin": with_query("/admin/people", **where),
     }

@@ -136,10 +136,10 @@ def _shown_fact(name: str, value: Any) -> ShownFact:
     return ShownFact(name.replace("_", " "), text, f"/admin/people/{account[1]}" if account else "")
 
 
-def other_groups(user: User) -> list[groups.GroupSummary]:
-    """Return the groups that an account can be added to."""
+def other_groups(user: User) -> list[tuple[str, str]]:
+    """Return name and title of the groups that an account can be added to."""
     mine = set(groups.groups_of(user.id))
-    return [group for group in groups.groups() if group.name not in mine]
+    return [(name, title) for name, title in groups.titles() if name not in mine]
 
 
 def _identity(row: Identity) -> dict[str, Any]:

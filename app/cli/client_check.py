@@ -10,10 +10,11 @@ import click
 import orjson
 from pydantic import ValidationError
 
-from app.cli.clients import BY, clients, known_groups, notes_on
+from app.cli.clients import BY, clients, known_groups
 from app.cli.durations import DurationType
 from app.extensions import db, settings
 from app.oidc import client_store
+from app.oidc.client_facts import notes_on
 from app.oidc.client_file import read_clients
 from app.oidc.client_secrets import check_secret, digest_text, new_secret
 from app.oidc.clients import Client, client_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
@@ -103,11 +102,6 @@ def made_client(client_id: str, secret_digests: tuple[str, ...] = (), **fields: 
     except ValidationError as error:
         faults = [_said(fault) for fault in error.errors(include_url=False, include_input=False)]
         raise click.ClickException("\n".join(dict.fromkeys(faults))) from None
-
-
-def id_for(name: str) -> str:
-    """Return a client id made of an app's name; "" where nothing of it is left."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _said(fault: Any) -> str:

@@ -10,16 +10,16 @@ import click
 import orjson
 import sqlalchemy as sa
 
-from app.cli.client_options import client_options, given_fields, grants_of_device, id_for, made_client
-from app.cli.client_recipe import described, fields_of, print_fields, print_recipe, recipe, state_of
+from app.cli.client_options import client_options, given_fields, grants_of_device, made_client
+from app.cli.client_recipe import print_fields, print_recipe
 from app.cli.durations import DurationType
 from app.cli.group import OperatorGroup
 from app.crypto import secrets
 from app.extensions import db
 from app.groups.models import Group
 from app.oidc import client_store
+from app.oidc.client_facts import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.client_secrets import new_secret
-from app.oidc.client_uris import is_plain_http
 from app.oidc.clients import Client, client_of, clients_in_memory
 from app.oidc.models import OAuthClient
 
@@ -218,11 +218,3 @@ def _print_notes(client: Client) -> None:
 def known_groups() -> set[str]:
     """Return the name of every group."""
     return set(db.session.scalars(sa.select(Group.name)))
-
-
-def notes_on(client: Client, groups: set[str]) -> list[str]:
-    """Return what is allowed, and may still not be meant."""
-    found = [f"there is no group {name}: flask groups create {name}" for name in client.groups if name not in groups]
-    addresses = (*client.redirect_uris, *client.post_logout_redirect_uris, client.backchannel_logout_uri)
-    found += [f"{uri} can be read on its way: use https://" for uri in addresses if is_plain_http(uri)]
-    return found

@@ -32,6 +32,15 @@ _members = sa.select(sa.func.count()).where(_membership.c.group_id == _group.c.i
 _SUMMARIES = sa.select(_group.c.name, _group.c.title, _members, _group.c.created_at)
 
 
+COUNTED = 1000
+"""Members that a page of groups counts, at most."""
+
+_one: sa.ColumnElement[int] = sa.literal_column("1")
+_some = sa.select(_one).where(_membership.c.group_id == _group.c.id).limit(COUNTED + 1)
+_up_to = sa.select(sa.func.count()).select_from(_some.correlate(_group).subquery()).scalar_subquery()
+_BOUNDED = sa.select(_group.c.name, _group.c.title, _up_to, _group.c.created_at)
+
+
 class UnknownGroup(LookupError):
     """There is no group of that name, or no longer."""
 
@@ -140,6 +149,32 @@ def add_members(names_by_user: Mapping[int, Sequence[str]], *, by: str) -> None:
 def groups() -> list[GroupSummary]:
     """Return every group by name, with how many members it has. One statement."""
     return [GroupSummary(*row) for row in db.session.execute(_SUMMARIES.order_by(_group.c.name))]
+
+
+def titles() -> list[tuple[str, str]]:
+    """Return name and title of every group, by name. One statement, which counts nobody."""
+    rows = sa.select(_group.c.name, _group.c.title).order_by(_group.c.name)
+    return [(row.name, row.title) for row in db.session.execute(rows)]
+
+
+def page_of(after: str, most: int) -> list[GroupSummary]:
+    """Return at most so many groups whose name comes after this one, by name.
+
+    ``members`` stops at one more than ``COUNTED``, so that a group of a million costs no more than others.
+    """
+    rows = _BOUNDED.where(_group.c.name > after).order_by(_group.c.name).limit(most)
+    return [GroupSummary(*row) for row in db.session.execute(rows)]
+
+
+def summary_up_to(name: str) -> GroupSummary | None:
+    """Return one group as ``page_of`` does, or None."""
+    row = db.session.execute(_BOUNDED.where(_group.c.name == name)).first()
+    return GroupSummary(*row) if row else None
+
+
+def member_ids(name: str) -> sa.Select[int]:
+    """Return the statement for the accounts in a group; it is read from the index of the membership."""
+    return sa.select(_membership.c.user_id).where(_membership.c.group_id == _id_of(name))
 
 
 def summary_of(name: str) -> GroupSummary | None:

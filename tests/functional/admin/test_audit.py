@@ -50,9 +50,17 @@ def history(write, ada, grace, of_ada):
     write("account.disabled", ada, at=NOON + timedelta(days=1), facts={"by": "operator"})
     write("admin.account_enabled", grace, at=NOON + timedelta(days=2), facts={"subject": handle})
     write("group.created", at=NOON + timedelta(days=3), facts={"group": "staff", "by": "operator"})
+    write("factor.added", grace, at=NOON + timedelta(days=4))
 
 
-ALL = ["group.created", "admin.account_enabled", "account.disabled", "sign_in.succeeded", "sign_in.failed"]
+ALL = [
+    "factor.added",
+    "group.created",
+    "admin.account_enabled",
+    "account.disabled",
+    "sign_in.succeeded",
+    "sign_in.failed",
+]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +76,7 @@ ALL = ["group.created", "admin.account_enabled", "account.disabled", "sign_in.su
         ("?person=ada@example.com&event=sign", ["sign_in.succeeded", "sign_in.failed"]),
         ("?actor=grace@example.com&to=2026-11-28", ["admin.account_enabled"]),
         ("?actor=grace@example.com&person=ada@example.com", ["admin.account_enabled"]),
-        ("?actor=grace@example.com&person=grace@example.com", []),
+        ("?actor=grace@example.com&person=grace@example.com&to=2026-11-28", []),
         ("?actor=operator&to=2026-11-28", ["group.created", "account.disabled"]),
         ("?actor=operator&person=ada@example.com", ["account.disabled"]),
         ("?support_id=aaaa2222", ["sign_in.failed"]),

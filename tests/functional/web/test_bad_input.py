@@ -71,6 +71,7 @@ ODD = [
     {"$gt": ""},
 ]
 BUTTONS = (
+    "/admin/outbox/retry",
     "/logout",
     "/mf-recovery-codes",
     "/my-data/export",
@@ -94,13 +95,18 @@ BUTTONS_OF_NOTHING = (
 )
 """The same, of something that is not there."""
 
-FORMS_OF_NOTHING = ("/admin/people/x/groups",)
+FORMS_OF_NOTHING = (
+    "/admin/groups/x/members",
+    "/admin/people/x/groups",
+)
 """The same with something to fill in, which is looked at first."""
 
 
 def is_of_nothing(path: str) -> bool:
     """Say whether a path is about something that is not there."""
-    return path in BUTTONS_OF_NOTHING or (path.startswith("/admin/people/x/") and path not in FORMS_OF_NOTHING)
+    return path in BUTTONS_OF_NOTHING or (
+        path.startswith(("/admin/groups/x/", "/admin/outbox/x/", "/admin/people/x/")) and path not in FORMS_OF_NOTHING
+    )
 
 
 FIELDS = (

@@ -47,7 +47,7 @@ def forms_of(app) -> set[str]:
 
 def of_nothing(app) -> set[str]:
     """Return the addresses of forms whose page is that of one thing, here of one that isn't there."""
-    return {path for path in forms_of(app) if path.startswith("/admin/people/x1/")}
+    return {path for path in forms_of(app) if path.startswith(("/admin/groups/x1/", "/admin/people/x1/"))}
 
 
 @pytest.fixture

@@ -1,0 +1,256 @@
+"""/admin/apps: the clients that sign people in here, and the protected apps of the apps file."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Response, after_this_request, g, request
+from pydantic import ValidationError
+
+from app.admin import bp
+from app.admin.access import actor, note
+from app.admin.forms import ClientForm, DeleteClientForm, NewClientForm, RotateForm
+from app.admin.presenters import page_facts
+from app.crypto import secrets
+from app.errors import Rejected
+from app.extensions import db
+from app.forward_auth.app_file import apps_by_host
+from app.groups import service as groups
+from app.oidc import client_store
+from app.oidc.client_facts import described, fields_of, id_for, notes_on, recipe, state_of
+from app.oidc.client_secrets import new_secret
+from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory, is_client_id
+from app.oidc.models import Grant, OAuthClient
+from app.web.commit import view_commit
+from app.web.forms import BaseForm
+from app.web.redirects import with_query
+from app.web.respond import respond, say, wants_json
+
+LIST, PAGE = "admin/apps.html", "admin/app.html"
+ON_PAGE = 50
+"""Stored clients on a page."""
+
+KINDS = ("web", "public", "device")
+"""An app with a server that keeps a secret; one in a browser or on a device; one without a browser (RFC 8628)."""
+
+OVERLAPS = {"0": timedelta(0), "1": timedelta(hours=1), "24": timedelta(hours=24), "168": timedelta(days=7)}
+"""Hours for which the secret before is accepted too."""
+
+MOST_GRANTS = 10_000
+"""What a client may hold for it to be deleted within one request."""
+
+
+@bp.get("/apps")
+def apps() -> Response:
+    """List clients by their id, those of the clients file first, and protected apps."""
+    return _list()
+
+
+@bp.post("/apps")
+def create_client() -> Response:
+    """Add a client. Its secret is in this answer and nowhere after."""
+    after_this_request(view_commit)
+    form = NewClientForm()
+    if form.validate():
+        with form.showing_refusals():
+            client, secret = _made(form)
+            if client.id in clients_in_memory() or not client_store.create(client, by=actor(), secret=secret):
+                raise Rejected("client_exists", field="client_id", status=409, client=client.id)
+            note("client_created", client.id)
+            return _one(client.id, secret=secret)
+    return _list(form)
+
+
+@bp.get("/apps/client")
+def client() -> Response:
+    """Show one client, and what its app needs."""
+    client_id = request.args.get("id", "")
+    if not client_id and not wants_json():
+        return respond(go="/admin/apps")
+    return _one(client_id)
+
+
+@bp.post("/apps/client/rotate-secret")
+def rotate_secret() -> Response:
+    """Give a client a new secret, which is in this answer and nowhere after."""
+    after_this_request(view_commit)
+    form = RotateForm()
+    if form.validate():
+        row = _stored(str(form.client.data))
+        with form.showing_refusals():
+            overlap = OVERLAPS.get(str(form.overlap.data or "24"))
+            if overlap is None:
+                raise Rejected("api_error", field="overlap")
+            secret = client_store.rotate_secret(row.id, overlap, by=actor())
+            if secret is None:
+                raise Rejected("client_without_secret", status=409)
+            note("client_secret_rotated", row.id, overlap=int(overlap.total_seconds()))
+            db.session.refresh(row)
+            return _one(row.id, secret=secret)
+    return _again(form)
+
+
+@bp.post("/apps/client/disable")
+def disable_client() -> Response:
+    """Let nobody sign in to a client; none of its tokens is valid."""
+    after_this_request(view_commit)
+    form = ClientForm()
+    if form.validate():
+        row = _stored(str(form.client.data))
+        changed = client_store.switch(row.id, off=True, by=actor())
+        if changed:
+            note("client_disabled", row.id)
+        say("client_disabled", client=row.id)
+        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
+    return _again(form)
+
+
+@bp.post("/apps/client/enable")
+def enable_client() -> Response:
+    """Let people sign in to a client again."""
+    after_this_request(view_commit)
+    form = ClientForm()
+    if form.validate():
+        row = _stored(str(form.client.data))
+        changed = client_store.switch(row.id, off=False, by=actor())
+        if changed:
+            note("client_enabled", row.id)
+        say("client_enabled", client=row.id)
+        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
+    return _again(form)
+
+
+@bp.post("/apps/client/delete")
+def delete_client() -> Response:
+    """Delete a client with its tokens and what people consented to."""
+    after_this_request(view_commit)
+    form = DeleteClientForm()
+    if form.validate():
+        row = _stored(str(form.client.data))
+        with form.showing_refusals():
+            if not form.sure.data:
+                raise Rejected("person_unsure", field="sure")
+            if _has_many_grants(row.id):
+                raise Rejected("too_large_here", status=409, command=f"flask clients delete {row.id}")
+            client_store.delete(row.id, by=actor())
+            note("client_deleted", row.id)
+            say("client_deleted", client=row.id)
+            return respond(go="/admin/apps", client=row.id)
+    return _again(form)
+
+
+def _made(form: NewClientForm) -> tuple[Client, str]:
+    """Return the client that a form describes and its secret, "" for one that can keep none.
+
+    :raises Rejected: with what is wrong, on the field
+    """
+    kind = str(form.kind.data or "web")
+    if kind not in KINDS:
+        raise Rejected("api_error", field="kind")
+    name = str(form.name.data).strip()
+    uris = tuple(form.redirect_uris.data or ())
+    fields: dict[str, Any] = {"auth_method": "secret" if kind == "web" else "none", "redirect_uris": uris}
+    if kind == "device":
+        fields["grant_types"] = (*(("authorization_code",) if uris else ()), "refresh_token", DEVICE_CODE)
+    fields["post_logout_redirect_uris"] = tuple(form.post_logout_redirect_uris.data or ())
+    fields["groups"] = tuple(form.groups.data or ())
+    if missing := groups.unknown_names(fields["groups"]):
+        raise Rejected("unknown_group", field="groups", group=min(missing))
+    fields["consent"] = "trusted" if form.trusted.data else "ask"
+    client_id = str(form.client_id.data or "").strip() or id_for(name) or secrets.letters(16)
+    try:
+        made = Client(id=client_id, name=name, source="command", **fields)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        at = str(fault["loc"][0]) if fault["loc"] else "redirect_uris"
+        field = {"id": "client_id"}.get(at, at)
+        raise Rejected("client_invalid", field=field, reason=fault["msg"].removeprefix("Value error, ")) from None
+    return made, new_secret() if kind == "web" else ""
+
+
+def _has_many_grants(client_id: str) -> bool:
+    some = sa.select(Grant.client_id).where(Grant.client_id == client_id).limit(MOST_GRANTS + 1).subquery()
+    return (db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0) > MOST_GRANTS
+
+
+def _stored(client_id: str) -> OAuthClient:
+    """Return the row of a client that can be changed here.
+
+    :raises Rejected: ``not_found`` (404), ``client_of_file`` (409)
+    """
+    if client_id in clients_in_memory():
+        raise Rejected("client_of_file", status=409)
+    row = client_store.row_of(client_id) if is_client_id(client_id) else None
+    if row is None:
+        raise Rejected("not_found", status=404)
+    return row
+
+
+def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> Response:
+    """Show a client.
+
+    :param secret: that it has just been given
+    """
+    of_file = clients_in_memory().get(client_id)
+    if of_file:
+        facts, found = fields_of(of_file) | {"state": "enabled"}, of_file
+    else:
+        row = _stored(client_id)
+        facts, found = described(row), client_of(row)
+    known = set(found.groups) - groups.unknown_names(found.groups)
+    shown = page_facts() | {"overlaps": {hours: span.total_seconds() for hours, span in OVERLAPS.items()}}
+    told: dict[str, Any] = {"client": facts, "recipe": recipe(found, secret), "notes": notes_on(found, known)}
+    return respond(PAGE, form, shown=shown, **told)
+
+
+def _again(form: BaseForm) -> Response:
+    """Show what is wrong with a form: on the client's page, if it was sent from there."""
+    client_id = str(form["client"].data or "")
+    if g.get("csrf_fault") or wants_json() or not client_id:
+        return respond("errors/form.html", form)
+    return _one(client_id, form)
+
+
+def _list(form: BaseForm | None = None) -> Response:
+    if form and (g.get("csrf_fault") or wants_json()):
+        return respond("errors/form.html", form)
+    after = "" if form else request.args.get("after", "")
+    if after and not is_client_id(after):
+        raise Rejected("api_error", field="after")
+    rows = sa.select(OAuthClient).where(OAuthClient.id > after).order_by(OAuthClient.id).limit(ON_PAGE + 1)
+    found = db.session.scalars(rows).all()
+    of_file = [] if after else [_summary(client, "enabled") for client in clients_in_memory().values()]
+    listed = of_file + [_summary(client_of(row), state_of(row)) for row in found[:ON_PAGE]]
+    last = found[ON_PAGE - 1].id if len(found) > ON_PAGE else None
+    shown = page_facts() | {
+        "later": bool(after),
+        "following": last and with_query("/admin/apps", after=last),
+        "kinds": KINDS,
+        "other_groups": groups.titles() if not wants_json() else [],
+    }
+    return respond(LIST, form, shown=shown, clients=listed, protected=_protected(), after=last)
+
+
+def _summary(client: Client, state: str) -> dict[str, Any]:
+    return {"id": client.id, "name": client.name, "source": client.source, "state": state, "host": client.host,
+            "groups": list(client.groups)}  # fmt: skip
+
+
+def _protected() -> list[dict[str, Any]]:
+    """Return the protected apps of the apps file, as ``flask apps list`` does."""
+    found = []
+    for app in sorted(apps_by_host().values(), key=lambda each: each.id):
+        need = app.rules[-1].need
+        found.append(
+            {
+                "id": app.id,
+                "name": app.name,
+                "url": app.origin,
+                "level": need.level,
+                "groups": sorted(need.groups[0]) if need.groups else [],
+                "rules": len(app.rules) - 1,
+            }
+        )
+    return found

@@ -1,0 +1,162 @@
+"""/admin/groups: groups and their members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, g, request
+
+from app.admin import accounts, bp, people
+from app.admin.access import actor, note
+from app.admin.forms import DeleteGroupForm, MemberForm, NewGroupForm
+from app.admin.presenters import page_facts
+from app.errors import Rejected
+from app.groups import service as groups
+from app.groups.models import TITLE_LENGTH
+from app.groups.service import COUNTED, GroupSummary, UnknownGroup
+from app.web.commit import view_commit
+from app.web.forms import BaseForm, ButtonForm
+from app.web.redirects import with_query
+from app.web.respond import respond, say, wants_json
+
+LIST, PAGE = "admin/groups.html", "admin/group.html"
+ON_PAGE = 50
+"""Groups on a page."""
+
+
+@bp.get("/groups")
+def group_list() -> Response:
+    """List groups by name, with how many members they have."""
+    return _list()
+
+
+@bp.post("/groups")
+def create_group() -> Response:
+    """Create a group."""
+    after_this_request(view_commit)
+    form = NewGroupForm()
+    if form.validate():
+        with form.showing_refusals():
+            name, title = str(form.name.data).strip(), str(form.title.data or "").strip()
+            if not groups.is_name(name):
+                raise Rejected("group_name_invalid", field="name")
+            if len(title) > TITLE_LENGTH:
+                raise Rejected("invalid_input_length", field="title", length=TITLE_LENGTH)
+            if not groups.create(name, title, by=actor()):
+                raise Rejected("group_exists", field="name", status=409, group=name)
+            note("group_created", name)
+            say("group_created", group=name)
+            return respond(go=f"/admin/groups/{name}", group=name)
+    return _list(form)
+
+
+@bp.get("/groups/<name>")
+def group(name: str) -> Response:
+    """Show a group and its members."""
+    return _page(_group(name))
+
+
+@bp.post("/groups/<name>/members")
+def add_member(name: str) -> Response:
+    """Add an account to a group, by an identity or its handle."""
+    after_this_request(view_commit)
+    form = MemberForm()
+    if form.validate():
+        found = _group(name)
+        with form.showing_refusals():
+            user = accounts.named(str(form.identity.data), "identity")
+            added = _known(lambda: groups.add_member(found.name, user.id, by=actor()))
+            if added:
+                note("group_member_added", user.handle, group=name)
+            say("person_in_group", group=name)
+            return respond(go=f"/admin/groups/{name}", added=added)
+    return _again(name, form)
+
+
+@bp.post("/groups/<name>/members/<handle>/remove")
+def remove_member(name: str, handle: str) -> Response:
+    """Remove an account from a group; one that is no member is let be."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        user = accounts.with_handle(handle)
+        if user is None:
+            raise Rejected("not_found", status=404)
+        number = user.id
+        removed = _known(lambda: groups.remove_member(name, number, by=actor()))
+        if removed:
+            note("group_member_removed", handle, group=name)
+        say("person_not_in_group", group=name)
+        return respond(go=f"/admin/groups/{name}", removed=removed)
+    return _again(name, form)
+
+
+@bp.post("/groups/<name>/delete")
+def delete_group(name: str) -> Response:
+    """Delete a group: its members lose what it opened."""
+    after_this_request(view_commit)
+    form = DeleteGroupForm()
+    if form.validate():
+        found = _group(name)
+        with form.showing_refusals():
+            if not form.sure.data:
+                raise Rejected("person_unsure", field="sure")
+            if found.members > COUNTED:
+                raise Rejected("too_large_here", status=409, command=f"flask groups delete {name}")
+            members = _known(lambda: groups.delete(name, by=actor()))
+            note("group_deleted", name, members=members)
+            say("group_deleted", group=name)
+            return respond(go="/admin/groups", members=members)
+    return _again(name, form)
+
+
+def _known(change: Any) -> Any:
+    """Return what a change returns.
+
+    :raises Rejected: ``not_found`` (404) when there is no such group, or no longer
+    """
+    try:
+        return change()
+    except UnknownGroup:
+        raise Rejected("not_found", status=404) from None
+
+
+def _group(name: str) -> GroupSummary:
+    found = groups.summary_up_to(name) if groups.is_name(name) else None
+    if found is None:
+        raise Rejected("not_found", status=404)
+    return found
+
+
+def _facts(found: GroupSummary) -> dict[str, Any]:
+    counted = {"members": min(found.members, COUNTED), "more_members": found.members > COUNTED}
+    return {"name": found.name, "title": found.title, "created_at": found.created_at} | counted
+
+
+def _list(form: BaseForm | None = None) -> Response:
+    if form and (g.get("csrf_fault") or wants_json()):
+        return respond("errors/form.html", form)
+    after = "" if form else request.args.get("after", "")
+    if "\x00" in after:
+        raise Rejected("api_error", field="after")
+    found = groups.page_of(after, ON_PAGE + 1)
+    last = found[ON_PAGE - 1].name if len(found) > ON_PAGE else None
+    shown = page_facts() | {"later": bool(after), "following": last and with_query("/admin/groups", after=last)}
+    return respond(LIST, form, shown=shown, groups=[_facts(each) for each in found[:ON_PAGE]], after=last)
+
+
+def _again(name: str, form: BaseForm) -> Response:
+    """Show what is wrong with a form: on the group's page, if it was sent from there."""
+    if g.get("csrf_fault") or wants_json():
+        return respond("errors/form.html", form)
+    return _page(_group(name), form)
+
+
+def _page(found: GroupSummary, form: BaseForm | None = None) -> Response:
+    if form and wants_json():
+        return respond("errors/form.html", form)
+    asked = "" if form else request.args.get("after", "")
+    members, after = people.members_of(found.name, asked)
+    place = f"/admin/groups/{found.name}"
+    shown = page_facts() | {"later": bool(asked), "following": after and with_query(place, after=after)}
+    return respond(PAGE, form, shown=shown, group=_facts(found), people=members, after=after)
