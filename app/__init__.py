@@ -39,6 +39,7 @@ def _domain() -> tuple[Any, ...]:
         authenticators,
         challenges,
         groups,
+        invitations,
         notifications,
         outbox,
         sessions,
@@ -48,7 +49,7 @@ def _domain() -> tuple[Any, ...]:
     )
 
     last = (throttling, challenges, notifications, webhooks)
-    return users, groups, authenticators, sessions, audit, outbox, *last
+    return users, groups, invitations, authenticators, sessions, audit, outbox, *last
 
 
 def _features(*, in_production: bool) -> tuple[Any, ...]:

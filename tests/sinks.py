@@ -305,7 +305,8 @@ def links_in(mail: Mail) -> list[str]:
 
 def link_in(mail: Mail, path: str = "") -> str:
     """Return the one link of a mail that carries a token (and has ``path`` in it). Raises AssertionError."""
-    found = [link for link in links_in(mail) if path in link and ("token=" in link or "/confirm/" in link)]
+    carrying = ("token=", "/confirm/", "/invite/", "/sign-in-link/")
+    found = [link for link in links_in(mail) if path in link and any(each in link for each in carrying)]
     assert len(found) == 1, f"one link with {path!r} was expected, found {found} in:\n{mail.text}"
     return found[0]
 

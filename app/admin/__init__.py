@@ -21,6 +21,7 @@ def init_app(app: Flask) -> None:
         cleanup,
         first_views,
         group_views,
+        invitation_views,
         outbox_views,
         overview_views,
         people_views,

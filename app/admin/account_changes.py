@@ -21,6 +21,7 @@ from app.privacy.models import Deletion
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions, revoke_session
+from app.signin import sent_links
 from app.throttling.by_account import forget
 from app.users import User, lock_account
 
@@ -32,6 +33,7 @@ def disable(user: User, *, by: str) -> int | None:
         return None
     ended = revoke_all_sessions(user.id)
     end_open(user.id)
+    sent_links.end_all(user.id)
     revoke_browsers(user.id)
     api_tokens.revoke_all(user.id, reason="disabled")
     record("account.disabled", user.id, by=by)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.i18n import N_
-from app.web.forms import BaseForm, CheckboxField, ManyField, Required, TextField
+from app.web.forms import BaseForm, CheckboxField, ManyField, NumberField, Required, TextField
 
 
 class LinesField(ManyField):
@@ -90,3 +90,13 @@ class DeleteClientForm(ClientForm):
     """Delete a client."""
 
     sure = CheckboxField(N_("Delete this app, its tokens and what people allowed it"))
+
+
+class InvitationForm(BaseForm):
+    """An invitation: whom it is mailed to, how many may accept it, until when, and into which groups."""
+
+    email = TextField(N_("Email"))
+    uses = NumberField(N_("How many people can accept the link"))
+    expires_in_days = NumberField(N_("Days until it expires"))
+    groups = ManyField(N_("Groups to join"))
+    language = TextField(N_("Language of the email"))

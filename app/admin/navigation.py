@@ -8,6 +8,7 @@ from app.web.pages import NavigationItem
 CONSOLE_PAGES = [
     NavigationItem("overview", "/admin", N_("Overview"), "overview"),
     NavigationItem("people", "/admin/people", N_("People"), "people"),
+    NavigationItem("invitations", "/admin/invitations", N_("Invitations"), "addresses"),
     NavigationItem("groups", "/admin/groups", N_("Groups"), "groups"),
     NavigationItem("apps", "/admin/apps", N_("Apps"), "apps"),
     NavigationItem("attempts", "/admin/attempts", N_("Attempts"), "activity"),

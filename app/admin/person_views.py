@@ -23,6 +23,7 @@ from app.groups.service import UnknownGroup
 from app.privacy import deletion
 from app.recovery import requests
 from app.recovery import service as recovery
+from app.signin import sent_links
 from app.users import User, administrators
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
@@ -74,6 +75,21 @@ def unlock(handle: str) -> Response:
         forgotten = account_changes.unlock(_person(handle), by=actor())
         note("account_unlocked", handle)
         return _done(handle, "person_unlocked", had_failures=forgotten)
+    return _again(handle, form)
+
+
+@bp.post("/people/<handle>/send-link")
+def send_link(handle: str) -> Response:
+    """Have a one-time sign-in link sent to an account's own email; nobody sees it here."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        user = _person(handle)
+        with form.showing_refusals():
+            sent_links.send(user, by=actor())
+            note("link_sent", handle)
+            minutes = int(sent_links.LIVES.total_seconds() // 60)
+            return _done(handle, "person_link_sent", says={"minutes": minutes}, sent=True)
     return _again(handle, form)
 
 

@@ -21,6 +21,8 @@ from app.authenticators.webauthn import passkeys
 from app.enrollments.catalog import method_of
 from app.extensions import db
 from app.groups import service as groups
+from app.invitations.models import Invitation
+from app.invitations.service import state_of
 from app.login.presenters import label_of
 from app.recovery import requests
 from app.sessions.api_tokens import tokens_of
@@ -134,6 +136,15 @@ def _shown_fact(name: str, value: Any) -> ShownFact:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     account = _HANDLE.match(text) if name in _OF_PEOPLE else None
     return ShownFact(name.replace("_", " "), text, f"/admin/people/{account[1]}" if account else "")
+
+
+def invitation_facts(row: Invitation) -> dict[str, Any]:
+    """Return an invitation as the console and the command line show it: all but its link."""
+    return {
+        "id": row.id, "state": state_of(row), "email": row.email or None, "groups": row.group_names,
+        "uses": row.uses, "used": row.used, "language": row.language, "created_by": row.created_by,
+        "created_at": row.created_at, "expires_at": row.expires_at, "revoked_at": row.revoked_at,
+    }  # fmt: skip
 
 
 def other_groups(user: User) -> list[tuple[str, str]]:

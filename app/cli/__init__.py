@@ -21,6 +21,7 @@ def init_app(app: Flask) -> None:
     from app.cli.clients import clients
     from app.cli.doctor import doctor
     from app.cli.groups import groups
+    from app.cli.invitations import invitations
     from app.cli.keys import keys
     from app.cli.mail import mail
     from app.cli.selftest import selftest
@@ -28,6 +29,6 @@ def init_app(app: Flask) -> None:
     from app.cli.users import users
     from app.cli.webhooks import webhooks
 
-    people, parties = (users, groups), (clients, apps, webhooks)
+    people, parties = (users, groups, invitations), (clients, apps, webhooks)
     for group in (*people, *parties, attempts, keys, mail, templates, selftest, doctor, backup, restore):
         app.cli.add_command(group)

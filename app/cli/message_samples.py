@@ -99,6 +99,10 @@ def _notices() -> Iterator[Sample]:
     for channel in ("mail", "sms"):
         yield Sample("app_token_reused", channel, facts=copied | {"app": "Grafana"})
         yield Sample("app_token_reused", channel, "unnamed", facts=copied | {"app": ""})
+    invitation = {"link": _link("/invite/"), "until": clock.now() + timedelta(days=7)}
+    yield Sample("invitation", "mail", facts=invitation)
+    sent_link = {"link": _link("/sign-in-link/"), "until": clock.now() + timedelta(minutes=15)}
+    yield Sample("sent_link", "mail", facts=sent_link)
     yield Sample("help_asked", "mail", facts={"whose": "ada@example.com", "asked": _asked()})
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import orjson
 
+from app import i18n
 from app.admin import account_changes
 from app.admin.people import Wanted, accounts, described
 from app.authenticators import enrollments, recovery_codes
@@ -21,9 +22,12 @@ from app.cli.groups import group_named
 from app.cli.imports.command import import_
 from app.cli.user_list import in_one_line, in_words
 from app.cli.user_sessions import sessions
+from app.errors import Rejected
 from app.extensions import db, settings
 from app.recovery import requests
 from app.recovery import service as recovery_service
+from app.signin import sent_links
+from app.web.messages import message
 
 users = OperatorGroup("users", help="Create, find, disable, unlock and delete accounts.")
 users.add_command(sessions)
@@ -53,6 +57,24 @@ def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...],
     if unused := [name for name in draft.methods if name not in settings.methods]:
         click.echo(f"Note: LATCHKEY_METHODS does not name {', '.join(unused)}, so that works nowhere yet.", err=True)
     click.echo(f"Opened an account for {draft.identities[0].value}: {', '.join(draft.methods)}.")
+
+
+@users.command("send-link")
+@click.argument("identity")
+def send_link(identity: str) -> None:
+    """Send a one-time sign-in link to the account's own email.
+
+    For people who can't get in from the browser they began in. It is never shown, works once and for 15 minutes, and a
+    second step is still asked for.
+    """
+    user = user_named(identity)
+    try:
+        sent_links.send(user, by="operator")
+    except Rejected as refused:
+        with i18n.in_english():
+            raise click.ClickException(str(message(refused.code, **refused.facts))) from None
+    db.session.commit()
+    click.echo(f"{identity}: a sign-in link is on its way to the account's primary email.")
 
 
 @users.command("list")

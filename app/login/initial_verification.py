@@ -21,6 +21,7 @@ from app.enrollments.catalog import method_of, methods
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db
+from app.invitations.acceptance import accept_waiting
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions
@@ -33,7 +34,10 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
     With the first proof goes every credential, session and API token from before it, for whoever had it may have been
     somebody else; all but the password that was given in this very browser.
     :param browsers: its bindings, none to keep nothing
+    :raises Rejected: ``invitation_...`` when the account was to be created by an invitation that is over
     """
+    if user.confirmed_at is None and method_of(challenge.method).reaches == "email":
+        accept_waiting(user.id, challenge.destination)  # before anything is written: it may be refused
     first = confirm(user, method_of(challenge.method).reaches, challenge.destination)
     if first:
         _sweep(user.id, browsers)

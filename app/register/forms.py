@@ -33,5 +33,11 @@ class ConfirmForm(BaseForm):
     challenge = TextField()
 
 
+class InviteForm(BaseForm):
+    """The button that accepts an invitation, with an email where it is mailed to nobody."""
+
+    email = TextField(N_("Email"))
+
+
 class ConfirmLinkForm(BaseForm):
     """The button on a confirmation link's page."""

@@ -25,6 +25,8 @@ from app.db import has_written, use_async_commit
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, settings
+from app.invitations.acceptance import accept_later
+from app.invitations.models import Invitation
 from app.login import lookup
 from app.login.initial_verification import verify_address
 from app.login.lookup import Destination
@@ -37,19 +39,28 @@ from app.users import TypedIdentity, User, create_user, find_by_identity, identi
 CONFIRM = "confirm"
 
 
-def register(email: str, new_password: str | None, client: ClientContext, next_page: str = "") -> Challenge:
+def register(
+    email: str,
+    new_password: str | None,
+    client: ClientContext,
+    next_page: str = "",
+    *,
+    invitation: Invitation | None = None,
+) -> Challenge:
     """Create an account for ``email`` and send the code and link that confirm it; return their challenge.
 
     With generic responses an email that has an account gets the same answer, and its owner an email that says so.
+    :param invitation: by which it is created where nobody can without, and which is accepted once it is confirmed
     :raises Rejected: ``registration_closed`` or ``invitation_required`` (403); ``invalid_email_address``,
         ``email_domain_not_allowed``, ``password_...``, ``too_many_requests``, ``too_many_messages``; without generic
         responses ``email_already_associated``
     """
-    if closed := mail_domains.why_closed():
+    closed = mail_domains.why_closed()
+    if closed and (invitation is None or settings.registration == "off"):
         raise Rejected(closed, status=403)
     throttling.take("starts", client.ip_address)
     typed = _read(email)
-    mail_domains.check_registration(typed.value)
+    (mail_domains.check_denied if invitation else mail_domains.check_registration)(typed.value)
     hashed = password.hash_password(new_password, [typed.value]) if new_password else None
     found = lookup.look_up_destination(typed, EmailCode.name)
     if found is not None and not settings.generic_responses:
@@ -62,6 +73,9 @@ def register(email: str, new_password: str | None, client: ClientContext, next_p
         )
     else:
         challenge = _send_confirmation(reached, typed.value, client, next_page)
+    if invitation is not None:
+        with _savepoint(keep=reached.user.confirmed_at is None):
+            accept_later(invitation, reached.user.id)
     if hashed:
         _keep_password(reached, hashed, challenge.binding, client)
     return challenge

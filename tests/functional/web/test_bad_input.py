@@ -71,6 +71,7 @@ ODD = [
     {"$gt": ""},
 ]
 BUTTONS = (
+    "/admin/invitations",
     "/admin/outbox/retry",
     "/logout",
     "/mf-recovery-codes",
@@ -88,9 +89,12 @@ BUTTONS = (
 BUTTONS_OF_NOTHING = (
     "/known-browsers/x/ask-again",
     "/known-browsers/x/forget",
+    "/admin/invitations/x/revoke",
+    "/invite/x",
     "/my-data/undo/x",
     "/recover/cancel/x",
     "/sessions/x/end",
+    "/sign-in-link/x",
     "/tokens/x/revoke",
 )
 """The same, of something that is not there."""

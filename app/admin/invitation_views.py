@@ -1,0 +1,113 @@
+"""/admin/invitations: list, create and revoke invitations.
+
+The link of one that is mailed is shown to nobody here. The link of one that an administrator passes on is in the answer
+that creates it, and nowhere after.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from flask import Response, after_this_request, g, request
+
+from app.admin import bp
+from app.admin.access import actor, note
+from app.admin.forms import InvitationForm
+from app.admin.presenters import invitation_facts, page_facts
+from app.errors import Rejected
+from app.groups import service as groups
+from app.invitations import service
+from app.invitations.service import LONGEST, MOST_USES, Terms, link_of
+from app.web.commit import view_commit
+from app.web.forms import BaseForm, ButtonForm
+from app.web.redirects import with_query
+from app.web.respond import respond, say, wants_json
+
+PAGE = "admin/invitations.html"
+HERE = "/admin/invitations"
+SHOWN = 50
+
+_ID = re.compile(r"[0-9a-f]{32}\Z")
+_NUMBER = re.compile(r"[0-9]{1,6}\Z", re.ASCII)
+
+
+@bp.get("/invitations")
+def invitations() -> Response:
+    """List invitations, the newest first: those that can be accepted, or with ``state=all`` every one."""
+    return _page(InvitationForm())
+
+
+@bp.post("/invitations")
+def create_invitation() -> Response:
+    """Create an invitation, and mail it where it names an email; else its link is in this answer alone."""
+    after_this_request(view_commit)
+    form = InvitationForm()
+    if form.validate():
+        with form.showing_refusals():
+            made = service.create(_terms(form), by=actor())
+            note("invitation_created", invitation=made.id, mailed=bool(made.email), groups=made.group_names)
+            if made.email:
+                say("invitation_created", email=made.email)
+                return respond(go=HERE, invitation=invitation_facts(made))
+            return _page(InvitationForm(blank=True), made=link_of(made), invitation=invitation_facts(made))
+    return _again(form)
+
+
+@bp.post("/invitations/<invitation_id>/revoke")
+def revoke_invitation(invitation_id: str) -> Response:
+    """Let nobody accept an invitation any more. One that was revoked is let be."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        found = service.find(invitation_id) if _ID.match(invitation_id) else None
+        if found is None:
+            raise Rejected("not_found", status=404)
+        revoked = service.revoke(found, by=actor())
+        if revoked:
+            note("invitation_revoked", invitation=found.id)
+        say("invitation_was_revoked")
+        return respond(go=HERE, revoked=revoked)
+    return respond("errors/form.html", form)
+
+
+def _terms(form: InvitationForm) -> Terms:
+    """Return what the form says, as numbers.
+
+    :raises Rejected: ``invitation_uses`` on ``uses``, ``invitation_lasts`` on ``expires_in_days``
+    """
+    uses, days = str(form.uses.data or "1").strip(), str(form.expires_in_days.data or service.USUALLY.days).strip()
+    if not _NUMBER.match(uses):
+        raise Rejected("invitation_uses", field="uses", most=MOST_USES)
+    if not _NUMBER.match(days):
+        raise Rejected("invitation_lasts", field="expires_in_days", most=LONGEST.days)
+    email, language = str(form.email.data or "").strip(), str(form.language.data or "")
+    return Terms(email, tuple(form.groups.data or ()), int(uses), timedelta(days=int(days)), language)
+
+
+def _again(form: BaseForm) -> Response:
+    """Show what is wrong with a form, on its page."""
+    if g.get("csrf_fault") or wants_json():
+        return respond("errors/form.html", form)
+    return _page(form)
+
+
+def _page(form: BaseForm, made: str = "", **facts: Any) -> Response:
+    everything, after = request.args.get("state") == "all", request.args.get("after", "")
+    if after and not _ID.match(after):
+        raise Rejected("api_error", field="after")
+    found = service.newest(SHOWN + 1, before=after, only_open=not everything)
+    following = found[SHOWN - 1].id if len(found) > SHOWN else None
+    where = {"state": "all"} if everything else {}
+    shown = page_facts() | {
+        "groups": groups.titles(),
+        "following": with_query(HERE, **where, after=following) if following else None,
+        "everything": everything,
+        "first": not after,
+        "most_uses": MOST_USES,
+        "longest": LONGEST.days,
+    }
+    facts |= {"link": made} if made else {}
+    listed = [invitation_facts(row) for row in found[:SHOWN]]
+    return respond(PAGE, form, shown=shown, invitations=listed, after=following, **facts)

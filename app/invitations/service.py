@@ -1,0 +1,146 @@
+"""Create, find, list and revoke invitations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import sqlalchemy as sa
+
+from app import clock, i18n, outbox
+from app.audit import record
+from app.crypto.signed_tokens import SignedToken
+from app.errors import Rejected
+from app.extensions import changed, db, keyring, settings
+from app.groups import service as groups
+from app.invitations.models import GROUPS_LENGTH, Invitation
+from app.users import identifiers
+
+INVITATION = SignedToken("invitation")
+PATH = "/invite/"
+LETTER = "invitation"
+
+USUALLY = timedelta(days=7)
+SHORTEST, LONGEST = timedelta(minutes=15), timedelta(days=90)
+MOST_USES = 10_000
+
+State = Literal["open", "revoked", "used", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an invitation is to say, as an administrator gives it.
+
+    :ivar email: whom it is mailed to; "" for one that is passed on by hand
+    :ivar uses: how many accounts may accept it; one that is mailed is for one
+    :ivar language: of the mail; "" for the default
+    """
+
+    email: str = ""
+    groups: Sequence[str] = ()
+    uses: int = 1
+    lasts: timedelta = USUALLY
+    language: str = ""
+
+
+def create(terms: Terms, *, by: str) -> Invitation:
+    """Create an invitation, and have it mailed if it is for somebody's email.
+
+    :param by: ``operator``, or ``admin:`` and the handle of who does it
+    :raises Rejected: on its field: ``invalid_email_address``, ``unknown_group`` on ``groups``, ``invitation_uses`` on
+        ``uses``, ``invitation_lasts`` on ``expires_in_days``, ``invalid_choice`` on ``language``
+    """
+    email, names = _checked(terms)
+    now = clock.now()
+    row = Invitation(
+        email=email, groups=",".join(names), uses=terms.uses, used=0, created_by=by, created_at=now,
+        language=terms.language or i18n.default_language(), expires_at=now + terms.lasts,
+    )  # fmt: skip
+    db.session.add(row)
+    db.session.flush()
+    record("invitation.created", invitation=row.id, mailed=bool(email), groups=names, uses=terms.uses, by=by)
+    if email:
+        with i18n.speaking(row.language):
+            outbox.enqueue(LETTER, "mail", email, expires_at=row.expires_at, invitation=row.id)
+    return row
+
+
+def link_of(invitation: Invitation) -> str:
+    """Return the link that accepts an invitation, the same every time."""
+    return settings.origin + PATH + INVITATION.sign(keyring, settings.origin, invitation.id, invitation.expires_at)
+
+
+def find_by_token(token: str) -> Invitation | None:
+    """Return the invitation whose link has this token, in any state; None when it is none of ours. One statement."""
+    claims = INVITATION.verify(keyring, settings.origin, token)
+    return db.session.get(Invitation, claims.id) if claims else None
+
+
+def find(invitation_id: str) -> Invitation | None:
+    """Return the invitation with this id, in any state."""
+    return db.session.get(Invitation, invitation_id)
+
+
+def state_of(invitation: Invitation) -> State:
+    """Return whether an invitation can be accepted now, or why not."""
+    if invitation.revoked_at is not None:
+        return "revoked"
+    if invitation.used >= invitation.uses:
+        return "used"
+    return "open" if invitation.expires_at > clock.now() else "expired"
+
+
+def check_open(invitation: Invitation) -> None:
+    """Go on only if an invitation can be accepted.
+
+    :raises Rejected: ``invitation_revoked``, ``invitation_used`` or ``invitation_expired`` (410)
+    """
+    if (state := state_of(invitation)) != "open":
+        raise Rejected(f"invitation_{state}", status=410)
+
+
+def revoke(invitation: Invitation, *, by: str) -> bool:
+    """Let nobody accept an invitation any more; return False if it was revoked already."""
+    mine = (Invitation.id == invitation.id, Invitation.revoked_at.is_(None))
+    if changed(sa.update(Invitation).where(*mine).values(revoked_at=clock.now())) != 1:
+        return False
+    record("invitation.revoked", invitation=invitation.id, by=by)
+    return True
+
+
+def newest(limit: int, *, before: str = "", only_open: bool = False) -> list[Invitation]:
+    """Return invitations, the newest first.
+
+    :param before: id of the last one of the page before
+    :param only_open: whether to leave out those that can't be accepted any more
+    """
+    wanted = sa.select(Invitation).order_by(Invitation.created_at.desc(), Invitation.id.desc()).limit(limit)
+    if only_open:
+        usable = (Invitation.revoked_at.is_(None), Invitation.used < Invitation.uses)
+        wanted = wanted.where(*usable, Invitation.expires_at > clock.now())
+    if before and (last := find(before)):
+        place = sa.tuple_(Invitation.created_at, Invitation.id)
+        wanted = wanted.where(place < sa.tuple_(sa.literal(last.created_at), sa.literal(last.id)))
+    return list(db.session.scalars(wanted))
+
+
+def _checked(terms: Terms) -> tuple[str, list[str]]:
+    """Return the canonical email and the names of the groups, each once."""
+    try:
+        email = identifiers.email(terms.email) if terms.email else ""
+    except identifiers.InvalidIdentifier:
+        raise Rejected("invalid_email_address", field="email") from None
+    names = list(dict.fromkeys(terms.groups))
+    if unknown := sorted(groups.unknown_names(names)):
+        raise Rejected("unknown_group", field="groups", group=unknown[0])
+    if len(",".join(names)) > GROUPS_LENGTH:
+        raise Rejected("invitation_groups", field="groups")
+    if not 1 <= terms.uses <= (1 if email else MOST_USES):
+        raise Rejected("invitation_uses", field="uses", most=MOST_USES)
+    if not SHORTEST <= terms.lasts <= LONGEST:
+        raise Rejected("invitation_lasts", field="expires_in_days", most=LONGEST.days)
+    if terms.language and terms.language not in settings.languages:
+        raise Rejected("invalid_choice", field="language")
+    return email, names

@@ -1,0 +1,141 @@
+"""/invite: what the link of an invitation opens. Opening it spends nothing: programs that check mail do that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, after_this_request, g, request
+from flask_login import current_user
+
+from app.authenticators.presenters import sent, sent_facts
+from app.errors import Rejected
+from app.extensions import settings
+from app.groups import service as groups
+from app.invitations.acceptance import has_accepted
+from app.invitations.models import Invitation
+from app.login.pending import PendingState
+from app.login.presenters import label_of, second_step, user_facts
+from app.register import bp, invited
+from app.register import service as registration
+from app.register.confirm_views import page_of
+from app.register.forms import InviteForm
+from app.sessions.models import AuthSession
+from app.users import identifiers, identities_of
+from app.web.client import client_context, sending_client
+from app.web.commit import view_commit
+from app.web.cookies import browser_secret, set_cookie
+from app.web.messages import message
+from app.web.respond import respond, say, support_id, wants_token
+
+PAGE = "register/invite.html"
+COOKIE = "latchkey_invitation"
+"""Keeps the link while its owner signs in, so that it stands in no address and no row."""
+KEPT = 3600
+"""Seconds."""
+
+
+@bp.get("/invite")
+def invite_again() -> Response:
+    """Show the invitation that was opened in this browser before the sign-in."""
+    return _page(request.cookies.get(settings.cookie_prefix + COOKIE, ""))
+
+
+@bp.get("/invite/<token>")
+def invite_page(token: str) -> Response:
+    """Show what one is invited to. Nothing is spent."""
+    return _page(token)
+
+
+@bp.post("/invite/<token>")
+def accept_invitation(token: str) -> Response:
+    """Accept: join with the account that is signed in, create one, or have a code sent to the email that was typed."""
+    after_this_request(view_commit)
+    form = InviteForm()
+    if form.validate():
+        with form.showing_refusals():
+            found = invited.find_open(token)
+            if current_user.is_authenticated:
+                return _without_cookie(_join(found))
+            if found.email:
+                return _without_cookie(_created(invited.create_invited(found, client_context())))
+            return _sent(found, form)
+    elif g.get("csrf_fault"):
+        return _quiet(respond("errors/form.html", form))
+    return _keeping(respond(PAGE, form, shown=_shown(invited.find_open(token), token)), token)
+
+
+def _page(token: str) -> Response:
+    found = invited.find_open(token)
+    form = InviteForm()
+    browser_secret()
+    return _keeping(respond(PAGE, form, shown=_shown(found, token), invitation=_facts(found)), token)
+
+
+def _facts(found: Invitation) -> dict[str, Any]:
+    """Return what an invitation is: to whom, until when; its groups to someone who is signed in and may join them."""
+    facts: dict[str, Any] = {
+        "email": identifiers.mask("email", found.email) if found.email else None,
+        "expires_at": found.expires_at,
+        "needs_email": not (found.email or current_user.is_authenticated),
+    }
+    if current_user.is_authenticated:
+        facts |= {"groups": found.group_names, "accepted": has_accepted(found, current_user.id)}
+    return facts
+
+
+def _shown(found: Invitation, token: str) -> dict[str, Any]:
+    """Return what the page shows beside its form."""
+    shown: dict[str, Any] = {"token": token, "about": _facts(found), "closed": ""}
+    if current_user.is_authenticated:
+        titles = dict(groups.titles())
+        return shown | {
+            "user_label": label_of(identities_of(current_user.id)),
+            "group_titles": [titles[name] for name in found.group_names if name in titles],
+        }
+    if settings.registration == "off":
+        shown["closed"] = message("registration_closed")
+    return shown | {"user_label": "", "has_account": invited.has_account(found)}
+
+
+def _join(found: Invitation) -> Response:
+    joined = invited.join(found, current_user)
+    say("invitation_accepted" if joined else "invitation_accepted_before")
+    return respond(go=settings.post_login_url, accepted=joined, groups=found.group_names)
+
+
+def _created(outcome: AuthSession | PendingState) -> Response:
+    """Answer that an account was created: signed in, or on to the second step that everyone must set up."""
+    if isinstance(outcome, PendingState):
+        return respond(**second_step(outcome))
+    say("invitation_accepted")
+    facts = user_facts(current_user, outcome, with_token=wants_token())
+    return respond(go=settings.post_confirm_url or settings.post_login_url, user=facts, tf_required=False)
+
+
+def _sent(found: Invitation, form: InviteForm) -> Response:
+    """Have a code sent to the email that was typed, as for any registration."""
+    email = str(form.email.data or "")
+    if not email.strip():
+        raise Rejected("email_not_provided", field="email")
+    challenge = registration.register(email, None, sending_client(), invitation=found)
+    facts = sent_facts(sent(challenge, email)) | {"user": {}, "support_id": support_id()}
+    return _quiet(respond(go=settings.post_register_url or page_of(""), **facts))
+
+
+def _keeping(response: Response, token: str) -> Response:
+    """Keep the link in a cookie for the time of a sign-in, where there is nobody signed in yet."""
+    if not current_user.is_authenticated:
+        set_cookie(response, COOKIE, token, KEPT)
+    return _quiet(response)
+
+
+def _without_cookie(response: Response) -> Response:
+    if request.cookies.get(settings.cookie_prefix + COOKIE):
+        set_cookie(response, COOKIE, "", 0)
+    return _quiet(response)
+
+
+def _quiet(response: Response) -> Response:
+    """Keep the token out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

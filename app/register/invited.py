@@ -1,0 +1,79 @@
+"""Accept an invitation: create an account at the email it was mailed to, or join its groups with the one there is.
+
+Its link was mailed to that address alone, so whoever has it reads that mailbox: the account is confirmed by it (as by
+the link of a confirmation), and that there is one already may be said.
+"""
+
+from __future__ import annotations
+
+from app import throttling
+from app.audit import record, signals
+from app.authenticators import enrollments
+from app.authenticators.base import VerifiedFactor
+from app.authenticators.sent_codes import CONFIRMED, EmailCode
+from app.client import ClientContext
+from app.errors import Rejected
+from app.extensions import db, settings
+from app.invitations.acceptance import accept
+from app.invitations.models import Invitation
+from app.invitations.service import check_open, find_by_token
+from app.login.pending import PendingState
+from app.login.pipeline import SignIn, finish
+from app.sessions.models import AuthSession
+from app.users import TypedIdentity, User, create_user, is_verified, release_unverified
+
+
+def find_open(token: str) -> Invitation:
+    """Return the invitation of a link, if it can be accepted. Nothing is spent.
+
+    :raises Rejected: ``invitation_invalid`` (404); ``invitation_revoked``, ``_used`` or ``_expired`` (410)
+    """
+    invitation = find_by_token(token)
+    if invitation is None:
+        raise Rejected("invitation_invalid", status=404)
+    check_open(invitation)
+    return invitation
+
+
+def has_account(invitation: Invitation) -> bool:
+    """Say whether the email that an invitation was mailed to has an account."""
+    return bool(invitation.email) and is_verified(TypedIdentity("email", invitation.email))
+
+
+def create_invited(invitation: Invitation, client: ClientContext) -> AuthSession | PendingState:
+    """Create the account of whom an invitation was mailed to, and sign this browser in.
+
+    :raises Rejected: ``registration_closed`` (403), ``invitation_has_account``; ``too_many_requests``; as ``accept``
+    """
+    throttling.take("starts", client.ip_address)
+    if settings.registration == "off":
+        raise Rejected("registration_closed", status=403)
+    if has_account(invitation):
+        raise Rejected("invitation_has_account")
+    user = _open_account(invitation)
+    return finish(SignIn(client, user=user, factors=(VerifiedFactor(CONFIRMED),)))
+
+
+def join(invitation: Invitation, user: User) -> bool:
+    """Join the groups of an invitation with an account that is signed in; return False if it has already.
+
+    :raises Rejected: as ``accept``
+    """
+    return accept(invitation, user.id)
+
+
+def _open_account(invitation: Invitation) -> User:
+    typed = TypedIdentity("email", invitation.email)
+    with db.session.begin_nested():  # all of it, or nothing
+        release_unverified(typed)
+        try:
+            user = create_user(typed, confirmed=True)
+        except Rejected:  # of two clicks at the same moment the other one
+            raise Rejected("invitation_has_account") from None
+        enrollments.enroll(user.id, EmailCode.name)
+        record("account.created", user.id, invitation=invitation.id)
+        record("address.confirmed", user.id, method=EmailCode.name, invitation=invitation.id)
+        accept(invitation, user.id)
+    signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
+    signals.send(signals.user_confirmed, user=user)
+    return user

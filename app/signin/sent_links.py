@@ -1,0 +1,141 @@
+"""One-time sign-in links that administrators have sent to people who can't get in from where they began.
+
+A link goes to the account's own confirmed email alone, so it proves what a code by email proves, and nothing more: the
+second step is asked for after it as well. It is bound to no browser, since the person has none that works. That is why
+it is short-lived, works once, ends when another is sent, and why all the account's addresses are told at once that an
+administrator sent it. Opening it spends nothing: programs that check mail do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from app import clock, outbox, throttling
+from app.audit import record
+from app.authenticators.base import VerifiedFactor
+from app.authenticators.sent_codes import EmailCode
+from app.client import ClientContext
+from app.crypto.signed_tokens import SignedToken
+from app.db.retention import delete_batch
+from app.errors import Rejected
+from app.extensions import changed, db, keyring, settings
+from app.login.pending import PendingState
+from app.login.pipeline import SignIn, finish
+from app.notifications import notices
+from app.notifications.challenge_emails import write
+from app.notifications.sentences import sentence
+from app.outbox import EmailMessage, Message, TextMessage
+from app.sessions.models import AuthSession
+from app.signin.models import SentLink
+from app.users import User, emails_of, lock_account
+
+SENT_LINK = SignedToken("sent-link")
+PATH = "/sign-in-link/"
+LETTER = "sent_link"
+
+LIVES = timedelta(minutes=15)
+PER_HOUR, PER_DAY = 3, 10
+"""Links of one account."""
+
+AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def send(user: User, *, by: str) -> SentLink:
+    """Have a link sent to the account's primary email; one that was sent before and not used ends.
+
+    :param by: ``operator``, or ``admin:`` and the handle of who does it
+    :raises Rejected: ``disabled_account`` (409), ``person_without_email`` (409), ``too_many_links`` (429)
+    """
+    lock_account(user.id)
+    if not user.is_active:
+        raise Rejected("disabled_account", status=409)
+    mine = emails_of(user.id)
+    if user.confirmed_at is None or not mine:
+        raise Rejected("person_without_email", status=409)
+    now = clock.now()
+    _check_limits(user.id)
+    changed(sa.update(SentLink).where(*_unused(user.id)).values(used_at=now))
+    row = SentLink(user_id=user.id, email=mine[0], created_at=now, expires_at=now + LIVES)
+    db.session.add(row)
+    db.session.flush()
+    outbox.enqueue(LETTER, "mail", row.email, user_id=user.id, expires_at=row.expires_at, sent_link=row.id)
+    record("sign_in_link.sent", user.id, by=by)
+    what = sentence("An administrator sent a one-time sign-in link to your primary email.")
+    notices.notify(user.id, what, ClientContext("", "", ""))
+    return row
+
+
+def find_open(token: str) -> tuple[SentLink, User]:
+    """Return the link with this token and its account, if it can be used. Nothing is spent. One statement.
+
+    :raises Rejected: ``sign_in_link_invalid`` (404)
+    """
+    claims = SENT_LINK.verify(keyring, settings.origin, token)
+    wanted = sa.select(SentLink, User).join(User, User.id == SentLink.user_id)
+    found = db.session.execute(wanted.where(SentLink.id == claims.id)).first() if claims else None
+    if found is None or found[0].used_at is not None or found[0].expires_at <= clock.now() or not found[1].is_active:
+        raise Rejected("sign_in_link_invalid", status=404)
+    return found[0], found[1]
+
+
+def use(token: str, client: ClientContext) -> AuthSession | PendingState:
+    """Sign in by a link, which then is used; the second step may still be due.
+
+    :raises Rejected: ``sign_in_link_invalid`` (404); ``too_many_requests``
+    """
+    throttling.allow("failures", client.ip_address)
+    link, user = find_open(token)
+    still = (SentLink.id == link.id, SentLink.used_at.is_(None), SentLink.expires_at > clock.now())
+    if (
+        link.email not in emails_of(user.id)
+        or changed(sa.update(SentLink).where(*still).values(used_at=clock.now())) != 1
+    ):
+        raise Rejected("sign_in_link_invalid", status=404)
+    record("sign_in_link.used", user.id)
+    return finish(SignIn(client, user=user, has_second=True, factors=(VerifiedFactor(EmailCode.name),)))
+
+
+def end_all(user_id: int) -> None:
+    """End the links of an account that were not used."""
+    changed(sa.update(SentLink).where(*_unused(user_id)).values(used_at=clock.now()))
+
+
+def prune_sent_links() -> int:
+    """Delete a batch of links that no limit counts any more; return how many."""
+    return delete_batch(db.session, SentLink, SentLink.expires_at < clock.now() - A_DAY)
+
+
+def links_of(messages: Sequence[Message]) -> dict[str, SentLink]:
+    """Return by message id the link that it is about, for those that can be used. One statement."""
+    ids = {message.facts["sent_link"] for message in messages}
+    usable = (SentLink.id.in_(ids), SentLink.used_at.is_(None), SentLink.expires_at > clock.now())
+    found = {row.id: row for row in db.session.scalars(sa.select(SentLink).where(*usable))}
+    return {each.id: found[each.facts["sent_link"]] for each in messages if each.facts["sent_link"] in found}
+
+
+def email(message: Message, link: SentLink | None) -> EmailMessage | TextMessage | None:
+    """Say that an administrator sent a link, and until when it works; nothing once it is over."""
+    if link is None:
+        return None
+    token = SENT_LINK.sign(keyring, settings.origin, link.id, link.expires_at)
+    return write(message, link=settings.origin + PATH + token, until=link.expires_at)
+
+
+RENDERERS = {LETTER: email}
+
+
+def _check_limits(user_id: int) -> None:
+    now = clock.now()
+    since = sa.select(SentLink.created_at).where(SentLink.user_id == user_id, SentLink.created_at > now - A_DAY)
+    sent = list(db.session.scalars(since.order_by(SentLink.created_at.desc())))
+    for most, length in ((PER_HOUR, AN_HOUR), (PER_DAY, A_DAY)):
+        if len(sent) >= most and sent[most - 1] > now - length:
+            left = (sent[most - 1] + length - now).total_seconds()
+            raise Rejected("too_many_links", status=429, retry_after=max(1, int(left) + 1))
+
+
+def _unused(user_id: int) -> tuple[sa.ColumnElement[bool], ...]:
+    return SentLink.user_id == user_id, SentLink.used_at.is_(None)
