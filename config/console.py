@@ -20,6 +20,11 @@ class ConsoleSettings(BaseSettings, defer_build=True):
     """Whether there is a console, for whom, and for how long at a time."""
 
     admin: bool = Field(default=True, description="Whether administrators have a console, at `/admin`.")
+    admin_listen: Annotated[str, AfterValidator(types.check_listener)] = Field(
+        default="",
+        description="Where the console alone is reached, as `127.0.0.1:9000` or `unix:/run/latchkey/console.sock`;"
+        " empty: where everything is.",
+    )
     admin_networks: Networks = Field(
         default=(), description="Networks from which the console can be reached; empty: from everywhere."
     )

@@ -24,7 +24,7 @@ from app.admin import bp
 from app.admin.models import AdminVisit
 from app.audit import record
 from app.errors import ReauthenticationRequired
-from app.extensions import db, settings
+from app.extensions import db, settings, this_app
 from app.login.freshness import require_fresh
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
@@ -40,6 +40,7 @@ SEEN_EVERY = timedelta(minutes=1)
 FOR_OTHERS = frozenset(("admin.first", "admin.become_first"))
 """What someone opens who is no administrator yet."""
 
+_HERE = "latchkey.console_is_here"
 _visit = AdminVisit.__table__
 
 
@@ -48,10 +49,15 @@ def init_app(app: Flask) -> None:
     require_scope_of(app, bp.name, SCOPE_OF_CONSOLE)
 
 
+def open_here(app: Flask) -> None:
+    """Have this process serve the console, where it has an address of its own."""
+    app.extensions[_HERE] = True
+
+
 @bp.before_request
 def admit() -> Response | None:
     """Admit administrators alone, to a console that is on, with a proof of who is there."""
-    if not settings.admin or not _comes_from(settings.admin_networks, g.get("client_address", "")):
+    if not _is_here() or not _comes_from(settings.admin_networks, g.get("client_address", "")):
         abort(404)
     if request.endpoint in FOR_OTHERS:
         return None
@@ -112,6 +118,11 @@ def _enter(session: AuthSession) -> None:
     elif visit and now - visit.seen_at > SEEN_EVERY and request.method != "HEAD":
         used = sa.update(_visit).where(_visit.c.session_id == session.session_id).values(seen_at=now)
         db.session.execute(used.execution_options(at_once=True, synchronize_session=False))
+
+
+def _is_here() -> bool:
+    """Say whether this process serves the console: every one does, unless it has an address of its own."""
+    return settings.admin and (not settings.admin_listen or bool(this_app().extensions.get(_HERE)))
 
 
 def _comes_from(networks: Sequence[str], address: str) -> bool:

@@ -44,6 +44,8 @@ def serve_command(info: Any, host: str, port: int, workers: int, threads: int, n
     counted_in = startup.prepare_metrics(app, port)
     if counted_in:
         supervisor.keep(METRICS, startup.metrics(app))
+    if console := startup.console(app, port):
+        supervisor.keep("console", console)
     if sink:
         supervisor.keep("sink", sink)
     if not no_worker:

@@ -93,6 +93,30 @@ def prepare_metrics(app: Flask, port: int) -> Path | None:
         refuse(UNAVAILABLE, f"there is no room to count in ({error.strerror}).", "Make room in /dev/shm.")
 
 
+def console(app: Flask, port: int) -> ChildFunction | None:
+    """Return what the process that serves the console runs; None where it has no address of its own.
+
+    Refuses an address that is in use, the public port among them.
+    """
+    settings = settings_of(app)
+    if not (settings.admin and settings.admin_listen):
+        return None
+    from app.monitoring import listener
+
+    where = listener.listening(settings.admin_listen)
+    if not isinstance(where, str) and where[1] == port:
+        remedy = "Give LATCHKEY_ADMIN_LISTEN a port of its own, which your proxy leads administrators to."
+        refuse(NOT_CONFIGURED, f"the console and people would share port {port}.", remedy)
+    try:
+        listener.Listener(where, None).server_close()
+    except OSError as error:
+        what = f"it can't listen at {settings.admin_listen} ({error.strerror})."
+        refuse(UNAVAILABLE, what, "Choose another LATCHKEY_ADMIN_LISTEN, or stop what uses it.")
+    from app.serving import console
+
+    return partial(console.serve, app)
+
+
 def metrics(app: Flask) -> ChildFunction:
     """Return what the process that answers scrapes runs."""
     from app.monitoring import listener

@@ -191,6 +191,17 @@ def report_deaths(server: Any, stopped: threading.Event) -> None:
                 log.error("server.web_process_died", pid=process.pid, status=process.exitcode)
 
 
+def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
+    """Make this process one that serves the web; return the application as the server takes it."""
+    count(app, "web")
+    key_announcements.keep_announcing(app)
+    subscriptions.keep_looking(app)
+    settings = app.extensions["latchkey.settings"]
+    limit = int(app.config["MAX_CONTENT_LENGTH"])
+    headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
+    return WsgiAdapter(app, pool=pool, largest_body=limit, headers=headers)
+
+
 class Supervisor:
     """Web workers, forked from the application that is loaded here, and child processes."""
 
@@ -268,13 +279,7 @@ class Supervisor:
         """Make the web worker ready; runs in each of them, right after the fork."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C reaches the supervisor, which passes it on
         leave_with(os.getppid())
-        count(self.app, "web")
-        key_announcements.keep_announcing(self.app)
-        subscriptions.keep_looking(self.app)
-        settings = self.app.extensions["latchkey.settings"]
-        limit = int(self.app.config["MAX_CONTENT_LENGTH"])
-        headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
-        return WsgiAdapter(self.app, pool=self._pool(), largest_body=limit, headers=headers)
+        return adapter(self.app, self._pool())
 
     def _pool(self) -> ThreadPool:
         """Return the threads of a web process: on SQLite, where all wait for one lock, one is quicker than several."""

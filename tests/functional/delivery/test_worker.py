@@ -174,3 +174,31 @@ def test_settled_messages_are_pruned_when_they_are_old(post, attempt, clock, app
         with app.app_context():
             assert leases.prune(timedelta(days=7)) == 1
     assert [message.id for message in rows(Message)] == [waiting]
+
+
+def test_a_task_that_hangs_stops_no_sign_of_life(make_app, working, clock):
+    from app.extensions import db
+    from app.outbox import jobs
+    from app.outbox.models import Lease
+
+    app, let_go, reached = make_app(brand_name="Hanging", outbox_sweep_every=0.1), threading.Event(), threading.Event()
+    kept = list(app.extensions.get("latchkey.periodic_tasks", ()))
+
+    def hang() -> bool:
+        reached.set()
+        let_go.wait(10)
+        return False
+
+    jobs.register_periodic_task(app, hang)
+    try:
+        working(app)
+        assert reached.wait(5)
+        with app.app_context():
+            until(jobs.count_workers)
+            db.session.execute(db.update(Lease).values(until=clock.now()))
+            db.session.commit()
+            until(jobs.count_workers)
+            assert [sign.swept_at for sign in jobs.live_workers()] == [None]
+    finally:
+        let_go.set()
+        app.extensions["latchkey.periodic_tasks"] = kept

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from app import metrics
 from tests.sinks import code_in
 
-pytestmark = pytest.mark.one_database
-
 AT = 'instance="a:9464",job="latchkey"'
 
 
@@ -32,6 +30,7 @@ def test_a_sign_in_is_counted_by_its_method(people, wire, mail_to, scrape):
     assert found[f'latchkey_events_total{{event="sign_in.succeeded",{AT}}}'] == 1
 
 
+@pytest.mark.one_database
 def test_a_code_is_counted_when_it_is_asked_for_and_when_it_left_with_the_time_between(
     people, wire, deliver, clock, scrape
 ):
@@ -46,6 +45,7 @@ def test_a_code_is_counted_when_it_is_asked_for_and_when_it_left_with_the_time_b
     assert [found[f'{bucket}"{seconds}"}}'] for seconds in ("5.0", "10.0")] == [0, 1]
 
 
+@pytest.mark.one_database
 def test_what_a_request_rolled_back_is_not_counted(people, client, scrape, monkeypatch):
     from app.extensions import db
 
@@ -62,6 +62,7 @@ def test_what_a_request_rolled_back_is_not_counted(people, client, scrape, monke
     assert "challenge.started" not in found.text
 
 
+@pytest.mark.one_database
 def test_requests_are_counted_by_template_method_and_class(client, scrape):
     for path in ("/confirm/s3cr3t-token", "/nothing/s3cr3t-token"):
         client.get(path)
@@ -75,6 +76,7 @@ def test_requests_are_counted_by_template_method_and_class(client, scrape):
     assert "BREW" not in found.text
 
 
+@pytest.mark.one_database
 def test_a_limit_that_refuses_is_counted_each_time(make_app, figures, scrape):
     app = make_app(starts_per_address=1)
     client = app.test_client()
@@ -124,6 +126,7 @@ def test_the_queue_is_shown_by_few_domains_and_the_rest_together(app, scrape, cl
     assert "ada@" not in found.text
 
 
+@pytest.mark.one_database
 def test_however_many_domains_come_by_a_process_names_no_more_than_a_hundred(app, database):
     from app.extensions import db
     from app.monitoring.readings import EVER_SHOWN, Queue
@@ -140,6 +143,7 @@ def test_however_many_domains_come_by_a_process_names_no_more_than_a_hundred(app
     assert "other" in seen
 
 
+@pytest.mark.one_database
 def test_the_number_of_series_is_bounded_whatever_is_counted(figures):
     for number in range(1000):
         metrics.EVENTS.count(f"made.up.{number}")
@@ -152,6 +156,7 @@ def test_the_number_of_series_is_bounded_whatever_is_counted(figures):
     assert f'latchkey_events_total{{event="other"}} {1000 - metrics.EVENTS.most}' in text
 
 
+@pytest.mark.one_database
 def test_all_series_of_a_process_have_room_in_its_files(figures):
     """The room is taken beforehand; a file that grows has holes, and a full disk would end the process."""
     from app.monitoring.shared_files import ROOM
@@ -187,6 +192,7 @@ def app_without_database(make_app):
     return make_app(database_url="postgresql://nobody@127.0.0.1:1/none", statement_timeout=1)
 
 
+@pytest.mark.one_database
 def test_a_scrape_says_that_the_database_is_away_and_goes_on(app_without_database, scrape):
     began = time.monotonic()
     found = scrape(app_without_database)
@@ -197,6 +203,7 @@ def test_a_scrape_says_that_the_database_is_away_and_goes_on(app_without_databas
     assert found.of("latchkey_sign_ins_total") == {}
 
 
+@pytest.mark.one_database
 def test_a_database_that_hangs_does_not_hold_up_a_scrape(app, figures, monkeypatch):
     import threading
 
@@ -223,6 +230,7 @@ def test_a_database_that_hangs_does_not_hold_up_a_scrape(app, figures, monkeypat
         let_go.set()
 
 
+@pytest.mark.one_database
 def test_answers_are_kept_for_a_few_seconds(app, figures, statements):
     from prometheus_client import CollectorRegistry, generate_latest
 
@@ -236,6 +244,7 @@ def test_answers_are_kept_for_a_few_seconds(app, figures, statements):
     assert seen == []
 
 
+@pytest.mark.one_database
 def test_nothing_is_counted_unless_it_is_asked_for(client):
     assert not metrics.is_on()
     client.get("/us-signin")

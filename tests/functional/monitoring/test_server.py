@@ -7,19 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.databases import KEY, ROOT
+from tests.databases import ROOT
 from tests.functional.monitoring.conftest import Scrape, read
-from tests.serving import OURS, free_port
+from tests.serving import free_port
 from tests.sinks import until
 
 pytestmark = pytest.mark.one_database
 
+EVENTS = "latchkey_events_total"
 AT = 'instance="a:9464",job="latchkey"'
 STARTED = f'latchkey_processes_started_total{{{AT},kind="web"}}'
 SEEN = f'latchkey_request_seconds_count{{{AT},method="GET",route="/us-signin",status="2xx"}}'
@@ -61,11 +63,13 @@ def test_all_processes_are_seen_at_one_address_the_dead_included(make_server, fr
     assert over_socket(path, "GET /healthz").startswith("HTTP/1.0 404")
     assert over_socket(path, "POST /metrics").startswith("HTTP/1.0 404")
 
-    story = [first]
+    story, [directory] = [first], counted_in(server)
     for _ in range(2):  # one that dies right after the start has the server start all of them again
-        os.kill(web_process(server), signal.SIGKILL)
+        os.kill(killed := web_process(server), signal.SIGKILL)
         until(lambda: started(path) > story[-1][STARTED])
         story.append(scraped(path))
+        [left] = list(directory.glob(f"histogram_{killed}.db"))
+        assert left.stat().st_size < 512 * 1024, "room is kept for one that has ended"
     assert story[-1][SEEN] == 40
     fires("LatchkeyProcessesDie", quiet=[first], loud=story[1:])
     directories = counted_in(server)
@@ -89,21 +93,16 @@ def web_process(server) -> int:
     return next(pid for pid in pids if psutil.pid_exists(pid))
 
 
-def flask(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = {"LATCHKEY_ENVIRONMENT": "development", "LATCHKEY_SECRET_KEYS": KEY, **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", *words],
-        cwd=ROOT, env={**OURS, **settings}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+def test_an_address_in_use_is_refused_when_a_worker_starts(app, make_app, monkeypatch, capsys, figures):
+    from app import shutdown
 
-
-def test_an_address_in_use_is_refused_at_start(database):
+    monkeypatch.setattr(shutdown, "event_set_by", lambda *_signals: threading.Event())
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = "127.0.0.1:%d" % taken.getsockname()[1]  # noqa: UP031 - shorter
-        done = flask("worker", LATCHKEY_METRICS_LISTEN=address, LATCHKEY_DATABASE_URL=database.url)
-    assert done.returncode == 69
+        done = make_app(metrics_listen=address).test_cli_runner().invoke(args=["worker"])
+    assert done.exit_code == 69
     assert f"can't show metrics at {address}" in done.stderr
     assert "LATCHKEY_METRICS_LISTEN of its own" in done.stderr
 
@@ -165,6 +164,31 @@ def test_no_room_to_count_ends_no_process(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(os, "posix_fallocate", full)
     assert not shared_files.count_here("web")
     assert not metrics.is_on()
+
+
+def test_files_of_the_dead_are_cut_to_what_they_use(tmp_path, monkeypatch):
+    """In a process of its own: the library reads the directory's name when it is loaded."""
+    count = (
+        "from app import metrics; from app.monitoring import shared_files as f;"
+        "f.count_here('web'); metrics.EVENTS.count('x', by=5)"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", count], cwd=ROOT, env=environment, check=True)
+    before = {path: path.stat().st_size for path in tmp_path.glob("*.db")}
+    assert sorted(before.values()) == [1024 * 1024, 2 * 1024 * 1024]
+
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    from app.monitoring import shared_files
+
+    def counted() -> float:
+        found = MultiProcessCollector(None, str(tmp_path)).collect()
+        return sum(sample.value for family in found for sample in family.samples if sample.name == EVENTS)
+
+    assert counted() == 5
+    shared_files.give_back_room(tmp_path)
+    assert all(path.stat().st_size < 64 * 1024 for path in before)
+    assert counted() == 5
 
 
 def test_what_a_killed_service_left_is_removed(tmp_path):

@@ -157,10 +157,12 @@ def test_a_statement_that_fails_is_of_its_type_alone(traced, arrived, receiver, 
     from app.extensions import db
 
     app = traced()
-    with app.app_context(), tracing.span("work"), pytest.raises(sa.exc.OperationalError):
+    with app.app_context(), pytest.raises(sa.exc.OperationalError), tracing.span("work"):
         db.session.execute(sa.text("SELECT s3cr3t_function(:value)"), {"value": "p4rameter"})
     [span] = [span for span in arrived() if span["name"] == "SELECT"]
+    [work] = [span for span in arrived() if span["name"] == "work"]
     assert (span["error.type"], span["status"]) == ("OperationalError", 2)
+    assert (work["error.type"], work["events"]) == ("OperationalError", [])
     assert b"p4rameter" not in receiver.raw
 
 

@@ -1,0 +1,65 @@
+"""The console at an address of its own: a process that serves everything, the console included.
+
+Elsewhere the console is not there then. What people need to sign in is served here as well, so that administrators can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from app.admin import access
+from app.serving.supervisor import BACKLOG, HEAD_WITHIN, LARGEST_HEAD, adapter
+from app.serving.thread_pool import ThreadPool
+from config import types
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = structlog.get_logger()
+
+CONNECTIONS = 200
+THREADS = 4
+LOOK_EVERY = 0.2
+"""Seconds between two looks at whether the service stops."""
+
+
+def serve(app: Flask, stop: threading.Event) -> None:
+    """Serve the console until ``stop`` is set."""
+    access.open_here(app)
+    asyncio.run(_serve(_server(app), stop))
+
+
+def _server(app: Flask) -> Any:
+    listen: str = app.extensions["latchkey.settings"].admin_listen
+    where = types.listener(listen)
+    place: dict[str, Any] = {"uds": Path(where)} if isinstance(where, str) else {}
+    if isinstance(where, tuple):
+        place = {"address": where[0], "port": where[1]}
+    log.info("console.started", listen=listen)
+    return Server(
+        adapter(app, ThreadPool(1, THREADS)),
+        **place,
+        interface=Interfaces.ASGINL,
+        backpressure=CONNECTIONS,
+        backlog=BACKLOG,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_WITHIN * 1000, max_buffer_size=LARGEST_HEAD),
+        websockets=False,
+        log_enabled=False,
+    )
+
+
+async def _serve(server: Any, stop: threading.Event) -> None:
+    serving = asyncio.ensure_future(server.serve())
+    while not stop.is_set() and not serving.done():
+        await asyncio.sleep(LOOK_EVERY)
+    server.stop()
+    await serving

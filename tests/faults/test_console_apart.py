@@ -1,0 +1,46 @@
+"""The console at an address of its own: there for administrators, and a 404 where everyone comes."""
+
+from __future__ import annotations
+
+import http.client
+
+import pytest
+
+from tests.serving import free_port
+from tests.sinks import until
+
+pytestmark = pytest.mark.one_database
+
+
+def status(port: int, path: str, host: str) -> int:
+    """Return what a path answers at a port."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", path, headers={"Host": host, "Accept": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+def test_it_is_there_and_nowhere_else(fresh_database, make_server):
+    port = free_port()
+    server = make_server(fresh_database, workers=1, LATCHKEY_ADMIN_LISTEN=f"127.0.0.1:{port}",
+                         LATCHKEY_ALLOWED_HOSTS=f"localhost:{port}")  # fmt: skip
+    public = f"localhost:{server.port}"
+    until(lambda: status(port, "/healthz", f"localhost:{port}") == 200, 10)
+    assert status(server.port, "/admin", public) == 404
+    assert status(server.port, "/us-signin", public) == 200
+    assert status(port, "/admin", f"localhost:{port}") == 401, "nobody is signed in"
+    assert status(port, "/us-signin", f"localhost:{port}") == 200
+    assert status(port, "/us-signin", "elsewhere.example") == 400
+    assert server.stop() == 0
+    with pytest.raises(OSError):
+        status(port, "/healthz", f"localhost:{port}")
+
+
+def test_a_port_that_is_in_use_stops_the_start(fresh_database, make_server):
+    server = make_server(fresh_database, workers=1, start=False, port=free_port())
+    server.environment["LATCHKEY_ADMIN_LISTEN"] = f"127.0.0.1:{server.port}"
+    with pytest.raises(AssertionError):
+        server.start()
+    assert "the console and people would share port" in server.output
