@@ -199,6 +199,11 @@ MESSAGES = Counter(
     "latchkey_messages", "Attempts to send a message, by how they ended.", "channel", "outcome",
     from_zero=product(("mail", "sms", "logout"), ("sent", "failed", "postponed", "abandoned", "dropped")),
 )  # fmt: skip
+PROVIDERS = Counter(
+    "latchkey_provider_attempts", "Messages handed to a mail server or SMS provider, by how that ended.", "channel",
+    "provider", "outcome",
+    from_zero=product(("mail", "sms"), ("primary", "fallback"), ("sent", "failed", "refused", "postponed")),
+)  # fmt: skip
 DELIVERY = Histogram(
     "latchkey_delivery_seconds", "Time from the request of a message until the server had it.", "channel", "code",
     buckets=SLOW, most=20,

@@ -118,13 +118,33 @@ def mail_transport(settings: "Settings") -> Iterable[Problem]:
     if settings.mail_url.startswith("smtp://") and not settings.mail_allow_plaintext:
         remedy = f"Use smtp+starttls:// or smtps://, or set {variable('mail_allow_plaintext')}=on for a private way."
         yield problem("mail_url", "sends mail without TLS", remedy)
+    if settings.mail_fallback_url.startswith("smtp://") and not settings.mail_allow_plaintext:
+        yield problem("mail_fallback_url", "sends mail without TLS", "Use smtp+starttls:// or smtps://.")
 
 
 def mail_user(settings: "Settings") -> Iterable[Problem]:
     """Half of what a sign-in needs would be no sign-in, and the server's refusal a riddle."""
-    parts = urlsplit(settings.mail_url)
-    if bool(parts.username) != bool(parts.password):
-        yield problem("mail_url", "has a user or a password, but not both", "Add the other one, or leave both out.")
+    for field in ("mail_url", "mail_fallback_url"):
+        parts = urlsplit(getattr(settings, field))
+        if bool(parts.username) != bool(parts.password):
+            yield problem(field, "has a user or a password, but not both", "Add the other one, or leave both out.")
+
+
+def second_providers(settings: "Settings") -> Iterable[Problem]:
+    """A second provider is beside a first one, and another one than that."""
+    for first, second in (("mail_url", "mail_fallback_url"), ("sms_url", "sms_fallback_url")):
+        url = getattr(settings, second)
+        has_first = getattr(settings, first) or (first == "sms_url" and settings.sms_provider == "twilio")
+        if url and not has_first:
+            yield problem(second, f"is set, but {variable(first)} isn't", f"Set {variable(first)} to it instead.")
+        elif url and url == getattr(settings, first):
+            yield problem(second, f"is that of {variable(first)}", "Name another provider, or unset it.")
+    if settings.sms_fallback_provider == "twilio":
+        if settings.sms_provider == "twilio":
+            yield problem("sms_fallback_provider", "is the first provider as well", "Unset it, or name another one.")
+        elif not settings.has_twilio:
+            remedy = "Set account SID, token and sender of Twilio."
+            yield problem("sms_fallback_provider", "is twilio, but its settings are not complete", remedy)
 
 
 def sms_provider(settings: "Settings") -> Iterable[Problem]:
@@ -224,6 +244,7 @@ COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     second_factors,
     passkey_places,
     mail_user,
+    second_providers,
     pooler,
     brand_images,
     brand_colors,
@@ -283,6 +304,11 @@ def warnings(settings: "Settings") -> list[Problem]:
         "sms_code_lifetime": (settings.sms_code_lifetime > LONG_SMS_CODE, "is over 5 minutes", "Shorten it."),
         "challenge_tries": (settings.challenge_tries > MANY_TRIES, "allows more than 5 guesses", "Lower it."),
         "sms_url": (settings.sms_url.startswith("http://"), "hands codes over without TLS", "Use https://."),
+        "sms_fallback_url": (
+            settings.sms_fallback_url.startswith("http://"),
+            "hands codes over without TLS",
+            "Use https://.",
+        ),
     }
     found = [problem(field, what, remedy) for field, (applies, what, remedy) in weak.items() if applies]
     return [*found, *_warnings_of_forward_auth(settings)]

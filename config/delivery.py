@@ -26,6 +26,11 @@ class DeliverySettings(BaseSettings, defer_build=True):
         repr=False,
         description="Mail server: `smtp+starttls://user:password@host:587`, `smtps://...:465` or plain `smtp://host:25`.",
     )
+    mail_fallback_url: Annotated[str, types.having_scheme("smtp", "smtp+starttls", "smtps")] = Field(
+        default="",
+        repr=False,
+        description="Second mail server, as the first: it takes what the first can't.",
+    )
     mail_sender: Sender = Field(
         default_factory=default_sender,
         max_length=254,
@@ -61,6 +66,18 @@ class DeliverySettings(BaseSettings, defer_build=True):
     )
     sms_provider: Literal["http", "twilio"] = Field(
         default="http", description="Who sends SMS: the SMS URL (`http`) or `twilio`."
+    )
+    sms_fallback_provider: Literal["http", "twilio"] = Field(
+        default="http", description="Who is the second SMS provider: the second SMS URL (`http`) or `twilio`."
+    )
+    sms_fallback_url: Annotated[str, types.having_scheme("http", "https")] = Field(
+        default="", repr=False, description="Second SMS provider, as the first: it takes what the first can't."
+    )
+    sms_fallback_headers: types.Headers = Field(
+        default=SecretStr(""), repr=False, description="Headers that go with it, as for the first."
+    )
+    sms_fallback_success: types.Pattern = Field(
+        default="", description="Regular expression of its answers, as for the first; empty: any."
     )
     sms_connect_timeout: types.Duration = Field(
         default=timedelta(seconds=3), description="Longest wait for a connection."

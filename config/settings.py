@@ -112,10 +112,12 @@ class Settings(
     @property
     def can_send_sms(self) -> bool:
         """Whether everything the chosen SMS provider needs is set."""
-        if self.sms_provider == "twilio":
-            token = self.twilio_auth_token.get_secret_value()
-            return bool(self.twilio_account_sid and token and self.twilio_sender)
-        return bool(self.sms_url)
+        return self.has_twilio if self.sms_provider == "twilio" else bool(self.sms_url)
+
+    @property
+    def has_twilio(self) -> bool:
+        """Whether everything that Twilio needs is set."""
+        return bool(self.twilio_account_sid and self.twilio_auth_token.get_secret_value() and self.twilio_sender)
 
     @property
     def can_recover(self) -> bool:

@@ -343,8 +343,8 @@ def _forget_in_memory(app: Flask) -> None:
     app.extensions.pop("latchkey.accounts", None)
     app.extensions.pop("latchkey.oidc.keys", None)
     app.extensions.pop("latchkey.oidc.naming", None)
-    sms.breaker.succeeded()
-    sms.gate.open()
+    for each in (*sms.providers.values(), *mail.providers.values()):
+        each.reset()
     attempt.resume()
     mail.hang_up()
 

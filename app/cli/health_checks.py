@@ -17,7 +17,7 @@ from app.db import DatabaseReadOnly, PoolerFound, clock_sync, read_only, readine
 from app.db.faults import why_unreached
 from app.enrollments.catalog import methods_reaching
 from app.extensions import db, keyring, settings
-from app.outbox import jobs, wakeups
+from app.outbox import jobs, providers, wakeups
 from app.outbox.channels import mail, sms
 from app.outbox.channels.attempt import Failed
 from app.outbox.channels.provider_gate import REFUSES_US, remedy_for
@@ -41,7 +41,7 @@ LATE = timedelta(minutes=1)
 
 FIGURES = re.compile(r"[0-9][0-9,.:]*")
 
-NEED_DATABASE = frozenset(("migrations", "keys", "sms", "outbox", "budgets", "webhooks"))
+NEED_DATABASE = frozenset(("migrations", "keys", "sms", "providers", "outbox", "budgets", "webhooks"))
 """Examinations that say nothing while the database does not answer."""
 
 
@@ -201,14 +201,15 @@ def mail_server_answers() -> Iterator[HealthCheck]:
     if not settings.mail_url:
         yield HealthCheck("no mail server is set", "Set LATCHKEY_MAIL_URL.", wrong=bool(methods_reaching("email")))
         return
-    try:
-        mail.check(settings.model_copy(update={"mail_timeout": min(PATIENCE, settings.mail_timeout)}))
-    except Failed as failure:
-        remedy = failure.remedy or "Look at LATCHKEY_MAIL_URL, and whether that server runs."
-        yield HealthCheck(failure.reason, remedy, wrong=True)
-        return
-    parts = urlsplit(settings.mail_url)
-    yield HealthCheck(f"{parts.hostname} answers by {parts.scheme}")
+    for name, url in mail.urls_of(settings).items():
+        parts, of_two = urlsplit(url), f"{name}: " if settings.mail_fallback_url else ""
+        try:
+            mail.check(settings.model_copy(update={"mail_timeout": min(PATIENCE, settings.mail_timeout)}), name)
+        except Failed as failure:
+            remedy = failure.remedy or f"Look at {mail.SETTINGS[name]}, and whether that server runs."
+            yield HealthCheck(of_two + failure.reason, remedy, wrong=True)
+        else:
+            yield HealthCheck(f"{of_two}{parts.hostname} answers by {parts.scheme}")
 
 
 def sms_provider_answers() -> Iterator[HealthCheck]:
@@ -216,13 +217,15 @@ def sms_provider_answers() -> Iterator[HealthCheck]:
     if not methods_reaching("phone") or not settings.can_send_sms:
         yield HealthCheck("not in use")
         return
-    parts = urlsplit(settings.twilio_url if settings.sms_provider == "twilio" else settings.sms_url)
-    try:
-        sms.check()
-    except Failed as failure:
-        yield HealthCheck(failure.reason, failure.remedy, wrong=True)
-    else:
-        yield HealthCheck(f"{parts.hostname} answers")
+    known = sms.accesses()
+    for name, access in known.items():
+        of_two = f"{name}: " if len(known) > 1 else ""
+        try:
+            sms.check(name)
+        except Failed as failure:
+            yield HealthCheck(of_two + failure.reason, failure.remedy, wrong=True)
+        else:
+            yield HealthCheck(f"{of_two}{urlsplit(access.url).hostname} answers")
     if why := _refused_by_provider():
         yield HealthCheck(f"text messages wait: {why}", remedy_for(why), wrong=True)
 
@@ -236,6 +239,22 @@ def _refused_by_provider() -> str:
         return ""
     sent = sa.select(Message.id).where(Message.channel == "sms", Message.sent_at > newest.created_at).limit(1)
     return "" if db.session.scalar(sent) else newest.last_error
+
+
+def providers_send() -> Iterator[HealthCheck]:
+    """Where there are two providers, how each did: one that fails is not missed while the other one sends."""
+    known = providers.states()
+    doubled = [each for each in known if sum(other.channel == each.channel for other in known) > 1]
+    for each in doubled:
+        name = f"{each.channel} {each.name} ({each.host})"
+        if each.state == providers.FAILS:
+            since = f", took its last message at {each.sent_at:%Y-%m-%d %H:%M} UTC" if each.sent_at else ""
+            remedy = "Mend it: the other one is alone now. See flask outbox providers"
+            yield HealthCheck(f"{name} fails: {each.reason}{since}", remedy)
+        else:
+            yield HealthCheck(f"{name} {each.state}, {each.sent_lately:,} messages in the last day")
+    if not doubled:
+        yield HealthCheck("one for each channel")
 
 
 def queue_answers() -> Iterator[HealthCheck]:
@@ -345,6 +364,7 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
     ("keys", keys_fit, "Run: flask db upgrade"),
     ("mail", mail_server_answers, "Look at LATCHKEY_MAIL_URL."),
     ("sms", sms_provider_answers, "Look at LATCHKEY_SMS_URL."),
+    ("providers", providers_send, "Look at the database."),
     ("queue", queue_answers, "Look at LATCHKEY_QUEUE_URL, and whether the queue runs."),
     ("redis", redis_answers, "Look at LATCHKEY_REDIS_URL, and whether Redis runs."),
     ("outbox", messages_leave, "Run: flask db upgrade"),

@@ -19,6 +19,7 @@ from app.outbox import EmailMessage, TextMessage
 from app.outbox.channels import mail as mail_channel
 from app.outbox.channels import smtp
 from app.outbox.channels.attempt import Failed
+from app.outbox.channels.failover import FALLBACK, PRIMARY
 from app.users import identifiers
 
 mail = OperatorGroup("mail", help="Preview emails and text messages, and send a test email.")
@@ -99,10 +100,13 @@ def _table(tag: str) -> Markup:
 @mail.command("test")
 @click.argument("address")
 @click.option("--language", help="In which language; the first of LATCHKEY_LANGUAGES when left out.")
-def test(address: str, language: str | None) -> None:
+@click.option("--fallback", is_flag=True, help="By the second mail server, LATCHKEY_MAIL_FALLBACK_URL.")
+def test(address: str, language: str | None, fallback: bool) -> None:
     """Send a test email to ADDRESS now, and print what the mail server answered."""
     if language is not None and language not in settings.languages:
         raise click.UsageError(f"Choose a language from {', '.join(settings.languages)}.")
+    if fallback and not settings.mail_fallback_url:
+        raise click.UsageError("There is no second mail server. Set LATCHKEY_MAIL_FALLBACK_URL.")
     try:
         message = unsent("test", "mail", identifiers.email(address))
     except identifiers.InvalidIdentifier:
@@ -110,7 +114,7 @@ def test(address: str, language: str | None) -> None:
     with i18n.speaking(language or i18n.default_language()):
         words = write_email(message, {})
     try:
-        answer = mail_channel.send(message, words)
+        _, answer = mail_channel.send(message, words, only=FALLBACK if fallback else PRIMARY)
     except Failed as failure:
         click.echo(f"Not sent: {failure.reason}.{_said(failure)}", err=True)
         if failure.remedy:

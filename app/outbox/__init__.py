@@ -40,10 +40,11 @@ def init_app(app: Flask) -> None:
     """Configure Flask-Mail, add the commands, and register what an export holds."""
     from app.db.export import register_export
     from app.extensions import mail
-    from app.outbox import cli, export
+    from app.outbox import cli, export, providers
 
     app.config.update(mail_config(app.extensions["latchkey.settings"]))
     mail.init_app(app)
     app.cli.add_command(cli.outbox)
     app.cli.add_command(cli.run_worker)
     register_export(app, export.PARTS)
+    register_periodic_task(app, providers.save_health)

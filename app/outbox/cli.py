@@ -15,7 +15,7 @@ import structlog
 from app import clock, shutdown
 from app.db import PoolerFound, readiness, unavailable
 from app.extensions import db
-from app.outbox import leases, wakeups, worker
+from app.outbox import leases, providers, wakeups, worker
 from app.outbox.models import STATES, Message
 
 log = structlog.get_logger()
@@ -23,7 +23,8 @@ log = structlog.get_logger()
 AFTER_TROUBLE = 2.0
 """Seconds between two looks for a database that is away."""
 
-ROW = "{:32}  {:9}  {:7}  {:16}  {:>5}  {:>8}  {:28}  {}"
+ROW = "{:32}  {:9}  {:7}  {:16}  {:>5}  {:>8}  {:28}  {:8}  {}"
+PROVIDER_ROW = "{:7}  {:8}  {:8}  {:>12}  {:>10}  {:>11}  {:30}  {}"
 
 
 class InAppContext(click.Group):
@@ -59,11 +60,27 @@ def list_messages(state: tuple[str, ...], limit: int) -> None:
     if not messages:
         click.echo("No messages.")
         return
-    click.echo(ROW.format("ID", "STATE", "CHANNEL", "KIND", "TRIES", "AGE", "TO", "WHY NOT"))
+    click.echo(ROW.format("ID", "STATE", "CHANNEL", "KIND", "TRIES", "AGE", "TO", "BY", "WHY NOT"))
     now = clock.now()
     for each in messages:
         how_far = (each.state, each.channel, each.kind, each.attempts, _age(now, each.created_at))
-        click.echo(ROW.format(each.id, *how_far, each.masked_to, each.last_error).rstrip())
+        click.echo(ROW.format(each.id, *how_far, each.masked_to, each.provider, each.last_error).rstrip())
+
+
+@outbox.command("providers")
+def list_providers() -> None:
+    """List the mail servers and SMS providers that are set: which one works, and how much left by each."""
+    known = providers.states()
+    if not known:
+        click.echo("No mail server and no SMS provider is set.")
+        return
+    heads = ("CHANNEL", "PROVIDER", "STATE", "SENT IN 24 H", "LAST SENT", "LAST FAILED", "HOST", "WHY")
+    click.echo(PROVIDER_ROW.format(*heads))
+    now = clock.now()
+    for each in known:
+        ages = [_age(now, moment) if moment else "never" for moment in (each.sent_at, each.failed_at)]
+        row = (each.channel, each.name, each.state, f"{each.sent_lately:,}", *ages, each.host, each.reason)
+        click.echo(PROVIDER_ROW.format(*row).rstrip())
 
 
 @outbox.command("retry")

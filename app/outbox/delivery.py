@@ -87,6 +87,8 @@ class Outcome:
     reason: str = ""
     counts: bool = True
     """Whether this was a try at all; False when the channel rested or the worker stops."""
+    provider: str = ""
+    """Which provider took it."""
 
 
 def deliver(message_id: str) -> bool:
@@ -167,7 +169,7 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
         words = _render(message, known)
         if words is None:
             return Outcome(message, DROPPED)
-        _hand_over(message, words)
+        provider = _hand_over(message, words)
     except Postponed as rest:
         return _again(message, clock.now() + timedelta(seconds=rest.seconds), rest.reason)
     except Expired:
@@ -179,8 +181,8 @@ def _attempt(message: Message, known: Mapping[str, Any] | None, log: Any) -> Out
     except Exception as error:  # unexpected; the rest of the batch is sent all the same
         log.exception("message.not_sent", **named(message))
         return _failed(message, Failed(f"not sent ({type(error).__name__})"))
-    log.info("message.sent", **named(message), seconds=round(time.monotonic() - began, 3))
-    return Outcome(message, SENT)
+    log.info("message.sent", **named(message), provider=provider, seconds=round(time.monotonic() - began, 3))
+    return Outcome(message, SENT, provider=provider)
 
 
 def _render(message: Message, known: Mapping[str, Any] | None) -> Content | None:
@@ -206,13 +208,14 @@ def _render(message: Message, known: Mapping[str, Any] | None) -> Content | None
     return words
 
 
-def _hand_over(message: Message, words: Content) -> None:
+def _hand_over(message: Message, words: Content) -> str:
+    """Send a message and return the name of the provider that took it; "" for an app."""
     if isinstance(words, EmailMessage):
-        mail.send(message, words)
-    elif isinstance(words, LogoutMessage):
+        return mail.send(message, words)[0]
+    if isinstance(words, LogoutMessage):
         logout.send(message, words)
-    else:
-        sms.send(message, words)
+        return ""
+    return sms.send(message, words)
 
 
 def _again(message: Message, due: datetime, reason: str) -> Outcome:

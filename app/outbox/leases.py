@@ -224,7 +224,14 @@ _held = (
 _SENT = (
     sa.update(_message)
     .where(*_held)
-    .values(state=SENT, sent_at=sa.bindparam("now"), next_attempt_at=None, lease_until=None, last_error="")
+    .values(
+        state=SENT,
+        sent_at=sa.bindparam("now"),
+        next_attempt_at=None,
+        lease_until=None,
+        last_error="",
+        provider=sa.bindparam("by"),
+    )
     .returning(_message.c.id)
 )
 _UNSENT = (
@@ -269,8 +276,8 @@ def record_results(outcomes: Sequence[Outcome]) -> None:
 
 def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
     use_async_commit(db.session.connection())  # a mark lost in a power cut costs a second copy, which is the same
-    sent = [outcome.message for outcome in outcomes if outcome.state == SENT]
-    held = _mark_sent(sent) if sent else frozenset()
+    left = [outcome for outcome in outcomes if outcome.state == SENT]
+    sent, held = [outcome.message for outcome in left], _mark_sent(left)
     facts = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in held]
     record_each("challenge.sent", facts)
     given_up = [outcome for outcome in outcomes if outcome.state != SENT and _write_unsent(outcome)]
@@ -294,10 +301,14 @@ def _write_unsent(outcome: Outcome) -> bool:
     return _change(_UNSENT, [outcome.message], **new) > 0
 
 
-def _mark_sent(messages: Sequence[Message]) -> frozenset[str]:
-    """Mark those as sent that this worker still holds; return their ids."""
-    held = {"ids": [message.id for message in messages], "lease": messages[0].lease_until, "now": clock.now()}
-    return frozenset(db.session.scalars(_SENT, held))
+def _mark_sent(outcomes: Sequence[Outcome]) -> frozenset[str]:
+    """Mark those as sent that this worker still holds, with who took them; return their ids."""
+    marked: set[str] = set()
+    for provider in {outcome.provider for outcome in outcomes}:
+        messages = [outcome.message for outcome in outcomes if outcome.provider == provider]
+        held = {"ids": [message.id for message in messages], "lease": messages[0].lease_until}
+        marked.update(db.session.scalars(_SENT, held | {"now": clock.now(), "by": provider}))
+    return frozenset(marked)
 
 
 def _change(statement: sa.Update, messages: Sequence[Message], **values: Any) -> int:

@@ -60,6 +60,8 @@ class Message(db.Model):
     next_attempt_at: Mapped[datetime | None] = mapped_column()
     lease_until: Mapped[datetime | None]
     last_error: Mapped[str] = mapped_column(sa.String(80), default="")
+    provider: Mapped[str] = mapped_column(sa.String(16), default="", server_default=sa.text("''"))
+    """Which mail server or SMS provider took it: ``primary`` or ``fallback``; "" before, and of older releases."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now, index=True)
     sent_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
@@ -73,6 +75,18 @@ class Message(db.Model):
         if self.channel == "logout":
             return self.to
         return identifiers.mask("email" if self.channel == "mail" else "phone", self.to)
+
+
+class ProviderHealth(db.Model):
+    """When a mail server or SMS provider last took a message and last failed, as the workers saw it."""
+
+    __tablename__ = "provider_health"
+
+    channel: Mapped[str] = mapped_column(sa.String(8), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    sent_at: Mapped[datetime | None] = mapped_column()
+    failed_at: Mapped[datetime | None] = mapped_column()
+    reason: Mapped[str] = mapped_column(sa.String(80), default="")
 
 
 class Lease(db.Model):

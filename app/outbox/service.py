@@ -31,7 +31,7 @@ UNKEPT = frozenset(("code", "link", "passcode", "password", "secret", "token", "
 
 ENQUEUED = "latchkey.enqueued"
 
-_NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": ""}
+_NEW: dict[str, Any] = {"state": WAITING, "attempts": 0, "last_error": "", "provider": ""}
 
 _user = User.__table__
 _of_owner = sa.select(_user.c.language).where(_user.c.id == sa.bindparam("owner")).scalar_subquery()

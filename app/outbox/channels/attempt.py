@@ -15,11 +15,17 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-LONGEST_TRY = timedelta(minutes=15)
-"""No ``send`` takes longer: 5 minutes until a server has the message, 10 for its answer (RFC 5321, section 4.5.3.2).
+LONGEST_TRY = timedelta(minutes=20)
+"""No ``send`` takes longer: 5 minutes each until one of two servers has the message, 10 for its answer (RFC 5321,
+section 4.5.3.2).
 
 A lease must last as long, or be renewed meanwhile.
 """
+
+
+MESSAGE, MOMENT, PROVIDER = "message", "moment", "provider"
+"""What a failure is about: this message, which no other provider would take either; this moment, in which another one
+may take it; or the provider as a whole, which counts towards leaving it alone for a while."""
 
 
 class Failed(Exception):
@@ -30,10 +36,18 @@ class Failed(Exception):
     :ivar taken: whether the other side may have the message all the same, so that a repeat may be a copy
     :ivar wait: seconds before which it must not be tried again; None leaves that to the plan
     :ivar remedy: what an operator can do about it, as ``flask doctor`` says it; "" when there is nothing to be done
+    :ivar fault: what it is about, one of ``MESSAGE``, ``MOMENT``, ``PROVIDER``
     """
 
     def __init__(
-        self, reason: str, *, permanent: bool = False, taken: bool = False, wait: float | None = None, remedy: str = ""
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        taken: bool = False,
+        wait: float | None = None,
+        remedy: str = "",
+        fault: str = MESSAGE,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -41,6 +55,12 @@ class Failed(Exception):
         self.taken = taken
         self.wait = wait
         self.remedy = remedy
+        self.fault = fault
+
+    @property
+    def may_go_elsewhere(self) -> bool:
+        """Whether another provider may be given the message at once: never what this one may have taken."""
+        return self.fault != MESSAGE and not self.taken
 
 
 class Postponed(Exception):
@@ -67,15 +87,15 @@ def unreached(whom: str, setting: str, error: Exception) -> Failed:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.partition(",")[0]
         remedy = "Use the name that the certificate is for, or name your CA's certificate in SSL_CERT_FILE."
-        return Failed(f"{whom}'s certificate not trusted ({why})", remedy=remedy)
+        return Failed(f"{whom}'s certificate not trusted ({why})", remedy=remedy, fault=PROVIDER)
     if isinstance(error, ssl.SSLError):
-        return Failed(f"{whom} speaks no TLS that we know", remedy=f"Check scheme and port in {setting}.")
+        remedy = f"Check scheme and port in {setting}."
+        return Failed(f"{whom} speaks no TLS that we know", remedy=remedy, fault=PROVIDER)
     if isinstance(error, socket.gaierror):
-        return Failed(
-            f"{whom}'s name not found", remedy=f"Check the host in {setting}, and name resolution on this machine."
-        )
+        remedy = f"Check the host in {setting}, and name resolution on this machine."
+        return Failed(f"{whom}'s name not found", remedy=remedy, fault=PROVIDER)
     remedy = f"Check host and port in {setting}, that the server runs, and that no firewall is in between."
-    return Failed(f"{whom} unreachable ({type(error).__name__})", remedy=remedy)
+    return Failed(f"{whom} unreachable ({type(error).__name__})", remedy=remedy, fault=PROVIDER)
 
 
 TICK = 0.1
@@ -103,7 +123,7 @@ class Deadline:
         """Name the client whose ``sock`` is to be shut at the end. Raises Failed when that has come already."""
         self._client, self._sock = client, getattr(client, "sock", None)
         if self.over or time.monotonic() >= self.until:
-            raise Failed("timed out")
+            raise Failed("timed out", fault=PROVIDER)
 
     def hand_over(self, *, seconds: float | None = None, silence: float | None = None) -> None:
         """Note that the other side may have the message from here on, and has ``seconds`` from now to say so."""
@@ -147,7 +167,7 @@ def cut_off_after(seconds: float) -> Iterator[Deadline]:
             raise Interrupted from error
         overdue = deadline.over or time.monotonic() >= deadline.until
         if overdue or isinstance(error, TimeoutError):
-            raise Failed("timed out", taken=deadline.taken, wait=deadline.silence) from error
+            raise Failed("timed out", taken=deadline.taken, wait=deadline.silence, fault=PROVIDER) from error
         raise
     finally:
         _under_way.discard(deadline)

@@ -19,8 +19,9 @@ import flask_mail
 
 from app import clock
 from app.extensions import mail, settings
-from app.outbox.channels import smtp
+from app.outbox.channels import failover, smtp
 from app.outbox.channels.attempt import Deadline, Failed, Interrupted, cut_off_after
+from app.outbox.channels.failover import FALLBACK, PRIMARY, Provider
 from config.senders import split_sender
 
 if TYPE_CHECKING:
@@ -41,15 +42,28 @@ POLICY = policy.compat32.clone(linesep="\r\n", cte_type="7bit", max_line_length=
 """What any server takes. The newer policies take quotes away from a long name, so that a comma in it ends it
 (seen with Python 3.11), and need twice the time."""
 
+FAILURES = 3
+"""In a row, after which a mail server is left alone for a minute when there is another one."""
+
+SETTINGS = {PRIMARY: "LATCHKEY_MAIL_URL", FALLBACK: "LATCHKEY_MAIL_FALLBACK_URL"}
+"""Where the URL of each mail server is set."""
+
+providers = failover.pair("mail", FAILURES)
 _this_thread = threading.local()
 
 
-def mail_config(settings: Settings) -> dict[str, Any]:
-    """Return Flask-Mail's configuration for the mail server of the settings.
+def urls_of(settings: Settings) -> dict[str, str]:
+    """Return the URLs of the mail servers by name, the one that is asked first before the other."""
+    urls = {PRIMARY: settings.mail_url, FALLBACK: settings.mail_fallback_url}
+    return {name: url for name, url in urls.items() if url}
+
+
+def mail_config(settings: Settings, url: str | None = None) -> dict[str, Any]:
+    """Return Flask-Mail's configuration for a mail server; for the first one of the settings without its URL.
 
     Its debug output is off whatever Flask's is: it would print the conversation, and with it the passcodes.
     """
-    parts = urlsplit(settings.mail_url)
+    parts = urlsplit(settings.mail_url if url is None else url)
     return {
         "MAIL_SERVER": parts.hostname or "",
         "MAIL_PORT": parts.port or PORTS.get(parts.scheme, 25),
@@ -63,30 +77,56 @@ def mail_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def send(message: Message, email: EmailMessage) -> str:
-    """Hand one mail to the mail server and return its answer, or raise. The answer may quote the mail: log it nowhere.
+def send(message: Message, email: EmailMessage, *, only: str = "") -> tuple[str, str]:
+    """Hand one mail to the first mail server that takes it, or raise; return its name and its answer.
 
-    A first try takes ``LATCHKEY_MAIL_TIMEOUT`` at most until the server has the mail (and what resolving its name
-    takes), later ones up to ``LONGEST``; and then ``LATCHKEY_MAIL_ANSWER_TIMEOUT`` until its answer.
+    The answer may quote the mail: log it nowhere. A first try takes ``LATCHKEY_MAIL_TIMEOUT`` at most until the server
+    has the mail (and what resolving its name takes), later ones up to ``LONGEST``; and then
+    ``LATCHKEY_MAIL_ANSWER_TIMEOUT`` until its answer.
 
+    :param only: the name of the mail server that alone is asked, whether it rests or not
+    :raises Postponed: while both rest
     :raises Failed: permanently, when the server refused the message (5xx) or it can't be written to that recipient;
         ``taken`` when it has the whole mail and has not answered, which is no reason to send a second copy soon
     :raises Interrupted: when the worker stops before the server has it
     """
+    urls = urls_of(settings)
+    if not urls:
+        raise Failed("no mail server is set", remedy="Set LATCHKEY_MAIL_URL.")
+    written = _Mail(message, email)
+    if only:
+        return only, _send_by(only, urls[only], written, message)
+
+    def hand_over(provider: Provider) -> str:
+        return _send_by(provider.name, urls[provider.name], written, message)
+
+    return failover.send_by([providers[name] for name in urls], hand_over, rests=len(urls) > 1)
+
+
+def _send_by(name: str, url: str, written: _Mail, message: Message) -> str:
+    """Hand a mail to one mail server and return its answer, or raise as ``send``."""
     seconds = min(LONGEST, settings.mail_timeout.total_seconds() * LONGER ** max(0, (message.attempts or 1) - 1))
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
-    written = _Mail(message, email)
     deadline: Deadline | None = None
     try:
         with cut_off_after(seconds) as deadline:
-            return _send(written, deadline, seconds)
-    except (Failed, Interrupted):
+            return _send(written, url, deadline, seconds)
+    except Interrupted:
         _drop()
         raise
+    except Failed as failure:
+        _drop()
+        raise _named(failure, name) from failure.__cause__
     except Exception as error:  # smtplib, ssl and the system each raise their own
         _drop()
-        raise smtp.failure_of(error, taken=deadline is not None and deadline.taken) from error
+        raise _named(smtp.failure_of(error, taken=deadline is not None and deadline.taken), name) from error
+
+
+def _named(failure: Failed, name: str) -> Failed:
+    """Have a remedy name the setting of the mail server that failed."""
+    failure.remedy = failure.remedy.replace(SETTINGS[PRIMARY], SETTINGS[name])
+    return failure
 
 
 def hang_up() -> None:
@@ -99,16 +139,16 @@ def hang_up() -> None:
         _drop()
 
 
-def check(settings: Settings) -> None:
-    """Connect to the mail server and sign in, as the next mail would. Raises Failed."""
+def check(settings: Settings, name: str = PRIMARY) -> None:
+    """Connect to a mail server and sign in, as the next mail would. Raises Failed."""
     seconds = settings.mail_timeout.total_seconds()
     try:
         with cut_off_after(seconds) as deadline:
-            _Connection(settings, deadline, seconds).host.close()
-    except Failed:
-        raise
+            _Connection(settings, urls_of(settings)[name], deadline, seconds).host.close()
+    except Failed as failure:
+        raise _named(failure, name) from failure.__cause__
     except Exception as error:  # smtplib, ssl and the system each raise their own
-        raise smtp.failure_of(error, taken=False) from error
+        raise _named(smtp.failure_of(error, taken=False), name) from error
 
 
 class _Connection(flask_mail.Connection):
@@ -116,11 +156,9 @@ class _Connection(flask_mail.Connection):
 
     host: smtp.SmtpConnection
 
-    def __init__(self, settings: Settings, deadline: Deadline, seconds: float) -> None:
-        if not settings.mail_url:
-            raise Failed("no mail server is set", remedy="Set LATCHKEY_MAIL_URL.")
-        super().__init__(cast("flask_mail.Mail", mail.init_mail(mail_config(settings))))
-        self.url = settings.mail_url
+    def __init__(self, settings: Settings, url: str, deadline: Deadline, seconds: float) -> None:
+        super().__init__(cast("flask_mail.Mail", mail.init_mail(mail_config(settings, url))))
+        self.url = url
         self.hello = _hello(_host_name(settings.public_url))
         self.seconds = seconds
         self.answer_wait = settings.mail_answer_timeout.total_seconds()
@@ -213,10 +251,10 @@ def _hello(name: str) -> str:
     return f"[{name}]" if name.replace(".", "").isdigit() else name
 
 
-def _send(written: _Mail, deadline: Deadline, seconds: float) -> str:
+def _send(written: _Mail, url: str, deadline: Deadline, seconds: float) -> str:
     """Send over this thread's connection, or a new one if there is none or it has ended; return the answer."""
     known: _Connection | None = getattr(_this_thread, "connection", None)
-    if known is not None and known.url == settings.mail_url:
+    if known is not None and known.url == url:
         known.host.go_on(deadline, seconds)
         try:
             known.send(written)
@@ -226,7 +264,7 @@ def _send(written: _Mail, deadline: Deadline, seconds: float) -> str:
         else:
             return known.host.answer
     _drop()
-    connection = _this_thread.connection = _Connection(settings, deadline, seconds)
+    connection = _this_thread.connection = _Connection(settings, url, deadline, seconds)
     connection.send(written)
     return connection.host.answer
 

@@ -26,6 +26,23 @@ class Breaker:
         """Return the seconds until a try makes sense; 0 when it does now."""
         return max(0.0, self._opened_at + self.seconds - clock.unix())
 
+    def admit(self) -> float:
+        """Let a try through and return 0, or return the seconds until one makes sense.
+
+        Once the rest is over one try is let through, and the next one ``seconds`` later unless it succeeds.
+        """
+        if not self._is_open:
+            return 0.0
+        with self._lock:
+            waits = self.wait()
+            if not waits and self._is_open:
+                self._opened_at = clock.unix()
+            return waits
+
+    @property
+    def _is_open(self) -> bool:
+        return self._opened_at > float("-inf")
+
     def failed(self) -> bool:
         """Count a failure; return whether it opened the breaker."""
         with self._lock:
@@ -36,12 +53,13 @@ class Breaker:
             self._in_a_row = self.failures - 1
             return True
 
-    def succeeded(self) -> None:
-        """Forget earlier failures."""
-        if self._in_a_row:
-            with self._lock:
-                self._in_a_row = 0
-                self._opened_at = float("-inf")
+    def succeeded(self) -> bool:
+        """Forget earlier failures; return whether that closed the breaker."""
+        if not self._in_a_row:
+            return False
+        with self._lock:
+            was_open, self._in_a_row, self._opened_at = self._is_open, 0, float("-inf")
+            return was_open
 
 
 log = structlog.get_logger()
@@ -63,10 +81,11 @@ REFUSES_US = "provider refuses us"
 
 
 class ProviderGate:
-    """Whether a channel can be used now. One for each channel and process."""
+    """Whether a provider of a channel can be used now. One for each of them and each process."""
 
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, provider: str = "primary") -> None:
         self.channel = channel
+        self.provider = provider
         self._lock = threading.Lock()
         self.open()
 
@@ -77,10 +96,14 @@ class ProviderGate:
             self._asked, self._stops = 0, 0
             self._turned_away: set[str] = set()
 
+    @property
+    def _named(self) -> dict[str, str]:
+        return {"channel": self.channel, "provider": self.provider}
+
     def passed(self) -> None:
         """Note that the provider took a message."""
         if self._stops:
-            log.info("channel.resumed", channel=self.channel)
+            log.info("channel.resumed", **self._named)
         if self._asked or self._turned_away:
             self.open()
 
@@ -96,7 +119,7 @@ class ProviderGate:
                 seconds = min(UNTOLD[1], UNTOLD[0] * 2**self._asked)
             self._asked = min(self._asked + 1, 10)
             self._close(min(seconds, LONGEST_WAIT), f"provider asks to wait ({status})")
-        log.warning("channel.waits", channel=self.channel, status=status, seconds=round(seconds, 1))
+        log.warning("channel.waits", **self._named, status=status, seconds=round(seconds, 1))
         return self.wait()
 
     def turn_away(self, status: int, message_id: str, *, for_all: bool) -> float:
@@ -112,7 +135,7 @@ class ProviderGate:
             seconds: float = min(TURNED_AWAY[1], TURNED_AWAY[0] * 2**self._stops)
             self._stops = min(self._stops + 1, 10)
             self._close(seconds, refusal(status))
-        log.error("channel.stopped", channel=self.channel, status=status, seconds=seconds, remedy=remedy(status))
+        log.error("channel.stopped", **self._named, status=status, seconds=seconds, remedy=remedy(status))
         return seconds + OTHERS_FIRST
 
     def _close(self, seconds: float, reason: str) -> None:

@@ -14,8 +14,10 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from app import clock
 from app.extensions import settings
-from app.outbox.channels.attempt import Failed, Postponed, cut_off_after, unreached
-from app.outbox.channels.provider_gate import Breaker, ProviderGate, refusal, refuses_us
+from app.outbox.channels import failover
+from app.outbox.channels.attempt import MOMENT, PROVIDER, Failed, Postponed, cut_off_after, unreached
+from app.outbox.channels.failover import FALLBACK, PRIMARY, Provider
+from app.outbox.channels.provider_gate import refusal, refuses_us
 from config.types import read_headers
 
 if TYPE_CHECKING:
@@ -31,8 +33,46 @@ UNTAKEN = frozenset((408, 425))
 LONGEST_BODY = 65536
 """Bytes of an answer that are looked at."""
 
-breaker = Breaker(failures=5, seconds=60)
-gate = ProviderGate("sms")
+UNCLEAR = frozenset((502, 504))
+"""What stands before the provider did not hear from it: it may have the message (RFC 9110, section 15.6.3)."""
+
+FAILURES = 5
+"""In a row, after which a provider rests for a minute."""
+
+providers = failover.pair("sms", FAILURES)
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a provider is reached.
+
+    :ivar setting: the variable with its URL
+    :ivar headers: as ``read_headers`` reads them
+    :ivar success: the expression that the body of its answer matches; "" for any
+    """
+
+    url: str
+    setting: str
+    headers: str = ""
+    success: str = ""
+    is_twilio: bool = False
+
+
+def accesses() -> dict[str, Access]:
+    """Return how the providers that are set are reached, by name, the one that is asked first before the other."""
+    twilio = Access(settings.twilio_url, "LATCHKEY_TWILIO_URL", is_twilio=True)
+    found: dict[str, Access] = {}
+    if settings.sms_provider == "twilio":
+        found[PRIMARY] = twilio
+    elif settings.sms_url:
+        headers = settings.sms_headers.get_secret_value()
+        found[PRIMARY] = Access(settings.sms_url, "LATCHKEY_SMS_URL", headers, settings.sms_success)
+    if settings.sms_fallback_provider == "twilio":
+        found[FALLBACK] = twilio
+    elif settings.sms_fallback_url:
+        headers, success = settings.sms_fallback_headers.get_secret_value(), settings.sms_fallback_success
+        found[FALLBACK] = Access(settings.sms_fallback_url, "LATCHKEY_SMS_FALLBACK_URL", headers, success)
+    return found
 
 
 @dataclass(frozen=True)
@@ -54,63 +94,74 @@ class Answer:
     text: str = ""
 
 
-def send(message: Message, text: TextMessage) -> None:
-    """Hand one text message to the provider, or raise within ``LATCHKEY_SMS_TIMEOUT``.
+def send(message: Message, text: TextMessage) -> str:
+    """Hand one text message to the first provider that takes it and return its name, or raise.
+
+    Each has ``LATCHKEY_SMS_TIMEOUT`` for it.
 
     Repeats carry the same Idempotency-Key, so that a provider which knows it sends one message.
-    :raises Postponed: while the provider rests after five failures in a row, wants us to wait, or refuses us
+    :raises Postponed: while each rests after five failures in a row, wants us to wait, or refuses us
     :raises Failed: permanently when it refused the message (4xx); ``taken`` unless it never heard of it
     """
-    if resting := max(breaker.wait(), gate.wait()):
-        raise Postponed(resting, gate.reason or "channel rests")
+    known = accesses()
+    if not known:
+        raise Failed("no SMS provider is set")
+    sender, _ = failover.send_by(
+        [providers[name] for name in known], lambda provider: _send_by(provider, known[provider.name], message, text)
+    )
+    return sender
+
+
+def _send_by(provider: Provider, access: Access, message: Message, text: TextMessage) -> None:
+    """Hand a text message to one provider, or raise as ``send``."""
     seconds = settings.sms_timeout.total_seconds()
     if message.expires_at is not None:
         seconds = min(seconds, (message.expires_at - clock.now()).total_seconds())
-    request = _for_twilio(message, text) if settings.sms_provider == "twilio" else _for_any(message, text)
-    try:
-        answer = _post(request, message.id, seconds)
-    except Failed:
-        breaker.failed()
-        raise
-    _judge(answer, message.id)
+    request = _for_twilio(message, text) if access.is_twilio else _for_any(access, message, text)
+    _judge(provider, access, _post(request, access, message.id, seconds), message.id)
 
 
-def check() -> None:
-    """Connect to the provider, as the next message would, and say nothing. Raises Failed."""
-    parts = urlsplit(settings.twilio_url if settings.sms_provider == "twilio" else settings.sms_url)
+def check(name: str = PRIMARY) -> None:
+    """Connect to a provider, as the next message would, and say nothing. Raises Failed."""
+    access = accesses()[name]
+    parts = urlsplit(access.url)
     connection = _prepare_connection(parts.scheme, parts.hostname or "", parts.port)
     try:
-        _connect(connection)
+        _connect(connection, access)
     finally:
         connection.close()
 
 
-def _judge(answer: Answer, message_id: str) -> None:
+def _judge(provider: Provider, access: Access, answer: Answer, message_id: str) -> None:
     """Raise what an answer means that is no yes."""
-    status = answer.status
+    status, gate = answer.status, provider.gate
     if status in BUSY:
         raise Postponed(gate.ask_later(status, answer.headers), f"provider asks to wait ({status})")
     if refuses_us(status):
         wait = gate.turn_away(status, message_id, for_all=status != 403)
         raise Postponed(wait, refusal(status))
     if status >= 500 or status in UNTAKEN:
-        breaker.failed()
-        raise Failed(f"provider failed ({status})", taken=status >= 500)
-    breaker.succeeded()
+        raise Failed(f"provider failed ({status})", taken=_may_have_it(status), fault=PROVIDER)
     if not 200 <= status < 300:
         raise Failed(f"provider refused ({status})", permanent=True)
-    if settings.sms_success and settings.sms_provider == "http" and not re.search(settings.sms_success, answer.text):
-        raise Failed(f"provider answered {status} without success")
+    if access.success and not re.search(access.success, answer.text):
+        raise Failed(f"provider answered {status} without success", fault=MOMENT)
     gate.passed()
 
 
-def _for_any(message: Message, text: TextMessage) -> Request:
-    if not settings.sms_url:
-        raise Failed("no SMS provider is set")
+def _may_have_it(status: int) -> bool:
+    """Say whether a provider that failed may have the message all the same.
+
+    With a second provider, its own word that it failed is believed: the message is worth more than a copy saved.
+    """
+    return status in UNCLEAR or (status >= 500 and len(accesses()) == 1)
+
+
+def _for_any(access: Access, message: Message, text: TextMessage) -> Request:
     body = json.dumps({"to": message.to, "text": text.body}).encode()
-    credentials = unquote(urlsplit(settings.sms_url).netloc.rpartition("@")[0])
-    headers = {"Content-Type": "application/json"} | dict(read_headers(settings.sms_headers.get_secret_value()))
-    return Request(settings.sms_url, body, headers, credentials)
+    credentials = unquote(urlsplit(access.url).netloc.rpartition("@")[0])
+    headers = {"Content-Type": "application/json"} | dict(read_headers(access.headers))
+    return Request(access.url, body, headers, credentials)
 
 
 def _for_twilio(message: Message, text: TextMessage) -> Request:
@@ -122,7 +173,7 @@ def _for_twilio(message: Message, text: TextMessage) -> Request:
     return Request(url, urlencode(fields).encode(), {"Content-Type": "application/x-www-form-urlencoded"}, credentials)
 
 
-def _post(request: Request, key: str, seconds: float) -> Answer:
+def _post(request: Request, access: Access, key: str, seconds: float) -> Answer:
     """Return the answer, with its body where the settings say how success looks. Redirects are not followed."""
     parts = urlsplit(request.url)
     headers = {"Idempotency-Key": key, "User-Agent": "Latchkey"}
@@ -133,16 +184,16 @@ def _post(request: Request, key: str, seconds: float) -> Answer:
     connection = _prepare_connection(parts.scheme, parts.hostname or "", parts.port)
     try:
         with cut_off_after(seconds) as deadline:
-            _connect(connection)
+            _connect(connection, access)
             connection.sock.settimeout(seconds)
             deadline.through(connection)
             deadline.hand_over()
             connection.request("POST", target, request.body, headers)
             answer = connection.getresponse()
-            body = answer.read(LONGEST_BODY) if settings.sms_success else b""
+            body = answer.read(LONGEST_BODY) if access.success else b""
             return Answer(answer.status, answer.headers, body.decode(errors="replace"))
     except (OSError, HTTPException) as error:
-        raise Failed(f"provider broke off ({type(error).__name__})", taken=True) from error
+        raise Failed(f"provider broke off ({type(error).__name__})", taken=True, fault=PROVIDER) from error
     finally:
         connection.close()
 
@@ -154,9 +205,8 @@ def _prepare_connection(scheme: str, host: str, port: int | None) -> HTTPConnect
     return HTTPConnection(host, port, timeout=timeout)
 
 
-def _connect(connection: HTTPConnection) -> None:
-    setting = "LATCHKEY_TWILIO_URL" if settings.sms_provider == "twilio" else "LATCHKEY_SMS_URL"
+def _connect(connection: HTTPConnection, access: Access) -> None:
     try:
         connection.connect()
     except OSError as error:
-        raise unreached("provider", setting, error) from error
+        raise unreached("provider", access.setting, error) from error

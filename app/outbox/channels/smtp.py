@@ -9,7 +9,7 @@ import smtplib
 from base64 import b64encode
 from typing import Any
 
-from app.outbox.channels.attempt import Deadline, Failed, unreached
+from app.outbox.channels.attempt import MESSAGE, MOMENT, PROVIDER, Deadline, Failed, unreached
 
 AFTER_SILENCE = 120.0
 """Seconds before a mail is sent again to a server that has it whole and did not say whether it took it."""
@@ -71,7 +71,7 @@ class SmtpConnection(smtplib.SMTP):
         offered = self.esmtp_features.get("auth", "").split()
         if not offered:
             remedy = "Use its submission port (587 or 465), or take user and password out of LATCHKEY_MAIL_URL."
-            raise Failed("mail server offers no sign-in", remedy=remedy)
+            raise Failed("mail server offers no sign-in", remedy=remedy, fault=PROVIDER)
         if user.isascii() and password.isascii() and {"PLAIN", "LOGIN", "CRAM-MD5"}.intersection(offered):
             return super().login(user, password, initial_response_ok=initial_response_ok)
         if "PLAIN" in offered:
@@ -82,7 +82,7 @@ class SmtpConnection(smtplib.SMTP):
                 code, said = self.docmd(_base64(password))
         else:
             remedy = "Let the server offer PLAIN or LOGIN, over TLS."
-            raise Failed("mail server offers no sign-in mechanism that we know", remedy=remedy)
+            raise Failed("mail server offers no sign-in mechanism that we know", remedy=remedy, fault=PROVIDER)
         if code not in HAS_SIGNED_IN:
             raise smtplib.SMTPAuthenticationError(code, said)
         return code, said
@@ -140,13 +140,17 @@ def failure_of(error: Exception, *, taken: bool) -> Failed:
         code, said = next(iter(error.recipients.values()))
         status = _status(code, said)
         remedy = MAY_NOT_RELAY if " 5.7." in status else ""
-        return Failed(f"recipient refused ({status})", permanent=_is_final(code), remedy=remedy)
+        return Failed(
+            f"recipient refused ({status})", permanent=_is_final(code), remedy=remedy, fault=_fault_of(status)
+        )
     if isinstance(error, smtplib.SMTPResponseException):
         if taken and not isinstance(error, smtplib.SMTPDataError):
-            return Failed("mail server's answer not understood", taken=True, wait=AFTER_SILENCE, remedy=ITS_LOG)
+            what = "mail server's answer not understood"
+            return Failed(what, taken=True, wait=AFTER_SILENCE, remedy=ITS_LOG, fault=PROVIDER)
         return _answer(error, error.smtp_code)
     if isinstance(error, smtplib.SMTPServerDisconnected) and taken:
-        return Failed("mail server hung up before it answered", taken=True, wait=AFTER_SILENCE)
+        what = "mail server hung up before it answered"
+        return Failed(what, taken=True, wait=AFTER_SILENCE, fault=PROVIDER)
     return _trouble(error)
 
 
@@ -154,20 +158,44 @@ def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
     """What an answer means that is no yes. What the operator has to mend is no reason to give a mail up."""
     if isinstance(error, smtplib.SMTPAuthenticationError):
         remedy = "Check user and password in LATCHKEY_MAIL_URL; special characters are percent-encoded."
-        return Failed(f"mail server refused user or password ({code})", remedy=remedy)
+        return Failed(f"mail server refused user or password ({code})", remedy=remedy, fault=PROVIDER)
     if code == SIGN_IN_FIRST:
         remedy = "Add user and password to LATCHKEY_MAIL_URL, and use TLS."
-        return Failed(f"mail server wants a sign-in first ({code})", remedy=remedy)
+        return Failed(f"mail server wants a sign-in first ({code})", remedy=remedy, fault=PROVIDER)
     status = _status(code, error.smtp_error)
     if code == TOO_LARGE and isinstance(error, smtplib.SMTPSenderRefused):
         remedy = "Let the mail server take mails of 100 kB."
         return Failed(f"mail larger than the mail server takes ({status})", permanent=True, remedy=remedy)
     if isinstance(error, smtplib.SMTPSenderRefused) and code != GOING_AWAY:
         remedy = "Check LATCHKEY_MAIL_SENDER, and whether this machine may send by that server."
-        return Failed(f"sender refused ({status})", remedy=remedy if _is_final(code) else ITS_LOG)
+        return Failed(f"sender refused ({status})", remedy=remedy if _is_final(code) else ITS_LOG, fault=PROVIDER)
     if isinstance(error, (smtplib.SMTPDataError, smtplib.SMTPSenderRefused)):
-        return Failed(f"message refused ({code})", permanent=_is_final(code))
-    return Failed(f"mail server not ready ({code})", remedy=ITS_LOG)
+        return Failed(f"message refused ({code})", permanent=_is_final(code), fault=_fault_of(status))
+    return Failed(f"mail server not ready ({code})", remedy=ITS_LOG, fault=PROVIDER)
+
+
+ABOUT_SENDER = ("5.1.7", "5.1.8")
+ABOUT_MESSAGE = (".1.", ".2.", ".6.")
+"""Address, mailbox, content: subjects of a status code (RFC 3463, section 3) that are the same for each mail server.
+The others are about mail system, network, protocol and policy, as of a server that does not relay for us or has
+blocked our account."""
+
+
+def _fault_of(status: str) -> str:
+    """Say what a refusal is about: a recipient that does not exist does not exist for another mail server either.
+
+    One for now is of the moment, and without a status code that says more a final one is about the message.
+
+    :param status: as ``_status`` returns it
+    """
+    code, _, detail = status.partition(" ")
+    if not _is_final(int(code)):
+        return MOMENT
+    if detail in ABOUT_SENDER:
+        return PROVIDER
+    if not detail or any(subject in detail[:4] for subject in ABOUT_MESSAGE):
+        return MESSAGE
+    return MOMENT
 
 
 def _is_no(code: int) -> bool:
@@ -189,7 +217,8 @@ def _trouble(error: Exception) -> Failed:
     """What it means that there is no answer at all."""
     if isinstance(error, smtplib.SMTPNotSupportedError):
         remedy = "Use smtps:// with port 465, or have the server offer STARTTLS."
-        return Failed("mail server offers no STARTTLS", remedy=remedy)
+        return Failed("mail server offers no STARTTLS", remedy=remedy, fault=PROVIDER)
     if isinstance(error, smtplib.SMTPServerDisconnected):
-        return Failed("mail server hung up", remedy="Check scheme and port in LATCHKEY_MAIL_URL.")
+        remedy = "Check scheme and port in LATCHKEY_MAIL_URL."
+        return Failed("mail server hung up", remedy=remedy, fault=PROVIDER)
     return unreached("mail server", "LATCHKEY_MAIL_URL", error)

@@ -41,6 +41,8 @@ def test_a_code_is_counted_when_it_is_asked_for_and_when_it_left_with_the_time_b
     found = scrape()
     assert found[f'latchkey_messages_queued_total{{channel="mail",decoy="no",{AT},kind="sign_in"}}'] == 1
     assert found[f'latchkey_messages_total{{channel="mail",{AT},outcome="sent"}}'] == 1
+    by_primary = f'latchkey_provider_attempts_total{{channel="mail",{AT},outcome="sent",provider="primary"}}'
+    assert found[by_primary] == 1
     bucket = f'latchkey_delivery_seconds_bucket{{channel="mail",code="yes",{AT},le='
     assert [found[f'{bucket}"{seconds}"}}'] for seconds in ("5.0", "10.0")] == [0, 1]
 

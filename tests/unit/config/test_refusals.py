@@ -89,6 +89,30 @@ def test_sms_stays_a_method_when_its_provider_is_set(production, set_up):
     assert Settings.load().sms_countries == ("GB", "DE")
 
 
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"mail_url": "", "mail_fallback_url": "smtps://b.example"}, "MAIL_FALLBACK_URL is set, but LATCHKEY_MAIL_URL"),
+        ({"sms_fallback_url": "https://b.example/send"}, "SMS_FALLBACK_URL is set, but LATCHKEY_SMS_URL isn't"),
+        ({"mail_url": "smtps://b.example", "mail_fallback_url": "smtps://b.example"}, "FALLBACK_URL is that of"),
+        ({"mail_fallback_url": "smtps://ada@b.example"}, "MAIL_FALLBACK_URL has a user or a password, but not both"),
+        ({"mail_fallback_url": "smtp://b.example"}, "MAIL_FALLBACK_URL sends mail without TLS"),
+        ({"sms_fallback_provider": "twilio"}, "SMS_FALLBACK_PROVIDER is twilio, but its settings are not complete"),
+        ({"sms_provider": "twilio", "sms_fallback_provider": "twilio"}, "PROVIDER is the first provider as well"),
+    ],
+)
+def test_a_second_provider_that_would_never_help_is_refused(production, set_up, changes, what):
+    set_up(**changes)
+    with pytest.raises(ConfigurationError, match=what):
+        Settings.load()
+
+
+def test_a_second_sms_provider_without_tls_is_warned_of(production, set_up, caplog):
+    set_up(sms_url="https://a.example/send", sms_countries="GB", sms_fallback_url="http://b.example/send")
+    Settings.load()
+    assert "LATCHKEY_SMS_FALLBACK_URL hands codes over without TLS" in caplog.text
+
+
 def test_sms_named_without_a_country_is_refused(production, set_up):
     set_up(methods="email,sms", sms_url="https://sms.example.com/send")
     with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES is not set.* List where"):

@@ -211,6 +211,9 @@ def test_no_secret_is_shown():
         secret_keys=("hush",),
         twilio_auth_token=SecretStr("hush"),
         sms_headers=SecretStr("K: hush"),
+        sms_fallback_headers=SecretStr("K: hush"),
+        mail_fallback_url="smtp://u:hush@i:25",
+        sms_fallback_url="https://u:hush@i",
         imported_password_salt=SecretStr("hush"),
         **urls,
     )

@@ -1,0 +1,409 @@
+"""Two mail servers and two SMS providers: the other one takes what the first can't, and nothing leaves twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.functional.delivery.test_mail_answers import MailServer
+from tests.sinks import SmsStub, SmtpSink
+
+
+@pytest.fixture(scope="module")
+def other_smtp_server():
+    sink = SmtpSink()
+    yield sink
+    sink.down()
+
+
+@pytest.fixture
+def other_smtp(other_smtp_server):
+    other_smtp_server.reset()
+    yield other_smtp_server
+    other_smtp_server.reset()
+
+
+@pytest.fixture(scope="module")
+def other_sms_provider():
+    stub = SmsStub()
+    yield stub
+    stub.down()
+
+
+@pytest.fixture
+def other_sms(other_sms_provider):
+    other_sms_provider.reset()
+    yield other_sms_provider
+    other_sms_provider.reset()
+
+
+@pytest.fixture
+def settings_values(settings_values, other_smtp, other_sms):
+    return settings_values | {"mail_fallback_url": other_smtp.url, "sms_fallback_url": other_sms.url}
+
+
+@pytest.fixture
+def first_says(app):
+    """Has a first mail server give these answers: ``first_says(MAIL="550 No")``."""
+    servers, before = [], app.extensions["latchkey.settings"]
+
+    def start(**said):
+        servers.append(MailServer(said))
+        app.extensions["latchkey.settings"] = before.model_copy(update={"mail_url": servers[-1].url})
+        return servers[-1]
+
+    yield start
+    app.extensions["latchkey.settings"] = before
+    for each in servers:
+        each.close()
+
+
+@pytest.fixture
+def operate(app):
+    """Types a command: ``operate("doctor")``."""
+    return lambda *words: app.test_cli_runner().invoke(args=words)
+
+
+def how(row):
+    return row.state, row.provider, row.attempts
+
+
+def seconds_to_wait(row, clock):
+    return (row.next_attempt_at - clock.now()).total_seconds()
+
+
+# --- mail ---------------------------------------------------------------------------------------
+
+
+def test_the_first_one_sends_while_it_can(post, attempt, smtp, other_smtp, row):
+    message_id = post()
+    assert attempt(message_id)
+    assert (len(smtp.mails), len(other_smtp.mails)) == (1, 0)
+    assert how(row(message_id)) == ("sent", "primary", 1)
+
+
+def test_a_mail_server_that_is_down_is_passed_over_in_the_same_try(post, attempt, smtp, other_smtp, row):
+    smtp.down()
+    message_id = post()
+    assert attempt(message_id)
+    assert len(other_smtp.mails) == 1
+    assert how(row(message_id)) == ("sent", "fallback", 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"MAIL": "454 4.7.0 Throttling failure: Maximum sending rate exceeded"},
+        {"MAIL": "550 5.7.1 Account suspended"},
+        {"MAIL": "530 5.7.0 Authentication required"},
+        {"RCPT": "550 5.7.1 Relaying denied"},
+        {"RCPT": "452 4.5.3 Too many recipients"},
+        {"DATA": "421 4.3.2 Shutting down"},
+        {".": "451 4.3.0 Try again later"},
+        {".": "550 5.7.1 Blocked by policy"},
+        {".": "554 5.3.0 Sending quota exceeded"},
+    ],
+    ids=lambda said: " ".join(f"{verb} {words}" for verb, words in said.items()),
+)
+def test_what_the_first_refuses_for_its_own_reasons_the_other_takes_at_once(
+    post, attempt, first_says, other_smtp, row, said
+):
+    first_says(**said)
+    message_id = post()
+    assert attempt(message_id)
+    assert len(other_smtp.mails) == 1
+    assert how(row(message_id)) == ("sent", "fallback", 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"RCPT": "550 5.1.1 No such mailbox"},
+        {"RCPT": "550 No such user here"},
+        {"RCPT": "550 5.1.10 Recipient not found"},
+        {"RCPT": "552 5.2.2 Mailbox full"},
+        {"RCPT": "550 5.2.1 Mailbox disabled"},
+        {".": "550 5.1.1 No such mailbox"},
+        {".": "554 5.6.0 Content not accepted"},
+    ],
+    ids=lambda said: " ".join(f"{verb} {words}" for verb, words in said.items()),
+)
+def test_a_recipient_that_is_refused_for_good_is_not_tried_at_the_other(
+    post, attempt, first_says, other_smtp, row, said
+):
+    first_says(**said)
+    message_id = post()
+    assert not attempt(message_id)
+    assert other_smtp.attempts == 0
+    assert how(row(message_id)) == ("abandoned", "", 1)
+
+
+def test_a_mail_whose_answer_was_lost_is_not_doubled_at_the_other(post, attempt, clock, smtp, other_smtp, row):
+    smtp.mode = "drop"
+    message_id = post()
+    assert not attempt(message_id)
+    assert (len(smtp.mails), other_smtp.attempts) == (1, 0)
+    assert row(message_id).last_error == "mail server hung up before it answered"
+    assert 115 < seconds_to_wait(row(message_id), clock) <= 120
+
+
+@pytest.mark.settings(mail_answer_timeout=0.5)
+def test_nor_is_one_that_the_first_never_answered(post, attempt, clock, smtp, other_smtp, row):
+    smtp.mode, smtp.delay = "slow", 30
+    message_id = post()
+    assert not attempt(message_id)
+    assert (smtp.attempts, other_smtp.attempts) == (1, 0)
+    assert 115 < seconds_to_wait(row(message_id), clock) <= 120
+
+
+@pytest.mark.settings(mail_timeout=0.5)
+def test_one_that_is_too_slow_to_take_a_mail_is_passed_over(post, attempt, smtp, other_smtp, row):
+    smtp.hesitation = 5
+    message_id = post()
+    assert attempt(message_id)
+    assert (len(smtp.mails), len(other_smtp.mails)) == (0, 1)
+    assert row(message_id).provider == "fallback"
+
+
+def test_after_three_failures_the_first_is_asked_once_a_minute_and_is_used_again_when_it_answers(
+    post, attempt, clock, first_says, smtp, other_smtp, row
+):
+    first = first_says(MAIL="550 5.7.1 Account suspended")
+    asked = []
+    first.said = Counting(first.said, asked)
+    for _ in range(6):
+        assert attempt(post())
+    assert len(asked) == 3
+    clock.shift(59)
+    assert attempt(post())
+    assert len(asked) == 3
+    clock.shift(2)
+    assert attempt(post())
+    assert attempt(post())
+    assert len(asked) == 4, "one message tries it"
+    clock.shift(61)
+    first.said = {}
+    taken_by = [post(), post()]
+    assert all(map(attempt, taken_by))
+    assert [row(each).provider for each in taken_by] == ["primary", "primary"]
+
+
+class Counting(dict):
+    """Answers, each noted when it begins a mail."""
+
+    def __init__(self, said, asked):
+        super().__init__(said)
+        self.asked = asked
+
+    def get(self, verb, otherwise=None):
+        if verb == "MAIL":
+            self.asked.append(verb)
+        return super().get(verb, otherwise)
+
+
+def test_recipients_that_are_refused_do_not_tire_a_mail_server(post, attempt, smtp, other_smtp, row):
+    smtp.modes["bad.example"] = "busy"
+    for number in range(5):
+        assert attempt(post(to=f"a{number}@bad.example"))
+    good = post()
+    assert attempt(good)
+    assert row(good).provider == "primary"
+
+
+def test_when_both_are_down_the_message_waits_and_then_leaves_once(post, attempt, clock, smtp, other_smtp, row):
+    smtp.down()
+    other_smtp.down()
+    message_id = post(expires_at=clock.now() + timedelta(minutes=10))
+    assert not attempt(message_id)
+    assert how(row(message_id)) == ("waiting", "", 1)
+    assert row(message_id).last_error == "mail server unreachable (ConnectionRefusedError)"
+    other_smtp.up()
+    clock.shift(2)
+    assert attempt(message_id)
+    assert len(other_smtp.mails) == 1
+
+
+def test_while_both_rest_a_message_waits_untried_and_no_longer_than_the_rest(
+    post, attempt, clock, smtp, other_smtp, row
+):
+    smtp.down()
+    other_smtp.down()
+    for _ in range(3):
+        attempt(post())
+    message_id = post()
+    assert not attempt(message_id)
+    assert how(row(message_id)) == ("waiting", "", 0)
+    assert 0 < seconds_to_wait(row(message_id), clock) <= 60
+
+
+# --- SMS ----------------------------------------------------------------------------------------
+
+
+def test_an_sms_provider_that_is_down_is_passed_over(post, attempt, sms, other_sms, row):
+    sms.down()
+    message_id = post("sms")
+    assert attempt(message_id)
+    assert len(other_sms.texts) == 1
+    assert how(row(message_id)) == ("sent", "fallback", 1)
+
+
+@pytest.mark.parametrize("status", [301, 401, 402, 403, 405, 408, 425, 429, 500, 501, 503])
+def test_what_the_first_provider_says_of_itself_sends_a_text_message_to_the_other_at_once(
+    post, attempt, sms, other_sms, row, status
+):
+    sms.refusals = [(status, {})]
+    message_id = post("sms")
+    assert attempt(message_id)
+    assert (len(sms.texts), len(other_sms.texts)) == (0, 1)
+    assert how(row(message_id)) == ("sent", "fallback", 1)
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_text_message_that_may_have_been_taken_is_not_sent_by_the_other(post, attempt, sms, other_sms, row, status):
+    sms.refusals = [(status, {})]
+    message_id = post("sms")
+    assert not attempt(message_id)
+    assert other_sms.attempts == 0
+    assert row(message_id).state == "waiting"
+
+
+def test_nor_is_one_whose_answer_was_lost(post, attempt, sms, other_sms, row):
+    sms.mode = "drop"
+    message_id = post("sms")
+    assert not attempt(message_id)
+    assert (len(sms.texts), other_sms.attempts) == (1, 0)
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_number_that_is_refused_for_good_is_not_tried_at_the_other(post, attempt, sms, other_sms, row, status):
+    sms.refusals = [(status, {})]
+    message_id = post("sms")
+    assert not attempt(message_id)
+    assert other_sms.attempts == 0
+    assert row(message_id).state == "abandoned"
+
+
+def test_while_the_first_asks_to_wait_the_other_sends_and_then_the_first_again(
+    post, attempt, clock, sms, other_sms, row
+):
+    sms.refusals = [(429, {"Retry-After": "120"})]
+    ids = [post("sms"), post("sms")]
+    assert all(map(attempt, ids))
+    assert (sms.attempts, len(other_sms.texts)) == (1, 2)
+    clock.shift(121)
+    later = post("sms")
+    assert attempt(later)
+    assert row(later).provider == "primary"
+
+
+def test_when_both_ask_to_wait_the_shorter_time_counts(post, attempt, clock, sms, other_sms, row):
+    sms.refusals, other_sms.refusals = [(429, {"Retry-After": "120"})], [(429, {"Retry-After": "30"})]
+    message_id = post("sms")
+    assert not attempt(message_id)
+    assert how(row(message_id)) == ("waiting", "", 0)
+    assert 25 < seconds_to_wait(row(message_id), clock) <= 30
+
+
+@pytest.mark.settings(sms_fallback_headers="X-Api-Key: second", sms_headers="X-Api-Key: first")
+def test_each_provider_gets_its_own_credentials_alone(post, attempt, sms, other_sms):
+    attempt(post("sms"))
+    sms.down()
+    attempt(post("sms"))
+    assert sms.texts[0].headers["X-Api-Key"] == "first"
+    assert other_sms.texts[0].headers["X-Api-Key"] == "second"
+
+
+@pytest.mark.settings(sms_fallback_success='"queued"')
+def test_the_second_provider_has_its_own_success(post, attempt, sms, other_sms, row):
+    sms.down()
+    message_id = post("sms")
+    assert not attempt(message_id)
+    assert row(message_id).state == "waiting"
+    other_sms.body = '{"status": "queued"}'
+
+
+# --- what operators see -------------------------------------------------------------------------
+
+
+def health(app):
+    from app.outbox import jobs, providers
+
+    with app.app_context():
+        jobs._run_once(providers.save_health, lambda task: task())
+        return {(each.channel, each.name): each for each in providers.states()}
+
+
+def test_workers_write_down_how_each_provider_does(app, post, attempt, clock, smtp, sms):
+    assert {each.state for each in health(app).values()} == {"unused"}
+    smtp.down()
+    assert attempt(post())
+    assert attempt(post("sms"))
+    found = health(app)
+    assert {key: each.state for key, each in found.items()} == {
+        ("mail", "primary"): "fails",
+        ("mail", "fallback"): "works",
+        ("sms", "primary"): "works",
+        ("sms", "fallback"): "unused",
+    }
+    assert found["mail", "primary"].reason == "mail server unreachable (ConnectionRefusedError)"
+    assert found["mail", "fallback"].sent_lately == 1
+    smtp.up()
+    clock.shift(1)
+    assert attempt(post())
+    assert (health(app)["mail", "primary"].state, health(app)["mail", "primary"].reason) == ("works", "")
+
+
+def test_what_a_slow_worker_writes_late_changes_nothing(app, clock):
+    from app.outbox.channels import mail
+
+    mail.providers["primary"].health.sent_at = clock.now()
+    newest = health(app)["mail", "primary"].sent_at
+    mail.providers["primary"].health.sent_at = clock.now() - timedelta(minutes=5)
+    assert health(app)["mail", "primary"].sent_at == newest
+
+
+def test_doctor_and_the_list_say_which_provider_fails(operate, app, post, attempt, smtp, other_smtp):
+    smtp.down()
+    attempt(post())
+    health(app)
+    told = operate("doctor").output
+    assert "mend  mail        primary: mail server unreachable" in told
+    assert "LATCHKEY_MAIL_URL" in told
+    assert "ok    mail        fallback: 127.0.0.1 answers by smtp" in told
+    assert "note  providers   mail primary (127.0.0.1) fails: mail server unreachable" in told
+    listed = operate("outbox", "providers").output.splitlines()
+    assert [line.split()[:3] for line in listed[1:]] == [
+        ["mail", "primary", "fails"],
+        ["mail", "fallback", "works"],
+        ["sms", "primary", "unused"],
+        ["sms", "fallback", "unused"],
+    ]
+    assert "fallback" in operate("outbox", "list").output
+
+
+def test_doctor_names_the_setting_of_the_second_mail_server(operate, other_smtp):
+    other_smtp.down()
+    told = operate("doctor").output
+    assert "fallback: mail server unreachable" in told
+    assert "LATCHKEY_MAIL_FALLBACK_URL" in told
+
+
+def test_a_test_mail_goes_by_the_one_that_is_named(operate, smtp, other_smtp):
+    assert operate("mail", "test", "ada@example.com").exit_code == 0
+    assert operate("mail", "test", "--fallback", "ada@example.com").exit_code == 0
+    assert (len(smtp.mails), len(other_smtp.mails)) == (1, 1)
+
+
+@pytest.mark.settings(mail_fallback_url="")
+def test_a_test_of_a_second_mail_server_that_is_not_set_says_so(operate):
+    assert "Set LATCHKEY_MAIL_FALLBACK_URL." in operate("mail", "test", "--fallback", "ada@example.com").output
+
+
+@pytest.mark.settings(mail_fallback_url="", sms_fallback_url="")
+def test_one_provider_alone_is_asked_for_each_message(post, attempt, smtp, row):
+    smtp.down()
+    for _ in range(4):
+        message_id = post()
+        assert not attempt(message_id)
+        assert row(message_id).attempts == 1
