@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KEY_REMEDY = "Set it: openssl rand -hex 32"
 LONG_MAIL_CODE, LONG_SMS_CODE, MANY_TRIES = timedelta(minutes=10), timedelta(minutes=5), 5
 SHORTEST_ROTATION = timedelta(days=2)
+PLAIN = "hands codes over without TLS"
 NO_DEBUG = ("", "0", "false", "no")
 
 
@@ -303,12 +304,8 @@ def warnings(settings: "Settings") -> list[Problem]:
         ),
         "sms_code_lifetime": (settings.sms_code_lifetime > LONG_SMS_CODE, "is over 5 minutes", "Shorten it."),
         "challenge_tries": (settings.challenge_tries > MANY_TRIES, "allows more than 5 guesses", "Lower it."),
-        "sms_url": (settings.sms_url.startswith("http://"), "hands codes over without TLS", "Use https://."),
-        "sms_fallback_url": (
-            settings.sms_fallback_url.startswith("http://"),
-            "hands codes over without TLS",
-            "Use https://.",
-        ),
+        "sms_url": (settings.sms_url.startswith("http://"), PLAIN, "Use https://."),
+        "sms_fallback_url": (settings.sms_fallback_url.startswith("http://"), PLAIN, "Use https://."),
     }
     found = [problem(field, what, remedy) for field, (applies, what, remedy) in weak.items() if applies]
     return [*found, *_warnings_of_forward_auth(settings)]
