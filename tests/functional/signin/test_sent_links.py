@@ -174,6 +174,19 @@ def test_of_two_at_once_one_signs_in(wire, link, rows):
     assert len([browser for browser in browsers if browser.signed_in_as()]) == 1
 
 
+def test_one_that_another_request_uses_at_this_moment_signs_in_no_second_time(wire, link, monkeypatch):
+    from app.signin import sent_links
+    from app.users import emails_of
+
+    def other_is_first(user_id: int) -> list[str]:
+        sent_links.end_all(user_id)
+        return emails_of(user_id)
+
+    monkeypatch.setattr(sent_links, "emails_of", other_is_first)
+    assert wire.post(link).status == 404
+    assert wire.signed_in_as() is None
+
+
 @pytest.mark.parametrize("path", ["x", "x.y.z", "%00", "ff6b23f0." + "0" * 32 + ".1796570593." + "A" * 43])
 def test_a_token_that_is_none_of_ours_is_a_404(wire, path):
     assert wire.get(f"/sign-in-link/{path}").status == wire.post(f"/sign-in-link/{path}").status == 404
