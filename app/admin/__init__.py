@@ -26,6 +26,7 @@ def init_app(app: Flask) -> None:
         overview_views,
         people_views,
         person_views,
+        webhook_views,
     )
     from app.admin.export import EXCLUDED
     from app.admin.navigation import CONSOLE_PAGES

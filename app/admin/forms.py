@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+from wtforms.widgets import TextInput
 
 from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, ManyField, NumberField, Required, TextField
@@ -28,6 +31,32 @@ class EraseForm(BaseForm):
     """Erase an account at once."""
 
     sure = CheckboxField(N_("Delete this account now, with everything stored about its owner"))
+
+
+class ConfirmForm(BaseForm):
+    """Something that can't be undone."""
+
+    sure = CheckboxField(N_("I'm sure. This can't be undone."))
+
+
+class NamesField(ManyField):
+    """Several names: a list from a program, in one line from a page."""
+
+    widget = TextInput()
+
+    def _value(self) -> str:
+        return " ".join(self.data or ())
+
+
+class WebhookForm(BaseForm):
+    """An endpoint to which events are posted."""
+
+    url = TextField(N_("Address"), [Required()])
+    events = NamesField(N_("Events"), [Required("webhook_events_missing")])
+
+    def patterns(self) -> list[str]:
+        """Return the types that it gets; a text may name several."""
+        return [each for text in self.events.data or () for each in re.split(r"[\s,]+", text) if each]
 
 
 class SignOutForm(BaseForm):

@@ -12,6 +12,7 @@ CONSOLE_PAGES = [
     NavigationItem("groups", "/admin/groups", N_("Groups"), "groups"),
     NavigationItem("apps", "/admin/apps", N_("Apps"), "apps"),
     NavigationItem("attempts", "/admin/attempts", N_("Attempts"), "activity"),
+    NavigationItem("webhooks", "/admin/webhooks", N_("Webhooks"), "program"),
     NavigationItem("outbox", "/admin/outbox", N_("Outbox"), "email"),
     NavigationItem("audit", "/admin/audit", N_("Audit log"), "data"),
 ]

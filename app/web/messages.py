@@ -264,6 +264,11 @@ MESSAGES = {
     "webhook_event_unknown": N_("There's no event {event}. Use a type from the list, a group such as session.*, or *."),
     "webhook_events_missing": N_("Choose at least one event."),
     "webhook_unknown": N_("There's no such endpoint."),
+    "webhook_is_deleted": N_("The endpoint is deleted, with what waited for it."),
+    "webhook_is_disabled": N_("The endpoint is disabled. What waits leaves when you enable it within 5 days."),
+    "webhook_is_enabled": N_("The endpoint is enabled. Events that happened meanwhile aren't sent."),
+    "webhook_retried": N_("What failed is being sent again."),
+    "webhook_test_queued": N_("A test event is on its way. Reload this page to see the answer."),
     "webhook_url_forbidden": N_(
         "This address is in a network that isn't listed in LATCHKEY_WEBHOOK_NETWORKS, or uses http:// on the internet."
     ),

@@ -109,7 +109,8 @@ FORMS_OF_NOTHING = (
 def is_of_nothing(path: str) -> bool:
     """Say whether a path is about something that is not there."""
     return path in BUTTONS_OF_NOTHING or (
-        path.startswith(("/admin/groups/x/", "/admin/outbox/x/", "/admin/people/x/")) and path not in FORMS_OF_NOTHING
+        path.startswith(tuple(f"/admin/{kind}/x/" for kind in ("groups", "outbox", "people", "webhooks")))
+        and path not in FORMS_OF_NOTHING
     )
 
 

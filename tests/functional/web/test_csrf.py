@@ -39,6 +39,8 @@ TYPED = {
     "user_code": "x",
     "allow": "yes",
     "group": "x",
+    "url": "https://x.example",
+    "events": "*",
 }
 
 

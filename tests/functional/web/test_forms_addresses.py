@@ -47,7 +47,8 @@ def forms_of(app) -> set[str]:
 
 def of_nothing(app) -> set[str]:
     """Return the addresses of forms whose page is that of one thing, here of one that isn't there."""
-    return {path for path in forms_of(app) if path.startswith(("/admin/groups/x1/", "/admin/people/x1/"))}
+    of_one = tuple(f"/admin/{kind}/x1/" for kind in ("groups", "people", "webhooks"))
+    return {path for path in forms_of(app) if path.startswith(of_one)}
 
 
 @pytest.fixture

@@ -1,0 +1,217 @@
+"""/admin/webhooks: where events are posted, how that goes, and what is posted again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Response, after_this_request, g, request
+
+from app import clock
+from app.admin import bp
+from app.admin.access import actor, note
+from app.admin.forms import ConfirmForm, WebhookForm
+from app.admin.presenters import page_facts
+from app.errors import Rejected
+from app.web.commit import view_commit
+from app.web.forms import BaseForm, ButtonForm
+from app.web.redirects import with_query
+from app.web.respond import respond, say, wants_json
+from app.webhooks import endpoints, event_types
+from app.webhooks.models import STATES, WebhookDelivery, WebhookEndpoint
+
+LIST = "admin/webhooks.html"
+PAGE = "admin/webhook.html"
+REFUSED = "errors/form.html"
+
+OVERLAP = timedelta(hours=24)
+"""For how long a secret that was replaced still signs."""
+
+SHOWN = 50
+"""Deliveries on a page."""
+
+
+@bp.get("/webhooks")
+def webhooks() -> Response:
+    """List endpoints, and how many events wait for each."""
+    return _list()
+
+
+@bp.post("/webhooks")
+def create_webhook() -> Response:
+    """Add an endpoint. Its secret stands in this answer and nowhere after."""
+    after_this_request(view_commit)
+    form = WebhookForm()
+    if form.validate():
+        with form.showing_refusals():
+            endpoint, secret = endpoints.create(str(form.url.data), form.patterns(), by=actor())
+            note("webhook_created", endpoint.id)
+            return _page(endpoint, secret=secret)
+    return _list(form)
+
+
+@bp.get("/webhooks/<endpoint_id>")
+def webhook(endpoint_id: str) -> Response:
+    """Show an endpoint and its deliveries, newest first."""
+    return _page(_named(endpoint_id))
+
+
+@bp.post("/webhooks/<endpoint_id>/rotate-secret")
+def rotate_webhook_secret(endpoint_id: str) -> Response:
+    """Give an endpoint a new secret, which stands in this answer alone; the old one signs as well for a day."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        with form.showing_refusals():
+            secret = endpoints.rotate_secret(_named(endpoint_id).id, OVERLAP, by=actor())
+            note("webhook_secret_rotated", endpoint_id)
+            return _page(_named(endpoint_id), secret=secret)
+    return respond(REFUSED, form)
+
+
+@bp.post("/webhooks/<endpoint_id>/disable")
+def disable_webhook(endpoint_id: str) -> Response:
+    """Post nothing more to an endpoint; what waits leaves when it is enabled again."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        if endpoints.disable(_named(endpoint_id).id, by=actor()):
+            note("webhook_disabled", endpoint_id)
+        return _done(endpoint_id, "webhook_is_disabled")
+    return respond(REFUSED, form)
+
+
+@bp.post("/webhooks/<endpoint_id>/enable")
+def enable_webhook(endpoint_id: str) -> Response:
+    """Post events to an endpoint again."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        if endpoints.enable(_named(endpoint_id).id, by=actor()):
+            note("webhook_enabled", endpoint_id)
+        return _done(endpoint_id, "webhook_is_enabled")
+    return respond(REFUSED, form)
+
+
+@bp.post("/webhooks/<endpoint_id>/test")
+def test_webhook(endpoint_id: str) -> Response:
+    """Put a ``webhook.test`` on its way; a worker posts it."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        row = endpoints.queue_test(_named(endpoint_id).id)
+        note("webhook_tested", endpoint_id)
+        return _done(endpoint_id, "webhook_test_queued", delivery=row.id)
+    return respond(REFUSED, form)
+
+
+@bp.post("/webhooks/<endpoint_id>/retry")
+def retry_webhook(endpoint_id: str) -> Response:
+    """Post everything that failed at an endpoint again."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        again = endpoints.retry_failed(_named(endpoint_id).id)
+        note("webhook_retried", endpoint_id, deliveries=again)
+        return _done(endpoint_id, "webhook_retried", retried=again)
+    return respond(REFUSED, form)
+
+
+@bp.post("/webhooks/<endpoint_id>/delete")
+def delete_webhook(endpoint_id: str) -> Response:
+    """Delete an endpoint, its secret, and what waits for it."""
+    after_this_request(view_commit)
+    form = ConfirmForm()
+    if form.validate():
+        endpoint = _named(endpoint_id)
+        if not form.sure.data:
+            form.refuse(Rejected("person_unsure", field="sure"))
+            return respond(REFUSED, form) if wants_json() else _page(endpoint, form)
+        endpoints.delete(endpoint_id, by=actor())
+        note("webhook_deleted", endpoint_id)
+        say("webhook_is_deleted")
+        return respond(go="/admin/webhooks")
+    return respond(REFUSED, form)
+
+
+def _named(endpoint_id: str) -> WebhookEndpoint:
+    if "\x00" in endpoint_id or len(endpoint_id) > 32:  # PostgreSQL takes no NUL
+        raise Rejected("webhook_unknown", status=404)
+    return endpoints.endpoint_named(endpoint_id)
+
+
+def _list(form: WebhookForm | None = None) -> Response:
+    if form is not None and (g.get("csrf_fault") or (wants_json() and form.faults())):
+        return respond(REFUSED, form)
+    found = [
+        _endpoint_facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}
+        for each in endpoints.health()
+    ]
+    shown = {} if wants_json() else {"types": [(each.name, each.says) for each in event_types.ALL]}
+    return respond(LIST, form or WebhookForm(), shown=page_facts() | shown, endpoints=found)
+
+
+def _page(endpoint: WebhookEndpoint, form: BaseForm | None = None, secret: str | None = None) -> Response:
+    state, before = request.args.get("state", ""), request.args.get("before", "")
+    if state not in ("", *STATES) or not (before == "" or (before.isascii() and before.isdigit() and len(before) < 19)):
+        raise Rejected("api_error")
+    rows = endpoints.deliveries(
+        endpoint_id=endpoint.id, states=[state] if state else [], before=int(before or 0), limit=SHOWN + 1
+    )
+    place = f"/admin/webhooks/{endpoint.id}"
+    kept = {"state": state} if state else {}
+    following = str(rows[SHOWN - 1].id) if len(rows) > SHOWN else None
+    shown: dict[str, Any] = page_facts() | {
+        "state": state,
+        "states": STATES,
+        "following": with_query(place, **kept, before=following) if following else None,
+        "begin": with_query(place, **kept) if before else None,
+    }
+    facts: dict[str, Any] = {"endpoint": _endpoint_facts(endpoint), "before": following}
+    facts["deliveries"] = [_delivery_facts(row) for row in rows[:SHOWN]]
+    return respond(PAGE, form, shown=shown, **facts, **({"secret": secret} if secret else {}))
+
+
+def _done(endpoint_id: str, code: str, **facts: Any) -> Response:
+    say(code)
+    return respond(go=f"/admin/webhooks/{endpoint_id}", **facts)
+
+
+def _endpoint_facts(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    overlaps = endpoint.old_secret_until is not None and endpoint.old_secret_until > clock.now()
+    return {
+        "id": endpoint.id,
+        "url": _without_query(endpoint.url),
+        "events": endpoint.pattern_list,
+        "enabled": endpoint.disabled_at is None,
+        "disabled_reason": endpoint.disabled_reason or None,
+        "created_at": endpoint.created_at,
+        "last_sent_at": endpoint.last_sent_at,
+        "failing_since": endpoint.failing_since,
+        "failures": endpoint.failures,
+        "last_error": endpoint.last_error or None,
+        "old_secret_signs_until": endpoint.old_secret_until if overlaps else None,
+    }
+
+
+def _delivery_facts(each: WebhookDelivery) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "webhook_id": each.message_id,
+        "type": each.type,
+        "at": each.at,
+        "state": each.state,
+        "attempts": each.attempts,
+        "next_attempt_at": each.next_attempt_at,
+        "last_attempt_at": each.last_attempt_at,
+        "last_status": each.last_status,
+        "last_error": each.last_error or None,
+        "subject": each.subject,
+    }
+
+
+def _without_query(url: str) -> str:
+    """Return a URL without its query, in which receivers put secrets of theirs."""
+    parts = urlsplit(url)
+    return parts._replace(query="...").geturl() if parts.query else url

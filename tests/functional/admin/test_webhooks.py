@@ -1,0 +1,122 @@
+"""/admin/webhooks: endpoints are added, looked at, given new secrets, and what failed is sent again."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from app.audit import Event
+from app.webhooks.models import WebhookDelivery, WebhookEndpoint
+
+URL = "https://hooks.example.com/in?key=abc"
+
+
+@pytest.fixture
+def add(console):
+    """Adds an endpoint; returns the answer."""
+    return lambda **fields: console.post(
+        "/admin/webhooks", **({"url": URL, "events": "account.* session.ended"} | fields)
+    )
+
+
+@pytest.fixture
+def place(add, rows) -> str:
+    """The page of an endpoint."""
+    assert add().status == 200
+    return f"/admin/webhooks/{rows(WebhookEndpoint)[0].id}"
+
+
+def test_one_is_added_and_its_secret_shown_once(console, add, rows):
+    answer = add()
+    secret = re.search(r"whsec_[A-Za-z0-9+/=]+", answer.text)[0]
+    [row] = rows(WebhookEndpoint)
+    assert row.pattern_list == ["account.*", "session.ended"]
+    for path in ("/admin/webhooks", f"/admin/webhooks/{row.id}"):
+        shown = console.get(path)
+        assert shown.status == 200
+        assert "hooks.example.com/in" in shown.text
+        assert secret not in shown.text
+        assert "key=abc" not in shown.text
+    assert [event.name for event in rows(Event) if "webhook" in event.name] == [
+        "webhook.created",
+        "admin.webhook_created",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"url": "ftp://hooks.example.com"}, "webhook_url_invalid"),
+        ({"url": ""}, "required"),
+        ({"events": ""}, "webhook_events_missing"),
+        ({"events": " , "}, "webhook_events_missing"),
+        ({"events": "nothing.*"}, "webhook_event_unknown"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(add, rows, fields, code):
+    answer = add(**fields)
+    assert (answer.status, answer.codes) == (400, [code])
+    assert rows(WebhookEndpoint) == []
+
+
+def test_a_list_of_events_is_taken_from_a_program(json_wire, console, add, rows):
+    if console.language == "json":
+        assert add(events=["account.created", "session.*"]).status == 200
+        assert rows(WebhookEndpoint)[0].pattern_list == ["account.created", "session.*"]
+
+
+def test_it_is_disabled_enabled_and_deleted(console, place, rows):
+    assert console.post(f"{place}/disable").ok
+    assert rows(WebhookEndpoint)[0].disabled_reason == "operator"
+    assert console.post(f"{place}/enable").ok
+    assert rows(WebhookEndpoint)[0].disabled_at is None
+    assert console.post(f"{place}/delete").codes == ["person_unsure"]
+    assert console.post(f"{place}/delete", sure=True).ok
+    assert console.get(place).status == 404
+    acts = [event.name for event in rows(Event) if event.name.startswith("admin.webhook")]
+    assert acts == [f"admin.webhook_{act}" for act in ("created", "disabled", "enabled", "deleted")]
+
+
+def test_a_new_secret_is_another_one(console, add, rows):
+    secrets = re.findall(r"whsec_[A-Za-z0-9+/=]+", add().text)
+    place = f"/admin/webhooks/{rows(WebhookEndpoint)[0].id}"
+    secrets += re.findall(r"whsec_[A-Za-z0-9+/=]+", console.post(f"{place}/rotate-secret").text)
+    assert len(set(secrets)) == 2
+    assert rows(WebhookEndpoint)[0].old_secret_until is not None
+
+
+def test_a_test_waits_and_is_listed(console, place, rows):
+    assert console.post(f"{place}/test").ok
+    assert "webhook.test" in console.get(f"{place}?state=waiting").text
+    assert '<code class="breakable">webhook.test' not in console.get(f"{place}?state=abandoned").text
+    [row] = rows(WebhookDelivery)
+    assert row.state == "waiting"
+    assert console.post(f"{place}/retry").ok
+
+
+@pytest.mark.parametrize("query", ["?state=x", "?before=x", "?before=-1", "?before=9999999999999999999", "?state=%00"])
+def test_odd_questions_are_refused(console, place, query):
+    assert console.get(place + query).status == 400
+
+
+@pytest.mark.parametrize("endpoint_id", ["x", "0" * 32, "%00", "A" * 5000])
+def test_one_that_is_not_there_is_a_404(console, endpoint_id):
+    assert console.get(f"/admin/webhooks/{endpoint_id}").status == 404
+    assert console.post(f"/admin/webhooks/{endpoint_id}/disable").status == 404
+
+
+def test_deliveries_come_page_by_page(json_wire, console, place, monkeypatch):
+    monkeypatch.setattr("app.admin.webhook_views.SHOWN", 2)
+    for _ in range(5):
+        console.post(f"{place}/test")
+    if console.language == "json":
+        seen, before = [], ""
+        for _ in range(4):
+            answer = console.get(f"{place}?before={before}").json
+            seen += [row["id"] for row in answer["deliveries"]]
+            before = answer["before"] or ""
+            if not before:
+                break
+        assert seen == sorted(seen, reverse=True)
+        assert len(seen) == 5
