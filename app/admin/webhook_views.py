@@ -170,7 +170,9 @@ def _page(endpoint: WebhookEndpoint, form: BaseForm | None = None, secret: str |
     }
     facts: dict[str, Any] = {"endpoint": _endpoint_facts(endpoint), "before": following}
     facts["deliveries"] = [_delivery_facts(row) for row in rows[:SHOWN]]
-    return respond(PAGE, form, shown=shown, **facts, **({"secret": secret} if secret else {}))
+    if secret:
+        facts["secret"] = secret
+    return respond(PAGE, form, shown=shown, **facts)
 
 
 def _done(endpoint_id: str, code: str, **facts: Any) -> Response:
