@@ -33,10 +33,14 @@ def fill(engine: sa.Engine, size: Size) -> None:
     """Fill a migrated, empty database, and have it analyzed."""
     with engine.connect() as connection:
         dialect = _SQLite if engine.dialect.name == "sqlite" else _PostgreSQL
+        for setting in dialect.before:
+            connection.exec_driver_sql(setting)
         for statement in (*_statements(dialect, size), *dialect.afterwards):
             connection.exec_driver_sql(statement if dialect is _SQLite else statement.replace("%", "%%"))
         connection.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for setting in dialect.before[:1]:
+            connection.exec_driver_sql(setting.replace("LOCAL ", ""))
         connection.exec_driver_sql("ANALYZE")
 
 
@@ -44,13 +48,15 @@ class _SQLite:
     id_of = "printf('%032x', {0} * 2654435761)"
     moment = "strftime('%Y-%m-%d %H:%M:%S', 'now', '-' || ({0}) || ' seconds') || '.000000'"
     true, false = "1", "0"
-    afterwards = ()
+    before: tuple[str, ...] = ()
+    afterwards: tuple[str, ...] = ()
 
 
 class _PostgreSQL:
     id_of = "lpad(to_hex({0} * 2654435761), 32, '0')"
     moment = "now() - ({0}) * interval '1 second'"
     true, false = "true", "false"
+    before = ("SET LOCAL statement_timeout = 0", "SET LOCAL synchronous_commit = off")
     afterwards = tuple(
         f"SELECT setval(pg_get_serial_sequence('\"{table}\"', 'id'), (SELECT max(id) FROM \"{table}\"))"
         for table in ("user", "identity", "event", "auth_session")
