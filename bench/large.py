@@ -29,26 +29,24 @@ class Size:
         return f"{self.users:,} users, {self.events:,} events, {self.sessions:,} sessions, {self.messages:,} messages"
 
 
-def fill(engine: sa.Engine, size: Size) -> None:
-    """Fill a migrated, empty database, and have it analyzed."""
+def fill(url: str, size: Size) -> None:
+    """Fill a migrated, empty database, and have it analyzed. Its engine is of its own: the service's has deadlines."""
+    engine = sa.create_engine(url)
+    dialect = _SQLite if engine.dialect.name == "sqlite" else _PostgreSQL
     with engine.connect() as connection:
-        dialect = _SQLite if engine.dialect.name == "sqlite" else _PostgreSQL
-        for setting in dialect.before:
-            connection.exec_driver_sql(setting)
-        for statement in (*_statements(dialect, size), *dialect.afterwards):
+        for statement in (*dialect.before, *_statements(dialect, size), *dialect.afterwards):
             connection.exec_driver_sql(statement if dialect is _SQLite else statement.replace("%", "%%"))
         connection.commit()
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for setting in dialect.before[:1]:
-            connection.exec_driver_sql(setting.replace("LOCAL ", ""))
         connection.exec_driver_sql("ANALYZE")
+        connection.commit()
+    engine.dispose()
 
 
 class _SQLite:
     id_of = "printf('%032x', {0} * 2654435761)"
     moment = "strftime('%Y-%m-%d %H:%M:%S', 'now', '-' || ({0}) || ' seconds') || '.000000'"
     true, false = "1", "0"
-    before: tuple[str, ...] = ()
+    before: tuple[str, ...] = ("PRAGMA synchronous = off", "PRAGMA cache_size = -1000000")
     afterwards: tuple[str, ...] = ()
 
 
@@ -56,7 +54,7 @@ class _PostgreSQL:
     id_of = "lpad(to_hex({0} * 2654435761), 32, '0')"
     moment = "now() - ({0}) * interval '1 second'"
     true, false = "true", "false"
-    before = ("SET LOCAL statement_timeout = 0", "SET LOCAL synchronous_commit = off")
+    before = ("SET synchronous_commit = off",)
     afterwards = tuple(
         f"SELECT setval(pg_get_serial_sequence('\"{table}\"', 'id'), (SELECT max(id) FROM \"{table}\"))"
         for table in ("user", "identity", "event", "auth_session")

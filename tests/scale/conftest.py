@@ -17,7 +17,7 @@ import pytest
 
 from bench.large import Size, fill
 from tests.databases import Database, Databases
-from tests.faults.accounts import application_on, open_many
+from tests.faults.accounts import open_many
 from tests.faults.conftest import PLAIN
 from tests.faults.pgbouncer import pgbouncer
 from tests.requirements import program
@@ -81,10 +81,7 @@ def stack(
     database = databases.fresh("postgresql")
     with ExitStack() as running:
         running.callback(database.disconnect)
-        with application_on(database) as app, app.app_context():
-            from app.extensions import db
-
-            fill(db.engine, SIZE)
+        fill(database.url.replace("postgresql:", "postgresql+psycopg:", 1), SIZE)
         addresses = open_many(database, PEOPLE)
         pooled = running.enter_context(pgbouncer(database, directory, "default_pool_size = 12"))
         redis = _redis(directory, running)
