@@ -56,6 +56,7 @@ def _features(*, in_production: bool) -> tuple[Any, ...]:
     """Return the packages with URLs."""
     from app import (
         account,
+        bounces,
         branding,
         dev_inbox,
         forward_auth,
@@ -69,7 +70,8 @@ def _features(*, in_production: bool) -> tuple[Any, ...]:
         status,
     )
 
-    features = (branding, signin, register, setup, account, identities, oidc, forward_auth, privacy, recovery, status)
+    for_people = (branding, signin, register, setup, account, identities, oidc, forward_auth, privacy, recovery)
+    features = (*for_people, bounces, status)
     return features if in_production else (*features, dev_inbox)
 
 

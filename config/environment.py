@@ -26,6 +26,8 @@ SECRETS = (
     "queue_url",
     "redis_url",
     "imported_password_salt",
+    "bounces_postmark_secret",
+    "bounces_mailgun_key",
 )
 
 

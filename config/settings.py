@@ -9,6 +9,7 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from config import checks, development, environment
 from config.apps import AppSettings
+from config.bounces import BounceSettings
 from config.brand import BrandSettings
 from config.console import ConsoleSettings
 from config.delivery import DeliverySettings
@@ -32,6 +33,7 @@ class Settings(
     PasskeySettings,
     JourneySettings,
     RegistrationSettings,
+    BounceSettings,
     DeliverySettings,
     BrandSettings,
     ServiceSettings,

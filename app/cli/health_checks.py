@@ -17,7 +17,7 @@ from app.db import DatabaseReadOnly, PoolerFound, clock_sync, read_only, readine
 from app.db.faults import why_unreached
 from app.enrollments.catalog import methods_reaching
 from app.extensions import db, keyring, settings
-from app.outbox import jobs, providers, wakeups
+from app.outbox import jobs, providers, suppressions, wakeups
 from app.outbox.channels import mail, sms
 from app.outbox.channels.attempt import Failed
 from app.outbox.channels.provider_gate import REFUSES_US, remedy_for
@@ -39,9 +39,12 @@ STUCK = timedelta(minutes=10)
 LATE = timedelta(minutes=1)
 """A message due for longer than this was forgotten."""
 
+LEAST_BOUNCES, MOST_BOUNCES = 20, 0.05
+"""So many mails that come back in a day, and so great a share of all, are worth a look: providers block above."""
+
 FIGURES = re.compile(r"[0-9][0-9,.:]*")
 
-NEED_DATABASE = frozenset(("migrations", "keys", "sms", "providers", "outbox", "budgets", "webhooks"))
+NEED_DATABASE = frozenset(("migrations", "keys", "sms", "providers", "bounces", "outbox", "budgets", "webhooks"))
 """Examinations that say nothing while the database does not answer."""
 
 
@@ -257,6 +260,16 @@ def providers_send() -> Iterator[HealthCheck]:
         yield HealthCheck("one for each channel")
 
 
+def mail_arrives() -> Iterator[HealthCheck]:
+    """Little of it comes back, and reports of that come in."""
+    found = suppressions.summary()
+    back, spam = (sum(found.lately.get(kind, 0) for kind in kinds) for kinds in (("hard", "soft"), ("complaint",)))
+    what = f"{back:,} came back and {spam:,} were called spam in the last day; {found.suppressed:,} suppressed"
+    much = back + spam >= LEAST_BOUNCES and back + spam > found.sent * MOST_BOUNCES
+    remedy = "Look why: flask mail suppressions list. Look at SPF, DKIM and the reputation of your domain."
+    yield HealthCheck(what, remedy if much else "")
+
+
 def queue_answers() -> Iterator[HealthCheck]:
     """Workers can be woken when a message waits. Otherwise they find it by looking, a second later."""
     where = wakeups.location(settings)
@@ -365,6 +378,7 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
     ("mail", mail_server_answers, "Look at LATCHKEY_MAIL_URL."),
     ("sms", sms_provider_answers, "Look at LATCHKEY_SMS_URL."),
     ("providers", providers_send, "Look at the database."),
+    ("bounces", mail_arrives, "Run: flask db upgrade"),
     ("queue", queue_answers, "Look at LATCHKEY_QUEUE_URL, and whether the queue runs."),
     ("redis", redis_answers, "Look at LATCHKEY_REDIS_URL, and whether Redis runs."),
     ("outbox", messages_leave, "Run: flask db upgrade"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from markupsafe import Markup
 from app import i18n
 from app.cli.group import OperatorGroup
 from app.cli.message_samples import samples, unsent
-from app.extensions import settings
+from app.extensions import db, settings
 from app.notifications.challenge_emails import write_email
-from app.outbox import EmailMessage, TextMessage
+from app.outbox import EmailMessage, TextMessage, suppressions
 from app.outbox.channels import mail as mail_channel
 from app.outbox.channels import smtp
 from app.outbox.channels.attempt import Failed
@@ -23,6 +24,9 @@ from app.outbox.channels.failover import FALLBACK, PRIMARY
 from app.users import identifiers
 
 mail = OperatorGroup("mail", help="Preview emails and text messages, and send a test email.")
+
+SUPPRESSED_ROW = "{:36}  {:9}  {:6}  {:11}  {:16}  {}"
+SHOWN = ("masked", "kind", "code", "provider", "since", "until")
 
 PAGE = Markup("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{brand}: messages</title>
@@ -123,6 +127,44 @@ def test(address: str, language: str | None, fallback: bool) -> None:
     finally:
         mail_channel.hang_up()
     click.echo(f"Sent to {message.to} from {settings.mail_sender}. The mail server answered: {answer}")
+
+
+@mail.group("suppressions")
+def suppressed() -> None:
+    """Addresses that get no mail, because it came back or was called spam."""
+
+
+@suppressed.command("list")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Newest so many.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_suppressed(limit: int, as_json: bool) -> None:
+    """List addresses that get no mail now, masked, newest first."""
+    rows = suppressions.listed(limit)
+    if as_json:
+        facts = [{name: getattr(row, name) for name in SHOWN} for row in rows]
+        click.echo(json.dumps(facts, default=lambda moment: moment.isoformat(), indent=2))
+        return
+    if not rows:
+        click.echo("No address is suppressed.")
+        return
+    click.echo(SUPPRESSED_ROW.format("ADDRESS", "WHY", "CODE", "REPORTED BY", "SINCE (UTC)", "UNTIL (UTC)"))
+    for row in rows:
+        times = [f"{moment:%Y-%m-%d %H:%M}" for moment in (row.since, row.until)]
+        click.echo(SUPPRESSED_ROW.format(row.masked, row.kind, row.code, row.provider, *times).rstrip())
+
+
+@suppressed.command("lift")
+@click.argument("address")
+def lift_suppression(address: str) -> None:
+    """Send mail to ADDRESS again. If it comes back again, the address is suppressed again."""
+    try:
+        canonical = identifiers.email(address)
+    except identifiers.InvalidIdentifier:
+        raise click.UsageError(f"{address!r} isn't an email address.") from None
+    if not suppressions.lift(canonical, "operator"):
+        raise click.ClickException(f"{address} isn't suppressed.")
+    db.session.commit()
+    click.echo(f"{canonical} gets mail again.")
 
 
 def _said(failure: Failed) -> str:

@@ -11,6 +11,7 @@ from app.challenges.models import Challenge
 from app.enrollments.catalog import methods_reaching
 from app.extensions import settings
 from app.login.presenters import label_of
+from app.outbox import suppressions
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
 from app.users import Identity, identities_of
@@ -35,7 +36,8 @@ def pending(challenge: Challenge) -> dict[str, Any]:
 
 
 def listed(rows: list[Identity]) -> list[dict[str, Any]]:
-    """Return what finds an account, of each kind in the order in which it stands there."""
+    """Return what finds an account, of each kind in the order in which it stands there. One statement."""
+    suppressed = suppressions.among({row.value for row in rows if row.kind == "email"})
     return [
         {
             "kind": row.kind,
@@ -43,6 +45,7 @@ def listed(rows: list[Identity]) -> list[dict[str, Any]]:
             "primary": row.is_primary,
             "added_at": row.created_at,
             "confirmed_at": row.confirmed_at,
+            "undelivered": row.kind == "email" and row.value in suppressed,
         }
         for row in rows
     ]

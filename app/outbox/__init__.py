@@ -39,8 +39,9 @@ __all__ = [
 def init_app(app: Flask) -> None:
     """Configure Flask-Mail, add the commands, and register what an export holds."""
     from app.db.export import register_export
+    from app.db.retention import register_cleanups
     from app.extensions import mail
-    from app.outbox import cli, export, providers
+    from app.outbox import cli, export, providers, suppressions
 
     app.config.update(mail_config(app.extensions["latchkey.settings"]))
     mail.init_app(app)
@@ -48,3 +49,4 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(cli.run_worker)
     register_export(app, export.PARTS)
     register_periodic_task(app, providers.save_health)
+    register_cleanups(app, suppressions.prune_suppressions, suppressions.prune_bounces)

@@ -12,7 +12,7 @@ import structlog
 
 from app import clock, metrics, tracing
 from app.extensions import db
-from app.outbox import renderers
+from app.outbox import renderers, suppressions
 from app.outbox.channels import logout, mail, sms
 from app.outbox.channels.attempt import Failed, Interrupted, Postponed
 from app.outbox.leases import claim, holding, record_results
@@ -114,10 +114,12 @@ def send(messages: Sequence[Message]) -> list[Outcome]:
     began = time.monotonic()
     outcomes: list[Outcome] = []
     with holding(messages) as held:
-        known = _read(messages)
+        known, suppressed = _read(messages), _suppressed(messages)
         log = structlog.get_logger().bind()  # once for all of them: it costs as much as the line itself
         for message in messages:
-            if outcomes and time.monotonic() - began > ENOUGH:  # one is tried in any case
+            if message.channel == MAIL and not message.decoy and message.to in suppressed:
+                outcomes.append(_drop(message, suppressed[message.to]))
+            elif outcomes and time.monotonic() - began > ENOUGH:  # one is tried in any case
                 outcomes.append(_again(message, clock.now(), "worker busy"))
             else:
                 outcomes.append(_traced(message, known, log))
@@ -148,6 +150,22 @@ def _read(messages: Sequence[Message]) -> Mapping[str, Any] | None:
         return None
     finally:
         db.session.close()  # no connection is held while a mail server answers
+
+
+def _suppressed(messages: Sequence[Message]) -> Mapping[str, str]:
+    """Return the addresses among these that get no mail, with why; none if that can't be read."""
+    try:
+        return suppressions.among({each.to for each in messages if each.channel == MAIL and not each.decoy})
+    except Exception:
+        log.exception("outbox.cannot_read", messages=len(messages))
+        return {}
+    finally:
+        db.session.close()
+
+
+def _drop(message: Message, why: str) -> Outcome:
+    log.warning("message.dropped", **named(message), reason=why)
+    return Outcome(message, DROPPED, reason=why)
 
 
 def _traced(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:

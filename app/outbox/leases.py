@@ -22,7 +22,7 @@ from app.audit import record_each
 from app.db import unavailable, use_async_commit
 from app.db.compiled import Detached, note
 from app.extensions import changed, db
-from app.outbox.models import ABANDONED, SENDING, SENT, WAITING, Message
+from app.outbox.models import ABANDONED, DROPPED, SENDING, SENT, WAITING, Message
 
 if TYPE_CHECKING:
     from app.outbox.delivery import Outcome
@@ -281,7 +281,8 @@ def _write(outcomes: Sequence[Outcome], names_users: bool) -> None:
     facts = [_about(each, names_users, channel=each.channel) for each in sent if each.challenge_id and each.id in held]
     record_each("challenge.sent", facts)
     given_up = [outcome for outcome in outcomes if outcome.state != SENT and _write_unsent(outcome)]
-    why = [_about(each.message, names_users, **_why(each)) for each in given_up if each.state == ABANDONED]
+    told = [each for each in given_up if each.state == ABANDONED or (each.state == DROPPED and each.reason)]
+    why = [_about(each.message, names_users, **_why(each)) for each in told]
     record_each("delivery.failed", why)
 
 

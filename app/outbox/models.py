@@ -89,6 +89,43 @@ class ProviderHealth(db.Model):
     reason: Mapped[str] = mapped_column(sa.String(80), default="")
 
 
+class Bounce(db.Model):
+    """A report that a mail came back, or that its reader called it spam. Without the address, and without words."""
+
+    __tablename__ = "bounce"
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    event: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    """A digest of the provider's name for it: the same report may come again."""
+    digest: Mapped[str] = mapped_column(sa.String(64), index=True)
+    """A keyed digest of the address."""
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    """``hard``, ``soft`` or ``complaint``."""
+    at: Mapped[datetime] = mapped_column(index=True)
+    provider: Mapped[str] = mapped_column(sa.String(16))
+    code: Mapped[str] = mapped_column(sa.String(16))
+    """Status code (RFC 3463) or reply code; "" where none was told."""
+    counts: Mapped[bool] = mapped_column(default=True)
+    """Whether it is one of those that suppress an address; not after that was lifted."""
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+
+
+class Suppression(db.Model):
+    """That an address gets no mail for now."""
+
+    __tablename__ = "suppression"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    masked: Mapped[str] = mapped_column(sa.String(254))
+    """The address as an operator may see it: ``a...@example.com``."""
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    provider: Mapped[str] = mapped_column(sa.String(16))
+    code: Mapped[str] = mapped_column(sa.String(16))
+    since: Mapped[datetime] = mapped_column(index=True)
+    until: Mapped[datetime] = mapped_column(index=True)
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("user.id", ondelete="CASCADE"), index=True)
+
+
 class Lease(db.Model):
     """What one worker alone may do until ``until``, such as deleting old rows; also that a worker is alive."""
 

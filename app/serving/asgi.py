@@ -137,11 +137,21 @@ class WsgiAdapter:
     """The application as an ASGI server sees it."""
 
     def __init__(
-        self, application: WSGIApplication, *, pool: ThreadPool, largest_body: int, headers: Headers = ()
+        self,
+        application: WSGIApplication,
+        *,
+        pool: ThreadPool,
+        largest_body: int,
+        headers: Headers = (),
+        larger: Mapping[str, int] | None = None,
     ) -> None:
-        """``headers`` go with the answers that are given here."""
+        """``headers`` go with the answers that are given here.
+
+        :param larger: paths, and how large a body may be below them
+        """
         self.application = application
         self.largest_body = largest_body
+        self._larger = larger or {}
         self.headers = headers
         self._pool = pool
         self._alive = ThreadPool(1, 1)
@@ -168,7 +178,9 @@ class WsgiAdapter:
         if "HTTP_TRANSFER_ENCODING" in environ:
             raise Refusal(411)
         announced = int(environ.get("CONTENT_LENGTH") or 0)
-        if 0 < announced <= self.largest_body:  # one that is larger the application refuses without reading it
+        if (
+            0 < announced <= self._most_at(environ["PATH_INFO"])
+        ):  # one that is larger the application refuses without reading it
             environ["wsgi.input"] = io.BytesIO(await read(receive, announced))
         pool = self._alive if environ["PATH_INFO"] == ALIVE else self._pool
         try:
@@ -176,6 +188,11 @@ class WsgiAdapter:
         except Busy:
             self._note_busy()
             raise Refusal(503) from None
+
+    def _most_at(self, path: str) -> int:
+        """Return how large a body may be at a path."""
+        below = (most for place, most in self._larger.items() if path.startswith(f"{place}/"))
+        return max(below, default=self.largest_body)
 
     def _note_busy(self) -> None:
         """Count rejected requests for the log: the application, which logs every request, never sees them."""

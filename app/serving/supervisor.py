@@ -199,7 +199,7 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
     settings = app.extensions["latchkey.settings"]
     limit = int(app.config["MAX_CONTENT_LENGTH"])
     headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
-    return WsgiAdapter(app, pool=pool, largest_body=limit, headers=headers)
+    return WsgiAdapter(app, pool=pool, largest_body=limit, larger=app.config.get("LARGEST_BODIES"), headers=headers)
 
 
 class Supervisor:

@@ -170,8 +170,16 @@ def _first_open(addresses: list[str], port: int, until: float) -> socket.socket:
 
 
 def fetch_json(url: str, *, most: int, within: float, allows: Callable[[str], bool]) -> Fetched:
-    """Fetch a JSON document, of ``most`` bytes and in ``within`` seconds for all of it.
+    """Fetch a JSON document, as ``fetch``."""
+    return fetch(url, most=most, within=within, allows=allows, kind=_JSON)
 
+
+def fetch(
+    url: str, *, most: int, within: float, allows: Callable[[str], bool], kind: re.Pattern[str] | None = None
+) -> Fetched:
+    """Fetch a document, of ``most`` bytes and in ``within`` seconds for all of it.
+
+    :param kind: what its content type matches; None for any
     :raises NotFetched: with the reason
     :raises Interrupted: when the worker stops
     """
@@ -179,7 +187,7 @@ def fetch_json(url: str, *, most: int, within: float, allows: Callable[[str], bo
         with cut_off_after(within) as deadline:
             connection = connect(url, deadline, within=within, allows=allows)
             try:
-                return _get(connection, url, most)
+                return _get(connection, url, most, kind)
             finally:
                 connection.close()
     except ForbiddenAddress:
@@ -194,17 +202,18 @@ def fetch_json(url: str, *, most: int, within: float, allows: Callable[[str], bo
         raise NotFetched("broken") from None
 
 
-def _get(connection: HTTPConnection, url: str, most: int) -> Fetched:
+def _get(connection: HTTPConnection, url: str, most: int, kind: re.Pattern[str] | None) -> Fetched:
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close", "User-Agent": AGENT}
+    accept = "*/*" if kind is None else "application/json"
+    headers = {"Accept": accept, "Accept-Encoding": "identity", "Connection": "close", "User-Agent": AGENT}
     connection.request("GET", target, headers=headers)
     answer = connection.getresponse()
     if 300 <= answer.status < 400:
         raise NotFetched("redirect")
     if answer.status != 200:
         raise NotFetched("status")
-    if not _JSON.match(answer.getheader("Content-Type", "")):
+    if kind is not None and not kind.match(answer.getheader("Content-Type", "")):
         raise NotFetched("type")
     if answer.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise NotFetched("encoding")

@@ -18,6 +18,7 @@ WHO = {
     "bare": "baree@example.com",
     "mails used up": "usedu@example.com",
     "locked by passwords": "spray@example.com",
+    "suppressed": "bounc@example.com",
 }
 SEND = "/us-signin/send-code"
 REQUESTS = {
@@ -34,8 +35,11 @@ explicit = pytest.mark.settings(generic_responses=False)
 
 
 @pytest.fixture
-def everybody(people):
+def everybody(app, people):
     """One account of each kind."""
+    from app.extensions import db
+    from app.outbox import suppressions
+
     people.open(email=WHO["known"])
     for name in ("locked", "mails used up", "locked by passwords"):
         people.open(email=WHO[name])
@@ -43,6 +47,10 @@ def everybody(people):
     people.open(email=WHO["unconfirmed"], confirmed=False)
     people.leave(people.open(email=WHO["leaving"]))
     people.open(email=WHO["bare"], methods=["authenticator"])
+    people.open(email=WHO["suppressed"])
+    with app.app_context():
+        suppressions.take([suppressions.Report(WHO["suppressed"], suppressions.HARD, "test", "1", "5.1.1")])
+        db.session.commit()
 
 
 @pytest.fixture

@@ -41,12 +41,13 @@ WANTS_SIGNED_IN = (
 
 
 OF_APPS = frozenset((
+    "/hooks/mail/<provider>",
     "/gate/envoy", "/gate/envoy/<anything:_rest>",
     "/oauth/authorize", "/oauth/device", "/oauth/introspect", "/oauth/logout", "/oauth/par", "/oauth/register",
     "/oauth/register/<client_id>", "/oauth/revoke", "/oauth/token", "/oauth/userinfo",
 ))  # fmt: skip
-"""What apps and proxies post to, by the protocol's own rules: tests/functional/oidc and tests/functional/forward_auth
-have their bad input, and why they need no CSRF token."""
+"""What apps, proxies and mail providers post to, by the protocol's own rules: tests/functional/oidc, forward_auth and
+bounces have their bad input, and why they need no CSRF token."""
 
 
 def addresses(app: Flask, method: str) -> list[str]:

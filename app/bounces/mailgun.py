@@ -1,0 +1,96 @@
+"""Mailgun: an event in JSON, and beside it a signature of a time and a token, which says nothing of the event."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import timedelta
+
+import sqlalchemy as sa
+from flask import Request
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.bounces import fields
+from app.bounces.models import HookToken
+from app.bounces.refusals import Refused
+from app.crypto.secrets import same
+from app.db.retention import delete_batch
+from app.extensions import db, settings
+from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind_of
+
+NAME = "mailgun"
+
+WINDOW = timedelta(hours=24)
+"""How old a signature may be: what wasn't taken is posted again for eight hours."""
+
+AHEAD = timedelta(minutes=5)
+
+COMPLAINTS = ("suppress-complaint", "suppress-unsubscribe")
+PASSING = ("old", "suppress-unknown", "espblock")
+"""Reasons of a permanent failure that say nothing of the address: it was tried for too long, or we are blocked."""
+
+
+def is_set_up() -> bool:
+    return bool(settings.bounces_mailgun_key.get_secret_value())
+
+
+def read(request: Request) -> list[Report]:
+    """Return what a request reports; nothing when it came before. Raises Refused."""
+    body = request.get_data()
+    posted = fields.read(body)
+    if not _is_first(*_check(fields.part(posted, "signature")), body):
+        return []
+    event = fields.part(posted, "event-data")
+    status = fields.part(event, "delivery-status")
+    code = code_in(status.get("enhanced-code"), status.get("code"), status.get("message"))
+    kind = _kind(fields.text(event, "event"), fields.text(event, "severity"), fields.text(event, "reason"), code)
+    name = fields.text(event, "id")
+    return [Report(fields.text(event, "recipient"), kind, NAME, name, code)] if kind and name else []
+
+
+def _check(signature: dict[str, object]) -> tuple[str, float]:
+    """Return the token of a signature and its time. Raises Refused."""
+    time, token, given = (fields.text(signature, name) for name in ("timestamp", "token", "signature"))
+    if not (time and token and given):
+        raise Refused("signature_missing", 401)
+    key = settings.bounces_mailgun_key.get_secret_value().encode()
+    right = hmac.new(key, (time + token).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    parent = fields.text(signature, "parent-signature")
+    if not (same(given, right) or (parent and same(parent, right))):
+        raise Refused("signature_wrong")
+    if not time.isascii() or not time.isdigit() or len(time) > 12:
+        raise Refused("signature_wrong")
+    if not -AHEAD.total_seconds() < clock.unix() - int(time) < WINDOW.total_seconds():
+        raise Refused("signature_too_old")
+    return token, float(time)
+
+
+def _is_first(token: str, signed_at: float, body: bytes) -> bool:
+    """Note that a token was used; return False where the same request came before.
+
+    :raises Refused: when it came with another event: the signature does not cover that
+    """
+    name, digest = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest(), hashlib.sha256(body).hexdigest()
+    row = {"token": name, "body": digest, "until": clock.now() + WINDOW + AHEAD}
+    statement = insert(HookToken.__table__).values(**row).on_conflict_do_nothing()
+    if db.session.scalar(statement.returning(HookToken.__table__.c.token)):
+        return True
+    if db.session.scalar(sa.select(HookToken.body).where(HookToken.token == name)) != digest:
+        raise Refused("token_used")
+    return False
+
+
+def prune_tokens() -> int:
+    """Delete a batch of tokens whose signatures are too old to come again."""
+    return delete_batch(db.session, HookToken, HookToken.until < clock.now())
+
+
+def _kind(event: str, severity: str, reason: str, code: str) -> str:
+    if event == "complained" or (event == "failed" and reason in COMPLAINTS):
+        return COMPLAINT
+    if event != "failed":
+        return ""
+    if severity != "permanent" or reason in PASSING:
+        return SOFT
+    return HARD if reason == "suppress-bounce" else kind_of(code, HARD)

@@ -1,0 +1,58 @@
+"""Postmark: JSON for each event, with credentials that the operator chose (basic authentication, or a header)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Request
+
+from app.bounces import fields
+from app.bounces.refusals import Refused
+from app.crypto.secrets import same
+from app.extensions import settings
+from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind_of
+
+NAME = "postmark"
+HEADER = "X-Webhook-Secret"
+
+TYPES = {
+    "HardBounce": HARD, "BadEmailAddress": HARD, "ManuallyDeactivated": HARD,
+    "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT, "Blocked": SOFT, "SpamNotification": SOFT,
+    "DMARCPolicy": SOFT, "Undeliverable": SOFT,
+    "SpamComplaint": COMPLAINT,
+}  # fmt: skip
+"""What its types of bounces say of an address. The others, such as AutoResponder, say nothing."""
+
+SUPPRESSED = {"HardBounce": HARD, "SpamComplaint": COMPLAINT, "ManualSuppression": COMPLAINT}
+"""The same of the reasons for which it sends an address nothing any more."""
+
+
+def is_set_up() -> bool:
+    return bool(settings.bounces_postmark_secret.get_secret_value())
+
+
+def read(request: Request) -> list[Report]:
+    """Return what a request reports. Raises Refused."""
+    authorization = request.authorization
+    given = request.headers.get(HEADER) or (authorization.password if authorization else None)
+    if not given:
+        raise Refused("credentials_missing", 401)
+    if not same(given, settings.bounces_postmark_secret.get_secret_value()):
+        raise Refused("credentials_wrong", 401)
+    return [report for event in fields.objects(fields.read(request.get_data())) for report in _of(event)]
+
+
+def _of(event: dict[str, Any]) -> list[Report]:
+    what, address = fields.text(event, "RecordType"), fields.text(event, "Email") or fields.text(event, "Recipient")
+    if what == "SubscriptionChange":
+        kind = SUPPRESSED.get(fields.text(event, "SuppressionReason")) if event.get("SuppressSending") is True else None
+        name = f"{fields.text(event, 'MessageID')} {fields.text(event, 'ChangedAt')}"
+    elif what in ("Bounce", "SpamComplaint", ""):  # bounces had no RecordType once
+        kind = COMPLAINT if what == "SpamComplaint" else TYPES.get(fields.text(event, "Type"))
+        name = fields.text(event, "ID") or fields.text(event, "MessageID")
+    else:
+        return []
+    code = code_in(event.get("Details"))
+    if kind == HARD and code:
+        kind = kind_of(code, HARD)
+    return [Report(address, kind, NAME, name, code)] if kind and name else []

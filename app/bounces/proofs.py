@@ -1,0 +1,34 @@
+"""Who types a code that was sent to an address proves that mail arrives there."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from app import clock
+from app.audit import Event
+from app.challenges.models import Challenge
+from app.extensions import db
+from app.outbox import suppressions
+from app.outbox.models import Suppression
+
+PROVE = ("sign_in.succeeded", "sign_in.step_up", "address.confirmed", "address.added")
+"""Events that name the challenge that was answered."""
+
+AT_ONCE = 100
+
+_PROVED = (
+    sa.select(Challenge.destination, Event.at)
+    .select_from(Suppression)
+    .join(Event, Event.user_id == Suppression.user_id)
+    .join(Challenge, Challenge.id == Event.challenge_id)
+    .where(Suppression.until > sa.bindparam("now"), Suppression.user_id.is_not(None))
+    .where(Event.at > Suppression.since, Event.name.in_(PROVE), Challenge.destination.contains("@"))
+    .limit(AT_ONCE)
+)
+
+
+def lift_proved() -> bool:
+    """Lift the suppression of addresses that were proved since. A periodic task; one statement where there are none."""
+    proofs = db.session.execute(_PROVED, {"now": clock.now()}).all()
+    suppressions.lift_proved([(address, at) for address, at in proofs])
+    return False

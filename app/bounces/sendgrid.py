@@ -1,0 +1,80 @@
+"""SendGrid: a list of events in JSON, signed by ECDSA with a key that SendGrid shows the operator."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import timedelta
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from flask import Request
+
+from app import clock
+from app.bounces import fields
+from app.bounces.refusals import Refused
+from app.extensions import settings
+from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind_of
+
+NAME = "sendgrid"
+SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
+TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
+
+WINDOW = timedelta(hours=48)
+"""How old a signature may be: what wasn't taken is posted again for a day."""
+
+AHEAD = timedelta(minutes=5)
+
+DROPPED = {"bounced address": HARD, "invalid": HARD, "spam reporting address": COMPLAINT,
+           "unsubscribed address": COMPLAINT}  # fmt: skip
+"""Why it sends an address nothing, in lower case. Other reasons are about the mail."""
+
+
+def is_set_up() -> bool:
+    return bool(settings.bounces_sendgrid_key)
+
+
+def read(request: Request) -> list[Report]:
+    """Return what a request reports. Raises Refused."""
+    signature, time = request.headers.get(SIGNATURE), request.headers.get(TIMESTAMP)
+    if not signature or not time:
+        raise Refused("signature_missing", 401)
+    body = request.get_data()
+    check(settings.bounces_sendgrid_key, signature, time, body)
+    if not time.isascii() or not time.isdigit() or len(time) > 12:
+        raise Refused("signature_wrong")
+    if not -AHEAD.total_seconds() < clock.unix() - int(time) < WINDOW.total_seconds():
+        raise Refused("signature_too_old")
+    return [report for event in fields.objects(fields.read(body)) for report in _of(event)]
+
+
+def check(key: str, signature: str, time: str, body: bytes) -> None:
+    """Verify the signature of a body as it came, with the line end that is behind it.
+
+    :param key: as SendGrid shows it: DER in base64
+    :raises Refused: when it is wrong
+    """
+    public = load_der_public_key(base64.b64decode(key))
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise Refused("signature_wrong")
+    try:
+        raw = base64.b64decode(signature, validate=True)
+        public.verify(raw, time.encode("latin-1", "replace") + body, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, binascii.Error, ValueError):
+        raise Refused("signature_wrong") from None
+
+
+def _of(event: dict[str, Any]) -> list[Report]:
+    what, reason = fields.text(event, "event"), fields.text(event, "reason")
+    code, kind = code_in(event.get("status"), reason), ""
+    if what == "spamreport":
+        kind = COMPLAINT
+    elif what == "bounce":
+        kind = SOFT if fields.text(event, "type") == "blocked" else kind_of(code, HARD)
+    elif what == "dropped":
+        kind = DROPPED.get(reason.strip().lower(), "")
+    name = fields.text(event, "sg_event_id")
+    return [Report(fields.text(event, "email"), kind, NAME, name, code)] if kind and name else []

@@ -1,0 +1,160 @@
+"""Amazon SES: notifications by SNS, each signed by a certificate of Amazon's that the worker fetches."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.x509.oid import NameOID
+from flask import Request
+
+from app import clock
+from app.bounces import fields, sns_documents
+from app.bounces.refusals import Refused
+from app.extensions import settings
+from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in
+
+NAME = "ses"
+
+HOST = re.compile(r"sns\.[a-z]{2,4}(-[a-z]+){1,3}-[0-9]\.amazonaws\.com(\.cn)?\Z")
+CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{16,64}\.pem\Z")
+SIGNER = re.compile(r"sns(\.[a-z0-9-]+)?\.amazonaws\.com(\.cn)?\Z")
+"""The name in Amazon's certificates."""
+
+WINDOW = timedelta(days=1)
+"""How old a notification may be. SNS posts one again for an hour."""
+
+SIGNED = {
+    "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
+    "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+    "UnsubscribeConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
+}
+"""By type, the members that a signature covers, in that order."""
+
+HASHES = {"1": hashes.SHA1, "2": hashes.SHA256}
+
+log = structlog.get_logger()
+
+
+def is_set_up() -> bool:
+    return bool(settings.bounces_ses_topics)
+
+
+def read(request: Request) -> list[Report]:
+    """Return what a request reports; the confirmation of a topic is left to the worker. Raises Refused."""
+    envelope = fields.read(request.get_data())
+    kind, topic = fields.text(envelope, "Type"), fields.text(envelope, "TopicArn")
+    if kind not in SIGNED:
+        raise Refused("not_from_sns", 400)
+    if topic not in settings.bounces_ses_topics:
+        raise Refused("topic_unknown")
+    check(envelope, _certificate(fields.text(envelope, "SigningCertURL")))
+    _check_time(fields.text(envelope, "Timestamp"))
+    if kind == "Notification":
+        return reports_in(fields.text(envelope, "Message"))
+    if kind == "SubscriptionConfirmation":
+        url = fields.text(envelope, "SubscribeURL")
+        if not _is_of_sns(url):
+            raise Refused("subscribe_url_foreign")
+        sns_documents.order_confirmation(url)
+    log.warning("bounces.topic", topic=topic, kind=kind)
+    return []
+
+
+def check(envelope: dict[str, Any], pem: str) -> None:
+    """Verify the signature of an envelope by a certificate. Raises Refused."""
+    algorithm = HASHES.get(fields.text(envelope, "SignatureVersion"))
+    if algorithm is None:
+        raise Refused("signature_version_unknown")
+    names = SIGNED[fields.text(envelope, "Type")]
+    lines = [line for name in names if isinstance(envelope.get(name), str) for line in (name, envelope[name])]
+    signed = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    key = _key_of(pem)
+    try:
+        signature = base64.b64decode(fields.text(envelope, "Signature"), validate=True)
+        key.verify(signature, signed, padding.PKCS1v15(), algorithm())
+    except (InvalidSignature, binascii.Error, ValueError):
+        raise Refused("signature_wrong") from None
+
+
+def _key_of(pem: str) -> rsa.RSAPublicKey:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+    except ValueError:
+        raise Refused("certificate_unreadable") from None
+    names = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    now, key = clock.now(), certificate.public_key()
+    is_valid = certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+    if not is_valid or not any(map(SIGNER.match, names)) or not isinstance(key, rsa.RSAPublicKey):
+        raise Refused("certificate_wrong")
+    return key
+
+
+def _certificate(url: str) -> str:
+    """Return a certificate of Amazon's. The first time the worker fetches it, and SNS posts again meanwhile."""
+    if not _is_of_sns(url) or not CERTIFICATE.match(urlsplit(url).path) or urlsplit(url).query:
+        raise Refused("certificate_url_foreign")
+    pem = sns_documents.certificate(url)
+    if pem is None:
+        raise Refused("certificate_not_here_yet", 503)
+    return pem
+
+
+def _is_of_sns(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme == "https" and parts.port is None and "@" not in parts.netloc
+    except ValueError:
+        return False
+    return plain and len(url) <= sns_documents.LONGEST_URL and HOST.match(parts.netloc) is not None and url.isascii()
+
+
+def _check_time(text: str) -> None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused("timestamp_unreadable") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not -timedelta(minutes=15) < clock.now() - moment < WINDOW:
+        raise Refused("notification_too_old")
+
+
+def reports_in(message: str) -> list[Report]:
+    """Return what a notification of SES reports; nothing for what is none, as SNS's own test message."""
+    try:
+        posted = fields.read(message.encode("utf-8", "replace"))
+    except Refused:
+        return []
+    what = fields.text(posted, "notificationType") or fields.text(posted, "eventType")
+    if what == "Bounce":
+        return _bounces(fields.part(posted, "bounce"))
+    if what == "Complaint":
+        return _complaints(fields.part(posted, "complaint"))
+    return []
+
+
+def _bounces(bounce: dict[str, Any]) -> list[Report]:
+    kind = HARD if fields.text(bounce, "bounceType") == "Permanent" else SOFT
+    name = fields.text(bounce, "feedbackId")
+    found = []
+    for each in fields.objects(bounce.get("bouncedRecipients")):
+        code = code_in(each.get("status"), each.get("diagnosticCode"))
+        found.append(Report(fields.text(each, "emailAddress"), kind, NAME, name, code))
+    return found if name else []
+
+
+def _complaints(complaint: dict[str, Any]) -> list[Report]:
+    name = fields.text(complaint, "feedbackId")
+    if not name or fields.text(complaint, "complaintFeedbackType") == "not-spam":
+        return []
+    people = fields.objects(complaint.get("complainedRecipients"))
+    return [Report(fields.text(each, "emailAddress"), COMPLAINT, NAME, name) for each in people]

@@ -1,0 +1,100 @@
+"""What the worker fetches from Amazon SNS: the certificates of signatures, and addresses that confirm a topic."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app import clock
+from app.bounces.models import SnsDocument
+from app.db.retention import delete_batch
+from app.extensions import changed, db, settings
+from app.outbox.channels import Interrupted
+from app.outbox.channels.guarded_http import NotFetched, fetch, is_public
+from app.outbox.leases import claim_rows, claiming
+
+CERTIFICATE, CONFIRMATION = "certificate", "confirmation"
+LONGEST_URL = 1000
+MOST_BYTES = 64 * 1024
+WITHIN = 5.0
+
+MOST_WAITING = 16
+"""Documents that wait to be fetched at once: anyone can name one."""
+
+KEPT_FOR = timedelta(days=30)
+TRIED_FOR = timedelta(hours=1)
+AGAIN = timedelta(minutes=1)
+
+log = structlog.get_logger()
+
+_c = SnsDocument.__table__.c
+_CLAIM = claiming(_c.url, _c.due_at)
+_IS_DUE = sa.select(sa.exists().where(_c.due_at <= sa.bindparam("now")))
+
+
+def certificate(url: str) -> str | None:
+    """Return the certificate at a URL; None when it was not fetched yet, which is ordered then."""
+    pem = db.session.scalar(sa.select(_c.body).where(_c.url == url, _c.kind == CERTIFICATE))
+    if not pem:
+        _order(url, CERTIFICATE)
+    return pem or None
+
+
+def order_confirmation(url: str) -> None:
+    """Have the worker confirm a subscription."""
+    _order(url, CONFIRMATION)
+
+
+def _order(url: str, kind: str) -> None:
+    """Have the worker fetch a document; committed by itself, as the request may be refused meanwhile."""
+    waiting = db.session.scalar(sa.select(sa.func.count()).where(_c.due_at.is_not(None))) or 0
+    if waiting >= MOST_WAITING:
+        log.warning("bounces.too_many_documents", waiting=waiting)
+        return
+    now = clock.now()
+    row = {"url": url, "kind": kind, "body": "", "due_at": now, "created_at": now}
+    statement = insert(SnsDocument.__table__).values(**row).on_conflict_do_nothing()
+    db.session.execute(statement.execution_options(at_once=True))
+
+
+def fetch_due(stop: threading.Event) -> bool:
+    """Fetch one document that is due; return whether there may be more."""
+    if not settings.bounces_ses_topics or stop.is_set():
+        return False
+    if not db.session.scalar(_IS_DUE, {"now": clock.now()}):
+        return False
+    claimed = claim_rows(_CLAIM)
+    db.session.close()  # no connection is held while others answer
+    for row in claimed:
+        _fetch(row.url, row.kind)
+    return bool(claimed)
+
+
+def _fetch(url: str, kind: str) -> None:
+    this = SnsDocument.url == url
+    try:
+        body = fetch(url, most=MOST_BYTES, within=WITHIN, allows=is_public).body
+    except Interrupted:
+        changed(sa.update(SnsDocument).where(this).values(due_at=clock.now()))
+        return
+    except NotFetched as fault:
+        log.warning("bounces.not_fetched", kind=kind, reason=fault.reason)
+        oldest = clock.now() - (timedelta(0) if kind == CERTIFICATE else TRIED_FOR)  # the next one orders it anew
+        if not changed(sa.delete(SnsDocument).where(this, SnsDocument.created_at <= oldest)):
+            changed(sa.update(SnsDocument).where(this).values(due_at=clock.now() + AGAIN))
+        return
+    if kind == CERTIFICATE:
+        text = body.decode("ascii", "replace")
+        changed(sa.update(SnsDocument).where(this).values(body=text, due_at=None))
+    else:
+        changed(sa.delete(SnsDocument).where(this))
+        log.info("bounces.topic_confirmed")
+
+
+def prune() -> int:
+    """Delete a batch of what was fetched long ago."""
+    return delete_batch(db.session, SnsDocument, SnsDocument.created_at < clock.now() - KEPT_FOR)

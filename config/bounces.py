@@ -1,0 +1,86 @@
+"""Settings of mail that comes back."""
+
+import base64
+import binascii
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode
+
+from config import types
+
+TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}\Z")
+SHORTEST_SECRET = 16
+
+
+def check_topic(text: str) -> str:
+    """Accept the ARN of an SNS topic."""
+    if not TOPIC.match(text):
+        raise ValueError("a topic is named by its ARN, as arn:aws:sns:eu-west-1:123456789012:bounces")
+    return text
+
+
+def check_secret(secret: SecretStr) -> SecretStr:
+    """Accept a secret that nobody guesses."""
+    if secret.get_secret_value() and len(secret.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(f"it has fewer than {SHORTEST_SECRET} characters: openssl rand -hex 32")
+    return secret
+
+
+def check_public_key(text: str) -> str:
+    """Accept a public key on an elliptic curve, in DER and base64, or with the lines of PEM around it."""
+    if not text:
+        return text
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    plain = "".join(line for line in text.split() if not line.startswith("-----") and line not in PEM_WORDS)
+    try:
+        key = load_der_public_key(base64.b64decode(plain, validate=True))
+    except (ValueError, binascii.Error, TypeError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("it is not the verification key that SendGrid shows")
+    return plain
+
+
+PEM_WORDS = ("PUBLIC", "KEY-----")
+Topic = Annotated[str, AfterValidator(check_topic)]
+Topics = Annotated[tuple[Topic, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Secret = Annotated[SecretStr, AfterValidator(check_secret)]
+PublicKey = Annotated[str, AfterValidator(check_public_key)]
+
+
+class BounceSettings(BaseSettings, defer_build=True):
+    """Who may report that mail came back, and what follows."""
+
+    bounces_postmark_secret: Secret = Field(
+        default=SecretStr(""),
+        repr=False,
+        description="Password with which Postmark posts to `/hooks/mail/postmark`; empty: it is not there.",
+    )
+    bounces_ses_topics: Topics = Field(
+        default=(),
+        description="ARNs of the SNS topics that post to `/hooks/mail/ses`; empty: it is not there.",
+    )
+    bounces_mailgun_key: Secret = Field(
+        default=SecretStr(""),
+        repr=False,
+        description="HTTP webhook signing key of Mailgun, for `/hooks/mail/mailgun`; empty: it is not there.",
+    )
+    bounces_sendgrid_key: PublicKey = Field(
+        default="",
+        description="Verification key of SendGrid, for `/hooks/mail/sendgrid`; empty: it is not there.",
+    )
+    suppress_for: types.Duration = Field(
+        default=timedelta(days=90),
+        description="How long an address gets no mail after a hard bounce or a complaint.",
+    )
+    soft_bounces: int = Field(
+        default=5, ge=1, le=100, description="Soft bounces within their span after which an address gets no mail."
+    )
+    soft_bounce_span: types.Duration = Field(
+        default=timedelta(days=7), description="Span in which soft bounces count, and how long they suppress."
+    )
