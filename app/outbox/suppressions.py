@@ -92,9 +92,9 @@ def take(reports: Sequence[Report]) -> int:
     new = _keep_new(known, owners)
     if not new:
         return 0
-    for name, of in (("address.bounced", (HARD, SOFT)), ("address.complained", (COMPLAINT,))):
-        facts = [_event(owners[address], report) for address, report in new if report.kind in of]
-        record_each(name, facts)
+    events = {report: _event(owners[address], report) for address, report in new}
+    record_each("address.bounced", [event for report, event in events.items() if report.kind != COMPLAINT])
+    record_each("address.complained", [event for report, event in events.items() if report.kind == COMPLAINT])
     ending = {address: report for address, report in new if report.kind != SOFT}
     tired = _tired({address for address, report in new if report.kind == SOFT} - ending.keys())
     ending |= {address: report for address, report in new if address in tired}

@@ -9,7 +9,6 @@ import pytest
 
 from tests.functional.bounces.conftest import sendgrid_event
 from tests.sinks import code_in
-from tests.wire import Wire
 
 ADA = "ada@example.com"
 
@@ -20,12 +19,6 @@ NEW_KEY = "for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824"
 @pytest.fixture
 def ada(people):
     return people.open(email=ADA, methods=["email"])
-
-
-@pytest.fixture
-def form_wire(app):
-    """A browser that posts forms."""
-    return Wire(app, "form")
 
 
 @pytest.fixture
@@ -221,9 +214,9 @@ UNDELIVERED = "deliver email to this address lately, so we stopped sending it."
 
 
 @pytest.fixture
-def known(ada, form_wire, mail_to, clock):
+def known(ada, browser_wire, mail_to, clock):
     """A browser that Ada has signed in with, and out again."""
-    return known_to(ADA, form_wire, mail_to, clock)
+    return known_to(ADA, browser_wire, mail_to, clock)
 
 
 def known_to(identity, wire, mail_to, clock):
@@ -252,11 +245,11 @@ def test_a_stranger_is_told_nothing(known, report, people):
     assert TOLD not in stranger.follow(ask_for_code(stranger)).text
 
 
-def test_nor_is_a_browser_that_another_account_knows(ada, people, form_wire, mail_to, report, clock):
+def test_nor_is_a_browser_that_another_account_knows(ada, people, browser_wire, mail_to, report, clock):
     people.open(email="grace@example.com", methods=["email"])
-    known_to("grace@example.com", form_wire, mail_to, clock)
+    known_to("grace@example.com", browser_wire, mail_to, clock)
     report()
-    assert TOLD not in form_wire.follow(ask_for_code(form_wire)).text
+    assert TOLD not in browser_wire.follow(ask_for_code(browser_wire)).text
 
 
 def test_a_script_hears_it_by_a_member_in_a_known_browser_alone(ada, json_wire, mail_to, report, clock):
@@ -266,13 +259,13 @@ def test_a_script_hears_it_by_a_member_in_a_known_browser_alone(ada, json_wire, 
     assert "undelivered" not in ask_for_code(json_wire.elsewhere()).json
 
 
-def test_the_page_of_addresses_says_it_to_who_is_signed_in(ada, form_wire, json_wire, report):
+def test_the_page_of_addresses_says_it_to_who_is_signed_in(ada, browser_wire, json_wire, report):
     from tests.signed_in import sign_in
 
-    sign_in(form_wire, ada)
-    assert UNDELIVERED not in form_wire.get("/identities").text
+    sign_in(browser_wire, ada)
+    assert UNDELIVERED not in browser_wire.get("/identities").text
     report()
-    assert UNDELIVERED in form_wire.get("/identities").text
+    assert UNDELIVERED in browser_wire.get("/identities").text
     (one,) = sign_in(json_wire, ada).get("/identities").json["identities"]
     assert one["undelivered"] is True
 

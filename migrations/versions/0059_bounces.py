@@ -1,13 +1,13 @@
 """mail that comes back
 
-Revision: 0058, after 0057
+Revision: 0059, after 0058
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0058"
-down_revision = "0057"
+revision = "0059"
+down_revision = "0058"
 branch_labels = None
 depends_on = None
 
@@ -58,19 +58,19 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("url", name=op.f("pk_sns_document")),
     )
-    for table, columns in INDEXES.items():
-        for column in columns:
-            op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
-
-
-INDEXES = {
-    "bounce": ("digest", "at", "user_id"),
-    "suppression": ("since", "until", "user_id"),
-    "hook_token": ("until",),
-    "sns_document": ("due_at", "created_at"),
-}
+    op.create_index(op.f("ix_bounce_digest"), "bounce", ["digest"])
+    op.create_index(op.f("ix_bounce_at"), "bounce", ["at"])
+    op.create_index(op.f("ix_bounce_user_id"), "bounce", ["user_id"])
+    op.create_index(op.f("ix_suppression_since"), "suppression", ["since"])
+    op.create_index(op.f("ix_suppression_until"), "suppression", ["until"])
+    op.create_index(op.f("ix_suppression_user_id"), "suppression", ["user_id"])
+    op.create_index(op.f("ix_hook_token_until"), "hook_token", ["until"])
+    op.create_index(op.f("ix_sns_document_due_at"), "sns_document", ["due_at"])
+    op.create_index(op.f("ix_sns_document_created_at"), "sns_document", ["created_at"])
 
 
 def downgrade() -> None:
-    for table in reversed(INDEXES):
-        op.drop_table(table)
+    op.drop_table("sns_document")
+    op.drop_table("hook_token")
+    op.drop_table("suppression")
+    op.drop_table("bounce")
