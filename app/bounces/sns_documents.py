@@ -95,6 +95,6 @@ def _fetch(url: str, kind: str) -> None:
         log.info("bounces.topic_confirmed")
 
 
-def prune() -> int:
+def prune_documents() -> int:
     """Delete a batch of what was fetched long ago."""
     return delete_batch(db.session, SnsDocument, SnsDocument.created_at < clock.now() - KEPT_FOR)

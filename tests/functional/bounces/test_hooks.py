@@ -57,7 +57,7 @@ def test_postmark_may_send_its_secret_in_a_header(ada, hooks, kept):
     assert kept()[1] == SUPPRESSED
 
 
-@pytest.mark.parametrize("secret", [None, "", "wrong", "postmark-secret-of-test", "postmark-secret-of-tests2", "ü"])
+@pytest.mark.parametrize("secret", [None, "", "another-secret", "postmark-secret-of-test", "postmark-secret-of-tests2", "ü"])
 def test_a_forged_one_is_refused(ada, hooks, kept, secret):
     with structlog.testing.capture_logs() as lines:
         answer = hooks.postmark(secret)
@@ -66,7 +66,7 @@ def test_a_forged_one_is_refused(ada, hooks, kept, secret):
     assert kept() == NOTHING
     (line,) = [line for line in lines if line["event"] == "bounces.refused"]
     assert (line["provider"], line["log_level"]) == ("postmark", "warning")
-    assert str(secret) not in str(line["reason"]) or not secret
+    assert set(line) == {"event", "log_level", "provider", "reason", "status"}
 
 
 @pytest.mark.parametrize(
