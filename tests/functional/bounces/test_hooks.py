@@ -57,7 +57,9 @@ def test_postmark_may_send_its_secret_in_a_header(ada, hooks, kept):
     assert kept()[1] == SUPPRESSED
 
 
-@pytest.mark.parametrize("secret", [None, "", "another-secret", "postmark-secret-of-test", "postmark-secret-of-tests2", "ü"])
+@pytest.mark.parametrize(
+    "secret", [None, "", "another-secret", "postmark-secret-of-test", "postmark-secret-of-tests2", "ü"]
+)
 def test_a_forged_one_is_refused(ada, hooks, kept, secret):
     with structlog.testing.capture_logs() as lines:
         answer = hooks.postmark(secret)
