@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
 from config import types
+from config.senders import OptionalAddress
 
 TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}\Z")
 SHORTEST_SECRET = 16
@@ -46,6 +47,13 @@ def check_public_key(text: str) -> str:
     return plain
 
 
+def check_mailbox(address: str) -> str:
+    """Accept an address that leaves room for what is put behind its name: 64 characters in all (RFC 5321)."""
+    if len(address.rpartition("@")[0]) > 12:
+        raise ValueError("what is before its @ has more than 12 characters")
+    return address
+
+
 PEM_WORDS = ("PUBLIC", "KEY-----")
 Topic = Annotated[str, AfterValidator(check_topic)]
 Topics = Annotated[tuple[Topic, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
@@ -73,6 +81,10 @@ class BounceSettings(BaseSettings, defer_build=True):
     bounces_sendgrid_key: PublicKey = Field(
         default="",
         description="Verification key of SendGrid, for `/hooks/mail/sendgrid`; empty: it is not there.",
+    )
+    mail_bounce_address: Annotated[OptionalAddress, AfterValidator(check_mailbox)] = Field(
+        default="",
+        description="Address to which undeliverable mail comes back, as `bounce@example.com`; empty: the sender.",
     )
     suppress_for: types.Duration = Field(
         default=timedelta(days=90),

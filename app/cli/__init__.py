@@ -18,6 +18,7 @@ def init_app(app: Flask) -> None:
     from app.cli.apps import apps
     from app.cli.attempts import attempts
     from app.cli.backups import backup, restore
+    from app.cli.bounces import bounces
     from app.cli.clients import clients
     from app.cli.doctor import doctor
     from app.cli.groups import groups
@@ -30,5 +31,5 @@ def init_app(app: Flask) -> None:
     from app.cli.webhooks import webhooks
 
     people, parties = (users, groups, invitations), (clients, apps, webhooks)
-    for group in (*people, *parties, attempts, keys, mail, templates, selftest, doctor, backup, restore):
+    for group in (*people, *parties, attempts, keys, mail, bounces, templates, selftest, doctor, backup, restore):
         app.cli.add_command(group)

@@ -22,6 +22,7 @@ from app.extensions import mail, settings
 from app.outbox.channels import failover, smtp
 from app.outbox.channels.attempt import Deadline, Failed, Interrupted, cut_off_after
 from app.outbox.channels.failover import FALLBACK, PRIMARY, Provider
+from app.outbox.return_paths import return_path_of
 from config.senders import split_sender
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ class _Mail(flask_mail.Message):
         if "\0" in email.subject or len(email.subject.splitlines()) != 1:
             raise Failed("subject has a line break", permanent=True)
         self.shown_sender, self.sender = _sender(settings.mail_sender)
+        self.sender = return_path_of(message.id) or self.sender
         self.recipients = [message.to]
         self.subject, self.body = email.subject, email.text
         self.alts = {} if email.html is None else {"html": email.html}

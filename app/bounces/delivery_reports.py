@@ -1,0 +1,56 @@
+"""Reports that mail servers send: of delivery (RFC 3464), and of what was called spam (RFC 5965)."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+from email.message import Message as Part
+
+from app.extensions import db
+from app.outbox import return_paths, suppressions
+from app.outbox.models import Message
+from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report
+
+NAME = "mail"
+LARGEST = 10 * 1024 * 1024
+
+
+class NotTaken(Exception):
+    """Why a report is not taken, as a code for the log."""
+
+
+def read(raw: bytes, recipient: str) -> Report | None:
+    """Return what a mail reports that came to a return path; None when it is no report of a failure.
+
+    The address is that of our own message: what a report says of it is not believed.
+
+    :raises NotTaken: when the return path was not signed here, or is too old
+    """
+    message_id = return_paths.message_in(recipient)
+    if message_id is None:
+        raise NotTaken("return_path_forged")
+    message = db.session.get(Message, message_id)
+    if message is None:
+        raise NotTaken("message_forgotten")
+    mail = message_from_bytes(raw[:LARGEST], policy=policy.compat32)
+    kind, code = _what(mail)
+    return Report(message.to, kind, NAME, message_id, code) if kind else None
+
+
+def _what(mail: Part) -> tuple[str, str]:
+    """Return kind and code of a report; two empty texts for what is none."""
+    for part in mail.walk():
+        if part.get_content_type() == "message/feedback-report":
+            return COMPLAINT, ""
+        if part.get_content_type() == "message/delivery-status":
+            return _failure(part)
+    return "", ""
+
+
+def _failure(status: Part) -> tuple[str, str]:
+    """Return what the fields of recipients say, which come after those of the message (section 2.1)."""
+    blocks = status.get_payload()
+    for block in blocks if isinstance(blocks, list) else []:
+        if isinstance(block, Part) and str(block.get("Action", "")).strip().lower() == "failed":
+            code = suppressions.code_in(block.get("Status"), block.get("Diagnostic-Code"))
+            return (SOFT if code.startswith("4") else suppressions.kind_of(code, HARD)), code
+    return "", ""

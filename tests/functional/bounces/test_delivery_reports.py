@@ -1,0 +1,129 @@
+"""Reports that mail servers send to a return path of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+ADA = "ada@example.com"
+
+pytestmark = pytest.mark.settings(mail_bounce_address="bounce@latchkey.test")
+
+DSN = """\
+From: MAILER-DAEMON@mx.example.com
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+Visit http://evil.example now.
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.com
+
+Final-Recipient: rfc822; grace@example.com
+Action: {action}
+Status: {status}
+Diagnostic-Code: smtp; 550 {status} evil words
+
+--b--
+"""
+ARF = """\
+Subject: complaint
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="b"
+
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: SomeGenerator/1.0
+Version: 1
+
+--b--
+"""
+
+
+@pytest.fixture
+def path(people, json_wire, mail_to):
+    """The envelope sender of a mail to Ada."""
+    people.open(email=ADA, methods=["email"])
+    json_wire.post("/us-signin/send-code", identity=ADA, chosen_method="email")
+    return mail_to(ADA).sender
+
+
+@pytest.fixture
+def read(app):
+    return lambda raw, recipient: app.test_cli_runner().invoke(args=["bounces", "read", recipient], input=raw)
+
+
+@pytest.fixture
+def kept(rows):
+    def ask():
+        from app.outbox.models import Bounce
+
+        return [(row.kind, row.code) for row in rows(Bounce)]
+
+    return ask
+
+
+def test_a_return_path_is_signed_and_fits_a_local_part(path):
+    assert path.startswith("bounce+")
+    assert path.endswith("@latchkey.test")
+    assert len(path.rpartition("@")[0]) <= 64
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "found"),
+    [
+        ("failed", "5.1.1", [("hard", "5.1.1")]),
+        ("Failed", "5.2.2", [("soft", "5.2.2")]),
+        ("failed", "4.4.7", [("soft", "4.4.7")]),
+        ("delayed", "4.4.1", []),
+        ("delivered", "2.0.0", []),
+    ],
+)
+def test_what_a_mail_server_reports_counts_once_for_the_address_that_we_wrote_to(
+    path, read, kept, database, action, status, found
+):
+    for _ in range(2):
+        assert read(DSN.format(action=action, status=status), path.upper()).exit_code == 0
+    assert kept() == found
+    assert "evil" not in str(database.query("SELECT * FROM event")) + str(database.query("SELECT * FROM bounce"))
+
+
+def test_a_complaint_is_one(path, read, kept):
+    assert read(ARF, path).output == "Taken.\n"
+    assert kept() == [("complaint", "")]
+
+
+@pytest.mark.parametrize("raw", ["", "Subject: x\n\nhello", DSN[:200], "\x00\xff"])
+def test_what_is_no_report_is_nothing(path, read, kept, raw):
+    assert read(raw, path).exit_code == 0
+    assert kept() == []
+
+
+def test_what_we_did_not_sign_is_refused(path, read, kept):
+    mac = path.partition("@")[0][-1]
+    forged = [
+        path.replace(f"{mac}@", f"{'a' if mac != 'a' else 'b'}@"), path.replace("latchkey.test", "evil.example"),
+        path.replace("bounce+", "bounce+a"), "bounce@latchkey.test", "bounce+@latchkey.test", ADA, "",
+        path.replace("bounce+", "other+"),
+    ]  # fmt: skip
+    for each in forged:
+        assert read(DSN.format(action="failed", status="5.1.1"), each).exit_code == 65, each
+    assert kept() == []
+
+
+def test_what_comes_after_two_weeks_is_refused(path, read, kept, clock):
+    clock.shift(15 * 86400)
+    assert read(DSN.format(action="failed", status="5.1.1"), path).exit_code == 65
+    assert kept() == []
+
+
+@pytest.mark.settings(mail_bounce_address="")
+def test_without_an_address_for_it_the_sender_stays(path, read):
+    assert path == "no-reply@latchkey.test"
+    assert read("", "x").exit_code == 1
