@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -120,18 +121,20 @@ def _users(ids: Sequence[int]) -> sa.Select[User]:
     return sa.select(User).where(User.id.in_(ids))
 
 
-def accounts(wanted: Wanted) -> Iterator[dict[str, Any]]:
+def accounts(wanted: Wanted, at_most: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield each account as ``described`` does: oldest first, or by kind and in their order what a text found.
 
     Each batch is read from an index, however many accounts there are.
+    :param at_most: how many are taken; None for all
     """
-    yield from _search(wanted) if wanted.text else _all(wanted)
+    found = _search(wanted, at_most or BATCH) if wanted.text else _all(wanted, at_most or BATCH)
+    return islice(found, at_most)
 
 
-def _all(wanted: Wanted) -> Iterator[dict[str, Any]]:
+def _all(wanted: Wanted, most: int) -> Iterator[dict[str, Any]]:
     last = 0
     while True:
-        batch = sa.select(User).where(User.id > last, *wanted.filters()).order_by(User.id).limit(BATCH)
+        batch = sa.select(User).where(User.id > last, *wanted.filters()).order_by(User.id).limit(min(most, BATCH))
         found = db.session.scalars(batch).all()
         if not found:
             return
@@ -140,11 +143,11 @@ def _all(wanted: Wanted) -> Iterator[dict[str, Any]]:
         db.session.expunge_all()
 
 
-def _search(wanted: Wanted) -> Iterator[dict[str, Any]]:
+def _search(wanted: Wanted, most: int) -> Iterator[dict[str, Any]]:
     seen: set[int] = set()
     for kind, begin in _readings(wanted.text):
         after = ""
-        while batch := list(db.session.scalars(_identities(kind, begin, after).limit(BATCH))):
+        while batch := list(db.session.scalars(_identities(kind, begin, after).limit(min(most, BATCH)))):
             after = batch[-1].value
             users = _users(list({row.user_id for row in batch} - seen)).where(*wanted.filters())
             by_id = {user.id: user for user in db.session.scalars(users)}

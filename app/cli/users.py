@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import islice
 from typing import Any
 
 import click
@@ -90,9 +89,9 @@ def list_(search: str | None, disabled: bool, group: str | None, limit: int | No
     """
     if group is not None:
         group_named(group)
-    found = accounts(Wanted(search or "", "disabled" if disabled else "", group or ""))
+    found = accounts(Wanted(search or "", "disabled" if disabled else "", group or ""), limit)
     count = 0
-    for account in islice(found, limit):
+    for account in found:
         if not (count or as_json):
             click.echo("IDENTITIES  METHODS  GROUPS, STATE")
         count += 1

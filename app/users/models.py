@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock
 from app.crypto import secrets
-from app.db import BrowserName
+from app.db import BrowserName, partial_index
 from app.extensions import db
 
 
@@ -24,6 +24,8 @@ class User(db.Model):
             sqlite_where=sa.text("confirmed_at IS NULL"),
             postgresql_where=sa.text("confirmed_at IS NULL"),
         ),
+        partial_index("ix_user_disabled", "disabled_at IS NOT NULL", "id"),
+        partial_index("ix_user_deleting", "deletes_at IS NOT NULL", "id"),
         {"sqlite_autoincrement": True},
     )
     """A number that was an account's is never another's, also where the newest account is erased (ADR 23)."""
