@@ -6,14 +6,34 @@ import shutil
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from app.serving import startup
-from app.serving.startup import METRICS
+from app.serving import startup, unix_socket
+from app.serving.startup import METRICS, Place
+from config import types
+
+
+def read_socket(_context: click.Context, _option: click.Parameter, path: str | None) -> str | None:
+    """Take an absolute path that is short enough for a socket."""
+    if path is not None and types.listener(f"unix:{path}") is None:
+        raise click.BadParameter(f"name an absolute path of at most {types.LONGEST_SOCKET} bytes")
+    return path
+
+
+def refuse_both(unix: str | None) -> None:
+    """Refuse a Unix socket together with an address: only one would be listened at."""
+    context = click.get_current_context()
+    given = [name for name in ("host", "port") if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if unix and given:
+        raise click.UsageError(f"--unix listens at a socket alone: leave out --{given[0]}.")
 
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
+@click.option(
+    "--unix", metavar="PATH", callback=read_socket, help="Unix socket to listen at for a proxy, instead of a port."
+)
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Web processes.")
 @click.option(
     "--threads",
@@ -24,27 +44,35 @@ from app.serving.startup import METRICS
 )
 @click.option("--no-worker", is_flag=True, help="Deliver no messages: `flask worker` does it elsewhere.")
 @click.pass_obj
-def serve_command(info: Any, host: str, port: int, workers: int, threads: int, no_worker: bool) -> None:
+def serve_command(
+    info: Any, host: str, port: int, unix: str | None, workers: int, threads: int, no_worker: bool
+) -> None:
     """Serve and deliver messages until Ctrl-C or SIGTERM.
 
     In development the database is made or brought up to date first, and only this machine is served. In
     production pending migrations are refused, with exit status 78; 69 says that the database does not answer
-    or the port is taken.
+    or the port is taken. At a Unix socket the owner and the group may connect; who calls is known from
+    LATCHKEY_TRUSTED_PROXIES alone.
     """
+    refuse_both(unix)
+    place: Place = unix or (host, port)
     app = info.load_app()
     startup.allow_many_connections()
     settings = app.extensions["latchkey.settings"]
-    startup.refuse_other_machines(settings, host)
-    startup.claim_port(host, port)
-    sink = startup.prepare(app, host, port)
+    if unix:
+        unix_socket.claim(settings, unix)
+    else:
+        startup.refuse_other_machines(settings, host)
+        startup.claim_port(host, port)
+    sink = startup.prepare(app, place)
 
     from app.serving.supervisor import Supervisor  # after the refusals: a refused start should not wait for it
 
-    supervisor = Supervisor(app, host, port, workers=workers, threads=threads)
-    counted_in = startup.prepare_metrics(app, port)
+    supervisor = Supervisor(app, place, workers=workers, threads=threads)
+    counted_in = startup.prepare_metrics(app, place)
     if counted_in:
         supervisor.keep(METRICS, startup.metrics(app))
-    if console := startup.console(app, port):
+    if console := startup.console(app, place):
         supervisor.keep("console", console)
     if sink:
         supervisor.keep("sink", sink)

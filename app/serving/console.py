@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,7 +15,7 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from app.admin import access
-from app.serving.supervisor import BACKLOG, HEAD_WITHIN, LARGEST_HEAD, adapter
+from app.serving.supervisor import BACKLOG, HEAD_WITHIN, LARGEST_HEAD, adapter, listening
 from app.serving.thread_pool import ThreadPool
 from config import types
 
@@ -40,13 +39,11 @@ def serve(app: Flask, stop: threading.Event) -> None:
 def _server(app: Flask) -> Any:
     listen: str = app.extensions["latchkey.settings"].admin_listen
     where = types.listener(listen)
-    place: dict[str, Any] = {"uds": Path(where)} if isinstance(where, str) else {}
-    if isinstance(where, tuple):
-        place = {"address": where[0], "port": where[1]}
+    assert where is not None
     log.info("console.started", listen=listen)
     return Server(
         adapter(app, ThreadPool(1, THREADS)),
-        **place,
+        **listening(where),
         interface=Interfaces.ASGINL,
         backpressure=CONNECTIONS,
         backlog=BACKLOG,

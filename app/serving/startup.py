@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 ChildFunction = Callable[[threading.Event], None]
 """What a child process runs: it returns soon after the event is set."""
 
+Place = tuple[str, int] | str
+"""Where people are served: host and port, or the path of a Unix socket."""
+
 METRICS = "metrics"
 """Name of the child process that answers scrapes."""
 
@@ -72,7 +75,14 @@ def claim_port(host: str, port: int) -> None:
         refuse(UNAVAILABLE, f"it can't listen at {host}:{port} ({error.strerror}).", "Choose another --host or --port.")
 
 
-def prepare_metrics(app: Flask, port: int) -> Path | None:
+def shared_place(one: Place, other: Place) -> tuple[str, str] | None:
+    """Return what two listeners would share, as its kind and its name: a port, at whatever address, or a socket."""
+    if isinstance(one, str) or isinstance(other, str):
+        return ("socket", one) if one == other and isinstance(one, str) else None
+    return ("port", str(one[1])) if one[1] == other[1] else None
+
+
+def prepare_metrics(app: Flask, place: Place) -> Path | None:
     """Return the directory in which all processes count, made now; None where no metrics are asked for.
 
     Refuses an address that is in use, the public port among them.
@@ -82,10 +92,9 @@ def prepare_metrics(app: Flask, port: int) -> Path | None:
         return None
     from app.monitoring import listener, shared_files
 
-    where = listener.listening(settings.metrics_listen)
-    if not isinstance(where, str) and where[1] == port:
-        remedy = "Give LATCHKEY_METRICS_LISTEN a port of its own, which your proxy leads nobody to."
-        refuse(NOT_CONFIGURED, f"metrics and people would share port {port}.", remedy)
+    if shared := shared_place(listener.listening(settings.metrics_listen), place):
+        remedy = f"Give LATCHKEY_METRICS_LISTEN a {shared[0]} of its own, which your proxy leads nobody to."
+        refuse(NOT_CONFIGURED, f"metrics and people would share {' '.join(shared)}.", remedy)
     listener.claim(settings.metrics_listen)
     try:
         return shared_files.make_directory()
@@ -93,7 +102,7 @@ def prepare_metrics(app: Flask, port: int) -> Path | None:
         refuse(UNAVAILABLE, f"there is no room to count in ({error.strerror}).", "Make room in /dev/shm.")
 
 
-def console(app: Flask, port: int) -> ChildFunction | None:
+def console(app: Flask, place: Place) -> ChildFunction | None:
     """Return what the process that serves the console runs; None where it has no address of its own.
 
     Refuses an address that is in use, the public port among them.
@@ -104,9 +113,9 @@ def console(app: Flask, port: int) -> ChildFunction | None:
     from app.monitoring import listener
 
     where = listener.listening(settings.admin_listen)
-    if not isinstance(where, str) and where[1] == port:
-        remedy = "Give LATCHKEY_ADMIN_LISTEN a port of its own, which your proxy leads administrators to."
-        refuse(NOT_CONFIGURED, f"the console and people would share port {port}.", remedy)
+    if shared := shared_place(where, place):
+        remedy = f"Give LATCHKEY_ADMIN_LISTEN a {shared[0]} of its own, which your proxy leads administrators to."
+        refuse(NOT_CONFIGURED, f"the console and people would share {' '.join(shared)}.", remedy)
     try:
         listener.Listener(where, None).server_close()
     except OSError as error:
@@ -153,7 +162,7 @@ def local_url(host: str, port: int) -> str:
     return f"http://{name}:{port}"
 
 
-def prepare(app: Flask, host: str, port: int) -> ChildFunction | None:
+def prepare(app: Flask, place: Place) -> ChildFunction | None:
     """Check the database (in development, migrate it first); return what runs the mail catcher, if one is needed.
 
     Leaves no database connection open: child processes would share it.
@@ -163,7 +172,7 @@ def prepare(app: Flask, host: str, port: int) -> ChildFunction | None:
     with app.app_context():
         try:
             if not settings.is_production:
-                catcher = prepare_development(app, settings, local_url(host, port))
+                catcher = prepare_development(app, settings, place)
             with db.engine.connect() as connection:
                 readiness.require_fit(connection)
             refuse_missing_keys()
@@ -187,7 +196,7 @@ def refuse_missing_keys() -> None:
         refuse(NOT_CONFIGURED, what, "Put the key back at the end of LATCHKEY_SECRET_KEYS, then: flask keys rotate")
 
 
-def prepare_development(app: Flask, settings: Settings, url: str) -> ChildFunction | None:
+def prepare_development(app: Flask, settings: Settings, place: Place) -> ChildFunction | None:
     """Migrate, use the served address as public URL unless one is set, and set up the mail catcher if it is needed."""
     from flask_migrate import upgrade
 
@@ -197,8 +206,8 @@ def prepare_development(app: Flask, settings: Settings, url: str) -> ChildFuncti
     if missing:
         upgrade()
     changes: dict[str, str] = {}
-    if "public_url" not in settings.model_fields_set:
-        changes["public_url"] = url
+    if "public_url" not in settings.model_fields_set and not isinstance(place, str):
+        changes["public_url"] = local_url(*place)
     catcher = None
     if not (settings.mail_url and settings.sms_url):
         from app.dev_inbox import mail_catcher

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing import connection
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +22,9 @@ from granian.http import HTTP1Settings
 from app import shutdown
 from app.authenticators import keys as key_announcements
 from app.serving.asgi import WsgiAdapter
-from app.serving.startup import ChildFunction, count
+from app.serving.startup import ChildFunction, Place, count
 from app.serving.thread_pool import ThreadPool
+from app.serving.unix_socket import MODE
 from app.web.headers import headers_before_the_app
 from app.webhooks import subscriptions
 
@@ -202,13 +204,24 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
     return WsgiAdapter(app, pool=pool, largest_body=limit, larger=app.config.get("LARGEST_BODIES"), headers=headers)
 
 
+def listening(place: Place) -> dict[str, Any]:
+    """Return where to listen, as the server takes it."""
+    if isinstance(place, str):
+        return {"uds": Path(place), "uds_permissions": MODE}
+    return {"address": place[0], "port": place[1]}
+
+
+def url_of(place: Place) -> str:
+    """Return where people are served, for the log."""
+    return f"unix:{place}" if isinstance(place, str) else f"http://{place[0]}:{place[1]}"
+
+
 class Supervisor:
     """Web workers, forked from the application that is loaded here, and child processes."""
 
-    def __init__(self, app: Flask, host: str, port: int, *, workers: int, threads: int) -> None:
+    def __init__(self, app: Flask, place: Place, *, workers: int, threads: int) -> None:
         self.app = app
-        self.host = host
-        self.port = port
+        self.place = place
         self.workers = workers
         self.threads = threads
         self.children: list[Child] = []
@@ -241,8 +254,7 @@ class Supervisor:
     def _server(self) -> Any:
         server: Any = Granian(
             "wsgi:app",
-            address=self.host,
-            port=self.port,
+            **listening(self.place),
             interface=Interfaces.ASGINL,
             workers=self.workers,
             backpressure=CONNECTIONS,
@@ -268,7 +280,7 @@ class Supervisor:
     def _start_children(self) -> None:
         for child in self.children:
             child.start()
-        log.info("server.started", url=f"http://{self.host}:{self.port}", workers=self.workers, threads=self.threads)
+        log.info("server.started", url=url_of(self.place), workers=self.workers, threads=self.threads)
 
     def _stop_children(self) -> None:
         for child in reversed(self.children):

@@ -115,7 +115,7 @@ def test_the_public_port_is_refused_for_figures(app, capsys):
     before, app.extensions["latchkey.settings"] = app.extensions["latchkey.settings"], settings
     try:
         with pytest.raises(SystemExit) as ended:
-            startup.prepare_metrics(app, port)
+            startup.prepare_metrics(app, ("127.0.0.1", port))
     finally:
         app.extensions["latchkey.settings"] = before
     assert ended.value.code == 78

@@ -1,0 +1,108 @@
+"""The socket that ``flask serve --unix`` claims before anything starts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import pytest
+
+from app.serving import startup, unix_socket
+from config.settings import Settings
+
+BEHIND_ONE = Settings(environment="production", trusted_proxies=1)
+
+
+def refusal(capsys, settings, path) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as end:
+        unix_socket.claim(settings, str(path))
+    return end.value.code, capsys.readouterr().err
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "web.sock"
+
+
+def test_a_free_path_is_left_free(path):
+    unix_socket.claim(BEHIND_ONE, str(path))
+    assert not path.exists()
+
+
+def test_the_socket_of_a_dead_server_makes_way(path):
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert path.is_socket()
+    unix_socket.claim(BEHIND_ONE, str(path))
+    assert not path.exists()
+
+
+def test_one_in_use_is_refused_and_stays(path, capsys):
+    with socket.socket(socket.AF_UNIX) as alive:
+        alive.bind(str(path))
+        alive.listen()
+        status, said = refusal(capsys, BEHIND_ONE, path)
+    assert status == startup.UNAVAILABLE
+    assert f"another server listens at {path}" in said
+    assert path.is_socket()
+
+
+def test_a_file_is_never_replaced(path, capsys):
+    path.write_text("kept")
+    status, said = refusal(capsys, BEHIND_ONE, path)
+    assert (status, path.read_text()) == (startup.NOT_CONFIGURED, "kept")
+    assert "is not a socket" in said
+
+
+def test_a_directory_that_is_missing_is_named(path, capsys):
+    status, said = refusal(capsys, BEHIND_ONE, path.parent / "missing" / "web.sock")
+    assert status == startup.UNAVAILABLE
+    assert f"{path.parent / 'missing'} does not exist" in said
+
+
+def test_a_directory_of_somebody_else_is_named(path, capsys, monkeypatch):
+    def refuse(*_rest):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(unix_socket, "forget_socket", refuse)
+    status, said = refusal(capsys, BEHIND_ONE, path)
+    assert status == startup.UNAVAILABLE
+    assert f"can't listen at {path} (Permission denied)" in said
+
+
+def test_without_a_trusted_proxy_nobody_would_be_known(path, capsys):
+    status, said = refusal(capsys, Settings(environment="production"), path)
+    assert status == startup.NOT_CONFIGURED
+    assert "LATCHKEY_TRUSTED_PROXIES=1" in said
+    unix_socket.claim(Settings(environment="development"), str(path))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--unix", "/tmp/deploy.sock", "--port", "8001"), "leave out --port"),
+        (("--unix", "/tmp/deploy.sock", "--host", "127.0.0.1"), "leave out --host"),
+        (("--unix", "web.sock"), "absolute path"),
+        (("--unix", "/tmp/" + "a" * 100), "at most 100 bytes"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_wrong_use(app, words, said):
+    done = app.test_cli_runner().invoke(args=["serve", *words])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        (("0.0.0.0", 8000), ("127.0.0.1", 8000), ("port", "8000")),
+        (("127.0.0.1", 9464), ("127.0.0.1", 8000), None),
+        ("/run/latchkey/web.sock", "/run/latchkey/web.sock", ("socket", "/run/latchkey/web.sock")),
+        ("/run/latchkey/metrics.sock", "/run/latchkey/web.sock", None),
+        (("127.0.0.1", 9464), "/run/latchkey/web.sock", None),
+        ("/run/latchkey/metrics.sock", ("127.0.0.1", 8000), None),
+    ],
+)
+def test_two_listeners_share_a_port_or_a_socket(one, other, shared):
+    assert startup.shared_place(one, other) == shared
