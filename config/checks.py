@@ -187,7 +187,7 @@ def passkey_places(settings: "Settings") -> Iterable[Problem]:
     if settings.passkey_rp_id and host and not f".{host}".endswith(f".{settings.rp_id}"):
         remedy = "Name the host of LATCHKEY_PUBLIC_URL, or a domain that it is under."
         yield problem("passkey_rp_id", f"is not the domain of {variable('public_url')}", remedy)
-    if settings.passkey_origins and settings.public_url not in settings.passkey_origins:
+    if settings.passkey_origins and settings.origin not in settings.passkey_origins:
         yield problem("passkey_origins", f"leaves out {variable('public_url')}", "List it as well.")
     if settings.is_production and any(origin.startswith("http://") for origin in settings.passkey_origins):
         yield problem("passkey_origins", "has an origin without TLS", "List https:// origins alone.")

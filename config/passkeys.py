@@ -25,7 +25,7 @@ class PasskeySettings(ServiceSettings, defer_build=True):
         description="Domain that passkeys belong to; empty: the host of the public address.",
     )
     passkey_origins: Origins = Field(
-        default=(), description="Origins whose passkey answers are taken; empty: the public address alone."
+        default=(), description="Origins whose passkey answers are taken; empty: that of the public address alone."
     )
     passkey_user_verification: Literal["required", "preferred"] = Field(
         default="required",
@@ -48,7 +48,7 @@ class PasskeySettings(ServiceSettings, defer_build=True):
     @property
     def webauthn_origins(self) -> tuple[str, ...]:
         """The origins whose answers are taken, exactly."""
-        return self.passkey_origins or (self.public_url,)
+        return self.passkey_origins or (self.origin,)
 
     @property
     def can_use_passkeys(self) -> bool:

@@ -64,7 +64,7 @@ class ServiceSettings(BaseSettings, defer_build=True):
         repr=False,
         description="Master keys, 32 bytes or more each, separated by commas. The first one writes, all of them read.",
     )
-    public_url: types.OptionalOrigin = Field(
+    public_url: types.OptionalAddress = Field(
         default_factory=default_public_url,
         validate_default=True,
         description="Address under which people reach the service. Every link in a mail begins with it.",
@@ -125,3 +125,13 @@ class ServiceSettings(BaseSettings, defer_build=True):
     hsts: bool = Field(
         default=True, description="Tell browsers to come by HTTPS only, for a year, sub-domains included."
     )
+
+    @property
+    def origin(self) -> str:
+        """scheme://host[:port] of the public address."""
+        return types.parts_of_address(self.public_url)[0]
+
+    @property
+    def sub_path(self) -> str:
+        """The path of the public address, as in "/auth"; "" where the service has the host for itself."""
+        return types.parts_of_address(self.public_url)[1]

@@ -132,11 +132,6 @@ class Settings(
         return [key.get_secret_value() for key in self.secret_keys]
 
     @property
-    def origin(self) -> str:
-        """scheme://host[:port] of the public address."""
-        return self.public_url
-
-    @property
     def cookie_prefix(self) -> str:
         """``__Host-`` where cookies travel by HTTPS alone; empty on a developer's http:// address."""
         return "__Host-" if self.is_production or self.public_url.startswith("https://") else ""

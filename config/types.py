@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -18,6 +19,7 @@ ISO_8601 = re.compile(
 )
 COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 HOST = re.compile(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+SEGMENT = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
 OURS = ("connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
@@ -179,6 +181,26 @@ def read_origin(text: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
 
 
+def read_address(text: str) -> str:
+    """Return scheme://host[:port] of a web address, and its path without a slash at the end; "" stays ""."""
+    parts = split_url(text.strip()) if text else None
+    if parts is None:
+        return ""
+    path = parts.path.rstrip("/")
+    segments = path.split("/")[1:]
+    if any(not SEGMENT.fullmatch(segment) or segment in (".", "..") for segment in segments):
+        raise ValueError("its path must be plain, as in https://example.com/auth: letters, digits, dots, dashes")
+    return read_origin(parts._replace(path="").geturl()) + path
+
+
+@lru_cache(maxsize=64)
+def parts_of_address(address: str) -> tuple[str, str]:
+    """Return the origin and the path of what ``read_address`` has returned."""
+    scheme, mark, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host}", f"{slash}{path}"
+
+
 def check_target(text: str) -> str:
     """Accept a path on this host ("/welcome") or a whole http(s) URL; "" where that means the built-in page."""
     if not text or re.fullmatch(r"/(?![/\\])[^\s\\\x00-\x1f]*", text):
@@ -254,14 +276,9 @@ def having_scheme(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def read_optional_origin(text: str) -> str:
-    """As read_origin; "" stays "", for the default that depends on the environment."""
-    return read_origin(text) if text else ""
-
-
 Duration = Annotated[timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=LONGEST)]
 DurationOrZero = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST)]
-OptionalOrigin = Annotated[str, AfterValidator(read_optional_origin)]
+OptionalAddress = Annotated[str, AfterValidator(read_address)]
 Host = Annotated[str, AfterValidator(check_host)]
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(check_network)], ...],

@@ -84,6 +84,7 @@ class Server:
     """A server started by ``flask serve`` in ``directory``; ``url`` has no slash at its end.
 
     :param name: by which it is called, on this machine
+    :param unix: the socket that it listens at; its port is then that of a proxy in front
     """
 
     def __init__(
@@ -95,8 +96,10 @@ class Server:
         workers: int = 2,
         directory: Path = ROOT,
         name: str = "127.0.0.1",
+        unix: Path | None = None,
     ) -> None:
         self.environment = environment
+        self.unix = unix
         self.log = log
         self.port = port or free_port()
         self.workers = workers
@@ -115,8 +118,8 @@ class Server:
 
     def start(self) -> Server:
         """Start it and return when it answers. Raises AssertionError with its output when it does not."""
-        words = ["--app", "wsgi", "serve", "--host", "127.0.0.1"]
-        words += ["--port", str(self.port), "--workers", str(self.workers)]
+        place = ["--unix", str(self.unix)] if self.unix else ["--host", "127.0.0.1", "--port", str(self.port)]
+        words = ["--app", "wsgi", "serve", *place, "--workers", str(self.workers)]
         environment = {**OURS, **self.environment}
         ours = all(name.startswith("LATCHKEY_") for name in self.environment)
         if FORKED and ours and self.directory == ROOT:

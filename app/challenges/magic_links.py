@@ -59,7 +59,7 @@ def link_token(challenge: Challenge, root: bytes) -> str:
     """Return the token of the link of ``challenge``, the same every time."""
     secret = link_secret_of(challenge, root)
     at = (challenge.id, challenge.expires_at)
-    return MAGIC_LINK.sign(keyring, settings.origin, *at, secret=secret, scope=challenge.purpose)
+    return MAGIC_LINK.sign(keyring, settings.public_url, *at, secret=secret, scope=challenge.purpose)
 
 
 def open_link(token: str, purpose: str) -> OpenedLink | None:
@@ -67,7 +67,7 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
 
     One statement, and none for a token that was cut, changed or issued for another purpose.
     """
-    claims = MAGIC_LINK.verify(keyring, settings.origin, token, scope=purpose)
+    claims = MAGIC_LINK.verify(keyring, settings.public_url, token, scope=purpose)
     if claims is None:
         return None
     found = _BY_ID.first(id=claims.id, purpose=purpose)

@@ -61,13 +61,17 @@ class Report:
 
 def report_link(kind: Kind, its_id: str, since: datetime) -> str:
     """Return the address at which what happened ``since`` then is reported; the same every time."""
-    return settings.origin + REPORT_PATH + REPORT[kind].sign(keyring, settings.origin, its_id, since + REPORTED_WITHIN)
+    return (
+        settings.public_url
+        + REPORT_PATH
+        + REPORT[kind].sign(keyring, settings.public_url, its_id, since + REPORTED_WITHIN)
+    )
 
 
 def open_report(token: str) -> Report | None:
     """Return what ``token`` is about; None when it isn't ours or has expired. No statement."""
     for kind, signed in REPORT.items():
-        if claims := signed.verify(keyring, settings.origin, token):
+        if claims := signed.verify(keyring, settings.public_url, token):
             return None if claims.has_expired else Report(kind, claims.id)
     return None
 
@@ -96,10 +100,10 @@ def report_hooks() -> list[OnReport]:
 def undo_link(change: AddressChange) -> str:
     """Return the address at which ``change`` is undone; the same every time."""
     until = change.created_at + settings.change_undo_within
-    return settings.origin + UNDO_PATH + UNDO.sign(keyring, settings.origin, change.id, until)
+    return settings.public_url + UNDO_PATH + UNDO.sign(keyring, settings.public_url, change.id, until)
 
 
 def open_undo(token: str) -> str | None:
     """Return the id of the change that ``token`` undoes; None when it isn't ours or has expired."""
-    claims = UNDO.verify(keyring, settings.origin, token)
+    claims = UNDO.verify(keyring, settings.public_url, token)
     return None if claims is None or claims.has_expired else claims.id

@@ -78,7 +78,7 @@ def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) ->
         raise click.ClickException(f"--name: give one line of at most {client_store.TOKEN_NAME} characters.")
     token = client_store.issue_registration_token(name, uses, lasts, by=BY)
     db.session.commit()
-    url = f"{settings.origin}/oauth/register"
+    url = f"{settings.public_url}/oauth/register"
     if as_json:
         click.echo(orjson.dumps({"registration_endpoint": url, "token": token, "uses": uses}))
         return

@@ -65,7 +65,7 @@ def _asked() -> dict[str, Any]:
 
 
 def _link(path: str) -> str:
-    return settings.origin + path + TOKEN
+    return settings.public_url + path + TOKEN
 
 
 def _codes() -> Iterator[Sample]:
@@ -80,11 +80,11 @@ def _codes() -> Iterator[Sample]:
     for kind in TEXTED_CODES:
         yield Sample(kind, "sms", facts=facts)
         yield Sample(kind, "sms", "tagged", tag="3YM3", facts=facts)
-    known = {"link": settings.origin + "/us-signin", "asked": _asked(), "denial": denial}
+    known = {"link": settings.public_url + "/us-signin", "asked": _asked(), "denial": denial}
     yield Sample("already_registered", "mail", facts=known)
     yield Sample("already_registered", "sms", facts=known)
     yield Sample("address_taken", "mail", facts=known)
-    yield Sample("no_account", "mail", facts={"link": settings.origin + "/register", "asked": _asked()})
+    yield Sample("no_account", "mail", facts={"link": settings.public_url + "/register", "asked": _asked()})
 
 
 def _notices() -> Iterator[Sample]:
@@ -95,7 +95,7 @@ def _notices() -> Iterator[Sample]:
     yield Sample("changed", "mail", "undo", facts=facts | undo)
     yield Sample("changed", "sms", facts=facts)
     yield Sample("new_device", "mail", facts={"asked": _asked(), "link": _link("/us-not-me/")})
-    copied = {"link": settings.origin + "/apps", "when": clock.now()}
+    copied = {"link": settings.public_url + "/apps", "when": clock.now()}
     for channel in ("mail", "sms"):
         yield Sample("app_token_reused", channel, facts=copied | {"app": "Grafana"})
         yield Sample("app_token_reused", channel, "unnamed", facts=copied | {"app": ""})
@@ -108,7 +108,7 @@ def _notices() -> Iterator[Sample]:
 
 def _deletions() -> Iterator[Sample]:
     week, day = clock.now() + timedelta(days=7), clock.now() + timedelta(days=1)
-    yield Sample("export_ready", "mail", facts={"link": settings.origin + "/my-data", "until": week})
+    yield Sample("export_ready", "mail", facts={"link": settings.public_url + "/my-data", "until": week})
     link = _link("/my-data/keep/")
     for by, variant in (("owner", ""), ("operator", "operator")):
         yield Sample("deletion_requested", "mail", variant, facts={"link": link, "deletes_at": week, "by": by})

@@ -65,7 +65,7 @@ def enumeration(
     """
     people = {name: addresses for name, addresses in given.items() if addresses}
     asked_about = _alike_many(people)
-    service = Service(url or settings.origin, _host(url), rps)
+    service = Service(url or settings.public_url, _host(url), rps)
     try:
         found = [_compare(service, name, *REQUESTS[name], _in_turn(asked_about), count, median_ms) for name in REQUESTS]
         if register:

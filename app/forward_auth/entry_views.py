@@ -55,7 +55,7 @@ def start_entry() -> Response:
         return notice(404, "not_found")
     secret = next(iter(sent_bindings()), "") or secrets.token()
     asked = {"app": app.host, "to": _local(request.args.get("to")), "state": secrets.digest(secret)}
-    answer: Response = redirect(settings.origin + with_query(CONTINUE, **asked, **_step_asked_for()), 303)  # type: ignore[assignment]
+    answer: Response = redirect(settings.public_url + with_query(CONTINUE, **asked, **_step_asked_for()), 303)  # type: ignore[assignment]
     set_binding(answer, secret)
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
@@ -126,7 +126,7 @@ def leave_app() -> Response:
     user_id = app_sessions.end(sent_app_cookie(place_of(app)))
     if user_id is not None:
         record("app.signed_out", user_id, client=app.id, app=app.name)
-    answer: Response = redirect(settings.origin + with_query(SIGNED_OUT, app=app.host), 303)  # type: ignore[assignment]
+    answer: Response = redirect(settings.public_url + with_query(SIGNED_OUT, app=app.host), 303)  # type: ignore[assignment]
     set_app_cookie(answer, place_of(app), "", 0)
     return answer
 

@@ -79,7 +79,7 @@ def passcode_email(message: Message, told: Told | None) -> EmailMessage | TextMe
     root = root_of(challenge, enrolled)
     link = None
     if message.kind in LINK_PATHS and message.channel == "mail":
-        link = settings.origin + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
+        link = settings.public_url + LINK_PATHS[message.kind] + quote(link_token(challenge, root), safe="")
     facts = {"link": link, "asked": asked(challenge), "denial": _denial_of(challenge)}
     if clock.now() + TYPED_WITHIN < challenge.passcode_expires_at:
         return write(message, code=passcode_of(challenge, root), until=challenge.passcode_expires_at, **facts)
@@ -92,7 +92,7 @@ def already_registered(message: Message, told: Told | None) -> EmailMessage | Te
     """Tell the owner of an address that somebody tried to open an account with it, or to give it to another one."""
     if told is None:
         return None
-    link = settings.origin + "/us-signin"
+    link = settings.public_url + "/us-signin"
     return write(message, link=link, asked=asked(told[0]), denial=_denial_of(told[0]))
 
 
@@ -100,7 +100,7 @@ def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessag
     """Tell whoever reads an address's mail that it has no account, and where to open one if one can."""
     if told is None:
         return None
-    link = settings.origin + "/register" if mail_domains.may_register(message.to) else None
+    link = settings.public_url + "/register" if mail_domains.may_register(message.to) else None
     return write(message, link=link, asked=asked(told[0]))
 
 
@@ -156,8 +156,8 @@ def context_of(message: Message, facts: Mapping[str, Any]) -> dict[str, Any]:
     colors, dark_colors = palettes(settings.brand_color, settings.brand_color_dark)
     every = {
         "brand": settings.brand_name,
-        "public_url": settings.origin,
-        "host": urlsplit(settings.origin).hostname,
+        "public_url": settings.public_url,
+        "host": urlsplit(settings.public_url).hostname,
         "support_contact": settings.support_contact,
         "language": language,
         "direction": i18n.direction(language),

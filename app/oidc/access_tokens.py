@@ -116,9 +116,9 @@ def issue(
 def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resource: str, jkt: str | None) -> str:
     """Return an access token that other services read themselves (RFC 9068, section 2.2)."""
     now = int(clock.unix())
-    audience = resource.split() or [settings.origin]
+    audience = resource.split() or [settings.public_url]
     claims: dict[str, Any] = {
-        "iss": settings.origin, "aud": audience if len(audience) > 1 else audience[0],
+        "iss": settings.public_url, "aud": audience if len(audience) > 1 else audience[0],
         "sub": subject_for(handle, client), "client_id": client.id, "iat": now,
         "exp": now + int(settings.oauth_jwt_lifetime.total_seconds()), "jti": secrets.row_id(),
         "scope": " ".join(scopes), "auth_time": int(grant.authenticated_at.timestamp()), "acr": f"aal{grant.level}",

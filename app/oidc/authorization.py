@@ -105,7 +105,7 @@ class Authorization:
 
 def response_url(redirect_uri: str, state: str | None, **answer: str) -> str:
     """Return where a browser takes an answer: the redirect URI with it, the state, and who answers (RFC 9207)."""
-    parameters = answer | ({"state": state} if state is not None else {}) | {"iss": settings.origin}
+    parameters = answer | ({"state": state} if state is not None else {}) | {"iss": settings.public_url}
     joint = "&" if urlsplit(redirect_uri).query else "" if redirect_uri.endswith("?") else "?"
     return f"{redirect_uri}{joint}{urlencode(parameters)}"
 

@@ -29,7 +29,7 @@ class InvalidAssertion(Exception):
 
 def audiences() -> frozenset[str]:
     """Return what an assertion may name as its audience: the issuer, or an endpoint (RFC 9126, section 2)."""
-    return frozenset((settings.origin, *(settings.origin + path for path in ENDPOINTS)))
+    return frozenset((settings.public_url, *(settings.public_url + path for path in ENDPOINTS)))
 
 
 def claimed_client(assertion: str) -> str:

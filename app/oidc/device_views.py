@@ -33,7 +33,7 @@ def authorize_device() -> Response:
     scopes, (resource, _) = scopes_of(fields, client), resources_of(fields, client)
     jkt = dpop.key_asked_for(thumbprint_of(fields))
     begun = devices.begin(client, scopes, resource, jkt, present_client())
-    page, shown = settings.origin + VERIFICATION, devices.grouped(begun.user_code)
+    page, shown = settings.public_url + VERIFICATION, devices.grouped(begun.user_code)
     facts: dict[str, object] = {
         "device_code": begun.device_code,
         "user_code": shown,

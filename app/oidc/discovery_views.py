@@ -81,7 +81,7 @@ def _public(body: bytes, kept: timedelta) -> Response:
 
 
 def _described() -> bytes:
-    return _metadata(settings.origin, tuple(settings.languages), bool(settings.client_documents))
+    return _metadata(settings.public_url, tuple(settings.languages), bool(settings.client_documents))
 
 
 @lru_cache(maxsize=16)

@@ -149,7 +149,7 @@ def _is_here(htu: object) -> bool:
         return False
     try:
         parts = urlsplit(htu)
-        return (*_origin(parts), parts.path) == (*_origin(urlsplit(settings.origin)), request.path)
+        return (*_origin(parts), parts.path) == (*_origin(urlsplit(settings.origin)), settings.sub_path + request.path)
     except ValueError:
         return False
 

@@ -40,7 +40,7 @@ def token_reused(message: Message, leaving: NoticeFacts | None) -> EmailMessage 
     """Say which app was signed out, and where to review all of them; None for a text beyond the send limits."""
     if leaving is None:
         return None
-    return write(message, app=message.facts["app"], when=message.created_at, link=settings.origin + "/apps")
+    return write(message, app=message.facts["app"], when=message.created_at, link=settings.public_url + "/apps")
 
 
 RENDERERS = {KIND: token_reused}

@@ -30,7 +30,7 @@ def id_token(grant: Grant, handle: str, client: Client, access: Issued, *, refre
     """
     now = int(clock.unix())
     claims: dict[str, Any] = {
-        "iss": settings.origin,
+        "iss": settings.public_url,
         "sub": subject_for(handle, client),
         "aud": client.id,
         "exp": now + int(LIFETIME.total_seconds()),

@@ -83,7 +83,7 @@ def _hint_of(fields: dict[str, str]) -> dict[str, Any]:
     if "id_token_hint" not in fields:
         return {}
     claims = keys.verify(fields["id_token_hint"], typ="JWT")
-    if claims is None or claims.get("iss") != settings.origin:
+    if claims is None or claims.get("iss") != settings.public_url:
         raise PageRefusal("oauth_logout_invalid")
     return claims
 

@@ -20,7 +20,7 @@ def logout_token(client: Client, sub: str, sid: str) -> str:
     """Return a new logout token. Its kind, its event and the missing nonce keep it from passing for an ID token."""
     now = int(clock.unix())
     claims = {
-        "iss": settings.origin,
+        "iss": settings.public_url,
         "aud": client.id,
         "iat": now,
         "exp": now + int(LIFETIME.total_seconds()),

@@ -36,7 +36,7 @@ def look_of(client_id: str, name: str) -> dict[str, Any]:
 
 def app_to_open(entry: LauncherEntry) -> dict[str, Any]:
     """Return an app that a person can open."""
-    logo = settings.origin + entry.logo if entry.logo else None
+    logo = settings.public_url + entry.logo if entry.logo else None
     return {"id": entry.id, "name": entry.name, "url": entry.url, "host": entry.host, "logo_url": logo}
 
 
@@ -47,7 +47,7 @@ def access_facts(access: AppAccess) -> dict[str, Any]:
         "id": access.id,
         "name": access.name,
         "host": host_of(access.client) if access.client is not None else None,
-        "logo_url": settings.origin + path if path else None,
+        "logo_url": settings.public_url + path if path else None,
         "scopes": [scope for scope in SCOPES_IN_WORDS if scope in access.scopes],
         "since": access.since,
         "last_used_at": access.used_at,

@@ -129,5 +129,5 @@ def _facts(made: registration.Registered, token: str) -> dict[str, Any]:
     facts |= metadata_of(client)
     return facts | {
         "registration_access_token": token,
-        "registration_client_uri": f"{settings.origin}{PATH}/{client.id}",
+        "registration_client_uri": f"{settings.public_url}{PATH}/{client.id}",
     }

@@ -156,7 +156,7 @@ def readme(at: datetime, parts: Sequence[ExportPart], cut: Sequence[str]) -> str
 
 def _about(at: datetime) -> list[str]:
     return [
-        f"What {settings.brand_name} keeps about your account\n{settings.origin}\nMade {datetime_text(at)}",
+        f"What {settings.brand_name} keeps about your account\n{settings.public_url}\nMade {datetime_text(at)}",
         _filled(
             "Each kind of record is here twice: as JSON for programs, and as CSV for a spreadsheet (UTF-8, separated by"
             " commas). Times are in UTC. In the CSV files an apostrophe stands before a text that a spreadsheet would"

@@ -24,7 +24,7 @@ def export_ready(message: Message) -> EmailMessage | TextMessage | None:
     until = datetime.fromisoformat(message.facts["until"])
     if until <= clock.now():
         return None
-    return write(message, link=f"{settings.origin}/my-data", until=until)
+    return write(message, link=f"{settings.public_url}/my-data", until=until)
 
 
 def deletion(message: Message, facts: NoticeFacts | None) -> EmailMessage | TextMessage | None:

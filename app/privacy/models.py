@@ -85,10 +85,10 @@ def undo_link(handle: str, deletes_at: datetime) -> str:
     :param handle: the account's opaque one
     :param deletes_at: when that account would be erased, to the second
     """
-    return settings.origin + UNDO_PATH + UNDELETE.sign(keyring, settings.origin, handle, deletes_at)
+    return settings.public_url + UNDO_PATH + UNDELETE.sign(keyring, settings.public_url, handle, deletes_at)
 
 
 def open_undo(token: str) -> tuple[str, datetime] | None:
     """Return the handle and time that ``token`` names if we made it; else None. The row says whether it is too late."""
-    claims = UNDELETE.verify(keyring, settings.origin, token)
+    claims = UNDELETE.verify(keyring, settings.public_url, token)
     return None if claims is None else (claims.id, datetime.fromtimestamp(claims.expiry, UTC))

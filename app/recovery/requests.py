@@ -145,7 +145,7 @@ def read_proof(token: str) -> VerifiedMailbox | None:
 
 def cancel_link(recovery: Recovery) -> str:
     """Return the address at which ``recovery`` is cancelled, from any browser, for as long as it is open."""
-    return settings.origin + CANCEL_PATH + CANCEL.seal(keyring, recovery.id)
+    return settings.public_url + CANCEL_PATH + CANCEL.seal(keyring, recovery.id)
 
 
 def read_cancel(token: str) -> str | None:

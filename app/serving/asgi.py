@@ -144,17 +144,20 @@ class WsgiAdapter:
         largest_body: int,
         headers: Headers = (),
         larger: Mapping[str, int] | None = None,
+        sub_path: str = "",
     ) -> None:
         """``headers`` go with the answers that are given here.
 
         :param larger: paths, and how large a body may be below them
+        :param sub_path: what may stand before the application's paths
         """
         self.application = application
         self.largest_body = largest_body
-        self._larger = larger or {}
+        self._larger = {start + path: most for start in {"", sub_path} for path, most in (larger or {}).items()}
         self.headers = headers
         self._pool = pool
         self._alive = ThreadPool(1, 1)
+        self._asks_if_alive = frozenset((ALIVE, sub_path + ALIVE))
         self._turned_away = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,7 +185,7 @@ class WsgiAdapter:
             0 < announced <= self._most_at(environ["PATH_INFO"])
         ):  # one that is larger the application refuses without reading it
             environ["wsgi.input"] = io.BytesIO(await read(receive, announced))
-        pool = self._alive if environ["PATH_INFO"] == ALIVE else self._pool
+        pool = self._alive if environ["PATH_INFO"] in self._asks_if_alive else self._pool
         try:
             return await pool.run(partial(run, self.application, environ))
         except Busy:

@@ -201,7 +201,8 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
     settings = app.extensions["latchkey.settings"]
     limit = int(app.config["MAX_CONTENT_LENGTH"])
     headers = headers_before_the_app(hsts=settings.is_production and settings.hsts)
-    return WsgiAdapter(app, pool=pool, largest_body=limit, larger=app.config.get("LARGEST_BODIES"), headers=headers)
+    larger = app.config.get("LARGEST_BODIES")
+    return WsgiAdapter(app, pool=pool, largest_body=limit, larger=larger, headers=headers, sub_path=settings.sub_path)
 
 
 def listening(place: Place) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def related_origins() -> Response:
 @bp.get("/.well-known/passkey-endpoints")
 def passkey_endpoints() -> Response:
     """Tell password managers where passkeys are made and managed (W3C, A Well-Known URL for Passkey Endpoints)."""
-    page = f"{settings.origin}/wan-register"
+    page = f"{settings.public_url}/wan-register"
     return _public({"enroll": page, "manage": page})
 
 

@@ -73,7 +73,7 @@ def as_text(codes: Sequence[str], account: str) -> str:
             "Recovery codes for {account} at {brand}, {link}",
             account=account,
             brand=settings.brand_name,
-            link=settings.origin,
+            link=settings.public_url,
         ),
         gettext("Created {time}. Each code works once. Anyone who has them can sign in as you.", time=date_text(now)),
         "",

@@ -53,7 +53,7 @@ def us_verify_link() -> Response:
             links.note_elsewhere(opened, present_client())
             form = LinkForm()
             form.token.data = token
-            link = with_query(settings.origin + request.path, token=token)
+            link = with_query(settings.public_url + request.path, token=token)
             shown = _shown(opened) | {"link": link}
             return _quiet(respond(PAGE, form, shown=shown, state="elsewhere"))
         if current_user.is_authenticated:

@@ -174,7 +174,7 @@ for (const form of document.querySelectorAll("form[data-once]")) {
 }
 addEventListener("pageshow", (event) => {
   // What a browser kept of somebody's page is asked for anew: they may have signed out since.
-  if (event.persisted && document.querySelector("form[action='/logout']")) {
+  if (event.persisted && document.querySelector("form[action$='/logout']")) {
     document.body.replaceChildren();
     location.reload();
   }

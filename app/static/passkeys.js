@@ -66,7 +66,7 @@ const ask = async (path, fields, words) => {
     throw new Told(words.away);
   }
   const { response } = await answer.json().catch(() => ({ response: {} }));
-  if (answer.status === 401 && response.reauth_required) location.assign(`/us-verify?next=${location.pathname}`);
+  if (answer.status === 401 && response.reauth_required) location.assign(new URL(`../us-verify?next=${location.pathname}`, import.meta.url));
   if (!answer.ok) throw new Told(response.errors?.[0] ?? words.away);
   return response;
 };

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 from flask import Response, current_app
 
+from app.extensions import settings
 from app.status import bp
 from app.status.readiness import unready
 
@@ -29,11 +30,14 @@ def readyz() -> Response:
 @bp.get("/openapi.json")
 def openapi() -> Response:
     """Describe the JSON interface (OpenAPI 3.1)."""
-    return Response(_description(Path(current_app.root_path).parent / "openapi.yaml"), mimetype="application/json")
+    path = Path(current_app.root_path).parent / "openapi.yaml"
+    return Response(_description(path, settings.sub_path), mimetype="application/json")
 
 
 @lru_cache(maxsize=1)
-def _description(path: Path) -> bytes:
+def _description(path: Path, sub_path: str) -> bytes:
     import yaml
 
-    return orjson.dumps(yaml.safe_load(path.read_text(encoding="utf-8")))
+    described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    described["servers"] = [{"url": sub_path or "/"}]
+    return orjson.dumps(described)

@@ -17,7 +17,7 @@ STATIC_FILES_KEPT = timedelta(days=365)
 def init_app(app: Flask) -> None:
     """Put around every request what no view should have to think of."""
     from app.extensions import login_manager
-    from app.web import access, cookies, csrf, errors, headers, pages
+    from app.web import access, cookies, csrf, errors, headers, pages, sub_path
     from app.web.cookies import CookieRequest, FlashSessionInterface
 
     settings, keyring = app.extensions["latchkey.settings"], app.extensions["latchkey.keyring"]
@@ -37,6 +37,7 @@ def init_app(app: Flask) -> None:
         PROPAGATE_EXCEPTIONS=False,
         SEND_FILE_MAX_AGE_DEFAULT=STATIC_FILES_KEPT,
     )
+    sub_path.init_app(app)  # its hook comes last: after_request functions run in reverse
     login_manager.init_app(app)
     app.before_request(headers.refuse_foreign_host)
     app.before_request(access.refuse_out_of_scope)

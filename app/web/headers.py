@@ -77,8 +77,12 @@ def headers_before_the_app(*, hsts: bool) -> list[tuple[str, str]]:
 
 
 def clear_site(response: Response) -> Response:
-    """Have the browser forget what it kept of this site, for who has signed out (ASVS 14.3.1)."""
-    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    """Have the browser forget what it kept of this site, for who has signed out (ASVS 14.3.1).
+
+    Not below a path: it would forget what our neighbours on the host keep, too. Our pages are not kept anywhere.
+    """
+    if not settings.sub_path:
+        response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
 
 
@@ -115,13 +119,21 @@ def refuse_foreign_host() -> Response | None:
     parts = urlsplit(settings.origin)
     opened = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
     if opened and parts.hostname in LOOPBACK and host.removeprefix(name) == f":{parts.port}":
-        return redirect(settings.origin + request.full_path.removesuffix("?"))  # type: ignore[return-value]
+        return redirect(settings.public_url + request.full_path.removesuffix("?"))  # type: ignore[return-value]
     return None
 
 
 def answer_other_hosts(app: Flask, place: str, accepts: Callable[[str], bool]) -> None:
     """Have the paths below ``place`` answer for hosts that are not ours, where ``accepts`` says so of the Host."""
     app.extensions.setdefault(_OTHER_HOSTS, []).append((place, accepts))
+
+
+def is_answered_elsewhere() -> bool:
+    """Whether this request is answered for a host that is not ours."""
+    host = request.environ.get("HTTP_HOST", "").lower()
+    if host in _names(settings.origin, tuple(settings.allowed_hosts)):
+        return False
+    return _is_answered(request.path, host)
 
 
 def _is_answered(path: str, host: str) -> bool:

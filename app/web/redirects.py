@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from flask import request
 
 from app.extensions import settings
+from app.web.sub_path import path_below
 
 _PLAIN_PATH = re.compile(r"/(?![/\\])[^\\\s\x00-\x1f\x7f]*\Z")
 _RELATIVE = re.compile(r"[A-Za-z0-9_~-]+(?:[/?][\w.~/?=&%+-]*)?\Z", re.ASCII)
@@ -23,18 +24,20 @@ LONGEST = 2048
 def safe_next(target: str | None) -> str | None:
     """Return ``target`` as a path on this site, or None when it is not one (ASVS 3.7.2).
 
-    Taken are a path, with or without its first slash, and a full address of this very origin, cut down to its path. An
-    address at a front end, an origin to which the settings lead people, stays whole.
+    Taken are a path, with or without its first slash, and a full address of this very service, cut down to its path
+    below the public address. An address at a front end, an origin to which the settings lead people, stays whole; so
+    does one beside a service that has a part of a host.
     """
     if not target or len(target) > LONGEST:
         return None
+    if target.startswith(settings.public_url + "/"):
+        return _path(target[len(settings.public_url) :])
     for origin in settings.front_ends:
-        if origin != settings.origin and target.startswith(origin + "/"):
+        if target.startswith(origin + "/"):
             path = _path(target[len(origin) :])
             return origin + path if path else None
-    if target.startswith(settings.origin + "/"):
-        target = target[len(settings.origin) :]
-    return _path(target)
+    path = _path(target)
+    return path_below(path, settings.sub_path) if path and settings.sub_path else path
 
 
 def _path(target: str) -> str | None:

@@ -34,6 +34,22 @@ def test_the_public_address_is_the_one_that_browsers_send(public_url, origin):
 
 
 @pytest.mark.parametrize(
+    ("public_url", "kept", "sub_path"),
+    [
+        ("https://Login.localhost/auth/", "https://login.localhost/auth", "/auth"),
+        ("https://login.localhost:443/id/v2.1", "https://login.localhost/id/v2.1", "/id/v2.1"),
+        ("http://[::1]:8000/Auth", "http://[::1]:8000/Auth", "/Auth"),
+        ("https://login.localhost/", "https://login.localhost", ""),
+    ],
+)
+def test_the_public_address_may_have_a_path(public_url, kept, sub_path):
+    settings = load(public_url=public_url)
+    assert (settings.public_url, settings.sub_path) == (kept, sub_path)
+    assert settings.origin == kept.removesuffix(sub_path)
+    assert settings.webauthn_origins == (settings.origin,)
+
+
+@pytest.mark.parametrize(
     ("field", "given", "kept"),
     [
         ("allowed_hosts", "Zürich.example:8443, other.example., [::1]:8000, [::1]",

@@ -251,6 +251,20 @@ def test_a_process_that_waits_for_its_database_says_that_it_lives(application):
     play(scene())
 
 
+@pytest.mark.parametrize(("path", "answers"), [("/auth/healthz", True), ("/healthz", True), ("/other/healthz", False)])
+def test_below_a_path_it_says_so_too(application, path, answers):
+    async def scene() -> None:
+        answering = WsgiAdapter(application, pool=ThreadPool(1, 1), largest_body=100, sub_path="/auth")
+        await hold_all_threads(answering, 1)
+        asked = asyncio.create_task(ask(answering, path))
+        await asyncio.sleep(0.05)
+        assert asked.done() is answers
+        application.let_go.set()
+        assert (await asked).status == 200
+
+    play(scene())
+
+
 def test_one_at_a_time_is_worked_on_while_each_is_quick():
     async def scene() -> None:
         answering = WsgiAdapter(Counting(), pool=ThreadPool(1, 4), largest_body=100)
