@@ -69,12 +69,13 @@ def create(terms: Terms, *, by: str) -> Invitation:
 
 def link_of(invitation: Invitation) -> str:
     """Return the link that accepts an invitation, the same every time."""
-    return settings.origin + PATH + INVITATION.sign(keyring, settings.origin, invitation.id, invitation.expires_at)
+    token = INVITATION.sign(keyring, settings.public_url, invitation.id, invitation.expires_at)
+    return settings.public_url + PATH + token
 
 
 def find_by_token(token: str) -> Invitation | None:
     """Return the invitation whose link has this token, in any state; None when it is none of ours. One statement."""
-    claims = INVITATION.verify(keyring, settings.origin, token)
+    claims = INVITATION.verify(keyring, settings.public_url, token)
     return db.session.get(Invitation, claims.id) if claims else None
 
 

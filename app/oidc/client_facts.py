@@ -16,7 +16,7 @@ from app.oidc.models import OAuthClient
 
 def recipe(client: Client, secret: str = "") -> dict[str, Any]:
     """Return what an app is given to sign people in here."""
-    origin = settings.origin
+    origin = settings.public_url
     return {
         "discovery_url": f"{origin}/.well-known/openid-configuration",
         "issuer": origin,

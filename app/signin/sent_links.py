@@ -73,7 +73,7 @@ def find_open(token: str) -> tuple[SentLink, User]:
 
     :raises Rejected: ``sign_in_link_invalid`` (404)
     """
-    claims = SENT_LINK.verify(keyring, settings.origin, token)
+    claims = SENT_LINK.verify(keyring, settings.public_url, token)
     wanted = sa.select(SentLink, User).join(User, User.id == SentLink.user_id)
     found = db.session.execute(wanted.where(SentLink.id == claims.id)).first() if claims else None
     if found is None or found[0].used_at is not None or found[0].expires_at <= clock.now() or not found[1].is_active:
@@ -120,8 +120,8 @@ def email(message: Message, link: SentLink | None) -> EmailMessage | TextMessage
     """Say that an administrator sent a link, and until when it works; nothing once it is over."""
     if link is None:
         return None
-    token = SENT_LINK.sign(keyring, settings.origin, link.id, link.expires_at)
-    return write(message, link=settings.origin + PATH + token, until=link.expires_at)
+    token = SENT_LINK.sign(keyring, settings.public_url, link.id, link.expires_at)
+    return write(message, link=settings.public_url + PATH + token, until=link.expires_at)
 
 
 RENDERERS = {LETTER: email}

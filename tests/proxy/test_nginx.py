@@ -83,9 +83,13 @@ def test_the_path_alone_is_logged(front):
     caller.ask("GET", "/us-verify-link?token=abc-secret-abc")
     caller.ask("GET", "/confirm/abc-secret-abc")
     caller.ask("GET", "/not-me/abc-secret-abc")
+    caller.ask("GET", "/auth/us-setup/abc-secret-abc")
+    caller.ask("GET", "/id/v2/change-email/undo/abc-secret-abc")
     assert "/us-verify-link" in front.log
     assert "abc-secret-abc" not in front.log
 
 
 def test_readiness_is_nobody_elses_business(front):
     assert Caller(front).ask("GET", "/readyz")[0] == 404
+    assert "/readyz" not in "".join(each.output for each in front.replicas)
+    assert Caller(front).ask("GET", "/auth/readyz")[0] == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
@@ -56,7 +57,8 @@ def configuration(directory: Path, servers: dict[int, str]) -> str:
         f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     text = "".join(f"server {{ listen 127.0.0.1:{port}; {lines} }}\n" for port, lines in servers.items())
-    return f"""pid {directory}/nginx.pid; error_log {directory}/error.log; events {{}}
+    owner = "user root root;" if os.getuid() == 0 else ""  # else its workers were of a user who may not connect
+    return f"""{owner} pid {directory}/nginx.pid; error_log {directory}/error.log; events {{}}
 http {{ access_log off; {temporary} {text} }}"""
 
 
@@ -77,7 +79,11 @@ def proxies(
     open_one(database, email=ADA, methods=["email"])
     environment = environment_of(database, free_port(), directory, smtp_server, sms_provider) | PRODUCTION
     server = Server(
-        environment | {"LATCHKEY_PUBLIC_URL": PUBLIC}, directory / "log", port=ports["passed on"], workers=1, unix=socket
+        environment | {"LATCHKEY_PUBLIC_URL": PUBLIC},
+        directory / "log",
+        port=ports["passed on"],
+        workers=1,
+        unix=socket,
     )
     command = [nginx, "-c", str(directory / "nginx.conf"), "-e", str(directory / "error.log"), "-g", "daemon off;"]
     running = subprocess.Popen(command, cwd=directory)
