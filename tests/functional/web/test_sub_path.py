@@ -8,8 +8,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask import Response
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
+from app.web.sub_path import WithoutPrefix
 from config.problems import ConfigurationError
 from tests.databases import ROOT
 from tests.forward_auth import FILE
@@ -147,6 +149,48 @@ def test_next_is_below_the_path(app, browser, asked_for, leads_to):
         assert app.process_response(redirect(goal)).headers["Location"] == leads_to
 
 
+@pytest.mark.parametrize(
+    ("target", "leads_to"),
+    [
+        ("/", "/auth/"),
+        ("/us-signin?next=%2Fapps", "/auth/us-signin?next=%2Fapps"),
+        ("/auth/apps", "/auth/apps"),  # as an operator may write it in LATCHKEY_POST_LOGIN_URL
+        ("//evil.example/auth", "//evil.example/auth"),
+        ("https://app.example.com/callback", "https://app.example.com/callback"),
+    ],
+)
+def test_a_redirect_gets_the_path_once(app, target, leads_to):
+    with app.test_request_context("/"):
+        assert app.process_response(Response("", 302, {"Location": target})).headers["Location"] == leads_to
+
+
+@pytest.mark.parametrize(
+    ("markup", "sent"),
+    [
+        ('<a href="/apps">', '<a href="/auth/apps">'),
+        ('<a href="/">', '<a href="/auth/">'),
+        ('<a href="/auth/apps">', '<a href="/auth/apps">'),
+        ('<a href="/authors">', '<a href="/auth/authors">'),
+        ('<a href="//cdn.example.com/x">', '<a href="//cdn.example.com/x">'),
+        ('<a href="#top" title=" href=&#34;/x">', '<a href="#top" title=" href=&#34;/x">'),
+        ('<meta content="2; url=/oauth/x">', '<meta content="2; url=/auth/oauth/x">'),
+        ('<input name="next" value="/apps">', '<input name="next" value="/apps">'),
+        ('<source\nsrcset="/brand/logo">', '<source\nsrcset="/auth/brand/logo">'),
+    ],
+)
+def test_an_address_in_a_page_gets_the_path_once(app, markup, sent):
+    with app.test_request_context("/"):
+        assert app.process_response(Response(markup, mimetype="text/html")).get_data(as_text=True) == sent
+        assert app.process_response(Response(markup, mimetype="text/plain")).get_data(as_text=True) == markup
+
+
+def test_envoy_asks_with_or_without_the_path():
+    for raw in ("/gate/envoy/a%2Fb?x=/auth", "/auth/gate/envoy/a%2Fb?x=/auth"):
+        environ = {"PATH_INFO": raw.partition("?")[0], "RAW_URI": raw}
+        WithoutPrefix(lambda _environ, _start: [], PREFIX)(environ, lambda *_rest: None)
+        assert (environ["RAW_URI"], environ["SCRIPT_NAME"]) == ("/gate/envoy/a%2Fb?x=/auth", PREFIX)
+
+
 @pytest.mark.settings(public_url=PUBLIC, post_login_url="http://localhost/dashboard")
 def test_a_neighbour_on_the_host_is_a_front_end_when_the_settings_name_it(app):
     from app.web.redirects import safe_next
@@ -154,6 +198,7 @@ def test_a_neighbour_on_the_host_is_a_front_end_when_the_settings_name_it(app):
     with app.test_request_context("/"):
         assert safe_next("http://localhost/reports?a=b") == "http://localhost/reports?a=b"
         assert safe_next("http://localhost/auth/sessions") == "/sessions"
+        assert safe_next("/auth/sessions") == "/sessions"  # so that features know their own paths in it
 
 
 def test_a_neighbour_keeps_what_it_has_stored(app, browser):

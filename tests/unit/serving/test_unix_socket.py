@@ -87,7 +87,8 @@ def test_without_a_trusted_proxy_nobody_would_be_known(path, capsys):
         (("--unix", "/tmp/" + "a" * 100), "at most 100 bytes"),
     ],
 )
-def test_what_cannot_be_meant_is_a_wrong_use(app, words, said):
+def test_what_cannot_be_meant_is_a_wrong_use(app, words, said, monkeypatch):
+    monkeypatch.setattr(startup, "allow_many_connections", lambda: pytest.fail("it starts"))
     done = app.test_cli_runner().invoke(args=["serve", *words])
     assert done.exit_code == 2
     assert said in done.output
