@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -152,3 +153,9 @@ def keys_of(unit: Path) -> dict[str, list[str]]:
         if equals and not line.startswith("#"):
             found.setdefault(name, []).append(value)
     return found
+
+
+def test_what_nginx_leaves_out_of_its_log_it_leaves_out_below_a_path_too():
+    text = (ROOT / "deploy/nginx.conf").read_text()
+    (below,) = re.findall(r"kept>/\.\*/\(([^)]+)\)/", text)
+    assert set(below.split("|")) == set(re.findall(r"^ +~\^/(\S+)/ /", text, re.MULTILINE))
