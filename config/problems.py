@@ -46,6 +46,12 @@ def variable(field: str) -> str:
     return PREFIX + field.upper()
 
 
+def path_of_ours(first: str) -> Problem:
+    """Return what is wrong with a public address whose path begins as one of the service's own addresses."""
+    what = f"has a path that begins with /{first}, as addresses of Latchkey itself do"
+    return Problem(variable("public_url"), what, "Choose another one, as /auth or /sso.")
+
+
 def from_validation(error: "ValidationError") -> list[Problem]:
     """Turn what the types refused into problems, without the refused values."""
     found: dict[str, Problem] = {}

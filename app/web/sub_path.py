@@ -15,7 +15,7 @@ from flask import Response
 
 from app.extensions import settings
 from app.web.headers import is_answered_elsewhere
-from config.problems import ConfigurationError, Problem
+from config.problems import ConfigurationError, path_of_ours
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -74,8 +74,7 @@ def refuse_ambiguous(app: Flask) -> None:
     """
     first = app.extensions["latchkey.settings"].sub_path[1:].partition("/")[0]
     if first and any(rule.rule[1:].partition("/")[0] == first for rule in app.url_map.iter_rules()):
-        what = f"has a path that begins with /{first}, as addresses of Latchkey itself do"
-        raise ConfigurationError([Problem("LATCHKEY_PUBLIC_URL", what, "Choose another one, as /auth or /sso.")])
+        raise ConfigurationError([path_of_ours(first)])
 
 
 def add_prefix(response: Response) -> Response:
