@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from app.audit import Event
 from app.errors import Rejected
 from app.extensions import db
+from app.spreadsheets import harmless
 from app.users import User
 
 PAGE = 50
@@ -148,8 +149,3 @@ def cells(event: Event, person: dict[str, Any] | None, facts: str) -> list[str]:
 
 
 COLUMNS = ("at", "event", "account_id", "account", "address", "browser", "support_id", "request_id", "facts")
-
-
-def harmless(text: str) -> str:
-    """Return ``text`` so that no spreadsheet takes it for a formula (OWASP, CSV injection)."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

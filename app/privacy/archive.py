@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import textwrap
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -16,16 +15,10 @@ import orjson
 from app.db.export import ExportPart
 from app.extensions import settings
 from app.i18n import datetime_text
+from app.spreadsheets import harmless
 
 CHUNK = 64 * 1024
 """Bytes handed on at a time; a little more than that is in memory."""
-
-FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n|]))(?=[\t\r\n]|\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-"""What begins a formula in a spreadsheet, plain or full-width, and behind blanks (OWASP, CSV Injection).
-
-After a semicolon, too: where the decimal sign is a comma, Excel splits these files at semicolons, quoted or not.
-Anyone who types a user's email chooses a browser name that ends up in the archive.
-"""
 
 WIDTH = 78
 """Of README.txt, in characters."""
@@ -135,7 +128,7 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else orjson.dumps(value, option=_JSON).decode().strip('"')
-    return FORMULA.sub("'", text)
+    return harmless(text)
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:
