@@ -46,7 +46,7 @@ def disable(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = _other(handle)
+        user = _shut_out(handle)
         ended = account_changes.disable(user, by=actor())
         if ended is not None:
             note("account_disabled", handle, sessions=ended)
@@ -155,7 +155,7 @@ def delete(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        deletes_at = deletion.schedule_deletion(_other(handle), by=actor())
+        deletes_at = deletion.schedule_deletion(_shut_out(handle), by=actor())
         note("account_deleted", handle, deletes_at=deletes_at.isoformat())
         return _done(handle, "person_deleting", says={"day": i18n.date_text(deletes_at)}, deletes_at=deletes_at)
     return _again(handle, form)
@@ -247,7 +247,7 @@ def erase(handle: str) -> Response:
     after_this_request(view_commit)
     form = EraseForm()
     if form.validate():
-        user = _other(handle)
+        user = _shut_out(handle)
         if not form.sure.data:
             form.refuse(Rejected("person_unsure", field="sure"))
             return _again(handle, form)
@@ -277,6 +277,17 @@ def _other(handle: str) -> User:
     user = _person(handle)
     if user.id == current_user.id:
         raise Rejected("not_yourself", status=409)
+    return user
+
+
+def _shut_out(handle: str) -> User:
+    """Return another account, which can't sign in any more after this: two administrators can't do so to each other.
+
+    :raises Rejected: as ``_other``; ``last_administrator`` (409)
+    """
+    user = _other(handle)
+    if administrators.is_administrator(user.id):
+        administrators.require_another(user.id)
     return user
 
 

@@ -44,12 +44,20 @@ def revoke(user_id: int, *, keep_one: bool = False) -> bool:
     :raises Rejected: ``last_administrator``
     """
     if keep_one:
-        _lock()
-        able = sa.select(_row.c.user_id).join(User, User.id == _row.c.user_id)
-        able = able.where(User.disabled_at.is_(None), User.deletes_at.is_(None), User.id != user_id)
-        if db.session.scalar(able.limit(1)) is None:
-            raise Rejected("last_administrator", status=409)
+        require_another(user_id)
     return changed(sa.delete(_row).where(_row.c.user_id == user_id)) == 1
+
+
+def require_another(user_id: int) -> None:
+    """Go on only if another administrator than this account can sign in; until the commit nobody else changes that.
+
+    :raises Rejected: ``last_administrator`` (409)
+    """
+    _lock()
+    able = sa.select(_row.c.user_id).join(User, User.id == _row.c.user_id)
+    able = able.where(User.disabled_at.is_(None), User.deletes_at.is_(None), User.id != user_id)
+    if db.session.scalar(able.limit(1)) is None:
+        raise Rejected("last_administrator", status=409)
 
 
 def _lock() -> None:

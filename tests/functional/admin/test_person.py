@@ -199,6 +199,30 @@ def test_two_who_remove_each_other_leave_one(console, app, grace, ada, wire):
     assert hers.post(f"/admin/people/{handle_of(app, grace)}/administrator/remove").status == 403
 
 
+@pytest.mark.parametrize(("act", "sure"), [("disable", None), ("delete", None), ("erase", True)])
+def test_two_who_shut_each_other_out_at_this_moment_leave_one(app, grace, ada, wire, monkeypatch, act, sure):
+    """Ada's request was let in when Grace's disables her."""
+    from app.admin import account_changes, person_views
+    from app.extensions import db
+    from app.users import administrators
+
+    make_administrator(app, ada)
+    hers = sign_in(wire.elsewhere(), ada)
+    hers.fetch_csrf()
+
+    def grace_is_first(handle: str) -> User:
+        user = person_views._person(handle)
+        account_changes.disable(db.session.get_one(User, ada.id), by="operator")
+        return user
+
+    monkeypatch.setattr(person_views, "_other", grace_is_first)
+    answer = hers.post(f"/admin/people/{handle_of(app, grace)}/{act}", sure=sure)
+    assert (answer.status, answer.codes or ["last_administrator"]) == (409, ["last_administrator"])
+    with app.app_context():
+        assert administrators.is_administrator(grace.id)
+        assert db.session.get_one(User, grace.id).is_active
+
+
 def test_a_form_asked_for_as_a_page_leads_to_the_account(json_wire, browser_wire, grace, of_ada):
     answer = sign_in(browser_wire, grace).get(f"{of_ada}/groups/staff/leave")
     assert (answer.status, answer.location) == (302, of_ada)
