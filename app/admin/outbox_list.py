@@ -44,7 +44,7 @@ _ORDER: dict[str, tuple[Any, ...]] = {
     AGAIN: (Message.next_attempt_at, Message.destination, Message.id),
     ABANDONED: (Message.created_at.desc(), Message.destination, Message.id),
 }
-_PLACE = re.compile(r"([0-9]{1,16}) ([^ ]{0,254}) ([0-9a-f]{32})\Z")
+_PLACE = re.compile(r"([0-9]{1,16}) ([^ \x00]{0,254}) ([0-9a-f]{32})\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _APPS, _AFTER_APPS = "app:", "app;"
 """Between which the destinations of apps are."""

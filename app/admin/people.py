@@ -76,9 +76,7 @@ def page_of(wanted: Wanted, after: str = "") -> tuple[list[dict[str, Any]], str 
 
 
 def _newest(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:
-    if after and not (after.isdecimal() and len(after) < 19):
-        raise Rejected("api_error", field="after")
-    older = [User.id < int(after)] if after else []
+    older = [User.id < _number(after)] if after else []
     rows = sa.select(User).where(*older, *wanted.filters()).order_by(User.id.desc()).limit(PAGE + 1)
     found = db.session.scalars(rows).all()
     return list(_described(found[:PAGE])), str(found[PAGE - 1].id) if len(found) > PAGE else None
@@ -86,15 +84,23 @@ def _newest(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | Non
 
 def members_of(group: str, after: str = "") -> tuple[list[dict[str, Any]], str | None]:
     """Return a page of the members of a group, the newest accounts first, as ``page_of`` does."""
-    if after and not (after.isdecimal() and len(after) < 19):
-        raise Rejected("api_error", field="after")
     ids = member_ids(group)
     column = ids.selected_columns[0]
-    ids = ids.where(column < int(after)) if after else ids
+    ids = ids.where(column < _number(after)) if after else ids
     found = db.session.scalars(ids.order_by(column.desc()).limit(PAGE + 1)).all()
     by_id = {user.id: user for user in db.session.scalars(_users(found[:PAGE]))}
     shown = [by_id[number] for number in found[:PAGE] if number in by_id]
     return list(_described(shown)), str(found[PAGE - 1]) if len(found) > PAGE else None
+
+
+def _number(after: str) -> sa.ColumnElement[int]:
+    """Return the row that a page begins after, as a number of 64 bits: it may be larger than any that a row can have.
+
+    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    """
+    if not (after.isdecimal() and len(after) < 19):
+        raise Rejected("api_error", field="after")
+    return sa.literal(int(after), sa.BigInteger())
 
 
 def _found_by_text(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:

@@ -112,6 +112,8 @@ def remove_member(name: str, user_id: int, *, by: str) -> bool:
 
     :raises UnknownGroup: when there is no such group
     """
+    if not is_name(name):  # PostgreSQL takes no NUL
+        raise UnknownGroup(name)
     mine = (_membership.c.group_id == _id_of(name), _membership.c.user_id == user_id)
     if changed(sa.delete(_membership).where(*mine)) != 1:
         _require(name)

@@ -106,6 +106,9 @@ def test_a_group_that_is_not_there_is_not_found(console, of_ada):
     assert console.post("/admin/groups/none/members", identity="ada@example.com").status == 404
     assert console.post(f"/admin/groups/none/members/{handle}/remove").status == 404
     assert console.post("/admin/groups/none/delete", sure=True).status == 404
+    for name in ("none", "%00", "x%00y"):  # PostgreSQL takes no NUL
+        assert console.post(f"/admin/groups/{name}/members/{handle}/remove").status == 404
+        assert console.post(f"{of_ada}/groups/{name}/leave").status == 404
 
 
 def test_a_group_is_deleted_when_that_is_meant(console, staff, rows):
@@ -138,6 +141,7 @@ def test_members_come_page_by_page(json_wire, grace, staff, app, people, monkeyp
             break
     assert seen == [f"a{number}@example.com" for number in (3, 2, 1, 0)] + ["ada@example.com"]
     assert console.get(f"{staff}?after=x").codes == ["api_error"]
+    assert len(console.get(f"{staff}?after={'9' * 18}").json["people"]) == 2
 
 
 def test_a_count_of_members_stops_and_says_so(app, staff, people, monkeypatch):

@@ -148,7 +148,7 @@ def test_pages_follow_each_other_and_miss_nothing(json_wire, grace, write, monke
 @pytest.mark.parametrize(
     "query",
     ["?state=sent", "?channel=x", "?destination=a%20b", "?destination=%00", "?after=x", "?after=1%20x%20y",
-     "?destination=" + "x" * 300],
+     "?destination=" + "x" * 300, f"?after=1%20%00%20{'0' * 32}"],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(json_wire, grace, query):
     answer = sign_in(json_wire, grace).get(f"/admin/outbox{query}")

@@ -84,6 +84,11 @@ def test_pages_follow_each_other_and_miss_no_one(json_wire, grace, people, monke
         assert set(seen) == {f"a{number}@example.com" for number in range(4)} | others
 
 
+def test_a_page_can_begin_after_a_number_that_no_row_has(json_wire, grace):
+    answer = sign_in(json_wire, grace).get(f"/admin/people?after={'9' * 18}")
+    assert [person["email"] for person in answer.json["people"]] == ["grace@example.com"]
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [
