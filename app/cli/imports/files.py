@@ -19,6 +19,16 @@ CHUNK = 65536
 READ_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
 """What reading raises where a packed file is damaged or ends too soon."""
 
+LARGEST = 64 * 1024 * 1024
+"""Bytes of one element of a JSON array, and of what stands before the first: a realm has its settings there."""
+
+DIGITS = 4000
+DEEPEST = 2000
+"""Brackets that can be open in one element, those in its texts included."""
+
+_HUGE = re.compile(rb"[0-9]{%d}" % DIGITS)
+_BRACKET = re.compile(rb"[][{}]")
+
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -78,6 +88,65 @@ class _Recoded(io.RawIOBase):
         size = min(len(room), len(self._left))
         room[:size], self._left = self._left[:size], self._left[size:]
         return size
+
+
+class Unreadable(Exception):
+    """Something that no export has, and that would take the process down. Its message says what."""
+
+
+class Guarded(io.RawIOBase):
+    """A stream of JSON for a parser without limits.
+
+    It crashes at numbers of thousands of digits, holds any text in memory, and the path to each level of nesting.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream, self._end = stream, b""
+        self._since, self._depth, self._fault = 0, 0, ""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: memoryview) -> int:  # type: ignore[override]
+        """Read on. What stands before something that no export has is handed on first.
+
+        :raises Unreadable: at that
+        """
+        data = b"" if self._fault else self._sound(self._stream.read(len(room)))
+        if self._fault and not data:
+            raise Unreadable(self._fault)
+        room[: len(data)] = data
+        return len(data)
+
+    def begin(self) -> None:
+        """Note that an element was read, so that the next one is measured by itself."""
+        self._since = self._depth = 0
+
+    def _sound(self, data: bytes) -> bytes:
+        """Return as much of ``data`` as a parser may get, and note what is wrong with the rest."""
+        self._since += len(data)
+        if self._since > LARGEST:
+            self._fault = f"has more than {LARGEST // 1024**2} MiB in one account"
+            return b""
+        if found := _HUGE.search(self._end + data):
+            self._fault = f"has a number of more than {DIGITS} digits"
+            data = data[: max(0, found.start() - len(self._end))]
+        self._end = (self._end + data)[-DIGITS:]
+        return data[: self._depth_allows(data)]
+
+    def _depth_allows(self, data: bytes) -> int:
+        """Return how much of ``data`` goes no deeper than ``DEEPEST``."""
+        opening = data.count(b"[") + data.count(b"{")
+        if self._depth + opening <= DEEPEST:
+            self._depth = max(0, self._depth + opening - data.count(b"]") - data.count(b"}"))
+            return len(data)
+        for bracket in _BRACKET.finditer(data):
+            self._depth = max(0, self._depth + (1 if bracket[0] in b"[{" else -1))
+            if self._depth > DEEPEST:
+                self._fault = "is nested too deeply"
+                return bracket.start()
+        return len(data)
 
 
 def in_order(paths: Iterable[Path], list_: str = "*.json") -> list[Path]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import BinaryIO, cast
 
 import ijson
 import orjson
 
 from app.cli.account_drafts import array_hint
-from app.cli.imports.files import READ_ERRORS, decodable
+from app.cli.imports.files import READ_ERRORS, Guarded, Unreadable, decodable
 from app.cli.imports.product import Fault, Place, Product, Row, Values
 from app.cli.imports.tables import READERS, BrokenRow, copied_rows, csv_rows, is_dump
-from app.cli.imports.values import items
+from app.cli.imports.values import is_shallow, items
 
 LONGEST_LINE, LONGEST_OWN_LINE = 1024 * 1024, 65536
 """Bytes of a line: of a product's, and of ours."""
@@ -82,20 +83,23 @@ def _members(begin: bytes) -> set[str]:
     """Return the names of the members of the object that ``begin`` is the beginning of."""
     found: set[str] = set()
     try:
-        for prefix, event, value in ijson.parse(io.BytesIO(begin), multiple_values=True):
+        for prefix, event, value in ijson.parse(Guarded(io.BytesIO(begin)), multiple_values=True):
             if not prefix and event == "map_key":
                 found.add(value)
-    except ijson.JSONError:
+    except (ijson.JSONError, Unreadable):
         pass
     return found
 
 
 def _elements(stream: io.BufferedReader, prefix: str, file: str) -> Rows:
-    number = 0
+    number, source = 0, Guarded(cast(BinaryIO, decodable(stream)))
     try:
-        values = ijson.items(decodable(stream), prefix.strip(), multiple_values=True)
+        values = ijson.items(source, prefix.strip(), multiple_values=True)
         for number, value in enumerate(values, start=1):
+            source.begin()
             yield _row(value, Place(file, number, "account"))
+    except Unreadable as error:
+        yield Fault(Place(file, number + 1, "account"), f"{error}: nothing behind it was read")
     except ijson.JSONError:
         yield Fault(Place(file, number + 1, "account"), ENDS)
 
@@ -127,6 +131,8 @@ def _why_no_json(line: bytes) -> str:
 
 def _row(value: object, place: Place) -> Row | Fault:
     """Return an element as a row; one of a file of refused records as the record that it holds."""
+    if not is_shallow(value):
+        return Fault(place, "is nested too deeply")
     if not isinstance(value, dict):
         return Fault(place, "is not a JSON object", orjson.dumps(value, default=str).decode())
     if value.keys() <= {"reason", "place", "record", "table"} and "record" in value:

@@ -10,7 +10,16 @@ import orjson
 from app import clock
 from app.cli.otpauth import NotCarried
 
+LEVELS = 100
+"""Of lists and objects in each other. What writes JSON again stops somewhere behind that."""
+
 TRUE, FALSE = {"t", "true", "1", "yes"}, {"f", "false", "0", "no", ""}
+
+
+def is_shallow(value: object, levels: int = LEVELS) -> bool:
+    """Say whether lists and objects in a value are nested no deeper than exports have them."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(is_shallow(each, levels - 1) for each in inside if isinstance(each, (dict, list)))
 
 
 def text(values: dict[str, Any], *names: str) -> str:
@@ -94,6 +103,7 @@ def _parsed(value: object) -> object:
     if not isinstance(value, (str, bytes)) or not value:
         return value
     try:
-        return orjson.loads(value)
+        found = orjson.loads(value)
     except orjson.JSONDecodeError:
         return None
+    return found if is_shallow(found) else None

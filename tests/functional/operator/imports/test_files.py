@@ -81,6 +81,39 @@ BROKEN = {
 }
 
 
+HOSTILE = {
+    "a number that crashes the parser": (b'{"user_id": ' + b"9" * 5000 + b"}]", "has a number of more than 4000"),
+    "one across two reads": (
+        b'{"user_id": "x", "pad": "' + b"x" * 62_000 + b'", "n": ' + b"9" * 5000 + b"}]",
+        "has a number of more than 4000",
+    ),
+    "levels beyond all bounds": (b'{"user_id": ' + b"[" * 200_000, "is nested too deeply"),
+    "levels with something closed on each": (b'{"user_id": ' + b"[[]," * 50_000, "is nested too deeply"),
+    "too many levels to write again": (
+        b'{"user_id": "x", "more": ' + b"[" * 1500 + b"]" * 1500 + b"}]",
+        "is nested too deeply",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), HOSTILE.values(), ids=HOSTILE)
+def test_an_array_that_would_take_the_process_down_is_refused_there(bring, accounts, content, reason):
+    result = bring("auth0", ARRAY + b", " + content)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"account 3: {reason}")
+    assert result.stdout.endswith("2 opened, 0 there already, 1 refused.\n")
+    assert list(accounts()) == ["ada@example.com", "bea@example.com"]
+
+
+@pytest.mark.parametrize("begin", [b"[", b'{"realm": "r", "users": ['], ids=["array", "object"])
+def test_a_text_that_fills_the_memory_is_refused_when_packed(bring, monkeypatch, begin):
+    from app.cli.imports import files
+
+    monkeypatch.setattr(files, "LARGEST", 1024 * 1024)
+    result = bring("keycloak", gzip.compress(begin + b'{"username": "' + b"x" * 3_000_000 + b'"}]'))
+    assert "account 1: has more than 1 MiB in one account: nothing behind it was read" in result.stderr
+
+
 @pytest.mark.parametrize(("content", "reason"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_record_is_named_and_the_good_ones_are_there(bring, accounts, content, reason):
     result = bring("auth0", content)
@@ -314,3 +347,15 @@ def test_a_large_file_is_not_held_in_memory(bring, monkeypatch):
     tracemalloc.stop()
     assert len(people) > 20_000_000
     assert most < 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [("{deep}", "line 1: is nested too deeply"), ('"{deep}"', "")],
+    ids=["as JSON", "as text"],
+)
+def test_levels_that_can_be_read_and_not_written_are_no_trace(bring, inside, said):
+    deep = inside.format(deep="[" * 1000 + "]" * 1000)
+    fields = f'"email": "ada@example.com", "password": "!", "groups": {deep}'
+    result = bring("django", f'{{"model": "auth.user", "pk": 1, "fields": {{{fields}}}}}\n'.encode())
+    assert (result.exit_code, result.stderr.strip()) == (1 if said else 0, said)
