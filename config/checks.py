@@ -79,6 +79,18 @@ def mail_domains(settings: "Settings") -> Iterable[Problem]:
             yield problem("disposable_domains_file", f"names a file that {error}", remedy)
 
 
+def registration_by_phone(settings: "Settings") -> Iterable[Problem]:
+    """A number that gets no code, or finds no account, can create none."""
+    if not settings.registration_by_phone:
+        return
+    if "sms" not in settings.methods:
+        remedy = "Add sms to LATCHKEY_METHODS, or switch this off."
+        yield problem("registration_by_phone", "is on, but LATCHKEY_METHODS has no sms", remedy)
+    if "phone" not in settings.identity_attributes:
+        remedy = "Add phone to LATCHKEY_IDENTITY_ATTRIBUTES, or switch this off."
+        yield problem("registration_by_phone", "is on, but LATCHKEY_IDENTITY_ATTRIBUTES has no phone", remedy)
+
+
 def master_keys(settings: "Settings") -> Iterable[Problem]:
     """A key that is missing, short, known or of low variety lets anyone forge and read what it protects."""
     if not settings.secret_keys:
@@ -243,6 +255,7 @@ COMMON_RULES: tuple[Callable[["Settings"], Iterable[Problem]], ...] = (
     order_of_times,
     rotation_of_keys,
     second_factors,
+    registration_by_phone,
     passkey_places,
     mail_user,
     second_providers,

@@ -1,4 +1,4 @@
-"""Settings of registration: who may create an account, and with which mail domains."""
+"""Settings of registration: who may create an account, with which mail domains, and whether with a phone number."""
 
 from typing import Annotated, Any, Literal
 
@@ -53,6 +53,10 @@ class RegistrationSettings(BaseSettings, defer_build=True):
     )
     disposable_domains_file: str = Field(
         default="", description="Path of a file with more such domains, one a line; empty: none."
+    )
+
+    registration_by_phone: bool = Field(
+        default=False, description="Whether an account can be created with a phone number alone. Each text costs money."
     )
 
     @property

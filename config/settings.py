@@ -103,6 +103,11 @@ class Settings(
         return self.environment == "production"
 
     @property
+    def can_register_by_phone(self) -> bool:
+        """Whether an account can be created with a phone number, where its owner may create one at all."""
+        return self.registration_by_phone and "sms" in self.methods and "phone" in self.identity_attributes
+
+    @property
     def replica(self) -> str:
         """What this machine or container is called in logs, traces and heartbeats."""
         return self.replica_name or socket.gethostname()[:60]

@@ -42,11 +42,17 @@ from app.users import (
     find_by_identity,
     identifiers,
     identities_of,
+    release_unverified,
     subject_of,
 )
 
 CONFIRMED = "confirm"
 """What confirming an address is called among what was proved: it is reading its mail."""
+
+
+def confirmed_by(challenge: Challenge) -> str:
+    """Return what answering the first challenge of an account is called among what was proved."""
+    return CONFIRMED if challenge.method == EmailCode.name else challenge.method
 
 
 class SentCode(Authenticator):
@@ -178,9 +184,10 @@ class SmsCode(SentCode):
         if not may_be_texted(number):
             raise Rejected("phone_country_unavailable", field="phone")
         owner = find_by_identity(TypedIdentity(self.reaches, number))
-        if owner is not None and (owner.id == user.id or not settings.generic_responses):
+        is_taken = owner is not None and (owner.id == user.id or owner.confirmed_at is not None)
+        if owner is not None and is_taken and (owner.id == user.id or not settings.generic_responses):
             raise Rejected("identity_already_associated", field="phone")
-        return EnrollmentStart(number, is_taken=owner is not None, is_unproved=number != identities.get(self.reaches))
+        return EnrollmentStart(number, is_taken=is_taken, is_unproved=number != identities.get(self.reaches))
 
     def is_own(self, phone: str | None, identities: Mapping[str, str]) -> bool:
         """As ``Authenticator``: no number means the one that is set up."""
@@ -192,11 +199,14 @@ class SmsCode(SentCode):
     def add(self, new: NewEnrollment) -> None:
         """As ``Authenticator``, with its number.
 
+        An account that somebody asked for with this number and that was never confirmed gives it up.
         :raises Rejected: ``identity_already_associated`` when the number was taken meanwhile
         """
+        number = TypedIdentity(self.reaches, new.challenge.destination)
         with db.session.begin_nested():  # then the old number stays where it was
+            release_unverified(number)
             drop_identity(new.user, self.reaches)
-            add_identity(new.user, TypedIdentity(self.reaches, new.challenge.destination), confirmed=True)
+            add_identity(new.user, number, confirmed=True)
         enrollments.replace(new.user.id, self.name, new.secret, session_id=new.session_id, weak_until=new.weak_until)
 
     def remove(self, user: User, credential: Credential) -> bool:

@@ -1,8 +1,8 @@
 """Magic links: signed, bound to purpose, origin and challenge, with a 256-bit secret; they may create an account.
 
 The signature rejects garbage without a database lookup; the challenge's row decides whether a link is still valid
-(ASVS 6.5.1, 9.2.2). A code or link that was sent to an email without an account creates one (ADR 38): its challenge is
-the decoy that every unknown email gets, so neither request nor row reveals who has an account.
+(ASVS 6.5.1, 9.2.2). A code or link that was sent to an email or number without an account creates one (ADR 38): its
+challenge is the decoy that everybody unknown gets, so neither request nor row reveals who has an account.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from app.challenges.models import Challenge
 from app.challenges.passcodes import link_secret_of, root_of
+from app.challenges.service_budget import may_be_texted
 from app.crypto import secrets
 from app.crypto.signed_tokens import SignedToken
 from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import keyring, settings
-from app.users import TypedIdentity, User, mail_domains
+from app.users import TypedIdentity, User, registration
 
 MAGIC_LINK = SignedToken("link", has_secret=True)  # as long as its challenge
 REGISTERS_FOR = "sign_in"
@@ -87,15 +88,18 @@ def may_register(typed: TypedIdentity | None, method: str) -> bool:
     """Whether a code sent by ``method`` may create an account for an unknown identity."""
     if typed is None or not settings.generic_responses or not method_of(method).is_enabled:
         return False
-    return typed.kind == "email" == method_of(method).reaches and mail_domains.may_register(typed.value)
+    if typed.kind != method_of(method).reaches or not registration.may_register(typed):
+        return False
+    return typed.kind != "phone" or may_be_texted(typed.value)
 
 
 def registers_account(challenge: Challenge) -> bool:
-    """Whether answering ``challenge`` creates an account: it was sent to an email without one."""
+    """Whether answering ``challenge`` creates an account: it was sent to somebody without one."""
     is_unknown = challenge.user_id is None and challenge.purpose == REGISTERS_FOR and not challenge.secret
-    return is_unknown and "@" in challenge.destination and may_register(typed_identity(challenge), challenge.method)
+    is_address = challenge.destination.startswith("+") or "@" in challenge.destination
+    return is_unknown and is_address and may_register(typed_identity(challenge), challenge.method)
 
 
 def typed_identity(challenge: Challenge) -> TypedIdentity:
-    """Return the email that ``challenge`` was sent to, as if it had been typed."""
-    return TypedIdentity("email", challenge.destination)
+    """Return the email or number that ``challenge`` was sent to, as if it had been typed."""
+    return TypedIdentity(method_of(challenge.method).reaches, challenge.destination)

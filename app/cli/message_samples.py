@@ -17,7 +17,7 @@ from app.outbox import EmailMessage, Message, TextMessage
 CODES = ("sign_in", "verify", "recovery", "setup", "change_email", "add_email", "create_account", "confirm")
 """Kinds of mail with a code."""
 
-TEXTED_CODES = ("sign_in", "verify", "second", "setup", "confirm")
+TEXTED_CODES = ("sign_in", "verify", "second", "setup", "confirm", "create_account")
 TOKEN = "sample-link-that-opens-nothing"  # noqa: S105 - it is none
 
 

@@ -13,7 +13,7 @@ from app.groups import service as groups
 from app.groups.service import UnknownGroup
 from app.invitations.models import Invitation, InvitationUse
 from app.invitations.service import check_open
-from app.users import mail_domains
+from app.users import TypedIdentity, registration
 
 _use = InvitationUse.__table__
 
@@ -50,10 +50,10 @@ def accept_later(invitation: Invitation, user_id: int) -> None:
     db.session.execute(insert(_use).values(row).on_conflict_do_nothing())
 
 
-def accept_waiting(user_id: int, email: str) -> None:
-    """Accept what an account was to accept once ``email`` is confirmed, which it is now for the first time.
+def accept_waiting(user_id: int, proved: TypedIdentity) -> None:
+    """Accept what an account was to accept once ``proved`` is confirmed, which it is now for the first time.
 
-    One that can be accepted no more is no reason against an account where the email can register without.
+    One that can be accepted no more is no reason against an account that could be created without.
     :raises Rejected: the codes of ``accept`` (400), where it can't: nothing is written then
     """
     refused: Rejected | None = None
@@ -63,7 +63,7 @@ def accept_waiting(user_id: int, email: str) -> None:
             accepted = accept(invitation, user_id) or accepted
         except Rejected as error:
             refused = error
-    if refused is not None and not accepted and not mail_domains.may_register(email):
+    if refused is not None and not accepted and not registration.may_register(proved):
         raise Rejected(refused.code)
 
 

@@ -1,7 +1,7 @@
 """The first proof of an address: what it revokes, and the account that it opens.
 
-A challenge that goes to an unknown email is the same row that anybody unknown gets, a decoy: neither asking nor its row
-tells who has an account. Where people can open accounts themselves its code and link leave in a mail, and answering it
+A challenge that goes to an unknown email or number is the same row that anybody unknown gets, a decoy: neither asking nor its row
+tells who has an account. Where people can open accounts themselves its code and link leave in a message, and answering it
 is the confirmation.
 """
 
@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from app.audit import record, signals
 from app.authenticators import enrollments
 from app.authenticators.models import Passkey
-from app.authenticators.sent_codes import EmailCode
 from app.challenges.magic_links import typed_identity
 from app.challenges.models import Challenge
 from app.enrollments.catalog import method_of, methods
@@ -25,7 +24,7 @@ from app.invitations.acceptance import accept_waiting
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions
-from app.users import User, confirm, create_user
+from app.users import User, confirm, create_user, identities_of
 
 
 def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] = ()) -> bool:
@@ -36,8 +35,8 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
     :param browsers: its bindings, none to keep nothing
     :raises Rejected: ``invitation_...`` when the account was to be created by an invitation that is over
     """
-    if user.confirmed_at is None and method_of(challenge.method).reaches == "email":
-        accept_waiting(user.id, challenge.destination)  # before anything is written: it may be refused
+    if user.confirmed_at is None and _confirms_account(user, challenge):
+        accept_waiting(user.id, typed_identity(challenge))  # before anything is written: it may be refused
     first = confirm(user, method_of(challenge.method).reaches, challenge.destination)
     if first:
         _sweep(user.id, browsers)
@@ -50,7 +49,7 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
 
 
 def open_account(challenge: Challenge) -> User:
-    """Open the account of whom the challenge's mail went to. It was just spent; that it is theirs is proved by it.
+    """Open the account of whom the challenge's message went to. It was just spent; that it is theirs is proved by it.
 
     :raises Rejected: ``generic_authn_failed`` when the address has got an account meanwhile
     """
@@ -58,13 +57,18 @@ def open_account(challenge: Challenge) -> User:
         user = create_user(typed_identity(challenge), confirmed=True)
     except Rejected:
         raise Rejected("generic_authn_failed") from None
-    enrollments.enroll(user.id, EmailCode.name)
+    enrollments.enroll(user.id, challenge.method)
     changed(sa.update(Challenge).where(Challenge.id == challenge.id).values(user_id=user.id))
     record("account.created", user.id, challenge_id=challenge.id)
     record("address.confirmed", user.id, challenge_id=challenge.id, method=challenge.method)
     signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
     signals.send(signals.user_confirmed, user=user)
     return user
+
+
+def _confirms_account(user: User, challenge: Challenge) -> bool:
+    """Say whether this proof confirms the account: a number does where no email is waited for (``accounts.confirm``)."""
+    return method_of(challenge.method).reaches == "email" or "email" not in identities_of(user.id)
 
 
 def _sweep(user_id: int, browsers: Sequence[str]) -> None:

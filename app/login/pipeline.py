@@ -14,7 +14,7 @@ from app import throttling
 from app.audit import record, signals
 from app.authenticators.base import VerifiedFactor
 from app.authenticators.enrollments import enrolled_of
-from app.authenticators.sent_codes import CONFIRMED
+from app.authenticators.sent_codes import CONFIRMED, confirmed_by
 from app.challenges import service as challenges
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.service import ChallengeRequest
@@ -148,7 +148,7 @@ def prove_address(under_way: SignIn) -> SignIn:
         user = open_account(factor.challenge)
         if factor.login_attempt is not None:
             by_account.refund(factor.login_attempt)
-        return replace(under_way, user=user, factors=(VerifiedFactor(CONFIRMED, factor.challenge),))
+        return replace(under_way, user=user, factors=(VerifiedFactor(confirmed_by(factor.challenge), factor.challenge),))
     if verify_address(under_way.user, factor.challenge):
         return replace(under_way, enrolled=None)  # the first proof has swept some of it away
     return under_way

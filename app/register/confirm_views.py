@@ -1,4 +1,4 @@
-"""/confirm: confirm an email by the code or link sent to it."""
+"""/confirm: confirm an email by the code or link sent to it, or a phone number by its code."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from app.login.pending import PendingState
 from app.login.presenters import second_step, user_facts
 from app.register import bp
 from app.register import service as registration
+from app.register.contact import is_by_phone
 from app.register.forms import ConfirmForm, ConfirmLinkForm
 from app.users import User, identifiers
 from app.web.client import clicking_client, client_context, present_client, sending_client
@@ -29,30 +30,26 @@ ELSEWHERE = "register/confirm_elsewhere.html"
 
 @bp.get("/confirm")
 def confirm_page() -> Response:
-    """Show where the code was sent, or ask for an address."""
+    """Show where the code was sent, or ask for an email or number."""
     browser_secret()
     form = ConfirmForm()
     form.remember.data = settings.default_remember_me
     challenge = _open_here()
     form.next.data = safe_next(request.args.get("next")) or (challenge.next if challenge else "")
-    return respond(PAGE, form, shown={"sent": _shown(challenge)})
+    return respond(PAGE, form, shown=_shown(challenge))
 
 
 @bp.post("/confirm")
 def confirm() -> Response:
-    """Confirm an address by its code, or send another one."""
+    """Confirm an email or number by its code, or send another one."""
     after_this_request(view_commit)
     form = ConfirmForm()
     if form.validate():
         with form.showing_refusals():
             if form.passcode.data in (None, "") or form.send_again.data:
                 next_page = safe_next(form.next.data) or ""
-                challenge = registration.send_again(form.email.data, sending_client(form.challenge.data), next_page)
-                say(
-                    "confirm_generic" if settings.generic_responses else "confirm_registration",
-                    "info",
-                    email=form.email.data,
-                )
+                challenge = registration.send_again(form.contact, sending_client(form.challenge.data), next_page)
+                say(_sent_again(challenge), "info", email=form.contact.text)
                 return respond(
                     PAGE,
                     form,
@@ -61,14 +58,14 @@ def confirm() -> Response:
                     **sent_facts(sent(challenge, challenge.destination)),
                 )
             who, remember = client_context(form.challenge.data), form.remember.data
-            session, on = registration.confirm_by_code(form.email.data, form.passcode.data, who, remember=remember)
-            say("email_confirmed")
+            session, answered = registration.confirm_by_code(form.contact, form.passcode.data, who, remember=remember)
+            say("phone_confirmed" if is_by_phone(answered) else "email_confirmed")
             if isinstance(session, PendingState):
                 return respond(**second_step(session))
             facts = user_facts(current_user, session, with_token=wants_token())
-            go = settings.post_confirm_url or on or settings.post_login_url
+            go = settings.post_confirm_url or answered.next or settings.post_login_url
             return respond(go=go, user=facts, tf_required=False)
-    return respond(PAGE, form, shown={"sent": _shown(_open_here())})
+    return respond(PAGE, form, shown=_shown(_open_here()))
 
 
 @bp.get("/confirm/<token>")
@@ -120,9 +117,17 @@ def _open_here() -> Challenge | None:
     return latest_in_browser(present_client(), registration.CONFIRM)
 
 
-def _shown(challenge: Challenge | None) -> dict[str, object] | None:
-    """Return what the page shows of a confirmation that was sent."""
-    return sent(challenge, challenge.destination) if challenge else None
+def _sent_again(challenge: Challenge) -> str:
+    """Return as which message a person is told that another code was sent, or may have been."""
+    if settings.generic_responses:
+        return "confirm_generic_by_text" if is_by_phone(challenge) else "confirm_generic"
+    return "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
+
+
+def _shown(challenge: Challenge | None) -> dict[str, object]:
+    """Return what the page shows: a confirmation that was sent, and whether there can be one of a number."""
+    shown = sent(challenge, challenge.destination) if challenge else None
+    return {"sent": shown, "by_phone": settings.can_register_by_phone}
 
 
 def _confirmed(user: User, email: str, go: str) -> Response:

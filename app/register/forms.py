@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from wtforms.validators import StopValidation
+
 from app.authenticators import password
 from app.enrollments.catalog import method_of
+from app.extensions import settings
 from app.i18n import N_
-from app.web.forms import BaseForm, CheckboxField, PasscodeField, Required, SafeNext, TextField
+from app.register.contact import Contact
+from app.web.forms import BaseForm, CheckboxField, PasscodeField, SafeNext, TextField
+from app.web.messages import message
 
 
-class RegisterForm(BaseForm):
-    """An email, and a password where the operator allows one."""
+def _one_of_them(form: ContactForm, field: Any) -> None:
+    """An email or a number is needed, and not both: the account is confirmed by one code."""
+    given = form.given()
+    unread = any(each.process_errors for each in form)
+    if not given and form.is_contact_needed and not unread:
+        raise StopValidation(message("contact_not_provided" if "phone" in form else "email_not_provided"))
+    if len(given) > 1:
+        raise StopValidation(message("email_or_phone"))
 
-    email = TextField(N_("Email"), [Required("email_not_provided")])
+
+class ContactForm(BaseForm):
+    """An email, or a phone number where people can register with one. A page has one box for either, ``identity``."""
+
+    is_contact_needed = True
+
+    email = TextField(N_("Email"), [_one_of_them])
+    phone = TextField(N_("Phone"))
+    identity = TextField(N_("Email or phone"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not settings.can_register_by_phone:
+            del self.phone, self.identity
+
+    def given(self) -> list[Contact]:
+        """Return what was typed into these fields."""
+        typed = [(name, self[name].data) for name in ("email", "phone", "identity") if name in self]
+        return [Contact(name, text) for name, text in typed if text and text.strip()]
+
+    @property
+    def contact(self) -> Contact:
+        """What the one that was given says; an empty email where none was."""
+        return next(iter(self.given()), Contact("email", ""))
+
+
+class RegisterForm(ContactForm):
+    """An email or number, and a password where the operator allows one."""
+
     password = TextField(N_("Password"))
     password_confirm = TextField(N_("Repeat the password"))
     next = TextField(validators=[SafeNext()])
@@ -22,10 +63,9 @@ class RegisterForm(BaseForm):
             del self.password, self.password_confirm
 
 
-class ConfirmForm(BaseForm):
-    """An address and its confirmation code."""
+class ConfirmForm(ContactForm):
+    """An email or number and its confirmation code."""
 
-    email = TextField(N_("Email"), [Required("email_not_provided")])
     passcode = PasscodeField(N_("Code"))
     send_again = CheckboxField(N_("Send a new code"))
     next = TextField(validators=[SafeNext()])
@@ -33,10 +73,10 @@ class ConfirmForm(BaseForm):
     challenge = TextField()
 
 
-class InviteForm(BaseForm):
-    """The button that accepts an invitation, with an email where it is mailed to nobody."""
+class InviteForm(ContactForm):
+    """The button that accepts an invitation, with an email or number where it is mailed to nobody."""
 
-    email = TextField(N_("Email"))
+    is_contact_needed = False
 
 
 class ConfirmLinkForm(BaseForm):

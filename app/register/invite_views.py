@@ -48,7 +48,7 @@ def invite_page(token: str) -> Response:
 
 @bp.post("/invite/<token>")
 def accept_invitation(token: str) -> Response:
-    """Accept: join with the account that is signed in, create one, or have a code sent to the email that was typed."""
+    """Accept: join with the account that is signed in, create one, or have a code sent to what was typed."""
     after_this_request(view_commit)
     form = InviteForm()
     if form.validate():
@@ -86,6 +86,7 @@ def _facts(found: Invitation) -> dict[str, Any]:
 def _shown(found: Invitation, token: str) -> dict[str, Any]:
     """Return what the page shows beside its form."""
     shown: dict[str, Any] = {"token": token, "about": _facts(found), "closed": ""}
+    shown["by_phone"] = settings.can_register_by_phone
     if current_user.is_authenticated:
         titles = dict(groups.titles())
         return shown | {
@@ -113,12 +114,12 @@ def _created(outcome: AuthSession | PendingState) -> Response:
 
 
 def _sent(found: Invitation, form: InviteForm) -> Response:
-    """Have a code sent to the email that was typed, as for any registration."""
-    email = str(form.email.data or "")
-    if not email.strip():
-        raise Rejected("email_not_provided", field="email")
-    challenge = registration.register(email, None, sending_client(), invitation=found)
-    facts = sent_facts(sent(challenge, email)) | {"user": {}, "support_id": support_id()}
+    """Have a code sent to the email or number that was typed, as for any registration."""
+    contact = form.contact
+    if not contact.text:
+        raise Rejected("contact_not_provided" if settings.can_register_by_phone else "email_not_provided", field="email")
+    challenge = registration.register(contact, None, sending_client(), invitation=found)
+    facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
     return _quiet(respond(go=settings.post_register_url or page_of(""), **facts))
 
 

@@ -1,6 +1,6 @@
-"""Registration: no account is created before its email is verified.
+"""Registration: no account is open before its email or phone number is verified.
 
-The same work is done for an email that has an account. What is written for it is undone before anyone can see it, so
+The same work is done for one that has an account. What is written for it is undone before anyone can see it, so
 time and statements say nothing about who has an account.
 """
 
@@ -14,7 +14,7 @@ from app import clock, throttling
 from app.audit import record, signals
 from app.authenticators import enrollments, password
 from app.authenticators.base import VerifiedFactor
-from app.authenticators.sent_codes import CONFIRMED, EmailCode
+from app.authenticators.sent_codes import CONFIRMED, EmailCode, confirmed_by
 from app.challenges.diagnosis import VerificationFailure
 from app.challenges.magic_links import OpenedLink, open_link
 from app.challenges.models import Challenge
@@ -33,46 +33,47 @@ from app.login.lookup import Destination
 from app.login.pending import PendingState
 from app.login.pipeline import SignIn, conclude
 from app.login.verification import verify_passcode
+from app.register.contact import Contact, method_for
 from app.sessions.models import AuthSession
-from app.users import TypedIdentity, User, create_user, find_by_identity, identifiers, mail_domains
+from app.users import TypedIdentity, User, create_user, find_by_identity, mail_domains
 
 CONFIRM = "confirm"
 
 
 def register(
-    email: str,
+    contact: Contact,
     new_password: str | None,
     client: ClientContext,
     next_page: str = "",
     *,
     invitation: Invitation | None = None,
 ) -> Challenge:
-    """Create an account for ``email`` and send the code and link that confirm it; return their challenge.
+    """Create an account for ``contact`` and send the code that confirms it, by email with a link; return its challenge.
 
-    With generic responses an email that has an account gets the same answer, and its owner an email that says so.
+    With generic responses one that has an account gets the same answer, and its owner a message that says so.
     :param invitation: by which it is created where nobody can without, and which is accepted once it is confirmed
-    :raises Rejected: ``registration_closed`` or ``invitation_required`` (403); ``invalid_email_address``,
-        ``email_domain_not_allowed``, ``password_...``, ``too_many_requests``, ``too_many_messages``; without generic
-        responses ``email_already_associated``
+    :raises Rejected: ``registration_closed`` or ``invitation_required`` (403); as ``Contact.read_new``;
+        ``password_...``, ``too_many_requests``, ``too_many_messages``; without generic responses
+        ``email_already_associated`` or ``identity_already_associated``
     """
     closed = mail_domains.why_closed()
     if closed and (invitation is None or settings.registration == "off"):
         raise Rejected(closed, status=403)
     throttling.take("starts", client.ip_address)
-    typed = _read(email)
-    (mail_domains.check_denied if invitation else mail_domains.check_registration)(typed.value)
+    typed = contact.read_new(invited=invitation is not None)
     hashed = password.hash_password(new_password, [typed.value]) if new_password else None
-    found = lookup.look_up_destination(typed, EmailCode.name)
+    found = lookup.look_up_destination(typed, method_for(typed))
     if found is not None and not settings.generic_responses:
-        raise Rejected("email_already_associated", field="email", email=typed.value)
+        code = "email_already_associated" if typed.kind == "email" else "identity_already_associated"
+        raise Rejected(code, field=contact.field, email=typed.value)
     reached = _open_account(typed, found)
     if reached.user.confirmed_at is not None:
         signals.send(signals.user_not_registered, user=reached.user, existing_email=True, existing_username=False)
         challenge = issue_challenge(
-            _confirmation_request(reached.user.id, typed.value, None, next_page, letter="already_registered"), client
+            _confirmation_request(reached.user.id, typed, None, next_page, letter="already_registered"), client
         )
     else:
-        challenge = _send_confirmation(reached, typed.value, client, next_page)
+        challenge = _send_confirmation(reached, typed, client, next_page)
     if invitation is not None:
         with _savepoint(keep=reached.user.confirmed_at is None):
             accept_later(invitation, reached.user.id)
@@ -81,37 +82,38 @@ def register(
     return challenge
 
 
-def send_again(email: str, client: ClientContext, next_page: str = "") -> Challenge:
-    """Send the confirmation again, to an address that isn't confirmed.
+def send_again(contact: Contact, client: ClientContext, next_page: str = "") -> Challenge:
+    """Send the confirmation again, to an email or number that isn't confirmed.
 
     :param next_page: where its owner goes next; a challenge that is still open keeps its own
     :raises Rejected: ``too_many_requests``, ``too_many_messages``; without generic responses ``user_does_not_exist`` or
-        ``already_confirmed``
+        ``already_confirmed``, of a number ``phone_unknown`` or ``phone_already_confirmed``
     """
     throttling.take("starts", client.ip_address)
-    typed = _read(email)
-    reached = lookup.look_up_destination(typed, EmailCode.name)
+    typed = contact.read()
+    by_phone = typed.kind == "phone"
+    reached = lookup.look_up_destination(typed, method_for(typed))
     if not settings.generic_responses and reached is None:
-        raise Rejected("user_does_not_exist", field="email")
+        raise Rejected("phone_unknown" if by_phone else "user_does_not_exist", field=contact.field)
     if not settings.generic_responses and reached is not None and reached.user.confirmed_at is not None:
-        raise Rejected("already_confirmed", field="email")
+        raise Rejected("phone_already_confirmed" if by_phone else "already_confirmed", field=contact.field)
     if reached is None or reached.user.confirmed_at is not None or not reached.user.is_active:
         user_id = reached.user.id if reached else None
         return issue_challenge(
-            _confirmation_request(user_id, typed.value, None, next_page, letter="confirm", silent=True), client
+            _confirmation_request(user_id, typed, None, next_page, letter="confirm", silent=True), client
         )
-    return _send_confirmation(reached, typed.value, client, next_page)
+    return _send_confirmation(reached, typed, client, next_page)
 
 
 def confirm_by_code(
-    email: str, passcode: str | int, client: ClientContext, *, remember: bool = False
-) -> tuple[AuthSession | PendingState, str]:
-    """Confirm ``email`` by the emailed code and sign its owner in; return the next page, too.
+    contact: Contact, passcode: str | int, client: ClientContext, *, remember: bool = False
+) -> tuple[AuthSession | PendingState, Challenge]:
+    """Confirm an email or number by the code that was sent there, and sign its owner in; return its challenge, too.
 
     :raises Rejected: ``invalid_password_code`` on ``passcode``; ``too_many_requests``
     """
     throttling.allow("failures", client.ip_address)
-    typed = _read(email)
+    typed = contact.read()
     user = find_by_identity(typed)
     user_id = user.id if user else None
     enrolled = enrollments.enrolled_of(user_id)
@@ -131,9 +133,9 @@ def confirm_by_code(
         raise Rejected("invalid_password_code", field="passcode")
     verify_address(user, challenge, browsers=(challenge.binding, *client.bindings))
     has_second = any(row.is_second for row in enrolled)
-    factor = VerifiedFactor(CONFIRMED, challenge, login_attempt=login_attempt)
+    factor = VerifiedFactor(confirmed_by(challenge), challenge, login_attempt=login_attempt)
     under_way = SignIn(client, remember, challenge.next, user=user, has_second=has_second, factors=(factor,))
-    return conclude(under_way), challenge.next
+    return conclude(under_way), challenge
 
 
 def open_confirmation(token: str, client: ClientContext) -> tuple[OpenedLink, bool]:
@@ -178,26 +180,25 @@ def _expired(opened: OpenedLink, client: ClientContext, why: str, code: str) -> 
     return Rejected(code)
 
 
-def _send_confirmation(reached: Destination, email: str, client: ClientContext, next_page: str = "") -> Challenge:
+def _send_confirmation(
+    reached: Destination, typed: TypedIdentity, client: ClientContext, next_page: str = ""
+) -> Challenge:
     signals.send(signals.confirm_instructions_sent, user=reached.user, confirmation_token=None)
     return issue_challenge(
-        _confirmation_request(reached.user.id, email, reached.enrolled, next_page, letter="confirm"), client
+        _confirmation_request(reached.user.id, typed, reached.enrolled, next_page, letter="confirm"), client
     )
 
 
 def _confirmation_request(
-    user_id: int | None, email: str, mailbox: Enrollment | None, next_page: str, **how: Any
+    user_id: int | None, typed: TypedIdentity, enrolled: Enrollment | None, next_page: str, **how: Any
 ) -> ChallengeRequest:
-    """Return the request to confirm ``email``: the same for every account, and answerable only with a mailbox."""
-    how |= {"lifetime": settings.confirm_email_within, "next": next_page, "is_unproved": True}
-    return ChallengeRequest(CONFIRM, EmailCode.name, user_id, email, email, mailbox, **how)
+    """Return the request to confirm ``typed``: the same for every account, and answerable only where one is enrolled.
 
-
-def _read(email: str) -> TypedIdentity:
-    try:
-        return TypedIdentity("email", identifiers.email(email))
-    except identifiers.InvalidIdentifier:
-        raise Rejected("invalid_email_address", field="email") from None
+    A text has no link, so nothing of it lives longer than its code.
+    """
+    lifetime = settings.confirm_email_within if typed.kind == "email" else None
+    how |= {"lifetime": lifetime, "next": next_page, "is_unproved": True}
+    return ChallengeRequest(CONFIRM, method_for(typed), user_id, typed.value, typed.value, enrolled, **how)
 
 
 def _open_account(typed: TypedIdentity, found: Destination | None) -> Destination:
@@ -209,17 +210,17 @@ def _open_account(typed: TypedIdentity, found: Destination | None) -> Destinatio
     try:
         with _savepoint(keep=found is None):
             user = create_user(TypedIdentity(typed.kind, value))
-            mailbox = enrollments.enroll(user.id, EmailCode.name)
+            enrolled = enrollments.enroll(user.id, method_for(typed))
             record("account.created", user.id)
     except Rejected:
-        # Of two requests at the same moment the other one created it; it belongs to who confirms the address.
-        found = lookup.look_up_destination(typed, EmailCode.name)
+        # Of two requests at the same moment the other one created it; it belongs to who answers its code.
+        found = lookup.look_up_destination(typed, method_for(typed))
         if found is None:
             raise
     if found is not None:
         return found
     signals.send(signals.user_registered, user=user, confirmation_token=None, form_data={})
-    return Destination(user, mailbox, typed.value)
+    return Destination(user, enrolled, typed.value)
 
 
 def _keep_password(reached: Destination, hashed: str, binding: str, client: ClientContext) -> None:

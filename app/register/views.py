@@ -10,6 +10,7 @@ from app.extensions import settings
 from app.register import bp
 from app.register import service as registration
 from app.register.confirm_views import page_of
+from app.register.contact import is_by_phone
 from app.register.forms import RegisterForm
 from app.users import mail_domains
 from app.web.access import anonymous_only
@@ -36,24 +37,26 @@ def register_page() -> Response:
 @bp.post("/register")
 @anonymous_only
 def register() -> Response:
-    """Create an account and send the email that confirms its address."""
+    """Create an account and send the code that confirms its email or number."""
     after_this_request(view_commit)
     form = RegisterForm()
     if form.validate():
         with form.showing_refusals():
             password = _password(form)
             next_page = safe_next(form.next.data) or ""
-            challenge = registration.register(form.email.data, password, sending_client(), next_page=next_page)
+            contact = form.contact
+            challenge = registration.register(contact, password, sending_client(), next_page=next_page)
             if settings.post_register_url:  # our own next page says it itself
-                say("confirm_registration", "info", email=form.email.data)
-            facts = sent_facts(sent(challenge, form.email.data)) | {"user": {}, "support_id": support_id()}
+                say("confirm_by_text" if is_by_phone(challenge) else "confirm_registration", "info", email=contact.text)
+            facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
             return respond(go=settings.post_register_url or page_of(next_page), **facts)
     return respond(PAGE, form, shown=_shown())
 
 
 def _shown() -> dict[str, object]:
-    """Return why the page has no form, if nobody can register without an invitation."""
-    return {"closed": message(code) if (code := mail_domains.why_closed()) else ""}
+    """Return why the page has no form, if nobody can register without an invitation, and whether numbers do as well."""
+    by_phone = settings.can_register_by_phone and settings.registration == "open"
+    return {"closed": message(code) if (code := mail_domains.why_closed()) else "", "by_phone": by_phone}
 
 
 def _password(form: RegisterForm) -> str | None:

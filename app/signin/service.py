@@ -32,10 +32,11 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
     throttling.stop("starts", client.ip_address, held)
     if not settings.generic_responses:
         _say_why_not(reached, method)
+    for_strangers = _letter_for_strangers(typed, method)  # for everybody: it takes time to read a number
     identity_value = typed.value
     if reached is None or reached.enrolled is None or not reached.destination or not reached.user.is_active:
         whom = reached.user.id if reached else None  # so that what is counted later meets what was asked for now
-        letter = _letter_for_strangers(typed, method) if reached is None else _letter_for_closed(reached, method)
+        letter = for_strangers if reached is None else _letter_for_closed(reached, method)
         to = reached.destination if reached is not None and letter else identity_value
         decoy = ChallengeRequest(
             PURPOSE, method, whom, identity_value, to, letter=letter or "sign_in", silent=not letter, next=next_page
@@ -65,7 +66,7 @@ def _method_for(typed: TypedIdentity) -> str:
 
 
 def _letter_for_strangers(typed: TypedIdentity, method: str) -> str:
-    """Return the mail for somebody without an account: it opens one, or tells that there is none; "" for no mail."""
+    """Return the message for somebody without an account: it creates one, or says that there is none; "" for none."""
     if may_register(typed, method):
         return "create_account"
     return "no_account" if _tells_strangers(typed, method) else ""

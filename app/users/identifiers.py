@@ -157,6 +157,18 @@ def country(number: str) -> str:
     return found if found and found.isalpha() else ""
 
 
+def gets_texts(number: str) -> bool:
+    """Say whether a number in E.164 is of a mobile phone, or may be: in some countries, as the US, nobody can tell.
+
+    Landlines get no texts. Premium, shared-cost and pager numbers are what toll fraud is made with.
+    """
+    import phonenumbers
+    from phonenumbers import PhoneNumberType
+
+    kind = phonenumbers.number_type(phonenumbers.parse(number, None))
+    return kind in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
+
+
 def mask(kind: str, value: str) -> str:
     """Return enough of a canonical address for its owner to know it, and too little to write to it.
 

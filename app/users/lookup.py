@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -59,7 +60,12 @@ def get_identity(text: str) -> TypedIdentity:
 
 def kinds_in_words() -> str:
     """Return what one can be found by here, within a sentence: "an email address or a phone number"."""
-    return any_of([gettext(_IN_WORDS[kind]) for kind in settings.identity_attributes])
+    return in_words(settings.identity_attributes)
+
+
+def in_words(kinds: Iterable[str]) -> str:
+    """Return kinds of identities within a sentence, as ``kinds_in_words`` does."""
+    return any_of([gettext(_IN_WORDS[kind]) for kind in kinds])
 
 
 def find_by_identity(typed: TypedIdentity | None) -> User | None:

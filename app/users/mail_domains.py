@@ -48,15 +48,6 @@ def why_closed() -> str:
     return "invitation_required" if settings.registration == "invite" else "registration_closed"
 
 
-def check_registration(email: str) -> None:
-    """Go on only if ``may_register``, where people can create accounts.
-
-    :raises Rejected: ``email_domain_not_allowed``
-    """
-    if not may_register(email):
-        raise Rejected("email_domain_not_allowed", field="email")
-
-
 def check_denied(email: str) -> None:
     """Go on only if an account may get this address.
 

@@ -205,6 +205,17 @@ MESSAGES = {
     "password_too_long": N_("A password can have at most {length} characters."),
     "password_too_common": N_("That password is too easy to guess. Choose another one."),
     "retype_password_mismatch": N_("The two passwords don't match. Enter the same one twice."),
+    "contact_not_provided": N_("Enter your email address or phone number."),
+    "email_or_phone": N_("Enter either an email address or a phone number, not both."),
+    "phone_not_mobile": N_("That number can't receive text messages. Use a mobile number or your email."),
+    "phone_needs_invitation": N_(
+        "You need an invitation to create an account with a phone number here. Use your email instead."
+    ),
+    "phone_unknown": N_("No account uses that number. Check it for typos, or create an account."),
+    "phone_already_confirmed": N_("This number is already confirmed. You can sign in."),
+    "phone_confirmed": N_("Thanks, your phone number is confirmed."),
+    "confirm_by_text": N_("Almost done. We sent a text message to {email}: enter its code here."),
+    "confirm_generic_by_text": N_("If that number needs to be confirmed, we've sent a text message to it."),
     "user_does_not_exist": N_("No account uses that email. Check for typos, or create an account."),
     "already_confirmed": N_("This email is already confirmed. You can sign in."),
     "email_confirmed": N_("Thanks, your email is confirmed."),
