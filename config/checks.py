@@ -86,6 +86,9 @@ def registration_by_phone(settings: "Settings") -> Iterable[Problem]:
     if "sms" not in settings.methods:
         remedy = "Add sms to LATCHKEY_METHODS, or switch this off."
         yield problem("registration_by_phone", "is on, but LATCHKEY_METHODS has no sms", remedy)
+    elif settings.is_production and not (settings.can_send_sms and settings.sms_countries):
+        remedy = "Set LATCHKEY_SMS_URL, or Twilio, and LATCHKEY_SMS_COUNTRIES, or switch this off."
+        yield problem("registration_by_phone", "is on, but no text can be sent", remedy)
     if "phone" not in settings.identity_attributes:
         remedy = "Add phone to LATCHKEY_IDENTITY_ATTRIBUTES, or switch this off."
         yield problem("registration_by_phone", "is on, but LATCHKEY_IDENTITY_ATTRIBUTES has no phone", remedy)

@@ -148,7 +148,9 @@ def prove_address(under_way: SignIn) -> SignIn:
         user = open_account(factor.challenge)
         if factor.login_attempt is not None:
             by_account.refund(factor.login_attempt)
-        return replace(under_way, user=user, factors=(VerifiedFactor(confirmed_by(factor.challenge), factor.challenge),))
+        return replace(
+            under_way, user=user, factors=(VerifiedFactor(confirmed_by(factor.challenge), factor.challenge),)
+        )
     if verify_address(under_way.user, factor.challenge):
         return replace(under_way, enrolled=None)  # the first proof has swept some of it away
     return under_way

@@ -117,7 +117,9 @@ def _sent(found: Invitation, form: InviteForm) -> Response:
     """Have a code sent to the email or number that was typed, as for any registration."""
     contact = form.contact
     if not contact.text:
-        raise Rejected("contact_not_provided" if settings.can_register_by_phone else "email_not_provided", field="email")
+        raise Rejected(
+            "contact_not_provided" if settings.can_register_by_phone else "email_not_provided", field="email"
+        )
     challenge = registration.register(contact, None, sending_client(), invitation=found)
     facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
     return _quiet(respond(go=settings.post_register_url or page_of(""), **facts))

@@ -248,7 +248,11 @@ def page_shown(
     ways, apps = ways_in(enrolled, mine), apps_shown(enrolled)
     names = {way["name"] for way in ways if not method_of(way["name"]).owns_identity} | {totp.METHOD for _ in apps}
     full = len(apps) >= totp.MOST
-    addable = [name for name in enabled_methods() if name not in names]
+    addable = [
+        name
+        for name in enabled_methods()
+        if name not in names and (method_of(name).reaches != "email" or "email" in mine)
+    ]
     shown = shown_passkeys(current_user)
     alone = shown["available"] and any(key.usage == "first" for key in shown["passkeys"])
     ways, apps = ([way | {"removable": way["removable"] or alone} for way in each] for each in (ways, apps))

@@ -7,6 +7,7 @@ import pytest
 from config.settings import ConfigurationError, Settings
 
 pytestmark = pytest.mark.one_database
+SMS = {"sms_url": "https://sms.example.com/send", "sms_countries": "GB"}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,9 @@ def test_on_and_off_of_earlier_releases_are_still_understood(set_up, production,
         ({"registration_denied_domains": "@example.com"}, "LATCHKEY_REGISTRATION_DENIED_DOMAINS"),
         ({"registration_denied_domains": "a.example,A.example"}, "LATCHKEY_REGISTRATION_DENIED_DOMAINS"),
         ({"disposable_domains_file": "/nowhere"}, "LATCHKEY_DISPOSABLE_DOMAINS_FILE"),
+        ({"registration_by_phone": "on"}, "LATCHKEY_REGISTRATION_BY_PHONE"),  # nothing sends texts
+        ({"registration_by_phone": "on", "methods": "email"}, "LATCHKEY_REGISTRATION_BY_PHONE"),
+        ({"registration_by_phone": "on"} | SMS | {"identity_attributes": "email"}, "LATCHKEY_REGISTRATION_BY_PHONE"),
     ],
 )
 def test_what_names_nobody_stops_the_start(set_up, production, wrong, names):
@@ -52,3 +56,10 @@ def test_a_line_that_is_no_domain_stops_the_start(set_up, production, tmp_path):
 def test_domains_are_compared_as_mail_addresses_have_them(set_up, production):
     set_up(registration="domains", registration_domains="Bücher.example, *.Example.com.")
     assert Settings.load().registration_domains == ("xn--bcher-kva.example", "*.example.com")
+
+
+def test_by_phone_is_off_and_can_be_switched_on(set_up, production):
+    set_up(**SMS)
+    assert Settings.load().can_register_by_phone is False
+    set_up(registration_by_phone="on", **SMS)
+    assert Settings.load().can_register_by_phone is True

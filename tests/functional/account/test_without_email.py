@@ -1,0 +1,77 @@
+"""An account that has a phone number alone: pages, notices, exports and claims do without an email."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.enrollments.models import Enrollment
+from app.users import Identity
+from tests.functional.admin.conftest import make_administrator
+from tests.signed_in import sign_in
+from tests.sinks import code_in
+
+pytestmark = pytest.mark.settings(registration_by_phone=True)
+NUMBER = "+447400123456"
+PAGES = ("/", "/us-setup", "/identities", "/sessions", "/activity", "/my-data", "/tokens", "/change-email", "/tf-setup",
+         "/mf-recovery-codes", "/wan-register", "/apps", "/verify")  # fmt: skip
+
+
+@pytest.fixture
+def ada(wire, text_to):
+    """The browser of somebody who has just registered with her number."""
+    wire.post("/register", phone=NUMBER)
+    assert wire.post("/confirm", phone=NUMBER, passcode=code_in(text_to(NUMBER))).ok
+    return wire
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("language", ["form"])
+def test_no_page_speaks_of_an_email_that_there_is_not(ada):
+    for path in PAGES:
+        answer = ada.get(path)
+        assert answer.status == 200, path
+        assert NUMBER in answer.text, path
+        for wrong in ("email you", "We send a code to your email", "read your email", "each of your email"):
+            assert wrong not in answer.text, (path, wrong)
+    assert "since your account has no email" in ada.get("/sessions").text
+    assert "recover your account if you lose your number" in ada.get("/identities").text.replace("&#39;", "'")
+
+
+def test_an_email_can_be_added_with_its_method(ada, mail_to, rows):
+    assert ada.post("/identities/add", email="ada@example.com").ok
+    assert ada.post("/change-email/confirm", passcode=code_in(mail_to("ada@example.com"))).ok
+    assert {row.method for row in rows(Enrollment)} == {"sms", "email"}
+    assert [row.is_primary for row in rows(Identity, kind="email")] == [True]
+
+
+def test_changes_are_told_by_text_within_the_limits(ada, deliver, rows):
+    for number in range(5):
+        assert ada.post("/identities/username", username=f"ada-{number}xyz").ok
+    texts = deliver()
+    assert {each.to for each in texts} == {NUMBER}
+    assert 1 <= len(texts) <= 3
+
+
+def test_the_only_number_cant_be_removed(ada, rows):
+    assert not ada.post("/identities/remove", phone=NUMBER).ok
+    assert len(rows(Identity)) == 1
+
+
+def test_recovery_by_mailbox_sends_nothing(ada, deliver):
+    deliver()
+    assert ada.elsewhere().post("/recover", identity=NUMBER).ok
+    assert deliver() == []
+
+
+def test_codes_by_email_are_not_offered(ada, deliver):
+    assert ada.post("/us-setup", chosen_method="email").codes == ["us_method_not_available"]
+    assert ada.elsewhere().post("/us-signin/send-code", identity=NUMBER, chosen_method="email").ok
+    assert deliver() == []
+
+
+def test_administrators_see_the_number(ada, app, people):
+    grace = make_administrator(app, people.open(email="grace@example.com", methods=["email", "authenticator"]))
+    console = sign_in(ada.elsewhere(), grace)
+    listed = console.get("/admin/people?q=%2B447400")
+    assert NUMBER in listed.text or NUMBER in str(listed.json)
+    assert "None" not in listed.text
