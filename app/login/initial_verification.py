@@ -1,8 +1,8 @@
 """The first proof of an address: what it revokes, and the account that it opens.
 
-A challenge that goes to an unknown email or number is the same row that anybody unknown gets, a decoy: neither asking nor its row
-tells who has an account. Where people can open accounts themselves its code and link leave in a message, and answering it
-is the confirmation.
+A challenge that goes to an unknown email or number is the same row that anybody unknown gets, a decoy: neither asking
+nor its row tells who has an account. Where people can open accounts themselves its code and link leave in a message,
+and answering it is the confirmation.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def open_account(challenge: Challenge) -> User:
 
 
 def _confirms_account(user: User, challenge: Challenge) -> bool:
-    """Say whether this proof confirms the account: a number does where no email is waited for (``accounts.confirm``)."""
+    """Say whether this proof confirms the account: a number does where no email is waited for (``confirm``)."""
     return method_of(challenge.method).reaches == "email" or "email" not in identities_of(user.id)
 
 

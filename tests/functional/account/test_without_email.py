@@ -31,7 +31,7 @@ def test_no_page_speaks_of_an_email_that_there_is_not(ada):
         answer = ada.get(path)
         assert answer.status == 200, path
         assert NUMBER in answer.text, path
-        for wrong in ("email you", "We send a code to your email", "read your email", "each of your email"):
+        for wrong in ("ll email you", "We send a code to your email", "read your email", "each of your email"):
             assert wrong not in answer.text, (path, wrong)
     assert "since your account has no email" in ada.get("/sessions").text
     assert "recover your account if you lose your number" in ada.get("/identities").text.replace("&#39;", "'")
