@@ -7,6 +7,7 @@ import pytest
 from app.enrollments.models import Enrollment
 from app.users import Identity
 from tests.functional.admin.conftest import make_administrator
+from tests.functional.privacy.conftest import export, told, work  # noqa: F401 - fixtures
 from tests.signed_in import sign_in
 from tests.sinks import code_in
 
@@ -75,3 +76,15 @@ def test_administrators_see_the_number(ada, app, people):
     listed = console.get("/admin/people?q=%2B447400")
     assert NUMBER in listed.text or NUMBER in str(listed.json)
     assert "None" not in listed.text
+
+
+def test_the_export_has_the_number_and_says_nothing_by_mail(ada, export, deliver):  # noqa: F811
+    row = export(ada)
+    kept = told(ada.get(f"/my-data/export/{row.id}"))
+    assert [(each["kind"], each["value"]) for each in kept["identities"]] == [("phone", NUMBER)]
+    assert deliver() == []
+
+
+def test_the_deletion_is_told_by_text_with_its_link(ada, text_to):
+    assert ada.post("/my-data/delete", sure=True).ok
+    assert "/my-data/undo/" in text_to(NUMBER).text

@@ -23,6 +23,15 @@ def test_a_person_who_is_signed_in_comes_back_with_a_code_at_once(grafana, brows
     }  # fmt: skip
 
 
+def test_who_has_a_phone_number_alone_has_no_claims_of_an_email(app, grafana, people):
+    hers = sign_in(Wire(app, "form"), people.open(phone="+447400123456", methods=["sms"]))
+    tokens = grafana.tokens(hers, scope="openid profile email phone")
+    who = grafana.userinfo(tokens["access_token"]).json
+    assert who == {
+        "sub": who["sub"], "locale": "en", "phone_number": "+447400123456", "phone_number_verified": True,
+    }  # fmt: skip
+
+
 def test_a_stranger_signs_in_first_and_is_then_sent_back(app, grafana, ada, wire_form, deliver):
     sent_to = wire_form.client.get(grafana.request(login_hint="ada@example.com"))
     assert sent_to.status_code == 302
