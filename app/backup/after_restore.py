@@ -1,7 +1,7 @@
 """What must not come back from a backup: rows were changed since, and nobody knows which (ADR 57).
 
-A code that was used, a session that was ended and a recovery that was refused since the backup would be good again;
-and messages that have left long ago would leave again.
+A code that was used, a session that was ended, an invitation that was revoked and a recovery that was refused since the
+backup would be good again; and messages that have left long ago would leave again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from app.authenticators.models import KeyAnnouncement, WebauthnChallenge
 from app.challenges.models import Challenge
 from app.extensions import settings
 from app.forward_auth.models import AppSession, EntryTicket
+from app.invitations.models import Invitation
 from app.oidc.models import AccessToken, DeviceRequest, Grant
 from app.outbox.models import ABANDONED, Lease, Message
 from app.privacy.models import Deletion
 from app.recovery.models import Recovery
 from app.sessions.models import ApiToken, AuthSession, KnownDevice, PendingSignIn, RefreshToken
+from app.signin.models import SentLink
 from app.webhooks.models import WebhookDelivery
 
 RESTORED = "restored from a backup"
@@ -29,7 +31,7 @@ RESTORED = "restored from a backup"
 def settle(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> dict[str, int]:
     """End what is open in a restored database; return how many of what.
 
-    :param keep_sessions: leave sessions, and what hangs on them, as they were then
+    :param keep_sessions: leave sessions, what hangs on them, and invitations as they were then
     """
     forget_processes(connection)
     done = {"messages": _stop_messages(connection, Message) + _stop_messages(connection, WebhookDelivery)}
@@ -37,6 +39,7 @@ def settle(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> 
     done["recoveries"] = _change(connection, Recovery, ("cancelled_at", "done_at"), cancelled_at=now)
     done["deletions"] = _put_off_deletions(connection, now + settings.delete_wait)
     if not keep_sessions:
+        done["invitations"] = _change(connection, Invitation, ("revoked_at",), revoked_at=now)
         done["sessions"] = _end_sessions(connection, now)
     return done
 
@@ -59,6 +62,7 @@ def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
     _change(connection, Challenge, ("spent_at",), spent_at=now)
     _change(connection, PendingSignIn, ("ended_at",), ended_at=now)
     _change(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
+    _change(connection, SentLink, ("used_at",), used_at=now)
     _change(connection, Grant, ("code_used_at",), code_used_at=now)
     for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit):
         connection.execute(sa.delete(model))

@@ -134,6 +134,8 @@ def _say_ended(ended: dict[str, int], *, keep_sessions: bool) -> None:
         click.echo("Sessions are as they were then, also those that were ended since.")
     else:
         click.echo(f"{ended['sessions']:,} sessions were ended, with all API tokens.")
+        if ended["invitations"]:
+            click.echo(f"{ended['invitations']:,} invitations were revoked; those that are still meant: invite again.")
     if ended["messages"]:
         click.echo(f"{ended['messages']:,} messages that were waiting are not sent. See them: flask outbox list")
     if ended["recoveries"]:

@@ -31,6 +31,7 @@ from tests.authenticators import Device
 from tests.databases import KINDS
 from tests.functional.operator.conftest import NEW_KEY, OLD_KEY, OLD_TOOLS
 from tests.functional.passkeys.conftest import asked
+from tests.invitations import invite
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
@@ -571,6 +572,29 @@ def test_messages_that_waited_do_not_leave(app, people, restored, smtp, deliver,
     assert (message.state, message.last_error) == ("abandoned", "restored from a backup")
     assert operate("outbox", "retry", message.id).exit_code == 0
     assert deliver() == []  # its code has ended
+
+
+@pytest.mark.one_database
+def test_a_sign_in_link_that_may_have_been_used_since_opens_nothing(app, people, restored, deliver):
+    from app.signin import sent_links
+
+    ada = people.open("ada@example.com")
+    with app.app_context():
+        sent_links.send(db.session.get_one(User, ada.id), by="operator")
+        db.session.commit()
+    [link] = [found[0] for mail in deliver() if (found := re.search(r"/sign-in-link/\S+", mail.text))]
+    assert Wire(app, "json").get(link).ok
+    restored()
+    assert Wire(app, "json").get(link).status == Wire(app, "json").post(link).status == 404
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(("options", "status"), [([], 410), (["--keep-sessions"], 200)])
+def test_an_invitation_that_may_have_been_revoked_since_is_not_open(app, restored, options, status):
+    link = invite(app)
+    said = restored(*options)
+    assert Wire(app, "json").get(link).status == status
+    assert ("1 invitations were revoked" in said) == (status == 410)
 
 
 @pytest.mark.one_database
