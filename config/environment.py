@@ -78,6 +78,11 @@ def read_files(fields: Iterable[str]) -> dict[str, str]:
     return texts
 
 
+def names_from_files(fields: Iterable[str]) -> list[str]:
+    """Return the fields whose values a ``_FILE`` variable names."""
+    return [field for field in fields if os.environ.get(variable(field) + FILE)]
+
+
 def read_file(path: str) -> str:
     """Return a file's text without the blanks and line ends around it.
 

@@ -9,7 +9,7 @@ from config import types
 
 
 class KeepingSettings(BaseSettings, defer_build=True):
-    """Exports, accounts that are to be erased or that nobody confirmed, and events posted to other programs."""
+    """Exports, accounts that are to be erased or that nobody confirmed, counts, and events posted to other programs."""
 
     export_keep: types.Duration = Field(
         default=timedelta(hours=24), description="How long an export of someone's data can be fetched."
@@ -24,4 +24,7 @@ class KeepingSettings(BaseSettings, defer_build=True):
     )
     webhooks_keep: types.Duration = Field(
         default=timedelta(days=7), description="How long an event that was posted to a webhook endpoint stays listed."
+    )
+    statistics_keep: types.Duration = Field(
+        default=timedelta(days=400), description="How long the counts behind the charts of the console are kept."
     )

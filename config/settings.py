@@ -48,11 +48,23 @@ class Settings(
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     _noticed: tuple[Problem, ...] = PrivateAttr(default=())
+    _given: frozenset[str] | None = PrivateAttr(default=None)
+    _from_files: frozenset[str] = PrivateAttr(default=frozenset())
 
     @property
     def noticed(self) -> tuple[Problem, ...]:
         """Warnings that loading these settings from the environment gave; none when they were made by hand."""
         return self._noticed
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the settings that were set, by the environment or by hand; the others have their default."""
+        return frozenset(self.model_fields_set) if self._given is None else self._given
+
+    @property
+    def from_files(self) -> frozenset[str]:
+        """Names of those that ``_FILE`` variables set."""
+        return self._from_files
 
     @classmethod
     def settings_customise_sources(
@@ -75,6 +87,8 @@ class Settings(
             raise ConfigurationError(from_validation(error)) from None
         if found := checks.problems(settings):
             raise ConfigurationError(found)
+        settings._given = frozenset(settings.model_fields_set)  # before development completes them
+        settings._from_files = frozenset(environment.names_from_files(type(settings).model_fields))
         settings._noticed = (*checks.unread_variables(settings), *checks.warnings(settings))
         return settings.completed()
 

@@ -26,14 +26,18 @@ def init_app(app: Flask) -> None:
         overview_views,
         people_views,
         person_views,
+        settings_views,
         webhook_views,
     )
     from app.admin.export import EXCLUDED
     from app.admin.navigation import CONSOLE_PAGES
+    from app.admin.statistics import keep_counting
     from app.db.export import register_export
+    from app.outbox import register_periodic_task
 
     access.init_app(app)
     cleanup.init_app(app)
     register_export(app, (), EXCLUDED)
+    register_periodic_task(app, keep_counting)
     app.jinja_env.globals["console_pages"] = CONSOLE_PAGES
     app.register_blueprint(bp)

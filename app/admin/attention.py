@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from app import clock
 from app.admin import outbox_list
 from app.admin.outbox_list import AGAIN, NEW, Wanted
+from app.authenticators.keys import keys_in_use
 from app.db import clock_sync
-from app.outbox import jobs
+from app.extensions import keyring
+from app.outbox import jobs, providers
 from app.outbox.models import ABANDONED
+from app.webhooks import endpoints
+from app.webhooks.delivery import FAILING, GONE
 
 LATE = timedelta(minutes=1)
 """A message due for longer than this was forgotten, or workers are too slow."""
@@ -22,21 +27,51 @@ DESTINATIONS = 3
 def attention() -> list[dict[str, Any]]:
     """Return what needs attention, the worst first: a ``code``, and what there is to know of it.
 
-    ``no_worker``, ``workers_late`` (``since``), ``clock_off`` (``seconds``), ``retrying`` (``destination``, ``count``,
-    ``reason``), and ``given_up`` (``count``, and ``more`` for more than that).
+    ``no_worker``, ``workers_late`` (``since``), ``key_missing`` (``key``), ``clock_off`` (``seconds``),
+    ``provider_fails`` (``channel``, ``provider``, ``reason``, ``since``), ``retrying`` (``destination``, ``count``,
+    ``reason``), ``given_up`` (``count``, and ``more`` for more than that), ``webhook_disabled`` and ``webhook_failing``
+    (``endpoint``, ``reason``, ``since``), and ``old_key`` (``key``).
     """
-    found: list[dict[str, Any]] = []
+    in_use = keys_in_use()
+    return [
+        *_workers(),
+        *({"code": "key_missing", "key": kid} for kid in sorted(in_use.difference(keyring.kids))),
+        *_clock(),
+        *_messages(),
+        *_webhooks(),
+        *({"code": "old_key", "key": kid} for kid in keyring.kids if kid in in_use and kid != keyring.kid),
+    ]
+
+
+def _workers() -> Iterator[dict[str, Any]]:
     if not jobs.count_workers():
-        found.append({"code": "no_worker"})
+        yield {"code": "no_worker"}
     waiting = outbox_list.count_of(Wanted(NEW))
     since = outbox_list.oldest_of(NEW, waiting)
     if waiting.more or (since and clock.now() - since > LATE):
-        found.append({"code": "workers_late", "since": since, "count": waiting.count, "more": waiting.more})
+        yield {"code": "workers_late", "since": since, "count": waiting.count, "more": waiting.more}
+
+
+def _clock() -> Iterator[dict[str, Any]]:
     if abs(clock.correction()) > clock_sync.TOLERATED:
-        found.append({"code": "clock_off", "seconds": round(abs(clock.correction()), 1)})
+        yield {"code": "clock_off", "seconds": round(abs(clock.correction()), 1)}
+
+
+def _messages() -> Iterator[dict[str, Any]]:
+    for provider in providers.failing():
+        about = {"channel": provider.channel, "provider": provider.name, "reason": provider.reason}
+        yield {"code": "provider_fails", "since": provider.failed_at} | about
     for each in outbox_list.destinations_of(Wanted(AGAIN), DESTINATIONS):
-        found.append({"code": "retrying"} | each)
+        yield {"code": "retrying"} | each
     given_up = outbox_list.count_of(Wanted(ABANDONED))
     if given_up.count:
-        found.append({"code": "given_up", "count": given_up.count, "more": given_up.more})
-    return found
+        yield {"code": "given_up", "count": given_up.count, "more": given_up.more}
+
+
+def _webhooks() -> Iterator[dict[str, Any]]:
+    for each in endpoints.all_endpoints():
+        about = {"endpoint": each.id, "reason": each.last_error, "since": each.disabled_at or each.failing_since}
+        if each.disabled_reason in (GONE, FAILING):
+            yield {"code": "webhook_disabled"} | about
+        elif each.failing_since and each.disabled_at is None:
+            yield {"code": "webhook_failing"} | about

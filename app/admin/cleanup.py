@@ -1,4 +1,4 @@
-"""Delete visits and links that are over."""
+"""Delete visits and links that are over, and old counts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from app import clock
 from app.admin.models import AdminLink, AdminVisit
+from app.admin.statistics import prune_stat_hours
 from app.db.retention import delete_batch, register_cleanups
 from app.extensions import db, settings
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Have the worker delete what is over."""
-    register_cleanups(app, prune_visits, prune_links)
+    register_cleanups(app, prune_visits, prune_links, prune_stat_hours)
 
 
 def prune_visits() -> int:

@@ -1,4 +1,4 @@
-"""AdminVisit: that a session is in the console. AdminLink: what makes the first administrator."""
+"""AdminVisit: that a session is in the console. AdminLink: what makes the first administrator. StatHour: counts."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ class AdminLink(db.Model):
     digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     used_at: Mapped[datetime | None]
+
+
+class StatHour(db.Model):
+    """How often something happened in an hour. Nothing says to whom."""
+
+    __tablename__ = "stat_hour"
+
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    count: Mapped[int]
+    is_final: Mapped[bool]
+    """Whether nothing is written in that hour any more."""

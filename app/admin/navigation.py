@@ -15,5 +15,6 @@ CONSOLE_PAGES = [
     NavigationItem("webhooks", "/admin/webhooks", N_("Webhooks"), "program"),
     NavigationItem("outbox", "/admin/outbox", N_("Outbox"), "email"),
     NavigationItem("audit", "/admin/audit", N_("Audit log"), "data"),
+    NavigationItem("settings", "/admin/settings", N_("Settings"), "settings"),
 ]
 """A page that joins is one line here; tests then look at it as at the others."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Response
+from flask import Response, request
 
 from app.admin import bp
 from app.admin.attention import attention
+from app.admin.charts import SPANS, activity, charts_of
 from app.admin.people import Wanted, page_of
 from app.admin.presenters import page_facts
-from app.web.respond import respond
+from app.web.respond import respond, wants_json
 
 NEWEST = 5
 """Accounts shown."""
@@ -16,6 +17,11 @@ NEWEST = 5
 
 @bp.get("")
 def overview() -> Response:
-    """Show what an administrator looks at first."""
+    """Show what an administrator looks at first: what needs attention, what went on, and who is new."""
+    counted = activity(request.args.get("span", ""))
     newest, _ = page_of(Wanted())
-    return respond("admin/overview.html", shown=page_facts(), newest=newest[:NEWEST], attention=attention())
+    shown = page_facts()
+    if not wants_json():
+        shown |= {"charts": charts_of(counted), "spans": tuple(SPANS)}
+    facts = {"attention": attention(), "activity": counted, "newest": newest[:NEWEST]}
+    return respond("admin/overview.html", shown=shown, **facts)

@@ -125,7 +125,7 @@ def fit(connection: sa.Connection) -> Fit:
     scripts = ScriptDirectory("migrations")
     head = scripts.get_current_head() or ""
     known = [script.revision for script in scripts.walk_revisions()]  # newest first
-    reached = MigrationContext.configure(connection).get_current_revision()
+    reached = revision(connection)
     if reached is None:
         return Fit(head, missing=tuple(reversed(known)))
     if reached in known:
@@ -133,6 +133,11 @@ def fit(connection: sa.Connection) -> Fit:
     if NUMBERED.fullmatch(reached) and int(reached) > int(head):
         return Fit(head, newer=reached)
     return Fit(head, foreign=reached)
+
+
+def revision(connection: sa.Connection) -> str | None:
+    """Return the revision that the tables at ``connection`` are at; None before the first migration."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def require_fit(connection: sa.Connection) -> None:

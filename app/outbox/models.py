@@ -38,6 +38,7 @@ class Message(db.Model):
         partial_index(
             "ix_message_again", "attempts > 0 AND next_attempt_at IS NOT NULL", "next_attempt_at", "destination"
         ),
+        partial_index("ix_message_sent_at", "sent_at IS NOT NULL", "sent_at", "channel"),
         partial_index("ix_message_abandoned", "state = 'abandoned'", "created_at", "destination"),
     )
 

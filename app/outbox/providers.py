@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,16 +45,25 @@ class ProviderState:
 
 def states() -> list[ProviderState]:
     """Return the providers that are set, mail servers first, in the order in which they are asked. Two statements."""
-    hosts = {("mail", name): url for name, url in mail.urls_of(settings).items()}
-    if settings.can_send_sms:
-        hosts |= {("sms", name): access.url for name, access in sms.accesses().items()}
-    known = {(row.channel, row.name): row for row in db.session.scalars(sa.select(ProviderHealth))}
     lately = sa.select(Message.channel, Message.provider, sa.func.count()).where(
         Message.created_at > clock.now() - LATELY, Message.provider != ""
     )
     counts = {
         (row[0], row[1]): row[2] for row in db.session.execute(lately.group_by(Message.channel, Message.provider))
     }
+    return _states(counts)
+
+
+def failing() -> list[ProviderState]:
+    """Return those that fail, without how much they sent. One statement, of a few rows."""
+    return [each for each in _states({}) if each.state == FAILS]
+
+
+def _states(counts: Mapping[tuple[str, str], int]) -> list[ProviderState]:
+    hosts = {("mail", name): url for name, url in mail.urls_of(settings).items()}
+    if settings.can_send_sms:
+        hosts |= {("sms", name): access.url for name, access in sms.accesses().items()}
+    known = {(row.channel, row.name): row for row in db.session.scalars(sa.select(ProviderHealth))}
     return [
         _state(*key, urlsplit(url).hostname or "", counts.get(key, 0), known.get(key)) for key, url in hosts.items()
     ]

@@ -7,7 +7,14 @@ from datetime import timedelta
 import pytest
 
 from app import clock as app_clock
+from app.admin import attention
+from app.crypto.encryption import KeyRing
 from app.outbox import Message
+from app.outbox.models import ProviderHealth
+from app.webhooks.models import WebhookEndpoint
+from tests.databases import KEY
+
+NEW_KEY = "for-tests-alone-too-9c2e5d71a8f04b36b7d0c3e1f6a59824"
 
 
 @pytest.fixture
@@ -45,7 +52,9 @@ def codes(console) -> list[str]:
     said = {
         "No worker is running": "no_worker", "Messages wait for longer than a minute": "workers_late",
         "clock and the database": "clock_off", "another try at example.com": "retrying",
-        "Messages were given up": "given_up",
+        "Messages were given up": "given_up", "Key aaaaaaaa is missing": "key_missing",
+        "older key": "old_key", "The mail server fails": "provider_fails",
+        "A webhook endpoint was disabled": "webhook_disabled", "A webhook endpoint takes no events": "webhook_failing",
     }  # fmt: skip
     found = [code for text, code in said.items() if text in answer.text]
     assert bool(found) != ("All is well" in answer.text)
@@ -76,3 +85,47 @@ def test_what_is_tried_again_or_was_given_up_is_told(console, worker, write):
 def test_a_clock_that_is_off_is_told(console, worker, monkeypatch):
     monkeypatch.setattr(app_clock, "correction", lambda: -2.5)
     assert codes(console) == ["clock_off"]
+
+
+def test_a_provider_that_fails_is_told_until_it_works(console, worker, app):
+    def note(**fields: object) -> None:
+        from app.extensions import db
+
+        with app.app_context():
+            db.session.merge(ProviderHealth(channel="mail", name="primary", reason="refused the sign-in", **fields))
+            db.session.commit()
+
+    now = app_clock.now()
+    note(failed_at=now, sent_at=now - timedelta(hours=1))
+    assert codes(console) == ["provider_fails"]
+    note(failed_at=now, sent_at=now + timedelta(seconds=1))
+    assert codes(console) == []
+
+
+def test_webhook_endpoints_that_fail_are_told(console, worker, app):
+    from app.extensions import db
+
+    now = app_clock.now()
+    with app.app_context():
+        for id_, fields in {
+            "a": {"failing_since": now, "failures": 1, "last_error": "answered 500"},
+            "b": {"disabled_at": now, "disabled_reason": "gone", "failing_since": now},
+            "c": {"disabled_at": now, "disabled_reason": "operator", "failing_since": now},
+            "d": {},
+        }.items():
+            row = {"id": id_ * 32, "url": "https://hooks.example.com/in?key=abc", "patterns": "*", "secret": ""}
+            db.session.add(WebhookEndpoint(**(row | fields)))
+        db.session.commit()
+    assert sorted(codes(console)) == ["webhook_disabled", "webhook_failing"]
+    assert "key=abc" not in console.get("/admin").text
+
+
+def test_keys_that_rows_still_use_are_told(console, worker, app, people, monkeypatch):
+    people.open(email="ada@example.com", methods=["email", "authenticator"])
+    assert codes(console) == []
+    in_use = {"aaaaaaaa", app.extensions["latchkey.keyring"].kid}
+    monkeypatch.setattr(attention, "keys_in_use", lambda: in_use)
+    assert codes(console) == ["key_missing"]
+    monkeypatch.setattr(attention, "keyring", KeyRing([NEW_KEY, KEY]))
+    monkeypatch.setattr(attention, "keys_in_use", lambda: {KeyRing([KEY]).kid})
+    assert codes(console) == ["old_key"]

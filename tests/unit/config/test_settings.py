@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from config import environment
-from config.display import shown
+from config.display import ShownSetting, by_subject, masked_url, shown
 from config.problems import variable
 from config.senders import split_sender
 from config.settings import ConfigurationError, Settings
@@ -226,6 +226,37 @@ def test_no_secret_is_shown():
     assert "hush" not in f"{settings!r} {settings} {shown(settings)}"
     assert shown(settings)["LATCHKEY_DATABASE_URL"] == "postgresql://***@h/***"
     assert shown(settings)["LATCHKEY_SESSION_ABSOLUTE"] == "2592000"
+
+
+def test_a_password_with_a_slash_is_masked():
+    assert masked_url("postgresql://u:hu/sh@h/d") == "postgresql://***"
+    assert masked_url("postgresql://h1,h2/d") == "postgresql://h1,h2/***"
+
+
+def test_it_is_known_where_a_value_comes_from(set_up, production, tmp_path):
+    (tmp_path / "name").write_text("Acme")
+    set_up(brand_name_file=str(tmp_path / "name"), pool_size="16")
+    known = {
+        each.variable: each for group in by_subject(Settings.load(), changed_only=False).values() for each in group
+    }
+    assert known["LATCHKEY_BRAND_NAME"].source == "file"
+    assert (known["LATCHKEY_POOL_SIZE"].source, known["LATCHKEY_POOL_SIZE"].value) == ("environment", "16")
+    assert known["LATCHKEY_HSTS"].source == "default"
+
+
+def test_a_key_drawn_for_development_was_not_set(set_up):
+    set_up(environment="development")
+    settings = Settings.load()
+    assert settings.key_texts
+    assert [name for group in by_subject(settings, changed_only=True).values() for name in group] == [
+        ShownSetting(
+            "LATCHKEY_ENVIRONMENT",
+            "development",
+            "environment",
+            False,
+            Settings.model_fields["environment"].description.replace("`", ""),
+        )
+    ]
 
 
 def test_secrets_leave_the_environment_when_asked(production, monkeypatch):

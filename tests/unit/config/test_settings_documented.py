@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from config.display import as_text
 from config.problems import variable
 from config.settings import Settings
+from config.subjects import SUBJECTS
 
 pytestmark = pytest.mark.one_database
 
@@ -21,6 +22,15 @@ ROWS = {
 
 def test_each_setting_stands_in_the_settings_page_and_nothing_else_does():
     assert sorted(ROWS) == sorted(map(variable, Settings.model_fields))
+
+
+def test_settings_are_shown_by_the_sections_of_the_settings_page():
+    text = (ROOT / "docs/settings.md").read_text()
+    parts = [part.partition("\n") for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]]
+    sections = {title: [row[0] for row in ROW.findall(rest)] for title, _, rest in parts}
+    assert {title: list(map(variable, names)) for title, names in SUBJECTS.items()} == {
+        title: names for title, names in sections.items() if names
+    }
 
 
 @pytest.mark.parametrize("field", sorted(Settings.model_fields))

@@ -1,0 +1,131 @@
+"""/admin/settings: settings as they are, the release, keys and workers, and never a secret."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from app import clock as app_clock
+from app.admin import settings_views
+from app.version import VERSION
+from config.environment import SECRETS
+from config.problems import Problem, variable
+from config.settings import Settings
+from config.subjects import SUBJECTS
+from tests.databases import KEY
+
+HUSH = "hush-hush-hush"
+
+URLS = {
+    "mail_url": f"smtp://u:{HUSH}@mail.example.com:25",
+    "mail_fallback_url": f"smtps://u:{HUSH}@other.example.com",
+    "sms_url": f"https://u:{HUSH}@sms.example.com/{HUSH}?key={HUSH}",
+    "sms_fallback_url": f"https://sms.example.com/?key={HUSH}",
+    "twilio_url": f"https://u:{HUSH}@twilio.example.com",
+    "terms_url": f"https://u:{HUSH}@www.example.com/terms",
+}
+SECRET = {
+    "sms_headers": SecretStr(f"X-Api-Key: {HUSH}"), "sms_fallback_headers": SecretStr(f"X-Api-Key: {HUSH}"),
+    "twilio_auth_token": SecretStr(HUSH), "imported_password_salt": SecretStr(HUSH),
+    "secret_keys": f"{KEY},{HUSH}-{HUSH}-{HUSH}-of-thirty-two-bytes",
+}  # fmt: skip
+
+
+def shown(console, query: str = "") -> dict[str, tuple[str, str]]:
+    """Return value and source of each setting that is shown, by its variable."""
+    answer = console.get(f"/admin/settings{query}")
+    assert answer.status == 200
+    if console.language == "json":
+        return {
+            each["variable"]: (each["value"], each["source"])
+            for group in answer.json["subjects"]
+            for each in group["settings"]
+        }
+    found = re.findall(
+        r'<code class="breakable" dir="ltr">(\w+)</code> <span class="badge[^"]*">(\w+)</span></p>\s*'
+        r"<p [^>]*>(?:<code>([^<]*)</code>)?",
+        answer.text,
+    )
+    return {name: (value, source.lower()) for name, source, value in found}
+
+
+def test_settings_that_were_set_are_shown_with_their_values(console):
+    found = shown(console)
+    assert found["LATCHKEY_POOL_SIZE"] == ("4", "environment")
+    assert "LATCHKEY_SESSION_ABSOLUTE" not in found
+
+
+def test_all_settings_are_shown_when_asked_for(console):
+    found = shown(console, "?all=1")
+    assert sorted(found) == sorted(map(variable, Settings.model_fields))
+    assert found["LATCHKEY_SESSION_ABSOLUTE"] == ("2592000", "default")
+    assert found["LATCHKEY_HSTS"] == ("on", "default")
+    assert found["LATCHKEY_POOL_SIZE"] == ("4", "environment")
+
+
+def test_anything_else_is_refused(console):
+    assert console.get("/admin/settings?all=yes").status == 400
+
+
+@pytest.mark.settings(**(URLS | SECRET))
+def test_no_secret_and_no_password_of_a_url_is_shown(console):
+    answer = console.get("/admin/settings?all=1")
+    assert answer.status == 200
+    assert "mail.example.com" in answer.text
+    assert HUSH not in answer.text
+    assert KEY not in answer.text
+    found = shown(console, "?all=1")
+    assert found["LATCHKEY_MAIL_URL"][0] == "smtp://***@mail.example.com:25"
+    assert found["LATCHKEY_TERMS_URL"][0] == "https://***@www.example.com/terms"
+    assert found["LATCHKEY_SECRET_KEYS"][0] == "2 set"
+    assert set(SECRETS) - set(URLS) - set(SECRET) == {"database_url", "redis_url", "queue_url"}  # in tests/unit/config
+
+
+def test_the_page_says_what_runs_with_them(console, app):
+    from app.extensions import db
+    from app.outbox import jobs
+
+    now = app_clock.now()
+    with app.app_context():
+        jobs.beat("1" * 32, replica="worker-7", started_at=now - timedelta(hours=1), swept_at=now)
+        jobs.beat("2" * 32, replica="worker-8")
+        db.session.commit()
+    answer = console.get("/admin/settings")
+    for text in (VERSION, "worker-7", "worker-8", app.extensions["latchkey.keyring"].kid):
+        assert text in answer.text
+    if console.language == "json":
+        assert re.fullmatch("[0-9]{4}", answer.json["migration"])
+        assert [each["replica"] for each in answer.json["workers"]] in (
+            ["worker-7", "worker-8"],
+            ["worker-8", "worker-7"],
+        )
+
+
+def test_keys_are_named_by_their_ids_with_those_that_are_missing(console, app, monkeypatch):
+    kid = app.extensions["latchkey.keyring"].kid
+    monkeypatch.setattr(settings_views, "keys_in_use", lambda: {kid, "aaaaaaaa"})
+    answer = console.get("/admin/settings")
+    if console.language == "json":
+        assert answer.json["keys"] == [
+            {"id": kid, "current": True, "in_use": True, "missing": False},
+            {"id": "aaaaaaaa", "current": False, "in_use": True, "missing": True},
+        ]
+    else:
+        assert answer.text.index(kid) < answer.text.index("aaaaaaaa")
+        assert answer.text.count("Missing") == 1
+
+
+def test_warnings_of_the_start_are_shown(console, app, monkeypatch):
+    warning = Problem("LATCHKEY_LIMITS", "is off: guesses are not limited", "Switch it on.")
+    assert "guesses are not limited" not in console.get("/admin/settings").text
+    monkeypatch.setattr(app.extensions["latchkey.settings"], "_noticed", (warning,))
+    answer = console.get("/admin/settings")
+    assert "guesses are not limited" in answer.text
+    assert "Switch it on." in answer.text
+
+
+def test_each_subject_has_a_title():
+    assert list(settings_views.TITLES) == list(SUBJECTS)
