@@ -18,6 +18,10 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "mail_url", "mail_fallback_url", "mail_sender", "support_mail", "mail_allow_plaintext", "mail_timeout",
         "mail_answer_timeout",
     ),
+    "Mail that comes back": (
+        "bounces_postmark_secret", "bounces_ses_topics", "bounces_mailgun_key", "bounces_sendgrid_key", "suppress_for",
+        "soft_bounces", "soft_bounce_span",
+    ),
     "SMS": (
         "sms_url", "sms_headers", "sms_success", "sms_provider", "sms_fallback_provider", "sms_fallback_url",
         "sms_fallback_headers", "sms_fallback_success", "sms_connect_timeout", "sms_timeout", "twilio_account_sid",

@@ -24,6 +24,7 @@ TITLES = {
     "Brand": N_("Brand"),
     "Database, Redis, requests": N_("Database, Redis, requests"),
     "Mail": N_("Mail"),
+    "Mail that comes back": N_("Mail that comes back"),
     "SMS": N_("SMS"),
     "Queue and outbox": N_("Queue and outbox"),
     "Signing in": N_("Signing in"),

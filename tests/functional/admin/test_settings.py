@@ -25,11 +25,12 @@ URLS = {
     "sms_url": f"https://u:{HUSH}@sms.example.com/{HUSH}?key={HUSH}",
     "sms_fallback_url": f"https://sms.example.com/?key={HUSH}",
     "twilio_url": f"https://u:{HUSH}@twilio.example.com",
-    "terms_url": f"https://u:{HUSH}@www.example.com/terms",
+    "post_logout_url": f"https://u:{HUSH}@www.example.com/out",
 }
 SECRET = {
     "sms_headers": SecretStr(f"X-Api-Key: {HUSH}"), "sms_fallback_headers": SecretStr(f"X-Api-Key: {HUSH}"),
     "twilio_auth_token": SecretStr(HUSH), "imported_password_salt": SecretStr(HUSH),
+    "bounces_postmark_secret": SecretStr(f"{HUSH}-{HUSH}"), "bounces_mailgun_key": SecretStr(f"{HUSH}-{HUSH}"),
     "secret_keys": f"{KEY},{HUSH}-{HUSH}-{HUSH}-of-thirty-two-bytes",
 }  # fmt: skip
 
@@ -79,7 +80,7 @@ def test_no_secret_and_no_password_of_a_url_is_shown(console):
     assert KEY not in answer.text
     found = shown(console, "?all=1")
     assert found["LATCHKEY_MAIL_URL"][0] == "smtp://***@mail.example.com:25"
-    assert found["LATCHKEY_TERMS_URL"][0] == "https://***@www.example.com/terms"
+    assert found["LATCHKEY_POST_LOGOUT_URL"][0] == "https://***@www.example.com/out"
     assert found["LATCHKEY_SECRET_KEYS"][0] == "2 set"
     assert set(SECRETS) - set(URLS) - set(SECRET) == {"database_url", "redis_url", "queue_url"}  # in tests/unit/config
 
@@ -118,10 +119,10 @@ def test_keys_are_named_by_their_ids_with_those_that_are_missing(console, app, m
         assert answer.text.count("Missing") == 1
 
 
-def test_warnings_of_the_start_are_shown(console, app, monkeypatch):
+def test_warnings_of_the_start_are_shown(console, monkeypatch):
     warning = Problem("LATCHKEY_LIMITS", "is off: guesses are not limited", "Switch it on.")
     assert "guesses are not limited" not in console.get("/admin/settings").text
-    monkeypatch.setattr(app.extensions["latchkey.settings"], "_noticed", (warning,))
+    monkeypatch.setattr(Settings, "noticed", (warning,))
     answer = console.get("/admin/settings")
     assert "guesses are not limited" in answer.text
     assert "Switch it on." in answer.text

@@ -107,10 +107,10 @@ def test_a_second_provider_that_would_never_help_is_refused(production, set_up, 
         Settings.load()
 
 
-def test_a_second_sms_provider_without_tls_is_warned_of(production, set_up, caplog):
+def test_a_second_sms_provider_without_tls_is_warned_of(production, set_up):
     set_up(sms_url="https://a.example/send", sms_countries="GB", sms_fallback_url="http://b.example/send")
-    Settings.load()
-    assert "LATCHKEY_SMS_FALLBACK_URL hands codes over without TLS" in caplog.text
+    noticed = [f"{problem.setting} {problem.what}" for problem in Settings.load().noticed]
+    assert "LATCHKEY_SMS_FALLBACK_URL hands codes over without TLS" in noticed
 
 
 def test_sms_named_without_a_country_is_refused(production, set_up):

@@ -1,6 +1,6 @@
 """counts by hour, and messages that were sent are found by when
 
-Revision: 0059, after 0058
+Revision: 0060, after 0059
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from migrations import online
 
-revision = "0059"
-down_revision = "0058"
+revision = "0060"
+down_revision = "0059"
 branch_labels = None
 depends_on = None
 
