@@ -11,7 +11,6 @@ from config.problems import variable
 from config.settings import Settings
 from config.subjects import SUBJECTS
 
-
 _USER = re.compile(r"://[^/?#,\s]*@")
 
 DEFAULT, ENVIRONMENT, FROM_FILE = "default", "environment", "file"

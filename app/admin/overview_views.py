@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, request
 
 from app.admin import bp
@@ -23,5 +25,5 @@ def overview() -> Response:
     shown = page_facts()
     if not wants_json():
         shown |= {"charts": charts_of(counted), "spans": tuple(SPANS)}
-    facts = {"attention": attention(), "activity": counted, "newest": newest[:NEWEST]}
+    facts: dict[str, Any] = {"attention": attention(), "activity": counted, "newest": newest[:NEWEST]}
     return respond("admin/overview.html", shown=shown, **facts)

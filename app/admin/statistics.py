@@ -88,7 +88,7 @@ def prune_stat_hours() -> int:
 def _first_open(this: datetime) -> datetime:
     """Return the first hour that is not final; hours before it are, or are too old to be kept."""
     final = sa.select(_stat.c.hour).where(_stat.c.name == NAMES[0], _stat.c.is_final)
-    last = db.session.scalar(final.order_by(_stat.c.hour.desc()).limit(1))
+    last: datetime | None = db.session.scalar(final.order_by(_stat.c.hour.desc()).limit(1))
     if last is not None:
         first = last + HOUR
     else:

@@ -53,7 +53,7 @@ def codes(console) -> list[str]:
         "No worker is running": "no_worker", "Messages wait for longer than a minute": "workers_late",
         "clock and the database": "clock_off", "another try at example.com": "retrying",
         "Messages were given up": "given_up", "Key aaaaaaaa is missing": "key_missing",
-        "older key": "old_key", "The mail server fails": "provider_fails",
+        "older key": "old_key", "The email server fails": "provider_fails",
         "A webhook endpoint was disabled": "webhook_disabled", "A webhook endpoint takes no events": "webhook_failing",
     }  # fmt: skip
     found = [code for text, code in said.items() if text in answer.text]
