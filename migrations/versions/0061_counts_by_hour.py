@@ -1,6 +1,6 @@
 """counts by hour, and messages that were sent are found by when
 
-Revision: 0060, after 0059
+Revision: 0061, after 0060
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from migrations import online
 
-revision = "0060"
-down_revision = "0059"
+revision = "0061"
+down_revision = "0060"
 branch_labels = None
 depends_on = None
 
