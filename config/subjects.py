@@ -4,7 +4,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "The service": (
         "environment", "database_url", "secret_keys", "public_url", "allowed_hosts", "trusted_proxies", "languages",
         "log_level", "log_format", "replica_name", "metrics_listen", "registration", "registration_domains",
-        "registration_denied_domains", "disposable_domains_file",
+        "registration_denied_domains", "disposable_domains_file", "registration_by_phone",
     ),
     "Brand": (
         "brand_name", "brand_logo", "brand_logo_dark", "brand_icon", "brand_color", "brand_color_dark", "brand_line",
@@ -18,14 +18,14 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "mail_url", "mail_fallback_url", "mail_sender", "support_mail", "mail_allow_plaintext", "mail_timeout",
         "mail_answer_timeout",
     ),
-    "Mail that comes back": (
-        "bounces_postmark_secret", "bounces_ses_topics", "bounces_mailgun_key", "bounces_sendgrid_key", "suppress_for",
-        "soft_bounces", "soft_bounce_span",
-    ),
     "SMS": (
         "sms_url", "sms_headers", "sms_success", "sms_provider", "sms_fallback_provider", "sms_fallback_url",
         "sms_fallback_headers", "sms_fallback_success", "sms_connect_timeout", "sms_timeout", "twilio_account_sid",
         "twilio_auth_token", "twilio_sender", "twilio_url",
+    ),
+    "Mail that comes back": (
+        "bounces_postmark_secret", "bounces_ses_topics", "bounces_mailgun_key", "bounces_sendgrid_key",
+        "mail_bounce_address", "suppress_for", "soft_bounces", "soft_bounce_span",
     ),
     "Queue and outbox": (
         "queue_url", "worker_threads", "outbox_sweep_every", "outbox_keep", "events_keep", "webhook_networks",

@@ -16,6 +16,9 @@ from app.web.respond import respond, wants_json
 NEWEST = 5
 """Accounts shown."""
 
+COMMANDS = {"no_worker": "flask worker", "old_key": "flask keys rotate"}
+"""What an operator runs, by the code of what needs attention."""
+
 
 @bp.get("")
 def overview() -> Response:
@@ -24,6 +27,6 @@ def overview() -> Response:
     newest, _ = page_of(Wanted())
     shown = page_facts()
     if not wants_json():
-        shown |= {"charts": charts_of(counted), "spans": tuple(SPANS)}
+        shown |= {"charts": charts_of(counted), "spans": tuple(SPANS), "commands": COMMANDS}
     facts: dict[str, Any] = {"attention": attention(), "activity": counted, "newest": newest[:NEWEST]}
     return respond("admin/overview.html", shown=shown, **facts)
