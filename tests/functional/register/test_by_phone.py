@@ -243,7 +243,8 @@ def test_a_code_is_good_once(wire, text, rows):
 
 @pytest.mark.settings(sms_code_lifetime=timedelta(minutes=4))
 @pytest.mark.parametrize(("later", "codes"), [(239, []), (241, ["invalid_password_code"])])
-def test_a_code_expires_with_the_lifetime_of_texts(wire, text, clock, later, codes):
+def test_a_code_expires_with_the_lifetime_of_texts(wire, text, clock, rows, later, codes):
+    assert [row.expires_at - row.created_at for row in rows(Challenge)] == [timedelta(minutes=4)], "it has no link"
     clock.shift(later)
     assert wire.post("/confirm", phone=NUMBER, passcode=code_in(text)).codes == codes
 
