@@ -69,7 +69,7 @@ def list_messages(state: tuple[str, ...], limit: int) -> None:
 
 @outbox.command("providers")
 def list_providers() -> None:
-    """List the mail servers and SMS providers that are set: which one works, and how much left by each."""
+    """List mail servers and SMS providers, and which of them works."""
     known = providers.states()
     if not known:
         click.echo("No mail server and no SMS provider is set.")

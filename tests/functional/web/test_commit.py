@@ -171,6 +171,8 @@ def test_get_changes_nothing_where_no_link_is_opened(app, visitor, unchanged):
     from tests.functional.web.conftest import addresses
 
     for path in addresses(app, "GET"):
+        if path == "/admin/audit.csv":
+            continue  # who takes the log along is an event
         client = visitor(path)
         with unchanged():
             assert client.get(path).status < 500, path

@@ -31,7 +31,7 @@ PAGES = {
     "/passkey-offer/not-now": "/",
 }
 FOR_PROGRAMS = {
-    "/us-refresh", "/oauth/device", "/oauth/introspect", "/oauth/par", "/oauth/register", "/oauth/revoke",
+    "/hooks/mail/x1", "/us-refresh", "/oauth/device", "/oauth/introspect", "/oauth/par", "/oauth/register", "/oauth/revoke",
     "/oauth/token",
 }  # fmt: skip
 """What programs alone post to; they have no page."""

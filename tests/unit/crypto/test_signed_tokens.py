@@ -102,7 +102,7 @@ def test_each_purpose_is_declared_once():
     calls = [call for module in modules() for kind in kinds for call in module.calls(kind)]
     declared = [(ast.unparse(call.args[0]), *(ast.unparse(more) for more in call.keywords)) for call in calls]
     keys = [ast.unparse(call.args[0]) for module in modules() for call in module.calls("derive")]
-    assert len(declared) == len(set(declared)) == len(LINKS) + 3
+    assert len(declared) == len(set(declared)) == len(LINKS) + 5
     assert {purpose for purpose, *_ in declared} & set(keys) == set()
 
 
