@@ -31,8 +31,8 @@ PAGES = {
     "/passkey-offer/not-now": "/",
 }
 FOR_PROGRAMS = {
-    "/hooks/mail/x1", "/us-refresh", "/oauth/device", "/oauth/introspect", "/oauth/par", "/oauth/register", "/oauth/revoke",
-    "/oauth/token",
+    "/hooks/mail/x1", "/us-refresh", "/oauth/device", "/oauth/introspect", "/oauth/par", "/oauth/register",
+    "/oauth/revoke", "/oauth/token",
 }  # fmt: skip
 """What programs alone post to; they have no page."""
 
