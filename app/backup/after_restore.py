@@ -18,7 +18,7 @@ from app.extensions import settings
 from app.forward_auth.models import AppSession, EntryTicket
 from app.invitations.models import Invitation
 from app.oidc.models import AccessToken, DeviceRequest, Grant
-from app.outbox.models import ABANDONED, Lease, Message
+from app.outbox.models import ABANDONED, Lease, Message, ProviderHealth
 from app.privacy.models import Deletion
 from app.recovery.models import Recovery
 from app.sessions.models import ApiToken, AuthSession, KnownDevice, PendingSignIn, RefreshToken
@@ -46,7 +46,7 @@ def settle(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> 
 
 def forget_processes(connection: sa.Connection) -> None:
     """Delete what processes of ours have noted about themselves: those of this database are others."""
-    for model in (KeyAnnouncement, Lease):
+    for model in (KeyAnnouncement, Lease, ProviderHealth):
         connection.execute(sa.delete(model))
 
 
@@ -64,7 +64,8 @@ def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
     _change(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
     _change(connection, SentLink, ("used_at",), used_at=now)
     _change(connection, Grant, ("code_used_at",), code_used_at=now)
-    for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit):
+    _change(connection, Invitation, ("revoked_at",), revoked_at=now)
+    for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit, SentLink):
         connection.execute(sa.delete(model))
 
 
