@@ -64,8 +64,7 @@ def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
     _change(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
     _change(connection, SentLink, ("used_at",), used_at=now)
     _change(connection, Grant, ("code_used_at",), code_used_at=now)
-    _change(connection, Invitation, ("revoked_at",), revoked_at=now)
-    for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit, SentLink):
+    for model in (EntryTicket, DeviceRequest, AdminLink, AdminVisit):
         connection.execute(sa.delete(model))
 
 
