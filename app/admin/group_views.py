@@ -42,6 +42,8 @@ def create_group() -> Response:
                 raise Rejected("group_name_invalid", field="name")
             if len(title) > TITLE_LENGTH:
                 raise Rejected("invalid_input_length", field="title", length=TITLE_LENGTH)
+            if not title.isprintable():
+                raise Rejected("group_title_invalid", field="title")
             if not groups.create(name, title, by=actor()):
                 raise Rejected("group_exists", field="name", status=409, group=name)
             note("group_created", name)

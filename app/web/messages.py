@@ -74,6 +74,7 @@ MESSAGES = {
     ),
     "message_not_retried": N_("This message wasn't given up, has expired or is gone."),
     "group_name_invalid": N_("Use lower-case letters, digits, dots, hyphens and underscores, at most 63."),
+    "group_title_invalid": N_("Enter a title of at most 120 visible characters."),
     "group_exists": N_("There is a group {group} already."),
     "group_created": N_("Group {group} created."),
     "group_deleted": N_("Group {group} deleted."),

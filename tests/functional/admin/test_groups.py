@@ -49,6 +49,8 @@ def test_a_group_is_created_and_its_administrator_named(console, grace, rows):
         ({"name": "x" * 64}, 400, "group_name_invalid"),
         ({"name": " "}, 400, "required"),
         ({"name": "x", "title": "y" * 121}, 400, "invalid_input_length"),
+        ({"name": "x", "title": "a\nb"}, 400, "group_title_invalid"),
+        ({"name": "x", "title": "staff\u202e"}, 400, "group_title_invalid"),
         ({"name": "staff"}, 409, "group_exists"),
     ],
 )
