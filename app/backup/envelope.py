@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -88,6 +89,9 @@ class Manifest:
     def rows(self) -> int:
         """How many rows all tables have together."""
         return sum(int(table["rows"]) for table in self.tables.values())
+
+
+_KID = re.compile(r"[0-9a-f]{1,64}")
 
 
 def _keys(ring: KeyRing, kid: str, salt: str) -> tuple[AESGCM, bytes]:
@@ -165,9 +169,12 @@ def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
             f"{name} was made by a newer release (format {number}, ours is {FORMAT}). Restore it with that release."
         )
     try:
-        return Manifest(**found), line, mac
+        manifest = Manifest(**found)
     except TypeError:
         raise _damaged(name) from None
+    if not _KID.fullmatch(str(manifest.kid)):  # it is shown, and nobody has checked the seal yet
+        raise _damaged(name)
+    return manifest, line, mac
 
 
 def _damaged(name: str) -> BackupError:

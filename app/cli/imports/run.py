@@ -100,6 +100,7 @@ class Import:
             for number, reason in outcome.refused.items()
         ]
         for place, what in sorted(refused, key=lambda each: (each[0].file, each[0].number)):
+            what["reason"] = visible(what["reason"])
             self.tally.reasons[kind_of(what["reason"])] += 1
             self._refuse(place, {"reason": what["reason"], "place": str(place)} | what)
         self.tally.refused += len(refused)
@@ -163,13 +164,13 @@ class Import:
             self._count(drafted[number])
         self.tally.opened += len(outcome.opened)
         self.tally.present += len(outcome.present)
-        self.tally.unknown_groups |= outcome.unknown_groups
+        self.tally.unknown_groups |= {visible(name) for name in outcome.unknown_groups}
         self.tally.made_groups |= outcome.made_groups
         return outcome
 
     def _count(self, each: Drafted) -> None:
         self.tally.left.update(each.left)
-        self.tally.skipped.update(kind_of(reason) for reason in each.skipped)
+        self.tally.skipped.update(kind_of(visible(reason)) for reason in each.skipped)
         self.tally.methods.update(each.draft.methods)
         self.tally.seconds += bool(each.draft.seconds)
         self.tally.unverified += not each.draft.confirmed
@@ -224,6 +225,11 @@ def import_lines(
 
     choices = Choices(create_groups=create_groups)
     return run(rows(), Latchkey(), choices, refused, lambda tally: read(tally.total))
+
+
+def visible(text: str) -> str:
+    """Return a text, parts of which are a file's, so that a terminal takes nothing of it for a command."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def kind_of(reason: str) -> str:

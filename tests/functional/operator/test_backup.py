@@ -259,6 +259,7 @@ FAULTS = {
     "of others": (with_manifest(salt="ab" * 32), "its manifest does not fit its seal"),
     "no salt": (with_manifest(salt="zz"), "its manifest can't be read"),
     "no kid": (with_manifest(kid="00000000"), "sealed under key 00000000, which is not in LATCHKEY_SECRET_KEYS"),
+    "a kid that commands the terminal": (with_manifest(kid="\x1b[2J"), "its manifest can't be read"),
     "other members": (with_manifest(extra=1), "its manifest can't be read"),
     "newer format": (with_manifest(format=2), "was made by a newer release (format 2, ours is 1)"),
 }

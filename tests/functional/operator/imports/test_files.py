@@ -359,3 +359,16 @@ def test_levels_that_can_be_read_and_not_written_are_no_trace(bring, inside, sai
     fields = f'"email": "ada@example.com", "password": "!", "groups": {deep}'
     result = bring("django", f'{{"model": "auth.user", "pk": 1, "fields": {{{fields}}}}}\n'.encode())
     assert (result.exit_code, result.stderr.strip()) == (1 if said else 0, said)
+
+
+def test_nothing_in_a_file_commands_the_terminal(bring):
+    secret = {"value": "YWFh", "salt": "YmJi"}
+    clears = {"algorithm": "\x1b[2Jx\u202e", "hashIterations": 1}
+    password = {"type": "password", "credentialData": json.dumps(clears), "secretData": json.dumps(secret)}
+    ada = {"username": "ada", "email": "ada@example.com", "enabled": True, "credentials": [password]}
+    for option in ([], ["--skip-unreadable"]):
+        result = bring("keycloak", json.dumps([ada]).encode(), *option)
+        assert "\ufffd[2Jx\ufffd" in result.output
+        assert not {"\x1b", "\u202e"} & set(result.output)
+    result = bring("", json.dumps({"email": "ada@example.com", "groups": ["\x1b[2Jstaff"]}).encode())
+    assert "\x1b" not in result.output
