@@ -163,11 +163,8 @@ def test_a_count_outlives_the_events_it_counts(app, add, count, counts, this):
 
 @pytest.mark.settings(statistics_keep=timedelta(hours=10))
 def test_old_counts_are_deleted_and_not_made_again(app, add, count, counts, this):
-    for age in (12, 9):
-        add(
-            StatHour(hour=this - age * HOUR, name="sign_ins", count=1, is_final=True),
-            event("sign_in.succeeded", this - age * HOUR),
-        )
+    add(stat(this - 12 * HOUR, "sign_ins", 1))
+    add(event("sign_in.succeeded", this - 12 * HOUR), event("sign_in.succeeded", this - 9 * HOUR))
     with app.app_context():
         assert statistics.prune_stat_hours() == 1
         assert statistics.prune_stat_hours() == 0

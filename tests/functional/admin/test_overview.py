@@ -129,3 +129,5 @@ def test_keys_that_rows_still_use_are_told(console, worker, app, people, monkeyp
     monkeypatch.setattr(attention, "keyring", KeyRing([NEW_KEY, KEY]))
     monkeypatch.setattr(attention, "keys_in_use", lambda: {KeyRing([KEY]).kid})
     assert codes(console) == ["old_key"]
+    monkeypatch.setattr(attention, "keys_in_use", lambda: {KeyRing([NEW_KEY]).kid})
+    assert codes(console) == []

@@ -82,6 +82,7 @@ def test_no_secret_and_no_password_of_a_url_is_shown(console):
     assert found["LATCHKEY_MAIL_URL"][0] == "smtp://***@mail.example.com:25"
     assert found["LATCHKEY_POST_LOGOUT_URL"][0] == "https://***@www.example.com/out"
     assert found["LATCHKEY_SECRET_KEYS"][0] == "2 set"
+    assert found["LATCHKEY_TWILIO_AUTH_TOKEN"] == ("set", "environment")
     assert set(SECRETS) - set(URLS) - set(SECRET) == {"database_url", "redis_url", "queue_url"}  # in tests/unit/config
 
 
