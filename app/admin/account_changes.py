@@ -23,7 +23,8 @@ from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions, revoke_session
 from app.signin import sent_links
 from app.throttling.by_account import forget
-from app.users import User, lock_account
+from app.users import User, administrators, lock_account
+from app.web.access import SCOPE_OF_CONSOLE
 
 
 def disable(user: User, *, by: str) -> int | None:
@@ -95,6 +96,18 @@ def end_session(user: User, session_id: str, *, by: str) -> int:
 def record_ended(user: User, ended: int, *, by: str) -> None:
     """Record that sessions of an account were ended for its owner."""
     record("session.ended", user.id, reason="ended_by_operator", sessions=ended, by=by)
+
+
+def remove_administrator(user: User, *, by: str, keep_one: bool = False) -> bool:
+    """Let an account use the console no more, and revoke its tokens for it; return False if it might not.
+
+    :raises Rejected: as ``administrators.revoke``
+    """
+    if not administrators.revoke(user.id, keep_one=keep_one):
+        return False
+    api_tokens.revoke_with_scope(user.id, SCOPE_OF_CONSOLE)
+    record("administrator.removed", user.id, by=by)
+    return True
 
 
 def have_erased(user: User, *, by: str) -> None:

@@ -232,9 +232,8 @@ def remove_administrator(handle: str) -> Response:
     if form.validate():
         user = _person(handle)
         with form.showing_refusals():
-            removed = administrators.revoke(user.id, keep_one=True)
+            removed = account_changes.remove_administrator(user, by=actor(), keep_one=True)
             if removed:
-                record("administrator.removed", user.id, by=actor())
                 note("administrator_removed", handle)
             go = "/" if user.id == current_user.id else None
             return _done(handle, "person_no_administrator", go=go, removed=removed)

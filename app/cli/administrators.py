@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from app.admin import first_administrator
+from app.admin import account_changes, first_administrator
 from app.admin.people import Wanted, accounts
 from app.audit import record
 from app.cli.group import user_named
@@ -44,12 +44,13 @@ def admin(identity: str | None, off: bool, link: bool) -> None:
 def _switch(identity: str, off: bool) -> str:
     user = user_named(identity)
     if off:
-        done, said = administrators.revoke(user.id), "is no administrator any more"
+        done, said = account_changes.remove_administrator(user, by="operator"), "is no administrator any more"
     else:
         done, said = administrators.grant(user.id, by="operator"), f"is an administrator; {settings.public_url}/admin"
     if not done:
         return "is no administrator" if off else "is an administrator already"
-    record("administrator.removed" if off else "administrator.added", user.id, by="operator")
+    if not off:
+        record("administrator.added", user.id, by="operator")
     db.session.commit()
     return said
 

@@ -133,6 +133,12 @@ def revoke_all(user_id: int, reason: str = "") -> int:
     return ended
 
 
+def revoke_with_scope(user_id: int, scope: str) -> int:
+    """Revoke every token of a user that has this scope; return how many were active. The caller records it."""
+    has_it = ("," + _c.scopes + ",").contains(f",{scope},", autoescape=True)
+    return _revoke((_c.user_id == user_id, _c.expires_at > clock.now(), has_it))
+
+
 def _revoke(which: Sequence[sa.ColumnElement[bool]]) -> int:
     now = clock.now()
     ended = sa.update(ApiToken).where(*which, _c.revoked_at.is_(None))

@@ -8,7 +8,7 @@ from app.admin.models import AdminVisit
 from app.audit import Event
 from tests.functional.admin.conftest import make_administrator
 from tests.signed_in import give_token, sign_in
-from tests.wire import Wire
+from tests.wire import Program, Wire
 
 
 def paths(app) -> list[str]:
@@ -136,6 +136,19 @@ def test_a_token_needs_the_scope_and_an_owner_who_is_an_administrator(app, json_
         administrators.revoke(grace.id)
         db.session.commit()
     assert call("admin", "/admin/people") == 403
+
+
+def test_a_token_of_who_was_removed_and_made_one_again_has_ended(app, json_wire, program, grace, ada, of_ada):
+    make_administrator(app, ada)
+    hers, console = sign_in(json_wire.elsewhere(), ada), sign_in(json_wire, grace)
+    program.token = hers.post("/tokens", name="x", scopes=["admin"], expires_in_days=5).json["token"]
+    reads = Program(app)
+    reads.token = hers.post("/tokens", name="y", scopes=["read"], expires_in_days=5).json["token"]
+    assert program.get("/admin/people").status == 200
+    assert console.post(f"{of_ada}/administrator/remove").ok
+    assert console.post(f"{of_ada}/administrator").ok
+    assert program.get("/admin/people").status == 401
+    assert reads.get("/").status == 200
 
 
 def test_an_access_token_of_a_session_is_asked_for_a_proof_as_well(program, grace, clock):
