@@ -158,6 +158,9 @@ def worker_id(request: pytest.FixtureRequest) -> str:
     return str(getattr(request.config, "workerinput", {}).get("workerid", "alone"))
 
 
+CONNECTED = 16
+"""Applications of a test process that keep their connections: PostgreSQL has a limit, and more of them stand."""
+
 # --- the application ----------------------------------------------------------------------------
 
 
@@ -216,8 +219,11 @@ def make_app(
             standing_apps[key] = create_app(Settings(**values))
             standing_apps[key].config["PROPAGATE_EXCEPTIONS"] = False
             standing_apps[key].jinja_env.bytecode_cache = compiled_templates
-        _forget_in_memory(standing_apps[key])
-        return standing_apps[key]
+        app = standing_apps[key] = standing_apps.pop(key)  # the one used last stands last
+        for other in list(standing_apps.values())[:-CONNECTED][-1:]:
+            _close(other)
+        _forget_in_memory(app)
+        return app
 
     return make
 

@@ -13,7 +13,7 @@ PATHS = [entry.path for entry in ACCOUNT_PAGES]
 COSTS: dict[str, tuple[int, int]] = {
     "/": (5, 8),
     "/us-setup": (3, 7),
-    "/identities": (2, 6),
+    "/identities": (3, 7),
     "/sessions": (3, 6),
     "/apps": (4, 7),
     "/tokens": (3, 8),

@@ -39,7 +39,7 @@ def test_a_batch_of_letters_takes_as_many_statements_as_one(app, ask_for_codes, 
             deliver_all([first])
         with statements() as together:
             assert {outcome.state for outcome in deliver_all(others)} == {"sent"}
-    assert len(alone) == len(together) == 4, "claim, read, settle, and the events"
+    assert len(alone) == len(together) == 5, "claim, read, who is suppressed, settle, and the events"
     assert len({code_in(mail) for mail in smtp.mails}) == 6
 
 
@@ -51,7 +51,7 @@ def test_the_budget_of_the_service_costs_a_batch_one_statement(app, ask_for_code
         deliver_all([first])  # counts the accounts, now and then
         with statements() as together:
             assert {outcome.state for outcome in deliver_all(waiting)} == {"sent"}
-    assert len(together) == 5
+    assert len(together) == 6
 
 
 def test_each_mail_of_a_batch_is_in_the_audit_log(app, ask_for_codes, rows, smtp):
