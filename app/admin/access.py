@@ -3,7 +3,7 @@
 A browser enters with a proof as strong as the administrator's strongest method (``require_fresh``). That opens a visit,
 which ends when it is idle for ``LATCHKEY_ADMIN_IDLE`` or older than ``LATCHKEY_ADMIN_ABSOLUTE`` (ASVS 7.3.1, 7.3.2). A
 change asks for a fresh proof each time. A program comes with a personal token of the scope ``admin``: only an
-administrator can make one, with a fresh proof, and it opens nothing once its owner is none any more.
+administrator can make one, with a fresh proof, and it no longer works once its owner is none.
 """
 
 from __future__ import annotations

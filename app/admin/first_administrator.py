@@ -20,7 +20,7 @@ _link = AdminLink.__table__
 
 
 def new_link() -> str:
-    """Return a link that makes whoever opens it first an administrator. Others that are open end."""
+    """Return a link that makes the first person who opens it an administrator; earlier links no longer work."""
     token, now = secrets.token(), clock.now()
     db.session.execute(sa.delete(_link).where(_link.c.used_at.is_(None)))
     db.session.execute(sa.insert(_link).values(digest=secrets.digest(token), expires_at=now + LIVES))

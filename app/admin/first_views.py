@@ -29,7 +29,7 @@ class FirstForm(BaseForm):
 
 @bp.get("/first")
 def first() -> Response:
-    """Ask whoever opens the link whether the account that is signed in shall be an administrator."""
+    """Ask the person who opens the link whether the account they are signed in to should be an administrator."""
     if current_session() is None:
         return unauthenticated()
     token = request.args.get("token", "")

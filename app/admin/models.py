@@ -22,7 +22,7 @@ class AdminVisit(db.Model):
 
 
 class AdminLink(db.Model):
-    """A one-time link that makes whoever opens it an administrator, with the digest of its token."""
+    """A one-time link that makes the person who opens it an administrator, with the digest of its token."""
 
     __tablename__ = "admin_link"
 

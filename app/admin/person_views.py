@@ -269,7 +269,7 @@ def _person(handle: str) -> User:
 
 
 def _other(handle: str) -> User:
-    """Return an account that isn't the administrator's own: nobody shuts themselves out by a slip.
+    """Return an account that isn't the administrator's own, so that no one locks themselves out by mistake.
 
     :raises Rejected: ``not_found`` (404), ``not_yourself`` (409)
     """
