@@ -199,7 +199,7 @@ class SmsCode(SentCode):
     def add(self, new: NewEnrollment) -> None:
         """As ``Authenticator``, with its number.
 
-        An account that somebody asked for with this number and that was never confirmed gives it up.
+        An account that was requested with this number and never confirmed gives it up.
         :raises Rejected: ``identity_already_associated`` when the number was taken meanwhile
         """
         number = TypedIdentity(self.reaches, new.challenge.destination)

@@ -94,7 +94,7 @@ def may_register(typed: TypedIdentity | None, method: str) -> bool:
 
 
 def registers_account(challenge: Challenge) -> bool:
-    """Whether answering ``challenge`` creates an account: it was sent to somebody without one."""
+    """Whether answering ``challenge`` creates an account: it was sent to an address or number without one."""
     is_unknown = challenge.user_id is None and challenge.purpose == REGISTERS_FOR and not challenge.secret
     is_address = challenge.destination.startswith("+") or "@" in challenge.destination
     return is_unknown and is_address and may_register(typed_identity(challenge), challenge.method)

@@ -17,7 +17,7 @@ from app.users import administrators
 @users.command("admin")
 @click.argument("identity", required=False)
 @click.option("--off", is_flag=True, help="Let it use the console no more.")
-@click.option("--link", is_flag=True, help="Print a one-time link that makes whoever opens it an administrator.")
+@click.option("--link", is_flag=True, help="Print a one-time link; who opens it first becomes an administrator.")
 def admin(identity: str | None, off: bool, link: bool) -> None:
     """Let an account use the console, or list those that may.
 
@@ -31,7 +31,7 @@ def admin(identity: str | None, off: bool, link: bool) -> None:
         made = first_administrator.new_link()
         db.session.commit()
         minutes = int(first_administrator.LIVES.total_seconds() // 60)
-        click.echo(f"For {minutes} minutes, whoever opens this link and signs in becomes an administrator:", err=True)
+        click.echo(f"For {minutes} minutes, the first to open this and sign in becomes an administrator:", err=True)
         click.echo(made)
     elif identity:
         click.echo(f"{identity}: {_switch(identity, off)}.")

@@ -74,6 +74,6 @@ def revoke(invitation_id: str) -> None:
 
 
 def _in_words(row: Invitation) -> str:
-    whom = row.email or "whoever has the link"
+    whom = row.email or "anyone who has the link"
     where = f", groups {', '.join(row.group_names)}" if row.groups else ""
     return f"{row.id}  {state_of(row)}  {row.used} of {row.uses}  until {row.expires_at:%Y-%m-%d %H:%M}  {whom}{where}"

@@ -125,7 +125,7 @@ def disable(endpoint_id: str) -> None:
 @webhooks.command("enable")
 @click.argument("endpoint_id", metavar="ID")
 def enable(endpoint_id: str) -> None:
-    """Enable an endpoint again, whoever disabled it. Events that happened meanwhile are not posted."""
+    """Enable a disabled endpoint. Events that happened while it was disabled are not posted."""
     with _in_words():
         done = endpoints.enable(endpoint_id, by=BY)
     db.session.commit()

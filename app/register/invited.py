@@ -1,7 +1,7 @@
 """Accept an invitation: create an account at the email it was mailed to, or join its groups with the one there is.
 
-Its link was mailed to that address alone, so whoever has it reads that mailbox: the account is confirmed by it (as by
-the link of a confirmation), and that there is one already may be said.
+Its link was mailed to that address alone, so anyone who has it reads that mailbox: the account is confirmed by it (as
+by the link of a confirmation), and that there is one already may be said.
 """
 
 from __future__ import annotations
