@@ -75,6 +75,8 @@ def test_her_sessions_are_ended_one_or_all(console, app, ada, of_ada, wire, rows
     assert console.post(f"{of_ada}/sign-out").ok
     assert two.get("/sessions").status != 200
     assert [act for act, _ in acts()] == ["sessions_ended", "sessions_ended"]
+    ended = [event.facts for event in rows(Event, name="session.ended", user_id=ada.id)]
+    assert [(facts["reason"], facts["by"].partition(":")[0]) for facts in ended] == [("ended_by_operator", "admin")] * 2
 
 
 def test_nobody_elses_session_is_ended_by_a_wrong_page(console, grace, of_ada, rows):
