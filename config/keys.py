@@ -28,7 +28,7 @@ SAMPLES = (
 def weakness(key: str) -> str | None:
     """Say why a key must not protect a service, or return None when nothing speaks against it.
 
-    A drawn key is as good as never refused: the words are six letters or more, and the least
+    Of drawn keys about one in three million is refused: the words are six letters or more, and the least
     variety (8 different characters, 80 bits by their frequency) lies far below 32 random hex digits.
     """
     if len(key.encode("utf-8", "surrogatepass")) < SHORTEST:

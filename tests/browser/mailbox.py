@@ -52,14 +52,16 @@ class Mailbox:
             if message["to"] == address
         ]
 
-    def newest(self, address: str, subject: str = "", after: Letter | None = None) -> Letter:
+    def newest(self, address: str, subject: str = "", after: Letter | None = None, text: str = "") -> Letter:
         """Return the newest message to an address whose subject has ``subject`` in it, once there is one.
 
         :param after: one that is not waited for, as it was there before
+        :param text: words of the message, however its lines are broken; for one of several with the same subject
         """
 
         def arrived() -> list[Letter]:
             mine = [letter for letter in self.to(address) if subject in letter.subject]
+            mine = [letter for letter in mine if text in " ".join(letter.text.split())]
             return mine if mine and mine[0] != after else []
 
         found: Letter = until(arrived)[0]
