@@ -9,14 +9,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.client import drive
 from bench.databases import KINDS, Databases, databases
 from bench.results import Results
+from bench.run import WARM_UP, run_clients
 from bench.servers import ROOT, free_port, python
-from bench.subject import WORKS, Subject
+from bench.subject import WORKS
 
-WARM_UP = 0.5
-"""Seconds of each run that are not counted."""
+MARKS = {"floor": "floor", "safe floor": "safe"}
+"""What the others are compared with, and what the table calls it."""
 
 MOST_PER_SECOND = 4000
 """More than any server here can do in a second: so much is made ready beforehand."""
@@ -57,62 +57,67 @@ def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
         stack.callback(sink.wait)
         stack.callback(sink.terminate)
         subjects = make_subjects(made, directory, mail_port, options)
-        results = Results([subject.name for subject in subjects])
+        results = Results([subject.name for subject in subjects], MARKS)
         for subject in subjects:
             stack.callback(subject.server.stop)
-        for number in range(options.starts):
-            for subject in subjects:
-                results.starts[subject.name].append(subject.start())
-                if number + 1 < options.starts:
-                    subject.server.stop()
+        start(subjects, results, options.starts)
         for _ in range(options.rounds):
             for work in options.works:
                 for subject in subjects:
-                    if work not in getattr(subject, "without", ()):
-                        run(subject, work, results, options)
+                    if work not in subject.without:
+                        run(subject, work, made, results, options)
         for subject in subjects:
             results.memory[subject.name] = subject.server.memory()
             subject.server.stop()
-        ours = [(subject, work) for subject in subjects[1:3] for work in options.works]
-        results.statements = {f"{subject.name} {work}": subject.statements(work) for subject, work in ours}
+        count_statements(subjects, results, options.works)
     return results
 
 
-def make_subjects(made: Databases, directory: Path, mail_port: int, options: argparse.Namespace) -> list[Any]:
-    """Return the subjects, with their people in place: the floor, ours without limits and with, and then the peers."""
-    from bench.bare import Bare
-    from bench.latchkey import Latchkey
+def start(subjects: list[Any], results: Results, times: int) -> None:
+    """Start each subject this many times, in turn."""
+    for number in range(times):
+        for subject in subjects:
+            results.starts[subject.name].append(subject.start())
+            if number + 1 < times:
+                subject.server.stop()
 
-    floor = Bare(made.make("floor"), options.people, directory, options.processes)
-    ours = Latchkey(made.make("latchkey"), options.people, directory, options.processes, mail_port)
-    limited = Latchkey(made.make("limited"), options.people, directory, options.processes, mail_port, limits=True)
-    subjects: list[Any] = [floor, ours, limited]
+
+def count_statements(subjects: list[Any], results: Results, works: list[str]) -> None:
+    """Count the statements of the subjects that this process can run."""
+    for subject in subjects:
+        if hasattr(subject, "statements"):
+            for work in (each for each in works if each not in subject.without):
+                results.statements[f"{subject.name} {work}"] = subject.statements(work)
+
+
+def make_subjects(made: Databases, directory: Path, mail_port: int, options: argparse.Namespace) -> list[Any]:
+    """Return the subjects, with their people in place: both floors, ours without limits and with, then the peers."""
+    from bench.bare import Bare, Safe
+    from bench.latchkey import Latchkey
+    from bench.peer import Peer
+
+    def common(name: str) -> tuple[str, int, Path, int]:
+        return made.make(name), options.people, directory, options.processes
+
+    subjects: list[Any] = [
+        Bare(*common("floor")),
+        Safe(*common("safe")),
+        Latchkey(*common("latchkey"), mail_port),
+        Latchkey(*common("limited"), mail_port, limits=True),
+    ]
+    if options.peers:
+        subjects.append(Peer(*common("peer"), mail_port))
     for subject in subjects:
         subject.populate()
-    if options.peers:
-        from bench.peer import Peer
-
-        peer = Peer(made.make("peer"), options.people, directory, options.processes, mail_port)
-        peer.populate()
-        subjects.append(peer)
+    made.analyze()
     return subjects
 
 
-def run(subject: Subject, work: str, results: Results, options: argparse.Namespace) -> None:
+def run(subject: Any, work: str, made: Databases, results: Results, options: argparse.Namespace) -> None:
     """Let the clients do one work on one subject, and keep what that took."""
     subject.get_ready(work, int(MOST_PER_SECOND * (options.seconds + WARM_UP)))
-    before: list[float] = []
-    tally = drive(
-        subject.server.address,
-        subject.scripts(work, options.clients),
-        options.seconds,
-        warm_up=WARM_UP,
-        when_warm=lambda: before.append(subject.server.processor_seconds()),
-    )
-    spent = subject.server.processor_seconds() - before[0]
-    if not tally.times:
-        raise RuntimeError(f"{subject.name} did no {work} at all: {tally.wrong[:3]}")
-    results.add(subject.name, work, tally, spent, subject.settle())
+    scripts = subject.scripts(work, options.clients)
+    results.add(subject.name, work, run_clients(subject.server, scripts, options.seconds, made), subject.settle())
 
 
 if __name__ == "__main__":

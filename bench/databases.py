@@ -8,6 +8,8 @@ from typing import Any
 
 import psycopg
 
+from bench.servers import processor_seconds
+
 KINDS = ("sqlite", "postgresql")
 
 
@@ -18,9 +20,11 @@ class Databases:
         self.kind = kind
         self._directory = directory
         self._server = server
+        self._names: list[str] = []
 
     def make(self, name: str) -> str:
         """Return the URL of a new, empty database."""
+        self._names.append(name)
         if self.kind == "sqlite":
             return f"sqlite:///{self._directory / name}.db"
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
@@ -30,6 +34,16 @@ class Databases:
     def uri(self, name: str) -> str:
         """Return what libpq connects to a database by."""
         return str(self._server.get_uri(database=name))
+
+    def analyze(self) -> None:
+        """Have PostgreSQL learn how large its tables have become, as it does by itself within a minute."""
+        for name in self._names if self.kind == "postgresql" else ():
+            with psycopg.connect(self.uri(name), autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")
+
+    def processor_seconds(self) -> float:
+        """Return the processor time of all processes of PostgreSQL; SQLite's is in the processes that use it."""
+        return processor_seconds(self._server.get_pid()) if self._server else 0.0
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from flask import Flask, redirect, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from bench.durable import engine_options, make_durable
+
 
 class Base(DeclarativeBase):
     """Base of the two tables."""
@@ -49,12 +51,10 @@ def create_app() -> Flask:
     """Return the app on the database that FLOOR_DATABASE names."""
     app = Flask(__name__)
     url = os.environ["FLOOR_DATABASE"]
-    engine = {"pool_size": 16} | ({"connect_args": {"timeout": 5}} if url.startswith("sqlite") else {})
-    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=engine)
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=engine_options(url))
     db.init_app(app)
-    if url.startswith("sqlite"):
-        with app.app_context():
-            sa.event.listen(db.engine, "connect", _prepare_sqlite)
+    with app.app_context():
+        make_durable(db.engine)
     app.add_url_rule("/healthz", "healthz", lambda: "ok")
     app.add_url_rule("/send-code", view_func=send_code, methods=["POST"])
     app.add_url_rule("/sign-in", view_func=sign_in, methods=["POST"])
@@ -64,12 +64,6 @@ def create_app() -> Flask:
     app.add_url_rule("/me", view_func=me)
     app.add_url_rule("/one-row", view_func=one_row)
     return app
-
-
-def _prepare_sqlite(connection, record) -> None:  # type: ignore[no-untyped-def]
-    """The same durability as ours."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
 
 
 def send_code():  # type: ignore[no-untyped-def]

@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.bare import Bare
-from bench.client import Done, Script, drive
+from bench.client import Done, Script
 from bench.databases import KINDS, databases
 from bench.latchkey import Latchkey
 from bench.results import Results
+from bench.run import run_clients
 from bench.servers import Server, free_port
 from bench.subject import shares
 
 WORKS = {"F1": "a request that passes"}
 APP = "wiki.example.com"
-WARM_UP, BATCH = 0.5, 5000
+BATCH = 5000
 NGINX = """
 pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 512; }}
@@ -166,7 +167,7 @@ def main() -> None:
 def _measure(kind: str, directory: Path, options: argparse.Namespace, stack: ExitStack) -> Results:
     store = stack.enter_context(databases(kind, directory))
     subjects: list[Guarded] = [maker(store.make(maker.name), directory, options) for maker in (Floor, Ours)]
-    results = Results([subject.name for subject in subjects], works=WORKS)
+    results = Results([subject.name for subject in subjects], {Floor.name: "floor"}, works=WORKS)
     for subject in subjects:
         subject.populate()
         stack.callback(subject.server.stop)
@@ -174,17 +175,8 @@ def _measure(kind: str, directory: Path, options: argparse.Namespace, stack: Exi
     doors = _start_nginx(directory, subjects, stack)
     for _ in range(options.rounds):
         for subject, door in zip(subjects, doors, strict=True):
-            before: list[float] = []
-            tally = drive(
-                ("127.0.0.1", door),
-                subject.scripts(options.clients),
-                options.seconds,
-                warm_up=WARM_UP,
-                when_warm=lambda subject=subject, kept=before: kept.append(subject.server.processor_seconds()),  # type: ignore[misc]
-            )
-            if not tally.times:
-                raise RuntimeError(f"{subject.name} let nothing pass: {tally.wrong[:3]}")
-            results.add(subject.name, "F1", tally, subject.server.processor_seconds() - before[0], 0.0)
+            run = run_clients(subject.server, subject.scripts(options.clients), options.seconds, store, port=door)
+            results.add(subject.name, "F1", run)
     for subject in subjects:
         results.memory[subject.name] = subject.server.memory()
     return results

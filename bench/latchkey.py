@@ -20,7 +20,7 @@ from bench import passkeys
 from bench.client import Answer, Done, Script
 from bench.messages import AGENT, HOST, cookie_line, get, post
 from bench.servers import ROOT, Server, free_port, python
-from bench.subject import shares
+from bench.subject import address, home, shares
 
 BATCH = 500
 LINKS_AT_ONCE = 5000
@@ -78,6 +78,8 @@ def environment(database_url: str, queue: Path, mail_port: int) -> dict[str, str
 
 class Latchkey:
     """Our server on a database of its own, and an app on the same database in this process."""
+
+    without: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -274,16 +276,6 @@ class Latchkey:
                 answer = yield post("/us-signin", body, cookies=asked.cookie, csrf=asked.csrf, caller=home(number))
                 right = answer is not None and answer.status == 400 and b"generic_authn_failed" in answer.body
                 yield Done(right, f"{answer and answer.status} {answer and answer.body[:200]!r}")
-
-
-def address(number: int) -> str:
-    """Return the mail address of a person."""
-    return f"person{number}@example.com"
-
-
-def home(number: int) -> str:
-    """Return the network address of a person."""
-    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 def csrf(cookie: str) -> str:

@@ -16,6 +16,8 @@ from flask_security import Security, SQLAlchemyUserDatastore
 from flask_security.models import fsqla_v3 as models
 from flask_sqlalchemy import SQLAlchemy
 
+from bench.durable import engine_options, make_durable
+
 BATCH = 5000
 
 db = SQLAlchemy()
@@ -55,22 +57,15 @@ def create_app() -> Flask:
         MAIL_SERVER="127.0.0.1",
         MAIL_PORT=int(os.environ["PEER_MAIL_PORT"]),
         SQLALCHEMY_DATABASE_URI=url,
-        SQLALCHEMY_ENGINE_OPTIONS={"pool_size": 16} | ({"connect_args": {"timeout": 5}} if "sqlite" in url else {}),
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(url),
     )
     db.init_app(app)
     Mail(app)
     app.security = Security(app, SQLAlchemyUserDatastore(db, User, Role, WebAuthn))  # type: ignore[attr-defined]
-    if url.startswith("sqlite"):
-        with app.app_context():
-            sa.event.listen(db.engine, "connect", _prepare_sqlite)
+    with app.app_context():
+        make_durable(db.engine)
     app.add_url_rule("/healthz", "healthz", lambda: "ok")
     return app
-
-
-def _prepare_sqlite(connection, record) -> None:  # type: ignore[no-untyped-def]
-    """The same durability as ours."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
 
 
 def populate(people: int) -> None:

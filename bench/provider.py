@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import psycopg
-
-from bench.client import Answer, Done, Script, drive
-from bench.databases import Databases, databases
+from bench.client import Answer, Done, Script
+from bench.databases import databases
 from bench.latchkey import Latchkey
 from bench.messages import HOST
 from bench.results import Results
+from bench.run import run_clients
 from bench.servers import ROOT, Server, free_port
 from bench.subject import shares
 
@@ -36,7 +35,6 @@ WORKS = {"O1": "code exchanged", "O2": "userinfo", "O3": "introspection", "O4": 
 REDIRECT = "https://app.example.com/callback"
 VERIFIER = secrets.token_urlsafe(32)
 SECRET = secrets.token_urlsafe(32)
-WARM_UP = 0.5
 
 
 @dataclass(slots=True)
@@ -248,41 +246,20 @@ def main() -> None:
         for kind in (Theirs, Ours):
             subject = kind(store.make(kind.name), options.people, Path(made), options.processes)
             subject.populate()
-            _analyze(store, kind.name)
             stack.callback(subject.server.stop)
             subjects.append(subject)
-        results = Results([subject.name for subject in subjects], works=WORKS)
+        store.analyze()
+        results = Results([subject.name for subject in subjects], {Theirs.name: "peer"}, works=WORKS)
         for subject in subjects:
             results.starts[subject.name].append(subject.start())
         for _ in range(options.rounds):
             for work in options.works:
                 for subject in subjects:
-                    run(subject, work, results, options)
+                    run = run_clients(subject.server, subject.scripts(work, options.clients), options.seconds, store)
+                    results.add(subject.name, work, run)
         for subject in subjects:
             results.memory[subject.name] = subject.server.memory()
         print(results.table(), flush=True)
-
-
-def _analyze(store: Databases, name: str) -> None:
-    """Have PostgreSQL learn how large its tables have become, as it does by itself within a minute."""
-    with psycopg.connect(store.uri(name), autocommit=True) as connection:
-        connection.execute("ANALYZE")
-
-
-def run(subject: Provider, work: str, results: Results, options: argparse.Namespace) -> None:
-    """Let the clients do one work on one subject, and keep what that took."""
-    before: list[float] = []
-    tally = drive(
-        subject.server.address,
-        subject.scripts(work, options.clients),
-        options.seconds,
-        warm_up=WARM_UP,
-        when_warm=lambda: before.append(subject.server.processor_seconds()),
-    )
-    spent = subject.server.processor_seconds() - before[0]
-    if not tally.times:
-        raise RuntimeError(f"{subject.name} did no {work} at all: {tally.wrong[:3]}")
-    results.add(subject.name, work, tally, spent, 0.0)
 
 
 if __name__ == "__main__":

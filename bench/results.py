@@ -4,27 +4,33 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from bench.client import Tally
+from bench.run import Run
 from bench.subject import WORKS
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One work of one subject in one round. Times are in seconds."""
+    """One work of one subject in one round. Times are in seconds, processor times those of one operation."""
 
     rate: float
     half: float
     most: float
     processor: float
+    database: float
+    cores: float
+    """Processors that the server kept busy, on average; ``database_cores`` likewise."""
+
+    database_cores: float
     wrong: int
     settled: float
 
 
 @dataclass
 class Results:
-    """All rounds of all subjects; the first subject is what the others are compared with."""
+    """All rounds of all subjects. The others are compared with ``marks``: names of subjects, each with a short one."""
 
     names: list[str]
+    marks: dict[str, str]
     rounds: dict[tuple[str, str], list[Round]] = field(default_factory=lambda: defaultdict(list))
     starts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     memory: dict[str, list[float]] = field(default_factory=dict)
@@ -32,16 +38,19 @@ class Results:
     why: set[str] = field(default_factory=set)
     works: dict[str, str] = field(default_factory=lambda: WORKS)
 
-    def add(self, name: str, work: str, tally: Tally, processor: float, settled: float) -> None:
-        """Keep what a run measured.
+    def add(self, name: str, work: str, run: Run, settled: float = 0.0) -> None:
+        """Keep what a run measured; ``settled`` is the seconds until the server had finished what was left.
 
-        :param processor: seconds of processor time that the server took
-        :param settled: seconds until the server had finished what was left
+        :raises RuntimeError: when not one operation ended as it should
         """
-        done = len(tally.times) or 1
+        tally = run.tally
+        if not tally.times:
+            raise RuntimeError(f"{name} did no {work} at all: {tally.wrong[:3]}")
+        done, seconds = len(tally.times), tally.seconds
         found = Round(
-            tally.rate, tally.percentile(0.5), tally.percentile(0.99), processor / done, len(tally.wrong), settled
-        )
+            tally.rate, tally.percentile(0.5), tally.percentile(0.99), run.server / done, run.database / done,
+            run.server / seconds, run.database / seconds, len(tally.wrong), settled,
+        )  # fmt: skip
         self.rounds[name, work].append(found)
         self.why.update(f"{name} {work}: {why}" for why in tally.wrong[:3])
 
@@ -51,8 +60,10 @@ class Results:
 
     def table(self) -> str:
         """Return the figures as text, medians over the rounds."""
+        shares = "".join(f"{f'of {mark}':>10}{f'cpu of {mark}':>14}" for mark in self.marks.values())
         title = (
-            f"{'':34}{'per s':>8}{'of floor':>10}{'p50 ms':>9}{'p99 ms':>9}{'cpu ms':>8}{'errors':>8}{'settled s':>11}"
+            f"{'':34}{'per s':>8}{shares}{'p50 ms':>8}{'p99 ms':>8}{'cpu ms':>8}{'db ms':>7}"
+            f"{'cores':>7}{'db cores':>10}{'errors':>8}{'settled s':>11}"
         )
         lines = [title]
         for work in self.works:
@@ -60,13 +71,24 @@ class Results:
         return "\n".join([*lines, *self._costs(), *sorted(self.why)])
 
     def _line(self, name: str, work: str) -> str:
-        rate, floor = self.median(name, work, "rate"), self.median(self.names[0], work, "rate")
+        def figure(of: str) -> float:
+            return self.median(name, work, of)
+
+        shares = "".join(
+            f"{self._share(name, mark, work, 'rate'):>10}{self._share(name, mark, work, 'processor'):>14}"
+            for mark in self.marks
+        )
         errors = sum(each.wrong for each in self.rounds[name, work])
         return (
-            f"{work} {name:31}{rate:8,.0f}{rate / (floor or 1):10.2f}"
-            f"{self.median(name, work, 'half') * 1000:9.1f}{self.median(name, work, 'most') * 1000:9.1f}"
-            f"{self.median(name, work, 'processor') * 1000:8.2f}{errors:8}{self.median(name, work, 'settled'):11.1f}"
+            f"{work} {name:31}{figure('rate'):8,.0f}{shares}{figure('half') * 1000:8.1f}{figure('most') * 1000:8.1f}"
+            f"{figure('processor') * 1000:8.3f}{figure('database') * 1000:7.3f}"
+            f"{figure('cores'):7.2f}{figure('database_cores'):10.2f}{errors:8}{figure('settled'):11.1f}"
         )
+
+    def _share(self, name: str, mark: str, work: str, figure: str) -> str:
+        if (mark, work) not in self.rounds:
+            return "-"
+        return f"{self.median(name, work, figure) / (self.median(mark, work, figure) or 1):.2f}"
 
     def _costs(self) -> list[str]:
         lines = []

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -75,14 +76,26 @@ class Server:
 
     def processor_seconds(self) -> float:
         """Return the processor time that its processes have taken."""
-        times = [process.cpu_times() for process in self._processes()]
-        return sum(spent.user + spent.system for spent in times)
+        return processor_seconds(self.process.pid) if self.process else 0.0
 
     def _processes(self) -> list[psutil.Process]:
-        if self.process is None:
-            return []
-        first = psutil.Process(self.process.pid)
-        return [first, *first.children(recursive=True)]
+        return tree(self.process.pid) if self.process else []
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """Return a process and all below it."""
+    first = psutil.Process(pid)
+    return [first, *first.children(recursive=True)]
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process and all below it have taken, those that ended meanwhile included."""
+    total = 0.0
+    for process in tree(pid):
+        with suppress(psutil.NoSuchProcess):
+            spent = process.cpu_times()
+            total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
 
 
 def _proportional_set_size(pid: int) -> float:

@@ -1,6 +1,6 @@
 """What is measured: a server with people in its database, and how a client does each work on it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from bench.client import Script
@@ -20,6 +20,8 @@ class Subject(Protocol):
 
     name: str
     server: Server
+    without: Collection[str]
+    """Works that its clients do not do."""
 
     def start(self) -> float:
         """Start the server; return the seconds to its first 200."""
@@ -48,3 +50,13 @@ def shares(count: int, clients: int, first: int) -> list[Iterator[int]]:
             number += clients
 
     return [share(client) for client in range(clients)]
+
+
+def address(number: int) -> str:
+    """Return the mail address of a person."""
+    return f"person{number}@example.com"
+
+
+def home(number: int) -> str:
+    """Return the network address of a person."""
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"

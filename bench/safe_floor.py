@@ -1,0 +1,214 @@
+"""The safe floor: the security work that a sign-in by mailed code needs, in one Flask app without layers.
+
+Secrets are encrypted. A guess is counted and committed before the code is compared, five for each challenge. A
+challenge is of one browser, used once, and ends. Sessions are stored as digests, every event leaves a row, each network
+address has a limit. It makes code and link, but sends no mail. JSON and ``SameSite`` cookies stand in for CSRF tokens.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from flask import Blueprint, Flask, abort, current_app, jsonify, redirect, request
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from bench.durable import engine_options, make_durable
+
+GUESSES, REQUESTS_A_MINUTE = 5, 120
+CHALLENGE_LASTS, SESSION_LASTS = 600, 14 * 86400
+CHALLENGE_COOKIE, SESSION_COOKIE = "__Host-challenge", "__Host-session"
+
+
+class Base(DeclarativeBase):
+    """Base of the tables. Times are seconds since 1970."""
+
+
+db = SQLAlchemy(model_class=Base)
+views = Blueprint("safe_floor", __name__)
+
+
+class User(db.Model):
+    id: Mapped[int] = mapped_column(primary_key=True)
+    address: Mapped[str] = mapped_column(sa.String(254), unique=True)
+    secret: Mapped[bytes]  # encrypted; codes and links are derived from it
+
+
+class Challenge(db.Model):
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)  # digest of the browser's cookie
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id"))
+    expires_at: Mapped[int]
+    guesses: Mapped[int] = mapped_column(default=0)
+    spent_at: Mapped[int | None]
+
+
+class Session(db.Model):
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id"), index=True)
+    expires_at: Mapped[int]
+
+
+class Event(db.Model):
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[int]
+    name: Mapped[str] = mapped_column(sa.String(32))
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey("user.id"), index=True)
+    network_address: Mapped[str] = mapped_column(sa.String(45))
+
+
+class Limit:
+    """Counts the requests of each network address in the current minute, in this process."""
+
+    def __init__(self) -> None:
+        self.lock, self.minute, self.counts = threading.Lock(), 0, Counter[str]()
+
+    def check(self) -> None:
+        address, minute = request.remote_addr or "", int(time.time() // 60)
+        with self.lock:
+            if minute != self.minute:
+                self.minute, self.counts = minute, Counter()
+            self.counts[address] += 1
+            if self.counts[address] > REQUESTS_A_MINUTE:
+                abort(429)
+
+
+limit = Limit()
+
+
+def create_app() -> Flask:
+    """Return the app on the database that SAFE_FLOOR_DATABASE names; SAFE_FLOOR_KEY is 32 bytes in hex."""
+    app, url = Flask(__name__), os.environ["SAFE_FLOOR_DATABASE"]
+    app.config.update(SQLALCHEMY_DATABASE_URI=url, SQLALCHEMY_ENGINE_OPTIONS=engine_options(url))
+    app.extensions["aead"] = AESGCM(bytes.fromhex(os.environ["SAFE_FLOOR_KEY"]))
+    app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+    app.register_blueprint(views)
+    app.add_url_rule("/healthz", "healthz", lambda: "ok")
+    db.init_app(app)
+    with app.app_context():
+        make_durable(db.engine)
+    return app
+
+
+@views.post("/send-code")
+def send_code() -> Any:
+    """Make a challenge for an account; the answer is the same when there is none."""
+    limit.check()
+    user = db.session.scalars(sa.select(User).where(User.address == request.get_json()["address"])).one_or_none()
+    cookie = secrets.token_urlsafe(32)
+    if user:
+        challenge_id, secret = digest(cookie), decrypt(user.secret, user.id)
+        _mailed = code_of(secret, challenge_id), link_token_of(secret, challenge_id)
+        db.session.add(Challenge(id=challenge_id, user_id=user.id, expires_at=_now() + CHALLENGE_LASTS))
+        _record("code.sent", user.id)
+        db.session.commit()
+    return _with_cookie(jsonify({}), CHALLENGE_COOKIE, cookie)
+
+
+@views.post("/sign-in")
+def sign_in() -> Any:
+    """Count a guess, then compare it."""
+    limit.check()
+    counted = sa.update(Challenge).where(*_open(), Challenge.guesses < GUESSES).values(guesses=Challenge.guesses + 1)
+    user_id = db.session.scalar(counted.returning(Challenge.user_id))
+    if user_id is None:
+        return {"error": "wrong"}, 400
+    _record("code.guessed", user_id)
+    db.session.commit()
+    expected = code_of(_secret_of(user_id), _challenge_id())
+    if not hmac.compare_digest(expected, request.get_json()["code"].encode()):
+        return {"error": "wrong"}, 400
+    return _complete(jsonify(user=user_id), user_id)
+
+
+@views.get("/link")
+def link() -> Any:
+    """Sign in by the link, in the browser that asked. Its token is too long to be guessed."""
+    limit.check()
+    user_id = db.session.scalar(sa.select(Challenge.user_id).where(*_open()))
+    if user_id is None or not hmac.compare_digest(
+        link_token_of(_secret_of(user_id), _challenge_id()), request.args["token"].encode()
+    ):
+        return {"error": "wrong"}, 400
+    return _complete(redirect("/"), user_id)
+
+
+@views.get("/me")
+def me() -> Any:
+    """Say who is signed in."""
+    token = digest(request.cookies.get(SESSION_COOKIE, ""))
+    live = sa.select(User).join(Session).where(Session.digest == token, Session.expires_at > _now())
+    user = db.session.scalars(live).one_or_none()
+    return {"user": user.id, "address": user.address} if user else ({"error": "signed out"}, 401)
+
+
+def _complete(response: Any, user_id: int) -> Any:
+    """Spend the challenge, if no other request has, and start a session."""
+    if not db.session.execute(sa.update(Challenge).where(*_open()).values(spent_at=_now())).rowcount:
+        return {"error": "wrong"}, 400
+    token = secrets.token_urlsafe(32)
+    db.session.add(Session(digest=digest(token), user_id=user_id, expires_at=_now() + SESSION_LASTS))
+    _record("signed_in", user_id)
+    db.session.commit()
+    return _with_cookie(response, SESSION_COOKIE, token)
+
+
+def _open() -> tuple[sa.ColumnElement[bool], ...]:
+    """Name this browser's challenge, if it can still be answered."""
+    return Challenge.id == _challenge_id(), Challenge.spent_at.is_(None), Challenge.expires_at > _now()
+
+
+def _record(name: str, user_id: int) -> None:
+    db.session.add(Event(at=_now(), name=name, user_id=user_id, network_address=request.remote_addr or ""))
+
+
+def _secret_of(user_id: int) -> bytes:
+    return decrypt(db.session.get_one(User, user_id).secret, user_id)
+
+
+def _with_cookie(response: Any, name: str, value: str) -> Any:
+    response.set_cookie(name, value, secure=True, httponly=True, samesite="Lax")
+    return response
+
+
+def _challenge_id() -> str:
+    return digest(request.cookies.get(CHALLENGE_COOKIE, ""))
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def code_of(secret: bytes, challenge_id: str) -> bytes:
+    """Return the eight digits of the mail."""
+    number = int.from_bytes(hmac.digest(secret, b"code" + challenge_id.encode(), "sha256"))
+    return b"%08d" % (number % 10**8)
+
+
+def link_token_of(secret: bytes, challenge_id: str) -> bytes:
+    """Return what the mail's link carries."""
+    return hmac.digest(secret, b"link" + challenge_id.encode(), "sha256").hex().encode()
+
+
+def encrypt(secret: bytes, user_id: int) -> bytes:
+    nonce = os.urandom(12)
+    return nonce + current_app.extensions["aead"].encrypt(nonce, secret, str(user_id).encode())
+
+
+def decrypt(stored: bytes, user_id: int) -> bytes:
+    return current_app.extensions["aead"].decrypt(stored[:12], stored[12:], str(user_id).encode())
+
+
+if "SAFE_FLOOR_DATABASE" in os.environ:
+    app = create_app()
