@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from flask import Flask
@@ -11,11 +11,13 @@ from sqlalchemy import event
 
 
 @contextmanager
-def collected(app: Flask) -> Iterator[list[str]]:
+def collected(app: Flask, *, of_requests: bool = False) -> Iterator[list[str]]:
     """Collect the plan of each statement of a block, one text for each.
 
-    PostgreSQL is told to avoid reading whole tables, which it prefers while they are small: what is read whole all
-    the same has no index that helps.
+    The block has an application context, unless it is ``of_requests``, which have their own.
+
+    The application's connections avoid reading whole tables, which PostgreSQL prefers while they are small
+    (``app.db.postgresql.BY_INDEX``): what is read whole all the same has no index that helps.
     """
     from app.extensions import db
 
@@ -27,24 +29,21 @@ def collected(app: Flask) -> Iterator[list[str]]:
 
     with app.app_context():
         engine = db.engine
-        event.listen(engine, "before_cursor_execute", note)
-        try:
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        with nullcontext() if of_requests else app.app_context():
             yield plans
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
-        is_sqlite = engine.dialect.name == "sqlite"
-        raw: Any = engine.raw_connection()
-        try:
-            cursor = raw.cursor()
-            if not is_sqlite:
-                cursor.execute("SET enable_seqscan = off")
-            for statement, parameters in asked:
-                cursor.execute(("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ") + statement, parameters)
-                plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
-            if not is_sqlite:
-                cursor.execute("RESET enable_seqscan")
-        finally:
-            raw.close()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    is_sqlite = engine.dialect.name == "sqlite"
+    raw: Any = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        for statement, parameters in asked:
+            cursor.execute(("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ") + statement, parameters)
+            plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
+    finally:
+        raw.close()
 
 
 def reads_whole(plan: str, table: str) -> bool:

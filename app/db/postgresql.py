@@ -142,6 +142,12 @@ UNSUPPORTED = "unsupported startup parameter"
 """What PgBouncer says of a connection that brings settings of its own."""
 
 
+BY_INDEX = {"enable_seqscan": "off"}
+"""Indexes are used wherever there is one. PostgreSQL keeps the plan of a prepared statement until the table is next
+analyzed: one made while it was small or empty would read it whole, however large it has become meanwhile. Through a
+pooler nothing is prepared, and each plan is made for the table as it is."""
+
+
 def connect_arguments(url: str, timeout: float, *, pooled: bool) -> dict[str, Any]:
     """Return what psycopg is given to connect to ``url``: all that stands there, and our deadline in seconds.
 
@@ -156,7 +162,7 @@ def connect_arguments(url: str, timeout: float, *, pooled: bool) -> dict[str, An
         os.environ["PGTZ"] = "UTC"  # libpq asks for it at the start; a pooler takes this, and keeps it for the client
         return found | {"prepare_threshold": None, "cursor_factory": cursor_with(deadlines)}
     given = [found["options"]] if "options" in found else []
-    ours = [f"-c {name}={value}" for name, value in (deadlines | {"timezone": "UTC"}).items()]
+    ours = [f"-c {name}={value}" for name, value in (deadlines | BY_INDEX | {"timezone": "UTC"}).items()]
     return found | {"options": " ".join(given + ours)}
 
 

@@ -13,10 +13,17 @@ from app.db import export
 from app.extensions import db
 from app.privacy.erasure import erase
 from tests.plans import collected, reads_whole
+from tests.sinks import code_in
 
 MANY = 100_000
 PAGES = 15
 """More than the five after which psycopg prepares, and the five more after which PostgreSQL plans for any value."""
+
+ON_THE_WAY = (
+    *("user", "identity", "enrolled_method", "standing", "challenge", "event", "message", "auth_session"),
+    "suppression",
+)
+"""Tables with a row for each user, sign-in or mail, which signing in reads."""
 
 TRIGGERS = ("challenge", "standing", "message", "event")
 """Tables whose rows are looked for by ``user_id`` when an account is deleted."""
@@ -79,6 +86,16 @@ class TestPostgresql:
             general = "SELECT statement FROM pg_prepared_statements WHERE statement ~ 'FROM (event|message)'"
             assert db.session.scalars(sa.text(general)).all() == []
             assert max(took[-5:]) < 2, took
+
+    def test_signing_in_reads_no_table_whole_while_it_is_small(self, app, wire, ada, mail_to):
+        """A plan that is made then is kept while the table grows."""
+        with collected(app, of_requests=True) as plans:
+            wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+            wire.post("/us-signin", identity=ada.email, passcode="00000000")
+            assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
+        assert len(plans) > 10
+        for table in ON_THE_WAY:
+            assert not [plan for plan in plans if reads_whole(plan, table)], table
 
 
 def test_keys_in_use_are_found_by_the_index(app, ada):
