@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import outbox
-from app.extensions import changed, db
+from app.db.compiled import Detached
+from app.extensions import db
 from app.sessions.cleanup import KEPT_FOR
 from app.sessions.models import AuthSession
 from app.users import Identity, User
@@ -18,15 +19,25 @@ from app.users import Identity, User
 BATCH = 100
 """Sessions told of in one transaction."""
 
-_earlier = AuthSession.__table__.alias("earlier")
-_seen_before = sa.exists().where(_earlier.c.user_id == AuthSession.user_id, _earlier.c.id < AuthSession.id)
+_ROWS = Detached(AuthSession)
+_session, _user = AuthSession.__table__, User.__table__
+_earlier = _session.alias("earlier")
+_seen_before = sa.exists().where(_earlier.c.user_id == _session.c.user_id, _earlier.c.id < _session.c.id)
 """Whether the account had been signed in to before, as far as anybody remembers."""
 
 _NEWS = (
-    sa.select(AuthSession, User.created_at, _seen_before)
-    .join(User, User.id == AuthSession.user_id)
-    .where(AuthSession.untold)
+    _ROWS.select()
+    .add_columns(_user.c.created_at, _seen_before)
+    .select_from(_session.join(_user, _user.c.id == _session.c.user_id))
+    .where(_session.c.untold)
+    .order_by(_session.c.id)
     .limit(BATCH)
+)
+_TAKE = (
+    sa.update(_session)
+    .where(_session.c.id.in_(sa.bindparam("ids", expanding=True)), _session.c.untold)
+    .values(untold=False)
+    .returning(_session.c.id)
 )
 _ADDRESSES = (
     sa.select(Identity.user_id, Identity.value)
@@ -42,14 +53,20 @@ def notify_of_new_devices() -> bool:
     Of two workers one tells. What has ended meanwhile is told all the same: it was there.
     Return whether there may be more.
     """
-    news = db.session.execute(_NEWS).all()
-    addresses = _addresses_of({session.user_id for session, *_ in news})
-    for session, opened_at, seen_before in news:
-        mine = sa.update(AuthSession).where(AuthSession.id == session.id, AuthSession.untold)
-        if changed(mine.values(untold=False)) and (seen_before or session.created_at - opened_at > KEPT_FOR):
-            facts: dict[str, Any] = {"family": session.session_id, "agent": session.agent, "address": session.address}
-            where_to = addresses.get(session.user_id, [])
-            outbox.enqueue_each("new_device", "mail", where_to, user_id=session.user_id, **facts)
+    news = [(*_ROWS.read(row), *row[-2:]) for row in db.session.execute(_NEWS)]
+    if not news:
+        return False
+    taken = set(db.session.scalars(_TAKE, {"ids": [session.id for session, *_ in news]}))
+    told = [
+        session
+        for session, opened_at, seen_before in news
+        if session.id in taken and (seen_before or session.created_at - opened_at > KEPT_FOR)
+    ]
+    addresses = _addresses_of({session.user_id for session in told})
+    for session in told:
+        facts: dict[str, Any] = {"family": session.session_id, "agent": session.agent, "address": session.address}
+        where_to = addresses.get(session.user_id, [])
+        outbox.enqueue_each("new_device", "mail", where_to, user_id=session.user_id, **facts)
     return len(news) == BATCH
 
 
