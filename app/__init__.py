@@ -16,9 +16,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     :raises ConfigurationError: when the settings are not safe to start with
     """
     from app import db, extensions, i18n, observability, own_templates, web
+    from app.commands import LazyGroup
     from config.settings import Settings
 
     app = Flask(__name__)
+    app.cli = LazyGroup()
     settings = settings or Settings.load()
     extensions.init_app(app, settings)
     observability.init_app(app)  # first, so that its hooks see a request first and its response last

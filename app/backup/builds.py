@@ -22,8 +22,8 @@ from app.backup import tables
 from app.backup.databases import Database, Postgresql, Sqlite
 from app.backup.faults import BackupError, said_plainly
 from app.backup.tables import Table
-from app.db import migrate, read_only
-from app.extensions import db
+from app.db import migrations, read_only
+from app.extensions import db, this_app
 
 Content = Iterable[tuple[Table, Iterable[list[Any]]]]
 """Tables with their rows; the rows of one are read before the next table is asked for."""
@@ -52,7 +52,7 @@ class Build(ABC):
     def migrate(self, revision: str) -> None:
         """Bring its tables to this revision."""
         with self.database.engine.connect() as connection:
-            config = migrate.get_config()
+            config = migrations.bound_to(this_app()).get_config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
 

@@ -11,7 +11,6 @@ from typing import IO, Any
 
 import orjson
 import sqlalchemy as sa
-from alembic.script import ScriptDirectory
 
 from app import clock
 from app.authenticators.keys import keys_in_use
@@ -23,6 +22,7 @@ from app.backup.faults import BackupError, said_plainly
 from app.backup.files import backup_file, new_file
 from app.backup.tables import Digest, Table, line_of
 from app.crypto.encryption import KeyRing
+from app.db import migrations
 from app.db.readiness import NUMBERED
 from app.extensions import keyring, settings, this_app
 from app.version import VERSION
@@ -181,9 +181,9 @@ def known_revision(manifest: Manifest) -> str:
 
     :raises BackupError: when this release doesn't know it
     """
-    scripts = ScriptDirectory("migrations")
-    head = scripts.get_current_head() or ""
-    if manifest.revision in {script.revision for script in scripts.walk_revisions()}:
+    known = migrations.revisions()
+    head = known[-1]
+    if manifest.revision in known:
         return manifest.revision
     if NUMBERED.fullmatch(manifest.revision) and manifest.revision > head:
         release = f" ({manifest.version})" if manifest.version else ""

@@ -10,11 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.x509.oid import NameOID
 from flask import Request
 
 from app import clock
@@ -87,6 +85,9 @@ def check(envelope: dict[str, Any], pem: str) -> None:
 
 
 def _key_of(pem: str) -> rsa.RSAPublicKey:
+    from cryptography import x509  # takes a while to load, and few services are told by SES
+    from cryptography.x509.oid import NameOID
+
     try:
         certificate = x509.load_pem_x509_certificate(pem.encode())
     except ValueError:

@@ -6,30 +6,46 @@ stopped and repeated at any moment, and never prints a secret that it did not ju
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import click
     from flask import Flask
+
+GROUPS = {
+    "users": ("users", "administrators", "user_deletion"),
+    "groups": ("groups",),
+    "invitations": ("invitations",),
+    "clients": ("clients", "client_check"),
+    "apps": ("apps",),
+    "webhooks": ("webhooks",),
+    "attempts": ("attempts",),
+    "keys": ("keys",),
+    "mail": ("mail",),
+    "bounces": ("bounces",),
+    "templates": ("templates",),
+    "selftest": ("selftest",),
+    "doctor": ("doctor",),
+    "backup": ("backups",),
+    "restore": ("backups",),
+}
+"""Each command with its module, and with those that add commands to it."""
 
 
 def init_app(app: Flask) -> None:
     """Add the operator's commands."""
-    from app.cli import administrators, client_check, database_move, user_deletion  # noqa: F401 - add commands to groups
-    from app.cli.apps import apps
-    from app.cli.attempts import attempts
-    from app.cli.backups import backup, restore
-    from app.cli.bounces import bounces
-    from app.cli.clients import clients
-    from app.cli.doctor import doctor
-    from app.cli.groups import groups
-    from app.cli.invitations import invitations
-    from app.cli.keys import keys
-    from app.cli.mail import mail
-    from app.cli.selftest import selftest
-    from app.cli.templates import templates
-    from app.cli.users import users
-    from app.cli.webhooks import webhooks
+    from app.commands import add_command, from_modules
 
-    people, parties = (users, groups, invitations), (clients, apps, webhooks)
-    for group in (*people, *parties, attempts, keys, mail, bounces, templates, selftest, doctor, backup, restore):
-        app.cli.add_command(group)
+    for name, modules in GROUPS.items():
+        add_command(app, name, from_modules(name, *(f"app.cli.{module}" for module in modules)))
+    add_command(app, "db", partial(_database, app))
+
+
+def _database(app: Flask) -> click.Command:
+    """Return the group of Flask-Migrate with what we add to it."""
+    from app.cli import database_move
+    from app.db import migrations
+
+    migrations.bound_to(app)
+    return database_move.commands()

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import click
 from flask.cli import with_appcontext
 from flask_migrate.cli import db as group
 
 from app.backup import move
 from app.cli.backups import saying_progress
+
+
+def commands() -> click.Command:
+    """Return the group: Flask-Migrate's commands, and those below."""
+    return cast("click.Command", group)
 
 
 @group.command("move")  # type: ignore[untyped-decorator]

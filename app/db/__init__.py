@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask_migrate import Migrate
 from sqlalchemy.orm import configure_mappers
 
 from app.db.columns import Base, BrowserName, UtcDateTime, db, partial_index
@@ -18,8 +17,6 @@ from app.db.readiness import refuse_unless_writable
 
 if TYPE_CHECKING:
     from flask import Flask
-
-migrate = Migrate()
 
 __all__ = [
     "Base",
@@ -42,7 +39,7 @@ __all__ = [
 
 
 def init_app(app: Flask) -> None:
-    """Bind the database and its migrations to ``app``."""
+    """Bind the database to ``app``."""
     settings = app.extensions["latchkey.settings"]
     timeout = settings.statement_timeout.total_seconds()
     app.config["SQLALCHEMY_DATABASE_URI"] = engine_url(settings.database_url)
@@ -53,7 +50,6 @@ def init_app(app: Flask) -> None:
         pooled=settings.database_pooler == "transaction",
     )
     db.init_app(app)
-    migrate.init_app(app, db, directory="migrations", render_as_batch=True, compare_type=True)
     with app.app_context():
         attach(db.engine, timeout=timeout)
 

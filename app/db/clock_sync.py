@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import Engine, event
 
 from app import clock
-from app.db.postgresql import Watchdog
+
+if TYPE_CHECKING:
+    from app.db.postgresql import Watchdog
 
 log = structlog.get_logger()
 

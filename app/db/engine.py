@@ -21,7 +21,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from app.db import clock_sync, postgresql, read_only, sqlite
+from app.db import read_only, sqlite
 
 WRITING = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP", "SAVEPOINT"))
 LOCK_HELD = "latchkey.write_lock_held"
@@ -54,6 +54,8 @@ def engine_options(url: str, *, timeout: float, pool_size: int, pooled: bool = F
         connect: dict[str, Any] = {"timeout": 0.0, "cached_statements": 512, "check_same_thread": False}
         connect["factory"] = sqlite.RetryingConnection
     else:
+        from app.db import postgresql  # its driver is for those who have that database
+
         connect = postgresql.connect_arguments(url, timeout, pooled=pooled)
     if ":memory:" not in url:
         options |= {"pool_size": pool_size, "max_overflow": 4, "pool_timeout": 2}
@@ -69,6 +71,8 @@ def attach(engine: sa.Engine, *, timeout: float) -> None:
         event.listen(engine, "connect", sqlite.prepare)
         _queue_writers(engine, timeout)
     else:
+        from app.db import clock_sync, postgresql
+
         clock_sync.follow(engine, postgresql.attach(engine, timeout))
     event.listen(engine, "handle_error", read_only.say_so)
     event.listen(engine, "before_cursor_execute", _begin_before_writing)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import exc
 
+from app.db import migrations
 from app.db.engine import UNSYNCED
 from app.db.faults import DatabaseReadOnly
 from app.db.sqlite import PRIMARY
@@ -79,6 +78,9 @@ def _write_to_sqlite(connection: sa.Connection) -> sqlite3.Error | None:
 
 log = structlog.get_logger()
 
+VERSION_TABLE = "alembic_version"
+"""Where Alembic notes the revision that it has reached: one row, none after a downgrade of everything."""
+
 NUMBERED = re.compile(r"[0-9]{4,}", re.ASCII)
 """How revisions are named. They form one chain, so one with a higher number comes later."""
 
@@ -122,14 +124,13 @@ def fit(connection: sa.Connection) -> Fit:
     Tables of a newer release fit: a migration must leave them usable by the release before
     (docs/architecture.md, Migrations).
     """
-    scripts = ScriptDirectory("migrations")
-    head = scripts.get_current_head() or ""
-    known = [script.revision for script in scripts.walk_revisions()]  # newest first
+    known = migrations.revisions()
+    head = known[-1]
     reached = revision(connection)
     if reached is None:
-        return Fit(head, missing=tuple(reversed(known)))
+        return Fit(head, missing=tuple(known))
     if reached in known:
-        return Fit(head, missing=tuple(reversed(known[: known.index(reached)])))
+        return Fit(head, missing=tuple(known[known.index(reached) + 1 :]))
     if NUMBERED.fullmatch(reached) and int(reached) > int(head):
         return Fit(head, newer=reached)
     return Fit(head, foreign=reached)
@@ -137,7 +138,10 @@ def fit(connection: sa.Connection) -> Fit:
 
 def revision(connection: sa.Connection) -> str | None:
     """Return the revision that the tables at ``connection`` are at; None before the first migration."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    at: str | None = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE)))
+    return at
 
 
 def require_fit(connection: sa.Connection) -> None:

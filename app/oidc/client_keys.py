@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from joserfc import jwk, jws
-from joserfc.errors import JoseError
+
+if TYPE_CHECKING:
+    from joserfc import jwk
 
 KINDS = {
     "RS256": ("RSA", None),
@@ -25,11 +25,6 @@ two names to the same one."""
 MOST_KEYS = 20
 LEAST_RSA_BITS = 2048
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
-_REGISTRY = jws.JWSRegistry(algorithms=list(KINDS), strict_check_header=False)
-_REGISTRY.max_header_length = 4096  # an RSA key in it has 800 characters, and joserfc's limit is 512
-
-# RFC 9864 has another name for EdDSA with this curve. The old one is what nearly all clients know.
-warnings.filterwarnings("ignore", "EdDSA is deprecated", module=r"joserfc|app\.oidc")
 
 
 def check_jwks(value: dict[str, Any]) -> None:
@@ -89,7 +84,9 @@ def is_signed(token: str, jwks: dict[str, Any], alg: str, kid: object = None) ->
 
     :param kid: the key that its header names; without one each key for that algorithm is tried
     """
-    return any(_verifies(token, key) for key in _candidates(jwks, alg, kid))
+    from app.oidc import jose
+
+    return any(jose.is_signed_by(token, key) for key in _candidates(jwks, alg, kid))
 
 
 def _candidates(jwks: dict[str, Any], alg: str, kid: object) -> Iterator[jwk.Key]:
@@ -100,22 +97,13 @@ def _candidates(jwks: dict[str, Any], alg: str, kid: object) -> Iterator[jwk.Key
 
 def _usable(key: dict[str, Any], alg: str) -> jwk.Key | None:
     """Return a key that verifies signatures by ``alg``, or None."""
+    from app.oidc import jose
+
     kind, curve = KINDS[alg]
     if key.get("kty") != kind or (curve and key.get("crv") != curve):
         return None
     if key.get("use", "sig") != "sig" or key.get("alg", alg) != alg:
         return None
-    try:
-        read = jwk.import_key(key)
-        public: Any = read.public_key
-    except (JoseError, ValueError, TypeError):
-        return None
-    return None if kind == "RSA" and public.key_size < LEAST_RSA_BITS else read
-
-
-def _verifies(token: str, key: jwk.Key) -> bool:
-    try:
-        jws.deserialize_compact(token, key, registry=_REGISTRY)
-    except (JoseError, ValueError, TypeError):
-        return False
-    return True
+    read = jose.key_of_client(key)
+    public: Any = read and read.public_key
+    return None if kind == "RSA" and public and public.key_size < LEAST_RSA_BITS else read

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from flask import request
-from joserfc import jwk
 
 from app import clock
 from app.extensions import settings
@@ -130,7 +129,9 @@ def _signer(proof: str, header: dict[str, Any]) -> str:
         raise InvalidProof("jwk must be a public key")
     if not is_signed(proof, {"keys": [key]}, alg):
         raise InvalidProof("it is not signed by the key in it")
-    return str(jwk.import_key(key).thumbprint())
+    from app.oidc import jose
+
+    return jose.thumbprint(key)
 
 
 def _check_request(claims: dict[str, Any], token: str | None) -> None:

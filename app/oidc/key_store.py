@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from cryptography.hazmat.primitives.serialization import load_der_private_key
-from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app import clock
@@ -23,6 +21,9 @@ from app.db.compiled import CompiledStatement, Detached
 from app.extensions import db, keyring, this_app
 from app.oidc.models import SigningKey
 
+if TYPE_CHECKING:
+    from app.oidc.jose import Key
+
 READ_EVERY = 10.0
 """Seconds that a process goes by the rows that it has read."""
 
@@ -30,8 +31,6 @@ KID = 43
 """Characters of a key's id: the SHA-256 of its public part (RFC 7638)."""
 
 _IN_MEMORY = "latchkey.oidc.keys"
-
-Key = RSAKey | ECKey | OKPKey
 
 
 @dataclass(slots=True)
@@ -159,13 +158,9 @@ def generate(alg: str) -> Key:
 
     :raises ValueError: for one that we don't sign with
     """
-    if alg == "RS256":
-        return RSAKey.generate_key(2048)
-    if alg == "ES256":
-        return ECKey.generate_key("P-256")
-    if alg == "EdDSA":
-        return OKPKey.generate_key("Ed25519")
-    raise ValueError(f"no keys for {alg!r}")
+    from app.oidc import jose
+
+    return jose.generate(alg)
 
 
 def sealing_context(alg: str, number: int) -> tuple[str, ...]:
@@ -187,24 +182,23 @@ def private_key(row: SigningKey) -> Key:
 
     :raises DecryptionError: when it can't be opened
     """
+    from app.oidc import jose
+
     known = _in_memory().private
     if row.kid not in known:
         opened = keyring.open(row.sealed_private, *sealing_context(row.alg, row.number))
-        # Checking that the numbers are a key takes 80 ms. They were one when they were sealed.
-        loaded: Any = load_der_private_key(opened, None, unsafe_skip_rsa_key_validation=True)
-        known[row.kid] = _KINDS[row.alg].import_key(loaded)
+        known[row.kid] = jose.private_key(row.alg, opened)
     return known[row.kid]
 
 
 def public_key(row: SigningKey) -> Key:
     """Return the key to verify with."""
+    from app.oidc import jose
+
     known = _in_memory().public
     if row.kid not in known:
-        known[row.kid] = _KINDS[row.alg].import_key(row.public)
+        known[row.kid] = jose.public_key(row.alg, row.public)
     return known[row.kid]
-
-
-_KINDS: dict[str, Any] = {"RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
 
 
 def _in_memory() -> _Read:

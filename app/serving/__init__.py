@@ -14,6 +14,6 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Add ``flask serve``."""
-    from app.serving.cli import serve_command
+    from app.commands import add_command, from_modules
 
-    app.cli.add_command(serve_command)
+    add_command(app, "serve", from_modules("serve_command", "app.serving.cli"))

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.authenticators.keys import keys_in_use, sealed_rows
-from app.db import DatabaseUnavailable, PoolerFound, readiness
+from app.db import DatabaseUnavailable, PoolerFound, migrations, readiness
 from app.db.faults import why_unreached
 from app.extensions import db, keyring
 from config.problems import NOT_CONFIGURED
@@ -198,13 +198,11 @@ def refuse_missing_keys() -> None:
 
 def prepare_development(app: Flask, settings: Settings, place: Place) -> ChildFunction | None:
     """Migrate, use the served address as public URL unless one is set, and set up the mail catcher if it is needed."""
-    from flask_migrate import upgrade
-
     make_directory_of(settings.database_url)
     with db.engine.connect() as connection:
         missing = readiness.fit(connection).missing
     if missing:
-        upgrade()
+        migrations.upgrade(app)
     changes: dict[str, str] = {}
     if "public_url" not in settings.model_fields_set and not isinstance(place, str):
         changes["public_url"] = local_url(*place)

@@ -509,12 +509,12 @@ def test_an_older_backup_is_brought_up_to_date(
 ):
     from alembic import command
 
-    from app.db import migrate
+    from app.db import migrations
 
     old = databases.fresh(database.kind, migrated=False)
     before = make_app(database_url=old.url)
     with before.app_context():
-        config = migrate.get_config()
+        config = migrations.bound_to(before).get_config()
         with backup_databases.database_at(old.url).engine.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "0050")

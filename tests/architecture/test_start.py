@@ -1,0 +1,74 @@
+"""What a process of the service loads: a library for one request among many is loaded by that request."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from app.db import migrations
+from tests.databases import KEY, ROOT
+
+LATER = {
+    "alembic": "migrations",
+    "app.backup": "backups",
+    "app.cli.group": "the operator's commands",
+    "app.dev_inbox.views": "development",
+    "app.oidc.jose": "tokens of OpenID Connect",
+    "cryptography.x509": "certificates",
+    "email_validator": "typed addresses",
+    "flask_migrate": "migrations",
+    "ijson": "imports",
+    "joserfc.jwk": "tokens of OpenID Connect",
+    "limits": "limits",
+    "mako": "migrations",
+    "opentelemetry": "traces, where they are asked for",
+    "OpenSSL": "passkeys",
+    "phonenumbers": "typed numbers",
+    "prometheus_client": "figures, where they are asked for",
+    "psycopg": "PostgreSQL",
+    "redis": "Redis",
+    "ua_parser": "names of browsers",
+    "webauthn": "passkeys",
+    "yaml": "the description of the API",
+}
+"""Modules that a process has not loaded before its first request, and what they are for."""
+
+SERVED = (
+    "import sys, wsgi, app.outbox.worker, app.serving.cli, app.serving.supervisor;"
+    "print(*sys.modules) if wsgi.app else None"
+)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names of the modules that a production server on SQLite has loaded when its processes are forked."""
+    folder: Path = tmp_path_factory.mktemp("start")
+    settings = {
+        "LATCHKEY_ENVIRONMENT": "production",
+        "LATCHKEY_DATABASE_URL": f"sqlite:///{folder}/service.db",
+        "LATCHKEY_SECRET_KEYS": KEY,
+        "LATCHKEY_PUBLIC_URL": "https://id.example.com",
+        "LATCHKEY_MAIL_URL": "smtps://mail.example.com",
+        "LATCHKEY_QUEUE_URL": f"sqlite:///{folder}/queue.db",
+    }
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [sys.executable, "-c", SERVED]
+    ran = subprocess.run(command, cwd=ROOT, env=kept | settings, capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+@pytest.mark.parametrize("module", LATER)
+def test_a_server_starts_without_what_it_may_never_need(loaded, module):
+    assert "app.signin.views" in loaded  # it is the whole service
+    assert module not in loaded, f"loaded at start, though it is for {LATER[module]}: import it where it is used"
+
+
+def test_revisions_are_those_that_alembic_finds():
+    scripts = ScriptDirectory("migrations")
+    assert migrations.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
+    assert scripts.get_heads() == [migrations.revisions()[-1]]
