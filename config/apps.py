@@ -4,8 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from config import types
 from config.hosts import ascii_host
@@ -27,12 +26,12 @@ def check_host_or_subdomains(text: str) -> str:
 
 
 Group = Annotated[str, AfterValidator(check_group)]
-Groups = Annotated[tuple[Group, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Groups = Annotated[tuple[Group, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Host = Annotated[str, AfterValidator(check_host_or_subdomains)]
-Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Hosts = Annotated[tuple[Host, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 
-class AppSettings(BaseSettings, defer_build=True):
+class AppSettings(BaseModel, defer_build=True):
     """Clients, and how long what they get is valid."""
 
     clients_file: str = Field(

@@ -6,8 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from config import types
 from config.senders import OptionalAddress
@@ -56,12 +55,12 @@ def check_mailbox(address: str) -> str:
 
 PEM_WORDS = ("PUBLIC", "KEY-----")
 Topic = Annotated[str, AfterValidator(check_topic)]
-Topics = Annotated[tuple[Topic, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Topics = Annotated[tuple[Topic, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Secret = Annotated[SecretStr, AfterValidator(check_secret)]
 PublicKey = Annotated[str, AfterValidator(check_public_key)]
 
 
-class BounceSettings(BaseSettings, defer_build=True):
+class BounceSettings(BaseModel, defer_build=True):
     """Who may report that mail came back, and what follows."""
 
     bounces_postmark_secret: Secret = Field(

@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, BaseModel, Field
 
 from config import types
 from config.colors import Color
@@ -11,7 +10,7 @@ from config.colors import Color
 PLAIN_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029<>]*$"
 
 
-class BrandSettings(BaseSettings, defer_build=True):
+class BrandSettings(BaseModel, defer_build=True):
     """The operator's own name and looks."""
 
     brand_name: str = Field(

@@ -3,20 +3,18 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from config import types
 
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(types.check_network)], ...],
-    NoDecode,
     BeforeValidator(types.read_list),
     AfterValidator(types.unique),
 ]
 
 
-class ConsoleSettings(BaseSettings, defer_build=True):
+class ConsoleSettings(BaseModel, defer_build=True):
     """Whether there is a console, for whom, and for how long at a time."""
 
     admin: bool = Field(default=True, description="Whether administrators have a console, at `/admin`.")

@@ -4,8 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, Field, SecretStr
 
 from config import types
 from config.senders import OptionalAddress, Sender, written
@@ -18,7 +17,7 @@ def default_sender(fields: dict[str, Any]) -> str:
     return written(fields.get("brand_name") or "", f"no-reply@{host if is_name else 'localhost'}")
 
 
-class DeliverySettings(BaseSettings, defer_build=True):
+class DeliverySettings(BaseModel, defer_build=True):
     """Channels, and the queue before them."""
 
     mail_url: Annotated[str, types.having_scheme("smtp", "smtp+starttls", "smtps")] = Field(

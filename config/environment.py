@@ -3,8 +3,6 @@
 import os
 from collections.abc import Iterable
 
-from pydantic_settings import BaseSettings, EnvSettingsSource
-
 from config.files import read_text
 from config.problems import PREFIX, ConfigurationError, Problem, variable
 
@@ -31,15 +29,14 @@ SECRETS = (
 )
 
 
-class EnvironmentSource(EnvSettingsSource):
-    """The environment and its files, for pydantic-settings. An empty variable counts as not set.
+def read(fields: Iterable[str]) -> dict[str, str]:
+    """Return the texts of the settings that are set, by field. An empty variable counts as not set.
 
-    :raises ConfigurationError: when made, with every file that is no use and every setting given twice
+    :raises ConfigurationError: with every file that is no use and every setting given twice
     """
-
-    def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        super().__init__(settings_cls, case_sensitive=False, env_prefix=PREFIX, env_ignore_empty=True)
-        self.env_vars = {**self.env_vars, **read_files(settings_cls.model_fields), **read_other_names()}
+    fields = list(fields)
+    texts = {name.lower(): text for name, text in os.environ.items()} | read_files(fields) | read_other_names()
+    return {field: text for field in fields if (text := texts.get(variable(field).lower()))}
 
 
 def read_other_names() -> dict[str, str]:
@@ -61,7 +58,7 @@ def read_other_names() -> dict[str, str]:
 def read_files(fields: Iterable[str]) -> dict[str, str]:
     """Return the texts of all ``_FILE`` variables by the name, in lower case, of the variable each stands for.
 
-    :raises ConfigurationError: as EnvironmentSource
+    :raises ConfigurationError: as ``read``
     """
     texts, problems = {}, []
     for name in map(variable, fields):

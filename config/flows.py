@@ -3,19 +3,18 @@
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from config import types
 
 Method = Annotated[str, Field(pattern="^[a-z_]{1,16}$")]
 """Which there are is known to the app, which refuses others when it starts (``app.authenticators.registry``)."""
 Attribute = Literal["email", "phone", "username"]
-Methods = Annotated[tuple[Method, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
-Attributes = Annotated[tuple[Attribute, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Methods = Annotated[tuple[Method, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Attributes = Annotated[tuple[Attribute, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 
-class JourneySettings(BaseSettings, defer_build=True):
+class JourneySettings(BaseModel, defer_build=True):
     """Methods, identities and redirects."""
 
     methods: Methods = Field(

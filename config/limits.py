@@ -3,16 +3,15 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from config import types
 
 Country = Annotated[str, BeforeValidator(types.upper), Field(pattern=r"^[A-Z]{2}$")]
-Countries = Annotated[tuple[Country, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Countries = Annotated[tuple[Country, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 
-class LimitSettings(BaseSettings, defer_build=True):
+class LimitSettings(BaseModel, defer_build=True):
     """Codes and links, how often, and how long a proof counts."""
 
     limits: bool = Field(default=True, description="Whether sends and failures are counted and stopped.")

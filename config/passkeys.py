@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
 
 from config import types
 from config.service import ServiceSettings
 
 Origin = Annotated[str, AfterValidator(types.read_origin)]
-Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Origins = Annotated[tuple[Origin, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 
 
 class PasskeySettings(ServiceSettings, defer_build=True):

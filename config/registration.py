@@ -2,8 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, BeforeValidator, Field
 
 from config import types
 from config.apps import Hosts, check_host_or_subdomains
@@ -39,7 +38,7 @@ def read_domains(path: str) -> frozenset[str]:
     return frozenset(found)
 
 
-class RegistrationSettings(BaseSettings, defer_build=True):
+class RegistrationSettings(BaseModel, defer_build=True):
     """Who may create an account."""
 
     registration: Annotated[Mode, BeforeValidator(read_mode)] = Field(

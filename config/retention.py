@@ -2,13 +2,12 @@
 
 from datetime import timedelta
 
-from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel, Field
 
 from config import types
 
 
-class KeepingSettings(BaseSettings, defer_build=True):
+class KeepingSettings(BaseModel, defer_build=True):
     """Exports, accounts that are to be erased or that nobody confirmed, counts, and events posted to other programs."""
 
     export_keep: types.Duration = Field(

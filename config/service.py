@@ -3,20 +3,18 @@
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from config import postgresql, types
 from config.languages import LANGUAGES, check_language
 
-Hosts = Annotated[tuple[types.Host, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Hosts = Annotated[tuple[types.Host, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Languages = Annotated[
     tuple[Annotated[str, AfterValidator(check_language)], ...],
-    NoDecode,
     BeforeValidator(types.read_list),
     AfterValidator(types.unique),
 ]
-Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(types.read_list), AfterValidator(types.unique)]
+Keys = Annotated[tuple[SecretStr, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 LOCAL_URL = "http://localhost:8000"
@@ -41,7 +39,7 @@ def check_database_url(url: str) -> str:
     return url
 
 
-class ServiceSettings(BaseSettings, defer_build=True):
+class ServiceSettings(BaseModel, defer_build=True):
     """The service and what it stands on."""
 
     environment: Literal["development", "production"] = Field(

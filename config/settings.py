@@ -3,9 +3,7 @@
 import socket
 from typing import Any
 
-from pydantic import PrivateAttr, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings import PydanticBaseSettingsSource as Source
+from pydantic import ConfigDict, PrivateAttr, SecretStr, ValidationError
 
 from config import checks, development, environment
 from config.apps import AppSettings
@@ -45,7 +43,7 @@ class Settings(
     type alone; ``load`` also refuses what is unsafe to start with (``config.checks``).
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     _noticed: tuple[Problem, ...] = PrivateAttr(default=())
     _given: frozenset[str] | None = PrivateAttr(default=None)
@@ -66,12 +64,6 @@ class Settings(
         """Names of those that ``_FILE`` variables set."""
         return self._from_files
 
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: Source, *_others: Source, **_more: Source
-    ) -> tuple[Source, ...]:
-        return (init_settings,)
-
     @staticmethod
     def load() -> "Settings":
         """Read the environment and its files, check everything, and return the settings.
@@ -82,13 +74,13 @@ class Settings(
         :raises ConfigurationError: with all problems found; its text holds no value of a setting
         """
         try:
-            settings: Settings = EnvironmentSettings()
+            settings = Settings.model_validate(environment.read(Settings.model_fields))
         except ValidationError as error:
             raise ConfigurationError(from_validation(error)) from None
         if found := checks.problems(settings):
             raise ConfigurationError(found)
         settings._given = frozenset(settings.model_fields_set)  # before development completes them
-        settings._from_files = frozenset(environment.names_from_files(type(settings).model_fields))
+        settings._from_files = frozenset(environment.names_from_files(Settings.model_fields))
         settings._noticed = (*checks.unread_variables(settings), *checks.warnings(settings))
         return settings.completed()
 
@@ -154,13 +146,3 @@ class Settings(
     def cookie_prefix(self) -> str:
         """``__Host-`` where cookies travel by HTTPS alone; empty on a developer's http:// address."""
         return "__Host-" if self.is_production or self.public_url.startswith("https://") else ""
-
-
-class EnvironmentSettings(Settings, defer_build=True):
-    """Settings whose values come from the environment."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: Source, *_others: Source, **_more: Source
-    ) -> tuple[Source, ...]:
-        return (init_settings, environment.EnvironmentSource(settings_cls))

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import NoDecode
 
 from config.hosts import ascii_host
 from config.patterns import repeats_what_varies
@@ -282,7 +281,6 @@ OptionalAddress = Annotated[str, AfterValidator(read_address)]
 Host = Annotated[str, AfterValidator(check_host)]
 Networks = Annotated[
     tuple[Annotated[str, AfterValidator(check_network)], ...],
-    NoDecode,
     BeforeValidator(read_list),
     AfterValidator(unique),
 ]

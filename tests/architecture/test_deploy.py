@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from config.environment import EnvironmentSource
+from config import environment
 from config.settings import Settings
 from tests.databases import KEY, ROOT
 from tests.requirements import program
@@ -115,7 +115,7 @@ def test_settings_are_ours_and_secrets_are_files_without_values(tmp_path, monkey
         (tmp_path / name).write_text(value)
     for name, value in config["data"].items():
         monkeypatch.setenv(name, value.replace(mount, f"{tmp_path}/"))
-    assert EnvironmentSource(Settings)()
+    assert environment.read(Settings.model_fields)
     assert Settings.load().noticed == ()
 
 

@@ -31,6 +31,7 @@ LATER = {
     "phonenumbers": "typed numbers",
     "prometheus_client": "figures, where they are asked for",
     "psycopg": "PostgreSQL",
+    "pydantic_settings": "settings from more than the environment",
     "redis": "Redis",
     "ua_parser": "names of browsers",
     "webauthn": "passkeys",
