@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import psycopg
 from flask import Flask
 from sqlalchemy import event
 
@@ -38,8 +39,9 @@ def collected(app: Flask, *, of_requests: bool = False) -> Iterator[list[str]]:
     is_sqlite = engine.dialect.name == "sqlite"
     raw: Any = engine.raw_connection()
     try:
-        cursor = raw.cursor()
         for statement, parameters in asked:
+            numbered = "$1" in statement  # by app.db.prepared
+            cursor = psycopg.RawCursor(raw.dbapi_connection) if numbered else raw.cursor()
             cursor.execute(("EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN ") + statement, parameters)
             plans.append("\n".join(str(row[-1]) for row in cursor.fetchall()))
     finally:

@@ -160,7 +160,7 @@ def events_of(user_id: int, before: str | None = None) -> tuple[list[dict[str, A
         at, last = _place(user_id, before)
         found = found.where(_c.at <= at, sa.or_(_c.at < at, _c.id < last))
     newest = found.order_by(_c.at.desc(), _c.id.desc()).limit(PAGE + 1)
-    rows = db.session.execute(newest.execution_options(plan_anew=True)).all()
+    rows = db.session.execute(newest).all()
     events = [_ROWS.read(row)[0] for row in rows[:PAGE]]
     entries = [_entry(event) for event in events if _sentence(event)]
     return entries, _sealed(user_id, events[-1]) if len(rows) > PAGE else None

@@ -67,7 +67,7 @@ def sign_in_before(session: AuthSession) -> dict[str, Any] | None:
     """
     earlier = (_c.user_id == session.user_id, _c.name == "sign_in.succeeded", _c.at < session.created_at)
     newest = _ROWS.select().where(*earlier).order_by(_c.at.desc()).limit(1)
-    row = db.session.execute(newest.execution_options(plan_anew=True)).first()
+    row = db.session.execute(newest).first()
     if row is None:
         return None
     event: Event = _ROWS.read(row)[0]

@@ -115,7 +115,7 @@ def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
     end = _end_of_span([*begin, *wanted.end(None)]) if others else None
     rows = sa.select(Event).where(*begin, *wanted.end(end), *others)
     rows = rows.order_by(Event.at.desc(), Event.id.desc()).limit(most + 1)
-    found = db.session.scalars(rows.execution_options(plan_anew=True)).all()
+    found = db.session.scalars(rows).all()
     if len(found) > most:
         last = found[most - 1]
         return Found(found[:most], _written((last.at, last.id)))
@@ -125,7 +125,7 @@ def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
 def _end_of_span(indexed: list[sa.ColumnElement[bool]]) -> _Place | None:
     """Return the last event that a page looks at; None when there are fewer."""
     places = sa.select(Event.at, Event.id).where(*indexed).order_by(Event.at.desc(), Event.id.desc())
-    row = db.session.execute(places.offset(SPAN - 1).limit(1).execution_options(plan_anew=True)).first()
+    row = db.session.execute(places.offset(SPAN - 1).limit(1)).first()
     return (row.at, row.id) if row else None
 
 

@@ -11,7 +11,7 @@ from flask import g, has_request_context, request
 from app import clock, metrics, user_agents
 from app.audit.models import Event
 from app.db import has_written
-from app.db.compiled import CompiledStatement
+from app.db.compiled import CompiledStatement, session_connection
 from app.db.retention import delete_batch
 from app.extensions import db, settings, this_app
 
@@ -58,7 +58,7 @@ def record(
     row = {"at": clock.now(), "name": name, "user_id": user_id, "challenge_id": challenge_id, "facts": facts}
     row |= _who_asked()
     # What is passed on is written beside the event, so both need one transaction.
-    alone = at_once and listener is None and not has_written(db.session.connection())
+    alone = at_once and listener is None and not has_written(session_connection())
     (_INSERT_AT_ONCE if alone else _INSERT).run(**row)
     if listener is not None:
         listener.recorded([row])

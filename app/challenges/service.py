@@ -20,7 +20,7 @@ from app.challenges.queries import IS_ONE_OF_THE_METHODS, methods_meant
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, serialize_on, use_async_commit
-from app.db.compiled import CompiledStatement, Detached, detached_from, note
+from app.db.compiled import CompiledStatement, Detached, detached_from, note, session_connection
 from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment
 from app.extensions import changed, db, keyring, settings
@@ -159,7 +159,7 @@ def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challen
 
     :raises Rejected: ``idempotency_key_reused`` (409); ``too_many_messages`` (429), for what is not proved alone
     """
-    connection = db.session.connection()
+    connection = session_connection()
     if not has_written(connection):
         use_async_commit(connection)
     subject = subject_of(request.user_id, request.identity)

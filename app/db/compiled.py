@@ -21,9 +21,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.db.columns import db
+from app.db.prepared import PreparedCursor, numbered
 
 Converter = Callable[[Any], Any]
 CONNECTION = "latchkey.connection"
+PREPARED = "latchkey.prepared"
+"""Of a connection to PostgreSQL, what runs prepared statements on it; a pooler allows none."""
 
 
 @sa.event.listens_for(db.session, "after_begin")
@@ -37,6 +40,13 @@ def _keep_connection(session: Session, transaction: SessionTransaction, connecti
 def _forget_connection(session: Session, transaction: SessionTransaction) -> None:
     """A savepoint is set when the session is asked for its connection; and a transaction that ended has none."""
     session.info.pop(CONNECTION, None)
+
+
+def session_connection() -> sa.Connection:
+    """Return the connection of this request's session, as ``db.session.connection()`` does, only sooner."""
+    session = db.session()
+    connection: sa.Connection | None = session.info.get(CONNECTION)
+    return connection or session.connection()
 
 
 @dataclass(slots=True)
@@ -91,7 +101,7 @@ class CompiledStatement:
         self._statement = statement
         self._columns: list[str] = []
         self._context = Context({"at_once": True} if at_once else {})
-        self._ready: dict[str, _Ready] = {}
+        self._ready: dict[type, _Ready] = {}
 
     @classmethod
     def into(cls, table: Any, *, at_once: bool = False, **expressions: Any) -> CompiledStatement:
@@ -124,12 +134,11 @@ class CompiledStatement:
         Rows are fetched before the listeners hear of the end: SQLite writes what a statement with RETURNING has
         changed when its last row is read, so a full disk shows there, and the turn to write lasts until then.
         """
-        session = db.session()
-        connection = session.info.get(CONNECTION) or session.connection()
-        ready = self._ready.get(connection.dialect.name) or self._make_ready(connection.dialect)
+        connection = session_connection()
         raw: Any = connection.connection.dbapi_connection
+        cursor = connection.info.get(PREPARED) or raw.cursor()
+        ready = self._ready.get(type(cursor)) or self._make_ready(connection.dialect, type(cursor))
         arguments = ready.arguments(values)
-        cursor = raw.cursor()
         heard = (connection, cursor, ready.text, arguments, self._context, False)
         listening = connection.engine.dispatch  # a connection's own would be put together for this one request
         try:
@@ -143,24 +152,27 @@ class CompiledStatement:
             connection._handle_dbapi_exception(error, ready.text, None, cursor, None)
         return ready, found, cursor.rowcount
 
-    def _make_ready(self, dialect: sa.Dialect) -> _Ready:
+    def _make_ready(self, dialect: sa.Dialect, cursor: type) -> _Ready:
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns or None)
         fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         fixed |= dict.fromkeys(self._columns)
-        wanted = compiled.positiontup if compiled.positional else list(compiled.binds)
+        text, by_name = str(compiled), not compiled.positional
+        wanted = list(compiled.binds) if by_name else compiled.positiontup
+        if cursor is PreparedCursor:
+            (text, wanted), by_name = numbered(text), False
         names = tuple(
             (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in wanted
         )
         columns = [column.type.dialect_impl(dialect) for column in _returned(self._statement)]
         converters = [(place, kind.result_processor(dialect, None)) for place, kind in enumerate(columns)]
         ready = _Ready(
-            str(compiled),
+            text,
             names,
-            not compiled.positional,
+            by_name,
             fixed,
             tuple((place, convert) for place, convert in converters if convert is not None),
         )
-        self._ready[dialect.name] = ready
+        self._ready[cursor] = ready
         return ready
 
 

@@ -75,7 +75,6 @@ def read(session: scoped_session[Any], part: ExportPart, user_id: int) -> Iterat
     keys = [key.label(f"key_{number}") for number, key in enumerate(part.newest_by)]
     given = [column.label(name) for name, column in part.columns.items()]
     newest = sa.select(*keys, *given).where(*mine).order_by(*(key.desc() for key in part.newest_by)).limit(BATCH)
-    newest = newest.execution_options(plan_anew=True)
     page = newest
     while rows := session.execute(page).all():
         yield [dict(zip(part.columns, row[len(keys) :], strict=True)) for row in rows]

@@ -26,7 +26,9 @@ import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
 from sqlalchemy import event, exc
 
+from app.db.compiled import PREPARED
 from app.db.faults import DatabaseReadOnly, DatabaseUnavailable, PoolerFound, is_away
+from app.db.prepared import PreparedCursor
 from config.postgresql import parameters
 
 STUCK_AFTER = 1.0
@@ -154,13 +156,16 @@ def connect_arguments(url: str, timeout: float, *, pooled: bool) -> dict[str, An
     :raises ValueError: when libpq can't use ``url``
     """
     found: dict[str, Any] = {"connect_timeout": 2, **parameters(url)}
+    # A busy statement is prepared by app.db.prepared. The driver would prepare any it sees several times, with a plan
+    # for no values in particular, and would drop all that is prepared with the next rollback.
+    found["prepare_threshold"] = None
     if "," in found.get("host", ""):
         found.setdefault("target_session_attrs", "read-write")  # of several servers the one that can be written
     milliseconds = str(int(timeout * 1000))
     deadlines = {"statement_timeout": milliseconds, "lock_timeout": milliseconds, "synchronous_commit": "off"}
     if pooled:
         os.environ["PGTZ"] = "UTC"  # libpq asks for it at the start; a pooler takes this, and keeps it for the client
-        return found | {"prepare_threshold": None, "cursor_factory": cursor_with(deadlines)}
+        return found | {"cursor_factory": cursor_with(deadlines)}
     given = [found["options"]] if "options" in found else []
     ours = [f"-c {name}={value}" for name, value in (deadlines | BY_INDEX | {"timezone": "UTC"}).items()]
     return found | {"options": " ".join(given + ours)}
@@ -190,7 +195,7 @@ def attach(engine: sa.Engine, timeout: float) -> Watchdog:
     watchdog = Watchdog(timeout)
     event.listen(engine, "first_connect", refuse_unseen_pooler(timeout))
     event.listen(engine, "connect", _refuse_read_only)
-    event.listen(engine, "do_execute", _plan_anew)
+    event.listen(engine, "connect", _prepare_statements)
     event.listen(engine, "checkout", _refuse_closed_socket)
     event.listen(engine, "checkout", _drop_read_only)
     event.listen(engine, "handle_error", _drop_when_away)
@@ -198,16 +203,9 @@ def attach(engine: sa.Engine, timeout: float) -> Watchdog:
     return watchdog
 
 
-def _plan_anew(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-    """Run a statement with the execution option ``plan_anew`` without preparing it; leave others to SQLAlchemy.
-
-    The plan of a prepared statement is made for no values in particular once it has run ten times. Where the best
-    one depends on whose rows are asked for, and on how many, making it each time is far cheaper.
-    """
-    if not (context and context.execution_options.get("plan_anew")):
-        return False
-    cursor.execute(statement, parameters, prepare=False)
-    return True
+def _prepare_statements(connection: Any, record: Any) -> None:
+    if not issubclass(connection.cursor_factory, PooledCursor):  # a pooler may give each transaction another server
+        record.info[PREPARED] = PreparedCursor(connection)
 
 
 def _refuse_closed_socket(connection: Any, record: Any, proxy: Any) -> None:

@@ -18,7 +18,7 @@ from app.audit import signals
 from app.client import ClientContext
 from app.crypto import secrets
 from app.db import has_written, unavailable
-from app.db.compiled import CompiledStatement, Detached, detached_from, note
+from app.db.compiled import CompiledStatement, Detached, detached_from, note, session_connection
 from app.extensions import changed, db, login_manager, settings
 from app.sessions import api_tokens, assurance
 from app.sessions.end_hooks import EndedSessions, sessions_ended
@@ -330,7 +330,7 @@ def note_use_of_token(row: ApiToken, address: str) -> None:
 
 def _run_apart(seen: sa.Update) -> None:
     """Record a use in a transaction of its own; the request goes on if that fails."""
-    if has_written(db.session.connection()):
+    if has_written(session_connection()):
         return
     try:
         db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from flask import Flask, Request, Response, g, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.utils import cached_property
 
 from app.client import MAX_BINDINGS, MAX_KNOWN_ACCOUNTS
@@ -103,10 +102,8 @@ def _sent(name: str) -> str:
 
 
 def sent_cookie(name: str) -> str:
-    """Return what this request brought as a cookie of this full name, or "". Werkzeug's ``get`` makes an HTTP error
-    for one that is not there, and most are not."""
-    cookies = request.cookies
-    return cookies[name] if name in cookies else ""  # noqa: SIM401 - see above
+    """Return what this request brought as a cookie of this full name, or ""."""
+    return request.cookies.get(name, "")
 
 
 def set_browser_cookie(response: Response) -> Response:
@@ -134,9 +131,15 @@ class CookieRequest(Request):
     """A request whose cookies are read one by one, whatever stands in the others."""
 
     @cached_property
-    def cookies(self) -> ImmutableMultiDict[str, str]:
-        """The cookies by name; of several with one name the first, which has the longest path."""
-        return ImmutableMultiDict(read_cookies(self.environ.get("HTTP_COOKIE", "")))
+    def cookies(self) -> dict[str, str]:  # type: ignore[override]
+        """The cookies by name; of several with one name the first, which has the longest path.
+
+        No multi-dict: Werkzeug's makes an HTTP error for each name that is not there, and most are not.
+        """
+        found: dict[str, str] = {}
+        for name, value in read_cookies(self.environ.get("HTTP_COOKIE", "")):
+            found.setdefault(name, value)
+        return found
 
 
 def read_cookies(header: str) -> Iterator[tuple[str, str]]:

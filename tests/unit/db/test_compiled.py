@@ -85,3 +85,54 @@ def test_an_object_without_state_shows_its_columns_and_takes_no_attribute():
         challenge.tries = 3
     note(challenge, tries=3)
     assert challenge.tries == 3
+
+
+class TestPrepared:
+    """On PostgreSQL a statement is prepared once for each connection."""
+
+    pytestmark = pytest.mark.one_database
+
+    @pytest.fixture
+    def database(self, databases):
+        database = databases.standing("postgresql")
+        database.empty()
+        return database
+
+    @staticmethod
+    def prepared(like: str) -> int:
+        found = sa.text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE :like")
+        return int(db.session.scalar(found, {"like": like}))
+
+    def test_each_text_once_and_a_rollback_leaves_it(self):
+        for _ in range(3):
+            INTO.run(**ROW, name="dropped")
+            db.session.rollback()
+        assert FIND.all(name="dropped") == FIND.all(name="other") == []
+        assert (self.prepared("INSERT INTO event%"), self.prepared("SELECT%event.name = $1%")) == (1, 1)
+
+    def test_nothing_else_is_prepared(self):
+        for _ in range(20):
+            db.session.execute(NAMED, {"name": "one"})
+        theirs = "SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE 'latchkey%'"
+        assert db.session.scalar(sa.text(theirs)) == 0
+
+    def test_one_that_was_dropped_is_prepared_anew_after_its_error(self):
+        assert FIND.first(name="one") is None
+        ours = sa.text("SELECT name FROM pg_prepared_statements WHERE statement LIKE 'SELECT%event.name = $1%'")
+        db.session.execute(sa.text(f"DEALLOCATE {db.session.scalar(ours)}"))
+        with pytest.raises(sa.exc.ProgrammingError):
+            FIND.first(name="one")
+        assert FIND.first(name="one") is None
+
+    def test_what_counts_changed_rows_says_so_for_each_statement(self):
+        INTO.run(**ROW, name="old")
+        assert (RENAME.run(old="old"), RENAME.run(old="old")) == (1, 0)
+
+    def test_a_connection_that_was_ended_is_dropped(self, database):
+        pid = db.session.scalar(sa.text("SELECT pg_backend_pid()"))
+        database._connection.execute(f"SELECT pg_terminate_backend({pid})")
+        with pytest.raises(sa.exc.OperationalError) as ended:
+            FIND.first(name="one")
+        assert ended.value.connection_invalidated
+        db.session.rollback()
+        assert FIND.first(name="one") is None
