@@ -12,6 +12,7 @@ AttributeError.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,10 +22,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.db.columns import db
-from app.db.prepared import PreparedCursor, numbered
 
 Converter = Callable[[Any], Any]
 CONNECTION = "latchkey.connection"
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s|%%")
 PREPARED = "latchkey.prepared"
 """Of a connection to PostgreSQL, what runs prepared statements on it; a pooler allows none."""
 
@@ -158,8 +159,8 @@ class CompiledStatement:
         fixed |= dict.fromkeys(self._columns)
         text, by_name = str(compiled), not compiled.positional
         wanted = list(compiled.binds) if by_name else compiled.positiontup
-        if cursor is PreparedCursor:
-            (text, wanted), by_name = numbered(text), False
+        if getattr(cursor, "is_numbered", False):
+            (text, wanted), by_name = _numbered_text(text), False
         names = tuple(
             (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in wanted
         )
@@ -174,6 +175,17 @@ class CompiledStatement:
         )
         self._ready[cursor] = ready
         return ready
+
+
+def _numbered_text(text: str) -> tuple[str, list[str]]:
+    """Return a text with ``%(name)s`` in it with ``$1`` and on instead, and the names that these stand for."""
+    places: dict[str, str] = {}
+
+    def place(found: re.Match[str]) -> str:
+        name = found[1]
+        return "%" if name is None else places.setdefault(name, f"${len(places) + 1}")
+
+    return _PLACEHOLDER.sub(place, text), list(places)
 
 
 def _numbered(column: Any) -> bool:

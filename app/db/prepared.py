@@ -1,4 +1,4 @@
-"""Statements that PostgreSQL keeps prepared, run through libpq as ``psycopg.pq`` offers it (ADR 16).
+"""Statements that PostgreSQL keeps prepared, run through libpq as ``psycopg.pq`` offers it (ADR 62).
 
 psycopg's own cursor decides for each statement whether to prepare it, rewrites its placeholders, and waits in
 generators of Python: several times what PostgreSQL takes to find a row by its index.
@@ -6,7 +6,6 @@ generators of Python: several times what PostgreSQL takes to find a row by its i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -18,7 +17,6 @@ from psycopg.pq import ConnStatus, ExecStatus
 
 _numbers = count(1)
 _DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
-_PLACEHOLDER = re.compile(r"%\((\w+)\)s|%%")
 
 
 class PreparedCursor:
@@ -26,6 +24,9 @@ class PreparedCursor:
 
     It is as much of a cursor as the engine's listeners ask for: ``connection``, ``execute``, ``rowcount``.
     """
+
+    is_numbered = True
+    """Its texts have ``$1`` and on for their values."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
@@ -78,14 +79,3 @@ class PreparedCursor:
         if self._libpq.status == ConnStatus.BAD:
             raise psycopg.OperationalError(result.get_error_message())
         raise error_from_result(result)
-
-
-def numbered(text: str) -> tuple[str, list[str]]:
-    """Return a text with ``%(name)s`` in it with ``$1`` and on instead, and the names that these stand for."""
-    places: dict[str, str] = {}
-
-    def place(found: re.Match[str]) -> str:
-        name = found[1]
-        return "%" if name is None else places.setdefault(name, f"${len(places) + 1}")
-
-    return _PLACEHOLDER.sub(place, text), list(places)
