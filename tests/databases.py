@@ -53,8 +53,12 @@ class Database:
         self.url = url
 
     def empty(self) -> None:
-        """Delete every row of every table, whatever refers to what."""
-        self._run("; ".join(f'DELETE FROM "{table}"' for table in self._tables))
+        """Delete every row of every table, whatever refers to what. Most tables have none, and looking costs little."""
+        looks = ", ".join(f'EXISTS (SELECT 1 FROM "{table}")' for table in self._tables)
+        [filled] = self.query(f"SELECT {looks}")
+        self._run(
+            "; ".join(f'DELETE FROM "{table}"' for table, any_row in zip(self._tables, filled, strict=True) if any_row)
+        )
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Return the rows of ``statement``, read past the application by a connection of its own."""
