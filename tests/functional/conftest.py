@@ -1,0 +1,16 @@
+"""What all functional tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+SELDOM = 5.0
+"""Seconds. The database never hangs here; where it does, tests are in ``tests/faults`` and ``tests/unit/db``."""
+
+
+@pytest.fixture(autouse=True)
+def watchdogs_that_look_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each standing application's watchdog sleep: a hundred of them woke a test process 400 times in a second."""
+    from app.db import postgresql
+
+    monkeypatch.setattr(postgresql, "TICK", SELDOM)
