@@ -2,63 +2,118 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
-import re
 import subprocess
 import sys
 
 import pytest
 
+from tests import ways
 from tests.databases import ROOT
 
-PROJECT = """
-[tool.coverage.run]
-source = ["config"]
-branch = true
-
-[tool.coverage.report]
-fail_under = {floor}
-"""
-
 READS_SETTINGS = """
-import pytest
 from config.settings import Settings
 
-{mark}
 def test_x():
     Settings(environment="development", database_url="sqlite:///x.db", secret_keys="x" * 64)
 """
 
+MODULE = '''
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import nothing
+
+
+def decide(what):
+    """Go one of these ways."""
+    if what == 1:
+        return "one"
+    elif what == 2:
+        return "two"
+    for letter in what:
+        if letter == "b":
+            break
+    while what == "never":
+        pass
+    try:
+        what.missing()
+    except AttributeError:
+        pass
+    match what:
+        case "a":
+            return "A"
+        case _:
+            return "another"
+
+
+class Promised:
+    """Others write what it does."""
+
+    def one(self):
+        """Say one."""
+
+    def two(self): ...
+
+    def three(self):
+        raise NotImplementedError
+
+
+async def never():
+    while True:
+        pass
+'''
+ENTERED, ONE, NOT_ONE, TWO, NOT_TWO, ROUND, NO_MORE, B, NOT_B = range(9)
+WHILE, NOT_WHILE, CAUGHT, A, OTHER, NEVER, ON_AND_ON = range(9, 16)
+
+
+@pytest.mark.parametrize(("floor", "processes", "status"), [(1, 0, 0), (100, 1, 1)])
+def test_a_run_prints_its_coverage_and_fails_under_the_floor(tmp_path, floor, processes, status):
+    (tmp_path / "test_x.py").write_text(READS_SETTINGS)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.branch_coverage", "-p", "no:cacheprovider"]
+    command += [f"--floor={floor}", "-n", str(processes), "-c", "/dev/null", "--rootdir", str(tmp_path), "test_x.py"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert f"The floor is {floor} %." in done.stdout
+    assert done.returncode == status, done.stdout + done.stderr
+
 
 @pytest.fixture
-def run(tmp_path):
-    """Runs one test under a floor, in so many test processes; returns exit status and output."""
+def taken(tmp_path, monkeypatch):
+    """Calls ``decide`` with something; returns the numbers of the ways that were taken."""
+    file = tmp_path / "deciding.py"
+    file.write_text(MODULE)
 
-    def run_it(floor: int, processes: int, test: str = "def test_x(): pass\n") -> tuple[int, str]:
-        (tmp_path / "pyproject.toml").write_text(PROJECT.format(floor=floor))
-        (tmp_path / "tests/unit").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "tests/unit/test_x.py").write_text(test)
-        command = [sys.executable, "-m", "pytest", "-p", "tests.branch_coverage", "-p", "no:cacheprovider", "--floor"]
-        command += ["-n", str(processes), "-c", "/dev/null", "--rootdir", str(tmp_path), "tests/unit/test_x.py"]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-        return done.returncode, done.stdout + done.stderr
+    def call(what) -> set[int]:
+        monkeypatch.setattr(ways.NotingLoader, "found", {})
+        loader = ways.NotingLoader("deciding", str(file))
+        module = importlib.util.module_from_spec(importlib.util.spec_from_loader("deciding", loader))
+        loader.exec_module(module)
+        module.decide(what)
+        found = ways.NotingLoader.found[str(file)]
+        assert len(found) == ON_AND_ON + 1
+        return {number for number, once in enumerate(found) if once}
 
-    return run_it
-
-
-@pytest.mark.parametrize(("floor", "processes", "status"), [(1, 0, 0), (100, 2, 1)])
-def test_a_run_prints_its_coverage_and_fails_under_the_floor(run, floor, processes, status):
-    ended, output = run(floor, processes)
-    assert f"The floor is {floor} %." in output
-    assert ended == status, output
+    return call
 
 
-def test_what_is_marked_unmeasured_does_not_count(run):
-    measured, unmeasured = (
-        re.search(r"config: ([\d.]+) %", run(1, 0, READS_SETTINGS.format(mark=mark))[1])
-        for mark in ("", "@pytest.mark.unmeasured")
-    )
-    assert measured
-    assert unmeasured
-    assert float(measured[1]) > float(unmeasured[1])
+def test_a_decision_has_a_way_for_each_outcome(taken):
+    beyond = {ENTERED, NOT_ONE, NOT_TWO, NOT_WHILE, CAUGHT}
+    assert taken(1) == {ENTERED, ONE}
+    assert taken(2) == {ENTERED, NOT_ONE, TWO}
+    assert taken("a") == beyond | {ROUND, NOT_B, NO_MORE, A}
+    assert taken("b") == beyond | {ROUND, B, OTHER}
+    assert taken("") == beyond | {NO_MORE, OTHER}
+
+
+def test_what_two_processes_took_counts_together(tmp_path):
+    for name, found in {"1": {"a": "000100", "b": "00"}, "2": {"a": "010000"}}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    assert ways.together(tmp_path) == {"a": bytes([1, 1, 0]), "b": bytes([0])}
+
+
+def test_what_is_loaded_already_is_not_left_out_in_silence():
+    with pytest.raises(AssertionError, match="too late"):
+        ways.note(["tests"])

@@ -18,7 +18,7 @@ from tests.functional.admin.conftest import make_administrator
 from tests.plans import collected, reads_whole
 from tests.scale.conftest import Stack
 
-pytestmark = [pytest.mark.one_database, pytest.mark.unmeasured]
+pytestmark = pytest.mark.one_database
 
 QUICK = 0.3
 """Seconds that 95 of 100 looks at a page, and runs of a command, take at most."""

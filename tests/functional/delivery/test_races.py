@@ -15,8 +15,6 @@ import pytest
 from tests.databases import KEY, ROOT
 from tests.sinks import until
 
-pytestmark = pytest.mark.unmeasured
-
 ROUNDS = 20
 THREADS = 6
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.oidc import register
 
-pytestmark = [pytest.mark.one_database, pytest.mark.unmeasured]
+pytestmark = pytest.mark.one_database
 
 REGISTERED = "https://app.example.com/callback?tenant=1"
 

@@ -277,7 +277,6 @@ def test_progress_is_shown_on_a_terminal_alone(operate, monkeypatch, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.unmeasured
 def test_ten_thousand_accounts_take_less_than_twenty_seconds(operate, rows):
     people = [
         {"email": f"p{n}@example.com", "phone": f"+1650666{n:04}", "methods": ["email", "sms"]} for n in range(10_000)

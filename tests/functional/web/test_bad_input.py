@@ -10,7 +10,7 @@ from tests.functional.admin.conftest import make_administrator
 from tests.functional.web.conftest import addresses, wants_signed_in
 from tests.signed_in import sign_in
 
-pytestmark = [pytest.mark.settings(limits=False), pytest.mark.unmeasured]
+pytestmark = pytest.mark.settings(limits=False)
 
 NESTED = 5000
 UNREADABLE = {

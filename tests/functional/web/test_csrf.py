@@ -11,8 +11,6 @@ from tests.functional.web.conftest import addresses, wants_signed_in
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
 
-pytestmark = pytest.mark.unmeasured
-
 TYPED = {
     "identity": "ada@example.com",
     "email": "ada@example.com",

@@ -36,13 +36,11 @@ def test_what_people_think_up_is_not(text):
     assert not is_common(text, NAMES)
 
 
-@pytest.mark.unmeasured
 def test_each_of_the_list_is_common_by_itself_and_twice():
     assert len(common()) == 30_000
     assert [word for word in common() if not is_common(word) or not is_common(word * 2)] == []
 
 
-@pytest.mark.unmeasured
 @given(st.text(max_size=128))
 def test_any_text_is_read(text):
     assert is_common(text, NAMES) in (True, False)

@@ -14,8 +14,6 @@ from limits.strategies import MovingWindowRateLimiter
 
 from app.throttling.counters import CELLS, KEYS, Memory
 
-pytestmark = pytest.mark.unmeasured
-
 WINDOW = 600
 TURNS = 20
 ITEM = RateLimitItemPerSecond(TURNS, WINDOW, namespace="starts")

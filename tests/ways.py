@@ -1,0 +1,143 @@
+"""Which ways through the code were taken, noted by the code itself: each way begins with one more statement.
+
+A tracer of the interpreter is called at each line of the frameworks, too, and took as long again as half of what it
+watched. This costs a fiftieth, so that all cases of all tests can count.
+
+A way is what a decision can lead to: the body of a function, the body of an ``if`` and its ``else``, written or not, a
+round of a loop and its regular end, a handler of an exception, a case of a ``match``.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from operator import or_
+from pathlib import Path
+from types import ModuleType
+
+TAKEN = "__taken__"
+"""What a module's ways are noted in: one byte for each."""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Noting(ast.NodeTransformer):
+    """Has each way of a module note that it was taken.
+
+    :ivar ways: how many there are
+    """
+
+    def __init__(self) -> None:
+        self.ways = 0
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node  # never when a program runs
+        return self._begin(node, node.body, node.orelse)
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        return self._begin(node, node.body, node.orelse)
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
+        return self._begin(node, node.body, node.orelse)
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        ends = [] if isinstance(node.test, ast.Constant) else [node.orelse]
+        return self._begin(node, node.body, *ends)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        return self._begin(node, node.body)
+
+    def visit_match_case(self, node: ast.match_case) -> ast.AST:
+        return self._begin(node, node.body)
+
+    def _function(self, node: Function) -> ast.AST:
+        documented = ast.get_docstring(node, clean=False) is not None
+        if all(_says_nothing(each) for each in node.body):
+            return node
+        return self._begin(node, node.body, at=int(documented))
+
+    def _begin(self, node: ast.AST, *bodies: list[ast.stmt], at: int = 0) -> ast.AST:
+        first = self.ways
+        self.ways += len(bodies)
+        self.generic_visit(node)
+        for number, body in enumerate(bodies, first):
+            target = ast.Subscript(ast.Name(TAKEN, ast.Load()), ast.Constant(number), ast.Store())
+            where = body[at] if body else node
+            body.insert(at, ast.fix_missing_locations(ast.copy_location(ast.Assign([target], ast.Constant(1)), where)))
+        return node
+
+
+def _says_nothing(statement: ast.stmt) -> bool:
+    """Say whether a body that is only this is there for others to write: ``...``, ``raise NotImplementedError``."""
+    if isinstance(statement, ast.Raise):
+        return isinstance(statement.exc, ast.Name) and statement.exc.id == "NotImplementedError"
+    return isinstance(statement, ast.Expr) and statement.value.__class__ is ast.Constant
+
+
+class NotingLoader(SourceFileLoader):
+    """Loads a module so that it notes its ways. Compiled files are left alone."""
+
+    found: dict[str, bytearray] = {}
+    """By the module's path: 1 for each way that was taken."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module."""
+        noting = Noting()
+        tree = noting.visit(ast.parse(self.get_data(self.path)))
+        taken = self.found.setdefault(self.path, bytearray(noting.ways))
+        module.__dict__[TAKEN] = taken
+        exec(compile(tree, self.path, "exec", dont_inherit=True), module.__dict__)
+
+
+class NotingFinder(MetaPathFinder):
+    """Finds the modules of some packages, to be loaded by NotingLoader."""
+
+    def __init__(self, packages: Sequence[str]) -> None:
+        self.packages = packages
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module is, or None when it is of another package."""
+        if fullname.partition(".")[0] not in self.packages:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = NotingLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def note(packages: Sequence[str]) -> None:
+    """Have each module of these packages note its ways from now on. None of them may be loaded yet."""
+    loaded = sorted({name.partition(".")[0] for name in sys.modules} & set(packages))
+    assert not loaded, f"too late: {loaded}"
+    sys.meta_path.insert(0, NotingFinder(packages))
+
+
+def keep(directory: Path) -> None:
+    """Write what this process has taken into a file of its own there; nothing when it noted nothing."""
+    if NotingLoader.found:
+        found = {path: taken.hex() for path, taken in NotingLoader.found.items()}
+        (directory / f"{os.getpid()}.json").write_text(json.dumps(found))
+
+
+def together(directory: Path) -> dict[str, bytes]:
+    """Return, by path, which ways any of the processes took that kept theirs there: 1 or 0 for each."""
+    whole: dict[str, bytes] = {}
+    for file in directory.glob("*.json"):
+        for path, taken in json.loads(file.read_text()).items():
+            one = bytes.fromhex(taken)
+            whole[path] = bytes(map(or_, one, whole.get(path, bytes(len(one)))))
+    return whole
