@@ -63,7 +63,8 @@ SELDOM = 10_000, 20, 100
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give all test processes of this run one directory."""
+    """Give all test processes of this run one directory. Nothing that they collect is garbage."""
+    gc.disable()
     shared = getattr(config, "workerinput", {}).get("run_directory")
     config.stash[APART] = shared is None
     config.stash[RUN_DIRECTORY] = Path(shared) if shared else _made_run_directory()
@@ -83,6 +84,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep the thousands of tests out of the garbage collector's rounds, and let those be few: applications stay."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(*SELDOM)
 
 
