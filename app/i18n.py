@@ -9,7 +9,7 @@ import gettext as catalogs
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,8 +182,12 @@ def _locale(tag: str) -> Locale:
 
 def datetime_text(moment: datetime) -> str:
     """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
-    pattern = str(dates.get_datetime_format("medium", _locale(language()))).replace("'", "")
-    return pattern.replace("{0}", time_text(moment)).replace("{1}", date_text(moment))
+    return _datetime_pattern(language()).replace("{0}", time_text(moment)).replace("{1}", date_text(moment))
+
+
+@cache
+def _datetime_pattern(tag: str) -> str:
+    return str(dates.get_datetime_format("medium", _locale(tag))).replace("'", "")
 
 
 def time_text(moment: datetime) -> str:
@@ -193,7 +197,12 @@ def time_text(moment: datetime) -> str:
 
 def date_text(moment: datetime) -> str:
     """Return a day for people: ``23 Nov 2026``."""
-    return str(dates.format_skeleton("yMMMd", moment, locale=_locale(language())))
+    return _day_text(moment.date(), language())
+
+
+@lru_cache(maxsize=1024)
+def _day_text(day: date, tag: str) -> str:
+    return str(dates.format_skeleton("yMMMd", day, locale=_locale(tag)))
 
 
 def any_of(parts: Sequence[str]) -> str:
@@ -251,4 +260,6 @@ def _context_in_template(context: EvalContext, about: str, text: str, **facts: A
 
 def _filled(context: EvalContext, text: str, facts: dict[str, Any]) -> str:
     """Fill in ``facts``: escaped in HTML, where the text itself may have tags, and as they are in plain text."""
-    return Markup(text).format(**facts) if context.autoescape else text.format(**facts)  # noqa: S704 - from our catalogs
+    if facts or "{" in text:
+        return Markup(text).format(**facts) if context.autoescape else text.format(**facts)  # noqa: S704 - from our catalogs
+    return Markup(text) if context.autoescape else text  # noqa: S704 - from our catalogs

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -172,8 +174,18 @@ def _render(template: str, context: dict[str, Any]) -> str:
     return own_templates.render(template, context).strip()
 
 
+@lru_cache(maxsize=512)
+def wrapped(text: str) -> str:
+    """Return a text in lines of 72 characters, its words whole. Kept, since mails say the same again and again."""
+    wrapper = textwrap.TextWrapper(
+        72, expand_tabs=False, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(wrapper.fill(line) for line in text.splitlines())
+
+
 def register(app: Flask) -> None:
-    """Register what each kind of message says."""
+    """Register what each kind of message says, and the filter of their templates."""
+    app.jinja_env.filters["wrapped"] = wrapped
     sign_ins, changes = ("sign_in", "verify", "second", "recovery"), ("setup", "change_email", "add_email")
     sent = (*sign_ins, *changes, "create_account", "confirm")
     register_renderers(app, dict.fromkeys(sent, passcode_email), reads=challenges_of)

@@ -20,7 +20,7 @@ import structlog
 from app import clock
 from app.audit import record_each
 from app.db import unavailable, use_async_commit
-from app.db.compiled import Detached, note
+from app.db.compiled import CompiledStatement, Detached, note
 from app.extensions import changed, db
 from app.outbox.models import ABANDONED, DROPPED, SENDING, SENT, WAITING, Message
 
@@ -89,7 +89,7 @@ def _by_destination(wanted: sa.ColumnElement[bool], tried: int) -> sa.Select[Any
     )
 
 
-_DUE = sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1))
+_DUE = CompiledStatement(sa.union_all(_by_destination(_is_new, 0), _by_destination(_was_tried, 1)))
 
 _RENEW = (
     sa.update(_message)
@@ -118,7 +118,7 @@ class Due:
 
 def due() -> list[Due]:
     """Return where messages are due, in no order. One statement."""
-    rows = db.session.execute(_DUE, {"now": clock.now()}).all()
+    rows = _DUE.all(now=clock.now())
     db.session.close()
     return [Due(destination, bool(tried), since, newest) for destination, tried, since, newest in rows]
 

@@ -43,6 +43,9 @@ _GONE = ("5.1.", "5.2.1")
 log = structlog.get_logger()
 
 _b, _s = Bounce.__table__.c, Suppression.__table__.c
+_AMONG = sa.select(_s.digest, _s.kind, _s.code).where(
+    _s.digest.in_(sa.bindparam("digests", expanding=True)), _s.until > sa.bindparam("now")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,7 @@ def among(addresses: Collection[str]) -> dict[str, str]:
     if not addresses:
         return {}
     by_digest = {digest: address for address in addresses for digest in _digests(address)}
-    rows = db.session.execute(
-        sa.select(_s.digest, _s.kind, _s.code).where(_s.digest.in_(by_digest), _s.until > clock.now())
-    )
+    rows = db.session.execute(_AMONG, {"digests": list(by_digest), "now": clock.now()})
     return {by_digest[digest]: f"{REASON} ({' '.join(filter(None, (kind, code)))})" for digest, kind, code in rows}
 
 

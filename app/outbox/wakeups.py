@@ -26,6 +26,10 @@ from app.extensions import settings as current_settings
 if TYPE_CHECKING:
     from config.settings import Settings
 
+PAUSE = 0.05
+"""Seconds in which further wake-ups gather, on either side. Nobody waits for that: a worker that has just looked at the
+table lets messages gather for longer (``GATHER`` in ``app/outbox/schedule.py``)."""
+
 LONGEST_PATH = 100
 """Octets of a socket's path; most systems take 108 and some less."""
 
@@ -142,6 +146,7 @@ class _Remote:
             self._wanted.clear()
             try:
                 self._send()
+                time.sleep(PAUSE)
             except Exception as error:  # the driver of either may raise anything; workers look by themselves
                 log.warning("queue.unreachable", error=type(error).__name__)
                 self._client = None
@@ -172,6 +177,8 @@ class RedisListener:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._subscription.get_message(timeout=left) is not None:
+                while self._subscription.get_message() is not None:
+                    pass  # those of other processes
                 return True
         return False
 

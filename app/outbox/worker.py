@@ -130,6 +130,7 @@ class Worker:
                     self.schedule.wake()
                     for each in self._deliverers:
                         each.wake()
+                    self.stop.wait(wakeups.PAUSE)
             except Exception as error:  # the driver of each kind may raise anything
                 log.warning("queue.unreachable", error=type(error).__name__)
                 listener = None

@@ -205,6 +205,16 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_try(post, attemp
     assert row(message_id).attempts == 1
 
 
+def test_batches_share_one_connection(post, app, smtp):
+    from app.outbox.delivery import deliver_all
+
+    ids = [post(to=f"person{number}@example.com") for number in range(6)]
+    with app.app_context():
+        for batch in (ids[:3], ids[3:]):
+            assert {outcome.state for outcome in deliver_all(batch)} == {"sent"}
+    assert (len(smtp.mails), smtp.connections) == (6, 1)
+
+
 def test_a_connection_lost_between_two_mails_loses_none(post, app, smtp):
     from app.outbox.channels import mail
     from app.outbox.delivery import deliver_all

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from email import message_from_bytes
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
+from email.policy import compat32
 from email.utils import getaddresses
 
 import pytest
+from jinja2 import Environment
+from jinja2.filters import do_wordwrap
 
 pytestmark = pytest.mark.one_database
 
@@ -66,6 +70,58 @@ def test_text_and_html_arrive_as_they_are(send, text):
     assert plain(mail.html) == plain(f"<p>{text}</p>")
     assert mail.raw.isascii()
     assert max(map(len, mail.raw.split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Your code: 1234", "quoted-printable"),
+        ("Herzliche Grüße aus Köln", "quoted-printable"),
+        ("رمزك لتسجيل الدخول هو", "base64"),
+    ],
+)
+def test_a_text_is_encoded_so_that_it_stays_small(send, text, encoding):
+    first, _ = send(text=text, html=f"<p>{text}</p>").message.iter_parts()
+    assert first["Content-Transfer-Encoding"] == encoding
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Hello",
+        "two  blanks ",
+        "a, b; c",
+        "<1@example.com>",
+        "x" * 69,
+        "x" * 70,
+        "word " * 30,
+        "Grüße",
+        "one\r\n two",
+        "",
+    ],
+)
+def test_a_header_is_written_as_the_standard_policy_writes_it(value):
+    from app.outbox.channels.mail import POLICY
+
+    standard = compat32.clone(linesep="\r\n", cte_type="7bit", max_line_length=76)
+    assert POLICY.fold_binary("To", value) == standard.fold_binary("To", value)
+
+
+def test_a_header_in_a_value_is_refused():
+    from app.outbox.channels.mail import POLICY
+
+    with pytest.raises(HeaderParseError):
+        POLICY.fold_binary("To", "ada@example.com\r\nBcc: eve@example.com")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "short", "word " * 40, "one\n\n  two " + "x" * 90, "https://x.test/" + "a-b" * 40 + " end", "tab\tand  " * 20],
+)
+def test_texts_of_mails_are_wrapped_as_templates_wrap_them(text):
+    from app.notifications.challenge_emails import wrapped
+
+    assert wrapped(text) == do_wordwrap(Environment(), text, 72, False, None, False)
 
 
 @pytest.mark.parametrize("sender", SENDERS, ids=range(len(SENDERS)))

@@ -176,6 +176,24 @@ def test_who_waits_is_woken(put, take, schedule):
     assert time.monotonic() - began < 0.9
 
 
+def test_messages_gather_after_a_batch_that_left_none(put, take, schedule):
+    put("x.test", 1)
+    quick(schedule, "x.test")
+    assert take() == ("x.test", ["p0"])
+    for number in range(1, 4):
+        put("x.test", 1, first=number)
+        schedule.wake()
+        assert take() is None
+    assert sorted(take(0.5)[1]) == ["p1", "p2", "p3"]
+
+
+def test_more_destinations_than_a_round_has_are_served_without_a_pause(put, take, schedule):
+    for number in range(ROUND + 1):
+        put(f"x{number}.test", 1)
+    quick(schedule, *(f"x{number}.test" for number in range(ROUND + 1)))
+    assert len({take()[0] for _ in range(ROUND + 1)}) == ROUND + 1
+
+
 def test_table_is_looked_at_though_nobody_wakes(put, take):
     assert take() is None
     put("x.test", 1)

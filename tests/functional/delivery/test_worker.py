@@ -56,6 +56,27 @@ def test_message_whose_wake_up_was_lost_is_found_within_a_second(app, post, work
     assert time.monotonic() - began < 2
 
 
+def test_wake_ups_in_a_row_are_read_together(app, monkeypatch):
+    from app.outbox import wakeups
+    from app.outbox.worker import Worker
+
+    class Flood:
+        read = 0
+
+        def wait(self, seconds):
+            self.read += 1
+            return True
+
+        def close(self):
+            pass
+
+    stop, flood = threading.Event(), Flood()
+    monkeypatch.setattr(wakeups, "listen", lambda where: flood)
+    threading.Timer(0.5, stop.set).start()
+    Worker(app, stop).listen()
+    assert 2 <= flood.read <= 0.5 / wakeups.PAUSE + 1
+
+
 def test_a_queue_that_is_away_fails_no_commit(make_app, rows):
     from app import outbox
     from app.extensions import db

@@ -52,6 +52,35 @@ def test_wake_ups_through_postgresql(databases):
     check_wakes(databases.fresh("postgresql").url)
 
 
+def test_one_wake_up_through_a_server_does_for_several(monkeypatch):
+    class Server:
+        sent = 0
+
+        def publish(self, channel, text):
+            self.sent += 1
+
+    server = Server()
+    monkeypatch.setattr(wakeups, "_redis", lambda url: server)
+    sender = wakeups.RedisSender("redis://cache/0")
+    for _ in range(60):
+        sender.wake()
+        time.sleep(0.005)
+    time.sleep(2 * wakeups.PAUSE)
+    assert 2 <= server.sent < 20
+    before = server.sent
+    sender.wake()
+    until(lambda: server.sent == before + 1, 1)
+
+
+def test_wake_ups_through_redis_are_read_together(redis_url):
+    listener, other = wakeups.listen(redis_url), wakeups._redis(redis_url)
+    for _ in range(5):
+        other.publish(wakeups.CHANNEL, "")
+    assert listener.wait(2)
+    assert not listener.wait(0.1)
+    listener.close()
+
+
 def test_wake_up_says_nothing(tmp_path):
     listener = wakeups.listen(f"sqlite:///{tmp_path}/queue.db")
     wakeups._sender(f"sqlite:///{tmp_path}/queue.db", os.getpid()).wake()
