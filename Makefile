@@ -69,7 +69,7 @@ fix: $(PINNED) ## Fix style automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(PINNED) $(AXE) ## Measure the production server beside a bare Flask app and another provider (PEERS=1 adds others)
+bench: $(PINNED) $(AXE) ## Measure the production server beside two small Flask apps and another provider (PEERS=1 adds packages)
 	$(BIN)/python -m bench $(if $(PEERS),--peers)
 	$(BIN)/python -m bench.provider
 	$(BIN)/python -m bench.forward_auth
@@ -92,6 +92,8 @@ pins: $(PINNED) ## Pin what pyproject.toml asks for, with hashes (UPGRADE=--upgr
 	$(COMPILE) --output-file requirements/production.txt pyproject.toml
 	$(COMPILE) --extra otel --constraint requirements/production.txt --output-file requirements/otel.txt pyproject.toml
 	$(COMPILE) --extra dev --extra otel --constraint requirements/otel.txt --output-file requirements/development.txt pyproject.toml
+	for peer in django-allauth flask-security; do \
+		$(COMPILE) --output-file bench/peers/$$peer.txt bench/peers/$$peer.in || exit; done
 	touch $(PINNED)
 
 clean: ## Remove what make made (not var/, which holds your data)

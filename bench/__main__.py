@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.databases import KINDS, Databases, databases
+from bench.mailbox import Mailbox
 from bench.results import Results
 from bench.run import WARM_UP, run_clients
 from bench.servers import ROOT, free_port, python
@@ -17,6 +18,9 @@ from bench.subject import WORKS
 
 MARKS = {"floor": "floor", "safe floor": "safe"}
 """What the others are compared with, and what the table calls it."""
+
+FIRST_WITHIN = 20
+"""Seconds until somebody must have signed in: the first requests of a server take longest."""
 
 MOST_PER_SECOND = 4000
 """More than any server here can do in a second: so much is made ready beforehand."""
@@ -57,10 +61,19 @@ def measure(kind: str, directory: Path, options: argparse.Namespace) -> Results:
         stack.callback(sink.wait)
         stack.callback(sink.terminate)
         subjects = make_subjects(made, directory, mail_port, options)
+        if options.peers:
+            mailbox = Mailbox()
+            stack.callback(mailbox.close)
+            subjects += make_peers(made, directory, mail_port, mailbox, options)
+        for subject in subjects:
+            subject.populate()
+        made.analyze()
         results = Results([subject.name for subject in subjects], MARKS)
         for subject in subjects:
             stack.callback(subject.server.stop)
         start(subjects, results, options.starts)
+        for subject in subjects:
+            warm_up(subject, made, options)
         for _ in range(options.rounds):
             for work in options.works:
                 for subject in subjects:
@@ -82,6 +95,20 @@ def start(subjects: list[Any], results: Results, times: int) -> None:
                 subject.server.stop()
 
 
+def warm_up(subject: Any, made: Databases, options: argparse.Namespace) -> None:
+    """Sign people in, uncounted: what a server imports and caches is there then, and there are sessions to check.
+
+    :raises RuntimeError: when nobody could sign in
+    """
+    for _ in range(FIRST_WITHIN):
+        subject.get_ready("W1", 0)
+        tally = run_clients(subject.server, subject.scripts("W1", options.clients), 1.0, made).tally
+        subject.settle()
+        if subject.sessions:
+            return
+    raise RuntimeError(f"nobody could sign in at {subject.name}: {tally.wrong[:3]}")
+
+
 def count_statements(subjects: list[Any], results: Results, works: list[str]) -> None:
     """Count the statements of the subjects that this process can run."""
     for subject in subjects:
@@ -91,26 +118,33 @@ def count_statements(subjects: list[Any], results: Results, works: list[str]) ->
 
 
 def make_subjects(made: Databases, directory: Path, mail_port: int, options: argparse.Namespace) -> list[Any]:
-    """Return the subjects, with their people in place: both floors, ours without limits and with, then the peers."""
+    """Return both floors, and ours without limits and with."""
     from bench.bare import Bare, Safe
     from bench.latchkey import Latchkey
-    from bench.peer import Peer
 
-    def common(name: str) -> tuple[str, int, Path, int]:
-        return made.make(name), options.people, directory, options.processes
-
-    subjects: list[Any] = [
-        Bare(*common("floor")),
-        Safe(*common("safe")),
-        Latchkey(*common("latchkey"), mail_port),
-        Latchkey(*common("limited"), mail_port, limits=True),
+    common = (options.people, directory, options.processes)
+    return [
+        Bare(made.make("floor"), *common),
+        Safe(made.make("safe"), *common),
+        Latchkey(made.make("latchkey"), *common, mail_port),
+        Latchkey(made.make("limited"), *common, mail_port, limits=True),
     ]
-    if options.peers:
-        subjects.append(Peer(*common("peer"), mail_port))
-    for subject in subjects:
-        subject.populate()
-    made.analyze()
-    return subjects
+
+
+def make_peers(
+    made: Databases, directory: Path, mail_port: int, mailbox: Mailbox, options: argparse.Namespace
+) -> list[Any]:
+    """Return the other packages, installed."""
+    from bench.peers.allauth import Allauth
+    from bench.peers.better_auth import BetterAuth
+    from bench.peers.flask_security import FlaskSecurity
+
+    common = (options.people, directory, options.processes)
+    return [
+        FlaskSecurity(made.make("flask-security"), *common, mail_port),
+        Allauth(made.make("allauth"), *common, mailbox),
+        BetterAuth(made.make("better-auth"), *common, mailbox),
+    ]
 
 
 def run(subject: Any, work: str, made: Databases, results: Results, options: argparse.Namespace) -> None:

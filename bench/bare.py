@@ -17,19 +17,11 @@ from bench.client import Answer, Done, Script
 from bench.inside import statements_per_request
 from bench.messages import cookie_line, get, post
 from bench.passkeys import KEY
-from bench.servers import Server, free_port, python
+from bench.servers import granian
 from bench.subject import address, home, shares
 
 BATCH = 5000
 POINT = KEY.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-
-
-def granian(app: str, environment: dict[str, str], directory: Path, processes: int) -> Server:
-    """Return a server of a WSGI app, in as many processes; none is started yet."""
-    port = free_port()
-    command = python("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port))
-    command += ["--workers", str(processes), "--blocking-threads", "4", "--no-ws", "--http", "1", app]
-    return Server(command, environment, directory / f"{app.partition(':')[0]}.log", port)
 
 
 class Bare:

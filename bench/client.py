@@ -2,8 +2,9 @@
 
 Each client is a generator. It yields the bytes of a request, gets the
 :class:`Answer` back, and says with :class:`Done` that one operation ended.
-Speaks only as much HTTP/1.1 as a benchmark needs: kept connections and
-answers with a ``Content-Length``.
+With :class:`Pause` it waits for something else than the server; that time
+does not count. Speaks only as much HTTP/1.1 as a benchmark needs: kept
+connections, and answers with a ``Content-Length`` or in chunks.
 """
 
 import select
@@ -62,8 +63,21 @@ class Done:
     why: str = ""
 
 
-Script = Generator[bytes | Done, Answer | None, None]
-"""What a client does: yields requests and :class:`Done`, for ever."""
+def failed(answer: Answer | None) -> Done:
+    """Return an operation that this answer did not end as it should."""
+    return Done(False, f"{answer and answer.status} {answer and answer.body[:200]!r}")
+
+
+@dataclass(slots=True)
+class Pause:
+    """Time that is not the server's: until ``ready`` says yes, or for ``most`` seconds."""
+
+    ready: Callable[[], bool]
+    most: float = 5.0
+
+
+Script = Generator[bytes | Done | Pause, Answer | None, None]
+"""What a client does: yields requests, :class:`Pause` and :class:`Done`, for ever."""
 
 
 @dataclass
@@ -93,6 +107,8 @@ class Client:
         self.script = script
         self.buffer = b""
         self.began = 0.0
+        self.pause: Pause | None = None
+        self.paused = 0.0
         self.socket = self.connect()
 
     def connect(self) -> socket.socket:
@@ -115,23 +131,39 @@ class Client:
         head, blank, rest = self.buffer.partition(b"\r\n\r\n")
         if not blank:
             return None
-        length = announced_length(head)
-        if len(rest) < length:
+        if b"\r\ntransfer-encoding: chunked" in head.lower():
+            found = joined_chunks(rest)
+        else:
+            length = announced_length(head)
+            found = (rest[:length], rest[length:]) if len(rest) >= length else None
+        if found is None:
             return None
-        self.buffer = rest[length:]
-        return Answer(int(head[9:12]), head, rest[:length])
+        body, self.buffer = found
+        return Answer(int(head[9:12]), head, body)
 
     def advance(self, answer: Answer | None, tally: Tally, now: float) -> None:
         """Give the script its answer and send the request it makes of it."""
+        self.pause = None
         step = self.script.send(answer)
-        while isinstance(step, Done):
-            if step.right:
-                tally.times.append(now - self.began)
+        while not isinstance(step, bytes):
+            if isinstance(step, Pause):
+                if not step.ready():
+                    self.pause, self.paused = step, now
+                    return
             else:
-                tally.wrong.append(step.why)
-            self.began = now
+                if step.right:
+                    tally.times.append(now - self.began)
+                else:
+                    tally.wrong.append(step.why)
+                self.began = now
             step = next(self.script)
         self.socket.sendall(step)
+
+    def go_on(self, tally: Tally, now: float) -> None:
+        """End the pause if it is time; the operation began that much later then."""
+        if self.pause and (self.pause.ready() or now - self.paused > self.pause.most):
+            self.began += now - self.paused
+            self.advance(None, tally, now)
 
 
 def announced_length(head: bytes) -> int:
@@ -139,11 +171,23 @@ def announced_length(head: bytes) -> int:
     lower = head.lower()
     start = lower.find(b"\r\ncontent-length:")
     if start < 0:
-        if b"\r\ntransfer-encoding:" in lower:
-            raise ValueError("an answer in chunks is not understood here")
         return 0
     end = lower.find(b"\r\n", start + 2)
     return int(lower[start + 17 : end if end > 0 else len(lower)])
+
+
+def joined_chunks(data: bytes) -> tuple[bytes, bytes] | None:
+    """Return a body that came in chunks, and what follows it; None when it is not whole yet. Without trailers."""
+    body = []
+    while True:
+        size, line_end, data = data.partition(b"\r\n")
+        length = int(size.partition(b";")[0], 16) if line_end else 0
+        if not line_end or len(data) < length + 2:
+            return None
+        if not length:
+            return b"".join(body), data[2:]
+        body.append(data[:length])
+        data = data[length + 2 :]
 
 
 def drive(
@@ -180,7 +224,10 @@ def _play(poll: select.epoll, clients: dict[int, Client], tally: Tally, seconds:
     began = time.perf_counter()
     until = began + seconds
     while (now := time.perf_counter()) < until:
-        for number, _ in poll.poll(min(1.0, until - now)):
+        paused = [client for client in clients.values() if client.pause]
+        for client in paused:
+            client.go_on(tally, time.perf_counter())
+        for number, _ in poll.poll(min(0.002 if paused else 1.0, until - now)):
             client = clients[number]
             try:
                 answer = client.read()

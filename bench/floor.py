@@ -13,7 +13,7 @@ import pyotp
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from flask import Flask, redirect, request
+from flask import Flask, jsonify, redirect, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -79,7 +79,7 @@ def sign_in():  # type: ignore[no-untyped-def]
     user = _find(asked["address"])
     if not pyotp.TOTP(user.secret).verify(asked["code"], valid_window=1):
         return {"error": "wrong"}, 400
-    response = app.make_response({"user": user.id})
+    response = jsonify({"user": user.id})
     response.set_cookie(COOKIE, _open_session(user), httponly=True)
     return response
 
@@ -105,7 +105,7 @@ def passkey():  # type: ignore[no-untyped-def]
     user = _find(asked["address"])
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), user.key)
     key.verify(bytes.fromhex(asked["signature"]), asked["challenge"].encode(), ec.ECDSA(SHA256()))
-    response = app.make_response({"user": user.id})
+    response = jsonify({"user": user.id})
     response.set_cookie(COOKIE, _open_session(user), httponly=True)
     return response
 

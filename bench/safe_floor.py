@@ -64,6 +64,23 @@ class Event(db.Model):
     network_address: Mapped[str] = mapped_column(sa.String(45))
 
 
+FIND = sa.text('SELECT id, secret FROM "user" WHERE address = :address')
+ASK = sa.text("INSERT INTO challenge (id, user_id, expires_at, guesses) VALUES (:id, :user_id, :expires_at, 0)")
+OPEN = "id = :id AND spent_at IS NULL AND expires_at > :now"
+COUNT = sa.text(f"UPDATE challenge SET guesses = guesses + 1 WHERE {OPEN} AND guesses < {GUESSES} RETURNING user_id")
+SECRET = sa.text('SELECT secret FROM "user" WHERE id = :id')
+LINK = sa.text(f'SELECT "user".id, secret FROM challenge JOIN "user" ON "user".id = user_id WHERE challenge.{OPEN}')
+SPEND = sa.text(f"UPDATE challenge SET spent_at = :now WHERE {OPEN}")
+START = sa.text("INSERT INTO session (digest, user_id, expires_at) VALUES (:digest, :user_id, :expires_at)")
+CHECK = sa.text(
+    'SELECT "user".id, address FROM session JOIN "user" ON "user".id = user_id'
+    " WHERE digest = :digest AND expires_at > :now"
+)
+RECORD = sa.text(
+    "INSERT INTO event (at, name, user_id, network_address) VALUES (:at, :name, :user_id, :network_address)"
+)
+
+
 class Limit:
     """Counts the requests of each network address in the current minute, in this process."""
 
@@ -101,12 +118,13 @@ def create_app() -> Flask:
 def send_code() -> Any:
     """Make a challenge for an account; the answer is the same when there is none."""
     limit.check()
-    user = db.session.scalars(sa.select(User).where(User.address == request.get_json()["address"])).one_or_none()
+    user = db.session.execute(FIND, {"address": request.get_json()["address"]}).one_or_none()
     cookie = secrets.token_urlsafe(32)
     if user:
         challenge_id, secret = digest(cookie), decrypt(user.secret, user.id)
         _mailed = code_of(secret, challenge_id), link_token_of(secret, challenge_id)
-        db.session.add(Challenge(id=challenge_id, user_id=user.id, expires_at=_now() + CHALLENGE_LASTS))
+        asked = {"id": challenge_id, "user_id": user.id, "expires_at": _now() + CHALLENGE_LASTS}
+        db.session.execute(ASK, asked)
         _record("code.sent", user.id)
         db.session.commit()
     return _with_cookie(jsonify({}), CHALLENGE_COOKIE, cookie)
@@ -116,61 +134,53 @@ def send_code() -> Any:
 def sign_in() -> Any:
     """Count a guess, then compare it."""
     limit.check()
-    counted = sa.update(Challenge).where(*_open(), Challenge.guesses < GUESSES).values(guesses=Challenge.guesses + 1)
-    user_id = db.session.scalar(counted.returning(Challenge.user_id))
+    challenge_id = _challenge_id()
+    user_id = db.session.scalar(COUNT, {"id": challenge_id, "now": _now()})
     if user_id is None:
         return {"error": "wrong"}, 400
     _record("code.guessed", user_id)
     db.session.commit()
-    expected = code_of(_secret_of(user_id), _challenge_id())
+    expected = code_of(decrypt(db.session.scalar(SECRET, {"id": user_id}), user_id), challenge_id)
     if not hmac.compare_digest(expected, request.get_json()["code"].encode()):
         return {"error": "wrong"}, 400
-    return _complete(jsonify(user=user_id), user_id)
+    return _complete(jsonify(user=user_id), challenge_id, user_id)
 
 
 @views.get("/link")
 def link() -> Any:
     """Sign in by the link, in the browser that asked. Its token is too long to be guessed."""
     limit.check()
-    user_id = db.session.scalar(sa.select(Challenge.user_id).where(*_open()))
-    if user_id is None or not hmac.compare_digest(
-        link_token_of(_secret_of(user_id), _challenge_id()), request.args["token"].encode()
-    ):
+    challenge_id = _challenge_id()
+    user = db.session.execute(LINK, {"id": challenge_id, "now": _now()}).one_or_none()
+    token = request.args["token"].encode()
+    if not user or not hmac.compare_digest(link_token_of(decrypt(user.secret, user.id), challenge_id), token):
         return {"error": "wrong"}, 400
-    return _complete(redirect("/"), user_id)
+    return _complete(redirect("/"), challenge_id, user.id)
 
 
 @views.get("/me")
 def me() -> Any:
     """Say who is signed in."""
-    token = digest(request.cookies.get(SESSION_COOKIE, ""))
-    live = sa.select(User).join(Session).where(Session.digest == token, Session.expires_at > _now())
-    user = db.session.scalars(live).one_or_none()
+    token = {"digest": digest(request.cookies.get(SESSION_COOKIE, "")), "now": _now()}
+    user = db.session.execute(CHECK, token).one_or_none()
     return {"user": user.id, "address": user.address} if user else ({"error": "signed out"}, 401)
 
 
-def _complete(response: Any, user_id: int) -> Any:
+def _complete(response: Any, challenge_id: str, user_id: int) -> Any:
     """Spend the challenge, if no other request has, and start a session."""
-    if not db.session.execute(sa.update(Challenge).where(*_open()).values(spent_at=_now())).rowcount:
+    if not db.session.execute(SPEND, {"id": challenge_id, "now": _now()}).rowcount:
         return {"error": "wrong"}, 400
     token = secrets.token_urlsafe(32)
-    db.session.add(Session(digest=digest(token), user_id=user_id, expires_at=_now() + SESSION_LASTS))
+    started = {"digest": digest(token), "user_id": user_id, "expires_at": _now() + SESSION_LASTS}
+    db.session.execute(START, started)
     _record("signed_in", user_id)
     db.session.commit()
     return _with_cookie(response, SESSION_COOKIE, token)
 
 
-def _open() -> tuple[sa.ColumnElement[bool], ...]:
-    """Name this browser's challenge, if it can still be answered."""
-    return Challenge.id == _challenge_id(), Challenge.spent_at.is_(None), Challenge.expires_at > _now()
-
-
 def _record(name: str, user_id: int) -> None:
-    db.session.add(Event(at=_now(), name=name, user_id=user_id, network_address=request.remote_addr or ""))
-
-
-def _secret_of(user_id: int) -> bytes:
-    return decrypt(db.session.get_one(User, user_id).secret, user_id)
+    happened = {"at": _now(), "name": name, "user_id": user_id, "network_address": request.remote_addr or ""}
+    db.session.execute(RECORD, happened)
 
 
 def _with_cookie(response: Any, name: str, value: str) -> Any:

@@ -105,6 +105,16 @@ def _proportional_set_size(pid: int) -> float:
     return 0.0
 
 
+def granian(
+    app: str, environment: dict[str, str], directory: Path, processes: int, python: str = sys.executable
+) -> Server:
+    """Return a server of a WSGI app, in as many processes, run by this Python or another; it is not started yet."""
+    port = free_port()
+    command = [python, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(processes), "--blocking-threads", "4", "--no-ws", "--http", "1", app]
+    return Server(command, environment, directory / f"{app.partition(':')[0]}.log", port)
+
+
 def free_port() -> int:
     """Return a port on which nothing listens now."""
     with socket.socket() as probe:

@@ -1,6 +1,11 @@
-"""A mail server that accepts everything and keeps nothing: ``python -m bench.sink PORT``."""
+"""A mail server that accepts everything and keeps nothing: ``python -m bench.sink PORT``.
+
+``python -m bench.sink PORT codes`` also prints each mail's address and the code in it (``mailbox.py`` reads them).
+"""
 
 import asyncio
+import os
+import re
 import sys
 
 ANSWERS = {
@@ -10,16 +15,25 @@ ANSWERS = {
 }
 
 
+RECIPIENT = re.compile(rb"(?i)RCPT TO:<([^>]+)>")
+CODE = re.compile(rb"(?m)^([0-9]{6}|[A-Z0-9]{4}-[A-Z0-9]{4})\r$")
+"""Codes as the peers write them, on a line of their own."""
+
+
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer one client until it leaves."""
+    recipient = b""
     writer.write(b"220 sink\r\n")
     try:
         while line := await reader.readline():
             verb = line[:4].upper()
             writer.write(ANSWERS.get(verb, b"250 ok\r\n"))
             if verb == b"DATA":
-                await reader.readuntil(b"\r\n.\r\n")
+                mail = await reader.readuntil(b"\r\n.\r\n")
+                tell(recipient, mail)
                 writer.write(b"250 kept\r\n")
+            elif found := RECIPIENT.match(line):
+                recipient = found[1]
             if verb == b"QUIT":
                 break
         await writer.drain()
@@ -27,6 +41,12 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         pass
     finally:
         writer.close()
+
+
+def tell(recipient: bytes, mail: bytes) -> None:
+    """Print the code in a mail, if anyone wants to know."""
+    if "codes" in sys.argv and (code := CODE.search(mail)):
+        os.write(1, b"%s %s\n" % (recipient, code[1]))
 
 
 async def serve(port: int) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import smtplib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from bench.client import Answer, Done, Script, drive
+from bench.client import Answer, Done, Pause, Script, drive, joined_chunks
+from bench.mailbox import Mailbox
 from bench.messages import get
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b; Path=/\r\nSet-Cookie: c=; Max-Age=0\r\n\r\nok"
@@ -58,3 +61,60 @@ def test_a_wrong_answer_is_told_apart(address):
 
 def test_cookies_that_are_taken_away_are_not_kept():
     assert Answer(200, OK.partition(b"\r\n\r\n")[0], b"").cookies() == {"a": "b"}
+
+
+@pytest.mark.parametrize("length", range(len(b"2\r\nok\r\n3;a=b\r\n\r\n!\r\n0\r\n\r\n")))
+def test_body_in_chunks_is_whole_only_with_its_last_chunk(length):
+    data = b"2\r\nok\r\n3;a=b\r\n\r\n!\r\n0\r\n\r\n"
+    assert joined_chunks(data[:length]) is None
+    assert joined_chunks(data + data[:length]) == (b"ok\r\n!", data[:length])
+
+
+def test_pause_ends_when_it_is_over_and_is_not_counted(address):
+    def wait() -> Script:
+        yield get("/")
+        over = time.perf_counter() + 0.2
+        yield Pause(lambda: time.perf_counter() > over)
+        yield Done()
+        while True:
+            yield get("/")
+
+    tally = drive(address, [wait()], 1.0)
+    assert len(tally.times) == 1
+    assert tally.times[0] < 0.2
+
+
+def test_pause_ends_after_its_longest_time(address):
+    def wait() -> Script:
+        yield get("/")
+        yield Pause(lambda: False, most=0.05)
+        yield Done(False, "nothing came")
+        while True:
+            yield get("/")
+
+    assert drive(address, [wait()], 0.5).wrong == ["nothing came"]
+
+
+def test_mailbox_tells_the_code_of_the_newest_mail():
+    mailbox = Mailbox()
+    try:
+        for code in ("123456", "BCDF-GHJK"):
+            send(mailbox.port, f"Your code:\r\n\r\n{code}\r\n")
+        assert mailbox.until_mail("ada@example.com").ready()
+        assert mailbox.take("ada@example.com") == "BCDF-GHJK"
+        assert mailbox.take("ada@example.com") == ""
+        assert mailbox.take("bob@example.com") == ""
+    finally:
+        mailbox.close()
+
+
+def send(port: int, text: str) -> None:
+    """Send a mail to Ada as soon as the mail server listens."""
+    for _ in range(500):
+        try:
+            with smtplib.SMTP("127.0.0.1", port) as server:
+                server.sendmail("no-reply@example.com", ["ada@example.com"], f"Subject: Code\r\n\r\n{text}")
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+    pytest.fail("the mail server does not listen")

@@ -1,7 +1,7 @@
 """Flask-Security-Too with unified sign-in, as its documentation sets it up; runs in an environment of its own.
 
-``python -m bench.peer_app PEOPLE`` makes its tables and people. All people share one TOTP secret, so that the load
-client knows it: each use opens it anew, as with secrets of their own.
+``python -m bench.peers.flask_security_app PEOPLE`` makes its tables and people. All people share one TOTP secret, so
+that the load client knows it: each use opens it anew, as with secrets of their own.
 """
 
 import json

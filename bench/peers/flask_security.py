@@ -1,9 +1,8 @@
-"""Flask-Security-Too as a subject, installed from its package into an environment of its own."""
+"""Flask-Security-Too as a subject. Its people share one secret, which the load client knows: it derives the codes."""
 
 import os
 import secrets
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +11,13 @@ import pyotp
 
 from bench.client import Answer, Done, Script
 from bench.messages import cookie_line, get, post
-from bench.servers import ROOT, Server, free_port
-from bench.subject import shares
-
-PLACE = ROOT / ".cache" / "bench-peer"
-PACKAGES = ("Flask-Security[common,fsqla,mfa]", "Flask-SQLAlchemy", "granian", "psycopg[binary]")
+from bench.peers.install import python_of
+from bench.servers import ROOT, granian
+from bench.subject import address, shares
 
 
-def install() -> Path:
-    """Return the Python of the peer's environment, made when there is none yet."""
-    python = PLACE / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(PLACE)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-    return python
-
-
-class Peer:
-    """The peer on a database of its own, served as the floor is."""
+class FlaskSecurity:
+    """Flask-Security-Too on a database of its own, served as the floor is."""
 
     name = "flask-security"
     without = ("W5",)
@@ -41,20 +29,18 @@ class Peer:
         self.sessions: list[str] = []
         self.secret = ""
         self.next = 0
-        self.python = str(install())
+        self.python = python_of("flask-security")
         self.environment = {
             "PEER_DATABASE": database_url,
             "PEER_KEY": secrets.token_hex(32),
             "PEER_MAIL_PORT": str(mail_port),
         }
-        port = free_port()
-        command = [self.python, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", str(processes), "--blocking-threads", "4", "--no-ws", "--http", "1"]
-        self.server = Server([*command, "bench.peer_app:app"], self.environment, directory / "peer.log", port)
+        app = "bench.peers.flask_security_app:app"
+        self.server = granian(app, self.environment, directory, processes, self.python)
 
     def populate(self) -> None:
         """Make the tables and the people."""
-        command = [self.python, "-m", "bench.peer_app", str(self.count)]
+        command = [self.python, "-m", "bench.peers.flask_security_app", str(self.count)]
         made = subprocess.run(command, cwd=ROOT, env=os.environ | self.environment, check=True, capture_output=True)
         self.secret, *self.names = made.stdout.decode().split()
 
@@ -82,7 +68,7 @@ class Peer:
     def _sign_in(self, share: Iterator[int]) -> Script:
         cookies, token = yield from self._visit()  # type: ignore[misc]
         for number in share:
-            person = {"identity": f"person{number}@example.com", "csrf_token": token}
+            person = {"identity": address(number), "csrf_token": token}
             answer = yield post("/us-signin/send-code", person | {"chosen_method": "email"}, cookies=cookies)
             if answer and answer.status == 200:
                 answer = yield post("/us-signin", person | {"passcode": self._code()}, cookies=cookies)
@@ -109,6 +95,6 @@ class Peer:
     def _guess(self, share: Iterator[int]) -> Script:
         cookies, token = yield from self._visit()  # type: ignore[misc]
         for number in share:
-            body = {"identity": f"person{number}@example.com", "passcode": "000000", "csrf_token": token}
+            body = {"identity": address(number), "passcode": "000000", "csrf_token": token}
             answer = yield post("/us-signin", body, cookies=cookies)
             yield Done(bool(answer and answer.status == 400), f"{answer and answer.status}")
