@@ -47,6 +47,16 @@ def drop_index(name: str, table: str) -> None:
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=concurrently)
 
 
+def leave_room(table: str, percent: int) -> None:
+    """Have PostgreSQL leave so much of each new page of a table free, for later versions of its rows.
+
+    A row that is changed stays out of its indexes while there is room on its page. SQLite changes rows in place.
+    """
+    with _outside_transaction() as is_postgresql:
+        if is_postgresql:
+            op.execute(f'ALTER TABLE "{table}" SET (fillfactor = {100 - percent})')
+
+
 def update(table: str, values: dict[str, Any], where: sa.ColumnElement[bool], *, key: str = "id") -> None:
     """Set ``values`` in the rows ``where`` that holds, in batches along ``key`` that commit one by one.
 

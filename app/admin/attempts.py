@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from app import clock, user_agents, user_input
 from app.audit import Event
+from app.audit.models import HAS_SUPPORT_ID, IS_UNOWNED
 from app.challenges.models import Challenge
 from app.extensions import db
 from app.i18n import N_
@@ -97,10 +98,7 @@ def timeline(support_id: str) -> list[TimelineEntry]:
     """
     named = events_named(support_id)
     about = {event.challenge_id for event in named if event.challenge_id}
-    found = {event.id: event for event in named}
-    if about:
-        for event in db.session.scalars(sa.select(Event).where(Event.challenge_id.in_(about))):
-            found[event.id] = event
+    found = {event.id: event for event in (*named, *_events_about(about, named))}
     events = sorted(found.values(), key=lambda event: (event.at, event.id))
     entries = [(event.at, *_entry_of(event, events)) for event in events]
     entries = sorted(entries + _of_messages(about, events) + _of_challenges(about), key=lambda moment: moment[0])
@@ -110,7 +108,19 @@ def timeline(support_id: str) -> list[TimelineEntry]:
 def events_named(support_id: str) -> Sequence[Event]:
     """Return the events of the request with this support id, as typed, in no order."""
     wanted = as_support_id(support_id)
-    return db.session.scalars(sa.select(Event).where(Event.support_id == wanted)).all() if wanted else []
+    return (
+        db.session.scalars(sa.select(Event).where(Event.support_id == wanted, HAS_SUPPORT_ID)).all() if wanted else []
+    )
+
+
+def _events_about(challenges: set[Any], named: Sequence[Event]) -> list[Event]:
+    """Return the events about these challenges: nobody's, and those of the users whose they are or became."""
+    if not challenges:
+        return []
+    about = sa.select(Event).where(Event.challenge_id.in_(challenges))
+    unowned = db.session.scalars(about.where(IS_UNOWNED)).all()
+    users = {event.user_id for event in (*named, *unowned)} - {None}
+    return [*unowned, *(db.session.scalars(about.where(Event.user_id.in_(users))) if users else ())]
 
 
 def latest(user_id: int, limit: int) -> list[Event]:

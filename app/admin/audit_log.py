@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.audit import Event
+from app.audit.models import HAS_SUPPORT_ID
 from app.errors import Rejected
 from app.extensions import db
 from app.spreadsheets import harmless
@@ -59,7 +60,7 @@ class Wanted:
         """Return the conditions that an index finds together."""
         found: list[sa.ColumnElement[bool]] = []
         if self.support_id:
-            found.append(Event.support_id == self.support_id)
+            found += [Event.support_id == self.support_id, HAS_SUPPORT_ID]
         if about := self.actor or self.person:
             found.append(Event.user_id == about.id)
         return found

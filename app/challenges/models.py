@@ -39,7 +39,7 @@ class Challenge(db.Model):
     """A digest of whom it is about: a user, or an identity that nobody has."""
     user_id: Mapped[int | None] = mapped_column(index=True)
     """No foreign key, here and in ``enrolled_id``: a decoy has nothing to check (ADR 15). It goes with its user."""
-    enrolled_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
+    enrolled_id: Mapped[str | None] = mapped_column(sa.String(32))
     secret: Mapped[str] = mapped_column(sa.Text, default="")
     """Sealed secret of an enrollment; empty where the enrolled method's own secret is the root."""
     destination: Mapped[str] = mapped_column(sa.String(254))

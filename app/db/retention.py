@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -11,6 +12,9 @@ from sqlalchemy.orm import scoped_session
 
 BATCH = 1000
 """Rows a statement deletes at the most: a writer that waits for it hardly notices."""
+
+LOOK_FOR = 1.0
+"""Seconds for which a walk looks at a time: at a million rows it takes three such looks, ten minutes apart."""
 
 Cleanup = Callable[[], int]
 """Deletes one batch, commits it and returns how many rows went."""
@@ -28,10 +32,41 @@ def registered_cleanups() -> list[Cleanup]:
     return list(current_app.extensions[_REGISTERED])
 
 
+class Walk:
+    """A way through a table by its key, for old rows that no index finds: one more entry for each change costs more.
+
+    It is made once in a process, and each look goes on where the last one ended.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        (self._key,) = model.__table__.primary_key.columns
+        self._after: Any = None
+
+    def delete_batch(self, session: scoped_session[Any], old: sa.ColumnElement[bool]) -> int:
+        """Go on until a batch has rows that are ``old``, and delete those; return how many. Commits by itself.
+
+        Returns 0 at the end of the table, from which the next look begins anew, or after ``LOOK_FOR``.
+        """
+        until = time.monotonic() + LOOK_FOR
+        while True:
+            begin = [] if self._after is None else [self._key > self._after]
+            page = sa.select(self._key, old.label("is_old")).where(*begin).order_by(self._key).limit(BATCH)
+            rows = session.execute(page).all()
+            self._after = rows[-1][0] if len(rows) == BATCH else None
+            if found := [key for key, is_old in rows if is_old]:
+                return _delete(session, self._model, sa.and_(self._key.in_(found), old))
+            if self._after is None or time.monotonic() > until:
+                return 0
+
+
 def delete_batch(session: scoped_session[Any], model: Any, old: sa.ColumnElement[bool]) -> int:
     """Delete at most ``BATCH`` rows of ``model`` that are ``old``; return how many. Commits by itself."""
     (key,) = model.__table__.primary_key.columns
-    keys = sa.select(key).where(old).limit(BATCH)
-    statement = sa.delete(model).where(key.in_(keys))
+    return _delete(session, model, key.in_(sa.select(key).where(old).limit(BATCH)))
+
+
+def _delete(session: scoped_session[Any], model: Any, which: sa.ColumnElement[bool]) -> int:
+    statement = sa.delete(model).where(which)
     done = session.execute(statement.execution_options(synchronize_session=False, at_once=True))
     return cast("sa.CursorResult[Any]", done).rowcount

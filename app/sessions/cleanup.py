@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from app import clock
-from app.db.retention import delete_batch
+from app.db.retention import Walk, delete_batch
 from app.extensions import db, settings
 from app.sessions import api_tokens
 from app.sessions.known_devices import LIFETIME
 from app.sessions.models import ApiToken, AuthSession, KnownDevice, PendingSignIn, RefreshToken
+from app.throttling.cleanup import is_unneeded
 
 KEPT_FOR = timedelta(days=1)
+
+_DEVICES = Walk(KnownDevice)
 
 
 def prune_sessions() -> int:
@@ -40,5 +45,6 @@ def prune_unused_refresh_tokens() -> int:
 
 
 def prune_known_devices() -> int:
-    """Delete a batch of known devices, and of failure counters, that weren't used for a year; return how many."""
-    return delete_batch(db.session, KnownDevice, KnownDevice.touched_at < clock.now() - LIFETIME)
+    """Delete a batch of known devices that weren't used for a year, and of failure counters; return how many."""
+    now = clock.now()
+    return _DEVICES.delete_batch(db.session, sa.or_(is_unneeded(now), KnownDevice.touched_at < now - LIFETIME))

@@ -20,10 +20,4 @@ def init_app(app: Flask) -> None:
     from app.db.retention import register_cleanups
     from app.throttling import cleanup
 
-    register_cleanups(
-        app,
-        cleanup.prune_penalties,
-        cleanup.prune_send_windows,
-        cleanup.prune_failure_counters,
-        cleanup.prune_decoy_counters,
-    )
+    register_cleanups(app, cleanup.prune_penalties, cleanup.prune_send_windows)

@@ -1,8 +1,8 @@
-"""Delete penalties, windows of the send limits and failures that count no more."""
+"""Delete penalties and windows of the send limits that are over; which failures count no more."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -31,14 +31,11 @@ def prune_send_windows() -> int:
     return delete_batch(db.session, SendWindow, SendWindow.began_at < clock.now() - 2 * COUNTED_FOR)
 
 
-def prune_failure_counters() -> int:
-    """Delete a batch of counters that no limit reads any more; return how many."""
-    unneeded = sa.and_(FailureCounter.first_seen_at.is_(None), FailureCounter.in_a_row == sa.literal_column("0"))
-    over = FailureCounter.touched_at < clock.now() - FAILURES_COUNT_FOR
-    return delete_batch(db.session, FailureCounter, sa.and_(unneeded, over))
+def is_unneeded(now: datetime) -> sa.ColumnElement[bool]:
+    """Return what holds for failure counters that no limit reads any more; nobody's goes after a month in any case.
 
-
-def prune_decoy_counters() -> int:
-    """Delete a batch of counters of identities without an account, after a month; return how many."""
-    over = FailureCounter.touched_at < clock.now() - DECOYS_KEPT_FOR
-    return delete_batch(db.session, FailureCounter, sa.and_(FailureCounter.user_id.is_(None), over))
+    They are deleted with the known devices, whose table is theirs.
+    """
+    c = FailureCounter
+    settled = sa.and_(c.first_seen_at.is_(None), c.in_a_row == 0, c.touched_at < now - FAILURES_COUNT_FOR)
+    return sa.or_(settled, sa.and_(c.user_id.is_(None), c.touched_at < now - DECOYS_KEPT_FOR))

@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import BrowserName, partial_index
+from app.db import BrowserName
 from app.extensions import db
 
 
@@ -41,11 +41,7 @@ class FailureCounter(db.Model):
     """
 
     __tablename__ = "standing"
-    __table_args__ = (
-        sa.Index("ix_standing_user_id_browser", "user_id", "browser"),
-        partial_index("ix_standing_unknown", "first_seen_at IS NULL AND in_a_row = 0", "touched_at"),
-        partial_index("ix_standing_nobodys", "user_id IS NULL", "touched_at"),
-    )
+    __table_args__ = (sa.Index("ix_standing_user_id_browser", "user_id", "browser"),)
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     """A digest of whose it is and who fails: ``by_account.row_id``."""
@@ -63,7 +59,8 @@ class FailureCounter(db.Model):
     """The same of a day."""
     in_a_row: Mapped[int] = mapped_column(default=0)
     """Failures since the account was last signed in to."""
-    touched_at: Mapped[datetime] = mapped_column(index=True)
+    touched_at: Mapped[datetime]
+    """In no index, as all that each attempt changes: what is old is found by going through the table (``Walk``)."""
     failures: Mapped[str] = mapped_column(sa.Text, default="")
     """Written by the release before, and by no other (migration 0041)."""
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from app.admin.attempts import REASONS
+from app.admin.attempts import REASONS, timeline
 from tests.functional.signin.conftest import wrong
+from tests.plans import collected, reads_whole
 from tests.sinks import code_in
 
 ADA = "ada@example.com"
@@ -62,6 +63,27 @@ def test_a_late_code_in_another_browser_is_explained(json_wire, ada, mail_to, ex
     json_wire.post("/us-signin", identity=ADA, passcode=code)
     told = reasons(explain(elsewhere.json["support_id"]))
     assert sorted(told) == ["expired", "expired", "other_browser", "queued", "sent"]
+
+
+def test_an_attempt_that_opened_an_account_is_shown_whole_from_either_end(json_wire, mail_to, explain):
+    new = "grace@example.com"
+    sent = json_wire.post(SEND, identity=new, chosen_method="email")
+    failed = json_wire.post("/us-signin", identity=new, passcode="00000000")
+    opened = json_wire.post("/us-signin", identity=new, passcode=code_in(mail_to(new)))
+    assert opened.ok
+    told = explain(sent.json["support_id"])
+    assert told == explain(failed.json["support_id"])
+    assert reasons(told)[:3] == ["queued", "wrong_code", "sent"]
+    assert {"signed_in", "noted"} <= set(reasons(told)[3:])
+
+
+def test_a_timeline_reads_no_table_whole(app, json_wire, ada, mail_to):
+    support_id = json_wire.post(SEND, identity=ADA, chosen_method="email").json["support_id"]
+    json_wire.post("/us-signin", identity=ADA, passcode=code_in(mail_to(ADA)))
+    with collected(app) as plans:
+        assert len(timeline(support_id)) == 3
+    assert len(plans) == 5
+    assert not [plan for plan in plans for table in ("event", "message", "challenge") if reads_whole(plan, table)]
 
 
 @pytest.mark.settings(registration=False)

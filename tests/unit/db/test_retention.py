@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+import sqlalchemy as sa
 
 from app.audit import Event
 from app.challenges.models import Challenge
+from app.clock import now as clock_now
 from app.db import retention
 from app.extensions import db
 from app.sessions.models import AuthSession
+from app.throttling.cleanup import is_unneeded
 from app.throttling.models import FailureCounter
 from tests import plans
 from tests.signed_in import sign_in
@@ -105,6 +110,46 @@ def test_a_failure_counter_goes_when_it_holds_nothing_more(app, prune, rows, ada
     assert {row.id for row in rows(FailureCounter)} == left
 
 
+@pytest.fixture
+def counters(app, rows):
+    """Stores ten settled failure counters, the last one long ago, and returns the names of those there are."""
+    now = clock_now()
+    with app.app_context():
+        for number in range(10):
+            at = now - timedelta(days=2 if number == 9 else 0)
+            db.session.add(FailureCounter(id=f"counter {number}", touched_at=at, in_a_row=0))
+        db.session.commit()
+    return lambda: {row.id[-1] for row in rows(FailureCounter)}
+
+
+def test_a_walk_goes_on_where_its_last_look_ended(app, counters, monkeypatch):
+    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(retention, "LOOK_FOR", -1)
+    walk, old = retention.Walk(FailureCounter), is_unneeded(clock_now())
+    with app.app_context():
+        looks = [walk.delete_batch(db.session, old) for _ in range(3)]
+        assert (looks, counters()) == ([0, 0, 0], set("0123456789"))
+        assert (walk.delete_batch(db.session, old), counters()) == (1, set("012345678"))
+        db.session.execute(sa.update(FailureCounter).values(touched_at=clock_now() - timedelta(days=2)))
+        db.session.commit()
+        assert (walk.delete_batch(db.session, old), counters()) == (3, set("345678"))
+
+
+def test_a_walk_looks_at_the_whole_table_while_it_has_time(app, counters, monkeypatch):
+    monkeypatch.setattr(retention, "BATCH", 3)
+    with app.app_context():
+        assert retention.Walk(FailureCounter).delete_batch(db.session, is_unneeded(clock_now())) == 1
+    assert counters() == set("012345678")
+
+
+def test_what_each_attempt_changes_is_in_no_index():
+    """PostgreSQL writes a row into all its indexes anew when a column changes that any of them looks at."""
+    by = {"id", "user_id", "browser"}
+    for index in FailureCounter.__table__.indexes:
+        assert {column.name for column in index.columns} <= by
+        assert index.dialect_options["postgresql"].get("where") is None
+
+
 def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
     monkeypatch.setattr(retention, "BATCH", 2)
     for _ in range(5):
@@ -115,8 +160,6 @@ def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
 
 
 def test_every_pruner_finds_old_rows_by_an_index(app):
-    from datetime import timedelta
-
     from app.outbox import leases
 
     with plans.collected(app) as found:
