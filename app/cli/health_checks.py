@@ -26,7 +26,7 @@ from app.outbox.schedule import oldest_due, waiting_messages
 from app.throttling import service_totals
 from app.webhooks import endpoints
 from app.webhooks.delivery import FAILING, GONE
-from app.webhooks.posting import remedy_for as remedy_of_endpoint
+from app.webhooks.sender import remedy_for as remedy_of_endpoint
 from config import checks, environment
 from config.settings import Settings
 

@@ -21,7 +21,7 @@ from app.outbox import wakeups
 from app.web.messages import message
 from app.webhooks import delivery, endpoints, event_types, subscriptions
 from app.webhooks.models import STATES, WebhookDelivery, WebhookEndpoint
-from app.webhooks.posting import remedy_for
+from app.webhooks.sender import remedy_for
 
 BY = "operator"
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     """Have a worker that runs alone show its figures, and every process its traces, where the settings say so."""
-    from app.monitoring import tracing
+    from app.monitoring import opentelemetry
     from app.outbox import worker
 
     app.extensions.setdefault(worker.BESIDE, []).append(show_worker)
-    tracing.init_app(app)
+    opentelemetry.init_app(app)
 
 
 def show_worker(app: Flask) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from app import clock, metrics, tracing
+from app import clock, metrics, spans
 from app.extensions import db
 from app.outbox import renderers, suppressions
 from app.outbox.channels import logout, mail, sms
@@ -170,8 +170,8 @@ def _drop(message: Message, why: str) -> Outcome:
 
 def _traced(message: Message, known: Mapping[str, Any] | None, log: Any) -> Outcome:
     """Attempt to send a message, as a span that says how it ended and not to whom it went."""
-    facts: dict[str, tracing.Value] = {"latchkey__kind": message.kind, "latchkey__attempt": message.attempts}
-    with tracing.span(f"deliver {message.channel}", latchkey__message=message.id, **facts) as note:
+    facts: dict[str, spans.Value] = {"latchkey__kind": message.kind, "latchkey__attempt": message.attempts}
+    with spans.span(f"deliver {message.channel}", latchkey__message=message.id, **facts) as note:
         outcome = _attempt(message, known, log)
         note("latchkey.outcome", outcome.state)
     return outcome

@@ -24,9 +24,9 @@ from app.db.compiled import Detached
 from app.extensions import changed, db
 from app.outbox.channels import Interrupted
 from app.outbox.leases import LEASE, Due, claim_rows, claiming
-from app.webhooks import event_types, posting, queue, signatures, subscriptions
+from app.webhooks import event_types, queue, sender, signatures, subscriptions
 from app.webhooks.models import ABANDONED, SENDING, SENT, WAITING, WebhookDelivery, WebhookEndpoint
-from app.webhooks.posting import Answer
+from app.webhooks.sender import Answer
 
 log = structlog.get_logger()
 
@@ -161,7 +161,7 @@ def _try_each(endpoint: WebhookEndpoint, deliveries: Sequence[WebhookDelivery]) 
             yield Outcome(delivery, None, clock.now())
             continue
         outcome = _try(endpoint, delivery)
-        is_over = outcome.answer is None or outcome.answer.is_down or outcome.answer.status == posting.GONE
+        is_over = outcome.answer is None or outcome.answer.is_down or outcome.answer.status == sender.GONE
         yield outcome
 
 
@@ -195,7 +195,7 @@ def post(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Answer:
         "webhook-timestamp": str(timestamp),
         "webhook-signature": signatures.signature(secrets, delivery.message_id, timestamp, body),
     }
-    return posting.post(endpoint.url, body, headers)
+    return sender.post(endpoint.url, body, headers)
 
 
 def body_of(delivery: WebhookDelivery) -> bytes:
@@ -209,7 +209,7 @@ def body_of(delivery: WebhookDelivery) -> bytes:
 
 def next_attempt(delivery: WebhookDelivery, answer: Answer) -> datetime | None:
     """Return when to try again after a try that failed, or None to give up."""
-    if answer.status == posting.GONE or delivery.type == event_types.TEST or delivery.attempts > len(WAITS):
+    if answer.status == sender.GONE or delivery.type == event_types.TEST or delivery.attempts > len(WAITS):
         return None
     wait = WAITS[delivery.attempts - 1] * (1 + JITTER * random.randbelow(1001) / 1000)
     return clock.now() + max(wait, timedelta(seconds=answer.wait))
@@ -248,7 +248,7 @@ def _note(endpoint: WebhookEndpoint, answers: Sequence[Answer]) -> None:
     since = sa.func.coalesce(WebhookEndpoint.failing_since, now)
     rest = {"rests_until": now + _rest(endpoint.failures + failed, last)} if last.is_down else {}
     changed(mine.values(failing_since=since, **failing, **rest))
-    if last.status == posting.GONE:
+    if last.status == sender.GONE:
         _give_up(endpoint.id, GONE)
     else:
         _disable_if_failing(endpoint.id, now)

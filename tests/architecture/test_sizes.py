@@ -30,6 +30,11 @@ def test_a_module_is_named_after_its_subject():
     assert vague == []
 
 
+def test_a_module_is_a_thing_and_not_an_activity():
+    active = [module.name for module in modules() if module.name.endswith("ing.py")]
+    assert active == ["app/login/pending.py"], "what a sign-in under way is called"
+
+
 def lines_of(function: Function) -> int:
     """Return the lines of a function without those of its docstring: a promise may take its package."""
     plate = function.body[0] if ast.get_docstring(function) else None

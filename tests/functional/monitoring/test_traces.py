@@ -73,23 +73,23 @@ def receiver():
 @pytest.fixture
 def traced(receiver, make_app, monkeypatch):
     """Makes an application that sends its traces to the receiver."""
-    from app import tracing
+    from app import spans
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{receiver.server_port}")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=tests")
     kept = []
     yield lambda **different: kept.append(make_app(brand_name=f"Traced {next(NUMBERS)}", **different)) or kept[-1]
-    tracing.tracer().span_processor.shutdown()
-    tracing.disable()
+    spans.tracer().span_processor.shutdown()
+    spans.disable()
 
 
 @pytest.fixture
 def arrived(receiver):
     """Sends what is recorded so far, and returns the spans that came."""
-    from app import tracing
+    from app import spans
 
     def send() -> list[dict]:
-        tracing.tracer().span_processor.force_flush()
+        spans.tracer().span_processor.force_flush()
         return receiver.spans
 
     return send
@@ -153,11 +153,11 @@ def test_a_request_that_fails_says_so_without_its_words(traced, arrived, receive
 def test_a_statement_that_fails_is_of_its_type_alone(traced, arrived, receiver, people):
     import sqlalchemy as sa
 
-    from app import tracing
+    from app import spans
     from app.extensions import db
 
     app = traced()
-    with app.app_context(), pytest.raises(sa.exc.OperationalError), tracing.span("work"):
+    with app.app_context(), pytest.raises(sa.exc.OperationalError), spans.span("work"):
         db.session.execute(sa.text("SELECT s3cr3t_function(:value)"), {"value": "p4rameter"})
     [span] = [span for span in arrived() if span["name"] == "SELECT"]
     [work] = [span for span in arrived() if span["name"] == "work"]
@@ -167,13 +167,13 @@ def test_a_statement_that_fails_is_of_its_type_alone(traced, arrived, receiver, 
 
 
 def test_a_worker_that_looks_at_its_tables_makes_no_spans(traced, arrived):
-    from app import tracing
+    from app import spans
     from app.outbox import leases
 
     app = traced()
     with app.app_context():
         leases.due()
-        with tracing.span("marker"):
+        with spans.span("marker"):
             pass
     assert [span["name"] for span in arrived()] == ["marker"]
 
@@ -187,10 +187,10 @@ def test_the_parent_of_a_trusted_proxy_is_continued_and_a_strangers_is_not(trace
 
 
 def test_nothing_is_traced_unless_it_is_asked_for(client, receiver):
-    from app import tracing
+    from app import spans
 
     client.get("/healthz")
-    assert tracing.tracer() is None
+    assert spans.tracer() is None
 
 
 @pytest.mark.parametrize(
@@ -205,11 +205,11 @@ def test_nothing_is_traced_unless_it_is_asked_for(client, receiver):
     ],
 )
 def test_the_standard_variables_switch_traces_on_and_off(monkeypatch, variables, asked):
-    from app.monitoring import tracing
+    from app.monitoring import opentelemetry
 
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert tracing.is_asked_for() is asked
+    assert opentelemetry.is_asked_for() is asked
 
 
 @pytest.mark.parametrize(
@@ -220,24 +220,24 @@ def test_the_standard_variables_switch_traces_on_and_off(monkeypatch, variables,
     ],
 )
 def test_what_we_do_not_have_is_refused(monkeypatch, capsys, name, value, said):
-    from app.monitoring import tracing
+    from app.monitoring import opentelemetry
 
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
-        tracing.refuse_what_we_lack()
+        opentelemetry.refuse_what_we_lack()
     assert ended.value.code == 78
     assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry"])
 def test_without_the_packages_the_start_says_what_to_install(monkeypatch, capsys, missing):
-    from app.monitoring import tracing
+    from app.monitoring import opentelemetry
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     with pytest.raises(SystemExit) as ended:
-        tracing.refuse_what_we_lack()
+        opentelemetry.refuse_what_we_lack()
     assert ended.value.code == 78
     assert "pip install --require-hashes -r requirements/otel.txt" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from app.audit import Event
-from app.webhooks import posting
+from app.webhooks import sender
 from app.webhooks.delivery import JITTER, WAITS
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests import plans
@@ -39,7 +39,7 @@ def happen(app):
 @pytest.fixture
 def at_most(monkeypatch):
     """Shortens the time for an answer, in seconds."""
-    return lambda seconds: monkeypatch.setattr(posting, "ANSWER_WITHIN", seconds)
+    return lambda seconds: monkeypatch.setattr(sender, "ANSWER_WITHIN", seconds)
 
 
 def due_in(clock, row) -> float:
@@ -567,9 +567,9 @@ def test_looking_costs_nothing_without_endpoints(app, statements):
 def test_a_rest_doubles_up_to_five_minutes_or_what_is_asked_for():
     from app.webhooks.delivery import _rest
 
-    rests = [_rest(failures, posting.Answer(503, "answered 503")).total_seconds() for failures in (1, 2, 3, 7, 50)]
+    rests = [_rest(failures, sender.Answer(503, "answered 503")).total_seconds() for failures in (1, 2, 3, 7, 50)]
     assert rests == [5, 10, 20, 300, 300]
-    assert _rest(1, posting.Answer(503, "answered 503", 1000)).total_seconds() == 1000
+    assert _rest(1, sender.Answer(503, "answered 503", 1000)).total_seconds() == 1000
 
 
 def test_a_delivery_waits_as_long_as_it_was_asked_to(add, receiver, posted, happen, rows, clock):

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from flask import Response, g, request
 from sqlalchemy import event
 
-from app import metrics, tracing
+from app import metrics, spans
 from app.extensions import db, settings
 from app.version import VERSION
 from config.problems import NOT_CONFIGURED
@@ -79,7 +79,7 @@ def init_app(app: Flask) -> None:
         return
     refuse_what_we_lack()
     replica = app.extensions["latchkey.settings"].replica
-    tracing.enable(lambda: make_tracer(replica))
+    spans.enable(lambda: make_tracer(replica))
     app.before_request(begin_request)
     app.after_request(note_answer)
     app.teardown_request(end_request)
@@ -119,7 +119,7 @@ def begin_request() -> None:
     from opentelemetry.context import attach
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    if (tracer := tracing.tracer()) is None:
+    if (tracer := spans.tracer()) is None:
         return
     trusted = {"traceparent": request.headers.get("traceparent", "")} if settings.trusted_proxies else {}
     method = request.method if request.method in metrics.METHODS else metrics.OTHER
@@ -162,7 +162,7 @@ def begin_statement(conn: sa.Connection, _cursor: Any, statement: str, *_rest: A
     verb = statement.split(None, 1)[0].upper()
     system = "sqlite" if conn.dialect.name == "sqlite" else "postgresql"
     facts = {"db.system.name": system, "db.operation.name": verb, "db.query.text": statement[:LONGEST_STATEMENT]}
-    conn.info[STATEMENT] = tracing.tracer().start_span(verb, kind=trace.SpanKind.CLIENT, attributes=facts)
+    conn.info[STATEMENT] = spans.tracer().start_span(verb, kind=trace.SpanKind.CLIENT, attributes=facts)
 
 
 def end_statement(conn: sa.Connection, *_rest: Any) -> None:
