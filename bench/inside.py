@@ -1,16 +1,25 @@
-"""Plays a client's script on the application in this process, and counts the SQL statements of each request."""
+"""Plays a client's script on the application in this process, and counts the SQL statements of each request.
 
+``python -m bench.inside W1`` prints what each request of a work takes. Under a sampling profiler it shows where that
+goes: nothing but the application runs in the process.
+"""
+
+import argparse
 import io
 import re
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
 
 from bench.client import Answer, Done, Script
+from bench.databases import KINDS, databases
+from bench.subject import WORKS
 
 HANDLE = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{64}")
 
@@ -90,3 +99,27 @@ def call(app: Flask, raw: bytes) -> Answer:
     status, headers = answered
     told = "\r\n".join(["HTTP/1.1 " + status, *(f"{name}: {value}" for name, value in headers)])
     return Answer(int(status[:3]), told.encode(), text)
+
+
+def main() -> None:
+    """Play one work and print statements and median processor time of each request."""
+    from bench.latchkey import Latchkey
+
+    parser = argparse.ArgumentParser(prog="python -m bench.inside", description=main.__doc__)
+    parser.add_argument("work", choices=WORKS)
+    parser.add_argument("--database", choices=KINDS, default="postgresql")
+    parser.add_argument("--people", type=int, default=2000)
+    parser.add_argument("--operations", type=int, default=1000)
+    parser.add_argument("--limits", action="store_true", help="with limits on")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as made, databases(options.database, Path(made)) as kept:
+        ours = Latchkey(kept.make("latchkey"), options.people, Path(made), 1, 1, limits=options.limits)
+        ours.populate()
+        if options.work == "W2":
+            ours.statements("W1")  # so that there are sessions to check
+        for request, (statements, spent) in ours.statements(options.work, options.operations).items():
+            print(f"{request}: {statements} statements, {spent:.2f} ms cpu")
+
+
+if __name__ == "__main__":
+    main()
