@@ -180,6 +180,11 @@ def _locale(tag: str) -> Locale:
     return Locale.parse(_LOCALES.get(tag, tag.replace("-", "_")))
 
 
+def territories_in(tag: str) -> Mapping[str, str]:
+    """Return what countries are called in a language, by their code (ISO 3166)."""
+    return _locale(tag).territories
+
+
 def datetime_text(moment: datetime) -> str:
     """Return a time for people: ``23 Nov 2026, 07:56 UTC``."""
     return _datetime_pattern(language()).replace("{0}", time_text(moment)).replace("{1}", date_text(moment))

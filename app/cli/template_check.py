@@ -32,6 +32,7 @@ REQUEST_VALUES = (
     "idempotency_field",
     "new_methods",
     "open_recovery",
+    "phone_country",
 )
 """Functions of pages that need a request or the database."""
 

@@ -21,6 +21,7 @@ from app.web.client import clicking_client, client_context, present_client, send
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret
 from app.web.messages import message
+from app.web.phone_numbers import identity_text
 from app.web.redirects import safe_next, with_query
 from app.web.respond import respond, say, support_id, wants_token
 
@@ -49,7 +50,7 @@ def confirm() -> Response:
             if form.passcode.data in (None, "") or form.send_again.data:
                 next_page = safe_next(form.next.data) or ""
                 challenge = registration.send_again(form.contact, sending_client(form.challenge.data), next_page)
-                say(_sent_again(challenge), "info", email=form.contact.text)
+                say(_sent_again(challenge), "info", email=identity_text(form.contact.text))
                 return respond(
                     PAGE,
                     form,

@@ -16,10 +16,25 @@ from app.users.lookup import in_words
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """What was typed, and the field in which: ``email``, ``phone``, or ``identity`` for either."""
+    """What was typed, and the field in which: ``email``, ``phone``, or ``identity`` for either.
+
+    :ivar country: of a number typed without + (ISO 3166, two letters), or "" for the operator's
+    """
 
     field: str
     text: str
+    country: str = ""
+
+    @classmethod
+    def typed(cls, field: str, text: str, country: str) -> Contact:
+        """Return what was typed; a number in E.164 where its country was chosen: later forms don't name it again."""
+        contact = cls(field, text, country)
+        if not country or contact._is_email():
+            return contact
+        try:
+            return cls(field, identifiers.phone(text, country))
+        except identifiers.InvalidIdentifier:
+            return contact  # ``read`` refuses it
 
     def read(self) -> TypedIdentity:
         """Return the canonical email or number. Only its form is checked, so an error reveals no account.
@@ -29,7 +44,7 @@ class Contact:
         try:
             if self._is_email():
                 return TypedIdentity("email", identifiers.email(self.text))
-            return TypedIdentity("phone", identifiers.phone(self.text, settings.phone_region_default))
+            return TypedIdentity("phone", identifiers.phone(self.text, self.country or settings.phone_region_default))
         except identifiers.InvalidIdentifier as invalid:
             if self.field == "identity" and "@" not in self.text and not any(map(str.isdigit, self.text)):
                 raise Rejected("identity_invalid", field=self.field, kinds=in_words(["email", "phone"])) from None

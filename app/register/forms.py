@@ -13,6 +13,7 @@ from app.i18n import N_
 from app.register.contact import Contact
 from app.web.forms import BaseForm, CheckboxField, PasscodeField, SafeNext, TextField
 from app.web.messages import message
+from app.web.phone_numbers import PhoneCountryField
 
 
 def _one_of_them(form: ContactForm, field: Any) -> None:
@@ -33,16 +34,18 @@ class ContactForm(BaseForm):
     email = TextField(N_("Email"), [_one_of_them])
     phone = TextField(N_("Phone"))
     identity = TextField(N_("Email or phone"))
+    phone_country = PhoneCountryField()
 
     def __init__(self) -> None:
         super().__init__()
         if not settings.can_register_by_phone:
-            del self.phone, self.identity
+            del self.phone, self.identity, self.phone_country
 
     def given(self) -> list[Contact]:
         """Return what was typed into these fields."""
         typed = [(name, self[name].data) for name in ("email", "phone", "identity") if name in self]
-        return [Contact(name, text) for name, text in typed if text and text.strip()]
+        country = self.phone_country.region if "phone_country" in self and self.phone_country.data else ""
+        return [Contact.typed(name, text, country) for name, text in typed if text and text.strip()]
 
     @property
     def contact(self) -> Contact:

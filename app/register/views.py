@@ -18,6 +18,7 @@ from app.web.client import sending_client
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret
 from app.web.messages import message
+from app.web.phone_numbers import identity_text
 from app.web.redirects import safe_next
 from app.web.respond import respond, say, support_id
 
@@ -47,7 +48,8 @@ def register() -> Response:
             contact = form.contact
             challenge = registration.register(contact, password, sending_client(), next_page=next_page)
             if settings.post_register_url:  # our own next page says it itself
-                say("confirm_by_text" if is_by_phone(challenge) else "confirm_registration", "info", email=contact.text)
+                code = "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
+                say(code, "info", email=identity_text(contact.text))
             facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
             return respond(go=settings.post_register_url or page_of(next_page), **facts)
     return respond(PAGE, form, shown=_shown())

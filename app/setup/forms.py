@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from app.errors import Rejected
 from app.i18n import N_
+from app.users import identifiers
 from app.web.forms import BaseForm, CheckboxField, CredentialField, ManyField, PasscodeField, Required, TextField
+from app.web.phone_numbers import PhoneCountryField
 
 
-class SetupForm(BaseForm):
+class _PhoneForm(BaseForm):
+    """A phone number, and the country of one typed without +."""
+
+    phone = TextField(N_("Phone number"))
+    phone_country = PhoneCountryField()
+
+    @property
+    def number(self) -> str | None:
+        """The number in E.164 where a country is chosen for it, and as typed otherwise.
+
+        :raises Rejected: ``phone_invalid`` on ``phone`` when that country has no such number
+        """
+        typed, country = self.phone.data, self.phone_country.data
+        if not typed or not country:
+            return typed  # type: ignore[no-any-return]
+        try:
+            return identifiers.phone(typed, self.phone_country.region)
+        except identifiers.InvalidIdentifier:
+            raise Rejected("phone_invalid", field="phone") from None
+
+
+class SetupForm(_PhoneForm):
     """A method to add, methods to remove, or both."""
 
     chosen_method = TextField(N_("Add"))
     delete_method = ManyField(N_("Remove"))
-    phone = TextField(N_("Phone number"))
 
 
-class SecondSetupForm(BaseForm):
+class SecondSetupForm(_PhoneForm):
     """A second factor to set up, or ``disable``."""
 
     setup = TextField(N_("Second step"), [Required()])
-    phone = TextField(N_("Phone number"))
     existing = CheckboxField(N_("Use the method I've already set up"))
     pending = TextField()
 

@@ -73,9 +73,7 @@ def tf_setup() -> Response:
                 say("two_factor_disabled")
                 return respond(go="/us-setup", user={})
             how = {"existing": form.existing.data}
-            begun = second_factor.begin(
-                current_user, session, form.setup.data, form.phone.data, sending_client(), **how
-            )
+            begun = second_factor.begin(current_user, session, form.setup.data, form.number, sending_client(), **how)
             handle = challenge_token_of(begun.challenge.id)
             facts = _facts(begun, current_user) | {"tf_state_token": handle}
             return respond(PAGE, form, see=f"{HOME}/{handle}", **facts)
@@ -130,7 +128,7 @@ def _tf_setup_on_the_way_in(form: SecondSetupForm) -> Response:
         return _nothing_under_way()
     if form.validate():
         with form.showing_refusals():
-            begun = second_factor.begin_on_the_way_in(pending_sign_in, form.setup.data, form.phone.data, who)
+            begun = second_factor.begin_on_the_way_in(pending_sign_in, form.setup.data, form.number, who)
             facts = _facts(begun, pending_sign_in.user) | {"tf_state_token": None}
             return respond(ON_THE_WAY_IN, form, see=HOME, **facts)
     return respond(ON_THE_WAY_IN, form, shown=_page(pending_sign_in.user, None))

@@ -84,7 +84,7 @@ def us_setup() -> Response:
             session = session_in_use()
             if removed:
                 enrollment.allow_removal(current_user, session, removed)
-            phone, replacing = form.phone.data, chosen in removed
+            phone, replacing = form.number, chosen in removed
             begun = (
                 enrollment.begin(current_user, session, chosen, phone, sending_client(), replacing=replacing)
                 if chosen

@@ -199,6 +199,14 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// A field for more than phone numbers: the country shows once a number without + is typed there.
+for (const country of document.querySelectorAll("[data-country-of]")) {
+  const typed = document.getElementById(country.dataset.countryOf);
+  const show = () => { country.hidden = !/^[\s(]*\p{Nd}[^@]*$/u.test(typed.value); };
+  typed.addEventListener("input", show);
+  show();
+}
+
 // A language is used as soon as it is chosen; without the script there is a button.
 for (const form of document.querySelectorAll("[data-languages]")) {
   form.querySelector("button").hidden = true;

@@ -17,7 +17,7 @@ STATIC_FILES_KEPT = timedelta(days=365)
 def init_app(app: Flask) -> None:
     """Put around every request what no view should have to think of."""
     from app.extensions import login_manager
-    from app.web import access, cookies, csrf, errors, headers, pages, sub_path
+    from app.web import access, cookies, csrf, errors, headers, pages, phone_numbers, sub_path
     from app.web.cookies import CookieRequest, FlashSessionInterface
 
     settings, keyring = app.extensions["latchkey.settings"], app.extensions["latchkey.keyring"]
@@ -46,3 +46,4 @@ def init_app(app: Flask) -> None:
     app.after_request(csrf.set_csrf_cookie)
     errors.init_app(app)
     pages.init_app(app)
+    phone_numbers.init_app(app)

@@ -142,6 +142,7 @@ MESSAGES = {
     "last_second_factor": N_("Two-step verification is required, and this is your last method. Add another first."),
     "last_method": N_("This is your only sign-in method. Add another one before you remove it."),
     "phone_invalid": N_("Enter a valid phone number with the country code, such as +44 7400 123456."),
+    "phone_country_invalid": N_("Choose a country from the list."),
     "phone_country_unavailable": N_(
         "We can't text numbers in that country. Use another number or another sign-in method."
     ),

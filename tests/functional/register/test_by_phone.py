@@ -111,6 +111,45 @@ def test_the_pages_speak_of_both_and_then_of_the_number(browser_wire, text_to):
     assert "/identities/add" in home.text
 
 
+@pytest.mark.parametrize("field", ["identity", "phone"])
+def test_number_is_read_in_the_country_that_was_chosen(wire, rows, text_to, field):
+    assert wire.post("/register", **{field: "07400 123456", "phone_country": "GB"}).status in (200, 302)
+    assert numbers(rows) == [NUMBER]
+    assert code_in(text_to(NUMBER))
+
+
+def test_code_is_sent_again_to_a_number_in_its_country(wire, text, text_to, clock):
+    clock.shift(61)
+    again = wire.post("/confirm", identity="07400 123456", phone_country="GB", send_again=True)
+    assert again.ok
+    assert code_in(text_to(NUMBER)) == code_in(text), "the same code"
+
+
+def test_invitation_takes_the_country_too(wire, app, rows):
+    link = invite(app)
+    assert wire.post(link, identity="07400 123456", phone_country="GB").status in (200, 302)
+    assert numbers(rows) == [NUMBER]
+
+
+@pytest.mark.parametrize("path", ["/register", "/confirm"])
+def test_unknown_country_is_refused(wire, rows, deliver, path):
+    answer = wire.post(path, identity=NUMBER, phone_country="XX")
+    assert (answer.status, answer.codes, list(answer.errors)) == (400, ["phone_country_invalid"], ["phone_country"])
+    assert rows(User) == deliver() == []
+
+
+def test_email_needs_no_country(wire, rows):
+    assert wire.post("/register", identity="ada@example.com", phone_country="GB").status in (200, 302)
+    assert [row.value for row in rows(Identity, kind="email")] == ["ada@example.com"]
+
+
+def test_page_of_the_code_groups_the_number(browser_wire):
+    begun = browser_wire.post("/register", identity="07400 123456", phone_country="GB")
+    page = browser_wire.follow(begun)
+    assert "+44 7400 123456" in page.text
+    assert page.page.value("identity") == NUMBER
+
+
 @pytest.mark.settings(limits=False)
 def test_what_is_no_number_is_refused(wire, rows, deliver):
     for field, typed, code in (
