@@ -15,12 +15,21 @@ def people_of_all_kinds(people, bob) -> list[str]:
     people.open(email="off@example.com", disabled=True)
     people.open(email="new@example.com", confirmed=False)
     people.open(phone="+16502530009")
-    return [bob.email, "off@example.com", "new@example.com", "+16502530009", "nobody@example.com", "nobody"]
+    return [
+        bob.email,
+        "off@example.com",
+        "new@example.com",
+        "+16502530009",
+        "+16502530008",
+        "nobody@example.com",
+        "nobody",
+    ]
 
 
 def masked(answer, typed: str) -> str:
     """Return an answer without what is random in it."""
     text = answer.text.replace(typed, "TYPED")
+    text = re.sub(r"\+1 650-253-00\d\d", "TYPED", text)  # a page groups a number, whoever has it
     text = re.sub(r'value="[^"]{20,}"|nonce="[^"]+"|"(challenge|csrf_token|tag)":"[^"]+"', "", text)
     text = re.sub(r'("(expires_in|resend_after)":)[0-9]+', r"\1", text)  # seconds pass between two requests
     return re.sub(r'[A-Z0-9]{8}|<b class="tag">....</b>|[0-9a-f]{32}', "", text)
