@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from app import clock
 from app.challenges import idempotency
-from app.challenges.models import Challenge, StoredResponse
+from app.challenges.models import FOR_CLEANUP, Challenge, StoredResponse
 from app.db.retention import delete_batch
 from app.extensions import db
 from app.throttling.cleanup import COUNTED_FOR
@@ -12,7 +14,8 @@ from app.throttling.cleanup import COUNTED_FOR
 
 def prune_challenges() -> int:
     """Delete a batch of challenges that ended more than a day ago; return how many."""
-    return delete_batch(db.session, Challenge, Challenge.expires_at < clock.now() - COUNTED_FOR)
+    ended = sa.and_(Challenge.expires_at < clock.now() - COUNTED_FOR, sa.literal_column(FOR_CLEANUP))
+    return delete_batch(db.session, Challenge, ended)
 
 
 def prune_stored_responses() -> int:

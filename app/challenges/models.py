@@ -10,11 +10,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app import clock
 from app.crypto import secrets
 from app.crypto.signed_tokens import SignedId
-from app.db import BrowserName
+from app.db import BrowserName, partial_index
 from app.enrollments.models import key_index
 from app.extensions import db, keyring
 
 CHALLENGE_TOKEN = SignedId("handle")  # names a challenge to clients; its row says how long it holds
+
+FOR_CLEANUP = "purpose <> ''"
+"""True of every row, and said by the cleanup alone. PostgreSQL plans no other statement by that index then: while few
+challenges were open, those that end later than now looked as good to it as the one of an id, and it kept that plan.
+For that reason no other time of a challenge is in an index but the last, behind what a statement names."""
 
 
 class Challenge(db.Model):
@@ -27,8 +32,9 @@ class Challenge(db.Model):
     __tablename__ = "challenge"
     __table_args__ = (
         sa.Index("ix_challenge_subject_binding", "subject", "binding", "purpose"),
-        sa.Index("ix_challenge_binding_created_at", "binding", "created_at"),
+        sa.Index("ix_challenge_binding", "binding"),
         sa.Index("ix_challenge_destination_last_sent_at", "destination", "last_sent_at"),
+        partial_index("ix_challenge_ended", FOR_CLEANUP, "expires_at"),
         key_index("ix_challenge_key"),
     )
 
@@ -56,7 +62,7 @@ class Challenge(db.Model):
     """Where the person was going."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     passcode_expires_at: Mapped[datetime]
-    expires_at: Mapped[datetime] = mapped_column(index=True)
+    expires_at: Mapped[datetime]
     sends: Mapped[int] = mapped_column(default=0)
     last_sent_at: Mapped[datetime]
     """When it was last sent, or would have been within the budgets."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from app import clock
-from app.db.retention import delete_batch
+from app.db.retention import Walk, delete_batch
 from app.extensions import db
 from app.throttling.models import FailureCounter, Penalty, SendWindow
 
@@ -20,10 +20,12 @@ FAILURES_COUNT_FOR = timedelta(days=1)
 DECOYS_KEPT_FOR = timedelta(days=30)
 """Counters of identities without an account."""
 
+_PENALTIES = Walk(Penalty)
+
 
 def prune_penalties() -> int:
     """Delete a batch of penalties that are over; return how many."""
-    return delete_batch(db.session, Penalty, Penalty.until < clock.now())
+    return _PENALTIES.delete_batch(db.session, Penalty.until < clock.now())
 
 
 def prune_send_windows() -> int:

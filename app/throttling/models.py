@@ -18,7 +18,8 @@ class Penalty(db.Model):
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     """The address, or the /64 of an IPv6 one."""
-    until: Mapped[datetime] = mapped_column(index=True)
+    until: Mapped[datetime]
+    """In no index: while few are stopped PostgreSQL would find one of them by it, and keep that plan."""
 
 
 class SendWindow(db.Model):

@@ -90,13 +90,30 @@ class TestPostgresql:
 
     def test_signing_in_reads_no_table_whole_while_it_is_small(self, app, wire, ada, mail_to):
         """A plan that is made then is kept while the table grows."""
-        with collected(app, of_requests=True) as plans:
-            wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
-            wire.post("/us-signin", identity=ada.email, passcode="00000000")
-            assert wire.post("/us-signin", identity=ada.email, passcode=code_in(mail_to(ada.email))).ok
-        assert len(plans) > 10
+        plans = self.plans_of_a_sign_in(app, wire, ada, mail_to)
         for table in ON_THE_WAY:
             assert not [plan for plan in plans if reads_whole(plan, table)], table
+
+    @pytest.mark.parametrize("analyzed", [False, True])
+    def test_signing_in_finds_each_row_by_what_names_it(self, app, database, wire, ada, mail_to, analyzed):
+        """By a range of times it finds more rows with each sign-in."""
+        if analyzed:
+            database._connection.execute("ANALYZE")
+        plans = self.plans_of_a_sign_in(app, wire, ada, mail_to)
+        found_by = [line.strip() for plan in plans for line in plan.splitlines() if "Index Cond:" in line]
+        assert len(found_by) > 10
+        assert [line for line in found_by if " = " not in line] == []
+
+    def plans_of_a_sign_in(self, app, wire, ada, mail_to) -> list[str]:
+        """Return the plans of what the requests of a sign-in ask, a wrong code included."""
+        with collected(app, of_requests=True) as first:
+            wire.post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+        code = code_in(mail_to(ada.email))
+        with collected(app, of_requests=True) as then:
+            wire.post("/us-signin", identity=ada.email, passcode="00000000")
+            assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
+        assert len(first) + len(then) > 10
+        return first + then
 
 
 def test_keys_in_use_are_found_by_the_index(app, ada):
