@@ -54,7 +54,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals |= {"_": _in_template, "ngettext": _plural_in_template, "pgettext": _context_in_template}
     app.jinja_env.filters |= {"any_of": any_of, "all_of": all_of, "names_of": names_of, "span_text": span_text}
     app.jinja_env.filters["isolated"] = isolated
-    app.jinja_env.filters["browser_text"] = browser_text
+    app.jinja_env.filters |= {"browser_text": browser_text, "day_text": day_text}
     for language in app.extensions["latchkey.settings"].languages:
         _catalog(language)
 
@@ -208,6 +208,11 @@ def date_text(moment: datetime) -> str:
 @lru_cache(maxsize=1024)
 def _day_text(day: date, tag: str) -> str:
     return str(dates.format_skeleton("yMMMd", day, locale=_locale(tag)))
+
+
+def day_text(day: date) -> str:
+    """Return a day as a heading has it: ``Monday, 23 November 2026``."""
+    return str(dates.format_date(day, "full", locale=_locale(language())))
 
 
 def any_of(parts: Sequence[str]) -> str:

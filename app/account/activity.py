@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock, user_agents
+from app.account.activity_filter import WARNINGS, names_shown, own_mistakes
 from app.audit import Event
 from app.crypto.encryption import DecryptionError
 from app.db.compiled import Detached
@@ -135,43 +136,42 @@ DIFFERS_BY = {
     "sign_in.succeeded": "browser",
     "tokens.revoked": "reason",
 }
-_OF_LINKS = ("link.characters_wrong", "link.denied_by_user", "link.refused")
-_FAILURES = ("challenge.failed", "delivery.failed", "passkey.counter_regressed", "second_step.failed", "sign_in.failed")
-WARNINGS = frozenset(
-    ("app.token_reused", "budget.exhausted", "recovery.started", "refresh.reused", *_FAILURES, *_OF_LINKS)
-)
-"""What went wrong, or what a stranger may have done."""
 
 _NAMES = sorted({key.partition(":")[0] for key in DESCRIPTIONS})
 _ROWS = Detached(Event)
 _c = Event.__table__.c
 
 
-def events_of(user_id: int, before: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
-    """Return a page of what happened to this user's account, and where the next page begins. One statement.
+def events_of(user_id: int, before: str | None = None, show: str = "all") -> tuple[list[dict[str, Any]], str | None]:
+    """Return a page of what happened to this user's account, and where the next page begins.
 
+    One statement, and one more where codes were wrong.
     :param before: where this page begins, as the page before says; None for the newest
+    :param show: one of ``FILTERS``; a page of warnings leaves out those that turn out to be none
     :return: ``at``, ``event``, ``text``, ``warning``, ``method``, ``browser`` and ``address`` of each, and None as
         the next place when nothing older is kept
-    :raises Rejected: ``api_error`` when ``before`` is no place in this user's list
+    :raises Rejected: ``api_error`` when ``before`` is no place in this user's list, or ``show`` no filter
     """
-    found = _ROWS.select().where(_c.user_id == user_id, _c.at > clock.now() - KEPT_FOR, _c.name.in_(_NAMES))
+    names = names_shown(show, _NAMES)
+    found = _ROWS.select().where(_c.user_id == user_id, _c.at > clock.now() - KEPT_FOR, _c.name.in_(names))
     if before is not None:
         at, last = _place(user_id, before)
         found = found.where(_c.at <= at, sa.or_(_c.at < at, _c.id < last))
     newest = found.order_by(_c.at.desc(), _c.id.desc()).limit(PAGE + 1)
     rows = db.session.execute(newest).all()
     events = [_ROWS.read(row)[0] for row in rows[:PAGE]]
-    entries = [_entry(event) for event in events if _sentence(event)]
+    mistakes = own_mistakes(user_id, events)
+    listed = [event for event in events if not (show == "warnings" and event.id in mistakes)]
+    entries = [_entry(event, event.id in mistakes) for event in listed if _sentence(event)]
     return entries, _sealed(user_id, events[-1]) if len(rows) > PAGE else None
 
 
-def _entry(event: Event) -> dict[str, Any]:
+def _entry(event: Event, is_mistake: bool) -> dict[str, Any]:
     return {
         "at": event.at,
         "event": event.name,
         "text": _sentence(event),
-        "warning": event.name in WARNINGS,
+        "warning": event.name in WARNINGS and not is_mistake,
         "method": _method(event),
         "browser": user_agents.label(event.agent) if event.agent else None,
         "address": event.address or None,

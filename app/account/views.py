@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from flask import Response, after_this_request, request
@@ -12,6 +13,7 @@ from flask_login import current_user
 from app import clock, user_agents
 from app.account import bp, overview
 from app.account.activity import events_of
+from app.account.activity_filter import FILTERS
 from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import proof_titles
@@ -75,11 +77,16 @@ def home() -> Response:
 @bp.get("/activity")
 @login_required
 def activity_page() -> Response:
-    """Show a page of what happened, the newest first or what came before a place."""
-    before = request.args.get("before")
-    events, older = events_of(current_user.id, before)
-    shown = {} if wants_json() else {"titles": proof_titles(), "user_label": label_of(identities_of(current_user.id))}
-    return respond("account/activity.html", shown=shown | {"first": before is None}, events=events, older=older)
+    """Show a page of what happened, the newest first or what came before a place, all of it or what a filter shows."""
+    before, show = request.args.get("before"), request.args.get("show", "all")
+    events, older = events_of(current_user.id, before, show)
+    if wants_json():
+        return respond(events=events, older=older)
+    days = [(day, list(those)) for day, those in groupby(events, key=lambda event: event["at"].date())]
+    shown: dict[str, Any] = {"titles": proof_titles(), "days": days}
+    shown |= {"user_label": label_of(identities_of(current_user.id))}
+    shown |= {"first": before is None, "show": show, "filters": FILTERS, "older": older}
+    return respond("account/activity.html", shown=shown)
 
 
 def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollment]) -> bool:

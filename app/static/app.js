@@ -15,11 +15,18 @@ const spoken = (seconds) => (seconds >= 60 ? inUnits(Math.round(seconds / 60), "
 const clockHere = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short",
 });
+const timeHere = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+const dayHere = new Intl.DateTimeFormat(lang === "en" ? "en-GB" : lang, { dateStyle: "full" });
 const ago = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 const writeTimes = (root) => {
   for (const time of root.querySelectorAll("time[datetime$='+00:00']")) {
     const here = clockHere.format(new Date(time.dateTime));
+    if ("timeOfDay" in time.dataset) {
+      time.title = here;
+      time.textContent = timeHere.format(new Date(time.dateTime));
+      continue;
+    }
     const past = (Date.now() - new Date(time.dateTime)) / 1000;
     time.title = time.textContent;
     time.textContent = here;
@@ -240,6 +247,22 @@ for (const list of document.querySelectorAll("[data-refresh]")) {
     } catch { /* The server is away; the next round tries again. */ }
   };
   const timer = setInterval(refresh, Number(list.dataset.refresh) * 1000);
+}
+
+// Days are the reader's own, too: what the server lists below a day of UTC may belong to the one before or after.
+for (const list of document.querySelectorAll("[data-days]")) {
+  const days = [];
+  for (const item of list.querySelectorAll("li")) {
+    const name = dayHere.format(new Date(item.querySelector("time").dateTime));
+    if (days.at(-1)?.firstElementChild.textContent !== name) {
+      const day = list.firstElementChild.cloneNode(true);
+      day.firstElementChild.textContent = name;
+      day.lastElementChild.replaceChildren();
+      days.push(day);
+    }
+    days.at(-1).lastElementChild.append(item);
+  }
+  list.replaceChildren(...days);
 }
 
 writeTimes(document);

@@ -245,6 +245,7 @@ def test_pages_of_who_is_signed_in(look, people, email, sign_in):
     look.at("account", "/")
     look.at("devices", "/sessions")
     look.at("activity", "/activity")
+    look.at("activity, security warnings", "/activity?show=warnings")
     look.at("my data", "/my-data")
     look.press("Request an export")
     look.at("my data, asked for")
