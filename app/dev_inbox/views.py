@@ -18,6 +18,12 @@ LETTER_POLICY = (
 )
 """A mail styles itself inline and does nothing else; its links open in a tab of their own, outside the sandbox."""
 
+_CODE = re.compile(
+    r"^[ \t]*(\d{3,4}[ ]\d{3,4}|\d{6,8})[ \t]*$"  # alone on its line, in a mail
+    r"|^@\S+ #(\d{6,8})\s*\Z",  # bound to the site, at the end of a text message
+    re.MULTILINE,
+)
+
 HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
 
 
@@ -37,7 +43,8 @@ def inbox() -> Response:
 @bp.get("/<message_id>")
 def message(message_id: str) -> Response:
     """Show one message."""
-    return respond("dev_inbox/message.html", message=_get(message_id).shown())
+    kept = _get(message_id)
+    return respond("dev_inbox/message.html", shown={"code": code_in(kept.text)}, message=kept.shown())
 
 
 @bp.get("/<message_id>/html")
@@ -51,6 +58,12 @@ def letter(message_id: str) -> Response:
     answer.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"  # a sandboxed page with another one is not shown
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
+
+
+def code_in(text: str) -> str:
+    """Return the code that a message carries, grouped as it is there, or "" when it has none."""
+    found = _CODE.search(text)
+    return next(filter(None, found.groups())) if found else ""
 
 
 def _get(message_id: str) -> StoredMessage:

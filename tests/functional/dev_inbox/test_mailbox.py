@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import smtplib
 import urllib.error
 import urllib.request
@@ -165,3 +166,34 @@ def words(message):
     from app import outbox
 
     return outbox.EmailMessage("Hello", "hello\n", "<p>hello</p>\n")
+
+
+@pytest.mark.parametrize(
+    ("channel", "text", "code"),
+    [
+        ("mail", "Your sign-in code for Latchkey:\n\n  1961 6785\n\nIt works until 10:00.", "1961 6785"),
+        ("mail", "Your code:\n\n    123 456\n", "123 456"),
+        ("sms", "Latchkey: 196167 is your sign-in code.\n\n@id.example.com #196167", "196167"),
+        ("mail", "Your code 1961 6785 is no line of its own.", ""),
+        ("mail", "Call +1 650 253 0000, or ask for #123456 here.", ""),
+        ("mail", "", ""),
+    ],
+)
+def test_the_code_of_a_message_can_be_selected_and_copied(client, store, channel, text, code):
+    kept = store.put(channel, "ada@example.com", text)
+    page = client.get(f"/dev/inbox/{kept.id}").text
+    assert re.findall(r'<code id="code"[^>]*>(.*?)</code>', page) == ([code] if code else [])
+    assert ('data-copy="code"' in page) is bool(code)
+
+
+def test_the_code_is_on_the_page_alone(client, store):
+    """What programs read stays as it was."""
+    kept = store.put("mail", "ada@example.com", "1961 6785")
+    answer = client.get(f"/dev/inbox/{kept.id}", headers={"Accept": "application/json"}).json["response"]
+    assert set(answer["message"]) == {"id", "channel", "to", "subject", "text", "html", "at"}
+
+
+def test_a_service_that_sends_its_mail_leads_to_no_mailbox(browser_wire):
+    page = browser_wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email")
+    assert "data-clock" in page.text
+    assert "/dev/inbox" not in page.text
