@@ -13,7 +13,7 @@ from app.authenticators.recovery_codes import Stock
 from app.authenticators.registry import authenticator_of
 from app.authenticators.webauthn import passkeys
 from app.db.compiled import Detached
-from app.enrollments.catalog import active_methods, method_of
+from app.enrollments.catalog import active_methods, method_of, methods
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
 from app.i18n import all_of, any_of, gettext, ngettext
@@ -32,6 +32,7 @@ class OverviewItem:
     :ivar is_well: whether nothing is left to do about it
     :ivar go: the page where that is done, and ``action`` what to press there
     :ivar needs_proof: whether the change needs a strong method
+    :ivar dismiss: where "not now" is posted, or "" for what is too important to dismiss
     """
 
     icon: str
@@ -41,11 +42,16 @@ class OverviewItem:
     go: str
     action: str
     needs_proof: bool = False
+    dismiss: str = ""
 
 
-def overview_of(enrolled: Sequence[Enrollment], stock: Stock) -> list[OverviewItem]:
-    """Return what protects the account of whom ``enrolled`` belongs to; what is missing says why it matters."""
-    return [_ways(enrolled), *_second_step(enrolled), _codes(stock)]
+def overview_of(enrolled: Sequence[Enrollment], stock: Stock, *, declined: bool = False) -> list[OverviewItem]:
+    """Return what protects the account of whom ``enrolled`` belongs to; what is missing says why it matters.
+
+    Nothing is recommended that the operator has switched off.
+    :param declined: whether they said "not now" to a passkey
+    """
+    return [*_ways(enrolled), *_passkey(enrolled, declined), *_second_step(enrolled), _codes(stock)]
 
 
 def ways_of(enrolled: Sequence[Enrollment]) -> list[str]:
@@ -75,14 +81,35 @@ def sign_in_before(session: AuthSession) -> dict[str, Any] | None:
     return {"at": event.at, "browser": browser, "address": event.address or None, "method": event.facts.get("method")}
 
 
-def _ways(enrolled: Sequence[Enrollment]) -> OverviewItem:
+def _ways(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:
     names = ways_of(enrolled)
+    if len(names) < 2 and not _others(names):
+        return []
     title = ngettext("{count} sign-in method", "{count} sign-in methods", len(names))
     if len(names) > 1:
         titles = all_of([title_of(name) for name in names])
-        return OverviewItem("key", title, True, titles, "/us-setup", gettext("Manage"))
+        return [OverviewItem("key", title, True, titles, "/us-setup", gettext("Manage"))]
     text = gettext("If you lose it, you're locked out. Add another one so that you can still sign in.")
-    return OverviewItem("key", title, False, text, "/us-setup", gettext("Add another"))
+    return [OverviewItem("key", title, False, text, "/us-setup", gettext("Add another"))]
+
+
+def _others(names: Sequence[str]) -> list[str]:
+    """Return the ways to sign in that could be set up besides ``names``."""
+    offered = [each.name for each in methods().values() if each.is_enabled and each.is_typed]
+    return [name for name in offered + [passkeys.METHOD] * settings.can_use_passkeys if name not in names]
+
+
+def _passkey(enrolled: Sequence[Enrollment], declined: bool) -> list[OverviewItem]:
+    has_one = any(not method_of(row.method).is_typed for row in enrolled)
+    if not settings.can_use_passkeys or (declined and not has_one):
+        return []
+    text = gettext(
+        "With a passkey you sign in with your fingerprint, face or PIN: no code to type, and fake sites can't steal it."
+    )
+    if has_one:
+        return [OverviewItem("webauthn", gettext("You have a passkey"), True, text, "/us-setup", gettext("Manage"))]
+    title, action = gettext("No passkey yet"), gettext("Add a passkey")
+    return [OverviewItem("webauthn", title, False, text, "/us-setup", action, dismiss="/passkey-offer/not-now")]
 
 
 def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:

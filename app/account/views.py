@@ -58,7 +58,7 @@ def home() -> Response:
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},
         "user_label": label_of(mine),
-        "matters": overview.overview_of(enrolled, stock),
+        "matters": overview.overview_of(enrolled, stock, declined=_said_no(current_user)),
         "needed": needed_for_changes(session, enrolled),
         "before": before,
         "console": settings.admin and is_administrator(current_user.id),
@@ -95,10 +95,13 @@ def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollm
     No statement: what is set up and the session are at hand, and the rest is in a cookie.
     """
     has_one = any(not method_of(row.method).is_typed for row in enrolled)
-    said_no = request.cookies.get(settings.cookie_prefix + NOT_NOW) == _mark(user)
-    return (
-        settings.can_use_passkeys and not has_one and is_recent(session.authenticated_at, clock.now()) and not said_no
-    )
+    just_now = is_recent(session.authenticated_at, clock.now())
+    return settings.can_use_passkeys and not has_one and just_now and not _said_no(user)
+
+
+def _said_no(user: User) -> bool:
+    """Whether ``user`` has declined a passkey in this browser lately."""
+    return request.cookies.get(settings.cookie_prefix + NOT_NOW) == _mark(user)
 
 
 @bp.post("/passkey-offer/not-now")

@@ -148,7 +148,10 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
 
 // An offer is made only where this very device can take it.
 for (const offer of document.querySelectorAll("[data-passkey-offer]")) {
-  here?.isUserVerifyingPlatformAuthenticatorAvailable?.().then((can) => { offer.hidden = !can; });
+  here?.isUserVerifyingPlatformAuthenticatorAvailable?.().then((can) => {
+    offer.hidden = !can;
+    document.querySelector("[data-passkey-offered]")?.toggleAttribute("hidden", can);  // the list need not say it again
+  });
 }
 
 // What browsers and password managers keep is told of what is no more (the Signal API), where they listen.

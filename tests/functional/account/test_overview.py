@@ -24,8 +24,9 @@ def make_codes(wire) -> None:
 def test_who_has_one_way_in_is_told_what_is_missing_and_where_to_do_it(browser_wire, people):
     page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/")
     text = told(page)
-    assert "3 recommendations to make your account safer, most important first." in text
-    assert text.index("1 sign-in method") < text.index("Two-step verification is off") < text.index("No recovery codes")
+    assert "4 recommendations to make your account safer, most important first." in text
+    titles = ["1 sign-in method", "No passkey yet", "Two-step verification is off", "No recovery codes"]
+    assert sorted(titles, key=text.index) == titles
     assert {"/us-setup", "/tf-setup", "/mf-recovery-codes"} <= set(page.page.links)
 
 
@@ -33,6 +34,7 @@ def test_who_has_everything_is_told_that_nothing_is_left(browser_wire, people):
     methods = ["email", "sms", "authenticator"]
     ada = people.open(email="ada@example.com", phone=PHONE, methods=methods, second="authenticator")
     make_codes(sign_in(browser_wire, ada))
+    browser_wire.post("/passkey-offer/not-now")
     text = told(browser_wire.get("/"))
     assert "There's nothing left to do" in text
     assert "2 sign-in methods" in text
@@ -46,7 +48,7 @@ def test_an_app_that_is_the_second_step_alone_is_no_second_way_in(browser_wire, 
     ada = people.open(email="ada@example.com", methods=["email", "authenticator"], second="authenticator")
     make_codes(sign_in(browser_wire, ada))
     text = told(browser_wire.get("/"))
-    assert "1 recommendation to make your account safer" in text
+    assert "2 recommendations to make your account safer, most important first." in text
     assert "1 sign-in method" in text
     assert "Two-step verification is on" in text
 
@@ -77,11 +79,30 @@ def test_who_signs_in_with_what_needs_no_second_step_is_not_told_to_switch_it_on
     assert "can sign in" not in told(browser_wire.get("/us-setup"))
 
 
+@pytest.mark.one_database
+@pytest.mark.settings(methods=["email"], passkeys=False, second_factor="off")
+def test_nothing_is_recommended_that_the_operator_has_off(browser_wire, people):
+    page = sign_in(browser_wire, people.open(email="ada@example.com")).get("/")
+    text = told(page)
+    assert "1 recommendation to make your account safer." in text
+    assert "No recovery codes" in text
+    assert "1 sign-in method" not in text
+    assert "No passkey yet" not in text
+
+
+@pytest.mark.one_database
+@pytest.mark.settings(methods=["email", "sms"], passkeys=False)
+def test_another_way_is_recommended_while_there_is_one(browser_wire, people):
+    text = told(sign_in(browser_wire, people.open(email="ada@example.com")).get("/"))
+    assert "1 sign-in method" in text
+    assert "Add another" in text
+
+
 @pytest.mark.settings(second_factor="off")
 def test_nobody_is_told_of_a_second_step_where_there_is_none(browser_wire, people):
     text = told(sign_in(browser_wire, people.open(email="ada@example.com")).get("/"))
     assert "Second step" not in text
-    assert "2 recommendations to make your account safer" in text
+    assert "3 recommendations to make your account safer" in text
 
 
 @pytest.mark.parametrize(

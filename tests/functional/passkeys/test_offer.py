@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.signed_in import sign_in
@@ -57,3 +59,38 @@ def test_the_offer_costs_no_statement(hers, statements):
     with statements() as without:
         hers.get("/")
     assert len(with_offer) == len(without)
+
+
+MISSING, DONE = "No passkey yet", "You have a passkey"
+
+
+def test_a_passkey_is_recommended_until_there_is_one(hers):
+    page = hers.get("/")
+    assert MISSING in page.text
+    assert "/us-setup" in page.page.links
+
+
+def test_one_that_is_there_is_marked_as_done(browser_wire, ada, device, add_passkey):
+    add_passkey(ada, device)
+    text = sign_in(browser_wire, ada).get("/").text
+    assert MISSING not in text
+    assert re.search(rf"<h3>{DONE} <span class=\"badge\">Good</span>", text)
+
+
+def test_it_stays_recommended_when_the_offer_is_over(hers, clock):
+    clock.shift(301)
+    assert MISSING in hers.get("/").text
+
+
+def test_not_now_takes_it_off_the_list_too(hers, ada):
+    assert [form["action"] for form in hers.get("/").page.forms].count("/passkey-offer/not-now") == 2
+    hers.post("/passkey-offer/not-now")
+    assert MISSING not in hers.get("/").text
+    assert MISSING in sign_in(hers.elsewhere(), ada).get("/").text
+
+
+@pytest.mark.settings(passkeys=False)
+def test_none_is_recommended_where_passkeys_are_off(hers):
+    text = hers.get("/").text
+    assert MISSING not in text
+    assert DONE not in text
