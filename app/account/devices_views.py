@@ -42,7 +42,14 @@ def sessions_page() -> Response:
         "more": more,
         "known_browsers": [_browser(row, here) for row in known],
     }
-    shown = {} if wants_json() else {"titles": proof_titles(), "user_label": label_of(identities_of(current_user.id))}
+    if wants_json():
+        return respond(**facts)
+    heads = [summary.head for summary in summaries]
+    pairs = {session: row.id for session, row in devices.known_by_session(heads, known, current, here).items()}
+    by_id = {browser["id"]: browser for browser in facts["known_browsers"]}
+    shown = {"titles": proof_titles(), "user_label": label_of(identities_of(current_user.id))}
+    shown |= {"known_of": {session: by_id[row] for session, row in pairs.items()}}
+    shown |= {"other_browsers": [browser for row, browser in by_id.items() if row not in pairs.values()]}
     return respond(PAGE, shown=shown, **facts)
 
 

@@ -43,7 +43,7 @@ def known(rows, user_id):
 def test_a_browser_stands_there_once_somebody_has_signed_in(here):
     answer = here.get("/sessions")
     if here.language == "form":
-        assert "Browsers you've used before" in answer.text
+        assert "Forget" in answer.text
         assert "First used" in answer.text
         return
     [mine] = answer.json["known_browsers"]
