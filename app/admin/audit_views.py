@@ -44,7 +44,7 @@ def audit() -> Response:
     except Rejected as refused:
         if wants_json():
             raise
-        shown["fault"] = message(refused.code, **refused.facts)
+        shown |= {"fault": message(refused.code, **refused.facts), "has_errors": True}
         found = audit_log.Found([])
     shown["following"] = with_query("/admin/audit", **where, after=found.after) if found.after else None
     facts: dict[str, Any] = {

@@ -40,7 +40,21 @@ def test_each_page_is_led_to_and_is_marked_there(page, sign_in, grace):
         assert page.locator(".rooms-nav [aria-current]").all_inner_texts() == [entry.title]
 
 
-def test_pages_have_no_serious_fault(new_browser, people, email, phone, sign_in, grace):
+def test_the_keyboard_goes_from_the_top_to_the_list_of_pages_and_can_skip_both(page, sign_in, grace):
+    sign_in(grace).goto("/admin/people")
+    reached = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.textContent.trim()"))
+    assert reached == ["Skip to main content", "Latchkey", "Sign out", "Overview", "People"]
+    page.goto("/admin/people")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "q"
+
+
+def test_pages_have_no_fault(new_browser, people, email, phone, sign_in, grace):
     ada = people.open(email=email, phone=phone, methods=["email", "authenticator"], second="authenticator")
     look = Look(new_browser(reduced_motion="reduce"))
     sign_in(ada, new_browser()).goto("/")

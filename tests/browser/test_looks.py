@@ -1,4 +1,5 @@
-"""Every page, in both colour schemes and three widths: nothing serious for axe-core, and nothing beside the screen.
+"""Every page, in both colour schemes and three widths: no fault for axe-core, nothing beside the screen, from right to
+left and with large text too, and a title that says so when something is wrong.
 
 In the second scheme axe-core is asked about colours alone: the style sheets change nothing else there (a test looks).
 """
@@ -15,6 +16,7 @@ from app.extensions import db
 from app.oidc import consents
 from app.oidc.models import OAuthClient
 from tests.browser.apps import add_app
+from tests.browser.beside import ZOOMED, beside
 from tests.browser.passkeys import VirtualAuthenticator
 from tests.browsing import OF_COLOUR, serious_faults
 from tests.devices import Device, tv
@@ -22,7 +24,6 @@ from tests.oidc import register
 
 WIDTHS = (1280, 390)
 SCHEMES = {"light": None, "dark": OF_COLOUR}
-NARROWEST = 320
 CROWDED = """
     const looked = ".threshold-inner > *, .card-head > *, .apps > li, .scopes > li, .choices > *";
     const parts = document.querySelectorAll(looked);
@@ -36,7 +37,11 @@ CROWDED = """
     });
 """
 """Parts of a page less than 8 px above the next one; a label belongs to what it names."""
-TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+TURNED = "dir => { document.documentElement.dir = dir; }"
+UNTITLED = """
+  const wrong = document.querySelector(".field-error, #form-errors, .notice[role=alert]");
+  return wrong && !document.title.startsWith("Error: ") ? [`its title hides "${wrong.textContent.trim()}"`] : [];
+"""
 
 
 class Look:
@@ -52,15 +57,18 @@ class Look:
         if path:
             page.goto(path)
         page.locator("h1").wait_for()
-        for width in (NARROWEST, *WIDTHS):
-            page.set_viewport_size({"width": width, "height": 800})
-            if page.evaluate(TOO_WIDE) > 0:
-                self.faults.append(f"{name} is wider than {width} px")
+        found = page.evaluate(f"(() => {{{UNTITLED}}})()") + beside(page, ZOOMED, "200%")
+        for width in (ZOOMED, *WIDTHS):
+            page.evaluate(TURNED, "rtl")
+            found += beside(page, width)
+            page.evaluate(TURNED, "ltr")
+            found += beside(page, width)
             crowded = page.evaluate(f"(() => {{{CROWDED}}})()")
             self.faults += [f"{name}, {width} px, crowded: {fault}" for fault in crowded]
             for scheme, rules in SCHEMES.items() if width in WIDTHS else ():
                 page.emulate_media(color_scheme=scheme)
                 self.faults += [f"{name}, {scheme}, {width} px: {fault}" for fault in serious_faults(page, rules)]
+        self.faults += [f"{name}: {fault}" for fault in found]
 
     def press(self, name: str, exact: bool = True) -> None:
         """Press a button and wait for the page it leads to."""

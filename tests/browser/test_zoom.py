@@ -1,0 +1,114 @@
+"""Every page at 320 px, as a screen of 1280 px has at 400 %, with text of the usual size and of twice that; and on a
+wide screen. In the languages with the longest words, and in one that runs from right to left: nothing is cut off, and
+nothing is beside the screen but tables, which scroll inside themselves.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.browser.beside import NORMAL, ZOOMED, beside
+from tests.devices import Device, tv
+from tests.factories import Person
+from tests.functional.admin.conftest import make_administrator
+from tests.invitations import invite
+from tests.oidc import register
+
+LANGUAGES = ("de", "pl", "ar")
+SIZES = ((ZOOMED, NORMAL), (ZOOMED, "200%"), (1280, NORMAL))
+
+STRANGERS = (
+    "/us-signin", "/register", "/wan-signin", "/recover", "/confirm", "/not-me/none", "/sign-in-link/none",
+    "/us-signin/none", "/my-data/keep/none", "/recover/cancel/none", "/nothing-here", "/dev/inbox", "/device",
+)  # fmt: skip
+OWNERS = (
+    "/", "/sessions", "/activity", "/my-data", "/tokens", "/identities", "/change-email", "/us-setup", "/wan-register",
+    "/mf-recovery-codes", "/tf-setup", "/us-verify", "/apps", "/device",
+)  # fmt: skip
+CONSOLE = (
+    "/admin", "/admin?span=30d", "/admin/people", "/admin/people?q=nobody-has-this", "/admin/groups",
+    "/admin/groups/staff", "/admin/apps", "/admin/invitations?state=all", "/admin/attempts?support_id=AAAAAAAA",
+    "/admin/outbox?state=abandoned", "/admin/outbox?state=retrying", "/admin/webhooks", "/admin/audit",
+    "/admin/audit?from=2026-13-01", "/admin/settings?all=1",
+)  # fmt: skip
+
+SHOW = """async ([path, language]) => {
+  const answer = await fetch(path, { headers: { Accept: "text/html", "Accept-Language": language } });
+  const there = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.documentElement.lang = there.documentElement.lang;
+  document.documentElement.dir = there.documentElement.dir;
+  document.body.replaceWith(there.body);
+  for (const part of document.querySelectorAll("details")) part.open = true;
+  return [there.documentElement.lang, Boolean(document.querySelector("main h1"))];
+}"""
+"""Puts the page of another address in the place of this one, in a language; style sheets and scripts stay."""
+
+
+@pytest.fixture
+def ada(standing_app, people, email, phone) -> Person:
+    """Somebody with much that an account can have, who is an administrator."""
+    ada = people.open(email=email, phone=phone, methods=["email", "sms", "authenticator"], second="authenticator,sms")
+    people.give(ada, "email", f"a-rather-long-address-of-somebody-{email}")
+    people.give_codes(ada)
+    return make_administrator(standing_app, ada)
+
+
+@pytest.fixture
+def things(standing_app, ada, email) -> list[str]:
+    """Fill the console's lists; return the pages of what is in them, and of apps and a device."""
+    from app import clock
+    from app.extensions import db
+    from app.groups import service as groups
+    from app.outbox import Message
+    from app.users import User
+    from app.webhooks import endpoints
+
+    long = "Zugriffsverwaltungsoberfläche"
+    rp = register(standing_app, f"zoom-{email}", name=long, consent="ask", home_url="https://a-long-name.example.com/")
+    device = tv(standing_app, f"zoom-tv-{email}", name=long, consent="ask")
+    invite(standing_app, email=f"new-{email}")
+    link = invite(standing_app)
+    with standing_app.app_context():
+        handle = db.session.get_one(User, ada.id).handle
+        groups.create("zoomed", "Verwaltungsmitarbeiterinnen", by="operator")
+        groups.add_member("zoomed", ada.id, by="operator")
+        hook = "https://hooks.example.com/a/rather/long/path"
+        endpoint, _ = endpoints.create(hook, ["account.*", "session.ended"], by="operator")
+        endpoints.queue_test(endpoint.id)
+        row = {"kind": "code", "channel": "mail", "to": email, "facts": {}, "created_at": clock.now(), "attempts": 2,
+               "destination": "example.com", "last_error": "mail server not ready (451)"}  # fmt: skip
+        db.session.add(Message(state="abandoned", next_attempt_at=None, **row))
+        db.session.add(Message(state="waiting", next_attempt_at=clock.now() + timedelta(hours=1), **row))
+        db.session.commit()
+    return [
+        f"/admin/people/{handle}", "/admin/groups/zoomed", f"/admin/apps/client?id={rp.id}", link,
+        f"/admin/webhooks/{endpoint.id}", rp.request(), rp.request(prompt="select_account"),
+        f"/device?user_code={Device(device).user_code}",
+    ]  # fmt: skip
+
+
+def speak(app: Any, person: Person, language: str) -> None:
+    """Have somebody's account be in a language."""
+    from app.extensions import db
+    from app.users import User
+
+    with app.app_context():
+        db.session.get_one(User, person.id).language = language
+        db.session.commit()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_leaves_the_screen(new_browser, sign_in, ada, things, standing_app, language):
+    speak(standing_app, ada, language)
+    stranger, owner = new_browser(), new_browser()
+    sign_in(ada, owner)
+    faults = []
+    for page, paths in ((stranger, STRANGERS), (owner, (*OWNERS, *CONSOLE, *things))):
+        page.goto("/us-signin")
+        for path in paths:
+            assert page.evaluate(SHOW, [path, language]) == [language, True], path
+            faults += [f"{path}, {fault}" for width, size in SIZES for fault in beside(page, width, size)]
+    assert faults == []
