@@ -73,7 +73,7 @@ def preview(folder: Path) -> None:
     try:
         count = sum(_write_language(folder, tag) for tag in settings.languages)
         tables = Markup().join(_table(tag) for tag in settings.languages)
-        (folder / "index.html").write_text(PAGE.format(brand=settings.brand_name, tables=tables))
+        (folder / "index.html").write_text(PAGE.format(brand=settings.brand_name, tables=tables), encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{folder} can't be written to: {error.strerror}.") from error
     click.echo(f"Wrote {count} messages. Open {folder / 'index.html'}")
