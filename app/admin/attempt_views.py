@@ -28,7 +28,7 @@ def attempts() -> Response:
     ]
     accounts = accounts_of(event.user_id for event in events_named(typed)) if found else {}
     kept = settings.events_keep.total_seconds()
-    shown = page_facts() | {"attempt_titles": TITLES, "warnings": WARNINGS, "kept": kept}
+    shown = page_facts() | {"attempt_titles": TITLES, "warnings": WARNINGS, "kept": kept, "timeline": entries}
     return respond(
         PAGE, shown=shown, support_id=as_support_id(typed) or typed[:16], entries=found, people=list(accounts.values())
     )

@@ -14,7 +14,7 @@ from app.audit import Event
 from app.audit.models import HAS_SUPPORT_ID, IS_UNOWNED
 from app.challenges.models import Challenge
 from app.extensions import db
-from app.i18n import N_
+from app.i18n import N_, browser_text, gettext
 from app.outbox import Message
 from app.outbox.models import DROPPED
 
@@ -56,10 +56,13 @@ _BY_NAME = {
 }  # fmt: skip
 
 _DETAILS = {
-    "sign_in.step_up": "to prove again who it is", "factor.added": "to set up a way to sign in",
-    "address.confirmed": "to confirm the address", "limit.hit": "past a limit",
-    "second_step.failed": "in the second step", "budget.exhausted": "of the account",
-}  # fmt: skip
+    "sign_in.step_up": N_("to confirm it's them"),
+    "factor.added": N_("to set up a sign-in method"),
+    "address.confirmed": N_("to confirm the address"),
+    "limit.hit": N_("over a limit"),
+    "second_step.failed": N_("in the second step"),
+    "budget.exhausted": N_("for the whole account"),
+}
 
 _HIDDEN = frozenset(("message", "session", "reason", "outcome"))
 
@@ -78,12 +81,18 @@ class TimelineEntry:
 
     :ivar reason: one of ``REASONS``
     :ivar since: seconds since the attempt's first moment
+    :ivar details: what else is known, in the reader's language; names and values of facts as events have them
     """
 
     at: datetime
     since: float
     reason: str
-    detail: str
+    details: tuple[str, ...]
+
+    @property
+    def detail(self) -> str:
+        """The details as one text."""
+        return "; ".join(self.details)
 
 
 def as_support_id(text: str) -> str:
@@ -102,7 +111,7 @@ def timeline(support_id: str) -> list[TimelineEntry]:
     events = sorted(found.values(), key=lambda event: (event.at, event.id))
     entries = [(event.at, *_entry_of(event, events)) for event in events]
     entries = sorted(entries + _of_messages(about, events) + _of_challenges(about), key=lambda moment: moment[0])
-    return [TimelineEntry(at, (at - entries[0][0]).total_seconds(), reason, detail) for at, reason, detail in entries]
+    return [TimelineEntry(at, (at - entries[0][0]).total_seconds(), reason, details) for at, reason, details in entries]
 
 
 def events_named(support_id: str) -> Sequence[Event]:
@@ -139,36 +148,50 @@ def reason_of(event: Event) -> str:
     return _BY_NAME.get(event.name, "noted")
 
 
-def _entry_of(event: Event, events: Sequence[Event]) -> tuple[str, str]:
+def _entry_of(event: Event, events: Sequence[Event]) -> tuple[str, tuple[str, ...]]:
     reason = reason_of(event)
-    parts = [_DETAILS.get(event.name, "")]
+    parts = [gettext(_DETAILS[event.name])] if event.name in _DETAILS else []
     if reason == "noted":
         parts.append(event.name)
     if reason == "opened_without_cookie":
-        sent = [each.at for each in events if each.name == "challenge.sent" and each.at <= event.at]
-        parts.append(f"{(event.at - sent[-1]).total_seconds():.0f} s after delivery" if sent else "before delivery")
+        parts.append(_after_delivery(event, events))
     parts += [f"{name} {value}" for name, value in sorted(event.facts.items()) if name not in _HIDDEN]
     if event.name == "delivery.failed":
         parts.append(str(event.facts.get("reason", "")))
     if event.user_id is None and event.name in ("challenge.started", "sign_in.failed"):
-        parts.append("nobody can be reached by what was typed")
+        parts.append(gettext("no account that can be reached by what was entered"))
     if event.address:
-        parts.append(f"{user_agents.label(event.agent)} at {event.address}, support id {event.support_id}")
-    return reason, "; ".join(filter(None, parts))
+        browser = browser_text(user_agents.label(event.agent))
+        facts = {"browser": browser, "address": event.address, "id": event.support_id}
+        parts.append(gettext("{browser} at {address}, support ID {id}", **facts))
+    return reason, tuple(filter(None, parts))
 
 
-def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetime, str, str]]:
+def _after_delivery(event: Event, events: Sequence[Event]) -> str:
+    sent = [each.at for each in events if each.name == "challenge.sent" and each.at <= event.at]
+    if not sent:
+        return gettext("before delivery")
+    seconds = round((event.at - sent[-1]).total_seconds())
+    return gettext("{seconds} s after delivery", seconds=seconds)
+
+
+def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetime, str, tuple[str, ...]]]:
     """Tell what no event tells of messages: that one went to nobody, and that one still waits for its next try."""
-    entries = []
+    entries: list[tuple[datetime, str, tuple[str, ...]]] = []
     for message in _messages(about, events) if about else ():
         if message.state == DROPPED:
-            why = "nobody to send it to" if message.decoy else "its challenge was over"
+            why = (
+                N_("message dropped: no one to send it to")
+                if message.decoy
+                else N_("message dropped: no longer needed")
+            )
             noted = [event.at for event in events if event.at >= message.created_at]  # by the request that wrote it
             at = noted[0] if noted else message.created_at
-            entries.append((at, "withheld", f"message {message.kind} was dropped: {why}"))
+            entries.append((at, "withheld", (gettext(why), message.kind)))
         elif message.next_attempt_at is not None and message.last_error:
-            why = f"try {message.attempts} to {message.masked_to}: {message.last_error}"
-            entries.append((message.next_attempt_at, "queued", f"will be tried again; {why}"))
+            tried = gettext("try {count} to {address} failed", count=message.attempts, address=message.masked_to)
+            details = (gettext("will be tried again"), tried, message.last_error)
+            entries.append((message.next_attempt_at, "queued", details))
     return entries
 
 
@@ -178,8 +201,8 @@ def _messages(about: set[Any], events: Sequence[Event]) -> Sequence[Message]:
     return db.session.scalars(sa.select(Message).where(Message.challenge_id.in_(about), span)).all()
 
 
-def _of_challenges(about: set[Any]) -> list[tuple[datetime, str, str]]:
+def _of_challenges(about: set[Any]) -> list[tuple[datetime, str, tuple[str, ...]]]:
     """Tell that a challenge ran out unanswered; its row is there for a day."""
     over = (Challenge.id.in_(about), Challenge.spent_at.is_(None), Challenge.expires_at <= clock.now())
     ended = db.session.scalars(sa.select(Challenge).where(*over)) if about else ()
-    return [(each.expires_at, "expired", f"unanswered, after {each.tries} tries") for each in ended]
+    return [(each.expires_at, "expired", (gettext("Tries: {count}", count=each.tries),)) for each in ended]

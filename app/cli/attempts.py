@@ -11,6 +11,7 @@ import orjson
 from app.admin.attempts import TimelineEntry, latest, reason_of, timeline
 from app.cli.group import OperatorGroup, user_named
 from app.extensions import settings
+from app.i18n import in_english
 
 attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
 
@@ -23,7 +24,8 @@ def show(support_id: str, as_json: bool) -> None:
 
     Times are UTC, then seconds since the attempt began, a reason and what else is known.
     """
-    moments = timeline(support_id)
+    with in_english():
+        moments = timeline(support_id)
     if not moments:
         days = settings.events_keep.days
         click.echo(f"Nothing is known of {support_id!r}. Events are kept for {days} days.", err=True)

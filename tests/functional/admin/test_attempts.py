@@ -91,6 +91,6 @@ def test_a_message_that_waits_is_found_by_its_time(json_wire, grace, ada, app):
         message.attempts, message.last_error = 2, "mail server not ready (451)"
         db.session.commit()
     entries = sign_in(json_wire, grace).get(f"/admin/attempts?support_id={support_id}").json["entries"]
-    assert "will be tried again; try 2 to a...@example.com: mail server not ready (451)" in [
+    assert "will be tried again; try 2 to a...@example.com failed; mail server not ready (451)" in [
         entry["detail"] for entry in entries
     ]

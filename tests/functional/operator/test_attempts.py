@@ -92,7 +92,7 @@ def test_who_is_unknown_is_told_to_the_operator_alone(json_wire, deliver, explai
     deliver()
     lines = explain(answer.json["support_id"])
     assert reasons(lines) == ["queued", "withheld"]
-    assert "nobody" in lines[0]["detail"]
+    assert "no account" in lines[0]["detail"]
 
 
 def test_a_mail_that_was_refused_is_explained(json_wire, ada, smtp, deliver, explain):
