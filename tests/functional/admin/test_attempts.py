@@ -94,3 +94,18 @@ def test_a_message_that_waits_is_found_by_its_time(json_wire, grace, ada, app):
     assert "will be tried again; try 2 to a...@example.com failed; mail server not ready (451)" in [
         entry["detail"] for entry in entries
     ]
+
+
+def test_details_are_in_the_readers_language_and_facts_as_the_log_has_them(browser_wire, grace, ada, app):
+    from app.extensions import db
+    from app.users import User
+
+    browser = browser_wire.elsewhere()
+    shown = browser.post(SEND, identity="nobody@example.com", chosen_method="email").page.support_id
+    with app.app_context():
+        db.session.get_one(User, grace.id).language = "de"
+        db.session.commit()
+    page = sign_in(browser_wire, grace).get(f"/admin/attempts?support_id={shown}").text
+    assert f"Support-ID {shown}</bdi>" in page
+    assert "<bdi>method email</bdi>" in page
+    assert "support ID" not in page

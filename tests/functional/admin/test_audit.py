@@ -174,6 +174,7 @@ def test_what_makes_no_sense_is_refused(json_wire, grace, query, code):
 def test_a_page_shows_what_is_wrong_with_a_filter_beside_the_filters(browser_wire, grace):
     answer = sign_in(browser_wire, grace).get("/admin/audit?person=nobody@example.com")
     assert answer.status == 400
+    assert answer.page.title.startswith("Error: ")
     assert "no account nobody@example.com" in answer.text
     assert 'value="nobody@example.com"' in answer.text
 

@@ -41,6 +41,15 @@ def test_a_state_ends_after_ten_minutes(hers, clock, enrolled):
 
 
 @pytest.mark.one_database
+def test_after_a_state_has_ended_the_title_of_the_next_page_says_error_once(browser_wire, ada):
+    hers = sign_in(browser_wire, ada)
+    shown = hers.follow(hers.get("/us-setup/ended"))
+    assert shown.page.title.startswith("Error: ")
+    assert [kind for kind, _ in shown.page.notices] == ["error"]
+    assert not hers.get("/us-setup").page.title.startswith("Error: ")
+
+
+@pytest.mark.one_database
 def test_a_state_holds_though_the_session_is_no_longer_fresh(hers, clock, enrolled):
     begun = hers.post("/us-setup", chosen_method="authenticator")
     clock.shift(599)
