@@ -27,8 +27,8 @@ the same pages take it half the processor time."""
 
 EXPLAINED = {
     "color-contrast": {
-        ".door .brand > span": "the door's lock is a pseudo-element elsewhere on it; the ground is that of --door, "
-        "whose contrast with --on-door tests of the palettes look at",
+        ".door .brand > span, .door-line > bdi": "the door is a gradient with a lock on it; its text has "
+        "4.5:1 or more on the lighter of its colors (tests/unit/config/test_colors.py)",
         ".steps > li dt": "a step's number is a pseudo-element beside it, and covers nothing",
     },
     "frame-tested": {"iframe.letter-page": "a developer's look at an email, in which no script runs"},

@@ -15,7 +15,7 @@ UNSEEN = """() => {
   const px = (text) => parseFloat(text) || 0;
   const flat = shown(".button, .badge, .tag, .card, .notice, .key, .codes, .way-icon, select, .field > input");
   const faults = flat.filter((part) => !px(getComputedStyle(part).borderTopWidth)).map(name);
-  const marked = shown("[aria-current]").filter((part) => !px(getComputedStyle(part).outlineWidth));
+  const marked = shown("[aria-current]").filter((part) => getComputedStyle(part).outlineStyle === "none");
   const ground = getComputedStyle(document.body).backgroundColor;
   const drawn = shown(".chart rect, .way-icon svg").filter((part) => {
     const { fill, stroke } = getComputedStyle(part);
