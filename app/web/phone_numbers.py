@@ -29,9 +29,9 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters["identity_text"] = identity_text
 
 
-def identity_text(text: str) -> str:
-    """Return a number in E.164 grouped, ``+49 1512 3456789``; any other identity as it is."""
-    return isolated(_grouped(text)) if _E164.fullmatch(text) else text
+def identity_text(text: str | None) -> str:
+    """Return a number in E.164 grouped, ``+49 1512 3456789``; any other identity as it is, and nothing for none."""
+    return isolated(_grouped(text)) if text and _E164.fullmatch(text) else text or ""
 
 
 @lru_cache(maxsize=1024)
