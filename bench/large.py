@@ -1,4 +1,4 @@
-"""A large database, written by statements alone: users with a mailbox each, events of 90 days, sessions, messages."""
+"""A large database, by statements alone: users with a mailbox and a browser each, events of 90 days, sessions, mail."""
 
 from __future__ import annotations
 
@@ -43,14 +43,16 @@ def fill(url: str, size: Size) -> None:
 
 
 class _SQLite:
+    numbers = "RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0})"
     id_of = "printf('%032x', {0} * 2654435761)"
-    moment = "strftime('%Y-%m-%d %H:%M:%S', 'now', '-' || ({0}) || ' seconds') || '.000000'"
+    moment = "strftime('%Y-%m-%d %H:%M:%S', 'now', -({0}) || ' seconds') || '.000000'"
     true, false = "1", "0"
     before: tuple[str, ...] = ("PRAGMA synchronous = off", "PRAGMA cache_size = -1000000")
     afterwards: tuple[str, ...] = ()
 
 
 class _PostgreSQL:
+    numbers = "n(i) AS (SELECT generate_series(1, CAST({0} AS bigint)))"
     id_of = "lpad(to_hex({0} * 2654435761), 32, '0')"
     moment = "now() - ({0}) * interval '1 second'"
     true, false = "true", "false"
@@ -63,7 +65,7 @@ class _PostgreSQL:
 
 def _statements(dialect: Any, size: Size) -> Iterator[str]:
     def of(number: int) -> str:
-        return f"WITH RECURSIVE n(i) AS (SELECT CAST(1 AS bigint) UNION ALL SELECT i + 1 FROM n WHERE i < {number})"
+        return "WITH " + dialect.numbers.format(number)
 
     def at(count: int) -> str:
         return dialect.moment.format(f"{DAYS * 86400} - i * {DAYS * 86400} / {count}")
@@ -83,6 +85,11 @@ def _statements(dialect: Any, size: Size) -> Iterator[str]:
     yield (
         f"{of(size.users)} INSERT INTO enrolled_method (id, user_id, method, secret, name, last_step, created_at,"
         f" is_second, misses) SELECT {row}, i, 'email', '', '', 0, {at(size.users)}, {no}, 0 FROM n"
+    )
+    yield (
+        f"{of(size.users)} INSERT INTO standing (id, user_id, in_a_row, touched_at, failures, browser, first_seen_at,"
+        f" last_seen_at, agent) SELECT {row} || {row}, i, 0, {at(size.users)}, '', {row}, {at(size.users)},"
+        f" {at(size.users)}, 'Firefox on Linux' FROM n"
     )
     yield (
         f"{of(size.events)} INSERT INTO event (id, at, name, user_id, challenge_id, support_id, request_id, address,"

@@ -36,6 +36,7 @@ class Person:
     enrolled_id: str
     root: bytes
     subject: str
+    address: str
 
 
 @dataclass(slots=True)
@@ -129,16 +130,19 @@ class Latchkey:
             db.engine.dispose()
 
     def _learn(self) -> None:
-        """Read every account's mail secret."""
+        """Read the mail secret of every account that has one."""
         from app.challenges.passcodes import enrolled_context
         from app.enrollments.models import Enrollment
         from app.extensions import db, keyring
+        from app.users import Identity
         from app.users.lookup import subject_of
 
-        rows = sa.select(Enrollment).where(Enrollment.method == "email").order_by(Enrollment.user_id)
-        for row in db.session.scalars(rows):
+        reached = sa.and_(Identity.user_id == Enrollment.user_id, Identity.kind == "email", Identity.is_primary)
+        sealed = (Enrollment.method == "email", Enrollment.secret != "")
+        rows = sa.select(Enrollment, Identity.value).join(Identity, reached).where(*sealed).order_by(Enrollment.user_id)
+        for row, where in db.session.execute(rows):
             root = keyring.open(row.secret, *enrolled_context(row))
-            self.people.append(Person(row.user_id, row.id, root, subject_of(row.user_id, "")))
+            self.people.append(Person(row.user_id, row.id, root, subject_of(row.user_id, ""), where))
 
     def start(self) -> float:
         return self.server.start("/healthz")
@@ -168,7 +172,7 @@ class Latchkey:
             row = {
                 "id": secrets.row_id(), "purpose": "sign_in", "method": "email", "subject": person.subject,
                 "user_id": person.user_id, "enrolled_id": person.enrolled_id, "secret": "",
-                "destination": address(number), "binding": secrets.digest(cookie), "address": "127.0.0.1",
+                "destination": person.address, "binding": secrets.digest(cookie), "address": "127.0.0.1",
                 "agent": AGENT, "tag": "K7Q2", "next": "", "created_at": now, "passcode_expires_at": end,
                 "expires_at": end, "sends": 1, "last_sent_at": now, "tries": 0,
             }  # fmt: skip
@@ -211,14 +215,16 @@ class Latchkey:
     def _sign_in(self, share: Iterator[int]) -> Script:
         for number in share:
             answer = yield post(
-                "/us-signin/send-code", {"identity": address(number), "chosen_method": "email"}, caller=home(number)
+                "/us-signin/send-code",
+                {"identity": self.people[number].address, "chosen_method": "email"},
+                caller=home(number),
             )
             if answer is None or answer.status != 200:
                 yield Done(False, f"send-code {answer and answer.status} {answer and answer.body[:200]!r}")
                 continue
             told, cookies = orjson.loads(answer.body)["response"], answer.cookies()
             code = self._code(number, told["challenge"], cookies["__Host-latchkey_browser"])
-            body = {"identity": address(number), "passcode": code, "challenge": told["challenge"]}
+            body = {"identity": self.people[number].address, "passcode": code, "challenge": told["challenge"]}
             answer = yield post(
                 "/us-signin", body, cookies=cookie_line(cookies), csrf=told["csrf_token"], caller=home(number)
             )
@@ -272,7 +278,7 @@ class Latchkey:
     def _guess(self, share: Iterator[int]) -> Script:
         for number in share:
             asked = self.asked[number]
-            body = {"identity": address(asked.number), "passcode": "00000000"}
+            body = {"identity": self.people[asked.number].address, "passcode": "00000000"}
             for _ in range(TRIES):
                 answer = yield post("/us-signin", body, cookies=asked.cookie, csrf=asked.csrf, caller=home(number))
                 right = answer is not None and answer.status == 400 and b"generic_authn_failed" in answer.body
