@@ -41,7 +41,7 @@ worker: $(PINNED) ## Deliver messages; LATCHKEY_QUEUE_URL says how workers are w
 	@exec $(BIN)/flask --app wsgi worker
 
 # A run of everything also measures branch coverage, and fails under so many percent.
-FLOOR := $(if $(filter tests,$(T)),$(if $(filter both,$(DB)),--floor=85))
+FLOOR := $(if $(filter tests,$(T)),$(if $(filter both,$(DB)),--floor=93))
 
 test: $(PINNED) $(AXE) ## Run every test on SQLite and PostgreSQL
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist worksteal --db $(DB) $(FLOOR) $(T)
