@@ -33,7 +33,7 @@ AFTER_TROUBLE = 1.0
 IDLE = 2.0
 """Seconds without work after which a thread closes its mail connection."""
 
-STOP_WITHIN = 3.0
+STOP_WITHIN = 2.5
 """Seconds for tries under way when the worker stops; then they are cut off and their messages given back."""
 
 
