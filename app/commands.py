@@ -1,4 +1,4 @@
-"""The commands of ``flask``, each with a module of its own that is imported when somebody names the command.
+"""Lazy loading of the ``flask`` commands: a command's module is imported when the command is run.
 
 A server needs one of them. The modules of all took a tenth of its start, and the memory of every process.
 """

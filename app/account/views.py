@@ -83,9 +83,10 @@ def activity_page() -> Response:
     if wants_json():
         return respond(events=events, older=older)
     days = [(day, list(those)) for day, those in groupby(events, key=lambda event: event["at"].date())]
-    shown: dict[str, Any] = {"titles": proof_titles(), "days": days}
-    shown |= {"user_label": label_of(identities_of(current_user.id))}
-    shown |= {"first": before is None, "show": show, "filters": FILTERS, "older": older}
+    shown = {
+        "titles": proof_titles(), "user_label": label_of(identities_of(current_user.id)), "days": days,
+        "first": before is None, "show": show, "filters": FILTERS, "older": older,
+    }  # fmt: skip
     return respond("account/activity.html", shown=shown)
 
 

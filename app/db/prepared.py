@@ -51,9 +51,8 @@ class PreparedCursor:
         try:
             found = self._found = self._checked(self._libpq.exec_prepared(name, given))
         except (FeatureNotSupported, InvalidSqlStatementName):
-            del self._names[
-                text
-            ]  # a migration changed what it returns, or somebody dropped it: prepared anew next time
+            # A migration changed what it returns, or DEALLOCATE was run here: the next run prepares it again.
+            del self._names[text]
             raise
         changed = found.command_tuples
         self.rowcount = -1 if changed is None else changed

@@ -12,25 +12,12 @@ from app.sessions.known_devices import SEEN_EVERY
 from app.sessions.models import AuthSession, KnownDevice
 from tests.functional.account.test_devices import PHONE
 from tests.signed_in import sign_in
-from tests.sinks import code_in
 
 
 @pytest.fixture
 def ada(people):
     """Somebody who signs in by mail."""
     return people.open(email="ada@example.com")
-
-
-@pytest.fixture
-def come_in(mail_to):
-    """Signs somebody in as a person does, by a mailed code."""
-
-    def enter(browser, email):
-        browser.post("/us-signin/send-code", identity=email, chosen_method="email")
-        assert browser.post("/us-signin", identity=email, passcode=code_in(mail_to(email))).ok
-        return browser
-
-    return enter
 
 
 def listed(answer) -> list[tuple[str, list[str]]]:

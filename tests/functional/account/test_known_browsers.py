@@ -7,25 +7,12 @@ import pytest
 from app.audit import Event
 from app.sessions.models import KnownDevice
 from app.throttling.models import FailureCounter
-from tests.sinks import code_in
 
 
 @pytest.fixture
 def ada(people):
     """Somebody who signs in by mail."""
     return people.open(email="ada@example.com")
-
-
-@pytest.fixture
-def come_in(mail_to):
-    """Signs somebody in as a person does, by a mailed code."""
-
-    def enter(browser, email):
-        browser.post("/us-signin/send-code", identity=email, chosen_method="email")
-        assert browser.post("/us-signin", identity=email, passcode=code_in(mail_to(email))).ok
-        return browser
-
-    return enter
 
 
 @pytest.fixture
