@@ -111,7 +111,9 @@ def granian(
     """Return a server of a WSGI app, in as many processes, run by this Python or another; it is not started yet."""
     port = free_port()
     command = [python, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", str(processes), "--blocking-threads", "4", "--no-ws", "--http", "1", app]
+    command += ["--workers", str(processes), "--blocking-threads", "4", "--no-ws", "--http", "1"]
+    # A worker that is told to stop while it starts never does.
+    command += ["--workers-kill-timeout", "1", app]
     return Server(command, environment, directory / f"{app.partition(':')[0]}.log", port)
 
 
