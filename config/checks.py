@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -239,7 +238,8 @@ def brand_images(settings: "Settings") -> Iterable[Problem]:
 
 def templates_folder(settings: "Settings") -> Iterable[Problem]:
     """Without its folder, the service would look like ours overnight."""
-    if settings.templates_folder and not Path(settings.templates_folder).is_dir():
+    # Not Path.is_dir, which raises where a folder above it may not be read.
+    if settings.templates_folder and not os.path.isdir(settings.templates_folder):
         yield problem("templates_folder", "names no folder that can be read", "Name the folder, or unset it.")
 
 

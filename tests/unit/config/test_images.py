@@ -95,8 +95,9 @@ def test_a_start_with_an_image_that_cannot_be_read_is_refused(set_up, production
     ]
 
 
-def test_a_start_without_the_folder_of_templates_is_refused(set_up, production, tmp_path):
-    set_up(templates_folder=str(tmp_path / "none"))
+@pytest.mark.parametrize("name", ["none", "n" * 5000])
+def test_a_start_without_the_folder_of_templates_is_refused(set_up, production, tmp_path, name):
+    set_up(templates_folder=str(tmp_path / name))
     with pytest.raises(ConfigurationError, match="LATCHKEY_TEMPLATES_FOLDER names no folder that can be read"):
         Settings.load()
 
