@@ -19,6 +19,7 @@ from app import clock
 from app.audit import record, record_each
 from app.crypto import secrets
 from app.extensions import changed, db
+from app.groups.end_hooks import memberships_ended
 from app.groups.models import NAME_LENGTH, Group, GroupMembership
 from app.users import User
 
@@ -88,6 +89,7 @@ def delete(name: str, *, by: str) -> int:
     changed(sa.delete(_group).where(_group.c.name == name))
     _record_each("group.member_removed", [(user_id, name) for user_id in members], by)
     record("group.deleted", group=name, members=len(members), by=by)
+    memberships_ended(members)
     return len(members)
 
 
@@ -119,6 +121,7 @@ def remove_member(name: str, user_id: int, *, by: str) -> bool:
         _require(name)
         return False
     record("group.member_removed", user_id, group=name, by=by)
+    memberships_ended([user_id])
     return True
 
 
@@ -196,9 +199,20 @@ def is_member(user_id: sa.SQLColumnExpression[int], name: str) -> sa.ColumnEleme
 
     :param user_id: a column of the statement that it stands in
     """
+    return is_member_of_any(user_id, [name])
+
+
+def is_member_of_any(
+    user_id: sa.SQLColumnExpression[int], names: Sequence[str | sa.ColumnElement[str]]
+) -> sa.ColumnElement[bool]:
+    """Return the expression that says whether an account is in a group of one of these names.
+
+    :param user_id: a column of the statement that it stands in
+    :param names: parameters where it stands in a ``CompiledStatement``
+    """
     group, membership = _group.alias(), _membership.alias()
     joined = group.join(membership, membership.c.group_id == group.c.id)
-    mine = sa.exists().select_from(joined).where(group.c.name == name, membership.c.user_id == user_id)
+    mine = sa.exists().select_from(joined).where(group.c.name.in_(names), membership.c.user_id == user_id)
     return mine.correlate_except(group, membership)
 
 

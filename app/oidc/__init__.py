@@ -1,7 +1,7 @@
 """OpenID Connect: apps that sign people in here, and what they may do in their name.
 
-Promises that every token of a session is invalid from the moment that session ends, and that nothing is redirected to
-an address that its client has not registered.
+Promises that every token of a session is invalid from the moment that session ends, or its person may no longer use
+the app, and that nothing is redirected to an address that its client has not registered.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.authenticators.keys import register_sealed
     from app.db.export import register_export
+    from app.groups.end_hooks import register_membership_end_hook
     from app.oidc import (
         authorize_views,
         cleanup,
@@ -26,6 +27,7 @@ def init_app(app: Flask) -> None:
         export,
         key_rotation,
         logout_tokens,
+        lost_access,
         session_ends,
         subjects,
     )
@@ -44,6 +46,7 @@ def init_app(app: Flask) -> None:
     register_renderers(app, emails.RENDERERS, reads=emails.READS)
     register_session_end_hook(app, session_ends.end_grants)
     register_revocation_hook(app, session_ends.revoke_lasting)
+    register_membership_end_hook(app, lost_access.end_of_people)
     register_export(app, export.PARTS, export.EXCLUDED)
     errors.init_app(app)
     app.register_blueprint(bp)

@@ -51,7 +51,7 @@ _is_current = (
     _user.c.deletes_at.is_(None),
     sa.or_(_grant.c.offline, session_is_open),
 )
-_FIND = CompiledStatement(_ROWS.select().select_from(_joined).where(*_is_current))
+_FIND = CompiledStatement(_ROWS.select().add_columns(group_names(_user.c.id)).select_from(_joined).where(*_is_current))
 _columns = [column for each in _identities.values() for column in (each.c.value, each.c.confirmed_at)]
 _FIND_WITH_CLAIMS = CompiledStatement(
     _ROWS.select()
@@ -87,7 +87,7 @@ class Presented:
     user: User
     client: Client
     identities: dict[str, tuple[str, bool]]
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...]
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -130,7 +130,10 @@ def _jwt(grant: Grant, handle: str, client: Client, scopes: Sequence[str], resou
 
 
 def find(token: str) -> Presented | None:
-    """Return a valid access token; None for any other text, and where its client is gone or disabled. One statement."""
+    """Return a valid access token; None for any other text. One statement.
+
+    None is valid whose client is gone or disabled, or is for groups of which the account is in none.
+    """
     found = _FIND.first(digest=secrets.digest(token), now=clock.now())
     return _presented(found, {}) if found is not None else None
 
@@ -143,15 +146,16 @@ def find_with_claims(token: str) -> Presented | None:
     more = found[-2 * len(_KINDS) - 1 :]
     values = zip(_KINDS, more[0:-1:2], more[1:-1:2], strict=True)
     identities = {kind: (value, confirmed_at is not None) for kind, value, confirmed_at in values if value is not None}
-    return _presented(found, identities, tuple(names_in(more[-1] or "")))
+    return _presented(found, identities)
 
 
-def _presented(
-    found: Sequence[Any], identities: dict[str, tuple[str, bool]], groups: tuple[str, ...] = ()
-) -> Presented | None:
+def _presented(found: Sequence[Any], identities: dict[str, tuple[str, bool]]) -> Presented | None:
     token, grant, user, row = _ROWS.read(found)
+    groups = tuple(names_in(found[-1] or ""))
     client = clients_in_memory().get(grant.client_id) or (row and enabled_client_of(row))
-    return Presented(token, grant, user, client, identities, groups) if client is not None else None
+    if client is None or not client.admits(groups):
+        return None
+    return Presented(token, grant, user, client, identities, groups)
 
 
 def revoke(token: str, client: Client) -> int:

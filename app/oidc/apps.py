@@ -140,8 +140,7 @@ def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = Non
 
 def _opens(client: Client, groups: frozenset[str]) -> bool:
     """Whether a member of these groups finds the app among theirs."""
-    is_theirs = not client.groups or not groups.isdisjoint(client.groups)
-    return bool(client.home_url) and client.is_vetted and is_theirs
+    return bool(client.home_url) and client.is_vetted and client.admits(groups)
 
 
 def _entry(client: Client) -> LauncherEntry:

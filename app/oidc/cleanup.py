@@ -1,4 +1,4 @@
-"""Delete what has expired of apps: requests, codes, tokens and proofs."""
+"""Delete what has expired of apps: requests, codes, tokens and proofs; end what people may no longer use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app import clock
 from app.db.retention import delete_batch, register_cleanups
 from app.extensions import db
-from app.oidc import document_fetches
+from app.oidc import document_fetches, lost_access
 from app.oidc.models import (
     AccessToken,
     AuthorizationRequest,
@@ -26,7 +26,7 @@ KEPT_FOR = timedelta(days=1)
 
 
 def init_app(app: Flask) -> None:
-    """Have the worker delete what has expired."""
+    """Have the worker delete what has expired, and end what was lost."""
     register_cleanups(
         app,
         prune_requests,
@@ -37,6 +37,7 @@ def init_app(app: Flask) -> None:
         prune_registration_tokens,
         document_fetches.prune_unused_apps,
         document_fetches.prune_documents,
+        lost_access.prune_lost_access,
     )
 
 

@@ -113,6 +113,10 @@ class Client(BaseModel):
         """Whether an administrator has added it, not the app itself."""
         return self.source in ("file", "command")
 
+    def admits(self, groups: Collection[str]) -> bool:
+        """Whether an account in these groups may use it."""
+        return not self.groups or not frozenset(self.groups).isdisjoint(groups)
+
     @property
     def host(self) -> str:
         """Where it sends people back to, as a person can check it: the host of its first redirect URI."""

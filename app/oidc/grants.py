@@ -1,6 +1,7 @@
 """Grants: issued with a code, redeemed once, refreshed, revoked.
 
 A grant is valid while its account is active and, unless it has ``offline_access``, the session that gave it is open.
+Where its client is for groups, it is worth something only while the account is in one of them.
 Single use is a conditional UPDATE in each case: of forty requests at once one succeeds, on any number of servers.
 """
 
@@ -21,6 +22,7 @@ from app.audit import record
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import changed, db, keyring, settings
+from app.groups.service import is_member_of_any
 from app.oidc.authorization import Authorization
 from app.oidc.clients import Client
 from app.oidc.emails import notify_of_reuse
@@ -55,7 +57,26 @@ session_is_open = sa.exists().where(
 
 is_valid = sa.and_(_c.revoked_at.is_(None), is_active, sa.or_(_c.offline, session_is_open))
 
-_REDEEM = CompiledStatement(
+
+class _ForMembers:
+    """A statement about grants of one client, which finds none of an account that the client is not for."""
+
+    def __init__(self, statement: sa.Update) -> None:
+        self._statement = statement
+        self._by_number: dict[int, CompiledStatement] = {}
+
+    def first(self, client: Client, **values: Any) -> Sequence[Any] | None:
+        """Return its row, or None."""
+        named = {f"group_{place}": name for place, name in enumerate(client.groups)}
+        ready = self._by_number.get(len(named))
+        if ready is None:
+            parameters = [sa.bindparam(name, type_=sa.String) for name in named]
+            condition = [is_member_of_any(_c.user_id, parameters)] if named else []
+            ready = self._by_number[len(named)] = CompiledStatement(self._statement.where(*condition))
+        return ready.first(client=client.id, **named, **values)
+
+
+_REDEEM = _ForMembers(
     sa.update(_table)
     .where(_c.code_digest == sa.bindparam("code"), _c.client_id == sa.bindparam("client"))
     .where(_c.redirect_uri == sa.bindparam("uri"), _c.code_used_at.is_(None))
@@ -72,7 +93,7 @@ _REDEEM = CompiledStatement(
     .returning(*_table.columns)
 )
 _own = (_c.id == sa.bindparam("grant"), _c.client_id == sa.bindparam("client"))
-_REDEEM_OF_DEVICE = CompiledStatement(
+_REDEEM_OF_DEVICE = _ForMembers(
     sa.update(_table)
     .where(*_own, _c.revoked_at.is_(None), is_active, session_is_open)
     .values(
@@ -86,7 +107,7 @@ _REDEEM_OF_DEVICE = CompiledStatement(
 )
 _goes_on = (_c.expires_at > sa.bindparam("now"), is_valid)
 _bound = sa.or_(_c.jkt.is_(None), _c.jkt == sa.bindparam("key"))
-_EXCHANGE = CompiledStatement(
+_EXCHANGE = _ForMembers(
     sa.update(_table)
     .where(*_own, *_goes_on, _bound, _c.refresh_digest == sa.bindparam("old"))
     .where(_c.refreshed_at > sa.bindparam("unused"))
@@ -98,7 +119,7 @@ _EXCHANGE = CompiledStatement(
     )
     .returning(*_table.columns)
 )
-_REPEAT = CompiledStatement(
+_REPEAT = _ForMembers(
     sa.update(_table)
     .where(*_own, *_goes_on, _bound, _c.previous_digest == sa.bindparam("old"))
     .where(_c.refresh_digest == sa.bindparam("new"), _c.refreshed_at > sa.bindparam("lately"))
@@ -189,7 +210,7 @@ def redeem(code: str, client: Client, redirect_uri: str, verifier: str, jkt: str
     now = clock.now()
     refresh_token = first_refresh_token(_named_by(code), client)
     row = _REDEEM.first(
-        code=secrets.digest(code), client=client.id, uri=redirect_uri, now=now,
+        client, code=secrets.digest(code), uri=redirect_uri, now=now,
         challenge=_challenge(verifier) if verifier else "", key=jkt or "", bound=_binds(client, jkt),
         refresh=secrets.digest(refresh_token) if refresh_token else None,
         until=now + settings.oauth_refresh_absolute,
@@ -209,7 +230,7 @@ def redeem_of_device(grant_id: str, client: Client, jkt: str | None) -> Redeemed
     now = clock.now()
     refresh_token = first_refresh_token(grant_id, client)
     row = _REDEEM_OF_DEVICE.first(
-        grant=grant_id, client=client.id, now=now, bound=_binds(client, jkt),
+        client, grant=grant_id, now=now, bound=_binds(client, jkt),
         refresh=secrets.digest(refresh_token) if refresh_token else None,
         until=now + settings.oauth_refresh_absolute,
     )  # fmt: skip
@@ -230,13 +251,13 @@ def refresh(token: str, client: Client, jkt: str | None) -> Redeemed:
     if not secrets.has_prefix(token, secrets.GRANT_PREFIX, _ID):
         raise refused
     now, grant_id = clock.now(), token[len(secrets.GRANT_PREFIX) :][:_ID]
-    same = {"grant": grant_id, "client": client.id, "now": now, "old": secrets.digest(token), "key": jkt or ""}
+    same = {"grant": grant_id, "now": now, "old": secrets.digest(token), "key": jkt or ""}
     successors = [_successor(token, grant_id, kid) for kid in keyring.kids]
     new = successors[0]
-    row = _EXCHANGE.first(**same, new=secrets.digest(new), unused=now - settings.oauth_refresh_idle)
+    row = _EXCHANGE.first(client, **same, new=secrets.digest(new), unused=now - settings.oauth_refresh_idle)
     for each in successors if row is None else ():
         new = each
-        if row := _REPEAT.first(**same, new=secrets.digest(new), lately=now - REPEATED_WITHIN):
+        if row := _REPEAT.first(client, **same, new=secrets.digest(new), lately=now - REPEATED_WITHIN):
             break
     if row is None:
         used = sa.and_(_c.refresh_digest.is_not(None), _c.refresh_digest != secrets.digest(token))

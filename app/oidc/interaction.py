@@ -8,7 +8,6 @@ from typing import Literal
 
 from app import clock
 from app.oidc.authorization import Authorization
-from app.oidc.clients import Client
 from app.oidc.consents import Relation
 from app.oidc.scopes import scopes_behind
 from app.oidc.subjects import subject_for
@@ -54,7 +53,7 @@ def next_step(asked: Authorization, found: Situation | None) -> Step:
         return "confirm"
     if asked.level > assurance.level(found.session, clock.now()) and (asked.must_have_level or not asked.is_silent):
         return "second_factor"
-    if not all(_is_for(each, found.relation) for each in (asked.client, *asked.served_by)):
+    if not all(each.admits(found.relation.groups) for each in (asked.client, *asked.served_by)):
         return "not_allowed"
     return "consent" if _must_consent(asked, found) else "answer"
 
@@ -63,10 +62,6 @@ def scopes_to_allow(asked: Authorization) -> list[str]:
     """Return the scopes that the person decides about, those behind single claims included."""
     behind = scopes_behind(asked.claims)
     return [scope for scope in asked.client.scopes if scope in asked.scopes or scope in behind]
-
-
-def _is_for(client: Client, relation: Relation) -> bool:
-    return not client.groups or not relation.groups.isdisjoint(client.groups)
 
 
 def _must_confirm(asked: Authorization, found: Situation) -> bool:

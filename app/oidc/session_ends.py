@@ -6,7 +6,7 @@ may have been in the account, or it is closed: "this wasn't me", recovery, an un
 deletion, and the first proof of an address; API tokens end at the same places.
 
 An app that was signed in to from an ended session is told by a logout token, once, from the outbox. It is told in the
-same way when the person removes its access.
+same way when the person removes its access, or may no longer use it (``lost_access``).
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ _c = _table.c
 _handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subquery()
 
 
-_OF_GRANT = (
+OF_GRANT = (
     _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_used_at, _c.revoked_at
 )  # fmt: skip
+"""What ``tell`` needs of a grant, and when it was revoked."""
 
 
 def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
@@ -47,7 +48,7 @@ def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
         sa.update(_table)
         .where(*which, _c.ended_at.is_(None))
         .values(ended_at=sa.bindparam("now"), revoked_at=revoked_at)
-        .returning(*_OF_GRANT)
+        .returning(*OF_GRANT)
     )
 
 
@@ -57,7 +58,7 @@ _REMOVAL = CompiledStatement(
     sa.update(_table)
     .where(_c.user_id == sa.bindparam("user"), _c.client_id == sa.bindparam("client"), _c.ended_at.is_(None))
     .values(ended_at=sa.bindparam("now"), revoked_at=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
-    .returning(*_OF_GRANT)
+    .returning(*OF_GRANT)
 )
 _REVOKE_LASTING = CompiledStatement(
     sa.update(_table)
@@ -73,7 +74,7 @@ def end_grants(which: EndedSessions) -> None:
         rows = _END_OF_ONE.all(session=which.session_id, now=now)
     else:
         rows = _END_OF_USER.all(user=which.user_id, but=which.but, now=now)
-    _tell(rows)
+    tell(rows)
 
 
 def end_app(user_id: int, client_id: str) -> int:
@@ -83,7 +84,7 @@ def end_app(user_id: int, client_id: str) -> int:
     """
     now = clock.now()
     rows = _REMOVAL.all(user=user_id, client=client_id, now=now)
-    _tell(rows)
+    tell(rows)
     return sum(row[5] == now for row in rows)
 
 
@@ -92,7 +93,7 @@ def revoke_lasting(user_id: int) -> None:
     _REVOKE_LASTING.run(user=user_id, now=clock.now())
 
 
-def _tell(ended: Sequence[Sequence[Any]]) -> None:
+def tell(ended: Sequence[Sequence[Any]]) -> None:
     """Have each app told of each session, by the names it knows: what they are of may be gone when the message leaves.
 
     :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
@@ -101,10 +102,11 @@ def _tell(ended: Sequence[Sequence[Any]]) -> None:
     if not reached:
         return
     clients = find_clients({row[0] for row in reached})
-    messages = []
-    for client_id, session_id, _, handle in reached:
+    messages: dict[int, list[tuple[str, dict[str, Any]]]] = {}
+    for client_id, session_id, user_id, handle in reached:
         client = clients.get(client_id)
         if client is not None and client.backchannel_logout_uri:
             names = {"sub": subject_for(handle, client), "sid": sid_for(session_id, client_id)}
-            messages.append((client_id, {"client": client_id} | names))
-    enqueue_all(KIND, LOGOUT, messages, user_id=reached[0][2], expires_at=clock.now() + TRIED_FOR)
+            messages.setdefault(user_id, []).append((client_id, {"client": client_id} | names))
+    for user_id, theirs in messages.items():
+        enqueue_all(KIND, LOGOUT, theirs, user_id=user_id, expires_at=clock.now() + TRIED_FOR)

@@ -7,8 +7,10 @@ from typing import Any
 
 from flask import Response, after_this_request
 
-from app.extensions import settings
+from app.extensions import db, settings
+from app.groups.service import groups_of
 from app.oidc import access_tokens, bp, devices, dpop, grants
+from app.oidc.access_tokens import Presented
 from app.oidc.client_auth import authenticate
 from app.oidc.clients import DEVICE_CODE, Client
 from app.oidc.errors import OAuthError, json_response
@@ -16,6 +18,7 @@ from app.oidc.grants import Redeemed
 from app.oidc.id_tokens import id_token
 from app.oidc.models import Grant
 from app.oidc.parameters import form_fields, required, words
+from app.oidc.resources import resources_of
 from app.oidc.subjects import sid_for, subject_for
 from app.web.commit import view_commit
 
@@ -61,7 +64,7 @@ def introspect() -> Response:
     if client.is_public:
         raise OAuthError("unauthorized_client", "A client without a secret can't ask about tokens.", status=403)
     found = access_tokens.find(required(fields, "token"))
-    if found is None or not _may_ask(client, found.grant, found.row.resource):
+    if found is None or not _may_ask(client, found.grant, found.row.resource) or not _is_served(client, found):
         return json_response({"active": False})
     facts: dict[str, Any] = {
         "active": True,
@@ -85,11 +88,19 @@ def _may_ask(client: Client, grant: Grant, resource: str) -> bool:
     return client.introspects or grant.client_id == client.id or bool(set(resource.split()) & set(client.serves))
 
 
+def _is_served(client: Client, found: Presented) -> bool:
+    """Whether the person may use what ``client`` serves for any app, where the token is for that."""
+    open_to_all = set(found.row.resource.split()) - set(found.client.resources)
+    return open_to_all.isdisjoint(client.serves) or client.admits(found.groups)
+
+
 def _exchange_code(fields: Fields, client: Client) -> dict[str, object]:
     code, redirect_uri = required(fields, "code"), required(fields, "redirect_uri")
     jkt = dpop.thumbprint(client)
     redeemed = grants.redeem(code, client, redirect_uri, fields.get("code_verifier", ""), jkt)
-    return token_response(redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant), jkt)
+    return token_response(
+        redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant, client), jkt
+    )
 
 
 def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]:
@@ -98,23 +109,42 @@ def _exchange_refresh_token(fields: Fields, client: Client) -> dict[str, object]
     granted = redeemed.grant.scopes.split()
     asked = words(fields, "scope") or granted
     if not set(asked) <= set(granted):
-        raise OAuthError("invalid_scope", "scope names more than was granted.")
+        raise _unspent(OAuthError("invalid_scope", "scope names more than was granted."))
     scopes = [scope for scope in granted if scope in asked]
-    return token_response(redeemed, client, scopes, _resource(fields, redeemed.grant), jkt, refreshed=True)
+    return token_response(redeemed, client, scopes, _resource(fields, redeemed.grant, client), jkt, refreshed=True)
 
 
 def _exchange_device_code(fields: Fields, client: Client) -> dict[str, object]:
     device_code, jkt = required(fields, "device_code"), dpop.thumbprint(client)
     redeemed = devices.redeem(device_code, client, jkt)
-    return token_response(redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant), jkt)
+    return token_response(
+        redeemed, client, redeemed.grant.scopes.split(), _resource(fields, redeemed.grant, client), jkt
+    )
 
 
-def _resource(fields: Fields, grant: Grant) -> str:
-    """Return the resources of an access token: those of its grant, or some of them (RFC 8707, section 2.2)."""
+def _resource(fields: Fields, grant: Grant, client: Client) -> str:
+    """Return the resources of an access token: those of its grant, or some of them (RFC 8707, section 2.2).
+
+    No statement more where all are listed for the client.
+    :raises OAuthError: ``invalid_target`` for others, and for those that are no longer for this app or this person
+    """
     asked, granted = words(fields, "resource"), grant.resource.split()
     if not set(asked) <= set(granted):
-        raise OAuthError("invalid_target", "resource names more than was granted.")
-    return " ".join(asked or granted)
+        raise _unspent(OAuthError("invalid_target", "resource names more than was granted."))
+    try:
+        resource, served_by = resources_of({"resource": " ".join(asked or granted)}, client)
+    except OAuthError as error:
+        raise _unspent(error) from None
+    groups = groups_of(grant.user_id) if any(each.groups for each in served_by) else ()
+    if not all(each.admits(groups) for each in served_by):
+        raise _unspent(OAuthError("invalid_target", "The person may no longer use one of the resources."))
+    return resource
+
+
+def _unspent(error: OAuthError) -> OAuthError:
+    """Undo the exchange: what was presented can be exchanged by a request that asks for less."""
+    db.session.rollback()
+    return error
 
 
 def token_response(

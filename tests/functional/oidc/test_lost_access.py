@@ -1,0 +1,265 @@
+"""Who may no longer use an app: its tokens are refused at once, and it is told, whatever took the person's right."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app.db.retention import registered_cleanups
+from app.extensions import db
+from app.groups.models import GroupMembership
+from app.oidc.models import Grant
+from tests.devices import Device, tv
+from tests.functional.admin.conftest import make_administrator
+from tests.functional.oidc.test_resources import API, allowed, is_active
+from tests.functional.oidc.test_resources import add as add
+from tests.functional.oidc.test_resources import stranger as stranger
+from tests.functional.operator.conftest import operate as operate
+from tests.groups import put_in
+from tests.oidc import register
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+LASTING = "openid offline_access"
+
+
+@pytest.fixture
+def staff(app, ada, people):
+    """A group that Ada is in, and somebody else."""
+    put_in(app, ada, "staff")
+    put_in(app, people.open("bob@example.com"), "staff")
+    return "staff"
+
+
+@pytest.fixture
+def wiki(app, staff, endpoint):
+    """An app for the group alone, which wants to be told."""
+    return register(app, "wiki", groups=[staff], backchannel_logout_uri=endpoint.url)
+
+
+class Given:
+    """What the ways to lose a right need."""
+
+    def __init__(self, app, ada, people, operate):
+        self.app, self.ada, self.operate = app, ada, operate
+        grace = make_administrator(app, people.open("grace@example.com", methods=["email", "authenticator"]))
+        self.consoles = [sign_in(Wire(app, language), grace) for language in ("form", "json")]
+
+    @property
+    def handle(self) -> str:
+        from app.users import User
+
+        with self.app.app_context():
+            return db.session.get_one(User, self.ada.id).handle
+
+    def types(self, *words):
+        done = self.operate(*words)
+        assert done.exit_code == 0, done.output
+
+
+@pytest.fixture
+def given(app, ada, people, operate):
+    return Given(app, ada, people, operate)
+
+
+def by_a_form_of_the_groups_page(given):
+    assert given.consoles[0].post(f"/admin/groups/staff/members/{given.handle}/remove").ok
+
+
+def by_json_of_the_groups_page(given):
+    assert given.consoles[1].post(f"/admin/groups/staff/members/{given.handle}/remove").ok
+
+
+def on_the_persons_page(given):
+    assert given.consoles[0].post(f"/admin/people/{given.handle}/groups/staff/leave").ok
+
+
+def deleted_in_the_console(given):
+    assert given.consoles[1].post("/admin/groups/staff/delete", sure=True).ok
+
+
+def by_a_command(given):
+    given.types("groups", "remove", "staff", given.ada.email)
+
+
+def deleted_by_a_command(given):
+    given.types("groups", "delete", "staff", "--yes")
+
+
+def the_app_is_for_others(given):
+    given.types("groups", "create", "admins")
+    given.types("clients", "change", "wiki", "--group", "admins")
+
+
+WAYS = (
+    by_a_form_of_the_groups_page, by_json_of_the_groups_page, on_the_persons_page, deleted_in_the_console,
+    by_a_command, deleted_by_a_command, the_app_is_for_others,
+)  # fmt: skip
+
+
+@pytest.fixture
+def told(wiki, endpoint, deliver):
+    """Runs the outbox and returns the sids that the app was told of."""
+
+    def read():
+        deliver()
+        return [wiki.claims(each.token)["sid"] for each in endpoint.posted]
+
+    return read
+
+
+@pytest.mark.parametrize("scope", ["openid", LASTING])
+@pytest.mark.parametrize("lose", WAYS, ids=lambda each: each.__name__)
+def test_each_way_refuses_the_tokens_and_tells_the_app(given, wiki, browser, told, lose, scope):
+    tokens = wiki.tokens(browser, scope=scope)
+    lose(given)
+    assert wiki.userinfo(tokens["access_token"]).status_code == 401
+    assert not is_active(wiki, tokens["access_token"])
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+
+
+def test_it_does_not_come_back_with_the_right(app, given, wiki, browser, ada, told):
+    tokens = wiki.tokens(browser, scope=LASTING)
+    by_a_command(given)
+    put_in(app, ada, "staff")
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert wiki.userinfo(wiki.tokens(browser)["access_token"]).status_code == 200
+    assert len(told()) == 1
+
+
+def test_lasting_access_ends_though_its_session_is_over(given, wiki, browser, told):
+    tokens = wiki.tokens(browser, scope=LASTING)
+    assert browser.post("/logout").ok
+    by_a_command(given)
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert len(told()) == 1, "of the session's end"
+
+
+def test_another_of_its_groups_is_enough(app, given, ada, browser, endpoint, deliver):
+    put_in(app, ada, "staff")
+    put_in(app, ada, "guests")
+    wiki = register(app, "wiki", groups=["staff", "guests"], backchannel_logout_uri=endpoint.url)
+    tokens = wiki.tokens(browser)
+    by_a_command(given)
+    assert wiki.userinfo(tokens["access_token"]).status_code == 200
+    assert wiki.refresh(tokens["refresh_token"]).status_code == 200
+    deliver()
+    assert endpoint.posted == []
+
+
+def test_apps_for_everybody_and_other_members_stay_signed_in(app, given, wiki, browser, people, told, rows):
+    blog, carol = register(app, "blog"), people.open("carol@example.com", methods=["email"])
+    put_in(app, carol, "staff")
+    others = sign_in(Wire(app, "form"), carol)
+    mine, hers = blog.tokens(browser), wiki.tokens(others)
+    by_a_command(given)
+    assert blog.refresh(mine["refresh_token"]).status_code == 200
+    assert wiki.refresh(hers["refresh_token"]).status_code == 200
+    assert told() == []
+    assert [grant.revoked_at for grant in rows(Grant)] == [None, None]
+
+
+def test_who_deletes_a_group_has_the_app_told_of_each_member(app, given, wiki, browser, people, told):
+    carol = people.open("carol@example.com", methods=["email"])
+    put_in(app, carol, "staff")
+    others = sign_in(Wire(app, "form"), carol)
+    sids = {wiki.claims(wiki.tokens(each)["id_token"])["sid"] for each in (browser, others)}
+    deleted_by_a_command(given)
+    assert set(told()) == sids
+    assert len(told()) == 2
+
+
+def take_the_row(app, ada):
+    """Take somebody out of every group without a word to anybody, as a change at the same moment would."""
+    with app.app_context():
+        db.session.execute(db.delete(GroupMembership).where(GroupMembership.user_id == ada.id))
+        db.session.commit()
+
+
+def test_a_statement_that_accepts_a_token_asks_for_the_groups_itself(app, ada, wiki, browser):
+    tokens, code = wiki.tokens(browser), wiki.code(browser)
+    take_the_row(app, ada)
+    assert wiki.exchange(code).json["error"] == "invalid_grant"
+    assert wiki.userinfo(tokens["access_token"]).status_code == 401
+    assert not is_active(wiki, tokens["access_token"])
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    put_in(app, ada, "staff")
+    assert wiki.refresh(tokens["refresh_token"]).status_code == 200, "nothing was spent, and nobody is accused of reuse"
+
+
+def test_nor_does_a_lost_answer_come_again(app, ada, wiki, browser):
+    tokens = wiki.tokens(browser)
+    assert wiki.refresh(tokens["refresh_token"]).status_code == 200
+    take_the_row(app, ada)
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+
+
+def test_a_device_that_was_allowed_gets_no_tokens(app, ada, staff, browser):
+    device = Device(tv(app, groups=[staff]))
+    assert browser.post("/device/consent", user_code=device.user_code, allow="yes").ok
+    take_the_row(app, ada)
+    assert device.poll().json["error"] == "invalid_grant"
+
+
+def test_it_costs_an_exchange_and_userinfo_no_statement(wiki, app, browser, statements):
+    blog = register(app, "blog")
+    counts = []
+    for each in (blog, blog, wiki):  # at first the keys are read
+        tokens = each.tokens(browser)
+        with statements() as seen:
+            assert each.userinfo(tokens["access_token"]).status_code == 200
+            assert each.refresh(tokens["refresh_token"]).status_code == 200
+            assert is_active(each, tokens["access_token"])
+        counts.append(len(seen))
+    assert counts[1] == counts[2]
+
+
+def test_the_groups_of_a_service_count_for_its_tokens(app, ada, add, stranger, browser, staff):
+    api = add("api", serves=[API], serves_all=True, groups=[staff])
+    tokens = allowed(stranger, browser, resource=API)
+    assert is_active(api, tokens["access_token"])
+    take_the_row(app, ada)
+    assert not is_active(api, tokens["access_token"])
+    refused = stranger.refresh(tokens["refresh_token"])
+    assert (refused.status_code, refused.json["error"]) == (400, "invalid_target")
+    put_in(app, ada, staff)
+    assert is_active(api, stranger.refresh(tokens["refresh_token"]).json["access_token"])
+
+
+def clean_up(app):
+    """Run the worker's cleanups until none finds anything more."""
+    with app.app_context():
+        for cleanup in registered_cleanups():
+            more = True
+            while more:
+                more = cleanup()
+                db.session.commit()
+
+
+def client_of_file(make_app, path, groups, **more):
+    """Return a service whose clients file has the app for these groups."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in more.items()]
+    path.write_text("\n".join(["[clients.wiki]", 'name = "Wiki"', f"groups = {json.dumps(groups)}", *lines, ""]))
+    return make_app(clients_file=str(path))
+
+
+def test_an_app_of_the_clients_file_that_is_for_others_after_a_restart_is_told_by_the_worker(
+    app, make_app, tmp_path, browser, wiki, staff, endpoint, told
+):
+    from app.crypto import secrets
+
+    fields = {"redirect_uris": [wiki.redirect_uri], "consent": "trusted", "backchannel_logout_uri": endpoint.url}
+    fields["secret_digest"] = f"sha256:{secrets.digest(wiki.secret)}"
+    tokens = wiki.tokens(browser, scope=LASTING)
+    clean_up(client_of_file(make_app, tmp_path / "1.toml", [staff], **fields))
+    assert told() == []
+    changed = client_of_file(make_app, tmp_path / "2.toml", ["admins"], **fields)
+    wiki.http = changed.test_client(use_cookies=False)
+    assert wiki.userinfo(tokens["access_token"]).status_code == 401
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    clean_up(changed)
+    assert told() == [wiki.claims(tokens["id_token"])["sid"]]
+    wiki.http = app.test_client(use_cookies=False)
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant", "it has ended for good"
