@@ -158,7 +158,7 @@ def _go_on(app: ProtectedApp, to: str, state: str) -> Response:
         return answer
     now = clock.now()
     if need.level == "aal2" and assurance.level(session, now) < 2:
-        return respond("forward_auth/second_factor.html", shown=shown)
+        return respond("second_factor.html", shown=shown)
     if need.max_age is not None and session.authenticated_at + need.max_age < now:
         return redirect(with_query("/us-verify", next=back))  # type: ignore[return-value]
     return _send_in(app, session, to, state)
@@ -212,7 +212,7 @@ def _not_entered(app: ProtectedApp, to: str, *, has_cookies: bool) -> Response:
 
 def _shown(app: ProtectedApp) -> dict[str, Any]:
     look = {"logo": "", "letter": letter_of(app.name), "tint": tint_of(app.id)}
-    return {"app": {"name": app.name, "url": app.origin, "host": app.host}, "look": look}
+    return {"app": {"name": app.name, "url": app.origin, "host": app.host, "is_vetted": True}, "look": look}
 
 
 def _local(target: str | None) -> str:

@@ -209,7 +209,7 @@ def _show(step: Step, asked: Authorization, row: AuthorizationRequest, found: Si
         facts |= {"account_form": form, "back": with_query(CONTINUE, request=again.id)}
         return _page("oidc/not_allowed.html", facts, 403)
     if step == "second_factor":
-        return _page("oidc/second_factor.html", facts)
+        return _page("second_factor.html", facts)
     if step == "choose_account":
         return _page("oidc/account.html", facts | {"is_other": bool(asked.subject)})
     if not asked.client.is_vetted:

@@ -103,7 +103,7 @@ def _instead(asking: Asking) -> Response | None:
         raise ReauthenticationRequired(too_weak=step == "second_factor", back=back)
     client, session = asking.asked.client, asking.found.session
     if step == "second_factor":
-        return respond("oidc/second_factor.html", shown=_shown(asking))
+        return respond("second_factor.html", shown=_shown(asking))
     if step == "not_allowed":
         record("app.not_allowed", session.user_id, client=client.id, app=client.name)
         if wants_json():
