@@ -35,6 +35,7 @@ from app.web.redirects import with_query
 from app.web.respond import respond
 
 CONTINUE = "/oauth/continue"
+DENIED = ("access_denied", "The person has refused.")
 
 
 @bp.get("/oauth/authorize")
@@ -74,8 +75,9 @@ def continue_request() -> Response:
     after_this_request(view_commit)
     if request.method == "HEAD":
         return Response()
-    row = requests.find(request.args.get("request", ""))
-    return refused("oauth_request_over") if row is None else _answer(row)
+    request_id = request.args.get("request", "")
+    row = requests.find(request_id)
+    return _answer_again(request_id) if row is None else _answer(row)
 
 
 @bp.post("/oauth/consent")
@@ -87,7 +89,7 @@ def consent() -> Response:
         return respond("errors/form.html", form)
     session, row = current_session(), requests.find(form.request.data)
     if row is None or session is None:
-        return refused("oauth_request_over")
+        return _answer_again(form.request.data, allows=form.allow.data == "yes")
     try:
         asked = read_authorization(requests.parameters_of(row))
         found = _situation(asked, row)
@@ -95,7 +97,8 @@ def consent() -> Response:
             return _go_on(asked, row)
         if form.allow.data != "yes":
             record("app.refused", session.user_id, client=asked.client.id, app=asked.client.name)
-            raise asked.refusal("access_denied", "The person has refused.")
+            requests.note_refusal(row, session)
+            raise asked.refusal(*DENIED)
         scopes = scopes_to_allow(asked)
         if not asked.client.is_vetted and not requests.has_shown(row, scopes):
             return _go_on(asked, row)  # it has changed itself since the page was shown
@@ -143,6 +146,26 @@ def _answer(row: AuthorizationRequest | None) -> Response:
         return _send_back(error, row)
 
 
+def _answer_again(request_id: str, *, allows: bool = True) -> Response:
+    """Answer a request as it was just answered in this session, where that is what is asked for: a double click.
+
+    Without scripts a browser sends a form as often as its button is pressed, and shows the last answer alone.
+    """
+    session, row = current_session(), requests.find(request_id, answered=True)
+    if session is None or row is None:
+        return refused("oauth_request_over")
+    try:
+        asked = read_authorization(requests.parameters_of(row))
+    except (PageRefusal, AuthorizationError):
+        return refused("oauth_request_over")
+    if not allows and requests.has_refused(row, session):
+        return leave(asked.refusal(*DENIED).url, after_form=True)
+    code = grants.code_again(row.id, session) if allows else None
+    if code is None:
+        return refused("oauth_request_over")
+    return leave(response_url(asked.redirect_uri, asked.state, code=code), after_form=True)
+
+
 def _send_back(error: AuthorizationError, row: AuthorizationRequest | None) -> Response:
     if row is not None:
         requests.answer(row)
@@ -181,8 +204,8 @@ def _give_code(asked: Authorization, found: Situation, row: AuthorizationRequest
     if asked.client.require_pushed and not (row is not None and row.pushed):
         raise asked.refusal("invalid_request", "This client has to push its requests.")
     if row is not None and not requests.answer(row):
-        return refused("oauth_request_over")
-    code = grants.issue_code(asked, asked.scopes, found.session)
+        return _answer_again(row.id)
+    code = grants.issue_code(asked, asked.scopes, found.session, request_id=row.id if row is not None else "")
     if not found.relation.has_signed_in:
         record("app.signed_in", found.session.user_id, client=asked.client.id, app=asked.client.name)
     return leave(response_url(asked.redirect_uri, asked.state, code=code), after_form=row is not None)

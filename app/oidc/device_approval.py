@@ -8,6 +8,7 @@ from typing import Any
 from app import throttling
 from app.audit import record
 from app.errors import Rejected
+from app.extensions import db
 from app.oidc import consents, devices
 from app.oidc.authorization import LEVELS, Authorization
 from app.oidc.clients import DEVICE_CODE, Client, find_client
@@ -45,11 +46,13 @@ class Asking:
         return scopes_to_allow(self.asked)
 
 
-def look_up(typed: str, session: AuthSession, address: str) -> Asking:
+def look_up(typed: str, session: AuthSession, address: str, *, decides: bool | None = None) -> Asking:
     """Return the device that shows what was typed. A wrong code counts for the account and for the network address.
 
     The try is counted before it is looked at (RFC 8628, section 5.1); what can't be a code is none, and a code that was
     right once isn't wrong.
+    :param decides: whether the person allows it; what they have just decided in this session they may
+        decide again
     :raises Rejected: ``device_code_wrong`` or ``device_code_over`` on ``user_code``; ``too_many_requests`` (429)
     """
     throttling.allow("failures", address)
@@ -67,7 +70,9 @@ def look_up(typed: str, session: AuthSession, address: str) -> Asking:
         raise Rejected("device_code_wrong", field=FIELD)
     by_account.refund(attempt)
     client = find_client(row.client_id)
-    if client is None or DEVICE_CODE not in client.grant_types or devices.state_of(row) != "waiting":
+    if client is None or DEVICE_CODE not in client.grant_types:
+        raise Rejected("device_code_over", field=FIELD)
+    if devices.state_of(row) != "waiting" and not _is_decided(row, decides, session):
         raise Rejected("device_code_over", field=FIELD)
     asked = _asked(client, row)
     relation = consents.relation_of(session.user_id, client.id, session.session_id)
@@ -99,21 +104,36 @@ def _asked(client: Client, row: DeviceRequest) -> Authorization:
     )
 
 
-def decide(asking: Asking, *, allows: bool) -> None:
-    """Note what the person decides, once.
+def _is_decided(row: DeviceRequest, decides: bool | None, session: AuthSession) -> bool:
+    """Whether the person has decided just that: a double click. A refusal is the same whoever repeats it."""
+    if decides is None:
+        return False
+    return devices.was_allowed_in(row, session) if decides else devices.was_refused(row)
 
-    :raises Rejected: ``device_code_over`` where it was decided meanwhile
+
+def decide(asking: Asking, *, allows: bool) -> None:
+    """Note what the person decides, once; deciding the same again in the same session changes nothing.
+
+    :raises Rejected: ``device_code_over`` where it was decided otherwise meanwhile
     """
     client, session = asking.asked.client, asking.found.session
+    if _is_decided(asking.row, allows, session):
+        return
     facts: dict[str, Any] = {"client": client.id, "app": client.name}
     facts |= {"device": asking.row.agent, "device_address": asking.row.address}
-    if not allows:
-        if not devices.refuse(asking.row):
-            raise Rejected("device_code_over", field=FIELD)
+    decided = devices.allow(asking.row, client, asking.asked.scopes, session) if allows else devices.refuse(asking.row)
+    if not decided:
+        _reject_unless_decided(asking, allows)
+    elif not allows:
         record("app.device_refused", session.user_id, **facts)
-        return
-    if not devices.allow(asking.row, client, asking.asked.scopes, session):
+    else:
+        if client.consent == "ask":
+            consents.allow_more(session.user_id, client, asking.scopes, asking.found.relation)
+        record("app.device_allowed", session.user_id, scopes=" ".join(asking.scopes), **facts)
+
+
+def _reject_unless_decided(asking: Asking, allows: bool) -> None:
+    """Let the second of two presses at once be as good as the first, which has decided meanwhile."""
+    db.session.refresh(asking.row)
+    if not _is_decided(asking.row, allows, asking.found.session):
         raise Rejected("device_code_over", field=FIELD)
-    if client.consent == "ask":
-        consents.allow_more(session.user_id, client, asking.scopes, asking.found.relation)
-    record("app.device_allowed", session.user_id, scopes=" ".join(asking.scopes), **facts)

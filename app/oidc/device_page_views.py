@@ -62,7 +62,8 @@ def decide_about_device() -> Response:
     form = DeviceDecisionForm()
     if form.validate():
         with form.showing_refusals():
-            asking, allows = _asking(form), form.allow.data == "yes"
+            allows = form.allow.data == "yes"
+            asking = _asking(form, decides=allows)
             if allows and (instead := _instead(asking)) is not None:
                 return instead
             device_approval.decide(asking, allows=allows)
@@ -85,12 +86,12 @@ def use_another_account() -> Response:
     return respond(see=with_query(PAGE, user_code=devices.grouped(user_code)) if user_code else PAGE)
 
 
-def _asking(form: DeviceForm) -> Asking:
-    """Return the device whose code was sent. Raises Rejected; for a program's token, too."""
+def _asking(form: DeviceForm, *, decides: bool | None = None) -> Asking:
+    """Return the device whose code was sent, as ``device_approval.look_up``. Raises Rejected; for a token, too."""
     session = current_session()
     if session is None or session.kind != "browser":
         raise Rejected("token_not_accepted", status=403)
-    return device_approval.look_up(form.user_code.data, session, present_client().ip_address)
+    return device_approval.look_up(form.user_code.data, session, present_client().ip_address, decides=decides)
 
 
 def _instead(asking: Asking) -> Response | None:

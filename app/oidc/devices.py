@@ -28,6 +28,7 @@ from app.oidc.errors import OAuthError
 from app.oidc.grants import Redeemed
 from app.oidc.models import DeviceRequest, Grant
 from app.sessions.models import AuthSession
+from app.web.idempotency import NONCE_HOLDS
 
 LIFETIME = timedelta(minutes=10)
 CODE_LENGTH = 8
@@ -134,6 +135,18 @@ def state_of(row: DeviceRequest) -> State:
     if row.grant_id is not None:
         return "allowed"
     return "waiting" if clock.now() < row.expires_at else "expired"
+
+
+def was_allowed_in(row: DeviceRequest, session: AuthSession) -> bool:
+    """Whether a request was just allowed in this session. One statement where it was allowed at all."""
+    lately = Grant.created_at > clock.now() - NONCE_HOLDS
+    its_grant = sa.exists().where(Grant.id == row.grant_id, Grant.session_id == session.session_id, lately)
+    return row.grant_id is not None and bool(db.session.scalar(sa.select(its_grant)))
+
+
+def was_refused(row: DeviceRequest) -> bool:
+    """Whether a request was just refused."""
+    return row.denied_at is not None and row.denied_at > clock.now() - NONCE_HOLDS
 
 
 def allow(row: DeviceRequest, client: Client, scopes: Sequence[str], session: AuthSession) -> bool:

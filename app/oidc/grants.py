@@ -143,9 +143,12 @@ class Redeemed:
     refresh_token: str | None
 
 
-def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession) -> str:
-    """Return a new code for ``session``'s person, which isn't stored. One INSERT."""
-    code, now = secrets.token(), clock.now()
+def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession, *, request_id: str = "") -> str:
+    """Return a new code for ``session``'s person, which isn't stored. One INSERT.
+
+    :param request_id: of the stored request that it answers, for ``code_again``; "" for none
+    """
+    code, now = _code_of(request_id, session) if request_id else secrets.token(), clock.now()
     row = _row(asked.client, scopes, session, now, resource=asked.resource, claims=asked.claims, jkt=asked.jkt) | {
         "id": _named_by(code),
         "code_digest": secrets.digest(code),
@@ -157,6 +160,17 @@ def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession
     }
     _INSERT.run(**row)
     return code
+
+
+def code_again(request_id: str, session: AuthSession) -> str | None:
+    """Return the code that answered a stored request in this session, while it can be exchanged; else None.
+
+    Nothing is issued: a button that was pressed twice leads to the same answer, and the browser shows the second one.
+    """
+    codes = {secrets.digest(code): code for code in (_code_of(request_id, session, kid) for kid in keyring.kids)}
+    waits = (_c.code_used_at.is_(None), _c.code_expires_at > clock.now(), _c.revoked_at.is_(None))
+    found = db.session.scalar(sa.select(_c.code_digest).where(_c.code_digest.in_(list(codes)), *waits))
+    return codes[found] if found is not None else None
 
 
 def issue_to_device(
@@ -314,6 +328,16 @@ def _punish_reuse(named: sa.ColumnElement[bool], client: Client, used: sa.Column
         return None
     record("app.token_reused", found.user_id, client=client.id, app=client.name)
     return int(found.user_id)
+
+
+def _code_of(request_id: str, session: AuthSession, kid: str | None = None) -> str:
+    """Return the code that answers a stored request in one session: a MAC, so that it is the same each time.
+
+    :param kid: of the key; the current one when None
+    """
+    data = f"{request_id}:{session.session_id}".encode()
+    mac = hmac.digest(keyring.derive("oauth-code", kid), data, hashlib.sha256)
+    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
 def _named_by(code: str) -> str:

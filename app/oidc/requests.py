@@ -14,6 +14,8 @@ from app.crypto import secrets
 from app.extensions import changed, db
 from app.oidc.models import AuthorizationRequest
 from app.oidc.parameters import MANY, MOST_VALUES, OF_AUTHORIZATION, OF_LOGOUT, UNREADABLE, longest_of
+from app.sessions.models import AuthSession
+from app.web.idempotency import NONCE_HOLDS
 
 LIFETIME = timedelta(hours=1)
 """Long enough to set up a second factor on the way."""
@@ -23,6 +25,9 @@ CONSENT = "consent.given"
 
 SHOWN = "consent.shown"
 """The same: the scopes that the person was asked about."""
+
+REFUSED = "consent.refused"
+"""The same: the session in which it was refused."""
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -46,11 +51,16 @@ def _kept(name: str, values: list[str]) -> list[str]:
     return [value[:longest].replace("\0", UNREADABLE) for value in values[:most]]
 
 
-def find(request_id: str) -> AuthorizationRequest | None:
-    """Return a request that a browser has brought and that still waits for its answer; None for any other text."""
+def find(request_id: str, *, answered: bool = False) -> AuthorizationRequest | None:
+    """Return a request that a browser has brought and that still waits for its answer; None for any other text.
+
+    :param answered: return one that has its answer instead, for as long as a button counts as pressed twice
+    """
     if not is_id(request_id):
         return None
-    waits = (AuthorizationRequest.done_at.is_(None), AuthorizationRequest.expires_at > clock.now())
+    lately = AuthorizationRequest.done_at > clock.now() - NONCE_HOLDS
+    state = lately if answered else AuthorizationRequest.done_at.is_(None)
+    waits = (state, AuthorizationRequest.expires_at > clock.now())
     begun = sa.or_(AuthorizationRequest.pushed.is_(False), AuthorizationRequest.begun_at.is_not(None))
     found = sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *waits, begun)
     return db.session.scalar(found)
@@ -80,6 +90,16 @@ def note_consent(row: AuthorizationRequest) -> None:
 def has_consent(row: AuthorizationRequest) -> bool:
     """Whether the person has allowed what this request asks for."""
     return CONSENT in row.parameters
+
+
+def note_refusal(row: AuthorizationRequest, session: AuthSession) -> None:
+    """Note in which session the person has refused."""
+    row.parameters = row.parameters | {REFUSED: [session.session_id]}
+
+
+def has_refused(row: AuthorizationRequest, session: AuthSession) -> bool:
+    """Whether the person has refused in this session."""
+    return session.session_id in row.parameters.get(REFUSED, ())
 
 
 def note_shown(row: AuthorizationRequest, scopes: Sequence[str]) -> None:

@@ -252,8 +252,7 @@ def test_a_code_that_is_over_says_what_to_do(app, hers, device, clock, how):
         decide(hers, device, "no" if how == "refused" else "yes")
     if how == "fetched":
         device.tokens()
-    if how == "expired":
-        clock.shift(600)
+    clock.shift(600 if how == "expired" else 31)  # no double click
     if how == "client disabled":
         with app.app_context():
             db.session.get(OAuthClient, "tv").disabled_at = db.session.get(OAuthClient, "tv").created_at
@@ -446,9 +445,10 @@ def test_of_many_decisions_at_once_one_counts(app, ada, device, rows):
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(press, range(20)))
-    assert sorted(found) == [200] + [400] * 19
     decided = events(rows, "app.device_allowed") + events(rows, "app.device_refused")
     assert len(decided) == 1
+    again = 10 if events(rows, "app.device_refused") else 5  # presses of the same button, in the same session
+    assert sorted(found) == [200] * again + [400] * (20 - again)
     assert len(rows(Grant)) == len(events(rows, "app.device_allowed"))
 
 
@@ -465,7 +465,9 @@ def test_a_decision_that_comes_between_looking_and_deciding_counts(
         decide(browser, device, "yes" if how == "allowed" else "no")
     before = len(rows(Grant))
     monkeypatch.setattr("app.oidc.devices.state_of", lambda row: "waiting")
-    assert browser.post("/device/consent", user_code=device.user_code, allow=allow).codes == ["device_code_over"]
+    same = (how, allow) in (("allowed", "yes"), ("refused", "no"))
+    answer = browser.post("/device/consent", user_code=device.user_code, allow=allow)
+    assert answer.codes == ([] if same else ["device_code_over"])
     assert len(rows(Grant)) == before
 
 

@@ -66,12 +66,45 @@ def test_a_refusal_goes_back_and_is_not_remembered(asking, browser, rows):
     assert [event.facts["client"] for event in rows(Event, name="app.refused")] == ["immich"]
 
 
-def test_an_answered_request_is_answered_once(asking, browser):
+def test_allow_that_is_pressed_twice_leads_to_the_app_by_the_same_code(asking, browser, rows):
+    from app.audit import Event
+    from app.oidc.models import Grant
+
     page = shown(browser, asking.request())
-    decide(browser, page, "yes")
-    again = decide(browser, page, "yes")
-    assert again.status_code == 400
-    assert "Location" not in again.headers
+    first, second = decide(browser, page, "yes"), decide(browser, page, "yes")
+    reloaded = browser.client.get(f"/oauth/continue?request={page.page.value('request')}")
+    assert first.headers["Location"] == second.headers["Location"] == reloaded.headers["Location"]
+    assert len(rows(Grant)) == len(rows(Event, name="app.allowed")) == len(rows(Event, name="app.signed_in")) == 1
+    assert asking.exchange(asking.answer(second)["code"]).status_code == 200
+
+
+def test_a_refusal_that_is_pressed_twice_goes_back_twice(asking, browser, rows):
+    from app.audit import Event
+
+    page = shown(browser, asking.request())
+    assert [error_of(asking, decide(browser, page, "no")) for _ in range(2)] == ["access_denied"] * 2
+    assert len(rows(Event, name="app.refused")) == 1
+
+
+@pytest.mark.parametrize("how", ["exchanged", "later", "otherwise", "elsewhere", "signed out", "refused"])
+def test_an_answered_request_is_answered_once(app, ada, asking, browser, clock, rows, how):
+    from app.oidc.models import Grant
+
+    page = shown(browser, asking.request())
+    first = decide(browser, page, "no" if how == "refused" else "yes")
+    other = sign_in(Wire(app, "form"), ada)
+    if how == "exchanged":
+        assert asking.exchange(asking.answer(first)["code"]).status_code == 200
+    if how == "later":
+        clock.shift(31)
+    if how == "signed out":
+        browser.post("/logout")
+        sign_in(browser, ada)
+    presses = other if how == "elsewhere" else browser
+    data = {"request": page.page.value("request"), "allow": "no" if how == "otherwise" else "yes"}
+    again = presses.post("/oauth/consent", **data)
+    assert (again.status, again.location) == (400, None)
+    assert len(rows(Grant)) == (how != "refused")
 
 
 def test_a_consent_of_another_site_is_refused(asking, browser):
