@@ -6,6 +6,7 @@ between (DNS rebinding). TLS is verified for the name. What a stranger named may
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import queue
 import re
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from app.outbox.channels.attempt import Deadline, Failed, cut_off_after
@@ -30,6 +32,9 @@ PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")
 MOST_ADDRESSES = 8
 """Addresses of a name that are tried: it may have any number of them, all of other people's machines."""
 
+LARGEST_ANSWER = 1 << 20
+"""Bytes of an answer that are read at most, its header and the sizes of its chunks included."""
+
 _JSON = re.compile(r"application/([a-z0-9!#$&^_.-]+\+)?json\s*(;.*)?\Z", re.IGNORECASE)
 _MAX_AGE = re.compile(r'max-age\s*=\s*"?([0-9]{1,9})"?\Z', re.IGNORECASE)
 
@@ -38,14 +43,47 @@ class ForbiddenAddress(OSError):
     """The name leads to an address that must not be connected to."""
 
 
-class _Answer(HTTPResponse):
-    """An answer whose chunks have a size: Python reads -1 as all that comes, without an end (RFC 9112, section 7.1)."""
+class _Limited(io.RawIOBase):
+    """What a server sends, up to ``LARGEST_ANSWER``."""
 
-    def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
-        if size < 0:
-            raise HTTPException("a chunk of a negative size")
-        return size
+    def __init__(self, sock: socket.socket) -> None:
+        self._raw = sock.makefile("rb", buffering=0)
+        self._left = LARGEST_ANSWER
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer``; return how much came. Raises HTTPException for more than the limit."""
+        count = self._raw.readinto(buffer) or 0
+        self._left -= count
+        if self._left < 0:
+            raise HTTPException("an answer without an end")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _LimitedSocket:
+    """What a response needs of its socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Limited(self._sock))
+
+
+class _Answer(HTTPResponse):
+    """An answer that ends, whatever it says of its size.
+
+    Python reads a chunk of size -1 as all that comes (RFC 9112, section 7.1), and a hundred header lines of 64 KiB.
+    """
+
+    def __init__(self, sock: socket.socket, *rest: Any, **more: Any) -> None:
+        super().__init__(cast("socket.socket", _LimitedSocket(sock)), *rest, **more)
 
 
 class NotFetched(Exception):
@@ -217,7 +255,10 @@ def _get(connection: HTTPConnection, url: str, most: int, kind: re.Pattern[str] 
         raise NotFetched("type")
     if answer.getheader("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise NotFetched("encoding")
-    body = answer.read(most + 1)
+    try:
+        body = answer.read(most + 1)
+    except ValueError:  # a chunk of a size below -1
+        raise NotFetched("broken") from None
     if len(body) > most:
         raise NotFetched("large")
     if answer.length:
