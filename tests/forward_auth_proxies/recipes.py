@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.certificates import write_certificate
 from tests.databases import ROOT
 from tests.forward_auth_proxies.visitor import Visitor
-from tests.proxy.certificate import write_certificate
 from tests.requirements import missing, program
 
 START_WITHIN = 15.0
@@ -168,7 +168,7 @@ def envoy_program() -> str:
 @contextmanager
 def running(kind: str, places: Places, *changes: tuple[str, str]) -> Iterator[None]:
     """Run a proxy until the block ends, its recipe with ``changes`` (text, instead)."""
-    write_certificate(places.directory, WIKI)
+    write_certificate(places.directory / "tls.crt", places.directory / "tls.key", WIKI)
     command = (RECIPES | OLDER)[kind](places)
     for text, instead in changes:
         _change(places.directory, text, instead)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import write_certificate
 from tests.databases import ROOT, Databases
 from tests.faults.accounts import open_one
-from tests.proxy.certificate import write_certificate
 from tests.requirements import program
 from tests.serving import Server, environment_of, free_port
 from tests.sinks import SmsStub, SmtpSink
@@ -71,7 +71,7 @@ def front(
         replicas.append(Server(environment, directory / f"{port}.log", port=port, workers=1))
     made = Front(free_port(), directory / "nginx", replicas)
     made.directory.mkdir()
-    write_certificate(made.directory, HOST)
+    write_certificate(made.directory / "tls.crt", made.directory / "tls.key", HOST)
     configuration = made.directory / "nginx.conf"
     configuration.write_text(_configuration(made))
     command = [nginx, "-c", str(configuration), "-g", "daemon off;"]

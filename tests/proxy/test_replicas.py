@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy.certificate import write_certificate
+from tests.certificates import write_certificate
 from tests.proxy.conftest import HOST, adapted
 from tests.requirements import missing
 from tests.serving import free_port
@@ -80,7 +80,7 @@ def proxy(program: str, names: Names, tmp_path: Path) -> Iterator[int]:
     servers = [ThreadingHTTPServer((address, backend), Replica) for address in ("127.0.0.1", "127.0.0.2")]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    write_certificate(tmp_path, HOST)
+    write_certificate(tmp_path / "tls.crt", tmp_path / "tls.key", HOST)
     (tmp_path / "nginx.conf").write_text(
         adapted(
             tmp_path,
@@ -123,7 +123,7 @@ def until(port: int, address: str) -> bool:
 
 
 def test_the_file_as_it_is_shipped_is_one_that_this_nginx_reads(program, tmp_path):
-    write_certificate(tmp_path, HOST)
+    write_certificate(tmp_path / "tls.crt", tmp_path / "tls.key", HOST)
     (tmp_path / "nginx.conf").write_text(adapted(tmp_path))
     done = subprocess.run([program, "-t", "-c", str(tmp_path / "nginx.conf")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.certificates import write_certificate
 
 pytestmark = pytest.mark.one_database
 
@@ -19,20 +17,7 @@ pytestmark = pytest.mark.one_database
 def certificate(tmp_path_factory):
     """Paths of a certificate for localhost and of its key."""
     folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    written = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(written.public_bytes(serialization.Encoding.PEM))
-    no_password = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, no_password))
+    write_certificate(folder / "cert.pem", folder / "key.pem", "localhost")
     return folder / "cert.pem", folder / "key.pem"
 
 
