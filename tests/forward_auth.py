@@ -67,6 +67,7 @@ class Proxy:
 
     :ivar dialect: ``nginx``, ``forward`` or ``envoy``
     :ivar peer: its address
+    :ivar was_refused: whether nginx asks again, for what to show
     """
 
     wire: Wire
@@ -74,6 +75,7 @@ class Proxy:
     peer: str = PROXY
     visitor: str = "198.51.100.7"
     sent: dict[str, str] = field(default_factory=dict)
+    was_refused: bool = False
 
     def ask(
         self,
@@ -103,8 +105,8 @@ class Proxy:
 
     def _own(self, scheme: str, host: str, target: str, method: str) -> tuple[dict[str, str], str, str]:
         if self.dialect == "nginx":
-            url = f"{scheme}://{host}{target}"
-            return {"X-Original-URL": url, "X-Original-Method": method}, "/gate/nginx", "GET"
+            url, path = f"{scheme}://{host}{target}", "/gate/nginx/refused" if self.was_refused else "/gate/nginx"
+            return {"X-Original-URL": url, "X-Original-Method": method}, path, "GET"
         if self.dialect == "forward":
             own = {"X-Forwarded-Host": host, "X-Forwarded-Uri": target, "X-Forwarded-Method": method}
             return own | {"X-Forwarded-Proto": scheme}, "/gate/forward", "GET"

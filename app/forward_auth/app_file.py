@@ -11,7 +11,7 @@ import ipaddress
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -206,9 +206,22 @@ def init_app(app: Flask) -> None:
     if not settings.apps_file:
         return
     file = AppFile(settings.apps_file, needs_https=settings.is_production, own=own_hosts(settings))
-    if file.problems:
-        raise ConfigurationError(file.problems)
+    if problems := file.problems or list(_problems_of_domain(settings.forward_auth_cookie_domain, file.by_host())):
+        raise ConfigurationError(problems)
     app.extensions[_KEPT] = file
+
+
+def _problems_of_domain(domain: str, apps: Mapping[str, ProtectedApp]) -> Iterator[Problem]:
+    """Find fault with a domain whose cookie no app would see."""
+    if domain and apps and not any(is_below(app, domain) for app in apps.values()):
+        remedy = "Name the domain that they are below, as example.com for wiki.example.com, or leave it empty."
+        yield Problem(variable("forward_auth_cookie_domain"), "is the domain of no app in the apps file", remedy)
+
+
+def is_below(app: ProtectedApp, domain: str) -> bool:
+    """Whether an app is at a domain, or at a host below it."""
+    name = urlsplit(app.origin).hostname or ""
+    return name == domain or name.endswith(f".{domain}")
 
 
 def own_hosts(settings: Settings) -> set[str]:

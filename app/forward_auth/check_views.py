@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import structlog
-from flask import Response, after_this_request, request
+from flask import Response, after_this_request, redirect, request
 from werkzeug.routing import BaseConverter
 
 from app.crypto import secrets
@@ -58,6 +58,12 @@ def gate_nginx() -> Response:
     return _answer("nginx")
 
 
+@bp.get(f"{NGINX}/refused")
+def gate_nginx_refused() -> Response:
+    """Tell nginx what a visitor is to see whom it was told to refuse: ``auth_request`` drops the answer's body."""
+    return _answer("nginx", was_refused=True)
+
+
 @bp.get(FORWARD)
 def gate_forward() -> Response:
     """Answer a proxy that sends X-Forwarded-*, such as Caddy, Traefik and HAProxy."""
@@ -72,7 +78,7 @@ def gate_envoy(_rest: str = "") -> Response:
     return _answer("envoy")
 
 
-def _answer(dialect: str) -> Response:
+def _answer(dialect: str, *, was_refused: bool = False) -> Response:
     proxies = settings.forward_auth_proxies
     peer = request.environ.get("REMOTE_ADDR", "")
     if not dialects.is_trusted(peer, proxies):
@@ -87,7 +93,9 @@ def _answer(dialect: str) -> Response:
     if app is None:
         return notice(403, "app_host_unknown")
     outcome = check(asked, app, _credentials(app), request.headers)
-    return _passed(app, outcome) if outcome.verdict == "pass" else _refused(app, asked, outcome, dialect)
+    if outcome.verdict != "pass":
+        return _refused(app, asked, outcome, dialect)
+    return _passed_meanwhile(app, asked) if was_refused else _passed(app, outcome)
 
 
 def _read(dialect: str, proxies: tuple[str, ...]) -> AccessRequest:
@@ -116,6 +124,14 @@ def _passed(app: ProtectedApp, outcome: Outcome) -> Response:
         }
     named = {header: _in_header(values[name]) for header, name in (IDENTITY | app.headers).items()}
     return Response(status=200, headers=named)
+
+
+def _passed_meanwhile(app: ProtectedApp, asked: AccessRequest) -> Response:
+    """Have a visitor try again who may pass since the question before this one: they have signed in in another tab."""
+    if asked.method not in SAFE:
+        return notice(401, "app_nothing_sent", app=app.name)
+    answer: Response = redirect(app.origin + _way_back(asked), 303)  # type: ignore[assignment]
+    return answer
 
 
 def _in_header(text: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
 from app import clock
 from app.crypto import secrets
 from app.db import unavailable
 from app.extensions import db, settings
 from app.forward_auth import app_sessions
+from app.forward_auth.app_file import is_below
 from app.forward_auth.app_sessions import Visitor
 from app.forward_auth.dialects import AccessRequest
 from app.forward_auth.rules import Need, ProtectedApp
@@ -138,5 +138,4 @@ def opens_socket(headers: Headers) -> bool:
 def place_of(app: ProtectedApp) -> str:
     """Return where a cookie is valid for an app: at its host, or where the operator wants it, in a whole domain."""
     domain = settings.forward_auth_cookie_domain
-    name = urlsplit(app.origin).hostname or ""
-    return f".{domain}" if domain and (name == domain or name.endswith(f".{domain}")) else app.host
+    return f".{domain}" if domain and is_below(app, domain) else app.host

@@ -39,6 +39,24 @@ def set_app_cookie(response: Response, place: str, token: str, max_age: int | No
     )
 
 
+def try_domain(response: Response, place: str) -> None:
+    """Have the browser keep something for a whole domain, if ``place`` is one, to see at the next step whether it does.
+
+    It keeps nothing for a domain that nobody owns alone, such as co.uk.
+    """
+    if place.startswith("."):
+        secure = bool(settings.cookie_prefix)
+        response.set_cookie(
+            _probe_name(), "1", max_age=BINDING_KEPT, path="/", domain=place[1:], httponly=True, samesite="Lax",
+            secure=secure,
+        )  # fmt: skip
+
+
+def keeps_domain(place: str) -> bool:
+    """Whether the browser has kept what ``try_domain`` gave it; True for a single host."""
+    return not place.startswith(".") or _probe_name() in request.cookies
+
+
 def sent_bindings() -> list[str]:
     """Return the secrets that this browser has kept at the app's host: tabs that begin at once get one each."""
     prefix = f"{settings.cookie_prefix}{BINDING}_"
@@ -63,6 +81,10 @@ def _binding_name(digest: str) -> str:
 def _shared_name() -> str:
     """Return the name of a cookie with a domain, which can't have the prefix of one without."""
     return ("__Secure-" if settings.cookie_prefix else "") + NAME + "_shared"
+
+
+def _probe_name() -> str:
+    return ("__Secure-" if settings.cookie_prefix else "") + NAME + "_domain"
 
 
 def _sent(name: str) -> str:

@@ -10,6 +10,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from flask import Response, after_this_request, redirect, request
 
 from app import clock, throttling
@@ -19,7 +20,15 @@ from app.extensions import settings
 from app.forward_auth import app_sessions, bp
 from app.forward_auth.app_file import app_of
 from app.forward_auth.checks import place_of
-from app.forward_auth.cookies import remove_binding, sent_app_cookie, sent_bindings, set_app_cookie, set_binding
+from app.forward_auth.cookies import (
+    keeps_domain,
+    remove_binding,
+    sent_app_cookie,
+    sent_bindings,
+    set_app_cookie,
+    set_binding,
+    try_domain,
+)
 from app.forward_auth.destination import can_be_kept
 from app.forward_auth.dialects import address_of
 from app.forward_auth.forms import SwitchForm
@@ -40,6 +49,8 @@ from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond
 
+log = structlog.get_logger()
+
 PLACE = "/.latchkey/"
 START, ENTER, LOGOUT = f"{PLACE}start", f"{PLACE}enter", f"{PLACE}logout"
 CONTINUE = "/gate/continue"
@@ -57,6 +68,7 @@ def start_entry() -> Response:
     asked = {"app": app.host, "to": _local(request.args.get("to")), "state": secrets.digest(secret)}
     answer: Response = redirect(settings.public_url + with_query(CONTINUE, **asked, **_step_asked_for()), 303)  # type: ignore[assignment]
     set_binding(answer, secret)
+    try_domain(answer, place_of(app))
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer
 
@@ -96,12 +108,14 @@ def enter() -> Response:
         return notice(404, "not_found")
     if not is_click():
         return Response(status=204)  # a look ahead spends nothing
+    place = place_of(app)
+    if sent_bindings() and not keeps_domain(place):
+        return _domain_refused(app)
     session, binding = _spent(app)
     if session is None:
         return _not_entered(app, to, has_cookies=bool(binding))
     if not app_sessions.has_entered(session.user_id, app):
         record("app.signed_in", session.user_id, client=app.id, app=app.name)
-    place = place_of(app)
     if before := sent_app_cookie(place):
         app_sessions.end(before)
     token, until = app_sessions.create(session, app, place)
@@ -199,6 +213,18 @@ def _spent(app: ProtectedApp) -> tuple[AuthSession | None, str]:
         if (session := app_sessions.spend_ticket(ticket, app.host, binding)) is not None:
             return session, binding
     return None, binding
+
+
+def _domain_refused(app: ProtectedApp) -> Response:
+    """Stop here, where the browser would come back without its cookie again and again."""
+    log.error(
+        "forward_auth.cookie_domain_refused",
+        domain=settings.forward_auth_cookie_domain,
+        app=app.id,
+        setting="LATCHKEY_FORWARD_AUTH_COOKIE_DOMAIN",
+        remedy="browsers keep no cookie for it, as for co.uk: name a domain that is yours alone, or leave it empty",
+    )
+    return notice(400, "app_domain_refused", app=app.name)
 
 
 def _not_entered(app: ProtectedApp, to: str, *, has_cookies: bool) -> Response:

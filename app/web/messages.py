@@ -110,6 +110,9 @@ MESSAGES = {
     ),
     "app_ticket_invalid": N_("This sign-in to {app} took too long or was used before. Try again."),
     "app_cookies_needed": N_("{app} couldn't recognize this browser. Allow cookies for {app}, then try again."),
+    "app_domain_refused": N_(
+        "You can't be signed in to {app}: your browser keeps no cookie for its domain. Tell the people who run it."
+    ),
     "app_leave_confirm": N_("A link on another site led here. You stay signed in until you confirm."),
     "app_entry_unknown": N_("We don't know the app that sent you here. Tell the people who run it."),
     "app_host_unknown": N_("This address isn't set up for sign-in. Tell the people who run it."),

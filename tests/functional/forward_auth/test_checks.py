@@ -365,3 +365,23 @@ def test_our_own_address_in_other_letters_asks_for_nothing(app, path):
         environ_overrides={"RAW_URI": path, "REMOTE_ADDR": "10.0.0.2"},
     )
     assert (answer.status_code, codes(answer)) == (403, ["app_request_unreadable"])
+
+
+def test_who_may_pass_when_nginx_asks_again_tries_again_and_sees_no_empty_page(browser):
+    proxy = Proxy(browser, "nginx")
+    proxy.enter(f"{WIKI}/notes?x=1")
+    proxy.was_refused = True
+    answer = proxy.ask(f"{WIKI}/notes?x=1")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{WIKI}/notes?x=1")
+    assert proxy.ask(f"{WIKI}/notes", headers=PROGRAM).status_code == 303
+    sent = proxy.ask(f"{WIKI}/notes", method="POST", headers=PROGRAM)
+    assert (sent.status_code, codes(sent)) == (401, ["app_nothing_sent"])
+
+
+def test_nginx_is_told_the_same_of_others_when_it_asks_again(stranger):
+    stranger.dialect = "nginx"
+    first = stranger.ask(f"{WIKI}/notes")
+    stranger.was_refused = True
+    again = stranger.ask(f"{WIKI}/notes")
+    assert (again.status_code, again.headers["Location"]) == (first.status_code, first.headers["Location"])
+    assert codes(stranger.ask(f"{WIKI}/metrics", headers=PROGRAM)) == ["app_part_closed"]

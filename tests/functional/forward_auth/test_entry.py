@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 
 from app.audit.models import Event
 from app.forward_auth.models import AppSession, EntryTicket
@@ -373,11 +374,34 @@ def sharing(make_app, apps_file, clock, people):
 
 def test_apps_of_one_domain_share_a_cookie_where_the_operator_wants_it(sharing):
     sharing.enter(f"{WIKI}/")
-    [cookie] = [each for each in sharing.wire.client._cookies.values() if each.key.startswith("latchkey_gate")]
+    [cookie] = [each for each in sharing.wire.client._cookies.values() if each.key == "latchkey_gate_shared"]
     assert (cookie.key, cookie.domain, cookie.origin_only) == ("latchkey_gate_shared", "example.com", False)
     assert identity_of(sharing.ask("https://notes.example.com/"))[0] == "ada"
     sharing.open("https://notes.example.com/.latchkey/logout")
     assert sharing.ask(f"{WIKI}/").status_code == 302
+
+
+def test_a_domain_that_browsers_keep_no_cookie_for_is_told_and_no_circle(sharing):
+    """As one does for co.uk: what is set for the domain is dropped, what is set for the host is kept."""
+    begun = sharing.follow(sharing.ask(f"{WIKI}/"))
+    sharing.wire.client.delete_cookie("latchkey_gate_domain", domain="example.com")
+    with structlog.testing.capture_logs() as lines:
+        answer = sharing.follow(sharing.follow(begun))
+    assert answer.status_code == 400
+    assert "keeps no cookie for its domain" in answer.text
+    [line] = [line for line in lines if line["event"] == "forward_auth.cookie_domain_refused"]
+    assert (line["domain"], line["setting"]) == ("example.com", "LATCHKEY_FORWARD_AUTH_COOKIE_DOMAIN")
+    assert "leave it empty" in line["remedy"]
+
+
+@pytest.mark.one_database
+def test_a_domain_that_no_app_is_below_stops_the_start(make_app, apps_file):
+    from config.problems import ConfigurationError
+
+    with pytest.raises(ConfigurationError) as raised:
+        make_app(apps_file=str(apps_file), forward_auth_cookie_domain="example.net")
+    [problem] = raised.value.problems
+    assert (problem.setting, "no app" in problem.what) == ("LATCHKEY_FORWARD_AUTH_COOKIE_DOMAIN", True)
 
 
 @pytest.mark.parametrize("host", ["board.example.org", "evilexample.com"])

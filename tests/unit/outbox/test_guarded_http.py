@@ -221,6 +221,17 @@ def test_a_chunk_of_an_odd_size_does_not_lift_the_limit(site, size):
     assert len(sent) < 200, "the connection is closed before all of it was taken"
 
 
+def test_a_header_of_many_long_lines_is_cut_off(site):
+    def long_header(handler, over):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        for number in range(90):
+            handler.wfile.write(f"X-{number}: {'x' * 60_000}\r\n".encode())
+        handler.wfile.write(b"Content-Length: 2\r\n\r\n{}")
+
+    site.answer = long_header
+    assert reason(site.publish()) == "broken"
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "gzip, identity"])
 def test_what_is_compressed_is_not_unpacked(site, encoding):
     bomb = gzip.compress(b"0" * 3_000_000)
