@@ -7,13 +7,14 @@ generators of Python: several times what PostgreSQL takes to find a row by its i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import count
 from typing import Any
 
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 
 _numbers = count(1)
 _DONE = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK))
@@ -45,16 +46,18 @@ class PreparedCursor:
         if arguments is None:
             self._found = self._checked(self._libpq.exec_(text.encode()))
             return
-        name = self._names.get(text) or self._prepare(text)
         # As text, because a number's binary form depends on how wide the column is.
         given: Any = self._values.dump_sequence(arguments, [PyFormat.TEXT] * len(arguments))
         try:
-            found = self._found = self._checked(self._libpq.exec_prepared(name, given))
+            found = self._run(text, given)
         except (FeatureNotSupported, InvalidSqlStatementName):
-            # A migration changed what it returns, or DEALLOCATE was run here: the next run prepares it again.
-            del self._names[text]
-            raise
-        changed = found.command_tuples
+            # A migration changed what it returns, or DEALLOCATE was run here, and others may be as stale. It has done
+            # nothing yet, so it is run again, except in a transaction, which has failed with it.
+            self._names.clear()
+            if self._libpq.transaction_status != TransactionStatus.IDLE:
+                raise
+            found = self._run(text, given)
+        self._found, changed = found, found.command_tuples
         self.rowcount = -1 if changed is None else changed
 
     def fetchall(self) -> list[tuple[Any, ...]]:
@@ -66,8 +69,14 @@ class PreparedCursor:
         """Forget what was found: SQLAlchemy closes a cursor that failed, and this one goes on."""
         self._found = None
 
+    def _run(self, text: str, given: Any) -> Any:
+        name = self._names.get(text) or self._prepare(text)
+        return self._checked(self._libpq.exec_prepared(name, given))
+
     def _prepare(self, text: str) -> bytes:
-        name = b"latchkey_%d" % next(_numbers)
+        # Through a pooler that nothing told us of, the name may be looked up among those that another process prepared:
+        # there it must be missing, and never be another statement's.
+        name = f"latchkey_{sha256(text.encode()).hexdigest()[:16]}_{next(_numbers)}".encode()
         self._checked(self._libpq.prepare(name, text.encode()))
         self._names[text] = name  # a rollback leaves it prepared
         return name

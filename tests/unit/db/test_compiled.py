@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import count
 
 import pytest
 import sqlalchemy as sa
 
 from app.audit import Event
 from app.challenges.models import Challenge
+from app.db import prepared
 from app.db.compiled import CompiledStatement, detached_from, note
 from app.extensions import db
 
@@ -17,6 +19,7 @@ INTO = CompiledStatement.into(EVENT)
 AT_ONCE = CompiledStatement.into(EVENT, at_once=True)
 NAMED = sa.select(EVENT).where(EVENT.c.name == sa.bindparam("name")).order_by(EVENT.c.id)
 FIND = CompiledStatement(NAMED)
+FIND_NONE = CompiledStatement(sa.select(EVENT).where(EVENT.c.id == -1))
 RENAME = CompiledStatement(
     sa.update(EVENT).where(EVENT.c.name == sa.bindparam("old")).values(name="new", facts={"n": 1})
 )
@@ -99,7 +102,7 @@ class TestPrepared:
         return database
 
     @staticmethod
-    def prepared(like: str) -> int:
+    def number_prepared(like: str) -> int:
         found = sa.text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE :like")
         return int(db.session.scalar(found, {"like": like}))
 
@@ -108,7 +111,7 @@ class TestPrepared:
             INTO.run(**ROW, name="dropped")
             db.session.rollback()
         assert FIND.all(name="dropped") == FIND.all(name="other") == []
-        assert (self.prepared("INSERT INTO event%"), self.prepared("SELECT%event.name = $1%")) == (1, 1)
+        assert (self.number_prepared("INSERT INTO event%"), self.number_prepared("SELECT%event.name = $1%")) == (1, 1)
 
     def test_nothing_else_is_prepared(self):
         for _ in range(20):
@@ -116,13 +119,44 @@ class TestPrepared:
         theirs = "SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE 'latchkey%'"
         assert db.session.scalar(sa.text(theirs)) == 0
 
-    def test_one_that_was_dropped_is_prepared_anew_after_its_error(self):
+    @pytest.mark.parametrize("change", ["DEALLOCATE ALL", "DISCARD ALL"])
+    def test_those_that_were_dropped_are_prepared_anew(self, change):
+        INTO.run(**ROW, name="one")
+        assert FIND.first(name="one")
+        db.session.commit()
+        db.session.connection().connection.driver_connection.execute(change)
+        assert FIND.first(name="one")
+        INTO.run(**ROW, name="two")
+        assert FIND.first(name="two")
+
+    def test_a_migration_that_changes_what_they_return_fails_none_outside_a_transaction(self, database):
         assert FIND.first(name="one") is None
-        ours = sa.text("SELECT name FROM pg_prepared_statements WHERE statement LIKE 'SELECT%event.name = $1%'")
-        db.session.execute(sa.text(f"DEALLOCATE {db.session.scalar(ours)}"))
+        database._connection.execute("ALTER TABLE event ALTER COLUMN request_id TYPE varchar(65)")
+        try:
+            assert FIND.first(name="one") is None
+        finally:
+            database._connection.execute("ALTER TABLE event ALTER COLUMN request_id TYPE varchar(64)")
+
+    def test_in_a_transaction_all_are_prepared_anew_after_the_one_that_failed(self):
+        assert FIND.first(name="one") is FIND_NONE.first() is None
+        INTO.run(**ROW, name="one")
+        db.session.connection().connection.driver_connection.execute("DEALLOCATE ALL")
         with pytest.raises(sa.exc.ProgrammingError):
             FIND.first(name="one")
-        assert FIND.first(name="one") is None
+        db.session.rollback()
+        INTO.run(**ROW, name="one")
+        assert FIND.first(name="one")
+        assert FIND_NONE.first() is None
+
+    def test_another_process_has_no_name_of_theirs_for_another_text(self, monkeypatch):
+        """Both begin to count, and a pooler may give them each other's connection."""
+        names = set()
+        for statement in (FIND_NONE, FIND):
+            monkeypatch.setattr(prepared, "_numbers", count(1_000_000))
+            db.session.connection().connection.driver_connection.execute("DISCARD ALL")
+            statement.first(**({"name": "one"} if statement is FIND else {}))
+            names.add(db.session.scalar(sa.text("SELECT name FROM pg_prepared_statements")))
+        assert len(names) == 2
 
     def test_what_counts_changed_rows_says_so_for_each_statement(self):
         INTO.run(**ROW, name="old")
