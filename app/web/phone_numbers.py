@@ -86,9 +86,13 @@ def phone_country(typed: str | None) -> str:
 
 @lru_cache(maxsize=256)
 def _region_accepted(header: str) -> str:
-    """Return the region of the language that a browser likes best, as AT of ``de-AT, en``; "" when it names none."""
-    best = parse_accept_header(header, LanguageAccept).best
-    parts = (best or "").split("-")[1:]
+    """Return the region of the language that a browser likes best, as AT of ``de-AT, en``; "" when it names none.
+
+    Firefox names it after the bare language: ``fr, fr-CA;q=0.8, en-US;q=0.5``.
+    """
+    accepted = list(parse_accept_header(header, LanguageAccept).values())
+    first = accepted[0].partition("-")[0] if accepted else ""
+    parts = (part for tag in accepted if tag.partition("-")[0] == first for part in tag.split("-")[1:])
     return next((part.upper() for part in parts if len(part) == 2 and part.isalpha()), "")
 
 

@@ -72,6 +72,8 @@ def test_second_factor_takes_it_too(hers, text_to):
         ("de-AT, en;q=0.5", "AT"),
         ("en;q=0.4, pt-BR", "BR"),
         ("zh-Hant-TW", "TW"),
+        ("fr, fr-CA;q=0.8, en-US;q=0.5", "CA"),
+        ("fr, en-GB;q=0.5", "US"),
         ("de", "US"),
         ("", "US"),
         ("en-XX", "US"),
