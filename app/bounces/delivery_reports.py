@@ -36,6 +36,15 @@ def read(raw: bytes, recipient: str) -> Report | None:
     return Report(message.to, kind, NAME, message_id, code) if kind else None
 
 
+def take(raw: bytes, recipient: str) -> int:
+    """Keep what a mail reports that came to a return path; return how many reports were new.
+
+    :raises NotTaken: as ``read``
+    """
+    report = read(raw, recipient)
+    return suppressions.take([report] if report else [])
+
+
 def _what(mail: Part) -> tuple[str, str]:
     """Return kind and code of a report; two empty texts for what is none."""
     for part in mail.walk():

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import sys
+from contextlib import suppress
 
 import click
 import structlog
 
+from app import shutdown
 from app.bounces import delivery_reports
 from app.cli.group import OperatorGroup
-from app.extensions import db, settings
-from app.outbox import suppressions
+from app.extensions import db, settings, this_app
+from app.monitoring.listener import forget_socket
+from config import types
 
 bounces = OperatorGroup("bounces", help="Take what mail servers send back.")
 
 REFUSED = 65
 """EX_DATAERR (sysexits.h), which mail servers read."""
+
+UNAVAILABLE = 69
+"""EX_UNAVAILABLE."""
 
 log = structlog.get_logger()
 
@@ -24,15 +33,61 @@ log = structlog.get_logger()
 @click.argument("recipient")
 def read(recipient: str) -> None:
     """Take one mail on standard input that came to RECIPIENT, an address of LATCHKEY_MAIL_BOUNCE_ADDRESS."""
-    if not settings.mail_bounce_address:
-        raise click.ClickException("Set LATCHKEY_MAIL_BOUNCE_ADDRESS.")
+    _require_return_paths()
     raw = sys.stdin.buffer.read(delivery_reports.LARGEST)
     try:
-        report = delivery_reports.read(raw, recipient)
+        taken = delivery_reports.take(raw, recipient)
+        db.session.commit()
     except delivery_reports.NotTaken as refusal:
         log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(refusal))
         click.echo(f"Refused: {refusal}.", err=True)
         sys.exit(REFUSED)
-    taken = suppressions.take([report] if report else [])
-    db.session.commit()
     click.echo("Taken." if taken else "Nothing new.")
+
+
+@bounces.command("listen")
+@click.argument("address", default="127.0.0.1:2424")
+def listen(address: str) -> None:
+    """Take mails by LMTP at ADDRESS until Ctrl-C or SIGTERM.
+
+    ADDRESS is 127.0.0.1:2424 or another one with its port, or unix:/run/latchkey/lmtp.sock, which the group may write
+    to.
+    """
+    from app.bounces import lmtp  # with asyncio, which nothing else needs
+
+    _require_return_paths()
+    where = types.listener(address)
+    if where is None:
+        raise click.ClickException("An address is 127.0.0.1:2424, [::1]:2424 or unix:/run/latchkey/lmtp.sock.")
+    stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM)
+    try:
+        bound = _bound(where)
+    except OSError as error:
+        click.echo(f"Can't listen at {address} ({error.strerror}).", err=True)
+        sys.exit(UNAVAILABLE)
+    click.echo(f"Listening at {address}.")
+    lmtp.serve(this_app(), bound, stop)
+    if isinstance(where, str):
+        with suppress(FileNotFoundError):  # newer Pythons have removed it
+            os.unlink(where)
+
+
+def _bound(where: tuple[str, int] | str) -> socket.socket:
+    """Return a socket that is bound there; one of a process that has died is replaced."""
+    if not isinstance(where, str):
+        return socket.create_server(where, family=socket.AF_INET6 if ":" in where[0] else socket.AF_INET)
+    forget_socket(where)
+    made, before = socket.socket(socket.AF_UNIX), os.umask(0o117)  # the owner and the group may connect
+    try:
+        made.bind(where)
+    except OSError:
+        made.close()
+        raise
+    finally:
+        os.umask(before)
+    return made
+
+
+def _require_return_paths() -> None:
+    if not settings.mail_bounce_address:
+        raise click.ClickException("Set LATCHKEY_MAIL_BOUNCE_ADDRESS.")

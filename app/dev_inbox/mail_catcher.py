@@ -142,7 +142,7 @@ class MailCatcher:
 
     def start(self) -> None:
         """Listen, in threads of this process. Raises OSError when a port is taken."""
-        from aiosmtpd.controller import Controller  # a development dependency
+        from aiosmtpd.controller import Controller  # asyncio, which nothing else of the service needs to load
 
         self._mail = Controller(MailTaker(self.store), hostname=HOST, port=self.mail_port, ready_timeout=10)
         self._mail.start()

@@ -141,6 +141,10 @@ def test_units_differ_in_what_they_run_alone():
         "Description", "ExecStart", "Type", "Restart", "RestartSec", "RestartPreventExitStatus", "TimeoutStopSec",
         "StartLimitIntervalSec", "WantedBy",
     }  # fmt: skip
+    bounces = keys_of(ROOT / "deploy/systemd/latchkey-bounces.service")
+    assert {name for name in worker.keys() | bounces.keys() if worker.get(name) != bounces.get(name)} == {
+        "Description", "ExecStart", "RuntimeDirectory", "RuntimeDirectoryMode", "TimeoutStopSec",
+    }  # fmt: skip
     assert web["RestartPreventExitStatus"] == ["78"]
     assert web["ExecStart"] == [f"{PYTHON} serve --unix /run/latchkey/web.sock --workers 2 --no-worker"]
 

@@ -33,8 +33,10 @@ browser that asked there, and the way out of it: the only safe requests that may
 ENVOY = "/gate/envoy"
 """Answers a proxy, which asks with the visitor's own method; it changes nothing by any of them."""
 
-COMMITS_OUTSIDE_REQUESTS = ("app/cli/", "app/outbox/", "app/serving/startup.py", "app/webhooks/delivery.py")
-"""Commands, the start and the worker, which have no view. Their commits never run inside a request."""
+COMMITS_OUTSIDE_REQUESTS = (
+    *("app/bounces/lmtp.py", "app/cli/", "app/outbox/", "app/serving/startup.py", "app/webhooks/delivery.py"),
+)
+"""Commands, the start, the worker and what listens for mail: they have no view, and never run inside a request."""
 
 FIRST = "after_this_request(view_commit)"
 

@@ -1,0 +1,96 @@
+"""An LMTP server (RFC 2033) for what mail servers send back: no process is started for a mail, and while the database
+is away the mail server keeps it and comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiosmtpd.lmtp import LMTP
+
+from app.bounces import delivery_reports
+from app.db import unavailable
+from app.extensions import db
+from app.outbox import return_paths
+
+if TYPE_CHECKING:
+    from aiosmtpd.smtp import Envelope, Session
+    from flask import Flask
+
+log = structlog.get_logger()
+
+TAKEN = "250 2.0.0 Taken"
+NOT_OURS = "550 5.1.1 No return path of ours"
+ONE_AT_A_TIME = "452 4.5.3 One recipient at a time"
+LATER = "451 4.3.0 Try again later"
+
+
+class Server(LMTP):
+    """One connection. Reports hold the mail they are about, whose lines may be longer than they should be."""
+
+    line_length_limit = 64 * 1024
+
+
+class Taker:
+    """Takes mails at return paths, one recipient each: no two mails of ours have the same. aiosmtpd calls it."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: LMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Refuse whatever was not signed here before the mail is sent."""
+        if envelope.rcpt_tos:
+            return ONE_AT_A_TIME
+        with self.app.app_context():
+            if return_paths.message_in(address) is None:
+                log.warning("bounces.refused", provider=delivery_reports.NAME, reason="return_path_forged")
+                return NOT_OURS
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: LMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Take one mail, in a thread: the database may take its time."""
+        (recipient,), raw = envelope.rcpt_tos, envelope.content
+        return await asyncio.to_thread(self.take, raw if isinstance(raw, bytes) else b"", recipient)
+
+    def take(self, raw: bytes, recipient: str) -> str:
+        """Keep what a mail reports; return the answer to the mail server."""
+        with self.app.app_context():
+            try:
+                new = delivery_reports.take(raw, recipient)
+                db.session.commit()
+            except delivery_reports.NotTaken as refusal:
+                log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(refusal))
+                return NOT_OURS
+            except Exception as error:
+                db.session.rollback()
+                if unavailable(error):
+                    log.warning("bounces.postponed", error=type(error).__name__)
+                else:
+                    log.exception("bounces.failed")
+                return LATER
+        log.info("bounces.taken", provider=delivery_reports.NAME, new=new)
+        return TAKEN
+
+
+def serve(app: Flask, bound: socket.socket, stop: threading.Event) -> None:
+    """Take mails at a socket that is bound, until ``stop`` is set. Blocks, and closes it."""
+    taker = Taker(app)
+
+    def connected() -> Any:
+        return Server(taker, hostname="latchkey", ident="Latchkey", data_size_limit=delivery_reports.LARGEST)
+
+    async def listen() -> None:
+        loop = asyncio.get_running_loop()
+        make = loop.create_unix_server if bound.family == socket.AF_UNIX else loop.create_server
+        server = await make(connected, sock=bound)
+        await asyncio.to_thread(stop.wait)
+        server.close()  # who is connected is not waited for: what was not answered comes again
+
+    asyncio.run(listen())
