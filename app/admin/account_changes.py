@@ -16,6 +16,7 @@ from app.extensions import changed
 from app.login import second_factor
 from app.notifications import notices
 from app.notifications.sentences import sentence
+from app.outbox import suppressions
 from app.privacy.deletion import schedule_deletion
 from app.privacy.models import Deletion
 from app.sessions import api_tokens
@@ -23,7 +24,7 @@ from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions, revoke_session
 from app.signin import sent_links
 from app.throttling.by_account import forget
-from app.users import User, administrators, lock_account
+from app.users import User, administrators, all_identities_of, lock_account
 from app.web.access import SCOPE_OF_CONSOLE
 
 
@@ -55,6 +56,12 @@ def unlock(user: User, *, by: str) -> bool:
     forgotten = forget(user.id) + second_factor.forget_misses(user.id)
     record("account.unlocked", user.id, by=by)
     return forgotten > 0
+
+
+def resume_mail(user: User, *, by: str) -> int:
+    """Write again to the addresses of an account at which mail came back; return how many there were."""
+    mine = (row.value for row in all_identities_of(user.id) if row.kind == "email")
+    return sum(suppressions.lift(address, by) for address in mine)
 
 
 def turn_off_second_step(user: User, *, by: str) -> int | None:

@@ -93,6 +93,19 @@ def send_link(handle: str) -> Response:
     return _again(handle, form)
 
 
+@bp.post("/people/<handle>/resume-mail")
+def resume_mail(handle: str) -> Response:
+    """Write again to the addresses of an account at which mail came back."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        lifted = account_changes.resume_mail(_person(handle), by=actor())
+        if lifted:
+            note("mail_resumed", handle, addresses=lifted)
+        return _done(handle, "person_mail_resumed", lifted=lifted)
+    return _again(handle, form)
+
+
 @bp.post("/people/<handle>/sign-out")
 def sign_out(handle: str) -> Response:
     """End all sessions of an account, and its tokens if asked to."""

@@ -24,6 +24,8 @@ from app.groups import service as groups
 from app.invitations.models import Invitation
 from app.invitations.service import state_of
 from app.login.presenters import label_of
+from app.outbox import suppressions
+from app.outbox.models import Suppression
 from app.recovery import requests
 from app.sessions.api_tokens import tokens_of
 from app.sessions.assurance import level
@@ -64,8 +66,10 @@ def person_facts(user: User) -> dict[str, Any]:
     """Return everything about one account that helps its owner, and no secret."""
     summaries, more = sessions_of(user.id)
     under_way, stock = requests.open_of(user.id), recovery_codes.stock_of(user.id)
+    identities = all_identities_of(user.id)
+    suppressed = suppressions.suppressed_of([row.value for row in identities if row.kind == "email"])
     return people.described(user) | {
-        "identities": [_identity(row) for row in all_identities_of(user.id)],
+        "identities": [_identity(row, suppressed.get(row.value)) for row in identities],
         "sign_in_methods": _methods(user),
         "recovery_codes_left": stock.left,
         "recovery": under_way and {"requested_at": under_way.requested_at, "ready_at": under_way.ready_at},
@@ -153,8 +157,13 @@ def other_groups(user: User) -> list[tuple[str, str]]:
     return [(name, title) for name, title in groups.titles() if name not in mine]
 
 
-def _identity(row: Identity) -> dict[str, Any]:
-    return {"kind": row.kind, "value": row.value, "primary": row.is_primary, "confirmed_at": row.confirmed_at}
+def _identity(row: Identity, suppressed: Suppression | None) -> dict[str, Any]:
+    return {
+        "kind": row.kind, "value": row.value, "primary": row.is_primary, "confirmed_at": row.confirmed_at,
+        "undelivered": suppressed and {
+            "kind": suppressed.kind, "code": suppressed.code, "since": suppressed.since, "until": suppressed.until,
+        },
+    }  # fmt: skip
 
 
 def _methods(user: User) -> list[dict[str, Any]]:

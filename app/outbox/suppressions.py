@@ -32,6 +32,9 @@ KINDS = (HARD, SOFT, COMPLAINT)
 MOST_REPORTS = 1000
 """Reports that are taken at once: a provider sends no more."""
 
+LATELY = timedelta(days=1)
+"""For how long what came back is shown to an operator."""
+
 REASON = "address suppressed"
 """Begins the reason of a message that was dropped for it."""
 
@@ -117,7 +120,7 @@ def among(addresses: Collection[str]) -> dict[str, str]:
 def lift(address: str, by: str) -> bool:
     """Write to a canonical address again; return whether it was suppressed. What was counted counts no more.
 
-    :param by: who did it, for the event: ``operator``, or ``proved``
+    :param by: who did it, for the event: ``operator``, ``admin:`` and a handle, or ``proved``
     """
     digests = _digests(address)
     user_id = db.session.scalar(sa.select(_s.user_id).where(_s.digest.in_(digests)))
@@ -126,6 +129,15 @@ def lift(address: str, by: str) -> bool:
         return False
     record("address.unsuppressed", user_id, by=by)
     return True
+
+
+def suppressed_of(addresses: Collection[str]) -> dict[str, Suppression]:
+    """Return by address which of these canonical addresses are suppressed. One statement."""
+    by_digest = {digest: address for address in addresses for digest in _digests(address)}
+    if not by_digest:
+        return {}
+    active = sa.select(Suppression).where(Suppression.digest.in_(by_digest), Suppression.until > clock.now())
+    return {by_digest[row.digest]: row for row in db.session.scalars(active)}
 
 
 def listed(most: int) -> list[Suppression]:
@@ -145,12 +157,20 @@ class Summary:
 
 def summary() -> Summary:
     """Return figures for an operator. Three statements."""
-    now, a_day_ago = clock.now(), clock.now() - timedelta(days=1)
-    active = db.session.scalar(sa.select(sa.func.count()).where(_s.until > now)) or 0
-    lately = sa.select(_b.kind, sa.func.count()).where(_b.at > a_day_ago).group_by(_b.kind)
-    sent = (Message.channel == "mail", Message.created_at > a_day_ago, Message.state == "sent")
+    sent = (Message.channel == "mail", Message.created_at > clock.now() - LATELY, Message.state == "sent")
     count = db.session.scalar(sa.select(sa.func.count()).select_from(Message).where(*sent)) or 0
-    return Summary(active, dict(db.session.execute(lately).tuples().all()), count)
+    return Summary(count_suppressed(), came_back(), count)
+
+
+def count_suppressed() -> int:
+    """Return how many addresses are suppressed now. One statement."""
+    return db.session.scalar(sa.select(sa.func.count()).where(_s.until > clock.now())) or 0
+
+
+def came_back() -> dict[str, int]:
+    """Return how many mails came back in the last day, by kind; kinds that none was of are left out. One statement."""
+    lately = sa.select(_b.kind, sa.func.count()).where(_b.at > clock.now() - LATELY).group_by(_b.kind)
+    return dict(db.session.execute(lately).tuples().all())
 
 
 def prune_suppressions() -> int:

@@ -54,6 +54,7 @@ MESSAGES = {
     "person_disabled": N_("Account disabled. All its sessions have ended."),
     "person_enabled": N_("Account enabled. Its owner can sign in again."),
     "person_unlocked": N_("Failed codes and passwords are forgotten."),
+    "person_mail_resumed": N_("Email is sent to this account again."),
     "person_signed_out": N_("Signed out everywhere."),
     "person_session_ended": N_("That session has ended."),
     "person_second_step_off": N_("Two-step verification is off, and all sessions have ended. The owner was told."),

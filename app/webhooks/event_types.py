@@ -97,7 +97,7 @@ ALL = (
               {"kind": "`hard`, `soft` or `complaint`", "code": "status code (RFC 3463)",
                "provider": "who reported it"}),
     EventType("address.unsuppressed", "address.unsuppressed", "An address gets mail again.",
-              {"by": "`operator`, or `proved` by a code that arrived"}),
+              {"by": "`operator`, an administrator, or `proved` by a code that arrived"}),
     EventType("phone.removed", "phone.removed", "A phone number was removed."),
     EventType("username.set", "username.set", "A username was set."),
     EventType("username.removed", "username.removed", "A username was removed."),

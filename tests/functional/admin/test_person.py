@@ -108,6 +108,33 @@ def test_second_step_is_turned_off_and_its_owner_told(console, app, people, rows
     assert [act for act, _ in acts()] == ["second_step_off"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [("hard", "5.1.1", "because it came back (5.1.1)."), ("soft", "", "because it came back."),
+     ("complaint", "", "because one was reported as spam.")],
+)  # fmt: skip
+def test_mail_that_comes_back_is_shown_and_sent_again(console, app, ada, of_ada, acts, kind, code, said):
+    from app.extensions import db
+    from app.outbox import suppressions
+
+    with app.app_context():
+        for number in range(app.extensions["latchkey.settings"].soft_bounces):
+            suppressions.take([suppressions.Report(ada.email, kind, "postmark", f"{number}", code)])
+        db.session.commit()
+    shown = console.get(of_ada)
+    if console.language == "json":
+        [email] = [each for each in shown.json["person"]["identities"] if each["kind"] == "email"]
+        assert (email["undelivered"]["kind"], email["undelivered"]["code"]) == (kind, code)
+    else:
+        assert said in shown.text
+    assert console.post(f"{of_ada}/resume-mail").ok
+    assert console.post(f"{of_ada}/resume-mail").ok, "it is no fault to do so twice"
+    assert [act for act, _ in acts()] == ["mail_resumed"]
+    assert "because" not in console.get(of_ada).text
+    with app.app_context():
+        assert suppressions.among([ada.email]) == {}
+
+
 def test_failed_codes_are_forgotten(console, of_ada, acts):
     assert console.post(f"{of_ada}/unlock").ok
     assert [act for act, _ in acts()] == ["account_unlocked"]
