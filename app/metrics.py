@@ -192,6 +192,7 @@ REFUSALS = Counter(
     from_zero=[
         *((name,) for name in ("starts", "failures", "messages", "account_failures")),
         *((f"{channel}_{which}",) for channel, which in product(("mail", "sms"), ("overall", "strangers", "known"))),
+        ("sms_breaker",),
     ],
 )  # fmt: skip
 QUEUED = Counter("latchkey_messages_queued", "Messages written to the outbox.", "channel", "kind", "decoy")
@@ -207,6 +208,14 @@ PROVIDERS = Counter(
 DELIVERY = Histogram(
     "latchkey_delivery_seconds", "Time from the request of a message until the server had it.", "channel", "code",
     buckets=SLOW, most=20,
+)  # fmt: skip
+WEBHOOKS = Counter(
+    "latchkey_webhook_attempts", "Events posted to endpoints of webhooks, by how that ended.", "outcome",
+    from_zero=[("sent",), ("failed",), ("abandoned",)],
+)  # fmt: skip
+LOGGED = Counter(
+    "latchkey_log_lines", "Warnings and errors that were logged.", "level", most=20,
+    from_zero=[("warning",), ("error",)],
 )  # fmt: skip
 STATEMENTS = Histogram("latchkey_database_statement_seconds", "Database statements.", buckets=QUICK)
 REDIS = Histogram("latchkey_redis_seconds", "Questions to Redis.", buckets=QUICK)

@@ -51,6 +51,7 @@ def configure_logging(level: str, form: str, replica: str = "") -> None:
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        count_trouble,
         structlog.processors.TimeStamper(fmt="iso" if form == "json" else "%H:%M:%S", utc=form == "json"),
         structlog.processors.format_exc_info,
     ]
@@ -80,6 +81,16 @@ def configure_logging(level: str, form: str, replica: str = "") -> None:
         )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
     logging.captureWarnings(form == "json")
+
+
+def count_trouble(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Count a warning or an error, of ours or of a library, and let it go on: whatever breaks shows in one figure."""
+    level = event["level"]
+    if level == "warning":
+        metrics.LOGGED.count("warning")
+    elif level in ("error", "critical"):
+        metrics.LOGGED.count("error")
+    return event
 
 
 def bind_request_log() -> None:

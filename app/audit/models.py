@@ -18,8 +18,12 @@ challenge are found by their user: a sign-in writes three, and an index of all w
 SUPPORTED = "support_id <> ''"
 """Events of requests. Those of the worker have no support id."""
 
+BACKED_UP = "name = 'backup.created'"
+"""Backups that were made."""
+
 IS_UNOWNED: sa.ColumnElement[bool] = sa.literal_column(f"({UNOWNED})")
 HAS_SUPPORT_ID: sa.ColumnElement[bool] = sa.literal_column(f"({SUPPORTED})")
+IS_BACKUP: sa.ColumnElement[bool] = sa.literal_column(f"({BACKED_UP})")
 """The same for statements, which say it in literals so that the index is used."""
 
 
@@ -31,6 +35,7 @@ class Event(db.Model):
         sa.Index("ix_event_user_id_at", "user_id", "at"),
         partial_index("ix_event_challenge", UNOWNED, "challenge_id"),
         partial_index("ix_event_support", SUPPORTED, "support_id"),
+        partial_index("ix_event_backup", BACKED_UP, "at"),
     )
 
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)

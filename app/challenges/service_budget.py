@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from app import clock
+from app import clock, metrics
 from app.audit import record
 from app.challenges.models import Challenge
 from app.extensions import db, settings
@@ -56,7 +56,10 @@ def may_leave(messages: Sequence[Message]) -> set[str]:
     near = [message for message in messages if _is_near(message)]
     fresh = [message for message in near if settings.limits and message.attempts == 1 and not message.last_error]
     leaving = {message.id for message in near} - {message.id for message in fresh}
-    texts = [message for message in fresh if message.channel == "sms" and _is_used(message)]
+    wanted = [message for message in fresh if message.channel == "sms"]
+    texts = [message for message in wanted if _is_used(message)]
+    if len(texts) < len(wanted):
+        metrics.REFUSALS.count("sms_breaker", by=len(wanted) - len(texts))
     for channel, waiting in (("mail", [each for each in fresh if each.channel == "mail"]), ("sms", texts)):
         leaving |= {message.id for message in _within_totals(channel, waiting)}
     return leaving

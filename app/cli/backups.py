@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+import structlog
 from flask.cli import with_appcontext
 from rich.console import Console
 
@@ -17,7 +18,10 @@ from app.backup.builds import Progress
 from app.backup.envelope import Manifest
 from app.backup.faults import BackupError
 from app.cli.group import OperatorGroup
+from app.db import unavailable
 from app.extensions import db
+
+log = structlog.get_logger()
 
 
 class FileOrCommand(OperatorGroup):
@@ -67,7 +71,20 @@ def create(file: str, native: bool, force: bool) -> None:
     """
     with saying_progress("Backing up") as progress:
         manifest = service.back_up(file, native_copy=native, force=force, progress=progress)
+    _note(manifest)
     click.echo(f"Backed up: {described(manifest)}.", err=file == "-")
+
+
+def _note(manifest: Manifest) -> None:
+    """Note that a backup was made. A database that takes no writes, such as a standby, is backed up without."""
+    try:
+        record("backup.created", content=manifest.content, rows=manifest.rows)
+        db.session.commit()
+    except Exception as error:
+        db.session.rollback()
+        if not unavailable(error):
+            raise
+        log.warning("backup.not_noted", error=type(error).__name__)
 
 
 @backup.command("check")

@@ -10,7 +10,8 @@ import click
 import orjson
 
 from app import clock, shutdown
-from app.cli.health_checks import Finding, examine
+from app.cli.findings import Finding
+from app.cli.health_checks import examine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
 from app import clock
+from app.audit import backups as made_backups
 from app.authenticators.keys import sealed_columns, sealed_rows
+from app.cli.findings import Finding, HealthCheck
 from app.crypto.encryption import DecryptionError
 from app.db import DatabaseReadOnly, PoolerFound, clock_sync, read_only, readiness, refuse_unless_writable
 from app.db.faults import why_unreached
@@ -39,44 +39,16 @@ STUCK = timedelta(minutes=10)
 LATE = timedelta(minutes=1)
 """A message due for longer than this was forgotten."""
 
+OLD_BACKUP = timedelta(days=2)
+"""Where backups are made, one a day is missed at the most."""
+
 LEAST_BOUNCES, MOST_BOUNCES = 20, 0.05
 """So many mails that come back in a day, and so great a share of all, are worth a look: providers block above."""
 
-FIGURES = re.compile(r"[0-9][0-9,.:]*")
-
-NEED_DATABASE = frozenset(("migrations", "keys", "sms", "providers", "bounces", "outbox", "budgets", "webhooks"))
+NEED_DATABASE = frozenset(
+    ("migrations", "keys", "sms", "providers", "bounces", "outbox", "budgets", "webhooks", "backups")
+)
 """Examinations that say nothing while the database does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """One thing that was looked at.
-
-    :ivar what: a sentence; holds no secret
-    :ivar remedy: what to do about it; "" when all is well
-    :ivar wrong: whether the service does not work, or not safely, until that is done
-    """
-
-    what: str
-    remedy: str = ""
-    wrong: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found out about one subject, such as the database."""
-
-    subject: str
-    check: HealthCheck
-
-    @property
-    def state(self) -> str:
-        """``mend``, ``note`` or ``ok``."""
-        return "mend" if self.check.wrong else "note" if self.check.remedy else "ok"
-
-    def same_as(self) -> tuple[str, str, str]:
-        """Return what is equal for two findings that differ in figures alone."""
-        return self.subject, self.state, FIGURES.sub("#", self.check.what)
 
 
 def examine() -> list[Finding]:
@@ -351,6 +323,16 @@ def budgets_suffice() -> Iterator[HealthCheck]:
     yield HealthCheck(f"{mails:,} mails in an hour and {texts:,} text messages in a day may leave")
 
 
+def backups_are_made() -> Iterator[HealthCheck]:
+    """Where our command makes them, the last one is not old."""
+    made = made_backups.latest()
+    if made is None:
+        yield HealthCheck("none is known of; flask backup makes one")
+        return
+    what, is_old = f"the last one was made at {made:%Y-%m-%d %H:%M} UTC", clock.now() - made > OLD_BACKUP
+    yield HealthCheck(what, "Run: flask backup FILE. Look why the job that does has not." if is_old else "")
+
+
 def webhooks_are_taken() -> Iterator[HealthCheck]:
     """Endpoints take what is posted to them, and none was disabled for not doing so."""
     found = endpoints.health()
@@ -384,5 +366,6 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[HealthCheck]], str], ...] = (
     ("outbox", messages_leave, "Run: flask db upgrade"),
     ("budgets", budgets_suffice, "Run: flask db upgrade"),
     ("webhooks", webhooks_are_taken, "Run: flask db upgrade"),
+    ("backups", backups_are_made, "Run: flask db upgrade"),
 )
 """Name, examination, and what to do when it cannot even be made."""

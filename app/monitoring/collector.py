@@ -19,7 +19,7 @@ import structlog
 from app.extensions import db
 from app.monitoring import readings
 from app.monitoring.readings import Gauge, Queue, Reading
-from app.monitoring.shared_files import VARIABLE, give_back_room
+from app.monitoring.shared_files import VARIABLE, give_back_room, longest_silence
 from app.version import VERSION
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ class ServiceCollector:
     """Collects what is true of the whole service, for a registry of the Prometheus client."""
 
     def __init__(self, app: Flask) -> None:
-        quick = (readings.database, readings.workers, Queue().read)
+        quick = (readings.database, readings.workers, Queue().read, readings.webhooks)
         self._quick = Asked(app, KEPT, *quick)
-        self._slow = Asked(app, KEPT_LONG, readings.schema, readings.totals)
+        self._slow = Asked(app, KEPT_LONG, readings.schema, readings.totals, readings.delivery, readings.backups)
         self._redis = Asked(app, KEPT, readings.redis)
 
     def describe(self) -> Iterable[Any]:
@@ -102,6 +102,8 @@ class ServiceCollector:
         gauges = [build_info(), *(gauge for each in asked for gauge in each.answer(until))]
         up = float(bool(self._quick.answers))
         gauges.insert(1, readings.plain("latchkey_database_up", "Whether the database answers.", up))
+        silence = "Time since the process of this service that is silent longest gave a sign."
+        gauges.insert(2, readings.plain("latchkey_process_silence_seconds", silence, longest_silence()))
         yield from map(family, gauges)
 
 

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app import clock
+from app.audit import backups as made_backups
 from app.authenticators.keys import keys_in_use
-from app.db import readiness, refuse_unless_writable, unavailable
+from app.db import read_only, readiness, refuse_unless_writable, unavailable
 from app.extensions import db, keyring, settings
-from app.outbox import jobs
+from app.outbox import jobs, providers, suppressions
 from app.outbox.schedule import QueueDepth, queue_depths
 from app.sessions.store import count_sessions
 from app.throttling import service_totals
+from app.webhooks import endpoints
+from app.webhooks.delivery import Queue as WebhookQueue
+from app.webhooks.models import WebhookEndpoint
 
 REDIS_WITHIN = 1.0
 """Seconds that Redis has for an answer."""
@@ -58,7 +62,7 @@ def database() -> Iterator[Gauge]:
         took = time.perf_counter() - began
         try:
             refuse_unless_writable(connection)
-            writable = 1.0
+            writable = float(read_only.state(connection) is None)
         except Exception as error:
             if not unavailable(error):
                 raise
@@ -127,6 +131,52 @@ class Queue:
                 self._named.add(domain)
             shown[domain] = domain if may else OTHER
         return shown
+
+
+ENDPOINT_STATES = ("works", "fails", "disabled", "off")
+"""Of webhooks: took what was posted last, took nothing, was disabled for that, and was disabled by an operator."""
+
+
+def webhooks() -> Iterator[Gauge]:
+    """How the endpoints of webhooks are, and for how long the event that is due longest has been due."""
+    states = Counter(map(state_of, endpoints.all_endpoints()))
+    yield Gauge(
+        "latchkey_webhook_endpoints", "Endpoints of webhooks, by how they are.", ("state",),
+        {(state,): float(states[state]) for state in ENDPOINT_STATES},
+    )  # fmt: skip
+    due, now = WebhookQueue().due(), clock.now()
+    yield plain(
+        "latchkey_webhook_late_seconds", "How long the event that is due longest has been due, at an endpoint that "
+        "may be asked.", max((age(now, each.since) for each in due), default=0.0),
+    )  # fmt: skip
+
+
+def state_of(endpoint: WebhookEndpoint) -> str:
+    """Return how an endpoint is, as one of ``ENDPOINT_STATES``."""
+    if endpoint.disabled_at is not None:
+        return "off" if endpoint.disabled_reason == endpoints.OPERATOR else "disabled"
+    return "fails" if endpoint.failing_since is not None else "works"
+
+
+def backups() -> Iterator[Gauge]:
+    """How old the last backup is; nothing where none is known, as where others back the database up."""
+    if (made := made_backups.latest()) is not None:
+        yield plain("latchkey_backup_age_seconds", "Time since the last backup was made.", age(clock.now(), made))
+
+
+def delivery() -> Iterator[Gauge]:
+    """Which mail servers and SMS providers fail, and how much mail comes back."""
+    yield Gauge(
+        "latchkey_provider_up", "Whether a mail server or SMS provider took what it was given last.",
+        ("channel", "provider"),
+        {(each.channel, each.name): float(each.state != providers.FAILS) for each in providers.states_alone()},
+    )  # fmt: skip
+    found = suppressions.came_back()
+    yield Gauge(
+        "latchkey_mail_returned", "Mails that came back, or were called spam, in the last 24 hours.", ("kind",),
+        {(kind,): float(found.get(kind, 0)) for kind in suppressions.KINDS},
+    )  # fmt: skip
+    yield plain("latchkey_suppressed_addresses", "Addresses that get no mail.", suppressions.count_suppressed())
 
 
 def age(now: datetime, then: datetime) -> float:

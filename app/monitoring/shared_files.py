@@ -11,6 +11,8 @@ import shutil
 import struct
 import sys
 import tempfile
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +26,10 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "latchkey-metrics-"
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made there is for its owner alone
 """Files there never wait for a disk."""
+
+BEAT = "beat-"
+BEAT_EVERY = 2.0
+"""Seconds between two signs of a process: one that hangs answers nobody, and counts nothing that would show it."""
 
 ROOM = {"counter": 1024 * 1024, "histogram": 2 * 1024 * 1024}
 """Bytes for all series that a process can have, by the kind of metric."""
@@ -77,7 +83,29 @@ def count_here(kind: str) -> bool:
         return False
     metrics.turn_on()
     metrics.PROCESSES.count(kind)
+    beat = Path(directory, f"{BEAT}{os.getpid()}")
+    threading.Thread(target=_keep_beating, args=(beat,), name="metrics-beat", daemon=True).start()
     return True
+
+
+def _keep_beating(beat: Path) -> None:
+    """Give a sign every few seconds, for as long as this process runs and its directory is there."""
+    with suppress(OSError):
+        while True:
+            beat.touch()
+            time.sleep(BEAT_EVERY)
+
+
+def longest_silence() -> float:
+    """Return the seconds since the process that is silent longest gave a sign; 0 where none does."""
+    if not (directory := os.environ.get(VARIABLE)):
+        return 0.0
+    silences = [0.0]
+    for beat in Path(directory).glob(f"{BEAT}*"):
+        if is_alive(int(beat.name.removeprefix(BEAT))):
+            with suppress(FileNotFoundError):
+                silences.append(time.time() - beat.stat().st_mtime)
+    return max(silences)
 
 
 def give_back_room(directory: Path) -> None:

@@ -54,9 +54,14 @@ def states() -> list[ProviderState]:
     return _states(counts)
 
 
+def states_alone() -> list[ProviderState]:
+    """Return the providers that are set, without how much they sent. One statement, of a few rows."""
+    return _states({})
+
+
 def failing() -> list[ProviderState]:
     """Return those that fail, without how much they sent. One statement, of a few rows."""
-    return [each for each in _states({}) if each.state == FAILS]
+    return [each for each in states_alone() if each.state == FAILS]
 
 
 def _states(counts: Mapping[tuple[str, str], int]) -> list[ProviderState]:

@@ -17,7 +17,7 @@ import orjson
 import sqlalchemy as sa
 import structlog
 
-from app import clock
+from app import clock, metrics
 from app.audit import record
 from app.crypto.encryption import DecryptionError
 from app.db.compiled import Detached
@@ -172,9 +172,11 @@ def _try(endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Outcome:
         return Outcome(delivery, None, clock.now())
     named = {"endpoint": endpoint.id, "webhook_id": delivery.message_id, "type": delivery.type}
     if answer.is_taken:
+        metrics.WEBHOOKS.count("sent")
         log.info("webhook.sent", **named, status=answer.status)
         return Outcome(delivery, answer)
     due = next_attempt(delivery, answer)
+    metrics.WEBHOOKS.count("failed" if due else "abandoned")
     log.warning("webhook.failed", **named, reason=answer.reason, attempts=delivery.attempts, gives_up=due is None)
     return Outcome(delivery, answer, due)
 

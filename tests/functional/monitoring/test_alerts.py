@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from sqlalchemy import event
 from tests import requirements
 from tests.databases import ROOT
 from tests.functional.monitoring.conftest import RULES, Scrape, read
+from tests.sinks import SmtpSink
 
 pytestmark = pytest.mark.one_database
 
@@ -99,6 +101,19 @@ def test_a_database_that_takes_no_writes(scrape, read_only, fires):
     fires("LatchkeyDatabaseReadOnly", quiet=[scrape()], loud=[scrape(read_only)])
 
 
+def test_a_database_that_is_moved(app, scrape, fires):
+    from app.backup.databases import database_at
+    from app.db import read_only
+
+    well, moved = scrape(), database_at(app.extensions["latchkey.settings"].database_url)
+    with moved.engine.connect() as connection:
+        read_only.begin(connection, ["event"], read_only.LEASE)
+        try:
+            fires("LatchkeyDatabaseReadOnly", quiet=[well], loud=[scrape()])
+        finally:
+            read_only.lift(connection)
+
+
 def test_a_database_that_is_slow(app, scrape, fires):
     from app.extensions import db
 
@@ -174,8 +189,6 @@ def test_no_worker(app, scrape, clock, fires):
 
 
 def test_a_worker_whose_other_work_hangs(app, scrape, clock, fires):
-    import threading
-
     from app.outbox.jobs import Upkeep
 
     upkeep = Upkeep(app.extensions["latchkey.settings"], threading.Event())
@@ -215,6 +228,57 @@ def test_messages_that_are_given_up(client, people, scrape, smtp, deliver, fires
     fires("LatchkeyMessagesAbandoned", quiet=[well], loud=[scrape()])
 
 
+@pytest.fixture
+def second_mail_server(app):
+    """A second mail server, which works."""
+    other, before = SmtpSink(), app.extensions["latchkey.settings"]
+    app.extensions["latchkey.settings"] = before.model_copy(update={"mail_fallback_url": other.url})
+    yield other
+    app.extensions["latchkey.settings"] = before
+    other.down()
+
+
+def test_a_provider_that_fails_while_the_other_one_sends(
+    app, client, people, scrape, smtp, deliver, clock, second_mail_server, fires
+):
+    from app.extensions import db
+    from app.outbox import providers
+
+    def sent() -> Scrape:
+        ask(client)
+        deliver()
+        with app.app_context():
+            providers.save_health()
+            db.session.commit()
+        return scrape(app)
+
+    people.open(email="ada@example.com", methods=["email"])
+    well = sent()
+    smtp.down()
+    clock.shift(60)
+    fault = sent()
+    assert len(second_mail_server.mails) == 1
+    fires("LatchkeyProviderFails", quiet=[well], loud=[fault, fault])
+
+
+@pytest.mark.settings(limits=False)
+def test_mail_that_comes_back(app, client, people, scrape, deliver, fires):
+    from app.extensions import db
+    from app.outbox import suppressions
+
+    everyone = [f"p{number}@example.com" for number in range(25)]
+    for address in everyone:
+        people.open(email=address, methods=["email"])
+        ask(client, address)
+    deliver()
+    well = scrape()
+    with app.app_context():
+        reports = [suppressions.Report(each, "hard", "postmark", each, "5.1.1") for each in everyone]
+        assert suppressions.take(reports) == 25
+        db.session.commit()
+    fires("LatchkeyMailComesBack", quiet=[well, well], loud=[scrape(), scrape()])
+
+
 @pytest.mark.settings(limits=False)
 def test_codes_that_leave_late(client, people, scrape, deliver, clock, fires):
     people.open(email="ada@example.com", methods=["email"])
@@ -243,6 +307,17 @@ def test_a_budget_that_runs_low_and_then_out(client, people, scrape, deliver, fi
         story.append(scrape())
     fires("LatchkeyBudgetNearlyUsed", quiet=story[:3], loud=story[4:5])
     fires("LatchkeyBudgetExhausted", quiet=story[:5], loud=story[5:])
+
+
+@pytest.mark.settings(sms_breaker_sends=2, sms_breaker_percent=50)
+def test_texts_that_nobody_uses(client, people, scrape, deliver, fires):
+    story = []
+    for number in range(5):
+        people.open(phone=f"+1650253000{number}", methods=["sms"])
+        client.post(SEND, json={"identity": f"+1650253000{number}", "chosen_method": "sms"})
+        deliver()
+        story.append(scrape())
+    fires("LatchkeyTextsStopped", quiet=story[:2], loud=story[-1:])
 
 
 @pytest.mark.settings(starts_per_address=1)
@@ -324,6 +399,74 @@ def test_requests_that_are_turned_away(scrape, fires):
     well = scrape()
     fault = rounds(scrape, lambda: asyncio.run(adapter(scope, None, sent)), 2)
     fires("LatchkeyTurnsAway", quiet=[well], loud=fault)
+
+
+def test_an_endpoint_of_a_webhook_that_is_down(app, client, people, scrape, fires):
+    well = scrape()
+    endpoint(app, client, people)
+    post_events(app)
+    fires("LatchkeyWebhookFails", quiet=[well], loud=[scrape()], minutes=20)
+
+
+def test_an_endpoint_of_a_webhook_that_is_gone(app, client, people, scrape, receiver, fires):
+    well = scrape()
+    receiver.answers = [410]
+    endpoint(app, client, people, receiver.url)
+    post_events(app)
+    fires("LatchkeyWebhookDisabled", quiet=[well], loud=[scrape()])
+
+
+def test_events_that_nobody_posts(app, client, people, scrape, clock, fires):
+    well = scrape()
+    endpoint(app, client, people)
+    clock.shift(400)
+    fires("LatchkeyWebhooksLate", quiet=[well], loud=[scrape()], minutes=8)
+
+
+def endpoint(app, client, people, url: str = "http://127.0.0.1:1/") -> None:
+    """Add an endpoint, and have something happen that is posted there."""
+    from app.extensions import db
+    from app.webhooks import endpoints
+
+    with app.app_context():
+        endpoints.create(url, ["*"], by="operator")
+        db.session.commit()
+    people.open(email="ada@example.com", methods=["email"])
+    client.post("/us-signin", json={"identity": "ada@example.com", "passcode": "00000000"})
+
+
+def post_events(app) -> None:
+    """Post what is due, as a worker does."""
+    from app.webhooks.delivery import Queue, send
+
+    queue = Queue()
+    with app.app_context():
+        for each in queue.due():
+            send(each.destination, queue.claim_from(each, 16))
+
+
+def test_backups_that_are_made_no_more(app, scrape, clock, tmp_path, fires):
+    assert scrape().of("latchkey_backup_age_seconds") == {}
+    assert app.test_cli_runner().invoke(args=["backup", str(tmp_path / "monday")]).exit_code == 0
+    well = scrape()
+    clock.shift(3 * 86400)
+    fires("LatchkeyBackupOld", quiet=[well, well], loud=[scrape(), scrape()])
+
+
+def test_other_work_of_a_worker_that_fails_each_time(app, scrape, fires):
+    from app.outbox import jobs
+
+    def broken() -> bool:
+        raise RuntimeError("a fault of ours")
+
+    app.extensions[jobs._PERIODIC_TASKS].append(broken)
+
+    def sweep() -> None:
+        with app.app_context():
+            jobs.run_periodic_tasks(threading.Event())
+
+    well = scrape()
+    fires("LatchkeyErrorsLogged", quiet=[well], loud=rounds(scrape, sweep, 2))
 
 
 def test_releases_side_by_side(scrape, monkeypatch, fires):

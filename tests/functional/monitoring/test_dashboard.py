@@ -32,10 +32,14 @@ def labels(app, scrape, make_app, redis_url, people, client) -> dict[str, set[st
     people.open(email="ada@example.com", methods=["email"])
     client.post("/us-signin/send-code", json={"identity": "ada@example.com", "chosen_method": "email"})
     with app.app_context():
+        from app.audit import record
+        from app.extensions import db
         from app.throttling import service_totals
 
         jobs.beat("a")
         service_totals.take("mail", "overall", 1)
+        record("backup.created")
+        db.session.commit()
     found = {metric.name: set(metric.labels) for metric in metrics.declared()}
     for family in families(scrape(make_app(redis_url=redis_url)).text):
         if family.name not in found:

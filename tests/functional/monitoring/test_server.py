@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -72,6 +73,15 @@ def test_all_processes_are_seen_at_one_address_the_dead_included(make_server, fr
         assert left.stat().st_size < 512 * 1024, "room is kept for one that has ended"
     assert story[-1][SEEN] == 40
     fires("LatchkeyProcessesDie", quiet=[first], loud=story[1:])
+    hangs = web_process(server)
+    os.kill(hangs, signal.SIGSTOP)  # one that hangs in Python gives no sign either
+    [directory] = counted_in(server)
+    os.utime(directory / f"beat-{hangs}", (time.time() - 60,) * 2)
+    fault = scraped(path)
+    os.kill(hangs, signal.SIGCONT)
+    fires("LatchkeyProcessHangs", quiet=[first], loud=[fault])
+    until(lambda: scraped(path)[f"latchkey_process_silence_seconds{{{AT}}}"] < 20)
+
     directories = counted_in(server)
     server.stop()
     assert not Path(path).exists()

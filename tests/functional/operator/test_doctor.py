@@ -142,6 +142,14 @@ def test_messages_that_were_given_up_are_a_note(operate, app, clock):
     assert "1 messages were given up" in lines_on(result, "outbox")[0]
 
 
+def test_backups_that_are_made_no_more_are_a_note(operate, clock, tmp_path):
+    assert "none is known of" in lines_on(operate("doctor"), "backups")[0]
+    assert operate("backup", str(tmp_path / "monday")).exit_code == 0
+    assert lines_on(operate("doctor"), "backups")[0].startswith("ok")
+    clock.shift(2 * 86400 + 60)
+    assert lines_on(operate("doctor"), "backups")[0].startswith("note")
+
+
 def test_a_queue_that_is_down_is_found(operate, make_app):
     result = operate("doctor", on=make_app(queue_url="redis://127.0.0.1:1/0", redis_url="redis://127.0.0.1:1/0"))
     assert result.exit_code == 1
