@@ -129,10 +129,11 @@ def test_it_does_not_come_back_with_the_right(app, given, wiki, browser, ada, to
     assert len(told()) == 1
 
 
-def test_lasting_access_ends_though_its_session_is_over(given, wiki, browser, told):
+def test_lasting_access_ends_for_good_though_its_session_is_over(app, ada, given, wiki, browser, told):
     tokens = wiki.tokens(browser, scope=LASTING)
     assert browser.post("/logout").ok
     by_a_command(given)
+    put_in(app, ada, "staff")
     assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
     assert len(told()) == 1, "of the session's end"
 
@@ -216,7 +217,7 @@ def test_it_costs_an_exchange_and_userinfo_no_statement(wiki, app, browser, stat
     assert counts[1] == counts[2]
 
 
-def test_the_groups_of_a_service_count_for_its_tokens(app, ada, add, stranger, browser, staff):
+def test_the_groups_of_a_service_count_for_its_tokens(app, ada, add, stranger, browser, staff, clock):
     api = add("api", serves=[API], serves_all=True, groups=[staff])
     tokens = allowed(stranger, browser, resource=API)
     assert is_active(api, tokens["access_token"])
@@ -225,6 +226,7 @@ def test_the_groups_of_a_service_count_for_its_tokens(app, ada, add, stranger, b
     refused = stranger.refresh(tokens["refresh_token"])
     assert (refused.status_code, refused.json["error"]) == (400, "invalid_target")
     put_in(app, ada, staff)
+    clock.shift(31)  # nothing was exchanged, of which a copy would be accused
     assert is_active(api, stranger.refresh(tokens["refresh_token"]).json["access_token"])
 
 
