@@ -10,11 +10,9 @@ from tests.wire import Wire
 
 
 @pytest.fixture
-def apps_file(tmp_path):
+def apps_file(file_of):
     """The file with the protected apps."""
-    path = tmp_path / "apps.toml"
-    path.write_text(FILE)
-    return path
+    return file_of(FILE)
 
 
 @pytest.fixture

@@ -307,9 +307,8 @@ def test_a_cookie_of_the_sign_in_itself_opens_no_app(browser, proxy):
     assert proxy.ask(f"{WIKI}/private").status_code == 302
 
 
-def test_names_of_every_script_stand_in_headers(app, stranger, make_app, tmp_path):
-    file = tmp_path / "own.toml"
-    file.write_text(
+def test_names_of_every_script_stand_in_headers(app, stranger, make_app, file_of):
+    file = file_of(
         '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\nuser = "handle"\n'
         'headers = {"X-WebAuth-User" = "email", "X-WebAuth-Groups" = "groups"}\nlevel = "public"\n'
     )

@@ -353,9 +353,9 @@ def test_an_app_stands_among_those_of_who_may_use_it(app, browser, ada):
 
 
 @pytest.fixture
-def sharing(make_app, apps_file, clock, people):
+def sharing(make_app, file_of, clock, people):
     """A proxy in front of apps that share a cookie, and one of another domain."""
-    apps_file.write_text(
+    apps_file = file_of(
         "".join(
             f'[apps.{name}]\nname = "{name}"\nurl = "https://{host}"\n'
             for name, host in (
@@ -429,9 +429,8 @@ def test_who_is_in_a_network_of_a_rule_comes_in_by_it(make_app, apps_file, ada):
     assert proxy.ask(f"{WIKI}/internal/x").status_code == 200
 
 
-def test_who_is_seen_at_two_addresses_is_led_through_a_step_and_not_in_circles(make_app, tmp_path, ada, clock):
-    own = tmp_path / "own.toml"
-    own.write_text(
+def test_who_is_seen_at_two_addresses_is_led_through_a_step_and_not_in_circles(make_app, file_of, ada, clock):
+    own = file_of(
         '[apps.wiki]\nname = "Wiki"\nurl = "https://wiki.example.com"\nlevel = "aal2"\nmax_age = "PT5M"\n'
         '[[apps.wiki.rules]]\nnetworks = ["127.0.0.0/8"]\nlevel = "signed_in"\nmax_age = "PT10H"\n'
     )

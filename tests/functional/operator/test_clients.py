@@ -425,9 +425,9 @@ def clients_file(tmp_path):
 
 
 @pytest.fixture
-def filed_app(app, make_app, clients_file):
+def filed_app(app, make_app, file_of):
     """The application with a clients file."""
-    return make_app(clients_file=str(clients_file))
+    return make_app(clients_file=str(file_of(FILE)))
 
 
 def test_the_file_wins_over_the_database_and_the_commands_say_so(operate, grafana, filed_app):

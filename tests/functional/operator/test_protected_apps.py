@@ -13,11 +13,9 @@ pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture
-def app(make_app, tmp_path, clock):
+def app(make_app, file_of, clock):
     """The application with the apps of a file."""
-    path = tmp_path / "apps.toml"
-    path.write_text(FILE)
-    return make_app(apps_file=str(path), forward_auth_proxies=("10.0.0.2/32",))
+    return make_app(apps_file=str(file_of(FILE)), forward_auth_proxies=("10.0.0.2/32",))
 
 
 @pytest.fixture
