@@ -45,13 +45,17 @@ def kept():
 class Item:
     """One case of a test in one language, on one database."""
 
-    def __init__(self, what: tuple[int, ...]) -> None:
+    def __init__(
+        self, what: tuple[int, ...], *, mark: str = "", axes: tuple[str, ...] = ("language", "database")
+    ) -> None:
         self.what = what
+        self.mark = mark
         self.nodeid = f"test_x.py::test_{what[0]}[{what[1:]}]"
-        self.callspec = SimpleNamespace(indices={"language": what[1], "database": what[2]})
+        self.callspec = SimpleNamespace(indices=dict(zip(axes, what[1:], strict=False)))
 
-    def get_closest_marker(self, name: str) -> None:
-        """No test here is marked."""
+    def get_closest_marker(self, name: str) -> bool:
+        """Say whether it has this mark."""
+        return name == self.mark
 
 
 @pytest.mark.parametrize("cases", [(2,), (3,), (1, 1), (3, 1, 2)], ids=str)
@@ -67,6 +71,36 @@ def test_half_of_them_are_kept_and_none_is_lost(kept, cases):
 
 def test_all_are_kept_of_one_test_and_where_there_are_no_two_databases(kept):
     assert (len(kept(1)), len(kept(3, databases=1))) == (4, 6)
+
+
+@pytest.fixture
+def dealt():
+    """Returns what is left of a test that knows no language, as (database, case)."""
+
+    def deal(cases: int, mark: str = "") -> list[tuple[int, ...]]:
+        items = [Item((0, *each), mark=mark, axes=("database",)) for each in product(range(2), range(cases))]
+        return [item.what[1:] for item in items if item not in left_out(items)]
+
+    return deal
+
+
+@pytest.mark.parametrize("cases", [2, 3, 8, 15])
+def test_each_case_without_a_language_is_on_one_database_and_its_test_on_both(dealt, cases):
+    found = dealt(cases)
+    assert sorted(case for _, case in found) == list(range(cases))
+    assert {database for database, _ in found} == {0, 1}
+
+
+def test_each_value_of_two_parameters_meets_both_databases(dealt):
+    found = dealt(4)  # two values of one, in turn, for each of two values of the other
+    for value in (0, 1):
+        assert {database for database, case in found if case % 2 == value} == {0, 1}
+        assert {database for database, case in found if case // 2 == value} == {0, 1}
+
+
+@pytest.mark.parametrize(("cases", "mark"), [(1, ""), (3, "both_databases"), (3, "every_pair")])
+def test_one_case_and_what_is_marked_is_on_both(dealt, cases, mark):
+    assert len(dealt(cases, mark)) == 2 * cases
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])

@@ -18,7 +18,10 @@ ADD, CHANGE, REGISTER, SEND = "/identities/add", "/change-email", "/register", "
 VICTIM, NUMBER = "victim@example.com", "+16502530000"
 HOUR = 3600
 
-pytestmark = pytest.mark.settings(starts_per_address=10**6, failures_per_address=10**6, mail_resend_wait=0)
+pytestmark = [
+    pytest.mark.settings(starts_per_address=10**6, failures_per_address=10**6, mail_resend_wait=0),
+    pytest.mark.both_databases,
+]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.functional.signin.conftest import wrong
 from tests.sinks import code_in, link_in
 
 EASY = {"failures_per_address": 10**6, "starts_per_address": 10**6}
-pytestmark = pytest.mark.settings(**EASY)
+pytestmark = [pytest.mark.settings(**EASY), pytest.mark.both_databases]
 
 SIGN_IN = "/us-signin"
 HOUR, DAY = 3600, 24 * 3600

@@ -19,6 +19,8 @@ from app.users import User
 from tests.sinks import code_in
 from tests.wire import Program
 
+pytestmark = pytest.mark.both_databases
+
 SEND = "/us-signin/send-code"
 EASY = {"failures_per_address": 10**6, "starts_per_address": 10**6}
 HOUR = 3600

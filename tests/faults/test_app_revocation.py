@@ -15,6 +15,8 @@ from tests.faults.accounts import application_on
 from tests.forward_auth import FILE
 from tests.serving import Server, free_port
 
+pytestmark = pytest.mark.both_databases
+
 WIKI = "wiki.example.com"
 BOUND = 1.0
 """Seconds."""

@@ -18,7 +18,7 @@ from tests.faults.visitors import Visitor
 from tests.serving import Server
 from tests.sinks import until
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.both_databases]
 
 BACKLOG = 2500
 

@@ -14,6 +14,8 @@ from tests.faults.visitors import SESSION, Answer, Visitor, answer_to, answers_a
 from tests.serving import Server
 from tests.sinks import SmtpSink, link_in, until
 
+pytestmark = pytest.mark.both_databases
+
 SOCKETS = 50
 """At each of the two servers."""
 

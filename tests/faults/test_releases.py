@@ -17,6 +17,8 @@ from tests.faults.releases import next_release, release_before
 from tests.faults.visitors import SESSION, Visitor, signed_in_visitor
 from tests.serving import OURS, Server, environment_of, free_port
 
+pytestmark = pytest.mark.both_databases
+
 ADA = "ada@example.com"
 PRODUCTION = {
     "LATCHKEY_ENVIRONMENT": "production",

@@ -8,6 +8,8 @@ from app.sessions.models import AuthSession
 from tests.signed_in import sign_in
 from tests.wire import Program
 
+pytestmark = pytest.mark.both_databases
+
 ASKING = "/us-signin?include_auth_token&include_refresh_token"
 DAY = 24 * 3600
 

@@ -13,6 +13,8 @@ from app.admin import audit_log
 from app.audit import Event
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 

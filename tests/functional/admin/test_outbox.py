@@ -13,6 +13,8 @@ from app.audit import Event
 from app.outbox import Message
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 STATES = {
     "abandoned": {
         "state": "abandoned",

@@ -9,6 +9,8 @@ import pytest
 from tests.groups import put_in
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 
 def found(console, query: str = "") -> list[str]:
     """Return the addresses that a search shows, in its order."""

@@ -6,7 +6,7 @@ import pytest
 
 ADA = "ada@example.com"
 
-pytestmark = pytest.mark.settings(mail_bounce_address="bounce@latchkey.test")
+pytestmark = [pytest.mark.settings(mail_bounce_address="bounce@latchkey.test"), pytest.mark.both_databases]
 
 DSN = """\
 From: MAILER-DAEMON@mx.example.com

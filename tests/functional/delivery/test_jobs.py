@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from app.audit import Event
 from app.outbox import jobs
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def only(monkeypatch):

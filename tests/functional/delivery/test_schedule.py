@@ -11,6 +11,8 @@ import pytest
 from app.outbox.schedule import BATCH, LOOK_EVERY, ROUND, SLOW, Messages, Schedule, choose
 from tests import plans
 
+pytestmark = pytest.mark.both_databases
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -18,6 +18,8 @@ from tests.oidc import ISSUER, register
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
+pytestmark = pytest.mark.both_databases
+
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 

@@ -12,6 +12,8 @@ from tests.devices import GRANT, Device, decide, tv
 from tests.dpop import ProofKey
 from tests.oidc import ISSUER, register
 
+pytestmark = pytest.mark.both_databases
+
 ENDPOINT = "/oauth/device"
 
 

@@ -22,6 +22,8 @@ from tests.signed_in import sign_in
 from tests.sinks import code_in
 from tests.wire import Program, Wire
 
+pytestmark = pytest.mark.both_databases
+
 LASTING = "openid offline_access"
 
 

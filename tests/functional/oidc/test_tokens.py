@@ -8,6 +8,8 @@ import pytest
 
 from tests.oidc import ISSUER, register
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_a_refresh_token_is_replaced_and_brings_a_new_id_token(grafana, browser):
     first = grafana.tokens(browser, scope="openid email")

@@ -11,6 +11,8 @@ from tests.functional.signin.conftest import wrong
 from tests.plans import collected, reads_whole
 from tests.sinks import code_in
 
+pytestmark = pytest.mark.both_databases
+
 ADA = "ada@example.com"
 SEND = "/us-signin/send-code"
 

@@ -38,7 +38,7 @@ from tests.wire import Wire
 PASSWORD = "correct horse battery staple"
 OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
 METHODS = ["email", "authenticator", "password"]
-pytestmark = pytest.mark.usefixtures("quick_schema")
+pytestmark = [pytest.mark.usefixtures("quick_schema"), pytest.mark.both_databases]
 passwords = pytest.mark.settings(methods=METHODS)
 
 

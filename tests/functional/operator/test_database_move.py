@@ -18,7 +18,7 @@ from app.users import Identity, User
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
-pytestmark = pytest.mark.usefixtures("quick_schema")
+pytestmark = [pytest.mark.usefixtures("quick_schema"), pytest.mark.both_databases]
 OTHER = {"sqlite": "postgresql", "postgresql": "sqlite"}
 
 

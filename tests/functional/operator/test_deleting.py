@@ -9,6 +9,8 @@ from app.privacy.models import Deletion
 from app.users import User
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def ada(people):

@@ -11,6 +11,8 @@ from app.cli import groups as commands
 from app.groups.models import NAME_LENGTH, TITLE_LENGTH, Group, GroupMembership
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def ada(people):

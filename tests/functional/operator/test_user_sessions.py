@@ -13,6 +13,8 @@ from app.sessions.models import ApiToken, AuthSession
 from tests.signed_in import give_token, sign_in
 from tests.wire import Program, Wire
 
+pytestmark = pytest.mark.both_databases
+
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Mobile Safari/604.1"
 
 

@@ -15,6 +15,8 @@ from app.users import Identity, User
 from tests.signed_in import sign_in
 from tests.sinks import code_in, link_in
 
+pytestmark = pytest.mark.both_databases
+
 ADA = ("users", "create", "ada@example.com")
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 

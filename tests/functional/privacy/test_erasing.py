@@ -17,6 +17,8 @@ from tests.databases import content_of
 from tests.functional.privacy.test_leaving import undo_in
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 DAY = 24 * 3600
 WEEK = 7 * DAY
 

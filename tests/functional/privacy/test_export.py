@@ -18,6 +18,8 @@ from tests.functional.privacy.conftest import archive, told
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_one_asks_waits_and_fetches(here, ada, work, mail_to):
     asked = here.post("/my-data/export")

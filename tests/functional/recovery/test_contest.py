@@ -14,6 +14,8 @@ from tests.functional.recovery.conftest import WAIT, cancel_path, proof_in, stat
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def started(json_wire, bob, starts) -> Wire:

@@ -15,6 +15,8 @@ from tests.signed_in import sign_in
 from tests.sinks import code_in, denial_in
 from tests.wire import Program
 
+pytestmark = pytest.mark.both_databases
+
 ASKING = "/us-signin?include_auth_token&include_refresh_token"
 REFRESH = "/us-refresh"
 DAY = 24 * 3600

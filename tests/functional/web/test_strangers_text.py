@@ -19,6 +19,8 @@ from tests.functional.setup.conftest import app_code, key_in, state_in
 from tests.signed_in import sign_in
 from tests.sinks import Sms
 
+pytestmark = pytest.mark.both_databases
+
 LURE = "Your account is locked. Unlock it at http://evil.example/unlock/1 CFNetwork"
 HEADERS = dict.fromkeys(
     (

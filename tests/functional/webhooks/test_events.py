@@ -15,6 +15,8 @@ from app.webhooks.models import WebhookDelivery
 from tests.signed_in import sign_in
 from tests.wire import Wire
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def ada(people):

@@ -17,6 +17,8 @@ from app.webhooks.delivery import JITTER, WAITS
 from app.webhooks.models import WebhookDelivery, WebhookEndpoint
 from tests import plans
 
+pytestmark = pytest.mark.both_databases
+
 DAY = 86400
 
 

@@ -18,6 +18,8 @@ from app.throttling.models import FailureCounter
 from tests import plans
 from tests.signed_in import sign_in
 
+pytestmark = pytest.mark.both_databases
+
 DAY = 24 * 3600
 
 

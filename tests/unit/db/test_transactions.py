@@ -14,6 +14,8 @@ from app import clock
 from app.db import UtcDateTime
 from tests.unit.db.conftest import READ, TRY, count_one, in_thread
 
+pytestmark = pytest.mark.both_databases
+
 AT_ONCE = {"at_once": True}
 
 

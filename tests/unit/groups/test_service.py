@@ -18,6 +18,8 @@ from app.groups.service import UnknownGroup
 from app.users import Identity, User
 from tests.plans import collected, reads_whole
 
+pytestmark = pytest.mark.both_databases
+
 LONG_ENOUGH = 0.3
 """Seconds for which a change is held back before its commit, so that another could come in between."""
 

@@ -10,6 +10,8 @@ from app.extensions import db
 from app.throttling import by_account
 from app.throttling.models import FailureCounter
 
+pytestmark = pytest.mark.both_databases
+
 HOUR, DAY = 3600, 24 * 3600
 PER_HOUR, PER_DAY = 10, 25
 
