@@ -14,7 +14,7 @@ from app.db.columns import db
 if TYPE_CHECKING:
     from flask import Flask
 
-DIRECTORY = Path("migrations")
+DIRECTORY = Path(__file__).parents[2] / "migrations"
 
 
 def revisions() -> list[str]:

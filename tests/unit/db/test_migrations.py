@@ -51,6 +51,17 @@ def test_up_down_and_up_again(bare_app):
     assert differences(bare_app) == []
 
 
+@pytest.mark.one_database
+def test_migrations_are_found_from_any_directory(bare_app, tmp_path, monkeypatch):
+    from app.db import readiness
+    from app.extensions import db
+
+    monkeypatch.chdir(tmp_path)
+    run(bare_app, "upgrade")
+    with bare_app.app_context(), db.engine.connect() as connection:
+        assert not readiness.fit(connection).fault
+
+
 def test_upgrading_twice_changes_nothing(bare_app):
     run(bare_app, "upgrade")
     first = tables(bare_app)
