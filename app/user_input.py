@@ -24,9 +24,12 @@ _DASHES = "\u02d7\u2212\u30fc\uff70"
 _PLAIN_GAPS = re.compile(r"[\s-]")
 
 
-def visible(text: str) -> str:
-    """Return ``text`` without invisible characters: soft hyphens, zero-width and bidi marks, selectors."""
-    return text if text.isascii() else _INVISIBLE.sub("", text)
+def visible(text: str, *, keep: str = "") -> str:
+    """Return ``text`` without invisible characters: soft hyphens, zero-width and bidi marks, selectors.
+
+    :param keep: those that stay all the same
+    """
+    return text if text.isascii() else _INVISIBLE.sub(lambda found: found[0] if found[0] in keep else "", text)
 
 
 def compact(text: str) -> str:

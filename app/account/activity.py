@@ -81,6 +81,8 @@ DESCRIPTIONS = {
     "link.denied_by_user": N_("Reported as not you from an email, and canceled"),
     "link.opened_unbound": N_("Email link opened in another browser"),
     "link.refused": N_("Sign-in canceled after wrong characters"),
+    "name.removed": N_("Name removed"),
+    "name.set": N_("Name changed"),
     "passkey.counter_regressed": N_("A passkey may have been copied: its counter went backwards"),
     "passkey.counter_uneven": N_("A synced passkey's counters differ between devices, which is normal"),
     "passkey.renamed": N_("Passkey renamed"),

@@ -52,8 +52,8 @@ def home() -> Response:
     if wants_json():
         facts: dict[str, Any] = {"active_methods": active_methods(enrolled), "amr": session.amr.split(",")}
         facts |= {"aal": level(session, clock.now()), "last_sign_in": before, "recovery_codes_left": stock.left}
-        facts |= {"second_factors": overview.seconds_of(enrolled), "user": {"id": current_user.handle, **mine}}
-        return respond(**facts)
+        user = {"id": current_user.handle, **mine} | ({"name": current_user.name} if current_user.name else {})
+        return respond(second_factors=overview.seconds_of(enrolled), user=user, **facts)
     shown = {
         "user": {kind: mine.get(kind) for kind in ("email", "phone", "username")}
         | {"created_at": current_user.created_at},

@@ -180,7 +180,7 @@ def _identities(kind: str, begin: str, after: str) -> sa.Select[Identity]:
 
 
 def described(user: User) -> dict[str, Any]:
-    """Return one account: handle, email, phone, username, methods, groups, disabled, deletes_at, confirmed, created_at,
+    """Return one account: handle, email, phone, username, name, methods, groups, disabled, deletes_at, confirmed, created_at,
     administrator, with all its identities and the names of its authenticator apps.
 
     ``confirmed`` tells whether its owner has proved an address. No secret is among them.
@@ -204,6 +204,7 @@ def _described(found: Sequence[User]) -> Iterator[dict[str, Any]]:
         yield {
             "handle": user.handle,
             **names,
+            "name": user.name,
             "methods": list(dict.fromkeys(row.method for row in methods.get(user.id, []))),
             "groups": groups.get(user.id, []),
             "disabled": user.disabled_at is not None,

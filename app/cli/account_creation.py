@@ -191,6 +191,7 @@ def _insert(drafts: Mapping[int, Draft], hashes: Mapping[int, str]) -> Sequence[
     now = clock.now()
     users = [
         {
+            "name": draft.name or None,
             "created_at": now,
             "confirmed_at": now if draft.confirmed else None,
             "disabled_at": now if draft.disabled else None,

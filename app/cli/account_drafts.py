@@ -16,9 +16,9 @@ from app.cli import otpauth
 from app.enrollments.catalog import method_of
 from app.extensions import settings
 from app.groups.service import NAME_RULE, is_name
-from app.users import TypedIdentity, identifiers
+from app.users import TypedIdentity, identifiers, names
 
-TEXTS = ("email", "phone", "username", "password", "password_hash")
+TEXTS = ("email", "phone", "username", "name", "password", "password_hash")
 FLAGS = ("disabled", "confirmed", "password_hmac")
 LISTS = ("methods", "groups", "more_emails", "authenticator", "second_factor")
 MOST_EMAILS = 10
@@ -64,6 +64,7 @@ class Draft:
     :ivar groups: names that groups can have, whether there are such groups or not
     :ivar authenticators: secrets in base32, each once
     :ivar seconds: methods among ``methods`` that are asked for as a second step
+    :ivar name: what its owner is called, or ""
     :ivar password: in clear, or ""
     :ivar password_hash: of another service instead, as ``imported_hashes`` keeps it, or ""
     """
@@ -72,6 +73,7 @@ class Draft:
     methods: tuple[str, ...]
     confirmed: bool
     disabled: bool
+    name: str = ""
     authenticators: tuple[str, ...] = field(default=(), repr=False)
     password: str = field(default="", repr=False)
     password_hash: str = field(default="", repr=False)
@@ -99,6 +101,7 @@ def read_draft(described: Any) -> Draft:
         methods=methods,
         confirmed=given.get("confirmed", True),
         disabled=given.get("disabled", False),
+        name=_name(given.get("name", "")),
         authenticators=_authenticators(given),
         password=given.get("password", ""),
         password_hash=_imported(given.get("password_hash", ""), given.get("password_hmac", False)),
@@ -139,6 +142,13 @@ def _identity(kind: str, text: str) -> TypedIdentity:
         raise NotUsable(f"{kind}: {error}") from None
 
 
+def _name(text: str) -> str:
+    try:
+        return names.read(text)
+    except names.InvalidName as error:
+        raise NotUsable(f"name: {error}") from None
+
+
 def _methods(given: dict[str, Any]) -> tuple[str, ...]:
     """Return what the account can sign in with: what was named or is usual, and what came with its secret."""
     usual = [name for name, kind in (("email", "email"), ("sms", "phone")) if kind in given][:1]
@@ -154,11 +164,11 @@ def _methods(given: dict[str, Any]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _groups(names: list[Any]) -> tuple[str, ...]:
-    for name in names:
+def _groups(named: list[Any]) -> tuple[str, ...]:
+    for name in named:
         if not (isinstance(name, str) and is_name(name)):
             raise NotUsable(f"groups: {str(name)[:100]!r} can't be the name of a group: it has {NAME_RULE}")
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(named))
 
 
 def _texts(given: dict[str, Any], name: str) -> list[str]:

@@ -25,6 +25,7 @@ PARTS = ("ui/", "mail/layout.", "mail/facts.", "base.html")
 """Templates that others extend or import: they are rendered with those."""
 
 REQUEST_VALUES = (
+    "avatar_of",
     "csrf_field",
     "csrf_token",
     "destination_of",
@@ -34,7 +35,7 @@ REQUEST_VALUES = (
     "open_recovery",
     "phone_country",
 )
-"""Functions of pages that need a request or the database."""
+"""Functions of pages that need a request, the database or real names."""
 
 IDENTITY_KINDS = ("email", "phone", "username")
 

@@ -100,7 +100,7 @@ class Visitor:
     @property
     def display_name(self) -> str:
         """What people call them."""
-        return self.username or self.email.partition("@")[0]
+        return self.user.name or self.username or self.email.partition("@")[0]
 
 
 def find(token: str, host: str) -> Visitor | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from wtforms.validators import StopValidation
+
 from app.i18n import N_
 from app.web.forms import BaseForm, CheckboxField, PasscodeField, Required, TextField
+from app.web.messages import message
 
 
 class AddressForm(BaseForm):
@@ -32,6 +35,17 @@ class UsernameForm(BaseForm):
     """A username to go by."""
 
     username = TextField(N_("Username"), [Required()])
+
+
+class NameForm(BaseForm):
+    """What to be called; nothing takes the name away."""
+
+    name = TextField(N_("Name"))
+
+    def validate_name(self, field: TextField) -> None:
+        """Raise StopValidation for no name at all: only an empty one says that there should be none."""
+        if field.data is None:
+            raise StopValidation(message("required"))
 
 
 class UndoForm(BaseForm):

@@ -37,9 +37,11 @@ from app.users import (
     identifiers,
     identities_of,
     lock_account,
+    names,
     primary_email,
 )
 from app.users import make_primary as put_first
+from app.users import set_name as store_name
 from app.users.accounts import find_change, note_change
 
 AFTER = {
@@ -109,6 +111,23 @@ def remove_phone(user: User, session: AuthSession, client: ClientContext) -> Non
         signals.send(signals.us_profile_changed, user=user, methods=gone, delete=True)
     what = sentence("The phone number {phone} was removed.", phone=identifiers.mask("phone", number))
     notices.notify(user.id, what, client, also=[number], session_id=session.session_id)
+
+
+def set_name(user: User, typed: str) -> None:
+    """Let the user be called what they typed, or nothing in particular.
+
+    :raises Rejected: on ``name`` ``name_invalid`` or ``invalid_input_length``
+    """
+    try:
+        name = names.read(typed)
+    except names.NameTooLong:
+        raise Rejected("invalid_input_length", field="name", length=names.LONGEST) from None
+    except names.InvalidName:
+        raise Rejected("name_invalid", field="name") from None
+    if name == (user.name or ""):
+        return
+    store_name(user, name)
+    record("name.set" if name else "name.removed", user.id)
 
 
 def set_username(user: User, session: AuthSession, text: str, client: ClientContext) -> str:

@@ -1,4 +1,4 @@
-"""/identities: the email addresses, phone number and username of an account. /change-email/undo: an old one back."""
+"""/identities: name, email addresses, phone number and username of an account. /change-email/undo: an old one back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.errors import Rejected
 from app.identities import bp, verification
 from app.identities import service as identities
 from app.identities.change_email_views import begin
-from app.identities.forms import AddressForm, RemoveForm, UndoForm, UsernameForm
+from app.identities.forms import AddressForm, NameForm, RemoveForm, UndoForm, UsernameForm
 from app.identities.presenters import allowed, current, listed
 from app.login.freshness import require_fresh
 from app.login.presenters import label_of, needed_for_changes
@@ -31,7 +31,7 @@ UNDO_PAGE = "identities/undo.html"
 @bp.get("/identities")
 @login_required
 def identities_page() -> Response:
-    """List what finds the account, since when, and which address is the primary one."""
+    """Show the name, and what finds the account: since when, and which address is the primary one."""
     return respond(PAGE, shown=_page(), **_facts())
 
 
@@ -76,6 +76,19 @@ def remove() -> Response:
     return respond(PAGE, form, shown=_page(other=form) | _facts())
 
 
+@bp.post("/identities/name")
+@login_required
+def set_name() -> Response:
+    """Set the name, or take it away. It signs nobody in, so no fresh proof is asked for."""
+    after_this_request(view_commit)
+    form = NameForm()
+    if form.validate():
+        with form.showing_refusals():
+            identities.set_name(current_user, form.name.data)
+            return _done("name_set" if current_user.name else "name_removed")
+    return respond(PAGE, form, shown=_page(called=form) | _facts())
+
+
 @bp.post("/identities/username")
 @login_required
 def set_username() -> Response:
@@ -109,11 +122,14 @@ def _done(code: str) -> Response:
 
 def _facts() -> dict[str, Any]:
     rows = all_identities_of(current_user.id)
-    return {"identities": listed(rows)} | allowed(rows)
+    return {"name": current_user.name, "identities": listed(rows)} | allowed(rows)
 
 
 def _page(
-    adding: BaseForm | None = None, naming: BaseForm | None = None, other: BaseForm | None = None
+    adding: BaseForm | None = None,
+    naming: BaseForm | None = None,
+    other: BaseForm | None = None,
+    called: BaseForm | None = None,
 ) -> dict[str, Any]:
     """Return what the page shows beside the facts; a program needs none of it."""
     if wants_json():
@@ -121,6 +137,7 @@ def _page(
     mine = {row.kind: row.value for row in reversed(all_identities_of(current_user.id))}
     return {
         "address_form": adding or AddressForm(),
+        "name_form": called or NameForm(data={"name": current_user.name}),
         "username_form": naming or UsernameForm(),
         "other_form": other,
         "needed": needed_for_changes(current_session()),

@@ -22,10 +22,12 @@ def _values(presented: Presented, wanted: Iterable[str]) -> dict[str, Any]:
     email, is_email_verified = presented.identities.get("email", ("", False))
     phone, is_phone_verified = presented.identities.get("phone", ("", False))
     username = presented.identities.get("username", ("", False))[0]
-    name = username or email.partition("@")[0]
+    name = presented.user.name or username or email.partition("@")[0]
     values: dict[str, Any] = {"locale": presented.user.language.replace("_", "-"), "groups": list(presented.groups)}
     if name:
-        values |= {"name": name, "preferred_username": username or email}
+        values["name"] = name
+    if username or email:
+        values["preferred_username"] = username or email
     if email:
         values |= {"email": email, "email_verified": is_email_verified}
     if phone:

@@ -21,6 +21,7 @@ from app.users.accounts import (
     make_primary,
     primary_email,
     release_unverified,
+    set_name,
 )
 from app.users.lookup import TypedIdentity, find_by_identity, get_identity, kinds_in_words, read_identity, subject_of
 from app.users.models import AddressChange, Identity, User
@@ -50,6 +51,7 @@ __all__ = [
     "primary_email",
     "read_identity",
     "release_unverified",
+    "set_name",
     "subject_of",
 ]
 

@@ -37,6 +37,12 @@ def create_user(*identities: TypedIdentity, confirmed: bool = False) -> User:
     return user
 
 
+def set_name(user: User, name: str) -> None:
+    """Let ``user`` be called ``name``, as ``names.read`` has it; "" for nothing in particular."""
+    changed(sa.update(User).where(User.id == user.id).values(name=name or None))
+    note(user, name=name or None)
+
+
 def add_identity(user: User, identity: TypedIdentity, *, confirmed: bool, primary: bool = True) -> Identity:
     """Let ``identity`` find ``user``.
 

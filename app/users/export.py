@@ -13,6 +13,7 @@ PARTS = (
         newest_by=[User.id],
         columns={
             "id": User.handle,
+            "name": User.name,
             "language": User.language,
             "opened_at": User.created_at,
             "confirmed_at": User.confirmed_at,

@@ -33,6 +33,8 @@ class User(db.Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     handle: Mapped[str] = mapped_column(sa.String(32), unique=True, default=secrets.row_id)
     """Opaque name for other programs; never reused, says nothing."""
+    name: Mapped[str | None] = mapped_column(sa.String(64))
+    """What its owner wants to be called, as ``names.read`` has it; it finds nobody."""
     language: Mapped[str] = mapped_column(sa.String(16), default="en")
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     confirmed_at: Mapped[datetime | None]

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from app import i18n, own_templates
 from app.extensions import settings, this_app
 from app.i18n import N_
+from app.web.avatars import avatar_of
 from app.web.csrf import FIELD, csrf_token
 from app.web.destinations import destination_of
 from app.web.headers import csp_nonce
@@ -40,6 +41,7 @@ def init_app(app: Flask) -> None:
         "idempotency_field": idempotency_field,
         "csrf_token": csrf_token,
         "account_pages": ACCOUNT_PAGES,
+        "avatar_of": avatar_of,
         "mailbox_of": mailbox_of,
         "page_here": page_here,
         "destination_of": destination_of,
@@ -62,10 +64,12 @@ def _values() -> dict[str, Any]:
         "csp_nonce": csp_nonce(),
         "signed_in": signed_in,
         "user_label": None,
+        "user_name": current_user.name if signed_in else None,
+        "user_handle": current_user.handle if signed_in else None,
     }
 
 
-def render_page(name: str, **values: Any) -> str:
+def render_page(name: str, /, **values: Any) -> str:
     """Return a page with these values, and those that every page has."""
     this_app().update_template_context(values)
     return own_templates.render(name, values)
@@ -149,7 +153,7 @@ class NavigationItem:
 ACCOUNT_PAGES = [
     NavigationItem("account", "/", N_("Overview"), "overview"),
     NavigationItem("setup", "/us-setup", N_("Sign-in methods"), "key"),
-    NavigationItem("identities", "/identities", N_("Email and phone"), "addresses"),
+    NavigationItem("identities", "/identities", N_("Your details"), "person"),
     NavigationItem("devices", "/sessions", N_("Devices"), "browser"),
     NavigationItem("apps", "/apps", N_("Apps"), "apps"),
     NavigationItem("programs", "/tokens", N_("API tokens"), "program"),

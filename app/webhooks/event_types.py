@@ -99,6 +99,8 @@ ALL = (
     EventType("address.unsuppressed", "address.unsuppressed", "An address gets mail again.",
               {"by": "`operator`, an administrator, or `proved` by a code that arrived"}),
     EventType("phone.removed", "phone.removed", "A phone number was removed."),
+    EventType("name.set", "name.set", "An account has a new name. Apps get it with `name`."),
+    EventType("name.removed", "name.removed", "An account has no name any more."),
     EventType("username.set", "username.set", "A username was set."),
     EventType("username.removed", "username.removed", "A username was removed."),
     EventType("method.added", "factor.added", "A sign-in method was set up.",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.users import identifiers
+from app.users import identifiers, names
 
 PASSKEY, SOCIAL, CODES, SECOND_EMAIL, COUNTER, DIRECTORY = (
     "passkey", "social", "recovery codes", "second email", "counter", "directory",
 )  # fmt: skip
-EMAIL_UNVERIFIED, PHONE_UNVERIFIED, USERNAME, PHONE, ROLES, SECOND, STAFF, SECRETS = (
-    "email unverified", "phone unverified", "username", "phone", "roles", "second", "staff", "secrets",
+EMAIL_UNVERIFIED, PHONE_UNVERIFIED, USERNAME, NAME, PHONE, ROLES, SECOND, STAFF, SECRETS = (
+    "email unverified", "phone unverified", "username", "name", "phone", "roles", "second", "staff", "secrets",
 )  # fmt: skip
 
 LEFT = {
@@ -24,6 +24,7 @@ LEFT = {
     EMAIL_UNVERIFIED: "An email address that wasn't verified there stays behind beside one that was.",
     PHONE_UNVERIFIED: "A phone number that wasn't verified there stays behind.",
     USERNAME: "A username that can't be one here (3 to 64 of a-z 0-9 . _ -) stays behind.",
+    NAME: "A name that can't be one here (over 64 characters, or with @, < or >) stays behind.",
     PHONE: "A phone number that can't be read stays behind: it was no sign-in method there.",
     SECOND: "A second factor whose secret isn't in the export doesn't move: until they set one up, there is none.",
     SECRETS: "The export has no credentials of them, so passwords and second factors stay behind.",
@@ -53,6 +54,7 @@ class Account:
     apps: list[str] = field(default_factory=list, repr=False)
     seconds: set[str] = field(default_factory=set)
     username: str = ""
+    name: str = ""
     _emails: dict[str, bool] = field(default_factory=dict)
     _phone: str = ""
     _phone_verified: bool | None = None
@@ -61,6 +63,16 @@ class Account:
     def cannot_carry(self, field: str, reason: str) -> None:
         """Note why a field stays behind, unless that is known."""
         self.faults.setdefault(field, reason)
+
+    def add_name(self, *parts: str) -> None:
+        """Add what its owner is called, from the parts of it in their order; an address is no name."""
+        joined = " ".join(filter(None, parts))
+        if self.name or not joined or "@" in joined:
+            return
+        try:
+            self.name = names.read(joined)
+        except names.InvalidName:
+            self.left.add(NAME)
 
     def add_email(self, email: str, verified: bool | None) -> None:
         """Add an address, unless it is there already; the first is the primary one."""
@@ -118,6 +130,7 @@ class Account:
             "more_emails": emails[1:],
             "phone": phone,
             "username": self.username,
+            "name": self.name,
             "methods": methods,
             "password_hash": self.password_hash,
             "password_hmac": bool(self.password_hash) and self.password_hmac,

@@ -49,6 +49,8 @@ class Auth0:
         phone = text(values, "phone_number")
         account.add_phone(phone, flag(values, "phone_verified"), signs_in=True)
         account.username = account.username or text(values, "username")
+        account.add_name(text(values, "name"))
+        account.add_name(text(values, "given_name"), text(values, "family_name"))
         for each in exported:
             _add_password(account, each)
         _add_factors(account, values)

@@ -59,6 +59,8 @@ class Django:
         fields = mapping(values.get("fields"))
         account = Account(not choices.unverified, disabled=flag(fields, "is_active") is False)
         _add_addresses(account, values, fields)
+        account.add_name(text(fields, "name", "full_name"))
+        account.add_name(text(fields, "first_name"), text(fields, "last_name"))
         password = text(fields, "password")
         account.password_hash = "" if password.startswith("!") else password
         for device in _rows(values, "totp"):

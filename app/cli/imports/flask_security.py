@@ -58,6 +58,8 @@ class FlaskSecurity:
         account = Account(not choices.unverified, disabled=flag(values, "active") is False)
         account.add_email(text(values, "email"), confirmed)
         account.username = text(values, "username")
+        account.add_name(text(values, "name", "full_name", "display_name"))
+        account.add_name(text(values, "first_name"), text(values, "last_name"))
         account.password_hash = text(values, "password")
         account.password_hmac = choices.hmac and not SINGLE.match(account.password_hash)
         account.add_phone(text(values, "us_phone_number"), True, signs_in=True)

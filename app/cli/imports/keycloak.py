@@ -45,6 +45,7 @@ class Keycloak:
         account = Account(not choices.unverified, disabled=flag(values, "enabled") is False)
         account.add_email(text(values, "email"), flag(values, "emailVerified"))
         account.username = text(values, "username")
+        account.add_name(text(values, "firstName"), text(values, "lastName"))
         attributes = mapping(values.get("attributes"))
         phone = next((found[0] for name in PHONES if (found := names(attributes.get(name)))), "")
         says = names(attributes.get("phoneNumberVerified")) or names(attributes.get("phone_number_verified"))

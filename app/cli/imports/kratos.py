@@ -35,6 +35,7 @@ class Kratos:
         if "credentials" not in values:
             account.left.add(SECRETS)
         _add_addresses(account, values, credentials)
+        _add_name(account, mapping(values.get("traits")))
         _add_password(account, credentials)
         _add_app(account, credentials)
         for name, left in (("webauthn", PASSKEY), ("passkey", PASSKEY), ("lookup_secret", CODES), ("oidc", SOCIAL),
@@ -78,6 +79,14 @@ def _add_addresses(account: Account, values: Values, credentials: dict[str, dict
         account.add_phone(phone, verified.get(phone.lower()), signs_in=verified.get(phone.lower()) is True)
     others = [name for name in identifiers if "@" not in name and name not in phones]
     account.username = text(traits, *USERNAMES) or next(iter(others), "")
+
+
+def _add_name(account: Account, traits: dict[str, Any]) -> None:
+    """Add a name, which schemas have as a text, or as an object of its parts."""
+    parts = mapping(traits.get("name"))
+    account.add_name(text(traits, "name", "full_name", "display_name"))
+    account.add_name(text(parts, "first", "first_name", "given"), text(parts, "last", "last_name", "family"))
+    account.add_name(text(traits, "first_name"), text(traits, "last_name"))
 
 
 def _add_password(account: Account, credentials: dict[str, dict[str, Any]]) -> None:

@@ -47,6 +47,8 @@ class Supabase:
         phone = text(values, "phone")
         phone = f"+{phone}" if phone.isdecimal() else phone
         account.add_phone(phone, _confirmed(values, "phone"), signs_in=True)
+        profile = mapping(values.get("raw_user_meta_data") or values.get("user_metadata"))
+        account.add_name(text(profile, "full_name", "name", "display_name"))
         hashed = text(values, "encrypted_password")
         if "key_id" in mapping(hashed):
             account.cannot_carry("password_hash", ENCRYPTED)

@@ -50,6 +50,20 @@ def test_one_is_found_by_how_an_identity_begins(console, crowd, text, whom):
     assert found(console, f"?q={text}") == whom
 
 
+def test_a_name_stands_beside_what_the_account_is_called(console, people):
+    ada = people.open(email="ada@example.com")
+    sign_in(console.elsewhere(), ada).post("/identities/name", name="Ada Lovelace")
+    listed = console.get("/admin/people?q=ada")
+    if console.language == "json":
+        assert [person["name"] for person in listed.json["people"]] == ["Ada Lovelace"]
+        path = f"/admin/people/{listed.json['people'][0]['handle']}"
+    else:
+        assert (listed.text.count("Ada Lovelace"), ">AL</span>" in listed.text) == (1, True)
+        path = next(link for link in listed.page.links if re.match(r"/admin/people/[0-9a-f]{32}", link))
+    assert found(console, "?q=ada") == ["ada@example.com"]
+    assert "Ada Lovelace" in console.get(path).text
+
+
 def test_one_is_found_by_the_account_id(json_wire, grace, people):
     console = sign_in(json_wire, grace)
     [handle] = [person["handle"] for person in console.get("/admin/people?q=grace").json["people"]]

@@ -261,6 +261,12 @@ def test_a_program_gets_in_by_its_token(app, ada, stranger, dialect, statements)
     assert len([each for each in counted if each.startswith("SELECT")]) == 1
 
 
+def test_the_name_that_a_person_gave_comes_in_utf_8(app, ada, stranger):
+    sign_in(Wire(app, "json"), ada).post("/identities/name", name="Zoë 愛")
+    answer = stranger.ask(f"{WIKI}/notes", headers={"Authorization": f"Bearer {token_of(app, ada, 'apps')}"})
+    assert answer.headers["Remote-Name"].encode("latin-1").decode() == "Zoë 愛"
+
+
 def test_a_token_is_for_what_it_was_made_for(app, ada, stranger):
     put_in(app, ada, "admins")
     other, right = token_of(app, ada, "read"), token_of(app, ada, "apps")

@@ -9,6 +9,12 @@ from tests.signed_in import sign_in
 from tests.wire import Wire
 
 
+def test_apps_get_the_name_that_a_person_gave(grafana, browser):
+    assert browser.post("/identities/name", name="Ada Lovelace").ok
+    who = grafana.userinfo(grafana.tokens(browser, scope="openid profile")["access_token"]).json
+    assert (who["name"], who["preferred_username"]) == ("Ada Lovelace", "ada")
+
+
 def test_a_person_who_is_signed_in_comes_back_with_a_code_at_once(grafana, browser, ada):
     tokens = grafana.tokens(browser, scope="openid profile email groups")
     assert (tokens["token_type"], tokens["scope"]) == ("Bearer", "openid profile email groups")

@@ -194,6 +194,15 @@ def test_select_account_shows_who_is_signed_in(grafana, browser):
     assert "code" in grafana.answer(answer)
 
 
+def test_the_choice_of_an_account_shows_name_and_address_of_the_one_here(grafana, browser, ada):
+    browser.post("/identities/name", name="Ada Lovelace")
+    page = shown(browser, grafana.request(prompt="select_account"))
+    assert ">AL</span>" in page.text
+    person = page.text.partition('<div class="person">')[2].partition("</div>")[0]
+    assert person.count("Ada Lovelace") == 1
+    assert ada.email in person
+
+
 def test_another_account_can_be_chosen(grafana, browser, people):
     page = shown(browser, grafana.request(prompt="select_account"))
     to = browser.client.get(decide(browser, page, "no").headers["Location"])

@@ -46,6 +46,19 @@ def test_import_opens_an_account_for_each_line(operate, rows):
     assert methods == [(0, "email"), (0, "sms"), (1, "sms"), (2, "authenticator"), (2, "email")]
 
 
+def test_a_name_comes_along_and_one_that_cannot_be_shown_is_refused(operate, rows):
+    people = [{"email": f"person{number}@example.com", "name": name} for number, name in enumerate(NAMES)]
+    result = operate(*IMPORT, stdin=lines(*people))
+    assert result.stdout == "2 opened, 0 there already, 2 refused.\n"
+    assert [user.name for user in rows(User)] == ["Ada Lovelace", None]
+    assert result.stderr.count("name: ") == 2
+    listed = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
+    assert [account["name"] for account in listed] == ["Ada Lovelace", None]
+
+
+NAMES = (" Ada\u202e  Lovelace", "boss@example.com", "x" * 65, None)
+
+
 def test_importing_again_changes_nothing(operate, rows):
     operate(*IMPORT, stdin=many(7))
     before = [(row.id, row.secret) for row in rows(Enrollment)]

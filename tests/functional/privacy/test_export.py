@@ -54,6 +54,11 @@ def test_it_holds_what_is_kept_and_says_what_each_file_is(here, ada, export, mai
     assert b"198.51.100.7" in found.read("events.json")
 
 
+def test_the_name_is_in_it(here, export):
+    here.post("/identities/name", name="Ada Lovelace")
+    assert told(here.get(f"/my-data/export/{export(here).id}"))["account"][0]["name"] == "Ada Lovelace"
+
+
 def test_rows_are_what_one_did(here, ada, export, mail_to):
     send_code(here, ada, mail_to)
     kept = told(here.get(f"/my-data/export/{export(here).id}"))

@@ -1,0 +1,152 @@
+"""Names: what people want to be called, where it shows, and where it never does."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+
+from app.audit import Event
+from app.users import User
+from tests.functional.identities.conftest import ADD, NEW
+from tests.signed_in import sign_in
+from tests.sinks import Sms
+from tests.wire import Wire
+
+NAME = "/identities/name"
+LOVELACE = "Ada Lovelace"
+
+
+def stored(rows, person) -> str | None:
+    """Return the name in somebody's row."""
+    (user,) = rows(User, id=person.id)
+    return user.name
+
+
+def test_a_name_is_set_changed_and_taken_away(hers, ada, rows):
+    for typed, kept in ((LOVELACE, LOVELACE), ("Ada King", "Ada King"), ("", None)):
+        answer = hers.post(NAME, name=typed)
+        assert answer.ok
+        assert answer.json.get("name", kept) == kept
+        assert stored(rows, ada) == kept
+    assert [row.name for row in rows(Event) if row.name.startswith("name.")] == ["name.set"] * 2 + ["name.removed"]
+
+
+def test_a_name_shows_on_the_accounts_pages(hers, ada):
+    assert LOVELACE not in hers.get("/").text
+    hers.post(NAME, name=LOVELACE)
+    for path in ("/", "/identities"):
+        assert LOVELACE in hers.get(path).text
+    if hers.language == "json":
+        assert hers.get("/").json["user"]["name"] == hers.get("/identities").json["name"] == LOVELACE
+    else:
+        assert hers.get("/identities").page.value("name") == LOVELACE
+
+
+def test_the_same_name_again_is_no_change(hers, rows):
+    for _ in range(2):
+        assert hers.post(NAME, name=LOVELACE).ok
+    assert len([row for row in rows(Event) if row.name == "name.set"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("  Ada \t Lovelace\n", LOVELACE),
+        ("Ada\u202e Love\u200blace\u2069", LOVELACE),
+        (unicodedata.normalize("NFD", "Zoë Nguyễn"), unicodedata.normalize("NFC", "Zoë Nguyễn")),
+        ("愛子　佐藤", "愛子 佐藤"),
+        ("\u200cمی\u200cخواهم ", "می\u200cخواهم"),
+        ("O'Brien-Łuczak, Jr. 3", "O'Brien-Łuczak, Jr. 3"),
+        ("x" * 64, "x" * 64),
+    ],
+)
+def test_a_name_is_kept_in_one_plain_form(hers, ada, rows, typed, kept):
+    assert hers.post(NAME, name=typed).ok
+    assert stored(rows, ada) == kept
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("x" * 65, "invalid_input_length"),
+        ("boss@example.com", "name_invalid"),
+        ("<b>Ada</b>", "name_invalid"),
+        ("Ada\x07", "name_invalid"),
+        ("Ada\ue000", "name_invalid"),
+        ("A" + "\u0316" * 9, "name_invalid"),
+        ("...", "name_invalid"),
+        ("A\ufff9da", "name_invalid"),
+    ],
+)
+def test_what_could_not_be_shown_is_refused(hers, ada, rows, typed, code):
+    hers.post(NAME, name=LOVELACE)
+    answer = hers.post(NAME, name=typed)
+    assert (answer.status, answer.codes, list(answer.errors)) == (400, [code], ["name"])
+    assert stored(rows, ada) == LOVELACE
+
+
+def test_a_form_without_a_name_takes_none_away(hers, ada, rows):
+    hers.post(NAME, name=LOVELACE)
+    assert hers.post(NAME).codes == ["required"]
+    assert stored(rows, ada) == LOVELACE
+
+
+def test_a_stranger_sets_nobodys_name(wire, ada, rows):
+    assert wire.elsewhere().post(NAME, name="Mallory").status in (302, 401)
+    assert stored(rows, ada) is None
+
+
+def test_no_message_and_no_event_has_a_name_in_it(hers, ada, deliver, rows):
+    lure = "Locked: call 555 0100"
+    assert hers.post(NAME, name=lure).ok
+    hers.post(ADD, email=NEW)
+    hers.post("/identities/username", username="ada-l")
+    hers.elsewhere().post("/us-signin/send-code", identity=ada.email, chosen_method="email")
+    hers.elsewhere().post("/recover", identity=ada.email)
+    messages = deliver()
+    assert len(messages) > 3
+    for each in messages:
+        assert "Locked" not in (each.text if isinstance(each, Sms) else each.subject + each.text + each.html)
+    assert not [row for row in rows(Event) if "Locked" in str(row.facts)]
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [
+        (LOVELACE, "AL"),
+        ("Ada M. King Lovelace", "AL"),
+        ("Plato", "P"),
+        ("愛子 佐藤", "愛"),
+        ("محمد علي", "م"),
+        ("", "A"),
+    ],
+)
+def test_an_avatar_has_the_initials_that_a_script_has(browser_wire, ada, name, letters):
+    here = sign_in(browser_wire, ada)
+    here.post(NAME, name=name)
+    shown = re.findall(r'<span class="avatar avatar-(\d)[^"]*" aria-hidden="true">([^<]*)</span>', here.get("/").text)
+    assert [found for _, found in shown] == [letters] * 2
+    assert len({color for color, _ in shown}) == 1
+
+
+def test_an_account_that_nothing_names_has_a_drawing(browser_wire, people):
+    here = sign_in(browser_wire, people.open(phone="+16502530000", methods=["sms"]))
+    assert re.search(r'<span class="avatar avatar-\d" aria-hidden="true"><svg class="icon"', here.get("/").text)
+
+
+def test_a_reader_hears_the_name_in_the_header_once(browser_wire, ada):
+    here = sign_in(browser_wire, ada)
+    here.post(NAME, name=LOVELACE)
+    header = here.get("/activity").text.partition("<header")[2].partition("</header>")[0]
+    assert header.count(LOVELACE) == 1
+    assert 'aria-hidden="true">AL<' in header
+
+
+def test_a_name_needs_no_proof_that_was_just_given(app, ada, clock, rows):
+    here = sign_in(Wire(app, "json"), ada)
+    clock.shift(3600)
+    assert here.post("/identities/username", username="ada-l").status == 401
+    assert here.post(NAME, name=LOVELACE).ok
+    assert stored(rows, ada) == LOVELACE

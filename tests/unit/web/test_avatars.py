@@ -1,0 +1,49 @@
+"""Avatars: which letters stand for a person, and that they can be read."""
+
+import re
+
+import pytest
+
+from app.web.avatars import COLORS, avatar_of, initials_of
+from config import colors
+from tests.databases import ROOT
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [
+        ("Ada Lovelace", "AL"), ("ada", "A"), ("Łucja Żak", "ŁŻ"), ("Άννα Ωμέγα", "ΆΩ"), ("Ada 愛子", "A"),
+        ("佐藤 愛子", "佐"), ("أحمد علي", "أ"), ("ß-Weber Öl", "SÖ"), ("(Ada) - Lovelace", "AL"), ("नमिता राव", "न"),
+        ("3 Musketeers", "3"),
+    ],
+)  # fmt: skip
+def test_initials_are_those_that_a_script_has(name, letters):
+    assert initials_of(name) == letters
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "letters"),
+    [
+        (None, "ada@example.com", "A"), (None, "+16502530000", ""), (None, "", ""), (None, None, ""),
+        (None, "7of9@example.com", "7"), (None, "_.-@例え.jp", "例"), ("Grace Hopper", "ada@example.com", "GH"),
+    ],
+)  # fmt: skip
+def test_without_a_name_the_address_gives_its_first_letter(name, label, letters):
+    assert avatar_of(name, label, "x").letters == letters
+
+
+def test_an_account_always_has_the_same_color_and_all_colors_are_used():
+    found = {f"{number:032x}": avatar_of("Ada", "", f"{number:032x}").color for number in range(200)}
+    assert set(found.values()) == set(range(1, COLORS + 1))
+    assert all(avatar_of(None, "else@example.com", handle).color == color for handle, color in found.items())
+
+
+def test_letters_can_be_read_in_every_color():
+    css = (ROOT / "app/static/app.css").read_text()
+    assert re.search(r"\.avatar \{[^}]*background: var\(--person\);\s*color: #fff;", css)
+    shades = dict(re.findall(r"\.avatar-(\d) \{ --person: (#[0-9a-f]{6}); \}", css))
+    assert sorted(map(int, shades)) == list(range(1, COLORS + 1))
+    for shade in shades.values():
+        assert colors.contrast("#ffffff", shade) >= 4.5
