@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from datetime import timedelta
 
 from app.audit import record
 from app.errors import Rejected
-from app.sessions.known_devices import SEEN_EVERY, forget_browser, known_digests, revoke_one_trust, revoke_trust
+from app.sessions.known_devices import forget_browser, known_digests, revoke_one_trust, revoke_trust
 from app.sessions.models import AuthSession, KnownDevice
 from app.sessions.store import find_session, revoke_all_sessions, revoke_current_session, revoke_session
 
@@ -67,24 +66,12 @@ def known_by_session(heads: Sequence[AuthSession], known: Sequence[KnownDevice],
                      secrets_here: Collection[str]) -> dict[str, KnownDevice]:  # fmt: skip
     """Return by session id the known browser that the session is in, so that a page can list the device once.
 
-    That of this request is known by its cookie. The rows of others don't say it: a session is put with the browser of
-    its name that was last signed in to when the session began. Where two would fit, neither is taken.
+    That of this request is known by its cookie as well: its session may have begun before sessions said it.
     """
+    by_digest = {browser.browser: browser for browser in known}
     mine = next((browser for browser in known if browser.browser in secrets_here), None)
-    found = {here.session_id: mine} if mine else {}
-    free = [browser for browser in known if browser.browser not in secrets_here]
-    others = [head for head in heads if head.session_id != here.session_id]
-    fitting = {head.session_id: [browser for browser in free if _may_be_in(head, browser)] for head in others}
-    taken = [browser.id for browsers in fitting.values() for browser in browsers]
-    sure = {session_id: browsers[0] for session_id, browsers in fitting.items() if len(browsers) == 1}
-    return found | {session_id: browser for session_id, browser in sure.items() if taken.count(browser.id) == 1}
-
-
-def _may_be_in(head: AuthSession, browser: KnownDevice) -> bool:
-    """Whether the newest sign-in in ``browser`` can be that of ``head``; its day is noted once a day."""
-    if head.agent != browser.agent or browser.last_seen_at is None:
-        return False
-    return timedelta(0) <= head.created_at - browser.last_seen_at <= SEEN_EVERY
+    found = {head.session_id: by_digest[head.browser] for head in heads if head.browser in by_digest}
+    return found | ({here.session_id: mine} if mine else {})
 
 
 def _was_mine(user_id: int, session_id: str) -> bool:

@@ -211,7 +211,7 @@ def open_session(under_way: SignIn) -> AuthSession:
     browser = note_sign_in(user.id, client, under_way.seen_at, login_attempt)
     session = create_session(
         user, f"{first},{then}" if then else first, client,
-        remember=under_way.remember, challenge_id=challenge_id, held=last.held,
+        remember=under_way.remember, challenge_id=challenge_id, held=last.held, browser=known_devices.known_here(),
         is_news=browser != "known" and first != CONFIRMED,
     )  # fmt: skip
     facts: dict[str, Any] = {"second": then} if then else {}

@@ -24,7 +24,7 @@ from app.crypto import secrets
 from app.db.compiled import CompiledStatement, Detached
 from app.enrollments.catalog import methods
 from app.extensions import changed, db, settings
-from app.sessions.models import KnownDevice
+from app.sessions.models import AuthSession, KnownDevice
 from app.throttling.by_account import UNLIMITED, LoginAttempt, counts_without_attempt, row_id
 from app.users import subject_of
 from app.web.cookies import sent_known_secrets
@@ -207,6 +207,8 @@ def trust_browser(user_id: int) -> datetime | None:
     renewed = {"id": _row_id(user_id, digest), "browser": digest, "trusted_until": until}
     if not changed(sa.update(KnownDevice).where(*mine).values(**renewed)):
         return None
+    here = (AuthSession.user_id == user_id, AuthSession.browser == before)
+    changed(sa.update(AuthSession).where(*here).values(browser=digest))
     note_known_here(set_known_cookie(secret, LIFETIME, instead_of=before))
     return until
 

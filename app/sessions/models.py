@@ -46,6 +46,9 @@ class AuthSession(db.Model):
     persistent: Mapped[bool] = mapped_column(default=False)
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)
+    browser: Mapped[str | None] = mapped_column(sa.String(64))
+    """Which ``KnownDevice`` of its account it is in, by that one's ``browser``; None for a client without cookies. May
+    outlive that row (ADR 64)."""
     challenge_id: Mapped[str | None] = mapped_column(sa.String(32), index=True)
     """The challenge that it was created with: reporting that revokes this. May outlive that row."""
     untold: Mapped[bool] = mapped_column(default=False, server_default=sa.false())

@@ -78,6 +78,7 @@ def create_session(
     *,
     remember: bool,
     challenge_id: str | None = None,
+    browser: str = "",
     is_news: bool = False,
     held: bool = False,
 ) -> AuthSession:
@@ -85,6 +86,7 @@ def create_session(
 
     The session that the browser had is revoked.
     :param challenge_id: the challenge that was answered, if there was one
+    :param browser: digest by which the account knows the browser, "" for none
     :param is_news: whether its owner is notified of it
     :param held: whether a factor is by a method in its cooldown
     """
@@ -94,7 +96,7 @@ def create_session(
         "digest": secrets.digest(token), "session_id": secrets.row_id(), "user_id": user.id, "kind": "browser",
         "amr": amr, "created_at": now, "seen_at": now, "authenticated_at": now,
         "expires_at": now + settings.session_absolute, "persistent": remember, "address": client.ip_address,
-        "agent": client.user_agent, "challenge_id": challenge_id, "untold": is_news,
+        "agent": client.user_agent, "browser": browser or None, "challenge_id": challenge_id, "untold": is_news,
         **assurance.opened_with(amr, now, held=held),
     }  # fmt: skip
     if previous := current_session():

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.account.devices import known_by_session
-from app.sessions.known_devices import SEEN_EVERY
 from app.sessions.models import AuthSession, KnownDevice
 from tests.functional.account.test_devices import PHONE
 from tests.signed_in import sign_in
@@ -72,50 +69,49 @@ def test_programs_read_what_they_read_before(json_wire, ada, come_in):
     assert [len(answer["sessions"]), len(answer["known_browsers"])] == [1, 1]
 
 
-@pytest.fixture
-def pair():
-    """Pairs sessions and known browsers of one name, each begun or last used so many seconds ago."""
-    now = datetime.now(UTC)
-
-    def those(began: list[float], used: list[float], agent: str = "Firefox on Linux") -> dict[str, str]:
-        heads = [
-            AuthSession(session_id=f"s{place}", agent="Firefox on Linux", created_at=now - timedelta(seconds=ago))
-            for place, ago in enumerate(began)
-        ]
-        known = [
-            KnownDevice(id=f"k{place}", browser=f"b{place}", agent=agent, last_seen_at=now - timedelta(seconds=ago))
-            for place, ago in enumerate(used)
-        ]
-        here = AuthSession(session_id="here", agent="", created_at=now)
-        return {session: row.id for session, row in known_by_session(heads, known, here, []).items()}
-
-    return those
+def test_two_devices_of_one_name_are_each_listed_once(browser_wire, ada, come_in):
+    for _ in range(2):
+        come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
+    devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
+    assert [buttons for _, buttons in devices] == [["Sign out", "Forget"]] * 3
 
 
-DAY = SEEN_EVERY.total_seconds()
+def test_a_device_stays_one_however_long_ago_it_was_signed_in_to(browser_wire, ada, come_in, clock):
+    come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
+    clock.shift(4 * 86400)
+    devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
+    assert [buttons for _, buttons in devices] == [["Sign out", "Forget"]] * 2
 
 
-@pytest.mark.one_database
-@pytest.mark.parametrize(
-    ("began", "used", "pairs"),
-    [
-        ([100], [100], {"s0": "k0"}),
-        ([100], [100 + DAY], {"s0": "k0"}),
-        ([100], [101 + DAY], {}),
-        ([100], [99], {}),
-        ([100, 100 + 9 * DAY], [101, 101 + 9 * DAY], {"s0": "k0", "s1": "k1"}),
-        ([100], [100, 200], {}),
-        ([100, 90], [110], {}),
-    ],
-    ids=[
-        "signed in just then", "its day was noted a day before", "not signed in to for longer", "signed in to since",
-        "two of a name", "two that fit", "two sessions, as of a stranger who calls itself so",
-    ],
-)  # fmt: skip
-def test_a_device_is_put_together_only_where_it_is_sure(pair, began, used, pairs):
-    assert pair(began, used) == pairs
+def test_a_browser_that_calls_itself_like_another_is_not_taken_for_it(browser_wire, ada, come_in):
+    come_in(browser_wire.elsewhere(agent=PHONE), ada.email).post("/logout")
+    sign_in(browser_wire.elsewhere(agent=PHONE), ada)
+    devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
+    assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"], ["Forget"]]
 
 
-@pytest.mark.one_database
-def test_another_name_is_another_device(pair):
-    assert pair([100], [100], agent="Chrome on Windows") == {}
+def test_a_device_whose_row_was_deleted_leaves_its_session(browser_wire, ada, come_in, database):
+    come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
+    database.query("DELETE FROM standing")
+    devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
+    assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"]]
+
+
+def test_this_browser_is_known_by_its_cookie_where_its_session_began_before(browser_wire, ada, come_in, database):
+    come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
+    come_in(browser_wire, ada.email)
+    database.query("UPDATE auth_session SET browser = NULL")
+    devices = listed(browser_wire.get("/sessions"))
+    assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"], ["Forget"]]
+
+
+@pytest.mark.settings(second_factor="if_enrolled")
+def test_a_browser_that_is_trusted_from_now_on_stays_with_its_session(browser_wire, people, come_in, rows):
+    bob = people.open(email="bob@example.com", methods=["email", "authenticator"], second="authenticator")
+    come_in(browser_wire, bob.email)
+    browser_wire.get("/tf-validate")
+    assert browser_wire.post("/tf-validate", code=bob.app_code(), remember="y").ok
+    devices = listed(browser_wire.get("/sessions"))
+    assert [buttons for _, buttons in devices] == [["Sign out", "Stop trusting", "Forget"]]
+    (session,) = [row for row in rows(AuthSession) if row.revoked_at is None]
+    assert session.browser in {row.browser for row in rows(KnownDevice) if row.trusted_until}
