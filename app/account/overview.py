@@ -13,11 +13,12 @@ from app.authenticators.recovery_codes import Stock
 from app.authenticators.registry import authenticator_of
 from app.authenticators.webauthn import passkeys
 from app.db.compiled import Detached
-from app.enrollments.catalog import active_methods, method_of, methods
+from app.enrollments.catalog import WEAK, active_methods, method_of, methods
 from app.enrollments.models import Enrollment
 from app.extensions import db, settings
 from app.i18n import all_of, any_of, gettext, ngettext
 from app.login.second_factor import seconds_enabled
+from app.sessions.assurance import strength_of
 from app.sessions.models import AuthSession
 
 _ROWS = Detached(Event)
@@ -48,10 +49,13 @@ class OverviewItem:
 def overview_of(enrolled: Sequence[Enrollment], stock: Stock, *, declined: bool = False) -> list[OverviewItem]:
     """Return what protects the account of whom ``enrolled`` belongs to; what is missing says why it matters.
 
+    What matters most comes first: for someone with a passkey or an app that is the codes for the day when it is lost.
     Nothing is recommended that the operator has switched off.
     :param declined: whether they said "not now" to a passkey
     """
-    return [*_ways(enrolled), *_passkey(enrolled, declined), *_second_step(enrolled), _codes(stock)]
+    codes, second = [_codes(stock)], _second_step(enrolled)
+    has_strong = any(strength_of(row.method) > WEAK for row in enrolled if not row.is_pending)
+    return [*_ways(enrolled), *_passkey(enrolled, declined), *(codes + second if has_strong else second + codes)]
 
 
 def ways_of(enrolled: Sequence[Enrollment]) -> list[str]:
@@ -109,7 +113,7 @@ def _passkey(enrolled: Sequence[Enrollment], declined: bool) -> list[OverviewIte
     if has_one:
         return [OverviewItem("webauthn", gettext("You have a passkey"), True, text, "/us-setup", gettext("Manage"))]
     title, action = gettext("No passkey yet"), gettext("Add a passkey")
-    return [OverviewItem("webauthn", title, False, text, "/us-setup", action, dismiss="/passkey-offer/not-now")]
+    return [OverviewItem("webauthn", title, False, text, "/wan-register", action, dismiss="/passkey-offer/not-now")]
 
 
 def _second_step(enrolled: Sequence[Enrollment]) -> list[OverviewItem]:

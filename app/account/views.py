@@ -90,6 +90,13 @@ def activity_page() -> Response:
     return respond("account/activity.html", shown=shown)
 
 
+def next_step() -> overview.OverviewItem | None:
+    """Return what is most worth doing next in the account that is signed in; None where nothing is left to do."""
+    enrolled, stock = enrolled_of(current_user.id), recovery_codes.stock_of(current_user.id)
+    matters = overview.overview_of(enrolled, stock, declined=_said_no(current_user))
+    return next((matter for matter in matters if not matter.is_well), None)
+
+
 def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollment]) -> bool:
     """Whether to offer ``user`` a passkey now: they have none, have just proved who they are, and have not said no.
 

@@ -32,6 +32,7 @@ REQUEST_VALUES = (
     "get_flashed_messages",
     "idempotency_field",
     "new_methods",
+    "next_step",
     "open_recovery",
     "phone_country",
 )

@@ -23,7 +23,7 @@ from app.web.client import clicking_client, client_context, present_client, send
 from app.web.commit import view_commit
 from app.web.messages import message
 from app.web.redirects import with_query
-from app.web.respond import respond, say, support_id, wants_json
+from app.web.respond import SET_UP, respond, say, support_id, wants_json
 
 PAGE = "identities/change_email.html"
 HOME = "/change-email"
@@ -64,7 +64,7 @@ def confirm_address() -> Response:
             done = verification.confirm_by_code(
                 current_user, current(), form.passcode.data, client_context(form.challenge.data)
             )
-            say(_said(done))
+            say(_said(done), "success" if done.purpose == verification.CHANGE else SET_UP)
             return respond(go="/identities", **_facts())
     return respond(PAGE, form, shown=_shown(code=form))
 

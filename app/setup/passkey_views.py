@@ -24,7 +24,7 @@ from app.users import identities_of
 from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
-from app.web.respond import respond, say, wants_json
+from app.web.respond import SET_UP, respond, say, wants_json
 
 PAGE = "setup/passkeys.html"
 HOME = "/wan-register"
@@ -65,7 +65,7 @@ def wan_register_response(state: str) -> Response:
     if form.validate():
         with form.showing_refusals():
             passkeys.finish(current_user, _session(), state, form.credential.data, client_context())
-            say("webauthn_added")
+            say("webauthn_added", SET_UP)
             go = HOME if wants_json() else page_after(current_user, _session(), Passkey.method, HOME)
             return respond(go=go)
     return respond(PAGE, form, shown=_page())

@@ -34,7 +34,7 @@ from app.web.access import login_required
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
 from app.web.redirects import safe_next, with_query
-from app.web.respond import respond, say, wants_json
+from app.web.respond import SET_UP, respond, say, wants_json
 
 PAGE = "setup/second.html"
 HOME = "/tf-setup"
@@ -104,7 +104,7 @@ def tf_setup_confirm(state: str) -> Response:
             done = second_factor.confirm(
                 current_user, _session(), state, form.code.data, client_context(), form.name.data or ""
             )
-            say("two_factor_set_up")
+            say("two_factor_set_up", SET_UP)
             facts: dict[str, Any] = {"tf_method": done.method, "tf_primary_method": done.method}
             go = "/us-setup" if wants_json() else page_after(current_user, _session(), done.method, "/us-setup")
             return respond(go=go, tf_phone=identities_of(current_user.id).get("phone"), **facts)

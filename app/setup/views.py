@@ -43,7 +43,7 @@ from app.users import identities_of
 from app.web.access import login_required
 from app.web.client import client_context, sending_client
 from app.web.commit import view_commit
-from app.web.respond import respond, say, wants_json
+from app.web.respond import SET_UP, respond, say, wants_json
 
 PAGE = "setup/setup.html"
 HOME = "/us-setup"
@@ -124,7 +124,7 @@ def us_setup_confirm(state: str) -> Response:
             done = enrollment.confirm(
                 current_user, session_in_use(), state, form.passcode.data, client_context(), named
             )
-            say("us_setup_successful")
+            say("us_setup_successful", SET_UP)
             phone = identities_of(current_user.id).get("phone")
             go = settings.us_post_setup_url or HOME
             if not wants_json() and not settings.us_post_setup_url:

@@ -15,6 +15,9 @@ from app.web.pages import render_page
 if TYPE_CHECKING:
     from app.web.forms import BaseForm
 
+SET_UP = "set_up"
+"""The category of what says that something was set up: its page then recommends what to do next."""
+
 Wanted = Literal["", "access", "refresh"]
 """Tokens that a program asks for with its sign-in: none, an access token, or a refresh token too."""
 
