@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock, user_agents, user_input
+from app.admin.event_texts import fact_name
 from app.audit import Event
 from app.audit.models import HAS_SUPPORT_ID, IS_UNOWNED
 from app.challenges.models import Challenge
@@ -17,6 +18,7 @@ from app.extensions import db
 from app.i18n import N_, browser_text, gettext
 from app.outbox import Message
 from app.outbox.models import DROPPED
+from app.outbox.reasons import reason_text
 
 REASONS = (
     "queued", "withheld", "sent", "failed", "opened_without_cookie", "wrong_code", "older_code",
@@ -155,9 +157,9 @@ def _entry_of(event: Event, events: Sequence[Event]) -> tuple[str, tuple[str, ..
         parts.append(event.name)
     if reason == "opened_without_cookie":
         parts.append(_after_delivery(event, events))
-    parts += [f"{name} {value}" for name, value in sorted(event.facts.items()) if name not in _HIDDEN]
+    parts += [f"{fact_name(name)} {value}" for name, value in sorted(event.facts.items()) if name not in _HIDDEN]
     if event.name == "delivery.failed":
-        parts.append(str(event.facts.get("reason", "")))
+        parts.append(reason_text(str(event.facts.get("reason", ""))).text)
     if event.user_id is None and event.name in ("challenge.started", "sign_in.failed"):
         parts.append(gettext("no account that can be reached by what was entered"))
     if event.address:
@@ -190,7 +192,7 @@ def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetim
             entries.append((at, "withheld", (gettext(why), message.kind)))
         elif message.next_attempt_at is not None and message.last_error:
             tried = gettext("try {count} to {address} failed", count=message.attempts, address=message.masked_to)
-            details = (gettext("will be tried again"), tried, message.last_error)
+            details = (gettext("will be tried again"), tried, reason_text(message.last_error).text)
             entries.append((message.next_attempt_at, "queued", details))
     return entries
 

@@ -180,8 +180,8 @@ def _identities(kind: str, begin: str, after: str) -> sa.Select[Identity]:
 
 
 def described(user: User) -> dict[str, Any]:
-    """Return one account: handle, email, phone, username, name, methods, groups, disabled, deletes_at, confirmed, created_at,
-    administrator, with all its identities and the names of its authenticator apps.
+    """Return one account: handle, email, phone, username, name, methods, groups, disabled, deletes_at, confirmed,
+    created_at, administrator, with all its identities and the names of its authenticator apps.
 
     ``confirmed`` tells whether its owner has proved an address. No secret is among them.
     """

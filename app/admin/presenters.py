@@ -13,6 +13,7 @@ from flask_login import current_user
 from app import clock, user_agents
 from app.admin import attempts, people
 from app.admin.access import is_fresh
+from app.admin.event_texts import event_text, fact_name
 from app.audit import Event
 from app.authenticators import recovery_codes, totp
 from app.authenticators.enrollments import enrolled_of
@@ -59,7 +60,7 @@ def page_facts() -> dict[str, Any]:
     if wants_json():
         return {}
     return {"user_label": label_of(identities_of(current_user.id)), "fresh": is_fresh(), "titles": proof_titles(),
-            "facts_of": shown_facts}  # fmt: skip
+            "facts_of": shown_facts, "event_text": event_text}  # fmt: skip
 
 
 def person_facts(user: User) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def shown_facts(facts: dict[str, Any]) -> list[ShownFact]:
 def _shown_fact(name: str, value: Any) -> ShownFact:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     account = _HANDLE.match(text) if name in _OF_PEOPLE else None
-    return ShownFact(name.replace("_", " "), text, f"/admin/people/{account[1]}" if account else "")
+    return ShownFact(fact_name(name), text, f"/admin/people/{account[1]}" if account else "")
 
 
 def invitation_facts(row: Invitation) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Response, after_this_request, g, request
+from markupsafe import Markup
 
 from app import clock
 from app.admin import bp
@@ -14,6 +15,7 @@ from app.admin.access import actor, note
 from app.admin.forms import ConfirmForm, WebhookForm
 from app.admin.presenters import page_facts
 from app.errors import Rejected
+from app.i18n import gettext
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
@@ -148,8 +150,14 @@ def _list(form: WebhookForm | None = None) -> Response:
         _endpoint_facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}
         for each in endpoints.health()
     ]
-    shown = {} if wants_json() else {"types": [(each.name, each.says) for each in event_types.ALL]}
+    shown = {} if wants_json() else {"types": [(each.name, _with_code(gettext(each.says))) for each in event_types.ALL]}
     return respond(LIST, form or WebhookForm(), shown=page_facts() | shown, endpoints=found)
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text for a page; what stands in backticks is code."""
+    parts = enumerate(text.split("`"))
+    return Markup().join(Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in parts)
 
 
 def _page(endpoint: WebhookEndpoint, form: BaseForm | None = None, secret: str | None = None) -> Response:

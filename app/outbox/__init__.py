@@ -37,15 +37,16 @@ __all__ = [
 
 
 def init_app(app: Flask) -> None:
-    """Configure Flask-Mail, add the commands, and register what an export holds."""
+    """Configure Flask-Mail, add the commands, and register what an export holds and how pages say why."""
     from app.commands import add_command, from_modules
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.extensions import mail
-    from app.outbox import export, providers, suppressions
+    from app.outbox import export, providers, reasons, suppressions
 
     app.config.update(mail_config(app.extensions["latchkey.settings"]))
     mail.init_app(app)
+    app.jinja_env.filters["reason_text"] = reasons.reason_text
     add_command(app, "outbox", from_modules("outbox", "app.outbox.cli"))
     add_command(app, "worker", from_modules("run_worker", "app.outbox.cli"))
     register_export(app, export.PARTS)

@@ -274,7 +274,7 @@ def _check_recipient(address: str) -> None:
     """Let through what is exactly one address: a comma would make it two, a line break another header."""
     sound = address.isascii() and address.isprintable() and address.count("@") == 1
     if not sound or NOT_IN_AN_ADDRESS.intersection(address):
-        raise Failed("recipient is not one address", permanent=True)
+        raise Failed("recipient isn't one address", permanent=True)
 
 
 @lru_cache(maxsize=8)

@@ -165,7 +165,7 @@ def _answer(error: smtplib.SMTPResponseException, code: int) -> Failed:
     status = _status(code, error.smtp_error)
     if code == TOO_LARGE and isinstance(error, smtplib.SMTPSenderRefused):
         remedy = "Let the mail server take mails of 100 kB."
-        return Failed(f"mail larger than the mail server takes ({status})", permanent=True, remedy=remedy)
+        return Failed(f"email larger than the server takes ({status})", permanent=True, remedy=remedy)
     if isinstance(error, smtplib.SMTPSenderRefused) and code != GOING_AWAY:
         remedy = "Check LATCHKEY_MAIL_SENDER, and whether this machine may send by that server."
         return Failed(f"sender refused ({status})", remedy=remedy if _is_final(code) else ITS_LOG, fault=PROVIDER)

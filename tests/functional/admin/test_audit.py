@@ -104,7 +104,7 @@ def test_an_account_is_found_by_its_handle_and_linked(json_wire, grace, history,
 def test_a_page_links_people_and_attempts(browser_wire, grace, history, of_ada):
     page = sign_in(browser_wire, grace).get("/admin/audit?to=2026-11-28").text
     assert f'<a class="breakable" href="{of_ada}"><bdi>ada@example.com</bdi></a>' in page
-    assert f'subject <a href="{of_ada}">' in page
+    assert f'done to <a href="{of_ada}">' in page
     assert '<a href="/admin/attempts?support_id=AAAA2222">AAAA2222</a>' in page
 
 

@@ -190,7 +190,7 @@ def test_a_sender_that_is_refused_is_for_the_operator_to_mend_and_no_mail_is_giv
 @pytest.mark.parametrize(
     ("verb", "answer", "reason", "state", "remedy"),
     [
-        ("MAIL", "552 5.3.4 Too big", "mail larger than the mail server takes (552 5.3.4)", "abandoned", "100 kB"),
+        ("MAIL", "552 5.3.4 Too big", "email larger than the server takes (552 5.3.4)", "abandoned", "100 kB"),
         ("MAIL", "451 4.7.1 Later", "sender refused (451 4.7.1)", "waiting", "log"),
         ("RCPT", "550 5.7.1 Relaying denied", "recipient refused (550 5.7.1)", "abandoned", "relay"),
         ("RCPT", "550 No ada@example.com here", "recipient refused (550)", "abandoned", None),

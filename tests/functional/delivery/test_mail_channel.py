@@ -140,7 +140,7 @@ def test_a_mail_has_exactly_one_recipient(post, attempt, smtp, row, to):
     message_id = post(to=to)
     assert not attempt(message_id)
     assert row(message_id).state == "abandoned"
-    assert row(message_id).last_error == "recipient is not one address"
+    assert row(message_id).last_error == "recipient isn't one address"
     assert smtp.attempts == 0
 
 

@@ -1,0 +1,102 @@
+"""The console in another language: what was stored in English is read in German, and stays as it is in JSON."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+
+from app import clock as app_clock
+from app.outbox import Message
+from app.outbox.reasons import reason_text
+from tests.signed_in import sign_in
+
+pytestmark = pytest.mark.settings(languages=("en", "de"))
+
+
+@pytest.fixture
+def german(wire, grace):
+    """An administrator's console in German."""
+    console = sign_in(wire, grace)
+    assert console.post("/language", language="de").ok
+    return console
+
+
+def words(answer) -> str:
+    """Return what a page says, in one line."""
+    return " ".join(html.unescape(answer.text).split())
+
+
+@pytest.fixture
+def given_up(app):
+    """Writes a message that was given up for a reason."""
+
+    def write(reason: str) -> None:
+        from app.extensions import db
+
+        row = {"kind": "code", "channel": "mail", "to": "ada@example.com", "facts": {}, "destination": "example.com"}
+        row |= {"created_at": app_clock.now(), "state": "abandoned", "attempts": 1, "next_attempt_at": None}
+        with app.app_context():
+            db.session.add(Message(**row, last_error=reason))
+            db.session.commit()
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("recipient refused (550 5.1.1)", ">Empfänger abgelehnt (550 5.1.1)<"),
+        ("expired (mail server not ready (451))", ">abgelaufen (Mailserver nicht bereit (451))<"),
+        ("something that a later release says", 'lang="en" dir="ltr">something that a later release says<'),
+    ],
+)
+def test_why_a_message_did_not_leave_is_said_in_the_readers_language(german, given_up, stored, shown):
+    given_up(stored)
+    answer = german.get("/admin/outbox")
+    if german.language == "json":
+        assert answer.json["messages"][0]["reason"] == stored
+    else:
+        assert shown in words(answer)
+
+
+def test_events_and_their_facts_are_called_by_words_and_keep_their_codes(german, ada):
+    german.post(f"/admin/people/{handle_of(german, ada)}/disable")
+    answer = german.get("/admin/audit?event=account.disabled")
+    if german.language == "json":
+        (event,) = answer.json["events"]
+        assert (event["event"], set(event["facts"])) == ("account.disabled", {"by"})
+    else:
+        assert "Konto von der Administration deaktiviert" in words(answer)
+        assert '<code class="breakable" dir="ltr">account.disabled</code>' in answer.text
+        assert "ausgeführt von <a" in words(answer)
+
+
+def handle_of(console, person) -> str:
+    """Return the handle of an account, as the console finds it."""
+    found = console.get(f"/admin/people?q={person.email}")
+    if console.language == "json":
+        return found.json["people"][0]["handle"]
+    return next(link for link in found.page.links if link.startswith("/admin/people/")).rpartition("/")[2]
+
+
+def test_types_of_webhooks_are_described_in_the_readers_language(german):
+    answer = german.get("/admin/webhooks")
+    if german.language != "json":
+        assert "Ein Konto wurde deaktiviert" in words(answer)
+        assert "An account was disabled" not in answer.text
+        assert "<code>by</code>" in answer.text
+
+
+def test_what_became_of_an_attempt_is_told_in_the_readers_language(german, ada):
+    failed = german.elsewhere().post("/us-signin", identity=ada.email, passcode="00000000")
+    mark = failed.json.get("support_id") or failed.page.support_id
+    answer = german.get(f"/admin/attempts?support_id={mark}")
+    if german.language != "json":
+        assert "Zweck sign_in" in words(answer)
+
+
+def test_a_reason_that_was_cut_off_is_read_as_far_as_it_goes(app):
+    with app.test_request_context():
+        assert reason_text("expired (recipient refused (550 5.1").text == "expired (recipient refused (550 5.1))"
+        assert not reason_text("no such reason").is_known
