@@ -46,11 +46,20 @@ level = "public"
 paths = ["/closed/*", "/hook"]
 level = "deny"
 
+[[apps.wiki.rules]]
+paths = ["/vault/*"]
+level = "aal2"
+
+[[apps.wiki.rules]]
+paths = ["/bank/*"]
+max_age = "PT5M"
+
 [apps.open]
 name = "Open"
 url = "https://open.example.com"
 level = "public"
 """
+METHODS = "email,authenticator"
 _numbers = itertools.count(1)
 
 
@@ -86,6 +95,7 @@ def latchkey(
     (folder / "apps.toml").write_text(APPS)
     environment = environment_of(latchkey_database, port, folder, smtp_server, sms_provider) | PRODUCTION
     environment |= {"LATCHKEY_APPS_FILE": f"{folder}/apps.toml", "LATCHKEY_FORWARD_AUTH_PROXIES": "127.0.0.1"}
+    environment |= {"LATCHKEY_METHODS": METHODS}
     server = Server(environment, folder / "server.log", port=port, workers=1)
     yield server.start()
     server.kill()
@@ -108,7 +118,7 @@ def latchkey_app(latchkey: Server) -> Iterator[Flask]:
         "apps_file",
     )
     values = {name: latchkey.environment[f"LATCHKEY_{name.upper()}"] for name in names}
-    app = create_app(Settings(**values, methods=("email",), log_level="error"))
+    app = create_app(Settings(**values, methods=tuple(METHODS.split(",")), log_level="error"))
     yield app
     with app.app_context():
         db.engine.dispose()
