@@ -290,11 +290,7 @@ def warnings(settings: "Settings") -> list[Problem]:
     """Return what is allowed in production but weaker than it could be; nothing in development."""
     if not settings.is_production:
         return []
-    no_sms = "sms" in settings.methods and not settings.can_send_sms
-    nowhere = "sms" in settings.methods and settings.can_send_sms and not settings.sms_countries
     weak = {
-        "methods": (no_sms, "has sms by default, but no SMS provider is set: switched off", "Set LATCHKEY_SMS_URL."),
-        "sms_countries": (nowhere, "is not set: sms is switched off", "List countries, as in GB,DE."),
         "limits": (not settings.limits, "is off: guesses and messages are not limited", "Switch it on."),
         "generic_responses": (
             not settings.generic_responses,
@@ -324,7 +320,20 @@ def warnings(settings: "Settings") -> list[Problem]:
         "sms_fallback_url": (settings.sms_fallback_url.startswith("http://"), PLAIN, "Use https://."),
     }
     found = [problem(field, what, remedy) for field, (applies, what, remedy) in weak.items() if applies]
-    return [*found, *_warnings_of_forward_auth(settings)]
+    return [*_warnings_of_sms(settings), *found, *_warnings_of_forward_auth(settings)]
+
+
+def _warnings_of_sms(settings: "Settings") -> Iterable[Problem]:
+    if "sms" not in settings.methods:
+        return
+    if not settings.can_send_sms:
+        what = "has sms by default, but no SMS provider is set: switched off"
+        yield problem("methods", what, "Set LATCHKEY_SMS_URL.")
+    elif not settings.sms_countries:
+        yield problem("sms_countries", "is not set: sms is switched off", "List countries, as in GB,DE.")
+    elif settings.phone_region_default not in settings.sms_countries:
+        what = f"is not in {variable('sms_countries')}: numbers typed without + are read as of a country without SMS"
+        yield problem("phone_region_default", what, "Set the country that most of your people are in.")
 
 
 def _warnings_of_forward_auth(settings: "Settings") -> Iterable[Problem]:

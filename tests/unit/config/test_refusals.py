@@ -126,6 +126,22 @@ def test_sms_that_goes_nowhere_is_switched_off_with_a_warning(production, set_up
     assert any("LATCHKEY_SMS_COUNTRIES is not set" in each for each in noticed())
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_warned_of"),
+    [
+        ({"sms_countries": "GB,DE"}, True),  # the default is US
+        ({"sms_countries": "GB,DE", "phone_region_default": "UK"}, True),
+        ({"sms_countries": "GB,DE", "phone_region_default": "DE"}, False),
+        ({"sms_countries": "GB,DE", "methods": "email"}, False),
+        ({}, False),
+    ],
+)
+def test_a_default_country_that_gets_no_sms_is_warned_of(production, set_up, changes, is_warned_of):
+    set_up(sms_url="https://sms.example.com/send", **changes)
+    said = "LATCHKEY_PHONE_REGION_DEFAULT is not in LATCHKEY_SMS_COUNTRIES"
+    assert any(said in each for each in noticed()) == is_warned_of
+
+
 @pytest.mark.parametrize("value", ["Germany", "D", "D1", "DE,DE", "DE;FR"])
 def test_a_country_is_two_letters(set_up, value):
     set_up(sms_countries=value)
