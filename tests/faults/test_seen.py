@@ -1,0 +1,231 @@
+"""Faults of a service that is used: what happens to the machines around it, and what its metrics say of that.
+
+tests/functional/monitoring/test_alerts.py has the alerts that follow from these figures.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.faults.accounts import application_on, open_many
+from tests.faults.crowd import Crowd
+from tests.faults.postgresql import OwnPostgresql
+from tests.faults.visitors import Visitor
+from tests.functional.monitoring.conftest import read
+from tests.functional.monitoring.test_server import over_socket
+from tests.redis_server import started_redis
+from tests.serving import Server
+from tests.sinks import until
+
+pytestmark = [pytest.mark.one_database, pytest.mark.long]
+
+WITHIN = 25.0
+"""Seconds within which a fault shows: two scrapes of a usual Prometheus."""
+
+PEOPLE = 1500
+
+
+@dataclass
+class Seen:
+    """A service that is used, with what it stands on."""
+
+    server: Server
+    postgresql: OwnPostgresql
+    redis: int
+    socket: str
+    addresses: Iterator[str] = field(repr=False)
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return what one scrape shows: the sum of the series of this name with these labels; -1 without any."""
+        found = read(over_socket(self.socket).partition("\r\n\r\n")[2]).of(name)
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        values = [value for series, value in found.items() if all(each in series for each in wanted)]
+        return sum(values) if values else -1.0
+
+    def shows(self, name: str, value: float, **labels: str) -> None:
+        """Wait until a scrape shows this value."""
+        until(lambda: self.value(name, **labels) == value, WITHIN)
+
+    @contextmanager
+    def rising(self, name: str, **labels: str) -> Iterator[None]:
+        """Check that this counter rises because of the block."""
+        before = max(0.0, self.value(name, **labels))
+        yield
+        until(lambda: self.value(name, **labels) > before, WITHIN)
+
+    def process_of(self, kind: str) -> int:
+        """Return a process of the service that counts as ``web`` or ``worker``, and lives."""
+        assert self.server.process is not None
+        [directory] = Path("/dev/shm").glob(f"latchkey-metrics-{self.server.process.pid}-*")
+        living = self.server.processes()
+        for counted in directory.glob("counter_*.db"):
+            pid = int(counted.stem.removeprefix("counter_"))
+            if pid in living and f'kind": "{kind}"'.encode() in counted.read_bytes():
+                return pid
+        raise AssertionError(f"no {kind} process counts")
+
+
+@pytest.fixture(scope="module")
+def standing(own_postgresql, own_directory, start_standing) -> Iterator[Seen]:
+    """The service, on a PostgreSQL and a Redis of its own, with an endpoint for what happens."""
+    from app.extensions import db
+    from app.webhooks import endpoints
+
+    path = f"/tmp/latchkey-seen-{os.getpid()}.sock"
+    with started_redis(own_directory) as redis:
+        server = start_standing(
+            own_postgresql.database,
+            LATCHKEY_METRICS_LISTEN=f"unix:{path}",
+            LATCHKEY_REDIS_URL=redis.url,
+            LATCHKEY_LIMITS="on",
+            LATCHKEY_STARTS_PER_ADDRESS=1_000_000,
+            LATCHKEY_FAILURES_PER_ADDRESS=1_000_000,
+            LATCHKEY_MAIL_TIMEOUT=2,
+            LATCHKEY_STATEMENT_TIMEOUT=2,
+        )
+        with application_on(own_postgresql.database) as app, app.app_context():
+            endpoints.create("http://127.0.0.1:1/", ["sign_in.failed"], by="operator")
+            db.session.commit()
+        addresses = iter(open_many(own_postgresql.database, PEOPLE))
+        yield Seen(server, own_postgresql, redis.process.pid, path, addresses)
+
+
+@pytest.fixture
+def seen(standing, smtp) -> Iterator[Seen]:
+    """The service, while people sign in without end."""
+    until(lambda: standing.value("latchkey_database_up") == 1, WITHIN)
+    with Crowd(standing.server.url, list(islice(standing.addresses, 100)), smtp, size=2) as ledger:
+        yield standing
+    assert ledger.wrong == []
+
+
+@contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Have processes hang for the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def test_a_mail_server_that_is_down(seen, smtp):
+    with seen.rising("latchkey_provider_attempts_total", channel="mail", outcome="failed"):
+        smtp.down()
+    until(lambda: seen.value("latchkey_queue_messages", state="parked") > 0, WITHIN)
+    smtp.up()
+
+
+def test_a_mail_server_that_refuses(seen, smtp):
+    with seen.rising("latchkey_messages_total", channel="mail", outcome="abandoned"):
+        smtp.mode = "refuse"
+    smtp.mode = "ok"
+
+
+def test_postgresql_that_is_stopped(seen):
+    with seen.rising("latchkey_request_seconds_count", status="5xx"):
+        seen.postgresql.stop_at_once()
+        seen.shows("latchkey_database_up", 0)
+    seen.postgresql.start()
+    seen.shows("latchkey_database_up", 1)
+
+
+def test_postgresql_that_hangs(seen):
+    with seen.postgresql.frozen():
+        seen.shows("latchkey_database_up", 0)
+    seen.shows("latchkey_database_up", 1)
+
+
+def test_postgresql_that_takes_no_writes(seen):
+    with seen.rising("latchkey_request_seconds_count", status="5xx"):
+        alter(seen, "ALTER SYSTEM SET default_transaction_read_only = on")
+        seen.shows("latchkey_database_writable", 0)
+    alter(seen, "SET default_transaction_read_only = off", "ALTER SYSTEM RESET default_transaction_read_only")
+    seen.shows("latchkey_database_writable", 1)
+
+
+def alter(seen: Seen, *statements: str) -> None:
+    """Change the settings of the server, for connections to come as well."""
+    with closing(psycopg.connect(seen.postgresql.database.url, autocommit=True)) as session:
+        for statement in (*statements, "SELECT pg_reload_conf()"):
+            session.execute(statement)
+
+
+def test_a_table_that_somebody_locks(seen):
+    with closing(psycopg.connect(seen.postgresql.database.url)) as session:
+        session.execute("LOCK TABLE challenge IN ACCESS EXCLUSIVE MODE")
+        with seen.rising("latchkey_request_seconds_count", status="5xx"):
+            pass
+
+
+def test_a_table_that_is_damaged(seen):
+    """The worker's other work fails, while people sign in."""
+    alter(seen, "ALTER TABLE provider_health RENAME TO provider_health_away")
+    try:
+        with seen.rising("latchkey_log_lines_total", level="error"):
+            pass
+    finally:
+        alter(seen, "ALTER TABLE provider_health_away RENAME TO provider_health")
+
+
+def test_redis_that_hangs(seen):
+    with seen.rising("latchkey_redis_failures_total"), stopped(seen.redis):
+        seen.shows("latchkey_redis_up", 0)
+    seen.shows("latchkey_redis_up", 1)
+
+
+@pytest.mark.parametrize("kind", ["web", "worker"])
+def test_a_process_that_dies(seen, kind):
+    with seen.rising("latchkey_processes_started_total", kind=kind):
+        os.kill(seen.process_of(kind), signal.SIGKILL)
+
+
+def test_a_worker_that_hangs(seen):
+    with stopped(seen.process_of("worker")):
+        until(lambda: seen.value("latchkey_worker_heartbeat_age_seconds") > 10, WITHIN)
+        until(lambda: seen.value("latchkey_workers") == 0, 60)
+    until(lambda: seen.value("latchkey_workers") == 1, WITHIN)
+
+
+def test_a_web_process_that_hangs(seen):
+    with stopped(seen.process_of("web")):
+        until(lambda: seen.value("latchkey_process_silence_seconds") > 10, WITHIN)
+    until(lambda: seen.value("latchkey_process_silence_seconds") < 5, WITHIN)
+
+
+def test_a_webhook_that_nobody_takes(seen):
+    with seen.rising("latchkey_webhook_attempts_total", outcome="failed"):
+        Visitor(seen.server.url).sign_in("person0@example.com", "00000000")
+    seen.shows("latchkey_webhook_endpoints", 1, state="fails")
+
+
+def test_a_caller_whose_body_does_not_come(seen):
+    with (
+        seen.rising("latchkey_requests_turned_away_total", status="408"),
+        socket.create_connection(("127.0.0.1", seen.server.port)) as slow,
+    ):
+        slow.sendall(
+            b"POST /us-signin HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 40\r\n\r\n{" % seen.server.port
+        )
+        slow.settimeout(WITHIN)
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_somebody_who_guesses(seen):
+    with seen.rising("latchkey_sign_ins_total", result="failed"):
+        guesser = Visitor(seen.server.url)
+        for number in range(5):
+            guesser.sign_in(f"person{number}@example.com", "00000000")
