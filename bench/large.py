@@ -94,7 +94,7 @@ def _statements(dialect: Any, size: Size) -> Iterator[str]:
     yield (
         f"{of(size.events)} INSERT INTO event (id, at, name, user_id, challenge_id, support_id, request_id, address,"
         f" agent, facts) SELECT i, {at(size.events)}, CASE i % {len(NAMES)} {names} END, {user}, {row},"
-        f" substr({row}, 24, 8), {row}, '192.0.2.' || i % 250, 'Firefox on Linux', '{{}}' FROM n"
+        f" upper(substr({row}, 24, 8)), {row}, '192.0.2.' || i % 250, 'Firefox on Linux', '{{}}' FROM n"
     )
     yield (
         f"{of(size.sessions)} INSERT INTO auth_session (id, digest, family, user_id, kind, amr, created_at, seen_at,"
