@@ -6,6 +6,7 @@ tags than its text, or too few plural forms.
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections import Counter
@@ -25,10 +26,10 @@ LANGUAGES = ("de", "fr", "es", "pt_BR", "ja", "ar", "pl")
 METHODS = [("templates/**.html", "jinja2"), ("templates/**.txt", "jinja2"), ("**.py", "python")]
 OPTIONS = {pattern: {"trim_blocks": "true", "lstrip_blocks": "true"} for pattern, how in METHODS if how == "jinja2"}
 KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
-KEYWORDS |= {"sentence": None, "plural_sentence": (1, 2)}
+KEYWORDS |= {"sentence": None, "plural_sentence": (1, 2), "ngettext_noop": (1, 2)}
 NOTES = ["Translators:"]
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-PLACEHOLDER = re.compile(r"\{(\w*)\}")
+PLACEHOLDER = re.compile(r"\{(\w*(?:![rsa])?)\}")
 TAG = re.compile(r"</?[a-z][^>]*>")
 
 
@@ -53,14 +54,31 @@ def main() -> int:
 
 
 def extract() -> Catalog:
-    """Return a catalog of every text that app/ marks, with the files it stands in."""
+    """Return a catalog of every text that app/ marks, and of the help of commands, with the files they stand in."""
     catalog = Catalog(project="Latchkey", charset="utf-8", creation_date=EPOCH)
     found = extract_from_dir(
         ROOT / "app", METHODS, OPTIONS, keywords=KEYWORDS, comment_tags=NOTES, strip_comment_tags=True
     )
+    for name, text in said_by_commands():
+        catalog.add(text, locations=[(name, None)])
     for name, _, text, comments, context in sorted(found, key=lambda one: (one[0], one[1])):
         catalog.add(text, locations=[(f"app/{name}", None)], auto_comments=comments, context=context)
     return catalog
+
+
+def said_by_commands() -> Iterator[tuple[str, str]]:
+    """Yield each paragraph of the docstrings that are the help of a command of ``flask``, with its file."""
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and any(map(makes_a_command, node.decorator_list)):
+                for text in (ast.get_docstring(node) or "").split("\n\n"):
+                    if text:
+                        yield path.relative_to(ROOT).as_posix(), " ".join(text.split())
+
+
+def makes_a_command(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr in ("command", "group")
 
 
 def updated(path: Path, language: str, template: Catalog) -> Catalog:
@@ -109,6 +127,8 @@ def problems_of(catalog: Catalog) -> Iterator[str]:
             yield f"{source!r}: {catalog.num_plurals} plural forms are needed"
         for string in strings:
             extra, missing = differences(source, string)
+            if plural and differences(message.id[0], string) == (set(), set()):
+                continue
             missing -= {"{count}"} if plural else set()
             if extra or missing:
                 yield f"{source!r}: {string!r} adds {sorted(extra)} and lacks {sorted(missing)}"

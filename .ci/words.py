@@ -36,7 +36,7 @@ IN_TEXTS = {
     r"log-?in\b": "sign in (verb), sign-in (noun)",
     r"nobody": "no one",
     r"at once": "immediately",
-    r"(a|the|this|your|that) mails?\b": "email",
+    r"(a|the|this|your|that) mails?\b(?! server)": "email",
     r"text message codes?": "text-message code",
     r"personal tokens?": "API token",
     r"cancell": "cancel(ed): American spelling",
@@ -59,6 +59,8 @@ def wrong_texts() -> Iterator[str]:
     for message in messages.extract():
         texts = message.id if isinstance(message.id, (list, tuple)) else [message.id]
         where = ", ".join(name for name, _ in message.locations)
+        if where == "app/command_language.py":  # click's own words
+            continue
         for text in texts:
             for word, better in hits(text, EVERYWHERE | IN_TEXTS):
                 yield f"{where}: {word!r} in {text!r}: write {better}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gettext as catalogs
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime
 from functools import cache, lru_cache
@@ -103,13 +103,18 @@ def speaking(tag: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_english() -> Iterator[None]:
-    """Write everything in this block in English, offered or not: for what is stored."""
-    token = _spoken.set("en")
+def in_language(tag: str) -> Iterator[None]:
+    """Write everything in this block in ``tag``, one of our languages, whether the service offers it or not."""
+    token = _spoken.set(tag)
     try:
         yield
     finally:
         _spoken.reset(token)
+
+
+def in_english() -> AbstractContextManager[None]:
+    """Write everything in this block in English, offered or not: for what is stored."""
+    return in_language("en")
 
 
 def _of_request() -> str:
@@ -165,6 +170,18 @@ def isolated(text: str) -> str:
 def language_name(tag: str) -> str:
     """Return what a language is called in itself: ``Deutsch``."""
     return LANGUAGES[tag]
+
+
+def catalog(tag: str) -> catalogs.NullTranslations:
+    """Return the catalog of one of our languages, which is read when it is first asked for."""
+    return _catalog(tag)
+
+
+def number_text(count: int, tag: str) -> str:
+    """Return a whole number as a language groups it: ``12.345`` in German."""
+    from babel import numbers
+
+    return str(numbers.format_decimal(count, locale=_locale(tag)))
 
 
 @cache

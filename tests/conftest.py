@@ -117,8 +117,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def nothing_set_outside() -> None:
     """Take away what the environment says, so that tests see the defaults."""
-    for name in [name for name in os.environ if name.startswith("LATCHKEY_")]:
+    for name in [name for name in os.environ if name.startswith("LATCHKEY_") or name in ("LANGUAGE", "LC_ALL")]:
         del os.environ[name]
+    os.environ["LC_MESSAGES"] = "C"
 
 
 @pytest.fixture(autouse=True)

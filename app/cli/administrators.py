@@ -10,54 +10,66 @@ from app.audit import record
 from app.cli.group import user_named
 from app.cli.user_list import in_one_line
 from app.cli.users import users
+from app.command_language import N_, gettext, ngettext
 from app.extensions import db, settings
 from app.users import administrators
 
 
 @users.command("admin")
 @click.argument("identity", required=False)
-@click.option("--off", is_flag=True, help="Let it use the console no more.")
-@click.option("--link", is_flag=True, help="Print a one-time link; who opens it first becomes an administrator.")
+@click.option("--off", is_flag=True, help=N_("Let it use the console no more."))
+@click.option("--link", is_flag=True, help=N_("Print a one-time link; who opens it first becomes an administrator."))
 def admin(identity: str | None, off: bool, link: bool) -> None:
     """Let an account use the console, or list those that may.
 
     IDENTITY is an email address, phone number or username. The account must be there: `flask users create` opens one.
     """
     if link and (identity or off):
-        raise click.UsageError("Give --link alone.")
+        raise click.UsageError(gettext("Give --link alone."))
     if off and not identity:
-        raise click.UsageError("Name the account that may use the console no more.")
+        raise click.UsageError(gettext("Name the account that may use the console no more."))
     if link:
         made = first_administrator.new_link()
         db.session.commit()
         minutes = int(first_administrator.LIVES.total_seconds() // 60)
-        click.echo(f"For {minutes} minutes, the first to open this and sign in becomes an administrator:", err=True)
+        said = ngettext(
+            "For {count} minute, the first to open this and sign in becomes an administrator:",
+            "For {count} minutes, the first to open this and sign in becomes an administrator:",
+            minutes,
+        )
+        click.echo(said, err=True)
         click.echo(made)
     elif identity:
-        click.echo(f"{identity}: {_switch(identity, off)}.")
+        click.echo(_switch(identity, off))
     else:
         _list()
     if not settings.admin:
-        click.echo("Note: LATCHKEY_ADMIN=off, so there is no console here.", err=True)
+        click.echo(gettext("Note: LATCHKEY_ADMIN=off, so there is no console here."), err=True)
+
+
+ADMINISTRATOR_NO_MORE = N_("{identity}: is no administrator any more.")
 
 
 def _switch(identity: str, off: bool) -> str:
     user = user_named(identity)
     if off:
-        done, said = account_changes.remove_administrator(user, by="operator"), "is no administrator any more"
+        done, said = account_changes.remove_administrator(user, by="operator"), ADMINISTRATOR_NO_MORE
     else:
-        done, said = administrators.grant(user.id, by="operator"), f"is an administrator; {settings.public_url}/admin"
+        done, said = administrators.grant(user.id, by="operator"), N_("{identity}: is an administrator; {url}.")
     if not done:
-        return "is no administrator" if off else "is an administrator already"
+        before = N_("{identity}: is no administrator.") if off else N_("{identity}: is an administrator already.")
+        return gettext(before, identity=identity)
     if not off:
         record("administrator.added", user.id, by="operator")
     db.session.commit()
-    return said
+    url = settings.public_url + "/admin"
+    return gettext(said, identity=identity, url=url)
 
 
 def _list() -> None:
     found = list(accounts(Wanted(state="administrator")))
     for account in found:
         click.echo(in_one_line(account))
-    hint = "" if found else " Make one: flask users admin IDENTITY, or flask users admin --link"
-    click.echo(f"{len(found):,} administrator{'' if len(found) == 1 else 's'}.{hint}", err=True)
+    said = ngettext("{count} administrator.", "{count} administrators.", len(found))
+    hint = gettext("Make one: flask users admin IDENTITY, or flask users admin --link")
+    click.echo(said if found else f"{said} {hint}", err=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ipaddress
 import string
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
 import click
 import orjson
 
+from app import i18n
 from app.cli.clients import known_groups
 from app.cli.group import OperatorGroup, user_named
+from app.command_language import N_, gettext, ngettext, speaking
 from app.extensions import settings
 from app.forward_auth.app_file import app_of, apps_by_host, own_hosts, read_apps
 from app.forward_auth.dialects import URL
@@ -20,15 +22,15 @@ from app.forward_auth.rules import Address, Need, ProtectedApp, plain_path
 from app.groups.service import groups_of
 from config.problems import variable
 
-apps = OperatorGroup("apps", help="Check and try the rules of apps behind a proxy (forward auth).")
+apps = OperatorGroup("apps", help=N_("Check and try the rules of apps behind a proxy (forward auth)."))
 
 _ASCII = string.printable
 
 LEVELS = {
-    "public": "open to everybody",
-    "signed_in": "for who is signed in",
-    "aal2": "for who is signed in with two factors",
-    "deny": "closed to everybody",
+    "public": N_("open to everybody"),
+    "signed_in": N_("for who is signed in"),
+    "aal2": N_("for who is signed in with two factors"),
+    "deny": N_("closed to everybody"),
 }
 
 
@@ -41,7 +43,7 @@ def check(file: str | None) -> None:
     """
     path = file or settings.apps_file
     if not path:
-        click.echo(f"{variable('apps_file')} is not set.")
+        click.echo(gettext("{setting} isn't set.", setting=variable("apps_file")))
         return
     own = own_hosts(settings)
     name = file or variable("apps_file")
@@ -49,13 +51,14 @@ def check(file: str | None) -> None:
     for problem in problems:
         click.echo(str(problem), err=True)
     for note in _notes(found.values()):
-        click.echo(f"Note: {note}", err=True)
-    click.echo(f"{len(found):,} app{'' if len(found) == 1 else 's'}, {len(problems):,} to mend.")
+        click.echo(gettext("Note: {note}", note=note), err=True)
+    said = ngettext("{count} app, {wrong} to mend.", "{count} apps, {wrong} to mend.", len(found), wrong=len(problems))
+    click.echo(said)
     sys.exit(1 if problems else 0)
 
 
 @apps.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_apps(as_json: bool) -> None:
     """List the protected apps, and who may use each."""
     for app in sorted(apps_by_host().values(), key=lambda each: each.id):
@@ -64,15 +67,15 @@ def list_apps(as_json: bool) -> None:
             row = {"id": app.id, "name": app.name, "url": app.origin, "level": need.level, "rules": len(app.rules) - 1}
             click.echo(orjson.dumps(row | {"groups": sorted(need.groups[0]) if need.groups else []}))
             continue
-        rules = len(app.rules) - 1
-        click.echo(f"{app.id}  {app.origin}  {_in_words(need)}, {rules} rule{'' if rules == 1 else 's'} for its parts")
+        rules = ngettext("{count} rule for its parts", "{count} rules for its parts", len(app.rules) - 1)
+        click.echo(f"{app.id}  {app.origin}  {_in_words(need)}, {rules}")
 
 
 @apps.command("try")
 @click.argument("url")
-@click.option("--as", "who", metavar="IDENTITY", help="Whose request it is: an email, phone number or username.")
-@click.option("--method", default="GET", show_default=True, help="Of the request.")
-@click.option("--from", "address", metavar="ADDRESS", help="The visitor's IP address, for rules of networks.")
+@click.option("--as", "who", metavar="IDENTITY", help=N_("Whose request it is: an email, phone number or username."))
+@click.option("--method", default="GET", show_default=True, help=N_("Of the request."))
+@click.option("--from", "address", metavar="ADDRESS", help=N_("The visitor's IP address, for rules of networks."))
 def try_url(url: str, who: str | None, method: str, address: str | None) -> None:
     """Say which rule decides about a request, and whether it may pass.
 
@@ -81,14 +84,14 @@ def try_url(url: str, who: str | None, method: str, address: str | None) -> None
     asked = URL.fullmatch(url)
     app = app_of(asked[1]) if asked else None
     if asked is None or app is None:
-        raise click.ClickException(f"No app of the apps file is at {url}: a proxy gets 403 for it.")
+        raise click.ClickException(gettext("No app of the apps file is at {url}: a proxy gets 403 for it.", url=url))
     path = (asked[2] or "/").partition("?")[0]
     path = quote(path, safe=_ASCII) if path.startswith("/") else "/"  # as browsers send what people read
     need = app.need_of(method.upper(), path, _address(address))
     click.echo(f"{app.name}: {method.upper()} {path}")
     if plain_path(path) is None:
-        click.echo("The path can be read in two ways, so the strictest of the rules holds.")
-    click.echo(f"Decided by {need.decided_by}: {_in_words(need)}.")
+        click.echo(gettext("The path can be read in two ways, so the strictest of the rules holds."))
+    click.echo(gettext("Decided by {rule}: {need}.", rule=need.decided_by, need=_in_words(need)))
     if who:
         click.echo(_verdict(app, need, who))
 
@@ -97,24 +100,44 @@ def _verdict(app: ProtectedApp, need: Need, who: str) -> str:
     """Return what becomes of a request by a signed-in person."""
     user = user_named(who)
     if need.level == "public":
-        return f"{who} may pass, as everybody does."
+        return gettext("{identity} may pass, as everybody does.", identity=who)
     if need.level == "deny":
-        return f"{who} gets 403."
+        return gettext("{identity} gets 403.", identity=who)
     if not user.is_active:
-        return f"{who} can't sign in: the account is disabled or closed."
+        return gettext("{identity} can't sign in: the account is disabled or closed.", identity=who)
     mine = groups_of(user.id)
     if not need.admits(mine):
-        wanted = " and ".join(" or ".join(sorted(each)) for each in need.groups)
-        return f"{who} gets 403: the account is in {', '.join(mine) or 'no group'}, and {wanted} is asked for."
-    again = " A second factor is asked for if the session has had one alone." if need.level == "aal2" else ""
-    older = " They confirm who they are again if their last proof is older." if need.max_age else ""
-    return f"{who} may pass once signed in at {app.host}.{again}{older}"
+        return _not_in_groups(need, who, mine)
+    said = [gettext("{identity} may pass once signed in at {host}.", identity=who, host=app.host)]
+    if need.level == "aal2":
+        said.append(gettext("A second factor is asked for if the session has had one alone."))
+    if need.max_age:
+        said.append(gettext("They confirm who they are again if their last proof is older."))
+    return " ".join(said)
+
+
+def _not_in_groups(need: Need, who: str, mine: Sequence[str]) -> str:
+    with speaking():
+        wanted = i18n.all_of([i18n.any_of(sorted(each)) for each in need.groups])
+    if not mine:
+        return gettext(
+            "{identity} gets 403: the account is in no group, and {groups} is asked for.", identity=who, groups=wanted
+        )
+    return gettext(
+        "{identity} gets 403: the account is in {mine}, and {groups} is asked for.",
+        identity=who,
+        mine=", ".join(mine),
+        groups=wanted,
+    )
 
 
 def _in_words(need: Need) -> str:
-    words = [LEVELS[need.level]]
-    words += [f"in the group {' or '.join(sorted(each))}" for each in need.groups]
-    words += [f"proved within {int(need.max_age.total_seconds()):,} s"] if need.max_age else []
+    words = [gettext(LEVELS[need.level])]
+    with speaking():
+        choices = [i18n.any_of(sorted(each)) for each in need.groups]
+    words += [gettext("in the group {groups}", groups=each) for each in choices]
+    if need.max_age:
+        words.append(gettext("proved within {seconds} s", seconds=int(need.max_age.total_seconds())))
     return ", ".join(words)
 
 
@@ -122,15 +145,20 @@ def _address(text: str | None) -> Address | None:
     try:
         return ipaddress.ip_address(text) if text else None
     except ValueError:
-        raise click.ClickException(f"--from: {text} is no IP address.") from None
+        raise click.ClickException(gettext("{option}: {text} is no IP address.", option="--from", text=text)) from None
 
 
 def _notes(found: Iterable[ProtectedApp]) -> Iterator[str]:
     """Yield what is no fault and may still be a mistake."""
     if not settings.forward_auth_proxies:
-        yield f"{variable('forward_auth_proxies')} is empty: no proxy is believed, and each request gets 403."
+        yield gettext(
+            "{setting} is empty: no proxy is believed, and each request gets 403.",
+            setting=variable("forward_auth_proxies"),
+        )
     known = known_groups()
     for app in found:
         named = {name for rule in app.rules for each in rule.need.groups for name in each}
         for name in sorted(named - known):
-            yield f"apps.{app.id}: there is no group {name} yet; flask groups create {name}"
+            yield gettext(
+                "{app}: there is no group {group} yet; flask groups create {group}", app="apps." + app.id, group=name
+            )

@@ -10,25 +10,31 @@ import orjson
 
 from app.admin.attempts import TimelineEntry, latest, reason_of, timeline
 from app.cli.group import OperatorGroup, user_named
+from app.command_language import N_, gettext, in_english, ngettext, speaking
 from app.extensions import settings
-from app.i18n import in_english
 
-attempts = OperatorGroup("attempts", help="Explain attempts to sign in.")
+attempts = OperatorGroup("attempts", help=N_("Explain attempts to sign in."))
 
 
 @attempts.command("show")
 @click.argument("support_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def show(support_id: str, as_json: bool) -> None:
     """Explain the attempt that a support ID belongs to.
 
     Times are UTC, then seconds since the attempt began, a reason and what else is known.
     """
-    with in_english():
+    with in_english() if as_json else speaking():
         moments = timeline(support_id)
     if not moments:
         days = settings.events_keep.days
-        click.echo(f"Nothing is known of {support_id!r}. Events are kept for {days} days.", err=True)
+        said = ngettext(
+            "Nothing is known of {support_id}. Events are kept for {count} day.",
+            "Nothing is known of {support_id}. Events are kept for {count} days.",
+            days,
+            support_id=repr(support_id),
+        )
+        click.echo(said, err=True)
         sys.exit(1)
     for moment in moments:
         _say(moment, as_json)
@@ -36,16 +42,16 @@ def show(support_id: str, as_json: bool) -> None:
 
 @attempts.command("list")
 @click.argument("identity", required=False)
-@click.option("--identity", "named", hidden=True, help="As it was named before.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Newest so many.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--identity", "named", hidden=True, help=N_("As it was named before."))
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help=N_("Newest so many."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_attempts(identity: str | None, named: str | None, limit: int, as_json: bool) -> None:
     """List the last attempts at an account, newest first.
 
     IDENTITY is an email address, phone number or username. Each line has the support id that `attempts show` explains.
     """
     if bool(identity) == bool(named):
-        raise click.UsageError("Name one account: flask attempts list IDENTITY")
+        raise click.UsageError(gettext("Name one account: flask attempts list IDENTITY"))
     user = user_named(str(identity or named))
     for event in latest(user.id, limit):
         facts: dict[str, Any] = {"at": event.at, "support_id": event.support_id, "reason": reason_of(event)}

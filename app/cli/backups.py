@@ -18,6 +18,7 @@ from app.backup.builds import Progress
 from app.backup.envelope import Manifest
 from app.backup.faults import BackupError
 from app.cli.group import OperatorGroup
+from app.command_language import N_, TranslatedCommand, gettext, ngettext, ngettext_noop
 from app.db import unavailable
 from app.extensions import db
 
@@ -35,7 +36,9 @@ class FileOrCommand(OperatorGroup):
 
 backup = FileOrCommand(
     "backup",
-    help="Back up the database, and check backups.\n\n`flask backup FILE` is short for `flask backup create FILE`.",
+    help=N_("Back up the database, and check backups.")
+    + "\n\n"
+    + N_("`flask backup FILE` is short for `flask backup create FILE`."),
 )
 
 
@@ -44,35 +47,47 @@ def saying_progress(doing: str) -> Iterator[Progress]:
     """Show what is being done, and end the command with a sentence where it can't be."""
     with Console(stderr=True).status(doing) as status:
         try:
-            yield lambda what, rows: status.update(f"{doing}: {what}, {rows:,} rows")
+            yield lambda what, rows: status.update(
+                ngettext("{doing}: {what}, {count} row", "{doing}: {what}, {count} rows", rows, doing=doing, what=what)
+            )
         except BackupError as error:
             raise click.ClickException(str(error)) from error
 
 
+KINDS = {"portable": N_("portable"), "sqlite": N_("a copy of SQLite's"), "pg_dump": N_("by pg_dump")}
+
+
 def described(manifest: Manifest) -> str:
     """Return in a line what a backup holds."""
-    kind = {"portable": "portable", "sqlite": "a copy of SQLite's", "pg_dump": "by pg_dump"}[manifest.content]
     people = manifest.tables.get("user", {}).get("rows", 0)
-    return (
-        f"{people:,} account{'' if people == 1 else 's'}, {manifest.rows:,} rows in {len(manifest.tables)} tables, "
-        f"of {manifest.created_at}, {kind}, migration {manifest.revision}, sealed under key {manifest.kid}"
+    return gettext(
+        "{accounts}, {rows} rows in {tables} tables, of {time}, {kind}, migration {revision}, sealed under key {key}",
+        accounts=ngettext("{count} account", "{count} accounts", people),
+        rows=manifest.rows,
+        tables=len(manifest.tables),
+        time=manifest.created_at,
+        kind=gettext(KINDS[manifest.content]),
+        revision=manifest.revision,
+        key=manifest.kid,
     )
 
 
 @backup.command("create")
 @click.argument("file")
-@click.option("--native", is_flag=True, help="By SQLite's online copy or pg_dump, which that database alone can load.")
-@click.option("--force", is_flag=True, help="Replace FILE if there is one.")
+@click.option(
+    "--native", is_flag=True, help=N_("By SQLite's online copy or pg_dump, which that database alone can load.")
+)
+@click.option("--force", is_flag=True, help=N_("Replace FILE if there is one."))
 def create(file: str, native: bool, force: bool) -> None:
     """Write a backup to FILE, or to standard output for "-".
 
     The service goes on meanwhile; the backup shows the moment at which it began. It is encrypted with the first of
     LATCHKEY_SECRET_KEYS: keep the keys in another place. Without --native either database can load it.
     """
-    with saying_progress("Backing up") as progress:
+    with saying_progress(gettext("Backing up")) as progress:
         manifest = service.back_up(file, native_copy=native, force=force, progress=progress)
     _note(manifest)
-    click.echo(f"Backed up: {described(manifest)}.", err=file == "-")
+    click.echo(gettext("Backed up: {backup}.", backup=described(manifest)), err=file == "-")
 
 
 def _note(manifest: Manifest) -> None:
@@ -94,39 +109,39 @@ def check(file: str) -> None:
 
     Restores nothing. Exits with 1 when it can't be restored here.
     """
-    with saying_progress("Checking") as progress:
+    with saying_progress(gettext("Checking")) as progress:
         manifest = service.check(file, progress)
-    click.echo(f"Sound: {described(manifest)}.")
+    click.echo(gettext("Sound: {backup}.", backup=described(manifest)))
 
 
-@click.command("restore")
+@click.command("restore", cls=TranslatedCommand)
 @click.argument("file")
-@click.option("--replace", is_flag=True, help="Replace a database that has rows, or that the service is using.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@click.option("--keep-sessions", is_flag=True, help="Leave everyone signed in who was when the backup was made.")
+@click.option("--replace", is_flag=True, help=N_("Replace a database that has rows, or that the service is using."))
+@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
+@click.option("--keep-sessions", is_flag=True, help=N_("Leave everyone signed in who was when the backup was made."))
 @with_appcontext
 def restore(file: str, replace: bool, yes: bool, keep_sessions: bool) -> None:
     """Replace the database by the backup in FILE, or on standard input for "-".
 
     Completely or not at all. A backup of an older release is brought up to date. All sessions and API tokens end,
     since some may have been ended after the backup; --keep-sessions leaves them. Messages that were waiting
-    are not sent. Stop the service first.
+    aren't sent. Stop the service first.
     """
-    used: list[str] = []
+    used: list[restoring.Living] = []
 
     def agree(living: restoring.Living) -> None:
-        used.append(living.what)
+        used.append(living)
         if living.what:
             _agree(file, living.what, replace=replace, yes=yes)
 
-    with saying_progress("Restoring") as progress:
+    with saying_progress(gettext("Restoring")) as progress:
         done = restoring.restore(file, keep_sessions=keep_sessions, agree=agree, progress=progress)
     record("backup.restored", made_at=done.manifest.created_at, rows=done.manifest.rows, ended=done.ended)
     db.session.commit()
-    click.echo(f"Restored: {described(done.manifest)}.")
+    click.echo(gettext("Restored: {backup}.", backup=described(done.manifest)))
     _say_ended(done.ended, keep_sessions=keep_sessions)
-    if "using it" in used[0]:
-        click.echo("Restart every server and worker: they remember what was there before.")
+    if used[0].processes:
+        click.echo(gettext("Restart every server and worker: they remember what was there before."))
 
 
 def _agree(file: str, what: str, *, replace: bool, yes: bool) -> None:
@@ -136,29 +151,49 @@ def _agree(file: str, what: str, *, replace: bool, yes: bool) -> None:
     """
     if not replace:
         raise click.ClickException(
-            f"The database has {what}. Stop the service and restore into an empty database, or replace this one with "
-            "--replace. Nothing was changed."
+            gettext(
+                "The database has {what}. Stop the service and restore into an empty database, or replace this one "
+                "with --replace. Nothing was changed.",
+                what=what,
+            )
         )
     if yes:
         return
     if file == "-" or not sys.stdin.isatty():
-        raise click.ClickException(f"The database has {what}. To replace it without being asked: --replace --yes")
-    click.confirm(f"The database has {what}. Replace all of it?", abort=True)
+        said = gettext("The database has {what}. To replace it without being asked: --replace --yes", what=what)
+        raise click.ClickException(said)
+    click.confirm(gettext("The database has {what}. Replace all of it?", what=what), abort=True)
+
+
+ENDED = {
+    "sessions": ngettext_noop(
+        "{count} session was ended, with all API tokens.", "{count} sessions were ended, with all API tokens."
+    ),
+    "invitations": ngettext_noop(
+        "{count} invitation was revoked; if it is still meant: invite again.",
+        "{count} invitations were revoked; those that are still meant: invite again.",
+    ),
+    "messages": ngettext_noop(
+        "{count} message that was waiting isn't sent. See it: flask outbox list",
+        "{count} messages that were waiting aren't sent. See them: flask outbox list",
+    ),
+    "recoveries": ngettext_noop(
+        "{count} account recovery was canceled; people can ask again.",
+        "{count} account recoveries were canceled; people can ask again.",
+    ),
+    "deletions": ngettext_noop(
+        "{count} account is erased later than planned: its owner may have kept it since (flask users undelete).",
+        "{count} accounts are erased later than planned: their owners may have kept them since (flask users undelete).",
+    ),
+}
+"""What is said of what a restore ended, by its name."""
 
 
 def _say_ended(ended: dict[str, int], *, keep_sessions: bool) -> None:
     if keep_sessions:
-        click.echo("Sessions are as they were then, also those that were ended since.")
+        click.echo(gettext("Sessions are as they were then, also those that were ended since."))
     else:
-        click.echo(f"{ended['sessions']:,} sessions were ended, with all API tokens.")
-        if ended["invitations"]:
-            click.echo(f"{ended['invitations']:,} invitations were revoked; those that are still meant: invite again.")
-    if ended["messages"]:
-        click.echo(f"{ended['messages']:,} messages that were waiting are not sent. See them: flask outbox list")
-    if ended["recoveries"]:
-        click.echo(f"{ended['recoveries']:,} account recoveries were cancelled; people can ask again.")
-    if ended["deletions"]:
-        click.echo(
-            f"{ended['deletions']:,} accounts are erased later than planned: their owners may have kept them since "
-            "(flask users undelete)."
-        )
+        click.echo(ngettext(*ENDED["sessions"], ended["sessions"]))
+    for name in ("invitations", "messages", "recoveries", "deletions"):
+        if ended.get(name):
+            click.echo(ngettext(*ENDED[name], ended[name]))

@@ -14,17 +14,20 @@ import structlog
 from app import shutdown
 from app.bounces import delivery_reports
 from app.cli.group import OperatorGroup
+from app.command_language import N_, gettext
 from app.extensions import db, settings, this_app
 from app.monitoring.listener import forget_socket
 from config import types
 
-bounces = OperatorGroup("bounces", help="Take what mail servers send back.")
+bounces = OperatorGroup("bounces", help=N_("Take what mail servers send back."))
 
 REFUSED = 65
 """EX_DATAERR (sysexits.h), which mail servers read."""
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE."""
+
+SAMPLES = "127.0.0.1:2424, [::1]:2424, unix:/run/latchkey/lmtp.sock"
 
 log = structlog.get_logger()
 
@@ -40,9 +43,9 @@ def read(recipient: str) -> None:
         db.session.commit()
     except delivery_reports.NotTaken as refusal:
         log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(refusal))
-        click.echo(f"Refused: {refusal}.", err=True)
+        click.echo(gettext("Refused: {reason}.", reason=str(refusal)), err=True)
         sys.exit(REFUSED)
-    click.echo("Taken." if taken else "Nothing new.")
+    click.echo(gettext("Taken.") if taken else gettext("Nothing new."))
 
 
 @bounces.command("listen")
@@ -58,14 +61,15 @@ def listen(address: str) -> None:
     _require_return_paths()
     where = types.listener(address)
     if where is None:
-        raise click.ClickException("An address is 127.0.0.1:2424, [::1]:2424 or unix:/run/latchkey/lmtp.sock.")
+        raise click.ClickException(gettext("An address is {samples}.", samples=SAMPLES))
     stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM)
     try:
         bound = _bound(where)
     except OSError as error:
-        click.echo(f"Can't listen at {address} ({error.strerror}).", err=True)
+        said = gettext("Can't listen at {address} ({reason}).", address=address, reason=error.strerror)
+        click.echo(said, err=True)
         sys.exit(UNAVAILABLE)
-    click.echo(f"Listening at {address}.")
+    click.echo(gettext("Listening at {address}.", address=address))
     lmtp.serve(this_app(), bound, stop)
     if isinstance(where, str):
         with suppress(FileNotFoundError):  # newer Pythons have removed it
@@ -90,4 +94,4 @@ def _bound(where: tuple[str, int] | str) -> socket.socket:
 
 def _require_return_paths() -> None:
     if not settings.mail_bounce_address:
-        raise click.ClickException("Set LATCHKEY_MAIL_BOUNCE_ADDRESS.")
+        raise click.ClickException(gettext("Set LATCHKEY_MAIL_BOUNCE_ADDRESS."))

@@ -11,12 +11,13 @@ import orjson
 from pydantic import ValidationError
 
 from app.cli.clients import BY, clients, known_groups
-from app.cli.durations import DurationType
+from app.cli.durations import DurationType, span_text
+from app.command_language import N_, gettext, ngettext
 from app.extensions import db, settings
 from app.oidc import client_store
 from app.oidc.client_facts import notes_on
 from app.oidc.client_file import read_clients
-from app.oidc.client_secrets import check_secret, digest_text, new_secret
+from app.oidc.client_secrets import LEAST, check_secret, digest_text, new_secret
 from app.oidc.clients import Client, client_of
 from config.problems import variable
 
@@ -35,24 +36,32 @@ def check(file: str | None) -> None:
     for problem in problems:
         click.echo(str(problem), err=True)
     if not path:
-        click.echo(f"{variable('clients_file')} is not set.")
+        click.echo(gettext("{setting} isn't set.", setting=variable("clients_file")))
     stored, broken = _stored()
-    notes = [f"{client_id}: the database has a client of this id as well, which is not used"
-             for client_id in found if client_id in stored or client_id in broken]  # fmt: skip
+    twice = gettext("the database has a client of this id as well, which isn't used")
+    notes = [f"{client_id}: {twice}" for client_id in found if client_id in stored or client_id in broken]
     groups = known_groups()
     for client in (*found.values(), *(client for name, client in stored.items() if name not in found)):
         notes += [f"{client.id}: {note}" for note in notes_on(client, groups)]
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        click.echo(gettext("Note: {note}", note=note), err=True)
     for client_id in broken:
-        click.echo(f"{client_id}: its row is no client any more: flask clients delete {client_id}", err=True)
+        said = gettext("{client}: its row is no client any more: flask clients delete {client}", client=client_id)
+        click.echo(said, err=True)
     wrong = len(problems) + len(broken)
-    click.echo(f"{_count(found)} in the file, {_count(stored)} in the database, {wrong:,} to mend.")
+    click.echo(
+        gettext(
+            "{of_file} in the file, {of_database} in the database, {wrong} to mend.",
+            of_file=_count(found),
+            of_database=_count(stored),
+            wrong=wrong,
+        )
+    )
     sys.exit(1 if wrong else 0)
 
 
 @clients.command("digest")
-@click.option("--existing", is_flag=True, help="Of a secret that the app has: typed, or on standard input.")
+@click.option("--existing", is_flag=True, help=N_("Of a secret that the app has: typed, or on standard input."))
 def digest(existing: bool) -> None:
     """Print the line of a secret for the clients file.
 
@@ -61,21 +70,27 @@ def digest(existing: bool) -> None:
     secret = _existing() if existing else new_secret()
     click.echo(f'secret_digest = "{digest_text(secret)}"')
     if not existing:
-        click.echo(f"The app's secret, shown this once: {secret}", err=True)
+        click.echo(gettext("The app's secret, shown this once: {secret}", secret=secret), err=True)
 
 
 @clients.command("registration-token")
-@click.option("--uses", type=click.IntRange(1, MOST_USES), default=1, show_default=True, help="Clients it registers.")
-@click.option("--lasts", type=DurationType(), default="7d", show_default=True, help="For how long it is valid.")
-@click.option("--name", default="", help="What it is for, for the event.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option(
+    "--uses", type=click.IntRange(1, MOST_USES), default=1, show_default=True, help=N_("Clients it registers.")
+)
+@click.option("--lasts", type=DurationType(), default="7d", show_default=True, help=N_("For how long it is valid."))
+@click.option("--name", default="", help=N_("What it is for, for the event."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) -> None:
     """Print a token with which programs register clients.
 
     It goes as a bearer token to /oauth/register (RFC 7591), and is shown once.
     """
     if len(name) > client_store.TOKEN_NAME or not name.isprintable():
-        raise click.ClickException(f"--name: give one line of at most {client_store.TOKEN_NAME} characters.")
+        raise click.ClickException(
+            gettext(
+                "{option}: give one line of at most {count} characters.", option="--name", count=client_store.TOKEN_NAME
+            )
+        )
     token = client_store.issue_registration_token(name, uses, lasts, by=BY)
     db.session.commit()
     url = f"{settings.public_url}/oauth/register"
@@ -83,18 +98,32 @@ def registration_token(uses: int, lasts: timedelta, name: str, as_json: bool) ->
         click.echo(orjson.dumps({"registration_endpoint": url, "token": token, "uses": uses}))
         return
     click.echo(token)
-    click.echo(f"Good for {uses:,} client{'' if uses == 1 else 's'} at {url}, for {lasts}.", err=True)
+    said = ngettext(
+        "Good for {count} client at {url}, for {time}.",
+        "Good for {count} clients at {url}, for {time}.",
+        uses,
+        url=url,
+        time=span_text(lasts),
+    )
+    click.echo(said, err=True)
 
 
 def _existing() -> str:
     """Return the secret that is typed, or comes on standard input. Raises click.ClickException."""
     typed = sys.stdin.isatty()
-    secret: str = click.prompt("Secret", hide_input=True) if typed else sys.stdin.read(65536).strip()
+    secret: str = click.prompt(gettext("Secret"), hide_input=True) if typed else sys.stdin.read(65536).strip()
     try:
         check_secret(secret)
-    except ValueError as error:
-        raise click.ClickException(f"That secret {error}.") from None
+    except ValueError:
+        raise click.ClickException(_why_refused(secret)) from None
     return secret
+
+
+def _why_refused(secret: str) -> str:
+    """Return what is wrong with a secret, and never the secret."""
+    if len(secret) < LEAST:
+        return gettext("That secret is shorter than {count} characters, so it can be guessed.", count=LEAST)
+    return gettext("That secret has other characters than printable ASCII.")
 
 
 def _stored() -> tuple[dict[str, Client], list[str]]:
@@ -111,4 +140,4 @@ def _stored() -> tuple[dict[str, Client], list[str]]:
 
 def _count(found: Iterable[str]) -> str:
     count = len(list(found))
-    return f"{count:,} client{'' if count == 1 else 's'}"
+    return ngettext("{count} client", "{count} clients", count)

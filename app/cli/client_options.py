@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, TypeVar
 import click
 from pydantic import ValidationError
 
+from app.command_language import N_, gettext
 from app.oidc.clients import ALGORITHMS, DEVICE_CODE, GRANT_TYPES, SCOPES, Client
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,39 +20,78 @@ GRANTS = {name.rpartition(":")[2]: name for name in GRANT_TYPES}
 
 
 def _many(name: str, field: str, text: str, **more: Any) -> Callable[[F], F]:
-    return click.option(name, field, multiple=True, help=f"{text}; may be repeated.", **more)
+    return click.option(name, field, multiple=True, help=text, **more)
 
 
 OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    _many("--redirect-uri", "redirect_uris", "Where people are sent back to, to the letter", metavar="URI"),
-    _many("--post-logout-uri", "post_logout_redirect_uris", "Where they may go after signing out", metavar="URI"),
-    click.option("--backchannel-uri", "backchannel_logout_uri", metavar="URL", help="Told when a session ends."),
-    _many("--origin", "origins", "Origin of pages whose scripts call the endpoints", metavar="ORIGIN"),
-    click.option("--home-url", metavar="URL", help="The app itself, for the list of apps."),
-    click.option("--policy-url", metavar="URL", help="Its privacy policy."),
-    click.option("--terms-url", metavar="URL", help="Its terms of service."),
-    _many("--scope", "scopes", "A scope that it may ask for; all without this", type=click.Choice(SCOPES)),
-    _many("--grant", "grant_types", "A grant that it may use", type=click.Choice(list(GRANTS))),
-    _many("--group", "groups", "Whose members may use it; everybody without this", metavar="NAME"),
-    click.option("--level", type=click.Choice(["aal1", "aal2"]), help="aal2 asks for two factors."),
-    click.option("--trusted", "consent", flag_value="trusted", help="Ask nobody for consent."),
-    click.option("--ask", "consent", flag_value="ask", help="Ask each person for consent once (default)."),
-    click.option("--pkce", type=click.Choice(["required", "optional"]), help="optional for apps that don't speak it."),
-    click.option("--auth-method", type=click.Choice(METHODS), help="How it authenticates; secret: in header or body."),
-    click.option("--public", "auth_method", flag_value="none", help="It can keep no secret: browser, phone, desktop."),
-    click.option("--jwks", type=click.File("rb"), help="A file with its public keys, for private_key_jwt."),
-    click.option("--alg", "id_token_alg", type=click.Choice(ALGORITHMS), help="What signs its ID tokens."),
-    click.option("--access-token", type=click.Choice(["opaque", "jwt"]), help="What access tokens are."),
-    click.option("--subject", type=click.Choice(["public", "pairwise"]), help="pairwise: ids of its own for people."),
-    click.option("--sector", metavar="HOST", help="Clients with the same one share pairwise ids."),
-    _many("--resource", "resources", "A service that its tokens may be for", metavar="URI"),
-    _many("--serves", "serves", "A service that it is, so that it may ask about tokens for it", metavar="URI"),
-    click.option("--serves-all/--no-serves-all", default=None, help="Any app may ask for tokens for what it serves."),
-    click.option("--introspects/--no-introspects", default=None, help="It may ask about tokens of other apps."),
-    click.option("--require-pushed/--no-require-pushed", default=None, help="Accept pushed requests alone (PAR)."),
-    click.option("--require-dpop/--no-require-dpop", default=None, help="Bind its tokens to a key (DPoP)."),
-    click.option("--max-age", "default_max_age", type=click.IntRange(min=0), metavar="S", help="Sign in again after."),
-)  # fmt: skip
+    _many(
+        "--redirect-uri",
+        "redirect_uris",
+        N_("Where people are sent back to, to the letter; may be repeated."),
+        metavar="URI",
+    ),
+    _many(
+        "--post-logout-uri",
+        "post_logout_redirect_uris",
+        N_("Where they may go after signing out; may be repeated."),
+        metavar="URI",
+    ),
+    click.option("--backchannel-uri", "backchannel_logout_uri", metavar="URL", help=N_("Told when a session ends.")),
+    _many(
+        "--origin",
+        "origins",
+        N_("Origin of pages whose scripts call the endpoints; may be repeated."),
+        metavar="ORIGIN",
+    ),
+    click.option("--home-url", metavar="URL", help=N_("The app itself, for the list of apps.")),
+    click.option("--policy-url", metavar="URL", help=N_("Its privacy policy.")),
+    click.option("--terms-url", metavar="URL", help=N_("Its terms of service.")),
+    _many(
+        "--scope",
+        "scopes",
+        N_("A scope that it may ask for; all without this; may be repeated."),
+        type=click.Choice(SCOPES),
+    ),
+    _many("--grant", "grant_types", N_("A grant that it may use; may be repeated."), type=click.Choice(list(GRANTS))),
+    _many(
+        "--group", "groups", N_("Whose members may use it; everybody without this; may be repeated."), metavar="NAME"
+    ),
+    click.option("--level", type=click.Choice(["aal1", "aal2"]), help=N_("aal2 asks for two factors.")),
+    click.option("--trusted", "consent", flag_value="trusted", help=N_("Ask no one for consent.")),
+    click.option("--ask", "consent", flag_value="ask", help=N_("Ask each person for consent once (default).")),
+    click.option(
+        "--pkce", type=click.Choice(["required", "optional"]), help=N_("optional for apps that don't speak it.")
+    ),
+    click.option(
+        "--auth-method", type=click.Choice(METHODS), help=N_("How it authenticates; secret: in header or body.")
+    ),
+    click.option(
+        "--public", "auth_method", flag_value="none", help=N_("It can keep no secret: browser, phone, desktop.")
+    ),
+    click.option("--jwks", type=click.File("rb"), help=N_("A file with its public keys, for private_key_jwt.")),
+    click.option("--alg", "id_token_alg", type=click.Choice(ALGORITHMS), help=N_("What signs its ID tokens.")),
+    click.option("--access-token", type=click.Choice(["opaque", "jwt"]), help=N_("What access tokens are.")),
+    click.option(
+        "--subject", type=click.Choice(["public", "pairwise"]), help=N_("pairwise: ids of its own for people.")
+    ),
+    click.option("--sector", metavar="HOST", help=N_("Clients with the same one share pairwise ids.")),
+    _many("--resource", "resources", N_("A service that its tokens may be for; may be repeated."), metavar="URI"),
+    _many(
+        "--serves",
+        "serves",
+        N_("A service that it is, so that it may ask about tokens for it; may be repeated."),
+        metavar="URI",
+    ),
+    click.option(
+        "--serves-all/--no-serves-all", default=None, help=N_("Any app may ask for tokens for what it serves.")
+    ),
+    click.option("--introspects/--no-introspects", default=None, help=N_("It may ask about tokens of other apps.")),
+    click.option("--require-pushed/--no-require-pushed", default=None, help=N_("Accept pushed requests alone (PAR).")),
+    click.option("--require-dpop/--no-require-dpop", default=None, help=N_("Bind its tokens to a key (DPoP).")),
+    click.option(
+        "--max-age", "default_max_age", type=click.IntRange(min=0), metavar="S", help=N_("Sign in again after.")
+    ),
+)
 
 NAMES = {field: name for name, field in (
     ("--redirect-uri", "redirect_uris"), ("--post-logout-uri", "post_logout_redirect_uris"),
@@ -116,4 +156,4 @@ def _json_of(file: BinaryIO) -> Any:
     try:
         return json.loads(file.read(65536))
     except (ValueError, RecursionError):
-        raise click.ClickException("--jwks: the file is no JSON.") from None
+        raise click.ClickException(gettext("{option}: the file is no JSON.", option="--jwks")) from None

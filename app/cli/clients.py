@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from app.cli.client_options import client_options, given_fields, grants_of_device, made_client
 from app.cli.client_recipe import print_fields, print_recipe
-from app.cli.durations import DurationType
-from app.cli.group import OperatorGroup
+from app.cli.durations import DurationType, span_text
+from app.cli.group import OperatorGroup, switched
+from app.command_language import N_, gettext, ngettext, table
 from app.crypto import secrets
 from app.extensions import db
 from app.groups.models import Group
@@ -25,15 +26,15 @@ from app.oidc.models import OAuthClient
 
 BY = "operator"
 
-clients = OperatorGroup("clients", help="Add apps that sign people in here, and manage them.")
+clients = OperatorGroup("clients", help=N_("Add apps that sign people in here, and manage them."))
 
 
 @clients.command("create")
 @click.argument("name")
-@click.option("--id", "client_id", metavar="ID", help="Its client id; made of NAME without this.")
-@click.option("--device", is_flag=True, help="It signs people in by a code that they type elsewhere.")
+@click.option("--id", "client_id", metavar="ID", help=N_("Its client id; made of NAME without this."))
+@click.option("--device", is_flag=True, help=N_("It signs people in by a code that they type elsewhere."))
 @client_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def create(name: str, client_id: str | None, device: bool, as_json: bool, **options: Any) -> None:
     """Add an app, and print what it needs.
 
@@ -45,19 +46,23 @@ def create(name: str, client_id: str | None, device: bool, as_json: bool, **opti
     secret = "" if fields.get("auth_method") in ("none", "private_key_jwt") else new_secret()
     client = made_client(client_id or id_for(name) or secrets.letters(16), name=name, source="command", **fields)
     if client.id in clients_in_memory():
-        raise click.ClickException(f"The clients file has a client {client.id!r}. Choose another --id.")
+        raise click.ClickException(
+            gettext("The clients file has a client {client}. Choose another --id.", client=repr(client.id))
+        )
     if not client_store.create(client, by=BY, secret=secret):
-        raise click.ClickException(f"There is a client {client.id!r} already. Choose another --id.")
+        raise click.ClickException(
+            gettext("There is a client {client} already. Choose another --id.", client=repr(client.id))
+        )
     db.session.commit()
     if not as_json:
-        click.echo(f"Added {client.name}. Give the app:")
+        click.echo(gettext("Added {name}. Give the app:", name=client.name))
     print_recipe(client, secret, as_json=as_json)
     _print_notes(client)
 
 
 @clients.command("change")
 @click.argument("client_id", metavar="ID")
-@click.option("--name", help="What people read.")
+@click.option("--name", help=N_("What people read."))
 @client_options
 def change(client_id: str, **options: Any) -> None:
     """Change fields of a client.
@@ -66,10 +71,12 @@ def change(client_id: str, **options: Any) -> None:
     """
     row = _row_named(client_id)
     if row.source == "document":
-        raise click.ClickException(f"{client_id}: that is what the app says at its own address, which is read again.")
+        raise click.ClickException(
+            gettext("{client}: that is what the app says at its own address, which is read again.", client=client_id)
+        )
     fields = given_fields(options)
     if not fields:
-        raise click.UsageError("Name at least one option.")
+        raise click.UsageError(gettext("Name at least one option."))
     before = client_of(row)
     registered = before.model_dump(include=set(client_store.REGISTERED))
     client = made_client(client_id, source=row.source, **(registered | fields))
@@ -78,14 +85,14 @@ def change(client_id: str, **options: Any) -> None:
     secret = None if had_none == has_none else "" if has_none else new_secret()
     client_store.change(client, by=BY, secret=secret)
     db.session.commit()
-    click.echo(f"{client_id}: changed.")
+    click.echo(gettext("{name}: changed.", name=client_id))
     if secret:
         print_recipe(client, secret, as_json=False)
     _print_notes(client)
 
 
 @clients.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_(as_json: bool) -> None:
     """List clients: of the file, then of the database.
 
@@ -95,17 +102,17 @@ def list_(as_json: bool) -> None:
     count = 0
     for facts in (*of_file, *map(_listed, client_store.rows())):
         if not (count or as_json):
-            click.echo("ID  NAME  SOURCE  STATE")
+            click.echo(table((N_("ID"), N_("NAME"), N_("SOURCE"), N_("STATE")), (0, 0, 0, 0)).head())
         count += 1
         shown = (facts["id"], facts["name"], facts["source"], facts["state"])
         click.echo(orjson.dumps(facts) if as_json else "  ".join(shown))
     if not as_json:
-        click.echo(f"{count:,} client{'' if count == 1 else 's'}.", err=True)
+        click.echo(ngettext("{count} client.", "{count} clients.", count), err=True)
 
 
 @clients.command("show")
 @click.argument("client_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def show(client_id: str, as_json: bool) -> None:
     """Show a client, and what its app needs.
 
@@ -118,27 +125,33 @@ def show(client_id: str, as_json: bool) -> None:
         click.echo(orjson.dumps(facts | {"recipe": recipe(client)}))
         return
     print_fields(facts)
-    click.echo("The app needs:")
+    click.echo(gettext("The app needs:"))
     print_recipe(client, "", as_json=False)
     if of_file and client_store.row_of(client_id) is not None:
-        click.echo("Note: the database has a client of this id as well, which is not used.", err=True)
+        click.echo(gettext("Note: the database has a client of this id as well, which isn't used."), err=True)
 
 
 @clients.command("rotate-secret")
 @click.argument("client_id", metavar="ID")
 @click.option("--overlap", type=DurationType(or_zero=True), default="24h", show_default=True,
-              help="For how long the old one is accepted too; 0 for not at all.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+              help=N_("For how long the old one is accepted too; 0 for not at all."))  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def rotate_secret(client_id: str, overlap: timedelta, as_json: bool) -> None:
     """Give a client a new secret, and print it once."""
     row = _row_named(client_id)
     secret = client_store.rotate_secret(client_id, overlap, by=BY)
     if secret is None:
-        raise click.ClickException(f"{client_id} has no secret (auth_method {client_of(row).auth_method}).")
+        raise click.ClickException(
+            gettext(
+                "{client} has no secret ({method}).",
+                client=client_id,
+                method="auth_method " + client_of(row).auth_method,
+            )
+        )
     db.session.commit()
     print_recipe(client_of(row), secret, as_json=as_json)
-    until = f"The secret before it is accepted for {overlap}." if overlap else "No other secret is accepted."
-    click.echo(until, err=True)
+    until = gettext("The secret before it is accepted for {time}.", time=span_text(overlap))
+    click.echo(until if overlap else gettext("No other secret is accepted."), err=True)
 
 
 @clients.command("disable")
@@ -157,7 +170,7 @@ def enable(client_id: tuple[str, ...]) -> None:
 
 @clients.command("delete")
 @click.argument("client_id", metavar="ID")
-@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
 def delete(client_id: str, yes: bool) -> None:
     """Delete a client and its tokens.
 
@@ -165,17 +178,20 @@ def delete(client_id: str, yes: bool) -> None:
     """
     row = _row_named(client_id)
     if not yes:
-        click.confirm(f"Delete {client_id} ({client_of(row).name}), its tokens and consents?", abort=True)
+        asked = gettext(
+            "Delete {client} ({name}), its tokens and consents?", client=client_id, name=client_of(row).name
+        )
+        click.confirm(asked, abort=True)
     client_store.delete_grants(client_id)
     if not client_store.delete(client_id, by=BY):
         raise _unknown(client_id)
     db.session.commit()
-    click.echo(f"{client_id}: deleted.")
+    click.echo(gettext("{name}: deleted.", name=client_id))
 
 
 def _switch(client_ids: tuple[str, ...], *, off: bool) -> None:
     """Disable or enable each client; what can be done is done, what cannot is named."""
-    missing, state = 0, "disabled" if off else "enabled"
+    missing = 0
     for client_id in client_ids:
         try:
             _row_named(client_id)
@@ -185,7 +201,7 @@ def _switch(client_ids: tuple[str, ...], *, off: bool) -> None:
             continue
         done = client_store.switch(client_id, off=off, by=BY)
         db.session.commit()
-        click.echo(f"{client_id}: {state}{'' if done else ' already'}.")
+        click.echo(switched(client_id, off=off, done=done))
     sys.exit(1 if missing else 0)
 
 
@@ -195,7 +211,9 @@ def _row_named(client_id: str) -> OAuthClient:
     :raises click.ClickException: when there is none, or the clients file has one of this id
     """
     if client_id in clients_in_memory():
-        raise click.ClickException(f"{client_id} stands in the clients file: change it there, and restart.")
+        raise click.ClickException(
+            gettext("{client} stands in the clients file: change it there, and restart.", client=client_id)
+        )
     row = client_store.row_of(client_id)
     if row is None:
         raise _unknown(client_id)
@@ -203,7 +221,7 @@ def _row_named(client_id: str) -> OAuthClient:
 
 
 def _unknown(client_id: str) -> click.ClickException:
-    return click.ClickException(f"There is no client {client_id!r}. See: flask clients list")
+    return click.ClickException(gettext("There is no client {client}. See: flask clients list", client=repr(client_id)))
 
 
 def _listed(row: OAuthClient) -> dict[str, Any]:
@@ -212,7 +230,7 @@ def _listed(row: OAuthClient) -> dict[str, Any]:
 
 def _print_notes(client: Client) -> None:
     for note in notes_on(client, known_groups()):
-        click.echo(f"Note: {note}", err=True)
+        click.echo(gettext("Note: {note}", note=note), err=True)
 
 
 def known_groups() -> set[str]:

@@ -10,6 +10,7 @@ from flask_migrate.cli import db as group
 
 from app.backup import move
 from app.cli.backups import saying_progress
+from app.command_language import TranslatedCommand, gettext, ngettext
 
 
 def commands() -> click.Command:
@@ -17,7 +18,7 @@ def commands() -> click.Command:
     return cast("click.Command", group)
 
 
-@group.command("move")  # type: ignore[untyped-decorator]
+@group.command("move", cls=TranslatedCommand)  # type: ignore[untyped-decorator]
 @click.argument("url")
 @with_appcontext
 def move_command(url: str) -> None:
@@ -27,14 +28,21 @@ def move_command(url: str) -> None:
     Retry-After. It stays so at the end, until it is restarted with the new URL. When the move fails or is stopped, the
     service takes changes again; run it again.
     """
-    with saying_progress("Moving") as progress:
+    with saying_progress(gettext("Moving")) as progress:
         rows = move.move(url, progress)
-    click.echo(f"Moved: {rows:,} rows, compared one by one. The old database takes no changes any more.")
-    click.echo("Now set LATCHKEY_DATABASE_URL to the new one, everywhere, and restart every server and worker.")
-    click.echo("To stay with the old one instead: flask db read-write")
+    said = ngettext(
+        "Moved: {count} row, compared one by one. The old database takes no changes any more.",
+        "Moved: {count} rows, compared one by one. The old database takes no changes any more.",
+        rows,
+    )
+    click.echo(said)
+    click.echo(
+        gettext("Now set LATCHKEY_DATABASE_URL to the new one, everywhere, and restart every server and worker.")
+    )
+    click.echo(gettext("To stay with the old one instead: flask db read-write"))
 
 
-@group.command("read-write")  # type: ignore[untyped-decorator]
+@group.command("read-write", cls=TranslatedCommand)  # type: ignore[untyped-decorator]
 @with_appcontext
 def read_write_command() -> None:
     """Let the database take changes again that was left read-only by a move.
@@ -42,4 +50,4 @@ def read_write_command() -> None:
     What is written from then on is missing in the database that it was moved to.
     """
     was = move.take_changes()
-    click.echo("The database takes changes again." if was else "The database was not read-only.")
+    click.echo(gettext("The database takes changes again.") if was else gettext("The database wasn't read-only."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ import orjson
 from app import clock, shutdown
 from app.cli.findings import Finding
 from app.cli.health_checks import examine
+from app.command_language import N_, TranslatedCommand, gettext, in_english, ngettext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,17 +22,17 @@ COLOURS = {"mend": "red", "note": "yellow", "ok": "green", "over": "green"}
 """``over``: what was found before and is no longer."""
 
 
-@click.command("doctor")
-@click.option("--watch", is_flag=True, help="Go on looking, and say what changes, until Ctrl-C or SIGTERM.")
+@click.command("doctor", cls=TranslatedCommand)
+@click.option("--watch", is_flag=True, help=N_("Go on looking, and say what changes, until Ctrl-C or SIGTERM."))
 @click.option(
     "--every",
     type=click.FloatRange(min=0, max=3600),
     default=10.0,
     show_default=True,
-    help="Seconds between two looks of --watch.",
+    help=N_("Seconds between two looks of --watch."),
 )
-@click.option("--rounds", type=click.IntRange(min=1), help="End --watch after so many looks.")
-@click.option("--json", "as_json", is_flag=True, help="Write a line of JSON for each finding.")
+@click.option("--rounds", type=click.IntRange(min=1), help=N_("End --watch after so many looks."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 @click.pass_obj
 def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bool) -> None:
     """Check settings and services, and say how to fix them.
@@ -41,12 +43,12 @@ def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bo
     """
     app = info.load_app()
     if rounds is not None and not watch:
-        raise click.UsageError("--rounds goes with --watch.")
+        raise click.UsageError(gettext("--rounds goes with --watch."))
     stop = shutdown.event_set_by(signal.SIGINT, signal.SIGTERM) if watch else None
     known: list[Finding] = []
     looks = 0
     while True:
-        with app.app_context():
+        with app.app_context(), in_english() if as_json else nullcontext():
             found = examine()
         looks += 1
         say(changes(known, found) if watch else [(each.state, each) for each in found], as_json, dated=watch)
@@ -55,7 +57,7 @@ def doctor(info: Any, watch: bool, every: float, rounds: int | None, as_json: bo
             break
     wrong = sum(finding.check.wrong for finding in known)
     if not as_json:
-        click.echo(f"{wrong} to mend." if wrong else "All is well.")
+        click.echo(ngettext("{count} to mend.", "{count} to mend.", wrong) if wrong else gettext("All is well."))
     sys.exit(1 if wrong else 0)
 
 

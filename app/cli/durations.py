@@ -9,11 +9,19 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from app import i18n
+from app.command_language import gettext, speaking
 from config.types import DurationOrZero
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SHORT = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
 _READ: TypeAdapter[timedelta] = TypeAdapter(DurationOrZero)
+
+
+def span_text(lasts: timedelta) -> str:
+    """Return a length of time as an operator reads it: ``7 days``."""
+    with speaking():
+        return i18n.span_text(lasts.total_seconds())
 
 
 class DurationType(click.ParamType[timedelta]):
@@ -32,7 +40,8 @@ class DurationType(click.ParamType[timedelta]):
         try:
             found = _READ.validate_python(str(int(short[1]) * UNITS[short[2]]) if short else value)
         except ValidationError:
-            self.fail(f"{value!r} is no length of time: 24h, 7d, seconds, or ISO 8601 (PT1H).", param, ctx)
+            said = gettext("{text} is no length of time: 24h, 7d, seconds, or ISO 8601 (PT1H).", text=repr(value))
+            self.fail(said, param, ctx)
         if not (found or self.or_zero):
-            self.fail("It must be longer than 0.", param, ctx)
+            self.fail(gettext("It must be longer than 0."), param, ctx)
         return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-FIGURES = re.compile(r"[0-9][0-9,.:]*")
+FIGURES = re.compile(r"[0-9][0-9,.:\u00a0\u202f\u066c]*")
+"""A number, as any language groups it."""
 
 
 @dataclass(frozen=True, slots=True)

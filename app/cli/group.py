@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app import i18n
+from app.command_language import N_, TranslatedGroup, gettext, speaking
 from app.db import PoolerFound, unavailable
 from app.extensions import db
 from app.users import User, find_by_identity, kinds_in_words, read_identity
@@ -19,7 +19,7 @@ _HANDLE = re.compile(r"[0-9a-f]{32}")
 MISSING_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 
 
-class OperatorGroup(AppGroup):
+class OperatorGroup(TranslatedGroup, AppGroup):
     """A group whose commands run in the application's context; a database that is away is a sentence, not a trace."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -36,10 +36,19 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, (OperationalError, ProgrammingError)):
         text = f"{type(error.orig).__name__} {error.orig}"
         if any(sign in text for sign in MISSING_TABLES):
-            return click.ClickException("The database has not all its tables. Bring it up to date: flask db upgrade")
+            return click.ClickException(
+                gettext("The database has not all its tables. Bring it up to date: flask db upgrade")
+            )
     if unavailable(error):
-        return click.ClickException("The database does not answer. Look what is wrong with it: flask doctor")
+        return click.ClickException(gettext("The database doesn't answer. Look what is wrong with it: flask doctor"))
     return error
+
+
+def switched(name: str, *, off: bool, done: bool) -> str:
+    """Return what became of something to disable (``off``) or enable; it is not ``done`` if it was so before."""
+    if off:
+        return gettext(N_("{name}: disabled.") if done else N_("{name}: disabled already."), name=name)
+    return gettext(N_("{name}: enabled.") if done else N_("{name}: enabled already."), name=name)
 
 
 def user_named(text: str) -> User:
@@ -54,6 +63,7 @@ def user_named(text: str) -> User:
     if user is not None:
         return user
     if typed is None:
-        with i18n.in_english():  # as every command is
-            raise click.ClickException(f"{text!r} isn't {kinds_in_words()}.")
-    raise click.ClickException(f"{text}: nobody has that.")
+        with speaking():
+            kinds = kinds_in_words()
+        raise click.ClickException(gettext("{text} isn't {kinds}.", text=repr(text), kinds=kinds))
+    raise click.ClickException(gettext("{identity}: no one has that.", identity=text))

@@ -10,6 +10,7 @@ import click
 import orjson
 
 from app.cli.group import OperatorGroup, user_named
+from app.command_language import N_, gettext, ngettext, number_text, table
 from app.extensions import db
 from app.groups import service
 from app.groups.models import NAME_LENGTH, TITLE_LENGTH
@@ -19,12 +20,12 @@ from app.users import User
 SHOWN = 20
 """Groups that are named where one that is not there was asked for."""
 
-groups = OperatorGroup("groups", help="Create and delete groups, add and remove members.")
+groups = OperatorGroup("groups", help=N_("Create and delete groups, add and remove members."))
 
 
 @groups.command("create")
 @click.argument("name")
-@click.option("--title", default="", help="What people read. Without it: NAME.")
+@click.option("--title", default="", help=N_("What people read. Without it: NAME."))
 def create(name: str, title: str) -> None:
     """Create a group.
 
@@ -33,16 +34,18 @@ def create(name: str, title: str) -> None:
     refuse_name(name)
     title = title.strip()
     if len(title) > TITLE_LENGTH or not title.isprintable():
-        raise click.ClickException(f"--title: give one line of at most {TITLE_LENGTH} characters.")
+        raise click.ClickException(
+            gettext("{option}: give one line of at most {count} characters.", option="--title", count=TITLE_LENGTH)
+        )
     if not service.create(name, title, by="operator"):
-        raise click.ClickException(f"There is a group {name} already.")
+        raise click.ClickException(gettext("There is a group {group} already.", group=name))
     db.session.commit()
-    click.echo(f"Created the group {name}. Add accounts to it: flask groups add {name} IDENTITY")
+    click.echo(gettext("Created the group {group}. Add accounts to it: flask groups add {group} IDENTITY", group=name))
 
 
 @groups.command("delete")
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
 def delete(name: str, yes: bool) -> None:
     """Delete a group. Its members keep their accounts.
 
@@ -50,13 +53,25 @@ def delete(name: str, yes: bool) -> None:
     """
     group = group_named(name)
     if not yes:
-        click.confirm(f"Delete the group {name} with {_members(group.members)}?", abort=True)
+        asked = ngettext(
+            "Delete the group {group} with {count} member?",
+            "Delete the group {group} with {count} members?",
+            group.members,
+            group=name,
+        )
+        click.confirm(asked, abort=True)
     try:
         left = service.delete(name, by="operator")
     except UnknownGroup:
         raise unknown_group(name) from None
     db.session.commit()
-    click.echo(f"Deleted the group {name}, which had {_members(left)}.")
+    said = ngettext(
+        "Deleted the group {group}, which had {count} member.",
+        "Deleted the group {group}, which had {count} members.",
+        left,
+        group=name,
+    )
+    click.echo(said)
 
 
 @groups.command("add")
@@ -69,7 +84,8 @@ def add(name: str, identity: tuple[str, ...]) -> None:
     """
 
     def do(user: User) -> str:
-        return f"added to {name}" if service.add_member(name, user.id, by="operator") else f"is in {name} already"
+        added = service.add_member(name, user.id, by="operator")
+        return N_("{identity}: added to {group}.") if added else N_("{identity}: is in {group} already.")
 
     _each(name, identity, do)
 
@@ -84,13 +100,14 @@ def remove(name: str, identity: tuple[str, ...]) -> None:
     """
 
     def do(user: User) -> str:
-        return f"removed from {name}" if service.remove_member(name, user.id, by="operator") else f"is not in {name}"
+        removed = service.remove_member(name, user.id, by="operator")
+        return N_("{identity}: removed from {group}.") if removed else N_("{identity}: isn't in {group}.")
 
     _each(name, identity, do)
 
 
 @groups.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_(as_json: bool) -> None:
     """List groups, with how many members each has.
 
@@ -98,11 +115,11 @@ def list_(as_json: bool) -> None:
     """
     found = service.groups()
     if found and not as_json:
-        click.echo("NAME  MEMBERS  TITLE")
+        click.echo(table((N_("NAME"), N_("MEMBERS"), N_("TITLE")), (0, 0, 0)).head())
     for group in found:
-        click.echo(orjson.dumps(group) if as_json else f"{group.name}  {group.members:,}  {group.title}")
+        click.echo(orjson.dumps(group) if as_json else f"{group.name}  {number_text(group.members)}  {group.title}")
     if not as_json:
-        click.echo(f"{len(found):,} group{'' if len(found) == 1 else 's'}.", err=True)
+        click.echo(ngettext("{count} group.", "{count} groups.", len(found)), err=True)
 
 
 def group_named(name: str) -> GroupSummary:
@@ -120,9 +137,15 @@ def unknown_group(name: str) -> click.ClickException:
     """Return what says that there is no group of this name, and which there are."""
     names = [group.name for group in service.groups()]
     if not names:
-        return click.ClickException(f"There is no group {name!r}, nor any other. Create one: flask groups create NAME")
-    more = f" and {len(names) - SHOWN:,} more (flask groups list)" if len(names) > SHOWN else ""
-    return click.ClickException(f"There is no group {name!r}. There are: {', '.join(names[:SHOWN])}{more}.")
+        said = gettext(
+            "There is no group {group}, nor any other. Create one: flask groups create NAME", group=repr(name)
+        )
+        return click.ClickException(said)
+    facts = {"group": repr(name), "names": ", ".join(names[:SHOWN])}
+    if len(names) <= SHOWN:
+        return click.ClickException(gettext("There is no group {group}. There are: {names}.", **facts))
+    said = N_("There is no group {group}. There are: {names} and {count} more (flask groups list).")
+    return click.ClickException(gettext(said, count=len(names) - SHOWN, **facts))
 
 
 def refuse_name(name: str) -> None:
@@ -133,8 +156,14 @@ def refuse_name(name: str) -> None:
     if service.is_name(name):
         return
     tidy = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:NAME_LENGTH]
-    instead = f" Try: {tidy}" if tidy else ""
-    raise click.ClickException(f"{name!r} can't be the name of a group: it has {service.NAME_RULE}.{instead}")
+    said = gettext(
+        "{name} can't be the name of a group: it has lower-case letters, digits, . _ and -, at most {most}, "
+        "and begins with a letter or digit.",
+        name=repr(name),
+        most=NAME_LENGTH,
+    )
+    instead = gettext("Try: {name}", name=tidy)
+    raise click.ClickException(f"{said} {instead}" if tidy else said)
 
 
 def _each(name: str, identities: tuple[str, ...], do: Callable[[User], str]) -> None:
@@ -151,9 +180,5 @@ def _each(name: str, identities: tuple[str, ...], do: Callable[[User], str]) -> 
             click.echo(unknown.message, err=True)
             continue
         db.session.commit()
-        click.echo(f"{text}: {said}.")
+        click.echo(gettext(said, identity=text, group=name))
     sys.exit(1 if missing else 0)
-
-
-def _members(count: int) -> str:
-    return f"{count:,} member{'' if count == 1 else 's'}"

@@ -7,10 +7,10 @@ from datetime import timedelta
 import click
 import orjson
 
-from app import i18n
 from app.admin.presenters import invitation_facts
 from app.cli.durations import DurationType
 from app.cli.group import OperatorGroup
+from app.command_language import N_, gettext, ngettext, speaking
 from app.errors import Rejected
 from app.extensions import db
 from app.invitations import service
@@ -18,17 +18,21 @@ from app.invitations.models import Invitation
 from app.invitations.service import Terms, link_of, state_of
 from app.web.messages import message
 
-invitations = OperatorGroup("invitations", help="Create, list and revoke invitations.")
+invitations = OperatorGroup("invitations", help=N_("Create, list and revoke invitations."))
 
 SHOWN = 100
 
 
 @invitations.command("create")
-@click.option("--email", default="", help="Mail it to this address, for one account. Without it the link is printed.")
-@click.option("--group", "groups", multiple=True, metavar="NAME", help="A group to join; may be repeated.")
-@click.option("--uses", type=int, default=1, show_default=True, help="How many accounts may accept it.")
-@click.option("--expires", type=DurationType(), default="7d", show_default=True, help="How long it can be accepted.")
-@click.option("--language", default="", metavar="CODE", help="Language of the mail. Without it: the default one.")
+@click.option(
+    "--email", default="", help=N_("Mail it to this address, for one account. Without it the link is printed.")
+)
+@click.option("--group", "groups", multiple=True, metavar="NAME", help=N_("A group to join; may be repeated."))
+@click.option("--uses", type=int, default=1, show_default=True, help=N_("How many accounts may accept it."))
+@click.option(
+    "--expires", type=DurationType(), default="7d", show_default=True, help=N_("How long it can be accepted.")
+)
+@click.option("--language", default="", metavar="CODE", help=N_("Language of the email. Without it: the default one."))
 def create(email: str, groups: tuple[str, ...], uses: int, expires: timedelta, language: str) -> None:
     """Create an invitation.
 
@@ -37,43 +41,57 @@ def create(email: str, groups: tuple[str, ...], uses: int, expires: timedelta, l
     try:
         made = service.create(Terms(email, groups, uses, expires, language), by="operator")
     except Rejected as refused:
-        with i18n.in_english():
+        with speaking():
             raise click.ClickException(str(message(refused.code, **refused.facts))) from None
     db.session.commit()
     if made.email:
-        click.echo(f"Invitation {made.id} for {made.email}: the mail is on its way.", err=True)
+        said = gettext("Invitation {id} for {email}: the email is on its way.", id=made.id, email=made.email)
+        click.echo(said, err=True)
     else:
-        click.echo(f"Invitation {made.id}, to be accepted {made.uses} times. Its link isn't shown again:", err=True)
+        said = ngettext(
+            "Invitation {id}, to be accepted {count} time. Its link isn't shown again:",
+            "Invitation {id}, to be accepted {count} times. Its link isn't shown again:",
+            made.uses,
+            id=made.id,
+        )
+        click.echo(said, err=True)
         click.echo(link_of(made))
 
 
 @invitations.command("list")
-@click.option("--all", "everything", is_flag=True, help="Those that can't be accepted any more, too.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+@click.option("--all", "everything", is_flag=True, help=N_("Those that can't be accepted any more, too."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_(everything: bool, as_json: bool) -> None:
-    """List invitations, the newest first. Their links are not shown."""
+    """List invitations, the newest first. Their links aren't shown."""
     before = ""
     while found := service.newest(SHOWN, before=before, only_open=not everything):
         for row in found:
             click.echo(orjson.dumps(invitation_facts(row)).decode() if as_json else _in_words(row))
         before = found[-1].id
     if not before and not as_json:
-        click.echo("No invitations.", err=True)
+        click.echo(gettext("No invitations."), err=True)
 
 
 @invitations.command("revoke")
 @click.argument("invitation_id", metavar="ID")
 def revoke(invitation_id: str) -> None:
-    """Let nobody accept an invitation any more."""
+    """Let no one accept an invitation any more."""
     found = service.find(invitation_id)
     if found is None:
-        raise click.ClickException(f"There is no invitation {invitation_id}. See flask invitations list --all")
+        raise click.ClickException(
+            gettext("There is no invitation {id}. See flask invitations list --all", id=invitation_id)
+        )
     revoked = service.revoke(found, by="operator")
     db.session.commit()
-    click.echo(f"Invitation {found.id}: {'revoked' if revoked else 'was revoked already'}.")
+    said = N_("Invitation {id}: revoked.") if revoked else N_("Invitation {id}: was revoked already.")
+    click.echo(gettext(said, id=found.id))
 
 
 def _in_words(row: Invitation) -> str:
-    whom = row.email or "anyone who has the link"
-    where = f", groups {', '.join(row.group_names)}" if row.groups else ""
-    return f"{row.id}  {state_of(row)}  {row.used} of {row.uses}  until {row.expires_at:%Y-%m-%d %H:%M}  {whom}{where}"
+    whom = row.email or gettext("anyone who has the link")
+    if row.groups:
+        whom += ", " + gettext("groups {names}", names=", ".join(row.group_names))
+    used = gettext("{used} of {uses}", used=row.used, uses=row.uses)
+    expires = f"{row.expires_at:%Y-%m-%d %H:%M}"
+    until = gettext("until {time}", time=expires)
+    return f"{row.id}  {state_of(row)}  {used}  {until}  {whom}"

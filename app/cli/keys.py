@@ -18,14 +18,16 @@ from app.authenticators import keys as key_announcements
 from app.authenticators.keys import SealedColumn, sealed_columns, sealed_rows
 from app.cli.group import OperatorGroup
 from app.cli.signing_keys import list_signing_keys, rotate_signing_keys
+from app.command_language import N_, gettext, ngettext
 from app.crypto.encryption import DecryptionError
 from app.extensions import db, keyring
 from app.oidc.clients import ALGORITHMS
+from app.terminal import padded
 
 SHOWN = 5
 """Rows that are named for each reason why some did not open."""
 
-keys = OperatorGroup("keys", help="Make, list and rotate keys, of encryption and of signing.")
+keys = OperatorGroup("keys", help=N_("Make, list and rotate keys, of encryption and of signing."))
 
 BATCH = 500
 
@@ -38,9 +40,9 @@ def new() -> None:
     and restart every server again, and run: flask keys rotate. After a day, take the old key out.
     """
     click.echo(secrets.token_hex(32))
-    click.echo("1. Put it last, LATCHKEY_SECRET_KEYS=OLD,NEW, and restart every server, one by one.", err=True)
-    click.echo("2. Put it first, NEW,OLD, and restart them again. Then: flask keys rotate", err=True)
-    click.echo("3. A day later take the old one out: NEW. (docs/security.md, Rotating keys)", err=True)
+    click.echo(gettext("1. Put it last, LATCHKEY_SECRET_KEYS=OLD,NEW, and restart every server, one by one."), err=True)
+    click.echo(gettext("2. Put it first, NEW,OLD, and restart them again. Then: flask keys rotate"), err=True)
+    click.echo(gettext("3. A day later take the old one out: NEW. (docs/security.md, Rotating keys)"), err=True)
 
 
 @keys.command("list")
@@ -51,47 +53,69 @@ def list_() -> None:
     """
     counts = sealed_rows()
     for kid in keyring.kids:
-        current = kid == keyring.kid
-        use = "current" if current else "seals nothing" if not counts[kid] else "still needed: flask keys rotate"
-        click.echo(f"{kid}  {counts.pop(kid, 0):>9,} rows  {use}")
+        use = N_("current") if kid == keyring.kid else USES[bool(counts[kid])]
+        click.echo(f"{kid}  {_rows(counts.pop(kid, 0))}  {gettext(use)}")
     for kid, count in counts.items():
-        click.echo(f"{kid}  {count:>9,} rows  MISSING: put this key back at the end of LATCHKEY_SECRET_KEYS")
+        missing = gettext("MISSING: put this key back at the end of LATCHKEY_SECRET_KEYS")
+        click.echo(f"{kid}  {_rows(count)}  {missing}")
     list_signing_keys()
     sys.exit(1 if counts else 0)
 
 
+USES = {False: N_("seals nothing"), True: N_("still needed: flask keys rotate")}
+"""What an older key is for, by whether it seals something."""
+
+
+def _rows(count: int) -> str:
+    return padded(ngettext("{count} row", "{count} rows", count), -14)
+
+
 @keys.command("rotate")
-@click.option("--alg", type=click.Choice(ALGORITHMS), help="Rotate the signing key of this algorithm alone.")
-@click.option("--now", is_flag=True, help="Drop signing keys that leaked: the next ones sign at once.")
+@click.option("--alg", type=click.Choice(ALGORITHMS), help=N_("Rotate the signing key of this algorithm alone."))
+@click.option("--now", is_flag=True, help=N_("Drop signing keys that leaked: the next ones sign immediately."))
 def rotate(alg: str | None, now: bool) -> None:
     """Seal everything under the current key, and rotate signing keys.
 
     Everything at rest is sealed again under the first of LATCHKEY_SECRET_KEYS. The next key of each algorithm signs as
     soon as it has been published for a day. The service goes on meanwhile. It can be stopped and run again.
 
-    With --alg or --now it rotates signing keys alone. --now does not wait for that day, and drops the keys that have
+    With --alg or --now it rotates signing keys alone. --now doesn't wait for that day, and drops the keys that have
     signed until now.
     """
     if alg or now:
         rotate_signing_keys(alg, now=now)
         return
     _await_readers()
-    with Console(stderr=True).status("Sealing anew") as status:
+    with Console(stderr=True).status(gettext("Sealing anew")) as status:
         total = 0
 
         def moved(count: int) -> None:
             nonlocal total
             total += count
-            status.update(f"Sealing anew: {total:,} rows")
+            status.update(ngettext("Sealing anew: {count} row", "Sealing anew: {count} rows", total))
 
         result = reseal(moved)
     for why, rows in result.shut.items():
-        more = f" and {len(rows) - SHOWN:,} more" if len(rows) > SHOWN else ""
-        click.echo(f"{why}: {', '.join(rows[:SHOWN])}{more}", err=True)
-    click.echo(f"{result.moved:,} rows are now under key {keyring.kid}, {result.shut_rows:,} could not be opened.")
+        named, more = ", ".join(rows[:SHOWN]), len(rows) - SHOWN
+        if more > 0:
+            named = gettext("{rows} and {more} more", rows=named, more=more)
+        click.echo(f"{why}: {named}", err=True)
+    said = ngettext(
+        "{count} row is now under key {key}, {shut} couldn't be opened.",
+        "{count} rows are now under key {key}, {shut} couldn't be opened.",
+        result.moved,
+        key=keyring.kid,
+        shut=result.shut_rows,
+    )
+    click.echo(said)
     older = sum(count for kid, count in sealed_rows().items() if kid != keyring.kid) - result.shut_rows
     if older > 0:
-        click.echo(f"{older:,} rows were written meanwhile under an older key. Restart the servers, run this again.")
+        said = ngettext(
+            "{count} row was written meanwhile under an older key. Restart the servers, run this again.",
+            "{count} rows were written meanwhile under an older key. Restart the servers, run this again.",
+            older,
+        )
+        click.echo(said)
     rotate_signing_keys()
     sys.exit(1 if older > 0 or result.shut_rows else 0)
 
@@ -104,10 +128,15 @@ def _await_readers() -> None:
     until = time.monotonic() + 1.2 * key_announcements.DEAD_AFTER.total_seconds()
     while lacking := key_announcements.without(keyring.kid):
         if time.monotonic() > until:
-            raise click.ClickException(
-                f"{lacking} running process{' does' if lacking == 1 else 'es do'} not have key {keyring.kid}. "
-                "Restart every server and worker with it in LATCHKEY_SECRET_KEYS, then run this again."
+            said = ngettext(
+                "{count} running process doesn't have key {key}. Restart every server and worker with it in "
+                "LATCHKEY_SECRET_KEYS, then run this again.",
+                "{count} running processes don't have key {key}. Restart every server and worker with it in "
+                "LATCHKEY_SECRET_KEYS, then run this again.",
+                lacking,
+                key=keyring.kid,
             )
+            raise click.ClickException(said)
         db.session.rollback()
         time.sleep(0.5)
 
@@ -167,7 +196,8 @@ def _sealed_anew(rows: list[Any], column: SealedColumn, result: Resealed) -> lis
         try:
             plain = keyring.open(sealed, *column.context(row))
         except DecryptionError as error:
-            why = f"key {error.kid} is not in the ring" if error.key_is_unknown else "changed or moved"
+            missing = gettext("key {key} isn't in the ring", key=error.kid)
+            why = missing if error.key_is_unknown else gettext("changed or moved")
             result.shut.setdefault(why, []).append(f"{row.__tablename__} {name}")
             continue
         texts.append({"row": name, "was": sealed, "becomes": keyring.seal(plain, *column.context(row))})

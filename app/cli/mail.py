@@ -14,6 +14,7 @@ from markupsafe import Markup
 from app import i18n
 from app.cli.group import OperatorGroup
 from app.cli.message_samples import samples, unsent
+from app.command_language import N_, gettext, ngettext, table
 from app.extensions import db, settings
 from app.notifications.challenge_emails import write_email
 from app.outbox import EmailMessage, TextMessage, suppressions
@@ -23,9 +24,10 @@ from app.outbox.channels.attempt import Failed
 from app.outbox.channels.failover import FALLBACK, PRIMARY
 from app.users import identifiers
 
-mail = OperatorGroup("mail", help="Preview emails and text messages, and send a test email.")
+mail = OperatorGroup("mail", help=N_("Preview emails and text messages, and send a test email."))
 
-SUPPRESSED_ROW = "{:36}  {:9}  {:6}  {:11}  {:16}  {}"
+HEADS = (N_("ADDRESS"), N_("WHY"), N_("CODE"), N_("REPORTED BY"), N_("SINCE (UTC)"), N_("UNTIL (UTC)"))
+ROOMS = (36, 9, 6, 11, 16, 0)
 SHOWN = ("masked", "kind", "code", "provider", "since", "until")
 
 PAGE = Markup("""<!doctype html>
@@ -68,15 +70,20 @@ class Written:
 def preview(folder: Path) -> None:
     """Write every email and text message to FOLDER, in each language of LATCHKEY_LANGUAGES, with an index page.
 
-    Their facts are made up, and their links open nothing. Files of an earlier preview are replaced.
+    Their facts are made up, and their links can't be used. Files of an earlier preview are replaced.
     """
     try:
         count = sum(_write_language(folder, tag) for tag in settings.languages)
         tables = Markup().join(_table(tag) for tag in settings.languages)
         (folder / "index.html").write_text(PAGE.format(brand=settings.brand_name, tables=tables), encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"{folder} can't be written to: {error.strerror}.") from error
-    click.echo(f"Wrote {count} messages. Open {folder / 'index.html'}")
+        raise click.ClickException(
+            gettext("{path} can't be written to: {reason}.", path=folder, reason=error.strerror)
+        ) from error
+    said = ngettext(
+        "Wrote {count} message. Open {path}", "Wrote {count} messages. Open {path}", count, path=folder / "index.html"
+    )
+    click.echo(said)
 
 
 def written(tag: str) -> Iterator[Written]:
@@ -103,40 +110,45 @@ def _table(tag: str) -> Markup:
 
 @mail.command("test")
 @click.argument("address")
-@click.option("--language", help="In which language; the first of LATCHKEY_LANGUAGES when left out.")
-@click.option("--fallback", is_flag=True, help="By the second mail server, LATCHKEY_MAIL_FALLBACK_URL.")
+@click.option("--language", help=N_("In which language; the first of LATCHKEY_LANGUAGES when left out."))
+@click.option("--fallback", is_flag=True, help=N_("By the second mail server, LATCHKEY_MAIL_FALLBACK_URL."))
 def test(address: str, language: str | None, fallback: bool) -> None:
     """Send a test email to ADDRESS now, and print what the mail server answered."""
     if language is not None and language not in settings.languages:
-        raise click.UsageError(f"Choose a language from {', '.join(settings.languages)}.")
+        raise click.UsageError(gettext("Choose a language from {languages}.", languages=", ".join(settings.languages)))
     if fallback and not settings.mail_fallback_url:
-        raise click.UsageError("There is no second mail server. Set LATCHKEY_MAIL_FALLBACK_URL.")
+        raise click.UsageError(gettext("There is no second mail server. Set LATCHKEY_MAIL_FALLBACK_URL."))
     try:
         message = unsent("test", "mail", identifiers.email(address))
     except identifiers.InvalidIdentifier:
-        raise click.UsageError(f"{address!r} isn't an email address.") from None
+        raise click.UsageError(gettext("{address} isn't an email address.", address=repr(address))) from None
     with i18n.speaking(language or i18n.default_language()):
         words = write_email(message, {})
     try:
         _, answer = mail_channel.send(message, words, only=FALLBACK if fallback else PRIMARY)
     except Failed as failure:
-        click.echo(f"Not sent: {failure.reason}.{_said(failure)}", err=True)
+        said = gettext("Not sent: {reason}.", reason=failure.reason)
+        answer = smtp.answer_in(failure.__cause__)  # nothing that a log may not show: the mail is the operator's own
+        if answer:
+            said += " " + gettext("The mail server answered: {answer}", answer=answer)
+        click.echo(said, err=True)
         if failure.remedy:
             click.echo(failure.remedy, err=True)
         sys.exit(1)
     finally:
         mail_channel.hang_up()
-    click.echo(f"Sent to {message.to} from {settings.mail_sender}. The mail server answered: {answer}")
+    facts = {"recipient": message.to, "sender": settings.mail_sender}
+    click.echo(gettext("Sent to {recipient} from {sender}. The mail server answered: {answer}", answer=answer, **facts))
 
 
-@mail.group("suppressions")
+@mail.group("suppressions", cls=OperatorGroup)
 def suppressed() -> None:
     """Addresses that get no mail, because it came back or was called spam."""
 
 
 @suppressed.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Newest so many.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help=N_("Newest so many."))
+@click.option("--json", "as_json", is_flag=True, help=N_("As JSON."))
 def list_suppressed(limit: int, as_json: bool) -> None:
     """List addresses that get no mail now, masked, newest first."""
     rows = suppressions.listed(limit)
@@ -145,12 +157,13 @@ def list_suppressed(limit: int, as_json: bool) -> None:
         click.echo(json.dumps(facts, default=lambda moment: moment.isoformat(), indent=2))
         return
     if not rows:
-        click.echo("No address is suppressed.")
+        click.echo(gettext("No address is suppressed."))
         return
-    click.echo(SUPPRESSED_ROW.format("ADDRESS", "WHY", "CODE", "REPORTED BY", "SINCE (UTC)", "UNTIL (UTC)"))
+    shown = table(HEADS, ROOMS)
+    click.echo(shown.head())
     for row in rows:
         times = [f"{moment:%Y-%m-%d %H:%M}" for moment in (row.since, row.until)]
-        click.echo(SUPPRESSED_ROW.format(row.masked, row.kind, row.code, row.provider, *times).rstrip())
+        click.echo(shown.line(row.masked, row.kind, row.code, row.provider, *times))
 
 
 @suppressed.command("lift")
@@ -160,14 +173,8 @@ def lift_suppression(address: str) -> None:
     try:
         canonical = identifiers.email(address)
     except identifiers.InvalidIdentifier:
-        raise click.UsageError(f"{address!r} isn't an email address.") from None
+        raise click.UsageError(gettext("{address} isn't an email address.", address=repr(address))) from None
     if not suppressions.lift(canonical, "operator"):
-        raise click.ClickException(f"{address} isn't suppressed.")
+        raise click.ClickException(gettext("{address} isn't suppressed.", address=address))
     db.session.commit()
-    click.echo(f"{canonical} gets mail again.")
-
-
-def _said(failure: Failed) -> str:
-    """Return what the server said, for the operator's own mail has nothing that a log may not show."""
-    said = smtp.answer_in(failure.__cause__)
-    return f" The mail server answered: {said}" if said else ""
+    click.echo(gettext("{address} gets mail again.", address=canonical))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from math import sqrt
 
+from app.command_language import N_, gettext
+
 _PIECES = re.compile(rb"([A-Za-z0-9_=+/.-]+)")
 _IGNORED = frozenset(("date",))
 """Headers that tell the time and nothing else."""
@@ -55,11 +57,18 @@ def template_of(replies: Sequence[tuple[Reply, str]]) -> Template | None:
 def differences(one: Template | None, other: Template | None) -> list[str]:
     """Return where two classes of answers differ, a line each; empty when no byte tells them apart."""
     if one is None or other is None:
-        return [] if one is other else ["the answers of one class differ in their lengths, those of the other do not"]
+        return [] if one is other else [gettext(LENGTHS)]
     if len(one) != len(other):
-        return [f"one has {len(one)} pieces, the other {len(other)}"]
+        return [gettext("one has {count} pieces, the other {other}", count=len(one), other=len(other))]
     pairs = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
-    return [f"{a.decode(errors='replace')!r} and {b.decode(errors='replace')!r}" for a, b in pairs[:5]]
+    return [f"{_quoted(a)} / {_quoted(b)}" for a, b in pairs[:5]]
+
+
+LENGTHS = N_("the answers of one class differ in their lengths, those of the other don't")
+
+
+def _quoted(piece: bytes) -> str:
+    return repr(piece.decode(errors="replace"))
 
 
 def _pieces(reply: Reply, identity: str) -> list[bytes]:

@@ -13,12 +13,13 @@ from statistics import median
 from urllib.parse import urlsplit
 
 import click
-from flask.cli import AppGroup
 
+from app.cli.group import OperatorGroup
 from app.cli.response_diff import Reply, differences, mann_whitney_z, template_of
+from app.command_language import N_, gettext, ngettext
 from app.extensions import settings
 
-selftest = AppGroup("selftest", help="Measure what the running service promises.")
+selftest = OperatorGroup("selftest", help=N_("Measure what the running service promises."))
 
 MOST_Z = 4.0
 """Standard deviations: past it the times differ, by chance once in 16,000 comparisons."""
@@ -45,14 +46,16 @@ PATIENCE = 10.0
 
 
 @selftest.command("enumeration")
-@click.option("--url", help="Where the service runs; its public URL when left out.")
-@click.option("--known", multiple=True, required=True, metavar="ADDRESS", help="Has an account. May be repeated.")
-@click.option("--unconfirmed", multiple=True, metavar="ADDRESS", help="Has one with an unproved address.")
-@click.option("--disabled", multiple=True, metavar="ADDRESS", help="Has one that is switched off.")
-@click.option("--requests", "count", type=click.IntRange(20), default=1000, show_default=True, help="For each class.")
-@click.option("--rps", type=click.FloatRange(0), default=0, help="Requests a second at the most.")
-@click.option("--median-ms", type=float, default=1.0, show_default=True, help="Medians may differ so far.")
-@click.option("--register", is_flag=True, help="Registering too. Opens accounts that nobody confirms.")
+@click.option("--url", help=N_("Where the service runs; its public URL when left out."))
+@click.option("--known", multiple=True, required=True, metavar="ADDRESS", help=N_("Has an account. May be repeated."))
+@click.option("--unconfirmed", multiple=True, metavar="ADDRESS", help=N_("Has one with an unproved address."))
+@click.option("--disabled", multiple=True, metavar="ADDRESS", help=N_("Has one that is disabled."))
+@click.option(
+    "--requests", "count", type=click.IntRange(20), default=1000, show_default=True, help=N_("For each class.")
+)
+@click.option("--rps", type=click.FloatRange(0), default=0, help=N_("Requests a second at the most."))
+@click.option("--median-ms", type=float, default=1.0, show_default=True, help=N_("Medians may differ so far."))
+@click.option("--register", is_flag=True, help=N_("Registering too. Opens accounts that no one confirms."))
 def enumeration(
     url: str | None, count: int, rps: float, median_ms: float, register: bool, **given: tuple[str, ...]
 ) -> None:
@@ -77,7 +80,8 @@ def enumeration(
         sys.exit(2)
     finally:
         service.close()
-    click.echo("Nothing tells who has an account." if all(found) else "It can be told who has an account.")
+    said = N_("Nothing tells who has an account.") if all(found) else N_("It can be told who has an account.")
+    click.echo(gettext(said))
     sys.exit(0 if all(found) else 1)
 
 
@@ -92,7 +96,7 @@ def _compare(
 ) -> bool:
     """Ask, print what came of it, and return whether all classes are alike."""
     found = ask_in_turn(service, path, fields, people, count)
-    click.echo(f"{name}: {count} requests for each class")
+    click.echo(gettext("{name}: {count} requests for each class", name=name, count=count))
     alike = [_say(kind, found[kind], found[NOBODY], median_ms) for kind in found]
     return all(alike)
 
@@ -101,19 +105,23 @@ def _say(name: str, replies: Sequence[tuple[Reply, str]], nobodys: Sequence[tupl
     times, base = ([reply.seconds for reply, _ in each] for each in (replies, nobodys))
     first = replies[0][0]
     statuses = ",".join(str(status) for status in sorted({reply.status for reply, _ in replies}))
-    line = f"  {name:<12} {statuses:<8} median {median(times) * 1000:7.3f} ms"
+    milliseconds = f"{median(times) * 1000:7.3f}"
+    middle = gettext("median {milliseconds} ms", milliseconds=milliseconds)
+    line = f"  {name:<12} {statuses:<8} {middle}"
     if replies is nobodys:
         click.echo(line)
-        click.echo(f"  headers: {' '.join(first.header_names)}")
-        click.echo(f"  cookies: {' '.join(first.cookie_names) or 'none'}")
+        cookies = " ".join(first.cookie_names) or gettext("none")
+        click.echo("  " + gettext("headers: {names}", names=" ".join(first.header_names)))
+        click.echo("  " + gettext("cookies: {names}", names=cookies))
         return True
     z, gap = mann_whitney_z(times, base), median(times) - median(base)
     found = differences(template_of(nobodys[:SAMPLES]), template_of(replies[:SAMPLES]))
     if {reply.status for reply, _ in replies} != {reply.status for reply, _ in nobodys}:
-        found.append("the statuses")
-    click.echo(f"{line}  {gap * 1000:+7.3f} ms  z {z:+6.2f}  {len(found)} differences")
+        found.append(gettext("the statuses"))
+    differing = ngettext("{count} difference", "{count} differences", len(found))
+    click.echo(f"{line}  {gap * 1000:+7.3f} ms  z {z:+6.2f}  {differing}")
     for difference in found:
-        click.echo(f"    unlike: {difference}")
+        click.echo("    " + gettext("unlike: {difference}", difference=difference))
     return not found and abs(z) <= MOST_Z and abs(gap) * 1000 <= most
 
 
@@ -137,6 +145,11 @@ def _host(url: str | None) -> str:
     """Return the name to ask for when the service is reached by its machine's own address."""
     ours = url and urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") and settings.is_production
     return urlsplit(settings.origin).netloc if ours else ""
+
+
+NO_ANSWER = N_("The service doesn't answer ({error}). Is the URL right?")
+LIMITED = N_("The service says 429. Raise its limits, or run it with LATCHKEY_LIMITS=off on a copy.")
+UNEXPECTED = N_("The service says {status} to {path}. Look what its log says.")
 
 
 class CannotMeasure(Exception):
@@ -172,11 +185,11 @@ class Service:
             content = response.read()
             seconds = time.perf_counter() - began
         except (OSError, HTTPException) as error:
-            raise CannotMeasure(f"The service does not answer ({type(error).__name__}). Is the URL right?") from error
+            raise CannotMeasure(gettext(NO_ANSWER, error=type(error).__name__)) from error
         if response.status == 429:
-            raise CannotMeasure("The service says 429. Raise its limits, or run it with LATCHKEY_LIMITS=off on a copy.")
+            raise CannotMeasure(gettext(LIMITED))
         if response.status >= 500 or response.status in (301, 302, 303, 308, 404):
-            raise CannotMeasure(f"The service says {response.status} to {path}. Look what its log says.")
+            raise CannotMeasure(gettext(UNEXPECTED, status=str(response.status), path=path))
         return Reply(response.status, tuple(response.getheaders()), content, seconds)
 
     def close(self) -> None:

@@ -7,15 +7,16 @@ from datetime import datetime
 import click
 
 from app import clock
+from app.command_language import N_, gettext
 from app.extensions import db
 from app.oidc import key_rotation, key_store
 from app.oidc.discovery_views import JWKS_KEPT
 from app.oidc.models import SigningKey
 
-COST = (
+COST = N_(
     "What they have signed is no longer accepted: sign-ins to apps that were under way fail once, and apps that take "
-    "JWT access tokens need new ones. Servers follow within {servers:.0f} seconds; an app that keeps our keys may take "
-    "the old ones for {apps:.0f} minutes more. If the next keys may be known as well, run this a second time."
+    "JWT access tokens need new ones. Servers follow within {seconds} seconds; an app that keeps our keys may take "
+    "the old ones for {minutes} minutes more. If the next keys may be known as well, run this a second time."
 )
 """What dropping a key costs."""
 
@@ -29,10 +30,12 @@ def list_signing_keys() -> None:
 
 def _use(row: SigningKey, signing: SigningKey | None) -> str:
     if signing is None or row.number == signing.number:
-        return f"signs since {_time(row.signs_from)}"
+        return gettext("signs since {time}", time=_time(row.signs_from))
     if row.number > signing.number:
-        return f"next, signs from {_time(row.signs_from)}"
-    return f"published until {_time(row.published_until)}" if row.published_until else "signs no more"
+        return gettext("next, signs from {time}", time=_time(row.signs_from))
+    if row.published_until:
+        return gettext("published until {time}", time=_time(row.published_until))
+    return gettext("signs no more")
 
 
 def rotate_signing_keys(alg: str | None = None, *, now: bool = False) -> None:
@@ -41,12 +44,14 @@ def rotate_signing_keys(alg: str | None = None, *, now: bool = False) -> None:
     db.session.commit()
     for rotation in rotations:
         for kid in rotation.dropped:
-            click.echo(f"{rotation.alg:<5}  {kid}  dropped")
-        since = "signs since" if rotation.signs_from <= clock.now() else "next, signs from"
-        click.echo(f"{rotation.alg:<5}  {rotation.kid}  {since} {_time(rotation.signs_from)}")
+            dropped = gettext("dropped")
+            click.echo(f"{rotation.alg:<5}  {kid}  {dropped}")
+        signs = rotation.signs_from <= clock.now()
+        since = N_("signs since {time}") if signs else N_("next, signs from {time}")
+        click.echo(f"{rotation.alg:<5}  {rotation.kid}  {gettext(since, time=_time(rotation.signs_from))}")
     if any(rotation.dropped for rotation in rotations):
-        apps = JWKS_KEPT.total_seconds() / 60
-        click.echo(COST.format(servers=key_store.READ_EVERY, apps=apps), err=True)
+        minutes = round(JWKS_KEPT.total_seconds() / 60)
+        click.echo(gettext(COST, seconds=round(key_store.READ_EVERY), minutes=minutes), err=True)
 
 
 def _time(at: datetime) -> str:

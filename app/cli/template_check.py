@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxEr
 from jinja2.filters import FILTERS
 
 from app.cli.message_samples import Sample, samples, unsent
+from app.command_language import gettext
 from app.extensions import this_app
 from app.notifications.challenge_emails import context_of
 from app.own_templates import describe, folder_of
@@ -222,22 +223,23 @@ def _faults_of_source(environment: Environment, folder: str, name: str) -> Itera
         tree = _without_functions().parse(Path(file).read_text(encoding="utf-8"), name, file)
         used = values_in(tree)
     except TemplateSyntaxError as error:
-        yield Fault(file, error.lineno, error.message or "syntax error")
+        yield Fault(file, error.lineno, error.message or gettext("syntax error"))
         return
     except (OSError, UnicodeDecodeError) as error:
-        yield Fault(file, 1, f"can't be read ({type(error).__name__})")
+        yield Fault(file, 1, gettext("can't be read ({error})", error=type(error).__name__))
         return
     if name not in built_in_names():
         if not _is_used(environment, folder, name):
-            yield Fault(file, 1, "takes the place of no template of ours, and none of yours uses it")
+            yield Fault(file, 1, gettext("takes the place of no template of ours, and none of yours uses it"))
         return
     for block in tree.find_all(nodes.Block):
         if block.name not in blocks_of(name) and any(tree.find_all(nodes.Extends)):
-            yield Fault(file, block.lineno, f"block {block.name!r} is in no template that this one extends")
+            what = gettext("block {name} is in no template that this one extends", name=repr(block.name))
+            yield Fault(file, block.lineno, what)
     known = variables_of(name) | _functions()
     for missing in used - known:
         line = next(node.lineno for node in tree.find_all(nodes.Name) if node.name == missing)
-        yield Fault(file, line, f"{missing!r} is no value of this template")
+        yield Fault(file, line, gettext("{name} is no value of this template", name=repr(missing)))
 
 
 def _is_used(environment: Environment, folder: str, name: str) -> bool:
@@ -256,11 +258,11 @@ def _faults_of_rendering(environment: Environment, folder: str, name: str, conte
     try:
         environment.get_template(name).render(context)
     except TemplateSyntaxError as error:
-        yield Fault(error.filename or name, error.lineno, error.message or "syntax error")
+        yield Fault(error.filename or name, error.lineno, error.message or gettext("syntax error"))
     except Exception as error:  # whatever a template's expressions raise
         ours = f"{_our_folder()}/"
         frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(error.__traceback__)]
         places = [place for place in frames if place[0].startswith((f"{folder}/", ours) if folder else (ours,))]
         in_own = [place for place in places if folder and place[0].startswith(f"{folder}/")]
         file, line = (in_own or places or [(name, 0)])[-1]
-        yield Fault(file, line, f"{describe(error)} (rendering {name})")
+        yield Fault(file, line, gettext("{error} (rendering {name})", error=describe(error), name=name))

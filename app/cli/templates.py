@@ -8,9 +8,10 @@ import click
 
 from app.cli import template_check
 from app.cli.group import OperatorGroup
+from app.command_language import N_, gettext, ngettext
 from app.extensions import settings
 
-templates = OperatorGroup("templates", help="Check templates of your own, and list what they can use.")
+templates = OperatorGroup("templates", help=N_("Check templates of your own, and list what they can use."))
 
 
 @templates.command("check")
@@ -23,11 +24,22 @@ def check() -> None:
     for fault in found:
         click.echo(str(fault))
     if found:
-        click.echo(f"{len(found)} to fix. The service uses its own templates in their place.", err=True)
+        said = ngettext(
+            "{count} to fix. The service uses its own templates in their place.",
+            "{count} to fix. The service uses its own templates in their place.",
+            len(found),
+        )
+        click.echo(said, err=True)
         sys.exit(1)
     rendered = len({name for name, _ in template_check.renderings()})
-    folder = settings.templates_folder or "no LATCHKEY_TEMPLATES_FOLDER is set"
-    click.echo(f"Rendered {rendered} templates without a fault ({folder}).")
+    folder = settings.templates_folder or gettext("no LATCHKEY_TEMPLATES_FOLDER is set")
+    said = ngettext(
+        "Rendered {count} template without a fault ({folder}).",
+        "Rendered {count} templates without a fault ({folder}).",
+        rendered,
+        folder=folder,
+    )
+    click.echo(said)
 
 
 @templates.command("list")
@@ -39,6 +51,7 @@ def list_templates(name: str | None) -> None:
             click.echo(each)
         return
     if name not in template_check.built_in_names():
-        raise click.UsageError(f"There is no template {name!r}. List them: flask templates list")
-    click.echo(f"Blocks: {', '.join(sorted(template_check.blocks_of(name))) or 'none'}")
-    click.echo(f"Values: {', '.join(sorted(template_check.variables_of(name))) or 'none'}")
+        raise click.UsageError(gettext("There is no template {name}. List them: flask templates list", name=repr(name)))
+    blocks, values = template_check.blocks_of(name), template_check.variables_of(name)
+    click.echo(gettext("Blocks: {names}", names=", ".join(sorted(blocks)) or gettext("none")))
+    click.echo(gettext("Values: {names}", names=", ".join(sorted(values)) or gettext("none")))

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from app.admin import account_changes
 from app.cli.group import user_named
 from app.cli.users import users
+from app.command_language import N_, gettext, ngettext
 from app.extensions import changed, db
 from app.privacy import deletion, erasure
 from app.privacy.models import Deletion
@@ -19,8 +20,8 @@ from app.users import User
 
 @users.command("delete")
 @click.argument("identity", nargs=-1, required=True)
-@click.option("--now", "at_once", is_flag=True, help="Erase it at once. Nothing brings it back.")
-@click.option("--yes", is_flag=True, help="With --now: do not ask whether that is meant.")
+@click.option("--now", "at_once", is_flag=True, help=N_("Erase it immediately. Nothing brings it back."))
+@click.option("--yes", is_flag=True, help=N_("With --now: don't ask whether that is meant."))
 def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
     """Close accounts and have them erased.
 
@@ -29,7 +30,8 @@ def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
     Its owner is told by mail, and has LATCHKEY_DELETE_WAIT to keep it; ``undelete`` does the same.
     """
     if at_once and not yes:
-        click.confirm(f"Erase {len(identity)} account{'s' if len(identity) > 1 else ''} for good?", abort=True)
+        asked = ngettext("Erase {count} account for good?", "Erase {count} accounts for good?", len(identity))
+        click.confirm(asked, abort=True)
     _each(identity, _erase_now if at_once else _close)
 
 
@@ -43,7 +45,7 @@ def undelete(identity: tuple[str, ...]) -> None:
     _each(identity, _keep)
 
 
-def _each(identities: tuple[str, ...], do: Callable[[User], str]) -> None:
+def _each(identities: tuple[str, ...], do: Callable[[str, User], str]) -> None:
     """Do something about each account and commit it; what can be done is done, what cannot is named."""
     missing = 0
     for text in identities:
@@ -53,30 +55,38 @@ def _each(identities: tuple[str, ...], do: Callable[[User], str]) -> None:
             missing += 1
             click.echo(unknown.message, err=True)
             continue
-        said = do(user)
+        said = do(text, user)
         db.session.commit()
-        click.echo(f"{text}: {said}.")
+        click.echo(said)
     sys.exit(1 if missing else 0)
 
 
-def _close(user: User) -> str:
+def _close(identity: str, user: User) -> str:
     if user.deletes_at is not None:
-        return f"will be erased at {user.deletes_at:%Y-%m-%d %H:%M} UTC already"
-    return f"closed, will be erased at {deletion.schedule_deletion(user, by='operator'):%Y-%m-%d %H:%M} UTC"
+        said, at = N_("{identity}: will be erased at {time} already."), user.deletes_at
+    else:
+        said = N_("{identity}: closed, will be erased at {time}.")
+        at = deletion.schedule_deletion(user, by="operator")
+    return gettext(said, identity=identity, time=at)
 
 
-def _erase_now(user: User) -> str:
+ERASED_BEFORE = N_("{identity}: erased already.")
+
+
+def _erase_now(identity: str, user: User) -> str:
     account_changes.have_erased(user, by="operator")
     drawn = sa.func.coalesce(Deletion.pseudonym, erasure.new_pseudonym())
     changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(pseudonym=drawn))
     db.session.commit()
     pseudonym = db.session.scalar(sa.select(Deletion.pseudonym).where(Deletion.user_id == user.id))
     if pseudonym is None:
-        return "erased already"
+        return gettext(ERASED_BEFORE, identity=identity)
     while erasure.anonymise(user.id, pseudonym, at_once=True):
         pass
-    return "erased" if erasure.erase(user.id, pseudonym) else "erased already"
+    said = N_("{identity}: erased.") if erasure.erase(user.id, pseudonym) else ERASED_BEFORE
+    return gettext(said, identity=identity)
 
 
-def _keep(user: User) -> str:
-    return "kept" if deletion.cancel_requested(user, late=True, by="operator") else "was not to be erased"
+def _keep(identity: str, user: User) -> str:
+    kept = deletion.cancel_requested(user, late=True, by="operator")
+    return gettext(N_("{identity}: kept.") if kept else N_("{identity}: wasn't to be erased."), identity=identity)

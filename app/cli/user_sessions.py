@@ -11,17 +11,18 @@ import orjson
 from app import clock, user_agents
 from app.admin.account_changes import record_ended
 from app.cli.group import OperatorGroup, user_named
+from app.command_language import N_, gettext, ngettext
 from app.extensions import db
 from app.sessions import api_tokens
 from app.sessions.assurance import level
 from app.sessions.store import SessionSummary, revoke_all_sessions, revoke_session, sessions_of
 
-sessions = OperatorGroup("sessions", help="List and end the sessions of an account.")
+sessions = OperatorGroup("sessions", help=N_("List and end the sessions of an account."))
 
 
 @sessions.command("list")
 @click.argument("identity")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_(identity: str, as_json: bool) -> None:
     """List the sessions of an account, used last first.
 
@@ -33,23 +34,26 @@ def list_(identity: str, as_json: bool) -> None:
         facts = _facts(summary)
         click.echo(orjson.dumps(facts) if as_json else _line(facts))
     if not as_json:
-        click.echo(f"{len(summaries)}{' or more' if more else ''} sessions; {_tokens(user.id)}.", err=True)
+        click.echo(_count(len(summaries), more=more), err=True)
+        click.echo(_tokens(user.id), err=True)
 
 
 @sessions.command("end")
 @click.argument("identity")
 @click.argument("session", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="End all of them.")
-@click.option("--tokens", is_flag=True, help="End API tokens as well, and what apps may do when nobody is signed in.")
+@click.option("--all", "every", is_flag=True, help=N_("End all of them."))
+@click.option(
+    "--tokens", is_flag=True, help=N_("End API tokens as well, and what apps may do when no one is signed in.")
+)
 def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> None:
     """End sessions, with the tokens they gave.
 
     IDENTITY is an email address, phone number or username; SESSION is as `list` names it, or give --all.
 
-    They are dead at the next request, at every process. It keeps nobody from signing in again: `users disable` does.
+    They are dead at the next request, at every process. It keeps no one from signing in again: `users disable` does.
     """
     if every == bool(session):
-        raise click.UsageError("Name the sessions, or say --all.")
+        raise click.UsageError(gettext("Name the sessions, or say --all."))
     user = user_named(identity)
     missing = 0
     ended = revoke_all_sessions(user.id) if every else 0
@@ -57,12 +61,20 @@ def end(identity: str, session: tuple[str, ...], every: bool, tokens: bool) -> N
         ended += (gone := revoke_session(name, of=user.id))
         if not gone:
             missing += 1
-            click.echo(f"{name}: {identity} has no such session.", err=True)
+            said = gettext("{session}: {identity} has no such session.", session=name, identity=identity)
+            click.echo(said, err=True)
     revoked = api_tokens.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
     if ended:
         record_ended(user, ended, by="operator")
     db.session.commit()
-    click.echo(f"{identity}: {ended} sessions and tokens of theirs ended; {_tokens(user.id, revoked)}.")
+    said = ngettext(
+        "{identity}: {count} session ended, with its tokens.",
+        "{identity}: {count} sessions ended, with their tokens.",
+        ended,
+        identity=identity,
+    )
+    click.echo(said)
+    click.echo(_tokens(user.id, revoked))
     sys.exit(1 if missing else 0)
 
 
@@ -84,17 +96,30 @@ def _facts(summary: SessionSummary) -> dict[str, Any]:
 
 
 def _line(facts: dict[str, Any]) -> str:
-    programs = f", {facts['programs']} tokens" if facts["programs"] else ""
+    times = {name: f"{facts[name]:%Y-%m-%d %H:%M}" for name in ("opened_at", "seen_at")}
+    known = {"browser": facts["browser"], "address": facts["address"], "proofs": "+".join(facts["proved_by"])}
+    parts = [gettext("{browser}, {address}, by {proofs}, since {opened_at}, seen {seen_at} UTC", **known, **times)]
+    if facts["programs"]:
+        parts.append(ngettext("{count} token", "{count} tokens", facts["programs"]))
     if facts["refreshes_until"]:
-        programs += f", refreshed {facts['refreshed_at']:%Y-%m-%d %H:%M} UTC"
-    return (
-        f"{facts['id']}  {facts['browser']}, {facts['address']}, by {'+'.join(facts['proved_by'])}, "
-        f"since {facts['opened_at']:%Y-%m-%d %H:%M}, seen {facts['seen_at']:%Y-%m-%d %H:%M} UTC{programs}"
-    )
+        parts.append(gettext("refreshed {time} UTC", time="{:%Y-%m-%d %H:%M}".format(facts["refreshed_at"])))
+    return f"{facts['id']}  {', '.join(parts)}"
+
+
+def _count(count: int, *, more: bool) -> str:
+    if more:
+        return ngettext("{count} session or more.", "{count} sessions or more.", count)
+    return ngettext("{count} session.", "{count} sessions.", count)
 
 
 def _tokens(user_id: int, revoked: int = 0) -> str:
     """Say what became of the personal tokens."""
-    left = api_tokens.count_active(user_id)
-    ended = f"{revoked} personal tokens ended" if revoked else ""
-    return ended or (f"{left} personal tokens stay (--tokens ends them)" if left else "no personal tokens")
+    if revoked:
+        return ngettext("{count} API token revoked.", "{count} API tokens revoked.", revoked)
+    if not (left := api_tokens.count_active(user_id)):
+        return gettext("No API tokens.")
+    return ngettext(
+        "{count} API token stays valid (--tokens revokes it).",
+        "{count} API tokens stay valid (--tokens revokes them).",
+        left,
+    )

@@ -8,7 +8,6 @@ from typing import Any
 import click
 import orjson
 
-from app import i18n
 from app.admin import account_changes
 from app.admin.people import Wanted, accounts, described
 from app.authenticators import enrollments, recovery_codes
@@ -16,47 +15,59 @@ from app.authenticators.presenters import title_of
 from app.authenticators.registry import nameable
 from app.cli.account_creation import open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
-from app.cli.group import OperatorGroup, user_named
+from app.cli.group import OperatorGroup, switched, user_named
 from app.cli.groups import group_named
 from app.cli.imports.command import import_
-from app.cli.user_list import in_one_line, in_words
+from app.cli.user_list import field_title, in_one_line, in_words
 from app.cli.user_sessions import sessions
+from app.command_language import N_, gettext, ngettext, speaking, table
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.recovery import requests
 from app.recovery import service as recovery_service
 from app.signin import sent_links
+from app.terminal import padded
 from app.web.messages import message
 
-users = OperatorGroup("users", help="Create, find, disable, unlock and delete accounts.")
+users = OperatorGroup("users", help=N_("Create, find, disable, unlock and delete accounts."))
 users.add_command(sessions)
 users.add_command(import_)
 
 
 @users.command("create")
 @click.argument("email")
-@click.option("--phone", help="A phone number; with --method sms, codes can go there.")
-@click.option("--username", help="A name that finds the account too.")
-@click.option("--name", help="What pages and apps call its owner.")
-@click.option("--password", help="A password. Others on this machine may see it here; import takes hashes.")
-@click.option("--authenticator", metavar="BASE32", help="The secret of an authenticator app.")
-@click.option("--method", "methods", multiple=True, metavar="M", help=f"{', '.join(nameable())}; may be repeated.")
-@click.option("--group", "groups", multiple=True, metavar="G", help="Put it in this group; may be repeated.")
-@click.option("--disabled", is_flag=True, help="Open it, but let nobody in yet.")
-@click.option("--unconfirmed", is_flag=True, help="Its owner has still to prove the address.")
+@click.option("--phone", help=N_("A phone number; with --method sms, codes can go there."))
+@click.option("--username", help=N_("A name that finds the account too."))
+@click.option("--name", help=N_("What pages and apps call its owner."))
+@click.option("--password", help=N_("A password. Others on this machine may see it here; import takes hashes."))
+@click.option("--authenticator", metavar="BASE32", help=N_("The secret of an authenticator app."))
+@click.option("--method", "methods", multiple=True, metavar=f"[{'|'.join(nameable())}]",
+              help=N_("A sign-in method; may be repeated."))  # fmt: skip
+@click.option("--group", "groups", multiple=True, metavar="G", help=N_("Put it in this group; may be repeated."))
+@click.option("--disabled", is_flag=True, help=N_("Open it, but let no one in yet."))
+@click.option("--unconfirmed", is_flag=True, help=N_("Its owner has still to prove the address."))
 def create(unconfirmed: bool, methods: tuple[str, ...], groups: tuple[str, ...], **described: Any) -> None:
-    """Open an account for EMAIL. Without --method, its owner signs in by e-mail."""
+    """Open an account for EMAIL. Without --method, its owner signs in by email."""
     try:
         lists = {"methods": list(methods), "groups": list(groups)}
         draft = read_draft(described | lists | {"confirmed": not unconfirmed})
     except NotUsable as error:
-        raise click.ClickException(f"No account was opened: {error}") from None
+        raise _not_opened(str(error)) from None
     outcome = open_accounts({1: draft})
     if not outcome.opened:
-        raise click.ClickException(f"No account was opened: {outcome.refused.get(1, 'it is there already')}")
+        raise _not_opened(outcome.refused.get(1) or gettext("it is there already"))
     if unused := [name for name in draft.methods if name not in settings.methods]:
-        click.echo(f"Note: LATCHKEY_METHODS does not name {', '.join(unused)}, so that works nowhere yet.", err=True)
-    click.echo(f"Opened an account for {draft.identities[0].value}: {', '.join(draft.methods)}.")
+        said = gettext(
+            "Note: LATCHKEY_METHODS doesn't name {methods}, so that works nowhere yet.", methods=", ".join(unused)
+        )
+        click.echo(said, err=True)
+    facts = {"identity": draft.identities[0].value, "methods": ", ".join(draft.methods)}
+    click.echo(gettext("Opened an account for {identity}: {methods}.", **facts))
+
+
+def _not_opened(reason: str) -> click.ClickException:
+    """Return what says so. A reason is said as imports write it to their files."""
+    return click.ClickException(gettext("No account was opened: {reason}", reason=reason))
 
 
 @users.command("send-link")
@@ -71,18 +82,19 @@ def send_link(identity: str) -> None:
     try:
         sent_links.send(user, by="operator")
     except Rejected as refused:
-        with i18n.in_english():
+        with speaking():
             raise click.ClickException(str(message(refused.code, **refused.facts))) from None
     db.session.commit()
-    click.echo(f"{identity}: a sign-in link is on its way to the account's primary email.")
+    said = gettext("{identity}: a sign-in link is on its way to the account's primary email.", identity=identity)
+    click.echo(said)
 
 
 @users.command("list")
 @click.argument("search", required=False)
-@click.option("--disabled", is_flag=True, help="Only accounts that are disabled.")
-@click.option("--group", metavar="NAME", help="Only members of this group.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+@click.option("--disabled", is_flag=True, help=N_("Only accounts that are disabled."))
+@click.option("--group", metavar="NAME", help=N_("Only members of this group."))
+@click.option("--limit", type=click.IntRange(min=1), help=N_("At most so many."))
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_(search: str | None, disabled: bool, group: str | None, limit: int | None, as_json: bool) -> None:
     """List accounts, or search them by a prefix.
 
@@ -94,17 +106,18 @@ def list_(search: str | None, disabled: bool, group: str | None, limit: int | No
     count = 0
     for account in found:
         if not (count or as_json):
-            click.echo("IDENTITIES  METHODS  GROUPS, STATE")
+            click.echo(table((N_("IDENTITIES"), N_("METHODS"), N_("GROUPS, STATE")), (0, 0, 0)).head())
         count += 1
         click.echo(orjson.dumps(account) if as_json else in_one_line(account))
     if not as_json:
-        more = " There may be more." if count == limit else ""
-        click.echo(f"{count:,} account{'' if count == 1 else 's'}.{more}", err=True)
+        said = ngettext("{count} account.", "{count} accounts.", count)
+        more = gettext("There may be more.")
+        click.echo(f"{said} {more}" if count == limit else said, err=True)
 
 
 @users.command("show")
 @click.argument("identity")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def show(identity: str, as_json: bool) -> None:
     """Show one account.
 
@@ -115,7 +128,7 @@ def show(identity: str, as_json: bool) -> None:
         click.echo(orjson.dumps(account))
         return
     for name, value in account.items():
-        click.echo(f"{name.replace('_', ' '):<16}{in_words(value)}".rstrip())
+        click.echo(padded(field_title(name), 16) + in_words(value))
 
 
 @users.command("disable")
@@ -155,13 +168,14 @@ def unlock(identity: tuple[str, ...]) -> None:
             continue
         forgotten = account_changes.unlock(user, by="operator")
         db.session.commit()
-        click.echo(f"{text}: {'unlocked' if forgotten else 'had no failures'}.")
+        said = N_("{identity}: unlocked.") if forgotten else N_("{identity}: had no failures.")
+        click.echo(gettext(said, identity=text))
     sys.exit(1 if missing else 0)
 
 
 @users.command("recovery")
 @click.argument("identity")
-@click.option("--cancel", "cancels", is_flag=True, help="Cancel the recovery that is under way.")
+@click.option("--cancel", "cancels", is_flag=True, help=N_("Cancel the recovery that is under way."))
 def recovery(identity: str, cancels: bool) -> None:
     """Show recovery codes left and a recovery under way.
 
@@ -172,22 +186,26 @@ def recovery(identity: str, cancels: bool) -> None:
     if cancels:
         cancelled = under_way is not None and recovery_service.cancel(under_way, "operator")
         db.session.commit()
-        click.echo(f"{identity}: {'the recovery is cancelled' if cancelled else 'no recovery is under way'}.")
+        said = N_("{identity}: the recovery is canceled.") if cancelled else NO_RECOVERY
+        click.echo(gettext(said, identity=identity))
         return
     if stock.made_at is None:
-        click.echo(f"{identity}: no recovery codes.")
+        click.echo(gettext("{identity}: no recovery codes.", identity=identity))
     else:
-        made = f"{stock.made_at:%Y-%m-%d %H:%M} UTC"
-        click.echo(f"{identity}: {stock.left} of {recovery_codes.COUNT} recovery codes left, made {made}.")
+        facts = {"left": stock.left, "count": recovery_codes.COUNT, "time": stock.made_at}
+        said = gettext("{identity}: {left} of {count} recovery codes left, made {time}.", identity=identity, **facts)
+        click.echo(said)
     if under_way is not None:
-        asked, ready = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (under_way.requested_at, under_way.ready_at))
-        click.echo(f"{identity}: being recovered since {asked}, can be completed from {ready} on.")
+        said = N_("{identity}: being recovered since {since}, can be completed from {ready} on.")
+        click.echo(gettext(said, identity=identity, since=under_way.requested_at, ready=under_way.ready_at))
+
+
+NO_RECOVERY = N_("{identity}: no recovery is under way.")
 
 
 def _switch(identities: tuple[str, ...], *, off: bool) -> None:
     """Disable or enable each account; what can be done is done, what cannot is named."""
     missing = 0
-    state = "disabled" if off else "enabled"
     for text in identities:
         try:
             user = user_named(text)
@@ -197,32 +215,51 @@ def _switch(identities: tuple[str, ...], *, off: bool) -> None:
             continue
         ended = account_changes.disable(user, by="operator") if off else 0
         if ended is None or not (off or account_changes.enable(user, by="operator")):
-            click.echo(f"{text}: {state} already.")
+            click.echo(switched(text, off=off, done=False))
             continue
         db.session.commit()
-        click.echo(f"{text}: {state}{f', {ended} sessions ended' if ended else ''}.")
+        click.echo(_disabled(text, ended) if ended else switched(text, off=off, done=True))
     sys.exit(1 if missing else 0)
+
+
+def _disabled(identity: str, ended: int) -> str:
+    return ngettext(
+        "{identity}: disabled, {count} session ended.",
+        "{identity}: disabled, {count} sessions ended.",
+        ended,
+        identity=identity,
+    )
+
+
+NO_SECOND_STEP = N_("{identity}: no second step is set up.")
 
 
 @users.command("second-step")
 @click.argument("identity")
-@click.option("--off", is_flag=True, help="Ask for none any more. Make sure first who it is that asks you.")
+@click.option("--off", is_flag=True, help=N_("Ask for none any more. Make sure first who it is that asks you."))
 def second_step(identity: str, off: bool) -> None:
-    """Show an account's second step, or switch it off.
+    """Show an account's second step, or turn it off.
 
     IDENTITY is an email address, phone number or username. Off is for an owner who has lost what it needs.
 
-    What was asked for stays a way to sign in. Every session of the account ends, and its owner is told.
+    What was asked for stays a sign-in method. Every session of the account ends, and its owner is told.
     """
     user = user_named(identity)
     if not off:
         rows = enrollments.enrolled_of(user.id)
-        marked = dict.fromkeys(title_of(row.method) for row in rows if row.is_second)
-        click.echo(f"{identity}: {', '.join(marked) or 'no second step is set up'}.")
+        with speaking():
+            marked = dict.fromkeys(title_of(row.method) for row in rows if row.is_second)
+        click.echo(f"{identity}: {', '.join(marked)}." if marked else gettext(NO_SECOND_STEP, identity=identity))
         return
     ended = account_changes.turn_off_second_step(user, by="operator")
     if ended is None:
-        click.echo(f"{identity}: no second step is set up.")
+        click.echo(gettext(NO_SECOND_STEP, identity=identity))
         return
     db.session.commit()
-    click.echo(f"{identity}: switched off, {ended} sessions ended.")
+    said = ngettext(
+        "{identity}: turned off, {count} session ended.",
+        "{identity}: turned off, {count} sessions ended.",
+        ended,
+        identity=identity,
+    )
+    click.echo(said)

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import click
 import orjson
 
-from app import clock, i18n
-from app.cli.durations import DurationType
-from app.cli.group import OperatorGroup
+from app import clock, terminal
+from app.cli.durations import DurationType, span_text
+from app.cli.group import OperatorGroup, switched
+from app.command_language import N_, gettext, ngettext, speaking, table
 from app.errors import Rejected
 from app.extensions import db
 from app.outbox import wakeups
@@ -25,14 +26,14 @@ from app.webhooks.sender import remedy_for
 
 BY = "operator"
 
-webhooks = OperatorGroup("webhooks", help="Post events to your other programs, and see how that goes.")
+webhooks = OperatorGroup("webhooks", help=N_("Post events to your other programs, and see how that goes."))
 
 
 @webhooks.command("create")
 @click.argument("url")
 @click.option("--event", "events", multiple=True, required=True, metavar="TYPE",
-              help="A type, a group such as 'session.*', or '*'; may be repeated.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+              help=N_("A type, a group such as 'session.*', or '*'; may be repeated."))  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
     """Add an endpoint at URL, and print the secret that signs what is posted there.
 
@@ -44,15 +45,22 @@ def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(_facts(endpoint) | {"secret": secret}))
         return
-    click.echo(f"Added {endpoint.id}. It gets events from now on, {_within()} at the latest.")
-    click.echo(f"  URL     {endpoint.url}")
-    click.echo(f"  Events  {' '.join(endpoint.pattern_list)}")
-    click.echo(f"  Secret  {secret}")
-    click.echo("Keep the secret now: it is shown this once.", err=True)
+    said = ngettext(
+        "Added {id}. It gets events from now on, in {count} second at the latest.",
+        "Added {id}. It gets events from now on, in {count} seconds at the latest.",
+        round(subscriptions.LOOK_EVERY),
+        id=endpoint.id,
+    )
+    click.echo(said)
+    titles = [gettext(title) for title in (N_("URL"), N_("Events"), N_("Secret"))]
+    room = max(map(terminal.columns, titles))
+    for title, value in zip(titles, (endpoint.url, " ".join(endpoint.pattern_list), secret), strict=True):
+        click.echo(f"  {terminal.padded(title, room)}  {value}")
+    click.echo(gettext("Keep the secret now: it is shown this once."), err=True)
 
 
 @webhooks.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def list_(as_json: bool) -> None:
     """List endpoints, and how many events wait for each."""
     found = endpoints.health()
@@ -61,18 +69,18 @@ def list_(as_json: bool) -> None:
         if as_json:
             click.echo(orjson.dumps(facts))
             continue
-        counts = f"{each.waiting:,} waiting, {each.abandoned:,} given up"
+        counts = gettext("{waiting} waiting, {abandoned} given up", waiting=each.waiting, abandoned=each.abandoned)
         shown = (each.endpoint.id, facts["state"], _without_query(each.endpoint.url), " ".join(facts["events"]), counts)
         click.echo("  ".join(shown))
     if not as_json:
-        click.echo(f"{len(found):,} endpoint{'' if len(found) == 1 else 's'}.", err=True)
+        click.echo(ngettext("{count} endpoint.", "{count} endpoints.", len(found)), err=True)
 
 
 @webhooks.command("show")
 @click.argument("endpoint_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object."))
 def show(endpoint_id: str, as_json: bool) -> None:
-    """Show an endpoint. Its secret is not shown: see rotate-secret."""
+    """Show an endpoint. Its secret isn't shown: see rotate-secret."""
     facts = _facts(_named(endpoint_id))
     if as_json:
         click.echo(orjson.dumps(facts))
@@ -87,29 +95,32 @@ def show(endpoint_id: str, as_json: bool) -> None:
 
 @webhooks.command("change")
 @click.argument("endpoint_id", metavar="ID")
-@click.option("--url", help="Where it is from now on; what waits goes there, too.")
-@click.option("--event", "events", multiple=True, metavar="TYPE", help="Instead of all that it gets; may be repeated.")
+@click.option("--url", help=N_("Where it is from now on; what waits goes there, too."))
+@click.option(
+    "--event", "events", multiple=True, metavar="TYPE", help=N_("Instead of all that it gets; may be repeated.")
+)
 def change(endpoint_id: str, url: str | None, events: tuple[str, ...]) -> None:
     """Change the URL of an endpoint, or which events it gets. Its secret stays."""
     if url is None and not events:
-        raise click.UsageError("Name --url or --event.")
+        raise click.UsageError(gettext("Name --url or --event."))
     with _in_words():
         endpoints.change(endpoint_id, by=BY, url=url, patterns=events or None)
     db.session.commit()
-    click.echo(f"{endpoint_id}: changed.")
+    click.echo(gettext("{name}: changed.", name=endpoint_id))
 
 
 @webhooks.command("rotate-secret")
 @click.argument("endpoint_id", metavar="ID")
 @click.option("--overlap", type=DurationType(or_zero=True), default="24h", show_default=True,
-              help="For how long the old one signs as well; 0 for not at all.")  # fmt: skip
+              help=N_("For how long the old one signs as well; 0 for not at all."))  # fmt: skip
 def rotate_secret(endpoint_id: str, overlap: timedelta) -> None:
     """Give an endpoint a new secret, and print it once. What is posted has both signatures meanwhile."""
     with _in_words():
         secret = endpoints.rotate_secret(endpoint_id, overlap, by=BY)
     db.session.commit()
     click.echo(secret)
-    click.echo(f"The secret before it signs as well for {overlap}." if overlap else "It alone signs now.", err=True)
+    said = gettext("The secret before it signs as well for {time}.", time=span_text(overlap))
+    click.echo(said if overlap else gettext("It alone signs now."), err=True)
 
 
 @webhooks.command("disable")
@@ -119,31 +130,32 @@ def disable(endpoint_id: str) -> None:
     with _in_words():
         done = endpoints.disable(endpoint_id, by=BY)
     db.session.commit()
-    click.echo(f"{endpoint_id}: disabled{'' if done else ' already'}.")
+    click.echo(switched(endpoint_id, off=True, done=done))
 
 
 @webhooks.command("enable")
 @click.argument("endpoint_id", metavar="ID")
 def enable(endpoint_id: str) -> None:
-    """Enable a disabled endpoint. Events that happened while it was disabled are not posted."""
+    """Enable a disabled endpoint. Events that happened while it was disabled aren't posted."""
     with _in_words():
         done = endpoints.enable(endpoint_id, by=BY)
     db.session.commit()
     wakeups.wake()
-    click.echo(f"{endpoint_id}: enabled{'' if done else ' already'}.")
+    click.echo(switched(endpoint_id, off=False, done=done))
 
 
 @webhooks.command("delete")
 @click.argument("endpoint_id", metavar="ID")
-@click.option("--yes", is_flag=True, help="Do not ask whether that is meant.")
+@click.option("--yes", is_flag=True, help=N_("Don't ask whether that is meant."))
 def delete(endpoint_id: str, yes: bool) -> None:
     """Delete an endpoint, its secret, and what waits for it."""
     endpoint = _named(endpoint_id)
     if not yes:
-        click.confirm(f"Delete {endpoint_id} ({_without_query(endpoint.url)}) and what waits for it?", abort=True)
+        asked = gettext("Delete {id} ({url}) and what waits for it?", id=endpoint_id, url=_without_query(endpoint.url))
+        click.confirm(asked, abort=True)
     endpoints.delete(endpoint_id, by=BY)
     db.session.commit()
-    click.echo(f"{endpoint_id}: deleted.")
+    click.echo(gettext("{name}: deleted.", name=endpoint_id))
 
 
 @webhooks.command("test")
@@ -151,14 +163,14 @@ def delete(endpoint_id: str, yes: bool) -> None:
 def test(endpoint_id: str) -> None:
     """Post a webhook.test from this machine now, and show how the endpoint answers.
 
-    Exits with 1 when it is not taken.
+    Exits with 1 when it isn't taken.
     """
     _named(endpoint_id)
     answer = delivery.send_test(endpoint_id)
     if answer is None:
         sys.exit(1)
     if answer.is_taken:
-        click.echo(f"{endpoint_id}: answered {answer.status}.")
+        click.echo(gettext("{id}: answered {status}.", id=endpoint_id, status=str(answer.status)))
         return
     remedy = remedy_for(answer.reason)
     click.echo(f"{endpoint_id}: {answer.reason}.{f' -> {remedy}' if remedy else ''}")
@@ -167,38 +179,42 @@ def test(endpoint_id: str) -> None:
 
 @webhooks.command("deliveries")
 @click.argument("endpoint_id", metavar="[ID]", required=False, default="")
-@click.option("--state", type=click.Choice(STATES), multiple=True, help="Only these states; may be repeated.")
-@click.option("--limit", type=click.IntRange(1, endpoints.MOST), default=50, show_default=True, help="Newest so many.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object to a line.")
+@click.option("--state", type=click.Choice(STATES), multiple=True, help=N_("Only these states; may be repeated."))
+@click.option(
+    "--limit", type=click.IntRange(1, endpoints.MOST), default=50, show_default=True, help=N_("Newest so many.")
+)
+@click.option("--json", "as_json", is_flag=True, help=N_("One JSON object to a line."))
 def deliveries(endpoint_id: str, state: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List what was posted, is posted or waits, newest first."""
     if endpoint_id:
         _named(endpoint_id)
     found = endpoints.deliveries(endpoint_id=endpoint_id, states=state, limit=limit)
     if not found and not as_json:
-        click.echo("No deliveries.")
+        click.echo(gettext("No deliveries."))
         return
     if not as_json:
-        click.echo(ROW.format("ID", "WEBHOOK-ID", "TYPE", "STATE", "TRIES", "ANSWER", "NEXT TRY", "WHY NOT"))
+        click.echo(table(HEADS, ROOMS).head())
     for each in found:
         click.echo(orjson.dumps(_delivery_facts(each)) if as_json else _line(each))
 
 
 @webhooks.command("retry")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--failed", "endpoint_id", metavar="ENDPOINT", help="All that failed at this endpoint.")
+@click.option("--failed", "endpoint_id", metavar="ENDPOINT", help=N_("All that failed at this endpoint."))
 def retry(ids: tuple[str, ...], endpoint_id: str | None) -> None:
     """Post deliveries again now, by their IDs or webhook-ids; or all that failed at an endpoint.
 
     Also those that were taken: their webhook-id tells the receiver that it has them.
     """
     if bool(ids) == bool(endpoint_id):
-        raise click.UsageError("Name deliveries by their ids (flask webhooks deliveries), or an endpoint by --failed.")
+        raise click.UsageError(
+            gettext("Name deliveries by their ids (flask webhooks deliveries), or an endpoint by --failed.")
+        )
     with _in_words():
         again = endpoints.retry_failed(endpoint_id) if endpoint_id else len(endpoints.retry(ids))
     db.session.commit()
     wakeups.wake()
-    click.echo(f"{again:,} {'delivery' if again == 1 else 'deliveries'} will be tried now.")
+    click.echo(ngettext("{count} delivery will be tried now.", "{count} deliveries will be tried now.", again))
     if ids and not again:
         sys.exit(1)
 
@@ -210,13 +226,16 @@ def events() -> None:
         click.echo(f"{each.name:<28} {each.says}")
 
 
-ROW = "{:>8}  {:36}  {:28}  {:9}  {:>5}  {:>6}  {:20}  {}"
+HEADS = (
+    N_("ID"), N_("WEBHOOK-ID"), N_("TYPE"), N_("STATE"), N_("TRIES"), N_("ANSWER"), N_("NEXT TRY"), N_("WHY NOT"),
+)  # fmt: skip
+ROOMS = (-8, 36, 28, 9, -5, -6, 20, 0)
 
 
 def _line(each: WebhookDelivery) -> str:
     facts = _delivery_facts(each)
     shown = (each.id, each.message_id, each.type, each.state, each.attempts, each.last_status or "-")
-    return ROW.format(*shown, facts["next_attempt_at"] or "-", each.last_error).rstrip()
+    return table(HEADS, ROOMS).line(*shown, facts["next_attempt_at"] or "-", each.last_error)
 
 
 def _delivery_facts(each: WebhookDelivery) -> dict[str, Any]:
@@ -261,10 +280,6 @@ def _without_query(url: str) -> str:
     return parts._replace(query="...").geturl() if parts.query else url
 
 
-def _within() -> str:
-    return f"in {subscriptions.LOOK_EVERY:.0f} seconds"
-
-
 def _named(endpoint_id: str) -> WebhookEndpoint:
     with _in_words():
         return endpoints.endpoint_named(endpoint_id)
@@ -279,5 +294,5 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except Rejected as refused:
-        with i18n.in_english():  # as every command is
+        with speaking():
             raise click.ClickException(message(refused.code, **refused.facts)) from None

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import structlog
 
 from app import clock, shutdown
+from app.command_language import N_, TranslatedCommand, TranslatedGroup, gettext, ngettext, number_text, table
 from app.db import PoolerFound, readiness, unavailable
 from app.extensions import db
 from app.outbox import leases, providers, wakeups, worker
@@ -23,11 +24,18 @@ log = structlog.get_logger()
 AFTER_TROUBLE = 2.0
 """Seconds between two looks for a database that is away."""
 
-ROW = "{:32}  {:9}  {:7}  {:16}  {:>5}  {:>8}  {:28}  {:8}  {}"
-PROVIDER_ROW = "{:7}  {:8}  {:8}  {:>12}  {:>10}  {:>11}  {:30}  {}"
+HEADS = (
+    N_("ID"), N_("STATE"), N_("CHANNEL"), N_("KIND"), N_("TRIES"), N_("AGE"), N_("TO"), N_("BY"), N_("WHY NOT"),
+)  # fmt: skip
+ROOMS = (32, 9, 7, 16, -5, -8, 28, 8, 0)
+PROVIDER_HEADS = (
+    N_("CHANNEL"), N_("PROVIDER"), N_("STATE"), N_("SENT IN 24 H"), N_("LAST SENT"), N_("LAST FAILED"), N_("HOST"),
+    N_("WHY"),
+)  # fmt: skip
+PROVIDER_ROOMS = (7, 8, 8, -12, -10, -11, 30, 0)
 
 
-class InAppContext(click.Group):
+class InAppContext(TranslatedGroup):
     """A group whose commands run in the application's context, however Flask was started."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -39,8 +47,8 @@ class InAppContext(click.Group):
             except Exception as error:
                 if not unavailable(error):
                     raise
-                remedy = "Look what is wrong with it: flask doctor"
-                raise click.ClickException(f"The database does not answer. {remedy}") from error
+                said = gettext("The database doesn't answer. Look what is wrong with it: flask doctor")
+                raise click.ClickException(said) from error
 
 
 @click.group("outbox", cls=InAppContext)
@@ -49,8 +57,8 @@ def outbox() -> None:
 
 
 @outbox.command("list")
-@click.option("--state", type=click.Choice(STATES), multiple=True, help="Only these states; may be repeated.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Newest so many.")
+@click.option("--state", type=click.Choice(STATES), multiple=True, help=N_("Only these states; may be repeated."))
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help=N_("Newest so many."))
 def list_messages(state: tuple[str, ...], limit: int) -> None:
     """List messages, newest first, with addresses masked."""
     query = sa.select(Message).order_by(Message.created_at.desc()).limit(limit)
@@ -58,13 +66,14 @@ def list_messages(state: tuple[str, ...], limit: int) -> None:
         query = query.where(Message.state.in_(state))
     messages = list(db.session.scalars(query))
     if not messages:
-        click.echo("No messages.")
+        click.echo(gettext("No messages."))
         return
-    click.echo(ROW.format("ID", "STATE", "CHANNEL", "KIND", "TRIES", "AGE", "TO", "BY", "WHY NOT"))
+    shown = table(HEADS, ROOMS)
+    click.echo(shown.head())
     now = clock.now()
     for each in messages:
         how_far = (each.state, each.channel, each.kind, each.attempts, _age(now, each.created_at))
-        click.echo(ROW.format(each.id, *how_far, each.masked_to, each.provider, each.last_error).rstrip())
+        click.echo(shown.line(each.id, *how_far, each.masked_to, each.provider, each.last_error))
 
 
 @outbox.command("providers")
@@ -72,34 +81,37 @@ def list_providers() -> None:
     """List mail servers and SMS providers, and which of them works."""
     known = providers.states()
     if not known:
-        click.echo("No mail server and no SMS provider is set.")
+        click.echo(gettext("No mail server and no SMS provider is set."))
         return
-    heads = ("CHANNEL", "PROVIDER", "STATE", "SENT IN 24 H", "LAST SENT", "LAST FAILED", "HOST", "WHY")
-    click.echo(PROVIDER_ROW.format(*heads))
+    shown = table(PROVIDER_HEADS, PROVIDER_ROOMS)
+    click.echo(shown.head())
     now = clock.now()
     for each in known:
-        ages = [_age(now, moment) if moment else "never" for moment in (each.sent_at, each.failed_at)]
-        row = (each.channel, each.name, each.state, f"{each.sent_lately:,}", *ages, each.host, each.reason)
-        click.echo(PROVIDER_ROW.format(*row).rstrip())
+        ages = [_age(now, moment) if moment else gettext("never") for moment in (each.sent_at, each.failed_at)]
+        row = (each.channel, each.name, each.state, number_text(each.sent_lately), *ages, each.host, each.reason)
+        click.echo(shown.line(*row))
 
 
 @outbox.command("retry")
 @click.argument("ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every abandoned message that has not expired.")
+@click.option("--all", "everything", is_flag=True, help=N_("Every abandoned message that has not expired."))
 def retry(ids: tuple[str, ...], everything: bool) -> None:
     """Send abandoned messages again, by their IDS or all of them."""
     if bool(ids) == everything:
-        raise click.UsageError("Name messages by their ids (flask outbox list --state abandoned), or say --all.")
+        raise click.UsageError(
+            gettext("Name messages by their ids (flask outbox list --state abandoned), or say --all.")
+        )
     again = leases.retry(None if everything else ids)
     db.session.commit()
     wakeups.wake()
-    click.echo(f"{len(again)} message{'' if len(again) == 1 else 's'} will be tried again.")
+    click.echo(ngettext("{count} message will be tried again.", "{count} messages will be tried again.", len(again)))
     if missed := set(ids) - {message.id for message in again}:
-        click.echo(f"Not abandoned, expired or unknown: {', '.join(sorted(missed))}.", err=True)
+        said = gettext("Not abandoned, expired or unknown: {ids}.", ids=", ".join(sorted(missed)))
+        click.echo(said, err=True)
         raise click.exceptions.Exit(1)
 
 
-@click.command("worker")
+@click.command("worker", cls=TranslatedCommand)
 @click.pass_obj
 def run_worker(info: Any) -> None:
     """Deliver messages until Ctrl-C or SIGTERM. Run as many as you like, on any machine."""
@@ -122,7 +134,7 @@ def _await_tables(app: worker.App, stop: threading.Event) -> None:
                 with db.engine.connect() as connection:
                     return readiness.require_fit(connection)
             except PoolerFound as found:
-                click.echo(f"Latchkey does not start: {found}", err=True)
+                click.echo(gettext("Latchkey doesn't start: {reason}", reason=str(found)), err=True)
                 sys.exit(78)
             except Exception as error:
                 if not unavailable(error):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from app.command_language import N_, TranslatedCommand, gettext
 from app.serving import startup, unix_socket
 from app.serving.startup import METRICS, Place
 from config import types
@@ -16,7 +17,7 @@ from config import types
 def read_socket(_context: click.Context, _option: click.Parameter, path: str | None) -> str | None:
     """Take an absolute path that is short enough for a socket."""
     if path is not None and types.listener(f"unix:{path}") is None:
-        raise click.BadParameter(f"name an absolute path of at most {types.LONGEST_SOCKET} bytes")
+        raise click.BadParameter(gettext("name an absolute path of at most {count} bytes", count=types.LONGEST_SOCKET))
     return path
 
 
@@ -25,24 +26,24 @@ def refuse_both(unix: str | None) -> None:
     context = click.get_current_context()
     given = [name for name in ("host", "port") if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if unix and given:
-        raise click.UsageError(f"--unix listens at a socket alone: leave out --{given[0]}.")
+        raise click.UsageError(gettext("--unix listens at a socket alone: leave out {option}.", option="--" + given[0]))
 
 
-@click.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen at.")
+@click.command("serve", cls=TranslatedCommand)
+@click.option("--host", default="127.0.0.1", show_default=True, help=N_("Address to listen at."))
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help=N_("Port to listen at."))
 @click.option(
-    "--unix", metavar="PATH", callback=read_socket, help="Unix socket to listen at for a proxy, instead of a port."
+    "--unix", metavar="PATH", callback=read_socket, help=N_("Unix socket to listen at for a proxy, instead of a port.")
 )
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Web processes.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help=N_("Web processes."))
 @click.option(
     "--threads",
     default=4,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Requests that each web process works on at a time; on SQLite at most, while some linger.",
+    help=N_("Requests that each web process works on at a time; on SQLite at most, while some linger."),
 )
-@click.option("--no-worker", is_flag=True, help="Deliver no messages: `flask worker` does it elsewhere.")
+@click.option("--no-worker", is_flag=True, help=N_("Deliver no messages: `flask worker` does it elsewhere."))
 @click.pass_obj
 def serve_command(
     info: Any, host: str, port: int, unix: str | None, workers: int, threads: int, no_worker: bool
@@ -50,7 +51,7 @@ def serve_command(
     """Serve and deliver messages until Ctrl-C or SIGTERM.
 
     In development the database is made or brought up to date first, and only this machine is served. In
-    production pending migrations are refused, with exit status 78; 69 says that the database does not answer
+    production pending migrations are refused, with exit status 78; 69 says that the database doesn't answer
     or the port is taken. At a Unix socket the owner and the group may connect; who calls is known from
     LATCHKEY_TRUSTED_PROXIES alone.
     """

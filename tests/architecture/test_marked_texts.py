@@ -17,7 +17,7 @@ from tests.databases import ROOT
 pytestmark = pytest.mark.one_database
 
 TEMPLATES = sorted(path for path in (ROOT / "app/templates").rglob("*") if path.suffix in (".html", ".txt"))
-MARKS = {"_", "N_", "gettext", "ngettext", "pgettext", "sentence", "plural_sentence"}
+MARKS = {"_", "N_", "gettext", "ngettext", "ngettext_noop", "pgettext", "sentence", "plural_sentence"}
 EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 ATTRIBUTE = re.compile(r'\b(?:aria-label|title|alt|placeholder|content)="([^"]*)"')
 WORDS = re.compile(r"[A-Z][a-z']+( |$)|[a-z']+ [a-z']+ [a-z']+")
@@ -95,6 +95,60 @@ def test_a_module_says_nothing_that_is_not_marked(package):
         for text in unmarked(module.tree)
     }
     assert sorted(found) == []
+
+
+COMMANDS = ("app/cli/", "app/outbox/cli.py", "app/serving/cli.py")
+SAID = {
+    "echo", "confirm", "prompt", "status", "update", "fail", "ClickException", "UsageError", "BadParameter",
+    "HealthCheck", "option", "argument", "OperatorGroup", "FileOrCommand", "TextColumn",
+}  # fmt: skip
+"""What says its arguments on a terminal, or in a help page."""
+
+NO_WORDS = re.compile(r'[a-z_0-9-]+|--[a-z/ -]+|GET|[a-z_]+ = "|[^A-Za-z]*|.*%.*|\{.*\}')
+"""Names of options, fields and commands; what is no sentence in any language."""
+
+
+def said_by_commands(tree: ast.AST, within: bool = False) -> Iterator[str]:
+    """Yield what a command says without a mark, and marks inside of f-strings, where no extraction finds them."""
+    if isinstance(tree, ast.Call):
+        name = called(tree)
+        if name in MARKS:
+            return
+        within = name in SAID
+    if isinstance(tree, ast.JoinedStr):
+        calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and called(each) in MARKS]
+        yield from (ast.unparse(each) for each in calls if isinstance(each.args[0], ast.Constant))
+    text = tree.value if within and isinstance(tree, ast.Constant) else ""
+    if isinstance(text, str) and re.search(r"[A-Za-z]{3}", text) and not NO_WORDS.fullmatch(text):
+        yield text
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.keyword) and child.arg in ("metavar", "cls", "fg", "type")):
+            yield from said_by_commands(child, within)
+
+
+def called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def test_a_command_says_nothing_that_is_not_marked():
+    found = {
+        f"{module.name}: {text}"
+        for module in modules()
+        if module.name.startswith(COMMANDS)
+        for text in said_by_commands(module.tree)
+    }
+    assert sorted(found) == []
+
+
+def test_what_a_command_says_without_a_mark_is_found():
+    tree = ast.parse("""
+click.echo(f"{name}: was added")
+click.echo(f"{name}: {gettext('was added')}")
+raise click.ClickException("There is none.")
+click.option("--all", help="All of them.")
+click.echo(gettext("{name}: was added", name=name))
+""")
+    assert list(said_by_commands(tree)) == [": was added", "gettext('was added')", "There is none.", "All of them."]
 
 
 def test_an_unmarked_text_is_found():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.command_language import N_
 from app.users import identifiers, names
 
 PASSKEY, SOCIAL, CODES, SECOND_EMAIL, COUNTER, DIRECTORY = (
@@ -15,21 +16,21 @@ EMAIL_UNVERIFIED, PHONE_UNVERIFIED, USERNAME, NAME, PHONE, ROLES, SECOND, STAFF,
 )  # fmt: skip
 
 LEFT = {
-    PASSKEY: "Passkeys and security keys work for one site alone: their owners sign in by email and add new ones.",
-    SOCIAL: "Sign-in with another service (Google, GitHub, SAML) doesn't move: their owners sign in by email.",
-    CODES: "Recovery codes don't move: their owners create new ones once they are signed in.",
-    SECOND_EMAIL: "A code by email is no second factor here: their owners can set up an authenticator app.",
-    COUNTER: "Counter-based codes (HOTP) work nowhere here: their owners set up an authenticator app.",
-    DIRECTORY: "The password is kept by a directory (LDAP), not in the export: their owners sign in by email.",
-    EMAIL_UNVERIFIED: "An email address that wasn't verified there stays behind beside one that was.",
-    PHONE_UNVERIFIED: "A phone number that wasn't verified there stays behind.",
-    USERNAME: "A username that can't be one here (3 to 64 of a-z 0-9 . _ -) stays behind.",
-    NAME: "A name that can't be one here (over 64 characters, or with @, < or >) stays behind.",
-    PHONE: "A phone number that can't be read stays behind: it was no sign-in method there.",
-    SECOND: "A second factor whose secret isn't in the export doesn't move: until they set one up, there is none.",
-    SECRETS: "The export has no credentials of them, so passwords and second factors stay behind.",
-    STAFF: "Staff and superuser rights don't move: give rights here by groups.",
-    ROLES: "Roles that only its own apps know stay behind.",
+    PASSKEY: N_("Passkeys and security keys work for one site alone: their owners sign in by email and add new ones."),
+    SOCIAL: N_("Sign-in with another service (Google, GitHub, SAML) doesn't move: their owners sign in by email."),
+    CODES: N_("Recovery codes don't move: their owners create new ones once they are signed in."),
+    SECOND_EMAIL: N_("A code by email is no second factor here: their owners can set up an authenticator app."),
+    COUNTER: N_("Counter-based codes (HOTP) work nowhere here: their owners set up an authenticator app."),
+    DIRECTORY: N_("The password is kept by a directory (LDAP), not in the export: their owners sign in by email."),
+    EMAIL_UNVERIFIED: N_("An email address that wasn't verified there stays behind beside one that was."),
+    PHONE_UNVERIFIED: N_("A phone number that wasn't verified there stays behind."),
+    USERNAME: N_("A username that can't be one here (3 to 64 of a-z 0-9 . _ -) stays behind."),
+    NAME: N_("A name that can't be one here (over 64 characters, or with @, < or >) stays behind."),
+    PHONE: N_("A phone number that can't be read stays behind: it was no sign-in method there."),
+    SECOND: N_("A second factor whose secret isn't in the export doesn't move: until they set one up, there is none."),
+    SECRETS: N_("The export has no credentials of them, so passwords and second factors stay behind."),
+    STAFF: N_("Staff and superuser rights don't move: give rights here by groups."),
+    ROLES: N_("Roles that only its own apps know stay behind."),
 }
 """What stays behind of an account that comes, and what its owner does instead."""
 

@@ -30,6 +30,7 @@ from app.cli.imports.run import Tally, run
 from app.cli.imports.spool import written
 from app.cli.imports.supabase import Supabase
 from app.cli.imports.values import mapping
+from app.command_language import N_, TranslatedCommand, gettext
 
 PRODUCTS: tuple[type[Product], ...] = (Auth0, Keycloak, Supabase, Kratos, Django, FlaskSecurity)
 """Products that accounts come from, beside Latchkey."""
@@ -38,19 +39,21 @@ PRODUCTS: tuple[type[Product], ...] = (Auth0, Keycloak, Supabase, Kratos, Django
 PATH = click.Path(exists=True, allow_dash=True, path_type=Path)
 
 
-@click.command("import")
+@click.command("import", cls=TranslatedCommand)
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=PATH)
 @click.option(
-    "--from", "name", type=click.Choice([each.name for each in PRODUCTS]), help="The product that wrote FILE."
+    "--from", "name", type=click.Choice([each.name for each in PRODUCTS]), help=N_("The product that wrote FILE.")
 )
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
-@click.option("--refused", type=click.Path(path_type=Path), help="Where to put what opened no account, with reasons.")
-@click.option("--create-groups", is_flag=True, help="Create the groups that are not there yet.")
-@click.option("--no-groups", is_flag=True, help="Leave groups and roles behind.")
-@click.option("--unverified", is_flag=True, help="Addresses of which FILE doesn't say so weren't verified.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave passwords and apps behind that can't be read.")
-@click.option("--single-hash", is_flag=True, help="Flask-Security: passwords are not of an HMAC.")
-@click.option("--totp-secrets", type=click.File("rb"), help="Flask-Security: SECURITY_TOTP_SECRETS, as JSON.")
+@click.option("--dry-run", is_flag=True, help=N_("Say what would happen, and write nothing."))
+@click.option(
+    "--refused", type=click.Path(path_type=Path), help=N_("Where to put what opened no account, with reasons.")
+)
+@click.option("--create-groups", is_flag=True, help=N_("Create the groups that aren't there yet."))
+@click.option("--no-groups", is_flag=True, help=N_("Leave groups and roles behind."))
+@click.option("--unverified", is_flag=True, help=N_("Addresses of which FILE doesn't say so weren't verified."))
+@click.option("--skip-unreadable", is_flag=True, help=N_("Leave passwords and apps behind that can't be read."))
+@click.option("--single-hash", is_flag=True, help=N_("Flask-Security: passwords aren't of an HMAC."))
+@click.option("--totp-secrets", type=click.File("rb"), help=N_("Flask-Security: SECURITY_TOTP_SECRETS, as JSON."))
 @with_appcontext
 def import_(
     paths: tuple[Path, ...],
@@ -69,8 +72,8 @@ def import_(
     With --from, FILE is what that product exports; docs/import.md says how to get it. Give all files of one export
     together. FILE is "-" for standard input, and can be packed by gzip.
 
-    A password of 6 to 8 digits is read as a code and signs nobody in. A hash does not tell: its owner signs in by
-    e-mail, and sets another password.
+    A password of 6 to 8 digits is read as a code and signs no one in. A hash doesn't tell: its owner signs in by
+    email, and sets another password.
 
     What is there already is left alone: stopped half-way, run it again. Mend what --refused wrote, and import that.
     """
@@ -90,7 +93,10 @@ def import_(
         joins = product.joins == "always" or (product.joins == "files" and len(given) > 1)
         tally = run(_rows(given, product, read), product, choices, refuse, told, join=joins)
     if not tally.total:
-        raise click.ClickException(f"There is no account of {product.title} in {', '.join(map(str, given))}.")
+        names = ", ".join(map(str, given))
+        raise click.ClickException(
+            gettext("There is no account of {product} in {files}.", product=product.title, files=names)
+        )
     say(tally, product, choices)
     sys.exit(1 if tally.refused else 0)
 
@@ -116,8 +122,14 @@ def _require_other(path: Path, row: Row, product: Product) -> None:
     """Stop where a file is of another product than it should be."""
     for each in PRODUCTS:
         if each.name != product.name and each().knows(row.values):
-            said = f"{path} looks like an export of {each.title}, not of {product.title}"
-            raise click.ClickException(f"{said}. Nothing of it was read: give --from {each.name}.")
+            said = gettext(
+                "{file} looks like an export of {found}, not of {wanted}. Nothing of it was read: give {option}.",
+                file=path,
+                found=each.title,
+                wanted=product.title,
+                option="--from " + each.name,
+            )
+            raise click.ClickException(said)
 
 
 def _require_lines(path: Path, begin: bytes) -> None:
@@ -125,7 +137,13 @@ def _require_lines(path: Path, begin: bytes) -> None:
     for each in PRODUCTS:
         first = next(rows_of(io.BufferedReader(io.BytesIO(begin)), each(), ""), None)
         if isinstance(first, Row) and each().knows(first.values):
-            raise click.ClickException(f"{path} looks like an export of {each.title}: give --from {each.name}.")
+            said = gettext(
+                "{file} looks like an export of {found}: give {option}.",
+                file=path,
+                found=each.title,
+                option="--from " + each.name,
+            )
+            raise click.ClickException(said)
 
 
 def _secrets(file: BinaryIO | None) -> dict[str, str]:
@@ -133,7 +151,9 @@ def _secrets(file: BinaryIO | None) -> dict[str, str]:
         return {}
     found = mapping(file.read(files.CHUNK))
     if not found:
-        raise click.ClickException('--totp-secrets: is no JSON object such as {"1": "..."}.')
+        raise click.ClickException(
+            gettext("{option}: is no JSON object such as {sample}.", option="--totp-secrets", sample='{"1": "..."}')
+        )
     return {str(tag): str(secret) for tag, secret in found.items()}
 
 
@@ -144,7 +164,9 @@ def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], 
     :raises click.ClickException: when it can't be written, or is one of those that are read
     """
     if any(each.exists() and path.exists() and path.samefile(each) for each in given):
-        raise click.ClickException(f"{path} is read by this import: write what it refuses to another file.")
+        raise click.ClickException(
+            gettext("{file} is read by this import: write what it refuses to another file.", file=path)
+        )
     try:
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError as error:
@@ -161,7 +183,7 @@ def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], 
 def _progress(given: list[Path]) -> Iterator[tuple[Callable[[int], None], Callable[[Tally], None]]]:
     """Show on standard error, if that is a terminal, how much of the files is read, and what became of it."""
     console = Console(stderr=True)
-    columns = (TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
+    columns = (TextColumn(gettext("Importing")), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
                TextColumn("{task.description}"))  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=files.size_of(given))

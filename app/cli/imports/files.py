@@ -14,6 +14,8 @@ from typing import BinaryIO, cast
 
 import click
 
+from app.command_language import N_, gettext
+
 CHUNK = 65536
 
 READ_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
@@ -38,15 +40,15 @@ MARKS = (
 """Byte order marks; PowerShell writes the third one by ``>``."""
 
 OTHERS = (
-    (b"PGDMP", "is pg_dump's custom format: pg_restore --data-only --file=users.sql FILE"),
-    (b"PK\x03\x04", "is a ZIP archive: unpack it first"),
-    (b"SQLite format 3", "is a SQLite database: docs/import.md says how to export from it"),
-    (b"-----BEGIN PGP", "is encrypted by PGP: gpg --decrypt FILE > users.json"),
-    (b"\x85", "is encrypted by PGP: gpg --decrypt FILE > users.json"),
-    (b"\x84", "is encrypted by PGP: gpg --decrypt FILE > users.json"),
-    (b"BZh", "is packed by bzip2: unpack it first"),
-    (b"\xfd7zXZ", "is packed by xz: unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "is packed by zstd: unpack it first"),
+    (b"PGDMP", N_("{path} is pg_dump's custom format: pg_restore --data-only --file=users.sql FILE")),
+    (b"PK\x03\x04", N_("{path} is a ZIP archive: unpack it first.")),
+    (b"SQLite format 3", N_("{path} is a SQLite database: docs/import.md says how to export from it.")),
+    (b"-----BEGIN PGP", N_("{path} is encrypted by PGP: gpg --decrypt FILE > users.json")),
+    (b"\x85", N_("{path} is encrypted by PGP: gpg --decrypt FILE > users.json")),
+    (b"\x84", N_("{path} is encrypted by PGP: gpg --decrypt FILE > users.json")),
+    (b"BZh", N_("{path} is packed by bzip2: unpack it first.")),
+    (b"\xfd7zXZ", N_("{path} is packed by xz: unpack it first.")),
+    (b"\x28\xb5\x2f\xfd", N_("{path} is packed by zstd: unpack it first.")),
 )
 """Beginnings of files that are no text, and what to do with them."""
 
@@ -159,11 +161,16 @@ def in_order(paths: Iterable[Path], list_: str = "*.json") -> list[Path]:
         inside = sorted(path.glob(list_), key=_numbers) if path.is_dir() else [path]
         realms = {name[1] for each in inside if (name := re.fullmatch(r"(.+)-users-\d+\.json", each.name))}
         if not inside:
-            raise click.ClickException(f"{path} has no {list_} in it.")
+            raise click.ClickException(gettext("{path} has no {files} in it.", path=path, files=list_))
         if path.is_dir() and len(realms) > 1:
             first = sorted(realms)[0]
-            these = f"{', '.join(sorted(realms))}. Name the files of one: {path}/{first}-users-*.json"
-            raise click.ClickException(f"{path} has the users of several realms: {these}")
+            said = gettext(
+                "{path} has the users of several realms: {realms}. Name the files of one: {files}",
+                path=path,
+                realms=", ".join(sorted(realms)),
+                files="/".join((str(path), first + "-users-*.json")),
+            )
+            raise click.ClickException(said)
         found += inside
     return found
 
@@ -189,7 +196,7 @@ def opened(path: Path, told: Callable[[int], None]) -> Iterator[io.BufferedReade
         try:
             raw = stack.enter_context(click.open_file(str(path), "rb"))
         except OSError as error:
-            raise click.ClickException(f"{path}: {error.strerror or 'can not be read'}.") from None
+            raise click.ClickException(f"{path}: {error.strerror or type(error).__name__}.") from None
         yield _as_utf8(_reader(_Counted(cast(BinaryIO, raw), told)), path)
 
 
@@ -199,17 +206,17 @@ def _as_utf8(stream: io.BufferedReader, path: Path) -> io.BufferedReader:
             stream = _reader(_Counted(cast(BinaryIO, gzip.GzipFile(fileobj=stream)), lambda _count: None))
         begin = stream.peek(CHUNK)[:CHUNK]
     except READ_ERRORS:
-        raise click.ClickException(f"{path}: is packed by gzip, and damaged.") from None
+        raise click.ClickException(gettext("{path} is packed by gzip, and damaged.", path=path)) from None
     if not begin.strip():
-        raise click.ClickException(f"{path} is empty.")
+        raise click.ClickException(gettext("{path} is empty.", path=path))
     for mark, what in OTHERS:
         if begin.startswith(mark):
-            raise click.ClickException(f"{path} {what}")
+            raise click.ClickException(gettext(what, path=path))
     encoding = next((name for mark, name in MARKS if begin.startswith(mark)), _without_mark(begin))
     if encoding:
         return _reader(_Recoded(stream, encoding))
     if b"\0" in begin:
-        raise click.ClickException(f"{path} is no text file.")
+        raise click.ClickException(gettext("{path} is no text file.", path=path))
     if begin.startswith(codecs.BOM_UTF8):
         stream.read(len(codecs.BOM_UTF8))
     return stream

@@ -19,6 +19,7 @@ from app.cli.imports.groups import GroupNames
 from app.cli.imports.latchkey import Latchkey
 from app.cli.imports.product import Choices, Fault, PassedOver, Place, Product, Row, Values
 from app.cli.imports.spool import Spool
+from app.command_language import gettext
 
 SKIPPABLE = ("password_hash", "authenticator")
 """Fields that --skip-unreadable leaves behind."""
@@ -57,7 +58,12 @@ class Tally:
         return self.opened + self.present + self.refused + self.passed.total()
 
     def __str__(self) -> str:
-        return f"{self.opened:,} opened, {self.present:,} there already, {self.refused:,} refused"
+        return gettext(
+            "{opened} opened, {present} there already, {refused} refused",
+            opened=self.opened,
+            present=self.present,
+            refused=self.refused,
+        )
 
 
 Refuse = Callable[[Place, dict[str, Any]], None]

@@ -567,7 +567,7 @@ def restored(operate, backed_up, app):
 def test_messages_that_waited_do_not_leave(app, people, restored, smtp, deliver, rows, operate):
     ada = people.open("ada@example.com")
     assert Wire(app, "json").post("/us-signin/send-code", identity=ada.email, chosen_method="email").ok
-    assert "1 messages that were waiting are not sent" in restored()
+    assert "1 message that was waiting isn't sent" in restored()
     assert deliver() == []
     [message] = rows(Message)
     assert (message.state, message.last_error) == ("abandoned", "restored from a backup")
@@ -595,7 +595,7 @@ def test_an_invitation_that_may_have_been_revoked_since_is_not_open(app, restore
     link = invite(app)
     said = restored(*options)
     assert Wire(app, "json").get(link).status == status
-    assert ("1 invitations were revoked" in said) == (status == 410)
+    assert ("1 invitation was revoked" in said) == (status == 410)
 
 
 @pytest.mark.one_database
@@ -663,8 +663,8 @@ def test_recoveries_are_cancelled_and_deletions_put_off(app, people, restored, r
     [before] = rows(Deletion)
     clock.shift(8 * 86400)
     said = restored()
-    assert "1 account recoveries were cancelled" in said
-    assert "1 accounts are erased later than planned" in said
+    assert "1 account recovery was canceled" in said
+    assert "1 account is erased later than planned" in said
     [deletion], [recovery] = rows(Deletion), rows(Recovery)
     assert recovery.cancelled_at is not None
     assert deletion.due_at >= clock.now() + timedelta(days=6)

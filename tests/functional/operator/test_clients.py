@@ -280,7 +280,7 @@ def test_a_change_that_makes_no_client_is_refused(operate, grafana, stored):
 def test_the_old_secret_is_accepted_for_a_day(operate, grafana, stored, rows, clock):
     result = operate("clients", "rotate-secret", "grafana", "--json")
     new = json.loads(result.stdout)["client_secret"]
-    assert "accepted for 1 day" in result.stderr
+    assert "accepted for 24 hours" in result.stderr
     assert new != grafana
     assert stored().secret_digests == (secrets.digest(new), secrets.digest(grafana))
     clock.shift(timedelta(hours=24).total_seconds() + 1)
@@ -440,7 +440,7 @@ def test_the_file_wins_over_the_database_and_the_commands_say_so(operate, grafan
     assert "the database has a client of this id as well" in shown.stderr
     checked = operate("clients", "check", on=filed_app)
     assert (checked.exit_code, checked.stdout) == (0, "1 client in the file, 1 client in the database, 0 to mend.\n")
-    assert "Note: grafana: the database has a client of this id as well, which is not used" in checked.stderr
+    assert "Note: grafana: the database has a client of this id as well, which isn't used" in checked.stderr
     assert "Note: grafana: there is no group staff: flask groups create staff" in checked.stderr
 
 
@@ -474,7 +474,7 @@ def test_check_without_a_file_looks_at_the_database(operate, app, grafana):
     from app.extensions import db
 
     assert operate("clients", "check").stdout == (
-        "LATCHKEY_CLIENTS_FILE is not set.\n0 clients in the file, 1 client in the database, 0 to mend.\n"
+        "LATCHKEY_CLIENTS_FILE isn't set.\n0 clients in the file, 1 client in the database, 0 to mend.\n"
     )
     with app.app_context():
         db.session.get(OAuthClient, "grafana").registered = {"name": ""}

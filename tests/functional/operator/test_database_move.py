@@ -204,7 +204,7 @@ def test_back_to_the_old_one(app, operate, people, target):
     assert "takes no changes: it was moved" in operate("doctor").output
     assert operate("db", "read-write").output == "The database takes changes again.\n"
     assert ask(Wire(app, "json"), ada.email).ok
-    assert operate("db", "read-write").output == "The database was not read-only.\n"
+    assert operate("db", "read-write").output == "The database wasn't read-only.\n"
     assert "takes no changes" not in operate("doctor").output
 
 

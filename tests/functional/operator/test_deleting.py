@@ -41,7 +41,7 @@ def test_undelete_keeps_it_also_after_its_time(operate, ada, rows, clock):
     result = operate("users", "undelete", ada.email)
     assert (result.exit_code, result.stdout) == (0, "ada@example.com: kept.\n")
     assert (rows(User)[0].deletes_at, rows(Deletion)) == (None, [])
-    assert operate("users", "undelete", ada.email).stdout == "ada@example.com: was not to be erased.\n"
+    assert operate("users", "undelete", ada.email).stdout == "ada@example.com: wasn't to be erased.\n"
 
 
 def test_delete_now_erases_at_once_and_sends_nothing(operate, ada, rows, deliver):
@@ -59,7 +59,7 @@ def test_delete_now_asks_first(operate, ada, rows):
 @pytest.mark.parametrize("command", ["delete", "undelete"])
 def test_who_is_not_there_is_named(operate, command, ada, rows):
     result = operate("users", command, "nobody@example.com", ada.email)
-    assert (result.exit_code, "nobody@example.com: nobody has that." in result.stderr) == (1, True)
+    assert (result.exit_code, "nobody@example.com: no one has that." in result.stderr) == (1, True)
     assert ada.email in result.stdout
 
 

@@ -107,7 +107,7 @@ def test_a_key_that_was_dropped_too_early_is_found(operate, people, new_key_app)
     people.open()
     result = operate("doctor", on=new_key_app)
     assert result.exit_code == 1
-    assert "1 rows are sealed under key" in lines_on(result, "keys")[0]
+    assert "1 row is sealed under key" in lines_on(result, "keys")[0]
 
 
 def test_an_older_key_in_use_is_a_note(operate, people, rotating_app):
@@ -139,7 +139,7 @@ def test_messages_that_were_given_up_are_a_note(operate, app, clock):
     post(app, message(clock, state=ABANDONED, next_attempt_at=None))
     result = operate("doctor")
     assert result.exit_code == 0
-    assert "1 messages were given up" in lines_on(result, "outbox")[0]
+    assert "1 message was given up" in lines_on(result, "outbox")[0]
 
 
 def test_backups_that_are_made_no_more_are_a_note(operate, clock, tmp_path):
@@ -169,7 +169,7 @@ def test_a_database_that_is_down_is_found_and_nothing_else_is_blamed_for_it(oper
 def test_commands_say_so_when_the_database_is_down(operate, make_app):
     result = operate("users", "list", on=make_app(database_url="postgresql://ada:s3same@127.0.0.1:1/latchkey"))
     assert result.exit_code == 1
-    assert result.stderr == "Error: The database does not answer. Look what is wrong with it: flask doctor\n"
+    assert result.stderr == "Error: The database doesn't answer. Look what is wrong with it: flask doctor\n"
 
 
 def test_commands_say_so_when_tables_are_missing(operate, make_app, tmp_path):

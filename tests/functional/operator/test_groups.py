@@ -93,7 +93,7 @@ def test_add_takes_any_identity_and_names_who_is_not_there(operate, media, ada, 
         "BOB@example.com: added to media.",
         "ada: is in media already.",
     ]
-    assert result.stderr.splitlines()[0] == "nobody@example.com: nobody has that."
+    assert result.stderr.splitlines()[0] == "nobody@example.com: no one has that."
     assert "'???' isn't an email address" in result.stderr
     assert members(rows) == [ada.id, bob.id]
 
@@ -108,7 +108,7 @@ def test_remove_takes_out_who_is_in_it(operate, media, ada, bob, rows):
     operate("groups", "add", "media", ada.email, bob.email)
     result = operate("groups", "remove", "media", "ada", ada.email)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "ada: removed from media.\nada@example.com: is not in media.\n"
+    assert result.stdout == "ada: removed from media.\nada@example.com: isn't in media.\n"
     assert members(rows) == [bob.id]
     assert [row.user_id for row in rows(Event, name="group.member_removed")] == [ada.id]
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.audit import Event
 from app.cli import account_creation
-from app.cli.imports.report import WITHOUT_GROUP
+from app.cli.imports.report import UNKNOWN_GROUPS
 from app.cli.imports.run import import_lines
 from app.groups.models import Group, GroupMembership
 from app.users import User
@@ -61,7 +61,7 @@ def test_unknown_groups_are_refused_and_listed(operate, groups_of, rows, tmp_pat
     assert result.stderr.splitlines() == [
         "line 1: groups: there is no group admins",
         "line 3: groups: there is no group zoo or family",
-        f"Unknown groups: admins, family, zoo. {WITHOUT_GROUP}",
+        UNKNOWN_GROUPS.format(names="admins, family, zoo"),
     ]
     assert groups_of() == {"bea@example.com": ["media"], "cleo@example.com": []}
     assert [json.loads(line)["record"] for line in refused.read_bytes().splitlines()] == [ADA, more]

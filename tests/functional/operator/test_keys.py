@@ -37,7 +37,7 @@ def test_new_prints_a_key_that_is_accepted(operate):
 def test_rotate_moves_everything_to_the_current_key(operate, people, rows, rotating_app):
     people.open(methods=["email", "authenticator"])
     result = operate("keys", "rotate", on=rotating_app)
-    assert (result.exit_code, result.stdout) == (0, f"2 rows are now under key {NEW}, 0 could not be opened.\n")
+    assert (result.exit_code, result.stdout) == (0, f"2 rows are now under key {NEW}, 0 couldn't be opened.\n")
     assert under(rows) == [NEW, NEW]
     assert rows(Event, name="key.rotated")[0].facts["moved"] == 2
 
@@ -119,7 +119,7 @@ def test_rotate_says_which_rows_do_not_open_and_moves_the_others(operate, people
     result = operate("keys", "rotate", on=rotating_app)
     assert result.exit_code == 1
     assert f"changed or moved: enrolled_method {eve.id}" in result.stderr
-    assert result.stdout == f"1 rows are now under key {NEW}, 1 could not be opened.\n"
+    assert result.stdout == f"1 row is now under key {NEW}, 1 couldn't be opened.\n"
     assert {row.id: kid_of(row.secret) for row in rows(Enrollment)} == {ada.id: NEW, eve.id: OLD}
 
 
@@ -127,17 +127,17 @@ def test_rotate_names_the_key_that_is_missing(operate, people, rows, new_key_app
     people.open()
     result = operate("keys", "rotate", on=new_key_app)
     assert result.exit_code == 1
-    assert f"key {OLD} is not in the ring" in result.stderr
+    assert f"key {OLD} isn't in the ring" in result.stderr
     assert under(rows) == [OLD]
 
 
 def test_list_tells_which_key_is_still_needed(operate, people, app, rotating_app, new_key_app):
     people.open()
-    assert operate("keys", "list").stdout == f"{OLD}          1 rows  current\n"
+    assert operate("keys", "list").stdout == f"{OLD}           1 row  current\n"
     assert "still needed: flask keys rotate" in operate("keys", "list", on=rotating_app).stdout
     missing = operate("keys", "list", on=new_key_app)
     assert missing.exit_code == 1
-    assert f"{OLD}          1 rows  MISSING" in missing.stdout
+    assert f"{OLD}           1 row  MISSING" in missing.stdout
     operate("keys", "rotate", on=rotating_app)
     assert f"{OLD}          0 rows  seals nothing" in operate("keys", "list", on=rotating_app).stdout
 
@@ -170,7 +170,7 @@ def test_nothing_is_sealed_under_a_key_that_a_running_process_lacks(operate, peo
     announced(age=-60)
     refused = operate("keys", "rotate", on=rotating_app)
     assert refused.exit_code == 1
-    assert f"1 running process does not have key {NEW}" in refused.stderr
+    assert f"1 running process doesn't have key {NEW}" in refused.stderr
     assert under(rows) == [OLD]
 
 

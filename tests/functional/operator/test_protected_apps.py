@@ -120,7 +120,7 @@ def test_a_request_is_tried(operate, eve, arguments, said):
         (["https://evil.example/"], "No app of the apps file is at https://evil.example/: a proxy gets 403 for it."),
         (["wiki.example.com"], "No app of the apps file is at wiki.example.com"),
         ([WIKI, "--from", "x"], "--from: x is no IP address."),
-        ([WIKI, "--as", "nobody@example.com"], "nobody@example.com: nobody has that."),
+        ([WIKI, "--as", "nobody@example.com"], "nobody@example.com: no one has that."),
     ],
 )
 def test_what_can_not_be_tried_is_said(operate, arguments, said):

@@ -29,7 +29,7 @@ def test_it_is_told_and_switched_off(flask, bob, json_wire, mail_to, rows):
     sign_in(json_wire, bob)
     assert flask("second-step", bob.email) == ("bob@example.com: Authenticator app.\n", 0)
     printed, status = flask("second-step", bob.email, "--off")
-    assert ("switched off" in printed, status) == (True, 0)
+    assert ("turned off" in printed, status) == (True, 0)
     assert rows(Enrollment, is_second=True) == []
     assert json_wire.signed_in_as() is None
     assert "turned off two-step verification" in mail_to(bob.email).text
@@ -38,7 +38,7 @@ def test_it_is_told_and_switched_off(flask, bob, json_wire, mail_to, rows):
 
 def test_nobody_has_none(flask):
     printed, status = flask("second-step", "nobody@example.com")
-    assert ("nobody has that" in printed, status) == (True, 1)
+    assert ("no one has that" in printed, status) == (True, 1)
 
 
 def test_unlocking_lets_an_app_that_had_stopped_go_on(app, flask, bob, rows):

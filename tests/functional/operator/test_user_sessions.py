@@ -46,7 +46,7 @@ def test_each_session_is_a_line(operate, laptop, phone, rows):
     assert result.exit_code == 0
     assert "Safari on iPhone or iPad, 127.0.0.1, by email, since " in result.stdout
     assert "Firefox on Linux, 127.0.0.1, by authenticator, since " in result.stdout
-    assert result.stderr == "2 sessions; no personal tokens.\n"
+    assert result.stderr == "2 sessions.\nNo API tokens.\n"
     assert session_id_of(rows, PHONE) in result.stdout
     assert not [row for row in rows(AuthSession) if row.digest in result.output]
 
@@ -59,7 +59,7 @@ def test_programs_read_json(operate, laptop):
 def test_a_program_that_goes_on_by_itself_is_told_of(operate, program, ada):
     path = "/us-signin?include_auth_token&include_refresh_token"
     assert program.post(path, identity=ada.email, passcode=ada.app_code()).ok
-    assert ", 1 tokens, refreshed " in operate("users", "sessions", "list", ada.email).stdout
+    assert ", 1 token, refreshed " in operate("users", "sessions", "list", ada.email).stdout
     told = json.loads(operate("users", "sessions", "list", ada.email, "--json").stdout)
     assert told["refreshed_at"] < told["refreshes_until"]
 
@@ -80,11 +80,9 @@ def test_all_end_with_the_tokens_they_gave(operate, app, ada, laptop, phone):
 
 def test_personal_tokens_stay_unless_named(operate, laptop, rows):
     assert laptop.post("/tokens", name="backup", scopes=["read"], expires_in_days=30).status == 200
-    assert "1 personal tokens stay" in operate("users", "sessions", "end", "ada@example.com", "--all").stdout
+    assert "1 API token stays valid" in operate("users", "sessions", "end", "ada@example.com", "--all").stdout
     assert rows(ApiToken)[0].revoked_at is None
-    assert (
-        "1 personal tokens ended" in operate("users", "sessions", "end", "ada@example.com", "--all", "--tokens").stdout
-    )
+    assert "1 API token revoked" in operate("users", "sessions", "end", "ada@example.com", "--all", "--tokens").stdout
     assert rows(ApiToken)[0].revoked_at is not None
 
 
@@ -105,7 +103,7 @@ def test_somebody_elses_session_is_none_of_theirs(operate, people, laptop, rows)
 def test_nobody_is_named_as_nobody(operate, command):
     more = ["--all"] if command == "end" else []
     result = operate("users", "sessions", command, "nobody@example.com", *more)
-    assert (result.exit_code, "nobody has that" in result.stderr) == (1, True)
+    assert (result.exit_code, "no one has that" in result.stderr) == (1, True)
 
 
 def test_they_are_out_at_every_replica_within_a_second(operate, make_app, ada, laptop):

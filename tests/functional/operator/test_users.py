@@ -106,7 +106,7 @@ def test_disable_shuts_the_account_and_ends_its_sessions(operate, people, wire, 
     wire.post("/us-signin", identity=ada.email, passcode=ada.app_code())
     assert wire.signed_in_as() == ada.email
     result = operate("users", "disable", "Ada@Example.com")
-    assert (result.exit_code, result.stdout) == (0, "Ada@Example.com: disabled, 1 sessions ended.\n")
+    assert (result.exit_code, result.stdout) == (0, "Ada@Example.com: disabled, 1 session ended.\n")
     assert wire.signed_in_as() is None
     assert [event.user_id for event in rows(Event, name="account.disabled")] == [ada.id]
 
@@ -139,7 +139,7 @@ def test_any_identity_finds_the_account_to_disable_and_unknown_ones_are_named(op
     result = operate("users", "disable", "(650) 555-1234", "nobody@example.com", "ada")
     assert result.exit_code == 1
     assert result.stdout == "(650) 555-1234: disabled.\nada: disabled already.\n"
-    assert result.stderr == "nobody@example.com: nobody has that.\n"
+    assert result.stderr == "nobody@example.com: no one has that.\n"
 
 
 def test_list_shows_everybody_in_order(operate, people):

@@ -66,7 +66,7 @@ def test_the_export_of_hashes_alone_is_enough(bring, enter):
 
 def test_hashes_of_nobody_in_the_bulk_export_are_told(bring):
     result = bring("auth0", json_lines(ADA), json_lines(of_ada(), of_ada(_id={"$oid": "other"})), "--no-groups")
-    assert result.stderr == "1 rows belong to no account in these files.\n"
+    assert result.stderr == "1 row belongs to no account in these files.\n"
     assert result.exit_code == 0
 
 

@@ -304,8 +304,8 @@ def test_settings_that_keep_things_from_working_are_told(bring, make_app, operat
     file.write_text(json.dumps([auth0("ada", passwordHash=hashed(), mfa_factors=[{"totp": {"secret": SECRET}}])]))
     other = make_app(methods=["email"], second_factor="off")
     told = operate("users", "import", "--from", "auth0", str(file), "--dry-run", on=other).stdout
-    assert "1 account with password: LATCHKEY_METHODS does not name it, so it works nowhere yet." in told
-    assert "1 account with authenticator app: LATCHKEY_METHODS does not name it" in told
+    assert "1 account with password: LATCHKEY_METHODS doesn't name it, so it works nowhere yet." in told
+    assert "1 account with authenticator: LATCHKEY_METHODS doesn't name it" in told
     assert "1 account with a second step: LATCHKEY_SECOND_FACTOR is off, so none is asked for it." in told
 
 

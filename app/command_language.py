@@ -1,0 +1,240 @@
+"""The language of a command of ``flask``: that of whoever types it, by the locale of the terminal (ADR 65).
+
+It is none of the service's languages: an operator reads German where people read English, and the other way. What is
+logged, stored, or read by programs (``--json``) is written in English everywhere, with ``in_english``.
+"""
+
+from __future__ import annotations
+
+import copy
+import gettext as catalogs
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+import click
+
+from app import i18n, terminal
+from app.i18n import N_ as N_
+from config.languages import LANGUAGES
+
+OF_CLICK = (
+    N_("Usage:"), N_("Options"), N_("Commands"), N_("Aborted!"), N_("Error: {message}"), N_("Missing command."),
+    N_("Show this message and exit."), N_("default: {default}"), N_("required"), N_("(dynamic)"),
+    N_("Try '{command} {option}' for help."), N_("Missing argument"), N_("Missing option"),
+    N_("Invalid value: {message}"), N_("Invalid value for {param_hint}: {message}"),
+    N_("No such option {name!r}."), N_("No such command {name!r}."), N_("Option {name!r} does not take a value."),
+    N_("Could not open file {filename!r}: {message}"), N_("Choose from:\n\t{choices}"),
+    N_("{value} is not in the range {range}."), N_("{value!r} is not a valid {number_type}."),
+    N_("{name} {filename!r} is a file."), N_("{name} {filename!r} is a directory."),
+    N_("{name} {filename!r} is not readable."), N_("{name} {filename!r} is not writable."),
+    N_("{name} {filename!r} does not exist."), N_("file"), N_("directory"), N_("path"), N_("Error: invalid input"),
+    N_("Repeat for confirmation"), N_("Error: The two entered values do not match."), N_("unknown error"),
+)  # fmt: skip
+"""What click itself says in commands of ours, as it looks it up by gettext."""
+
+
+def ngettext_noop(one: str, many: str) -> tuple[str, str]:
+    """Mark both forms of a text for translation where it is defined."""
+    return one, many
+
+
+PLURALS_OF_CLICK = (
+    ngettext_noop("Got unexpected extra argument ({args})", "Got unexpected extra arguments ({args})"),
+    ngettext_noop("Did you mean {possibility}?", "(Did you mean one of: {possibilities}?)"),
+    ngettext_noop("Option {name!r} requires an argument.", "Option {name!r} requires {nargs} arguments."),
+    ngettext_noop("{value!r} is not {choice}.", "{value!r} is not one of {choices}."),
+)
+
+_SENTENCE = re.compile(r"\.(?=\s|\Z)|。|\n\n")
+"""What ends the first sentence of a help text."""
+
+_spoken: ContextVar[str] = ContextVar("command_language", default="")
+
+
+def command_language() -> str:
+    """Return the language in which a command answers; English when the environment names none that we have.
+
+    The locale is that of LC_ALL, LC_MESSAGES or LANG, the first that is set (POSIX, 8.2). Unless it is C or POSIX,
+    the languages that LANGUAGE lists go before it (GNU gettext, 2.3).
+    """
+    if spoken := _spoken.get():
+        return spoken
+    locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "C")
+    if locale.partition(".")[0] in ("C", "POSIX"):
+        return "en"
+    listed = os.environ.get("LANGUAGE", "").split(":")
+    return next((known for name in (*listed, locale) if (known := _known(name))), "en")
+
+
+def _known(name: str) -> str:
+    """Return our language of a locale: ``de`` for ``de_AT.UTF-8``, ``pt-BR`` for ``pt_PT``; "" when there is none."""
+    tag = name.partition(".")[0].partition("@")[0].replace("_", "-").lower()
+    begin = tag.partition("-")[0]
+    return next((each for each in LANGUAGES if each.lower().partition("-")[0] == begin), "")
+
+
+@contextmanager
+def in_english() -> Iterator[None]:
+    """Write everything in this block in English: for programs, and for what is stored."""
+    token = _spoken.set("en")
+    try:
+        with i18n.in_english():
+            yield
+    finally:
+        _spoken.reset(token)
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Have what pages say, such as the message of a ``Rejected``, said in the command's language in this block.
+
+    Only around what returns texts: what is stored meanwhile would be in that language, too.
+    """
+    with i18n.in_language(command_language()):
+        yield
+
+
+def gettext(text: str, /, **facts: Any) -> str:
+    """Return ``text`` in the command's language with ``facts`` filled in: numbers grouped, times in UTC."""
+    return _filled(i18n.catalog(command_language()).gettext(text), facts)
+
+
+def ngettext(one: str, many: str, count: int, /, **facts: Any) -> str:
+    """Return the form of the text that ``count`` asks for; ``{count}`` in it is the number."""
+    form = i18n.catalog(command_language()).ngettext(one, many, count)
+    return _filled(form, {"count": count} | facts)
+
+
+def number_text(count: int) -> str:
+    """Return a whole number for people, grouped as the language groups it."""
+    tag = command_language()
+    return f"{count:,}" if tag == "en" else i18n.number_text(count, tag)
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return number_text(value) if type(value) is int else value
+
+
+def _filled(text: str, facts: Mapping[str, Any]) -> str:
+    return text.format(**{name: _in_words(value) for name, value in facts.items()})
+
+
+def table(heads: Iterable[str], rooms: Iterable[int]) -> terminal.Table:
+    """Return a table with translated heads; see ``terminal.Table``."""
+    return terminal.Table([gettext(head) for head in heads], list(rooms))
+
+
+def paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a docstring, each in one line, as catalogs have them."""
+    return [" ".join(each.split()) for each in inspect.cleandoc(text).split("\n\n") if each.strip()]
+
+
+def prepare() -> None:
+    """Have click say its own texts in the command's language, and let no terminal stop at a letter it doesn't have."""
+    tag = command_language()
+    if tag == "en":
+        return
+    os.environ["LANGUAGE"] = tag.replace("-", "_")  # what gettext of the standard library reads, which click uses
+    catalogs.bindtextdomain(catalogs.textdomain(), str(i18n.FOLDER))
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Callable[..., None] | None = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+class TranslatedContext(click.Context):
+    """A context whose help is laid out by the columns that letters take."""
+
+    def make_formatter(self) -> click.HelpFormatter:
+        """As click, in English. Otherwise lines are broken where that language allows it."""
+        if command_language() == "en":
+            return super().make_formatter()
+        return ColumnFormatter(width=self.terminal_width, max_width=self.max_content_width)
+
+
+class ColumnFormatter(click.HelpFormatter):
+    """Writes help in languages whose letters can take two columns, and that put no blanks between words."""
+
+    def write_text(self, text: str) -> None:
+        """As click does: each paragraph on its own."""
+        indent = " " * self.current_indent
+        blocks = ["\n".join(indent + line for line in self._lines(each)) for each in text.split("\n\n")]
+        self.write("\n\n".join(blocks) + "\n")
+
+    def _lines(self, text: str) -> Iterator[str]:
+        return terminal.wrapped(text, self.width - self.current_indent)
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """As click does: what it is, and behind that what is said of it."""
+        listed = list(rows)
+        first = min(max(terminal.columns(name) for name, _ in listed), col_max) + col_spacing
+        for name, text in listed:
+            indent = " " * (self.current_indent + first)
+            lines = list(terminal.wrapped(text, max(self.width - len(indent), 10)))
+            if lines and terminal.columns(name) <= first - col_spacing:
+                lines[0] = " " * self.current_indent + terminal.padded(name, first) + lines[0]
+                lines[1:] = [indent + line for line in lines[1:]]
+            else:
+                lines = [" " * self.current_indent + name, *(indent + line for line in lines)]
+            self.write("\n".join(lines) + "\n")
+
+
+class TranslatedCommand(click.Command):
+    """A command whose help is translated when it is shown. Its docstring is marked by being one; options by ``N_``."""
+
+    context_class = TranslatedContext
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """As click, after its own texts were prepared."""
+        prepare()
+        return super().make_context(info_name, args, parent, **extra)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click, in the command's language."""
+        super(TranslatedCommand, self._translated()).format_help(ctx, formatter)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """As click, in the command's language."""
+        translated = self._translated()
+        if command_language() != "en" and translated.help:
+            translated.short_help = _SENTENCE.split(translated.help)[0]
+        return super(TranslatedCommand, translated).get_short_help_str(limit)
+
+    def _translated(self) -> TranslatedCommand:
+        """Return a copy in the command's language; itself in English."""
+        if command_language() == "en":
+            return self
+        translated = copy.copy(self)
+        translated.help = "\n\n".join(map(gettext_as_it_is, paragraphs(self.help or "")))
+        translated.params = [_with_help(param) for param in self.params]
+        return translated
+
+
+def gettext_as_it_is(text: str) -> str:
+    """Return a text in the command's language; braces in it are braces."""
+    return i18n.catalog(command_language()).gettext(text)
+
+
+def _with_help(param: click.Parameter) -> click.Parameter:
+    if not isinstance(param, click.Option) or not param.help:
+        return param
+    translated = copy.copy(param)
+    translated.help = gettext_as_it_is(param.help)
+    return translated
+
+
+class TranslatedGroup(TranslatedCommand, click.Group):
+    """A group of such commands."""
+
+    command_class = TranslatedCommand

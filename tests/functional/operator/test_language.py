@@ -1,0 +1,166 @@
+"""Commands answer in the language of the terminal that they are typed at, and programs read English everywhere."""
+
+from __future__ import annotations
+
+import gettext
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from app import i18n
+from app.command_language import OF_CLICK, PLURALS_OF_CLICK, TranslatedCommand, paragraphs
+from app.outbox import Message
+from tests.architecture.test_translations import messages
+from tests.databases import KEY, ROOT
+
+pytestmark = pytest.mark.one_database
+
+LOCALE = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+
+
+@pytest.fixture
+def speak(monkeypatch):
+    """Sets the locale of this process: ``speak("pl_PL.UTF-8")``."""
+    for name in LOCALE:
+        monkeypatch.setenv(name, "")  # so that it is put back, whatever a command sets
+    return lambda locale: monkeypatch.setenv("LC_ALL", locale)
+
+
+def typed(*words: str, **locale: str) -> subprocess.CompletedProcess[str]:
+    """Run ``flask`` in a process of its own, as at a terminal with this locale."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    kept |= {"LATCHKEY_SECRET_KEYS": KEY, "LATCHKEY_ENVIRONMENT": "development", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", *words]
+    return subprocess.run(command, cwd=ROOT, env=kept | locale, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"),
+    [
+        ({"LANG": "de_DE.UTF-8"}, "Setzen Sie ihn ans Ende"),
+        ({"LANG": "C"}, "Put it last"),
+        ({"LANG": "tlh_QO.UTF-8"}, "Put it last"),
+        ({}, "Put it last"),
+    ],
+    ids=["de", "C", "unknown", "none"],
+)
+def test_a_command_answers_in_the_language_of_the_terminal(locale, said):
+    done = typed("keys", "new", **locale)
+    assert done.returncode == 0
+    assert re.fullmatch(r"[0-9a-f]{64}\n", done.stdout)
+    assert said in done.stderr
+
+
+def test_a_help_page_is_translated_with_what_click_says():
+    page = typed("users", "create", "--help", LANG="de_AT.UTF-8").stdout
+    assert page.startswith("Aufruf: python -m flask users create [OPTIONS] EMAIL\n")
+    assert "\n  Ein Konto für EMAIL anlegen. Ohne --method erfolgt die Anmeldung per E-Mail.\n" in page
+    assert "\nOptionen:\n" in page
+    assert "Eine Anmeldemethode; mehrfach möglich." in page
+    assert "Diese Hilfe anzeigen und beenden." in page
+
+
+def test_an_error_is_translated_with_what_click_says():
+    done = typed("users", "sessions", "end", "ada@example.com", "--every", LANG="de_DE.UTF-8")
+    assert done.returncode == 2
+    assert "Hilfe: 'python -m flask users sessions end --help'." in done.stderr
+    assert "Fehler: Die Option '--every' gibt es nicht." in done.stderr
+    done = typed("users", "sessions", "end", "ada@example.com", LANG="de_DE.UTF-8")
+    assert "Fehler: Nennen Sie die Sitzungen oder geben Sie --all an." in done.stderr
+
+
+def test_letters_that_a_terminal_lacks_stop_no_command():
+    done = typed("keys", "new", LC_ALL="ja_JP.UTF-8", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert (done.returncode, "LATCHKEY_SECRET_KEYS=OLD,NEW" in done.stderr) == (0, True)
+
+
+def test_a_number_has_the_form_that_its_language_asks_for(operate, speak):
+    speak("pl_PL.UTF-8")
+    for count, said in ((1, "1 grupa."), (2, "2 grupy."), (3, "3 grupy."), (4, "4 grupy."), (5, "5 grup.")):
+        operate("groups", "create", f"group-{count}")
+        assert operate("groups", "list").stderr == f"{said}\n"
+
+
+def test_a_command_list_is_translated_and_not_cut_short(operate, speak):
+    speak("ja_JP.UTF-8")
+    listed = operate("groups", "--help").stdout.partition("コマンド:")[2]
+    assert "create  グループを作成します\n" in listed
+    assert "..." not in listed
+
+
+def test_json_is_the_same_in_every_language(operate, people, speak):
+    people.open("ada@example.com")
+    words = (("users", "show", "ada@example.com", "--json"), ("doctor", "--json"), ("clients", "list", "--json"))
+    before = [operate(*each).stdout for each in words]
+    speak("de_DE.UTF-8")
+    after = [operate(*each).stdout for each in words]
+    assert [_without_times(text) for text in after] == [_without_times(text) for text in before]
+    assert "nothing waits" in after[1]
+    assert "nichts wartet" in operate("doctor").stdout
+
+
+def _without_times(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) | {"at": ""} for line in text.splitlines()]
+
+
+def test_what_a_command_queues_is_in_the_readers_language(operate, people, speak, rows):
+    people.open("ada@example.com")
+    speak("de_DE.UTF-8")
+    assert "wird am" in operate("users", "delete", "ada@example.com").stdout
+    assert {message.language for message in rows(Message)} == {"en"}
+
+
+def test_a_command_in_english_reads_no_catalog(operate, speak, monkeypatch):
+    speak("en_GB.UTF-8")
+    i18n.catalog("en")
+    monkeypatch.setattr(gettext, "translation", lambda *_words: pytest.fail("a catalog was read"))
+    assert operate("groups", "list").stderr == "0 groups.\n"
+
+
+def test_every_help_text_of_ours_is_in_the_catalogs(app):
+    texts = {text for message in messages.extract() for text in _both(message.id)}
+    context = click.Context(app.cli)
+    missing = []
+    for name in app.cli.list_commands(context):
+        for command in _all(app.cli.get_command(context, name)):
+            options = [each.help for each in command.params if isinstance(each, click.Option) and each.help]
+            missing += [text for text in (*paragraphs(command.help or ""), *options) if text not in texts]
+    assert missing == []
+
+
+def test_every_command_of_ours_is_translated(app):
+    context = click.Context(app.cli)
+    found = [
+        each for name in app.cli.list_commands(context) for each in _all(app.cli.get_command(context, name), False)
+    ]
+    ours = [each for each in found if _module(each).startswith("app.")]
+    assert len(ours) > 60
+    assert [each.name for each in ours if not isinstance(each, TranslatedCommand)] == []
+
+
+def _module(command: click.Command) -> str:
+    return getattr(command.callback, "__module__", "")
+
+
+def _all(command: click.Command, own: bool = True) -> list[click.Command]:
+    """Return a command, and those below it; those of others are left out when ``own``."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    found = [command] if isinstance(command, TranslatedCommand) or not own else []
+    return found + [each for child in below for each in _all(child, own)]
+
+
+def _both(text: str | tuple[str, ...]) -> tuple[str, ...]:
+    return text if isinstance(text, tuple) else (text,)
+
+
+def test_what_click_says_is_what_we_have_of_it():
+    source = "\n".join(path.read_text() for path in Path(click.__file__).parent.glob("*.py"))
+    said = " ".join(re.sub(r'"\s*\n\s*"', "", source).split())
+    quoted = {json.dumps(text)[1:-1] for text in (*OF_CLICK, *(each for pair in PLURALS_OF_CLICK for each in pair))}
+    assert {text for text in quoted if f'"{text}"' not in said} == set()

@@ -1,0 +1,39 @@
+"""How many columns a text takes on a terminal, tables of such texts, and where lines are broken."""
+
+import pytest
+
+from app.terminal import Table, columns, padded, wrapped
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("", 0), ("ID", 2), ("状態", 4), ("ﾊﾝｶｸ", 4), ("e\u0301", 1), ("مُرسَل", 4), ("a\u200db", 2)]
+)
+def test_a_text_takes_the_columns_that_its_letters_take(text, count):
+    assert columns(text) == count
+
+
+def test_a_text_is_padded_to_columns():
+    assert (padded("状態", 6), padded("状態", -6), padded("状態", 3)) == ("状態  ", "  状態", "状態")
+
+
+def test_columns_are_as_wide_as_their_heads_or_as_is_said():
+    table = Table(("ID", "次の試行", "理由"), (4, -5, 0))
+    assert table.head() == "ID    次の試行  理由"
+    assert table.line("x", 7, "timed out") == "x            7  timed out"
+    assert table.line("x", 7, "") == "x            7"
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "lines"),
+    [
+        ("one two three", 7, ["one two", "three"]),
+        ("unbreakable word", 4, ["unbreakable", "word"]),
+        ("グループを作成します。", 12, ["グループを作", "成します。"]),
+        ("鍵を作成します。", 14, ["鍵を作成しま", "す。"]),
+        ("`flask users` を使います", 14, ["`flask users`", "を使います"]),
+        ("أضف حسابًا", 5, ["أضف", "حسابًا"]),
+        ("", 10, []),
+    ],
+)
+def test_lines_are_broken_where_a_language_allows_it(text, room, lines):
+    assert list(wrapped(text, room)) == lines
