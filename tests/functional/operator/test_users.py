@@ -157,7 +157,7 @@ def test_list_in_json_holds_no_secret(operate, people):
     people.open("ada@example.com", methods=["email", "authenticator"])
     [account] = [json.loads(line) for line in operate("users", "list", "--json").stdout.splitlines()]
     assert account.keys() == {
-        "handle", "email", "phone", "username", "methods", "groups", "disabled", "deletes_at", "confirmed",
+        "handle", "email", "phone", "username", "name", "methods", "groups", "disabled", "deletes_at", "confirmed",
         "created_at", "administrator",
     }  # fmt: skip
     assert (account["email"], account["methods"], account["phone"]) == (
