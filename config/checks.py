@@ -179,6 +179,8 @@ def sms_countries(settings: "Settings") -> Iterable[Problem]:
     if named and settings.can_send_sms and not settings.sms_countries:
         remedy = "List where your people's numbers are, as in GB,DE, or take sms out of LATCHKEY_METHODS."
         yield problem("sms_countries", "is not set, but LATCHKEY_METHODS names sms", remedy)
+    if "UK" in settings.sms_countries:
+        yield problem("sms_countries", "names UK, which is no country of ISO 3166", "Write GB for the United Kingdom.")
 
 
 def second_factors(settings: "Settings") -> Iterable[Problem]:

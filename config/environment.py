@@ -96,12 +96,3 @@ def unknown_variables(fields: Iterable[str]) -> list[str]:
     known = {name + ending for name in map(variable, fields) for ending in ("", FILE)}
     known |= set(map(variable, OTHER_NAMES))
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-
-
-def forget_secrets() -> None:
-    """Take what holds secrets out of the environment, so that no child process or error report carries it.
-
-    For a process that starts no further one that reads the settings itself; files of secrets need no such care.
-    """
-    for field in SECRETS:
-        os.environ.pop(variable(field), None)

@@ -142,6 +142,12 @@ def test_a_default_country_that_gets_no_sms_is_warned_of(production, set_up, cha
     assert any(said in each for each in noticed()) == is_warned_of
 
 
+def test_what_people_call_a_country_is_answered_by_its_code(set_up):
+    set_up(sms_countries="DE,UK")
+    with pytest.raises(ConfigurationError, match=r"LATCHKEY_SMS_COUNTRIES names UK.* Write GB"):
+        Settings.load()
+
+
 @pytest.mark.parametrize("value", ["Germany", "D", "D1", "DE,DE", "DE;FR"])
 def test_a_country_is_two_letters(set_up, value):
     set_up(sms_countries=value)

@@ -259,14 +259,6 @@ def test_a_key_drawn_for_development_was_not_set(set_up):
     ]
 
 
-def test_secrets_leave_the_environment_when_asked(production, monkeypatch):
-    settings = Settings.load()
-    environment.forget_secrets()
-    assert settings.key_texts
-    with pytest.raises(ConfigurationError, match="LATCHKEY_SECRET_KEYS is not set"):
-        Settings.load()
-
-
 def test_every_setting_that_can_hold_a_secret_is_kept_out_of_texts():
     hidden = {name for name, field in Settings.model_fields.items() if not field.repr}
     assert hidden == set(environment.SECRETS)
