@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babel import Locale, dates, lists, units
+from babel import Locale, dates, lists, numbers, units
 from flask import g, has_app_context
 from jinja2 import pass_eval_context
 from markupsafe import Markup
@@ -54,7 +54,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.globals |= {"_": _in_template, "ngettext": _plural_in_template, "pgettext": _context_in_template}
     app.jinja_env.filters |= {"any_of": any_of, "all_of": all_of, "names_of": names_of, "span_text": span_text}
     app.jinja_env.filters["isolated"] = isolated
-    app.jinja_env.filters |= {"browser_text": browser_text, "day_text": day_text}
+    app.jinja_env.filters |= {"browser_text": browser_text, "day_text": day_text, "number_text": number_text}
     for language in app.extensions["latchkey.settings"].languages:
         _catalog(language)
 
@@ -230,6 +230,11 @@ def _day_text(day: date, tag: str) -> str:
 def day_text(day: date) -> str:
     """Return a day as a heading has it: ``Monday, 23 November 2026``."""
     return str(dates.format_date(day, "full", locale=_locale(language())))
+
+
+def number_text(number: int) -> str:
+    """Return a whole number as the reader writes it: ``12,345``, ``12.345`` in German."""
+    return str(numbers.format_decimal(number, locale=_locale(language())))
 
 
 def any_of(parts: Sequence[str]) -> str:
