@@ -15,7 +15,7 @@ TEXTS = {
     "address.bounced": N_("An email came back"),
     "address.change_undone": N_("Changes to email addresses undone"),
     "address.complained": N_("An email was reported as spam"),
-    "address.suppressed": N_("Email to an address stopped because it came back"),
+    "address.suppressed": N_("Email to an address stopped"),
     "address.unsuppressed": N_("Email to an address resumed"),
     "admin.account_deleted": N_("Closed an account to delete it"),
     "admin.account_disabled": N_("Disabled an account"),

@@ -27,6 +27,7 @@ from app.invitations.service import state_of
 from app.login.presenters import label_of
 from app.outbox import suppressions
 from app.outbox.models import Suppression
+from app.outbox.reasons import reason_text
 from app.recovery import requests
 from app.sessions.api_tokens import tokens_of
 from app.sessions.assurance import level
@@ -139,6 +140,8 @@ def shown_facts(facts: dict[str, Any]) -> list[ShownFact]:
 
 def _shown_fact(name: str, value: Any) -> ShownFact:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if name == "reason" and " " in text:  # of a message that did not leave; the others are codes
+        text = reason_text(text).text
     account = _HANDLE.match(text) if name in _OF_PEOPLE else None
     return ShownFact(fact_name(name), text, f"/admin/people/{account[1]}" if account else "")
 

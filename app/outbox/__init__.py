@@ -46,7 +46,7 @@ def init_app(app: Flask) -> None:
 
     app.config.update(mail_config(app.extensions["latchkey.settings"]))
     mail.init_app(app)
-    app.jinja_env.filters["reason_text"] = reasons.reason_text
+    app.jinja_env.filters["reason_html"] = reasons.reason_html
     add_command(app, "outbox", from_modules("outbox", "app.outbox.cli"))
     add_command(app, "worker", from_modules("run_worker", "app.outbox.cli"))
     register_export(app, export.PARTS)

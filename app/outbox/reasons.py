@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from app.i18n import N_, gettext, isolated
 
 _KNOWN = frozenset((
@@ -105,3 +107,10 @@ def reason_text(reason: str) -> ReasonText:
         return ReasonText(text, True)
     inner = reason_text(detail)
     return ReasonText(gettext("{reason} ({detail})", reason=text, detail=isolated(inner.text)), True)
+
+
+def reason_html(reason: str) -> Markup:
+    """Return a stored reason for a page, marked as English where it isn't in the reader's language."""
+    shown = reason_text(reason)
+    language = Markup("") if shown.is_known else Markup(' lang="en" dir="ltr"')
+    return Markup('<span class="breakable"{}>{}</span>').format(language, shown.text)

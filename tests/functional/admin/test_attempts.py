@@ -96,7 +96,7 @@ def test_a_message_that_waits_is_found_by_its_time(json_wire, grace, ada, app):
     ]
 
 
-def test_details_are_in_the_readers_language_and_facts_as_the_log_has_them(browser_wire, grace, ada, app):
+def test_details_and_the_names_of_facts_are_in_the_readers_language(browser_wire, grace, ada, app):
     from app.extensions import db
     from app.users import User
 
@@ -107,5 +107,5 @@ def test_details_are_in_the_readers_language_and_facts_as_the_log_has_them(brows
         db.session.commit()
     page = sign_in(browser_wire, grace).get(f"/admin/attempts?support_id={shown}").text
     assert f"Support-ID {shown}</bdi>" in page
-    assert "<bdi>method email</bdi>" in page
+    assert "<bdi>Methode email</bdi>" in page
     assert "support ID" not in page

@@ -7,6 +7,7 @@ import html
 import pytest
 
 from app import clock as app_clock
+from app.i18n import number_text
 from app.outbox import Message
 from app.outbox.reasons import reason_text
 from tests.signed_in import sign_in
@@ -100,3 +101,23 @@ def test_a_reason_that_was_cut_off_is_read_as_far_as_it_goes(app):
     with app.test_request_context():
         assert reason_text("expired (recipient refused (550 5.1").text == "expired (recipient refused (550 5.1))"
         assert not reason_text("no such reason").is_known
+
+
+@pytest.mark.parametrize(("language", "written"), [("en", "12,345"), ("de", "12.345")])
+def test_numbers_are_written_as_the_reader_writes_them(app, language, written):
+    with app.test_request_context(headers={"Accept-Language": language}):
+        assert number_text(12345) == written
+
+
+def test_a_reason_in_the_audit_log_is_read_too(german, app, ada):
+    from app.audit import record
+    from app.extensions import db
+
+    with app.test_request_context():
+        record("delivery.failed", ada.id, reason="recipient refused (550)", kind="sign_in")
+        db.session.commit()
+    answer = german.get("/admin/audit?event=delivery")
+    if german.language == "json":
+        assert answer.json["events"][0]["facts"]["reason"] == "recipient refused (550)"
+    else:
+        assert "Empfänger abgelehnt (550)" in words(answer)
