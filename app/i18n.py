@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from babel import Locale, dates, lists, numbers, units
+from babel import Locale, dates, lists, units
 from flask import g, has_app_context
 from jinja2 import pass_eval_context
 from markupsafe import Markup
@@ -177,11 +177,11 @@ def catalog(tag: str) -> catalogs.NullTranslations:
     return _catalog(tag)
 
 
-def number_text(count: int, tag: str) -> str:
-    """Return a whole number as a language groups it: ``12.345`` in German."""
+def number_text(count: int, tag: str = "") -> str:
+    """Return a whole number as a language groups it: ``12.345`` in German. Without a language it is the reader's."""
     from babel import numbers
 
-    return str(numbers.format_decimal(count, locale=_locale(tag)))
+    return str(numbers.format_decimal(count, locale=_locale(tag or language())))
 
 
 @cache
@@ -230,11 +230,6 @@ def _day_text(day: date, tag: str) -> str:
 def day_text(day: date) -> str:
     """Return a day as a heading has it: ``Monday, 23 November 2026``."""
     return str(dates.format_date(day, "full", locale=_locale(language())))
-
-
-def number_text(number: int) -> str:
-    """Return a whole number as the reader writes it: ``12,345``, ``12.345`` in German."""
-    return str(numbers.format_decimal(number, locale=_locale(language())))
 
 
 def any_of(parts: Sequence[str]) -> str:
