@@ -49,9 +49,8 @@ def test_every_header_is_one_of_the_list(header):
     assert user_agents.label(header) in user_agents.LABELS
 
 
-@pytest.mark.parametrize("name", sorted(user_agents.LABELS))
-def test_a_name_from_the_list_stays_what_it_is(name):
-    assert user_agents.label(name) == name
+def test_a_name_from_the_list_stays_what_it_is():
+    assert {name: user_agents.label(name) for name in user_agents.LABELS} == {name: name for name in user_agents.LABELS}
 
 
 @pytest.mark.parametrize("header", [None, "", "x", "Mozilla/5.0", "\x00", "\ud800", "<script>alert(1)</script>"])

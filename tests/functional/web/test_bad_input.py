@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -261,36 +262,40 @@ def test_a_file_is_no_text(browser_wire):
     assert answer.status_code == 400
 
 
+KINDS = [
+    "application/json; charset=utf-16",
+    "APPLICATION/JSON",
+    "application/json;;;",
+    "application/json; charset=\xff",
+    "application/x-www-form-urlencoded; charset=utf-7",
+    "multipart/form-data; boundary=",
+    "multipart/form-data; boundary=\xe9",
+    "text/html",
+    "image/png",
+    "a",
+    "/",
+    ";",
+    "application/json, text/html",
+    "x" * 5000,
+]
+"""Content types that nobody sends, or that say too much."""
+
+
 @pytest.mark.one_database
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "application/json; charset=utf-16",
-        "APPLICATION/JSON",
-        "application/json;;;",
-        "application/json; charset=\xff",
-        "application/x-www-form-urlencoded; charset=utf-7",
-        "multipart/form-data; boundary=",
-        "multipart/form-data; boundary=\xe9",
-        "text/html",
-        "image/png",
-        "a",
-        "/",
-        ";",
-        "application/json, text/html",
-        "x" * 5000,
-    ],
-)
-def test_any_content_type_is_answered(app, send, kind):
+def test_any_content_type_is_answered(app, send):
+    bodies = (b"", b"{}", b'{"identity": "ada@example.com"}', b"identity=ada", b"\xff")
+    in_turn = itertools.cycle(itertools.product(KINDS, bodies))  # what reads a body knows no address
     for path in addresses(app, "POST"):
-        for body in (b"", b"{}", b'{"identity": "ada@example.com"}', b"identity=ada", b"\xff"):
-            assert send(path, body, kind).status_code < 500, (path, body)
+        for kind, body in itertools.islice(in_turn, 11):
+            assert send(path, body, kind).status_code < 500, (path, kind[:40], body)
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    "value",
-    [
+    "header", ["Accept", "User-Agent", "Cookie", "Referer", "Content-Language", "Range", "If-None-Match"]
+)
+def test_any_header_is_answered(app, header):
+    for value in (
         "",
         " ",
         "*",
@@ -302,15 +307,11 @@ def test_any_content_type_is_answered(app, send, kind):
         "a/b" * 2000,
         "text/*",
         'application/json; x="',
-    ],
-)
-@pytest.mark.parametrize(
-    "header", ["Accept", "User-Agent", "Cookie", "Referer", "Content-Language", "Range", "If-None-Match"]
-)
-def test_any_header_is_answered(client, header, value):
-    for path in ("/", "/us-signin", "/static/app.css", "/nothing"):
-        assert client.get(path, headers={header: value}).status_code < 500, path
-    assert client.post("/us-signin", headers={header: value}).status_code < 500
+    ):
+        client = app.test_client()
+        for path in ("/", "/us-signin", "/static/app.css", "/nothing"):
+            assert client.get(path, headers={header: value}).status_code < 500, (path, value[:40])
+        assert client.post("/us-signin", headers={header: value}).status_code < 500, value[:40]
 
 
 @pytest.mark.one_database
@@ -359,9 +360,9 @@ def test_a_query_that_is_no_text_is_refused_everywhere(app, visitor, unchanged, 
         "/" + "a" * 9000,
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
-def test_any_path_and_method_is_answered(client, path, method):
-    assert client.open(path, method=method).status_code < 500
+def test_any_path_and_method_is_answered(app, path):
+    for method in ("GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"):
+        assert app.test_client().open(path, method=method).status_code < 500, method
 
 
 @pytest.mark.one_database

@@ -33,14 +33,13 @@ def test_settings_are_shown_by_the_sections_of_the_settings_page():
     }
 
 
-@pytest.mark.parametrize("field", sorted(Settings.model_fields))
-def test_the_settings_page_says_default_and_unit(field):
-    default, unit, text = ROWS[variable(field)]
-    known = Settings.model_fields[field]
-    assert unit
-    assert text.startswith(known.description)
-    if known.default_factory is None and known.annotation is not SecretStr:
-        assert default.strip("`").replace("none", "") == as_text(known.default)
+def test_the_settings_page_says_default_and_unit():
+    for field, known in Settings.model_fields.items():
+        default, unit, text = ROWS[variable(field)]
+        assert unit, field
+        assert text.startswith(known.description), field
+        if known.default_factory is None and known.annotation is not SecretStr:
+            assert default.strip("`").replace("none", "") == as_text(known.default), field
 
 
 def test_the_example_file_names_only_settings():

@@ -172,13 +172,13 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("product", ["auth0", "keycloak", "supabase", "kratos", "django", "flask-security"])
-@pytest.mark.parametrize("content", NONSENSE, ids=range(12))
-def test_nonsense_is_no_trace(bring, rows, product, content):
-    result = bring(product, content)
-    assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)
-    assert result.stderr
-    assert rows(User) == []
+def test_nonsense_is_no_trace(bring, rows, product):
+    for content in NONSENSE:
+        result = bring(product, content)
+        assert result.exit_code == 1, content
+        assert isinstance(result.exception, SystemExit), content
+        assert result.stderr, content
+        assert rows(User) == [], content
 
 
 def test_a_packed_file_that_breaks_off_keeps_what_came_before(bring, rows):
