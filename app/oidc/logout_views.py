@@ -20,7 +20,7 @@ from app.oidc.forms import LogoutForm
 from app.oidc.logout_requests import LogoutRequest, read_logout
 from app.oidc.parameters import of_form, of_query
 from app.oidc.presenters import asker_facts
-from app.sessions.store import current_session, revoke_current_session
+from app.sessions.store import current_session, is_signed_out_already, revoke_current_session
 from app.users import identities_of
 from app.web.client import is_click, present_client
 from app.web.commit import view_commit
@@ -70,7 +70,7 @@ def confirm_logout() -> Response:
     """Sign out, because the person says so; then back to the app."""
     after_this_request(view_commit)
     form = LogoutForm()
-    if not form.validate():
+    if not form.validate() and not is_signed_out_already():
         return respond("errors/form.html", form)
     try:
         asked = read_logout(MultiDict({name: value for name, value in form.data.items() if isinstance(value, str)}))

@@ -247,6 +247,15 @@ def current_session() -> AuthSession | None:
     return session
 
 
+def is_signed_out_already() -> bool:
+    """Whether a form's token was refused because its session is over: a button that signs out was pressed twice.
+
+    Without a session there is nothing that such a form could change.
+    """
+    has_ended = bool(sent_cookie(settings.cookie_prefix + SESSION_COOKIE)) and current_session() is None
+    return has_ended and g.get("csrf_fault") in ("csrf_token_invalid", "csrf_session_token_missing")
+
+
 @user_unauthorized.connect  # type: ignore[untyped-decorator]
 def _send_signal(_app: Any, **_more: Any) -> None:
     signals.send(signals.user_unauthenticated)

@@ -20,7 +20,7 @@ from app.notifications import notices
 from app.notifications.sentences import sentence
 from app.sessions import refresh_tokens
 from app.sessions.refresh_tokens import Exchanged, Reused
-from app.sessions.store import revoke_current_session
+from app.sessions.store import is_signed_out_already, revoke_current_session
 from app.signin import bp, undelivered
 from app.signin.forms import LoginForm, LogoutForm, RefreshForm, SendCodeForm, SignInForm
 from app.signin.presenters import (
@@ -111,7 +111,7 @@ def logout() -> Response:
     """Sign out: the session and every token it gave are dead at once."""
     after_this_request(view_commit)
     form = LogoutForm()
-    if form.validate():
+    if form.validate() or is_signed_out_already():
         session = revoke_current_session()
         if form.refresh_token.data:
             sign_out(form.refresh_token.data)

@@ -162,6 +162,17 @@ def test_the_button_leads_nowhere_that_is_not_registered(browser, wiki):
     assert browser.signed_in_as() == "ada@example.com"
 
 
+def test_a_button_that_is_pressed_twice_leads_to_the_app(browser, wiki, rows):
+    page = browser.get(path(client_id="wiki", post_logout_redirect_uri=BYE, state="42"))
+    cookie = browser.client.get_cookie("latchkey_session").value
+    fields = {"client_id": "wiki", "post_logout_redirect_uri": BYE, "state": "42", "csrf_token": page.csrf_token}
+    for _ in range(2):
+        answer = browser.client.post(CONFIRM, data=fields)
+        assert (answer.status_code, answer.headers["Location"]) == (303, f"{BYE}&state=42")
+        browser.client.set_cookie("latchkey_session", cookie)
+    assert len(rows(Event, name="session.ended")) == 1
+
+
 def test_a_program_confirms_in_json(app, ada, wiki):
     program = sign_in(Wire(app, "json"), ada)
     asked = program.get(path(client_id="wiki"))

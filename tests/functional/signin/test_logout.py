@@ -26,6 +26,17 @@ def test_signing_out_is_noted_and_clears_what_the_browser_kept(wire, ada, sign_i
     assert [event.user_id for event in rows(Event, name="session.ended")] == [ada.id]
 
 
+def test_a_button_that_is_pressed_twice_leads_to_the_same_page(browser_wire, ada, sign_in, rows):
+    sign_in(ada.email, by=browser_wire)
+    token, cookie = browser_wire.fetch_csrf(), browser_wire.client.get_cookie("latchkey_session").value
+    for _ in range(2):
+        answer = browser_wire.post("/logout", csrf=token)
+        assert (answer.status, answer.location) == (302, "/")
+        browser_wire.client.set_cookie("latchkey_session", cookie)
+    assert len(rows(Event, name="session.ended")) == 1
+    assert browser_wire.post("/logout", csrf=token, headers={"Origin": "https://evil.example"}).status == 400
+
+
 def test_nobody_may_sign_out_too(wire, rows):
     answer = wire.post("/logout")
     assert answer.status == (302 if wire.language == "form" else 200)

@@ -43,7 +43,7 @@ TYPED = {
 }
 
 
-OF_PROXIES = ("/gate/nginx", "/gate/forward", "/gate/envoy", "/gate/envoy/x")
+OF_PROXIES = ("/gate/nginx", "/gate/nginx/refused", "/gate/forward", "/gate/envoy", "/gate/envoy/x")
 """No visitor is taken for a proxy."""
 
 HEADERS = {"Authentication-Token": "{}", "Authorization": "Bearer {}"}
