@@ -22,6 +22,7 @@ from app.backup import tables
 from app.backup.databases import Database, Postgresql, Sqlite
 from app.backup.faults import BackupError, said_plainly
 from app.backup.tables import Table
+from app.command_language import gettext
 from app.db import migrations, read_only
 from app.extensions import db, this_app
 
@@ -207,7 +208,7 @@ def _alone(target: Postgresql) -> Iterator[None]:
     """Make the schema beside, and keep other restores away for as long as the block takes."""
     with target.engine.connect() as connection:
         if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():
-            raise BackupError("Another restore of this database is under way. Wait for its end.")
+            raise BackupError(gettext("Another restore of this database is under way. Wait for its end."))
         connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{PostgresqlBuild.SCHEMA}" CASCADE')
         try:
             connection.exec_driver_sql(f'CREATE SCHEMA "{PostgresqlBuild.SCHEMA}"')

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.backup.faults import BackupError
+from app.command_language import N_, gettext, ngettext
 from app.crypto.encryption import DecryptionError, KeyRing
 
 MAGIC: Final = b"LATCHKEY-BACKUP\n"
@@ -47,11 +48,14 @@ LEVEL: Final = 1
 
 PURPOSE: Final = "backup"
 OTHERS: Final = (
-    (b"SQLite format 3\0", "is an SQLite database, not a backup. Point LATCHKEY_DATABASE_URL at a copy of it."),
-    (b"PGDMP", "is a dump by pg_dump itself. Load it with pg_restore."),
-    (b"\x1f\x8b", "is a file of gzip, not a backup of Latchkey."),
-    (b"PK\x03\x04", "is a ZIP archive, not a backup of Latchkey."),
-    (b"-- PostgreSQL", "is a script by pg_dump. Load it with psql."),
+    (
+        b"SQLite format 3\0",
+        N_("{file} is an SQLite database, not a backup. Point LATCHKEY_DATABASE_URL at a copy of it."),
+    ),
+    (b"PGDMP", N_("{file} is a dump by pg_dump itself. Load it with pg_restore.")),
+    (b"\x1f\x8b", N_("{file} is a file of gzip, not a backup of Latchkey.")),
+    (b"PK\x03\x04", N_("{file} is a ZIP archive, not a backup of Latchkey.")),
+    (b"-- PostgreSQL", N_("{file} is a script by pg_dump. Load it with psql.")),
 )
 """How files begin that are easily taken for a backup, and what to say of them."""
 
@@ -153,10 +157,10 @@ def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
     """
     head = file.read(AREA)
     if not head:
-        raise BackupError(f"{name} is empty.")
+        raise BackupError(gettext("{path} is empty.", path=name))
     if not head.startswith(MAGIC):
-        known = next((what for begin, what in OTHERS if head.startswith(begin)), "is no backup of Latchkey.")
-        raise BackupError(f"{name} {known}")
+        known = next((what for begin, what in OTHERS if head.startswith(begin)), N_("{file} is no backup of Latchkey."))
+        raise BackupError(gettext(known, file=name))
     line, _, rest = head[len(MAGIC) :].partition(b"\n")
     mac = rest.partition(b"\n")[0].decode("ascii", "replace")
     try:
@@ -166,7 +170,12 @@ def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
         raise _damaged(name) from None
     if number != FORMAT:
         raise BackupError(
-            f"{name} was made by a newer release (format {number}, ours is {FORMAT}). Restore it with that release."
+            gettext(
+                "{file} was made by a newer release (format {number}, ours is {ours}). Restore it with that release.",
+                file=name,
+                number=str(number),
+                ours=str(FORMAT),
+            )
         )
     try:
         manifest = Manifest(**found)
@@ -178,7 +187,7 @@ def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
 
 
 def _damaged(name: str) -> BackupError:
-    return BackupError(f"{name} is damaged: its manifest can't be read. Use another copy of it.")
+    return BackupError(gettext("{file} is damaged: its manifest can't be read. Use another copy of it.", file=name))
 
 
 class Opener:
@@ -196,23 +205,39 @@ class Opener:
             raise _damaged(name) from None
         except DecryptionError:
             raise BackupError(
-                f"{name} is sealed under key {self.manifest.kid}, which is not in LATCHKEY_SECRET_KEYS. "
-                "Put that key at the end of the list."
+                gettext(
+                    "{file} is sealed under key {key}, which isn't in LATCHKEY_SECRET_KEYS. Put that key at the end of "
+                    "the list.",
+                    file=name,
+                    key=self.manifest.kid,
+                )
             ) from None
         if not hmac.compare_digest(hmac.new(mac_key, line, hashlib.sha256).hexdigest().encode(), mac.encode()):
-            raise self._changed("its manifest")
+            raise self._changed(gettext("its manifest"))
         self._require_size()
 
     def _changed(self, what: str) -> BackupError:
-        return BackupError(f"{self._name} was changed or damaged: {what} does not fit its seal. Use another copy.")
+        return BackupError(
+            gettext(
+                "{file} was changed or damaged: {what} doesn't fit its seal. Use another copy.",
+                file=self._name,
+                what=what,
+            )
+        )
 
     def _require_size(self) -> None:
         size = self._file.seek(0, 2) - AREA
         if size < self.manifest.size:
             missing = self.manifest.size - size
-            raise BackupError(f"{self._name} was cut short: its last {missing:,} bytes are missing. Use another copy.")
+            said = ngettext(
+                "{file} was cut short: its last byte is missing. Use another copy.",
+                "{file} was cut short: its last {count} bytes are missing. Use another copy.",
+                missing,
+                file=self._name,
+            )
+            raise BackupError(said)
         if size > self.manifest.size:
-            raise self._changed("what stands after its end")
+            raise self._changed(gettext("what stands after its end"))
 
     def content(self) -> Iterator[bytes]:
         """Yield the content in pieces, each of them known to be genuine."""
@@ -224,14 +249,16 @@ class Opener:
             try:
                 plain = self._cipher.decrypt(_nonce(number, not left), sealed, None)
             except (InvalidTag, ValueError):
-                raise self._changed(f"byte {AREA + number * (CHUNK + TAG):,} or one after it") from None
+                raise self._changed(
+                    gettext("byte {number} or one after it", number=AREA + number * (CHUNK + TAG))
+                ) from None
             number += 1
             while plain:
                 yield inflate.decompress(plain, 4 * CHUNK)
                 plain = inflate.unconsumed_tail
         yield inflate.flush()
         if not inflate.eof:
-            raise self._changed("its end")
+            raise self._changed(gettext("its end"))
 
     def lines(self) -> Iterator[bytes]:
         """Yield the content line by line, without line ends."""

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import IO
 
 from app.backup.faults import BackupError, said_plainly
+from app.command_language import N_, gettext
 
 STANDARD = "-"
 """Stands for standard output or input."""
 
 NOTHING_WRITTEN = "Nothing was written"
+EXISTS = N_("{path} exists. Choose another name, or replace it with --force.")
 
 
 @contextmanager
@@ -36,9 +38,9 @@ def new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
         return
     path = Path(name)
     if path.is_dir():
-        raise BackupError(f"{path} is a folder. Name a file.")
+        raise BackupError(gettext("{path} is a folder. Name a file.", path=path))
     if path.exists() and not force:
-        raise BackupError(f"{path} exists. Choose another name, or replace it with --force.")
+        raise BackupError(gettext(EXISTS, path=path))
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with said_plainly(path.parent, NOTHING_WRITTEN):
@@ -60,7 +62,7 @@ def _name(draft: Path, path: Path, *, force: bool) -> None:
         try:
             os.link(draft, path)  # unlike a rename, this replaces nothing that came meanwhile
         except FileExistsError:
-            raise BackupError(f"{path} exists. Choose another name, or replace it with --force.") from None
+            raise BackupError(gettext(EXISTS, path=path)) from None
         except PermissionError:  # a file system without links
             draft.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)

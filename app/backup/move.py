@@ -15,6 +15,7 @@ from app.backup.builds import NOTHING_CHANGED, Progress
 from app.backup.databases import Database, Postgresql, Sqlite, database_at
 from app.backup.faults import BackupError, said_plainly
 from app.backup.tables import Digest
+from app.command_language import N_, gettext
 from app.db import read_only
 from app.extensions import db, settings
 
@@ -119,14 +120,18 @@ def move(url: str, progress: Progress = service.no_progress) -> int:
             return _copy(source, target, revision, hold, note)
 
 
+SAME = N_("That is the database that the service uses. Name the one to move to.")
+
+
 def _refuse(source: Database, target: Database) -> None:
     if isinstance(source, Sqlite) and isinstance(target, Sqlite) and source.path.resolve() == target.path.resolve():
-        raise BackupError("That is the database that the service uses. Name the one to move to.")
+        raise BackupError(gettext(SAME))
     if isinstance(source, Postgresql) and isinstance(target, Postgresql) and _place(source) == _place(target):
-        raise BackupError("That is the database that the service uses. Name the one to move to.")
+        raise BackupError(gettext(SAME))
     restore.refuse_newer_tables(target)
     if what := restore.living(target).what:
-        raise BackupError(f"The database to move to is not empty: it has {what}. Name an empty one (createdb).")
+        said = gettext("The database to move to isn't empty: it has {what}. Name an empty one (createdb).", what=what)
+        raise BackupError(said)
 
 
 def _place(database: Postgresql) -> tuple[object, ...]:
@@ -165,7 +170,7 @@ def _read_only(source: Database, names: list[str], pace: Pace) -> Iterator[Hold]
     with source.engine.connect() as connection:
         found = read_only.state(connection)
         if found is not None and not found.for_good:
-            raise BackupError("Another move is under way, or was killed a moment ago. Try again in a minute.")
+            raise BackupError(gettext("Another move is under way, or was killed a moment ago. Try again in a minute."))
         read_only.begin(connection, names, pace.left())
     hold.start()
     try:

@@ -18,10 +18,18 @@ from psycopg.conninfo import make_conninfo
 
 from app.backup.databases import Postgresql, Sqlite
 from app.backup.faults import BackupError
+from app.command_language import N_, gettext
 
 PIECE = 262_144
-INSTALL = "Install PostgreSQL's client programs (Debian: postgresql-client) of its version, and have them in PATH"
-INSTEAD = "make a portable backup, which needs none: leave out --native"
+REMEDY = N_(
+    "Install PostgreSQL's client programs (Debian: postgresql-client) of its version, and have them in PATH; or make a "
+    "portable backup, which needs none: leave out --native."
+)
+
+
+def _with_remedy(said: str) -> str:
+    remedy = gettext(REMEDY)
+    return f"{said} {remedy}"
 
 
 def program(name: str) -> tuple[str, int]:
@@ -31,11 +39,11 @@ def program(name: str) -> tuple[str, int]:
     """
     path = shutil.which(name)
     if path is None:
-        raise BackupError(f"{name} is not in PATH. {INSTALL}; or {INSTEAD}.")
+        raise BackupError(_with_remedy(gettext("{program} isn't in PATH.", program=name)))
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
     found = re.search(r"\) (\d+)", said)
     if found is None:
-        raise BackupError(f"{path} does not say its version. {INSTALL}; or {INSTEAD}.")
+        raise BackupError(_with_remedy(gettext("{program} doesn't say its version.", program=path)))
     return path, int(found[1])
 
 
@@ -54,7 +62,9 @@ def dump(database: Postgresql, snapshot: str, server: str, write: Callable[[byte
     """
     path, version = program("pg_dump")
     if version < int(server.split(".")[0]):
-        raise BackupError(f"pg_dump {version} ({path}) is older than the server, {server}. {INSTALL}; or {INSTEAD}.")
+        found = f"pg_dump {version} ({path})"
+        said = gettext("{program} is older than the server, {server}.", program=found, server=server)
+        raise BackupError(_with_remedy(said))
     where, environment = _connection_of(database)
     words = [path, "--format=custom", "--compress=0", f"--snapshot={snapshot}", f'--schema="{database.schema}"']
     words += ["--no-owner", "--no-privileges", "--no-password", f"--dbname={where}"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app import clock
+from app import clock, i18n
 from app.authenticators.keys import DEAD_AFTER
 from app.authenticators.models import KeyAnnouncement
 from app.backup import after_restore, builds, native, tables
@@ -28,6 +28,7 @@ from app.backup.service import (
     portable_content,
 )
 from app.backup.tables import Digest, Table, line_of
+from app.command_language import gettext, ngettext, speaking
 from app.db.readiness import fit
 from app.extensions import db, settings
 
@@ -50,10 +51,14 @@ class Living:
     @property
     def what(self) -> str:
         """A phrase, "" when nobody uses it."""
-        found = [f"{self.accounts:,} account{'' if self.accounts == 1 else 's'}"] if self.rows else []
+        found = [ngettext("{count} account", "{count} accounts", self.accounts)] if self.rows else []
         if self.processes:
-            found.append(f"{self.processes} process{'' if self.processes == 1 else 'es'} of the service using it")
-        return " and ".join(found)
+            using = ngettext(
+                "{count} process of the service using it", "{count} processes of the service using it", self.processes
+            )
+            found.append(using)
+        with speaking():
+            return i18n.all_of(found) if found else ""
 
 
 def living(database: Database) -> Living:
@@ -102,8 +107,10 @@ def restore(
         revision = known_revision(manifest)
         if manifest.content == PG_DUMP and isinstance(target, Sqlite):
             raise BackupError(
-                "The backup was made by pg_dump, which PostgreSQL alone can load. Set LATCHKEY_DATABASE_URL to a "
-                "PostgreSQL database; or restore it there, then: flask db move"
+                gettext(
+                    "The backup was made by pg_dump, which PostgreSQL alone can load. Set LATCHKEY_DATABASE_URL to a "
+                    "PostgreSQL database; or restore it there, then: flask db move"
+                )
             )
         refuse_newer_tables(target)
         agree(living(target))

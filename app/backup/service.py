@@ -21,6 +21,7 @@ from app.backup.envelope import Manifest, Opener, Sealer
 from app.backup.faults import BackupError, said_plainly
 from app.backup.files import backup_file, new_file
 from app.backup.tables import Digest, Table, line_of
+from app.command_language import gettext, ngettext
 from app.crypto.encryption import KeyRing
 from app.db import migrations
 from app.db.readiness import NUMBERED
@@ -132,11 +133,17 @@ def opened(name: str) -> Iterator[Opener]:
     :raises BackupError: otherwise
     """
     with backup_file(name) as file:
-        found = Opener(file, "The backup on standard input" if name == "-" else name, _ring())
+        found = Opener(file, gettext("The backup on standard input") if name == "-" else name, _ring())
         if missing := sorted(set(found.manifest.keys) - set(keyring.kids)):
             raise BackupError(
-                f"Rows of the backup are sealed under {'keys' if len(missing) > 1 else 'key'} {', '.join(missing)}, "
-                "not in LATCHKEY_SECRET_KEYS. Put what is missing at the end of the list."
+                ngettext(
+                    "Rows of the backup are sealed under key {keys}, not in LATCHKEY_SECRET_KEYS. Put what is missing "
+                    "at the end of the list.",
+                    "Rows of the backup are sealed under keys {keys}, not in LATCHKEY_SECRET_KEYS. Put what is missing "
+                    "at the end of the list.",
+                    len(missing),
+                    keys=", ".join(missing),
+                )
             )
         yield found
 
@@ -188,8 +195,13 @@ def known_revision(manifest: Manifest) -> str:
     if NUMBERED.fullmatch(manifest.revision) and manifest.revision > head:
         release = f" ({manifest.version})" if manifest.version else ""
         raise BackupError(
-            f"The backup is of a newer release{release}: its tables are at {manifest.revision}, ours at {head}. "
-            "Install that release or a later one, and restore with it."
+            gettext(
+                "The backup is of a newer release{release}: its tables are at {revision}, ours at {ours}. Install that "
+                "release or a later one, and restore with it.",
+                release=release,
+                revision=manifest.revision,
+                ours=head,
+            )
         )
     raise BackupError(f"The backup's tables are at revision {manifest.revision}, which no release of ours has.")
 

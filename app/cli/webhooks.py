@@ -223,7 +223,8 @@ def retry(ids: tuple[str, ...], endpoint_id: str | None) -> None:
 def events() -> None:
     """List the types of events."""
     for each in event_types.ALL:
-        click.echo(f"{each.name:<28} {each.says}")
+        says = gettext(each.says)
+        click.echo(f"{each.name:<28} {says}")
 
 
 HEADS = (

@@ -251,14 +251,14 @@ FAULTS = {
     "no manifest": (lambda content: envelope.MAGIC + b"[]\n", "its manifest can't be read"),
     "half a manifest": (lambda content: content[:200], "its manifest can't be read"),
     "manifest alone": (lambda content: content[: envelope.AREA], "was cut short"),
-    "cut": (lambda content: content[:-1], "was cut short: its last 1 bytes are missing"),
+    "cut": (lambda content: content[:-1], "was cut short: its last byte is missing"),
     "longer": (lambda content: content + b"x", "what stands after its end"),
     "changed": (change_at(CUT), "was changed or damaged: byte 65,536 or one after it"),
     "changed at its end": (change_at(-1), "was changed or damaged: byte 65,536 or one after it"),
-    "seal of the manifest": (with_manifest(revision="0001"), "its manifest does not fit its seal"),
-    "of others": (with_manifest(salt="ab" * 32), "its manifest does not fit its seal"),
+    "seal of the manifest": (with_manifest(revision="0001"), "its manifest doesn't fit its seal"),
+    "of others": (with_manifest(salt="ab" * 32), "its manifest doesn't fit its seal"),
     "no salt": (with_manifest(salt="zz"), "its manifest can't be read"),
-    "no kid": (with_manifest(kid="00000000"), "sealed under key 00000000, which is not in LATCHKEY_SECRET_KEYS"),
+    "no kid": (with_manifest(kid="00000000"), "sealed under key 00000000, which isn't in LATCHKEY_SECRET_KEYS"),
     "a kid that commands the terminal": (with_manifest(kid="\x1b[2J"), "its manifest can't be read"),
     "other members": (with_manifest(extra=1), "its manifest can't be read"),
     "newer format": (with_manifest(format=2), "was made by a newer release (format 2, ours is 1)"),
@@ -280,7 +280,7 @@ def test_what_is_no_sound_backup_is_refused_by_name(operate, people, backed_up, 
 @pytest.mark.one_database
 def test_its_key_must_be_there(operate, backed_up, new_key_app, rotating_app):
     file = backed_up()
-    assert f"is sealed under key {KeyRing([OLD_KEY]).kid}, which is not in LATCHKEY_SECRET_KEYS" in refused(
+    assert f"is sealed under key {KeyRing([OLD_KEY]).kid}, which isn't in LATCHKEY_SECRET_KEYS" in refused(
         operate("backup", "check", str(file), on=new_key_app)
     )
     assert operate("backup", "check", str(file), on=rotating_app).exit_code == 0
@@ -442,7 +442,7 @@ def test_pg_dump_and_pg_restore_must_be_there_and_new_enough(operate, elsewhere,
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "/nowhere")
         said = refused(operate("backup", str(file), "--native", on=there))
-        assert "pg_dump is not in PATH. Install" in said
+        assert "pg_dump isn't in PATH. Install" in said
         assert "leave out --native" in said
         patch.setenv("PATH", str(OLD_TOOLS))
         assert "is older than the server" in refused(operate("backup", str(file), "--native", on=there))

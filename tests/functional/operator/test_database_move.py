@@ -215,7 +215,7 @@ def test_it_wants_an_empty_database_that_is_another(app, operate, people, target
     assert operate("db", "read-write").exit_code == 0
     result = operate("db", "move", target.url)
     assert result.exit_code == 1
-    assert "is not empty: it has 1 account" in result.output
+    assert "isn't empty: it has 1 account" in result.output
 
 
 @pytest.mark.one_database
