@@ -17,10 +17,8 @@ from typing import Final, TypeVar
 
 import structlog
 from limits import RateLimitItem
-from limits.storage import MovingWindowSupport, RedisStorage, Storage
+from limits.storage import MovingWindowSupport, Storage
 from limits.strategies import MovingWindowRateLimiter
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from app import metrics
 
@@ -60,10 +58,7 @@ class Counters:
         self._rests_until = 0.0
         self._resting = Lock()
         if redis_url:
-            once = Retry(NoBackoff(), 0)
-            deadlines = {"socket_timeout": DEADLINE, "socket_connect_timeout": DEADLINE, "retry": once}
-            storage = RedisStorage(redis_url, **deadlines)  # type: ignore[arg-type]
-            self._shared = MovingWindowRateLimiter(storage)
+            self._shared = MovingWindowRateLimiter(_redis(redis_url))
 
     def hit(self, item: RateLimitItem, *key: str) -> bool:
         """Use a turn of ``item``; False when none is left."""
@@ -101,6 +96,17 @@ class Counters:
         if self._share == 1:
             return item
         return type(item)(max(1, item.amount // self._share), item.multiples, item.namespace)
+
+
+def _redis(url: str) -> Storage:
+    """Return Redis as a storage of the ``limits`` library, asked once. Its client, 9 MB, is loaded here alone."""
+    from limits.storage import RedisStorage
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    once = Retry(NoBackoff(), 0)
+    deadlines = {"socket_timeout": DEADLINE, "socket_connect_timeout": DEADLINE, "retry": once}
+    return RedisStorage(url, **deadlines)  # type: ignore[arg-type]
 
 
 class Table:

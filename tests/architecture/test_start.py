@@ -69,6 +69,14 @@ def test_a_server_starts_without_what_it_may_never_need(loaded, module):
     assert module not in loaded, f"loaded at start, though it is for {LATER[module]}: import it where it is used"
 
 
+def test_limits_without_redis_load_no_client_of_it():
+    counted = "import sys; from app.throttling.counters import Counters; Counters(''); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", counted], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = ran.stdout.split()
+    assert "limits" in loaded
+    assert "redis" not in loaded
+
+
 def test_revisions_are_those_that_alembic_finds():
     scripts = ScriptDirectory("migrations")
     assert migrations.revisions() == [script.revision for script in scripts.walk_revisions()][::-1]
