@@ -132,13 +132,14 @@ def end_request(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.get("request_id", "")
     now = time.perf_counter()
     seconds = now - g.get("began", now)
-    route = request.url_rule.rule if request.url_rule else "-"
-    method = request.method if request.method in metrics.METHODS else metrics.OTHER
+    method, rule = request.method, request.url_rule
+    route = rule.rule if rule else "-"
     metrics.end_request(kept=response.status_code < 500)
-    metrics.REQUESTS.observe(seconds, route, method, f"{response.status_code // 100}xx")
+    counted = method if method in metrics.METHODS else metrics.OTHER
+    metrics.REQUESTS.observe(seconds, route, counted, f"{response.status_code // 100}xx")
     _bound["log"].info(
         "request",
-        method=request.method,
+        method=method,
         route=route,
         status=response.status_code,
         ms=round(seconds * 1000, 1),

@@ -21,7 +21,7 @@ from app.signin.presenters import PAGE as SIGN_IN_PAGE
 from app.signin.presenters import page_again, welcome
 from app.users import User, identities_of
 from app.web.access import already_signed_in, anonymous_only
-from app.web.client import clicking_client, client_context, present_client
+from app.web.client import client_context, is_click, present_client
 from app.web.commit import view_commit
 from app.web.messages import message
 from app.web.redirects import next_or, safe_next, with_query
@@ -44,13 +44,13 @@ def us_verify_link() -> Response:
     A mail's link is a page to go to, so programs are redirected as browsers are.
     """
     after_this_request(view_commit)
-    token = request.args.get("token", "")
+    token, client = request.args.get("token", ""), present_client()
     try:
         if not token:
             raise Rejected("api_error")
-        opened = links.open_good(token, present_client())
-        if not links.is_here(opened, clicking_client()):
-            links.note_elsewhere(opened, present_client())
+        opened = links.open_good(token, client)
+        if not (is_click() and links.is_here(opened, client)):
+            links.note_elsewhere(opened, client)
             form = LinkForm()
             form.token.data = token
             link = with_query(settings.public_url + request.path, token=token)
@@ -58,7 +58,7 @@ def us_verify_link() -> Response:
             return _quiet(respond(PAGE, form, shown=shown, state="elsewhere"))
         if current_user.is_authenticated:
             return _quiet(already_signed_in())
-        arrived = links.follow(opened, present_client())
+        arrived = links.follow(opened, client)
     except Rejected as refused:
         return _quiet(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
     return _quiet(_half_way(arrived) if isinstance(arrived, PendingState) else _signed_in(opened))

@@ -94,12 +94,13 @@ def us_signin_send_code() -> Response:
         with form.showing_refusals():
             method, typed = form.chosen_method.data or None, form.identity.data
             go_on = safe_next(form.next.data) or ""
-            asked = send_code(typed, method, sending_client(form.challenge.data), next_page=go_on)
+            client = sending_client(form.challenge.data)
+            asked = send_code(typed, method, client, next_page=go_on)
             characters = asked.characters
             shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}
             facts |= {"link_characters": characters} if characters else {}
-            if wants_json() and undelivered.is_told(asked.challenge, present_client()):
+            if wants_json() and undelivered.is_told(asked.challenge, client):
                 facts["undelivered"] = True
             answer = respond(PAGE, form, see=with_query(HOME, next=go_on) if go_on else HOME, **facts)
             return answer if wants_json() else keep_open(answer, form, asked.challenge)

@@ -75,7 +75,8 @@ def renew_browser_secret(*, forget: bool) -> None:
 
 def sent_known_secrets() -> list[str]:
     """Return the secrets by which accounts know the browser, the newest first; none when it brought none of ours."""
-    return _sent(KNOWN).split(".")[:MAX_KNOWN_ACCOUNTS] if _sent(KNOWN) else []
+    sent = _sent(KNOWN)
+    return sent.split(".")[:MAX_KNOWN_ACCOUNTS] if sent else []
 
 
 def sent_pending_secret() -> str:
