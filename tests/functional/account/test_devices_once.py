@@ -92,7 +92,7 @@ def test_a_browser_that_calls_itself_like_another_is_not_taken_for_it(browser_wi
 
 def test_a_device_whose_row_was_deleted_leaves_its_session(browser_wire, ada, come_in, database):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
-    database.query("DELETE FROM standing")
+    database.query("DELETE FROM standing RETURNING id")
     devices = listed(come_in(browser_wire, ada.email).get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"]]
 
@@ -100,7 +100,7 @@ def test_a_device_whose_row_was_deleted_leaves_its_session(browser_wire, ada, co
 def test_this_browser_is_known_by_its_cookie_where_its_session_began_before(browser_wire, ada, come_in, database):
     come_in(browser_wire.elsewhere(agent=PHONE), ada.email)
     come_in(browser_wire, ada.email)
-    database.query("UPDATE auth_session SET browser = NULL")
+    database.query("UPDATE auth_session SET browser = NULL RETURNING id")
     devices = listed(browser_wire.get("/sessions"))
     assert [buttons for _, buttons in devices] == [["Sign out", "Forget"], ["Sign out"], ["Forget"]]
 
