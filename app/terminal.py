@@ -9,8 +9,11 @@ from collections.abc import Iterator, Sequence
 _INVISIBLE = frozenset(("Mn", "Me", "Cf"))
 _WIDE = r"\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6"
 _OPENING, _CLOSING = r"「『（【", r"、。，．」』）】：；！？ー・々ぁぃぅぇぉっゃゅょァィゥェォッャュョ"
-_PIECE = re.compile(rf"\s+|[{_OPENING}]*[{_WIDE}](?:[{_CLOSING}]|\.(?=\s|$))*|(?:(?![{_WIDE}])\S)+[{_CLOSING}]*")
-"""What a line is not broken within: a space, a wide sign with what opens before or closes after it, or a word."""
+_PIECE = rf"\s+|[{_OPENING}]*[{_WIDE}](?:[{_CLOSING}]|\.(?=\s|$))*|(?:(?![{_WIDE}])\S)+[{_CLOSING}]*"
+"""What a line is not broken within: a space, a wide sign with what opens before or closes after it, or a word.
+
+It is compiled where it is used: a server, which loads this too, breaks no lines.
+"""
 
 
 def columns(text: str) -> int:
@@ -33,7 +36,7 @@ def padded(text: str, room: int) -> str:
 def wrapped(text: str, room: int) -> Iterator[str]:
     """Yield lines of at most ``room`` columns, unless a word alone is longer."""
     line = ""
-    for piece in _PIECE.findall(text):
+    for piece in re.findall(_PIECE, text):
         if line.strip() and columns(line + piece.rstrip()) > room:
             yield line.rstrip()
             line = ""
