@@ -49,6 +49,9 @@ def is_destination(target: str) -> bool:
 
 
 def _describe(target: str | None) -> Describe | None:
-    parts = urlsplit(target or "")
+    try:
+        parts = urlsplit(target or "")
+    except ValueError:  # a form that is refused for its ``next`` is shown with it
+        return None
     registered: dict[str, Describe] = this_app().extensions.get(_REGISTERED, {})
     return registered.get(parts.path) if not parts.netloc else None

@@ -101,6 +101,14 @@ def test_a_field_that_leads_away_is_refused_and_nothing_happens(wire, ada, code_
     assert wire.post("/us-signin", identity=ada.email, passcode=code).ok
 
 
+@pytest.mark.one_database
+@pytest.mark.parametrize("path", ["/us-signin", "/us-signin/send-code", "/register"])
+def test_a_field_that_is_no_address_at_all_is_refused_on_a_page_that_can_be_shown(wire, path):
+    who = {"identity": "ada@example.com", "email": "ada@example.com", "passcode": "00000000", "chosen_method": "email"}
+    answer = wire.post(path, next="http://[evil", **who)
+    assert (answer.status, answer.codes) == (400, ["invalid_redirect"])
+
+
 @pytest.mark.settings(limits=False)
 def test_a_query_that_leads_away_is_not_followed(browser_wire, people, clock):
     eve = people.open(methods=["authenticator"], email="eve@example.com")
