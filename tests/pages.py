@@ -3,8 +3,34 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import NamedTuple
 
 VOID = frozenset(("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"))
+PROTECTION = ("csrf_token", "nonce")
+
+
+class Button(NamedTuple):
+    """A button of a page.
+
+    :ivar text: what stands on it
+    :ivar form: attributes of the form that it sends
+    :ivar is_folded: whether it stands in details that aren't open
+    """
+
+    text: str
+    attributes: dict[str, str]
+    form: dict[str, str]
+    is_folded: bool
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it stands out."""
+        return "button-main" in self.attributes.get("class", "").split()
+
+    @property
+    def path(self) -> str:
+        """Where it sends its form."""
+        return self.attributes.get("formaction", self.form.get("action", ""))
 
 
 class Page(HTMLParser):
@@ -13,7 +39,9 @@ class Page(HTMLParser):
     :ivar errors: sentences by field name; "" holds error notices
     :ivar notices: (kind, sentence), kind is "success", "info" or "error"
     :ivar inputs: (name, attributes) of each control, in order
+    :ivar buttons: all buttons, in order
     :ivar links: targets of all links
+    :ivar hidden: (where its form is sent, name, value) of each hidden control
     :ivar boxes: attributes of what a script works on (data-passkey)
     :ivar support_id: the mark by which an operator finds the request, or ""
     """
@@ -23,7 +51,9 @@ class Page(HTMLParser):
         self.errors: dict[str, list[str]] = {}
         self.notices: list[tuple[str, str]] = []
         self.inputs: list[tuple[str, dict[str, str]]] = []
+        self.buttons: list[Button] = []
         self.links: list[str] = []
+        self.hidden: list[tuple[str, str, str]] = []
         self.forms: list[dict[str, str]] = []
         self.boxes: list[dict[str, str]] = []
         self.title = ""
@@ -43,11 +73,17 @@ class Page(HTMLParser):
         """Return the attributes of the first control called ``name``. Raises StopIteration."""
         return next(attributes for found, attributes in self.inputs if found == name)
 
+    def hidden_of(self, path: str) -> dict[str, str]:
+        """Return what forms to ``path`` send besides what a person types, without what protects them."""
+        return {name: value for action, name, value in self.hidden if action == path and name not in PROTECTION}
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
         if tag in ("input", "select", "textarea", "button") and "name" in attributes:
             self.inputs.append((attributes["name"], attributes))
             self._names_by_id[attributes.get("id", attributes["name"])] = attributes["name"]
+            if attributes.get("type") == "hidden":
+                self.hidden.append((self._form.get("action", ""), attributes["name"], attributes.get("value", "")))
         elif tag == "a" and "href" in attributes:
             self.links.append(attributes["href"])
         elif tag == "form":
@@ -75,6 +111,9 @@ class Page(HTMLParser):
         if "field-error" in classes:
             field = attributes.get("id", "").removesuffix("-error")
             self.errors.setdefault(self._names_by_id.get(field, field), []).append(text)
+        elif tag == "button":
+            is_folded = any(name == "details" and "open" not in given for name, given in self._open)
+            self.buttons.append(Button(text, attributes, self._form, is_folded))
         elif tag == "title":
             self.title = text
         elif "support-line" in classes:
@@ -85,6 +124,10 @@ class Page(HTMLParser):
             self.notices.append((kind, text))
             if kind == "error":
                 self.errors.setdefault("", []).append(text)
+
+    @property
+    def _form(self) -> dict[str, str]:
+        return next((attributes for tag, attributes in reversed(self._open) if tag == "form"), {})
 
     def _notice_kind(self) -> str | None:
         for _, attributes in self._open:

@@ -246,7 +246,7 @@ def ask_for_two(walk: Walk) -> None:
     before = walk.newest(walk.email)["id"]
     walk.page.goto("/us-signin")
     walk.page.fill("[name=identity]", walk.email)
-    walk.press("Email me a code")
+    walk.press("Send me a code")
     mail = walk.newest(walk.email, after=before)
     walk.page.fill("[name=passcode]", re.search(r"\d{8}|\d{4} \d{4}", mail["text"])[0])  # type: ignore[index]
     walk.press("^Sign in")
@@ -348,7 +348,7 @@ def sign_in(walk: Walk) -> None:
     walk.see("/us-signin", "sign-in")
     walk.page.fill("[name=identity]", walk.email)
     before = walk.newest(walk.email)["id"]
-    walk.press("Email me a code")
+    walk.press("Send me a code")
     walk.take("code")
     mail = walk.newest(walk.email, after=before)
     walk.page.fill("[name=passcode]", "00000000")

@@ -134,6 +134,12 @@ def code_methods() -> list[str]:
     return [name for name in settings.methods if name in known and known[name].sends]
 
 
+def typed_methods() -> list[str]:
+    """Return the allowed methods that are typed without anything being sent: a password, the code of an app."""
+    known = methods()
+    return [name for name in settings.methods if name in known and known[name].is_typed and not known[name].sends]
+
+
 def methods_reaching(kind: str) -> list[str]:
     """Return the allowed methods that send to this kind of identity."""
     return [name for name in code_methods() if method_of(name).reaches == kind]

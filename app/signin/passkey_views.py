@@ -37,6 +37,7 @@ def wan_signin_page() -> Response:
     """Show the button that asks for a passkey, alone or as the second step of a sign-in under way."""
     form = AskForm()
     form.next.data = safe_next(request.args.get("next"))
+    form.remember.data = settings.default_remember_me
     browser_secret()
     pending_sign_in = passkeys.under_way(present_client())
     if pending_sign_in is None:

@@ -13,7 +13,7 @@ from app.authenticators.presenters import means_text, methods_offered, sent
 from app.challenges import approvals
 from app.challenges.magic_links import may_register
 from app.challenges.models import Challenge
-from app.enrollments.catalog import method_behind, method_of
+from app.enrollments.catalog import code_methods, method_behind, method_of, typed_methods
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
@@ -44,12 +44,27 @@ LAST_METHOD_KEPT = 365 * 24 * 3600
 """Seconds."""
 
 
-def page(step: str, told: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return what the page shows at ``step``: ``identity`` or ``code``."""
+def page(step: str, told: dict[str, Any] | None = None, main_method: str = "") -> dict[str, Any]:
+    """Return what the page shows at ``step``: ``identity`` or ``code``.
+
+    :param main_method: which method the first step puts first; by default the one that was used last in this browser
+    """
+    last = _last_method()
     more = {"methods": methods_offered()["available_methods"], "passkeys": settings.can_use_passkeys,
             "registration": settings.can_register, "opens_account": _opens_account(told),
-            "last_method": _last_method()}  # fmt: skip
+            "last_method": last, "main_method": main_method or last}  # fmt: skip
     return methods_offered() | {"step": step, "sent": told} | more
+
+
+def page_of_typed(method: str, form: SignInForm) -> dict[str, Any]:
+    """Return the first step with the field of ``method`` open, and fill ``form``: people come here from a code's page.
+
+    Who they are is known from the request for that code, so that no address (URL) names them.
+    """
+    waiting = page_of_open(form)
+    if waiting is not None:
+        form.identity.data = waiting["sent"]["identity"]
+    return page("identity", main_method=method) | {"code_waits": waiting is not None}
 
 
 def _opens_account(told: dict[str, Any] | None) -> bool:
@@ -75,19 +90,29 @@ def _last_method() -> str:
 def page_again(form: SignInForm | SendCodeForm | ContinueForm) -> dict[str, Any]:
     """Return what the page of a refused sign-in shows: the code entry, if this browser was sent a code.
 
-    Where the refused form asks for a code, only if that was for the same identity.
+    Where the refused form asks for a code, only if that was for the same identity. What was typed at the first step is
+    put right there.
     """
     if wants_json():
         return {}
+    first_step = page("identity", main_method=_method_of(form))
     if isinstance(form, SendCodeForm):
         pending_sign_in = open_request.kept(PURPOSE)
         if pending_sign_in is None or pending_sign_in.identity != form.identity.data:
-            return page("identity")
-    looked_up = form.refusal_facts.get("here")
-    asked = looked_up or approvals.last_open(present_client(), PURPOSE)
+            return first_step
+    elif isinstance(form, SignInForm) and not form.chosen_method.data and typed_methods():
+        return first_step
+    asked = approvals.last_open(present_client(), PURPOSE)
     if asked is None or not form.identity.data or form.identity.errors:
-        return page("identity")
+        return first_step
     return page("code", sent(asked.challenge, form.identity.data, asked.characters))
+
+
+def _method_of(form: SignInForm | SendCodeForm | ContinueForm) -> str:
+    """Return the method that a refused form was about. A code's page names it; the first step's fields don't."""
+    if form.chosen_method.data in code_methods():
+        return str(form.chosen_method.data)
+    return next(iter(typed_methods() if isinstance(form, SignInForm) else code_methods()), "")
 
 
 def keep_open(answer: Response, form: SendCodeForm, challenge: Challenge) -> Response:

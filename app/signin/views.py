@@ -11,6 +11,7 @@ from app import throttling
 from app.audit import record
 from app.authenticators.presenters import methods_offered, sent, sent_facts
 from app.client import ClientContext
+from app.enrollments.catalog import typed_methods
 from app.errors import Rejected
 from app.extensions import settings
 from app.login import pending
@@ -32,6 +33,7 @@ from app.signin.presenters import (
     page,
     page_again,
     page_of_open,
+    page_of_typed,
     welcome,
 )
 from app.signin.service import send_code
@@ -60,10 +62,13 @@ def us_signin_page() -> Response:
     form.identity.data = login_hint()
     browser_secret()
     drop_pending()
-    if not wants_json() and "new" in request.args:
+    if wants_json():
+        return respond(PAGE, form, **methods_offered())
+    if "new" in request.args:
         return open_request.forget(respond(PAGE, form, shown=page("identity"), **methods_offered()))
-    pending_sign_in = None if wants_json() else page_of_open(form)
-    return respond(PAGE, form, shown=pending_sign_in or page("identity"), **methods_offered())
+    if (method := request.args.get("use", "")) in typed_methods():
+        return respond(PAGE, form, shown=page_of_typed(method, form), **methods_offered())
+    return respond(PAGE, form, shown=page_of_open(form) or page("identity"), **methods_offered())
 
 
 @bp.post("/us-signin")

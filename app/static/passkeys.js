@@ -91,8 +91,8 @@ for (const box of here ? document.querySelectorAll("[data-passkey]") : []) {
   const send = (state, credential) => {
     finish.action = `${box.dataset.passkeyPath}/${state}`;
     finish.elements.credential.value = JSON.stringify(plain(credential));
-    const remember = box.querySelector("[type=checkbox][name=remember]");
-    finish.elements.remember.value = remember?.checked ? "y" : "";
+    const ticked = document.getElementById(box.dataset.passkeyRemember || "passkey-remember")?.checked;
+    finish.elements.remember.value = ticked ? "y" : "";
     voice.textContent = kind === "create" ? words.saving : words.checking;
     finish.submit();
   };

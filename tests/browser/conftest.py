@@ -92,7 +92,7 @@ def sign_in(page: Any, standing_app: Flask, live_server: Server) -> Callable[...
 def ask_for_code() -> Callable[..., None]:
     """Goes to the sign-in page and asks for a code: ``ask_for_code(page, email)``."""
 
-    def ask(page: Any, identity: str, button: str = "Email me a code") -> None:
+    def ask(page: Any, identity: str, button: str = "Send me a code") -> None:
         page.goto("/us-signin")
         page.get_by_label("Email, phone or username").fill(identity)
         page.get_by_role("button", name=button).click()

@@ -123,7 +123,7 @@ def test_the_sign_in_form_leads_to_the_app_at_once(
     page = new_browser(java_script_enabled=script)
     page.goto(rp.request(login_hint=email))
     assert page.get_by_label(FIELD).input_value() == email
-    page.get_by_role("button", name="Email me a code").click()
+    page.get_by_role("button", name="Send me a code").click()
     page.get_by_label("Your code").fill(mailbox.newest(email).code)
     if not script:  # with it, the last digit sends the form
         page.get_by_role("button", name="Sign in", exact=True).click()
@@ -136,7 +136,7 @@ def test_the_link_in_the_email_leads_to_the_app(new_browser, people, email, mail
     rp = make_app_of()
     page = new_browser(java_script_enabled=script)
     page.goto(rp.request(login_hint=email))
-    page.get_by_role("button", name="Email me a code").click()
+    page.get_by_role("button", name="Send me a code").click()
     page.goto(mailbox.newest(email).link)
     exchange(rp, answer_at(page, rp, app_server)["code"])
 

@@ -83,7 +83,7 @@ def test_a_double_click_sends_one_mail(new_browser, ada, mailbox, sent, script):
     page = new_browser(java_script_enabled=script)
     page.goto("/us-signin")
     page.get_by_label("Email, phone or username").fill(ada.email)
-    page.get_by_role("button", name="Email me a code").dblclick(no_wait_after=True)
+    page.get_by_role("button", name="Send me a code").dblclick(no_wait_after=True)
     page.get_by_label("Your code").wait_for()
     assert mailbox.newest(ada.email).code
     assert sent(ada.email) == 1

@@ -103,7 +103,7 @@ class Walker:
 
     def ask_for_code(self) -> None:
         self.keys.write("Email, phone or username", self.email)
-        self.keys.go("Email me a code")
+        self.keys.go("Send me a code")
         assert self.heading == "Check your email"
 
     def sign_in_by_code(self) -> None:
@@ -122,11 +122,11 @@ class Walker:
 
     def sign_in_by_app(self) -> None:
         self.keys.write("Email, phone or username", self.email)
+        self.keys.to("Keep me signed in")
+        self.keys.press("Space")
         self.keys.to("Use an authenticator app")
         self.keys.press("Enter")
         self.keys.write("Code from your app", self.app_code(0))
-        self.keys.to("Keep me signed in")
-        self.keys.press("Space")
         self.keys.go("Sign in")
         assert self.heading == "Your account"
 

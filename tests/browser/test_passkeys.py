@@ -193,7 +193,7 @@ def test_turned_down_it_can_be_tried_again_and_a_code_still_signs_in(hers, ada, 
     press(hers)
     hers.get_by_text("Try again.").wait_for()
     hers.get_by_label("Email, phone or username").fill(ada.email)
-    hers.get_by_role("button", name="Email me a code").click()
+    hers.get_by_role("button", name="Send me a code").click()
     type_code(hers, mailbox.newest(ada.email, "Sign in to").code)
     hers.get_by_role("button", name="Sign in", exact=True).click()
     who(hers, ada.email)
@@ -229,14 +229,14 @@ def test_where_the_browser_knows_no_passkeys_nothing_of_them_shows(new_browser, 
     page.context.clear_cookies()
     page.goto("/us-signin")
     assert page.get_by_role("button", name=USE).is_hidden()
-    assert page.get_by_role("button", name="Email me a code").is_visible()
+    assert page.get_by_role("button", name="Send me a code").is_visible()
 
 
 def test_without_script_nothing_of_them_shows(new_browser):
     page = new_browser(java_script_enabled=False)
     page.goto("/us-signin")
     assert page.get_by_role("button", name=USE).is_hidden()
-    assert page.get_by_role("button", name="Email me a code").is_visible()
+    assert page.get_by_role("button", name="Send me a code").is_visible()
 
 
 def test_an_answer_that_is_none_is_said_in_words(hers):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.browsing import serious_faults
 
-BUTTON, BOX = "Email me a code", "Email, phone or username"
+BUTTON, BOX = "Send me a code", "Email, phone or username"
 
 
 @pytest.fixture

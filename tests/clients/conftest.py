@@ -148,7 +148,7 @@ def enter_code(page: Any, ada: Person, mailbox: Mailbox) -> Callable[[], None]:
 
     def enter() -> None:
         page.get_by_label("Email, phone or username").fill(ada.email)
-        page.get_by_role("button", name="Email me a code").click()
+        page.get_by_role("button", name="Send me a code").click()
         page.get_by_label("Your code").wait_for()
         page.get_by_label("Your code").fill(mailbox.newest(ada.email).code)  # sent with its last digit
 

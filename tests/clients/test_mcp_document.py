@@ -84,7 +84,7 @@ def test_an_agent_that_nobody_has_added_gets_tokens_for_one_server(
     page.goto(address)
     page.get_by_label("Email, phone or username").fill(ada.email)  # the check went on by itself
     assert agent_site.asked == ["/client.json"]
-    page.get_by_role("button", name="Email me a code").click()
+    page.get_by_role("button", name="Send me a code").click()
     page.get_by_label("Your code").wait_for()
     page.get_by_label("Your code").fill(code_in(smtp.wait(1)[-1]))
     page.get_by_role("heading", name="Allow A new agent?").wait_for()

@@ -159,7 +159,8 @@ class Browser:
     def _sign_in(self, form: Form) -> tuple[str, dict[str, str]] | None:
         if not form.fields.get("chosen_method"):
             form.fields["identity"] = self.person.email
-            return _pressed(form, "chosen_method", "email")
+            sending = (address for _, _, address in form.buttons if address == "/us-signin/send-code")
+            return next(((address, form.fields) for address in sending), None)
         return self._type_code(form)
 
     def _confirm(self, form: Form) -> tuple[str, dict[str, str]] | None:

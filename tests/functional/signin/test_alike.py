@@ -117,8 +117,9 @@ def test_no_answer_and_no_statement_tells_who_has_an_account(told, request_):
 
 
 @pytest.mark.parametrize("request_", ["a code by mail", "a code by text"])
-def test_neither_does_the_page_that_is_opened_again(told, request_):
-    found = told("/us-signin", {}, before=(REQUESTS[request_],), method="GET")
+@pytest.mark.parametrize("path", ["/us-signin", "/us-signin?use=authenticator"])
+def test_neither_does_the_page_that_is_opened_again(told, request_, path):
+    found = told(path, {}, before=(REQUESTS[request_],), method="GET")
     assert {name: seen for name, seen in found.items() if seen != found["nobody"]} == {}
 
 

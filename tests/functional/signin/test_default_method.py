@@ -49,10 +49,3 @@ def test_a_program_says_how(json_wire, ada, deliver):
     answer = json_wire.post(SEND, identity=PHONE)
     assert (answer.status, answer.codes) == (400, ["us_method_not_available"])
     assert deliver() == []
-
-
-def test_enter_presses_a_button_that_names_no_method(browser_wire):
-    page = browser_wire.get("/us-signin").text
-    first = page[page.index("<button", page.index('action="/us-signin"')) :].partition(">")[0]
-    assert "/us-signin/send-code" in first
-    assert "chosen_method" not in first

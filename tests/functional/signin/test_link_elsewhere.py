@@ -195,7 +195,7 @@ def test_a_browser_that_is_too_early_sees_its_page_again(browser_wire, ada, mail
 
 def test_a_wrong_code_keeps_the_characters_on_the_page(browser_wire, ada):
     shown = browser_wire.post(SEND, identity=ada.email, chosen_method="email")
-    again = browser_wire.post("/us-signin", identity=ada.email, passcode="00000000")
+    again = browser_wire.post("/us-signin", identity=ada.email, chosen_method="email", passcode="00000000")
     assert characters_in(again) == characters_in(shown) != ""
 
 

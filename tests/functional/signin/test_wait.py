@@ -44,7 +44,7 @@ def test_a_page_that_refuses_for_another_reason_counts_nothing_down(browser_wire
 
 def test_the_code_page_stays_when_a_code_is_refused(browser_wire, ada, code_for):
     code_for(ada.email, by=browser_wire)
-    answer, seconds = refused(browser_wire, SIGN_IN, identity=ada.email, passcode="00000000")
+    answer, seconds = refused(browser_wire, SIGN_IN, identity=ada.email, chosen_method="email", passcode="00000000")
     assert f'data-wait="{seconds}"' in answer.text
     assert answer.page.value("identity") == ada.email
     assert "Check your email" in answer.text

@@ -1,0 +1,177 @@
+"""The first step asks who one is, and puts first what was used last in this browser. No account shapes it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sinks import code_in
+
+PAGE, SEND = "/us-signin", "/us-signin/send-code"
+LAST = "latchkey_last_method"
+PHONE = "+16502530000"
+PASSWORD = "correct horse battery staple"
+ALL = pytest.mark.settings(methods=["email", "sms", "authenticator", "password"])
+PASSKEY = "Sign in with a passkey"
+
+pytestmark = pytest.mark.one_database
+
+
+@pytest.fixture
+def first_step(browser_wire):
+    """Opens the first step in a browser where a method was used last."""
+
+    def look(last: str = ""):
+        if last:
+            browser_wire.client.set_cookie(LAST, last)
+        return browser_wire.get(PAGE)
+
+    return look
+
+
+def shown(page) -> list[str]:
+    """Return the buttons by which one signs in, as they stand; those that are folded away are left out."""
+    ways = [button for button in page.buttons if button.path in (PAGE, SEND, "/wan-signin")]
+    return [button.text for button in ways if not button.is_folded and button.text]
+
+
+def main(page):
+    """Return the one button that stands out. Raises AssertionError when there is not one."""
+    (found,) = [button for button in page.buttons if button.is_main]
+    return found
+
+
+def press(browser, page, text: str, **typed: str):
+    """Press a button as a browser does: with the fields of its form, and a name only where the button has one."""
+    button = next(each for each in page.buttons if each.text == text)
+    named = {button.attributes["name"]: button.attributes["value"]} if "name" in button.attributes else {}
+    return browser.post(button.path, **page.hidden_of(button.form["action"]) | typed | named)
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        pytest.param("Email me a code", "email", marks=pytest.mark.settings(methods=["email", "authenticator"])),
+        pytest.param("Text me a code", "sms", marks=pytest.mark.settings(methods=["sms", "authenticator"])),
+        pytest.param("Send me a code", None, marks=ALL),
+    ],
+)
+def test_one_button_sends_and_names_a_method_only_where_nothing_else_could_be_meant(first_step, text, method):
+    page = first_step().page
+    assert shown(page) == [text, PASSKEY]
+    assert (main(page).text, main(page).path, main(page).attributes.get("value")) == (text, SEND, method)
+
+
+@ALL
+@pytest.mark.parametrize(
+    ("last", "buttons"),
+    [
+        ("", ["Send me a code", PASSKEY]),
+        ("email", ["Send me a code", PASSKEY]),
+        ("sms", ["Text me a code", "Email me a code instead", PASSKEY]),
+        ("password", ["Sign in", "Send me a code", PASSKEY]),
+        ("authenticator", ["Sign in", "Send me a code", PASSKEY]),
+        ("webauthn", [PASSKEY, "Send me a code"]),
+        ("pigeon", ["Send me a code", PASSKEY]),
+    ],
+)
+def test_what_was_used_last_here_comes_first_and_says_so_once(first_step, last, buttons):
+    answer = first_step(last)
+    assert shown(answer.page) == buttons
+    assert main(answer.page).text == buttons[0]
+    hint = (answer.text.count("Last used here"), main(answer.page).attributes.get("aria-describedby"))
+    assert hint == ((1, "used-last") if last not in ("", "pigeon") else (0, None))
+
+
+@pytest.mark.settings(methods=["sms", "email"])
+def test_where_texts_are_sent_first_who_was_mailed_last_is_mailed_again(first_step):
+    page = first_step("email").page
+    assert shown(page) == ["Email me a code", "Text me a code instead", PASSKEY]
+    assert main(page).attributes["value"] == "email"
+
+
+@pytest.mark.settings(methods=["email"])
+@pytest.mark.parametrize("last", ["sms", "password"])
+def test_a_method_that_was_switched_off_since_is_not_put_first(first_step, last):
+    answer = first_step(last)
+    assert shown(answer.page) == ["Email me a code", PASSKEY]
+    assert "Last used here" not in answer.text
+
+
+@ALL
+@pytest.mark.parametrize("last", ["", "sms", "password", "webauthn"])
+def test_one_tick_keeps_signed_in_by_whatever_way(first_step, last):
+    page = first_step(last).page
+    (tick,) = [given for name, given in page.inputs if name == "remember" and given["type"] == "checkbox"]
+    assert [box["data-passkey-remember"] for box in page.boxes] == [tick["id"]]
+
+
+@ALL
+def test_a_password_manager_finds_its_field_whatever_was_used_last(first_step):
+    for last in ("", "sms", "password", "webauthn"):
+        assert first_step(last).page.attributes("passcode")["autocomplete"] == "current-password"
+
+
+@ALL
+def test_enter_presses_what_stands_out(first_step):
+    for last in ("", "sms", "password"):
+        page = first_step(last).page
+        first = next(button for button in page.buttons if button.form.get("action") == PAGE)
+        assert first == main(page)
+
+
+@ALL
+def test_who_typed_an_email_and_was_texted_is_texted_again(browser_wire, people, text_to, sms):
+    eve = people.open(email="eve@example.com", phone=PHONE, methods=["email", "sms"])
+    browser_wire.post(SEND, identity=eve.email, chosen_method="sms")
+    assert browser_wire.post(PAGE, identity=eve.email, passcode=code_in(text_to(PHONE))).ok
+    browser_wire.post("/logout")
+    page = browser_wire.get(PAGE).page
+    assert press(browser_wire, page, "Text me a code", identity=eve.email).page.heading == "Check your phone"
+    text_to(PHONE)
+    assert len(sms.texts) == 2
+
+
+@ALL
+def test_who_has_a_password_comes_back_without_a_mail(browser_wire, people, deliver):
+    eve = people.open(email="eve@example.com", password=PASSWORD, methods=["email", "password"])
+    for _ in range(2):
+        page = browser_wire.get(PAGE).page
+        typed = {"identity": eve.email, "passcode": PASSWORD}
+        assert press(browser_wire, page, "Sign in", **typed).location == "/"
+        assert browser_wire.signed_in_as() == eve.email
+        browser_wire.post("/logout")
+    assert main(page).text == "Sign in"
+    assert [mail.subject for mail in deliver() if "code" in mail.subject.lower() or "Sign in to" in mail.subject] == []
+
+
+@ALL
+def test_who_has_a_password_can_have_a_code_sent(browser_wire, first_step, ada, mail_to):
+    page = first_step("password").page
+    answer = press(browser_wire, page, "Send me a code", identity=ada.email)
+    assert answer.page.heading == "Check your email"
+    assert code_in(mail_to(ada.email))
+
+
+@ALL
+@pytest.mark.parametrize("identity", ["ada@example.com", "nobody@example.com"])
+def test_a_wrong_password_is_put_right_where_it_was_typed(browser_wire, ada, identity):
+    browser_wire.post(SEND, identity=identity)
+    answer = browser_wire.post(PAGE, identity=identity, passcode="not the password of anybody")
+    assert (answer.status, answer.page.heading, answer.page.value("identity")) == (400, "Sign in", identity)
+    assert answer.codes == ["generic_authn_failed"]
+    assert main(answer.page).text == "Sign in"
+
+
+@ALL
+def test_a_wrong_code_is_put_right_at_the_code(browser_wire, ada):
+    page = browser_wire.post(SEND, identity=ada.email).page
+    answer = browser_wire.post(PAGE, passcode="00000000", **page.hidden_of(PAGE))
+    assert (answer.status, answer.page.heading) == (400, "Check your email")
+
+
+@pytest.mark.settings(methods=["email", "sms"])
+def test_what_was_used_last_changes_nothing_for_a_program(json_wire, ada):
+    json_wire.client.set_cookie(LAST, "sms")
+    assert json_wire.post(SEND, identity=ada.email).codes == ["us_method_not_available"]
+    assert json_wire.post(SEND, identity=ada.email, chosen_method="email").ok
+    assert set(json_wire.get(PAGE).json) == {"available_methods", "code_methods", "identity_attributes", "csrf_token"}
