@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
 if TYPE_CHECKING:
     from config.settings import Settings
-
-
-class Service(Flask):
-    """Flask for handlers that are no coroutines."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``func`` as it is: asking of each handler and hook whether it is a coroutine takes 18 us a request."""
-        return func
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -28,7 +19,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from app.commands import LazyGroup
     from config.settings import Settings
 
-    app = Service(__name__)
+    app = Flask(__name__)
     app.cli = LazyGroup()
     settings = settings or Settings.load()
     extensions.init_app(app, settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from inspect import iscoroutinefunction
 
 import pytest
 
@@ -25,13 +24,3 @@ def test_every_cleanup_is_registered(app):
     assert len(written) > 10
     assert written == set(registered)
     assert len(registered) == len(set(registered))
-
-
-def test_no_handler_and_no_hook_is_a_coroutine(app):
-    """``Service.ensure_sync`` takes that for granted."""
-    hooks = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs)
-    found = [*app.view_functions.values(), *app.teardown_appcontext_funcs]
-    found += [each for by_blueprint in hooks for functions in by_blueprint.values() for each in functions]
-    found += [each for codes in app.error_handler_spec.values() for kinds in codes.values() for each in kinds.values()]
-    assert len(found) > 200
-    assert [each.__qualname__ for each in found if iscoroutinefunction(each)] == []
