@@ -146,8 +146,9 @@ def test_a_page_offers_no_button_that_would_be_refused(browser_wire, people):
         assert page.status == 200
         assert "a code from your authenticator app" in page.text, path
         buttons = {name for name, _ in page.page.inputs} - {"csrf_token", "nonce"}
-        may_be_added = {"usage", "credential", "remember"} | ({"chosen_method"} if path == "/us-setup" else set())
-        assert buttons <= may_be_added, (path, buttons)
+        may_be_added = {"/us-setup": {"chosen_method"}, "/identities": {"name"}}.get(path, set())
+        assert buttons <= may_be_added | {"usage", "credential", "remember"}, (path, buttons)
+    assert hers.post("/identities/name", name="Bob").ok
     assert hers.post("/us-setup", chosen_method="authenticator").location.startswith("/us-setup/")
 
 
