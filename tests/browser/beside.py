@@ -16,7 +16,7 @@ BESIDE = """size => {
     const mayNot = part.matches(boxes) || ["hidden", "clip"].includes(overflowX);
     return !mayNot || display === "inline" || part.scrollWidth <= part.clientWidth + 2;
   };
-  const apart = ".aside-text, .aside-text *, .skip, .table-frame *, option, svg *, input, textarea, .bar-who";
+  const apart = ".aside-text, .aside-text *, .skip, .table-frame *, option, svg *, input, textarea, .bar-who > bdi";
   const all = [...document.querySelectorAll("body *")];
   const parts = all.filter((part) => part.checkVisibility() && !part.matches(apart));
   const beside = parts.filter((part) => !within(part));

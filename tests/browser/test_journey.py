@@ -87,6 +87,7 @@ class Walker:
         return pyotp.TOTP(self.key).at(int(time.time()) + 30 * steps)
 
     def set_up_phone(self) -> None:
+        self.keys.go("Sign-in methods")
         self.keys.write("Phone number", self.phone)
         self.keys.go()
         self.type_code(self.phone)

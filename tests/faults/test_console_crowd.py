@@ -130,7 +130,7 @@ def nothing_half_done(own_postgresql, shift: Shift) -> None:
     ask = own_postgresql.database.query
     disabled = {row[0] for row in ask('SELECT handle FROM "user" WHERE disabled_at IS NOT NULL')}
     of_owners = ask(
-        'SELECT handle FROM "user" JOIN event ON event.user_id = "user".id WHERE name = \'account.disabled\''
+        'SELECT handle FROM "user" JOIN event ON event.user_id = "user".id WHERE event.name = \'account.disabled\''
     )
     of_administrators = ask("SELECT facts->>'subject' FROM event WHERE name = 'admin.account_disabled'")
     assert Counter(row[0] for row in of_owners) == Counter(disabled)

@@ -38,7 +38,7 @@ def test_a_person_signs_in_and_comes_back_to_the_page_they_asked_for(page, peopl
     page.goto(DEEP)
     assert page.url.startswith(f"https://{LOGIN}/us-signin?next=")
     page.get_by_label("Email, phone or username").fill("bo@example.com")
-    page.get_by_role("button", name="Send me a code").click()
+    page.get_by_role("button", name="Email me a code").click()
     page.get_by_label("Your code").wait_for()
     page.get_by_label("Your code").fill(code_in(mail_of("bo@example.com")))
     page.wait_for_url(DEEP)

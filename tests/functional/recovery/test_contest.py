@@ -175,7 +175,7 @@ def test_an_operator_sees_and_cancels_it(app, started, bob, rows, mail_to):
     operate = app.test_cli_runner()
     told = operate.invoke(args=["users", "recovery", bob.email])
     assert "bob@example.com: being recovered since 20" in told.output
-    assert "the recovery is cancelled" in operate.invoke(args=["users", "recovery", bob.email, "--cancel"]).output
+    assert "the recovery is canceled" in operate.invoke(args=["users", "recovery", bob.email, "--cancel"]).output
     assert rows(Recovery)[0].cancelled_at is not None
     assert "canceled" in mail_to(bob.email).subject
     assert "no recovery is under way" in operate.invoke(args=["users", "recovery", bob.email, "--cancel"]).output

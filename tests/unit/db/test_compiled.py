@@ -122,9 +122,10 @@ class TestPrepared:
     @pytest.mark.parametrize("change", ["DEALLOCATE ALL", "DISCARD ALL"])
     def test_those_that_were_dropped_are_prepared_anew(self, change):
         INTO.run(**ROW, name="one")
-        assert FIND.first(name="one")
         db.session.commit()
-        db.session.connection().connection.driver_connection.execute(change)
+        held = db.session.connection().connection.driver_connection  # by the session: the pool may give another one
+        assert FIND.first(name="one")
+        held.execute(change)
         assert FIND.first(name="one")
         INTO.run(**ROW, name="two")
         assert FIND.first(name="two")
