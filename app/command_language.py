@@ -1,4 +1,4 @@
-"""The language of a command of ``flask``: that of whoever types it, by the locale of the terminal (ADR 65).
+"""The language of a ``flask`` command: that of the terminal's locale (ADR 65).
 
 It is none of the service's languages: an operator reads German where people read English, and the other way. What is
 logged, stored, or read by programs (``--json``) is written in English everywhere, with ``in_english``.

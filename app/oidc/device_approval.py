@@ -105,7 +105,7 @@ def _asked(client: Client, row: DeviceRequest) -> Authorization:
 
 
 def _is_decided(row: DeviceRequest, decides: bool | None, session: AuthSession) -> bool:
-    """Whether the person has decided just that: a double click. A refusal is the same whoever repeats it."""
+    """Whether the person has decided just that: a double click. A refusal is the same however often it is repeated."""
     if decides is None:
         return False
     return devices.was_allowed_in(row, session) if decides else devices.was_refused(row)

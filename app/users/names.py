@@ -1,7 +1,7 @@
 """Display names: what the owner of an account wants to be called.
 
 A name finds nobody, need not be unique and proves nothing. It is shown to its owner, to administrators and to apps, and
-stands in no mail: whoever opens an account chooses it.
+stands in no mail, since anyone who opens an account can choose any name.
 """
 
 from __future__ import annotations
