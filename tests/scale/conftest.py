@@ -25,9 +25,6 @@ from tests.serving import Server, environment_of, free_port
 from tests.sinks import SmsStub, SmtpSink, until
 
 USERS = int(os.environ.get("LATCHKEY_TEST_USERS", "10000"))
-RUNS_ALONE = "LATCHKEY_TEST_USERS" in os.environ
-"""Whether it is `make test-scale`; in `make test` other tests use the machine as well."""
-
 SIZE = Size(USERS, 5 * USERS, USERS, USERS)
 PEOPLE = 400
 """Further accounts, whose mail the tests read."""
