@@ -284,9 +284,8 @@ KINDS = [
 @pytest.mark.one_database
 def test_any_content_type_is_answered(app, send):
     bodies = (b"", b"{}", b'{"identity": "ada@example.com"}', b"identity=ada", b"\xff")
-    in_turn = itertools.cycle(itertools.product(KINDS, bodies))  # what reads a body knows no address
     for path in addresses(app, "POST"):
-        for kind, body in itertools.islice(in_turn, 11):
+        for kind, body in itertools.product(KINDS, bodies):
             assert send(path, body, kind).status_code < 500, (path, kind[:40], body)
 
 
