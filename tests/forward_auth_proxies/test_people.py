@@ -49,8 +49,8 @@ def test_a_person_signs_in_and_comes_back_to_the_page_they_asked_for(page, peopl
 def test_who_is_signed_in_passes_on_to_the_app_and_back(page, session_token, reached):
     cookie = {"name": "__Host-latchkey_session", "value": session_token, "url": f"https://{LOGIN}", "secure": True}
     page.context.add_cookies([cookie])
-    page.goto(DEEP)
-    assert page.url == DEEP
+    answer = page.goto(DEEP)
+    assert page.url == DEEP, (answer.status, answer.headers, page.locator("body").inner_text())
     assert opened(reached) == ["/notes/a%20b?x=1&y=%C3%A9"]
     got = shown(page)["environ"]
     named = [got[f"REMOTE_{each}"] for each in ("USER", "EMAIL", "NAME", "GROUPS")]
