@@ -19,8 +19,8 @@ from app.extensions import db
 from app.forward_auth.app_file import apps_by_host
 from app.groups import service as groups
 from app.oidc import client_store
-from app.oidc.client_facts import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.client_secrets import new_secret
+from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory, is_client_id
 from app.oidc.models import Grant, OAuthClient
 from app.web.commit import view_commit

@@ -15,9 +15,9 @@ from app.cli.durations import DurationType, span_text
 from app.command_language import N_, gettext, ngettext
 from app.extensions import db, settings
 from app.oidc import client_store
-from app.oidc.client_facts import notes_on
 from app.oidc.client_file import read_clients
 from app.oidc.client_secrets import LEAST, check_secret, digest_text, new_secret
+from app.oidc.client_store import notes_on
 from app.oidc.clients import Client, client_of
 from config.problems import variable
 

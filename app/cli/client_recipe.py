@@ -8,7 +8,7 @@ import click
 import orjson
 
 from app.command_language import N_, gettext, ngettext
-from app.oidc.client_facts import recipe
+from app.oidc.client_store import recipe
 from app.oidc.clients import Client
 from app.terminal import padded
 

@@ -19,8 +19,8 @@ from app.crypto import secrets
 from app.extensions import db
 from app.groups.models import Group
 from app.oidc import client_store
-from app.oidc.client_facts import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.client_secrets import new_secret
+from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.clients import Client, client_of, clients_in_memory
 from app.oidc.models import OAuthClient
 

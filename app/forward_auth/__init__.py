@@ -14,7 +14,7 @@ bp = Blueprint("forward_auth", __name__)
 def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.db.export import register_export
-    from app.forward_auth import app_file, check_views, cleanup, destination, entry_views, export, launcher
+    from app.forward_auth import app_file, check_views, cleanup, entry_views, export, presenters
     from app.web.destinations import register_destination
     from app.web.headers import answer_other_hosts
     from app.web.launcher import register_launcher
@@ -24,8 +24,8 @@ def init_app(app: Flask) -> None:
         answer_other_hosts(app, address, lambda _host: True)
     answer_other_hosts(app, entry_views.PLACE, app_file.is_host)
     check_views.init_app(app)
-    register_destination(app, entry_views.CONTINUE, destination.destination_of_request)
-    register_launcher(app, launcher.apps_of)
+    register_destination(app, entry_views.CONTINUE, presenters.destination_of_request)
+    register_launcher(app, presenters.apps_of)
     register_export(app, export.PARTS, export.EXCLUDED)
     cleanup.init_app(app)
     app.register_blueprint(bp)

@@ -15,9 +15,8 @@ from app.forward_auth import bp, dialects
 from app.forward_auth.app_file import app_of
 from app.forward_auth.checks import SAFE, Credentials, Outcome, check, place_of
 from app.forward_auth.cookies import sent_app_cookie
-from app.forward_auth.destination import can_be_kept
 from app.forward_auth.dialects import AccessRequest, Unreadable
-from app.forward_auth.notices import asks_for_page, notice
+from app.forward_auth.presenters import asks_for_page, can_be_kept, notice
 from app.forward_auth.rules import ProtectedApp
 from app.web.commit import view_commit
 from app.web.cookies import sent_program_token

@@ -29,10 +29,9 @@ from app.forward_auth.cookies import (
     set_binding,
     try_domain,
 )
-from app.forward_auth.destination import can_be_kept
 from app.forward_auth.dialects import address_of
 from app.forward_auth.forms import SwitchForm
-from app.forward_auth.notices import notice
+from app.forward_auth.presenters import can_be_kept, notice
 from app.forward_auth.rules import Level, Need, ProtectedApp, strictest
 from app.groups.service import groups_of
 from app.login.presenters import label_of

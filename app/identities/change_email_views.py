@@ -21,6 +21,7 @@ from app.users import primary_email
 from app.web.access import login_required
 from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
+from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import SET_UP, respond, say, support_id, wants_json
@@ -80,11 +81,11 @@ def change_email_link(token: str) -> Response:
         challenge, here = verification.look_at_link(token, session, clicking_client())
         if not here or session is None:
             shown = {"asked": asked(challenge), "address": None}
-            return _quiet(respond(ELSEWHERE, shown=shown, state="elsewhere"))
+            return no_referrer(respond(ELSEWHERE, shown=shown, state="elsewhere"))
         verification.confirm_by_link(current_user, session, challenge, client_context())
     except Rejected as refused:
-        return _quiet(_went_wrong(refused))
-    return _quiet(_changed(challenge))
+        return no_referrer(_went_wrong(refused))
+    return no_referrer(_changed(challenge))
 
 
 def begin(form: AddressForm, purpose: str) -> Response:
@@ -134,9 +135,3 @@ def _went_wrong(refused: Rejected) -> Response:
         return redirect(with_query(target, error=text, error_code=refused.code))  # type: ignore[return-value]
     say(refused.code, "error", **refused.facts)
     return redirect(target)  # type: ignore[return-value]
-
-
-def _quiet(response: Response) -> Response:
-    """Keep the token out of referrers (ASVS 14.2.1)."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response

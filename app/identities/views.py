@@ -21,6 +21,7 @@ from app.web.access import login_required
 from app.web.client import client_context
 from app.web.commit import view_commit
 from app.web.forms import BaseForm
+from app.web.headers import no_referrer
 from app.web.respond import respond, say, wants_json
 
 PAGE = "identities/identities.html"
@@ -149,7 +150,9 @@ def _page(
 def undo_page(token: str) -> Response:
     """Show who changed it, and a button that undoes it; change nothing, whoever looks."""
     change = identities.undoable_change(token)
-    return _quiet(respond(UNDO_PAGE, UndoForm(), shown={"token": token, "asked": change.asked}, state=_state(change)))
+    return no_referrer(
+        respond(UNDO_PAGE, UndoForm(), shown={"token": token, "asked": change.asked}, state=_state(change))
+    )
 
 
 @bp.post("/change-email/undo/<token>")
@@ -164,14 +167,8 @@ def undo(token: str) -> Response:
     elif not form.faults():
         form.refuse(Rejected("denial_unsure", field="sure"))
     change = change or identities.undoable_change(token, strictly=False)
-    return _quiet(respond(UNDO_PAGE, form, shown={"token": token, "asked": change.asked}, state=_state(change)))
+    return no_referrer(respond(UNDO_PAGE, form, shown={"token": token, "asked": change.asked}, state=_state(change)))
 
 
 def _state(change: identities.UndoableChange) -> str:
     return "undone" if change.undone else "asked"
-
-
-def _quiet(response: Response) -> Response:
-    """Keep the token out of referrers (ASVS 14.2.1)."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response

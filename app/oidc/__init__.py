@@ -20,14 +20,13 @@ def init_app(app: Flask) -> None:
         authorize_views,
         cleanup,
         client_file,
-        destination,
         document_fetches,
         emails,
         errors,
         export,
         key_rotation,
-        logout_tokens,
         lost_access,
+        presenters,
         session_ends,
         subjects,
     )
@@ -37,11 +36,11 @@ def init_app(app: Flask) -> None:
 
     _import_views()
     client_file.load(app)
-    register_destination(app, authorize_views.CONTINUE, destination.destination_of_request)
+    register_destination(app, authorize_views.CONTINUE, presenters.destination_of_request)
     cleanup.init_app(app)
     register_sealed(app, subjects.SEALED)
     key_rotation.init_app(app)
-    register_renderers(app, logout_tokens.RENDERERS)
+    register_renderers(app, session_ends.RENDERERS)
     register_prompt_job(app, document_fetches.fetch_due)
     register_renderers(app, emails.RENDERERS, reads=emails.READS)
     register_session_end_hook(app, session_ends.end_grants)
@@ -56,11 +55,10 @@ def _import_views() -> None:
     """Have the views register themselves with the blueprint."""
     from app.oidc import (  # noqa: F401
         apps_views,
-        device_page_views,
+        authorize_views,
         device_views,
         discovery_views,
         logout_views,
-        pushed_views,
         registration_views,
         token_views,
         userinfo_views,

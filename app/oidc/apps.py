@@ -16,8 +16,8 @@ from app.db.compiled import CompiledStatement
 from app.extensions import db
 from app.groups.service import group_names, names_in
 from app.oidc import consents, grants, session_ends
+from app.oidc.client_file import logo_path
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of, is_client_id
-from app.oidc.logos import logo_path
 from app.oidc.models import Consent, Grant, OAuthClient
 from app.users import User
 from app.web.launcher import LauncherEntry, letter_of, registered_entries, tint_of

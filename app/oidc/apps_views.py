@@ -9,8 +9,8 @@ from flask_login import current_user
 
 from app.login.presenters import label_of
 from app.oidc import apps, bp
+from app.oidc.client_file import LOGOS, find_logo
 from app.oidc.forms import AppForm
-from app.oidc.logos import PLACE, find_logo
 from app.oidc.presenters import access_facts, app_to_open, in_words, look_of
 from app.users import identities_of
 from app.web.access import login_required
@@ -54,7 +54,7 @@ def remove_app() -> Response:
     return respond("errors/form.html", form)
 
 
-@bp.get(f"{PLACE}/<name>")
+@bp.get(f"{LOGOS}/<name>")
 def app_logo(name: str) -> Response:
     """Serve the logo of an app in the clients file."""
     image = find_logo(name)

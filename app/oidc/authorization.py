@@ -16,13 +16,13 @@ from werkzeug.datastructures import MultiDict
 
 from app.extensions import settings
 from app.oidc import keys
+from app.oidc.claims import SCOPE_OF
 from app.oidc.client_uris import allows_redirect
 from app.oidc.clients import Client, find_client
 from app.oidc.errors import OAuthError
 from app.oidc.parameters import OF_AUTHORIZATION, single_values, sole_value, words
 from app.oidc.resources import resource_of as resource_of
 from app.oidc.resources import resources_of
-from app.oidc.scopes import SCOPE_OF
 
 PROMPTS = frozenset(("none", "login", "consent", "select_account"))
 LEVELS = {"aal1": 1, "aal2": 2}

@@ -1,4 +1,4 @@
-"""/oauth/authorize and the steps after it: sign in, confirm, choose an account, allow.
+"""/oauth/authorize and the steps after it: sign in, confirm, choose an account, allow; /oauth/par before it (RFC 9126).
 
 A request is answered at once where nothing is left to do. Otherwise it is stored and continues at ``/oauth/continue``,
 to which each step leads back.
@@ -8,21 +8,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, after_this_request, redirect, request
+from flask import Response, after_this_request, g, redirect, request
 
 from app import clock, i18n, throttling
 from app.audit import record
 from app.extensions import settings
 from app.login.presenters import label_of
-from app.oidc import bp, consents, grants, requests
-from app.oidc.authorization import Authorization, AuthorizationError, PageRefusal, read_authorization, response_url
+from app.oidc import bp, client_documents, consents, dpop, grants, requests
+from app.oidc.authorization import (
+    Authorization,
+    AuthorizationError,
+    PageRefusal,
+    read_authorization,
+    response_url,
+    thumbprint_of,
+)
+from app.oidc.client_auth import authenticate, limit_public, named_client
 from app.oidc.document_pages import page_until_read
+from app.oidc.errors import json_response
 from app.oidc.forms import ConsentForm
 from app.oidc.interaction import ERRORS, Situation, Step, next_step, scopes_to_allow
 from app.oidc.models import AuthorizationRequest
-from app.oidc.parameters import of_form, of_query
+from app.oidc.parameters import form_fields, of_form, of_query
 from app.oidc.presenters import consent_facts
-from app.oidc.pushed import claim_pushed, is_pushed
+from app.oidc.requests import claim_pushed, is_pushed
 from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
 from app.web.client import present_client
@@ -249,6 +258,18 @@ def _sign_in(asked: Authorization, back: str) -> Response:
     elif settings.cookie_prefix + i18n.ASKED in request.cookies:
         set_cookie(answer, i18n.ASKED, "", 0)  # of another app
     return answer
+
+
+@bp.post("/oauth/par")
+def push() -> Response:
+    """Store an authorization request, validated, for a minute (section 2)."""
+    after_this_request(view_commit)
+    fields = form_fields()
+    client_documents.require(named_client(fields), g.client_address)
+    client = authenticate(fields)
+    limit_public(client)
+    request_uri = requests.push(of_form(), client, dpop.key_asked_for(thumbprint_of(fields)))
+    return json_response({"request_uri": request_uri, "expires_in": int(requests.PUSHED_FOR.total_seconds())}, 201)
 
 
 def _page(template: str, facts: dict[str, Any], status: int = 200) -> Response:

@@ -15,8 +15,8 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 
 from app import clock, throttling
 from app.extensions import changed, db
+from app.oidc.client_uris import admits, host_of_id
 from app.oidc.clients import clients_in_memory
-from app.oidc.document_ids import admits, host_of_id
 from app.oidc.errors import OAuthError
 from app.oidc.models import ClientDocument, OAuthClient
 

@@ -1,19 +1,23 @@
 """The clients file: apps that the operator describes in TOML, read once at start (``LATCHKEY_CLIENTS_FILE``).
 
 No secret stands in it: digests do, or paths of files that hold secrets. Every fault is named with its line.
+
+Logos are files beside it, served by us. An app's own address of a logo is not shown: with it, each look at a page would
+tell that app's server who looks.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from app.crypto import secrets
-from app.oidc import logos
+from app.extensions import this_app
 from app.oidc.client_secrets import MARK, check_secret
 from app.oidc.clients import Client, keep_in_memory
 from config.environment import read_file
@@ -43,6 +47,9 @@ HINTS = {
     "trusted": 'Write consent = "trusted".',
 }
 
+LOGOS = "/apps/logo"
+_LOGOS_IN_MEMORY = "latchkey.oidc.logos"
+
 
 def load(app: Flask) -> None:
     """Read the clients file, if there is one, and keep its clients in memory.
@@ -56,7 +63,7 @@ def load(app: Flask) -> None:
     if problems:
         raise ConfigurationError(problems)
     keep_in_memory(app, clients)
-    logos.keep_in_memory(app, images)
+    keep_logos(app, images)
 
 
 def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], list[Problem]]:
@@ -66,6 +73,33 @@ def read_clients(path: str, name: str = SETTING) -> tuple[dict[str, Client], lis
     """
     clients, problems, _ = _read(path, name)
     return clients, problems
+
+
+def keep_logos(app: Flask, logos: Mapping[str, Image]) -> None:
+    """Keep the logos of the clients file, by client id, with ``app``."""
+    names = {client_id: _logo_name(image) for client_id, image in logos.items()}
+    app.extensions[_LOGOS_IN_MEMORY] = names, {names[client_id]: image for client_id, image in logos.items()}
+
+
+def logo_path(client_id: str) -> str:
+    """Return where a client's logo is served; "" for one that has none."""
+    name = _kept_logos()[0].get(client_id)
+    return f"{LOGOS}/{name}" if name else ""
+
+
+def find_logo(name: str) -> Image | None:
+    """Return the logo that is served by this name."""
+    return _kept_logos()[1].get(name)
+
+
+def _kept_logos() -> tuple[Mapping[str, str], Mapping[str, Image]]:
+    found: tuple[Mapping[str, str], Mapping[str, Image]] = this_app().extensions.get(_LOGOS_IN_MEMORY, ({}, {}))
+    return found
+
+
+def _logo_name(image: Image) -> str:
+    """Return the name of a logo in its address. It changes with the file."""
+    return f"{hashlib.sha256(image.data).hexdigest()[:32]}.{image.kind}"
 
 
 def _read(path: str, name: str) -> tuple[dict[str, Client], list[Problem], dict[str, Image]]:

@@ -1,4 +1,6 @@
-"""Client metadata, as a program registers it (RFC 7591, section 2), and the fields of a client that it stands for."""
+"""Client metadata (RFC 7591, section 2): the fields of a client that it stands for, as a program registers it and as a
+client ID metadata document says it (draft-ietf-oauth-client-id-metadata-document-02, section 4).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.oidc.client_uris import check_redirect_uri, is_loopback, is_plain_http
-from app.oidc.clients import LONGEST_AGE, SCOPES, Client
+from app.oidc.clients import GRANT_TYPES, LONGEST_AGE, SCOPES, Client
 from app.oidc.errors import OAuthError
+from app.web.json_body import read_object
 
 FIELDS = {
     "client_name": "name",
@@ -33,7 +36,7 @@ FIELDS = {
 """Each metadata field that a program can set, and the field of ``Client`` that holds it."""
 
 NAME = 80
-ADDRESSES = frozenset(("redirect_uris", "post_logout_redirect_uris"))
+ADDRESSES = ("redirect_uris", "post_logout_redirect_uris")
 PAGES = ("client_uri", "logo_uri", "policy_uri", "tos_uri", "backchannel_logout_uri")
 WORDS = {
     "string_type": "must be text",
@@ -43,6 +46,9 @@ WORDS = {
     "bool_type": "must be true or false",
     "missing": "is missing",
 }
+
+
+DOCUMENT_METHODS = ("none", "private_key_jwt")
 
 
 class Metadata(BaseModel):
@@ -127,6 +133,56 @@ def metadata_of(client: Client) -> dict[str, Any]:
         "scope": " ".join(client.scopes),
         "backchannel_logout_session_required": True,
     }
+
+
+def read_document(client_id: str, body: bytes) -> Client:
+    """Return the client that a document describes.
+
+    :raises OAuthError: with what is wrong, for its developer
+    """
+    try:
+        given = read_object(body)
+    except ValueError:
+        raise _invalid("The document is not one JSON object.") from None
+    if given.get("client_id") != client_id:
+        raise _invalid("client_id is not the address of the document, to the letter.")
+    if not given.keys().isdisjoint(("client_secret", "client_secret_expires_at")):
+        raise _invalid("A document can't have a client_secret.")
+    if given.setdefault("token_endpoint_auth_method", "none") not in DOCUMENT_METHODS:
+        raise _invalid(f"token_endpoint_auth_method must be {' or '.join(DOCUMENT_METHODS)}.")
+    client = registered_client(client_id, (), read_metadata(_of_ours(given)), source="document")
+    for name in ADDRESSES:
+        for uri in getattr(client, name):
+            _check_address(name, uri, client_id)
+    return client
+
+
+def _of_ours(given: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata without what is meant for other servers: the same document is read by all of them."""
+    found = dict(given)
+    if isinstance(given.get("grant_types"), list):
+        found["grant_types"] = [each for each in given["grant_types"] if each in GRANT_TYPES]
+    if isinstance(given.get("response_types"), list) and "code" in given["response_types"]:
+        found["response_types"] = ["code"]
+    if isinstance(given.get("scope"), str):
+        found["scope"] = " ".join(each for each in given["scope"].split() if each in SCOPES) or "openid"
+    if given["token_endpoint_auth_method"] == "none":  # noqa: S105 - a method
+        found.pop("jwks_uri", None)
+    return found
+
+
+def _check_address(name: str, uri: str, client_id: str) -> None:
+    """Refuse an address on another site: its owner has not said that this app is theirs (section 8.1)."""
+    if is_loopback(uri):
+        return
+    here, there = urlsplit(client_id), urlsplit(uri)
+    if there.scheme == "https":
+        if (here.hostname, here.port or 443) != (there.hostname, there.port or 443):
+            raise OAuthError("invalid_redirect_uri", f"{name} has an address on another origin than the document.")
+        return
+    domain, host = ".".join(reversed(there.scheme.split("."))), here.hostname or ""
+    if not (f".{host}".endswith(f".{domain}") or domain.endswith(f".{host}")):
+        raise OAuthError("invalid_redirect_uri", f"{name} has a scheme that is not of the document's domain.")
 
 
 def _refuse_unsupported(metadata: Metadata) -> None:

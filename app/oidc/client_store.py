@@ -5,8 +5,9 @@ Each change is one conditional statement and an event. None of them commits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+import re
+from collections.abc import Collection, Iterator
+from datetime import UTC, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,10 +17,11 @@ from app import clock
 from app.audit import record
 from app.crypto import secrets
 from app.db.retention import delete_batch
-from app.extensions import changed, db
+from app.extensions import changed, db, settings
 from app.oidc import lost_access
 from app.oidc.client_secrets import INITIAL_PREFIX, new_secret
-from app.oidc.clients import Client
+from app.oidc.client_uris import is_plain_http
+from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory
 from app.oidc.models import (
     AuthorizationRequest,
     ClientDocument,
@@ -180,3 +182,58 @@ def _store_what_is_looked_up(client: Client, *, replace: bool) -> None:
 
 def _digest(secret: str) -> str | None:
     return secrets.digest(secret) if secret else None
+
+
+def recipe(client: Client, secret: str = "") -> dict[str, Any]:
+    """Return what an app is given to sign people in here."""
+    origin = settings.public_url
+    return {
+        "discovery_url": f"{origin}/.well-known/openid-configuration",
+        "issuer": origin,
+        "client_id": client.id,
+        **({"client_secret": secret} if secret else {}),
+        "redirect_uris": list(client.redirect_uris),
+        "scopes": list(client.scopes),
+        **({"device_url": f"{origin}/oauth/device"} if DEVICE_CODE in client.grant_types else {}),
+    }
+
+
+def described(row: OAuthClient) -> dict[str, Any]:
+    """Return every field of a client in the database, and its state."""
+    client = client_of(row)
+    replaced = bool(row.old_secret_digest) and len(client.secret_digests) > 1
+    return fields_of(client) | {
+        "state": state_of(row),
+        "created_at": row.created_at.astimezone(UTC),
+        "updated_at": row.updated_at.astimezone(UTC),
+        "old_secret_until": row.old_secret_until.astimezone(UTC) if replaced and row.old_secret_until else None,
+    }
+
+
+def fields_of(client: Client) -> dict[str, Any]:
+    """Return every field of a client but its secrets."""
+    facts = client.model_dump(mode="json")
+    return {"id": client.id} | {name: facts[name] for name in Client.model_fields if name in REGISTERED} | {
+        "source": client.source,
+        "secrets": len(client.secret_digests),
+    }  # fmt: skip
+
+
+def state_of(row: OAuthClient) -> str:
+    """Return ``enabled``, ``disabled``, or ``hidden`` where the clients file has one of the same id."""
+    if row.id in clients_in_memory():
+        return "hidden"
+    return "enabled" if row.disabled_at is None else "disabled"
+
+
+def id_for(name: str) -> str:
+    """Return a client id made of an app's name; "" where nothing of it is left."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def notes_on(client: Client, groups: Collection[str]) -> list[str]:
+    """Return what is allowed, and may still not be meant."""
+    found = [f"there is no group {name}: flask groups create {name}" for name in client.groups if name not in groups]
+    addresses = (*client.redirect_uris, *client.post_logout_redirect_uris, client.backchannel_logout_uri)
+    found += [f"{uri} can be read on its way: use https://" for uri in addresses if is_plain_http(uri)]
+    return found

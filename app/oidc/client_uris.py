@@ -1,11 +1,15 @@
-"""Addresses that clients register, and whether one that a request names is among them (RFC 9700, section 2.1)."""
+"""Addresses of clients: which may be registered, and whether one that a request names is among them (RFC 9700, 2.1).
+
+The address of a metadata document is a client id itself (draft-ietf-oauth-client-id-metadata-document-02, section 3).
+"""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from app.oidc.models import ORIGIN, RESOURCE
+from app.extensions import settings
+from app.oidc.models import CLIENT_ID, ORIGIN, RESOURCE
 
 LONGEST = 2048
 
@@ -16,6 +20,10 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
 _LOOPBACK = re.compile(r"http://(localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::([0-9]{1,5}))?((?:[/?].*)?)\Z", re.DOTALL)
 LAST_PORT = 65535
+
+
+EVERYONE = "everyone"
+"""In ``LATCHKEY_CLIENT_DOCUMENTS``: every account may use such apps."""
 
 
 def check_url(value: str) -> None:
@@ -120,3 +128,34 @@ def _portless(uri: str) -> tuple[str, str] | None:
     if found is None or int(found[2] or 0) > LAST_PORT:
         return None
     return found[1], found[3]
+
+
+def is_document_id(client_id: str) -> bool:
+    """Whether a client id can be the address of a metadata document."""
+    if not client_id.startswith("https://") or len(client_id) > CLIENT_ID:
+        return False
+    try:
+        check_url(client_id)
+    except ValueError:
+        return False
+    segments = urlsplit(client_id).path.split("/")
+    return len(segments) > 1 and not any(unquote(each) in (".", "..") for each in segments)
+
+
+def admits(client_id: str) -> bool:
+    """Whether the operator accepts an app that is known by this address alone."""
+    if not settings.client_documents or not is_document_id(client_id):
+        return False
+    hosts, host = settings.client_document_hosts, host_of_id(client_id)
+    return not hosts or any(host == each or (each[:2] == "*." and host.endswith(each[1:])) for each in hosts)
+
+
+def host_of_id(client_id: str) -> str:
+    """Return the host by which a person can tell whose app it is."""
+    return urlsplit(client_id).hostname or ""
+
+
+def admitted_groups() -> tuple[str, ...]:
+    """Return the groups whose members may use such apps; none where every account may."""
+    named: tuple[str, ...] = settings.client_documents
+    return () if EVERYONE in named else named

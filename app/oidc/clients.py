@@ -16,7 +16,7 @@ from app import clock
 from app.db.compiled import CompiledStatement, Detached
 from app.extensions import db, this_app
 from app.groups.service import NAME_RULE, is_name
-from app.oidc import client_uris, document_ids
+from app.oidc import client_uris
 from app.oidc.client_keys import check_jwks
 from app.oidc.client_uris import allows_redirect as allows_redirect
 from app.oidc.client_uris import is_loopback as is_loopback
@@ -292,7 +292,7 @@ def enabled_client_of(row: OAuthClient) -> Client | None:
 
     One that is known by its metadata document is there only while the operator accepts those.
     """
-    if row.disabled_at is not None or (row.source == "document" and not document_ids.admits(row.id)):
+    if row.disabled_at is not None or (row.source == "document" and not client_uris.admits(row.id)):
         return None
     try:
         return client_of(row)
@@ -312,5 +312,5 @@ def client_of(row: OAuthClient) -> Client:
         digests.append(row.old_secret_digest)
     known = {name: value for name, value in row.registered.items() if name in Client.model_fields}
     if row.source == "document":
-        known |= {"groups": document_ids.admitted_groups(), "consent": "ask"}
+        known |= {"groups": client_uris.admitted_groups(), "consent": "ask"}
     return Client(**known, id=row.id, secret_digests=tuple(digests), source=row.source)

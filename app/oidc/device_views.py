@@ -1,23 +1,42 @@
-"""/oauth/device: a device without a browser asks to be signed in (RFC 8628)."""
+"""The device flow (RFC 8628): /oauth/device, where a device asks to be signed in; /device, where its person decides."""
 
 from __future__ import annotations
 
-from flask import Response, after_this_request, g
+from typing import Any
 
+from flask import Response, after_this_request, g, request
+
+from app.audit import record
+from app.errors import ReauthenticationRequired, Rejected
 from app.extensions import settings
-from app.oidc import bp, client_documents, devices, dpop
+from app.login.presenters import label_of
+from app.oidc import bp, client_documents, device_approval, devices, dpop
 from app.oidc.authorization import scopes_of, thumbprint_of
 from app.oidc.client_auth import authenticate, limit_public, named_client
 from app.oidc.clients import DEVICE_CODE
+from app.oidc.device_approval import Asking
 from app.oidc.errors import OAuthError, json_response
+from app.oidc.forms import DeviceDecisionForm, DeviceForm
 from app.oidc.parameters import form_fields
+from app.oidc.presenters import consent_facts, device_facts
 from app.oidc.resources import resources_of
+from app.sessions.models import AuthSession
+from app.sessions.store import current_session, revoke_current_session
+from app.users import identities_of
+from app.web.access import login_required
 from app.web.client import present_client
 from app.web.commit import view_commit
+from app.web.errors import error_answer
+from app.web.messages import message
 from app.web.redirects import with_query
+from app.web.respond import respond, wants_json
 
 VERIFICATION = "/device"
 """The page on which people type the code."""
+
+
+PAGE = "/device"
+TYPE_CODE = "oidc/device.html"
 
 
 @bp.post("/oauth/device")
@@ -43,3 +62,113 @@ def authorize_device() -> Response:
         "interval": devices.INTERVAL,
     }
     return json_response(facts)
+
+
+@bp.get("/device")
+@login_required
+def device_page() -> Response:
+    """Ask for the code that a device shows; one that stands in the address is filled in."""
+    user_code = devices.read_user_code(request.args.get("user_code", "")) or ""
+    return respond(TYPE_CODE, DeviceForm(), shown=_typed(devices.grouped(user_code) if user_code else ""))
+
+
+@bp.post("/device")
+@login_required
+def look_at_device() -> Response:
+    """Show which device has this code, and ask whether it may sign in."""
+    after_this_request(view_commit)
+    form = DeviceForm()
+    if form.validate():
+        with form.showing_refusals():
+            asking = _asking(form)
+            return _instead(asking) or _ask(asking)
+    return respond(TYPE_CODE, form, shown=_typed(form.user_code.data or ""))
+
+
+@bp.post("/device/consent")
+@login_required
+def decide_about_device() -> Response:
+    """Note whether the person lets the device sign in."""
+    after_this_request(view_commit)
+    form = DeviceDecisionForm()
+    if form.validate():
+        with form.showing_refusals():
+            allows = form.allow.data == "yes"
+            asking = _asking(form, decides=allows)
+            if allows and (instead := _instead(asking)) is not None:
+                return instead
+            device_approval.decide(asking, allows=allows)
+            shown = consent_facts(asking.asked, asking.found.relation, asking.scopes) | _typed("")
+            return respond("oidc/device_done.html", shown=shown, allowed=allows)
+    return respond(TYPE_CODE, form, shown=_typed(form.user_code.data or ""))
+
+
+@bp.post("/device/account")
+@login_required
+def use_another_account() -> Response:
+    """Sign out, and go on with the same code in another account."""
+    after_this_request(view_commit)
+    form = DeviceForm()
+    if not form.validate():
+        return respond(TYPE_CODE, form, shown=_typed(form.user_code.data or ""))
+    user_code = devices.read_user_code(form.user_code.data) or ""
+    if (session := revoke_current_session()) is not None:
+        record("session.ended", session.user_id, reason="signed_out")
+    return respond(see=with_query(PAGE, user_code=devices.grouped(user_code)) if user_code else PAGE)
+
+
+def _asking(form: DeviceForm, *, decides: bool | None = None) -> Asking:
+    """Return the device whose code was sent, as ``device_approval.look_up``. Raises Rejected; for a token, too."""
+    session = current_session()
+    if session is None or session.kind != "browser":
+        raise Rejected("token_not_accepted", status=403)
+    return device_approval.look_up(form.user_code.data, session, present_client().ip_address, decides=decides)
+
+
+def _instead(asking: Asking) -> Response | None:
+    """Return the page of what the person has to do first, or that they may not use the app; None where they can decide.
+
+    :raises ReauthenticationRequired: when they have to confirm who they are
+    """
+    step, back = asking.step, with_query(PAGE, user_code=asking.user_code)
+    if step == "confirm" or (step == "second_factor" and wants_json()):
+        raise ReauthenticationRequired(too_weak=step == "second_factor", back=back)
+    client, session = asking.asked.client, asking.found.session
+    if step == "second_factor":
+        return respond("second_factor.html", shown=_shown(asking))
+    if step == "not_allowed":
+        record("app.not_allowed", session.user_id, client=client.id, app=client.name)
+        if wants_json():
+            return error_answer(403, message("app_not_allowed", app=client.name))
+        answer = respond("oidc/not_allowed.html", shown=_shown(asking))
+        answer.status_code = 403
+        return answer
+    return None
+
+
+def _ask(asking: Asking) -> Response:
+    """Ask whether the device may sign in."""
+    shown, facts = _shown(asking), device_facts(asking.row)
+    app: dict[str, Any] = {"id": asking.asked.client.id} | {
+        name: shown["app"][name] for name in ("name", "host", "is_vetted")
+    }
+    if wants_json():
+        return respond(
+            app=app, scopes=asking.scopes, services=shown["services"], device=facts, user_code=asking.user_code
+        )
+    return respond("oidc/device_consent.html", shown=shown | {"device": facts})
+
+
+def _shown(asking: Asking) -> dict[str, Any]:
+    """Return what each page shows of a device's app, and where it is shown again."""
+    facts = consent_facts(asking.asked, asking.found.relation, asking.scopes)
+    return facts | _typed(asking.user_code) | {
+        "back": with_query(PAGE, user_code=asking.user_code),
+        "account_form": {"action": "/device/account", "field": "user_code", "value": asking.user_code},
+    }  # fmt: skip
+
+
+def _typed(user_code: str) -> dict[str, Any]:
+    session: AuthSession | None = current_session()
+    label = label_of(identities_of(session.user_id)) if session is not None and not wants_json() else ""
+    return {"user_code": user_code, "user_label": label}

@@ -17,9 +17,9 @@ from flask import Response, request
 from app.extensions import settings
 from app.oidc import bp, keys
 from app.oidc.authorization import LEVELS, PROMPTS
+from app.oidc.claims import SCOPE_OF
 from app.oidc.client_keys import KINDS
 from app.oidc.clients import ALGORITHMS, SCOPES
-from app.oidc.scopes import SCOPE_OF
 from app.oidc.token_views import EXCHANGES
 
 METADATA_KEPT = timedelta(hours=1)

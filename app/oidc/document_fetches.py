@@ -15,8 +15,8 @@ from app.db.retention import delete_batch
 from app.extensions import changed, db, settings
 from app.oidc import client_store
 from app.oidc.client_documents import FAILED_FOR
-from app.oidc.document_ids import admits
-from app.oidc.document_metadata import read_document
+from app.oidc.client_metadata import read_document
+from app.oidc.client_uris import admits
 from app.oidc.errors import OAuthError
 from app.oidc.models import FAULT, ClientDocument, Consent, Grant, OAuthClient
 from app.outbox.channels import Interrupted

@@ -15,7 +15,7 @@ from app.errors import Rejected
 from app.oidc import client_documents, requests
 from app.oidc.authorization import PageRefusal, read_authorization
 from app.oidc.client_documents import RETRY_AFTER, Reading
-from app.oidc.document_ids import host_of_id
+from app.oidc.client_uris import host_of_id
 from app.oidc.models import AuthorizationRequest
 from app.web.client import present_client
 from app.web.errors import error_answer

@@ -8,8 +8,8 @@ from typing import Literal
 
 from app import clock
 from app.oidc.authorization import Authorization
+from app.oidc.claims import scopes_behind
 from app.oidc.consents import Relation
-from app.oidc.scopes import scopes_behind
 from app.oidc.subjects import subject_for
 from app.sessions import assurance
 from app.sessions.models import AuthSession

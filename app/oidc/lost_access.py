@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app import clock
 from app.extensions import db
 from app.groups.service import is_member_of_any
-from app.oidc import document_ids
+from app.oidc import client_uris
 from app.oidc.clients import Client, clients_in_memory, find_clients
 from app.oidc.models import Grant, OAuthClient
 from app.oidc.session_ends import OF_GRANT, tell
@@ -51,7 +51,7 @@ def prune_lost_access() -> int:
         if ended := _end_batch(client.groups, _c.client_id == client.id):
             return ended
     documents = sa.select(OAuthClient.id).where(OAuthClient.source == "document")
-    return _end_batch(document_ids.admitted_groups(), _c.client_id.in_(documents))
+    return _end_batch(client_uris.admitted_groups(), _c.client_id.in_(documents))
 
 
 def _end_all(client: Client, *which: sa.ColumnElement[bool]) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from app import user_agents
 from app.extensions import settings
 from app.i18n import N_
+from app.oidc import requests
 from app.oidc.apps import AppAccess
-from app.oidc.authorization import Authorization
+from app.oidc.authorization import Authorization, AuthorizationError, PageRefusal, read_authorization
+from app.oidc.client_file import logo_path
 from app.oidc.client_uris import is_native
 from app.oidc.clients import Client
 from app.oidc.consents import Relation
-from app.oidc.logos import logo_path
 from app.oidc.models import DeviceRequest
+from app.web.destinations import Destination
 from app.web.external_redirect import shown_target
 from app.web.launcher import LauncherEntry, letter_of, tint_of
 
@@ -108,3 +110,19 @@ def consent_facts(asked: Authorization, relation: Relation, scopes: Sequence[str
 def device_facts(row: DeviceRequest) -> dict[str, Any]:
     """Return where a device asks from, as a person can recognize it."""
     return {"browser": user_agents.label(row.agent), "address": row.address or None, "at": row.created_at}
+
+
+def destination_of_request(query: Mapping[str, str]) -> Destination | None:
+    """Return the app whose stored request a query names, if it is valid. At most two statements.
+
+    An app that added itself is called by its host: it could call itself like any other.
+    """
+    row = requests.find(query.get("request", "")[:32])
+    if row is None:
+        return None
+    try:
+        client = read_authorization(requests.parameters_of(row)).client
+    except (PageRefusal, AuthorizationError):
+        return None
+    name = client.name if client.is_vetted else host_of(client) or client.id
+    return Destination(name, logo_path(client.id), letter_of(name), tint_of(client.id))

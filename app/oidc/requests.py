@@ -1,4 +1,6 @@
-"""Authorization requests that wait: for a person to sign in, confirm or consent, or for whom they were pushed for."""
+"""Authorization requests that wait: for a person to sign in, confirm or consent, or for the browser that is to bring
+what its app has pushed (RFC 9126).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,9 @@ from werkzeug.datastructures import MultiDict
 from app import clock
 from app.crypto import secrets
 from app.extensions import changed, db
+from app.oidc.authorization import AuthorizationError, PageRefusal, read_authorization
+from app.oidc.clients import Client, is_client_id
+from app.oidc.errors import OAuthError
 from app.oidc.models import AuthorizationRequest
 from app.oidc.parameters import MANY, MOST_VALUES, OF_AUTHORIZATION, OF_LOGOUT, UNREADABLE, longest_of
 from app.sessions.models import AuthSession
@@ -30,6 +35,11 @@ REFUSED = "consent.refused"
 """The same: the session in which it was refused."""
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
+
+
+URN = "urn:ietf:params:oauth:request_uri:"
+PUSHED_FOR = timedelta(seconds=60)
+"""How long a pushed request can be begun (RFC 9126, section 2.2)."""
 
 
 def store(given: MultiDict[str, str], *, lifetime: timedelta = LIFETIME, pushed: bool = False) -> AuthorizationRequest:
@@ -117,3 +127,45 @@ def settle_prompt(row: AuthorizationRequest, prompt: str) -> None:
     left = " ".join(word for word in " ".join(row.parameters.get("prompt", [])).split() if word != prompt)
     parameters = {name: values for name, values in row.parameters.items() if name != "prompt"}
     row.parameters = parameters | ({"prompt": [left]} if left else {})
+
+
+def push(given: MultiDict[str, str], client: Client, jkt: str | None) -> str:
+    """Store a request of ``client``, which has proved who it is; return the ``request_uri`` that stands for it.
+
+    :param jkt: thumbprint of the key that its code will be bound to, or None (RFC 9449, section 10.1)
+    :raises OAuthError: when the authorization endpoint would refuse it
+    """
+    if "request_uri" in given:
+        raise OAuthError("invalid_request", "request_uri can't be pushed.")
+    asked = MultiDict(given)
+    asked["client_id"] = client.id
+    if jkt is not None:
+        asked["dpop_jkt"] = jkt
+    try:
+        read_authorization(asked, pushed_by=client)
+    except PageRefusal:
+        raise OAuthError("invalid_request", "redirect_uri is not registered for this client.") from None
+    except AuthorizationError as error:
+        raise OAuthError(error.code, error.description) from None
+    return URN + store(asked, lifetime=PUSHED_FOR, pushed=True).id
+
+
+def is_pushed(given: MultiDict[str, str]) -> bool:
+    """Whether a request names one that was pushed."""
+    return given.get("request_uri", "").startswith(URN)
+
+
+def claim_pushed(given: MultiDict[str, str]) -> AuthorizationRequest | None:
+    """Return the pushed request that its client names, which is begun once; None where there is none.
+
+    From then on it waits for its person as others do. What stands beside ``request_uri`` and ``client_id`` is ignored.
+    """
+    uris, clients = given.getlist("request_uri"), given.getlist("client_id")
+    request_id = uris[0].removeprefix(URN)
+    if len(uris) != 1 or len(clients) != 1 or not is_id(request_id) or not is_client_id(clients[0]):
+        return None
+    now, row = clock.now(), AuthorizationRequest
+    its = (row.id == request_id, row.client_id == clients[0])
+    waits = (row.pushed, row.begun_at.is_(None), row.expires_at > now)
+    begin = sa.update(row).where(*its, *waits).values(begun_at=now, created_at=now, expires_at=now + LIFETIME)
+    return find(request_id) if changed(begin) else None

@@ -18,10 +18,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from app import clock
+from app.crypto import secrets
 from app.db.compiled import CompiledStatement
-from app.oidc.clients import find_clients
+from app.extensions import settings
+from app.oidc import keys
+from app.oidc.clients import Client, find_client, find_clients
 from app.oidc.models import Grant
 from app.oidc.subjects import sid_for, subject_for
+from app.outbox import LogoutMessage, Message
 from app.outbox.service import LOGOUT, enqueue_all
 from app.sessions.end_hooks import EndedSessions
 from app.users import User
@@ -39,6 +43,10 @@ OF_GRANT = (
     _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_used_at, _c.revoked_at
 )  # fmt: skip
 """What ``tell`` needs of a grant, and when it was revoked."""
+
+
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
+LIFETIME = timedelta(minutes=2)
 
 
 def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
@@ -110,3 +118,34 @@ def tell(ended: Sequence[Sequence[Any]]) -> None:
             messages.setdefault(user_id, []).append((client_id, {"client": client_id} | names))
     for user_id, theirs in messages.items():
         enqueue_all(KIND, LOGOUT, theirs, user_id=user_id, expires_at=clock.now() + TRIED_FOR)
+
+
+def logout_token(client: Client, sub: str, sid: str) -> str:
+    """Return a new logout token. Its kind, its event and the missing nonce keep it from passing for an ID token."""
+    now = int(clock.unix())
+    claims = {
+        "iss": settings.public_url,
+        "aud": client.id,
+        "iat": now,
+        "exp": now + int(LIFETIME.total_seconds()),
+        "jti": secrets.row_id(),
+        "events": {EVENT: {}},
+        "sub": sub,
+        "sid": sid,
+    }
+    return keys.sign(claims, client.id_token_alg, typ="logout+jwt")
+
+
+def render(message: Message) -> LogoutMessage | None:
+    """Return what an app is sent, signed now; None for one that is gone, disabled or wants to hear nothing any more.
+
+    The address of an app that registered itself is a stranger's: it is not let into a private network.
+    """
+    client = find_client(message.facts["client"])
+    if client is None or not client.backchannel_logout_uri:
+        return None
+    token = logout_token(client, message.facts["sub"], message.facts["sid"])
+    return LogoutMessage(client.backchannel_logout_uri, token, public_only=not client.is_vetted)
+
+
+RENDERERS = {KIND: render}

@@ -21,8 +21,8 @@ from app import clock
 from app.authenticators.keys import SealedColumn
 from app.db import has_written
 from app.extensions import db, keyring, this_app
+from app.oidc.client_uris import host_of_id
 from app.oidc.clients import Client
-from app.oidc.document_ids import host_of_id
 from app.oidc.models import NamingSecret
 
 _ROW = "names"

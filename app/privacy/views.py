@@ -23,7 +23,7 @@ from app.users import identities_of
 from app.web.access import login_required
 from app.web.client import present_client
 from app.web.commit import view_commit
-from app.web.headers import clear_site
+from app.web.headers import clear_site, no_referrer
 from app.web.respond import respond, say, wants_json
 
 PAGE = "privacy/mydata.html"
@@ -127,7 +127,7 @@ def _export_facts(export: Export) -> dict[str, Any]:
 @bp.get("/my-data/undo/<token>")
 def undo_page(token: str) -> Response:
     """Show when the account would be erased, and a button that keeps it. Changes nothing."""
-    return _quiet(token, KeepForm(), deletion.deletion_status(token))
+    return _undo_page(token, KeepForm(), deletion.deletion_status(token))
 
 
 @bp.post("/my-data/undo/<token>")
@@ -146,15 +146,13 @@ def undo(token: str) -> Response:
             return respond("errors/form.html", form)
         if not form.faults():
             form.refuse(Rejected("undo_unsure", field="sure"))
-    return _quiet(token, form, status)
+    return _undo_page(token, form, status)
 
 
-def _quiet(token: str, form: KeepForm, status: deletion.DeletionStatus) -> Response:
-    """Answer, and keep the token out of referrers (ASVS 14.2.1)."""
+def _undo_page(token: str, form: KeepForm, status: deletion.DeletionStatus) -> Response:
+    """Show what becomes of the account, and the button that keeps it."""
     facts: dict[str, Any] = {
         "state": "kept" if status.kept else "closed",
         "deletes_at": None if status.kept else status.deletes_at,
     }
-    answer = respond(UNDO_PAGE, form, shown={"token": token}, **facts)
-    answer.headers["Referrer-Policy"] = "no-referrer"
-    return answer
+    return no_referrer(respond(UNDO_PAGE, form, shown={"token": token}, **facts))

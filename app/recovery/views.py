@@ -24,6 +24,7 @@ from app.web.access import anonymous_only, login_required
 from app.web.client import client_context, present_client, sending_client
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret
+from app.web.headers import no_referrer
 from app.web.open_request import OpenRequest
 from app.web.respond import respond, say, support_id, wants_json
 
@@ -132,7 +133,7 @@ def recover_stop() -> Response:
 def recover_cancel_page(token: str) -> Response:
     """Show the recovery that the email is about, and a button that cancels it. Changes nothing."""
     recovery = _named(token)
-    return _quiet(respond(CANCEL_PAGE, CancelForm(), shown={"token": token}, **_cancel_facts(recovery)))
+    return no_referrer(respond(CANCEL_PAGE, CancelForm(), shown={"token": token}, **_cancel_facts(recovery)))
 
 
 @bp.post("/recover/cancel/<token>")
@@ -148,9 +149,9 @@ def recover_cancel(token: str) -> Response:
                 raise Rejected("denial_unsure", field="sure")
             recovery_service.cancel(recovery, "link")
             recovery = _named(token)
-            return _quiet(respond(CANCEL_PAGE, form, shown={"token": token}, **_cancel_facts(recovery)))
+            return no_referrer(respond(CANCEL_PAGE, form, shown={"token": token}, **_cancel_facts(recovery)))
     shown = _cancel_facts(recovery) if recovery else {"state": "open", "recovery": None}
-    return _quiet(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
+    return no_referrer(respond(CANCEL_PAGE, form, shown={"token": token} | shown))
 
 
 def _see(form: MailboxForm | ProofForm, status: recovery_service.RecoveryStatus) -> Response:
@@ -206,12 +207,6 @@ def _named(token: str) -> Recovery:
 
 def _cancel_facts(recovery: Recovery) -> dict[str, Any]:
     return {"state": requests.state_of(recovery), "recovery": recovery_facts(recovery)}
-
-
-def _quiet(response: Response) -> Response:
-    """Keep the token out of referrers (ASVS 14.2.1)."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
 
 
 def open_recovery() -> dict[str, Any] | None:

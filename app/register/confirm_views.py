@@ -20,6 +20,7 @@ from app.users import User, identifiers
 from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret
+from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.phone_numbers import identity_text
 from app.web.redirects import safe_next, with_query
@@ -82,14 +83,14 @@ def confirm_link(token: str) -> Response:
                 "asked": asked(challenge),
                 "token": token,
             }
-            return _quiet(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
+            return no_referrer(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
         next_page = challenge.next
         user, arrived = registration.confirm_by_link(token, present_client())
     except Rejected as rejected:
-        return _quiet(_error_page(rejected))
+        return no_referrer(_error_page(rejected))
     if isinstance(arrived, PendingState):
-        return _quiet(_second_step(arrived))
-    return _quiet(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
+        return no_referrer(_second_step(arrived))
+    return no_referrer(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
 
 
 @bp.post("/confirm/<token>")
@@ -102,10 +103,10 @@ def confirm_link_post(token: str) -> Response:
             user, session = registration.confirm_by_link(token, present_client())
             say("email_confirmed")
             if isinstance(session, PendingState):
-                return _quiet(respond(**second_step(session)))
+                return no_referrer(respond(**second_step(session)))
             go = settings.post_confirm_url or (settings.post_login_url if session else "/login")
-            return _quiet(respond(go=go, user=user_facts(user)))
-    return _quiet(respond(ELSEWHERE, form, shown={"address": "", "asked": None, "token": token}))
+            return no_referrer(respond(go=go, user=user_facts(user)))
+    return no_referrer(respond(ELSEWHERE, form, shown={"address": "", "asked": None, "token": token}))
 
 
 def page_of(next_page: str) -> str:
@@ -156,9 +157,3 @@ def _error_page(rejected: Rejected) -> Response:
         return redirect(with_query(target, **{category: text, "error_code": rejected.code}))  # type: ignore[return-value]
     say(rejected.code, category)
     return redirect(target)  # type: ignore[return-value]
-
-
-def _quiet(response: Response) -> Response:
-    """Keep the token out of referrers (ASVS 14.2.1)."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response

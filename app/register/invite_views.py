@@ -24,6 +24,7 @@ from app.users import identifiers, identities_of
 from app.web.client import client_context, sending_client
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret, set_cookie
+from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.respond import respond, say, support_id, wants_token
 
@@ -60,7 +61,7 @@ def accept_invitation(token: str) -> Response:
                 return _without_cookie(_created(invited.create_invited(found, client_context())))
             return _sent(found, form)
     elif g.get("csrf_fault"):
-        return _quiet(respond("errors/form.html", form))
+        return no_referrer(respond("errors/form.html", form))
     return _keeping(respond(PAGE, form, shown=_shown(invited.find_open(token), token)), token)
 
 
@@ -122,23 +123,17 @@ def _sent(found: Invitation, form: InviteForm) -> Response:
         )
     challenge = registration.register(contact, None, sending_client(), invitation=found)
     facts = sent_facts(sent(challenge, contact.text)) | {"user": {}, "support_id": support_id()}
-    return _quiet(respond(go=settings.post_register_url or page_of(""), **facts))
+    return no_referrer(respond(go=settings.post_register_url or page_of(""), **facts))
 
 
 def _keeping(response: Response, token: str) -> Response:
     """Keep the link in a cookie for the time of a sign-in, where there is nobody signed in yet."""
     if not current_user.is_authenticated:
         set_cookie(response, COOKIE, token, KEPT)
-    return _quiet(response)
+    return no_referrer(response)
 
 
 def _without_cookie(response: Response) -> Response:
     if request.cookies.get(settings.cookie_prefix + COOKIE):
         set_cookie(response, COOKIE, "", 0)
-    return _quiet(response)
-
-
-def _quiet(response: Response) -> Response:
-    """Keep the token out of referrers (ASVS 14.2.1)."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
+    return no_referrer(response)

@@ -18,9 +18,7 @@ def init_app(app: Flask) -> None:
         link_views,
         passkey_views,
         reauthentication_views,
-        report_views,
         second_factor_views,
-        sent_link_views,
         sent_links,
         views,
     )

@@ -1,4 +1,8 @@
-"""/us-verify-link, and /us-signin/status and continue for the browser whose link is approved elsewhere."""
+"""Links of emails: what they open, and what waits for one that is approved in another browser.
+
+``/us-verify-link`` is the link of a code. ``/sign-in-link`` is one that an administrator had sent: opening it spends
+nothing, its button signs in. ``/not-me`` reports what somebody else has asked for.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,17 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.login.pending import PendingState
 from app.login.presenters import second_step, user_facts
-from app.signin import bp, links
-from app.signin.forms import ContinueForm, LinkForm
+from app.signin import bp, links, reports, sent_links
+from app.signin.forms import ContinueForm, LinkForm, NotMeForm
 from app.signin.presenters import PAGE as SIGN_IN_PAGE
 from app.signin.presenters import page_again, welcome
-from app.users import User, identities_of
+from app.users import User, identifiers, identities_of
 from app.web.access import already_signed_in, anonymous_only
 from app.web.client import client_context, is_click, present_client
 from app.web.commit import view_commit
+from app.web.cookies import browser_secret
+from app.web.forms import ButtonForm
+from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.redirects import next_or, safe_next, with_query
 from app.web.respond import envelope, respond, say
@@ -35,6 +42,9 @@ PAGE_AFTER = {
     "link_refused": "refused",
 }
 """What the page shows after a refusal; after any other the link is gone."""
+
+SENT_PAGE = "signin/sent_link.html"
+REPORT_PAGE = "signin/not_me.html"
 
 
 @bp.get("/us-verify-link")
@@ -55,13 +65,13 @@ def us_verify_link() -> Response:
             form.token.data = token
             link = with_query(settings.public_url + request.path, token=token)
             shown = _shown(opened) | {"link": link}
-            return _quiet(respond(PAGE, form, shown=shown, state="elsewhere"))
+            return no_referrer(respond(PAGE, form, shown=shown, state="elsewhere"))
         if current_user.is_authenticated:
-            return _quiet(already_signed_in())
+            return no_referrer(already_signed_in())
         arrived = links.follow(opened, client)
     except Rejected as refused:
-        return _quiet(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
-    return _quiet(_half_way(arrived) if isinstance(arrived, PendingState) else _signed_in(opened))
+        return no_referrer(already_signed_in() if current_user.is_authenticated else _went_wrong(refused))
+    return no_referrer(_half_way(arrived) if isinstance(arrived, PendingState) else _signed_in(opened))
 
 
 @bp.post("/us-verify-link")
@@ -73,14 +83,14 @@ def us_verify_link_post() -> Response:
     if form.validate():
         with form.showing_refusals():
             try:
-                return _quiet(_taken(form, shown))
+                return no_referrer(_taken(form, shown))
             except Rejected as refused:
                 shown["state"] = PAGE_AFTER.get(refused.code, "gone")
                 shown["again"] = _start_page(refused.facts.get("next") or shown.get("next"))
                 raise
     if current_user.is_authenticated and shown["asked"] is None:
-        return _quiet(already_signed_in())
-    return _quiet(respond(PAGE, form, shown=shown))
+        return no_referrer(already_signed_in())
+    return no_referrer(respond(PAGE, form, shown=shown))
 
 
 @bp.get("/us-signin/status")
@@ -100,6 +110,50 @@ def us_signin_continue() -> Response:
             arrived, challenge = links.go_on(client_context(form.challenge.data), remember=form.remember.data)
             return welcome(arrived, next_or(challenge.next or settings.post_login_url, form.next.data))
     return respond(SIGN_IN_PAGE, form, shown=page_again(form))
+
+
+@bp.get("/sign-in-link/<token>")
+@anonymous_only
+def sent_link_page(token: str) -> Response:
+    """Show the button that signs in. Nothing is spent."""
+    link, _ = sent_links.find_open(token)
+    browser_secret()
+    email = identifiers.mask("email", link.email)
+    return no_referrer(
+        respond(SENT_PAGE, ButtonForm(), shown={"token": token}, email=email, expires_at=link.expires_at)
+    )
+
+
+@bp.post("/sign-in-link/<token>")
+@anonymous_only
+def use_sent_link(token: str) -> Response:
+    """Sign this browser in, or go on to its second step."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        return no_referrer(welcome(sent_links.use(token, client_context()), settings.post_login_url))
+    return no_referrer(respond("errors/form.html", form))
+
+
+@bp.get("/not-me/<token>")
+def not_me_page(token: str) -> Response:
+    """Show what was asked for, and a button that ends it; change nothing, whoever looks."""
+    told = reports.look(token)
+    return no_referrer(respond(REPORT_PAGE, NotMeForm(), shown=_report_page(token, told), state=_report_state(told)))
+
+
+@bp.post("/not-me/<token>")
+def not_me(token: str) -> Response:
+    """End it. Signs nobody in, and works in any browser."""
+    after_this_request(view_commit)
+    form = NotMeForm()
+    if form.validate() and form.sure.data:
+        told = reports.deny(token)
+    else:
+        told = reports.look(token, strictly=False)
+        if not form.faults():
+            form.refuse(Rejected("denial_unsure", field="sure"))
+    return no_referrer(respond(REPORT_PAGE, form, shown=_report_page(token, told), state=_report_state(told)))
 
 
 def _taken(form: LinkForm, shown: dict[str, Any]) -> Response:
@@ -165,7 +219,9 @@ def _who(user: User) -> dict[str, str]:
     return {"identity": email or next(iter(identities.values()), ""), "email": email}
 
 
-def _quiet(response: Response) -> Response:
-    """Keep the token out of referrers and caches (ASVS 14.2.1)."""
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
+def _report_page(token: str, told: reports.Told) -> dict[str, object]:
+    return {"token": token, "asked": told.asked, "taken_back": told.taken_back}
+
+
+def _report_state(told: reports.Told) -> str:
+    return "denied" if told.denied else "asked"

@@ -22,7 +22,7 @@ from app.login.pending import PendingState
 from app.login.pipeline import PURPOSE
 from app.login.presenters import second_step, user_facts
 from app.sessions.models import AuthSession
-from app.signin import undelivered
+from app.signin import service
 from app.signin.forms import ContinueForm, SendCodeForm, SignInForm
 from app.users import get_identity
 from app.web import open_request
@@ -135,7 +135,7 @@ def page_of_open(form: SignInForm) -> dict[str, Any] | None:
     form.next.data = form.next.data or pending_sign_in.next or None
     form.remember.data = pending_sign_in.remember
     shown = page("code", sent(asked.challenge, pending_sign_in.identity, asked.characters))
-    is_told = undelivered.is_told(asked.challenge, present_client())
+    is_told = service.is_told_undelivered(asked.challenge, present_client())
     return shown | {"support_id": pending_sign_in.support_id, "undelivered": is_told}
 
 

@@ -1,4 +1,4 @@
-"""Send a code to sign in with."""
+"""Send a code to sign in with, and tell a browser that the account knows where it will not arrive."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from app import clock, throttling
 from app.audit import signals
 from app.challenges.approvals import OpenApproval
 from app.challenges.magic_links import may_register
+from app.challenges.models import Challenge
 from app.challenges.service import ChallengeRequest, issue_challenge
 from app.client import ClientContext
 from app.enrollments.catalog import code_methods, method_of, methods_reaching
@@ -13,6 +14,9 @@ from app.errors import Rejected
 from app.extensions import settings
 from app.login import lookup
 from app.login.pipeline import PURPOSE
+from app.outbox import suppressions
+from app.outbox.service import MAIL
+from app.sessions.known_devices import known_as
 from app.users import TypedIdentity, get_identity
 
 
@@ -58,6 +62,19 @@ def send_code(identity: str, chosen: str | None, client: ClientContext, next_pag
         signals.us_security_token_sent, user=reached.user, method=method, send_magic_link=method_of(method).has_link
     )
     return OpenApproval(issue_challenge(challenge_request, client), reached.enrolled, reached.user)
+
+
+def is_told_undelivered(challenge: Challenge, client: ClientContext) -> bool:
+    """Return whether this browser is told that the code of ``challenge`` will not arrive.
+
+    No statement for a browser that no account knows, and one for a browser that this account does not: everyone else
+    gets the answer that they would get for any address.
+    """
+    if challenge.user_id is None or not client.known_secrets or method_of(challenge.method).sends != MAIL:
+        return False
+    if not known_as(challenge.user_id, client.known_secrets):
+        return False
+    return bool(suppressions.among({challenge.destination}))
 
 
 def _method_for(typed: TypedIdentity) -> str:

@@ -22,7 +22,7 @@ from app.notifications.sentences import sentence
 from app.sessions import refresh_tokens
 from app.sessions.refresh_tokens import Exchanged, Reused
 from app.sessions.store import is_signed_out_already, revoke_current_session
-from app.signin import bp, undelivered
+from app.signin import bp, service
 from app.signin.forms import LoginForm, LogoutForm, RefreshForm, SendCodeForm, SignInForm
 from app.signin.presenters import (
     HOME,
@@ -105,7 +105,7 @@ def us_signin_send_code() -> Response:
             shown = sent(asked.challenge, typed, characters)
             facts: dict[str, Any] = sent_facts(shown) | {"support_id": support_id()}
             facts |= {"link_characters": characters} if characters else {}
-            if wants_json() and undelivered.is_told(asked.challenge, client):
+            if wants_json() and service.is_told_undelivered(asked.challenge, client):
                 facts["undelivered"] = True
             answer = respond(PAGE, form, see=with_query(HOME, next=go_on) if go_on else HOME, **facts)
             return answer if wants_json() else keep_open(answer, form, asked.challenge)

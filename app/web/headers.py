@@ -50,6 +50,12 @@ def csp_nonce() -> str:
     return str(g.csp_nonce)
 
 
+def no_referrer(response: Response) -> Response:
+    """Keep the token in a page's address out of referrers (ASVS 14.2.1)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
 def set_headers(response: Response) -> Response:
     """Add the security headers (ASVS 3.4.1-3.4.8, 14.3.2); what a view has set itself stays."""
     headers = response.headers

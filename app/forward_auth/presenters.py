@@ -1,0 +1,82 @@
+"""What is shown of protected apps: at the sign-in, among the apps of a person, and at their own address."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, current_app, render_template, request
+
+from app.forward_auth.app_file import app_of, apps_by_host
+from app.forward_auth.checks import opens_socket
+from app.forward_auth.rules import ProtectedApp
+from app.web.destinations import Destination
+from app.web.headers import csp_nonce
+from app.web.launcher import LauncherEntry, letter_of, tint_of
+from app.web.messages import message
+from app.web.respond import error_envelope, wants_json
+
+LONGEST_RETURN = 1024
+"""Characters of a path and query that a visitor is led back to."""
+
+_LONGEST_ENCODED = 1600
+"""The same as it stands in the query of ``/gate/continue``, which with the rest is no longer than a ``next`` may be."""
+
+_BY_STATUS = {503: "service_unavailable", 429: "too_many_requests"}
+
+
+def can_be_kept(target: str) -> bool:
+    """Whether a path and query, percent-encoded, outlasts the way through the sign-in."""
+    return len(target) <= LONGEST_RETURN and len(quote(target, safe="")) <= _LONGEST_ENCODED
+
+
+def destination_of_request(query: Mapping[str, str]) -> Destination | None:
+    """Return the app that a query of ``/gate/continue`` names."""
+    app = app_of(query.get("app", ""))
+    return Destination(app.name, "", letter_of(app.name), tint_of(app.id)) if app is not None else None
+
+
+def apps_of(groups: Collection[str]) -> list[LauncherEntry]:
+    """Return the apps whose front page a member of these groups may open."""
+    found = sorted(apps_by_host().values(), key=lambda app: (app.name.casefold(), app.id))
+    return [_entry(app) for app in found if _opens(app, groups)]
+
+
+def _opens(app: ProtectedApp, groups: Collection[str]) -> bool:
+    need = app.need_of("GET", "/")
+    return app.is_listed and need.level != "deny" and need.admits(groups)
+
+
+def _entry(app: ProtectedApp) -> LauncherEntry:
+    return LauncherEntry(app.id, app.name, app.origin, app.host, letter_of(app.name), tint_of(app.id))
+
+
+def asks_for_page() -> bool:
+    """Whether a person opens a page here: a program, a script or a socket can't follow to a sign-in."""
+    if wants_json() or opens_socket(request.headers):
+        return False
+    return request.headers.get("Sec-Fetch-Mode", "navigate") in ("navigate", "nested-navigate")
+
+
+def notice(status: int, code: str = "", *, link: str = "", **facts: Any) -> Response:
+    """Return a refusal.
+
+    :param code: of a message; without one the status says it
+    :param link: where a person can go on
+    """
+    text = message(code or _BY_STATUS.get(status, "bad_request" if status < 500 else "internal_server_error"), **facts)
+    if wants_json() or not _takes_html():
+        return error_envelope(status, [("", text)], fields=False)
+    page = render_template("forward_auth/notice.html", text=text, link=link, app=facts.get("app", ""), status=status)
+    answer = current_app.make_response((page, status))
+    answer.headers["Referrer-Policy"] = "no-referrer"  # the address may have a ticket in it
+    answer.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'nonce-{csp_nonce()}'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+    return answer
+
+
+def _takes_html() -> bool:
+    return "text/html" in request.headers.get("Accept", "")
