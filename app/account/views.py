@@ -1,4 +1,7 @@
-"""/: the account page, or a welcome page for people who aren't signed in. /activity: the account's recent events."""
+"""/: the account page, or a welcome page for people who aren't signed in. /activity: the account's recent events.
+
+/language: the language of pages and messages, signed in or not.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
+import sqlalchemy as sa
 from flask import Response, after_this_request, request
 from flask_login import current_user
 
@@ -20,8 +24,9 @@ from app.authenticators.presenters import proof_titles
 from app.crypto import secrets
 from app.enrollments.catalog import active_methods, method_of
 from app.enrollments.models import Enrollment
-from app.extensions import settings
-from app.i18n import gettext
+from app.errors import Rejected
+from app.extensions import changed, settings
+from app.i18n import COOKIE, N_, gettext
 from app.login.presenters import label_of, needed_for_changes
 from app.sessions.assurance import is_recent, level, two_factors_until
 from app.sessions.models import AuthSession
@@ -32,13 +37,24 @@ from app.web.access import login_required
 from app.web.commit import view_commit
 from app.web.cookies import set_cookie
 from app.web.errors import unauthenticated
-from app.web.forms import ButtonForm
+from app.web.forms import BaseForm, ButtonForm, SafeNext, TextField
+from app.web.redirects import safe_next
 from app.web.respond import respond, wants_json
 
 NOT_NOW = "latchkey_not_now"
 """The cookie that names the account in which adding a passkey was declined last. It grants no access."""
 
 NOT_NOW_KEPT = timedelta(days=90)
+
+KEPT_FOR = timedelta(days=365)
+
+
+class LanguageForm(BaseForm):
+    """A language, and the page to come back to: ``next`` for a program, ``page`` where a page has it already."""
+
+    language = TextField(N_("Language"))
+    next = TextField("", [SafeNext()])
+    page = TextField()
 
 
 @bp.get("/")
@@ -90,6 +106,37 @@ def activity_page() -> Response:
     return respond("account/activity.html", shown=shown)
 
 
+@bp.post("/language")
+def choose_language() -> Response:
+    """Set the language of this browser, and of the account that is signed in here."""
+    after_this_request(view_commit)
+    form = LanguageForm()
+    if form.validate():
+        with form.showing_refusals():
+            tag = str(form.language.data or "")
+            if tag not in settings.languages:
+                raise Rejected("invalid_choice", field="language")
+            if current_user.is_authenticated and current_user.language != tag:
+                changed(sa.update(User).where(User.id == current_user.id).values(language=tag))
+            answer = respond(see=safe_next(form.page.data) or safe_next(form.next.data) or "/", language=tag)
+            set_cookie(answer, COOKIE, tag, int(KEPT_FOR.total_seconds()))
+            return answer
+    return respond("errors/form.html", form)
+
+
+@bp.post("/passkey-offer/not-now")
+@login_required
+def passkey_not_now() -> Response:
+    """Offer no passkey to this account in this browser for three months."""
+    after_this_request(view_commit)
+    form = ButtonForm()
+    if form.validate():
+        answer = respond(go="/")
+        set_cookie(answer, NOT_NOW, _mark(current_user), int(NOT_NOW_KEPT.total_seconds()))
+        return answer
+    return respond("errors/form.html", form)
+
+
 def next_step() -> overview.OverviewItem | None:
     """Return what is most worth doing next in the account that is signed in; None where nothing is left to do."""
     enrolled, stock = enrolled_of(current_user.id), recovery_codes.stock_of(current_user.id)
@@ -110,19 +157,6 @@ def _offers_passkey(user: User, session: AuthSession, enrolled: Sequence[Enrollm
 def _said_no(user: User) -> bool:
     """Whether ``user`` has declined a passkey in this browser lately."""
     return request.cookies.get(settings.cookie_prefix + NOT_NOW) == _mark(user)
-
-
-@bp.post("/passkey-offer/not-now")
-@login_required
-def passkey_not_now() -> Response:
-    """Offer no passkey to this account in this browser for three months."""
-    after_this_request(view_commit)
-    form = ButtonForm()
-    if form.validate():
-        answer = respond(go="/")
-        set_cookie(answer, NOT_NOW, _mark(current_user), int(NOT_NOW_KEPT.total_seconds()))
-        return answer
-    return respond("errors/form.html", form)
 
 
 def _mark(user: User) -> str:

@@ -16,7 +16,6 @@ def init_app(app: Flask) -> None:
     from app.admin import (  # noqa: F401
         access,
         app_views,
-        attempt_views,
         audit_views,
         cleanup,
         first_views,
@@ -30,7 +29,7 @@ def init_app(app: Flask) -> None:
         webhook_views,
     )
     from app.admin.export import EXCLUDED
-    from app.admin.navigation import CONSOLE_PAGES
+    from app.admin.presenters import CONSOLE_PAGES
     from app.admin.statistics import keep_counting
     from app.db.export import register_export
     from app.outbox import register_periodic_task

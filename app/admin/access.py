@@ -4,6 +4,8 @@ A browser enters with a proof as strong as the administrator's strongest method 
 which ends when it is idle for ``LATCHKEY_ADMIN_IDLE`` or older than ``LATCHKEY_ADMIN_ABSOLUTE`` (ASVS 7.3.1, 7.3.2). A
 change asks for a fresh proof each time. A program comes with a personal token of the scope ``admin``: only an
 administrator can make one, with a fresh proof, and it no longer works once its owner is none.
+
+The first administrator is made by a one-time link, which the command line prints.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 
 from app import clock
 from app.admin import bp
-from app.admin.models import AdminVisit
+from app.admin.models import AdminLink, AdminVisit
 from app.audit import record
-from app.errors import ReauthenticationRequired
-from app.extensions import db, settings, this_app
+from app.crypto import secrets
+from app.errors import ReauthenticationRequired, Rejected
+from app.extensions import changed, db, settings, this_app
 from app.login.freshness import require_fresh
 from app.sessions.models import AuthSession
 from app.sessions.store import current_session
+from app.users import User, administrators
 from app.users.administrators import is_administrator
 from app.web.access import SCOPE_OF_CONSOLE, require_scope_of
 from app.web.csrf import SAFE_METHODS
@@ -42,6 +46,10 @@ FOR_OTHERS = frozenset(("admin.first", "admin.become_first"))
 
 _HERE = "latchkey.console_is_here"
 _visit = AdminVisit.__table__
+
+FIRST_LINK_LIVES = timedelta(minutes=15)
+
+_link = AdminLink.__table__
 
 
 def init_app(app: Flask) -> None:
@@ -136,3 +144,32 @@ def _is_in(networks: tuple[str, ...], address: str) -> bool:
     except ValueError:
         return False
     return any(here in ipaddress.ip_network(network) for network in networks)
+
+
+def new_first_link() -> str:
+    """Return a link that makes the first person who opens it an administrator; earlier links no longer work."""
+    token, now = secrets.token(), clock.now()
+    db.session.execute(sa.delete(_link).where(_link.c.used_at.is_(None)))
+    db.session.execute(sa.insert(_link).values(digest=secrets.digest(token), expires_at=now + FIRST_LINK_LIVES))
+    record("admin.link_made", by="operator")
+    return f"{settings.public_url}/admin/first?token={token}"
+
+
+def is_first_link_open(token: str) -> bool:
+    """Say whether a link's token can be used."""
+    return db.session.scalar(sa.select(_link.c.digest).where(*_open(token))) is not None
+
+
+def use_first_link(token: str, user: User) -> None:
+    """Make an account an administrator by a link's token, which then is used.
+
+    :raises Rejected: ``admin_link_invalid`` when it is none, was used or has expired
+    """
+    if changed(sa.update(_link).where(*_open(token)).values(used_at=clock.now())) != 1:
+        raise Rejected("admin_link_invalid")
+    administrators.grant(user.id, by="link")
+    record("administrator.added", user.id, by="link")
+
+
+def _open(token: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return _link.c.digest == secrets.digest(token), _link.c.used_at.is_(None), _link.c.expires_at > clock.now()

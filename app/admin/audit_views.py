@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from flask import Flask, Response, request
 
-from app.admin import accounts, audit_log, bp
+from app.admin import audit_log, bp, people
 from app.admin.access import note
 from app.admin.attempts import as_support_id
 from app.admin.audit_log import Wanted
@@ -123,7 +123,7 @@ def _account(asked: dict[str, str], field: str) -> User | None:
     text = asked[field].removeprefix("admin:")
     if not text:
         return None
-    return accounts.named(text, field)
+    return people.named(text, field)
 
 
 def _day(asked: dict[str, str], field: str) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, after_this_request, request
 from flask_login import current_user
 
-from app.admin import bp, first_administrator
+from app.admin import access, bp
 from app.errors import Rejected
 from app.i18n import N_
 from app.login.freshness import require_recent
@@ -33,7 +33,7 @@ def first() -> Response:
     if current_session() is None:
         return unauthenticated()
     token = request.args.get("token", "")
-    if "\x00" in token or not first_administrator.is_open(token):
+    if "\x00" in token or not access.is_first_link_open(token):
         raise Rejected("admin_link_invalid")
     return respond(PAGE, FirstForm(), shown=_shown(token))
 
@@ -47,7 +47,7 @@ def become_first() -> Response:
     form = FirstForm()
     if form.validate():
         with form.showing_refusals():
-            first_administrator.use(str(form.token.data), current_user)
+            access.use_first_link(str(form.token.data), current_user)
             say("person_is_administrator")
             return respond(go="/admin")
     return respond(PAGE, form, shown=_shown(str(form.token.data or "")))

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, after_this_request, g, request
 
-from app.admin import accounts, bp, people
+from app.admin import bp, people
 from app.admin.access import actor, note
 from app.admin.forms import DeleteGroupForm, MemberForm, NewGroupForm
 from app.admin.presenters import page_facts
@@ -66,7 +66,7 @@ def add_member(name: str) -> Response:
     if form.validate():
         found = _group(name)
         with form.showing_refusals():
-            user = accounts.named(str(form.identity.data), "identity")
+            user = people.named(str(form.identity.data), "identity")
             added = _known(lambda: groups.add_member(found.name, user.id, by=actor()))
             if added:
                 note("group_member_added", user.handle, group=name)
@@ -81,7 +81,7 @@ def remove_member(name: str, handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = accounts.with_handle(handle)
+        user = people.with_handle(handle)
         if user is None:
             raise Rejected("not_found", status=404)
         number = user.id

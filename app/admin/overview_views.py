@@ -1,23 +1,41 @@
-"""/admin: the console's first page."""
+"""/admin: the console's first page, and what an administrator should look at now.
+
+That is what ``flask doctor`` finds, as far as it is quick to find.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from flask import Response, request
 
-from app.admin import bp
-from app.admin.attention import attention
-from app.admin.charts import SPANS, activity, charts_of
+from app import clock
+from app.admin import bp, outbox_list
 from app.admin.people import Wanted, page_of
 from app.admin.presenters import page_facts
+from app.admin.statistics import SPANS, activity, charts_of
+from app.authenticators.keys import keys_in_use
+from app.db import clock_sync
+from app.extensions import keyring
+from app.outbox import jobs, providers
+from app.outbox.models import ABANDONED
 from app.web.respond import respond, wants_json
+from app.webhooks import endpoints
+from app.webhooks.delivery import FAILING, GONE
 
 NEWEST = 5
 """Accounts shown."""
 
 COMMANDS = {"no_worker": "flask worker", "old_key": "flask keys rotate"}
 """What an operator runs, by the code of what needs attention."""
+
+LATE = timedelta(minutes=1)
+"""A message due for longer than this was forgotten, or workers are too slow."""
+
+DESTINATIONS = 3
+"""Mail domains named at most."""
 
 
 @bp.get("")
@@ -30,3 +48,56 @@ def overview() -> Response:
         shown |= {"charts": charts_of(counted), "spans": tuple(SPANS), "commands": COMMANDS}
     facts: dict[str, Any] = {"attention": attention(), "activity": counted, "newest": newest[:NEWEST]}
     return respond("admin/overview.html", shown=shown, **facts)
+
+
+def attention() -> list[dict[str, Any]]:
+    """Return what needs attention, the worst first: a ``code``, and what there is to know of it.
+
+    ``no_worker``, ``workers_late`` (``since``), ``key_missing`` (``key``), ``clock_off`` (``seconds``),
+    ``provider_fails`` (``channel``, ``provider``, ``reason``, ``since``), ``retrying`` (``destination``, ``count``,
+    ``reason``), ``given_up`` (``count``, and ``more`` for more than that), ``webhook_disabled`` and ``webhook_failing``
+    (``endpoint``, ``reason``, ``since``), and ``old_key`` (``key``).
+    """
+    in_use = keys_in_use()
+    return [
+        *_workers(),
+        *({"code": "key_missing", "key": kid} for kid in sorted(in_use.difference(keyring.kids))),
+        *_clock(),
+        *_messages(),
+        *_webhooks(),
+        *({"code": "old_key", "key": kid} for kid in keyring.kids if kid in in_use and kid != keyring.kid),
+    ]
+
+
+def _workers() -> Iterator[dict[str, Any]]:
+    if not jobs.count_workers():
+        yield {"code": "no_worker"}
+    waiting = outbox_list.count_of(outbox_list.Wanted(outbox_list.NEW))
+    since = outbox_list.oldest_of(outbox_list.NEW, waiting)
+    if waiting.more or (since and clock.now() - since > LATE):
+        yield {"code": "workers_late", "since": since, "count": waiting.count, "more": waiting.more}
+
+
+def _clock() -> Iterator[dict[str, Any]]:
+    if abs(clock.correction()) > clock_sync.TOLERATED:
+        yield {"code": "clock_off", "seconds": round(abs(clock.correction()), 1)}
+
+
+def _messages() -> Iterator[dict[str, Any]]:
+    for provider in providers.failing():
+        about = {"channel": provider.channel, "provider": provider.name, "reason": provider.reason}
+        yield {"code": "provider_fails", "since": provider.failed_at} | about
+    for each in outbox_list.destinations_of(outbox_list.Wanted(outbox_list.AGAIN), DESTINATIONS):
+        yield {"code": "retrying"} | each
+    given_up = outbox_list.count_of(outbox_list.Wanted(ABANDONED))
+    if given_up.count:
+        yield {"code": "given_up", "count": given_up.count, "more": given_up.more}
+
+
+def _webhooks() -> Iterator[dict[str, Any]]:
+    for each in endpoints.all_endpoints():
+        about = {"endpoint": each.id, "reason": each.last_error, "since": each.disabled_at or each.failing_since}
+        if each.disabled_reason in (GONE, FAILING):
+            yield {"code": "webhook_disabled"} | about
+        elif each.failing_since and each.disabled_at is None:
+            yield {"code": "webhook_failing"} | about

@@ -1,4 +1,4 @@
-"""Accounts as an operator sees them: page by page, and one of them in full."""
+"""Accounts as an operator sees them: page by page, one of them in full, and the one that an operator names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db
 from app.groups.service import group_names, is_member, member_ids, names_in
-from app.users import Identity, User
+from app.users import Identity, User, find_by_identity, read_identity
 from app.users.administrators import administrators_among
 from app.users.models import Administrator
 
@@ -73,6 +73,26 @@ def page_of(wanted: Wanted, after: str = "") -> tuple[list[dict[str, Any]], str 
         found = db.session.scalars(sa.select(User).where(User.handle == handle, *wanted.filters())).all()
         return list(_described(found)), None
     return _found_by_text(wanted, after)
+
+
+def with_handle(handle: str) -> User | None:
+    """Return the account of this handle, if there is one."""
+    found: User | None = None
+    if _HANDLE.match(handle):
+        found = db.session.scalar(sa.select(User).where(User.handle == handle))
+    return found
+
+
+def named(text: str, field: str) -> User:
+    """Return the account that an email address, phone number, username or handle names.
+
+    :raises Rejected: ``person_unknown`` on the field
+    """
+    text = text.strip()
+    found = with_handle(text.lower()) or find_by_identity(read_identity(text))
+    if found is None:
+        raise Rejected("person_unknown", field=field, identity=text[:254])
+    return found
 
 
 def _newest(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:

@@ -1,19 +1,23 @@
-"""/admin/people: find accounts."""
+"""/admin/people and /admin/attempts: find accounts, and what became of an attempt to sign in, by its support ID."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from flask import Response, redirect, request
 
 from app.admin import bp
-from app.admin.attempts import as_support_id, events_named
+from app.admin.attempts import TITLES, WARNINGS, as_support_id, events_named, timeline
 from app.admin.people import STATES, Wanted, page_of
-from app.admin.presenters import page_facts
+from app.admin.presenters import accounts_of, page_facts
 from app.errors import Rejected
+from app.extensions import settings
 from app.groups import service as groups
 from app.web.redirects import with_query
 from app.web.respond import respond, wants_json
 
 PAGE = "admin/people.html"
+ATTEMPTS_PAGE = "admin/attempts.html"
 SUPPORT_ID_LENGTH = 8
 """Characters of a support id (``app.observability``)."""
 
@@ -22,6 +26,28 @@ def attempt_named(text: str) -> str | None:
     """Return the support id that was typed into the search, if events have it."""
     is_one = len(support_id := as_support_id(text)) == SUPPORT_ID_LENGTH
     return support_id if is_one and events_named(support_id) else None
+
+
+@bp.get("/attempts")
+def attempts() -> Response:
+    """Explain the attempt that a support ID belongs to; nothing is found for one that isn't known."""
+    typed = request.args.get("support_id", "").strip()
+    if "\x00" in typed:
+        raise Rejected("api_error", field="support_id")
+    entries = timeline(typed)
+    found: list[dict[str, Any]] = [
+        {"at": each.at, "since": each.since, "reason": each.reason, "detail": each.detail} for each in entries
+    ]
+    accounts = accounts_of(event.user_id for event in events_named(typed)) if found else {}
+    kept = settings.events_keep.total_seconds()
+    shown = page_facts() | {"attempt_titles": TITLES, "warnings": WARNINGS, "kept": kept, "timeline": entries}
+    return respond(
+        ATTEMPTS_PAGE,
+        shown=shown,
+        support_id=as_support_id(typed) or typed[:16],
+        entries=found,
+        people=list(accounts.values()),
+    )
 
 
 @bp.get("/people")

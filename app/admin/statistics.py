@@ -1,5 +1,7 @@
 """How many sign-ins, failures and messages there were in each hour: written by workers, read by the console.
 
+Its first page shows them as charts: by hour of a day, or by day of a week or a month.
+
 The hour under way and the one before are counted again each minute. An hour is final once it has been over for an
 hour: whatever was written in it is committed by then. Hours that nobody counted, as when no worker ran, are counted
 afterwards, the oldest first. Events and messages can be deleted sooner than their counts.
@@ -8,7 +10,9 @@ afterwards, the oldest first. Events and messages can be deleted sooner than the
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
@@ -18,6 +22,7 @@ from app.admin.models import StatHour
 from app.audit import Event
 from app.audit.recorder import OF_SIGN_INS
 from app.db.retention import BATCH
+from app.errors import Rejected
 from app.extensions import changed, db, settings, this_app
 from app.outbox.models import Message
 
@@ -38,6 +43,8 @@ _event, _message = Event.__table__, Message.__table__
 
 _SIGNED_IN, _FAILED, _SECOND_FAILED = "sign_in.succeeded", "sign_in.failed", "second_step.failed"
 _GIVEN_UP = "delivery.failed"
+
+DAY = timedelta(days=1)
 
 
 def keep_counting() -> bool:
@@ -124,3 +131,85 @@ def _counted(hour: datetime) -> dict[str, int]:
     )
     emails, texts = db.session.execute(of_messages).one()
     return dict(zip(NAMES, (sign_ins, failures, emails, texts, given_up), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time that charts show: so many hours or days, the one under way included."""
+
+    step: timedelta
+    steps: int
+
+    @property
+    def unit(self) -> str:
+        """``hour`` or ``day``."""
+        return "hour" if self.step == HOUR else "day"
+
+
+SPANS = {"24h": Span(HOUR, 24), "7d": Span(DAY, 7), "30d": Span(DAY, 30)}
+
+STEP, BAR, TALL = 10, 8, 100
+"""Of a chart, in units of its own: from bar to bar, how wide a bar is, and how tall the tallest one."""
+
+LOWEST = 2
+"""How tall at least the bar of something is that happened at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a chart, in units of the chart."""
+
+    x: int
+    y: float
+    height: float
+    at: datetime
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: the counts of one name."""
+
+    name: str
+    total: int
+    most: int
+    bars: tuple[Bar, ...]
+
+
+def activity(asked: str) -> dict[str, Any]:
+    """Return counts: ``span``, ``unit``, ``totals`` by name, and ``rows`` with ``at`` and a count by each name.
+
+    Days are those of UTC.
+    :param asked: ``24h``, ``7d``, ``30d``, or "" for the first
+    :raises Rejected: ``api_error`` on anything else
+    """
+    name = asked or next(iter(SPANS))
+    if name not in SPANS:
+        raise Rejected("api_error", field="span")
+    span, now = SPANS[name], hour_of(clock.now())
+    last = now if span.step == HOUR else now.replace(hour=0)
+    start = last - (span.steps - 1) * span.step
+    rows = {start + number * span.step: dict.fromkeys(NAMES, 0) for number in range(span.steps)}
+    for hour, counts in counts_since(start).items():
+        row = rows.get(hour if span.step == HOUR else hour.replace(hour=0), {})  # none for a clock that was ahead
+        for each in row.keys() & counts.keys():
+            row[each] += counts[each]
+    totals = {each: sum(row[each] for row in rows.values()) for each in NAMES}
+    listed = [{"at": at} | row for at, row in rows.items()]
+    return {"span": name, "unit": span.unit, "totals": totals, "rows": listed}
+
+
+def charts_of(found: dict[str, Any]) -> list[Chart]:
+    """Return what a page draws of ``activity``, a chart for each name."""
+    return [_chart(name, found["rows"]) for name in NAMES]
+
+
+def _chart(name: str, rows: list[dict[str, Any]]) -> Chart:
+    counts = [row[name] for row in rows]
+    most = max(counts)
+    heights = [max(LOWEST, round(count / most * TALL, 1)) if count else 0 for count in counts]
+    bars = (
+        Bar(number * STEP + (STEP - BAR) // 2, round(TALL - height, 1), height, row["at"], row[name])
+        for number, (row, height) in enumerate(zip(rows, heights, strict=True))
+    )
+    return Chart(name, sum(counts), most, tuple(bars))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 from flask import g, has_request_context, request
 
 from app import clock, metrics, user_agents
-from app.audit.models import Event
+from app.audit.models import IS_BACKUP, Event
 from app.db import has_written
 from app.db.compiled import CompiledStatement, session_connection
 from app.db.retention import delete_batch
@@ -115,3 +116,9 @@ def _who_asked() -> dict[str, str]:
 def prune_events() -> int:
     """Delete a batch of events older than ``LATCHKEY_EVENTS_KEEP``; return how many."""
     return delete_batch(db.session, Event, Event.at < clock.now() - settings.events_keep)
+
+
+def last_backup() -> datetime | None:
+    """Return when the last backup was made; None when none is known. One statement, by an index."""
+    newest = sa.select(Event.at).where(IS_BACKUP).order_by(Event.at.desc()).limit(1)
+    return db.session.scalar(newest)

@@ -11,9 +11,9 @@ from flask import Request
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
 
 from app import clock
-from app.bounces import fields
+from app.bounces import payloads
 from app.bounces.models import HookToken
-from app.bounces.refusals import Refused
+from app.bounces.payloads import Refused
 from app.crypto.secrets import same
 from app.db.retention import delete_batch
 from app.extensions import db, settings
@@ -38,25 +38,25 @@ def is_set_up() -> bool:
 def read(request: Request) -> list[Report]:
     """Return what a request reports; nothing when it came before. Raises Refused."""
     body = request.get_data()
-    posted = fields.read(body)
-    if not _is_first(*_check(fields.part(posted, "signature")), body):
+    posted = payloads.read(body)
+    if not _is_first(*_check(payloads.part(posted, "signature")), body):
         return []
-    event = fields.part(posted, "event-data")
-    status = fields.part(event, "delivery-status")
+    event = payloads.part(posted, "event-data")
+    status = payloads.part(event, "delivery-status")
     code = code_in(status.get("enhanced-code"), status.get("code"), status.get("message"))
-    kind = _kind(fields.text(event, "event"), fields.text(event, "severity"), fields.text(event, "reason"), code)
-    name = fields.text(event, "id")
-    return [Report(fields.text(event, "recipient"), kind, NAME, name, code)] if kind and name else []
+    kind = _kind(payloads.text(event, "event"), payloads.text(event, "severity"), payloads.text(event, "reason"), code)
+    name = payloads.text(event, "id")
+    return [Report(payloads.text(event, "recipient"), kind, NAME, name, code)] if kind and name else []
 
 
 def _check(signature: dict[str, object]) -> tuple[str, float]:
     """Return the token of a signature and its time. Raises Refused."""
-    time, token, given = (fields.text(signature, name) for name in ("timestamp", "token", "signature"))
+    time, token, given = (payloads.text(signature, name) for name in ("timestamp", "token", "signature"))
     if not (time and token and given):
         raise Refused("signature_missing", 401)
     key = settings.bounces_mailgun_key.get_secret_value().encode()
     right = hmac.new(key, (time + token).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
-    parent = fields.text(signature, "parent-signature")
+    parent = payloads.text(signature, "parent-signature")
     if not (same(given, right) or (parent and same(parent, right))):
         raise Refused("signature_wrong")
     if not time.isascii() or not time.isdigit() or len(time) > 12:

@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Request
 
-from app.bounces import fields
-from app.bounces.refusals import Refused
+from app.bounces import payloads
+from app.bounces.payloads import Refused
 from app.crypto.secrets import same
 from app.extensions import settings
 from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind_of
@@ -39,17 +39,22 @@ def read(request: Request) -> list[Report]:
         raise Refused("credentials_missing", 401)
     if not same(given, settings.bounces_postmark_secret.get_secret_value()):
         raise Refused("credentials_wrong", 401)
-    return [report for event in fields.objects(fields.read(request.get_data())) for report in _of(event)]
+    return [report for event in payloads.objects(payloads.read(request.get_data())) for report in _of(event)]
 
 
 def _of(event: dict[str, Any]) -> list[Report]:
-    what, address = fields.text(event, "RecordType"), fields.text(event, "Email") or fields.text(event, "Recipient")
+    what, address = (
+        payloads.text(event, "RecordType"),
+        payloads.text(event, "Email") or payloads.text(event, "Recipient"),
+    )
     if what == "SubscriptionChange":
-        kind = SUPPRESSED.get(fields.text(event, "SuppressionReason")) if event.get("SuppressSending") is True else None
-        name = f"{fields.text(event, 'MessageID')} {fields.text(event, 'ChangedAt')}"
+        kind = (
+            SUPPRESSED.get(payloads.text(event, "SuppressionReason")) if event.get("SuppressSending") is True else None
+        )
+        name = f"{payloads.text(event, 'MessageID')} {payloads.text(event, 'ChangedAt')}"
     elif what in ("Bounce", "SpamComplaint", ""):  # bounces had no RecordType once
-        kind = COMPLAINT if what == "SpamComplaint" else TYPES.get(fields.text(event, "Type"))
-        name = fields.text(event, "ID") or fields.text(event, "MessageID")
+        kind = COMPLAINT if what == "SpamComplaint" else TYPES.get(payloads.text(event, "Type"))
+        name = payloads.text(event, "ID") or payloads.text(event, "MessageID")
     else:
         return []
     code = code_in(event.get("Details"))

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from flask import Request
 
 from app import clock
-from app.bounces import fields
-from app.bounces.refusals import Refused
+from app.bounces import payloads
+from app.bounces.payloads import Refused
 from app.extensions import settings
 from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in, kind_of
 
@@ -48,7 +48,7 @@ def read(request: Request) -> list[Report]:
         raise Refused("signature_wrong")
     if not -AHEAD.total_seconds() < clock.unix() - int(time) < WINDOW.total_seconds():
         raise Refused("signature_too_old")
-    return [report for event in fields.objects(fields.read(body)) for report in _of(event)]
+    return [report for event in payloads.objects(payloads.read(body)) for report in _of(event)]
 
 
 def check(key: str, signature: str, time: str, body: bytes) -> None:
@@ -68,13 +68,13 @@ def check(key: str, signature: str, time: str, body: bytes) -> None:
 
 
 def _of(event: dict[str, Any]) -> list[Report]:
-    what, reason = fields.text(event, "event"), fields.text(event, "reason")
+    what, reason = payloads.text(event, "event"), payloads.text(event, "reason")
     code, kind = code_in(event.get("status"), reason), ""
     if what == "spamreport":
         kind = COMPLAINT
     elif what == "bounce":
-        kind = SOFT if fields.text(event, "type") == "blocked" else kind_of(code, HARD)
+        kind = SOFT if payloads.text(event, "type") == "blocked" else kind_of(code, HARD)
     elif what == "dropped":
         kind = DROPPED.get(reason.strip().lower(), "")
-    name = fields.text(event, "sg_event_id")
-    return [Report(fields.text(event, "email"), kind, NAME, name, code)] if kind and name else []
+    name = payloads.text(event, "sg_event_id")
+    return [Report(payloads.text(event, "email"), kind, NAME, name, code)] if kind and name else []

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from flask import Request
 
 from app import clock
-from app.bounces import fields, sns_documents
-from app.bounces.refusals import Refused
+from app.bounces import payloads, sns_documents
+from app.bounces.payloads import Refused
 from app.extensions import settings
 from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in
 
@@ -49,18 +49,18 @@ def is_set_up() -> bool:
 
 def read(request: Request) -> list[Report]:
     """Return what a request reports; the confirmation of a topic is left to the worker. Raises Refused."""
-    envelope = fields.read(request.get_data())
-    kind, topic = fields.text(envelope, "Type"), fields.text(envelope, "TopicArn")
+    envelope = payloads.read(request.get_data())
+    kind, topic = payloads.text(envelope, "Type"), payloads.text(envelope, "TopicArn")
     if kind not in SIGNED:
         raise Refused("not_from_sns", 400)
     if topic not in settings.bounces_ses_topics:
         raise Refused("topic_unknown")
-    check(envelope, _certificate(fields.text(envelope, "SigningCertURL")))
-    _check_time(fields.text(envelope, "Timestamp"))
+    check(envelope, _certificate(payloads.text(envelope, "SigningCertURL")))
+    _check_time(payloads.text(envelope, "Timestamp"))
     if kind == "Notification":
-        return reports_in(fields.text(envelope, "Message"))
+        return reports_in(payloads.text(envelope, "Message"))
     if kind == "SubscriptionConfirmation":
-        url = fields.text(envelope, "SubscribeURL")
+        url = payloads.text(envelope, "SubscribeURL")
         if not _is_of_sns(url):
             raise Refused("subscribe_url_foreign")
         sns_documents.order_confirmation(url)
@@ -70,15 +70,15 @@ def read(request: Request) -> list[Report]:
 
 def check(envelope: dict[str, Any], pem: str) -> None:
     """Verify the signature of an envelope by a certificate. Raises Refused."""
-    algorithm = HASHES.get(fields.text(envelope, "SignatureVersion"))
+    algorithm = HASHES.get(payloads.text(envelope, "SignatureVersion"))
     if algorithm is None:
         raise Refused("signature_version_unknown")
-    names = SIGNED[fields.text(envelope, "Type")]
+    names = SIGNED[payloads.text(envelope, "Type")]
     lines = [line for name in names if isinstance(envelope.get(name), str) for line in (name, envelope[name])]
     signed = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
     key = _key_of(pem)
     try:
-        signature = base64.b64decode(fields.text(envelope, "Signature"), validate=True)
+        signature = base64.b64decode(payloads.text(envelope, "Signature"), validate=True)
         key.verify(signature, signed, padding.PKCS1v15(), algorithm())
     except (InvalidSignature, binascii.Error, ValueError):
         raise Refused("signature_wrong") from None
@@ -132,30 +132,30 @@ def _check_time(text: str) -> None:
 def reports_in(message: str) -> list[Report]:
     """Return what a notification of SES reports; nothing for what is none, as SNS's own test message."""
     try:
-        posted = fields.read(message.encode("utf-8", "replace"))
+        posted = payloads.read(message.encode("utf-8", "replace"))
     except Refused:
         return []
-    what = fields.text(posted, "notificationType") or fields.text(posted, "eventType")
+    what = payloads.text(posted, "notificationType") or payloads.text(posted, "eventType")
     if what == "Bounce":
-        return _bounces(fields.part(posted, "bounce"))
+        return _bounces(payloads.part(posted, "bounce"))
     if what == "Complaint":
-        return _complaints(fields.part(posted, "complaint"))
+        return _complaints(payloads.part(posted, "complaint"))
     return []
 
 
 def _bounces(bounce: dict[str, Any]) -> list[Report]:
-    kind = HARD if fields.text(bounce, "bounceType") == "Permanent" else SOFT
-    name = fields.text(bounce, "feedbackId")
+    kind = HARD if payloads.text(bounce, "bounceType") == "Permanent" else SOFT
+    name = payloads.text(bounce, "feedbackId")
     found = []
-    for each in fields.objects(bounce.get("bouncedRecipients")):
+    for each in payloads.objects(bounce.get("bouncedRecipients")):
         code = code_in(each.get("status"), each.get("diagnosticCode"))
-        found.append(Report(fields.text(each, "emailAddress"), kind, NAME, name, code))
+        found.append(Report(payloads.text(each, "emailAddress"), kind, NAME, name, code))
     return found if name else []
 
 
 def _complaints(complaint: dict[str, Any]) -> list[Report]:
-    name = fields.text(complaint, "feedbackId")
-    if not name or fields.text(complaint, "complaintFeedbackType") == "not-spam":
+    name = payloads.text(complaint, "feedbackId")
+    if not name or payloads.text(complaint, "complaintFeedbackType") == "not-spam":
         return []
-    people = fields.objects(complaint.get("complainedRecipients"))
-    return [Report(fields.text(each, "emailAddress"), COMPLAINT, NAME, name) for each in people]
+    people = payloads.objects(complaint.get("complainedRecipients"))
+    return [Report(payloads.text(each, "emailAddress"), COMPLAINT, NAME, name) for each in people]

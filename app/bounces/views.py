@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Response, abort, after_this_request, request
 
 from app.bounces import bp, mailgun, postmark, sendgrid, ses
-from app.bounces.refusals import Refused
+from app.bounces.payloads import Refused
 from app.outbox import suppressions
 from app.web.commit import view_commit
 from app.web.errors import answer_by

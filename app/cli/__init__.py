@@ -44,8 +44,8 @@ def init_app(app: Flask) -> None:
 
 def _database(app: Flask) -> click.Command:
     """Return the group of Flask-Migrate with what we add to it."""
-    from app.cli import database_move
+    from app.cli import backups
     from app.db import migrations
 
     migrations.bound_to(app)
-    return database_move.commands()
+    return backups.commands()

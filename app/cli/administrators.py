@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from app.admin import account_changes, first_administrator
+from app.admin import access, account_changes
 from app.admin.people import Wanted, accounts
 from app.audit import record
 from app.cli.group import user_named
-from app.cli.user_list import in_one_line
-from app.cli.users import users
+from app.cli.users import in_one_line, users
 from app.command_language import N_, gettext, ngettext
 from app.extensions import db, settings
 from app.users import administrators
@@ -29,9 +28,9 @@ def admin(identity: str | None, off: bool, link: bool) -> None:
     if off and not identity:
         raise click.UsageError(gettext("Name the account that may use the console no more."))
     if link:
-        made = first_administrator.new_link()
+        made = access.new_first_link()
         db.session.commit()
-        minutes = int(first_administrator.LIVES.total_seconds() // 60)
+        minutes = int(access.FIRST_LINK_LIVES.total_seconds() // 60)
         said = ngettext(
             "For {count} minute, the first to open this and sign in becomes an administrator:",
             "For {count} minutes, the first to open this and sign in becomes an administrator:",

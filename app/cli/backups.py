@@ -1,19 +1,21 @@
-"""``flask backup`` and ``flask restore``."""
+"""``flask backup`` and ``flask restore``; and ``flask db move`` and ``read-write``, in the group of Flask-Migrate."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import click
 import structlog
 from flask.cli import with_appcontext
+from flask_migrate.cli import db as group
 from rich.console import Console
 
 from app.audit import record
+from app.backup import move, service
 from app.backup import restore as restoring
-from app.backup import service
 from app.backup.builds import Progress
 from app.backup.envelope import Manifest
 from app.backup.faults import BackupError
@@ -197,3 +199,43 @@ def _say_ended(ended: dict[str, int], *, keep_sessions: bool) -> None:
     for name in ("invitations", "messages", "recoveries", "deletions"):
         if ended.get(name):
             click.echo(ngettext(*ENDED[name], ended[name]))
+
+
+def commands() -> click.Command:
+    """Return the group: Flask-Migrate's commands, and those below."""
+    return cast("click.Command", group)
+
+
+@group.command("move", cls=TranslatedCommand)  # type: ignore[untyped-decorator]
+@click.argument("url")
+@with_appcontext
+def move_command(url: str) -> None:
+    """Move everything to the empty database at URL.
+
+    From SQLite to PostgreSQL, or the other way. Meanwhile the service answers reads, and changes with 503 and
+    Retry-After. It stays so at the end, until it is restarted with the new URL. When the move fails or is stopped, the
+    service takes changes again; run it again.
+    """
+    with saying_progress(gettext("Moving")) as progress:
+        rows = move.move(url, progress)
+    said = ngettext(
+        "Moved: {count} row, compared one by one. The old database takes no changes any more.",
+        "Moved: {count} rows, compared one by one. The old database takes no changes any more.",
+        rows,
+    )
+    click.echo(said)
+    click.echo(
+        gettext("Now set LATCHKEY_DATABASE_URL to the new one, everywhere, and restart every server and worker.")
+    )
+    click.echo(gettext("To stay with the old one instead: flask db read-write"))
+
+
+@group.command("read-write", cls=TranslatedCommand)  # type: ignore[untyped-decorator]
+@with_appcontext
+def read_write_command() -> None:
+    """Let the database take changes again that was left read-only by a move.
+
+    What is written from then on is missing in the database that it was moved to.
+    """
+    was = move.take_changes()
+    click.echo(gettext("The database takes changes again.") if was else gettext("The database wasn't read-only."))

@@ -11,7 +11,6 @@ import orjson
 import sqlalchemy as sa
 
 from app.cli.client_options import client_options, given_fields, grants_of_device, made_client
-from app.cli.client_recipe import print_fields, print_recipe
 from app.cli.durations import DurationType, span_text
 from app.cli.group import OperatorGroup, switched
 from app.command_language import N_, gettext, ngettext, table
@@ -23,10 +22,20 @@ from app.oidc.client_secrets import new_secret
 from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.clients import Client, client_of, clients_in_memory
 from app.oidc.models import OAuthClient
+from app.terminal import padded
 
 BY = "operator"
 
 clients = OperatorGroup("clients", help=N_("Add apps that sign people in here, and manage them."))
+
+WIDTH = 26
+
+TITLES = {
+    "discovery_url": N_("Discovery URL"), "issuer": N_("Issuer"), "client_id": N_("Client ID"),
+    "client_secret": N_("Client secret"), "redirect_uris": N_("Redirect URIs"), "scopes": N_("Scopes"),
+    "device_url": N_("Device URL"),
+}  # fmt: skip
+"""What an operator looks for in the app's own settings."""
 
 
 @clients.command("create")
@@ -236,3 +245,33 @@ def _print_notes(client: Client) -> None:
 def known_groups() -> set[str]:
     """Return the name of every group."""
     return set(db.session.scalars(sa.select(Group.name)))
+
+
+def print_recipe(client: Client, secret: str, *, as_json: bool) -> None:
+    """Print what the app is given; the secret is shown this once."""
+    found = recipe(client, secret)
+    if as_json:
+        click.echo(orjson.dumps(found))
+        return
+    for name, value in found.items():
+        if value:
+            click.echo(f"  {padded(gettext(TITLES[name]), 16)}{_in_words(name, value)}")
+    if secret:
+        click.echo(gettext("Keep the secret now: Latchkey has only its digest, and shows it this once."))
+
+
+def print_fields(facts: dict[str, Any]) -> None:
+    """Print fields by the names that the clients file and JSON have, one in a line; the empty ones are left out."""
+    for name, value in facts.items():
+        if value not in ("", [], None, False):
+            click.echo(f"{name.replace('_', ' '):<{WIDTH}}{_in_words(name, value)}")
+
+
+def _in_words(name: str, value: Any) -> str:
+    if name == "jwks":
+        return ngettext("{count} key", "{count} keys", len(value["keys"]))
+    if isinstance(value, list):
+        return " ".join(value)
+    return (
+        gettext("yes") if value is True else f"{value:%Y-%m-%d %H:%M} UTC" if hasattr(value, "strftime") else str(value)
+    )

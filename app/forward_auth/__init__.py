@@ -15,9 +15,8 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.db.export import register_export
     from app.forward_auth import app_file, check_views, cleanup, entry_views, export, presenters
-    from app.web.destinations import register_destination
+    from app.web.destinations import register_destination, register_launcher
     from app.web.headers import answer_other_hosts
-    from app.web.launcher import register_launcher
 
     app_file.init_app(app)
     for address in check_views.ADDRESSES:

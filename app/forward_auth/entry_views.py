@@ -41,9 +41,9 @@ from app.sessions.store import current_session, revoke_current_session
 from app.users import identities_of
 from app.web.client import is_click, present_client
 from app.web.commit import view_commit
+from app.web.destinations import letter_of, tint_of
 from app.web.errors import error_answer
 from app.web.external_redirect import leave
-from app.web.launcher import letter_of, tint_of
 from app.web.messages import message
 from app.web.redirects import with_query
 from app.web.respond import respond

@@ -11,9 +11,8 @@ from flask import Response, current_app, render_template, request
 from app.forward_auth.app_file import app_of, apps_by_host
 from app.forward_auth.checks import opens_socket
 from app.forward_auth.rules import ProtectedApp
-from app.web.destinations import Destination
+from app.web.destinations import Destination, LauncherEntry, letter_of, tint_of
 from app.web.headers import csp_nonce
-from app.web.launcher import LauncherEntry, letter_of, tint_of
 from app.web.messages import message
 from app.web.respond import error_envelope, wants_json
 

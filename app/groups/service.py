@@ -7,10 +7,10 @@ it changed something.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
@@ -18,10 +18,17 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT a
 from app import clock
 from app.audit import record, record_each
 from app.crypto import secrets
-from app.extensions import changed, db
-from app.groups.end_hooks import memberships_ended
+from app.extensions import changed, db, this_app
 from app.groups.models import NAME_LENGTH, Group, GroupMembership
 from app.users import User
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+MembershipEndHook = Callable[[Sequence[int]], None]
+"""Called with the ids of the accounts, as many as there were in the group."""
+
+_REGISTERED = "latchkey.membership_end_hooks"
 
 NAME_RULE = f"lower-case letters, digits, . _ and -, at most {NAME_LENGTH}, and begins with a letter or digit"
 SEPARATOR = ","
@@ -40,6 +47,17 @@ _one: sa.ColumnElement[int] = sa.literal_column("1")
 _some = sa.select(_one).where(_membership.c.group_id == _group.c.id).limit(COUNTED + 1)
 _up_to = sa.select(sa.func.count()).select_from(_some.correlate(_group).subquery()).scalar_subquery()
 _BOUNDED = sa.select(_group.c.name, _group.c.title, _up_to, _group.c.created_at)
+
+
+def register_membership_end_hook(app: Flask, hook: MembershipEndHook) -> None:
+    """Register what ends for accounts that are no longer in a group."""
+    app.extensions.setdefault(_REGISTERED, []).append(hook)
+
+
+def memberships_ended(user_ids: Sequence[int]) -> None:
+    """Run what is registered for the end of memberships."""
+    for hook in this_app().extensions.get(_REGISTERED, ()):
+        hook(user_ids)
 
 
 class UnknownGroup(LookupError):

@@ -29,8 +29,8 @@ from app.users import (
     emails_of,
     identifiers,
     is_verified,
-    mail_domains,
     primary_email,
+    registration,
     release_unverified,
 )
 
@@ -52,7 +52,7 @@ def ask(user: User, session: AuthSession, email: str, purpose: str, client: Clie
     if purpose == ADD and len(mine) >= settings.emails_per_account:
         raise Rejected("too_many_addresses", field="email", most=settings.emails_per_account)
     taken = is_verified(typed)
-    mail_domains.check_denied(typed.value)
+    registration.check_denied(typed.value)
     if typed.value in mine or (taken and not settings.generic_responses):
         raise Rejected("email_already_associated", field="email", email=typed.value)
     if purpose == CHANGE:

@@ -20,7 +20,7 @@ from app.enrollments.catalog import method_of, methods
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db
-from app.invitations.acceptance import accept_waiting
+from app.invitations.service import accept_waiting
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.store import revoke_all_sessions

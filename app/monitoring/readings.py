@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app import clock
-from app.audit import backups as made_backups
+from app.audit import recorder as made_backups
 from app.authenticators.keys import keys_in_use
 from app.db import read_only, readiness, refuse_unless_writable, unavailable
 from app.extensions import db, keyring, settings

@@ -23,7 +23,7 @@ from app.enrollments.models import Enrollment
 from app.extensions import db, settings
 from app.notifications.notices import NoticeFacts, notices_leaving, text_of
 from app.outbox import EmailMessage, Expired, Message, TextMessage, register_renderers
-from app.users import mail_domains
+from app.users import registration
 from config.colors import palettes
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def no_account(message: Message, told: Told | None) -> EmailMessage | TextMessag
     """Tell whoever reads an address's mail that it has no account, and where to open one if one can."""
     if told is None:
         return None
-    link = settings.public_url + "/register" if mail_domains.may_register(message.to) else None
+    link = settings.public_url + "/register" if registration.may_email_register(message.to) else None
     return write(message, link=link, asked=asked(told[0]))
 
 

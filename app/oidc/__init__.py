@@ -15,7 +15,7 @@ def init_app(app: Flask) -> None:
     """Register this feature's URLs."""
     from app.authenticators.keys import register_sealed
     from app.db.export import register_export
-    from app.groups.end_hooks import register_membership_end_hook
+    from app.groups.service import register_membership_end_hook
     from app.oidc import (
         authorize_views,
         cleanup,

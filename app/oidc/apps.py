@@ -20,7 +20,7 @@ from app.oidc.client_file import logo_path
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of, is_client_id
 from app.oidc.models import Consent, Grant, OAuthClient
 from app.users import User
-from app.web.launcher import LauncherEntry, letter_of, registered_entries, tint_of
+from app.web.destinations import LauncherEntry, letter_of, registered_entries, tint_of
 
 MOST = 200
 """Apps of each list at most."""

@@ -17,9 +17,8 @@ from app.oidc.client_uris import is_native
 from app.oidc.clients import Client
 from app.oidc.consents import Relation
 from app.oidc.models import DeviceRequest
-from app.web.destinations import Destination
+from app.web.destinations import Destination, LauncherEntry, letter_of, tint_of
 from app.web.external_redirect import shown_target
-from app.web.launcher import LauncherEntry, letter_of, tint_of
 
 SCOPES_IN_WORDS = {
     "openid": N_("Sign you in without seeing your email or other details"),

@@ -11,8 +11,8 @@ from app.authenticators.presenters import sent, sent_facts
 from app.errors import Rejected
 from app.extensions import settings
 from app.groups import service as groups
-from app.invitations.acceptance import has_accepted
 from app.invitations.models import Invitation
+from app.invitations.service import has_accepted
 from app.login.pending import PendingState
 from app.login.presenters import label_of, second_step, user_facts
 from app.register import bp, invited

@@ -14,9 +14,8 @@ from app.authenticators.sent_codes import CONFIRMED, EmailCode
 from app.client import ClientContext
 from app.errors import Rejected
 from app.extensions import db, settings
-from app.invitations.acceptance import accept
 from app.invitations.models import Invitation
-from app.invitations.service import check_open, find_by_token
+from app.invitations.service import accept, check_open, find_by_token
 from app.login.pending import PendingState
 from app.login.pipeline import SignIn, finish
 from app.sessions.models import AuthSession

@@ -25,8 +25,8 @@ from app.db import has_written, use_async_commit
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db, settings
-from app.invitations.acceptance import accept_later
 from app.invitations.models import Invitation
+from app.invitations.service import accept_later
 from app.login import lookup
 from app.login.initial_verification import verify_address
 from app.login.lookup import Destination
@@ -35,7 +35,7 @@ from app.login.pipeline import SignIn, conclude
 from app.login.verification import verify_passcode
 from app.register.contact import Contact, method_for
 from app.sessions.models import AuthSession
-from app.users import TypedIdentity, User, create_user, find_by_identity, mail_domains
+from app.users import TypedIdentity, User, create_user, find_by_identity, registration
 
 CONFIRM = "confirm"
 
@@ -56,7 +56,7 @@ def register(
         ``password_...``, ``too_many_requests``, ``too_many_messages``; without generic responses
         ``email_already_associated`` or ``identity_already_associated``
     """
-    closed = mail_domains.why_closed()
+    closed = registration.why_closed()
     if closed and (invitation is None or settings.registration == "off"):
         raise Rejected(closed, status=403)
     throttling.take("starts", client.ip_address)

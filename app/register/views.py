@@ -12,7 +12,7 @@ from app.register import service as registration
 from app.register.confirm_views import page_of
 from app.register.contact import is_by_phone
 from app.register.forms import RegisterForm
-from app.users import mail_domains
+from app.users.registration import why_closed
 from app.web.access import anonymous_only
 from app.web.client import sending_client
 from app.web.commit import view_commit
@@ -58,7 +58,7 @@ def register() -> Response:
 def _shown() -> dict[str, object]:
     """Return why the page has no form, if nobody can register without an invitation, and whether numbers do as well."""
     by_phone = settings.can_register_by_phone and settings.registration == "open"
-    return {"closed": message(code) if (code := mail_domains.why_closed()) else "", "by_phone": by_phone}
+    return {"closed": message(code) if (code := why_closed()) else "", "by_phone": by_phone}
 
 
 def _password(form: RegisterForm) -> str | None:

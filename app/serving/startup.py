@@ -228,21 +228,21 @@ def invite_first_administrator(app: Flask) -> str:
 
     Leaves no database connection open, as ``prepare``.
     """
-    from app.admin import first_administrator
+    from app.admin import access
     from app.users import User
 
     with app.app_context():
         try:
             if not settings_of(app).admin or db.session.scalar(sa.select(User.id).limit(1)) is not None:
                 return ""
-            link = first_administrator.new_link()
+            link = access.new_first_link()
             db.session.commit()
         except (SQLAlchemyError, DatabaseUnavailable):  # it starts without: flask users admin --link makes another
             return ""
         finally:
             db.session.remove()
             db.engine.dispose()
-    minutes = int(first_administrator.LIVES.total_seconds() // 60)
+    minutes = int(access.FIRST_LINK_LIVES.total_seconds() // 60)
     return f"No account yet. Sign up, then become the administrator here, within {minutes} minutes: {link}"
 
 

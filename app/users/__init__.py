@@ -60,8 +60,8 @@ def init_app(app: Flask) -> None:
     """Register what the worker deletes and what an export holds."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
-    from app.users import accounts, export, mail_domains
+    from app.users import accounts, export, registration
 
-    mail_domains.init_app(app)
+    registration.init_app(app)
     register_cleanups(app, accounts.prune_changes)
     register_export(app, export.PARTS)

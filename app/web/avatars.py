@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from app.web.launcher import letter_of
+from app.web.destinations import letter_of
 
 COLORS = 6
 """Colors of avatars; app.css has a class for each."""

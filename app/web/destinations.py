@@ -1,8 +1,13 @@
-"""Where a ``next`` leads, as the sign-in page says it: a feature registers what a path of its own stands for."""
+"""Where people can go, as features register it: what a ``next`` leads to, and the apps that a person can open.
+
+The sign-in page names the first, the page of apps lists the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import unicodedata
+import zlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -12,7 +17,11 @@ from app.extensions import this_app
 if TYPE_CHECKING:
     from flask import Flask
 
-_REGISTERED = "latchkey.destinations"
+TINTS = 4
+"""Colors of the letters that stand for a logo; app.css has a class for each."""
+
+_DESTINATIONS = "latchkey.destinations"
+_LAUNCHERS = "latchkey.launchers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ Describe = Callable[[Mapping[str, str]], Destination | None]
 
 def register_destination(app: Flask, path: str, describe: Describe) -> None:
     """Have pages name what ``path`` of this site leads to."""
-    app.extensions.setdefault(_REGISTERED, {})[path] = describe
+    app.extensions.setdefault(_DESTINATIONS, {})[path] = describe
 
 
 def destination_of(target: str | None) -> Destination | None:
@@ -53,5 +62,50 @@ def _describe(target: str | None) -> Describe | None:
         parts = urlsplit(target or "")
     except ValueError:  # a form that is refused for its ``next`` is shown with it
         return None
-    registered: dict[str, Describe] = this_app().extensions.get(_REGISTERED, {})
+    registered: dict[str, Describe] = this_app().extensions.get(_DESTINATIONS, {})
     return registered.get(parts.path) if not parts.netloc else None
+
+
+@dataclass(frozen=True, slots=True)
+class LauncherEntry:
+    """An app that a person can open.
+
+    :ivar logo: path of its logo; where it is "", ``letter`` is shown, in the color of the number ``tint``
+    """
+
+    id: str
+    name: str
+    url: str
+    host: str
+    letter: str
+    tint: int
+    logo: str = ""
+
+
+List = Callable[[Collection[str]], list[LauncherEntry]]
+"""Returns the apps of a member of these groups."""
+
+
+def register_launcher(app: Flask, entries: List) -> None:
+    """Have the page of apps list more."""
+    app.extensions.setdefault(_LAUNCHERS, []).append(entries)
+
+
+def registered_entries(groups: Collection[str]) -> list[LauncherEntry]:
+    """Return the apps that features have registered, for a member of these groups."""
+    registered: list[List] = this_app().extensions.get(_LAUNCHERS, [])
+    return [entry for entries in registered for entry in entries(groups)]
+
+
+def letter_of(name: str) -> str:
+    """Return what stands for an app without a logo: the first letter or digit of its name, with its marks."""
+    start = next((at for at, character in enumerate(name) if character.isalnum()), 0)
+    end = start + 1
+    while end < len(name) and unicodedata.category(name[end]).startswith("M"):
+        end += 1
+    return name[start:end].upper()[: end - start]
+
+
+def tint_of(app_id: str) -> int:
+    """Return which color an app's letter has, from 1: always the same one."""
+    return zlib.crc32(app_id.encode()) % TINTS + 1

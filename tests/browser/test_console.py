@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.admin.navigation import CONSOLE_PAGES
+from app.admin.presenters import CONSOLE_PAGES
 from tests.browser.keyboard import Keyboard
 from tests.browser.test_looks import Look
 from tests.functional.admin.conftest import make_administrator

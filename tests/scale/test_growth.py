@@ -152,7 +152,7 @@ def things(service: Flask, stack: Stack) -> dict[str, str]:
 
 def pages_of(things: dict[str, str]) -> list[str]:
     """Return every page of the console, those of one thing by something that is there, and those that search."""
-    from app.admin.navigation import CONSOLE_PAGES
+    from app.admin.presenters import CONSOLE_PAGES
 
     return list(dict.fromkeys([*(entry.path for entry in CONSOLE_PAGES), *(page.format(**things) for page in PAGES)]))
 
@@ -165,7 +165,7 @@ def test_every_page_is_looked_at(service):
         rule for rule in service.url_map.iter_rules() if rule.endpoint.startswith("admin.") and "GET" in rule.methods
     ]
     of_lists = {"/admin/audit.csv", "/admin/first"}  # the first streams for as long as there is, the other has no list
-    from app.admin.navigation import CONSOLE_PAGES
+    from app.admin.presenters import CONSOLE_PAGES
 
     looked_at |= {entry.path for entry in CONSOLE_PAGES}
     assert {rule.rule for rule in rules} - looked_at == of_lists

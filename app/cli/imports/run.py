@@ -15,7 +15,7 @@ import orjson
 from app.cli import account_creation
 from app.cli.account_creation import File, Outcome, open_accounts
 from app.cli.account_drafts import Draft, NotUsable, read_draft
-from app.cli.imports.groups import GroupNames
+from app.cli.imports.account import GroupNames
 from app.cli.imports.latchkey import Latchkey
 from app.cli.imports.product import Choices, Fault, PassedOver, Place, Product, Row, Values
 from app.cli.imports.spool import Spool

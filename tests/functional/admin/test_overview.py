@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app import clock as app_clock
-from app.admin import attention
+from app.admin import overview_views
 from app.crypto.encryption import KeyRing
 from app.outbox import Message
 from app.outbox.models import ProviderHealth
@@ -124,10 +124,10 @@ def test_keys_that_rows_still_use_are_told(console, worker, app, people, monkeyp
     people.open(email="ada@example.com", methods=["email", "authenticator"])
     assert codes(console) == []
     in_use = {"aaaaaaaa", app.extensions["latchkey.keyring"].kid}
-    monkeypatch.setattr(attention, "keys_in_use", lambda: in_use)
+    monkeypatch.setattr(overview_views, "keys_in_use", lambda: in_use)
     assert codes(console) == ["key_missing"]
-    monkeypatch.setattr(attention, "keyring", KeyRing([NEW_KEY, KEY]))
-    monkeypatch.setattr(attention, "keys_in_use", lambda: {KeyRing([KEY]).kid})
+    monkeypatch.setattr(overview_views, "keyring", KeyRing([NEW_KEY, KEY]))
+    monkeypatch.setattr(overview_views, "keys_in_use", lambda: {KeyRing([KEY]).kid})
     assert codes(console) == ["old_key"]
-    monkeypatch.setattr(attention, "keys_in_use", lambda: {KeyRing([NEW_KEY]).kid})
+    monkeypatch.setattr(overview_views, "keys_in_use", lambda: {KeyRing([NEW_KEY]).kid})
     assert codes(console) == []

@@ -215,7 +215,7 @@ def test_what_sendgrid_did_not_sign_of_late_is_refused(ada, hooks, kept, how):
 def test_a_signature_that_sendgrid_made_is_right():
     """One that SendGrid publishes for trying libraries (sendgrid-python, test_eventwebhook.py)."""
     from app.bounces import sendgrid
-    from app.bounces.refusals import Refused
+    from app.bounces.payloads import Refused
 
     key = (
         "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eN"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.web.launcher import TINTS, letter_of, tint_of
+from app.web.destinations import TINTS, letter_of, tint_of
 from config.problems import ConfigurationError
 from tests.images import png, svg
 from tests.signed_in import sign_in

@@ -1,4 +1,4 @@
-"""Read what providers post: JSON of any shape, of which a wrong part is no part."""
+"""Read what providers post: JSON of any shape, of which a wrong part is no part. Refused: why it is not taken."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from app.bounces.refusals import Refused
+
+class Refused(Exception):
+    """A request that its provider can't have made, or that can't be checked yet.
+
+    :ivar reason: a code for the log and the answer; says nothing that was sent
+    :ivar status: 400 for what can't be read, 401 without credentials, 403 for wrong ones, 503 to have it sent again
+    """
+
+    def __init__(self, reason: str, status: int = 403) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
 
 
 def read(body: bytes) -> Any:
