@@ -8,7 +8,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from app import clock
-from app.audit import backups as made_backups
+from app.audit.recorder import last_backup
 from app.authenticators.keys import sealed_columns, sealed_rows
 from app.cli import delivery_checks as delivery
 from app.cli.findings import Finding, HealthCheck
@@ -164,7 +164,7 @@ OLD_BACKUP = timedelta(days=2)
 
 def backups_are_made() -> Iterator[HealthCheck]:
     """Where our command makes them, the last one is not old."""
-    made = made_backups.latest()
+    made = last_backup()
     if made is None:
         yield HealthCheck(gettext("none is known of; flask backup makes one"))
         return

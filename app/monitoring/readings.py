@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app import clock
-from app.audit import recorder as made_backups
+from app.audit.recorder import last_backup
 from app.authenticators.keys import keys_in_use
 from app.db import read_only, readiness, refuse_unless_writable, unavailable
 from app.extensions import db, keyring, settings
@@ -160,7 +160,7 @@ def state_of(endpoint: WebhookEndpoint) -> str:
 
 def backups() -> Iterator[Gauge]:
     """How old the last backup is; nothing where none is known, as where others back the database up."""
-    if (made := made_backups.latest()) is not None:
+    if (made := last_backup()) is not None:
         yield plain("latchkey_backup_age_seconds", "Time since the last backup was made.", age(clock.now(), made))
 
 
