@@ -84,7 +84,7 @@ def makes_a_command(decorator: ast.expr) -> bool:
 def updated(path: Path, language: str, template: Catalog) -> Catalog:
     """Return the language's catalog with the texts of ``template``: those that are gone are dropped."""
     catalog = read(path, language) if path.exists() else Catalog(locale=language, project="Latchkey", charset="utf-8")
-    catalog.update(template, update_creation_date=False)
+    catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
     catalog.obsolete.clear()
     catalog.fuzzy = False
     catalog.creation_date = catalog.revision_date = EPOCH

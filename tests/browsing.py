@@ -112,7 +112,7 @@ def new_browser(chromium: Any, live_server: Server) -> Iterator[Callable[..., An
     def open_page(**options: Any) -> Any:
         context = chromium.new_context(base_url=live_server.url, **options)
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         page = context.new_page()
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(str(error)))

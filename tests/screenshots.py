@@ -84,7 +84,7 @@ class Walk:
     def someone(self) -> BrowserContext:
         """Open a browser that the service has never seen."""
         context = self.browser.new_context(**self.options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         context.add_init_script(BY_HAND)
         return context
 

@@ -170,7 +170,7 @@ def count_suppressed() -> int:
 def came_back() -> dict[str, int]:
     """Return how many mails came back in the last day, by kind; kinds that none was of are left out. One statement."""
     lately = sa.select(_b.kind, sa.func.count()).where(_b.at > clock.now() - LATELY).group_by(_b.kind)
-    return dict(db.session.execute(lately).tuples().all())
+    return dict(db.session.execute(lately).all())
 
 
 def prune_suppressions() -> int:
@@ -206,7 +206,7 @@ def _owners_of(addresses: Collection[str]) -> dict[str, int | None]:
     sent = sa.select(Message.to).where(Message.to.in_(addresses), Message.channel == "mail").distinct()
     owners: dict[str, int | None] = dict.fromkeys(db.session.scalars(sent))
     held = sa.select(Identity.value, Identity.user_id).where(Identity.kind == "email", Identity.value.in_(addresses))
-    return owners | dict(db.session.execute(held).tuples().all())
+    return owners | dict(db.session.execute(held).all())
 
 
 def _keep_new(reports: Sequence[tuple[str, Report]], owners: Mapping[str, int | None]) -> list[tuple[str, Report]]:

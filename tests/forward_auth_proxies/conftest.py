@@ -223,7 +223,7 @@ def page(chromium: Any, front: Front) -> Iterator[Any]:
         executable_path=CHROMIUM, args=[*ARGUMENTS, f"--host-resolver-rules={rules}"]
     )
     context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield context.new_page()
     browser.close()
 
