@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 SHARED = "shared"
 DENIED = "denied"
-UNPENALIZED = frozenset(("passkeys", "clients"))
+PENALIZED = frozenset(("starts", "failures"))
+"""What someone who isn't signed in asks for and tries."""
 
 TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 addresses as a server sees them that has IPv6 alone, behind a translator (RFC 6052, RFC 7755)."""
@@ -50,14 +51,14 @@ _IMPOSE = (
 def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> None:
     """Use one of ``address``'s turns of the limit ``name``.
 
-    Penalties don't count for passkeys and clients: a request that someone reported stops no other person's passkey,
-    and no app.
+    Penalties count for starts and failures alone: a request that someone reported stops no other person's passkey, no
+    app, and nobody who is signed in on their way to one.
     :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``requests`` or ``documents``
     :param about: counted apart for each: the client whose secret is tried
     :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left
     """
-    if name not in UNPENALIZED:
+    if name in PENALIZED:
         _stop_penalized(name, _buckets(address)[0], looks_up)
     if settings.limits:
         bucket, *wider = _buckets(address)
@@ -75,7 +76,7 @@ def allow(name: str, address: str, *, about: str = "") -> None:
     :param about: as in ``take``
     :raises Rejected: as ``take``
     """
-    if name not in UNPENALIZED:
+    if name in PENALIZED:
         _stop_penalized(name, _buckets(address)[0])
     if settings.limits:
         for bucket in _buckets(address):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import structlog
 
+from app import throttling
 from app.audit.models import Event
+from app.extensions import db
 from app.forward_auth.models import AppSession, EntryTicket
 from tests.forward_auth import IDENTITY, Proxy, identity_of, query_of
 from tests.groups import put_in, take_out
@@ -23,6 +25,15 @@ def test_who_is_signed_in_comes_back_to_the_page_they_asked_for(browser, dialect
     passed = proxy.ask(DEEP)
     assert passed.status_code == 200
     assert identity_of(passed) == ["ada", "ada@example.com", "ada", ""]
+
+
+def test_a_request_that_somebody_denied_stops_nobody_who_is_signed_in(app, proxy, stranger):
+    """Its address may be that of everybody at an office."""
+    with app.app_context():
+        throttling.penalize("127.0.0.1")
+        db.session.commit()
+    assert stranger.wire.post("/us-signin/send-code", identity="ada@example.com", chosen_method="email").status == 429
+    assert proxy.enter(DEEP).headers["Location"] == DEEP.removeprefix(WIKI)
 
 
 def test_nginx_is_told_by_401_where_to_send_a_visitor_and_others_by_302(app, dialect):
