@@ -152,7 +152,7 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
         ``too_many_requests`` after too many exchanges, or too many of these, from one network address
     """
     throttling.take("exchanges", client.ip_address)
-    throttling.allow("failures", client.ip_address)
+    throttling.allow("refreshes", client.ip_address)
     done = refresh_tokens.exchange(token)
     if isinstance(done, Exchanged):
         return done
@@ -160,7 +160,7 @@ def refresh(token: str, client: ClientContext) -> Exchanged:
         record("refresh.reused", done.user_id)
         what = sentence("An app was signed out, because its refresh token was used twice. It may have been copied.")
         notices.notify(done.user_id, what, client, session_id=done.session_id)
-    throttling.take("failures", client.ip_address)
+    throttling.take("refreshes", client.ip_address)
     code = "refresh_token_reused" if isinstance(done, Reused) else "refresh_token_invalid"
     raise Rejected(code, field="refresh_token", status=401)
 

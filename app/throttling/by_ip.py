@@ -53,7 +53,8 @@ def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> 
 
     Penalties count for starts and failures alone: a request that someone reported stops no other person's passkey, no
     app, and nobody who is signed in on their way to one.
-    :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``requests`` or ``documents``
+    :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``refreshes`` (those that failed),
+        ``requests`` or ``documents``
     :param about: counted apart for each: the client whose secret is tried
     :param looks_up: False leaves the penalty that is kept in the database to ``stop``
     :raises Rejected: ``too_many_requests`` (429) with ``retry_after`` in seconds when none is left

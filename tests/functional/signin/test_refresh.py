@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from app import throttling
 from app.audit import Event
+from app.extensions import db
 from app.sessions.models import AuthSession, RefreshToken
 from tests.factories import People
 from tests.signed_in import sign_in
@@ -241,6 +243,14 @@ def test_an_address_that_tries_too_many_has_to_wait(app, program, refresh):
     assert codes == [["refresh_token_invalid"]] * 3 + [["too_many_requests"]] * 2
     program.address = "203.0.113.5"
     renewed(program, refresh)
+
+
+def test_a_request_that_somebody_denied_stops_no_program_at_the_same_address(app, program, ada, refresh):
+    with app.app_context():
+        throttling.penalize("127.0.0.1")
+        db.session.commit()
+    renewed(program, refresh)
+    assert program.post("/us-signin/send-code", identity=ada.email, chosen_method="email").status == 429
 
 
 @pytest.mark.settings(exchanges_per_address=2)
