@@ -16,8 +16,7 @@ from flask_login import current_user
 
 from app import clock, user_agents
 from app.account import bp, overview
-from app.account.activity import events_of
-from app.account.activity_filter import FILTERS
+from app.account.activity import FILTERS, events_of
 from app.authenticators import recovery_codes
 from app.authenticators.enrollments import enrolled_of
 from app.authenticators.presenters import proof_titles

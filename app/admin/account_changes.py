@@ -15,7 +15,7 @@ from app.client import ClientContext
 from app.extensions import changed
 from app.login import second_factor
 from app.notifications import notices
-from app.notifications.sentences import sentence
+from app.notifications.notices import sentence
 from app.outbox import suppressions
 from app.privacy.deletion import schedule_deletion
 from app.privacy.models import Deletion

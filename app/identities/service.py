@@ -20,7 +20,7 @@ from app.i18n import N_
 from app.login.credential_changes import allow_removal, lock_credentials, revoke_other_sessions
 from app.login.rollback import give_mail_back, restore_addresses, roll_back
 from app.notifications import notices
-from app.notifications.sentences import Sentence, sentence
+from app.notifications.notices import Sentence, sentence
 from app.sessions import api_tokens
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession

@@ -22,7 +22,7 @@ from app.errors import Rejected
 from app.extensions import db, settings
 from app.login import second_factor
 from app.notifications import notices
-from app.notifications.sentences import Sentence, sentence
+from app.notifications.notices import Sentence, sentence
 from app.sessions.models import AuthSession
 from app.sessions.store import revoke_all_sessions
 from app.users import AddressChange, User, emails_of, identities_of

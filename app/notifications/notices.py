@@ -5,9 +5,9 @@ No notice asks for anything. Whoever got into one mailbox cannot keep the others
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +18,6 @@ from app.authenticators.recovery_codes import FEW, METHOD, stock_of
 from app.challenges.service_budget import may_leave
 from app.client import ClientContext
 from app.extensions import db, settings
-from app.notifications.sentences import Sentence, joined, plural_sentence, read, sentence
 from app.outbox import Message
 from app.users import AddressChange, Identity
 
@@ -40,6 +39,63 @@ _TEXTED = (
     .where(Message.to.in_(sa.bindparam("numbers", expanding=True)))
     .group_by(Message.to)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence whose values may be times or sentences themselves; ``many`` is its plural, or ""."""
+
+    text: str
+    many: str
+    facts: Mapping[str, Any]
+
+    def translated(self) -> str:
+        """Return it in the reader's language."""
+        facts = {name: _shown(value) for name, value in self.facts.items()}
+        return i18n.ngettext(self.text, self.many, **facts) if self.many else i18n.gettext(self.text, **facts)
+
+    def stored(self) -> dict[str, Any]:
+        """Return it as JSON that ``read`` reads."""
+        facts = {name: _stored(value) for name, value in self.facts.items()}
+        return {"text": self.text, "many": self.many, "facts": facts}
+
+
+def sentence(text: str, **facts: Any) -> Sentence:
+    """Return a sentence with its values."""
+    return Sentence(text, "", facts)
+
+
+def plural_sentence(one: str, many: str, count: int, **facts: Any) -> Sentence:
+    """Return a sentence that depends on a number."""
+    return Sentence(one, many, {"count": count} | facts)
+
+
+def read(stored: Mapping[str, Any]) -> Sentence:
+    """Return the sentence that was stored."""
+    return Sentence(stored["text"], stored["many"], {name: _read(value) for name, value in stored["facts"].items()})
+
+
+def joined(sentences: Iterable[Sentence]) -> str:
+    """Return sentences as one text in the reader's language."""
+    return " ".join(each.translated() for each in sentences)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Sentence):
+        return value.translated()
+    return i18n.datetime_text(value) if isinstance(value, datetime) else value
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, Sentence):
+        return value.stored()
+    return {"at": value.isoformat()} if isinstance(value, datetime) else value
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return datetime.fromisoformat(value["at"]) if "at" in value else read(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from app.client import ClientContext
 from app.errors import Rejected
 from app.extensions import changed, db, settings
 from app.login.credential_changes import lock_credentials
-from app.notifications.notices import notify
-from app.notifications.sentences import sentence
+from app.notifications.notices import notify, sentence
 from app.privacy.emails import mailboxes_of, phones_of, recently_removed
 from app.privacy.models import Deletion, Export, open_undo
 from app.sessions import api_tokens

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from app.command_language import N_, TranslatedCommand, gettext
-from app.serving import startup, unix_socket
+from app.serving import startup
 from app.serving.startup import METRICS, Place
 from config import types
 
@@ -61,7 +61,7 @@ def serve_command(
     startup.allow_many_connections()
     settings = app.extensions["latchkey.settings"]
     if unix:
-        unix_socket.claim(settings, unix)
+        startup.claim_socket(settings, unix)
     else:
         startup.refuse_other_machines(settings, host)
         startup.claim_port(host, port)

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import socket
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from app.authenticators.keys import keys_in_use, sealed_rows
 from app.db import DatabaseUnavailable, PoolerFound, migrations, readiness
 from app.db.faults import why_unreached
 from app.extensions import db, keyring
+from app.monitoring.listener import forget_socket
 from config.problems import NOT_CONFIGURED
 from config.types import is_loopback
 
@@ -44,6 +46,9 @@ MOST_CONNECTIONS = 20_000
 LAST_PORT = 65535
 USUAL_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 """Where ``localhost`` leads."""
+
+SOCKET_MODE = 0o660
+"""The owner and the group may connect: put the proxy into the service's group."""
 
 
 def refuse(status: int, what: str, remedy: str) -> NoReturn:
@@ -73,6 +78,30 @@ def claim_port(host: str, port: int) -> None:
             remedy = f"PORT={other} make run" if "MAKELEVEL" in os.environ else f"--port {other}"
             refuse(UNAVAILABLE, f"port {port} is in use.", f"Stop what uses it, or choose another port: {remedy}")
         refuse(UNAVAILABLE, f"it can't listen at {host}:{port} ({error.strerror}).", "Choose another --host or --port.")
+
+
+def claim_socket(settings: Settings, path: str) -> None:
+    """Refuse a path that can't be listened at, or whose callers would be unknown; remove the socket of a dead server.
+
+    Leaves the path free.
+    """
+    if settings.is_production and not settings.trusted_proxies:
+        what = "at a Unix socket only a proxy knows who calls, and none is trusted."
+        refuse(NOT_CONFIGURED, what, "Set LATCHKEY_TRUSTED_PROXIES=1 (docs/proxies.md).")
+    try:
+        if Path(path).exists() and not stat.S_ISSOCK(os.stat(path).st_mode):
+            refuse(NOT_CONFIGURED, f"{path} is not a socket.", "Choose another --unix; a file is never replaced.")
+        forget_socket(path)
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(path)
+        os.unlink(path)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            refuse(UNAVAILABLE, f"{Path(path).parent} does not exist.", "Make it, owned by the user who serves.")
+        if Path(path).exists() and not isinstance(error, PermissionError):
+            refuse(UNAVAILABLE, f"another server listens at {path}.", "Stop it, or choose another --unix.")
+        remedy = "Let the user who serves write to its directory, or choose another --unix."
+        refuse(UNAVAILABLE, f"it can't listen at {path} ({error.strerror}).", remedy)
 
 
 def shared_place(one: Place, other: Place) -> tuple[str, str] | None:

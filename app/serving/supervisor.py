@@ -22,9 +22,8 @@ from granian.http import HTTP1Settings
 from app import shutdown
 from app.authenticators import keys as key_announcements
 from app.serving.asgi import WsgiAdapter
-from app.serving.startup import ChildFunction, Place, count
+from app.serving.startup import SOCKET_MODE, ChildFunction, Place, count
 from app.serving.thread_pool import ThreadPool
-from app.serving.unix_socket import MODE
 from app.web.headers import headers_before_the_app
 from app.webhooks import subscriptions
 
@@ -208,7 +207,7 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
 def listening(place: Place) -> dict[str, Any]:
     """Return where to listen, as the server takes it."""
     if isinstance(place, str):
-        return {"uds": Path(place), "uds_permissions": MODE}
+        return {"uds": Path(place), "uds_permissions": SOCKET_MODE}
     return {"address": place[0], "port": place[1]}
 
 

@@ -17,7 +17,7 @@ from app.login import credential_changes
 from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.freshness import freshen
 from app.notifications import notices
-from app.notifications.sentences import sentence
+from app.notifications.notices import sentence
 from app.sessions.models import AuthSession
 from app.setup.service import cooldown, cooldown_text, settle
 from app.users import User, identities_of

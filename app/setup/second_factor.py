@@ -22,7 +22,7 @@ from app.login.credential_changes import lock_credentials, revoke_other_sessions
 from app.login.freshness import freshen
 from app.login.pending import StartedPending
 from app.notifications import notices
-from app.notifications.sentences import sentence
+from app.notifications.notices import sentence
 from app.sessions.models import AuthSession
 from app.throttling import by_account
 from app.users import User, identities_of

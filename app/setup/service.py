@@ -23,7 +23,7 @@ from app.login.credential_changes import lock_credentials as lock_credentials
 from app.login.credential_changes import revoke_other_sessions as revoke_other_sessions
 from app.login.freshness import freshen
 from app.notifications import notices
-from app.notifications.sentences import Sentence, sentence
+from app.notifications.notices import Sentence, sentence
 from app.sessions.models import AuthSession
 from app.sessions.store import renew_token
 from app.throttling import by_account

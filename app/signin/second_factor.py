@@ -23,8 +23,7 @@ from app.login import pending, second_factor
 from app.login.pending import PendingState, StartedPending
 from app.login.pipeline import ask_for_second_factor, finish_second
 from app.notifications import notices
-from app.notifications.notices import notify_of_use
-from app.notifications.sentences import sentence
+from app.notifications.notices import notify_of_use, sentence
 from app.sessions import known_devices
 from app.sessions.known_devices import revoke_browsers
 from app.sessions.models import AuthSession

@@ -26,7 +26,7 @@ from app.login.pending import PendingState
 from app.login.pipeline import SignIn, finish
 from app.notifications import notices
 from app.notifications.challenge_emails import write
-from app.notifications.sentences import sentence
+from app.notifications.notices import sentence
 from app.outbox import EmailMessage, Message, TextMessage
 from app.sessions.models import AuthSession
 from app.signin.models import SentLink

@@ -18,7 +18,7 @@ from app.login import pending
 from app.login.pipeline import sign_in
 from app.login.presenters import user_facts
 from app.notifications import notices
-from app.notifications.sentences import sentence
+from app.notifications.notices import sentence
 from app.sessions import refresh_tokens
 from app.sessions.refresh_tokens import Exchanged, Reused
 from app.sessions.store import is_signed_out_already, revoke_current_session

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.account.activity import DESCRIPTIONS, DIFFERS_BY
-from app.account.activity_filter import WARNINGS
+from app.account.activity import DESCRIPTIONS, DIFFERS_BY, WARNINGS
 from app.audit import Event
 from tests.signed_in import give_token, sign_in
 from tests.sinks import code_in

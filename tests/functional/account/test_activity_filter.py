@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.account.activity import DESCRIPTIONS
-from app.account.activity_filter import FILTERS, WARNINGS, names_shown
+from app.account.activity import DESCRIPTIONS, FILTERS, WARNINGS, names_shown
 from app.i18n import day_text, speaking
 from tests.functional.account.test_activity import EVIL, older, texts
 from tests.signed_in import sign_in

@@ -89,7 +89,7 @@ def test_the_other_addresses_of_an_account_get_its_notices(app, people, report, 
     from app.client import ClientContext
     from app.extensions import db
     from app.notifications import notices
-    from app.notifications.sentences import sentence
+    from app.notifications.notices import sentence
     from app.users import Identity
 
     ada = people.open(email=ADA)

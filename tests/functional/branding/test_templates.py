@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from app import own_templates
-from app.cli import template_check
+from app.cli import templates
 from tests.databases import ROOT
 
 pytestmark = pytest.mark.one_database
@@ -203,15 +203,15 @@ def documented() -> dict[str, set[str]]:
 def test_blocks_that_are_promised_are_there(app):
     layouts = {name: names for name, names in documented().items() if "." in name}
     with app.app_context():
-        assert layouts == {name: set(template_check.blocks_of(name)) for name in layouts}
+        assert layouts == {name: set(templates.blocks_of(name)) for name in layouts}
 
 
 def test_values_of_every_message_are_documented(app):
     messages = {name: names for name, names in documented().items() if "." not in name}
     used: dict[str, set[str]] = {}
     with app.app_context():
-        for name in template_check.built_in_names():
-            if name.startswith(("mail/", "sms/")) and not name.startswith(template_check.PARTS):
-                values = template_check.variables_of(name) - OF_MESSAGES - OF_EMAILS
+        for name in templates.built_in_names():
+            if name.startswith(("mail/", "sms/")) and not name.startswith(templates.PARTS):
+                values = templates.variables_of(name) - OF_MESSAGES - OF_EMAILS
                 used.setdefault(name.partition(".")[0], set()).update(values)
     assert messages == used

@@ -183,7 +183,7 @@ def test_where_one_language_is_offered_there_is_no_switcher(browser_wire):
 @pytest.mark.one_database
 def test_a_notice_is_translated_when_it_is_sent(app, monkeypatch):
     from app.notifications import notices
-    from app.notifications.sentences import plural_sentence, sentence
+    from app.notifications.notices import plural_sentence, sentence
 
     told = [
         sentence("{method} removed.", method=sentence("Passkey")),

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from app.serving import startup, unix_socket
+from app.serving import startup
 from config.settings import Settings
 
 BEHIND_ONE = Settings(environment="production", trusted_proxies=1)
@@ -16,7 +16,7 @@ BEHIND_ONE = Settings(environment="production", trusted_proxies=1)
 
 def refusal(capsys, settings, path) -> tuple[int, str]:
     with pytest.raises(SystemExit) as end:
-        unix_socket.claim(settings, str(path))
+        startup.claim_socket(settings, str(path))
     return end.value.code, capsys.readouterr().err
 
 
@@ -26,7 +26,7 @@ def path(tmp_path):
 
 
 def test_a_free_path_is_left_free(path):
-    unix_socket.claim(BEHIND_ONE, str(path))
+    startup.claim_socket(BEHIND_ONE, str(path))
     assert not path.exists()
 
 
@@ -34,7 +34,7 @@ def test_the_socket_of_a_dead_server_makes_way(path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     assert path.is_socket()
-    unix_socket.claim(BEHIND_ONE, str(path))
+    startup.claim_socket(BEHIND_ONE, str(path))
     assert not path.exists()
 
 
@@ -65,7 +65,7 @@ def test_a_directory_of_somebody_else_is_named(path, capsys, monkeypatch):
     def refuse(*_rest):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(unix_socket, "forget_socket", refuse)
+    monkeypatch.setattr(startup, "forget_socket", refuse)
     status, said = refusal(capsys, BEHIND_ONE, path)
     assert status == startup.UNAVAILABLE
     assert f"can't listen at {path} (Permission denied)" in said
@@ -75,7 +75,7 @@ def test_without_a_trusted_proxy_nobody_would_be_known(path, capsys):
     status, said = refusal(capsys, Settings(environment="production"), path)
     assert status == startup.NOT_CONFIGURED
     assert "LATCHKEY_TRUSTED_PROXIES=1" in said
-    unix_socket.claim(Settings(environment="development"), str(path))
+    startup.claim_socket(Settings(environment="development"), str(path))
 
 
 @pytest.mark.parametrize(
