@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from app import throttling
 from app.audit import record
 from app.client import ClientContext
+from app.crypto.secrets import is_row_id
 from app.errors import Rejected
 from app.extensions import db, settings
 from app.login.credential_changes import lock_credentials
 from app.notifications import notices
-from app.notifications.sentences import plural_sentence
+from app.notifications.notices import plural_sentence
 from app.sessions import api_tokens
 from app.sessions.models import ApiToken, AuthSession
 from app.users import User
@@ -27,7 +28,6 @@ LONGEST_NAME = 64
 OFFERED_DAYS = (7, 30, 90, 365)
 """What the page offers; a program may ask for any number of days up to the longest."""
 
-_ID = re.compile(r"[0-9a-f]{32}\Z")
 _DAYS = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
 
 
@@ -88,7 +88,7 @@ def revoke(user_id: int, token_id: str) -> None:
 
     :raises Rejected: ``not_found`` (404) when it is not this user's, or nobody's
     """
-    found = api_tokens.revoke(user_id, token_id) if _ID.match(token_id) else None
+    found = api_tokens.revoke(user_id, token_id) if is_row_id(token_id) else None
     if found is None:
         raise Rejected("not_found", status=404)
     if found.revoked_at is None:

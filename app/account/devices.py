@@ -6,12 +6,12 @@ import re
 from collections.abc import Collection, Sequence
 
 from app.audit import record
+from app.crypto.secrets import is_row_id
 from app.errors import Rejected
 from app.sessions.known_devices import forget_browser, known_digests, revoke_one_trust, revoke_trust
 from app.sessions.models import AuthSession, KnownDevice
 from app.sessions.store import find_session, revoke_all_sessions, revoke_current_session, revoke_session
 
-_SESSION_ID = re.compile(r"[0-9a-f]{32}\Z")
 _BROWSER = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -25,7 +25,7 @@ def end_one(user_id: int, current: AuthSession, session_id: str) -> int:
         revoke_current_session()
         record("session.ended", user_id, reason="signed_out")
         return 1
-    ended = revoke_session(session_id, of=user_id) if _SESSION_ID.match(session_id) else 0
+    ended = revoke_session(session_id, of=user_id) if is_row_id(session_id) else 0
     if ended:
         record("session.ended", user_id, reason="ended_by_owner", sessions=ended)
     elif not _was_mine(user_id, session_id):
@@ -75,5 +75,5 @@ def known_by_session(heads: Sequence[AuthSession], known: Sequence[KnownDevice],
 
 
 def _was_mine(user_id: int, session_id: str) -> bool:
-    session = find_session(session_id) if _SESSION_ID.match(session_id) else None
+    session = find_session(session_id) if is_row_id(session_id) else None
     return session is not None and session.user_id == user_id

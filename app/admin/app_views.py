@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Response, after_this_request, g, request
+from flask import Response, after_this_request, request
 from pydantic import ValidationError
 
 from app.admin import bp
 from app.admin.access import actor, note
 from app.admin.forms import ClientForm, DeleteClientForm, NewClientForm, RotateForm
-from app.admin.presenters import page_facts
+from app.admin.presenters import is_answered_alone, page_facts
 from app.crypto import secrets
 from app.errors import Rejected
 from app.extensions import db
@@ -96,30 +96,14 @@ def rotate_secret() -> Response:
 def disable_client() -> Response:
     """Let nobody sign in to a client; none of its tokens is valid."""
     after_this_request(view_commit)
-    form = ClientForm()
-    if form.validate():
-        row = _stored(str(form.client.data))
-        changed = client_store.switch(row.id, off=True, by=actor())
-        if changed:
-            note("client_disabled", row.id)
-        say("client_disabled", client=row.id)
-        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
-    return _again(form)
+    return _switch(off=True)
 
 
 @bp.post("/apps/client/enable")
 def enable_client() -> Response:
     """Let people sign in to a client again."""
     after_this_request(view_commit)
-    form = ClientForm()
-    if form.validate():
-        row = _stored(str(form.client.data))
-        changed = client_store.switch(row.id, off=False, by=actor())
-        if changed:
-            note("client_enabled", row.id)
-        say("client_enabled", client=row.id)
-        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
-    return _again(form)
+    return _switch(off=False)
 
 
 @bp.post("/apps/client/delete")
@@ -138,6 +122,19 @@ def delete_client() -> Response:
             note("client_deleted", row.id)
             say("client_deleted", client=row.id)
             return respond(go="/admin/apps", client=row.id)
+    return _again(form)
+
+
+def _switch(*, off: bool) -> Response:
+    form = ClientForm()
+    if form.validate():
+        row = _stored(str(form.client.data))
+        changed = client_store.switch(row.id, off=off, by=actor())
+        said = "client_disabled" if off else "client_enabled"
+        if changed:
+            note(said, row.id)
+        say(said, client=row.id)
+        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
     return _again(form)
 
 
@@ -208,13 +205,13 @@ def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> R
 def _again(form: BaseForm) -> Response:
     """Show what is wrong with a form: on the client's page, if it was sent from there."""
     client_id = str(form["client"].data or "")
-    if g.get("csrf_fault") or wants_json() or not client_id:
+    if is_answered_alone() or not client_id:
         return respond("errors/form.html", form)
     return _one(client_id, form)
 
 
 def _list(form: BaseForm | None = None) -> Response:
-    if form and (g.get("csrf_fault") or wants_json()):
+    if form and is_answered_alone():
         return respond("errors/form.html", form)
     after = "" if form else request.args.get("after", "")
     if after and not is_client_id(after):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, after_this_request, g, request
+from flask import Response, after_this_request, request
 
 from app.admin import bp, people
 from app.admin.access import actor, note
 from app.admin.forms import DeleteGroupForm, MemberForm, NewGroupForm
-from app.admin.presenters import page_facts
+from app.admin.presenters import is_answered_alone, page_facts
 from app.errors import Rejected
 from app.groups import service as groups
 from app.groups.models import TITLE_LENGTH
@@ -81,11 +81,8 @@ def remove_member(name: str, handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = people.with_handle(handle)
-        if user is None:
-            raise Rejected("not_found", status=404)
-        number = user.id
-        removed = _known(lambda: groups.remove_member(name, number, by=actor()))
+        user = people.person_of(handle)
+        removed = _known(lambda: groups.remove_member(name, user.id, by=actor()))
         if removed:
             note("group_member_removed", handle, group=name)
         say("person_not_in_group", group=name)
@@ -136,7 +133,7 @@ def _facts(found: GroupSummary) -> dict[str, Any]:
 
 
 def _list(form: BaseForm | None = None) -> Response:
-    if form and (g.get("csrf_fault") or wants_json()):
+    if form and is_answered_alone():
         return respond("errors/form.html", form)
     after = "" if form else request.args.get("after", "")
     if "\x00" in after:
@@ -149,7 +146,7 @@ def _list(form: BaseForm | None = None) -> Response:
 
 def _again(name: str, form: BaseForm) -> Response:
     """Show what is wrong with a form: on the group's page, if it was sent from there."""
-    if g.get("csrf_fault") or wants_json():
+    if is_answered_alone():
         return respond("errors/form.html", form)
     return _page(_group(name), form)
 

@@ -10,12 +10,13 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from flask import Response, after_this_request, g, request
+from flask import Response, after_this_request, request
 
 from app.admin import bp
 from app.admin.access import actor, note
 from app.admin.forms import InvitationForm
-from app.admin.presenters import invitation_facts, page_facts
+from app.admin.presenters import invitation_facts, is_answered_alone, page_facts
+from app.crypto.secrets import is_row_id
 from app.errors import Rejected
 from app.groups import service as groups
 from app.invitations import service
@@ -23,13 +24,12 @@ from app.invitations.service import LONGEST, MOST_USES, Terms, link_of
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
-from app.web.respond import respond, say, wants_json
+from app.web.respond import respond, say
 
 PAGE = "admin/invitations.html"
 HERE = "/admin/invitations"
 SHOWN = 50
 
-_ID = re.compile(r"[0-9a-f]{32}\Z")
 _NUMBER = re.compile(r"[0-9]{1,6}\Z", re.ASCII)
 
 
@@ -61,7 +61,7 @@ def revoke_invitation(invitation_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        found = service.find(invitation_id) if _ID.match(invitation_id) else None
+        found = service.find(invitation_id) if is_row_id(invitation_id) else None
         if found is None:
             raise Rejected("not_found", status=404)
         revoked = service.revoke(found, by=actor())
@@ -88,14 +88,14 @@ def _terms(form: InvitationForm) -> Terms:
 
 def _again(form: BaseForm) -> Response:
     """Show what is wrong with a form, on its page."""
-    if g.get("csrf_fault") or wants_json():
+    if is_answered_alone():
         return respond("errors/form.html", form)
     return _page(form)
 
 
 def _page(form: BaseForm, made: str = "", **facts: Any) -> Response:
     everything, after = request.args.get("state") == "all", request.args.get("after", "")
-    if after and not _ID.match(after):
+    if after and not is_row_id(after):
         raise Rejected("api_error", field="after")
     found = service.newest(SHOWN + 1, before=after, only_open=not everything)
     following = found[SHOWN - 1].id if len(found) > SHOWN else None

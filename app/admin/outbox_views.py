@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flask import Response, after_this_request, g, request
+from flask import Response, after_this_request, request
 
 from app.admin import bp, outbox_list
 from app.admin.access import note
 from app.admin.forms import RetryForm
 from app.admin.outbox_list import CHANNELS, GROUPS, Wanted
-from app.admin.presenters import page_facts
+from app.admin.presenters import is_answered_alone, page_facts
+from app.crypto.secrets import is_row_id
 from app.errors import Rejected
 from app.outbox.models import ABANDONED
 from app.outbox.service import wake_after_commit
 from app.web.commit import view_commit
 from app.web.forms import BaseForm, ButtonForm
 from app.web.redirects import with_query
-from app.web.respond import respond, say, wants_json
+from app.web.respond import respond, say
 
 PAGE = "admin/outbox.html"
-_ID = re.compile(r"[0-9a-f]{32}\Z")
 _DESTINATION = re.compile(r"[^\s\x00]{0,254}\Z")
 
 
@@ -56,7 +56,7 @@ def retry_message(message_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        if not _ID.match(message_id):
+        if not is_row_id(message_id):
             raise Rejected("not_found", status=404)
         with form.showing_refusals():
             retried = outbox_list.retry([message_id], Wanted(ABANDONED))
@@ -85,7 +85,7 @@ def _wanted(asked: dict[str, str]) -> Wanted:
 
 def _page(form: BaseForm | None = None) -> Response:
     """Show the list that the query asks for; without a state that of the first group that has messages."""
-    if form and (g.get("csrf_fault") or wants_json()):
+    if form and is_answered_alone():
         return respond("errors/form.html", form)
     query: Any = {} if form else request.args
     asked = {name: query.get(name, "").strip() for name in ("state", "channel", "destination")}

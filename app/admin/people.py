@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.authenticators import totp
+from app.crypto.secrets import is_row_id
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import db
@@ -27,8 +27,6 @@ LAST_CHARACTER = "\U0010ffff"
 
 STATES = ("administrator", "disabled", "unconfirmed", "deleting")
 """What a list can be narrowed to."""
-
-_HANDLE = re.compile(r"[0-9a-f]{32}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +67,20 @@ def page_of(wanted: Wanted, after: str = "") -> tuple[list[dict[str, Any]], str 
         return members_of(wanted.group, after)
     if not wanted.text.strip():
         return _newest(wanted, after)
-    if _HANDLE.match(handle := wanted.text.strip().lower()):
+    if is_row_id(handle := wanted.text.strip().lower()):
         found = db.session.scalars(sa.select(User).where(User.handle == handle, *wanted.filters())).all()
         return list(_described(found)), None
     return _found_by_text(wanted, after)
 
 
-def with_handle(handle: str) -> User | None:
-    """Return the account of this handle, if there is one."""
-    found: User | None = None
-    if _HANDLE.match(handle):
-        found = db.session.scalar(sa.select(User).where(User.handle == handle))
+def person_of(handle: str) -> User:
+    """Return the account of this handle.
+
+    :raises Rejected: ``not_found`` (404) when there is none
+    """
+    found = _with_handle(handle)
+    if found is None:
+        raise Rejected("not_found", status=404)
     return found
 
 
@@ -89,10 +90,17 @@ def named(text: str, field: str) -> User:
     :raises Rejected: ``person_unknown`` on the field
     """
     text = text.strip()
-    found = with_handle(text.lower()) or find_by_identity(read_identity(text))
+    found = _with_handle(text.lower()) or find_by_identity(read_identity(text))
     if found is None:
         raise Rejected("person_unknown", field=field, identity=text[:254])
     return found
+
+
+def _with_handle(handle: str) -> User | None:
+    user: User | None = None
+    if is_row_id(handle):
+        user = db.session.scalar(sa.select(User).where(User.handle == handle))
+    return user
 
 
 def _newest(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | None]:

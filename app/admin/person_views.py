@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-import sqlalchemy as sa
-from flask import Response, after_this_request, g
+from flask import Response, after_this_request
 from flask_login import current_user
 
 from app import i18n
@@ -14,10 +12,11 @@ from app.admin import account_changes, bp
 from app.admin.access import actor, note
 from app.admin.attempts import TITLES
 from app.admin.forms import EraseForm, GroupForm, SignOutForm
-from app.admin.presenters import label_of_person, other_groups, page_facts, person_facts
+from app.admin.people import person_of
+from app.admin.presenters import is_answered_alone, label_of_person, other_groups, page_facts, person_facts
 from app.audit import record
+from app.crypto.secrets import is_row_id
 from app.errors import Rejected
-from app.extensions import db
 from app.groups import service as groups
 from app.groups.service import UnknownGroup
 from app.privacy import deletion
@@ -31,13 +30,11 @@ from app.web.respond import respond, say, wants_json
 
 PAGE = "admin/person.html"
 
-_HANDLE = re.compile(r"[0-9a-f]{32}\Z")
-
 
 @bp.get("/people/<handle>")
 def person(handle: str) -> Response:
     """Show one account."""
-    return _page(_person(handle))
+    return _page(person_of(handle))
 
 
 @bp.post("/people/<handle>/disable")
@@ -60,7 +57,7 @@ def enable(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        if account_changes.enable(_person(handle), by=actor()):
+        if account_changes.enable(person_of(handle), by=actor()):
             note("account_enabled", handle)
         return _done(handle, "person_enabled")
     return _again(handle, form)
@@ -72,7 +69,7 @@ def unlock(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        forgotten = account_changes.unlock(_person(handle), by=actor())
+        forgotten = account_changes.unlock(person_of(handle), by=actor())
         note("account_unlocked", handle)
         return _done(handle, "person_unlocked", had_failures=forgotten)
     return _again(handle, form)
@@ -84,7 +81,7 @@ def send_link(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = _person(handle)
+        user = person_of(handle)
         with form.showing_refusals():
             sent_links.send(user, by=actor())
             note("link_sent", handle)
@@ -99,7 +96,7 @@ def resume_mail(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        lifted = account_changes.resume_mail(_person(handle), by=actor())
+        lifted = account_changes.resume_mail(person_of(handle), by=actor())
         if lifted:
             note("mail_resumed", handle, addresses=lifted)
         return _done(handle, "person_mail_resumed", lifted=lifted)
@@ -112,7 +109,7 @@ def sign_out(handle: str) -> Response:
     after_this_request(view_commit)
     form = SignOutForm()
     if form.validate():
-        ended, revoked = account_changes.end_sessions(_person(handle), by=actor(), tokens=form.tokens.data)
+        ended, revoked = account_changes.end_sessions(person_of(handle), by=actor(), tokens=form.tokens.data)
         note("sessions_ended", handle, sessions=ended, tokens=revoked)
         return _done(handle, "person_signed_out", ended=ended, revoked=revoked)
     return _again(handle, form)
@@ -124,8 +121,8 @@ def end_session(handle: str, session_id: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = _person(handle)
-        if not _HANDLE.match(session_id):
+        user = person_of(handle)
+        if not is_row_id(session_id):
             raise Rejected("not_found", status=404)
         ended = account_changes.end_session(user, session_id, by=actor())
         if ended:
@@ -154,7 +151,7 @@ def cancel_recovery(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        under_way = requests.open_of(_person(handle).id)
+        under_way = requests.open_of(person_of(handle).id)
         canceled = under_way is not None and recovery.cancel(under_way, "operator")
         if canceled:
             note("recovery_canceled", handle)
@@ -180,7 +177,7 @@ def undelete(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        kept = deletion.cancel_requested(_person(handle), late=True, by=actor())
+        kept = deletion.cancel_requested(person_of(handle), late=True, by=actor())
         if kept:
             note("account_kept", handle)
         return _done(handle, "person_kept", kept=kept)
@@ -193,7 +190,7 @@ def join(handle: str) -> Response:
     after_this_request(view_commit)
     form = GroupForm()
     if form.validate():
-        user = _person(handle)
+        user = person_of(handle)
         with form.showing_refusals():
             name = str(form.group.data)
             try:
@@ -213,7 +210,7 @@ def leave(handle: str, name: str) -> Response:
     form = ButtonForm()
     if form.validate():
         try:
-            removed = groups.remove_member(name, _person(handle).id, by=actor())
+            removed = groups.remove_member(name, person_of(handle).id, by=actor())
         except UnknownGroup:
             raise Rejected("not_found", status=404) from None
         if removed:
@@ -228,7 +225,7 @@ def make_administrator(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = _person(handle)
+        user = person_of(handle)
         made = administrators.grant(user.id, by=actor())
         if made:
             record("administrator.added", user.id, by=actor())
@@ -243,7 +240,7 @@ def remove_administrator(handle: str) -> Response:
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
-        user = _person(handle)
+        user = person_of(handle)
         with form.showing_refusals():
             removed = account_changes.remove_administrator(user, by=actor(), keep_one=True)
             if removed:
@@ -269,24 +266,12 @@ def erase(handle: str) -> Response:
     return _again(handle, form)
 
 
-def _person(handle: str) -> User:
-    """Return the account of this handle.
-
-    :raises Rejected: ``not_found`` (404) when there is none
-    """
-    wanted = sa.select(User).where(User.handle == handle)
-    user: User | None = db.session.scalar(wanted) if _HANDLE.match(handle) else None
-    if user is None:
-        raise Rejected("not_found", status=404)
-    return user
-
-
 def _other(handle: str) -> User:
     """Return an account that isn't the administrator's own, so that no one locks themselves out by mistake.
 
     :raises Rejected: ``not_found`` (404), ``not_yourself`` (409)
     """
-    user = _person(handle)
+    user = person_of(handle)
     if user.id == current_user.id:
         raise Rejected("not_yourself", status=409)
     return user
@@ -305,9 +290,9 @@ def _shut_out(handle: str) -> User:
 
 def _again(handle: str, form: BaseForm) -> Response:
     """Show what is wrong with a form: on the account's page, if it was sent from there."""
-    if g.get("csrf_fault") or wants_json():
+    if is_answered_alone():
         return respond("errors/form.html", form)
-    return _page(_person(handle), form)
+    return _page(person_of(handle), form)
 
 
 def _page(user: User, form: BaseForm | None = None) -> Response:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from flask import g
 from flask_login import current_user
 
 from app import clock, user_agents
@@ -78,6 +79,11 @@ def page_facts() -> dict[str, Any]:
         return {}
     return {"user_label": label_of(identities_of(current_user.id)), "fresh": is_fresh(), "titles": proof_titles(),
             "facts_of": shown_facts, "event_text": event_text}  # fmt: skip
+
+
+def is_answered_alone() -> bool:
+    """Return whether a refused form is answered without its page: to a program, or when it was forged or too old."""
+    return wants_json() or bool(g.get("csrf_fault"))
 
 
 def person_facts(user: User) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response, after_this_request, g, request
+from flask import Response, after_this_request, request
 from markupsafe import Markup
 
 from app import clock
 from app.admin import bp
 from app.admin.access import actor, note
 from app.admin.forms import ConfirmForm, WebhookForm
-from app.admin.presenters import page_facts
+from app.admin.presenters import is_answered_alone, page_facts
 from app.errors import Rejected
 from app.i18n import gettext
 from app.web.commit import view_commit
@@ -144,7 +144,7 @@ def _named(endpoint_id: str) -> WebhookEndpoint:
 
 
 def _list(form: WebhookForm | None = None) -> Response:
-    if form is not None and (g.get("csrf_fault") or (wants_json() and form.faults())):
+    if form is not None and is_answered_alone():
         return respond(REFUSED, form)
     found = [
         _endpoint_facts(each.endpoint) | {"waiting": each.waiting, "abandoned": each.abandoned}

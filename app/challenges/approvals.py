@@ -5,7 +5,6 @@ Counting, approving and spending are each one conditional UPDATE: the database d
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,6 @@ from app.enrollments.catalog import method_of
 from app.enrollments.models import Enrollment, has_second
 from app.extensions import changed, db, keyring, settings
 from app.users import User
-
-_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 WAITING, APPROVED, SPENT, EXPIRED, REFUSED = "waiting", "approved", "spent", "expired", "refused"
 
@@ -110,7 +107,7 @@ def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
     """
     if challenge_id := challenge_id_in(client.challenge_token):
         return _first(_NAMED, purpose=purpose, named=challenge_id)
-    if not client.binding or not _ID.match(client.challenge_token):
+    if not client.binding or not secrets.is_row_id(client.challenge_token):
         return None
     found = _first(_ASKED_HERE, purpose=purpose, named=client.challenge_token, **browser_meant(client.bindings))
     return found if found is not None and method_of(found.challenge.method).has_link else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 import click
 import sqlalchemy as sa
@@ -11,11 +12,11 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.command_language import N_, TranslatedGroup, gettext, speaking
+from app.crypto.secrets import is_row_id
 from app.db import PoolerFound, unavailable
 from app.extensions import db
 from app.users import User, find_by_identity, kinds_in_words, read_identity
 
-_HANDLE = re.compile(r"[0-9a-f]{32}")
 MISSING_TABLES = ("no such table", "no such column", "UndefinedTable", "UndefinedColumn")
 
 
@@ -58,7 +59,7 @@ def user_named(text: str) -> User:
     """
     typed = read_identity(text)
     user = find_by_identity(typed) if typed else None
-    if user is None and _HANDLE.fullmatch(text):
+    if user is None and is_row_id(text):
         user = db.session.scalars(sa.select(User).where(User.handle == text)).first()
     if user is not None:
         return user
@@ -67,3 +68,23 @@ def user_named(text: str) -> User:
             kinds = kinds_in_words()
         raise click.ClickException(gettext("{text} isn't {kinds}.", text=repr(text), kinds=kinds))
     raise click.ClickException(gettext("{identity}: no one has that.", identity=text))
+
+
+def for_each(identities: Iterable[str], do: Callable[[str, User], str]) -> NoReturn:
+    """Do something about each account, commit it and print what was done.
+
+    What can be done is done, and an identity that no account has is named; with one of those the status is 1.
+    :param do: takes the identity as it was typed and its account; returns what to print
+    """
+    missing = 0
+    for text in identities:
+        try:
+            user = user_named(text)
+        except click.ClickException as unknown:
+            missing += 1
+            click.echo(unknown.message, err=True)
+            continue
+        said = do(text, user)
+        db.session.commit()
+        click.echo(said)
+    sys.exit(1 if missing else 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 import click
 import orjson
 
-from app.cli.group import OperatorGroup, user_named
+from app.cli.group import OperatorGroup, for_each
 from app.command_language import N_, gettext, ngettext, number_text, table
 from app.extensions import db
 from app.groups import service
@@ -166,19 +166,14 @@ def refuse_name(name: str) -> None:
     raise click.ClickException(f"{said} {instead}" if tidy else said)
 
 
-def _each(name: str, identities: tuple[str, ...], do: Callable[[User], str]) -> None:
-    """Do something about each account and commit it; what can be done is done, what cannot is named."""
+def _each(name: str, identities: tuple[str, ...], do: Callable[[User], str]) -> NoReturn:
+    """Do something about each account, as ``for_each`` does; ``do`` returns what to print, with names to fill in."""
     group_named(name)
-    missing = 0
-    for text in identities:
+
+    def change(text: str, user: User) -> str:
         try:
-            said = do(user_named(text))
+            return gettext(do(user), identity=text, group=name)
         except UnknownGroup:
             raise unknown_group(name) from None
-        except click.ClickException as unknown:
-            missing += 1
-            click.echo(unknown.message, err=True)
-            continue
-        db.session.commit()
-        click.echo(gettext(said, identity=text, group=name))
-    sys.exit(1 if missing else 0)
+
+    for_each(identities, change)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-
 import click
 import sqlalchemy as sa
 
 from app.admin import account_changes
-from app.cli.group import user_named
+from app.cli.group import for_each
 from app.cli.users import users
 from app.command_language import N_, gettext, ngettext
 from app.extensions import changed, db
@@ -32,7 +29,7 @@ def delete(identity: tuple[str, ...], at_once: bool, yes: bool) -> None:
     if at_once and not yes:
         asked = ngettext("Erase {count} account for good?", "Erase {count} accounts for good?", len(identity))
         click.confirm(asked, abort=True)
-    _each(identity, _erase_now if at_once else _close)
+    for_each(identity, _erase_now if at_once else _close)
 
 
 @users.command("undelete")
@@ -42,23 +39,7 @@ def undelete(identity: tuple[str, ...]) -> None:
 
     Each IDENTITY is an email address, phone number or username. Sessions that were ended stay so.
     """
-    _each(identity, _keep)
-
-
-def _each(identities: tuple[str, ...], do: Callable[[str, User], str]) -> None:
-    """Do something about each account and commit it; what can be done is done, what cannot is named."""
-    missing = 0
-    for text in identities:
-        try:
-            user = user_named(text)
-        except click.ClickException as unknown:
-            missing += 1
-            click.echo(unknown.message, err=True)
-            continue
-        said = do(text, user)
-        db.session.commit()
-        click.echo(said)
-    sys.exit(1 if missing else 0)
+    for_each(identity, _keep)
 
 
 def _close(identity: str, user: User) -> str:

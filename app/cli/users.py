@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from app.authenticators.presenters import title_of
 from app.authenticators.registry import nameable
 from app.cli.account_creation import open_accounts
 from app.cli.account_drafts import NotUsable, read_draft
-from app.cli.group import OperatorGroup, switched, user_named
+from app.cli.group import OperatorGroup, for_each, switched, user_named
 from app.cli.groups import group_named
 from app.cli.imports.command import import_
 from app.cli.user_sessions import sessions
@@ -27,6 +26,7 @@ from app.recovery import requests
 from app.recovery import service as recovery_service
 from app.signin import sent_links
 from app.terminal import padded
+from app.users import User
 from app.web.messages import message
 
 users = OperatorGroup("users", help=N_("Create, find, disable, unlock and delete accounts."))
@@ -147,7 +147,7 @@ def disable(identity: tuple[str, ...]) -> None:
 
     Each IDENTITY is an email address, phone number or username.
     """
-    _switch(identity, off=True)
+    for_each(identity, _disable)
 
 
 @users.command("enable")
@@ -157,7 +157,7 @@ def enable(identity: tuple[str, ...]) -> None:
 
     Each IDENTITY is an email address, phone number or username.
     """
-    _switch(identity, off=False)
+    for_each(identity, _enable)
 
 
 @users.command("unlock")
@@ -167,19 +167,13 @@ def unlock(identity: tuple[str, ...]) -> None:
 
     Each IDENTITY is an email address, phone number or username.
     """
-    missing = 0
-    for text in identity:
-        try:
-            user = user_named(text)
-        except click.ClickException as unknown:
-            missing += 1
-            click.echo(unknown.message, err=True)
-            continue
+
+    def do(text: str, user: User) -> str:
         forgotten = account_changes.unlock(user, by="operator")
-        db.session.commit()
         said = N_("{identity}: unlocked.") if forgotten else N_("{identity}: had no failures.")
-        click.echo(gettext(said, identity=text))
-    sys.exit(1 if missing else 0)
+        return gettext(said, identity=text)
+
+    for_each(identity, do)
 
 
 @users.command("recovery")
@@ -212,23 +206,13 @@ def recovery(identity: str, cancels: bool) -> None:
 NO_RECOVERY = N_("{identity}: no recovery is under way.")
 
 
-def _switch(identities: tuple[str, ...], *, off: bool) -> None:
-    """Disable or enable each account; what can be done is done, what cannot is named."""
-    missing = 0
-    for text in identities:
-        try:
-            user = user_named(text)
-        except click.ClickException as unknown:
-            missing += 1
-            click.echo(unknown.message, err=True)
-            continue
-        ended = account_changes.disable(user, by="operator") if off else 0
-        if ended is None or not (off or account_changes.enable(user, by="operator")):
-            click.echo(switched(text, off=off, done=False))
-            continue
-        db.session.commit()
-        click.echo(_disabled(text, ended) if ended else switched(text, off=off, done=True))
-    sys.exit(1 if missing else 0)
+def _disable(identity: str, user: User) -> str:
+    ended = account_changes.disable(user, by="operator")
+    return _disabled(identity, ended) if ended else switched(identity, off=True, done=ended is not None)
+
+
+def _enable(identity: str, user: User) -> str:
+    return switched(identity, off=False, done=account_changes.enable(user, by="operator"))
 
 
 def _disabled(identity: str, ended: int) -> str:

@@ -29,6 +29,8 @@ CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # digit (RFC 8628, section 6.1).
 CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"
 
+_ROW_ID = re.compile(r"[0-9a-f]{32}")
+
 API_PREFIX = "lkp_"
 """Prefix of an API token."""
 
@@ -70,6 +72,11 @@ def row_id() -> str:
     Unguessable, so it can be in a URL (ASVS 8.2.2), and known before the row is inserted.
     """
     return secrets.token_hex(16)
+
+
+def is_row_id(text: str) -> bool:
+    """Return whether a text could be such an id."""
+    return _ROW_ID.fullmatch(text) is not None
 
 
 def reference(length: int = 8) -> str:

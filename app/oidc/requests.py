@@ -4,7 +4,6 @@ what its app has pushed (RFC 9126).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -33,8 +32,6 @@ SHOWN = "consent.shown"
 
 REFUSED = "consent.refused"
 """The same: the session in which it was refused."""
-
-_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
 URN = "urn:ietf:params:oauth:request_uri:"
@@ -66,7 +63,7 @@ def find(request_id: str, *, answered: bool = False) -> AuthorizationRequest | N
 
     :param answered: return one that has its answer instead, for as long as a button counts as pressed twice
     """
-    if not is_id(request_id):
+    if not secrets.is_row_id(request_id):
         return None
     lately = AuthorizationRequest.done_at > clock.now() - NONCE_HOLDS
     state = lately if answered else AuthorizationRequest.done_at.is_(None)
@@ -74,11 +71,6 @@ def find(request_id: str, *, answered: bool = False) -> AuthorizationRequest | N
     begun = sa.or_(AuthorizationRequest.pushed.is_(False), AuthorizationRequest.begun_at.is_not(None))
     found = sa.select(AuthorizationRequest).where(AuthorizationRequest.id == request_id, *waits, begun)
     return db.session.scalar(found)
-
-
-def is_id(text: str) -> bool:
-    """Whether a request can have this id."""
-    return _ID.match(text) is not None
 
 
 def parameters_of(row: AuthorizationRequest) -> MultiDict[str, str]:
@@ -162,7 +154,7 @@ def claim_pushed(given: MultiDict[str, str]) -> AuthorizationRequest | None:
     """
     uris, clients = given.getlist("request_uri"), given.getlist("client_id")
     request_id = uris[0].removeprefix(URN)
-    if len(uris) != 1 or len(clients) != 1 or not is_id(request_id) or not is_client_id(clients[0]):
+    if len(uris) != 1 or len(clients) != 1 or not secrets.is_row_id(request_id) or not is_client_id(clients[0]):
         return None
     now, row = clock.now(), AuthorizationRequest
     its = (row.id == request_id, row.client_id == clients[0])

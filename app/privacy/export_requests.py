@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ import structlog
 from app import clock, metrics, outbox
 from app.audit import record
 from app.crypto.encryption import DecryptionError
+from app.crypto.secrets import is_row_id
 from app.db.export import ExportPart, read, registered_export
 from app.db.retention import delete_batch
 from app.errors import Rejected
@@ -39,7 +39,6 @@ MAX_BYTES = 16 * 1024 * 1024
 """Limits of an archive: rows in a file, and bytes after which no more rows are added."""
 
 DAY = timedelta(days=1)
-_ID = re.compile(r"[0-9a-f]{32}\Z")
 _e, _c = Export.__table__.c, ExportChunk.__table__.c
 _CLAIM = claiming(_e.id, _e.due_at, state=MAKING, attempts=_e.attempts + 1)
 
@@ -81,7 +80,7 @@ def fetch(user: User, export_id: str) -> tuple[Export, Iterator[bytes]]:
 
     :raises Rejected: ``not_found`` (404) when it isn't this user's, isn't ready, or has expired
     """
-    export = db.session.get(Export, export_id) if _ID.match(export_id) else None
+    export = db.session.get(Export, export_id) if is_row_id(export_id) else None
     if export is None or export.user_id != user.id or not export.can_be_fetched(clock.now()):
         raise Rejected("not_found", status=404)
     try:

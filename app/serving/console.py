@@ -10,12 +10,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from app.admin import access
-from app.serving.supervisor import BACKLOG, HEAD_WITHIN, LARGEST_HEAD, adapter, listening
+from app.serving.supervisor import adapter, server_options
 from app.serving.thread_pool import ThreadPool
 from config import types
 
@@ -41,17 +39,7 @@ def _server(app: Flask) -> Any:
     where = types.listener(listen)
     assert where is not None
     log.info("console.started", listen=listen)
-    return Server(
-        adapter(app, ThreadPool(1, THREADS)),
-        **listening(where),
-        interface=Interfaces.ASGINL,
-        backpressure=CONNECTIONS,
-        backlog=BACKLOG,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEAD_WITHIN * 1000, max_buffer_size=LARGEST_HEAD),
-        websockets=False,
-        log_enabled=False,
-    )
+    return Server(adapter(app, ThreadPool(1, THREADS)), **server_options(where), backpressure=CONNECTIONS)
 
 
 async def _serve(server: Any, stop: threading.Event) -> None:

@@ -204,11 +204,20 @@ def adapter(app: Flask, pool: ThreadPool) -> WsgiAdapter:
     return WsgiAdapter(app, pool=pool, largest_body=limit, larger=larger, headers=headers, sub_path=settings.sub_path)
 
 
-def listening(place: Place) -> dict[str, Any]:
-    """Return where to listen, as the server takes it."""
+def server_options(place: Place) -> dict[str, Any]:
+    """Return where to listen and how to speak HTTP, as every server of ours takes it."""
     if isinstance(place, str):
-        return {"uds": Path(place), "uds_permissions": SOCKET_MODE}
-    return {"address": place[0], "port": place[1]}
+        where: dict[str, Any] = {"uds": Path(place), "uds_permissions": SOCKET_MODE}
+    else:
+        where = {"address": place[0], "port": place[1]}
+    return where | {
+        "interface": Interfaces.ASGINL,
+        "backlog": BACKLOG,
+        "http": HTTPModes.http1,
+        "http1_settings": HTTP1Settings(header_read_timeout=HEAD_WITHIN * 1000, max_buffer_size=LARGEST_HEAD),
+        "websockets": False,
+        "log_enabled": False,
+    }
 
 
 def url_of(place: Place) -> str:
@@ -254,15 +263,9 @@ class Supervisor:
     def _server(self) -> Any:
         server: Any = Granian(
             "wsgi:app",
-            **listening(self.place),
-            interface=Interfaces.ASGINL,
+            **server_options(self.place),
             workers=self.workers,
             backpressure=CONNECTIONS,
-            backlog=BACKLOG,
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=HEAD_WITHIN * 1000, max_buffer_size=LARGEST_HEAD),
-            websockets=False,
-            log_enabled=False,
             respawn_failed_workers=True,
             workers_kill_timeout=END_WITHIN,
         )
