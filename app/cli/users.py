@@ -33,7 +33,6 @@ users = OperatorGroup("users", help=N_("Create, find, disable, unlock and delete
 users.add_command(sessions)
 users.add_command(import_)
 
-
 TITLES = {
     "handle": N_("handle"), "email": N_("email"), "phone": N_("phone"), "username": N_("username"), "name": N_("name"),
     "methods": N_("methods"), "groups": N_("groups"), "disabled": N_("disabled"), "deletes_at": N_("deletes at"),

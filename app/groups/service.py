@@ -39,7 +39,6 @@ _group, _membership = Group.__table__, GroupMembership.__table__
 _members = sa.select(sa.func.count()).where(_membership.c.group_id == _group.c.id).scalar_subquery()
 _SUMMARIES = sa.select(_group.c.name, _group.c.title, _members, _group.c.created_at)
 
-
 COUNTED = 1000
 """Members that a page of groups counts, at most."""
 

@@ -24,10 +24,9 @@ def init_app(app: Flask) -> None:
         emails,
         errors,
         export,
+        grant_ends,
         key_rotation,
-        lost_access,
         presenters,
-        session_ends,
         subjects,
     )
     from app.outbox import register_prompt_job, register_renderers
@@ -40,12 +39,12 @@ def init_app(app: Flask) -> None:
     cleanup.init_app(app)
     register_sealed(app, subjects.SEALED)
     key_rotation.init_app(app)
-    register_renderers(app, session_ends.RENDERERS)
+    register_renderers(app, grant_ends.RENDERERS)
     register_prompt_job(app, document_fetches.fetch_due)
     register_renderers(app, emails.RENDERERS, reads=emails.READS)
-    register_session_end_hook(app, session_ends.end_grants)
-    register_revocation_hook(app, session_ends.revoke_lasting)
-    register_membership_end_hook(app, lost_access.end_of_people)
+    register_session_end_hook(app, grant_ends.end_grants)
+    register_revocation_hook(app, grant_ends.revoke_lasting)
+    register_membership_end_hook(app, grant_ends.end_of_people)
     register_export(app, export.PARTS, export.EXCLUDED)
     errors.init_app(app)
     app.register_blueprint(bp)

@@ -15,7 +15,7 @@ from app.audit import record
 from app.db.compiled import CompiledStatement
 from app.extensions import db
 from app.groups.service import group_names, names_in
-from app.oidc import consents, grants, session_ends
+from app.oidc import consents, grant_ends, grants
 from app.oidc.client_file import logo_path
 from app.oidc.clients import Client, clients_in_memory, enabled_client_of, is_client_id
 from app.oidc.models import Consent, Grant, OAuthClient
@@ -98,7 +98,7 @@ def remove(user_id: int, client_id: str) -> str | None:
     if not is_client_id(client_id):
         return None
     withdrawn = consents.withdraw(user_id, client_id)
-    ended = session_ends.end_app(user_id, client_id)
+    ended = grant_ends.end_app(user_id, client_id)
     lasting = grants.revoke(Grant.user_id == user_id, Grant.client_id == client_id)
     if not (withdrawn or ended or lasting):
         return None

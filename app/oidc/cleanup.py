@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app import clock
 from app.db.retention import delete_batch, register_cleanups
 from app.extensions import db
-from app.oidc import document_fetches, lost_access
+from app.oidc import document_fetches, grant_ends
 from app.oidc.models import (
     AccessToken,
     AuthorizationRequest,
@@ -37,7 +37,7 @@ def init_app(app: Flask) -> None:
         prune_registration_tokens,
         document_fetches.prune_unused_apps,
         document_fetches.prune_documents,
-        lost_access.prune_lost_access,
+        grant_ends.prune_lost_access,
     )
 
 

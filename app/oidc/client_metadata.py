@@ -47,7 +47,6 @@ WORDS = {
     "missing": "is missing",
 }
 
-
 DOCUMENT_METHODS = ("none", "private_key_jwt")
 
 

@@ -18,7 +18,7 @@ from app.audit import record
 from app.crypto import secrets
 from app.db.retention import delete_batch
 from app.extensions import changed, db, settings
-from app.oidc import lost_access
+from app.oidc import grant_ends
 from app.oidc.client_secrets import INITIAL_PREFIX, new_secret
 from app.oidc.client_uris import is_plain_http
 from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory
@@ -101,7 +101,7 @@ def change(client: Client, *, by: str, secret: str | None = None) -> bool:
     if changed(sa.update(_table).where(_c.id == client.id).values(values)) != 1:
         return False
     _store_what_is_looked_up(client, replace=True)
-    lost_access.end_of_client(client)
+    grant_ends.end_of_client(client)
     record("client.changed", client=client.id, by=by)
     return True
 

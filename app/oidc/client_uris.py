@@ -21,7 +21,6 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*\Z")
 _LOOPBACK = re.compile(r"http://(localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::([0-9]{1,5}))?((?:[/?].*)?)\Z", re.DOTALL)
 LAST_PORT = 65535
 
-
 EVERYONE = "everyone"
 """In ``LATCHKEY_CLIENT_DOCUMENTS``: every account may use such apps."""
 

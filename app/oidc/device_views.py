@@ -34,7 +34,6 @@ from app.web.respond import respond, wants_json
 VERIFICATION = "/device"
 """The page on which people type the code."""
 
-
 PAGE = "/device"
 TYPE_CODE = "oidc/device.html"
 

@@ -33,7 +33,6 @@ SHOWN = "consent.shown"
 REFUSED = "consent.refused"
 """The same: the session in which it was refused."""
 
-
 URN = "urn:ietf:params:oauth:request_uri:"
 PUSHED_FOR = timedelta(seconds=60)
 """How long a pushed request can be begun (RFC 9126, section 2.2)."""

@@ -11,7 +11,7 @@ bp = Blueprint("register", __name__)
 def init_app(app: Flask) -> None:
     """Register this feature's URLs and its email."""
     from app.outbox import register_renderers
-    from app.register import confirm_views, emails, invite_views, views  # noqa: F401 - they register themselves
+    from app.register import emails, invite_views, views  # noqa: F401 - they register themselves
 
     register_renderers(app, emails.RENDERERS, reads=emails.invitations_of)
     app.register_blueprint(bp)

@@ -17,8 +17,8 @@ from app.login.pending import PendingState
 from app.login.presenters import label_of, second_step, user_facts
 from app.register import bp, invited
 from app.register import service as registration
-from app.register.confirm_views import page_of
 from app.register.forms import InviteForm
+from app.register.views import page_of
 from app.sessions.models import AuthSession
 from app.users import identifiers, identities_of
 from app.web.client import client_context, sending_client

@@ -1,28 +1,37 @@
-"""/register: create an account."""
+"""/register: create an account. /confirm: confirm its email by code or link, or its phone number by its code."""
 
 from __future__ import annotations
 
-from flask import Response, after_this_request, request
+from flask import Response, after_this_request, redirect, request
+from flask_login import current_user
 
-from app.authenticators.presenters import sent, sent_facts
+from app.authenticators.presenters import asked, sent, sent_facts
+from app.challenges.models import Challenge
+from app.challenges.service import latest_in_browser
 from app.errors import Rejected
 from app.extensions import settings
+from app.login.pending import PendingState
+from app.login.presenters import second_step, user_facts
 from app.register import bp
 from app.register import service as registration
-from app.register.confirm_views import page_of
 from app.register.contact import is_by_phone
-from app.register.forms import RegisterForm
+from app.register.forms import ConfirmForm, ConfirmLinkForm, RegisterForm
+from app.users import User, identifiers
 from app.users.registration import why_closed
 from app.web.access import anonymous_only
-from app.web.client import sending_client
+from app.web.client import clicking_client, client_context, present_client, sending_client
 from app.web.commit import view_commit
 from app.web.cookies import browser_secret
+from app.web.headers import no_referrer
 from app.web.messages import message
 from app.web.phone_numbers import identity_text
-from app.web.redirects import safe_next
-from app.web.respond import respond, say, support_id
+from app.web.redirects import safe_next, with_query
+from app.web.respond import respond, say, support_id, wants_token
 
 PAGE = "register/register.html"
+
+CONFIRM_PAGE = "register/confirm.html"
+ELSEWHERE = "register/confirm_elsewhere.html"
 
 
 @bp.get("/register")
@@ -70,3 +79,132 @@ def _password(form: RegisterForm) -> str | None:
     if form.password.data != form.password_confirm.data:
         raise Rejected("retype_password_mismatch", field="password_confirm")
     return str(form.password.data)
+
+
+@bp.get("/confirm")
+def confirm_page() -> Response:
+    """Show where the code was sent, or ask for an email or number."""
+    browser_secret()
+    form = ConfirmForm()
+    form.remember.data = settings.default_remember_me
+    challenge = _open_here()
+    form.next.data = safe_next(request.args.get("next")) or (challenge.next if challenge else "")
+    return respond(CONFIRM_PAGE, form, shown=_confirmation_shown(challenge))
+
+
+@bp.post("/confirm")
+def confirm() -> Response:
+    """Confirm an email or number by its code, or send another one."""
+    after_this_request(view_commit)
+    form = ConfirmForm()
+    if form.validate():
+        with form.showing_refusals():
+            if form.passcode.data in (None, "") or form.send_again.data:
+                next_page = safe_next(form.next.data) or ""
+                challenge = registration.send_again(form.contact, sending_client(form.challenge.data), next_page)
+                say(_sent_again(challenge), "info", email=identity_text(form.contact.text))
+                return respond(
+                    CONFIRM_PAGE,
+                    form,
+                    see=page_of(next_page),
+                    support_id=support_id(),
+                    **sent_facts(sent(challenge, challenge.destination)),
+                )
+            who, remember = client_context(form.challenge.data), form.remember.data
+            session, answered = registration.confirm_by_code(form.contact, form.passcode.data, who, remember=remember)
+            say("phone_confirmed" if is_by_phone(answered) else "email_confirmed")
+            if isinstance(session, PendingState):
+                return respond(**second_step(session))
+            facts = user_facts(current_user, session, with_token=wants_token())
+            go = settings.post_confirm_url or answered.next or settings.post_login_url
+            return respond(go=go, user=facts, tf_required=False)
+    return respond(CONFIRM_PAGE, form, shown=_confirmation_shown(_open_here()))
+
+
+@bp.get("/confirm/<token>")
+def confirm_link(token: str) -> Response:
+    """Confirm and sign in the browser that requested the link; show a button in any other."""
+    after_this_request(view_commit)
+    try:
+        opened, here = registration.open_confirmation(token, clicking_client())
+        challenge = opened.challenge
+        if not here:
+            shown = {
+                "address": identifiers.mask("email", challenge.destination),
+                "asked": asked(challenge),
+                "token": token,
+            }
+            return no_referrer(respond(ELSEWHERE, ConfirmLinkForm(), shown=shown))
+        next_page = challenge.next
+        user, arrived = registration.confirm_by_link(token, present_client())
+    except Rejected as rejected:
+        return no_referrer(_error_page(rejected))
+    if isinstance(arrived, PendingState):
+        return no_referrer(_second_step(arrived))
+    return no_referrer(_confirmed(user, challenge.destination, next_page or settings.post_login_url))
+
+
+@bp.post("/confirm/<token>")
+def confirm_link_post(token: str) -> Response:
+    """Confirm the address from a browser other than the one that asked; nobody is signed in by it."""
+    after_this_request(view_commit)
+    form = ConfirmLinkForm()
+    if form.validate():
+        with form.showing_refusals():
+            user, session = registration.confirm_by_link(token, present_client())
+            say("email_confirmed")
+            if isinstance(session, PendingState):
+                return no_referrer(respond(**second_step(session)))
+            go = settings.post_confirm_url or (settings.post_login_url if session else "/login")
+            return no_referrer(respond(go=go, user=user_facts(user)))
+    return no_referrer(respond(ELSEWHERE, form, shown={"address": "", "asked": None, "token": token}))
+
+
+def page_of(next_page: str) -> str:
+    """Return the URL of the page for the code; it keeps ``next_page`` after the code has expired."""
+    return with_query("/confirm", next=next_page) if next_page else "/confirm"
+
+
+def _open_here() -> Challenge | None:
+    """Return the open confirmation of this browser, if there is one."""
+    return latest_in_browser(present_client(), registration.CONFIRM)
+
+
+def _sent_again(challenge: Challenge) -> str:
+    """Return as which message a person is told that another code was sent, or may have been."""
+    if settings.generic_responses:
+        return "confirm_generic_by_text" if is_by_phone(challenge) else "confirm_generic"
+    return "confirm_by_text" if is_by_phone(challenge) else "confirm_registration"
+
+
+def _confirmation_shown(challenge: Challenge | None) -> dict[str, object]:
+    """Return what the page shows: a confirmation that was sent, and whether there can be one of a number."""
+    shown = sent(challenge, challenge.destination) if challenge else None
+    return {"sent": shown, "by_phone": settings.can_register_by_phone}
+
+
+def _confirmed(user: User, email: str, go: str) -> Response:
+    target = settings.post_confirm_url or go
+    if settings.redirect_behavior == "spa":
+        text = message("email_confirmed")
+        return redirect(with_query(target, success=text, identity=email, email=email))  # type: ignore[return-value]
+    say("email_confirmed")
+    return redirect(target)  # type: ignore[return-value]
+
+
+def _second_step(pending: PendingState) -> Response:
+    """Continue with the second step, as after a magic link."""
+    if settings.redirect_behavior == "spa":
+        return redirect(with_query(settings.post_login_url, tf_required=1))  # type: ignore[return-value]
+    say("email_confirmed")
+    return redirect(second_step(pending)["go"])  # type: ignore[return-value]
+
+
+def _error_page(rejected: Rejected) -> Response:
+    category = "info" if rejected.code == "already_confirmed" else "error"
+    target = settings.confirm_error_url or "/confirm"
+    if settings.redirect_behavior == "spa":
+        text = message(rejected.code)
+        return redirect(with_query(target, **{category: text, "error_code": rejected.code}))  # type: ignore[return-value]
+    say(rejected.code, category)
+    return redirect(target)  # type: ignore[return-value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from app.cli.imports import files
+from app.cli.imports.account import LEFT
 from app.cli.imports.auth0 import Auth0
 from app.cli.imports.django import Django
 from app.cli.imports.flask_security import FlaskSecurity
@@ -24,17 +26,27 @@ from app.cli.imports.keycloak import Keycloak
 from app.cli.imports.kratos import Kratos
 from app.cli.imports.latchkey import Latchkey
 from app.cli.imports.product import Choices, Fault, Place, Product, Row
-from app.cli.imports.report import say
 from app.cli.imports.rows import rows_of
 from app.cli.imports.run import Tally, run
 from app.cli.imports.spool import written
 from app.cli.imports.supabase import Supabase
 from app.cli.imports.values import mapping
-from app.command_language import N_, TranslatedCommand, gettext
+from app.command_language import N_, TranslatedCommand, gettext, ngettext, ngettext_noop
+from app.extensions import settings
+
+SHOWN = 20
+"""Reasons that are counted one by one; what is left of them is counted together."""
+
+REFUSED = N_("{count} refused: {reason}")
+LEFT_OUT = N_("{count} left out of accounts that come: {reason}")
+PASSED_OVER = N_("{count} passed over: {reason}")
+ORPHANS = ngettext_noop(
+    "{count} row belongs to no account in these files.", "{count} rows belong to no account in these files."
+)
+UNKNOWN_GROUPS = N_("Unknown groups: {names}. Create them (flask groups create NAME), or import with --create-groups.")
 
 PRODUCTS: tuple[type[Product], ...] = (Auth0, Keycloak, Supabase, Kratos, Django, FlaskSecurity)
 """Products that accounts come from, beside Latchkey."""
-
 
 PATH = click.Path(exists=True, allow_dash=True, path_type=Path)
 
@@ -97,8 +109,64 @@ def import_(
         raise click.ClickException(
             gettext("There is no account of {product} in {files}.", product=product.title, files=names)
         )
-    say(tally, product, choices)
+    _say(tally, product, choices)
     sys.exit(1 if tally.refused else 0)
+
+
+def _say(tally: Tally, product: Product, choices: Choices) -> None:
+    """Print what became of an export."""
+    if choices.dry_run or not isinstance(product, Latchkey):
+        _say_reasons(REFUSED, tally.reasons)
+        _say_reasons(LEFT_OUT, tally.skipped)
+        _say_reasons(PASSED_OVER, tally.passed)
+        for key, count in tally.left.most_common():
+            click.echo(f"{_accounts(count)}: {gettext(LEFT[key])}")
+        _say_settings(tally)
+    if tally.orphans:
+        click.echo(ngettext(*ORPHANS, tally.orphans), err=True)
+    if tally.made_groups:
+        said = N_("Would create groups: {names}.") if choices.dry_run else N_("Created groups: {names}.")
+        click.echo(gettext(said, names=", ".join(sorted(tally.made_groups))))
+    if tally.unknown_groups:
+        click.echo(gettext(UNKNOWN_GROUPS, names=", ".join(sorted(tally.unknown_groups))), err=True)
+    dry = gettext("Dry run, nothing was written: {result}.", result=str(tally))
+    click.echo(dry if choices.dry_run else f"{tally}.")
+
+
+def _say_reasons(what: str, reasons: Counter[str]) -> None:
+    for reason, count in reasons.most_common(SHOWN):
+        click.echo(gettext(what, count=count, reason=reason))
+    if others := sum(count for _, count in reasons.most_common()[SHOWN:]):
+        click.echo(gettext(what, count=others, reason=gettext("other reasons")))
+
+
+def _say_settings(tally: Tally) -> None:
+    """Say which settings keep from working what has come."""
+    for name, count in tally.methods.items():
+        if name not in settings.methods:
+            click.echo(ngettext(*UNUSED, count, method=name))
+    if tally.seconds and settings.second_factor == "off":
+        click.echo(ngettext(*WITHOUT_SECOND, tally.seconds))
+    if tally.unverified:
+        click.echo(ngettext(*UNVERIFIED, tally.unverified))
+
+
+UNUSED = ngettext_noop(
+    "{count} account with {method}: LATCHKEY_METHODS doesn't name it, so it works nowhere yet.",
+    "{count} accounts with {method}: LATCHKEY_METHODS doesn't name it, so it works nowhere yet.",
+)
+WITHOUT_SECOND = ngettext_noop(
+    "{count} account with a second step: LATCHKEY_SECOND_FACTOR is off, so none is asked for it.",
+    "{count} accounts with a second step: LATCHKEY_SECOND_FACTOR is off, so none is asked for it.",
+)
+UNVERIFIED = ngettext_noop(
+    "{count} account not verified: the owner proves an address at the first sign-in.",
+    "{count} accounts not verified: the owner proves an address at the first sign-in.",
+)
+
+
+def _accounts(count: int) -> str:
+    return ngettext("{count} account", "{count} accounts", count)
 
 
 def _rows(given: list[Path], product: Product, read: Callable[[int], None]) -> Iterator[Row | Fault]:

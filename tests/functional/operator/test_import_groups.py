@@ -8,7 +8,7 @@ import pytest
 
 from app.audit import Event
 from app.cli import account_creation
-from app.cli.imports.report import UNKNOWN_GROUPS
+from app.cli.imports.command import UNKNOWN_GROUPS
 from app.cli.imports.run import import_lines
 from app.groups.models import Group, GroupMembership
 from app.users import User

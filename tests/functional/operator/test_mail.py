@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.oidc.session_ends import KIND as APP_LOGOUT
+from app.oidc.grant_ends import KIND as APP_LOGOUT
 from app.outbox.renderers import _REGISTERED
 from tests.databases import ROOT
 

@@ -162,7 +162,7 @@ def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
 
 
 def test_every_pruner_finds_old_rows_by_an_index(app):
-    from app.oidc.lost_access import prune_lost_access
+    from app.oidc.grant_ends import prune_lost_access
     from app.outbox import leases
 
     with plans.collected(app) as found:

@@ -1,4 +1,4 @@
-"""What ends for apps when a session does: what they may do, and the session that each of them keeps itself.
+"""What ends grants, and the sessions that apps keep themselves: the end of a session, and access that a person lost.
 
 Grants without ``offline_access`` end with the session that gave them, however it ends. Those with it were given for
 when nobody is signed in, and go on (OpenID Connect Back-Channel Logout 1.0, section 2.7). They end where someone else
@@ -6,7 +6,9 @@ may have been in the account, or it is closed: "this wasn't me", recovery, an un
 deletion, and the first proof of an address; API tokens end at the same places.
 
 An app that was signed in to from an ended session is told by a logout token, once, from the outbox. It is told in the
-same way when the person removes its access, or may no longer use it (``lost_access``).
+same way when the person removes its access, or may no longer use it: they have left its groups, or it is for others
+from now on. Its tokens are refused from that moment in any case, since each statement that accepts one asks for the
+groups; here what they stand for ends for good, ``offline_access`` included.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ import sqlalchemy as sa
 from app import clock
 from app.crypto import secrets
 from app.db.compiled import CompiledStatement
-from app.extensions import settings
-from app.oidc import keys
-from app.oidc.clients import Client, find_client, find_clients
-from app.oidc.models import Grant
+from app.extensions import db, settings
+from app.groups.service import is_member_of_any
+from app.oidc import client_uris, keys
+from app.oidc.clients import Client, clients_in_memory, find_client, find_clients
+from app.oidc.models import Grant, OAuthClient
 from app.oidc.subjects import sid_for, subject_for
 from app.outbox import LogoutMessage, Message
 from app.outbox.service import LOGOUT, enqueue_all
@@ -37,16 +40,18 @@ TRIED_FOR = timedelta(hours=2)
 _table, _user = Grant.__table__, User.__table__
 _c = _table.c
 _handle = sa.select(_user.c.handle).where(_user.c.id == _c.user_id).scalar_subquery()
-
+_is_open = sa.or_(_c.ended_at.is_(None), _c.revoked_at.is_(None))
 
 OF_GRANT = (
     _c.client_id, _c.session_id, _c.user_id, _handle.label("handle"), _c.code_used_at, _c.revoked_at
 )  # fmt: skip
 """What ``tell`` needs of a grant, and when it was revoked."""
 
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+LOGOUT_TOKEN_LIFETIME = timedelta(minutes=2)
 
-EVENT = "http://schemas.openid.net/event/backchannel-logout"
-LIFETIME = timedelta(minutes=2)
+BATCH = 500
+"""Grants that end in one statement."""
 
 
 def _ending(*which: sa.ColumnElement[bool]) -> CompiledStatement:
@@ -101,6 +106,54 @@ def revoke_lasting(user_id: int) -> None:
     _REVOKE_LASTING.run(user=user_id, now=clock.now())
 
 
+def end_of_people(user_ids: Sequence[int]) -> None:
+    """End what accounts gave to apps that they may no longer use: at each batch one statement where they gave nothing.
+
+    Otherwise there are at most two, and one or two for each app that is for groups.
+    """
+    for begin in range(0, len(user_ids), BATCH):
+        theirs = _c.user_id.in_(user_ids[begin : begin + BATCH])
+        given = db.session.scalars(sa.select(_c.client_id).where(theirs, _is_open).distinct()).all()
+        for client in find_clients(given).values():
+            _end_all(client, theirs)
+
+
+def end_of_client(client: Client) -> None:
+    """End what an app was given by accounts that it is no longer for. No statement where it is for everybody."""
+    _end_all(client)
+
+
+def prune_lost_access() -> int:
+    """End a batch of what was given to apps of the clients file, or that nobody has added; return how many grants.
+
+    Whom those are for is read at start, and no handler hears of a change.
+    """
+    for client in clients_in_memory().values():
+        if ended := _end_batch(client.groups, _c.client_id == client.id):
+            return ended
+    documents = sa.select(OAuthClient.id).where(OAuthClient.source == "document")
+    return _end_batch(client_uris.admitted_groups(), _c.client_id.in_(documents))
+
+
+def _end_all(client: Client, *which: sa.ColumnElement[bool]) -> None:
+    while _end_batch(client.groups, _c.client_id == client.id, *which) == BATCH:
+        pass
+
+
+def _end_batch(groups: Sequence[str], *which: sa.ColumnElement[bool]) -> int:
+    """End at most ``BATCH`` of these grants whose account is in none of the groups; return how many."""
+    if not groups:
+        return 0
+    lost = sa.select(_c.id).where(*which, _is_open, sa.not_(is_member_of_any(_c.user_id, groups))).limit(BATCH)
+    now = clock.now()
+    at = sa.literal(now, _c.ended_at.type)
+    values = {"ended_at": sa.func.coalesce(_c.ended_at, at), "revoked_at": sa.func.coalesce(_c.revoked_at, at)}
+    ending = sa.update(_table).where(_c.id.in_(lost)).values(values).returning(*OF_GRANT, _c.ended_at)
+    rows = db.session.execute(ending).all()
+    tell([row for row in rows if row.ended_at == now])
+    return len(rows)
+
+
 def tell(ended: Sequence[Sequence[Any]]) -> None:
     """Have each app told of each session, by the names it knows: what they are of may be gone when the message leaves.
 
@@ -127,9 +180,9 @@ def logout_token(client: Client, sub: str, sid: str) -> str:
         "iss": settings.public_url,
         "aud": client.id,
         "iat": now,
-        "exp": now + int(LIFETIME.total_seconds()),
+        "exp": now + int(LOGOUT_TOKEN_LIFETIME.total_seconds()),
         "jti": secrets.row_id(),
-        "events": {EVENT: {}},
+        "events": {LOGOUT_EVENT: {}},
         "sub": sub,
         "sid": sid,
     }
