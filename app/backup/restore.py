@@ -32,7 +32,7 @@ from app.command_language import gettext, ngettext, speaking
 from app.db.readiness import fit
 from app.extensions import db, settings
 
-NOT_LIVING = ("admin_link", "event", "key_holder", "lease", "oauth_key", "oauth_naming")
+NOT_LIVING = ("admin_link", "event", "key_holder", "lease", "oauth_file_client", "oauth_key", "oauth_naming")
 """Tables that a service which nobody has used yet fills by itself, when it starts."""
 
 

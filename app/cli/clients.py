@@ -17,10 +17,10 @@ from app.command_language import N_, gettext, ngettext, table
 from app.crypto import secrets
 from app.extensions import db
 from app.groups.models import Group
-from app.oidc import client_store
+from app.oidc import client_ends, client_store
 from app.oidc.client_secrets import new_secret
 from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
-from app.oidc.clients import Client, client_of, clients_in_memory
+from app.oidc.clients import REGISTERED, Client, client_of, clients_in_memory
 from app.oidc.models import OAuthClient
 from app.terminal import padded
 
@@ -87,7 +87,7 @@ def change(client_id: str, **options: Any) -> None:
     if not fields:
         raise click.UsageError(gettext("Name at least one option."))
     before = client_of(row)
-    registered = before.model_dump(include=set(client_store.REGISTERED))
+    registered = before.model_dump(include=set(REGISTERED))
     client = made_client(client_id, source=row.source, **(registered | fields))
     had_none = before.auth_method in ("none", "private_key_jwt")
     has_none = client.auth_method in ("none", "private_key_jwt")
@@ -191,6 +191,10 @@ def delete(client_id: str, yes: bool) -> None:
             "Delete {client} ({name}), its tokens and consents?", client=client_id, name=client_of(row).name
         )
         click.confirm(asked, abort=True)
+    has_more = True
+    while has_more:
+        has_more = client_ends.end_batch_of(client_id) > 0
+        db.session.commit()
     client_store.delete_grants(client_id)
     if not client_store.delete(client_id, by=BY):
         raise _unknown(client_id)

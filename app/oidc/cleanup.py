@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from app import clock
 from app.db.retention import delete_batch, register_cleanups
 from app.extensions import db
-from app.oidc import document_fetches, grant_ends
+from app.oidc import client_ends, document_fetches, grant_ends
 from app.oidc.models import (
     AccessToken,
     AuthorizationRequest,
@@ -38,6 +38,8 @@ def init_app(app: Flask) -> None:
         document_fetches.prune_unused_apps,
         document_fetches.prune_documents,
         grant_ends.prune_lost_access,
+        client_ends.prune_unusable_clients,
+        client_ends.prune_file_clients,
     )
 
 

@@ -18,10 +18,10 @@ from app.audit import record
 from app.crypto import secrets
 from app.db.retention import delete_batch
 from app.extensions import changed, db, settings
-from app.oidc import grant_ends
+from app.oidc import client_ends, grant_ends
 from app.oidc.client_secrets import INITIAL_PREFIX, new_secret
 from app.oidc.client_uris import is_plain_http
-from app.oidc.clients import DEVICE_CODE, Client, client_of, clients_in_memory
+from app.oidc.clients import DEVICE_CODE, REGISTERED, Client, client_of, clients_in_memory, registered_fields
 from app.oidc.models import (
     AuthorizationRequest,
     ClientDocument,
@@ -33,9 +33,6 @@ from app.oidc.models import (
     OAuthClientResource,
     RegistrationToken,
 )
-
-REGISTERED = frozenset(Client.model_fields) - {"id", "source", "secret_digests"}
-"""Fields of a client that ``OAuthClient.registered`` holds."""
 
 LEFT_BEHIND = (AuthorizationRequest, ClientDocument, DeviceRequest, Consent, Grant)
 """What names a client without a foreign key."""
@@ -123,13 +120,16 @@ def rotate_secret(client_id: str, overlap: timedelta, *, by: str) -> str | None:
 def switch(client_id: str, *, off: bool, by: str) -> bool:
     """Disable or enable a client; False when it is so already, or there is none.
 
-    While it is disabled, nobody can sign in to it, and none of its tokens is valid.
+    While it is disabled, nobody can sign in to it, and none of its tokens is valid. Who is signed in to it is signed
+    out there.
     """
     switched = sa.update(_table).where(
         _c.id == client_id, _c.disabled_at.is_(None) if off else _c.disabled_at.is_not(None)
     )
     if changed(switched.values(disabled_at=clock.now() if off else None, updated_at=clock.now())) != 1:
         return False
+    if off:
+        client_ends.end_of_disabled(client_id)
     record("client.disabled" if off else "client.enabled", client=client_id, by=by)
     return True
 
@@ -144,7 +144,10 @@ def delete(client_id: str, *, by: str) -> bool:
     """Delete a client with all that it was given; False when there is none.
 
     Another one of the same id begins anew: its people are asked again, and no token of this one is valid there.
+    Who is signed in to this one is signed out there.
     """
+    while client_ends.end_batch_of(client_id):
+        pass
     if changed(sa.delete(_table).where(_c.id == client_id)) != 1:
         return False
     for model in LEFT_BEHIND:
@@ -160,11 +163,6 @@ def issue_registration_token(name: str, uses: int, lasts: timedelta, *, by: str)
     db.session.execute(sa.insert(RegistrationToken).values(row | {"created_at": clock.now()}))
     record("client.registration_token_issued", token=name, uses=uses, by=by)
     return token
-
-
-def registered_fields(client: Client) -> dict[str, Any]:
-    """Return every field, also those as by default: another default in a later release changes no client."""
-    return client.model_dump(mode="json", include=set(REGISTERED))
 
 
 def _store_what_is_looked_up(client: Client, *, replace: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ _JOINERS = "\u200c\u200d"
 """Of that kind, but part of words in some languages."""
 
 _IN_MEMORY = "latchkey.oidc.clients"
+_READ_AT = "latchkey.oidc.clients_read_at"
 
 
 class Client(BaseModel):
@@ -220,6 +222,15 @@ class Client(BaseModel):
         return self
 
 
+REGISTERED = frozenset(Client.model_fields) - {"id", "source", "secret_digests"}
+"""Fields of a client that ``OAuthClient.registered`` holds."""
+
+
+def registered_fields(client: Client) -> dict[str, Any]:
+    """Return every field, also those as by default: another default in a later release changes no client."""
+    return client.model_dump(mode="json", include=set(REGISTERED))
+
+
 def _is_unseen(character: str) -> bool:
     return unicodedata.category(character) in _UNSEEN and character not in _JOINERS
 
@@ -251,14 +262,21 @@ _BY_ID = CompiledStatement(_ROWS.select().where(OAuthClient.__table__.c.id == sa
 
 
 def keep_in_memory(app: Flask, clients: dict[str, Client]) -> None:
-    """Keep the clients of the clients file with ``app``."""
+    """Keep the clients of the clients file with ``app``, and when they were read."""
     app.extensions[_IN_MEMORY] = clients
+    app.extensions[_READ_AT] = clock.now()
 
 
 def clients_in_memory() -> dict[str, Client]:
     """Return the clients of the clients file, by id."""
     found: dict[str, Client] = this_app().extensions.setdefault(_IN_MEMORY, {})
     return found
+
+
+def clients_read_at() -> datetime:
+    """Return when the clients file was read. Needs one."""
+    read_at: datetime = this_app().extensions[_READ_AT]
+    return read_at
 
 
 def find_client(client_id: str) -> Client | None:

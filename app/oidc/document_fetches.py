@@ -17,6 +17,7 @@ from app.oidc import client_store
 from app.oidc.client_documents import FAILED_FOR
 from app.oidc.client_metadata import read_document
 from app.oidc.client_uris import admits
+from app.oidc.clients import registered_fields
 from app.oidc.errors import OAuthError
 from app.oidc.models import FAULT, ClientDocument, Consent, Grant, OAuthClient
 from app.outbox.channels import Interrupted
@@ -114,7 +115,7 @@ def _stored(client_id: str, answer: Fetched) -> str:
     row = client_store.row_of(client_id)
     if row is None:
         client_store.create(client, by=BY)
-    elif row.source == "document" and row.registered != client_store.registered_fields(client):
+    elif row.source == "document" and row.registered != registered_fields(client):
         client_store.change(client, by=BY)
     changed(sa.update(OAuthClient).where(OAuthClient.id == client_id).values(fetched_at=clock.now()))
     return ""

@@ -8,12 +8,13 @@ deletion, and the first proof of an address; API tokens end at the same places.
 An app that was signed in to from an ended session is told by a logout token, once, from the outbox. It is told in the
 same way when the person removes its access, or may no longer use it: they have left its groups, or it is for others
 from now on. Its tokens are refused from that moment in any case, since each statement that accepts one asks for the
-groups; here what they stand for ends for good, ``offline_access`` included.
+groups; here what they stand for ends for good, ``offline_access`` included. So is an app that is disabled or deleted
+itself (``client_ends``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -73,6 +74,8 @@ _REMOVAL = CompiledStatement(
     .values(ended_at=sa.bindparam("now"), revoked_at=sa.func.coalesce(_c.revoked_at, sa.bindparam("now")))
     .returning(*OF_GRANT)
 )
+_of_client = sa.select(_c.id).where(_c.client_id == sa.bindparam("client"), _c.ended_at.is_(None)).limit(BATCH)
+_END_OF_CLIENT = _ending(_c.id.in_(_of_client))
 _REVOKE_LASTING = CompiledStatement(
     sa.update(_table)
     .where(_c.user_id == sa.bindparam("user"), _c.offline, _c.revoked_at.is_(None))
@@ -99,6 +102,17 @@ def end_app(user_id: int, client_id: str) -> int:
     rows = _REMOVAL.all(user=user_id, client=client_id, now=now)
     tell(rows)
     return sum(row[5] == now for row in rows)
+
+
+def end_batch_of_client(client_id: str, client: Client | None) -> int:
+    """End what sessions gave to an app that is not to be used now, and have it told; return how many grants.
+
+    What has ``offline_access`` goes on when the app does, as after signing out.
+    :param client: what is registered of it; None where that can't be read, and nobody is told
+    """
+    rows = _END_OF_CLIENT.all(client=client_id, now=clock.now())
+    tell(rows, {client_id: client} if client is not None else {})
+    return len(rows)
 
 
 def revoke_lasting(user_id: int) -> None:
@@ -154,31 +168,40 @@ def _end_batch(groups: Sequence[str], *which: sa.ColumnElement[bool]) -> int:
     return len(rows)
 
 
-def tell(ended: Sequence[Sequence[Any]]) -> None:
+def tell(ended: Sequence[Sequence[Any]], clients: Mapping[str, Client] | None = None) -> None:
     """Have each app told of each session, by the names it knows: what they are of may be gone when the message leaves.
 
     :param ended: rows of grants; nobody was signed in by one whose code was never exchanged
+    :param clients: by id, those that are not to be found any more; None where all are to be looked up
     """
     reached = sorted({tuple(row[:4]) for row in ended if row[4] is not None})
     if not reached:
         return
-    clients = find_clients({row[0] for row in reached})
+    clients = find_clients({row[0] for row in reached}) if clients is None else clients
     messages: dict[int, list[tuple[str, dict[str, Any]]]] = {}
     for client_id, session_id, user_id, handle in reached:
         client = clients.get(client_id)
         if client is not None and client.backchannel_logout_uri:
             names = {"sub": subject_for(handle, client), "sid": sid_for(session_id, client_id)}
-            messages.setdefault(user_id, []).append((client_id, {"client": client_id} | names))
+            messages.setdefault(user_id, []).append((client_id, names | {"client": client_id} | where_told(client)))
     for user_id, theirs in messages.items():
         enqueue_all(KIND, LOGOUT, theirs, user_id=user_id, expires_at=clock.now() + TRIED_FOR)
 
 
-def logout_token(client: Client, sub: str, sid: str) -> str:
+def where_told(client: Client) -> dict[str, Any]:
+    """Return what it takes to tell an app, for a message that may leave when the app is no longer registered.
+
+    The address of an app that registered itself is a stranger's: it is not let into a private network.
+    """
+    return {"uri": client.backchannel_logout_uri, "alg": client.id_token_alg, "public_only": not client.is_vetted}
+
+
+def logout_token(client_id: str, alg: str, sub: str, sid: str) -> str:
     """Return a new logout token. Its kind, its event and the missing nonce keep it from passing for an ID token."""
     now = int(clock.unix())
     claims = {
         "iss": settings.public_url,
-        "aud": client.id,
+        "aud": client_id,
         "iat": now,
         "exp": now + int(LOGOUT_TOKEN_LIFETIME.total_seconds()),
         "jti": secrets.row_id(),
@@ -186,19 +209,21 @@ def logout_token(client: Client, sub: str, sid: str) -> str:
         "sub": sub,
         "sid": sid,
     }
-    return keys.sign(claims, client.id_token_alg, typ="logout+jwt")
+    return keys.sign(claims, alg, typ="logout+jwt")
 
 
 def render(message: Message) -> LogoutMessage | None:
-    """Return what an app is sent, signed now; None for one that is gone, disabled or wants to hear nothing any more.
+    """Return what an app is sent, signed now; None for one that wants to hear nothing any more.
 
-    The address of an app that registered itself is a stranger's: it is not let into a private network.
+    One that was disabled or deleted meanwhile is told where it was registered when the session ended.
     """
-    client = find_client(message.facts["client"])
-    if client is None or not client.backchannel_logout_uri:
+    facts = message.facts
+    client = find_client(facts["client"])
+    where = facts if client is None else where_told(client)
+    if not where.get("uri"):
         return None
-    token = logout_token(client, message.facts["sub"], message.facts["sid"])
-    return LogoutMessage(client.backchannel_logout_uri, token, public_only=not client.is_vetted)
+    token = logout_token(facts["client"], where["alg"], facts["sub"], facts["sid"])
+    return LogoutMessage(where["uri"], token, public_only=where["public_only"])
 
 
 RENDERERS = {KIND: render}

@@ -64,6 +64,18 @@ class OAuthClientOrigin(db.Model):
     )
 
 
+class FileClient(db.Model):
+    """An app that the clients file has, or had: it is told when it is taken out, though nothing else knows it then."""
+
+    __tablename__ = "oauth_file_client"
+
+    id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
+    registered: Mapped[dict[str, Any]]
+    """As ``OAuthClient.registered``."""
+    read_at: Mapped[datetime]
+    """When a server that is not older than any other with this client read the file."""
+
+
 class ClientDocument(db.Model):
     """A client id that is the address of a metadata document, and how reading it went.
 

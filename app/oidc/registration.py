@@ -18,7 +18,7 @@ from app.extensions import changed, db
 from app.oidc import client_store
 from app.oidc.client_metadata import read_metadata, registered_client
 from app.oidc.client_secrets import INITIAL_PREFIX, REGISTRATION_PREFIX, new_secret
-from app.oidc.clients import Client, client_of, clients_in_memory, is_client_id
+from app.oidc.clients import REGISTERED, Client, client_of, clients_in_memory, is_client_id
 from app.oidc.models import OAuthClient, RegistrationToken
 
 BY = "registration"
@@ -94,7 +94,7 @@ def replace(row: OAuthClient, metadata: dict[str, Any]) -> Registered:
     :raises OAuthError: as ``read_metadata``
     """
     before = client_of(row)
-    fields = before.model_dump(include=set(client_store.REGISTERED)) | read_metadata(metadata) | {"consent": "ask"}
+    fields = before.model_dump(include=set(REGISTERED)) | read_metadata(metadata) | {"consent": "ask"}
     had, has = (method not in SECRETLESS for method in (before.auth_method, fields["auth_method"]))
     secret = new_secret() if has and not had else ""
     digests = _digests(secret) if secret else before.secret_digests if has else ()

@@ -11,8 +11,7 @@ import pytest
 from app.audit import Event
 from app.cli.client_options import OPTIONS
 from app.crypto import secrets
-from app.oidc.client_store import REGISTERED
-from app.oidc.clients import client_of
+from app.oidc.clients import REGISTERED, client_of
 from app.oidc.models import OAuthClient, OAuthClientOrigin
 from tests.client_rows import SECRET, Signer
 

@@ -1,0 +1,266 @@
+"""An app that is disabled, deleted or taken out of the clients file is told: who is signed in to it is signed out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from app.clock import now
+from app.crypto import secrets
+from app.extensions import db
+from app.oidc.models import FileClient, Grant, OAuthClient
+from app.outbox import Message
+from tests.functional.admin.conftest import make_administrator
+from tests.functional.oidc.test_lost_access import LASTING, clean_up
+from tests.functional.operator.conftest import operate as operate
+from tests.oidc import register
+from tests.signed_in import sign_in
+from tests.wire import Wire
+
+pytestmark = pytest.mark.both_databases
+
+
+@pytest.fixture
+def wiki(app, endpoint):
+    """An app that wants to be told."""
+    return register(app, "wiki", backchannel_logout_uri=endpoint.url)
+
+
+@pytest.fixture
+def told(wiki, endpoint, deliver):
+    """Runs the outbox and returns the sids that the app was told of."""
+
+    def read():
+        deliver()
+        return [wiki.claims(each.token)["sid"] for each in endpoint.posted]
+
+    return read
+
+
+@pytest.fixture
+def console(app, people):
+    """An administrator in the console."""
+    grace = people.open("grace@example.com", methods=["email", "authenticator"])
+    return sign_in(Wire(app, "json"), make_administrator(app, grace))
+
+
+def sid_of(party, tokens) -> str:
+    return party.claims(tokens["id_token"])["sid"]
+
+
+WAYS = ("flask clients disable", "flask clients delete", "/admin/apps/client/disable", "/admin/apps/client/delete")
+
+
+@pytest.fixture(params=WAYS)
+def end(request, operate, console):
+    """Ends the app, in one of the ways that an operator has."""
+    way = request.param
+
+    def run():
+        if way.startswith("flask"):
+            done = operate(*way.split()[1:], "wiki", *(["--yes"] if "delete" in way else []))
+            assert done.exit_code == 0, done.output
+        else:
+            assert console.post(way, client="wiki", **({"sure": True} if "delete" in way else {})).ok
+
+    return run
+
+
+@pytest.mark.parametrize("scope", ["openid", LASTING])
+def test_each_way_tells_the_app_of_each_session_once(app, ada, wiki, browser, end, told, scope):
+    tokens = wiki.tokens(browser, scope=scope)
+    wiki.tokens(browser, scope=scope)
+    other = wiki.tokens(sign_in(Wire(app, "form"), ada), scope=scope)
+    end()
+    assert sorted(told()) == sorted([sid_of(wiki, tokens), sid_of(wiki, other)])
+    assert wiki.userinfo(tokens["access_token"]).status_code == 401
+    assert browser.post("/logout").ok
+    assert len(told()) == 2
+
+
+def test_other_apps_are_told_nothing(app, wiki, browser, end, told, endpoint):
+    blog = register(app, "blog", backchannel_logout_uri=endpoint.url)
+    tokens = blog.tokens(browser)
+    end()
+    assert told() == []
+    assert blog.userinfo(tokens["access_token"]).status_code == 200
+
+
+def test_a_sign_out_just_before_reaches_the_app_all_the_same(wiki, browser, end, told):
+    tokens = wiki.tokens(browser)
+    assert browser.post("/logout").ok
+    end()
+    assert told() == [sid_of(wiki, tokens)]
+
+
+def test_it_is_tried_again_though_the_client_was_deleted(operate, wiki, browser, told, endpoint, clock):
+    tokens = wiki.tokens(browser)
+    endpoint.answers = [503]
+    operate("clients", "disable", "wiki")
+    assert len(told()) == 1
+    operate("clients", "delete", "wiki", "--yes")
+    clock.shift(2)
+    assert told() == [sid_of(wiki, tokens)] * 2
+
+
+@pytest.mark.settings(client_documents=("everyone",))
+def test_an_app_of_a_stranger_reaches_no_private_network_by_it(app, operate, browser, endpoint, deliver, rows):
+    evil = register(app, "https://evil.example.com/client", public=True, backchannel_logout_uri=endpoint.url)
+    evil.tokens(browser)
+    with app.app_context():
+        db.session.get(OAuthClient, evil.id).source = "document"
+        db.session.commit()
+    operate("clients", "disable", evil.id)
+    deliver()
+    assert endpoint.posted == []
+    (message,) = rows(Message, channel="logout")
+    assert (message.state, message.last_error) == ("abandoned", "app's address is in a private network")
+
+
+def test_people_sign_in_again_once_it_is_enabled(operate, wiki, browser, told):
+    tokens, lasting = wiki.tokens(browser), wiki.tokens(browser, scope=LASTING)
+    operate("clients", "disable", "wiki")
+    operate("clients", "enable", "wiki")
+    assert wiki.refresh(tokens["refresh_token"]).json["error"] == "invalid_grant"
+    assert wiki.userinfo(tokens["access_token"]).status_code == 401
+    assert wiki.refresh(lasting["refresh_token"]).status_code == 200, "it is for when nobody is signed in"
+    assert len(told()) == 1
+    again = wiki.tokens(browser)
+    assert browser.post("/logout").ok
+    assert told()[1:] == [sid_of(wiki, again)]
+
+
+def test_an_app_that_wants_to_hear_nothing_is_left_alone(app, operate, browser, grafana, rows):
+    grafana.tokens(browser)
+    operate("clients", "disable", "grafana")
+    assert rows(Message, channel="logout") == []
+    assert rows(Grant)[0].ended_at is not None
+
+
+def test_what_cannot_be_read_is_disabled_all_the_same(app, operate, wiki, browser, rows):
+    wiki.tokens(browser)
+    with app.app_context():
+        db.session.get(OAuthClient, "wiki").registered = {"name": ""}
+        db.session.commit()
+    assert operate("clients", "disable", "wiki").exit_code == 0
+    assert rows(Message, channel="logout") == []
+    assert rows(Grant)[0].ended_at is not None
+
+
+def test_the_worker_ends_what_is_left(app, ada, operate, wiki, browser, told, monkeypatch):
+    from app.oidc import client_ends
+
+    monkeypatch.setattr(client_ends, "MOST_AT_ONCE", 0)
+    tokens = wiki.tokens(browser)
+    operate("clients", "disable", "wiki")
+    assert told() == []
+    clean_up(app)
+    assert told() == [sid_of(wiki, tokens)]
+    clean_up(app)
+    assert len(told()) == 1
+
+
+@pytest.mark.settings(client_documents=("everyone",))
+@pytest.mark.parametrize("accepted", [(), ("elsewhere.example.com",), ("good.example.com",)])
+def test_an_app_whose_document_is_accepted_no_more_is_told_by_the_worker(app, make_app, browser, rows, accepted):
+    address = "https://good.example.com/client"
+    good = register(app, address, public=True, backchannel_logout_uri="https://good.example.com/logout")
+    good.tokens(browser)
+    with app.app_context():
+        db.session.get(OAuthClient, address).source = "document"
+        db.session.commit()
+    everyone = ("everyone",) if accepted else ()
+    clean_up(make_app(client_documents=everyone, client_document_hosts=accepted))
+    left = accepted == ("good.example.com",)
+    assert [message.facts["uri"] for message in rows(Message, channel="logout")] == (
+        [] if left else ["https://good.example.com/logout"]
+    )
+
+
+# --- the clients file ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def service(make_app, tmp_path, wiki, endpoint, clock):
+    """Returns a service that reads a clients file with these clients now."""
+    fields = {"redirect_uris": [wiki.redirect_uri], "consent": "trusted", "backchannel_logout_uri": endpoint.url}
+    fields |= {"name": "Wiki", "secret_digest": f"sha256:{secrets.digest(wiki.secret)}", "subject": "pairwise"}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    numbers = itertools.count()
+
+    def make(*ids: str):
+        path = tmp_path / f"{next(numbers)}.toml"
+        path.write_text("\n".join(line for each in ids for line in (f"[clients.{each}]", *lines, "")))
+        clock.shift(1)
+        return make_app(clients_file=str(path))
+
+    return make
+
+
+@pytest.fixture
+def tokens(app, ada, service, wiki):
+    """Of Ada, who is signed in to the app of a clients file."""
+    with app.app_context():
+        db.session.delete(db.session.get(OAuthClient, "wiki"))
+        db.session.commit()
+    first = service("wiki", "blog")
+    clean_up(first)
+    wiki.http = first.test_client(use_cookies=False)
+    return wiki.tokens(sign_in(Wire(first, "form"), ada))
+
+
+def test_an_app_that_is_taken_out_of_the_file_is_told_by_the_worker(service, wiki, tokens, told, endpoint):
+    second = service("blog")
+    clean_up(second)
+    assert told() == [sid_of(wiki, tokens)]
+    assert wiki.claims(endpoint.posted[0].token)["sub"] == wiki.claims(tokens["id_token"])["sub"]
+    clean_up(second)
+    assert len(told()) == 1
+
+
+def test_an_app_that_stays_in_the_file_is_not(service, tokens, told):
+    clean_up(service("wiki"))
+    assert told() == []
+
+
+def test_a_server_that_read_an_older_file_ends_nothing(service, tokens, told, rows):
+    older, newer = service("blog"), service("blog", "wiki")
+    clean_up(newer)
+    clean_up(older)
+    assert told() == []
+    assert {row.id for row in rows(FileClient)} == {"wiki", "blog"}
+
+
+def test_a_row_that_the_file_hides_ends_nothing(app, service, wiki, ada, told):
+    first = service("wiki")
+    wiki.http = first.test_client(use_cookies=False)
+    assert wiki.tokens(sign_in(Wire(first, "form"), ada))
+    with app.app_context():
+        db.session.get(OAuthClient, "wiki").disabled_at = now()
+        db.session.commit()
+    clean_up(first)
+    assert told() == []
+
+
+def test_a_server_without_a_file_ends_nothing(make_app, tokens, told):
+    clean_up(make_app())
+    assert told() == []
+
+
+def test_an_app_that_moved_to_the_database_is_not_told(app, service, tokens, told, endpoint):
+    register(app, "wiki", backchannel_logout_uri=endpoint.url)
+    clean_up(service("blog"))
+    assert told() == []
+
+
+def test_an_app_is_forgotten_with_the_last_that_it_was_given(app, service, tokens, rows):
+    second = service("blog")
+    clean_up(second)
+    assert {row.id for row in rows(FileClient)} == {"wiki", "blog"}
+    with app.app_context():
+        db.session.execute(db.delete(Grant))
+        db.session.commit()
+    clean_up(second)
+    assert {row.id for row in rows(FileClient)} == {"blog"}
