@@ -48,10 +48,12 @@ _can_be_opened = sa.and_(OAuthClient.source == "command", _home.is_not(None), _h
 
 @dataclass(slots=True)
 class AppAccess:
-    """An app that may do something with an account.
+    """An app that a person has allowed something, or is signed in to.
 
-    :ivar client: None for one that is disabled, or no longer registered, and so can do nothing
-    :ivar scopes: what the person allows it, and what it can do now
+    :ivar client: None for one that is disabled, or no longer registered
+    :ivar allowed: scopes that the person lets it have
+    :ivar scopes: what it has now: those that are allowed and that it may still ask for, and those of valid tokens
+    :ivar has_access: whether it has anything now; not where it is gone or disabled, or the person may not use it
     :ivar since: when it was allowed, else when the person signed in to it first, of what is kept
     :ivar used_at: when the person signed in to it, or it renewed its tokens, last; None when that is no longer kept
     :ivar is_signed_in: whether it can do that now
@@ -59,8 +61,10 @@ class AppAccess:
     """
 
     id: str
-    scopes: frozenset[str]
     since: datetime
+    allowed: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    has_access: bool = False
     client: Client | None = None
     used_at: datetime | None = None
     is_signed_in: bool = False
@@ -73,21 +77,23 @@ class AppAccess:
 
 
 def apps_of(user_id: int) -> tuple[list[LauncherEntry], list[AppAccess]]:
-    """Return the apps that a person can open, and those that have access to their account. Three statements.
+    """Return the apps that a person can open, and those that they allowed something. Three statements.
+
+    Of the latter, those that have no access now come last.
 
     Opened is an app with a home page that an administrator has added: no other stands there for everyone to see.
     """
-    allowed = _ALLOWED.all(user=user_id)
-    groups = frozenset(names_in(allowed[0][0] or "")) if allowed else frozenset[str]()
-    having = _access(allowed, _USED.all(user=user_id, now=clock.now()))
+    consented = _ALLOWED.all(user=user_id)
+    groups = frozenset(names_in(consented[0][0] or "")) if consented else frozenset[str]()
+    having = _access(consented, _USED.all(user=user_id, now=clock.now()))
     clients = _clients(having, or_if=_can_be_opened)
     for app_id, access in having.items():
-        access.client = clients.get(app_id)
-        if access.client is None:
-            access.is_signed_in = access.stays_signed_in = False
+        _see_what_counts(access, clients.get(app_id), groups)
     to_open = [_entry(client) for client in clients.values() if _opens(client, groups)]
     to_open += registered_entries(groups)
-    return sorted(to_open, key=_by_name)[:MOST], sorted(having.values(), key=_by_name)
+    return sorted(to_open, key=_by_name)[:MOST], sorted(
+        having.values(), key=lambda each: (not each.has_access, _by_name(each))
+    )
 
 
 def remove(user_id: int, client_id: str) -> str | None:
@@ -111,14 +117,14 @@ def remove(user_id: int, client_id: str) -> str | None:
 def _access(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> dict[str, AppAccess]:
     """Return what has access, by the id of its client: what is allowed, and what is not asked for but signed in."""
     found = {
-        app_id: AppAccess(app_id, frozenset(scopes.split()), since)
+        app_id: AppAccess(app_id, since, allowed=frozenset(scopes.split()))
         for _, app_id, scopes, since in allowed
         if app_id is not None
     }
     for app_id, scopes, since, used_at, is_valid in used:
         named = frozenset(scopes.split())
         if app_id not in found and is_valid:
-            found[app_id] = AppAccess(app_id, named, since)
+            found[app_id] = AppAccess(app_id, since)
         if (access := found.get(app_id)) is None:
             continue
         access.used_at = max(used_at, access.used_at or used_at)
@@ -127,6 +133,17 @@ def _access(allowed: Iterable[Sequence[Any]], used: Iterable[Sequence[Any]]) -> 
             access.is_signed_in = True
             access.stays_signed_in |= "offline_access" in named
     return found
+
+
+def _see_what_counts(access: AppAccess, client: Client | None, groups: frozenset[str]) -> None:
+    """Leave of an app's access what it has now. Nobody in ``groups`` gets or uses a token of an app for others."""
+    access.client = client
+    if client is None or not client.admits(groups):
+        access.scopes = frozenset()
+        access.is_signed_in = access.stays_signed_in = False
+    else:
+        access.scopes |= access.allowed.intersection(client.scopes)
+    access.has_access = access.is_signed_in or bool(access.scopes)
 
 
 def _clients(ids: Collection[str], *, or_if: sa.ColumnElement[bool] | None = None) -> dict[str, Client]:

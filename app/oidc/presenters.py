@@ -42,13 +42,14 @@ def app_to_open(entry: LauncherEntry) -> dict[str, Any]:
 
 
 def access_facts(access: AppAccess) -> dict[str, Any]:
-    """Return an app that has access to an account, and what it may do."""
+    """Return an app that a person has allowed something, and what it may do now."""
     path = logo_path(access.id)
     return {
         "id": access.id,
         "name": access.name,
         "host": host_of(access.client) if access.client is not None else None,
         "logo_url": settings.public_url + path if path else None,
+        "has_access": access.has_access,
         "scopes": [scope for scope in SCOPES_IN_WORDS if scope in access.scopes],
         "since": access.since,
         "last_used_at": access.used_at,

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from app import clock
+from app.extensions import db
+from app.oidc.models import OAuthClient
 from tests.oidc import register
 from tests.signed_in import sign_in
 from tests.wire import Wire
+
+NOT_NOW = "No access right now"
+NOTHING = [False, [], False, False]
 
 
 @pytest.fixture
@@ -43,7 +49,6 @@ def test_who_has_no_app_sees_no_launcher(browser):
 
 
 def test_one_opens_what_has_a_home_page_and_is_for_ones_groups(app, json_browser, ada):
-    from app.extensions import db
     from app.groups import service as groups
 
     register(app, "b", name="Beta", home_url="https://b.example.com/start")
@@ -64,10 +69,6 @@ def test_one_opens_what_has_a_home_page_and_is_for_ones_groups(app, json_browser
 
 @pytest.mark.parametrize("change", ["source", "disabled_at"])
 def test_nobody_finds_what_registered_itself_or_is_disabled(app, json_browser, change):
-    from app import clock
-    from app.extensions import db
-    from app.oidc.models import OAuthClient
-
     register(app, home_url="https://grafana.example.com")
     assert facts_of(json_browser)[0] == ["Grafana"]
     with app.app_context():
@@ -184,9 +185,6 @@ def test_nothing_else_is_removed_with_it(app, people, browser, json_browser, ask
 
 
 def test_what_registered_itself_is_listed_where_it_has_access_and_opened_nowhere(app, browser, json_browser, asking):
-    from app.extensions import db
-    from app.oidc.models import OAuthClient
-
     allow(browser, asking)
     with app.app_context():
         db.session.get(OAuthClient, "immich").source = "registration"
@@ -236,17 +234,79 @@ def test_removing_needs_no_fresh_proof(browser, json_browser, asking, clock):
 
 
 def test_an_app_that_is_registered_no_more_is_called_by_its_id(app, browser, json_browser, asking):
-    from app.extensions import db
-    from app.oidc.models import OAuthClient
-
     allow(browser, asking)
     with app.app_context():
         db.session.delete(db.session.get(OAuthClient, "immich"))
         db.session.commit()
     access = facts_of(json_browser)[1]["immich"]
     assert (access["name"], access["host"], access["signed_in"]) == ("immich", None, False)
+    assert NOT_NOW in browser.get("/apps").text
     assert json_browser.post("/apps/remove", client="immich").json["removed"] is True
     assert facts_of(json_browser)[1] == {}
+
+
+@pytest.fixture(params=["disabled", "for others", "for nothing of it", "source"])
+def without_access(request, app):
+    """Makes an app one that has no access any more, without a word to anybody, in one of several ways."""
+    changes = {"for others": {"groups": ["admins"]}, "for nothing of it": {"scopes": ["phone"]}}
+
+    def change(client_id):
+        with app.app_context():
+            row = db.session.get(OAuthClient, client_id)
+            row.registered = row.registered | changes.get(request.param, {})
+            if request.param == "disabled":
+                row.disabled_at = clock.now()
+            elif request.param == "source":
+                row.source = "document"
+            db.session.commit()
+
+    return change
+
+
+def test_an_app_that_can_do_nothing_is_said_to_have_no_access_and_removed(
+    browser, json_browser, asking, grafana, without_access
+):
+    tokens = allow(browser, asking, scope="openid email offline_access")
+    grafana.tokens(browser)
+    asking.post("/oauth/revoke", token=tokens["refresh_token"])
+    assert (facts_of(json_browser)[1]["immich"]["has_access"], NOT_NOW in browser.get("/apps").text) == (True, False)
+    without_access("immich")
+    access = facts_of(json_browser)[1]
+    assert list(access) == ["grafana", "immich"]
+    assert [access["immich"][name] for name in ("has_access", "scopes", "signed_in", "stays_signed_in")] == NOTHING
+    page = browser.get("/apps")
+    assert NOT_NOW in page.text
+    assert "See your email" not in page.text
+    answer = browser.client.post("/apps/remove", data={"csrf_token": page.csrf_token, "client": "immich"})
+    assert answer.headers["Location"] == "/apps"
+    assert NOT_NOW not in browser.get("/apps").text
+    assert list(facts_of(json_browser)[1]) == ["grafana"]
+
+
+@pytest.mark.parametrize("change", [{"disabled_at": "now"}, {"groups": ["admins"]}], ids=str)
+def test_tokens_that_are_refused_are_no_access(app, browser, json_browser, grafana, change):
+    tokens = grafana.tokens(browser, scope="openid offline_access")
+    with app.app_context():
+        row = db.session.get(OAuthClient, "grafana")
+        row.registered = row.registered | {"groups": change.get("groups", [])}
+        row.disabled_at = clock.now() if "disabled_at" in change else None
+        db.session.commit()
+    assert grafana.userinfo(tokens["access_token"]).status_code == 401
+    access = facts_of(json_browser)[1]["grafana"]
+    assert [access[name] for name in ("has_access", "scopes", "signed_in", "stays_signed_in")] == NOTHING
+
+
+def test_what_an_app_may_not_ask_for_any_more_is_not_among_what_it_has(app, browser, json_browser, asking):
+    tokens = allow(browser, asking, scope="openid email offline_access")
+    with app.app_context():
+        row = db.session.get(OAuthClient, "immich")
+        row.registered = row.registered | {"scopes": ["openid", "phone"]}
+        db.session.commit()
+    access = facts_of(json_browser)[1]["immich"]
+    assert access["scopes"] == ["openid", "email", "offline_access"], "its tokens are valid"
+    assert asking.userinfo(tokens["access_token"]).json["email"]
+    asking.post("/oauth/revoke", token=tokens["refresh_token"])
+    assert facts_of(json_browser)[1]["immich"]["scopes"] == ["openid"]
 
 
 def test_the_lists_are_bounded(app, json_browser, monkeypatch):
@@ -259,9 +319,7 @@ def test_the_lists_are_bounded(app, json_browser, monkeypatch):
 
 
 def test_what_registered_itself_takes_no_place_in_the_list(app, json_browser, monkeypatch):
-    from app.extensions import db
     from app.oidc import apps
-    from app.oidc.models import OAuthClient
 
     monkeypatch.setattr(apps, "MOST", 3)
     for number in range(4):
