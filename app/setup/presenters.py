@@ -26,7 +26,7 @@ def shown_passkeys(user: User, mine: list[Passkey] | None = None) -> dict[str, A
         "now": clock.now(),
         "available": settings.can_use_passkeys,
         "rp_id": settings.rp_id,
-        "user_handle": handle_text(user),
+        "passkey_user": handle_text(user),
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 from app.audit import Event
 from app.users import User
 from tests.functional.identities.conftest import ADD, NEW
+from tests.functional.web.conftest import addresses
 from tests.signed_in import sign_in
 from tests.sinks import Sms
 from tests.wire import Wire
@@ -110,6 +111,16 @@ def test_no_message_and_no_event_has_a_name_in_it(hers, ada, deliver, rows):
     for each in messages:
         assert "Locked" not in (each.text if isinstance(each, Sms) else each.subject + each.text + each.html)
     assert not [row for row in rows(Event) if "Locked" in str(row.facts)]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("email", ["ada@example.com", "bo@example.com"])  # one may have the color of nobody
+def test_an_avatar_has_the_same_color_on_every_page(browser_wire, people, email):
+    here = sign_in(browser_wire, people.open(email=email))
+    pages = [here.get(path).text for path in addresses(here.app, "GET") if not path.startswith("/dev")]
+    shown = [re.search(r'class="avatar avatar-(\d)', page) for page in pages]
+    assert len([each for each in shown if each]) > 10
+    assert len({each[1] for each in shown if each}) == 1
 
 
 @pytest.mark.parametrize(
