@@ -39,7 +39,7 @@ def test_every_command_is_in_the_table():
 
 
 def test_every_reason_of_a_failure_is_in_the_table():
-    raised = set(re.findall(r'InvalidAssertion\("(\w+)"\)', (ROOT / "app/oidc/client_auth.py").read_text()))
+    raised = set(re.findall(r'InvalidAssertion\("(\w+)"\)', (ROOT / "app/oidc/client_assertions.py").read_text()))
     reasons = raised | {"unknown", "method", "secret"}
     table = TEXT.partition("## When an app can't authenticate")[2]
     assert set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))) == reasons
