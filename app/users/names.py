@@ -34,11 +34,13 @@ def read(text: str) -> str:
     """Return a name as it is kept: NFC, with single spaces and nothing invisible; "" where nothing is left.
 
     What turns the direction of text goes, as all that can't be seen.
-    :raises InvalidName: for one without any letter or digit, with ``@``, ``<`` or ``>`` (it could pass for an address
-        or for markup), with control characters, or with more marks than letters can carry
+    :raises InvalidName: for one without any letter or digit, with ``@``, ``<`` or ``>`` of any width (it could pass for
+        an address or for markup), with control characters, or with more marks than letters can carry
     """
-    seen = visible(unicodedata.normalize("NFC", text), keep=_JOINERS)
-    name = _LOOSE_JOINER.sub("", " ".join(seen.split()))
+    seen = _LOOSE_JOINER.sub("", " ".join(visible(text, keep=_JOINERS).split()))
+    name = unicodedata.normalize(
+        "NFC", " ".join(seen.split())
+    )  # at last: what was dropped kept letters and marks apart
     if len(name) > LONGEST:
         raise NameTooLong(f"has more than {LONGEST} characters")
     if name and not _is_showable(name):
@@ -48,7 +50,7 @@ def read(text: str) -> str:
 
 def _is_showable(name: str) -> bool:
     categories = [unicodedata.category(character) for character in name if character not in _JOINERS]
-    if any(kind.startswith("C") for kind in categories) or set(name) & set("@<>"):
+    if any(kind.startswith("C") for kind in categories) or set(unicodedata.normalize("NFKC", name)) & set("@<>"):
         return False
     marks = "".join("m" if kind in ("Mn", "Me") else "." for kind in categories)
     return "m" * (_MOST_MARKS + 1) not in marks and any(character.isalnum() for character in name)

@@ -98,12 +98,15 @@ def registered_entries(groups: Collection[str]) -> list[LauncherEntry]:
 
 
 def letter_of(name: str) -> str:
-    """Return what stands for an app without a logo: the first letter or digit of its name, with its marks."""
+    """Return what stands for an app without a logo: the first letter or digit of its name, with its marks.
+
+    It is in title case, which is upper case but for Georgian: fonts often lack its capitals, and no name begins so.
+    """
     start = next((at for at, character in enumerate(name) if character.isalnum()), 0)
     end = start + 1
     while end < len(name) and unicodedata.category(name[end]).startswith("M"):
         end += 1
-    return name[start:end].upper()[: end - start]
+    return name[start:end].title()[: end - start]
 
 
 def tint_of(app_id: str) -> int:

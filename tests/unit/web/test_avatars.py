@@ -16,7 +16,7 @@ pytestmark = pytest.mark.one_database
     [
         ("Ada Lovelace", "AL"), ("ada", "A"), ("Łucja Żak", "ŁŻ"), ("Άννα Ωμέγα", "ΆΩ"), ("Ada 愛子", "A"),
         ("佐藤 愛子", "佐"), ("أحمد علي", "أ"), ("ß-Weber Öl", "SÖ"), ("(Ada) - Lovelace", "AL"), ("नमिता राव", "न"),
-        ("3 Musketeers", "3"),
+        ("3 Musketeers", "3"), ("ნინო ბერიძე", "ნბ"),
     ],
 )  # fmt: skip
 def test_initials_are_those_that_a_script_has(name, letters):
