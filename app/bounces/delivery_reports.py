@@ -8,10 +8,14 @@ from email.message import Message as Part
 from app.extensions import db
 from app.outbox import return_paths, suppressions
 from app.outbox.models import Message
-from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report
+from app.outbox.suppressions import COMPLAINT, HARD, NO_COMPLAINTS, SOFT, Report
 
 NAME = "mail"
 LARGEST = 10 * 1024 * 1024
+READ = 256 * 1024
+"""Bytes of a mail that are read: what it reports comes before the mail that it is about (RFC 3462, section 2), and a
+mail of 10 MB can be made of so many parts that it takes half a minute.
+"""
 
 
 class NotTaken(Exception):
@@ -31,8 +35,10 @@ def read(raw: bytes, recipient: str) -> Report | None:
     message = db.session.get(Message, message_id)
     if message is None:
         raise NotTaken("message_forgotten")
-    mail = message_from_bytes(raw[:LARGEST], policy=policy.compat32)
-    kind, code = _what(mail)
+    try:
+        kind, code = _what(message_from_bytes(raw[:READ], policy=policy.compat32))
+    except RecursionError:  # parts within parts, deeper than any report
+        return None
     return Report(message.to, kind, NAME, message_id, code) if kind else None
 
 
@@ -49,10 +55,17 @@ def _what(mail: Part) -> tuple[str, str]:
     """Return kind and code of a report; two empty texts for what is none."""
     for part in mail.walk():
         if part.get_content_type() == "message/feedback-report":
-            return COMPLAINT, ""
+            return ("", "") if _feedback_type(part) in NO_COMPLAINTS else (COMPLAINT, "")
         if part.get_content_type() == "message/delivery-status":
             return _failure(part)
     return "", ""
+
+
+def _feedback_type(report: Part) -> str:
+    """Return what a report of feedback is about; its fields are read as the headers of a mail within it."""
+    fields = report.get_payload()
+    told = fields[0].get("Feedback-Type", "") if isinstance(fields, list) and isinstance(fields[0], Part) else ""
+    return str(told).strip().lower()
 
 
 def _failure(status: Part) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from app import clock
 from app.bounces import payloads, sns_documents
 from app.bounces.payloads import Refused
 from app.extensions import settings
-from app.outbox.suppressions import COMPLAINT, HARD, SOFT, Report, code_in
+from app.outbox.suppressions import COMPLAINT, HARD, NO_COMPLAINTS, SOFT, Report, code_in
 
 NAME = "ses"
 
@@ -155,7 +155,7 @@ def _bounces(bounce: dict[str, Any]) -> list[Report]:
 
 def _complaints(complaint: dict[str, Any]) -> list[Report]:
     name = payloads.text(complaint, "feedbackId")
-    if not name or payloads.text(complaint, "complaintFeedbackType") == "not-spam":
+    if not name or payloads.text(complaint, "complaintFeedbackType") in NO_COMPLAINTS:
         return []
     people = payloads.objects(complaint.get("complainedRecipients"))
     return [Report(payloads.text(each, "emailAddress"), COMPLAINT, NAME, name) for each in people]

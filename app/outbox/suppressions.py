@@ -29,6 +29,9 @@ from app.users import Identity, identifiers
 HARD, SOFT, COMPLAINT = "hard", "soft", "complaint"
 KINDS = (HARD, SOFT, COMPLAINT)
 
+NO_COMPLAINTS = frozenset(("not-spam", "auth-failure"))
+"""Types of feedback that blame no mail (RFC 5965, section 7.3; RFC 6591, section 3.1)."""
+
 MOST_REPORTS = 1000
 """Reports that are taken at once: a provider sends no more."""
 

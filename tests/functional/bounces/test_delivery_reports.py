@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 ADA = "ada@example.com"
@@ -97,6 +99,32 @@ def test_what_a_mail_server_reports_counts_once_for_the_address_that_we_wrote_to
 def test_a_complaint_is_one(path, read, kept):
     assert read(ARF, path).output == "Taken.\n"
     assert kept() == [("complaint", "")]
+
+
+@pytest.mark.parametrize("what", ["not-spam", "Not-Spam ", "auth-failure"])
+def test_feedback_that_blames_nobody_is_no_complaint(path, read, kept, what):
+    assert read(ARF.replace("abuse", what), path).output == "Nothing new.\n"
+    assert kept() == []
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "part", ["Content-Type: message/rfc822\n\n", "Content-Type: multipart/mixed; boundary={0}\n\n--{0}\n"]
+)
+def test_parts_within_parts_are_no_report_and_no_fault(path, read, kept, part):
+    """A mail server that is told to come again brings the same mail for days."""
+    deep = "".join(part.format(at) for at in range(3000))
+    assert read(deep + DSN.format(action="failed", status="5.1.1"), path).output == "Nothing new.\n"
+    assert kept() == []
+
+
+@pytest.mark.one_database
+def test_a_report_is_found_whatever_comes_behind_it_and_costs_little(path, read, kept):
+    report = DSN.format(action="failed", status="5.1.1").removesuffix("--b--\n")
+    began = time.process_time()
+    assert read(report + "--b\n\nx\n" * 1_000_000 + "--b--\n", path).output == "Taken.\n"
+    assert time.process_time() - began < 5
+    assert kept() == [("hard", "5.1.1")]
 
 
 @pytest.mark.parametrize("raw", ["", "Subject: x\n\nhello", DSN[:200], "\x00\xff"])

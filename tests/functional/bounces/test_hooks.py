@@ -300,6 +300,9 @@ def trusted(hooks, amazon):
         ({"notificationType": "Complaint", "complaint": {
             "complainedRecipients": [{"emailAddress": "ada@example.com"}], "feedbackId": "f-1",
             "complaintFeedbackType": "not-spam"}}, None),
+        ({"notificationType": "Complaint", "complaint": {
+            "complainedRecipients": [{"emailAddress": "ada@example.com"}], "feedbackId": "f-1",
+            "complaintFeedbackType": "auth-failure"}}, None),
         ({"notificationType": "Delivery", "delivery": {"recipients": ["ada@example.com"]}}, None),
         ({"notificationType": "AmazonSnsSubscriptionSucceeded"}, None),
         ("Successfully validated SNS topic for Amazon SES event publishing.", None),
