@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock
 from app.extensions import settings
-from app.oidc import used_proofs
-from app.oidc.client_keys import KINDS, is_signed, read_unverified
+from app.oidc.client_keys import KINDS, is_signed, read_unverified, spend_proof
 
 if TYPE_CHECKING:
     from app.oidc.clients import Client
@@ -61,7 +60,7 @@ def verify_assertion(assertion: str, client: Client) -> None:
     if not isinstance(jti, str) or not 0 < len(jti) <= MOST_ID:
         raise InvalidAssertion("jti")
     until = datetime.fromtimestamp(expires, UTC) + LEEWAY
-    if not used_proofs.spend("assertion", client.id, jti, until):
+    if not spend_proof("assertion", client.id, jti, until):
         raise InvalidAssertion("used")
 
 

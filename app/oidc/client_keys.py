@@ -1,13 +1,23 @@
-"""Public keys of clients (RFC 7517), and whether one of them has signed something."""
+"""Public keys of clients (RFC 7517), whether one of them has signed something, and whether it was used before.
+
+What is good once is an assertion (RFC 7523) and a proof of possession (RFC 9449).
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this INSERT as well
+
+from app.crypto import secrets
+from app.db.compiled import CompiledStatement
+from app.oidc.models import UsedProof
 
 if TYPE_CHECKING:
     from joserfc import jwk
@@ -25,6 +35,12 @@ two names to the same one."""
 MOST_KEYS = 20
 LEAST_RSA_BITS = 2048
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+
+_SPEND = CompiledStatement(
+    insert(UsedProof.__table__)
+    .values(digest=sa.bindparam("digest"), expires_at=sa.bindparam("expires_at"))
+    .on_conflict_do_nothing()
+)
 
 
 def check_jwks(value: dict[str, Any]) -> None:
@@ -107,3 +123,15 @@ def _usable(key: dict[str, Any], alg: str) -> jwk.Key | None:
     read = jose.key_of_client(key)
     public: Any = read and read.public_key
     return None if kind == "RSA" and public and public.key_size < LEAST_RSA_BITS else read
+
+
+def spend_proof(kind: str, owner: str, jti: str, until: datetime) -> bool:
+    """Use a proof; False when it was used before. One statement; of two uses at once one succeeds.
+
+    :param kind: of proof, ``assertion`` or ``dpop``
+    :param owner: whose it is, in whose name nobody else can use up its ids: a client id, or a key's thumbprint
+    :param jti: its id; any text
+    :param until: when it would not be accepted any more in any case
+    """
+    digest = secrets.digest("\n".join((kind, owner, jti)))
+    return _SPEND.run(digest=digest, expires_at=until) == 1

@@ -16,8 +16,7 @@ from flask import request
 
 from app import clock
 from app.extensions import settings
-from app.oidc import used_proofs
-from app.oidc.client_keys import KINDS, has_private_part, is_signed, read_unverified
+from app.oidc.client_keys import KINDS, has_private_part, is_signed, read_unverified, spend_proof
 from app.oidc.clients import Client
 from app.oidc.errors import OAuthError
 
@@ -113,7 +112,7 @@ def _proved_key(token: str | None = None) -> str:
     jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
         raise InvalidProof("jti is missing")
-    if not used_proofs.spend("dpop", jkt, jti, issued + WITHIN):
+    if not spend_proof("dpop", jkt, jti, issued + WITHIN):
         raise InvalidProof("it was used before")
     return jkt
 
