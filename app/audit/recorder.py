@@ -1,4 +1,4 @@
-"""Record an event; the client is taken from the current request."""
+"""Record an event; the client is taken from the current request. Say when the last backup was made, which is one."""
 
 from __future__ import annotations
 

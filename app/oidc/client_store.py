@@ -1,4 +1,4 @@
-"""Clients in the database: create and change them, rotate their secrets, and take them away.
+"""Clients in the database: create, change and describe them, rotate their secrets, and take them away.
 
 Each change is one conditional statement and an event. None of them commits.
 """
@@ -165,23 +165,6 @@ def issue_registration_token(name: str, uses: int, lasts: timedelta, *, by: str)
     return token
 
 
-def _store_what_is_looked_up(client: Client, *, replace: bool) -> None:
-    """Store the origins of a client, and what it serves for any app, where one look at an index finds them."""
-    open_to_all = client.serves if client.serves_all else ()
-    for model, column, values in (
-        (OAuthClientOrigin, "origin", client.origins),
-        (OAuthClientResource, "resource", open_to_all),
-    ):
-        if replace:
-            changed(sa.delete(model).where(model.client_id == client.id))
-        if found := [{column: value, "client_id": client.id} for value in dict.fromkeys(values)]:
-            db.session.execute(sa.insert(model.__table__), found)
-
-
-def _digest(secret: str) -> str | None:
-    return secrets.digest(secret) if secret else None
-
-
 def recipe(client: Client, secret: str = "") -> dict[str, Any]:
     """Return what an app is given to sign people in here."""
     origin = settings.public_url
@@ -235,3 +218,20 @@ def notes_on(client: Client, groups: Collection[str]) -> list[str]:
     addresses = (*client.redirect_uris, *client.post_logout_redirect_uris, client.backchannel_logout_uri)
     found += [f"{uri} can be read on its way: use https://" for uri in addresses if is_plain_http(uri)]
     return found
+
+
+def _store_what_is_looked_up(client: Client, *, replace: bool) -> None:
+    """Store the origins of a client, and what it serves for any app, where one look at an index finds them."""
+    open_to_all = client.serves if client.serves_all else ()
+    for model, column, values in (
+        (OAuthClientOrigin, "origin", client.origins),
+        (OAuthClientResource, "resource", open_to_all),
+    ):
+        if replace:
+            changed(sa.delete(model).where(model.client_id == client.id))
+        if found := [{column: value, "client_id": client.id} for value in dict.fromkeys(values)]:
+            db.session.execute(sa.insert(model.__table__), found)
+
+
+def _digest(secret: str) -> str | None:
+    return secrets.digest(secret) if secret else None

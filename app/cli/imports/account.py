@@ -1,4 +1,4 @@
-"""An account as another product has it, put into the words that ``account_drafts`` reads."""
+"""An account as another product has it, and its groups, put into the words that ``account_drafts`` reads."""
 
 from __future__ import annotations
 
