@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _INVISIBLE = frozenset(("Mn", "Me", "Cf"))
 _WIDE = r"\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6"
@@ -43,6 +43,17 @@ def wrapped(text: str, room: int) -> Iterator[str]:
         line += piece if line else piece.lstrip()
     if line.strip():
         yield line.rstrip()
+
+
+def fields(rows: Iterable[tuple[str, object]], *, room: int = 0) -> Iterator[str]:
+    """Yield a line for each title with its value; values begin below each other, two columns after the longest title.
+
+    :param room: columns that titles have at least
+    """
+    listed = list(rows)
+    widest = max([room, *(columns(title) for title, _ in listed)])
+    for title, value in listed:
+        yield f"{padded(title, widest)}  {value}"
 
 
 class Table:

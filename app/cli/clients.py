@@ -10,6 +10,7 @@ import click
 import orjson
 import sqlalchemy as sa
 
+from app import terminal
 from app.cli.client_options import client_options, given_fields, grants_of_device, made_client
 from app.cli.durations import DurationType, span_text
 from app.cli.group import OperatorGroup, switched
@@ -22,7 +23,6 @@ from app.oidc.client_secrets import new_secret
 from app.oidc.client_store import described, fields_of, id_for, notes_on, recipe, state_of
 from app.oidc.clients import REGISTERED, Client, client_of, clients_in_memory
 from app.oidc.models import OAuthClient
-from app.terminal import padded
 
 BY = "operator"
 
@@ -257,9 +257,9 @@ def print_recipe(client: Client, secret: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(found))
         return
-    for name, value in found.items():
-        if value:
-            click.echo(f"  {padded(gettext(TITLES[name]), 16)}{_in_words(name, value)}")
+    given = [(gettext(TITLES[name]), _in_words(name, value)) for name, value in found.items() if value]
+    for line in terminal.fields(given, room=14):
+        click.echo(f"  {line}")
     if secret:
         click.echo(gettext("Keep the secret now: Latchkey has only its digest, and shows it this once."))
 

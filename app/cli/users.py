@@ -8,6 +8,7 @@ from typing import Any
 import click
 import orjson
 
+from app import terminal
 from app.admin import account_changes
 from app.admin.people import Wanted, accounts, described
 from app.authenticators import enrollments, recovery_codes
@@ -25,7 +26,6 @@ from app.extensions import db, settings
 from app.recovery import requests
 from app.recovery import service as recovery_service
 from app.signin import sent_links
-from app.terminal import padded
 from app.users import User
 from app.web.messages import message
 
@@ -135,8 +135,8 @@ def show(identity: str, as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(account))
         return
-    for name, value in account.items():
-        click.echo(padded(field_title(name), 16) + in_words(value))
+    for line in terminal.fields([(field_title(name), in_words(value)) for name, value in account.items()]):
+        click.echo(line)
 
 
 @users.command("disable")

@@ -53,9 +53,8 @@ def create(url: str, events: tuple[str, ...], as_json: bool) -> None:
     )
     click.echo(said)
     titles = [gettext(title) for title in (N_("URL"), N_("Events"), N_("Secret"))]
-    room = max(map(terminal.columns, titles))
-    for title, value in zip(titles, (endpoint.url, " ".join(endpoint.pattern_list), secret), strict=True):
-        click.echo(f"  {terminal.padded(title, room)}  {value}")
+    for line in terminal.fields(zip(titles, (endpoint.url, " ".join(endpoint.pattern_list), secret), strict=True)):
+        click.echo(f"  {line}")
     click.echo(gettext("Keep the secret now: it is shown this once."), err=True)
 
 

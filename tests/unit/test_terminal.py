@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.terminal import Table, columns, padded, wrapped
+from app.terminal import Table, columns, fields, padded, wrapped
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,12 @@ def test_columns_are_as_wide_as_their_heads_or_as_is_said():
     assert table.head() == "ID    次の試行  理由"
     assert table.line("x", 7, "timed out") == "x            7  timed out"
     assert table.line("x", 7, "") == "x            7"
+
+
+def test_values_begin_below_each_other_whatever_their_titles_are():
+    assert list(fields([("ID", 7), ("クライアント", "x")])) == ["ID            7", "クライアント  x"]
+    assert list(fields([("ID", 7)], room=4)) == ["ID    7"]
+    assert list(fields([])) == []
 
 
 @pytest.mark.parametrize(

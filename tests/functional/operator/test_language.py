@@ -164,3 +164,20 @@ def test_what_click_says_is_what_we_have_of_it():
     said = " ".join(re.sub(r'"\s*\n\s*"', "", source).split())
     quoted = {json.dumps(text)[1:-1] for text in (*OF_CLICK, *(each for pair in PLURALS_OF_CLICK for each in pair))}
     assert {text for text in quoted if f'"{text}"' not in said} == set()
+
+
+@pytest.mark.parametrize("locale", ["de_DE", "fr_FR", "es_ES", "pt_BR", "ja_JP", "ar_EG", "pl_PL"])
+def test_no_title_is_written_into_its_value(app, people, speak, locale):
+    """A secret is copied from here, and an address by a double click."""
+    people.open(email="ada@example.com")
+    speak(locale)
+    words = [
+        ["clients", "create", "Wiki", "--redirect-uri", "https://wiki.test/cb"],
+        ["users", "show", "ada@example.com"],
+    ]
+    made, shown = (app.test_cli_runner().invoke(args=each) for each in words)
+    assert made.exit_code == shown.exit_code == 0, made.output + shown.output
+    assert re.search(r" {2}https://wiki\.test/cb$", made.output, re.MULTILINE)
+    assert re.search(r" {2}wiki$", made.output, re.MULTILINE)
+    assert len(re.findall(r"\S {2,}\S", made.output)) >= 6
+    assert len(re.findall(r"^\S.*? {2,}\S.*$", shown.output, re.MULTILINE)) == 14
