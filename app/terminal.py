@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
 
 _INVISIBLE = frozenset(("Mn", "Me", "Cf"))
 _WIDE = r"\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6"
@@ -54,6 +60,39 @@ def fields(rows: Iterable[tuple[str, object]], *, room: int = 0) -> Iterator[str
     widest = max([room, *(columns(title) for title, _ in listed)])
     for title, value in listed:
         yield f"{padded(title, widest)}  {value}"
+
+
+@contextmanager
+def counted(label: str, total: int | None) -> Iterator[Callable[[int, str | None], None]]:
+    """Show on standard error, if that is a terminal, how much is done.
+
+    What it gives takes how much more that is, and what is said beside it from now on.
+    :param total: all that is to be done; None where that isn't known
+    """
+    with click.progressbar(
+        itertools.count() if total is None else None,
+        length=total,
+        label=label,
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        item_show_func=lambda said: None if said is None else str(said),
+    ) as bar:
+        update: Any = bar.update  # typed as if what is said were what is counted
+        yield update
+
+
+@contextmanager
+def status(doing: str) -> Iterator[Callable[[str], None]]:
+    """Show on standard error, if that is a terminal, what is being done: ``doing``, then what is said."""
+    with click.progressbar(
+        itertools.count(),
+        bar_template="%(info)s",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        item_show_func=lambda said: doing if said is None else str(said),
+    ) as bar:
+        update: Any = bar.update
+        yield lambda said: update(1, said)
 
 
 class Table:

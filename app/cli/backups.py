@@ -11,7 +11,6 @@ import click
 import structlog
 from flask.cli import with_appcontext
 from flask_migrate.cli import db as group
-from rich.console import Console
 
 from app.audit import record
 from app.backup import move, service
@@ -23,6 +22,7 @@ from app.cli.group import OperatorGroup
 from app.command_language import N_, TranslatedCommand, gettext, ngettext, ngettext_noop
 from app.db import unavailable
 from app.extensions import db
+from app.terminal import status
 
 log = structlog.get_logger()
 
@@ -47,9 +47,9 @@ backup = FileOrCommand(
 @contextmanager
 def saying_progress(doing: str) -> Iterator[Progress]:
     """Show what is being done, and end the command with a sentence where it can't be."""
-    with Console(stderr=True).status(doing) as status:
+    with status(doing) as say:
         try:
-            yield lambda what, rows: status.update(
+            yield lambda what, rows: say(
                 ngettext("{doing}: {what}, {count} row", "{doing}: {what}, {count} rows", rows, doing=doing, what=what)
             )
         except BackupError as error:

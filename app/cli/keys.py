@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 import sqlalchemy as sa
-from rich.console import Console
 
 from app import clock
 from app.audit import record
@@ -26,7 +25,7 @@ from app.oidc import key_rotation, key_store
 from app.oidc.clients import ALGORITHMS
 from app.oidc.discovery_views import JWKS_KEPT
 from app.oidc.models import SigningKey
-from app.terminal import padded
+from app.terminal import padded, status
 
 SHOWN = 5
 """Rows that are named for each reason why some did not open."""
@@ -97,13 +96,13 @@ def rotate(alg: str | None, now: bool) -> None:
         rotate_signing_keys(alg, now=now)
         return
     _await_readers()
-    with Console(stderr=True).status(gettext("Sealing anew")) as status:
+    with status(gettext("Sealing anew")) as say:
         total = 0
 
         def moved(count: int) -> None:
             nonlocal total
             total += count
-            status.update(ngettext("Sealing anew: {count} row", "Sealing anew: {count} rows", total))
+            say(ngettext("Sealing anew: {count} row", "Sealing anew: {count} rows", total))
 
         result = reseal(moved)
     for why, rows in result.shut.items():

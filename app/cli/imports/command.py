@@ -14,8 +14,6 @@ from typing import Any, BinaryIO
 
 import click
 from flask.cli import with_appcontext
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from app.cli.imports import files
 from app.cli.imports.account import LEFT
@@ -33,6 +31,7 @@ from app.cli.imports.supabase import Supabase
 from app.cli.imports.values import mapping
 from app.command_language import N_, TranslatedCommand, gettext, ngettext, ngettext_noop
 from app.extensions import settings
+from app.terminal import counted
 
 SHOWN = 20
 """Reasons that are counted one by one; what is left of them is counted together."""
@@ -250,12 +249,5 @@ def _kept(path: Path, given: list[Path]) -> Iterator[Callable[[dict[str, Any]], 
 @contextmanager
 def _progress(given: list[Path]) -> Iterator[tuple[Callable[[int], None], Callable[[Tally], None]]]:
     """Show on standard error, if that is a terminal, how much of the files is read, and what became of it."""
-    console = Console(stderr=True)
-    columns = (TextColumn(gettext("Importing")), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-               TextColumn("{task.description}"))  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=files.size_of(given))
-        yield (
-            lambda count: progress.advance(task, count),
-            lambda tally: progress.update(task, description=str(tally)),
-        )
+    with counted(gettext("Importing"), files.size_of(given)) as update:
+        yield lambda count: update(count, None), lambda tally: update(0, str(tally))
