@@ -47,3 +47,8 @@ def test_letters_can_be_read_in_every_color():
     assert sorted(map(int, shades)) == list(range(1, COLORS + 1))
     for shade in shades.values():
         assert colors.contrast("#ffffff", shade) >= 4.5
+
+
+def test_a_letter_with_many_marks_covers_nothing_beside_it():
+    assert len(initials_of("X" + "\u0903" * 40)) == 41  # so it is for the page to keep it within
+    assert ".app-letter, .avatar { overflow: hidden; }" in (ROOT / "app/static/app.css").read_text()
