@@ -25,7 +25,9 @@ from app.users import Identity, TypedIdentity, User
 _ROWS = Detached(User, Enrollment)
 _user, _enrolled, _at = User.__table__, Enrollment.__table__, Identity.__table__
 _named, _browser = _at.alias("named"), KnownDevice.__table__
-_has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method == sa.bindparam("method"))
+_has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method.in_([sa.bindparam("method")]))
+"""IN, because an index of authenticators alone makes SQLite prepare a statement with ``method = ?`` for each value."""
+
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
 _anyone = _user.alias("anyone")
 _oldest = sa.select(sa.func.min(_anyone.c.id)).scalar_subquery()
