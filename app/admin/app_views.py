@@ -96,14 +96,30 @@ def rotate_secret() -> Response:
 def disable_client() -> Response:
     """Let nobody sign in to a client; none of its tokens is valid."""
     after_this_request(view_commit)
-    return _switch(off=True)
+    form = ClientForm()
+    if form.validate():
+        row = _stored(str(form.client.data))
+        changed = client_store.switch(row.id, off=True, by=actor())
+        if changed:
+            note("client_disabled", row.id)
+        say("client_disabled", client=row.id)
+        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
+    return _again(form)
 
 
 @bp.post("/apps/client/enable")
 def enable_client() -> Response:
     """Let people sign in to a client again."""
     after_this_request(view_commit)
-    return _switch(off=False)
+    form = ClientForm()
+    if form.validate():
+        row = _stored(str(form.client.data))
+        changed = client_store.switch(row.id, off=False, by=actor())
+        if changed:
+            note("client_enabled", row.id)
+        say("client_enabled", client=row.id)
+        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
+    return _again(form)
 
 
 @bp.post("/apps/client/delete")
@@ -122,19 +138,6 @@ def delete_client() -> Response:
             note("client_deleted", row.id)
             say("client_deleted", client=row.id)
             return respond(go="/admin/apps", client=row.id)
-    return _again(form)
-
-
-def _switch(*, off: bool) -> Response:
-    form = ClientForm()
-    if form.validate():
-        row = _stored(str(form.client.data))
-        changed = client_store.switch(row.id, off=off, by=actor())
-        said = "client_disabled" if off else "client_enabled"
-        if changed:
-            note(said, row.id)
-        say(said, client=row.id)
-        return respond(go=with_query("/admin/apps/client", id=row.id), changed=changed)
     return _again(form)
 
 

@@ -231,7 +231,7 @@ def test_two_who_remove_each_other_leave_one(console, app, grace, ada, wire):
 @pytest.mark.parametrize(("act", "sure"), [("disable", None), ("delete", None), ("erase", True)])
 def test_two_who_shut_each_other_out_at_this_moment_leave_one(app, grace, ada, wire, monkeypatch, act, sure):
     """Ada's request was let in when Grace's disables her."""
-    from app.admin import account_changes, person_views
+    from app.admin import account_changes, people, person_views
     from app.extensions import db
     from app.users import administrators
 
@@ -240,7 +240,7 @@ def test_two_who_shut_each_other_out_at_this_moment_leave_one(app, grace, ada, w
     hers.fetch_csrf()
 
     def grace_is_first(handle: str) -> User:
-        user = person_views._person(handle)
+        user = people.person_of(handle)
         account_changes.disable(db.session.get_one(User, ada.id), by="operator")
         return user
 
