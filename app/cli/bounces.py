@@ -15,6 +15,7 @@ from app import shutdown
 from app.bounces import delivery_reports
 from app.cli.group import OperatorGroup
 from app.command_language import N_, gettext
+from app.db import unavailable
 from app.extensions import db, settings, this_app
 from app.monitoring.listener import forget_socket
 from config import types
@@ -23,6 +24,9 @@ bounces = OperatorGroup("bounces", help=N_("Take what mail servers send back."))
 
 REFUSED = 65
 """EX_DATAERR (sysexits.h), which mail servers read."""
+
+LATER = 75
+"""EX_TEMPFAIL: a mail server keeps the mail and comes again. For a status that it doesn't know it drops a report."""
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE."""
@@ -45,6 +49,13 @@ def read(recipient: str) -> None:
         log.warning("bounces.refused", provider=delivery_reports.NAME, reason=str(refusal))
         click.echo(gettext("Refused: {reason}.", reason=str(refusal)), err=True)
         sys.exit(REFUSED)
+    except Exception as error:
+        db.session.rollback()
+        if unavailable(error):
+            log.warning("bounces.postponed", error=type(error).__name__)
+        else:
+            log.exception("bounces.failed")
+        sys.exit(LATER)
     click.echo(gettext("Taken.") if taken else gettext("Nothing new."))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import sqlalchemy as sa
 
 ADA = "ada@example.com"
 
@@ -143,6 +144,23 @@ def test_what_we_did_not_sign_is_refused(path, read, kept):
     for each in forged:
         assert read(DSN.format(action="failed", status="5.1.1"), each).exit_code == 65, each
     assert kept() == []
+
+
+def test_while_the_database_takes_nothing_the_mail_server_is_told_to_come_again(path, read, kept, monkeypatch):
+    from app.extensions import db
+
+    def fail() -> None:
+        raise sa.exc.OperationalError("COMMIT", {}, Exception("gone"), connection_invalidated=True)
+
+    def break_down() -> None:
+        raise ZeroDivisionError
+
+    for fault in (fail, break_down):
+        with monkeypatch.context() as patched:
+            patched.setattr(db.session, "commit", fault)
+            assert read(DSN.format(action="failed", status="5.1.1"), path).exit_code == 75  # EX_TEMPFAIL
+        assert kept() == []
+    assert read(DSN.format(action="failed", status="5.1.1"), path).output == "Taken.\n"
 
 
 def test_what_comes_after_two_weeks_is_refused(path, read, kept, clock):
