@@ -177,3 +177,42 @@ def test_each_request_takes_few_statements(app, grafana, browser, statements):
     with statements() as counted:
         grafana.code(browser, prompt="none")
     assert len(counted) <= 4, counted
+
+
+def test_a_silent_request_needs_no_transaction_but_the_first(app, grafana, browser):
+    import sqlalchemy as sa
+
+    from app.extensions import db
+
+    commits: list[object] = []
+    note = commits.append
+    with app.app_context():
+        engine = db.engine
+    sa.event.listen(engine, "commit", note)
+    try:
+        grafana.code(browser, prompt="none")
+        assert len(commits) == 1, "the event of the first sign-in is written with the code"
+        code = grafana.code(browser, prompt="none")
+        assert len(commits) == 1
+    finally:
+        sa.event.remove(engine, "commit", note)
+    assert grafana.exchange(code).status_code == 200
+
+
+def test_a_code_is_part_of_what_was_written_before_it(app, grafana, browser, rows):
+    """A statement that commits by itself would commit that too, and is refused."""
+    from app.extensions import db
+    from app.groups import service as groups
+    from app.oidc.authorization import Authorization
+    from app.oidc.clients import find_client
+    from app.oidc.grants import issue_code
+    from app.oidc.models import Grant
+    from app.sessions.models import AuthSession
+
+    with app.app_context():
+        session = db.session.scalars(db.select(AuthSession)).first()
+        asked = Authorization(find_client(grafana.id), grafana.redirect_uri, ("openid",))
+        groups.create("staff", by="test")
+        issue_code(asked, asked.scopes, session, alone=True)
+        db.session.rollback()
+    assert rows(Grant) == []
