@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
-
-if "rich" not in sys.modules:
-    # structlog loads rich for coloured tracebacks, which we don't write: a tenth of what a process needs to start.
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    import structlog as structlog
-
-    del sys.modules["rich"]
 
 if TYPE_CHECKING:
     from config.settings import Settings

@@ -33,7 +33,6 @@ LATER = {
     "psycopg": "PostgreSQL",
     "pydantic_settings": "settings from more than the environment",
     "redis": "Redis",
-    "rich": "progress on the command line",
     "ua_parser": "names of browsers",
     "webauthn": "passkeys",
     "yaml": "the description of the API",
