@@ -32,6 +32,18 @@ def visible(text: str, *, keep: str = "") -> str:
     return text if text.isascii() else _INVISIBLE.sub(lambda found: found[0] if found[0] in keep else "", text)
 
 
+SELECTORS = "\ufe0e\ufe0f"
+"""Invisible characters that make the sign before them a letter or a picture."""
+
+
+def shows_all(text: str, *, keep: str = SELECTORS) -> bool:
+    """Whether there is something to see in ``text``, and nothing in it that is not.
+
+    :param keep: invisible characters that may stand beside what is seen
+    """
+    return bool(visible(text).strip()) and visible(text, keep=keep) == text
+
+
 def compact(text: str) -> str:
     """Return what was typed as a code: no white space, no dashes, nothing invisible, and decimal digits as 0 to 9.
 

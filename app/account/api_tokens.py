@@ -20,6 +20,7 @@ from app.notifications import notices
 from app.notifications.notices import plural_sentence
 from app.sessions import api_tokens
 from app.sessions.models import ApiToken, AuthSession
+from app.user_input import shows_all
 from app.users import User
 from app.users.administrators import is_administrator
 from app.web.access import SCOPE_OF_CONSOLE, SCOPES
@@ -60,7 +61,7 @@ def create(
         disabled or closed, meanwhile
     """
     named = " ".join(name.split())
-    if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable():
+    if not 1 <= len(named) <= LONGEST_NAME or not named.isprintable() or not shows_all(named):
         raise Rejected("token_name_invalid", field="name")
     known = scopes_for(user) if SCOPE_OF_CONSOLE in scopes else SCOPES
     if any(scope not in known for scope in scopes):

@@ -13,6 +13,7 @@ from app.crypto import secrets
 from app.enrollments.models import Enrollment
 from app.errors import Rejected
 from app.extensions import changed, db, keyring
+from app.user_input import shows_all
 
 _OF_USER = sa.select(Enrollment).where(Enrollment.user_id == sa.bindparam("user_id")).order_by(Enrollment.created_at)
 
@@ -109,7 +110,7 @@ def checked_name(name: str, field: str, *, required: str, disallowed: str) -> st
         raise Rejected("invalid_input_length", field=field, length=LONGEST_NAME)
     if set(tidy) & set("<>"):
         raise Rejected("invalid_input", field=field)
-    if any(unicodedata.category(character).startswith("C") for character in tidy):
+    if not shows_all(tidy) or any(unicodedata.category(character).startswith("C") for character in tidy):
         raise Rejected(disallowed, field=field)
     return tidy
 

@@ -23,6 +23,7 @@ from app.oidc.client_uris import allows_redirect as allows_redirect
 from app.oidc.client_uris import is_loopback as is_loopback
 from app.oidc.client_uris import is_plain_http
 from app.oidc.models import CLIENT_ID, OAuthClient
+from app.user_input import SELECTORS, shows_all
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -48,8 +49,8 @@ _SECTOR = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 """Categories of characters that show nothing, or turn what is around them."""
 
-_JOINERS = "\u200c\u200d"
-"""Of that kind, but part of words in some languages."""
+_JOINERS = "\u180b\u180c\u180d\u200c\u200d"
+"""Invisible, but part of words in some languages: Mongolian variants, and joiners."""
 
 _IN_MEMORY = "latchkey.oidc.clients"
 _READ_AT = "latchkey.oidc.clients_read_at"
@@ -135,7 +136,8 @@ class Client(BaseModel):
     @classmethod
     def _check_name(cls, value: str) -> str:
         """Refuse what would look like another name on the consent page, or like none."""
-        if value != value.strip() or any(map(_is_unseen, value)):
+        is_seen = shows_all(value, keep=_JOINERS + SELECTORS)
+        if value != value.strip() or not is_seen or any(map(_is_unseen, value)):
             raise ValueError("must be one line, without blanks around it and without invisible characters")
         return value
 

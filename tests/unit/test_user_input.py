@@ -57,3 +57,11 @@ def test_letters_of_full_width_are_plain_ones():
 @pytest.mark.parametrize("character", UNSEEN + "\u3164\u115f\u034f", ids=ascii)
 def test_what_nobody_sees_is_dropped(character):
     assert user_input.visible(f"a{character}b c") == "ab c"
+
+
+@pytest.mark.parametrize(
+    ("text", "shows"),
+    [("❤\ufe0f key", True), ("work", True), ("", False), (" \ufe0f", False), ("\u3164", False), ("a\u034fb", False)],
+)
+def test_a_text_shows_all_that_it_holds(text, shows):
+    assert user_input.shows_all(text) is shows

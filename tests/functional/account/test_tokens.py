@@ -93,6 +93,8 @@ def test_its_owner_is_told_at_every_address_and_by_the_activity(here, ada, mail_
         ({"name": "   "}, "required"),
         ({"name": "x" * 65}, "token_name_invalid"),
         ({"name": "a\u202eb"}, "token_name_invalid"),
+        ({"name": "\u3164"}, "token_name_invalid"),
+        ({"name": "a\u034fb"}, "token_name_invalid"),
         ({"scopes": []}, "token_scope_unknown"),
         ({"scopes": ["read", "admin"]}, "token_scope_unknown"),
         ({"scopes": ["READ"]}, "token_scope_unknown"),

@@ -376,6 +376,7 @@ WRONG = {
     "return to another origin": {"post_logout_redirect_uris": ["https://evil.example.com/bye"]},
     "no name": {"client_name": 7},
     "name that turns": {"client_name": "a\u202eb"},
+    "name that shows nothing": {"client_name": "\u3164"},
     "long name": {"client_name": "x" * 81},
     "logo that is a script": {"logo_uri": "javascript:alert(1)"},
     "grants that are text": {"grant_types": "authorization_code"},

@@ -227,6 +227,8 @@ WRONG = {
     "name of a wrong type": {"client_name": 7},
     "long name": {"client_name": "x" * 81},
     "name that turns": {"client_name": "a\u202eb"},
+    "name that shows nothing": {"client_name": "\u3164"},
+    "name that looks like another": {"client_name": "Wi\u034fki"},
     "name with a line end": {"client_name": "a\nb"},
     "unknown method": {"token_endpoint_auth_method": "client_secret_jwt"},
     "method of a wrong type": {"token_endpoint_auth_method": ["none"]},

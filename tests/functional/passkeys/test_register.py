@@ -106,6 +106,8 @@ def test_it_is_named_after_who_keeps_it(ada, add_passkey, aaguid, name):
         (" ", "webauthn_name_required"),
         ("<b>", "invalid_input"),
         ("a\u202eb", "webauthn_name_disallowed_characters"),
+        ("\u3164", "webauthn_name_disallowed_characters"),
+        ("\ufe0f", "webauthn_name_disallowed_characters"),
         ("x" * 65, "invalid_input_length"),
     ],
 )

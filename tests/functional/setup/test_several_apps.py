@@ -89,6 +89,7 @@ def test_without_a_name_they_are_numbered(hers, rows):
         ("<b>", "invalid_input"),
         ("a\u202eb", "authenticator_name_disallowed_characters"),
         ("a\x07b", "authenticator_name_disallowed_characters"),
+        ("Work\u034f", "authenticator_name_disallowed_characters"),
         ("x" * 65, "invalid_input_length"),
     ],
 )
