@@ -214,10 +214,8 @@ def _give_code(asked: Authorization, found: Situation, row: AuthorizationRequest
         raise asked.refusal("invalid_request", "This client has to push its requests.")
     if row is not None and not requests.answer(row):
         return _answer_again(row.id)
-    is_news = not found.relation.has_signed_in
-    request_id, alone = (row.id, False) if row is not None else ("", not is_news)
-    code = grants.issue_code(asked, asked.scopes, found.session, request_id=request_id, alone=alone)
-    if is_news:
+    code = grants.issue_code(asked, asked.scopes, found.session, request_id=row.id if row is not None else "")
+    if not found.relation.has_signed_in:
         record("app.signed_in", found.session.user_id, client=asked.client.id, app=asked.client.name)
     return leave(response_url(asked.redirect_uri, asked.state, code=code), after_form=row is not None)
 

@@ -46,14 +46,15 @@ def prune_unusable_clients() -> int:
 
     Those are disabled, known by a document that the operator no longer accepts, or gone from the clients file.
     """
-    unusable: sa.ColumnElement[bool] = OAuthClient.disabled_at.is_not(None)
-    if not settings.client_documents or settings.client_document_hosts:
-        unusable = sa.or_(unusable, OAuthClient.source == "document")
     is_signed_in_to = sa.exists().where(_c.client_id == OAuthClient.id, _c.ended_at.is_(None))
-    for row in db.session.scalars(sa.select(OAuthClient).where(unusable, is_signed_in_to)).all():
-        is_accepted = row.disabled_at is None and client_uris.admits(row.id)
-        if not is_accepted and (ended := end_batch_of(row.id)):
-            return ended
+    unusable = [OAuthClient.disabled_at]
+    if not settings.client_documents or settings.client_document_hosts:
+        unusable.append(OAuthClient.fetched_at)  # those that are known by a document
+    for at in unusable:
+        for row in db.session.scalars(sa.select(OAuthClient).where(at.is_not(None), is_signed_in_to)).all():
+            is_accepted = row.disabled_at is None and client_uris.admits(row.id)
+            if not is_accepted and (ended := end_batch_of(row.id)):
+                return ended
     return 0
 
 

@@ -20,8 +20,7 @@ import sqlalchemy as sa
 from app import clock
 from app.audit import record
 from app.crypto import secrets
-from app.db import has_written
-from app.db.compiled import CompiledStatement, Detached, session_connection
+from app.db.compiled import CompiledStatement, Detached
 from app.extensions import changed, db, keyring, settings
 from app.groups.service import is_member_of_any
 from app.oidc.authorization import Authorization
@@ -43,7 +42,6 @@ _ID = 32
 _table, _head, _user = Grant.__table__, AuthSession.__table__, User.__table__
 _c = _table.c
 _INSERT = CompiledStatement.into(_table)
-_INSERT_ALONE = CompiledStatement.into(_table, at_once=True)
 _GRANTS = Detached(Grant)
 
 is_active = sa.exists().where(_user.c.id == _c.user_id, _user.c.disabled_at.is_(None), _user.c.deletes_at.is_(None))
@@ -145,14 +143,10 @@ class Redeemed:
     refresh_token: str | None
 
 
-def issue_code(
-    asked: Authorization, scopes: Sequence[str], session: AuthSession, *, request_id: str = "", alone: bool = False
-) -> str:
+def issue_code(asked: Authorization, scopes: Sequence[str], session: AuthSession, *, request_id: str = "") -> str:
     """Return a new code for ``session``'s person, which isn't stored. One INSERT.
 
     :param request_id: of the stored request that it answers, for ``code_again``; "" for none
-    :param alone: nothing else will be written with it. Where nothing was, it is a transaction by itself that doesn't
-        wait for the disk: a code that a power cut takes is asked for again, and its exchange waits for both
     """
     code, now = _code_of(request_id, session) if request_id else secrets.token(), clock.now()
     row = _row(asked.client, scopes, session, now, resource=asked.resource, claims=asked.claims, jkt=asked.jkt) | {
@@ -164,7 +158,7 @@ def issue_code(
         "code_challenge": asked.code_challenge,
         "nonce": asked.nonce,
     }
-    (_INSERT_ALONE if alone and not has_written(session_connection()) else _INSERT).run(**row)
+    _INSERT.run(**row)
     return code
 
 

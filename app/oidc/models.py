@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app import clock
 from app.crypto import secrets
-from app.db import BrowserName
+from app.db import BrowserName, partial_index
 from app.extensions import db
 
 CLIENT_ID = 255
@@ -34,6 +34,10 @@ class OAuthClient(db.Model):
     """An app that was added by a command, by registration (RFC 7591), or by its own metadata document."""
 
     __tablename__ = "oauth_client"
+    __table_args__ = (
+        partial_index("ix_oauth_client_disabled", "disabled_at IS NOT NULL", "disabled_at"),
+        partial_index("ix_oauth_client_fetched", "fetched_at IS NOT NULL", "fetched_at"),
+    )
 
     id: Mapped[str] = mapped_column(sa.String(CLIENT_ID), primary_key=True)
     source: Mapped[str] = mapped_column(sa.String(16))

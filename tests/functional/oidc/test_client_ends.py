@@ -169,7 +169,8 @@ def test_an_app_whose_document_is_accepted_no_more_is_told_by_the_worker(app, ma
     good = register(app, address, public=True, backchannel_logout_uri="https://good.example.com/logout")
     good.tokens(browser)
     with app.app_context():
-        db.session.get(OAuthClient, address).source = "document"
+        row = db.session.get(OAuthClient, address)
+        row.source, row.fetched_at = "document", row.created_at
         db.session.commit()
     everyone = ("everyone",) if accepted else ()
     clean_up(make_app(client_documents=everyone, client_document_hosts=accepted))

@@ -162,6 +162,7 @@ def test_a_batch_at_a_time_goes(come, prune, rows, clock, monkeypatch):
 
 
 def test_every_pruner_finds_old_rows_by_an_index(app):
+    from app.oidc.client_ends import prune_file_clients, prune_unusable_clients
     from app.oidc.grant_ends import prune_lost_access
     from app.outbox import leases
 
@@ -170,8 +171,9 @@ def test_every_pruner_finds_old_rows_by_an_index(app):
         cleanups = retention.registered_cleanups()
         for each in cleanups:
             each()
-    silent = [prune_lost_access]  # no app here is for groups
-    assert len(found) == len(cleanups) + 1 - len(silent)
+    silent = [prune_lost_access, prune_file_clients]  # no app here is for groups, and there is no clients file
+    twice = [prune_unusable_clients]
+    assert len(found) == len(cleanups) + 1 - len(silent) + len(twice)
     tables = db.metadata.tables
     whole = [plan for plan in found if any(plans.reads_whole(plan, table) for table in tables)]
     assert whole == []
