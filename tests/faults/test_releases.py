@@ -96,9 +96,9 @@ def test_the_release_before_takes_codes_of_each_of_several_apps_and_ours_those_i
     fresh_database._connection.execute(f"UPDATE alembic_version SET version_num = '{ours}'")
     fresh_database.disconnect()
     for person in (first, second):
-        there = Visitor(older.url)
-        assert there.sign_in(ADA, person.app_code()).status == 200
-        assert Visitor(older.url).sign_in(ADA, person.app_code()).status == 400, "each once"
+        there, code = Visitor(older.url), person.app_code()
+        assert there.sign_in(ADA, code).status == 200
+        assert Visitor(older.url).sign_in(ADA, code).status == 400, "each once"
     third = add_app(there, first)
     assert Visitor(ready.url).sign_in(ADA, third.app_code(1)).status == 200
 
