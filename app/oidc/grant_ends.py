@@ -5,11 +5,11 @@ when nobody is signed in, and go on (OpenID Connect Back-Channel Logout 1.0, sec
 may have been in the account, or it is closed: "this wasn't me", recovery, an undone change of addresses, disabling,
 deletion, and the first proof of an address; API tokens end at the same places.
 
-An app that was signed in to from an ended session is told by a logout token, once, from the outbox. It is told in the
-same way when the person removes its access, or may no longer use it: they have left its groups, or it is for others
-from now on. Its tokens are refused from that moment in any case, since each statement that accepts one asks for the
-groups; here what they stand for ends for good, ``offline_access`` included. So is an app that is disabled or deleted
-itself (``client_ends``).
+When a session ends, each app that it signed in to gets a logout token, once, from the outbox. So does an app whose
+access the person removes, one that the person may no longer use (they have left its groups, or it is for others from
+now on), and one that is disabled or deleted (``client_ends``). Each statement that accepts a token asks for the groups,
+so it is refused from that moment in any case; here its grant ends for good, ``offline_access`` included. What a
+disabled app has with that rests until it is enabled.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class OAuthClientOrigin(db.Model):
 
 
 class FileClient(db.Model):
-    """An app that the clients file has, or had: it is told when it is taken out, though nothing else knows it then."""
+    """A client of the clients file, kept so that its app can be sent logout tokens after it is taken out."""
 
     __tablename__ = "oauth_file_client"
 
