@@ -84,7 +84,7 @@ class LimitSettings(BaseModel, defer_build=True):
     address_window: types.Duration = Field(default=timedelta(minutes=10), description="That window.")
     denied_penalty: types.DurationOrZero = Field(
         default=timedelta(minutes=10),
-        description="Time in which a network address asks for nothing after one of its requests was denied.",
+        description="Time in which a network address gets and tries no codes after one of its requests was denied.",
     )
     address_shared_share: int = Field(
         default=5,

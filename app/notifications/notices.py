@@ -1,7 +1,7 @@
 """Security notices: tell a user what was changed about the account, at every address it has.
 
-No notice asks for anything. Whoever got into one mailbox cannot keep the others from hearing of it. Its sentences are
-stored as English text and values, and translated when it is sent.
+A notice never asks for an action, and goes to every address: who reads one mailbox can't hide it from the others. Its
+sentences are stored as English text and values, and translated when it is sent.
 """
 
 from __future__ import annotations

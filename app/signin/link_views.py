@@ -1,7 +1,7 @@
 """Links of emails: what they open, and what waits for one that is approved in another browser.
 
 ``/us-verify-link`` is the link of a code. ``/sign-in-link`` is one that an administrator had sent: opening it spends
-nothing, its button signs in. ``/not-me`` reports what somebody else has asked for.
+nothing, its button signs in. ``/not-me`` reports a request that its recipient didn't make.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def use_sent_link(token: str) -> Response:
 
 @bp.get("/not-me/<token>")
 def not_me_page(token: str) -> Response:
-    """Show what was asked for, and a button that ends it; change nothing, whoever looks."""
+    """Show the request, and a button that cancels it. Looking changes nothing."""
     told = reports.look(token)
     return no_referrer(respond(REPORT_PAGE, NotMeForm(), shown=_report_page(token, told), state=_report_state(told)))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SHARED = "shared"
 DENIED = "denied"
 PENALIZED = frozenset(("starts", "failures"))
-"""What someone who isn't signed in asks for and tries."""
+"""Asking for codes and trying them."""
 
 TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 addresses as a server sees them that has IPv6 alone, behind a translator (RFC 6052, RFC 7755)."""
@@ -52,7 +52,7 @@ def take(name: str, address: str, *, about: str = "", looks_up: bool = True) -> 
     """Use one of ``address``'s turns of the limit ``name``.
 
     Penalties count for starts and failures alone: a request that someone reported stops no other person's passkey, no
-    app, and nobody who is signed in on their way to one.
+    app, and nobody who is signed in on their way to one, unless they are asked for a code again.
     :param name: ``starts``, ``failures``, ``clients``, ``passkeys``, ``exchanges``, ``refreshes`` (those that failed),
         ``requests`` or ``documents``
     :param about: counted apart for each: the client whose secret is tried

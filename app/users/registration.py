@@ -61,7 +61,7 @@ def is_denied(email: str) -> bool:
 
 
 def may_email_register(email: str) -> bool:
-    """Say whether whoever reads this address's mail can create an account without an invitation."""
+    """Return whether the owner of this address can create an account without an invitation."""
     if not settings.can_register or is_denied(email):
         return False
     return settings.registration == "open" or _is_allowed(email)

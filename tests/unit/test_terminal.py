@@ -1,8 +1,10 @@
 """How many columns a text takes on a terminal, tables of such texts, and where lines are broken."""
 
+import io
+
 import pytest
 
-from app.terminal import Table, columns, fields, padded, wrapped
+from app.terminal import Table, columns, counted, fields, padded, status, wrapped
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,26 @@ def test_values_begin_below_each_other_whatever_their_titles_are():
 )
 def test_lines_are_broken_where_a_language_allows_it(text, room, lines):
     assert list(wrapped(text, room)) == lines
+
+
+class Terminal(io.StringIO):
+    """Standard error that is a terminal, or is not."""
+
+    def __init__(self, *, is_one: bool) -> None:
+        super().__init__()
+        self.is_one = is_one
+
+    def isatty(self) -> bool:
+        return self.is_one
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_what_is_being_done_shows_on_a_terminal_alone(monkeypatch, is_one):
+    shown = Terminal(is_one=is_one)
+    monkeypatch.setattr("sys.stderr", shown)
+    with status("Sealing anew") as say:
+        say("Sealing anew: 5 rows")
+    with counted("Importing", None) as update:
+        update(1, "3 opened")
+    said = [each in shown.getvalue() for each in ("Sealing anew", "5 rows", "Importing", "3 opened")]
+    assert said == [is_one] * 4
