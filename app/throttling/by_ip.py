@@ -9,6 +9,7 @@ import ipaddress
 import time
 from datetime import datetime, timedelta
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from limits import RateLimitItem
 
     from app.throttling.counters import Counters
+
+_IN_MEMORY = "latchkey.counters"
+_making = Lock()
 
 SHARED = "shared"
 DENIED = "denied"
@@ -188,11 +192,19 @@ def _window(name: str, most: int, length: timedelta) -> RateLimitItem:
 
 
 def _limiter() -> Counters:
-    counters: Counters | None = this_app().extensions.get("latchkey.counters")
-    if counters is None:
-        from app.throttling.counters import Counters
+    counters: Counters | None = this_app().extensions.get(_IN_MEMORY)
+    return counters or _made_once()
 
-        counters = this_app().extensions["latchkey.counters"] = Counters(settings.redis_url, settings.replicas)
+
+def _made_once() -> Counters:
+    """Return this process's counters. Its first requests come at once: all but one wait, and none counts alone."""
+    from app.throttling.counters import Counters
+
+    made = this_app().extensions
+    with _making:
+        if _IN_MEMORY not in made:
+            made[_IN_MEMORY] = Counters(settings.redis_url, settings.replicas)
+    counters: Counters = made[_IN_MEMORY]
     return counters
 
 

@@ -100,6 +100,8 @@ class Counters:
 
 def _redis(url: str) -> Storage:
     """Return Redis as a storage of the ``limits`` library, asked once. Its client, 9 MB, is loaded here alone."""
+    # Whole, and first: the storage takes ``redis`` from sys.modules, where another thread may have only begun with it.
+    import redis  # noqa: F401
     from limits.storage import RedisStorage
     from redis.backoff import NoBackoff
     from redis.retry import Retry

@@ -106,7 +106,7 @@ def seen(standing, smtp) -> Iterator[Seen]:
     until(lambda: standing.value("latchkey_database_up") == 1, WITHIN)
     with Crowd(standing.server.url, list(islice(standing.addresses, 100)), smtp, size=2) as ledger:
         yield standing
-    assert ledger.wrong == []
+    assert ledger.wrong == [], standing.server.output[-3000:]
 
 
 @contextmanager

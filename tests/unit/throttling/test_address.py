@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from app import throttling
 from app.errors import Rejected
+from app.throttling import counters
 from app.throttling.by_ip import NETWORKS
 
-pytestmark = [pytest.mark.settings(starts_per_address=3, address_shared_share=2), pytest.mark.one_database]
+pytestmark = [
+    pytest.mark.settings(starts_per_address=3, failures_per_address=3, address_shared_share=2),
+    pytest.mark.one_database,
+]
 
 
 @pytest.fixture
@@ -69,3 +76,25 @@ def test_who_holds_a_48_is_not_remembered_by_each_of_its_64s(app, taken):
     with app.app_context():
         remembered = app.extensions["latchkey.counters"].local.storage.reset()
     assert remembered <= 3 * NETWORKS + 2, "the /64s that had a turn, their /48, and that it was told"
+
+
+def test_a_limit_holds_from_the_first_requests_on(app, monkeypatch):
+    """They come at once, and each would like to make what counts them."""
+
+    class SlowlyMade(counters.Counters):
+        def __init__(self, *arguments) -> None:
+            time.sleep(0.05)
+            super().__init__(*arguments)
+
+    def take(_) -> bool:
+        with app.app_context():
+            try:
+                throttling.take("clients", "192.0.2.7")
+            except Rejected:
+                return False
+            return True
+
+    monkeypatch.setattr(counters, "Counters", SlowlyMade)
+    app.extensions.pop("latchkey.counters", None)
+    with ThreadPoolExecutor(6) as threads:
+        assert sum(threads.map(take, range(6))) == 3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +14,8 @@ from limits import RateLimitItemPerSecond
 from structlog.testing import capture_logs
 
 from app.throttling.counters import Counters
+from tests.databases import ROOT
+from tests.serving import OURS
 
 TWO = RateLimitItemPerSecond(2, 600)
 SOON = 1.0
@@ -61,6 +65,28 @@ def test_a_process_that_starts_without_redis_counts_too(redis_server):
     redis_server.process.kill()
     redis_server.process.wait(5)
     assert hits(Counters(redis_server.url)) == [True, True, False]
+
+
+FIRST_REQUESTS = """
+import threading, time
+from app.throttling.counters import Counters
+
+def request(number):
+    time.sleep(number / 100)
+    Counters("redis://127.0.0.1:1/0")
+    print("made")
+
+threads = [threading.Thread(target=request, args=[number]) for number in range(30)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+"""What a process's first requests do, one every hundredth of a second: loading the client of Redis takes longer."""
+
+
+def test_the_first_requests_of_a_process_may_come_while_it_loads_the_client():
+    command = [sys.executable, "-c", FIRST_REQUESTS]
+    ended = subprocess.run(command, cwd=ROOT, env=OURS, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.count("made") == 30, ended.stderr
 
 
 def test_redis_is_asked_again_after_a_rest(redis_server, replicas, monkeypatch):
