@@ -1,7 +1,8 @@
-"""The administrators' console at /admin, in pages and JSON (the admin API).
+"""The administrators' console at /admin: HTML pages and a JSON API (the admin API).
 
-Promises that every page asks for a recent proof as strong as the administrator's strongest method, that every change is
-an event with who did it and to whom, and that no page shows a secret, a code or a link.
+Guarantees that every page requires a recent proof as strong as the administrator's strongest method, that every change
+is recorded as an event naming who made it and which account it affected, and that no page reveals a secret, a code or a
+link.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 
 def init_app(app: Flask) -> None:
-    """Register this feature's URLs and commands, and what the worker deletes."""
+    """Register the console's URLs, its cleanups and periodic task, and what it leaves out of exports."""
     from app.admin import (  # noqa: F401
         access,
         app_views,

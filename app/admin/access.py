@@ -1,11 +1,12 @@
-"""Who may use the console: administrators, from where the settings allow it, after a recent proof of who is there.
+"""Access control for the console: administrators only, from allowed networks, after a recent reauthentication.
 
-A browser enters with a proof as strong as the administrator's strongest method (``require_fresh``). That opens a visit,
-which ends when it is idle for ``LATCHKEY_ADMIN_IDLE`` or older than ``LATCHKEY_ADMIN_ABSOLUTE`` (ASVS 7.3.1, 7.3.2). A
-change asks for a fresh proof each time. A program comes with a personal token of the scope ``admin``: only an
-administrator can make one, with a fresh proof, and it no longer works once its owner is none.
+A browser must present a proof as strong as the administrator's strongest method (``require_fresh``). That opens a
+visit, which ends after ``LATCHKEY_ADMIN_IDLE`` without use, and at the latest ``LATCHKEY_ADMIN_ABSOLUTE`` after it was
+opened (ASVS 7.3.1, 7.3.2). Every change requires a fresh proof. API clients use an API token with the scope ``admin``:
+only an administrator can create one, with a fresh proof, and it stops working once its owner is no longer an
+administrator.
 
-The first administrator is made by a one-time link, which the command line prints.
+The first administrator is created by a one-time link that the command line prints.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ from app.web.errors import error_answer, unauthenticated
 from app.web.messages import message
 
 SEEN_EVERY = timedelta(minutes=1)
-"""A visit's last use is written at most this often, so that most requests only read."""
+"""Minimum interval between updates of a visit's ``seen_at``, so that most requests only read."""
 
 FOR_OTHERS = frozenset(("admin.first", "admin.become_first"))
-"""What someone opens who is no administrator yet."""
+"""Endpoints open to people who aren't administrators yet."""
 
 _HERE = "latchkey.console_is_here"
 _visit = AdminVisit.__table__
@@ -53,18 +54,18 @@ _link = AdminLink.__table__
 
 
 def init_app(app: Flask) -> None:
-    """Have tokens need the scope of the console at each of its addresses."""
+    """Require the console's scope for API tokens at every console URL."""
     require_scope_of(app, bp.name, SCOPE_OF_CONSOLE)
 
 
 def open_here(app: Flask) -> None:
-    """Have this process serve the console, where it has an address of its own."""
+    """Serve the console from this process, for consoles that listen on an address of their own."""
     app.extensions[_HERE] = True
 
 
 @bp.before_request
 def admit() -> Response | None:
-    """Admit administrators alone, to a console that is on, with a proof of who is there."""
+    """Allow the request only if the console is enabled here and an administrator with a valid proof sends it."""
     if not _is_here() or not _comes_from(settings.admin_networks, g.get("client_address", "")):
         abort(404)
     if request.endpoint in FOR_OTHERS:
@@ -80,21 +81,21 @@ def admit() -> Response | None:
 
 
 def actor() -> str:
-    """Return how events name the administrator of this request."""
+    """Return how events name the administrator making this request."""
     return f"admin:{current_user.handle}"
 
 
 def note(act: str, subject: str = "", **facts: Any) -> None:
-    """Record what the administrator of this request did, beside what the service that did it records.
+    """Record what the current administrator did, in addition to the event of the service that did it.
 
     :param act: past tense: ``account_disabled``
-    :param subject: the handle of the account it was done to, or the name of the group, client or message
+    :param subject: handle of the affected account, or name of the group, client or message
     """
     record(f"admin.{act}", current_user.id, subject=subject, **facts)
 
 
 def is_fresh() -> bool:
-    """Say whether a change can be made now, or who is there has to be shown first."""
+    """Return whether changes are allowed now, without reauthenticating first."""
     session = current_session()
     if session is not None and session.kind == "personal":
         return True
@@ -106,9 +107,9 @@ def is_fresh() -> bool:
 
 
 def _enter(session: AuthSession) -> None:
-    """Go on with the visit of this session, or open one.
+    """Continue this session's visit, or open a new one.
 
-    :raises ReauthenticationRequired: when it is over, and there is no fresh proof for another
+    :raises ReauthenticationRequired: when the visit is over and there is no fresh proof to open another
     """
     now = clock.now()
     mine = sa.select(_visit.c.opened_at, _visit.c.seen_at).where(_visit.c.session_id == session.session_id)
@@ -129,7 +130,7 @@ def _enter(session: AuthSession) -> None:
 
 
 def _is_here() -> bool:
-    """Say whether this process serves the console: every one does, unless it has an address of its own."""
+    """Return whether this process serves the console. Every process does unless the console has its own address."""
     return settings.admin and (not settings.admin_listen or bool(this_app().extensions.get(_HERE)))
 
 
@@ -147,7 +148,7 @@ def _is_in(networks: tuple[str, ...], address: str) -> bool:
 
 
 def new_first_link() -> str:
-    """Return a link that makes the first person who opens it an administrator; earlier links no longer work."""
+    """Return a link that makes the first person who opens it an administrator, and invalidate earlier links."""
     token, now = secrets.token(), clock.now()
     db.session.execute(sa.delete(_link).where(_link.c.used_at.is_(None)))
     db.session.execute(sa.insert(_link).values(digest=secrets.digest(token), expires_at=now + FIRST_LINK_LIVES))
@@ -156,14 +157,14 @@ def new_first_link() -> str:
 
 
 def is_first_link_open(token: str) -> bool:
-    """Say whether a link's token can be used."""
+    """Return whether a link's token can still be used."""
     return db.session.scalar(sa.select(_link.c.digest).where(*_open(token))) is not None
 
 
 def use_first_link(token: str, user: User) -> None:
-    """Make an account an administrator by a link's token, which then is used.
+    """Make an account an administrator with a link's token, and mark the token as used.
 
-    :raises Rejected: ``admin_link_invalid`` when it is none, was used or has expired
+    :raises Rejected: ``admin_link_invalid`` when the token is unknown, used or expired
     """
     if changed(sa.update(_link).where(*_open(token)).values(used_at=clock.now())) != 1:
         raise Rejected("admin_link_invalid")

@@ -1,6 +1,7 @@
-"""What administrators do to an account, in the console and on the command line.
+"""Operations that administrators perform on accounts, from the console or the command line.
 
-Each takes ``by``, which the event names: ``operator`` on the command line, or ``admin:`` and the handle of who did it.
+Each takes ``by``, which is recorded in the event: ``operator`` for the command line, or ``admin:`` and the handle of
+the administrator.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ from app.web.access import SCOPE_OF_CONSOLE
 
 
 def disable(user: User, *, by: str) -> int | None:
-    """Let nobody sign in to an account, and end what is open; return how many sessions, or None if it was so."""
+    """Disable an account and revoke its sessions, open challenges, sent links, trusted browsers and tokens.
+
+    :return: how many sessions ended, or None if the account was already disabled
+    """
     off = sa.update(User).where(User.id == user.id, User.disabled_at.is_(None)).values(disabled_at=clock.now())
     if changed(off) != 1:
         return None
@@ -43,7 +47,7 @@ def disable(user: User, *, by: str) -> int | None:
 
 
 def enable(user: User, *, by: str) -> bool:
-    """Let an account sign in again; return False if it might."""
+    """Allow an account to sign in again; return False if it wasn't disabled."""
     on = sa.update(User).where(User.id == user.id, User.disabled_at.is_not(None)).values(disabled_at=None)
     if changed(on) != 1:
         return False
@@ -52,23 +56,23 @@ def enable(user: User, *, by: str) -> bool:
 
 
 def unlock(user: User, *, by: str) -> bool:
-    """Forget failed codes and passwords; return whether there were any."""
+    """Reset the counters of failed codes and passwords; return whether there were any failures."""
     forgotten = forget(user.id) + second_factor.forget_misses(user.id)
     record("account.unlocked", user.id, by=by)
     return forgotten > 0
 
 
 def resume_mail(user: User, *, by: str) -> int:
-    """Write again to the addresses of an account at which mail came back; return how many there were."""
+    """Lift the suppressions of an account's email addresses after bounces; return how many were lifted."""
     mine = (row.value for row in all_identities_of(user.id) if row.kind == "email")
     return sum(suppressions.lift(address, by) for address in mine)
 
 
 def turn_off_second_step(user: User, *, by: str) -> int | None:
-    """Ask for no second step any more, for an owner who has lost what it needs; return how many sessions ended.
+    """Turn off two-step verification for an owner who has lost their second factor; return how many sessions ended.
 
-    What was asked for stays a way to sign in. Every session of the account ends, and its owner is told.
-    :return: None if none was set up
+    The former second factor remains a sign-in method. All sessions of the account end, and its owner is notified.
+    :return: None if two-step verification wasn't set up
     """
     lock_account(user.id)
     if not enrollments.unmark_seconds(user.id):
@@ -82,9 +86,9 @@ def turn_off_second_step(user: User, *, by: str) -> int | None:
 
 
 def end_sessions(user: User, *, by: str, tokens: bool = False) -> tuple[int, int]:
-    """End all sessions of an account; return how many, and how many API tokens.
+    """End all sessions of an account; return how many, and how many API tokens were revoked.
 
-    :param tokens: whether to end API tokens as well, and what apps may do when nobody is signed in
+    :param tokens: also revoke API tokens and apps' offline access
     """
     ended = revoke_all_sessions(user.id)
     revoked = api_tokens.revoke_all(user.id, reason="ended_by_operator") if tokens else 0
@@ -94,19 +98,19 @@ def end_sessions(user: User, *, by: str, tokens: bool = False) -> tuple[int, int
 
 
 def end_session(user: User, session_id: str, *, by: str) -> int:
-    """End one session of an account with the tokens it gave; return how many ended, 0 if it is not there."""
+    """End one session of an account and the tokens it issued; return how many ended, 0 if there is no such session."""
     if ended := revoke_session(session_id, of=user.id):
         record_ended(user, ended, by=by)
     return ended
 
 
 def record_ended(user: User, ended: int, *, by: str) -> None:
-    """Record that sessions of an account were ended for its owner."""
+    """Record that an operator ended sessions of an account."""
     record("session.ended", user.id, reason="ended_by_operator", sessions=ended, by=by)
 
 
 def remove_administrator(user: User, *, by: str, keep_one: bool = False) -> bool:
-    """Let an account use the console no more, and revoke its tokens for it; return False if it might not.
+    """Revoke an account's access to the console, and its tokens for it; return False if it had none.
 
     :raises Rejected: as ``administrators.revoke``
     """
@@ -118,7 +122,7 @@ def remove_administrator(user: User, *, by: str, keep_one: bool = False) -> bool
 
 
 def have_erased(user: User, *, by: str) -> None:
-    """Close an account and have the worker erase it now. Nobody is told."""
+    """Close an account and have the worker erase it now, without notifying anyone."""
     schedule_deletion(user, quietly=True, by=by)
     now = clock.now()
     changed(sa.update(Deletion).where(Deletion.user_id == user.id).values(deletes_at=now, due_at=now))

@@ -1,4 +1,4 @@
-"""/admin/apps: the clients that sign people in here, and the protected apps of the apps file."""
+"""/admin/apps: clients that sign people in through this service, and the protected apps of the apps file."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from app.web.respond import respond, say, wants_json
 
 LIST, PAGE = "admin/apps.html", "admin/app.html"
 ON_PAGE = 50
-"""Stored clients on a page."""
+"""Stored clients per page."""
 
 KINDS = ("web", "public", "device")
-"""An app with a server that keeps a secret; one in a browser or on a device; one without a browser (RFC 8628)."""
+"""App with a server that keeps a secret; app in a browser or on a device; app without a browser (RFC 8628)."""
 
 OVERLAPS = {"0": timedelta(0), "1": timedelta(hours=1), "24": timedelta(hours=24), "168": timedelta(days=7)}
-"""Hours for which the secret before is accepted too."""
+"""Hours during which the previous secret is still accepted."""
 
 MOST_GRANTS = 10_000
-"""What a client may hold for it to be deleted within one request."""
+"""Largest number of grants with which a client can be deleted in a single request."""
 
 
 @bp.get("/apps")
 def apps() -> Response:
-    """List clients by their id, those of the clients file first, and protected apps."""
+    """List protected apps and clients, clients by ID with those of the clients file first."""
     return _list()
 
 
 @bp.post("/apps")
 def create_client() -> Response:
-    """Add a client. Its secret is in this answer and nowhere after."""
+    """Add a client. Only this response contains its secret."""
     after_this_request(view_commit)
     form = NewClientForm()
     if form.validate():
@@ -65,7 +65,7 @@ def create_client() -> Response:
 
 @bp.get("/apps/client")
 def client() -> Response:
-    """Show one client, and what its app needs."""
+    """Show a client and the configuration its app needs."""
     client_id = request.args.get("id", "")
     if not client_id and not wants_json():
         return respond(go="/admin/apps")
@@ -74,7 +74,7 @@ def client() -> Response:
 
 @bp.post("/apps/client/rotate-secret")
 def rotate_secret() -> Response:
-    """Give a client a new secret, which is in this answer and nowhere after."""
+    """Give a client a new secret. Only this response contains it."""
     after_this_request(view_commit)
     form = RotateForm()
     if form.validate():
@@ -94,7 +94,7 @@ def rotate_secret() -> Response:
 
 @bp.post("/apps/client/disable")
 def disable_client() -> Response:
-    """Let nobody sign in to a client; none of its tokens is valid."""
+    """Disable a client: no one can sign in to it, and its tokens are invalid."""
     after_this_request(view_commit)
     form = ClientForm()
     if form.validate():
@@ -109,7 +109,7 @@ def disable_client() -> Response:
 
 @bp.post("/apps/client/enable")
 def enable_client() -> Response:
-    """Let people sign in to a client again."""
+    """Enable a client again."""
     after_this_request(view_commit)
     form = ClientForm()
     if form.validate():
@@ -124,7 +124,7 @@ def enable_client() -> Response:
 
 @bp.post("/apps/client/delete")
 def delete_client() -> Response:
-    """Delete a client with its tokens and what people consented to."""
+    """Delete a client with its tokens and consents."""
     after_this_request(view_commit)
     form = DeleteClientForm()
     if form.validate():
@@ -142,9 +142,9 @@ def delete_client() -> Response:
 
 
 def _made(form: NewClientForm) -> tuple[Client, str]:
-    """Return the client that a form describes and its secret, "" for one that can keep none.
+    """Return the client described by a form and its secret, "" for a client that can't keep one.
 
-    :raises Rejected: with what is wrong, on the field
+    :raises Rejected: with the error, on its field
     """
     kind = str(form.kind.data or "web")
     if kind not in KINDS:
@@ -176,7 +176,7 @@ def _has_many_grants(client_id: str) -> bool:
 
 
 def _stored(client_id: str) -> OAuthClient:
-    """Return the row of a client that can be changed here.
+    """Return the row of a client that can be changed in the console.
 
     :raises Rejected: ``not_found`` (404), ``client_of_file`` (409)
     """
@@ -191,7 +191,7 @@ def _stored(client_id: str) -> OAuthClient:
 def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> Response:
     """Show a client.
 
-    :param secret: that it has just been given
+    :param secret: the client's secret, if it was just generated
     """
     of_file = clients_in_memory().get(client_id)
     if of_file:
@@ -206,7 +206,7 @@ def _one(client_id: str, form: BaseForm | None = None, *, secret: str = "") -> R
 
 
 def _again(form: BaseForm) -> Response:
-    """Show what is wrong with a form: on the client's page, if it was sent from there."""
+    """Show a form's errors, on the client's page if the form was submitted from there."""
     client_id = str(form["client"].data or "")
     if is_answered_alone() or not client_id:
         return respond("errors/form.html", form)
@@ -239,7 +239,7 @@ def _summary(client: Client, state: str) -> dict[str, Any]:
 
 
 def _protected() -> list[dict[str, Any]]:
-    """Return the protected apps of the apps file, as ``flask apps list`` does."""
+    """Return the protected apps of the apps file, like ``flask apps list``."""
     found = []
     for app in sorted(apps_by_host().values(), key=lambda each: each.id):
         need = app.rules[-1].need

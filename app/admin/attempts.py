@@ -1,4 +1,4 @@
-"""What became of a sign-in attempt: a timeline of its events with a closed set of reasons."""
+"""Timeline of a sign-in attempt: its events, each with one of a fixed set of reasons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REASONS = (
     "queued", "withheld", "sent", "failed", "opened_without_cookie", "wrong_code", "older_code",
     "other_browser", "budget_spent", "expired", "spent", "approved", "refused", "denied", "signed_in", "noted",
 )  # fmt: skip
-"""All there are. ``noted`` is what belongs to the attempt and decided nothing."""
+"""All reasons. ``noted`` marks an event that belongs to the attempt but decided nothing."""
 
 TITLES = {
     "queued": N_("Message queued"),
@@ -44,7 +44,7 @@ TITLES = {
     "signed_in": N_("Signed in"),
     "noted": N_("Also recorded"),
 }
-"""What a page calls each of the reasons."""
+"""Title of each reason on pages."""
 
 WARNINGS = frozenset(
     ("failed", "wrong_code", "older_code", "other_browser", "budget_spent", "expired", "refused", "denied")
@@ -69,7 +69,7 @@ _DETAILS = {
 _HIDDEN = frozenset(("message", "session", "reason", "outcome"))
 
 _APART = timedelta(minutes=1)
-"""How far a message and the event of its request can be apart."""
+"""Maximum time between a message and the event of the request that wrote it."""
 
 _ATTEMPTS = (
     *("challenge.started", "sign_in.failed", "challenge.failed", "sign_in.succeeded", "sign_in.step_up"),
@@ -82,8 +82,8 @@ class TimelineEntry:
     """One line of a timeline.
 
     :ivar reason: one of ``REASONS``
-    :ivar since: seconds since the attempt's first moment
-    :ivar details: what else is known, in the reader's language; names and values of facts as events have them
+    :ivar since: seconds since the attempt began
+    :ivar details: further facts, in the reader's language; names and values of facts are as in the events
     """
 
     at: datetime
@@ -93,17 +93,17 @@ class TimelineEntry:
 
     @property
     def detail(self) -> str:
-        """The details as one text."""
+        """The details joined into one string."""
         return "; ".join(self.details)
 
 
 def as_support_id(text: str) -> str:
-    """Return a support id as events have it: blanks and letters in lower case make no difference."""
+    """Normalize a support ID to the form stored in events: no whitespace, upper case."""
     return user_input.compact(text).upper()
 
 
 def timeline(support_id: str) -> list[TimelineEntry]:
-    """Return the attempt that the request ``support_id`` belongs to, oldest moment first; empty for an unknown id.
+    """Return the attempt that the request with this support ID belongs to, oldest entry first; empty for an unknown ID.
 
     :param support_id: as typed
     """
@@ -117,7 +117,7 @@ def timeline(support_id: str) -> list[TimelineEntry]:
 
 
 def events_named(support_id: str) -> Sequence[Event]:
-    """Return the events of the request with this support id, as typed, in no order."""
+    """Return the events of the request with this support ID (as typed), unordered."""
     wanted = as_support_id(support_id)
     return (
         db.session.scalars(sa.select(Event).where(Event.support_id == wanted, HAS_SUPPORT_ID)).all() if wanted else []
@@ -125,7 +125,7 @@ def events_named(support_id: str) -> Sequence[Event]:
 
 
 def _events_about(challenges: set[Any], named: Sequence[Event]) -> list[Event]:
-    """Return the events about these challenges: nobody's, and those of the users whose they are or became."""
+    """Return the events about these challenges: those without a user, and those of the challenges' users."""
     if not challenges:
         return []
     about = sa.select(Event).where(Event.challenge_id.in_(challenges))
@@ -135,13 +135,13 @@ def _events_about(challenges: set[Any], named: Sequence[Event]) -> list[Event]:
 
 
 def latest(user_id: int, limit: int) -> list[Event]:
-    """Return the newest events of a user that a timeline can be asked for, newest first."""
+    """Return a user's newest events that have a timeline, newest first."""
     mine = sa.select(Event).where(Event.user_id == user_id, Event.support_id != "", Event.name.in_(_ATTEMPTS))
     return list(db.session.scalars(mine.order_by(Event.at.desc(), Event.id.desc()).limit(limit)))
 
 
 def reason_of(event: Event) -> str:
-    """Return what an event says, as one of ``REASONS``."""
+    """Map an event to one of ``REASONS``."""
     if event.name == "challenge.started":
         return "queued" if event.facts.get("outcome") == "sent" else "withheld"
     if event.name in ("sign_in.failed", "challenge.failed", "second_step.failed"):
@@ -178,7 +178,7 @@ def _after_delivery(event: Event, events: Sequence[Event]) -> str:
 
 
 def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetime, str, tuple[str, ...]]]:
-    """Tell what no event tells of messages: that one went to nobody, and that one still waits for its next try."""
+    """Return entries for message states that no event records: dropped messages, and messages waiting for a retry."""
     entries: list[tuple[datetime, str, tuple[str, ...]]] = []
     for message in _messages(about, events) if about else ():
         if message.state == DROPPED:
@@ -198,13 +198,16 @@ def _of_messages(about: set[Any], events: Sequence[Event]) -> list[tuple[datetim
 
 
 def _messages(about: set[Any], events: Sequence[Event]) -> Sequence[Message]:
-    """Return the messages about these challenges: found by their time, as they were written with one of the events."""
+    """Return the messages of these challenges.
+
+    They are found by creation time, since each was written together with one of the events.
+    """
     span = Message.created_at.between(events[0].at - _APART, events[-1].at + _APART)
     return db.session.scalars(sa.select(Message).where(Message.challenge_id.in_(about), span)).all()
 
 
 def _of_challenges(about: set[Any]) -> list[tuple[datetime, str, tuple[str, ...]]]:
-    """Tell that a challenge ran out unanswered; its row is there for a day."""
+    """Return an entry for each challenge that expired unanswered. Its row is kept for a day."""
     over = (Challenge.id.in_(about), Challenge.spent_at.is_(None), Challenge.expires_at <= clock.now())
     ended = db.session.scalars(sa.select(Challenge).where(*over)) if about else ()
     return [(each.expires_at, "expired", (gettext("Tries: {count}", count=each.tries),)) for each in ended]

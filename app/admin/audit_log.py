@@ -1,8 +1,8 @@
-"""The audit log as administrators search it: newest first, page by page, each page from an index.
+"""Audit log search for administrators: newest first, page by page, each page read from an index.
 
-Events have indexes on their time, on the account with the time, and on the support ID; one more would cost each
-sign-in a further B-tree. So a search by name, address or operator reads the newest ``SPAN`` events that an index finds,
-and says until when it has searched. The next page goes on from there.
+Events are indexed by time, by account and time, and by support ID. Another index would add a B-tree update to every
+sign-in. So a search by name, address or operator scans the newest ``SPAN`` events found by an existing index, and
+reports how far back it has searched. The next page continues from there.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from app.users import User
 
 PAGE = 50
 BATCH = 1000
-"""Events that an export reads at once."""
+"""Events read per batch by an export."""
 
 SPAN = 50_000
-"""Events that a page looks at, at most, for those without an index."""
+"""Maximum number of events scanned per page for filters that have no index."""
 
 _PLACE = re.compile(r"([0-9]{1,16})-([0-9]{1,18})\Z")
-"""Microseconds since 1970, until the year 2286, and the row."""
+"""Microseconds since 1970 (until the year 2286), and the row ID."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Place = tuple[datetime, int]
@@ -38,13 +38,13 @@ _Place = tuple[datetime, int]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which events a list is about; each part that is given narrows it.
+    """Filters of an audit log search; each filter that is set narrows the result.
 
-    :ivar name: how their name begins, such as ``sign_in.``
-    :ivar person: the account they are about
-    :ivar actor: the administrator who did it
+    :ivar name: prefix of the event name, such as ``sign_in.``
+    :ivar person: the account the events are about
+    :ivar actor: the administrator who caused them
     :ivar by_operator: only what was done on the command line
-    :ivar since: the first moment, and ``before`` the one after the last
+    :ivar since: start of the time range, inclusive; ``before`` is its end, exclusive
     """
 
     name: str = ""
@@ -57,7 +57,7 @@ class Wanted:
     before: datetime | None = None
 
     def indexed(self) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions that an index finds together."""
+        """Return the conditions that an index covers."""
         found: list[sa.ColumnElement[bool]] = []
         if self.support_id:
             found += [Event.support_id == self.support_id, HAS_SUPPORT_ID]
@@ -66,7 +66,7 @@ class Wanted:
         return found
 
     def begin(self, after: _Place | None) -> list[sa.ColumnElement[bool]]:
-        """Return the condition for the newest event of a page: one bound, since SQLite uses no second one."""
+        """Return the condition for the newest event of a page. It is a single bound, since SQLite uses only one."""
         if after:
             return [Event.at <= after[0], sa.or_(Event.at < after[0], Event.id < after[1])]
         return [Event.at < self.before] if self.before else []
@@ -78,11 +78,11 @@ class Wanted:
         return [Event.at >= self.since] if self.since else []
 
     def others(self) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions that are looked at in each event."""
+        """Return the conditions that must be checked on each event."""
         found: list[sa.ColumnElement[bool]] = []
         if self.name:
             found.append(Event.name.startswith(self.name, autoescape=True))
-        if self.actor:  # what administrators do is an event of theirs, whose subject says to whom
+        if self.actor:  # an administrator's event belongs to their own account; its subject is the affected one
             found.append(Event.name.startswith("admin."))
             if self.person:
                 found.append(Event.facts["subject"].as_string() == self.person.handle)
@@ -97,8 +97,8 @@ class Wanted:
 class Found:
     """A page of events.
 
-    :ivar after: where the next page begins; None when there is none
-    :ivar searched_until: the time until which was searched, where older events are left to be looked at
+    :ivar after: cursor of the next page; None on the last page
+    :ivar searched_until: time down to which events were searched, when older ones are still unsearched
     """
 
     events: Sequence[Event]
@@ -109,8 +109,8 @@ class Found:
 def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
     """Return a page of events, newest first. At most two statements.
 
-    :param after: where this page begins, as the page before says
-    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    :param after: cursor of this page, from the previous page
+    :raises Rejected: ``api_error`` on ``after`` when it isn't a valid cursor
     """
     begin, others = [*wanted.indexed(), *wanted.begin(_read(after) if after else None)], wanted.others()
     end = _end_of_span([*begin, *wanted.end(None)]) if others else None
@@ -124,7 +124,7 @@ def page_of(wanted: Wanted, after: str = "", *, most: int = PAGE) -> Found:
 
 
 def _end_of_span(indexed: list[sa.ColumnElement[bool]]) -> _Place | None:
-    """Return the last event that a page looks at; None when there are fewer."""
+    """Return the last event that a page scans; None when there are fewer than ``SPAN``."""
     places = sa.select(Event.at, Event.id).where(*indexed).order_by(Event.at.desc(), Event.id.desc())
     row = db.session.execute(places.offset(SPAN - 1).limit(1)).first()
     return (row.at, row.id) if row else None
@@ -142,7 +142,7 @@ def _read(text: str) -> _Place:
 
 
 def cells(event: Event, person: dict[str, Any] | None, facts: str) -> list[str]:
-    """Return an event as a row of a spreadsheet, in the order of ``COLUMNS``."""
+    """Return an event as a spreadsheet row, in the order of ``COLUMNS``."""
     about = person or {"handle": "", "label": ""}
     texts = (event.at.astimezone(UTC).isoformat(), event.name, about["handle"], about["label"], event.address,
              event.agent, event.support_id, event.request_id, facts)  # fmt: skip

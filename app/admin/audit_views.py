@@ -1,4 +1,4 @@
-"""/admin/audit: search the audit log, and export what was found."""
+"""/admin/audit: search the audit log and export the results."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from app.web.respond import respond, wants_json
 
 PAGE = "admin/audit.html"
 OPERATOR = "operator"
-"""As ``actor``: what was done on the command line."""
+"""Value of the ``actor`` filter for what was done on the command line."""
 
 FILTERS = ("event", "person", "actor", "support_id", "address", "from", "to")
 
 
 @bp.get("/audit")
 def audit() -> Response:
-    """List events, newest first, that the query's filters let through."""
+    """List the events that match the query's filters, newest first."""
     asked, after = _asked(), request.args.get("after", "")
     where = {name: value for name, value in asked.items() if value}
     shown = page_facts() | {"asked": asked, "later": bool(after), "fault": None,
@@ -59,7 +59,7 @@ def audit() -> Response:
 
 @bp.get("/audit.csv")
 def export_audit() -> Response:
-    """Export what the filters let through as CSV, newest first. It is an event itself."""
+    """Export the matching events as CSV, newest first. The export itself is recorded as an event."""
     asked = _asked()
     wanted = _wanted(asked)
     if request.method != "HEAD":
@@ -71,7 +71,7 @@ def export_audit() -> Response:
 
 
 def _lines(app: Flask, wanted: Wanted) -> Iterator[str]:
-    """Yield the lines of an export, a batch at a time. Between two of them no transaction is open."""
+    """Yield the lines of an export in batches. No transaction stays open between batches."""
     yield _as_csv([audit_log.COLUMNS])
     after: str | None = ""
     while after is not None:
@@ -101,7 +101,7 @@ def _asked() -> dict[str, str]:
 
 
 def _wanted(asked: dict[str, str]) -> Wanted:
-    """Read the filters of a query.
+    """Parse the filters of a query.
 
     :raises Rejected: ``person_unknown`` or ``date_invalid`` on the filter
     """
@@ -127,7 +127,7 @@ def _account(asked: dict[str, str], field: str) -> User | None:
 
 
 def _day(asked: dict[str, str], field: str) -> datetime | None:
-    """Return the beginning of the day that was asked for, in UTC."""
+    """Return the start of the requested day, in UTC."""
     if not asked[field]:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Delete visits and links that are over, and old counts."""
+"""Delete expired visits and links, and old statistics."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Have the worker delete what is over."""
+    """Register the cleanups that the worker runs."""
     register_cleanups(app, prune_visits, prune_links, prune_stat_hours)
 
 
 def prune_visits() -> int:
-    """Delete a batch of visits that ended by their age; return how many."""
+    """Delete a batch of visits older than ``LATCHKEY_ADMIN_ABSOLUTE``; return how many."""
     return delete_batch(db.session, AdminVisit, AdminVisit.opened_at < clock.now() - settings.admin_absolute)
 
 
 def prune_links() -> int:
-    """Delete a batch of links that have expired; return how many."""
+    """Delete a batch of expired links; return how many."""
     return delete_batch(db.session, AdminLink, AdminLink.expires_at < clock.now())

@@ -1,6 +1,6 @@
-"""What events and their facts are called on the console's pages. Names in JSON, searches and exports stay as they are.
+"""Labels of events and their facts on console pages. JSON, searches and exports keep the raw names.
 
-An event that its owner's activity lists is called as there, except where that speaks to the owner.
+Events that appear in their owner's activity list use the same label, unless that label addresses the owner.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ TEXTS = {
     "webhook.enabled": N_("Webhook endpoint enabled"),
     "webhook.secret_rotated": N_("Webhook endpoint got a new secret"),
 }
-"""By name, and where one fact makes a difference by ``name:fact``, as ``DESCRIPTIONS``."""
+"""By event name, or by ``name:fact`` where a fact changes the meaning, like ``DESCRIPTIONS``."""
 
 FACTS = {
     "address": N_("address"),
@@ -162,7 +162,7 @@ FACTS = {
 
 
 def event_text(name: str, facts: dict[str, Any]) -> str:
-    """Return what a page calls an event; its name, for one that no release before this one knew."""
+    """Return the label of an event, or its name if this release doesn't know it."""
     fact = facts.get(DIFFERS_BY.get(name, ""), "")
     for key in (f"{name}:{fact}", name):
         if found := TEXTS.get(key) or DESCRIPTIONS.get(key):
@@ -171,5 +171,5 @@ def event_text(name: str, facts: dict[str, Any]) -> str:
 
 
 def fact_name(name: str) -> str:
-    """Return what a page calls a fact."""
+    """Return the label of a fact."""
     return gettext(FACTS[name]) if name in FACTS else name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""What an export leaves out of the console's tables."""
+"""Console tables that exports leave out, with the reasons."""
 
 EXCLUDED = {
     "admin_visit": "That a session is in the console: a row of half a day, whose opening is among the events.",

@@ -1,4 +1,4 @@
-"""/admin/first: what the one-time link opens."""
+"""/admin/first: the page behind the one-time link for the first administrator."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PAGE = "admin/first.html"
 
 
 class FirstForm(BaseForm):
-    """Become an administrator by a link."""
+    """Become an administrator with a link."""
 
     token = TextField(N_("Link"), [Required("admin_link_invalid")])
 
 
 @bp.get("/first")
 def first() -> Response:
-    """Ask the person who opens the link whether the account they are signed in to should be an administrator."""
+    """Ask the signed-in visitor whether to make their account an administrator."""
     if current_session() is None:
         return unauthenticated()
     token = request.args.get("token", "")
@@ -41,7 +41,7 @@ def first() -> Response:
 @bp.post("/first")
 @login_required
 def become_first() -> Response:
-    """Make the account that is signed in an administrator."""
+    """Make the signed-in account an administrator."""
     after_this_request(view_commit)
     require_recent(current_session())
     form = FirstForm()

@@ -13,34 +13,34 @@ from app.web.forms import BaseForm, CheckboxField, ManyField, NumberField, Requi
 
 
 class LinesField(ManyField):
-    """Several texts without blanks: a list from a program, or from a form one in a line."""
+    """List of strings without whitespace: a JSON list from an API client, or one per line from a form."""
 
     def process_formdata(self, valuelist: Sequence[Any]) -> None:
-        """Take each text of each value. Raises ValueError with our sentence when one is no text."""
+        """Collect the strings of each value. Raises ValueError with a message for the user when one isn't a string."""
         texts = [text for value in valuelist for text in (value.split() if type(value) is str else [value])]
         super().process_formdata(texts)
 
 
 class GroupForm(BaseForm):
-    """A group that an account joins."""
+    """Add the account to a group."""
 
     group = TextField(N_("Group"), [Required()])
 
 
 class EraseForm(BaseForm):
-    """Erase an account at once."""
+    """Erase an account immediately."""
 
     sure = CheckboxField(N_("Delete this account now, with everything stored about its owner"))
 
 
 class ConfirmForm(BaseForm):
-    """Something that can't be undone."""
+    """Confirm an action that can't be undone."""
 
     sure = CheckboxField(N_("I'm sure. This can't be undone."))
 
 
 class NamesField(ManyField):
-    """Several names: a list from a program, in one line from a page."""
+    """List of names: a JSON list from an API client, or a single line from a page."""
 
     widget = TextInput()
 
@@ -49,13 +49,13 @@ class NamesField(ManyField):
 
 
 class WebhookForm(BaseForm):
-    """An endpoint to which events are posted."""
+    """A webhook endpoint."""
 
     url = TextField(N_("Address"), [Required()])
     events = NamesField(N_("Events"), [Required("webhook_events_missing")])
 
     def patterns(self) -> list[str]:
-        """Return the types that it gets; a text may name several."""
+        """Return the event types it subscribes to; one value may contain several."""
         return [each for text in self.events.data or () for each in re.split(r"[\s,]+", text) if each]
 
 
@@ -66,21 +66,21 @@ class SignOutForm(BaseForm):
 
 
 class RetryForm(BaseForm):
-    """Send messages again that were given up: all, or those that a channel or destination names."""
+    """Retry messages that were given up: all of them, or those of a channel or destination."""
 
     channel = TextField(N_("Channel"))
     destination = TextField(N_("Mail domain"))
 
 
 class NewGroupForm(BaseForm):
-    """A group to create."""
+    """Create a group."""
 
     name = TextField(N_("Name"), [Required()])
     title = TextField(N_("Title"))
 
 
 class MemberForm(BaseForm):
-    """An account that joins a group."""
+    """Add an account to the group."""
 
     identity = TextField(N_("Person"), [Required()])
 
@@ -92,7 +92,7 @@ class DeleteGroupForm(BaseForm):
 
 
 class NewClientForm(BaseForm):
-    """An app that is to sign people in here."""
+    """Add an app that signs people in through this service."""
 
     name = TextField(N_("Name"), [Required()])
     client_id = TextField(N_("Client ID"))
@@ -104,13 +104,13 @@ class NewClientForm(BaseForm):
 
 
 class ClientForm(BaseForm):
-    """What is done to a client."""
+    """An action on a client."""
 
     client = TextField(N_("Client ID"), [Required()])
 
 
 class RotateForm(ClientForm):
-    """A new secret for a client."""
+    """Rotate a client's secret."""
 
     overlap = TextField(N_("Accept the old secret for"))
 
@@ -122,7 +122,7 @@ class DeleteClientForm(ClientForm):
 
 
 class InvitationForm(BaseForm):
-    """An invitation: whom it is mailed to, how many may accept it, until when, and into which groups."""
+    """Create an invitation: its recipient, how many people can accept it, its expiry, and the groups they join."""
 
     email = TextField(N_("Email"))
     uses = NumberField(N_("How many people can accept the link"))

@@ -21,12 +21,12 @@ from app.web.respond import respond, say, wants_json
 
 LIST, PAGE = "admin/groups.html", "admin/group.html"
 ON_PAGE = 50
-"""Groups on a page."""
+"""Groups per page."""
 
 
 @bp.get("/groups")
 def group_list() -> Response:
-    """List groups by name, with how many members they have."""
+    """List groups by name, with their member counts."""
     return _list()
 
 
@@ -60,7 +60,7 @@ def group(name: str) -> Response:
 
 @bp.post("/groups/<name>/members")
 def add_member(name: str) -> Response:
-    """Add an account to a group, by an identity or its handle."""
+    """Add an account to a group, by identity or handle."""
     after_this_request(view_commit)
     form = MemberForm()
     if form.validate():
@@ -77,7 +77,7 @@ def add_member(name: str) -> Response:
 
 @bp.post("/groups/<name>/members/<handle>/remove")
 def remove_member(name: str, handle: str) -> Response:
-    """Remove an account from a group; one that is no member is let be."""
+    """Remove an account from a group. Does nothing if it isn't a member."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -92,7 +92,7 @@ def remove_member(name: str, handle: str) -> Response:
 
 @bp.post("/groups/<name>/delete")
 def delete_group(name: str) -> Response:
-    """Delete a group: its members lose what it opened."""
+    """Delete a group. Its members lose the access it gave them."""
     after_this_request(view_commit)
     form = DeleteGroupForm()
     if form.validate():
@@ -110,9 +110,9 @@ def delete_group(name: str) -> Response:
 
 
 def _known(change: Any) -> Any:
-    """Return what a change returns.
+    """Return the result of ``change``.
 
-    :raises Rejected: ``not_found`` (404) when there is no such group, or no longer
+    :raises Rejected: ``not_found`` (404) when the group doesn't exist, or no longer exists
     """
     try:
         return change()
@@ -145,7 +145,7 @@ def _list(form: BaseForm | None = None) -> Response:
 
 
 def _again(name: str, form: BaseForm) -> Response:
-    """Show what is wrong with a form: on the group's page, if it was sent from there."""
+    """Show a form's errors, on the group's page if the form was submitted from there."""
     if is_answered_alone():
         return respond("errors/form.html", form)
     return _page(_group(name), form)

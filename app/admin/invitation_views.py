@@ -1,7 +1,7 @@
 """/admin/invitations: list, create and revoke invitations.
 
-The link of one that is mailed is shown to nobody here. The link of one that an administrator passes on is in the answer
-that creates it, and nowhere after.
+The link of an emailed invitation is never shown here. The link of an invitation that the administrator passes on
+appears only in the response that creates it.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _NUMBER = re.compile(r"[0-9]{1,6}\Z", re.ASCII)
 
 @bp.get("/invitations")
 def invitations() -> Response:
-    """List invitations, the newest first: those that can be accepted, or with ``state=all`` every one."""
+    """List invitations, newest first: those that can still be accepted, or all of them with ``state=all``."""
     return _page(InvitationForm())
 
 
 @bp.post("/invitations")
 def create_invitation() -> Response:
-    """Create an invitation, and mail it where it names an email; else its link is in this answer alone."""
+    """Create an invitation, and email it if it has a recipient. Otherwise only this response contains its link."""
     after_this_request(view_commit)
     form = InvitationForm()
     if form.validate():
@@ -57,7 +57,7 @@ def create_invitation() -> Response:
 
 @bp.post("/invitations/<invitation_id>/revoke")
 def revoke_invitation(invitation_id: str) -> Response:
-    """Let nobody accept an invitation any more. One that was revoked is let be."""
+    """Revoke an invitation. Does nothing if it was already revoked."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -73,7 +73,7 @@ def revoke_invitation(invitation_id: str) -> Response:
 
 
 def _terms(form: InvitationForm) -> Terms:
-    """Return what the form says, as numbers.
+    """Return the form's values, with numbers parsed.
 
     :raises Rejected: ``invitation_uses`` on ``uses``, ``invitation_lasts`` on ``expires_in_days``
     """
@@ -87,7 +87,7 @@ def _terms(form: InvitationForm) -> Terms:
 
 
 def _again(form: BaseForm) -> Response:
-    """Show what is wrong with a form, on its page."""
+    """Show a form's errors on its page."""
     if is_answered_alone():
         return respond("errors/form.html", form)
     return _page(form)

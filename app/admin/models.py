@@ -1,4 +1,4 @@
-"""AdminVisit: that a session is in the console. AdminLink: what makes the first administrator. StatHour: counts."""
+"""AdminVisit: a session's access to the console. AdminLink: makes the first administrator. StatHour: hourly counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.extensions import db
 
 
 class AdminVisit(db.Model):
-    """That a session has shown who is there, and may see the console until it has been idle or there for too long."""
+    """A session that has proved its owner's identity and may use the console until the idle or absolute timeout."""
 
     __tablename__ = "admin_visit"
 
@@ -22,7 +22,7 @@ class AdminVisit(db.Model):
 
 
 class AdminLink(db.Model):
-    """A one-time link that makes the person who opens it an administrator, with the digest of its token."""
+    """A one-time link that makes the person who opens it an administrator. Stores only the token's digest."""
 
     __tablename__ = "admin_link"
 
@@ -32,7 +32,7 @@ class AdminLink(db.Model):
 
 
 class StatHour(db.Model):
-    """How often something happened in an hour. Nothing says to whom."""
+    """How often something happened in an hour, with no reference to any account."""
 
     __tablename__ = "stat_hour"
 
@@ -40,4 +40,4 @@ class StatHour(db.Model):
     name: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
     count: Mapped[int]
     is_final: Mapped[bool]
-    """Whether nothing is written in that hour any more."""
+    """No more events can be recorded in that hour."""

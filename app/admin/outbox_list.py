@@ -1,6 +1,7 @@
-"""Messages that have not left, as administrators see them: what waits, what is tried again, what was given up.
+"""Unsent messages in the console: waiting for a first attempt, being retried, or given up.
 
-Each of the three has a partial index with its destinations, so a page is read from that. Counts stop at ``COUNTED``.
+Each of the three groups has a partial index that includes destinations, and pages are read from it. Counts stop at
+``COUNTED``.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from app.outbox.models import ABANDONED
 
 PAGE = 50
 COUNTED = 10_000
-"""Messages that are counted, at most: an index of a million rows takes longer to read than a page may."""
+"""Maximum number of messages counted. Scanning an index of a million rows takes longer than a page may."""
 
 RETRIED_AT_ONCE = 1000
-"""Messages that one request has sent again: an UPDATE of more would hold up the workers."""
+"""Maximum number of messages retried per request. A larger UPDATE would block the workers."""
 
 NEW, AGAIN = "waiting", "retrying"
 GROUPS = (ABANDONED, AGAIN, NEW)
-"""What a list is about, and what is looked at first."""
+"""The groups a list can show, in the order in which the page looks for a nonempty one."""
 
 CHANNELS = ("mail", "sms", "logout")
 
 _zero: Any = sa.literal_column("0")
-_abandoned: Any = sa.literal_column(f"'{ABANDONED}'")  # literals: a parameter shows no partial index
+_abandoned: Any = sa.literal_column(f"'{ABANDONED}'")  # literals: a parameter hides partial indexes
 _IN_GROUP: dict[str, tuple[sa.ColumnElement[bool], ...]] = {
     NEW: (Message.attempts == _zero, Message.next_attempt_at.is_not(None)),
     AGAIN: (Message.attempts > _zero, Message.next_attempt_at.is_not(None)),
@@ -47,16 +48,16 @@ _ORDER: dict[str, tuple[Any, ...]] = {
 _PLACE = re.compile(r"([0-9]{1,16}) ([^ \x00]{0,254}) ([0-9a-f]{32})\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _APPS, _AFTER_APPS = "app:", "app;"
-"""Between which the destinations of apps are."""
+"""Bounds of the destinations that are apps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which messages a list is about.
+    """Filters of a message list.
 
     :ivar group: one of ``GROUPS``
     :ivar channel: one of ``CHANNELS``, or ""
-    :ivar destination: a mail domain, ``sms``, or ``app:`` with its id, or ""
+    :ivar destination: a mail domain, ``sms``, ``app:`` and the app's ID, or ""
     """
 
     group: str
@@ -64,7 +65,7 @@ class Wanted:
     destination: str = ""
 
     def filters(self) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions; the index of the group has all that they look at."""
+        """Return the conditions. The group's index covers every column they use."""
         where = Message.destination
         by_channel: dict[str, sa.ColumnElement[bool]] = {
             "sms": where == "sms",
@@ -81,23 +82,24 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many messages there are: exactly, or ``more`` than that."""
+    """Number of messages. With ``more``, there are more than ``count``."""
 
     count: int
     more: bool
 
 
 def count_of(wanted: Wanted) -> Counted:
-    """Count messages, up to ``COUNTED`` of them."""
+    """Count messages, up to ``COUNTED``."""
     some = sa.select(sa.literal_column("1")).where(*wanted.filters()).limit(COUNTED + 1).subquery()
     found = db.session.scalar(sa.select(sa.func.count()).select_from(some)) or 0
     return Counted(min(found, COUNTED), found > COUNTED)
 
 
 def oldest_of(group: str, counted: Counted) -> datetime | None:
-    """Return when the oldest message given up was written, or when the next of the others is due; None for none.
+    """Return the creation time of the oldest given-up message, or the next due time for the other groups; None for
+    none.
 
-    None as well for too many that wait for their first try: their index is by destination.
+    Also None when too many messages wait for a first attempt, because their index is ordered by destination.
     """
     if not counted.count or (group == NEW and counted.more):
         return None
@@ -106,9 +108,9 @@ def oldest_of(group: str, counted: Counted) -> datetime | None:
 
 
 def destinations_of(wanted: Wanted, most: int = 10) -> list[dict[str, Any]]:
-    """Return where these messages go, the most frequent first: ``destination``, ``count`` and a ``reason``.
+    """Return the most frequent destinations of these messages: ``destination``, ``count`` and a sample ``reason``.
 
-    Only the first ``COUNTED`` of the list are looked at, in the index alone.
+    Only the first ``COUNTED`` messages are considered, with an index-only scan.
     """
     at = Message.next_attempt_at if wanted.group != ABANDONED else Message.created_at.desc()
     some = sa.select(Message.destination).where(*wanted.filters())
@@ -121,7 +123,7 @@ def destinations_of(wanted: Wanted, most: int = 10) -> list[dict[str, Any]]:
 
 
 def _a_reason(wanted: Wanted, destination: str) -> str:
-    """Return why one of the messages to a destination did not leave: the first that the index has."""
+    """Return why a message to a destination failed, from the first matching message in index order."""
     if wanted.group == NEW:
         return ""
     first = sa.select(Message.last_error).where(*_IN_GROUP[wanted.group], Message.destination == destination)
@@ -129,11 +131,11 @@ def _a_reason(wanted: Wanted, destination: str) -> str:
 
 
 def page_of(wanted: Wanted, after: str = "") -> tuple[Sequence[Message], str | None]:
-    """Return a page of messages and where the next one begins; None where nothing follows.
+    """Return a page of messages and the cursor of the next page; None on the last page.
 
-    What was given up comes newest first, what is tried again soonest first, what waits by destination.
-    :param after: where this page begins, as the page before says
-    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    Given-up messages come newest first, retries soonest first, and waiting messages by destination.
+    :param after: cursor of this page, from the previous page
+    :raises Rejected: ``api_error`` on ``after`` when it isn't a valid cursor
     """
     place = [_beyond(wanted.group, after)] if after else []
     found = db.session.scalars(page_statement(wanted).where(*place)).all()
@@ -141,14 +143,14 @@ def page_of(wanted: Wanted, after: str = "") -> tuple[Sequence[Message], str | N
 
 
 def page_statement(wanted: Wanted) -> sa.Select[Message]:
-    """Return the statement for the first page, with one message more."""
+    """Return the statement for the first page plus one extra message."""
     return sa.select(Message).where(*wanted.filters()).order_by(*_ORDER[wanted.group]).limit(PAGE + 1)
 
 
 def retry(ids: Sequence[str] | None, wanted: Wanted) -> int:
-    """Have messages that were given up sent again; return how many.
+    """Retry messages that were given up; return how many.
 
-    :param ids: these, or None for all of ``wanted``, at most ``RETRIED_AT_ONCE``
+    :param ids: the messages to retry, or None for all of ``wanted``, at most ``RETRIED_AT_ONCE``
     """
     if ids is None:
         now = clock.now()
@@ -159,7 +161,7 @@ def retry(ids: Sequence[str] | None, wanted: Wanted) -> int:
 
 
 def facts_of(message: Message) -> dict[str, Any]:
-    """Return a message as the console shows it: nothing of what it says, and its address masked."""
+    """Return a message as the console shows it: without content, and with its address masked."""
     return {
         "id": message.id,
         "state": message.state,
@@ -176,7 +178,7 @@ def facts_of(message: Message) -> dict[str, Any]:
 
 
 def _beyond(group: str, after: str) -> sa.ColumnElement[bool]:
-    """Return the condition for what comes after a place, in the order of a group."""
+    """Return the condition for rows after a cursor, in the group's order."""
     found = _PLACE.match(after)
     if not found:
         raise Rejected("api_error", field="after")
@@ -190,7 +192,7 @@ def _beyond(group: str, after: str) -> sa.ColumnElement[bool]:
 
 
 def _after(*columns: tuple[Any, Any]) -> sa.ColumnElement[bool]:
-    """Return the condition for rows beyond these values, compared one column after the other."""
+    """Return the condition for rows greater than these values in lexicographic order."""
     (column, value), *others = columns
     if not others:
         return sa.and_(column > value)

@@ -1,4 +1,4 @@
-"""/admin/outbox: messages that wait or were given up, and sending them again."""
+"""/admin/outbox: messages that are waiting or were given up, and retrying them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _DESTINATION = re.compile(r"[^\s\x00]{0,254}\Z")
 
 @bp.get("/outbox")
 def outbox() -> Response:
-    """List messages of a group, and count those of each."""
+    """List the messages of a group, and count the messages of every group."""
     return _page()
 
 
 @bp.post("/outbox/retry")
 def retry_messages() -> Response:
-    """Send messages again that were given up: all of them, or those that a channel or destination names."""
+    """Retry messages that were given up: all of them, or those of a channel or destination."""
     after_this_request(view_commit)
     form = RetryForm()
     if form.validate():
@@ -52,7 +52,7 @@ def retry_messages() -> Response:
 
 @bp.post("/outbox/<message_id>/retry")
 def retry_message(message_id: str) -> Response:
-    """Send one message again that was given up."""
+    """Retry one message that was given up."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -70,9 +70,9 @@ def retry_message(message_id: str) -> Response:
 
 
 def _wanted(asked: dict[str, str]) -> Wanted:
-    """Read what a list is about.
+    """Validate a list's filters.
 
-    :raises Rejected: ``api_error`` on what it can't be
+    :raises Rejected: ``api_error`` on an invalid filter
     """
     if asked["group"] not in GROUPS:
         raise Rejected("api_error", field="state")
@@ -84,7 +84,7 @@ def _wanted(asked: dict[str, str]) -> Wanted:
 
 
 def _page(form: BaseForm | None = None) -> Response:
-    """Show the list that the query asks for; without a state that of the first group that has messages."""
+    """Show the list the query selects, by default the first group that has messages."""
     if form and is_answered_alone():
         return respond("errors/form.html", form)
     query: Any = {} if form else request.args

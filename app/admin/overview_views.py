@@ -1,6 +1,6 @@
-"""/admin: the console's first page, and what an administrator should look at now.
+"""/admin: the console's home page, with what needs an administrator's attention.
 
-That is what ``flask doctor`` finds, as far as it is quick to find.
+It runs those checks of ``flask doctor`` that are fast.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from app.webhooks import endpoints
 from app.webhooks.delivery import FAILING, GONE
 
 NEWEST = 5
-"""Accounts shown."""
+"""Number of accounts shown."""
 
 COMMANDS = {"no_worker": "flask worker", "old_key": "flask keys rotate"}
-"""What an operator runs, by the code of what needs attention."""
+"""Command that fixes a problem, by the problem's code."""
 
 LATE = timedelta(minutes=1)
-"""A message due for longer than this was forgotten, or workers are too slow."""
+"""A message overdue by more than this was lost track of, or the workers can't keep up."""
 
 DESTINATIONS = 3
-"""Mail domains named at most."""
+"""Maximum number of mail domains listed."""
 
 
 @bp.get("")
 def overview() -> Response:
-    """Show what an administrator looks at first: what needs attention, what went on, and who is new."""
+    """Show what needs attention, recent activity, and new accounts."""
     counted = activity(request.args.get("span", ""))
     newest, _ = page_of(Wanted())
     shown = page_facts()
@@ -51,12 +51,12 @@ def overview() -> Response:
 
 
 def attention() -> list[dict[str, Any]]:
-    """Return what needs attention, the worst first: a ``code``, and what there is to know of it.
+    """Return what needs attention, most urgent first: a ``code`` and its details.
 
-    ``no_worker``, ``workers_late`` (``since``), ``key_missing`` (``key``), ``clock_off`` (``seconds``),
-    ``provider_fails`` (``channel``, ``provider``, ``reason``, ``since``), ``retrying`` (``destination``, ``count``,
-    ``reason``), ``given_up`` (``count``, and ``more`` for more than that), ``webhook_disabled`` and ``webhook_failing``
-    (``endpoint``, ``reason``, ``since``), and ``old_key`` (``key``).
+    ``no_worker``, ``workers_late`` (``since``, ``count``, and ``more`` when there are more than that), ``key_missing``
+    (``key``), ``clock_off`` (``seconds``), ``provider_fails`` (``channel``, ``provider``, ``reason``, ``since``),
+    ``retrying`` (``destination``, ``count``, ``reason``), ``given_up`` (``count``, ``more``), ``webhook_disabled`` and
+    ``webhook_failing`` (``endpoint``, ``reason``, ``since``), and ``old_key`` (``key``).
     """
     in_use = keys_in_use()
     return [

@@ -1,4 +1,4 @@
-"""Accounts as an operator sees them: page by page, one of them in full, and the one that an operator names."""
+"""Accounts as operators see them: paginated lists, one account in full, and lookup by identity or handle."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from app.users.models import Administrator
 
 BATCH = 500
 PAGE = 50
-"""Accounts on a page of the console."""
+"""Accounts per console page."""
 
 LAST_CHARACTER = "\U0010ffff"
 
 STATES = ("administrator", "disabled", "unconfirmed", "deleting")
-"""What a list can be narrowed to."""
+"""States a list can be filtered by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which accounts a list is about.
+    """Filters of an account list.
 
-    :ivar text: how an address, number or name of theirs begins, or the handle of one account; "" for all
+    :ivar text: prefix of an email address, phone number or username, or the handle of one account; "" for all
     :ivar state: one of ``STATES``, or ""
-    :ivar group: the name of a group that they are in, or ""
+    :ivar group: name of a group they belong to, or ""
     """
 
     text: str = ""
@@ -43,7 +43,7 @@ class Wanted:
     group: str = ""
 
     def filters(self) -> list[sa.ColumnElement[bool]]:
-        """Return what the rows of these accounts have in common, beside the text."""
+        """Return the conditions on users, without the text filter."""
         found = [_IN_STATE[self.state]] if self.state else []
         return [*found, is_member(User.id, self.group)] if self.group else found
 
@@ -57,11 +57,11 @@ _IN_STATE: dict[str, sa.ColumnElement[bool]] = {
 
 
 def page_of(wanted: Wanted, after: str = "") -> tuple[list[dict[str, Any]], str | None]:
-    """Return a page of accounts as ``described`` does, and where the next one begins; None where nothing follows.
+    """Return a page of accounts as ``described`` does, and the cursor of the next page; None on the last page.
 
-    All of them come newest first; what a text found, by kind and in order of what it found.
-    :param after: where this page begins, as the page before says
-    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    Without a text, accounts come newest first. Matches of a text are ordered by kind of identity, then by value.
+    :param after: cursor of this page, from the previous page
+    :raises Rejected: ``api_error`` on ``after`` when it isn't a valid cursor
     """
     if not wanted.text.strip() and wanted.group and not wanted.state:
         return members_of(wanted.group, after)
@@ -74,7 +74,7 @@ def page_of(wanted: Wanted, after: str = "") -> tuple[list[dict[str, Any]], str 
 
 
 def person_of(handle: str) -> User:
-    """Return the account of this handle.
+    """Return the account with this handle.
 
     :raises Rejected: ``not_found`` (404) when there is none
     """
@@ -85,7 +85,7 @@ def person_of(handle: str) -> User:
 
 
 def named(text: str, field: str) -> User:
-    """Return the account that an email address, phone number, username or handle names.
+    """Return the account with this email address, phone number, username or handle.
 
     :raises Rejected: ``person_unknown`` on the field
     """
@@ -111,7 +111,7 @@ def _newest(wanted: Wanted, after: str) -> tuple[list[dict[str, Any]], str | Non
 
 
 def members_of(group: str, after: str = "") -> tuple[list[dict[str, Any]], str | None]:
-    """Return a page of the members of a group, the newest accounts first, as ``page_of`` does."""
+    """Return a page of a group's members, newest accounts first, as ``page_of`` does."""
     ids = member_ids(group)
     column = ids.selected_columns[0]
     ids = ids.where(column < _number(after)) if after else ids
@@ -122,9 +122,9 @@ def members_of(group: str, after: str = "") -> tuple[list[dict[str, Any]], str |
 
 
 def _number(after: str) -> sa.ColumnElement[int]:
-    """Return the row that a page begins after, as a number of 64 bits: it may be larger than any that a row can have.
+    """Return a cursor as a 64-bit integer, since it may exceed the range of the ID column.
 
-    :raises Rejected: ``api_error`` on ``after`` when it is no such place
+    :raises Rejected: ``api_error`` on ``after`` when it isn't a valid cursor
     """
     if not (after.isdecimal() and len(after) < 19):
         raise Rejected("api_error", field="after")
@@ -156,10 +156,10 @@ def _users(ids: Sequence[int]) -> sa.Select[User]:
 
 
 def accounts(wanted: Wanted, at_most: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield each account as ``described`` does: oldest first, or by kind and in their order what a text found.
+    """Yield accounts as ``described`` does: oldest first, or the matches of a text by kind of identity and value.
 
     Each batch is read from an index, however many accounts there are.
-    :param at_most: how many are taken; None for all
+    :param at_most: maximum number of accounts; None for all
     """
     found = _search(wanted, at_most or BATCH) if wanted.text else _all(wanted, at_most or BATCH)
     return islice(found, at_most)
@@ -192,7 +192,7 @@ def _search(wanted: Wanted, most: int) -> Iterator[dict[str, Any]]:
 
 
 def _readings(prefix: str) -> Iterator[tuple[str, str]]:
-    """Return what the beginning of an identity of each kind would be stored as."""
+    """Yield how a prefix would be stored for each kind of identity."""
     text = prefix.strip()
     yield "email", text.lower()
     yield "username", text.lower()
@@ -201,7 +201,10 @@ def _readings(prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _identities(kind: str, begin: str, after: str) -> sa.Select[Identity]:
-    """Return identities from an index: on PostgreSQL that of the bytes, for other orders know no beginnings."""
+    """Return a query for identities that uses an index.
+
+    On PostgreSQL that requires the "C" collation, since other collations don't support prefix ranges.
+    """
     value = Identity.value.collate("C") if db.engine.dialect.name == "postgresql" else Identity.value
     span = [Identity.kind == kind, value >= begin, value < begin + LAST_CHARACTER, value > after]
     return sa.select(Identity).where(*span).order_by(value)
@@ -211,7 +214,7 @@ def described(user: User) -> dict[str, Any]:
     """Return one account: handle, email, phone, username, name, methods, groups, disabled, deletes_at, confirmed,
     created_at, administrator, with all its identities and the names of its authenticator apps.
 
-    ``confirmed`` tells whether its owner has proved an address. No secret is among them.
+    ``confirmed`` means that the owner has verified an address. No secrets are included.
     """
     [account] = _described([user])
     rows = db.session.scalars(sa.select(Identity).where(Identity.user_id == user.id).order_by(Identity.id))

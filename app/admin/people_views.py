@@ -1,4 +1,4 @@
-"""/admin/people and /admin/attempts: find accounts, and what became of an attempt to sign in, by its support ID."""
+"""/admin/people and /admin/attempts: find accounts, and look up a sign-in attempt by its support ID."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from app.web.respond import respond, wants_json
 PAGE = "admin/people.html"
 ATTEMPTS_PAGE = "admin/attempts.html"
 SUPPORT_ID_LENGTH = 8
-"""Characters of a support id (``app.observability``)."""
+"""Length of a support ID (``app.observability``)."""
 
 
 def attempt_named(text: str) -> str | None:
-    """Return the support id that was typed into the search, if events have it."""
+    """Return the support ID typed into the search, if events have it."""
     is_one = len(support_id := as_support_id(text)) == SUPPORT_ID_LENGTH
     return support_id if is_one and events_named(support_id) else None
 
 
 @bp.get("/attempts")
 def attempts() -> Response:
-    """Explain the attempt that a support ID belongs to; nothing is found for one that isn't known."""
+    """Explain the attempt that a support ID belongs to. An unknown ID gives an empty list."""
     typed = request.args.get("support_id", "").strip()
     if "\x00" in typed:
         raise Rejected("api_error", field="support_id")
@@ -52,7 +52,7 @@ def attempts() -> Response:
 
 @bp.get("/people")
 def people() -> Response:
-    """List accounts: all of them newest first, or those that ``q`` finds, of one ``state`` or ``group``."""
+    """List accounts: all of them newest first, or those that match ``q``, optionally of one ``state`` or ``group``."""
     asked = {name: request.args.get(name, "").strip() for name in ("q", "state", "group", "after")}
     if "\x00" in "".join(asked.values()):
         raise Rejected("api_error")

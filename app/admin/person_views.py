@@ -1,4 +1,4 @@
-"""/admin/people/...: one account, and what can be done to it."""
+"""/admin/people/...: one account, and the actions on it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def person(handle: str) -> Response:
 
 @bp.post("/people/<handle>/disable")
 def disable(handle: str) -> Response:
-    """Let nobody sign in to an account, and end its sessions."""
+    """Disable an account and end its sessions."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -53,7 +53,7 @@ def disable(handle: str) -> Response:
 
 @bp.post("/people/<handle>/enable")
 def enable(handle: str) -> Response:
-    """Let an account sign in again."""
+    """Enable an account again."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -65,7 +65,7 @@ def enable(handle: str) -> Response:
 
 @bp.post("/people/<handle>/unlock")
 def unlock(handle: str) -> Response:
-    """Forget failed codes and passwords of an account."""
+    """Reset an account's counters of failed codes and passwords."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -77,7 +77,7 @@ def unlock(handle: str) -> Response:
 
 @bp.post("/people/<handle>/send-link")
 def send_link(handle: str) -> Response:
-    """Have a one-time sign-in link sent to an account's own email; nobody sees it here."""
+    """Send a one-time sign-in link to the account's own email address. It isn't shown here."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -92,7 +92,7 @@ def send_link(handle: str) -> Response:
 
 @bp.post("/people/<handle>/resume-mail")
 def resume_mail(handle: str) -> Response:
-    """Write again to the addresses of an account at which mail came back."""
+    """Lift the suppressions of an account's email addresses after bounces."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -105,7 +105,7 @@ def resume_mail(handle: str) -> Response:
 
 @bp.post("/people/<handle>/sign-out")
 def sign_out(handle: str) -> Response:
-    """End all sessions of an account, and its tokens if asked to."""
+    """End all sessions of an account, and revoke its tokens if requested."""
     after_this_request(view_commit)
     form = SignOutForm()
     if form.validate():
@@ -117,7 +117,7 @@ def sign_out(handle: str) -> Response:
 
 @bp.post("/people/<handle>/sessions/<session_id>/end")
 def end_session(handle: str, session_id: str) -> Response:
-    """End one session of an account. One that has ended already is let be."""
+    """End one session of an account. Does nothing if it has already ended."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -133,7 +133,7 @@ def end_session(handle: str, session_id: str) -> Response:
 
 @bp.post("/people/<handle>/second-step/off")
 def second_step_off(handle: str) -> Response:
-    """Ask an account for no second step any more; its owner is told."""
+    """Turn off two-step verification for an account, and notify its owner."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -147,7 +147,7 @@ def second_step_off(handle: str) -> Response:
 
 @bp.post("/people/<handle>/recovery/cancel")
 def cancel_recovery(handle: str) -> Response:
-    """Cancel the recovery that is under way."""
+    """Cancel a pending account recovery."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -161,7 +161,7 @@ def cancel_recovery(handle: str) -> Response:
 
 @bp.post("/people/<handle>/delete")
 def delete(handle: str) -> Response:
-    """Close an account and have it erased later; its owner is told, and can keep it."""
+    """Close an account and schedule its erasure. Its owner is notified and can keep it."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -173,7 +173,7 @@ def delete(handle: str) -> Response:
 
 @bp.post("/people/<handle>/undelete")
 def undelete(handle: str) -> Response:
-    """Keep an account that was to be erased."""
+    """Keep an account that is scheduled for erasure."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -221,7 +221,7 @@ def leave(handle: str, name: str) -> Response:
 
 @bp.post("/people/<handle>/administrator")
 def make_administrator(handle: str) -> Response:
-    """Let an account use the console."""
+    """Give an account access to the console."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -236,7 +236,7 @@ def make_administrator(handle: str) -> Response:
 
 @bp.post("/people/<handle>/administrator/remove")
 def remove_administrator(handle: str) -> Response:
-    """Let an account use the console no more; one that can sign in stays."""
+    """Revoke an account's access to the console. At least one administrator who can sign in must remain."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -252,7 +252,7 @@ def remove_administrator(handle: str) -> Response:
 
 @bp.post("/people/<handle>/erase")
 def erase(handle: str) -> Response:
-    """Have an account erased now, by the worker. Nothing brings it back."""
+    """Have the worker erase an account now. This can't be undone."""
     after_this_request(view_commit)
     form = EraseForm()
     if form.validate():
@@ -267,7 +267,7 @@ def erase(handle: str) -> Response:
 
 
 def _other(handle: str) -> User:
-    """Return an account that isn't the administrator's own, so that no one locks themselves out by mistake.
+    """Return an account, unless it is the administrator's own, so that no one locks themselves out by mistake.
 
     :raises Rejected: ``not_found`` (404), ``not_yourself`` (409)
     """
@@ -278,7 +278,7 @@ def _other(handle: str) -> User:
 
 
 def _shut_out(handle: str) -> User:
-    """Return another account, which can't sign in any more after this: two administrators can't do so to each other.
+    """Return another account that is about to lose access. Prevents two administrators from locking each other out.
 
     :raises Rejected: as ``_other``; ``last_administrator`` (409)
     """
@@ -289,7 +289,7 @@ def _shut_out(handle: str) -> User:
 
 
 def _again(handle: str, form: BaseForm) -> Response:
-    """Show what is wrong with a form: on the account's page, if it was sent from there."""
+    """Show a form's errors, on the account's page if the form was submitted from there."""
     if is_answered_alone():
         return respond("errors/form.html", form)
     return _page(person_of(handle), form)

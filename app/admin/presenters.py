@@ -1,4 +1,4 @@
-"""What the console's pages and JSON show."""
+"""What the console's pages and JSON contain."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from app.web.pages import NavigationItem
 from app.web.respond import wants_json
 
 LATEST = 10
-"""Events and attempts shown on an account's page; the audit log has all."""
+"""Events and attempts shown on an account's page. The audit log has all of them."""
 
 _HANDLE = re.compile(r"(?:admin:)?([0-9a-f]{32})\Z")
 _OF_PEOPLE = ("by", "subject")
-"""Facts that may name an account by its handle."""
+"""Facts that may contain an account's handle."""
 
 CONSOLE_PAGES = [
     NavigationItem("overview", "/admin", N_("Overview"), "overview"),
@@ -58,14 +58,14 @@ CONSOLE_PAGES = [
     NavigationItem("audit", "/admin/audit", N_("Audit log"), "data"),
     NavigationItem("settings", "/admin/settings", N_("Settings"), "settings"),
 ]
-"""A page that joins is one line here; tests then look at it as at the others."""
+"""To add a page, add a line here. The tests then cover it like the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownFact:
-    """A fact of an event on a page.
+    """An event's fact as shown on a page.
 
-    :ivar href: the page of what it names, or ""
+    :ivar href: link to the account it refers to, or ""
     """
 
     name: str
@@ -74,7 +74,7 @@ class ShownFact:
 
 
 def page_facts() -> dict[str, Any]:
-    """Return what every page of the console shows besides; nothing to a program."""
+    """Return the values that every console page needs; empty for API clients."""
     if wants_json():
         return {}
     return {"user_label": label_of(identities_of(current_user.id)), "fresh": is_fresh(), "titles": proof_titles(),
@@ -82,12 +82,12 @@ def page_facts() -> dict[str, Any]:
 
 
 def is_answered_alone() -> bool:
-    """Return whether a refused form is answered without its page: to a program, or when it was forged or too old."""
+    """Return whether a rejected form is answered without its page: for API clients, or after a CSRF failure."""
     return wants_json() or bool(g.get("csrf_fault"))
 
 
 def person_facts(user: User) -> dict[str, Any]:
-    """Return everything about one account that helps its owner, and no secret."""
+    """Return everything about an account that helps in supporting its owner, without secrets."""
     summaries, more = sessions_of(user.id)
     under_way, stock = requests.open_of(user.id), recovery_codes.stock_of(user.id)
     identities = all_identities_of(user.id)
@@ -107,12 +107,12 @@ def person_facts(user: User) -> dict[str, Any]:
 
 
 def label_of_person(person: dict[str, Any]) -> str:
-    """Return by what a page calls an account."""
+    """Return the label of an account on pages."""
     return str(person["email"] or person["phone"] or person["username"] or person["handle"])
 
 
 def latest_events(user_id: int) -> Sequence[Event]:
-    """Return the newest events of an account, newest first."""
+    """Return an account's newest events, newest first."""
     mine = sa.select(Event).where(Event.user_id == user_id).order_by(Event.at.desc(), Event.id.desc())
     return db.session.scalars(mine.limit(LATEST)).all()
 
@@ -131,24 +131,24 @@ def event_facts(event: Event) -> dict[str, Any]:
 
 
 def attempt_facts(event: Event) -> dict[str, Any]:
-    """Return the event of an attempt as a list of attempts shows it."""
+    """Return an attempt's event as lists of attempts show it."""
     return {"at": event.at, "reason": attempts.reason_of(event), "support_id": event.support_id}
 
 
 def log_facts(events: Sequence[Event]) -> list[dict[str, Any]]:
-    """Return events as the audit log shows them, each with its account: ``handle`` and ``label``, or None."""
+    """Return events as the audit log shows them, each with its account (``handle`` and ``label``), or None."""
     accounts = accounts_of(event.user_id for event in events)
     return [event_facts(event) | {"person": accounts.get(event.user_id or 0)} for event in events]
 
 
 def accounts_of(ids: Iterable[int | None]) -> dict[int, dict[str, Any]]:
-    """Return ``handle`` and ``label`` of these accounts by their row, those that are left. Two statements."""
+    """Return ``handle`` and ``label`` of these accounts by user ID. Deleted accounts are missing. Two statements."""
     wanted = {number for number in ids if number is not None}
     if not wanted:
         return {}
     found = dict.fromkeys(wanted, "")
     primary = sa.select(Identity).where(Identity.user_id.in_(wanted), Identity.is_primary)
-    kinds = ("username", "phone", "email")  # the last one that there is names the account
+    kinds = ("username", "phone", "email")  # the last kind present becomes the label
     for row in sorted(db.session.scalars(primary), key=lambda row: kinds.index(row.kind)):
         found[row.user_id] = row.value
     handles = db.session.execute(sa.select(User.id, User.handle).where(User.id.in_(wanted)))
@@ -156,20 +156,20 @@ def accounts_of(ids: Iterable[int | None]) -> dict[int, dict[str, Any]]:
 
 
 def shown_facts(facts: dict[str, Any]) -> list[ShownFact]:
-    """Return the facts of an event for a page, by name."""
+    """Return an event's facts for a page, sorted by name."""
     return [_shown_fact(name, value) for name, value in sorted(facts.items()) if value not in ("", None, [], {})]
 
 
 def _shown_fact(name: str, value: Any) -> ShownFact:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    if name == "reason" and " " in text:  # of a message that did not leave; the others are codes
+    if name == "reason" and " " in text:  # a delivery error; other reasons are codes
         text = reason_text(text).text
     account = _HANDLE.match(text) if name in _OF_PEOPLE else None
     return ShownFact(fact_name(name), text, f"/admin/people/{account[1]}" if account else "")
 
 
 def invitation_facts(row: Invitation) -> dict[str, Any]:
-    """Return an invitation as the console and the command line show it: all but its link."""
+    """Return an invitation as the console and the command line show it, without its link."""
     return {
         "id": row.id, "state": state_of(row), "email": row.email or None, "groups": row.group_names,
         "uses": row.uses, "used": row.used, "language": row.language, "created_by": row.created_by,
@@ -178,7 +178,7 @@ def invitation_facts(row: Invitation) -> dict[str, Any]:
 
 
 def other_groups(user: User) -> list[tuple[str, str]]:
-    """Return name and title of the groups that an account can be added to."""
+    """Return name and title of the groups the account isn't in."""
     mine = set(groups.groups_of(user.id))
     return [(name, title) for name, title in groups.titles() if name not in mine]
 
@@ -193,7 +193,7 @@ def _identity(row: Identity, suppressed: Suppression | None) -> dict[str, Any]:
 
 
 def _methods(user: User) -> list[dict[str, Any]]:
-    """Return what this account signs in with: typed methods, each authenticator app, and each passkey."""
+    """Return the account's sign-in methods: typed methods, each authenticator app, and each passkey."""
     now = clock.now()
     found: list[dict[str, Any]] = [
         {

@@ -1,4 +1,4 @@
-"""/admin/settings: the settings as they are, without secrets, and what runs with them."""
+"""/admin/settings: the current settings without secrets, and the state of the service."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ TITLES = {
     "The console": N_("The console"),
     "Freshness and lifetimes": N_("Freshness and lifetimes"),
 }
-"""What pages call the subjects of settings."""
+"""Page titles of the setting groups."""
 
 
 @bp.get("/settings")
 def service_settings() -> Response:
-    """Show settings that were set, or all of them, and the state of this service."""
+    """Show the settings that were changed, or all of them, and the state of this service."""
     everything = request.args.get("all", "")
     if everything not in ("", "0", "1"):
         raise Rejected("api_error", field="all")
@@ -62,7 +62,7 @@ def service_settings() -> Response:
 
 
 def _keys() -> list[dict[str, Any]]:
-    """Return the ids of keys, the current one first, and those that are missing last; never a key."""
+    """Return key IDs, the current one first and missing ones last. Never returns a key."""
     in_use = keys_in_use()
     found = [{"id": kid, "current": kid == keyring.kid, "in_use": kid in in_use, "missing": False}
              for kid in keyring.kids]  # fmt: skip

@@ -1,10 +1,10 @@
-"""How many sign-ins, failures and messages there were in each hour: written by workers, read by the console.
+"""Hourly counts of sign-ins, failures and messages, written by workers and read by the console.
 
-Its first page shows them as charts: by hour of a day, or by day of a week or a month.
+The console's home page charts them by hour for a day, or by day for a week or a month.
 
-The hour under way and the one before are counted again each minute. An hour is final once it has been over for an
-hour: whatever was written in it is committed by then. Hours that nobody counted, as when no worker ran, are counted
-afterwards, the oldest first. Events and messages can be deleted sooner than their counts.
+The current hour and the previous one are recounted every minute. An hour becomes final an hour after its end, when
+everything written in it has been committed. Hours that weren't counted because no worker was running are counted later,
+oldest first. Events and messages may be deleted before their counts.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from app.extensions import changed, db, settings, this_app
 from app.outbox.models import Message
 
 NAMES = ("sign_ins", "failures", "emails", "texts", "given_up")
-"""What is counted: ``failures`` to sign in, ``emails`` and ``texts`` that a server took, messages ``given_up``."""
+"""What is counted: ``failures`` to sign in, ``emails`` and ``texts`` accepted by a server, messages ``given_up``."""
 
 HOUR = timedelta(hours=1)
 
 COUNT_EVERY = 60.0
-"""Seconds between two counts of a worker, once it has caught up."""
+"""Seconds between a worker's counts, once it has caught up."""
 
 AT_A_TIME = 0.5
-"""Seconds after which what is left of the hours before waits for the next sweep."""
+"""Seconds after which the remaining past hours are left to the next sweep."""
 
 _NEXT = "latchkey.statistics_due"
 _stat = StatHour.__table__
@@ -48,17 +48,17 @@ DAY = timedelta(days=1)
 
 
 def keep_counting() -> bool:
-    """Count what is due, in the worker; at most each ``COUNT_EVERY`` unless hours are left from before."""
+    """Count what is due, in the worker; at most once per ``COUNT_EVERY``, unless past hours are left to count."""
     known = this_app().extensions
     if time.monotonic() < known.get(_NEXT, 0.0):
         return False
     if count_hours():
         known[_NEXT] = time.monotonic() + COUNT_EVERY
-    return False  # what is left waits for the next sweep: other tasks come first
+    return False  # the rest waits for the next sweep, so that other tasks run first
 
 
 def count_hours() -> bool:
-    """Count the two latest hours, and those before that are not final; return whether that is all of them."""
+    """Count the two latest hours and any earlier ones that aren't final; return whether none are left."""
     this, began = hour_of(clock.now()), time.monotonic()
     for hour in (this - HOUR, this):
         _save(hour, is_final=False)
@@ -72,12 +72,12 @@ def count_hours() -> bool:
 
 
 def hour_of(moment: datetime) -> datetime:
-    """Return the hour, in UTC, that a moment is in."""
+    """Return the start of the hour, in UTC, that contains ``moment``."""
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def counts_since(start: datetime) -> dict[datetime, dict[str, int]]:
-    """Return the counts of each hour from ``start`` on that was counted."""
+    """Return the counts of each counted hour from ``start`` on."""
     found: dict[datetime, dict[str, int]] = {}
     rows = db.session.execute(sa.select(_stat.c.hour, _stat.c.name, _stat.c.count).where(_stat.c.hour >= start))
     for hour, name, count in rows:
@@ -86,14 +86,14 @@ def counts_since(start: datetime) -> dict[datetime, dict[str, int]]:
 
 
 def prune_stat_hours() -> int:
-    """Delete a batch of counts older than ``LATCHKEY_STATISTICS_KEEP``; return how many. Commits by itself."""
+    """Delete a batch of counts older than ``LATCHKEY_STATISTICS_KEEP`` in its own transaction; return how many."""
     old = _stat.c.hour < clock.now() - settings.statistics_keep
     hours = sa.select(_stat.c.hour).where(old).order_by(_stat.c.hour).limit(BATCH)
     return changed(sa.delete(StatHour).where(old, _stat.c.hour.in_(hours)).execution_options(at_once=True))
 
 
 def _first_open(this: datetime) -> datetime:
-    """Return the first hour that is not final; hours before it are, or are too old to be kept."""
+    """Return the earliest hour that isn't final. Earlier hours are final or past their retention."""
     final = sa.select(_stat.c.hour).where(_stat.c.name == NAMES[0], _stat.c.is_final)
     last: datetime | None = db.session.scalar(final.order_by(_stat.c.hour.desc()).limit(1))
     if last is not None:
@@ -105,7 +105,7 @@ def _first_open(this: datetime) -> datetime:
 
 
 def _save(hour: datetime, *, is_final: bool) -> None:
-    """Count an hour and write that down. A count never goes down: its events may have been deleted meanwhile."""
+    """Count an hour and store the result. A stored count never decreases, since events may have been deleted since."""
     counts = _counted(hour)
     rows = [{"hour": hour, "name": name, "count": counts[name], "is_final": is_final} for name in NAMES]
     written = insert(_stat).values(rows)
@@ -117,7 +117,7 @@ def _save(hour: datetime, *, is_final: bool) -> None:
 
 
 def _counted(hour: datetime) -> dict[str, int]:
-    """Count an hour: events and messages of that time are found by an index. Two statements."""
+    """Count an hour. Events and messages are found by an index on their time. Two statements."""
     name, purpose, how_many = _event.c.name, Event.facts["purpose"].as_string(), sa.func.count()
     to_sign_in = sa.or_(purpose.is_(None), purpose.in_([each for each in OF_SIGN_INS if each]))
     failed = sa.or_(name == _SECOND_FAILED, sa.and_(name == _FAILED, to_sign_in))
@@ -135,7 +135,7 @@ def _counted(hour: datetime) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time that charts show: so many hours or days, the one under way included."""
+    """Time range of a chart: a number of hours or days, including the current one."""
 
     step: timedelta
     steps: int
@@ -149,15 +149,15 @@ class Span:
 SPANS = {"24h": Span(HOUR, 24), "7d": Span(DAY, 7), "30d": Span(DAY, 30)}
 
 STEP, BAR, TALL = 10, 8, 100
-"""Of a chart, in units of its own: from bar to bar, how wide a bar is, and how tall the tallest one."""
+"""Chart dimensions, in chart units: distance between bars, width of a bar, and height of the tallest bar."""
 
 LOWEST = 2
-"""How tall at least the bar of something is that happened at all."""
+"""Minimum height of a nonzero bar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of a chart, in units of the chart."""
+    """A bar of a chart, in chart units."""
 
     x: int
     y: float
@@ -168,7 +168,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: the counts of one name."""
+    """A chart of the counts of one name."""
 
     name: str
     total: int
@@ -177,9 +177,9 @@ class Chart:
 
 
 def activity(asked: str) -> dict[str, Any]:
-    """Return counts: ``span``, ``unit``, ``totals`` by name, and ``rows`` with ``at`` and a count by each name.
+    """Return counts: ``span``, ``unit``, ``totals`` by name, and ``rows`` with ``at`` and a count for each name.
 
-    Days are those of UTC.
+    Days are UTC days.
     :param asked: ``24h``, ``7d``, ``30d``, or "" for the first
     :raises Rejected: ``api_error`` on anything else
     """
@@ -191,7 +191,7 @@ def activity(asked: str) -> dict[str, Any]:
     start = last - (span.steps - 1) * span.step
     rows = {start + number * span.step: dict.fromkeys(NAMES, 0) for number in range(span.steps)}
     for hour, counts in counts_since(start).items():
-        row = rows.get(hour if span.step == HOUR else hour.replace(hour=0), {})  # none for a clock that was ahead
+        row = rows.get(hour if span.step == HOUR else hour.replace(hour=0), {})  # missing if that clock was ahead
         for each in row.keys() & counts.keys():
             row[each] += counts[each]
     totals = {each: sum(row[each] for row in rows.values()) for each in NAMES}
@@ -200,7 +200,7 @@ def activity(asked: str) -> dict[str, Any]:
 
 
 def charts_of(found: dict[str, Any]) -> list[Chart]:
-    """Return what a page draws of ``activity``, a chart for each name."""
+    """Return the charts for the result of ``activity``, one for each name."""
     return [_chart(name, found["rows"]) for name in NAMES]
 
 

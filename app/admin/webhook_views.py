@@ -1,4 +1,4 @@
-"""/admin/webhooks: where events are posted, how that goes, and what is posted again."""
+"""/admin/webhooks: webhook endpoints, their deliveries, and retries."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ PAGE = "admin/webhook.html"
 REFUSED = "errors/form.html"
 
 OVERLAP = timedelta(hours=24)
-"""For how long a secret that was replaced still signs."""
+"""How long a replaced secret is still used to sign."""
 
 SHOWN = 50
-"""Deliveries on a page."""
+"""Deliveries per page."""
 
 
 @bp.get("/webhooks")
 def webhooks() -> Response:
-    """List endpoints, and how many events wait for each."""
+    """List endpoints, with the number of events waiting for each."""
     return _list()
 
 
 @bp.post("/webhooks")
 def create_webhook() -> Response:
-    """Add an endpoint. Its secret stands in this answer and nowhere after."""
+    """Add an endpoint. Only this response contains its secret."""
     after_this_request(view_commit)
     form = WebhookForm()
     if form.validate():
@@ -61,7 +61,7 @@ def webhook(endpoint_id: str) -> Response:
 
 @bp.post("/webhooks/<endpoint_id>/rotate-secret")
 def rotate_webhook_secret(endpoint_id: str) -> Response:
-    """Give an endpoint a new secret, which stands in this answer alone; the old one signs as well for a day."""
+    """Give an endpoint a new secret. Only this response contains it. The old one keeps signing for a day."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -74,7 +74,7 @@ def rotate_webhook_secret(endpoint_id: str) -> Response:
 
 @bp.post("/webhooks/<endpoint_id>/disable")
 def disable_webhook(endpoint_id: str) -> Response:
-    """Post nothing more to an endpoint; what waits leaves when it is enabled again."""
+    """Stop posting to an endpoint. Pending deliveries are sent once it is enabled again."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -86,7 +86,7 @@ def disable_webhook(endpoint_id: str) -> Response:
 
 @bp.post("/webhooks/<endpoint_id>/enable")
 def enable_webhook(endpoint_id: str) -> Response:
-    """Post events to an endpoint again."""
+    """Resume posting events to an endpoint."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -98,7 +98,7 @@ def enable_webhook(endpoint_id: str) -> Response:
 
 @bp.post("/webhooks/<endpoint_id>/test")
 def test_webhook(endpoint_id: str) -> Response:
-    """Put a ``webhook.test`` on its way; a worker posts it."""
+    """Queue a ``webhook.test`` event, which a worker posts."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -110,7 +110,7 @@ def test_webhook(endpoint_id: str) -> Response:
 
 @bp.post("/webhooks/<endpoint_id>/retry")
 def retry_webhook(endpoint_id: str) -> Response:
-    """Post everything that failed at an endpoint again."""
+    """Retry every failed delivery of an endpoint."""
     after_this_request(view_commit)
     form = ButtonForm()
     if form.validate():
@@ -122,7 +122,7 @@ def retry_webhook(endpoint_id: str) -> Response:
 
 @bp.post("/webhooks/<endpoint_id>/delete")
 def delete_webhook(endpoint_id: str) -> Response:
-    """Delete an endpoint, its secret, and what waits for it."""
+    """Delete an endpoint, its secret, and its pending deliveries."""
     after_this_request(view_commit)
     form = ConfirmForm()
     if form.validate():
@@ -138,7 +138,7 @@ def delete_webhook(endpoint_id: str) -> Response:
 
 
 def _named(endpoint_id: str) -> WebhookEndpoint:
-    if "\x00" in endpoint_id or len(endpoint_id) > 32:  # PostgreSQL takes no NUL
+    if "\x00" in endpoint_id or len(endpoint_id) > 32:  # PostgreSQL rejects NUL
         raise Rejected("webhook_unknown", status=404)
     return endpoints.endpoint_named(endpoint_id)
 
@@ -155,7 +155,7 @@ def _list(form: WebhookForm | None = None) -> Response:
 
 
 def _with_code(text: str) -> Markup:
-    """Return a text for a page; what stands in backticks is code."""
+    """Return text as HTML, with backticks turned into ``<code>``."""
     parts = enumerate(text.split("`"))
     return Markup().join(Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in parts)
 
@@ -222,6 +222,6 @@ def _delivery_facts(each: WebhookDelivery) -> dict[str, Any]:
 
 
 def _without_query(url: str) -> str:
-    """Return a URL without its query, in which receivers put secrets of theirs."""
+    """Return a URL without its query string, where receivers put their own secrets."""
     parts = urlsplit(url)
     return parts._replace(query="...").geturl() if parts.query else url

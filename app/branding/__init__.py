@@ -1,6 +1,6 @@
-"""The operator's own looks: logo, icon and image, and a style sheet with the accent color.
+"""The operator's branding: logo, icon and image, and a style sheet with the accent color.
 
-Promises that each file is served from an address of ours that changes with it, and that nothing else is.
+Guarantees that each file is served from a URL that changes with its content, and that no other file is served.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ bp = Blueprint("branding", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Read the files once, serve them below ``/brand``, and tell templates where they are.
+    """Read the files once, serve them below ``/brand``, and give templates their paths.
 
-    :raises ConfigurationError: when one of them is no image
+    :raises ConfigurationError: when one of them isn't an image
     """
     from app.branding import views  # noqa: F401 - its functions register themselves
     from app.branding.files import Branding

@@ -1,4 +1,4 @@
-"""What pages show of the operator's brand, and the files it takes."""
+"""The operator's branding on pages, and the files it consists of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EMAIL = re.compile(r"[^\s@/:?&]+@[^\s@/:?&]+\.[^\s@/:?&]+")
 
 
 def stylesheet(color: str, dark: str) -> str:
-    """Return CSS that sets the variables of app.css which follow the accent color, in both color schemes."""
+    """Return CSS that sets the app.css variables derived from the accent color, for both color schemes."""
     by_day, by_night = (_variables(palette) for palette in palettes(color, dark))
     return f":root {{\n{by_day}}}\n@media (prefers-color-scheme: dark) {{\n:root {{\n{by_night}}}\n}}\n"
 
@@ -44,7 +44,7 @@ def _variables(palette: Palette) -> str:
 
 @dataclass(frozen=True)
 class BrandFile:
-    """A file that is served.
+    """A served file.
 
     :ivar kind: ``png``, ``svg``, ``webp``, ``jpeg`` or ``css``
     """
@@ -56,10 +56,10 @@ class BrandFile:
 
 @dataclass(frozen=True)
 class Branding:
-    """What pages show of the brand. Each path is "" where the operator has set nothing.
+    """The branding shown on pages. Paths the operator hasn't configured are "".
 
-    :ivar files: what is served, by its name below ``/brand``
-    :ivar support_url: where ``LATCHKEY_SUPPORT_CONTACT`` leads, when it is an email address or a URL
+    :ivar files: served files by their name below ``/brand``
+    :ivar support_url: link for ``LATCHKEY_SUPPORT_CONTACT``, when that is an email address or a URL
     """
 
     logo: str = ""
@@ -76,14 +76,14 @@ class Branding:
 
     @property
     def is_own(self) -> bool:
-        """Whether the pages show the operator's looks in place of ours."""
+        """The pages use the operator's branding instead of ours."""
         return bool(self.logo or self.image or self.stylesheet)
 
     @classmethod
     def of(cls, settings: Settings) -> Branding:
-        """Return what the settings ask for.
+        """Build the branding from the settings.
 
-        :raises ConfigurationError: when a file is no image, or has become none since the settings were checked
+        :raises ConfigurationError: when a file isn't an image, or no longer is since the settings were checked
         """
         if found := list(brand_images(settings)):
             raise ConfigurationError(found)
@@ -110,13 +110,13 @@ class Branding:
 
 
 def _name(setting: str, file: BrandFile) -> str:
-    """Return the name of a file in its address: ``logo-dark-0123456789abcdef.png``. It changes with the file."""
+    """Return a file's name in its URL: ``logo-dark-0123456789abcdef.png``. It changes with the file's content."""
     digest = hashlib.sha256(file.data).hexdigest()[:16]
     return f"{setting.removeprefix('brand_').replace('_', '-')}-{digest}.{file.kind}"
 
 
 def contact_url(contact: str) -> str:
-    """Return the URL that a way to reach support stands for; "" for one that is read only, as a telephone number."""
+    """Return the link for a support contact; "" for one that is only text, such as a phone number."""
     if EMAIL.fullmatch(contact):
         return f"mailto:{contact}"
     return contact if re.fullmatch(r"https?://[^\s\"<>]+", contact) else ""

@@ -1,4 +1,4 @@
-"""/brand/<name>: the files of the operator's brand."""
+"""/brand/<name>: the operator's branding files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.web.operator_files import file_response
 
 @bp.get("/brand/<name>")
 def brand_file(name: str) -> Response:
-    """Serve one of the files that the settings name."""
+    """Serve one of the configured files."""
     branding: Branding = this_app().extensions["latchkey.branding"]
     file = branding.files.get(name)
     if file is None:

@@ -1,6 +1,6 @@
 """Health, readiness, and the OpenAPI description.
 
-Promises that a load balancer learns the truth and a stranger learns nothing.
+Guarantees that load balancers get an accurate answer and strangers get no details.
 """
 
 from flask import Blueprint, Flask
@@ -9,7 +9,7 @@ bp = Blueprint("status", __name__)
 
 
 def init_app(app: Flask) -> None:
-    """Register the URLs that machines ask."""
+    """Register the health and description endpoints."""
     from app.status import views  # noqa: F401 - they register themselves
 
     app.register_blueprint(bp)

@@ -18,13 +18,13 @@ from app.status import bp
 log = structlog.get_logger()
 
 LOOK_EVERY = 5.0
-"""Seconds for which tables and keys that fit are not looked at again; what does not fit is, each time."""
+"""Seconds for which a successful check of tables and keys is cached. Failures are checked again every time."""
 
 _FITS = "latchkey.fits_until"
 
 
 def unready() -> str:
-    """Return why this process can't serve requests, in a word for the log; "" when it can."""
+    """Return why this process can't serve requests, as one word for the log; "" when it can."""
     try:
         refuse_unless_writable(db.session.connection())
         why = misfit()
@@ -37,9 +37,9 @@ def unready() -> str:
 
 
 def misfit() -> str:
-    """Return ``schema`` when migrations of ours are missing, ``keys`` when a key is; "" when all is there.
+    """Return ``schema`` when migrations are missing, ``keys`` when an encryption key is missing, else "".
 
-    Tables of a newer release fit (docs/architecture.md, Migrations).
+    Tables of a newer release are fine (docs/architecture.md, Migrations).
     """
     known = this_app().extensions
     if time.monotonic() < known.get(_FITS, 0.0):
@@ -55,13 +55,13 @@ def misfit() -> str:
 
 @bp.get("/healthz")
 def healthz() -> Response:
-    """Say that this process answers, whatever became of what it depends on."""
+    """Report that this process responds, regardless of the state of its dependencies."""
     return Response("ok\n", mimetype="text/plain")
 
 
 @bp.get("/readyz")
 def readyz() -> Response:
-    """Say whether requests can be served, and no more: 200, or 503 while the database is away, full or doesn't fit."""
+    """Report only whether requests can be served: 200, or 503 if the database is unavailable, full or incompatible."""
     if unready():
         return Response("not ready\n", 503, mimetype="text/plain", headers={"Retry-After": "2"})
     return Response("ready\n", mimetype="text/plain")
