@@ -1,6 +1,6 @@
-"""Backups: write one while the service runs, check it, restore it; move a database to another kind.
+"""Backups: create one while the service runs, verify it, restore it, or move the database to another engine.
 
-Promises that a backup shows one moment of the database, that nothing but a whole file gets its name, that what is
-restored was compared with what was backed up, row by row, and that a restore or a move happens completely or not at
-all (ADR 57).
+Guarantees that a backup is a consistent snapshot, that a file gets its final name only once it is complete, that
+restored rows are compared with the backed-up ones, and that a restore or move happens completely or not at all (ADR
+57).
 """

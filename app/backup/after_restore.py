@@ -1,7 +1,7 @@
-"""What must not come back from a backup: rows were changed since, and nobody knows which (ADR 57).
+"""Invalidate rows of a restored backup that may have changed since it was made (ADR 57).
 
-A code that was used, a session that was ended, an invitation that was revoked and a recovery that was refused since the
-backup would be good again; and messages that have left long ago would leave again.
+Otherwise codes used, sessions ended, invitations revoked and recoveries refused since the backup would be valid again,
+and messages sent long ago would be sent again.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ RESTORED = "restored from a backup"
 
 
 def settle(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> dict[str, int]:
-    """End what is open in a restored database; return how many of what.
+    """Invalidate open rows in a restored database; return counts by kind.
 
-    :param keep_sessions: leave sessions, what hangs on them, and invitations as they were then
+    :param keep_sessions: keep sessions, everything that depends on them, and invitations as they were in the backup
     """
     forget_processes(connection)
     done = {"messages": _stop_messages(connection, Message) + _stop_messages(connection, WebhookDelivery)}
@@ -45,20 +45,20 @@ def settle(connection: sa.Connection, now: datetime, *, keep_sessions: bool) -> 
 
 
 def forget_processes(connection: sa.Connection) -> None:
-    """Delete what processes of ours have noted about themselves: those of this database are others."""
+    """Delete what our processes recorded about themselves. The new database will be used by other processes."""
     for model in (KeyAnnouncement, Lease, ProviderHealth):
         connection.execute(sa.delete(model))
 
 
 def _stop_messages(connection: sa.Connection, model: Any) -> int:
-    """Let nothing leave that was waiting; ``flask outbox retry`` and ``flask webhooks retry`` still can."""
+    """Cancel delivery of waiting messages. ``flask outbox retry`` and ``flask webhooks retry`` can still send them."""
     stopped = {"state": ABANDONED, "next_attempt_at": None, "last_error": RESTORED}
     waiting = sa.update(model).where(model.next_attempt_at.is_not(None)).values(stopped)
     return connection.execute(waiting).rowcount
 
 
 def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
-    """End codes, links and half sign-ins: which of them were used since is not known."""
+    """End codes, links and incomplete sign-ins, since any of them may have been used after the backup."""
     _change(connection, Challenge, ("spent_at",), spent_at=now)
     _change(connection, PendingSignIn, ("ended_at",), ended_at=now)
     _change(connection, WebauthnChallenge, ("spent_at",), spent_at=now)
@@ -69,13 +69,15 @@ def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
 
 
 def _put_off_deletions(connection: sa.Connection, until: datetime) -> int:
-    """Erase no account before ``until``: its owner may have kept it since. The link that keeps it stays valid."""
+    """Postpone deletions to ``until``, as owners may have kept their accounts meanwhile. The link to keep one stays
+    valid.
+    """
     early = (Deletion.pseudonym.is_(None), Deletion.due_at < until)
     return connection.execute(sa.update(Deletion).where(*early).values(due_at=until)).rowcount
 
 
 def _end_sessions(connection: sa.Connection, now: datetime) -> int:
-    """End sessions of people, of API clients and of apps, API tokens, and trust in devices."""
+    """End sessions of people, API clients and apps, and revoke API tokens and trust in devices."""
     ended = _change(connection, AuthSession, ("revoked_at",), revoked_at=now, expires_at=now, untold=False)
     _change(connection, ApiToken, ("revoked_at",), revoked_at=now)
     _change(connection, Grant, ("revoked_at",), revoked_at=now, ended_at=now)
@@ -87,7 +89,7 @@ def _end_sessions(connection: sa.Connection, now: datetime) -> int:
 
 
 def _change(connection: sa.Connection, model: Any, open_: tuple[str, ...], **values: Any) -> int:
-    """Change the rows of ``model`` in which all of these columns are NULL; return how many."""
+    """Update the rows of ``model`` in which all columns of ``open_`` are NULL; return how many."""
     table = model.__table__
     is_open = [getattr(model, name).is_(None) for name in open_]
     return connection.execute(sa.update(table).where(*is_open).values(values)).rowcount

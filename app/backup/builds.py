@@ -1,8 +1,8 @@
-"""A database made beside the one that serves, and put in its place at once.
+"""Build a database next to the live one and replace the live one atomically.
 
-SQLite: a new file, which is copied over the old one in one transaction of SQLite's own (its backup API), so that
-processes that have it open see the old rows or the new ones. PostgreSQL: a schema of its own, whose tables change
-places with the old ones in one transaction. When anything fails before that, the old database is as it was.
+SQLite: a new file, copied over the old one in a single SQLite transaction (with the backup API), so that processes that
+have it open see either the old rows or the new ones. PostgreSQL: a separate schema, whose tables are swapped with the
+old ones in one transaction. If anything fails before that, the old database is unchanged.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ from app.db import migrations, read_only
 from app.extensions import db, this_app
 
 Content = Iterable[tuple[Table, Iterable[list[Any]]]]
-"""Tables with their rows; the rows of one are read before the next table is asked for."""
+"""Tables with their rows. The rows of one table are consumed before the next table is requested."""
 
 Progress = Callable[[str, int], None]
-"""Hears what is done, and how many rows of it so far."""
+"""Callback that receives the current step and the number of rows processed in it."""
 
 NOTHING_CHANGED = "Nothing was changed"
 LOCK = 0x1A7C5
-"""Advisory lock of PostgreSQL by which one restore runs at a time."""
+"""PostgreSQL advisory lock that allows only one restore at a time."""
 
 LOCK_WITHIN = "20s"
-"""How long the tables that serve are waited for, when all is ready to change places."""
+"""How long to wait for locks on the live tables when the build is ready to replace them."""
 
 
 class Build(ABC):
-    """A database that is being made.
+    """A database under construction.
 
-    :ivar database: where it is made
-    :ivar target: what it will replace
+    :ivar database: where it is built
+    :ivar target: the database it will replace
     """
 
     database: Database
     target: Database
 
     def migrate(self, revision: str) -> None:
-        """Bring its tables to this revision."""
+        """Migrate its tables to this revision."""
         with self.database.engine.connect() as connection:
             config = migrations.bound_to(this_app()).get_config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
 
     def load(self, content: Content, progress: Progress) -> None:
-        """Fill its empty tables, all in one transaction.
+        """Fill its empty tables in one transaction.
 
-        :raises BackupError: when a table is unknown or has other columns
+        :raises BackupError: when a table is unknown or its columns differ
         """
         with self.loading() as (connection, here):
             for table, rows in content:
@@ -69,7 +69,7 @@ class Build(ABC):
 
     @contextmanager
     def loading(self) -> Iterator[tuple[sa.Connection, dict[str, Table]]]:
-        """Give a connection in a transaction, and the tables that are there."""
+        """Provide a connection in a transaction, and the existing tables."""
         with self.database.engine.connect() as connection:
             here = {table.name: table for table in tables.found_tables(connection)}
             connection.exec_driver_sql("BEGIN")
@@ -79,9 +79,9 @@ class Build(ABC):
 
     @staticmethod
     def require(table: Table, here: dict[str, Table]) -> None:
-        """Return if ``table`` is among ``here`` with the same columns.
+        """Check that ``table`` is in ``here`` with the same columns.
 
-        :raises BackupError: if not
+        :raises BackupError: if it isn't
         """
         found = here.get(table.name)
         if found is None or dict(found.columns) != dict(table.columns):
@@ -91,10 +91,10 @@ class Build(ABC):
             )
 
     def verify(self, found: dict[str, Table], wanted: dict[str, dict[str, Any]], progress: Progress) -> None:
-        """Read all tables, and compare counts and digests.
+        """Read all tables, and compare row counts and digests.
 
-        :param found: the tables, their columns in the order in which the digests count them
-        :raises BackupError: when a table is not as ``wanted``
+        :param found: the tables, with columns in the order in which the digests include them
+        :raises BackupError: when a table differs from ``wanted``
         """
         with self.database.snapshot() as connection:
             if isinstance(self.database, Sqlite) and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
@@ -109,7 +109,7 @@ class Build(ABC):
                     )
 
     def count_on(self, sequences: dict[str, int]) -> None:
-        """Let numbered columns go on after the last number that was given, by ``table.column``."""
+        """Continue autoincrement columns after the last number that was assigned, by ``table.column``."""
         with self.database.engine.connect() as connection:
             for table in tables.found_tables(connection):
                 if table.numbered:
@@ -117,11 +117,11 @@ class Build(ABC):
 
     @abstractmethod
     def take_place(self) -> None:
-        """Replace the target by this, at once."""
+        """Atomically replace the target with this database."""
 
 
 class SqliteBuild(Build):
-    """A new file beside the old one."""
+    """A new file next to the old one."""
 
     def __init__(self, target: Sqlite, path: Path) -> None:
         self.target, self.database = target, Sqlite(path)
@@ -148,7 +148,7 @@ _FUNCTIONS = """
 
 
 class PostgresqlBuild(Build):
-    """A schema beside the one that serves."""
+    """A schema next to the live one."""
 
     SCHEMA: ClassVar[str] = "latchkey_restore"
 
@@ -168,20 +168,20 @@ class PostgresqlBuild(Build):
             connection.exec_driver_sql(f'DROP FUNCTION IF EXISTS "{goal}"."{read_only.FUNCTION}"()')
             for name in sa.inspect(connection).get_table_names(self.SCHEMA):
                 connection.exec_driver_sql(f'ALTER TABLE "{self.SCHEMA}"."{name}" SET SCHEMA "{goal}"')
-            for name, arguments in connection.exec_driver_sql(_FUNCTIONS, (self.SCHEMA,)).all():  # of triggers
+            for name, arguments in connection.exec_driver_sql(_FUNCTIONS, (self.SCHEMA,)).all():  # trigger functions
                 connection.exec_driver_sql(f'DROP FUNCTION IF EXISTS "{goal}"."{name}"({arguments}) CASCADE')
                 connection.exec_driver_sql(f'ALTER FUNCTION "{self.SCHEMA}"."{name}"({arguments}) SET SCHEMA "{goal}"')
             connection.exec_driver_sql(f'DROP SCHEMA "{self.SCHEMA}" CASCADE')
             connection.exec_driver_sql("COMMIT")
-            with suppress(sa.exc.SQLAlchemyError):  # plans are made for full tables from the beginning
+            with suppress(sa.exc.SQLAlchemyError):  # gives the planner statistics for the filled tables
                 connection.exec_driver_sql("ANALYZE")
 
 
 @contextmanager
 def build_for(target: Database) -> Iterator[Build]:
-    """Give a new, empty database that can take the place of ``target``. What is left of it goes with the block.
+    """Provide a new, empty database that can replace ``target``. Leftovers are removed when the block ends.
 
-    :raises BackupError: when there is no room, or it can't be made there
+    :raises BackupError: when the disk is full, or the database can't be created there
     """
     if isinstance(target, Sqlite):
         path = target.path.with_name(f".{target.path.name}.{secrets.token_hex(4)}.new")
@@ -205,7 +205,7 @@ def build_for(target: Database) -> Iterator[Build]:
 
 @contextmanager
 def _alone(target: Postgresql) -> Iterator[None]:
-    """Make the schema beside, and keep other restores away for as long as the block takes."""
+    """Create the build schema, and prevent other restores while the block runs."""
     with target.engine.connect() as connection:
         if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar_one():
             raise BackupError(gettext("Another restore of this database is under way. Wait for its end."))
@@ -222,7 +222,7 @@ def _alone(target: Postgresql) -> Iterator[None]:
 
 
 def counted(rows: Iterable[list[Any]], name: str, progress: Progress) -> Iterator[list[Any]]:
-    """Yield ``rows``, and say now and then how many there were."""
+    """Yield ``rows``, reporting progress every 10,000 rows."""
     number = 0
     for number, row in enumerate(rows, 1):
         yield row

@@ -1,6 +1,6 @@
-"""The two kinds of database, as backups need them: read at one moment, made beside and put in place at once.
+"""SQLite and PostgreSQL as backups use them: read as a snapshot, built next to the live database and swapped in.
 
-Connections of their own, without the service's deadlines: reading a large table takes minutes.
+Uses separate connections without the service's timeouts, since reading a large table takes minutes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from config.postgresql import parameters
 
 SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 READ = 2000
-"""Rows that are read or written at a time."""
+"""Rows read or written per batch."""
 
 
 class Database(ABC):
-    """A database at a URL as ``LATCHKEY_DATABASE_URL`` has it.
+    """A database at a URL in the form of ``LATCHKEY_DATABASE_URL``.
 
-    :ivar engine: in autocommit; transactions are begun by hand
+    :ivar engine: in autocommit mode; transactions are started explicitly
     """
 
     kind: ClassVar[str]
@@ -39,36 +39,36 @@ class Database(ABC):
     @abstractmethod
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
-        """Give a connection that sees one moment of the database for as long as the block takes."""
+        """Provide a connection that sees a consistent snapshot of the database while the block runs."""
         yield cast("sa.Connection", None)
 
     @abstractmethod
     def read(self, connection: sa.Connection, table: Table) -> Iterator[list[Any]]:
-        """Yield batches of rows in our form."""
+        """Yield batches of rows in the portable format."""
 
     @abstractmethod
     def write(self, connection: sa.Connection, table: Table, rows: Iterable[list[Any]]) -> None:
-        """Add rows of our form."""
+        """Insert rows in the portable format."""
 
     @contextmanager
     def unconstrained(self, connection: sa.Connection) -> Iterator[None]:
-        """Let rows come before those that they refer to, in the transaction of ``connection``, until the block ends."""
+        """Suspend foreign key checks in this connection's transaction while the block runs."""
         yield
 
     @abstractmethod
     def last_number(self, connection: sa.Connection, table: Table) -> int:
-        """Return the last number that the database gave in the numbered column of ``table``, 0 for none."""
+        """Return the last number assigned to the autoincrement column of ``table``, 0 for none."""
 
     @abstractmethod
     def count_on(self, connection: sa.Connection, table: Table, last: int) -> None:
-        """Let it go on counting after ``last``, and after every number that is there."""
+        """Continue numbering after ``last`` and after every number in the table."""
 
     @abstractmethod
     def version(self, connection: sa.Connection) -> str:
-        """Return the version of the database, such as ``15.18``."""
+        """Return the database server's version, such as ``15.18``."""
 
     def digest(self, connection: sa.Connection, table: Table) -> dict[str, Any]:
-        """Return ``rows`` and ``digest`` of a table as it is."""
+        """Return ``rows`` and ``digest`` of a table's current content."""
         digest = tables.Digest()
         for rows in self.read(connection, table):
             digest.add(map(tables.line_of, rows))
@@ -92,7 +92,7 @@ class Sqlite(Database):
             raise BackupError(f"There is no database at {self.path}.")
         with self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
-            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").all()  # from here on it sees one moment
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").all()  # the first read starts the snapshot
             yield connection
             connection.exec_driver_sql("COMMIT")
 
@@ -135,7 +135,7 @@ class Sqlite(Database):
 class Postgresql(Database):
     """A PostgreSQL database.
 
-    :param schema: where our tables are; where the URL leads when it is ""
+    :param schema: the schema of our tables; "" for the URL's default schema
     """
 
     kind = "postgresql"
@@ -153,7 +153,7 @@ class Postgresql(Database):
 
     @cached_property
     def schema(self) -> str:
-        """Where our tables are."""
+        """The schema of our tables."""
         with self.engine.connect() as connection:
             return str(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
 
@@ -167,7 +167,7 @@ class Postgresql(Database):
 
     @staticmethod
     def lift_deadlines(connection: sa.Connection) -> None:
-        """Let the transaction of ``connection`` take as long as it needs, whatever the server's settings say."""
+        """Disable timeouts for this connection's transaction, whatever the server's settings are."""
         for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
             connection.exec_driver_sql(f"SET LOCAL {name} = 0")
         connection.exec_driver_sql("SET LOCAL timezone = 'UTC'")
@@ -179,7 +179,7 @@ class Postgresql(Database):
         for table, name, _ in found:
             connection.exec_driver_sql(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
         yield
-        for table, name, definition in found:  # checks all rows at once, which is quicker than one by one
+        for table, name, definition in found:  # one check of all rows is faster than row by row
             connection.exec_driver_sql(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')
 
     def read(self, connection: sa.Connection, table: Table) -> Iterator[list[Any]]:
@@ -231,14 +231,14 @@ _FOREIGN_KEYS = """
 
 
 def _as_ours(name: str, kind: str) -> str:
-    """Return the expression by which PostgreSQL gives a column in our form."""
+    """Return the SQL expression that selects a column in the portable format."""
     if kind == "time":
         return f"""to_char("{name}" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
     return f'"{name}"::text' if kind == "json" else f'"{name}"'
 
 
 def batches(rows: Iterable[list[Any]]) -> Iterator[Sequence[list[Any]]]:
-    """Yield ``rows`` in lists of READ."""
+    """Yield ``rows`` in lists of ``READ``."""
     batch: list[list[Any]] = []
     for row in rows:
         batch.append(row)
@@ -252,7 +252,7 @@ def batches(rows: Iterable[list[Any]]) -> Iterator[Sequence[list[Any]]]:
 def database_at(url: str) -> Database:
     """Return the database at ``url``.
 
-    :raises BackupError: when it is kept in memory alone, or the URL can't be used
+    :raises BackupError: when it is an in-memory database, or the URL is invalid
     """
     if url.partition(":")[0] not in SCHEMES:
         raise BackupError("The database URL must begin with sqlite:/// or postgresql://.")

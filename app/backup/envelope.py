@@ -1,17 +1,17 @@
-"""The file of a backup: a manifest that anyone can read and nobody can change, and sealed content.
+"""Backup file format: a manifest that is readable but tamper-evident, and encrypted content.
 
 ::
 
     LATCHKEY-BACKUP                 16 bytes, then
     {"format": 1, ...}              the manifest, one line of JSON
     3b0c...                         its HMAC-SHA256 in hexadecimal
-                                    line ends, up to 64 KiB
-    chunk, chunk, ... last chunk    content, compressed (zlib), in sealed chunks
+                                    line feeds, up to 64 KiB
+    chunk, chunk, ... last chunk    content, compressed (zlib), in encrypted chunks
 
-The content is sealed as STREAM (Hoang, Reyhanitabar, Rogaway, Vizar 2015): AES-256-GCM by chunks, where the nonce is
-the chunk's number and whether it is the last one. So chunks can't be left out, moved or cut off at the end. Each file
-has keys of its own: HKDF-SHA256 of a key of the service, with 256 random bits as salt that stand in the manifest. So
-the content belongs to its manifest, and no nonce comes twice under a key (NIST SP 800-38D, section 8.2.1).
+The content is encrypted with STREAM (Hoang, Reyhanitabar, Rogaway, Vizar 2015): AES-256-GCM in chunks, where the nonce
+consists of the chunk's number and whether it is the last one. So chunks can't be omitted, reordered or truncated. Each
+file has its own keys: HKDF-SHA256 of one of the service's keys, with a random 256-bit salt stored in the manifest. This
+binds the content to its manifest, and no nonce is ever reused with a key (NIST SP 800-38D, section 8.2.1).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from app.crypto.encryption import DecryptionError, KeyRing
 MAGIC: Final = b"LATCHKEY-BACKUP\n"
 FORMAT: Final = 1
 AREA: Final = 65536
-"""Bytes before the content."""
+"""Size of the header before the content, in bytes."""
 
 CHUNK: Final = 262_144
-"""Bytes of content in a chunk; the last one may have fewer."""
+"""Bytes of content per chunk; the last one may be shorter."""
 
 TAG: Final = 16
 LEVEL: Final = 1
-"""Of compression: a third of the size for a tenth of the time that the best level takes."""
+"""Compression level: a third of the size in a tenth of the time of the highest level."""
 
 PURPOSE: Final = "backup"
 OTHERS: Final = (
@@ -57,22 +57,22 @@ OTHERS: Final = (
     (b"PK\x03\x04", N_("{file} is a ZIP archive, not a backup of Latchkey.")),
     (b"-- PostgreSQL", N_("{file} is a script by pg_dump. Load it with psql.")),
 )
-"""How files begin that are easily taken for a backup, and what to say of them."""
+"""Signatures of files that are easily mistaken for a backup, with the error message for each."""
 
 
 @dataclass(slots=True)
 class Manifest:
-    """What is known of a backup without its key.
+    """What is readable of a backup without its key.
 
     :ivar content: ``portable`` (rows, for either database), ``sqlite`` (a copy) or ``pg_dump``
-    :ivar database: the kind of database it was made of, with ``server``, the version of that
-    :ivar revision: of the migration that its tables are at
-    :ivar kid: the key of ours that seals it
-    :ivar keys: ids of all keys that its rows are sealed under
-    :ivar tables: by name, ``rows`` and ``digest``
-    :ivar sequences: by ``table.column``, the last number that was given
-    :ivar salt: of its keys, in hexadecimal
-    :ivar size: bytes of sealed content
+    :ivar database: the database it was made from, ``sqlite`` or ``postgresql``; ``server`` is that database's version
+    :ivar revision: the migration its tables are at
+    :ivar kid: ID of the service key that encrypts it
+    :ivar keys: IDs of all keys that its rows are encrypted with
+    :ivar tables: ``rows`` and ``digest`` by table name
+    :ivar sequences: last assigned number by ``table.column``
+    :ivar salt: salt of the file's keys, in hexadecimal
+    :ivar size: bytes of encrypted content
     """
 
     content: str
@@ -91,7 +91,7 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        """How many rows all tables have together."""
+        """Total number of rows in all tables."""
         return sum(int(table["rows"]) for table in self.tables.values())
 
 
@@ -99,7 +99,7 @@ _KID = re.compile(r"[0-9a-f]{1,64}")
 
 
 def _keys(ring: KeyRing, kid: str, salt: str) -> tuple[AESGCM, bytes]:
-    """Return the cipher of a file and the key of its manifest's MAC."""
+    """Return the cipher of a file and the MAC key of its manifest."""
     hkdf = HKDF(SHA256(), length=64, salt=bytes.fromhex(salt), info=b"latchkey|backup|1")
     both = hkdf.derive(ring.derive(PURPOSE, kid))
     return AESGCM(both[:32]), both[32:]
@@ -110,7 +110,7 @@ def _nonce(number: int, last: bool) -> bytes:
 
 
 class Sealer:
-    """Writes a backup to ``file``, which is at its beginning and can be sought."""
+    """Writes a backup to ``file``, which must be seekable and at its start."""
 
     def __init__(self, file: IO[bytes], ring: KeyRing, kid: str, salt: str) -> None:
         self._file = file
@@ -123,12 +123,12 @@ class Sealer:
     def write(self, content: bytes) -> int:
         """Add content; return its length."""
         self._pending += self._compressor.compress(content)
-        while len(self._pending) > CHUNK:  # the last chunk is never empty, unless all is
+        while len(self._pending) > CHUNK:  # the last chunk is only empty if all content is
             self._seal(CHUNK, last=False)
         return len(content)
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the last chunk, and ``manifest`` with the size of it all."""
+        """Write the last chunk, then ``manifest`` with the total size."""
         self._pending += self._compressor.flush()
         while len(self._pending) > CHUNK:
             self._seal(CHUNK, last=False)
@@ -150,10 +150,10 @@ class Sealer:
 
 
 def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
-    """Return the manifest at the beginning of ``file``, its line and its MAC; nothing is known to be genuine yet.
+    """Return the manifest at the start of ``file``, its raw line and its MAC, none of which is authenticated yet.
 
-    :param name: what to call the file
-    :raises BackupError: when it is no backup, is damaged, or is of a release that we don't know
+    :param name: name of the file for error messages
+    :raises BackupError: when it isn't a backup, is damaged, or is in an unknown format
     """
     head = file.read(AREA)
     if not head:
@@ -181,7 +181,7 @@ def read_manifest(file: IO[bytes], name: str) -> tuple[Manifest, bytes, str]:
         manifest = Manifest(**found)
     except TypeError:
         raise _damaged(name) from None
-    if not _KID.fullmatch(str(manifest.kid)):  # it is shown, and nobody has checked the seal yet
+    if not _KID.fullmatch(str(manifest.kid)):  # it is shown to the user before the MAC is checked
         raise _damaged(name)
     return manifest, line, mac
 
@@ -191,9 +191,9 @@ def _damaged(name: str) -> BackupError:
 
 
 class Opener:
-    """Reads a backup: what it says and, while one asks for it, its content.
+    """Reads a backup: its manifest, and its content on demand.
 
-    :raises BackupError: by all methods, when its key is missing, or it was changed, damaged or cut short
+    :raises BackupError: from every method, when the key is missing, or the file was changed, damaged or truncated
     """
 
     def __init__(self, file: IO[bytes], name: str, ring: KeyRing) -> None:
@@ -240,7 +240,7 @@ class Opener:
             raise self._changed(gettext("what stands after its end"))
 
     def content(self) -> Iterator[bytes]:
-        """Yield the content in pieces, each of them known to be genuine."""
+        """Yield the content in pieces, each of them authenticated."""
         self._file.seek(AREA)
         left, number, inflate = self.manifest.size, 0, zlib.decompressobj()
         while left:
@@ -261,7 +261,7 @@ class Opener:
             raise self._changed(gettext("its end"))
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the content line by line, without line ends."""
+        """Yield the content line by line, without line feeds."""
         rest = b""
         for piece in self.content():
             *lines, rest = (rest + piece).split(b"\n")

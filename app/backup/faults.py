@@ -1,4 +1,4 @@
-"""Why a backup can't be written, read, restored or moved, in the operator's words."""
+"""Errors of backups, restores and moves, worded for the operator."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from app.db.faults import DatabaseUnavailable, why_unreached
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_FULL = "53100"
-"""SQLSTATE of a full disk (PostgreSQL, appendix A)."""
+"""SQLSTATE ``disk_full`` (PostgreSQL, appendix A)."""
 
 
 class BackupError(Exception):
-    """What is wrong and what to do about it. Holds no secret."""
+    """What is wrong and how to fix it. Contains no secrets."""
 
 
 @contextmanager
 def said_plainly(place: Path | str, doing: str) -> Iterator[None]:
-    """Say errors of the disk or the database at ``place`` in a sentence.
+    """Turn disk and database errors at ``place`` into a readable sentence.
 
-    :param doing: what was not done, as in "Nothing was written"
-    :raises BackupError: instead of them
+    :param doing: what didn't happen, as in "Nothing was written"
+    :raises BackupError: in place of the original error
     """
     try:
         yield

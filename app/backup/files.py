@@ -1,4 +1,4 @@
-"""A file that gets its name when it is whole: written beside, synced, renamed."""
+"""Atomic file creation: written under a temporary name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.backup.faults import BackupError, said_plainly
 from app.command_language import N_, gettext
 
 STANDARD = "-"
-"""Stands for standard output or input."""
+"""Name for standard input or output."""
 
 NOTHING_WRITTEN = "Nothing was written"
 EXISTS = N_("{path} exists. Choose another name, or replace it with --force.")
@@ -24,10 +24,10 @@ EXISTS = N_("{path} exists. Choose another name, or replace it with --force.")
 
 @contextmanager
 def new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
-    """Give a file that can be sought; as the block ends well, it becomes ``name``, for its owner alone (0600).
+    """Provide a seekable file that becomes ``name`` if the block succeeds, readable by its owner only (0600).
 
-    :param force: replace a file that has that name
-    :raises BackupError: when there is one, or the disk is full or can't be written; then there is no new file
+    :param force: replace an existing file of that name
+    :raises BackupError: when the file exists, or the disk is full or not writable; no new file is left then
     """
     if name == STANDARD:
         with tempfile.TemporaryFile() as file:
@@ -55,15 +55,15 @@ def new_file(name: str, *, force: bool) -> Iterator[IO[bytes]]:
 
 
 def _name(draft: Path, path: Path, *, force: bool) -> None:
-    """Give ``draft`` its name, and have the folder remember that after a power cut."""
+    """Rename ``draft`` to its final name, and sync the directory so that the name survives a power failure."""
     if force:
         draft.replace(path)
     else:
         try:
-            os.link(draft, path)  # unlike a rename, this replaces nothing that came meanwhile
+            os.link(draft, path)  # unlike a rename, fails if the file was created meanwhile
         except FileExistsError:
             raise BackupError(gettext(EXISTS, path=path)) from None
-        except PermissionError:  # a file system without links
+        except PermissionError:  # a file system without hard links
             draft.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -74,9 +74,9 @@ def _name(draft: Path, path: Path, *, force: bool) -> None:
 
 @contextmanager
 def backup_file(name: str) -> Iterator[IO[bytes]]:
-    """Open a backup; what comes through standard input is kept in a temporary file, sealed as it is.
+    """Open a backup. Standard input is buffered in a temporary file, still encrypted.
 
-    :raises BackupError: when there is no such file, or it can't be read
+    :raises BackupError: when the file doesn't exist or can't be read
     """
     with said_plainly(name, "Nothing was read"):
         file = tempfile.TemporaryFile() if name == STANDARD else Path(name).open("rb")  # noqa: SIM115 - closed below

@@ -1,4 +1,4 @@
-"""Move the service to another database while it answers reads."""
+"""Move the service to another database while it keeps answering reads."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from app.db import read_only
 from app.extensions import db, settings
 
 RENEW_EVERY = 10.0
-"""Seconds between two times that the source is told to take no changes for another while."""
+"""Seconds between renewals of the source's read-only lease."""
 
 EXPECTED_RATE = 20_000
-"""Rows in a second, before anything was measured."""
+"""Rows per second assumed until a rate has been measured."""
 
 AT_LEAST = timedelta(seconds=15)
 AFTER_MOVE = timedelta(seconds=30)
-"""When clients should come back once all is moved, and servers are restarted."""
+"""When clients should retry after the move, while servers are restarted."""
 
 
 class Pace:
-    """How long the move will take, from what was done so far."""
+    """Estimates how long the move will take from its progress so far."""
 
     def __init__(self, rows: int) -> None:
-        self.total = 2 * rows  # each is written, and read again
+        self.total = 2 * rows  # each row is written, then read again
         self.done = 0
         self._began = time.monotonic()
         self._before: dict[str, int] = {}
 
     def note(self, what: str, rows: int) -> None:
-        """Hear of progress."""
+        """Record progress."""
         self.done += rows - self._before.get(what, 0)
         self._before[what] = rows
 
     def left(self) -> timedelta:
-        """Return the time that is expected to be left."""
+        """Return the estimated time remaining."""
         took = time.monotonic() - self._began
         rate = self.done / took if self.done > EXPECTED_RATE and took > 1 else EXPECTED_RATE
         return AT_LEAST + timedelta(seconds=max(0, self.total - self.done) / rate)
 
 
 class Hold:
-    """The source takes no changes for as long as this is held; ``keep`` makes that last."""
+    """Keeps the source read-only while held. ``keep`` makes that permanent."""
 
     def __init__(self, source: Database, pace: Pace) -> None:
         self.source, self.pace = source, pace
@@ -62,24 +62,24 @@ class Hold:
         self._thread = threading.Thread(target=self._renew, name="read-only", daemon=True)
 
     def start(self) -> None:
-        """Renew it from now on."""
+        """Start renewing the lease."""
         self._thread.start()
 
     def end(self) -> None:
-        """Renew it no longer."""
+        """Stop renewing the lease."""
         self._stop.set()
         self._thread.join()
 
     def require_unbroken(self) -> None:
-        """Return if no change can have come through since the beginning.
+        """Check that the source can't have accepted any changes since the start.
 
-        :raises BackupError: if one can
+        :raises BackupError: if it can have
         """
         if self.broken:
             raise BackupError(f"The source took changes meanwhile: this process was held up. {NOTHING_CHANGED}.")
 
     def keep(self) -> None:
-        """Leave the source read-only when all is done."""
+        """Leave the source read-only after the move."""
         self.end()
         with self.source.engine.connect() as connection:
             self.broken = self.broken or not read_only.renew(connection, AFTER_MOVE, for_good=True)
@@ -92,15 +92,15 @@ class Hold:
                 with self.source.engine.connect() as connection:
                     self.broken = self.broken or not read_only.renew(connection, self.pace.left())
             except sa.exc.SQLAlchemyError:
-                continue  # tried again before the lease ends; if it does end, the next try says so
+                continue  # retried before the lease expires; if it does expire, the next renewal detects it
 
 
 def move(url: str, progress: Progress = service.no_progress) -> int:
     """Copy the service's database to ``url``, and leave the old one read-only; return how many rows were moved.
 
-    Meanwhile every process answers reads, and changes with 503. When it fails or is stopped, the service takes
-    changes again at once; when it is killed, within a minute.
-    :raises BackupError: when nothing was moved, and why
+    During the move every process answers reads, and rejects changes with 503. If it fails or is stopped, the service
+    accepts changes again immediately; if it is killed, within a minute.
+    :raises BackupError: with the reason, when nothing was moved
     """
     source, target = database_at(settings.database_url), database_at(url)
     with said_plainly("the database to move to", NOTHING_CHANGED):
@@ -165,7 +165,7 @@ def _copy(source: Database, target: Database, revision: str, hold: Hold, progres
 
 @contextmanager
 def _read_only(source: Database, names: list[str], pace: Pace) -> Iterator[Hold]:
-    """Let the source take no changes; again when the block fails or is stopped."""
+    """Make the source read-only, and writable again if the block fails or is stopped."""
     hold = Hold(source, pace)
     with source.engine.connect() as connection:
         found = read_only.state(connection)
@@ -182,7 +182,7 @@ def _read_only(source: Database, names: list[str], pace: Pace) -> Iterator[Hold]
 
 
 def take_changes(source: Database | None = None) -> bool:
-    """End that the service's database is read-only; return whether it was."""
+    """Make the service's database writable again; return whether it was read-only."""
     source = source or database_at(settings.database_url)
     db.session.remove()
     with source.engine.connect() as connection:

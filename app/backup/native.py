@@ -1,4 +1,4 @@
-"""Copies by the databases' own means: SQLite's online copy, and pg_dump's custom format."""
+"""Copies made with the databases' own tools: SQLite's online backup, and pg_dump's custom format."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def _with_remedy(said: str) -> str:
 
 
 def program(name: str) -> tuple[str, int]:
-    """Return the path and the major version of ``pg_dump`` or ``pg_restore``.
+    """Return the path and major version of ``pg_dump`` or ``pg_restore``.
 
-    :raises BackupError: when it is not in PATH
+    :raises BackupError: when it isn't in PATH
     """
     path = shutil.which(name)
     if path is None:
@@ -48,14 +48,14 @@ def program(name: str) -> tuple[str, int]:
 
 
 def _connection_of(database: Postgresql) -> tuple[str, dict[str, str]]:
-    """Return what libpq connects with, and the environment with the password, which other users can't see there."""
+    """Return libpq's connection string, and an environment with the password, where other users can't see it."""
     values = dict(database.parameters)
     password = values.pop("password", "")
     return make_conninfo(**values), dict(os.environ) | ({"PGPASSWORD": password} if password else {})
 
 
 def dump(database: Postgresql, snapshot: str, server: str, write: Callable[[bytes], object]) -> None:
-    """Have pg_dump write its custom format of our schema, as a ``snapshot`` shows it.
+    """Dump our schema with pg_dump in its custom format, as seen by ``snapshot``.
 
     :param server: the server's version
     :raises BackupError: when pg_dump is missing, older than the server, or fails
@@ -75,7 +75,7 @@ def dump(database: Postgresql, snapshot: str, server: str, write: Callable[[byte
 
 
 def copied_rows(pieces: Iterable[bytes]) -> Iterator[tuple[str, str, Iterator[bytes]]]:
-    """Have pg_restore read a dump, and yield each table's name, columns and rows as COPY takes them.
+    """Read a dump with pg_restore, and yield each table's name, columns and rows in COPY format.
 
     :raises BackupError: when pg_restore is missing, too old for the dump, or fails
     """
@@ -87,7 +87,7 @@ def copied_rows(pieces: Iterable[bytes]) -> Iterator[tuple[str, str, Iterator[by
             if found := re.match(rb'COPY (?:\S+\.)?"?(\w+)"? \((.*)\) FROM stdin;', line):
                 rows = _until_end(lines)
                 yield found[1].decode(), found[2].decode(), rows
-                for _ in rows:  # of a table that is not ours
+                for _ in rows:  # skip a table that the caller didn't read
                     pass
 
 
@@ -102,9 +102,9 @@ def _until_end(lines: Iterator[bytes]) -> Iterator[bytes]:
 def _running(
     words: list[str], environment: dict[str, str], given: Iterable[bytes] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program for as long as the block takes, and give it what is ``given``.
+    """Run a program while the block runs, with ``given`` as its standard input.
 
-    :raises BackupError: when it fails; or what ``given`` raised
+    :raises BackupError: when it fails; errors of ``given`` are reraised
     """
     process = subprocess.Popen(  # noqa: S603 - a list of words, no shell
         words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -118,7 +118,7 @@ def _running(
                 for piece in given:
                     goal.write(piece)
         except BrokenPipeError:
-            pass  # it has ended, and its status says why
+            pass  # the program has exited; its status says why
         except BaseException as error:
             faults.append(error)
             process.kill()
@@ -147,7 +147,10 @@ def _all(stream: IO[bytes] | None) -> bytes:
 
 @contextmanager
 def copy_of(database: Sqlite) -> Iterator[Sqlite]:
-    """Give a copy of an SQLite database, made while others write. It is beside that, and goes with the block."""
+    """Provide a copy of an SQLite database, made while others write to it.
+
+    It is placed next to the original, and deleted when the block ends.
+    """
     with beside(database) as path:
         source, goal = sqlite3.connect(database.path, timeout=30), sqlite3.connect(path)
         try:
@@ -162,7 +165,7 @@ def copy_of(database: Sqlite) -> Iterator[Sqlite]:
 
 @contextmanager
 def beside(database: Sqlite) -> Iterator[Path]:
-    """Give the path of a new file beside a database, for its owner alone; it goes with the block."""
+    """Provide the path of a new file next to a database, readable by its owner only and deleted when the block ends."""
     path = database.path.with_name(f".{database.path.name}.{secrets.token_hex(4)}.copy")
     try:
         path.touch(mode=0o600)

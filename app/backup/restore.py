@@ -1,4 +1,4 @@
-"""Restore a backup: what the database is used for now, and putting the backup in its place."""
+"""Restore a backup: determine whether the current database is in use, and replace it."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from app.db.readiness import fit
 from app.extensions import db, settings
 
 NOT_LIVING = ("admin_link", "event", "key_holder", "lease", "oauth_file_client", "oauth_key", "oauth_naming")
-"""Tables that a service which nobody has used yet fills by itself, when it starts."""
+"""Tables that even an unused service fills when it starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """What a database is used for.
+    """How a database is used.
 
-    :ivar rows: whether there are any that people or operators made
-    :ivar processes: how many have it open
+    :ivar rows: whether it has any rows created by people or operators
+    :ivar processes: number of processes that have it open
     """
 
     accounts: int = 0
@@ -50,7 +50,7 @@ class Living:
 
     @property
     def what(self) -> str:
-        """A phrase, "" when nobody uses it."""
+        """Description for messages, "" when the database is unused."""
         found = [ngettext("{count} account", "{count} accounts", self.accounts)] if self.rows else []
         if self.processes:
             using = ngettext(
@@ -62,9 +62,9 @@ class Living:
 
 
 def living(database: Database) -> Living:
-    """Return what the database is used for. A process is forgotten 25 s after it has ended.
+    """Return how a database is used. A process no longer counts 25 s after it has ended.
 
-    :raises BackupError: when it can't be read
+    :raises BackupError: when the database can't be read
     """
     if isinstance(database, Sqlite) and not database.path.exists():
         return Living()
@@ -84,9 +84,9 @@ def count(connection: sa.Connection, name: str, most: int | None = None) -> int:
 
 @dataclass(slots=True)
 class Restored:
-    """What a restore did.
+    """Result of a restore.
 
-    :ivar ended: how many of what were ended, by name
+    :ivar ended: counts of invalidated rows, by kind
     """
 
     manifest: Manifest
@@ -96,10 +96,10 @@ class Restored:
 def restore(
     name: str, *, keep_sessions: bool, agree: Callable[[Living], None], progress: Progress = no_progress
 ) -> Restored:
-    """Replace the service's database by a backup, completely or not at all.
+    """Replace the service's database with a backup, completely or not at all.
 
-    :param agree: hears what the database is used for, and raises what it likes if that must not be replaced
-    :raises BackupError: when nothing was changed, and why
+    :param agree: receives the database's current use, and raises if the database must not be replaced
+    :raises BackupError: with the reason, when nothing was changed
     """
     with opened(name) as found:
         target = database_at(settings.database_url)
@@ -131,18 +131,18 @@ def restore(
 
 
 def require_all(wanted: Iterable[str], layout: dict[str, Table]) -> None:
-    """Return if every table that is wanted is there.
+    """Check that every wanted table exists.
 
-    :raises BackupError: if not
+    :raises BackupError: if one doesn't
     """
     if missing := sorted(set(wanted) - set(layout)):
         raise BackupError(f"The backup has tables that no release of ours has: {', '.join(missing)}.")
 
 
 def refuse_newer_tables(target: Database) -> None:
-    """Return if this release knows the tables of ``target``; a file of SQLite is replaced whatever is in it.
+    """Check that this release knows the tables of ``target``. An SQLite file is replaced whatever it contains.
 
-    :raises BackupError: if not
+    :raises BackupError: if it doesn't
     """
     if isinstance(target, Sqlite):
         return
@@ -176,7 +176,7 @@ def _fill(build: Build, found: Opener, progress: Progress) -> None:
 def rows_of(database: Database, connection: sa.Connection, digests: dict[str, Digest] | None = None) -> builds.Content:
     """Yield the tables of a database with their rows.
 
-    :param digests: where what was read is counted
+    :param digests: receives the digest of each table once its rows were read
     """
     for table in tables.found_tables(connection):
         yield table, _rows_of(database, connection, table, digests)

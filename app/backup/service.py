@@ -1,4 +1,4 @@
-"""Write a backup, and read one."""
+"""Create, open and verify backups."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ PORTABLE, SQLITE, PG_DUMP = "portable", "sqlite", "pg_dump"
 
 
 def no_progress(what: str, rows: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 def _ring() -> KeyRing:
-    """Return the keys themselves, for another thread."""
+    """Return the key ring itself instead of its proxy, for use in another thread."""
     ring: KeyRing = this_app().extensions["latchkey.keyring"]
     return ring
 
@@ -45,11 +45,11 @@ def _ring() -> KeyRing:
 
 
 def back_up(name: str, *, native_copy: bool, force: bool, progress: Progress = no_progress) -> Manifest:
-    """Write a backup of the service's database; return what it says of itself.
+    """Write a backup of the service's database; return its manifest.
 
-    :param name: of the file; ``-`` for standard output
-    :param native_copy: by SQLite's online copy or pg_dump, and not as rows that either database loads
-    :raises BackupError: when nothing was written, and why
+    :param name: file name; ``-`` for standard output
+    :param native_copy: use SQLite's online backup or pg_dump instead of rows that either database can load
+    :raises BackupError: with the reason, when nothing was written
     """
     database = database_at(settings.database_url)
     with new_file(name, force=force) as file, said_plainly(database_name(database), "Nothing was written"):
@@ -60,7 +60,7 @@ def back_up(name: str, *, native_copy: bool, force: bool, progress: Progress = n
 
 
 def database_name(database: Database) -> str:
-    """Return what to call a database in a sentence."""
+    """Return the name of a database for messages."""
     return str(database.path) if isinstance(database, Sqlite) else "the database"
 
 
@@ -110,7 +110,7 @@ def _export(connection: sa.Connection, database: Database) -> str:
 def _write_table(
     connection: sa.Connection, database: Database, table: Table, into: Sealer | None, progress: Progress
 ) -> dict[str, Any]:
-    """Count the rows of a table, and write them where a portable backup is made; return count and digest."""
+    """Read a table and return its row count and digest. For a portable backup, also write the rows."""
     digest = Digest()
     if into:
         into.write(orjson.dumps({"table": table.name, "columns": table.columns}) + b"\n")
@@ -128,7 +128,7 @@ def _write_table(
 
 @contextmanager
 def opened(name: str) -> Iterator[Opener]:
-    """Open a backup whose manifest is genuine, and for which we have every key.
+    """Open a backup whose manifest is authentic and whose keys are all available.
 
     :raises BackupError: otherwise
     """
@@ -169,9 +169,9 @@ def portable_content(found: Opener) -> builds.Content:
 
 
 def check(name: str, progress: Progress = no_progress) -> Manifest:
-    """Read a whole backup and compare it with its manifest, restoring nothing.
+    """Read a whole backup and compare it with its manifest, without restoring anything.
 
-    :raises BackupError: when it could not be restored, and why
+    :raises BackupError: with the reason, when it couldn't be restored
     """
     with opened(name) as found:
         known_revision(found.manifest)
@@ -207,7 +207,7 @@ def known_revision(manifest: Manifest) -> str:
 
 
 def _counts(found: Opener, progress: Progress) -> dict[str, dict[str, Any]]:
-    """Return count and digest of each table, of a dump by pg_dump the count alone."""
+    """Return row count and digest of each table; only the count for a pg_dump backup."""
     if found.manifest.content == PG_DUMP:
         copied = native.copied_rows(found.content())
         return {table: {"rows": sum(1 for _ in rows)} for table, _, rows in copied}
@@ -223,7 +223,7 @@ def _counts(found: Opener, progress: Progress) -> dict[str, dict[str, Any]]:
 
 
 def in_order(connection: sa.Connection, manifest: Manifest) -> Iterator[Table]:
-    """Yield the tables that are there, with the columns in the order in which the manifest's digests count them."""
+    """Yield the existing tables, with columns in the order in which the manifest's digests include them."""
     for table in tables.found_tables(connection):
         if table.name in manifest.tables:
             kinds = dict(table.columns)
@@ -235,7 +235,7 @@ def in_order(connection: sa.Connection, manifest: Manifest) -> Iterator[Table]:
 
 @contextmanager
 def extracted(found: Opener) -> Iterator[Sqlite]:
-    """Give the SQLite database that a backup holds, in a temporary file beside ours or in a temporary folder."""
+    """Provide the SQLite database in a backup as a temporary file, next to ours or in a temporary directory."""
     database = database_at(settings.database_url)
     with tempfile.TemporaryDirectory() as folder:
         here = database if isinstance(database, Sqlite) else Sqlite(Path(folder, "backup.db"))

@@ -1,7 +1,7 @@
-"""Tables as they are in a database, and their rows in a form that no database owns.
+"""Tables of a database, and the portable format of their rows.
 
-A row is a list of JSON values in the order of its table's columns: numbers, texts, true and false, null. Times are
-``2026-11-29T14:40:26.123456Z``, bytes are hexadecimal, and what a JSON column holds stays the text it is.
+A row is a list of JSON values in the order of its table's columns: numbers, strings, booleans, null. Times are
+formatted as ``2026-11-29T14:40:26.123456Z``, bytes as hexadecimal, and the content of JSON columns stays unparsed text.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from app.db import readiness
 from app.extensions import db
 
 TIMES: Final = 26
-"""Characters of a time as SQLite has it, with microseconds."""
+"""Length of a time as SQLite stores it, with microseconds."""
 
 WRAP: Final = 2**256
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table by its name and the names and kinds of its columns.
+    """A table's name and its columns' names and kinds.
 
-    :ivar columns: pairs; a kind is ``number``, ``text``, ``boolean``, ``time``, ``bytes`` or ``json``
-    :ivar numbered: the column that the database counts up, "" when there is none
+    :ivar columns: pairs of name and kind: ``number``, ``text``, ``boolean``, ``time``, ``bytes`` or ``json``
+    :ivar numbered: the autoincrement column, "" when there is none
     """
 
     name: str
@@ -39,11 +39,11 @@ class Table:
 
     @property
     def names(self) -> str:
-        """The columns, as a statement lists them."""
+        """The quoted column names for use in a statement."""
         return ", ".join(f'"{name}"' for name, _ in self.columns)
 
     def places(self, kind: str) -> list[int]:
-        """Return where the columns of a kind are."""
+        """Return the indexes of the columns of a kind."""
         return [place for place, column in enumerate(self.columns) if column[1] == kind]
 
 
@@ -58,9 +58,9 @@ _KINDS: tuple[tuple[type[Any], str], ...] = (
 
 
 def found_tables(connection: sa.Connection) -> list[Table]:
-    """Return our tables as they are at ``connection``, each after those that it refers to.
+    """Return the tables of ours that exist at ``connection``, each after the tables it references.
 
-    :raises BackupError: when one of them has a column of a type that we don't know
+    :raises BackupError: when a column has an unknown type
     """
     inspector, dialect = sa.inspect(connection), connection.dialect.name
     here = set(inspector.get_table_names())
@@ -83,9 +83,9 @@ def _kind(table: str, column: str, type_: Any) -> str:
 
 
 def require_this_release(connection: sa.Connection) -> str:
-    """Return the revision that the tables at ``connection`` are at: that of this release.
+    """Return the revision of the tables at ``connection``, which must be this release's.
 
-    :raises BackupError: when they are of another
+    :raises BackupError: when it is another
     """
     found = readiness.fit(connection)
     if found.fault:
@@ -101,26 +101,26 @@ def require_this_release(connection: sa.Connection) -> str:
 
 
 class Digest:
-    """Count and digest of rows: the sum of their SHA-256 values, so that their order makes no difference."""
+    """Row count and order-independent digest: the sum of the rows' SHA-256 values."""
 
     def __init__(self) -> None:
         self.rows = 0
         self._sum = 0
 
     def add(self, lines: Iterable[bytes]) -> None:
-        """Count rows, each as its line."""
+        """Add rows, each as its JSON line."""
         for line in lines:
             self._sum += int.from_bytes(hashlib.sha256(line).digest())
             self.rows += 1
 
     @property
     def value(self) -> dict[str, Any]:
-        """``rows`` and ``digest``, as a manifest has them."""
+        """``rows`` and ``digest``, as stored in a manifest."""
         return {"rows": self.rows, "digest": f"{self._sum % WRAP:064x}"}
 
 
 def line_of(row: Sequence[Any]) -> bytes:
-    """Return a row as its line of JSON, the same for the same row wherever it is."""
+    """Serialize a row as a line of JSON. Equal rows give equal lines on either database."""
     return orjson.dumps(row)
 
 
@@ -128,7 +128,7 @@ Converter = Callable[[Any], Any]
 
 
 def converted(rows: Sequence[Sequence[Any]], places: Sequence[tuple[int, Converter]]) -> list[list[Any]]:
-    """Return ``rows`` with the values at these places converted, unless they are None."""
+    """Return ``rows`` with the values at these indexes converted, unless they are None."""
     lists = [list(row) for row in rows]
     for place, convert in places:
         for row in lists:
@@ -138,7 +138,7 @@ def converted(rows: Sequence[Sequence[Any]], places: Sequence[tuple[int, Convert
 
 
 def time_of_sqlite(text: str) -> str:
-    """Return a time of SQLite in our form."""
+    """Convert a time from SQLite's format to the portable one."""
     if len(text) == TIMES:
         return f"{text[:10]}T{text[11:]}Z"
     found = datetime.fromisoformat(text)
@@ -147,5 +147,5 @@ def time_of_sqlite(text: str) -> str:
 
 
 def time_for_sqlite(text: str) -> str:
-    """Return a time of our form as SQLite has it."""
+    """Convert a time from the portable format to SQLite's."""
     return f"{text[:10]} {text[11:-1]}"

@@ -1,7 +1,7 @@
-"""Figures for Prometheus, at an address of their own, and traces for OpenTelemetry.
+"""Metrics for Prometheus on an address of their own, and traces for OpenTelemetry.
 
-Promises that nothing in them names a person or grows with what strangers type, and that a scrape always answers
-within seconds, also while the database is away.
+Guarantees that they never identify a person, that their cardinality doesn't grow with what strangers type, and that a
+scrape is answered within seconds even while the database is unavailable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Have a worker that runs alone show its figures, and every process its traces, where the settings say so."""
+    """Set up metrics for a standalone worker and traces for every process, if configured."""
     from app.monitoring import opentelemetry
     from app.outbox import worker
 
@@ -22,7 +22,7 @@ def init_app(app: Flask) -> None:
 
 
 def show_worker(app: Flask) -> None:
-    """Count in this process and answer scrapes from a thread of it, if the settings name an address."""
+    """Collect metrics in this process and serve them from a thread, if an address is configured."""
     from app import metrics
 
     address = app.extensions["latchkey.settings"].metrics_listen
@@ -37,7 +37,7 @@ def show_worker(app: Flask) -> None:
 
 
 def count_statements(app: Any) -> None:
-    """Have the statements of this process timed."""
+    """Time this process's SQL statements."""
     from app.extensions import db
     from app.monitoring.statements import time_statements
 

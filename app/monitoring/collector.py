@@ -1,7 +1,7 @@
-"""What a scrape shows beside the figures of processes: the release, and what database and Redis say.
+"""What a scrape includes besides the processes' own metrics: the release, and the state of the database and Redis.
 
-They are asked by threads that the scrape waits for a moment, and what they said is kept for some seconds. So a scrape
-always answers, and says so when the database does not.
+Background threads query them. A scrape waits briefly for these, and results are cached for several seconds. So a scrape
+is always answered, and reports when the database doesn't respond.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 WAIT = 2.0
-"""Seconds a scrape waits for what it asks, in all."""
+"""Seconds a scrape waits for its queries, in total."""
 
 KEPT, KEPT_LONG = 4.0, 60.0
-"""Seconds for which an answer is good enough: of what changes in a moment, and of what takes long to count."""
+"""Seconds for which results are cached: of values that change quickly, and of those that are slow to count."""
 
 
 class Asked:
-    """Some readings that are made together, at most one thread at a time."""
+    """A group of readings made together, in at most one thread at a time."""
 
     def __init__(self, app: Flask, kept: float, *what: Reading) -> None:
         self.app = app
         self.kept = kept
         self.what = what
         self.answers: bool | None = None
-        """Whether the last try was answered; None before the first."""
+        """Whether the last attempt succeeded; None before the first."""
         self._gauges: list[Gauge] = []
         self._again_at = float("-inf")
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Start to ask again if the answer is too old and nobody asks."""
+        """Start a new query if the cached result has expired and none is running."""
         with self._starting:
             if (self._thread is None or not self._thread.is_alive()) and time.monotonic() >= self._again_at:
                 self._thread = threading.Thread(target=self._ask, name="metrics-readings", daemon=True)
                 self._thread.start()
 
     def answer(self, until: float) -> list[Gauge]:
-        """Return what was said, by this moment (monotonic seconds); nothing when that is not known now."""
+        """Return the result, waiting until this time (monotonic seconds); empty when it isn't available."""
         thread = self._thread
         if thread is not None:
             thread.join(max(0.0, until - time.monotonic()))
@@ -82,7 +82,7 @@ class Asked:
 
 
 class ServiceCollector:
-    """Collects what is true of the whole service, for a registry of the Prometheus client."""
+    """Collects metrics of the service as a whole, for a registry of the Prometheus client."""
 
     def __init__(self, app: Flask) -> None:
         quick = (readings.database, readings.workers, Queue().read, readings.webhooks)
@@ -91,11 +91,11 @@ class ServiceCollector:
         self._redis = Asked(app, KEPT, readings.redis)
 
     def describe(self) -> Iterable[Any]:
-        """Name nothing beforehand: a registry would collect for that."""
+        """Return no metrics, since a registry would otherwise collect them to describe them."""
         return []
 
     def collect(self) -> Iterator[Any]:
-        """Yield what is known now."""
+        """Yield the current metrics."""
         asked, until = (self._quick, self._slow, self._redis), time.monotonic() + WAIT
         for each in asked:
             each.begin()
@@ -108,14 +108,14 @@ class ServiceCollector:
 
 
 class FilesCollector:
-    """Collects what all processes of this service have counted."""
+    """Collects the metrics of all processes of this service."""
 
     def describe(self) -> Iterable[Any]:
-        """Name nothing beforehand."""
+        """Return no metrics."""
         return []
 
     def collect(self) -> Iterator[Any]:
-        """Yield the sums of all files."""
+        """Yield the totals of all files."""
         from prometheus_client.multiprocess import MultiProcessCollector
 
         directory = os.environ[VARIABLE]
@@ -124,13 +124,13 @@ class FilesCollector:
 
 
 def build_info() -> Gauge:
-    """Return which release runs."""
+    """Return the running release."""
     values: dict[tuple[str, ...], float] = {(VERSION, platform.python_version()): 1.0}
     return Gauge("latchkey_build_info", "The release that runs.", ("version", "python"), values)
 
 
 def family(gauge: Gauge) -> Any:
-    """Return a gauge as the Prometheus client writes it."""
+    """Return a gauge as a Prometheus client object."""
     from prometheus_client.core import GaugeMetricFamily
 
     made = GaugeMetricFamily(gauge.name, gauge.help_text, labels=gauge.labels)

@@ -1,4 +1,4 @@
-"""The address where figures are read: GET /metrics, and nothing else."""
+"""The metrics endpoint: GET /metrics on an address of its own."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h."""
 
 READ_WITHIN = 5.0
-"""Seconds for a question to be read, and for an answer to be taken."""
+"""Timeout in seconds for reading a request and for sending its response."""
 
 
 class Handler(WSGIRequestHandler):
-    """Answers one question; who asks is not logged."""
+    """Answers a single request without logging the client."""
 
     timeout = READ_WITHIN
 
     def log_message(self, *_rest: Any) -> None:
-        """Log nothing: a scrape comes every few seconds."""
+        """Log nothing, since scrapes come every few seconds."""
 
     def address_string(self) -> str:
-        """Return who asks, without looking up a name; a Unix socket has none."""
+        """Return the client's address without a DNS lookup. Empty for a Unix socket."""
         return str(self.client_address[0])
 
 
 class Listener(socketserver.ThreadingMixIn, WSGIServer):
-    """Answers each question in a thread of its own."""
+    """Answers each request in a separate thread."""
 
     daemon_threads = True
     block_on_close = False
@@ -54,7 +54,7 @@ class Listener(socketserver.ThreadingMixIn, WSGIServer):
 
     def __init__(self, where: tuple[str, int] | str, app: Any) -> None:
         self.path = where if isinstance(where, str) else ""
-        """Of the Unix socket that it listens at."""
+        """Path of the Unix socket it listens on, or ""."""
         self.address_family = socket.AF_UNIX
         if not isinstance(where, str):
             self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
@@ -62,11 +62,11 @@ class Listener(socketserver.ThreadingMixIn, WSGIServer):
         self.set_app(app)
 
     def server_bind(self) -> None:
-        """Bind without looking up the name of this machine."""
+        """Bind without looking up this machine's host name."""
         if self.path:
             forget_socket(self.path)
             self.allow_reuse_address = False
-            before = os.umask(0o117)  # the owner and the group may ask
+            before = os.umask(0o117)  # accessible to owner and group
             try:
                 socketserver.TCPServer.server_bind(self)
             finally:
@@ -78,20 +78,20 @@ class Listener(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def get_request(self) -> tuple[Any, Any]:
-        """Return a connection and who it is of; the handler wants a pair."""
+        """Return a connection and its client's address, as a pair because the handler requires one."""
         connection, address = super().get_request()
         return connection, address or ("", 0)
 
     def handle_error(self, *_rest: Any) -> None:
-        """Say nothing of a client that has gone, and log anything else."""
+        """Log errors, except when the client disconnected."""
         if not isinstance(sys.exception(), OSError):
             log.exception("metrics.failed")
 
 
 def forget_socket(path: str) -> None:
-    """Remove a socket that nobody listens at any more.
+    """Remove a socket that no process listens on.
 
-    :raises OSError: EADDRINUSE when somebody does
+    :raises OSError: EADDRINUSE when one does
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.stat(path).st_mode):
@@ -104,7 +104,7 @@ def forget_socket(path: str) -> None:
 
 
 def answer_only(app: Any) -> Any:
-    """Let only GET and HEAD of /metrics through."""
+    """Restrict a WSGI app to GET and HEAD of /metrics."""
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
@@ -117,14 +117,14 @@ def answer_only(app: Any) -> Any:
 
 
 def listening(address: str) -> tuple[str, int] | str:
-    """Return where to listen, as the settings have checked it."""
+    """Return the parsed listen address, which the settings have already validated."""
     where = types.listener(address)
     assert where is not None
     return where
 
 
 def bind(app: Flask, address: str, registry: CollectorRegistry | None = None) -> Listener:
-    """Listen at ``address`` for scrapes of ``registry`` and of what the database says; exit when that can't be.
+    """Listen on ``address`` for scrapes of ``registry`` and the service's state; exit if that fails.
 
     :param registry: of this process alone; None reads the files of all processes
     """
@@ -143,7 +143,7 @@ def bind(app: Flask, address: str, registry: CollectorRegistry | None = None) ->
 
 
 def refuse(address: str, error: OSError) -> NoReturn:
-    """Say that figures can't be shown there, and exit."""
+    """Print that metrics can't be served at this address, and exit."""
     what = f"it can't show metrics at {address} ({error.strerror})."
     remedy = "Each flask serve and flask worker on a machine needs a LATCHKEY_METRICS_LISTEN of its own."
     sys.stderr.write(f"Latchkey does not start: {what} {remedy}\n")
@@ -151,7 +151,7 @@ def refuse(address: str, error: OSError) -> NoReturn:
 
 
 def claim(address: str) -> None:
-    """Exit when nothing can listen at ``address``; leaves it free."""
+    """Exit if ``address`` can't be bound; otherwise leave it free."""
     try:
         Listener(listening(address), None).server_close()
     except OSError as error:
@@ -159,12 +159,12 @@ def claim(address: str) -> None:
 
 
 def serve_in_thread(server: Listener) -> None:
-    """Answer from a thread of this process, as long as it lives."""
+    """Serve from a daemon thread of this process."""
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 
 
 def serve(app: Flask, stop: threading.Event) -> None:
-    """Answer until ``stop``: what a child process of ``flask serve`` runs."""
+    """Serve until ``stop`` is set. Runs in a child process of ``flask serve``."""
     server = bind(app, app.extensions["latchkey.settings"].metrics_listen)
     serve_in_thread(server)
     stop.wait()

@@ -1,7 +1,8 @@
 """Traces for OpenTelemetry: a span for each request, its statements, and each delivery.
 
-Set up by the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others). Spans are made by hand: what the usual
-instrumentation notes of a request, its path and query, would hand the secret of a link to whoever reads traces.
+Configured by the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT and others). Spans are created by hand, since the
+usual instrumentation records a request's path and query, which would expose the secrets of links to everyone who can
+read traces.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 INSTALL = "Install it: pip install --require-hashes -r requirements/otel.txt"
 
 FLUSH_WITHIN = 2.0
-"""Seconds for the last spans of a process that ends."""
+"""Seconds allowed for sending the last spans when a process exits."""
 
 LONGEST_STATEMENT = 2000
 STATEMENT = "latchkey.span"
 
 
 def is_asked_for() -> bool:
-    """Say whether the environment asks for traces: it names where to, or which exporter."""
+    """Return whether the environment enables traces, by naming an endpoint or an exporter."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
@@ -50,7 +51,7 @@ def is_asked_for() -> bool:
 
 
 def refuse_what_we_lack() -> None:
-    """Exit with status 78 when what the environment asks for is not installed, or not one that we have."""
+    """Exit with status 78 when the requested exporter or protocol isn't supported, or OpenTelemetry isn't installed."""
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower() or "otlp"
     protocol = next(filter(None, map(os.environ.get, PROTOCOLS)), OURS).strip().lower()
     if exporter != "otlp":
@@ -74,7 +75,7 @@ def _refuse(what: str, remedy: str) -> None:
 
 
 def init_app(app: Flask) -> None:
-    """Record spans of ``app`` where the environment asks for them."""
+    """Record spans for ``app`` if the environment enables them."""
     if not is_asked_for():
         return
     refuse_what_we_lack()
@@ -90,7 +91,7 @@ def init_app(app: Flask) -> None:
 
 
 def make_tracer(replica: str) -> Any:
-    """Return the tracer of this process, whose spans a thread sends in batches and once more at the end."""
+    """Return this process's tracer. A thread exports its spans in batches and once more at exit."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -102,19 +103,19 @@ def make_tracer(replica: str) -> Any:
     provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
     processor = BatchSpanProcessor(OTLPSpanExporter())
     provider.add_span_processor(processor)
-    util.Finalize(None, flush, (processor,), exitpriority=10)  # forked processes end without atexit's functions
+    util.Finalize(None, flush, (processor,), exitpriority=10)  # forked processes exit without running atexit functions
     return provider.get_tracer("latchkey", VERSION)
 
 
 def flush(processor: Any) -> None:
-    """Send what is recorded so far, for a moment: a receiver that is away holds up no stop."""
+    """Export the recorded spans, waiting briefly so that an unavailable collector doesn't delay shutdown."""
     sending = threading.Thread(target=processor.force_flush, name="last-spans", daemon=True)
     sending.start()
     sending.join(FLUSH_WITHIN)
 
 
 def begin_request() -> None:
-    """Begin the span of a request, below the proxy's own if that is trusted (a ``before_request`` function)."""
+    """Begin the span of a request, as a child of the proxy's span if the proxy is trusted (``before_request``)."""
     from opentelemetry import trace
     from opentelemetry.context import attach
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -133,7 +134,7 @@ def begin_request() -> None:
 
 
 def note_answer(response: Response) -> Response:
-    """Note how a request was answered (an ``after_request`` function)."""
+    """Record the response's status on the span (``after_request``)."""
     from opentelemetry.trace import Status, StatusCode
 
     if (span := g.get("span")) is not None:
@@ -145,7 +146,7 @@ def note_answer(response: Response) -> Response:
 
 
 def end_request(_error: BaseException | None = None) -> None:
-    """End the span of a request, after its transaction (a ``teardown_request`` function)."""
+    """End the span of a request, after its transaction (``teardown_request``)."""
     if (span := g.pop("span", None)) is not None:
         from opentelemetry.context import detach
 
@@ -154,11 +155,11 @@ def end_request(_error: BaseException | None = None) -> None:
 
 
 def begin_statement(conn: sa.Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-    """Begin the span of a statement that belongs to another span; its parameters are left out."""
+    """Begin the span of a statement if there is a parent span. Parameters are omitted."""
     from opentelemetry import trace
 
     if not trace.get_current_span().is_recording():
-        return  # a worker looks at its tables every second
+        return  # workers poll their tables every second
     verb = statement.split(None, 1)[0].upper()
     system = "sqlite" if conn.dialect.name == "sqlite" else "postgresql"
     facts = {"db.system.name": system, "db.operation.name": verb, "db.query.text": statement[:LONGEST_STATEMENT]}
@@ -172,7 +173,7 @@ def end_statement(conn: sa.Connection, *_rest: Any) -> None:
 
 
 def fail_statement(context: Any) -> None:
-    """End the span of a statement that failed, with the type of the fault: its text may quote values."""
+    """End the span of a failed statement with only the error's type, since its message may quote values."""
     conn = context.connection
     if conn is not None and not conn.invalidated and (span := conn.info.pop(STATEMENT, None)) is not None:
         from opentelemetry.trace import Status, StatusCode

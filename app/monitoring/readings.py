@@ -1,4 +1,4 @@
-"""What a scrape asks the database and Redis: few statements, none of which a person's request waits for."""
+"""Metrics read from the database and Redis, with few statements and never during a user's request."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from app.webhooks.delivery import Queue as WebhookQueue
 from app.webhooks.models import WebhookEndpoint
 
 REDIS_WITHIN = 1.0
-"""Seconds that Redis has for an answer."""
+"""Timeout for Redis in seconds."""
 
 SHOWN = 10
-"""Mail domains that are shown by name at a time: those for which most messages wait. Strangers type domains."""
+"""Mail domains shown by name at a time: those with the most waiting messages. Strangers can enter any domain."""
 
 EVER_SHOWN = 100
-"""Mail domains that one process shows by name as long as it lives; later ones are ``other``."""
+"""Number of mail domains that a process shows by name in its lifetime. Further ones are ``other``."""
 
 OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A figure as it is now.
+    """A current value.
 
-    :ivar values: by the values of ``labels``
+    :ivar values: by label values
     """
 
     name: str
@@ -52,9 +52,9 @@ def plain(name: str, help_text: str, value: float) -> Gauge:
 
 
 def database() -> Iterator[Gauge]:
-    """How fast it answers, whether it takes writes, and by how much this machine's clock differs.
+    """Yield the database's response time, whether it accepts writes, and this machine's clock skew.
 
-    :raises Exception: what the driver raises when it does not answer
+    :raises Exception: from the driver, when the database doesn't respond
     """
     with db.engine.connect() as connection:
         began = time.perf_counter()
@@ -76,7 +76,7 @@ def database() -> Iterator[Gauge]:
 
 
 def workers() -> Iterator[Gauge]:
-    """Which workers are alive, and when the least lively one last gave a sign."""
+    """Yield the live workers and the age of the oldest heartbeat among them."""
     signs, now = jobs.live_workers(), clock.now()
     versions = Counter(sign.version or "unknown" for sign in signs)
     yield Gauge(
@@ -91,13 +91,13 @@ def workers() -> Iterator[Gauge]:
 
 
 class Queue:
-    """What waits to leave, by channel and mail domain; remembers which domains it has named."""
+    """Messages waiting to be sent, by channel and mail domain. Remembers which domains it has named."""
 
     def __init__(self) -> None:
         self._named: set[str] = set()
 
     def read(self) -> Iterator[Gauge]:
-        """How much waits and for how long."""
+        """Yield how many messages wait, and for how long."""
         depths, now = queue_depths(), clock.now()
         names = self._names(depths)
         counts: defaultdict[tuple[str, ...], float] = defaultdict(float)
@@ -118,7 +118,7 @@ class Queue:
         )  # fmt: skip
 
     def _names(self, depths: list[QueueDepth]) -> dict[str, str]:
-        """Return by destination what is shown of it: ``sms``, ``apps``, one of few mail domains, or ``other``."""
+        """Return the label of each destination: ``sms``, ``apps``, one of a few mail domains, or ``other``."""
         sizes: Counter[str] = Counter()
         for each in depths:
             if each.channel == "mail":
@@ -134,11 +134,11 @@ class Queue:
 
 
 ENDPOINT_STATES = ("works", "fails", "disabled", "off")
-"""Of webhooks: took what was posted last, took nothing, was disabled for that, and was disabled by an operator."""
+"""Webhook endpoint whose last delivery succeeded or failed, or that was disabled for failing or by an operator."""
 
 
 def webhooks() -> Iterator[Gauge]:
-    """How the endpoints of webhooks are, and for how long the event that is due longest has been due."""
+    """Yield the states of webhook endpoints, and how long the most overdue event has been due."""
     states = Counter(map(state_of, endpoints.all_endpoints()))
     yield Gauge(
         "latchkey_webhook_endpoints", "Endpoints of webhooks, by how they are.", ("state",),
@@ -152,20 +152,20 @@ def webhooks() -> Iterator[Gauge]:
 
 
 def state_of(endpoint: WebhookEndpoint) -> str:
-    """Return how an endpoint is, as one of ``ENDPOINT_STATES``."""
+    """Return an endpoint's state, one of ``ENDPOINT_STATES``."""
     if endpoint.disabled_at is not None:
         return "off" if endpoint.disabled_reason == endpoints.OPERATOR else "disabled"
     return "fails" if endpoint.failing_since is not None else "works"
 
 
 def backups() -> Iterator[Gauge]:
-    """How old the last backup is; nothing where none is known, as where others back the database up."""
+    """Yield the age of the last backup; nothing if there is none, for example because other tools make backups."""
     if (made := last_backup()) is not None:
         yield plain("latchkey_backup_age_seconds", "Time since the last backup was made.", age(clock.now(), made))
 
 
 def delivery() -> Iterator[Gauge]:
-    """Which mail servers and SMS providers fail, and how much mail comes back."""
+    """Yield which mail servers and SMS providers fail, and how much mail bounces."""
     yield Gauge(
         "latchkey_provider_up", "Whether a mail server or SMS provider took what it was given last.",
         ("channel", "provider"),
@@ -180,12 +180,12 @@ def delivery() -> Iterator[Gauge]:
 
 
 def age(now: datetime, then: datetime) -> float:
-    """Return the seconds since ``then``, 0 when that is still to come."""
+    """Return the seconds since ``then``, 0 if it is in the future."""
     return max(0.0, (now - then).total_seconds())
 
 
 def schema() -> Iterator[Gauge]:
-    """Which migration the tables are at, and whether this release and its keys fit them."""
+    """Yield the migration the tables are at, and whether this release and its keys are compatible with them."""
     with db.engine.connect() as connection:
         found = readiness.fit(connection)
     behind = found.missing[0] if found.missing else ""
@@ -200,7 +200,7 @@ def schema() -> Iterator[Gauge]:
 
 
 def totals() -> Iterator[Gauge]:
-    """How many sessions are alive, and how much of what may leave is used up."""
+    """Yield the number of live sessions, and how much of the sending budget is used."""
     yield plain("latchkey_sessions", "Sessions that are alive.", count_sessions())
     used: dict[tuple[str, ...], float] = {}
     for each in service_totals.used():
@@ -212,7 +212,7 @@ def totals() -> Iterator[Gauge]:
 
 
 def redis() -> Iterator[Gauge]:
-    """Whether Redis answers, and how fast; nothing where none is set."""
+    """Yield whether Redis responds, and how fast; nothing if it isn't configured."""
     if not settings.redis_url:
         return
     from redis import Redis
@@ -222,7 +222,7 @@ def redis() -> Iterator[Gauge]:
         client = Redis.from_url(settings.redis_url, socket_timeout=REDIS_WITHIN, socket_connect_timeout=REDIS_WITHIN)
         with client:
             client.ping()
-    except Exception:  # the driver raises many kinds
+    except Exception:  # the driver raises many types of exceptions
         up = 0.0
     yield plain("latchkey_redis_up", "Whether Redis answers.", up)
     if up:

@@ -1,7 +1,7 @@
-"""The files in which the processes of one ``flask serve`` count, so that one scrape shows all of them.
+"""Files in which the processes of a ``flask serve`` keep their metrics, so that one scrape covers all of them.
 
-Each process writes its own, mapped into memory; what a process that died has counted stays. The room is taken
-beforehand: a mapped page for which the disk has no room would end the process with SIGBUS.
+Each process writes its own memory-mapped files, and the counts of dead processes are kept. Disk space is allocated in
+advance, since touching a mapped page on a full disk would kill the process with SIGBUS.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ log = structlog.get_logger()
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PREFIX = "latchkey-metrics-"
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - the directory made there is for its owner alone
-"""Files there never wait for a disk."""
+"""Files there never wait for disk I/O."""
 
 BEAT = "beat-"
 BEAT_EVERY = 2.0
-"""Seconds between two signs of a process: one that hangs answers nobody, and counts nothing that would show it."""
+"""Seconds between a process's heartbeats. A hung process answers no one and counts nothing that would reveal it."""
 
 ROOM = {"counter": 1024 * 1024, "histogram": 2 * 1024 * 1024}
-"""Bytes for all series that a process can have, by the kind of metric."""
+"""Bytes for all series of a process, by metric type."""
 
 
 def make_directory() -> Path:
-    """Make the directory and name it in the environment, before the library that reads it is loaded.
+    """Create the directory and put it in the environment, before the library that reads it is imported.
 
-    :raises OSError: when there is no room for it
+    :raises OSError: when there is no space for it
     """
     assert "prometheus_client" not in sys.modules
     beside = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
@@ -49,7 +49,7 @@ def make_directory() -> Path:
 
 
 def forget_those_of_the_dead(beside: Path) -> None:
-    """Remove directories of services that were killed."""
+    """Remove directories left behind by killed services."""
     for found in beside.glob(f"{PREFIX}*-*"):
         pid = found.name.removeprefix(PREFIX).partition("-")[0]
         if found.stat().st_uid == os.getuid() and pid.isdigit() and not is_alive(int(pid)):
@@ -57,7 +57,7 @@ def forget_those_of_the_dead(beside: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether there is such a process."""
+    """Return whether a process with this ID exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -68,7 +68,8 @@ def is_alive(pid: int) -> bool:
 
 
 def count_here(kind: str) -> bool:
-    """Begin to count in this process, right after its fork; return False where nothing is counted.
+    """Start collecting metrics in this process, right after the fork; return False if metrics are off or there is no
+    space.
 
     :param kind: ``web``, or the name of a child process
     """
@@ -89,7 +90,7 @@ def count_here(kind: str) -> bool:
 
 
 def _keep_beating(beat: Path) -> None:
-    """Give a sign every few seconds, for as long as this process runs and its directory is there."""
+    """Update the heartbeat file every few seconds, while this process runs and its directory exists."""
     with suppress(OSError):
         while True:
             beat.touch()
@@ -97,7 +98,7 @@ def _keep_beating(beat: Path) -> None:
 
 
 def longest_silence() -> float:
-    """Return the seconds since the process that is silent longest gave a sign; 0 where none does."""
+    """Return the seconds since the oldest heartbeat of a live process; 0 when there are no heartbeats."""
     if not (directory := os.environ.get(VARIABLE)):
         return 0.0
     silences = [0.0]
@@ -109,7 +110,7 @@ def longest_silence() -> float:
 
 
 def give_back_room(directory: Path) -> None:
-    """Cut the files of processes that have ended to what is used of them."""
+    """Truncate files of dead processes to the size they use."""
     for path in directory.glob("*.db"):
         pid = path.stem.rpartition("_")[2]
         if pid.isdigit() and not is_alive(int(pid)):

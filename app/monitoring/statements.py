@@ -1,4 +1,4 @@
-"""How long statements take: two listeners on the engine, which the statements compiled once notify as well."""
+"""Statement timing: two engine event listeners, which compiled statements also call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BEGAN = "latchkey.statement_began"
 
 
 def time_statements(engine: sa.Engine) -> None:
-    """Time every statement of ``engine`` from before it waits for SQLite's write lock; a COMMIT is none."""
+    """Time every statement of ``engine``, including the wait for SQLite's write lock. COMMITs aren't counted."""
     if not event.contains(engine, "before_cursor_execute", _before):
         event.listen(engine, "before_cursor_execute", _before, insert=True)
         event.listen(engine, "after_cursor_execute", _after)
