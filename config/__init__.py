@@ -1,4 +1,4 @@
-"""What an operator decides: one typed ``Settings``, read from ``LATCHKEY_*`` and checked before anything starts.
+"""Configuration: a typed ``Settings`` object, read from ``LATCHKEY_*`` variables and validated before anything starts.
 
-Promises: no value of a secret is ever printed, and an unsafe production setting stops the start.
+Guarantees that the value of a secret is never printed, and that unsafe production settings prevent startup.
 """

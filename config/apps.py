@@ -1,4 +1,4 @@
-"""Settings of apps: those that sign people in here by OpenID Connect, and those behind a proxy that asks us."""
+"""Settings for apps: OpenID Connect clients, and apps behind a proxy that uses forward auth."""
 
 import re
 from datetime import timedelta
@@ -11,14 +11,14 @@ from config.hosts import ascii_host
 
 
 def check_group(text: str) -> str:
-    """Accept what can be the name of a group; ``everyone`` looks like one."""
+    """Accept valid group names. ``everyone`` is one, syntactically."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", text):
         raise ValueError("name groups, as in staff,developers, or say everyone")
     return text
 
 
 def check_host_or_subdomains(text: str) -> str:
-    """Return a host name in lower case and A-labels; ``*.example.com`` stands for the hosts below that one."""
+    """Return a host name in lower case and A-labels. ``*.example.com`` matches the hosts below example.com."""
     star, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     if not types.HOST.fullmatch(host := ascii_host(name)) or ":" in host:
         raise ValueError("a host is a name, as in app.example.com, or *.example.com for those below it")
@@ -32,7 +32,7 @@ Hosts = Annotated[tuple[Host, ...], BeforeValidator(types.read_list), AfterValid
 
 
 class AppSettings(BaseModel, defer_build=True):
-    """Clients, and how long what they get is valid."""
+    """Clients, and the lifetimes of their tokens."""
 
     clients_file: str = Field(
         default="", description="Path of a TOML file with apps that sign people in by OpenID Connect; empty: none."

@@ -1,4 +1,4 @@
-"""Settings of mail that comes back."""
+"""Settings for bounced mail."""
 
 import base64
 import binascii
@@ -23,14 +23,14 @@ def check_topic(text: str) -> str:
 
 
 def check_secret(secret: SecretStr) -> SecretStr:
-    """Accept a secret that nobody guesses."""
+    """Reject secrets that are short enough to guess."""
     if secret.get_secret_value() and len(secret.get_secret_value()) < SHORTEST_SECRET:
         raise ValueError(f"it has fewer than {SHORTEST_SECRET} characters: openssl rand -hex 32")
     return secret
 
 
 def check_public_key(text: str) -> str:
-    """Accept a public key on an elliptic curve, in DER and base64, or with the lines of PEM around it."""
+    """Accept an elliptic-curve public key as base64-encoded DER, with or without PEM header and footer."""
     if not text:
         return text
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -47,7 +47,7 @@ def check_public_key(text: str) -> str:
 
 
 def check_mailbox(address: str) -> str:
-    """Accept an address that leaves room for what is put behind its name: 64 characters in all (RFC 5321)."""
+    """Accept an address whose local part leaves room for a suffix: the limit is 64 characters (RFC 5321)."""
     if len(address.rpartition("@")[0]) > 12:
         raise ValueError("what is before its @ has more than 12 characters")
     return address
@@ -61,7 +61,7 @@ PublicKey = Annotated[str, AfterValidator(check_public_key)]
 
 
 class BounceSettings(BaseModel, defer_build=True):
-    """Who may report that mail came back, and what follows."""
+    """Who may report bounces, and how they affect an address."""
 
     bounces_postmark_secret: Secret = Field(
         default=SecretStr(""),

@@ -1,4 +1,4 @@
-"""Settings of how the service presents itself: name, images, color, links, templates."""
+"""Branding settings: name, images, colors, links, templates."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ PLAIN_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029<>]*$"
 
 
 class BrandSettings(BaseModel, defer_build=True):
-    """The operator's own name and looks."""
+    """The operator's branding."""
 
     brand_name: str = Field(
         default="Latchkey",

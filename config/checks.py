@@ -1,4 +1,4 @@
-"""What must hold before a start: refusals that end it, and warnings that do not."""
+"""Startup checks of the settings: errors that prevent startup, and warnings that don't."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -20,18 +20,18 @@ NO_DEBUG = ("", "0", "false", "no")
 
 
 def problem(field: str, what: str, remedy: str) -> Problem:
-    """A problem with a field of Settings."""
+    """Return a problem with a field of Settings."""
     return Problem(variable(field), what, remedy)
 
 
 def problems(settings: "Settings") -> list[Problem]:
-    """Return every reason not to start with these settings; none means they are safe to use."""
+    """Return every reason not to start with these settings; an empty list means they are safe to use."""
     rules = PRODUCTION_RULES if settings.is_production else DEVELOPMENT_RULES
     return [found for rule in (*COMMON_RULES, *rules) for found in rule(settings)]
 
 
 def order_of_times(settings: "Settings") -> Iterable[Problem]:
-    """Times that contain each other."""
+    """Idle times and timeouts must not exceed the limits that contain them."""
     if settings.session_idle > settings.session_absolute:
         yield problem("session_idle", f"is longer than {variable('session_absolute')}", "Shorten it.")
     if settings.two_factor_idle > settings.two_factor_absolute:
@@ -43,13 +43,13 @@ def order_of_times(settings: "Settings") -> Iterable[Problem]:
 
 
 def rotation_of_keys(settings: "Settings") -> Iterable[Problem]:
-    """A key is published for a day before it signs, so that no token comes by a key that an app does not know yet."""
+    """A key is published for a day before it signs, so that apps know every key by the time a token uses it."""
     if settings.oauth_key_rotation < SHORTEST_ROTATION:
         yield problem("oauth_key_rotation", "is shorter than two days", "Set it to 172800 (two days) or more.")
 
 
 def forward_auth(settings: "Settings") -> Iterable[Problem]:
-    """Who may ask about requests is believed in everything that they say of a visitor."""
+    """Proxies that may ask about requests are trusted in everything they report about a visitor."""
     if any(network.endswith("/0") for network in settings.forward_auth_proxies):
         remedy = "List the addresses of your proxies alone."
         yield problem("forward_auth_proxies", "names every address: anybody could say who they are", remedy)
@@ -59,14 +59,14 @@ def forward_auth(settings: "Settings") -> Iterable[Problem]:
 
 
 def webhook_networks(settings: "Settings") -> Iterable[Problem]:
-    """A network that is everything is no guard at all."""
+    """A network that contains every address protects nothing."""
     if any(network.endswith("/0") for network in settings.webhook_networks):
         remedy = "List your own networks alone: the internet is reached by https:// without that."
         yield problem("webhook_networks", "names every address", remedy)
 
 
 def mail_domains(settings: "Settings") -> Iterable[Problem]:
-    """Domains that can register must be named, and those that can't must be readable."""
+    """Domains that can register must be listed, and the file of disposable domains must be readable."""
     if settings.registration == "domains" and not settings.registration_domains:
         remedy = "Set it, as in example.com,*.example.com, or let everybody register: LATCHKEY_REGISTRATION=open."
         yield problem("registration_domains", "is not set: nobody could register", remedy)
@@ -79,7 +79,7 @@ def mail_domains(settings: "Settings") -> Iterable[Problem]:
 
 
 def registration_by_phone(settings: "Settings") -> Iterable[Problem]:
-    """A number that gets no code, or finds no account, can create none."""
+    """Registering by phone requires that numbers can receive a code and identify an account."""
     if not settings.registration_by_phone:
         return
     if "sms" not in settings.methods:
@@ -94,7 +94,7 @@ def registration_by_phone(settings: "Settings") -> Iterable[Problem]:
 
 
 def master_keys(settings: "Settings") -> Iterable[Problem]:
-    """A key that is missing, short, known or of low variety lets anyone forge and read what it protects."""
+    """A key that is missing, short, known or of low entropy lets anyone forge and read what it protects."""
     if not settings.secret_keys:
         yield problem("secret_keys", "is not set", KEY_REMEDY)
     for what in dict.fromkeys(keys.weakness(key) for key in settings.key_texts):
@@ -103,7 +103,7 @@ def master_keys(settings: "Settings") -> Iterable[Problem]:
 
 
 def public_address(settings: "Settings") -> Iterable[Problem]:
-    """Without HTTPS, links and cookies can be read on the way."""
+    """Without HTTPS, links and cookies can be intercepted."""
     if not settings.public_url:
         yield problem("public_url", "is not set", "Set it to the address people use: https://login.example.com")
     elif not settings.public_url.startswith("https://"):
@@ -111,13 +111,13 @@ def public_address(settings: "Settings") -> Iterable[Problem]:
 
 
 def debugging(_settings: "Settings") -> Iterable[Problem]:
-    """The debugger runs what a visitor types. Flask takes any other word for on, "off" too."""
+    """The debugger executes what a visitor types. Flask treats any other word as on, including "off"."""
     if os.environ.get("FLASK_DEBUG", "").strip().lower() not in NO_DEBUG:
         yield Problem("FLASK_DEBUG", "is on in production", "Unset it.")
 
 
 def database_file(settings: "Settings") -> Iterable[Problem]:
-    """A database in memory is empty at each start, another one for each process, and gone with it."""
+    """An in-memory database is empty at each start, separate for each process, and lost when the process ends."""
     if settings.is_sqlite and types.is_in_memory(settings.database_url):
         remedy = "Name a file: sqlite:////var/lib/latchkey/latchkey.db, or a PostgreSQL database."
         yield problem(
@@ -126,7 +126,7 @@ def database_file(settings: "Settings") -> Iterable[Problem]:
 
 
 def mail_transport(settings: "Settings") -> Iterable[Problem]:
-    """Codes must be able to leave, and not readable for everyone on the way."""
+    """Mail with codes needs a server to send it, over an encrypted connection."""
     if not settings.mail_url and "email" in settings.methods:
         remedy = "Set it: smtp+starttls://user:password@mail.example.com:587"
         yield problem("mail_url", "is not set, but people sign in by e-mail", remedy)
@@ -138,7 +138,7 @@ def mail_transport(settings: "Settings") -> Iterable[Problem]:
 
 
 def mail_user(settings: "Settings") -> Iterable[Problem]:
-    """Half of what a sign-in needs would be no sign-in, and the server's refusal a riddle."""
+    """Authentication needs both user and password. With only one, the server's error would be hard to understand."""
     for field in ("mail_url", "mail_fallback_url"):
         parts = urlsplit(getattr(settings, field))
         if bool(parts.username) != bool(parts.password):
@@ -146,7 +146,7 @@ def mail_user(settings: "Settings") -> Iterable[Problem]:
 
 
 def second_providers(settings: "Settings") -> Iterable[Problem]:
-    """A second provider is beside a first one, and another one than that."""
+    """A fallback provider requires a first provider, and must differ from it."""
     for first, second in (("mail_url", "mail_fallback_url"), ("sms_url", "sms_fallback_url")):
         url = getattr(settings, second)
         has_first = getattr(settings, first) or (first == "sms_url" and settings.sms_provider == "twilio")
@@ -163,7 +163,7 @@ def second_providers(settings: "Settings") -> Iterable[Problem]:
 
 
 def sms_provider(settings: "Settings") -> Iterable[Problem]:
-    """SMS that was asked for by name must be able to leave; as a mere default it is switched off instead."""
+    """SMS must work if the operator enabled it explicitly. If it is only a default, it is turned off instead."""
     if "sms" in settings.methods and "methods" in settings.model_fields_set and not settings.can_send_sms:
         missing = "twilio_auth_token" if settings.sms_provider == "twilio" else "sms_url"
         if settings.sms_provider == "twilio":
@@ -174,7 +174,7 @@ def sms_provider(settings: "Settings") -> Iterable[Problem]:
 
 
 def sms_countries(settings: "Settings") -> Iterable[Problem]:
-    """Each country is somebody else's to earn money with: none is texted that the operator has not named."""
+    """Toll fraud is possible in every country, so texts go only to countries the operator has listed."""
     named = "sms" in settings.methods and "methods" in settings.model_fields_set
     if named and settings.can_send_sms and not settings.sms_countries:
         remedy = "List where your people's numbers are, as in GB,DE, or take sms out of LATCHKEY_METHODS."
@@ -184,21 +184,21 @@ def sms_countries(settings: "Settings") -> Iterable[Problem]:
 
 
 def second_factors(settings: "Settings") -> Iterable[Problem]:
-    """What nobody can set up must not be asked of everybody."""
+    """A required second factor must be one that people can set up."""
     if settings.second_factor == "required" and not {"authenticator", "sms"} & set(settings.methods):
         remedy = "Add authenticator to LATCHKEY_METHODS."
         yield problem("second_factor", "is required, but LATCHKEY_METHODS has none to set up", remedy)
 
 
 def own_machine(settings: "Settings") -> Iterable[Problem]:
-    """Development relaxes cookies and shows mail, so it stays on this machine."""
+    """Development mode relaxes cookies and displays mail, so it is restricted to this machine."""
     if not types.is_loopback(urlsplit(settings.public_url).hostname or ""):
         remedy = "Use http://localhost:8000, or set LATCHKEY_ENVIRONMENT=production (a .flaskenv sets development)."
         yield problem("public_url", "leads to another machine, but LATCHKEY_ENVIRONMENT is development", remedy)
 
 
 def passkey_places(settings: "Settings") -> Iterable[Problem]:
-    """A passkey answers for its domain alone, and only over TLS; elsewhere it would fail for everybody."""
+    """Passkeys only work for their own domain and over TLS. Anywhere else they would fail for everyone."""
     host = urlsplit(settings.public_url).hostname or ""
     if settings.passkey_rp_id and host and not f".{host}".endswith(f".{settings.rp_id}"):
         remedy = "Name the host of LATCHKEY_PUBLIC_URL, or a domain that it is under."
@@ -210,7 +210,7 @@ def passkey_places(settings: "Settings") -> Iterable[Problem]:
 
 
 def pooler(settings: "Settings") -> Iterable[Problem]:
-    """What a pooler can't hand on must be said elsewhere."""
+    """What a connection pooler can't pass on must be configured elsewhere."""
     if settings.database_pooler == "off":
         return
     if settings.is_sqlite:
@@ -221,13 +221,13 @@ def pooler(settings: "Settings") -> Iterable[Problem]:
 
 
 def documents_on_loopback(settings: "Settings") -> Iterable[Problem]:
-    """Whoever names the address of a document would have us ask our own machine."""
+    """Anyone who chooses a document's URL could make us send requests to our own machine."""
     if settings.client_documents_loopback:
         yield problem("client_documents_loopback", "is on in production", "Unset it.")
 
 
 def brand_images(settings: "Settings") -> Iterable[Problem]:
-    """What is no image would be a broken one on every page."""
+    """An invalid image would show as broken on every page."""
     for field in images.KINDS:
         if path := getattr(settings, field):
             try:
@@ -239,14 +239,14 @@ def brand_images(settings: "Settings") -> Iterable[Problem]:
 
 
 def templates_folder(settings: "Settings") -> Iterable[Problem]:
-    """Without its folder, the service would look like ours overnight."""
-    # Not Path.is_dir, which raises where a folder above it may not be read.
+    """If the folder is missing, the service would suddenly show the built-in templates."""
+    # Not Path.is_dir, which raises if a parent folder isn't readable.
     if settings.templates_folder and not os.path.isdir(settings.templates_folder):
         yield problem("templates_folder", "names no folder that can be read", "Name the folder, or unset it.")
 
 
 def brand_colors(settings: "Settings") -> Iterable[Problem]:
-    """A color that hides the text on a button, or a link on a page, keeps people out."""
+    """A color that makes button text or links unreadable locks people out."""
     for field, dark in (("brand_color", False), ("brand_color_dark", True)):
         color = getattr(settings, field)
         if color and (found := colors.unreadable(color, dark=dark)):
@@ -283,13 +283,13 @@ DEVELOPMENT_RULES = (own_machine,)
 
 
 def unread_variables(settings: "Settings") -> list[Problem]:
-    """Return a warning for each variable that looks like a setting and is none."""
+    """Return a warning for each variable that looks like a setting but isn't one."""
     names = environment.unknown_variables(type(settings).model_fields)
     return [Problem(name, "is no setting: nothing reads it", "docs/settings.md has the names.") for name in names]
 
 
 def warnings(settings: "Settings") -> list[Problem]:
-    """Return what is allowed in production but weaker than it could be; nothing in development."""
+    """Return warnings about settings that are allowed in production but weaken it; none in development."""
     if not settings.is_production:
         return []
     weak = {

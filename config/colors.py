@@ -1,4 +1,4 @@
-"""The operator's accent color: the shades made of it, and whether people can read what stands on and beside them."""
+"""The operator's accent color: the shades derived from it, and whether text is readable on and next to them."""
 
 import re
 from collections.abc import Iterator
@@ -10,30 +10,30 @@ from pydantic import AfterValidator
 
 HEX = re.compile(r"#?([0-9a-f]{3}|[0-9a-f]{6})", re.IGNORECASE | re.ASCII)
 NEEDED = 4.5
-"""Contrast of text with what is behind it, at least (WCAG 2.2, 1.4.3)."""
+"""Minimum contrast of text with its background (WCAG 2.2, 1.4.3)."""
 
 WHITE, BLACK = "#ffffff", "#000000"
 INK = "#101714"
-"""Text on a button in the dark color scheme."""
+"""Color of button text in the dark color scheme."""
 
 LIGHT_GROUNDS = {WHITE: "the text of buttons and the background of cards", "#f4f6f5": "the background of light pages"}
 DARK_GROUNDS = {
     INK: "the text of buttons and the background of dark pages",
     "#18211d": "the background of cards in the dark color scheme",
 }
-"""What the accent color stands on, or stands behind, as app.css and mail/layout.html have it."""
+"""Colors used behind or on top of the accent color, as in app.css and mail/layout.html."""
 
 COMFORTABLE = 7.0
-"""Contrast of the color that is made for the dark scheme (WCAG 2.2, 1.4.6)."""
+"""Contrast of the color derived for the dark scheme (WCAG 2.2, 1.4.6)."""
 
 STEPS = 40
-"""Shades between a color and black or white that are tried."""
+"""Number of shades tried between a color and black or white."""
 
 
 def read_color(text: str) -> str:
     """Return a color as ``#rrggbb`` in lower case; "" stays "".
 
-    :raises ValueError: for a name, or anything else that is no hexadecimal color
+    :raises ValueError: for a color name, or anything else that isn't a hexadecimal color
     """
     if not text:
         return ""
@@ -61,7 +61,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def mixed(color: str, other: str, share: float) -> str:
-    """Return ``color`` with ``share`` (0 to 1) of ``other`` in it."""
+    """Return ``color`` with ``share`` (0 to 1) of ``other`` mixed in."""
     pairs = zip(_parts(color), _parts(other), strict=True)
     return "#" + "".join(f"{round(mine + (theirs - mine) * share):02x}" for mine, theirs in pairs)
 
@@ -71,38 +71,38 @@ def _parts(color: str) -> Iterator[int]:
 
 
 def weakest(color: str, grounds: dict[str, str]) -> tuple[float, str]:
-    """Return the least contrast of ``color`` with any of ``grounds``, and which ground that is."""
+    """Return the lowest contrast of ``color`` with any of ``grounds``, and the description of that background."""
     return min((contrast(color, ground), what) for ground, what in grounds.items())
 
 
 def readable(color: str, grounds: dict[str, str], toward: str, needed: float = NEEDED) -> str:
-    """Return ``color`` mixed with just so much of ``toward`` that its contrast with all ``grounds`` is ``needed``."""
+    """Return ``color`` mixed with just enough of ``toward`` for a contrast of ``needed`` with all ``grounds``."""
     shades = (mixed(color, toward, step / STEPS) for step in range(STEPS + 1))
     return next(shade for shade in shades if weakest(shade, grounds)[0] >= needed)
 
 
 def unreadable(color: str, *, dark: bool) -> tuple[str, str] | None:
-    """Return what is wrong with an accent color for one color scheme, and what to do; None when it can be read."""
+    """Return what is wrong with an accent color for a color scheme, and how to fix it; None when it is readable."""
     grounds, toward = (DARK_GROUNDS, WHITE) if dark else (LIGHT_GROUNDS, BLACK)
     found, what = weakest(color, grounds)
     if found >= NEEDED:
         return None
-    figure = int(found * 100) / 100  # rounded up, 4.499 would read as enough
+    figure = int(found * 100) / 100  # truncated, since 4.499 rounded up would look sufficient
     remedy = f"Choose a {'lighter' if dark else 'darker'} color: {readable(color, grounds, toward)} can be read."
     return f"has a contrast of {figure:.2f}:1 with {what}, but text needs {NEEDED}:1", remedy
 
 
 @dataclass(frozen=True)
 class Palette:
-    """The colors of pages and mails that follow the accent color, in one color scheme.
+    """The colors of pages and mails that are derived from the accent color, for one color scheme.
 
-    :ivar main: of buttons and links
-    :ivar hover: of a button under the pointer
+    :ivar main: buttons and links
+    :ivar hover: button under the pointer
     :ivar on_main: text on a button
-    :ivar panel: behind the brand on the pages of people who aren't signed in
+    :ivar panel: background of the brand panel on the pages of people who aren't signed in
     :ivar deep: shades of the panel
     :ivar light: edges of the panel
-    :ivar tint: lines on the panel, and the key of the built-in mark
+    :ivar tint: lines on the panel, and the key of the built-in logo
     """
 
     main: str
@@ -122,9 +122,9 @@ BUILT_IN = (
 
 @lru_cache(maxsize=8)
 def palettes(color: str, dark: str = "") -> tuple[Palette, Palette]:
-    """Return the colors of the light and the dark color scheme; ours when no ``color`` is set.
+    """Return the colors of the light and the dark color scheme; the built-in ones when no ``color`` is set.
 
-    :param dark: of buttons and links in the dark scheme; "" for ``color``, as much lighter as reading takes
+    :param dark: color of buttons and links in the dark scheme; "" for ``color``, lightened enough to be readable
     """
     if not color and not dark:
         return BUILT_IN

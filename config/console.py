@@ -1,4 +1,4 @@
-"""Settings of the administrators' console."""
+"""Settings for the administrators' console."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -15,7 +15,7 @@ Networks = Annotated[
 
 
 class ConsoleSettings(BaseModel, defer_build=True):
-    """Whether there is a console, for whom, and for how long at a time."""
+    """Whether the console is enabled, where it can be reached from, and its timeouts."""
 
     admin: bool = Field(default=True, description="Whether administrators have a console, at `/admin`.")
     admin_listen: Annotated[str, AfterValidator(types.check_listener)] = Field(

@@ -1,4 +1,4 @@
-"""Settings of what leaves the service: mail, SMS and the queue."""
+"""Settings for outgoing messages: mail, SMS and the queue."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -11,14 +11,14 @@ from config.senders import OptionalAddress, Sender, written
 
 
 def default_sender(fields: dict[str, Any]) -> str:
-    """The brand, at no-reply of the public host, or of localhost when that host is no name."""
+    """Return the brand name with no-reply at the public host, or at localhost when the host isn't a name."""
     host = urlsplit(fields.get("public_url") or "").hostname or "localhost"
     is_name = any(letter.isalpha() for letter in host) and ":" not in host
     return written(fields.get("brand_name") or "", f"no-reply@{host if is_name else 'localhost'}")
 
 
 class DeliverySettings(BaseModel, defer_build=True):
-    """Channels, and the queue before them."""
+    """Channels, and the queue that feeds them."""
 
     mail_url: Annotated[str, types.having_scheme("smtp", "smtp+starttls", "smtps")] = Field(
         default="",

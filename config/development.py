@@ -1,4 +1,4 @@
-"""What a developer's machine is given so that it starts without any setting."""
+"""Defaults that let a developer's machine start without any settings."""
 
 import os
 import secrets
@@ -8,12 +8,12 @@ SECRETS_FILE = Path("var/dev-secrets")
 
 
 def ensure_secrets(path: Path = SECRETS_FILE) -> list[str]:
-    """Return the master keys kept in a file, first drawing one (256 bits) when there is no such file.
+    """Return the master keys stored in a file, generating one (256 bits) when the file doesn't exist.
 
-    Only the owner may read the file (0600). Processes that start together end with the same key:
-    the file appears whole or not at all.
+    Only the owner may read the file (0600). It is created atomically, so processes that start together end up with the
+    same key.
 
-    :raises OSError: when the file can be neither read nor made
+    :raises OSError: when the file can be neither read nor created
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

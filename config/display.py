@@ -1,4 +1,4 @@
-"""Settings as an operator may see them: everything but the secrets."""
+"""Settings as operators may see them, without secrets."""
 
 import re
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ DEFAULT, ENVIRONMENT, FROM_FILE = "default", "environment", "file"
 
 @dataclass(frozen=True)
 class ShownSetting:
-    """One setting as an operator may see it.
+    """A setting as operators may see it.
 
-    :ivar variable: the name of its environment variable
-    :ivar value: as the environment would hold it, "" for none; masked where it holds a secret
-    :ivar source: ``default``, ``environment``, or ``file`` for one that ``<variable>_FILE`` names
-    :ivar secret: whether it can hold a secret
+    :ivar variable: name of its environment variable
+    :ivar value: in the format of the environment variable, "" for none; masked if it contains a secret
+    :ivar source: ``default``, ``environment``, or ``file`` when it comes from a ``<variable>_FILE``
+    :ivar secret: whether it can contain a secret
     """
 
     variable: str
@@ -34,9 +34,9 @@ class ShownSetting:
 
 
 def by_subject(settings: Settings, *, changed_only: bool) -> dict[str, list[ShownSetting]]:
-    """Return the settings by subject, as docs/settings.md has them; subjects without any are left out.
+    """Return the settings by subject, as in docs/settings.md, without empty subjects.
 
-    :param changed_only: only those that do not have their default because of the environment or a file
+    :param changed_only: only settings that the environment or a file has changed from their default
     """
     found = {
         subject: [
@@ -54,19 +54,19 @@ def _described(settings: Settings, name: str) -> ShownSetting:
 
 
 def _source(settings: Settings, name: str) -> str:
-    """Say where the value of a setting comes from."""
+    """Return where the value of a setting comes from."""
     if name not in settings.given:
         return DEFAULT
     return FROM_FILE if name in settings.from_files else ENVIRONMENT
 
 
 def shown(settings: Settings) -> dict[str, str]:
-    """Return every variable with its value as text; keys, tokens and what stands in URLs beside the host are masked."""
+    """Return every variable with its value as text. Keys, tokens and everything in URLs besides the host are masked."""
     return {variable(name): shown_value(name, getattr(settings, name)) for name in type(settings).model_fields}
 
 
 def shown_value(name: str, value: object) -> str:
-    """Return one value as text. Durations are seconds, lists stand with commas, booleans are on or off."""
+    """Return a value as text. Durations are in seconds, lists are comma-separated, booleans are on or off."""
     if isinstance(value, tuple) and name in SECRETS:
         return f"{len(value)} set" if value else ""
     if isinstance(value, SecretStr):
@@ -78,7 +78,7 @@ def shown_value(name: str, value: object) -> str:
 
 
 def as_text(value: object) -> str:
-    """Return a value the way the environment would hold it."""
+    """Return a value in the format of its environment variable."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if hasattr(value, "total_seconds"):
@@ -87,7 +87,7 @@ def as_text(value: object) -> str:
 
 
 def masked_url(url: str) -> str:
-    """Return scheme and host of a URL, and the path of a SQLite file; *** stands for everything else."""
+    """Return scheme and host of a URL, or the path of an SQLite file, with everything else replaced by ***."""
     parts = urlsplit(url)
     if not url or parts.scheme == "sqlite":
         return url
@@ -99,5 +99,5 @@ def masked_url(url: str) -> str:
 
 
 def masked_user(text: str) -> str:
-    """Return a text with URLs in it without their users and passwords."""
+    """Mask users and passwords in the URLs within a text."""
     return _USER.sub("://***@", text)

@@ -1,4 +1,4 @@
-"""Reads the settings from the environment: ``LATCHKEY_<NAME>``, or the file that ``LATCHKEY_<NAME>_FILE`` names."""
+"""Read settings from the environment: ``LATCHKEY_<NAME>``, or the file named by ``LATCHKEY_<NAME>_FILE``."""
 
 import os
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from config.problems import PREFIX, ConfigurationError, Problem, variable
 FILE = "_FILE"
 LARGEST_FILE = 65536
 OTHER_NAMES = {"us_mfa_required": "second_factor_for"}
-"""By which a setting can be set as well: what it is called where the wire comes from."""
+"""Alternative variable names: the setting's name in Flask-Security, whose API we follow."""
 
 SECRETS = (
     "database_url",
@@ -30,9 +30,9 @@ SECRETS = (
 
 
 def read(fields: Iterable[str]) -> dict[str, str]:
-    """Return the texts of the settings that are set, by field. An empty variable counts as not set.
+    """Return the texts of the settings that are set, by field. An empty variable counts as unset.
 
-    :raises ConfigurationError: with every file that is no use and every setting given twice
+    :raises ConfigurationError: listing every unusable file and every setting that is given twice
     """
     fields = list(fields)
     texts = {name.lower(): text for name, text in os.environ.items()} | read_files(fields) | read_other_names()
@@ -40,7 +40,7 @@ def read(fields: Iterable[str]) -> dict[str, str]:
 
 
 def read_other_names() -> dict[str, str]:
-    """Return the texts of variables with another name, by the name, in lower case, of the one each stands for.
+    """Return the texts of alternative variables, by the lower-case name of the variable each stands for.
 
     :raises ConfigurationError: when both are set
     """
@@ -56,7 +56,7 @@ def read_other_names() -> dict[str, str]:
 
 
 def read_files(fields: Iterable[str]) -> dict[str, str]:
-    """Return the texts of all ``_FILE`` variables by the name, in lower case, of the variable each stands for.
+    """Return the texts of all ``_FILE`` variables, by the lower-case name of the variable each stands for.
 
     :raises ConfigurationError: as ``read``
     """
@@ -76,14 +76,14 @@ def read_files(fields: Iterable[str]) -> dict[str, str]:
 
 
 def names_from_files(fields: Iterable[str]) -> list[str]:
-    """Return the fields whose values a ``_FILE`` variable names."""
+    """Return the fields whose values come from a ``_FILE`` variable."""
     return [field for field in fields if os.environ.get(variable(field) + FILE)]
 
 
 def read_file(path: str) -> str:
-    """Return a file's text without the blanks and line ends around it.
+    """Return a file's text without surrounding whitespace.
 
-    :raises ValueError: when it can't be read, is empty, larger than 64 KiB or no UTF-8; says which, not what it holds
+    :raises ValueError: when it is unreadable, empty, over 64 KiB or not UTF-8; states the reason, never the content
     """
     text = read_text(path, LARGEST_FILE).strip()
     if not text:
@@ -92,7 +92,7 @@ def read_file(path: str) -> str:
 
 
 def unknown_variables(fields: Iterable[str]) -> list[str]:
-    """Return the ``LATCHKEY_`` variables that no setting reads, sorted: most are misspelt."""
+    """Return the ``LATCHKEY_`` variables that aren't settings, sorted. Most of them are misspelled."""
     known = {name + ending for name in map(variable, fields) for ending in ("", FILE)}
     known |= set(map(variable, OTHER_NAMES))
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

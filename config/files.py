@@ -1,4 +1,4 @@
-"""Files of the operator's, read whole and never larger than they should be."""
+"""Read the operator's files whole, up to a maximum size."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ KIB = 1024
 def read_text(path: str, largest: int) -> str:
     """Return a file's text.
 
-    :param largest: bytes that it may have
-    :raises ValueError: when it can't be read, is larger or no UTF-8; says which, not what it holds
+    :param largest: maximum size in bytes
+    :raises ValueError: when it is unreadable, too large or not UTF-8; states the reason, never the content
     """
     try:
         with Path(path).open("rb") as file:

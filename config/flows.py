@@ -1,4 +1,4 @@
-"""Settings of the features: with what people sign in, and where they go then."""
+"""Settings for features: how people sign in, and where they are redirected afterwards."""
 
 from functools import cached_property
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from config import types
 
 Method = Annotated[str, Field(pattern="^[a-z_]{1,16}$")]
-"""Which there are is known to the app, which refuses others when it starts (``app.authenticators.registry``)."""
+"""The valid methods are known only to the app, which rejects others on startup (``app.authenticators.registry``)."""
 Attribute = Literal["email", "phone", "username"]
 Methods = Annotated[tuple[Method, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
 Attributes = Annotated[tuple[Attribute, ...], BeforeValidator(types.read_list), AfterValidator(types.unique)]
@@ -87,7 +87,7 @@ class JourneySettings(BaseModel, defer_build=True):
 
     @cached_property
     def front_ends(self) -> tuple[str, ...]:
-        """The origins beside our own to which these settings lead whoever has sent a form."""
+        """The other origins that these settings redirect to after a form submission."""
         targets = (self.post_login_url, self.post_logout_url, self.post_register_url, self.post_confirm_url,
                    self.post_change_email_url, self.post_verify_url, self.us_post_setup_url,
                    self.login_error_url, self.confirm_error_url, self.change_email_error_url)  # fmt: skip

@@ -1,13 +1,14 @@
-"""Host names as machines compare them: lower case, A-labels, no final dot."""
+"""Host names in normalized form: lower case, A-labels, no trailing dot."""
 
 import idna
 
 
 def ascii_host(host: str) -> str:
-    """Return a host name as it stands in requests: ``Zürich.example.`` is ``xn--zrich-kva.example`` (RFC 5891, 5).
+    """Return a host name as it appears in requests: ``Zürich.example.`` becomes ``xn--zrich-kva.example`` (RFC 5891,
+    5).
 
-    Browsers send A-labels, and leave out the final dot. Addresses are returned as they are.
-    :raises ValueError: when it can't be a name
+    Browsers send A-labels and omit the trailing dot. IP addresses are returned unchanged.
+    :raises ValueError: when it isn't a valid host name
     """
     name = host.lower()
     try:

@@ -1,4 +1,4 @@
-"""Images that an operator has shown on the pages: read whole, known by their first bytes, and safe to serve."""
+"""Branding images: read whole, identified by their first bytes, and checked to be safe to serve."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ KINDS = {
     "brand_icon": ("png", "svg"),
     "brand_image": ("png", "svg", "webp", "jpeg"),
 }
-"""Which kinds of image each setting takes; browsers show no other as an icon."""
+"""Image formats each setting accepts. Browsers show no other formats as an icon."""
 
 LOGO_KINDS = KINDS["brand_logo"]
 
@@ -30,7 +30,7 @@ PLAIN = "save it as plain SVG"
 
 @dataclass(frozen=True)
 class Image:
-    """An image, whole.
+    """An image file in memory.
 
     :ivar kind: ``png``, ``svg``, ``webp`` or ``jpeg``
     """
@@ -44,16 +44,16 @@ class Image:
 
 
 def read_image(field: str, path: str) -> Image:
-    """Return the image at ``path``, which the setting ``field`` names. Raises ValueError as ``image_at``."""
+    """Return the image at ``path``, the value of the setting ``field``. Raises ValueError like ``image_at``."""
     return image_at(path, KINDS[field], LARGEST.get(field, USUAL_LARGEST))
 
 
 def image_at(path: str, kinds: tuple[str, ...] = LOGO_KINDS, largest: int = USUAL_LARGEST) -> Image:
     """Return the image at ``path``.
 
-    :param largest: bytes that it may have
-    :raises ValueError: when it can't be read, is too large or damaged, is none of ``kinds``, or is an SVG that runs or
-        loads something
+    :param largest: maximum size in bytes
+    :raises ValueError: when it is unreadable, too large, damaged, not one of ``kinds``, or an SVG that runs or loads
+        anything
     """
     try:
         with Path(path).open("rb") as file:
@@ -76,7 +76,7 @@ def image_at(path: str, kinds: tuple[str, ...] = LOGO_KINDS, largest: int = USUA
 
 
 def kind_of(data: bytes) -> str:
-    """Return which kind of image begins like this; "" for none that we know."""
+    """Return the image format that these first bytes indicate; "" for an unknown one."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
@@ -87,7 +87,7 @@ def kind_of(data: bytes) -> str:
 
 
 def is_whole(kind: str, data: bytes) -> bool:
-    """Say whether an image has the end that its kind has: a copy that broke off has none."""
+    """Return whether an image ends as its format requires. A truncated copy doesn't."""
     if kind == "png":
         return data[12:16] == b"IHDR" and data.rstrip(b"\0")[-8:-4] == b"IEND"
     if kind == "webp":
@@ -96,12 +96,14 @@ def is_whole(kind: str, data: bytes) -> bool:
 
 
 def check_svg(data: bytes) -> None:
-    """Accept an SVG that shows itself and nothing else.
+    """Accept an SVG that is static and self-contained.
 
-    It is shown by ``<img>``, where no browser runs or loads anything, and served with a policy that lets it do neither
-    when it is opened by itself. This is the third wall: what an operator was sent is refused before it is served.
+    It is embedded with ``<img>``, in which browsers don't run or load anything, and served with a content security
+    policy that prevents both when it is opened directly. This check is the third layer: an unsafe file that an operator
+    was sent is rejected before it is ever served.
 
-    :raises ValueError: when it is no SVG, or has a script, an event handler, an entity, or a link to anything outside
+    :raises ValueError: when it isn't an SVG, or contains a script, event handler, entity, or link to an external
+        resource
     """
     parser = expat.ParserCreate(namespace_separator=" ")
     depth = 0
@@ -139,7 +141,7 @@ def check_svg(data: bytes) -> None:
 
 
 def check_attribute(name: str, value: str) -> None:
-    """Accept an attribute that runs and loads nothing. Raises ValueError."""
+    """Accept an attribute that neither runs nor loads anything. Raises ValueError."""
     if name.startswith("on") or (name == "attributename" and re.match(r"\s*(on|(\w+:)?href)", value, re.IGNORECASE)):
         raise ValueError(f"is an SVG with an event handler or a changing link ({name}): {PLAIN}")
     if name in ("href", "src") and not INSIDE.match(value):
@@ -148,7 +150,7 @@ def check_attribute(name: str, value: str) -> None:
 
 
 def check_text(text: str) -> None:
-    """Accept style sheets, and everything else, that load nothing. Raises ValueError."""
+    """Accept text, such as a style sheet, that loads nothing. Raises ValueError."""
     addresses = (address.strip(" \t\r\n'\"") for address in ADDRESS.findall(text))
     if "@import" in text.lower() or not all(map(INSIDE.match, addresses)):
         raise ValueError(f"is an SVG that loads another file: {PLAIN}")

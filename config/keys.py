@@ -1,4 +1,4 @@
-"""Whether a master key could have been drawn at random. Says what is wrong with it, never what it is."""
+"""Check whether a master key could be random. Reports what is wrong with a key, never the key."""
 
 import math
 import re
@@ -26,10 +26,10 @@ SAMPLES = (
 
 
 def weakness(key: str) -> str | None:
-    """Say why a key must not protect a service, or return None when nothing speaks against it.
+    """Return why a key isn't safe to use, or None when no weakness is found.
 
-    Of drawn keys about one in three million is refused: the words are six letters or more, and the least
-    variety (8 different characters, 80 bits by their frequency) lies far below 32 random hex digits.
+    About one in three million random keys is rejected: the sample words have six letters or more, and the minimum
+    variety (8 different characters, 80 bits by their frequency) is far below that of 32 random hex digits.
     """
     if len(key.encode("utf-8", "surrogatepass")) < SHORTEST:
         return f"holds a key shorter than {SHORTEST} bytes"
@@ -42,7 +42,7 @@ def weakness(key: str) -> str | None:
 
 
 def has_low_variety(key: str) -> bool:
-    """Whether a key repeats itself, counts up or down, or is made of few characters."""
+    """Return whether a key repeats itself, counts up or down, or uses only a few characters."""
     counts = Counter(key)
     bits = -sum(count * math.log2(count / len(key)) for count in counts.values())
     repeats = (key + key).find(key, 1) < len(key) or key[: len(key) // 2] == key[len(key) // 2 :][: len(key) // 2]

@@ -1,4 +1,4 @@
-"""The languages that the service has catalogs for."""
+"""The languages that have translation catalogs."""
 
 LANGUAGES = {
     "en": "English",
@@ -10,11 +10,11 @@ LANGUAGES = {
     "ar": "العربية",
     "pl": "Polski",
 }
-"""By BCP 47 tag, what each is called in itself. English is in the source; the others are in app/translations."""
+"""Native name by BCP 47 tag. English is in the source; the others are in app/translations."""
 
 
 def check_language(tag: str) -> str:
-    """Return ``tag`` as it is written here. Raises ValueError for a language without a catalog."""
+    """Return ``tag`` in its canonical spelling. Raises ValueError for a language without a catalog."""
     known = {each.lower(): each for each in LANGUAGES}
     if tag.lower() not in known:
         raise ValueError(f"choose from {', '.join(LANGUAGES)}")

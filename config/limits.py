@@ -1,4 +1,4 @@
-"""Settings of what a code is worth: digits, lifetimes, budgets."""
+"""Settings for codes and limits: digits, lifetimes, budgets."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ Countries = Annotated[tuple[Country, ...], BeforeValidator(types.read_list), Aft
 
 
 class LimitSettings(BaseModel, defer_build=True):
-    """Codes and links, how often, and how long a proof counts."""
+    """Codes and links, rate limits, and how long a verification remains valid."""
 
     limits: bool = Field(default=True, description="Whether sends and failures are counted and stopped.")
     email_code_digits: int = Field(default=8, ge=6, le=8, description="Digits of a mailed code.")

@@ -1,4 +1,4 @@
-"""Settings of passkeys: where they hold, and what is asked of them."""
+"""Settings for passkeys: the domain they belong to, and what is required of them."""
 
 import ipaddress
 from typing import Annotated, Literal
@@ -41,22 +41,22 @@ class PasskeySettings(ServiceSettings, defer_build=True):
 
     @property
     def rp_id(self) -> str:
-        """The domain that passkeys are made for and hashed to."""
+        """The relying party ID: the domain that passkeys are created for and that their responses hash."""
         return self.passkey_rp_id or urlsplit(self.public_url).hostname or ""
 
     @property
     def webauthn_origins(self) -> tuple[str, ...]:
-        """The origins whose answers are taken, exactly."""
+        """The exact origins whose responses are accepted."""
         return self.passkey_origins or (self.origin,)
 
     @property
     def can_use_passkeys(self) -> bool:
-        """Whether browsers can make passkeys here: on a domain, never on a bare address (Web Authentication, 5.1.2)."""
+        """Browsers can create passkeys here: that needs a domain, not a bare address (Web Authentication, 5.1.2)."""
         return self.passkeys and bool(self.rp_id) and not is_address(self.rp_id)
 
 
 def is_address(host: str) -> bool:
-    """Whether ``host`` is a network address and no name."""
+    """Return whether ``host`` is an IP address instead of a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Whether a regular expression of the operator's could keep a thread busy for hours with an answer of a provider.
+"""Detect operator-supplied regular expressions that a provider's response could make run for hours.
 
-``re`` has no time limit. What takes time that doubles with each character is a repeat inside a repeated group, as in
-``(a+)+$``, and a choice inside one, as in ``(a|a)*$`` (OWASP: Regular expression Denial of Service).
+``re`` has no time limit. Exponential time comes from repetition inside a repeated group, as in ``(a+)+$``, and from
+alternation inside one, as in ``(a|a)*$`` (OWASP: Regular expression Denial of Service).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _EXACTLY = re.compile(r"\{\d+\}")
 
 
 def repeats_what_varies(pattern: str) -> bool:
-    """Whether a group that may come several times holds a repeat or a choice itself."""
-    varies = [False]  # for each group that is open, whether it holds one
-    ended = False  # whether the group that ended just before holds one
+    """Return whether a repeatable group itself contains repetition or alternation."""
+    varies = [False]  # for each open group, whether it contains either
+    ended = False  # whether the group that was just closed contains either
     for part in _TOKEN.findall(pattern):
         repeats = part in "*+" or (part[0] == "{" and len(part) > 1)
         if ended and repeats:

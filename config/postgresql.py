@@ -1,4 +1,4 @@
-"""What a ``postgresql://`` URL says, read by libpq itself, so that whatever psql takes is taken here."""
+"""``postgresql://`` URLs, parsed by libpq itself so that every URL psql accepts is accepted here."""
 
 import re
 
@@ -12,15 +12,15 @@ OURS = {
     "synchronous_commit": "each transaction says for itself whether it waits for the disk",
     "timezone": "times are kept in UTC",
 }
-"""What ``options`` may not set, because we do, and what to do instead."""
+"""Parameters that ``options`` must not set because we set them, with what to do instead."""
 
 ENCODE = "percent-encode special characters of user and password"
 
 
 def parameters(url: str) -> dict[str, str]:
-    """Return what ``url`` says by the names of libpq's parameters; several hosts stand in one, with commas.
+    """Return the parts of ``url`` by libpq parameter name. Several hosts are comma-separated in one value.
 
-    :raises ValueError: when libpq or we can't use it. Names the parameter, never a value, which may be a password
+    :raises ValueError: when libpq or we can't use it; names the parameter but never its value, which may be a password
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
@@ -39,7 +39,7 @@ def parameters(url: str) -> dict[str, str]:
 
 
 def _as_libpq_reads(url: str) -> str:
-    """Return ``url`` with the scheme that libpq knows, and "=" encoded in values (``?options=-csearch_path=auth``)."""
+    """Return ``url`` with libpq's scheme, and with "=" encoded in values (``?options=-csearch_path=auth``)."""
     base, mark, query = url.replace("postgresql+psycopg://", "postgresql://", 1).partition("?")
     pairs = [pair.partition("=") for pair in query.split("&")]
     return base + mark + "&".join(name + sign + value.replace("=", "%3D") for name, sign, value in pairs)
@@ -62,7 +62,7 @@ def _check_values(found: dict[str, str]) -> None:
 
 
 def _refused_by_libpq(found: dict[str, str]) -> str | None:
-    """Return what libpq finds wrong with these values before it connects, if anything; it is led to no server."""
+    """Return libpq's objection to these values, if any, without connecting to a server."""
     from psycopg import pq
     from psycopg.conninfo import make_conninfo
 

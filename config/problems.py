@@ -1,4 +1,4 @@
-"""What is wrong with the settings, said so that an operator can mend it."""
+"""Problems with the settings, worded so that an operator can fix them."""
 
 import sys
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 PREFIX = "LATCHKEY_"
 
 NOT_CONFIGURED = 78
-"""Status of a process that can't start with its settings (EX_CONFIG of sysexits.h)."""
+"""Exit status of a process whose settings prevent it from starting (EX_CONFIG of sysexits.h)."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to mend: the variable's name, what is wrong with it (never its value), and what to do."""
+    """A problem to fix: the variable's name, what is wrong with it (never its value), and what to do."""
 
     setting: str
     what: str
@@ -26,16 +26,16 @@ class Problem:
 
 
 class ConfigurationError(Exception):
-    """The settings can't be used. ``problems`` lists every reason found, in the order they were found."""
+    """The settings can't be used. ``problems`` lists all reasons in the order they were found."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
 
     def exit(self) -> NoReturn:
-        """Say on standard error what to mend, and end the process with status 78.
+        """Print the problems to standard error and exit with status 78.
 
-        The status is EX_CONFIG of sysexits.h: starting again changes nothing before a person has.
+        The status is EX_CONFIG of sysexits.h: restarting won't help until a person has fixed the settings.
         """
         sys.stderr.write(f"Latchkey does not start with these settings:\n{self}\n")
         raise SystemExit(NOT_CONFIGURED)
@@ -47,13 +47,13 @@ def variable(field: str) -> str:
 
 
 def path_of_ours(first: str) -> Problem:
-    """Return what is wrong with a public address whose path begins as one of the service's own addresses."""
+    """Return the problem of a public URL whose path begins like one of the service's own routes."""
     what = f"has a path that begins with /{first}, as addresses of Latchkey itself do"
     return Problem(variable("public_url"), what, "Choose another one, as /auth or /sso.")
 
 
 def from_validation(error: "ValidationError") -> list[Problem]:
-    """Turn what the types refused into problems, without the refused values."""
+    """Convert pydantic's validation errors to problems, without the rejected values."""
     found: dict[str, Problem] = {}
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         if detail["type"] == "default_factory_not_called":  # follows from another problem

@@ -1,4 +1,4 @@
-"""Settings of registration: who may create an account, with which mail domains, and whether with a phone number."""
+"""Registration settings: who may create an account, with which email domains, and whether with a phone number."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,7 +9,7 @@ from config.apps import Hosts, check_host_or_subdomains
 from config.files import KIB, read_text
 
 LARGEST_LIST = 16 * KIB * KIB
-"""Bytes of a file of domains: the lists of disposable ones that are kept in public have 1 to 3 MiB."""
+"""Maximum size in bytes of a domain list. Public lists of disposable domains have 1 to 3 MiB."""
 
 Mode = Literal["open", "invite", "domains", "off"]
 _SWITCH = {"on": "open", "true": "open", "yes": "open", "1": "open", "y": "open", "t": "open",
@@ -17,16 +17,16 @@ _SWITCH = {"on": "open", "true": "open", "yes": "open", "1": "open", "y": "open"
 
 
 def read_mode(value: Any) -> Any:
-    """Read on and off, which is all that this setting could be once, as ``open`` and ``off``."""
+    """Read on and off, formerly the only values of this setting, as ``open`` and ``off``."""
     if isinstance(value, bool):
         return "open" if value else "off"
     return _SWITCH.get(types.lower(value), types.lower(value)) if isinstance(value, str) else value
 
 
 def read_domains(path: str) -> frozenset[str]:
-    """Return the domains of a file: one a line, in lower case and A-labels; ``#`` begins a comment.
+    """Return the domains listed in a file, in lower case and A-labels. One per line; ``#`` starts a comment.
 
-    :raises ValueError: when it can't be read, or a line is no domain; says which line
+    :raises ValueError: when it is unreadable or a line isn't a domain; names the line
     """
     found = set()
     for number, line in enumerate(read_text(path, LARGEST_LIST).splitlines(), 1):
@@ -60,5 +60,5 @@ class RegistrationSettings(BaseModel, defer_build=True):
 
     @property
     def can_register(self) -> bool:
-        """Whether people can create an account without an invitation."""
+        """People can create an account without an invitation."""
         return self.registration in ("open", "domains")

@@ -1,4 +1,4 @@
-"""Settings of what is kept for people, and for how long."""
+"""Settings for how long data is kept."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from config import types
 
 
 class KeepingSettings(BaseModel, defer_build=True):
-    """Exports, accounts that are to be erased or that nobody confirmed, counts, and events posted to other programs."""
+    """Exports, accounts pending deletion or confirmation, statistics, and webhook deliveries."""
 
     export_keep: types.Duration = Field(
         default=timedelta(hours=24), description="How long an export of someone's data can be fetched."

@@ -1,4 +1,4 @@
-"""Who mails come from: a name and an address, as people write them, read into one way to write them (RFC 5322)."""
+"""Mail senders: a name and an address in any common notation, normalized to one (RFC 5322)."""
 
 import re
 from typing import Annotated
@@ -13,11 +13,11 @@ DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*", re.ASCII | re.IGNOR
 
 
 def split_sender(text: str) -> tuple[str, str]:
-    """Return name ("" for none) and address of a sender; the domain is in its ASCII form (RFC 5890).
+    """Return a sender's name ("" for none) and address, with the domain in ASCII (RFC 5890).
 
-    A name may stand in double quotes or not, whatever is in it: `Acme, Inc. <no-reply@acme.example>`.
+    The name may be in double quotes or not, whatever it contains: `Acme, Inc. <no-reply@acme.example>`.
 
-    :raises ValueError: when it is not exactly one address
+    :raises ValueError: when it isn't exactly one address
     """
     if UNPRINTED.search(text):
         raise ValueError("a sender has no line breaks or control characters")
@@ -35,7 +35,7 @@ def split_sender(text: str) -> tuple[str, str]:
 
 
 def read_address(text: str) -> str:
-    """Return an address that every mail server takes. Raises ValueError."""
+    """Return an address that every mail server accepts. Raises ValueError."""
     local, at, domain = text.rpartition("@")
     if not at or not LOCAL.fullmatch(local):
         raise ValueError(
@@ -49,8 +49,8 @@ def read_address(text: str) -> str:
 
 
 def ascii_domain(domain: str) -> str:
-    """Return an internationalized domain name as mail servers know it, "" when it is none."""
-    from email_validator import EmailNotValidError, validate_email  # its tables take a while to load
+    """Return an internationalized domain name in its ASCII form, "" when it is invalid."""
+    from email_validator import EmailNotValidError, validate_email  # slow to import because of its tables
 
     try:
         return validate_email(f"a@{domain}", check_deliverability=False, test_environment=True).ascii_domain
@@ -59,18 +59,18 @@ def ascii_domain(domain: str) -> str:
 
 
 def check_sender(text: str) -> str:
-    """Return a sender with its name in quotes, as ``split_sender`` reads it again. Raises ValueError."""
+    """Return a sender with its name in quotes, so that ``split_sender`` can parse it again. Raises ValueError."""
     return written(*split_sender(text))
 
 
 def written(name: str, address: str) -> str:
-    """Return a sender with its name in quotes, or its address alone if it has no name."""
+    """Format a sender with its name in quotes, or only its address if there is no name."""
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{quoted}" <{address}>' if name else address
 
 
 def read_optional_address(text: str) -> str:
-    """As ``read_address``; "" stays ""."""
+    """Return an address like ``read_address``; "" stays ""."""
     return read_address(text) if text else ""
 
 

@@ -1,4 +1,4 @@
-"""Settings of the service as a whole: where it stands and what it keeps."""
+"""Settings for the service as a whole: its addresses, database, logs and request limits."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -21,17 +21,17 @@ LOCAL_URL = "http://localhost:8000"
 
 
 def default_public_url(fields: dict[str, Any]) -> str:
-    """On a developer's machine the address is known; in production only the operator knows it."""
+    """Return the local address in development. In production only the operator knows the address."""
     return LOCAL_URL if fields.get("environment") == "development" else ""
 
 
 def default_log_format(fields: dict[str, Any]) -> Literal["json", "text"]:
-    """A developer reads the log, in production a program does."""
+    """Return ``text`` in development, where people read the log, and ``json`` in production, where programs do."""
     return "text" if fields.get("environment") == "development" else "json"
 
 
 def check_database_url(url: str) -> str:
-    """Accept a URL whose every parameter the driver knows; find out now rather than at the first connection."""
+    """Accept a URL whose parameters the driver knows, to find errors now rather than at the first connection."""
     if url.startswith("postgresql"):
         postgresql.parameters(url)
     elif "?" in url and not url.startswith("sqlite:///file:"):
@@ -40,7 +40,7 @@ def check_database_url(url: str) -> str:
 
 
 class ServiceSettings(BaseModel, defer_build=True):
-    """The service and what it stands on."""
+    """The service and its infrastructure."""
 
     environment: Literal["development", "production"] = Field(
         default="production",
@@ -131,5 +131,5 @@ class ServiceSettings(BaseModel, defer_build=True):
 
     @property
     def sub_path(self) -> str:
-        """The path of the public address, as in "/auth"; "" where the service has the host for itself."""
+        """The path of the public address, such as "/auth"; "" when the service is at the root of its host."""
         return types.parts_of_address(self.public_url)[1]

@@ -1,4 +1,4 @@
-"""``Settings``: every decision of the operator, typed, documented, and unchangeable once read."""
+"""``Settings``: all configuration of the service, typed, documented, and immutable once loaded."""
 
 import socket
 from typing import Any
@@ -37,10 +37,10 @@ class Settings(
     ServiceSettings,
     defer_build=True,
 ):
-    """Every setting, unchangeable. ``Settings(name=value)`` reads no environment; ``Settings.load()`` does.
+    """All settings, immutable. ``Settings(name=value)`` ignores the environment; ``Settings.load()`` reads it.
 
-    The fields stand, by subject, in the classes above. Made by hand, values are checked for their
-    type alone; ``load`` also refuses what is unsafe to start with (``config.checks``).
+    The fields are defined by subject in the base classes. The constructor only validates types; ``load`` also rejects
+    settings that are unsafe to start with (``config.checks``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
@@ -51,27 +51,27 @@ class Settings(
 
     @property
     def noticed(self) -> tuple[Problem, ...]:
-        """Warnings that loading these settings from the environment gave; none when they were made by hand."""
+        """Warnings from loading these settings from the environment; empty when they were constructed directly."""
         return self._noticed
 
     @property
     def given(self) -> frozenset[str]:
-        """Names of the settings that were set, by the environment or by hand; the others have their default."""
+        """Names of the settings that were set, by the environment or the constructor; the others have their default."""
         return frozenset(self.model_fields_set) if self._given is None else self._given
 
     @property
     def from_files(self) -> frozenset[str]:
-        """Names of those that ``_FILE`` variables set."""
+        """Names of the settings that were set by ``_FILE`` variables."""
         return self._from_files
 
     @staticmethod
     def load() -> "Settings":
-        """Read the environment and its files, check everything, and return the settings.
+        """Read the environment and its files, validate everything, and return the settings.
 
-        In development without keys, one is drawn and kept in ``var/dev-secrets``. ``noticed`` has what is allowed but
-        weaker than it could be; the application logs it, as its logs are set.
+        In development without keys, one is generated and stored in ``var/dev-secrets``. ``noticed`` contains warnings
+        about settings that are allowed but weak; the application logs them once logging is configured.
 
-        :raises ConfigurationError: with all problems found; its text holds no value of a setting
+        :raises ConfigurationError: with all problems found; its text never contains the value of a setting
         """
         try:
             settings = Settings.model_validate(environment.read(Settings.model_fields))
@@ -79,16 +79,16 @@ class Settings(
             raise ConfigurationError(from_validation(error)) from None
         if found := checks.problems(settings):
             raise ConfigurationError(found)
-        settings._given = frozenset(settings.model_fields_set)  # before development completes them
+        settings._given = frozenset(settings.model_fields_set)  # before development defaults are added
         settings._from_files = frozenset(environment.names_from_files(Settings.model_fields))
         settings._noticed = (*checks.unread_variables(settings), *checks.warnings(settings))
         return settings.completed()
 
     @staticmethod
     def load_or_exit() -> "Settings":
-        """Load the settings, or say on standard error what to mend and end the process with status 78.
+        """Load the settings, or print the problems to standard error and exit with status 78.
 
-        As ``ConfigurationError.exit``.
+        See ``ConfigurationError.exit``.
         """
         try:
             return Settings.load()
@@ -96,7 +96,7 @@ class Settings(
             error.exit()
 
     def completed(self) -> "Settings":
-        """Return these settings with a development key where one is missing, and without SMS that can't be sent."""
+        """Return these settings with a development key if none is set, and without SMS if it can't be sent."""
         changes: dict[str, Any] = {}
         if not self.is_production and not self.secret_keys:
             changes["secret_keys"] = tuple(SecretStr(key) for key in development.ensure_secrets())
@@ -110,12 +110,12 @@ class Settings(
 
     @property
     def can_register_by_phone(self) -> bool:
-        """Whether an account can be created with a phone number, where its owner may create one at all."""
+        """Accounts can be created with a phone number, wherever people can create accounts at all."""
         return self.registration_by_phone and "sms" in self.methods and "phone" in self.identity_attributes
 
     @property
     def replica(self) -> str:
-        """What this machine or container is called in logs, traces and heartbeats."""
+        """Name of this machine or container in logs, traces and heartbeats."""
         return self.replica_name or socket.gethostname()[:60]
 
     @property
@@ -124,25 +124,25 @@ class Settings(
 
     @property
     def can_send_sms(self) -> bool:
-        """Whether everything the chosen SMS provider needs is set."""
+        """The chosen SMS provider is fully configured."""
         return self.has_twilio if self.sms_provider == "twilio" else bool(self.sms_url)
 
     @property
     def has_twilio(self) -> bool:
-        """Whether everything that Twilio needs is set."""
+        """Twilio is fully configured."""
         return bool(self.twilio_account_sid and self.twilio_auth_token.get_secret_value() and self.twilio_sender)
 
     @property
     def can_recover(self) -> bool:
-        """Whether accounts can be recovered: by mail, and not switched off."""
+        """Account recovery is enabled, and so is email, which it requires."""
         return self.recovery_starts > 0 and "email" in self.methods
 
     @property
     def key_texts(self) -> list[str]:
-        """The master keys themselves, current one first. Never for a log or a page."""
+        """The master keys in plaintext, current one first. Never log or display them."""
         return [key.get_secret_value() for key in self.secret_keys]
 
     @property
     def cookie_prefix(self) -> str:
-        """``__Host-`` where cookies travel by HTTPS alone; empty on a developer's http:// address."""
+        """``__Host-`` when cookies are sent over HTTPS only; empty for a developer's http:// address."""
         return "__Host-" if self.is_production or self.public_url.startswith("https://") else ""

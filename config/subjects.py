@@ -1,4 +1,4 @@
-"""Which settings belong together: the sections of docs/settings.md, in its order."""
+"""Settings grouped into the sections of docs/settings.md, in its order."""
 
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "The service": (
@@ -73,4 +73,4 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         "password_length_min",
     ),
 }  # fmt: skip
-"""Fields of Settings by the title of their section."""
+"""Fields of Settings by section title."""

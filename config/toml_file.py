@@ -1,4 +1,4 @@
-"""A TOML file of the operator's with named tables, as in [clients.grafana]: its faults are named by their line."""
+"""The operator's TOML files with named tables, such as [clients.grafana]. Errors include line numbers."""
 
 import re
 import tomllib
@@ -20,21 +20,21 @@ WORDS = {
     "bool_parsing": "must be true or false",
     "missing": "is missing",
 }
-"""What pydantic's kinds of fault are called in such a file."""
+"""Messages for pydantic's error types."""
 
 
 class TomlFile:
-    """The tables of one file, and what is wrong with it.
+    """The tables of a file, and its problems.
 
-    :ivar folder: to which paths in the file are relative
-    :ivar tables: empty for a file that can't be read
-    :ivar problems: in the order in which they were found
+    :ivar folder: directory that paths in the file are relative to
+    :ivar tables: empty when the file can't be read
+    :ivar problems: in line order
     """
 
     def __init__(self, path: str, name: str) -> None:
         """Read the file.
 
-        :param name: of what names the file, for the problems
+        :param name: name of the setting that points to the file, for the problems
         """
         self.folder = Path(path).parent
         self.tables: Mapping[str, Any] = {}
@@ -54,11 +54,11 @@ class TomlFile:
 
     @property
     def problems(self) -> list[Problem]:
-        """What was found, by line."""
+        """The problems found, in line order."""
         return [found for _, found in sorted(self._problems, key=lambda each: each[0])]
 
     def named(self, kind: str, example: str) -> dict[str, dict[str, Any]]:
-        """Return the tables of one kind by their names; anything else in the file is a fault.
+        """Return the tables of a kind by name. Anything else in the file is a problem.
 
         :param kind: ``clients``, for [clients.grafana]
         """
@@ -72,10 +72,10 @@ class TomlFile:
         return found
 
     def add(self, kind: str, name: str, what: str, remedy: str, field: str = "") -> None:
-        """Note a fault of a table, or of one of its fields.
+        """Add a problem with a table or one of its fields.
 
-        :param kind: ``clients``; "" where ``name`` is a table of the file itself
-        :param what: goes on after the name: ``" is missing"``
+        :param kind: ``clients``; "" when ``name`` is a top-level table
+        :param what: continues the sentence after the name: ``" is missing"``
         """
         where = ".".join(filter(None, (kind, name, field)))
         number = self._line_of(kind, name, field)
@@ -85,7 +85,7 @@ class TomlFile:
         self._problems.append((number, Problem(self._name, what, remedy)))
 
     def _line_of(self, kind: str, name: str, field: str) -> int:
-        """Return the line of a table's field, else that of its header, else 0: tomllib tells no line of a value."""
+        """Return the line of a table's field, else of its header, else 0. tomllib doesn't report lines of values."""
         if not kind:
             named = _assignment(name)
             return next((at for at, line in enumerate(self._lines, 1) if named.match(line)), 0)

@@ -1,4 +1,4 @@
-"""The kinds of value a setting can take besides plain text, numbers and booleans."""
+"""Types of setting values besides plain strings, numbers and booleans."""
 
 import ipaddress
 import re
@@ -23,14 +23,14 @@ HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?", re.ASCII)
 OURS = ("connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
 LONGEST_SOCKET = 100
-"""Bytes of the path of a Unix socket, at most (107 on Linux, 103 on macOS)."""
+"""Maximum length in bytes of a Unix socket's path (107 on Linux, 103 on macOS)."""
 LONGEST = timedelta(days=3650)
 
 
 def read_duration(value: Any) -> Any:
-    """Read text as seconds ("600") or as an ISO 8601 duration of weeks to seconds ("PT10M"); leave the rest alone.
+    """Parse text as seconds ("600") or an ISO 8601 duration of weeks to seconds ("PT10M"); keep other values.
 
-    :raises ValueError: for any other text, such as "10 minutes" or "00:10", which could be read two ways
+    :raises ValueError: for any other text, such as "10 minutes" or "00:10", which is ambiguous
     """
     if not isinstance(value, str):
         return value
@@ -43,21 +43,21 @@ def read_duration(value: Any) -> Any:
 
 
 def read_list(value: Any) -> Any:
-    """Split text at commas and line ends, without blanks and empty parts."""
+    """Split text at commas and newlines, dropping whitespace and empty parts."""
     if isinstance(value, str):
         return tuple(part.strip() for part in re.split(r"[,\n]", value) if part.strip())
     return value
 
 
 def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuse a list that says something twice."""
+    """Reject a list with duplicates."""
     if len(set(values)) != len(values):
         raise ValueError("a value stands twice in the list")
     return values
 
 
 def cookie_name(value: str) -> str:
-    """Refuse what is no name for a cookie (RFC 6265, section 4.1.1), or one of ours."""
+    """Reject invalid cookie names (RFC 6265, section 4.1.1) and names reserved for our own cookies."""
     if value and not COOKIE_NAME.fullmatch(value):
         raise ValueError("a cookie's name has letters, digits and !#$%&'*+-.^_`|~")
     if "latchkey" in value.lower():
@@ -66,19 +66,19 @@ def cookie_name(value: str) -> str:
 
 
 def lower(value: Any) -> Any:
-    """Read names without regard to case."""
+    """Normalize text to lower case without surrounding whitespace."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def upper(value: Any) -> Any:
-    """Read short names, as those of countries, without regard to case."""
+    """Normalize text, such as a country code, to upper case without surrounding whitespace."""
     return value.strip().upper() if isinstance(value, str) else value
 
 
 def split_url(text: str) -> SplitResult:
-    """Split a URL with a host and a sound port.
+    """Split a URL, which must have a host and a valid port.
 
-    :raises ValueError: without showing the URL, which may hold a password
+    :raises ValueError: without the URL, which may contain a password
     """
     try:
         parts = urlsplit(text)
@@ -91,9 +91,9 @@ def split_url(text: str) -> SplitResult:
 
 
 def check_user(parts: SplitResult) -> None:
-    """Accept user and password of a URL in UTF-8 (RFC 3986, section 3.2.1), or neither.
+    """Accept a URL whose user and password are valid UTF-8 (RFC 3986, section 3.2.1) or absent.
 
-    :raises ValueError: without showing either
+    :raises ValueError: without the user or password
     """
     try:
         for text in filter(None, (parts.username, parts.password)):
@@ -103,9 +103,9 @@ def check_user(parts: SplitResult) -> None:
 
 
 def read_headers(text: str) -> list[tuple[str, str]]:
-    """Return name and value of each line ``Name: value`` (RFC 9110, section 5).
+    """Return name and value of each ``Name: value`` line (RFC 9110, section 5).
 
-    :raises ValueError: without showing a value, which may be a secret
+    :raises ValueError: without any values, which may be secrets
     """
     headers = []
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -119,7 +119,7 @@ def read_headers(text: str) -> list[tuple[str, str]]:
 
 
 def check_headers(secret: SecretStr) -> SecretStr:
-    """Accept lines that ``read_headers`` can read, each name once."""
+    """Accept text that ``read_headers`` can parse, without duplicate names."""
     names = [name.lower() for name, _ in read_headers(secret.get_secret_value())]
     if len(set(names)) != len(names):
         raise ValueError("a header stands twice in it")
@@ -127,7 +127,7 @@ def check_headers(secret: SecretStr) -> SecretStr:
 
 
 def check_pattern(text: str) -> str:
-    """Accept a regular expression whose time does not double with each character of what it is matched with."""
+    """Accept a regular expression whose matching time isn't exponential in the length of its input."""
     try:
         re.compile(text)
     except (re.error, OverflowError) as error:
@@ -139,15 +139,18 @@ def check_pattern(text: str) -> str:
 
 
 def is_in_memory(url: str) -> bool:
-    """Whether a ``sqlite:`` URL names no file: none, ``:memory:``, or a URI of SQLite's (sqlite.org/uri.html)."""
+    """Return whether a ``sqlite:`` URL names no file: it is empty, ``:memory:``, or an in-memory SQLite URI.
+
+    See sqlite.org/uri.html.
+    """
     path, _, query = url.removeprefix("sqlite:").removeprefix("//").removeprefix("/").partition("?")
     return path in ("", ":memory:", "file:", "file::memory:") or "mode=memory" in query.split("&")
 
 
 def check_reachable(parts: SplitResult) -> None:
-    """Accept a URL that a client can be given: its host can be looked up, what comes after it is ASCII.
+    """Accept a URL that can be passed to an HTTP client: its host can be resolved, and the rest is ASCII.
 
-    :raises ValueError: without showing it
+    :raises ValueError: without the URL
     """
     if not (parts.path + parts.query).isascii():
         raise ValueError("percent-encode what is not ASCII after its host")
@@ -158,7 +161,7 @@ def check_reachable(parts: SplitResult) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine (RFC 6761 section 6.3 for localhost)."""
+    """Return whether a host name or address is this machine (RFC 6761 section 6.3 for localhost)."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -168,7 +171,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_origin(text: str) -> str:
-    """Return scheme://host[:port] of a web address that has nothing more: no path, no query, no user."""
+    """Return scheme://host[:port] of a web address that has no path, query or user."""
     parts = split_url(text.strip().rstrip("/"))
     if parts.scheme not in ("http", "https"):
         raise ValueError("it must begin with https:// (http:// in development)")
@@ -181,7 +184,7 @@ def read_origin(text: str) -> str:
 
 
 def read_address(text: str) -> str:
-    """Return scheme://host[:port] of a web address, and its path without a slash at the end; "" stays ""."""
+    """Return scheme://host[:port] of a web address, and its path without trailing slash; "" stays ""."""
     parts = split_url(text.strip()) if text else None
     if parts is None:
         return ""
@@ -194,14 +197,14 @@ def read_address(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def parts_of_address(address: str) -> tuple[str, str]:
-    """Return the origin and the path of what ``read_address`` has returned."""
+    """Return the origin and path of an address returned by ``read_address``."""
     scheme, mark, rest = address.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{mark}{host}", f"{slash}{path}"
 
 
 def check_target(text: str) -> str:
-    """Accept a path on this host ("/welcome") or a whole http(s) URL; "" where that means the built-in page."""
+    """Accept a path on this host ("/welcome") or a full http(s) URL, and "" for the built-in page."""
     if not text or re.fullmatch(r"/(?![/\\])[^\s\\\x00-\x1f]*", text):
         return text
     parts = split_url(text)
@@ -215,14 +218,14 @@ def check_target(text: str) -> str:
 
 
 def check_listener(text: str) -> str:
-    """Accept where to listen: ``address:port``, ``[address]:port``, ``unix:`` and an absolute path, or nowhere ("")."""
+    """Accept an address to listen on: ``address:port``, ``[address]:port``, ``unix:/absolute/path``, or "" for none."""
     if text and listener(text) is None:
         raise ValueError("say 127.0.0.1:9464, [::1]:9464 or unix:/run/latchkey/metrics.sock")
     return text
 
 
 def listener(text: str) -> tuple[str, int] | str | None:
-    """Return the address and port, or the path of a socket, that ``text`` names; None when it names neither."""
+    """Return the address and port, or the socket path, in ``text``; None when it is neither."""
     if text.startswith("unix:/"):
         path = text.removeprefix("unix:")
         return path if len(path.encode()) <= LONGEST_SOCKET and not path.endswith("/") else None
@@ -238,7 +241,7 @@ def listener(text: str) -> tuple[str, int] | str | None:
 
 
 def check_host(text: str) -> str:
-    """Return host or host:port in lower case and A-labels; patterns such as * are refused."""
+    """Return host or host:port in lower case and A-labels. Patterns such as * are rejected."""
     name, colon, port = (text, "", "") if text.endswith("]") or ":" not in text else text.rpartition(":")
     host = f"{ascii_host(name)}{colon}{port}"
     if not HOST.fullmatch(host):
@@ -247,7 +250,7 @@ def check_host(text: str) -> str:
 
 
 def check_network(text: str) -> str:
-    """Return an address or a network in its usual form, as in 10.0.0.0/8."""
+    """Return an address or network in canonical form, such as 10.0.0.0/8."""
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
@@ -255,12 +258,15 @@ def check_network(text: str) -> str:
 
 
 def read_host(value: Any) -> Any:
-    """Read a name of a host, without a port, as ``check_host`` does; "" stays ""."""
+    """Read a host name without a port, like ``check_host``; "" stays ""."""
     return ascii_host(value.strip()) if isinstance(value, str) and value.strip() else value
 
 
 def having_scheme(*schemes: str) -> AfterValidator:
-    """Accept "" or a URL with one of these schemes. Files, sockets and databases (maybe several) need no host."""
+    """Accept "" or a URL with one of these schemes.
+
+    URLs of files, sockets and databases don't need a host. Database URLs may list several.
+    """
 
     def check(text: str) -> str:
         scheme, mark, rest = text.partition("://")

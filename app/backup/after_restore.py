@@ -69,9 +69,7 @@ def _end_what_is_under_way(connection: sa.Connection, now: datetime) -> None:
 
 
 def _put_off_deletions(connection: sa.Connection, until: datetime) -> int:
-    """Postpone deletions to ``until``, as owners may have kept their accounts meanwhile. The link to keep one stays
-    valid.
-    """
+    """Postpone deletions to ``until``, as owners may have kept their accounts since. The link to do so stays valid."""
     early = (Deletion.pseudonym.is_(None), Deletion.due_at < until)
     return connection.execute(sa.update(Deletion).where(*early).values(due_at=until)).rowcount
 
