@@ -1,6 +1,6 @@
-"""Passcodes and magic links: issued, counted, verified and spent.
+"""Passcodes and magic links: issue them, count attempts, verify and spend them.
 
-Promises that an answer is good once, only for its own purpose and method, and only in the browser that asked.
+Guarantees that each works once, only for its purpose and method, and only in the browser that requested it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Register what the worker deletes."""
+    """Register the cleanups that the worker runs."""
     from app.challenges import cleanup
     from app.db.retention import register_cleanups
 

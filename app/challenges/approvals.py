@@ -1,6 +1,6 @@
-"""Approval from another device: a link opened there approves the browser that asked.
+"""Approval from another device: opening the link there approves the sign-in in the browser that requested it.
 
-Counting, approving and spending are each one conditional UPDATE: the database decides, however many ask at once.
+Counting, approving and spending are one conditional UPDATE each, so the database resolves concurrent requests.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ _SPEND = (
 
 @dataclass(frozen=True, slots=True)
 class OpenApproval:
-    """A challenge as the browser or program that asked for it sees it; ``user`` is None for a decoy.
+    """A challenge as seen by the browser or API client that requested it; ``user`` is None for a decoy.
 
-    :ivar has_second: whether the user is asked for a second step
+    :ivar has_second: whether the user has to provide a second factor
     """
 
     challenge: Challenge
@@ -85,12 +85,12 @@ class OpenApproval:
 
     @property
     def characters(self) -> str:
-        """What this screen shows to be typed where the link is opened; "" where no link was sent."""
+        """The confirmation characters to enter on the device that opens the link; "" if no link was sent."""
         return characters_of(self.challenge, self.enrolled) if method_of(self.challenge.method).has_link else ""
 
 
 def characters_of(challenge: Challenge, enrolled: Enrollment | None) -> str:
-    """Return the characters that approve ``challenge``; a decoy has some as well, which nothing answers."""
+    """Return the characters that approve ``challenge``. Decoys have them too, to look the same."""
     try:
         root = root_of(challenge, enrolled)
     except DecryptionError as mismatch:
@@ -101,9 +101,10 @@ def characters_of(challenge: Challenge, enrolled: Enrollment | None) -> str:
 
 
 def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
-    """Return the challenge that ``client`` names; None without a name: a cookie alone may be a copy.
+    """Return the challenge that ``client`` names, or None. The cookie isn't enough, since it may have been copied.
 
-    A program names it by its handle. A page names it by its bare id, which is good only in the browser that asked.
+    An API client names it by its signed token. A page names it by its plain id, which works only in the browser that
+    requested it.
     """
     if challenge_id := challenge_id_in(client.challenge_token):
         return _first(_NAMED, purpose=purpose, named=challenge_id)
@@ -114,14 +115,14 @@ def asked_by(client: ClientContext, purpose: str) -> OpenApproval | None:
 
 
 def last_open(client: ClientContext, purpose: str) -> OpenApproval | None:
-    """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
+    """Return the newest open challenge that this browser requested, so that a page can show it again."""
     if not client.binding:
         return None
     return _first(_LAST_OPEN, purpose=purpose, now=clock.now(), **browser_meant(client.bindings))
 
 
 def state_of(challenge: Challenge) -> str:
-    """Return what became of ``challenge``: waiting, approved, spent, expired or refused."""
+    """Return the state of ``challenge``: waiting, approved, spent, expired or refused."""
     if challenge.refused_at is not None:
         return REFUSED
     if challenge.spent_at is not None:
@@ -132,9 +133,9 @@ def state_of(challenge: Challenge) -> str:
 
 
 def count_confirmation_try(challenge: Challenge) -> bool:
-    """Count one try at the characters; False when none is left, or the challenge is decided or over.
+    """Count one attempt at the characters; return False if none is left, or the challenge is decided or expired.
 
-    Committed at once: whatever happens next, the try has happened.
+    Committed immediately, so that it counts even if the request fails later.
     """
     now = clock.now()
     counted = {"named": challenge.id, "now": now, "most": settings.link_approval_tries}
@@ -142,14 +143,14 @@ def count_confirmation_try(challenge: Challenge) -> bool:
 
 
 def read_characters(typed: str) -> str | None:
-    """Return what was typed as the characters of a screen, in capitals; None when it cannot be them."""
+    """Return typed confirmation characters in uppercase, or None if they have the wrong format."""
     text = user_input.compact(typed)
     tidy = text.upper() if text.isascii() else ""
     return tidy if len(tidy) == CONFIRMATION_CHARACTERS and set(tidy) <= set(secrets.UNAMBIGUOUS) else None
 
 
 def characters_match(challenge: Challenge, enrolled: Enrollment | None, characters: str) -> bool:
-    """Compare in constant time (ASVS 11.2.4).
+    """Compare confirmation characters in constant time (ASVS 11.2.4).
 
     :param characters: from ``read_characters``
     """
@@ -157,18 +158,18 @@ def characters_match(challenge: Challenge, enrolled: Enrollment | None, characte
 
 
 def approve(challenge: Challenge) -> bool:
-    """Let the browser that asked go on; False when that is decided already, or the time is over."""
+    """Let the browser that requested ``challenge`` continue; return False if it's already decided or expired."""
     return changed(_APPROVE, {"named": challenge.id, "now": clock.now()}) == 1
 
 
 def refuse_if_used_up(challenge: Challenge) -> bool:
-    """End ``challenge`` if no try at the characters is left; return whether this has ended it."""
+    """End ``challenge`` if no attempt at the characters is left; return whether this call ended it."""
     used_up = {"named": challenge.id, "now": clock.now(), "most": settings.link_approval_tries}
     return changed(_REFUSE, used_up) == 1
 
 
 def spend_approved(challenge: Challenge) -> bool:
-    """Use an approved challenge up; False when somebody else was first, or it was never approved."""
+    """Spend an approved challenge; return False if another request spent it first, it expired or wasn't approved."""
     return changed(_SPEND, {"named": challenge.id, "now": clock.now()}) == 1
 
 

@@ -1,4 +1,4 @@
-"""Bindings: a challenge belongs to the browser that holds its secret (ADR 29)."""
+"""Bindings: tie a challenge to the browser that holds its secret (ADR 29)."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from app.extensions import keyring
 from app.sessions.store import set_binding_cookie
 
 _PLACES = range(MAX_BINDINGS + 1)
-"""A parameter for each secret that a browser may keep."""
+"""One bind parameter for each secret that a browser may keep."""
 
 
 def is_of_browser(column: Any, name: str = "browser") -> sa.ColumnElement[bool]:
-    """Return what holds where ``column`` is one of the bindings that ``browser_meant`` gives by this name."""
+    """Return the condition that ``column`` is one of the bindings passed by ``browser_meant`` under this name."""
     where: sa.ColumnElement[bool] = column.in_([sa.bindparam(f"{name}_{place}") for place in _PLACES])
     return where
 
 
 def browser_meant(bindings: Sequence[str], name: str = "browser") -> dict[str, str]:
-    """Return the parameters that mean these bindings; without any, those that mean no browser."""
+    """Return the parameters for these bindings; without bindings, parameters that match no browser."""
     known = list(bindings[: len(_PLACES)]) or [""]
     return {f"{name}_{place}": known[min(place, len(known) - 1)] for place in _PLACES}
 
 
 def binding_of(challenge_id: str, client: ClientContext) -> str:
-    """Return what the challenge with this id is bound to when ``client`` asks for it."""
+    """Return the binding of a new challenge with this id, requested by ``client``."""
     return secrets.digest(_secret_of(challenge_id, keyring.kid)) if client.renews else client.binding
 
 
 def kept(challenge: Challenge) -> Challenge:
-    """Return ``challenge``, and let the browser that asks for it keep its secret, if it is bound to one of its own.
+    """Add the secret of ``challenge`` to the browser's cookie, if it has one of its own; return ``challenge``.
 
-    A request that comes twice is answered with the same secret: it is made anew from the id.
+    The secret is derived from the id, so a repeated request gets the same one.
     """
     for kid in keyring.kids:
         secret = _secret_of(challenge.id, kid)

@@ -1,4 +1,4 @@
-"""Delete challenges that can't be answered and that no send limit counts any more."""
+"""Delete challenges that have expired and no longer count toward a send limit, and old idempotency keys."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def prune_challenges() -> int:
 
 
 def prune_stored_responses() -> int:
-    """Delete a batch of requests that count as repeated no more; return how many."""
+    """Delete a batch of expired idempotency keys; return how many."""
     return delete_batch(db.session, StoredResponse, StoredResponse.created_at < clock.now() - idempotency.KEPT_FOR)

@@ -1,4 +1,4 @@
-"""Why a passcode was rejected: for the operator's timeline only; people always get the same answer."""
+"""Find out why a passcode was rejected, for the administrators' timeline only. Users always get the same error."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from app.enrollments.models import Enrollment
 from app.extensions import settings
 
 RECENT = timedelta(minutes=30)
-"""How far back a passcode is looked for: what is older was not typed by mistake for a newer one."""
+"""How far back to look for a passcode's challenge. Nobody types an older code by mistake for a newer one."""
 
 MOST = 10
-"""Challenges that are compared. Each costs one derivation, for a stranger as for a friend."""
+"""Maximum number of challenges to compare. Each costs one key derivation, for unknown and known people alike."""
 
 _ROWS, _CHALLENGES = Detached(Challenge, Enrollment), Detached(Challenge)
 _table, _enrolled = Challenge.__table__, Enrollment.__table__
 _c = _table.c
 _asked_here = sa.case((is_of_browser(_c.binding), _c.enrolled_id))
-"""Only what this browser asked for is shown again; reading more for a friend than for a stranger takes longer."""
+"""Join the enrollment only for challenges from this browser, the only ones that are shown again. Reading more for known
+people than for unknown ones would be a timing difference."""
 
 _RECENT = CompiledStatement(
     _ROWS.select()
@@ -43,12 +44,12 @@ _RECENT = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class VerificationFailure:
-    """A passcode that proved nothing.
+    """The result for a passcode that failed verification.
 
     :ivar reason: ``wrong_code``, ``older_code``, ``other_browser``, ``budget_spent``, ``expired`` or ``spent``
-    :ivar challenge_id: the challenge it was meant for, as far as that can be told
-    :ivar here: what this browser asked for last, of whomever, and can still answer, for a page to show again; None
-        also where that was not looked up
+    :ivar challenge_id: the challenge it was probably meant for, if any
+    :ivar here: the newest challenge that this browser requested, for any account, and can still answer, so that a page
+        can show it again; also None if it wasn't looked up
     """
 
     reason: str = "wrong_code"
@@ -58,11 +59,11 @@ class VerificationFailure:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What was typed, and what it was compared with already.
+    """A failed passcode, and the challenges it was already compared with.
 
-    :ivar methods: those whose passcodes look like it
-    :ivar counted: the challenges that were open to it, each compared with it by now
-    :ivar lost: ids of those that it did answer, but another request was first
+    :ivar methods: methods whose passcodes have its format
+    :ivar counted: open challenges that counted this attempt, and were compared with it
+    :ivar lost: ids of challenges that it answered after another request had spent them
     """
 
     purpose: str
@@ -75,7 +76,7 @@ class Attempt:
 
 
 def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
-    """Say why ``attempt`` failed. One statement and the same work for everybody; none when it can be no sent code."""
+    """Return why ``attempt`` failed. One statement and the same work for everyone; none if it can't be a sent code."""
     if not attempt.methods:
         return VerificationFailure()
     which = {"subject": attempt.subject, "purpose": attempt.purpose} | browser_meant(client.bindings)
@@ -86,15 +87,15 @@ def diagnose(attempt: Attempt, client: ClientContext) -> VerificationFailure:
     shown = [place for place, each in enumerate(asked) if client.is_bound_to(each.binding) and _is_shown(each, now)]
     again = (
         OpenApproval(*_ROWS.read(rows[shown[0]])) if shown else None
-    )  # one alone: a stranger's have nothing enrolled
+    )  # read just one: challenges of unknown people have no enrollment
     recent = [each for each in asked if _is_like(each, attempt)][:MOST]
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     here = [each for each in recent if (each.id == named if named else client.is_bound_to(each.binding))]
     roots: dict[str | None, bytes | None] = {}
-    meant = [each for each in recent if _fits(each, attempt, roots)]  # all others are derived, whichever fits
+    meant = [each for each in recent if _fits(each, attempt, roots)]  # derive all others, even after a match
     if not meant:
         return replace(_of_no_challenge(attempt, here), here=again)
-    elsewhere = meant[0] not in here and meant[0].spent_at is None  # signing out ends what was asked for there
+    elsewhere = meant[0] not in here and meant[0].spent_at is None  # if spent, signing out ended it
     return VerificationFailure("other_browser" if elsewhere else _why_closed(meant[0], attempt), meant[0].id, again)
 
 
@@ -103,12 +104,12 @@ def _is_like(challenge: Challenge, attempt: Attempt) -> bool:
 
 
 def _is_shown(challenge: Challenge, now: datetime) -> bool:
-    """Say whether a page still asks for this challenge's passcode."""
+    """Return whether a page still asks for this challenge's passcode."""
     return challenge.spent_at is None and challenge.passcode_expires_at > now
 
 
 def _fits(challenge: Challenge, attempt: Attempt, roots: dict[str | None, bytes | None]) -> bool:
-    """Compare with one challenge; ``roots`` keeps what was opened for those before it."""
+    """Return whether the passcode answers ``challenge``. ``roots`` caches decrypted secrets between calls."""
     if challenge.id in [each.id for each in attempt.counted]:
         return challenge.id in attempt.lost
     of = challenge.enrolled_id
@@ -122,7 +123,7 @@ def _fits(challenge: Challenge, attempt: Attempt, roots: dict[str | None, bytes 
 
 
 def _of_no_challenge(attempt: Attempt, here: Sequence[Challenge]) -> VerificationFailure:
-    """Explain a code that no recent challenge has; with no tries left it was not even compared."""
+    """Explain a code that matches no recent challenge; without tries left it wasn't compared at all."""
     if attempt.counted:
         return VerificationFailure("wrong_code", attempt.counted[0].id)
     if not here:
@@ -134,7 +135,7 @@ def _why_closed(challenge: Challenge, attempt: Attempt) -> str:
     if attempt.counted and challenge.id not in [each.id for each in attempt.counted]:
         return "older_code"
     if challenge.spent_at is not None or challenge.id in [each.id for each in attempt.counted]:
-        return "spent"  # the latter by another request at this very moment
+        return "spent"  # in the second case by a concurrent request
     if challenge.passcode_expires_at <= clock.now():
         return "expired"
     return "budget_spent" if _is_guessed_out(challenge) else "wrong_code"

@@ -1,7 +1,7 @@
-"""Repeated requests (a double click, a client's retry): what they ask for is sent once.
+"""Idempotent requests: a double click or a client's retry doesn't send a second message.
 
-The first one writes a row that names its challenge, in its own transaction; the database lets no other with the same
-key write one, and has it wait until that transaction is over. Only digests are stored.
+The first request inserts a row that names its challenge, in its own transaction. A concurrent request with the same key
+waits in the database for that transaction to end, and then can't insert its own row. Only digests are stored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.errors import Rejected
 from app.extensions import db
 
 KEPT_FOR = timedelta(hours=24)
-"""A key counts for so long; after that it may be used anew."""
+"""How long a key is remembered. After that it can be reused."""
 
 _ROWS = Detached(Challenge)
 _table = StoredResponse.__table__
@@ -39,20 +39,23 @@ _EARLIER = (
 
 
 def is_first(once: IdempotencyKey, challenge_id: str) -> bool:
-    """Note that the request ``once`` asks for this challenge; False when it did before. One statement, exact."""
+    """Record that the request ``once`` started this challenge; return False if the key is taken.
+
+    One statement, safe under concurrency.
+    """
     now = clock.now()
     row = {"id": once.key, "body": once.body, "challenge_id": challenge_id, "created_at": now}
     return db.session.scalar(_TAKE, row | {"stale": now - once.holds}) is not None
 
 
 def earlier(once: IdempotencyKey) -> Challenge:
-    """Return the challenge that the first request asked for.
+    """Return the challenge that the first request with this key started.
 
-    :raises Rejected: ``idempotency_key_reused`` (409) when that one asked for something else, or its challenge is gone
+    :raises Rejected: ``idempotency_key_reused`` (409) if that request had another body, or its challenge is gone
     """
     row = db.session.execute(_EARLIER, {"key": once.key}).one_or_none()
     challenge: Challenge | None = _ROWS.read(row)[0] if row else None
     if row is None or challenge is None or not secrets.same(row[-1], once.body):
-        db.session.rollback()  # what this request has done for another body must not stay with its refusal
+        db.session.rollback()  # a rejected request must leave no changes
         raise Rejected("idempotency_key_reused", status=409)
     return challenge

@@ -1,8 +1,8 @@
 """Magic links: signed, bound to purpose, origin and challenge, with a 256-bit secret; they may create an account.
 
 The signature rejects garbage without a database lookup; the challenge's row decides whether a link is still valid
-(ASVS 6.5.1, 9.2.2). A code or link that was sent to an email or number without an account creates one (ADR 38): its
-challenge is the decoy that everybody unknown gets, so neither request nor row reveals who has an account.
+(ASVS 6.5.1, 9.2.2). A code or link sent to an email or phone number without an account creates one (ADR 38). Its
+challenge is the decoy that every unknown identity gets, so neither the request nor the row reveals who has an account.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.enrollments.models import Enrollment, has_second
 from app.extensions import keyring, settings
 from app.users import TypedIdentity, User, registration
 
-MAGIC_LINK = SignedToken("link", has_secret=True)  # as long as its challenge
+MAGIC_LINK = SignedToken("link", has_secret=True)  # expires with its challenge
 REGISTERS_FOR = "sign_in"
 """Purpose of the challenges that may create an account."""
 
@@ -46,7 +46,7 @@ class OpenedLink:
 
     :ivar user: None when there is no account yet: the link creates it
     :ivar has_second: whether the user has a second factor
-    :ivar has_expired: whether the token is past its time; its challenge, sent again, may hold for longer
+    :ivar has_expired: whether the token has expired. Its challenge may be valid for longer, if it was resent
     """
 
     challenge: Challenge
@@ -57,16 +57,16 @@ class OpenedLink:
 
 
 def link_token(challenge: Challenge, root: bytes) -> str:
-    """Return the token of the link of ``challenge``, the same every time."""
+    """Return the token in the link of ``challenge``; the same on every call."""
     secret = link_secret_of(challenge, root)
     at = (challenge.id, challenge.expires_at)
     return MAGIC_LINK.sign(keyring, settings.public_url, *at, secret=secret, scope=challenge.purpose)
 
 
 def open_link(token: str, purpose: str) -> OpenedLink | None:
-    """Return what ``token`` names if it is our link for ``purpose``, spent or not; else None.
+    """Return the opened link if ``token`` is one of ours for ``purpose``, even if spent; else None.
 
-    One statement, and none for a token that was cut, changed or issued for another purpose.
+    One statement; none if the token was truncated, changed or issued for another purpose.
     """
     claims = MAGIC_LINK.verify(keyring, settings.public_url, token, scope=purpose)
     if claims is None:
@@ -85,7 +85,7 @@ def open_link(token: str, purpose: str) -> OpenedLink | None:
 
 
 def may_register(typed: TypedIdentity | None, method: str) -> bool:
-    """Whether a code sent by ``method`` may create an account for an unknown identity."""
+    """Return whether a code sent by ``method`` may create an account for an unknown identity."""
     if typed is None or not settings.generic_responses or not method_of(method).is_enabled:
         return False
     if typed.kind != method_of(method).reaches or not registration.may_register(typed):
@@ -94,12 +94,12 @@ def may_register(typed: TypedIdentity | None, method: str) -> bool:
 
 
 def registers_account(challenge: Challenge) -> bool:
-    """Whether answering ``challenge`` creates an account: it was sent to an address or number without one."""
+    """Return whether answering ``challenge`` creates an account: it was sent to an email or number without one."""
     is_unknown = challenge.user_id is None and challenge.purpose == REGISTERS_FOR and not challenge.secret
     is_address = challenge.destination.startswith("+") or "@" in challenge.destination
     return is_unknown and is_address and may_register(typed_identity(challenge), challenge.method)
 
 
 def typed_identity(challenge: Challenge) -> TypedIdentity:
-    """Return the email or number that ``challenge`` was sent to, as if it had been typed."""
+    """Return the email or phone number that ``challenge`` was sent to, as a typed identity."""
     return TypedIdentity(method_of(challenge.method).reaches, challenge.destination)

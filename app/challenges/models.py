@@ -1,4 +1,4 @@
-"""Challenge: a passcode or link that was sent. StoredResponse: the answer to a request that may be repeated."""
+"""Challenge: a passcode or link that was sent. StoredResponse: the challenge that an idempotency key stands for."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from app.db import BrowserName, partial_index
 from app.enrollments.models import key_index
 from app.extensions import db, keyring
 
-CHALLENGE_TOKEN = SignedId("handle")  # names a challenge to clients; its row says how long it holds
+CHALLENGE_TOKEN = SignedId("handle")  # names a challenge to clients; never expires itself, its row does
 
 FOR_CLEANUP = "purpose <> ''"
-"""True of every row, and said by the cleanup alone. PostgreSQL plans no other statement by that index then: while few
-challenges were open, those that end later than now looked as good to it as the one of an id, and it kept that plan.
-For that reason no other time of a challenge is in an index but the last, behind what a statement names."""
+"""True for every row, but only the cleanup query includes it, so PostgreSQL uses this partial index for no other
+statement. Without it, while few challenges were open, the planner rated a scan by ``expires_at > now`` as cheap as a
+lookup by id, and cached that plan. For the same reason the only other timestamp in an index is ``last_sent_at``, after
+a column that statements compare for equality."""
 
 
 class Challenge(db.Model):
-    """An outstanding question: a passcode or link that was sent, or an enrollment, not yet answered.
+    """A passcode or link that was sent, or an enrollment that was started.
 
-    No passcode and no link is in it: both are derived from the method's secret, this row's id and what it is
-    bound to. A challenge without a user is a decoy, the same in every way but that nothing answers it.
+    It stores no passcode and no link: both are derived from the method's secret, this row's id and its binding. A
+    challenge without a user is a decoy. It looks like any other, but can't be answered unless it may create an account.
     """
 
     __tablename__ = "challenge"
@@ -42,63 +43,63 @@ class Challenge(db.Model):
     purpose: Mapped[str] = mapped_column(sa.String(16))
     method: Mapped[str] = mapped_column(sa.String(16))
     subject: Mapped[str] = mapped_column(sa.String(64))
-    """A digest of whom it is about: a user, or an identity that nobody has."""
+    """A digest of the user, or of an unknown identity."""
     user_id: Mapped[int | None] = mapped_column(index=True)
-    """No foreign key, here and in ``enrolled_id``: a decoy has nothing to check (ADR 15). It goes with its user."""
+    """No foreign key here or in ``enrolled_id``, since a decoy would skip its check (ADR 15). Deleted with the user."""
     enrolled_id: Mapped[str | None] = mapped_column(sa.String(32))
     secret: Mapped[str] = mapped_column(sa.Text, default="")
-    """Sealed secret of an enrollment; empty where the enrolled method's own secret is the root."""
+    """Encrypted secret of an enrollment; empty if the passcode derives from the enrolled method's secret."""
     destination: Mapped[str] = mapped_column(sa.String(254))
     asked_as: Mapped[str | None] = mapped_column(sa.String(64))
-    """A digest of the identity that was typed: what is asked for by another one is another challenge."""
+    """A digest of the identity that was typed. Requests by another identity get a challenge of their own."""
     binding: Mapped[str] = mapped_column(sa.String(64))
     session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
-    """The session that asked for a change, or the sign-in under way: no other one answers it. None for a sign-in."""
+    """The session that requested a change, or the pending sign-in; only that one can answer. None for a sign-in."""
     address: Mapped[str] = mapped_column(sa.String(64))
     agent: Mapped[str] = mapped_column(BrowserName)
     tag: Mapped[str] = mapped_column(sa.String(8))
-    """A short mark that page and mail both show, so that a person can match them."""
+    """A short reference shown on the page and in the email, so that people can match them."""
     next: Mapped[str] = mapped_column(sa.Text, default="")
-    """Where the person was going."""
+    """URL to continue to after signing in."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     passcode_expires_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     sends: Mapped[int] = mapped_column(default=0)
     last_sent_at: Mapped[datetime]
-    """When it was last sent, or would have been within the budgets."""
+    """When it was last sent, or would have been if the budgets had allowed it."""
     tries: Mapped[int] = mapped_column(default=0)
     spent_at: Mapped[datetime | None]
     carry_tries: Mapped[int] = mapped_column(server_default="0")
-    """How often characters were typed on the page that its link opens elsewhere."""
+    """Attempts to enter the confirmation characters on the device that opened the link."""
     approved_at: Mapped[datetime | None]
-    """When they were right: the browser that asked may go on, once."""
+    """When the right characters were entered. The browser that requested the challenge may then continue, once."""
     refused_at: Mapped[datetime | None]
-    """When it was ended by somebody with the mail: by wrong characters, or because it was not them who asked."""
+    """When the recipient ended it, by entering wrong characters too often or by reporting the request."""
     denied_at: Mapped[datetime | None]
-    """When that somebody said that it was not them."""
+    """When the recipient reported the request ("this wasn't me")."""
 
     def is_open(self, now: datetime) -> bool:
-        """Whether it can still be answered by its link."""
+        """Return whether its link still works."""
         return self.spent_at is None and now < self.expires_at
 
 
 class StoredResponse(db.Model):
-    """A request that may be sent again, and the challenge that it asked for the first time. Holds digests alone."""
+    """An idempotency key, and the challenge that the first request with it started. Stores only digests."""
 
     __tablename__ = "repeat"
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    """A digest of the key, of who sent it and where to."""
+    """A digest of the key, the sender and the path."""
     body: Mapped[str] = mapped_column(sa.String(64))
     challenge_id: Mapped[str] = mapped_column(sa.String(32))
     created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 def challenge_token_of(challenge_id: str) -> str:
-    """Return the token by which a client names this challenge."""
+    """Return the signed token that a client uses to refer to this challenge."""
     return CHALLENGE_TOKEN.sign(keyring, challenge_id)
 
 
 def challenge_id_in(token: str) -> str | None:
-    """Return the id of the challenge that ``token`` names, or None when this service never gave it out."""
+    """Return the id of the challenge that ``token`` refers to, or None if we didn't issue the token."""
     return CHALLENGE_TOKEN.verify(keyring, token)

@@ -1,6 +1,6 @@
-"""Links in notices: "this wasn't me" (report links), and taking back a change of addresses (undo links).
+"""Links in notices: "this wasn't me" (report links), and reverting a change of addresses (undo links).
 
-Neither has an identity in it, signs anyone in, or changes anything before a button is pressed.
+Neither contains an identity or signs anyone in, and opening one changes nothing until a button is pressed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Kind = Literal["challenge", "session"]
 REPORT: dict[Kind, SignedToken] = {"challenge": SignedToken("deny", mark="c"), "session": SignedToken("deny", mark="s")}
 REPORT_PATH = "/not-me/"
 REPORTED_WITHIN = timedelta(hours=24)
-"""How long after the request or sign-in it can be reported; older sessions aren't revoked."""
+"""How long a request or sign-in can be reported. Reports don't revoke older sessions."""
 
-UNDO = SignedToken("undo")  # for LATCHKEY_CHANGE_UNDO_WITHIN
+UNDO = SignedToken("undo")  # valid for LATCHKEY_CHANGE_UNDO_WITHIN
 UNDO_PATH = "/change-email/undo/"
 
 OnReport = Callable[[Challenge], None]
-"""Called with each challenge that was reported, in its transaction, with the account locked."""
+"""Called with each reported challenge, in the transaction of the report, with the account locked."""
 
 _REGISTERED = "latchkey.report_hooks"
 
@@ -53,14 +53,14 @@ _MARK_REPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a report link is about: a challenge or a session, by its id."""
+    """The subject of a report link: a challenge or a session, by id."""
 
     kind: Kind
     id: str
 
 
 def report_link(kind: Kind, its_id: str, since: datetime) -> str:
-    """Return the address at which what happened ``since`` then is reported; the same every time."""
+    """Return the URL to report a challenge or session, valid for 24 hours after ``since``; the same on every call."""
     return (
         settings.public_url
         + REPORT_PATH
@@ -69,7 +69,7 @@ def report_link(kind: Kind, its_id: str, since: datetime) -> str:
 
 
 def open_report(token: str) -> Report | None:
-    """Return what ``token`` is about; None when it isn't ours or has expired. No statement."""
+    """Return the subject of a report token; None if it isn't ours or has expired. No statement."""
     for kind, signed in REPORT.items():
         if claims := signed.verify(keyring, settings.public_url, token):
             return None if claims.has_expired else Report(kind, claims.id)
@@ -83,27 +83,27 @@ def find_reported(challenge_id: str) -> Challenge | None:
 
 
 def mark_reported(challenge: Challenge) -> bool:
-    """Mark ``challenge`` as reported and end it, used or not; False when it was reported before."""
+    """Mark ``challenge`` as reported and end it, used or not; return False if it was already reported."""
     return changed(_MARK_REPORTED, {"reported": challenge.id, "now": clock.now()}) == 1
 
 
 def register_report_hook(app: Flask, hook: OnReport) -> None:
-    """Register what a feature revokes when a challenge is reported, besides sessions."""
+    """Register a hook that revokes more than sessions when a challenge is reported."""
     app.extensions.setdefault(_REGISTERED, []).append(hook)
 
 
 def report_hooks() -> list[OnReport]:
-    """Return what is registered with the app that runs."""
+    """Return the hooks registered with the current app."""
     return list(this_app().extensions.get(_REGISTERED, ()))
 
 
 def undo_link(change: AddressChange) -> str:
-    """Return the address at which ``change`` is undone; the same every time."""
+    """Return the URL that undoes ``change``; the same on every call."""
     until = change.created_at + settings.change_undo_within
     return settings.public_url + UNDO_PATH + UNDO.sign(keyring, settings.public_url, change.id, until)
 
 
 def open_undo(token: str) -> str | None:
-    """Return the id of the change that ``token`` undoes; None when it isn't ours or has expired."""
+    """Return the id of the change that ``token`` undoes; None if the token isn't ours or has expired."""
     claims = UNDO.verify(keyring, settings.public_url, token)
     return None if claims is None or claims.has_expired else claims.id

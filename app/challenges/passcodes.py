@@ -1,7 +1,7 @@
-"""Passcodes and link secrets, derived from an enrollment's secret for one challenge each.
+"""Derive the passcode and link secret of each challenge from an enrollment's secret.
 
-Exactly one passcode answers a challenge, whenever it is derived: when the mail is rendered, when it is sent
-once more, and when an answer is compared. Nothing that could be replayed is stored (ASVS 6.5.2).
+A challenge has exactly one passcode. It's derived again when the email is rendered, when it's resent, and when an
+answer is compared. Nothing that could be replayed is stored (ASVS 6.5.2).
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ SECRET_BYTES = 20
 """160 bits, as RFC 4226 (requirement 6) recommends."""
 
 CONFIRMATION_CHARACTERS = 3
-"""Characters that are carried from the screen that asked to the one that opened the link: 27,000 possible ones."""
+"""Length of the code that people copy to the device that opened the link: 27,000 combinations."""
 
 
 class _Derived(pyotp.HOTP):
-    """A HOTP (RFC 4226) whose secret is given as bytes: nobody reads these, so nobody needs them in base32."""
+    """HOTP (RFC 4226) with a secret in bytes: no one reads these secrets, so they don't need base32."""
 
     def __init__(self, secret: bytes, digits: int) -> None:
         self._secret = secret
         super().__init__("", digits=digits)
 
     def byte_secret(self) -> bytes:
-        """Return the secret that the passcode is made with."""
+        """Return the secret from which the passcode is computed."""
         return self._secret
 
 
@@ -48,15 +48,15 @@ def new_secret() -> str:
 
 
 def digits_of(method: str) -> int:
-    """Return how many digits a passcode of ``method`` has."""
+    """Return the number of digits in a passcode of ``method``."""
     return method_of(method).digits
 
 
 def tidy(passcode: str | int, digits: int) -> str | None:
-    """Return what was typed as ``digits`` ASCII digits, or None if it is not that.
+    """Return a typed passcode as ``digits`` ASCII digits, or None if it isn't one.
 
-    What keyboards and clipboards add is dropped, digits of other scripts are folded, a number is padded with zeros:
-    one passcode has one form, however it is written (ASVS 2.2.1).
+    Drops what keyboards and clipboards add, converts digits of other scripts, and pads numbers with zeros, so that each
+    passcode has one canonical form (ASVS 2.2.1).
     """
     if isinstance(passcode, int):
         text = f"{passcode:0{digits}d}"
@@ -65,7 +65,7 @@ def tidy(passcode: str | int, digits: int) -> str | None:
 
 
 def passcode_of(challenge: Challenge, root: bytes) -> str:
-    """Return the one passcode that answers ``challenge``.
+    """Return the passcode of ``challenge``.
 
     :param root: the method's secret, from ``root_of``
     """
@@ -73,14 +73,14 @@ def passcode_of(challenge: Challenge, root: bytes) -> str:
 
 
 def link_secret_of(challenge: Challenge, root: bytes) -> str:
-    """Return the 256-bit secret in the link of ``challenge``, as base64url without padding."""
+    """Return the 256-bit secret in the link of ``challenge`` as unpadded base64url."""
     return base64.urlsafe_b64encode(_derive(root, challenge, "link", length=32)).rstrip(b"=").decode()
 
 
 def confirmation_characters_of(challenge: Challenge, root: bytes) -> str:
-    """Return the characters that the screen which asked shows, to be typed where the link is opened.
+    """Return the characters shown in the requesting browser, to be entered on the device that opens the link.
 
-    A person reads and types them, so there are few: what guesses them has ``LATCHKEY_LINK_APPROVAL_TRIES`` tries.
+    They are few because people copy them by hand; ``LATCHKEY_LINK_APPROVAL_TRIES`` limits guessing.
     """
     return secrets.spelled(
         _derive(root, challenge, "carry", length=CONFIRMATION_CHARACTERS + 8), CONFIRMATION_CHARACTERS
@@ -88,9 +88,9 @@ def confirmation_characters_of(challenge: Challenge, root: bytes) -> str:
 
 
 def root_of(challenge: Challenge, enrolled: Enrollment | None) -> bytes:
-    """Return the secret that ``challenge`` grows from: of the enrolled method, the enrollment, or the decoy.
+    """Return the secret from which the codes of ``challenge`` derive: its own, the enrolled method's, or the decoy's.
 
-    :raises DecryptionError: when the sealed secret was moved or changed, or its key is not in the ring
+    :raises DecryptionError: if the encrypted secret was moved or changed, or its key isn't in the key ring
     """
     if challenge.secret:
         return keyring.open(challenge.secret, *challenge_context(challenge))
@@ -100,7 +100,7 @@ def root_of(challenge: Challenge, enrolled: Enrollment | None) -> bytes:
 
 
 def _decoy_root() -> bytes:
-    """Return the root of decoys, sealed once and opened each time: it takes as long as anybody's."""
+    """Return the secret of decoys. It's encrypted once and decrypted on each call, to take as long as a real one."""
     root, context = keyring.derive("decoy"), ("enrolled_method", "0" * 32, "0", "decoy")
     if root not in _sealed_decoys:
         _sealed_decoys[root] = keyring.seal(root, *context)
@@ -108,22 +108,22 @@ def _decoy_root() -> bytes:
 
 
 def enrolled_context(enrolled: Enrollment) -> tuple[str, ...]:
-    """Return what the secret of ``enrolled`` is sealed to."""
+    """Return the encryption context of the secret of ``enrolled``."""
     return ("enrolled_method", enrolled.id, str(enrolled.user_id), enrolled.method)
 
 
 def challenge_context(challenge: Challenge) -> tuple[str, ...]:
-    """Return what the secret of an enrollment is sealed to."""
+    """Return the encryption context of a challenge's own secret, for an enrollment."""
     return ("challenge", challenge.id, str(challenge.user_id), challenge.method)
 
 
 def answers(challenge: Challenge, root: bytes, passcode: str | int) -> bool:
-    """Say whether ``passcode`` is the one of ``challenge``, open or not; always derived, compared in constant time."""
+    """Return whether ``passcode`` answers ``challenge``, open or not. Always derived, and compared in constant time."""
     return passcode_matches(challenge, root, tidy(passcode, digits_of(challenge.method)) or "")
 
 
 def passcode_matches(challenge: Challenge, root: bytes, typed: str) -> bool:
-    """Compare in constant time (ASVS 11.2.4)."""
+    """Compare a passcode in constant time (ASVS 11.2.4)."""
     return secrets.same(passcode_of(challenge, root), typed)
 
 

@@ -1,4 +1,4 @@
-"""Statements about several challenges: those of some methods, and those to revoke when an account changes."""
+"""Statements on several challenges: filter by methods, and end challenges when an account changes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from app.extensions import changed
 from app.throttling.by_destination import SETTING_UP
 
 CHANGING = (*SETTING_UP, "change_email", "add_email")
-"""Purposes of challenges by which an account is changed."""
+"""Purposes of challenges that change an account."""
 
 _NAMES = [f"method_{number}" for number in range(MOST_SENDING)]
-"""A parameter for each method that sends something."""
+"""One bind parameter for each method that sends codes."""
 
 IS_ONE_OF_THE_METHODS = Challenge.__table__.c.method.in_([sa.bindparam(name) for name in _NAMES])
-"""The same text however many methods are meant, so the statement is compiled once (ADR 16)."""
+"""The same SQL for any number of methods, so the statement is compiled only once (ADR 16)."""
 
 
 def methods_meant(methods: Sequence[str]) -> dict[str, str]:
-    """Return the parameters for ``methods``, at least one; the last is repeated when there are fewer."""
+    """Return the parameters for ``methods``, which must not be empty. Repeats the last one to fill them all."""
     return dict(zip_longest(_NAMES, methods, fillvalue=methods[-1]))
 
 
@@ -35,9 +35,9 @@ def end_others(user_id: int, purpose: str, destination: str) -> None:
 
 
 def end_changes(user_id: int, *, but: str) -> None:
-    """End the setups and changes that the user's sessions have begun, except those of the session ``but``.
+    """End the setups and changes that the user's sessions have started, except those of one session.
 
-    :param but: that session's id
+    :param but: the id of that session
     """
     theirs = sa.or_(Challenge.session_id.is_(None), Challenge.session_id != but)
     begun = (Challenge.user_id == user_id, Challenge.purpose.in_(CHANGING), theirs, Challenge.spent_at.is_(None))

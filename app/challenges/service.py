@@ -1,4 +1,4 @@
-"""Issue, count and spend challenges. The database decides counts and spending, never Python."""
+"""Issue challenges, count attempts and spend them. Counting and spending are decided in SQL, never in Python."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.users import subject_of
 
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
 LAST_MINUTE = timedelta(seconds=60)
-"""A challenge with less time left than this is not sent again; a new one is issued."""
+"""A challenge that expires sooner than this isn't resent. A new one is issued instead."""
 
 _ROWS = Detached(Challenge)
 _table = Challenge.__table__
@@ -65,9 +65,10 @@ _SET_UP = (
 
 
 def _before(scope: sa.ColumnElement[bool], where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Return the statement that finds the open challenge, and sums the sends of an hour and a day and what waits.
+    """Return the statement that finds the open challenge, and the usage of its budgets.
 
-    Once for everybody, once for this browser alone; then how often the account has begun to set this method up.
+    The columns after the challenge are the sends of the last hour and day and the number of open challenges, first for
+    all browsers and then for this one; last, how often the account started to set up this method in the last hour.
     """
     found, sums = _OPEN.where(where).subquery("found"), _SENT.where(scope).subquery("sums")
     set_up = _SET_UP.scalar_subquery()
@@ -85,7 +86,7 @@ _BEFORE = {
     for whose, scope in _BUDGETS.items()
     for named in (True, False)
 }
-"""By whose the budget is, and whether the challenge is named or the browser's."""
+"""Keyed by the budget's owner, and by whether the challenge is looked up by id or by browser."""
 _COUNT = (
     sa.update(_table)
     .where(_c.subject == sa.bindparam("whose"), _c.purpose == sa.bindparam("what_for"))
@@ -110,21 +111,21 @@ _SPEND = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class ChallengeRequest:
-    """What is to be proved, by which method, and where the passcode goes.
+    """A request for a challenge: its purpose, its method, and where to send the passcode.
 
     :ivar user_id: None for a decoy
-    :ivar identity: canonical identity that was typed; names a decoy's subject. Another identity of the same user is
-        another question, or its answer would tell that the two belong together
-    :ivar destination: address the passcode goes to, "" when there is none
-    :ivar silent: all the work is done, nothing leaves; and nothing answers it, which without a secret of its own
-        takes no ``enrolled`` either
-    :ivar again: whether the same question asked again is the same challenge, though it has a secret of its own
-    :ivar session_id: the session that asks for a change, or the sign-in under way, which alone can answer; "" for a
+    :ivar identity: canonical identity that was typed; determines a decoy's subject. Another identity of the same user
+        gets another challenge, since sharing one would reveal that the two belong together
+    :ivar destination: email or phone number to send the passcode to, "" if there is none
+    :ivar silent: do the same work, but send nothing and accept no answer. For the latter, pass no ``enrolled`` if there
+        is no ``pending_secret``
+    :ivar again: reuse the open challenge for a repeated request, even though it has a secret of its own
+    :ivar session_id: the session that requests a change, or the pending sign-in; only that one can answer. "" for a
         sign-in
-    :ivar is_known: whether the user has signed in from the client's browser before, or is signed in: it has sends of
-        its own, for strangers use up the account's
-    :ivar is_person: whether it is asked for somebody whose address was proved before
-    :ivar is_unproved: whether the destination may be a stranger's; it has a budget of its own then (``by_destination``)
+    :ivar is_known: whether the user has signed in from this browser before, or is signed in. It has a send budget of
+        its own, since strangers can use up the account's
+    :ivar is_person: whether it is for someone whose address was verified before
+    :ivar is_unproved: whether the destination may be a stranger's. It then has a budget of its own (``by_destination``)
     """
 
     purpose: str
@@ -146,18 +147,18 @@ class ChallengeRequest:
 
     @property
     def rank(self) -> str:
-        """What its letters are counted as in the service's totals: ``known``, ``person``, or "" for anybody's."""
+        """The rank of its messages in the service-wide totals: ``known``, ``person``, or "" for everyone else."""
         return "known" if self.is_known else "person" if self.is_person else ""
 
 
 def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challenge:
-    """Issue the challenge for ``request``, or find the one this browser was given just now, and send it.
+    """Issue and send a challenge for ``request``, or resend the open one that this browser already has.
 
-    A resend carries the same passcode. Inside the resend wait, and past the send budgets, nothing is sent and the
-    answer is the same: a decoy costs the same statements as a real one, and so does what is withheld. Requests for one
-    account, and for one number, come one after the other, so that the budgets are exact.
+    A resend has the same passcode. During the resend wait, or over a send budget, nothing is sent but the response is
+    the same. Decoys and withheld messages cost the same statements as real ones. Requests for the same account, and for
+    the same phone number, are serialized to keep the budgets exact.
 
-    :raises Rejected: ``idempotency_key_reused`` (409); ``too_many_messages`` (429), for what is not proved alone
+    :raises Rejected: ``idempotency_key_reused`` (409); ``too_many_messages`` (429), only if ``is_unproved``
     """
     connection = session_connection()
     if not has_written(connection):
@@ -194,10 +195,10 @@ def issue_challenge(request: ChallengeRequest, client: ClientContext) -> Challen
 
 
 def count_try(purpose: str, methods: Sequence[str], subject: str, client: ClientContext) -> list[Challenge]:
-    """Count one try against each open challenge that could be meant, and return those that were let through.
+    """Count one try against each open challenge that the passcode may be for; return those that had a try left.
 
-    Committed at once, and exact under parallel guesses: the database raises and checks it in one statement. What was
-    never sent cannot be answered.
+    Committed immediately, and exact under concurrent guesses, since one statement checks and increments the count. A
+    challenge that was never sent can't be answered.
     """
     named = challenge_id_in(client.challenge_token) if client.challenge_token else None
     which = {"named": named} if named else browser_meant(client.bindings)
@@ -207,10 +208,10 @@ def count_try(purpose: str, methods: Sequence[str], subject: str, client: Client
 
 
 def count_try_of(named: str, user_id: int, purpose: str, session_id: str, methods: Sequence[str]) -> Challenge | None:
-    """Count one try against the enrollment ``named`` of this user; None when no try is left.
+    """Count one try against the user's enrollment challenge with the id ``named``; return None if no try is left.
 
-    As ``count_try``. What another session, or another sign-in, than ``session_id`` began doesn't count, nor does what
-    no method here proves.
+    Committed immediately, as in ``count_try``. Ignores challenges started by a session or pending sign-in other than
+    ``session_id``, and those of methods other than ``methods``.
     """
     counted = (
         sa.update(Challenge)
@@ -225,23 +226,23 @@ def count_try_of(named: str, user_id: int, purpose: str, session_id: str, method
 
 
 def spend(challenge: Challenge) -> bool:
-    """Use ``challenge`` up; False when somebody else was first, or it has expired meanwhile."""
+    """Spend ``challenge``; return False if another request spent it first, or it has expired."""
     return _SPEND.run(spent=challenge.id, now=clock.now()) == 1
 
 
 def end_open(user_id: int) -> None:
-    """End every open challenge of a user, so that no passcode or link that was sent is good any more."""
+    """End every open challenge of a user, so that passcodes and links already sent no longer work."""
     still = (Challenge.user_id == user_id, Challenge.spent_at.is_(None))
     changed(sa.update(Challenge).where(*still).values(spent_at=clock.now()))
 
 
 def find(challenge_id: str, purpose: str) -> Challenge | None:
-    """Return the challenge with this id, whatever became of it."""
+    """Return the challenge with this id and purpose, in any state."""
     return db.session.scalars(sa.select(Challenge).filter_by(id=challenge_id, purpose=purpose)).first()
 
 
 def latest_in_browser(client: ClientContext, *purposes: str) -> Challenge | None:
-    """Return the challenge that this browser asked for last and that is still open, for a page to show again."""
+    """Return the newest open challenge that this browser requested, so that a page can show it again."""
     mine = (Challenge.binding.in_(client.bindings), Challenge.purpose.in_(purposes))
     still = (Challenge.spent_at.is_(None), Challenge.passcode_expires_at > clock.now())
     found = sa.select(Challenge).where(*mine, *still).order_by(Challenge.created_at.desc())
@@ -251,10 +252,11 @@ def latest_in_browser(client: ClientContext, *purposes: str) -> Challenge | None
 def _look_before(
     request: ChallengeRequest, subject: str, client: ClientContext, now: datetime
 ) -> tuple[Challenge | None, bool]:
-    """Return the open challenge for the same question, and whether one more send stays within the budgets.
+    """Return the open challenge for the same request, and whether the budgets allow another send.
 
-    It is the one this browser holds, or this program names, with time and tries left; an enrollment is always new.
-    The budgets are of the account, or of the number: an hour's, a day's, how many may be open. One statement.
+    The challenge must be this browser's, or the one the API client names, with time and tries left. An enrollment gets
+    a new one, unless ``again``. Budgets are per account, or per phone number for SMS: sends per hour, sends per day,
+    and open challenges. One statement.
     """
     anew = request.pending_secret != "" and not request.again
     named = challenge_id_in(client.challenge_token) if client.challenge_token and not anew else None
@@ -273,7 +275,7 @@ def _look_before(
     row = _BEFORE[whose, named is not None].first(**given) or ()
     challenge = _ROWS.read(row)[0]
     if challenge is not None and (challenge.session_id or "") != request.session_id:
-        challenge = None  # another session's, in the same browser
+        challenge = None  # belongs to another session in the same browser
     most_open = settings.open_challenges + (challenge is not None)
     within = by_destination.is_within(request.method, request.purpose, row[-7:], most_open, is_known=request.is_known)
     return challenge, request.letter != "" and (within or not settings.limits)
@@ -306,7 +308,7 @@ def _digest(text: str) -> str:
 
 
 def _count_send(challenge: Challenge, now: datetime, sent: bool) -> None:
-    """Count one more send; one that was withheld is none, but the next is waited for like after any."""
+    """Count a send. A withheld one doesn't count, but starts the resend wait all the same."""
     sends = challenge.sends + sent
     _COUNT_SEND.run(again=challenge.id, more=int(sent), now=now)
     note(challenge, sends=sends, last_sent_at=now)

@@ -1,7 +1,7 @@
-"""Send limits of the whole service: totals, countries, and a breaker for texts that nobody redeems.
+"""Service-wide send limits: totals, allowed countries, and a circuit breaker for SMS codes that no one redeems.
 
-Looked at when a message is about to leave, so that no answer tells of it, and it costs no request anything. What does
-not leave is dropped: whoever waits for it asks again.
+Checked when a message is about to be sent, so that no response reveals the result and requests cost nothing extra.
+Messages over a limit are dropped; people who still want one can request another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 HOUR = timedelta(hours=1)
 PREFIX = 8
-"""Characters of a number that name a range of numbers: + and seven digits."""
+"""Leading characters that identify a range of phone numbers: + and seven digits."""
 
 _c = SendWindow.__table__.c
 _STOP = (
@@ -49,9 +49,9 @@ _REDEEMED = (
 
 
 def may_leave(messages: Sequence[Message]) -> set[str]:
-    """Return the ids of those messages with passcodes that may leave now, and count them as left.
+    """Return the ids of the passcode messages that may be sent now, and count them as sent.
 
-    A statement or two for all mails together. A message that was tried before is not counted again.
+    One or two statements for all emails together. A retried message isn't counted again.
     """
     near = [message for message in messages if _is_near(message)]
     fresh = [message for message in near if settings.limits and message.attempts == 1 and not message.last_error]
@@ -66,11 +66,11 @@ def may_leave(messages: Sequence[Message]) -> set[str]:
 
 
 def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
-    """Return those of these messages for which something of the totals is left.
+    """Return the messages that fit into the service-wide totals, and count them.
 
-    Letters to known browsers are counted apart, up to the whole figure, and others to people with an account before
-    those that anybody can have sent to any address: those have no more than what is not kept for people, and each
-    address has a budget of its own.
+    Messages requested from known browsers have a separate total of the same size. The others share one. Messages to
+    verified addresses take from it first. Those that anyone can trigger for any address can't use the share reserved
+    for people with accounts, and each address has a budget of its own.
     """
     by_rank: dict[str, list[Message]] = {}
     for message in waiting:
@@ -85,7 +85,7 @@ def _within_totals(channel: str, waiting: Sequence[Message]) -> list[Message]:
 
 
 def _is_near(message: Message) -> bool:
-    """Say whether a message goes where messages go: a text to a country that is listed."""
+    """Return whether the destination is allowed: any for email, a listed country for SMS."""
     if message.channel != "sms" or may_be_texted(message.to):
         return True
     record("budget.exhausted", message.user_id, at_once=True, budget="sms_countries")
@@ -93,19 +93,19 @@ def _is_near(message: Message) -> bool:
 
 
 def may_be_texted(number: str) -> bool:
-    """Say whether ``number`` lies in a country to which texts are sent; in development all do unless some are named."""
+    """Return whether SMS may be sent to the country of ``number``. In development, an empty list allows all."""
     allowed = settings.sms_countries
     return country_of(number) in allowed if allowed or settings.is_production else True
 
 
 @lru_cache(maxsize=4096)
 def country_of(number: str) -> str:
-    """Return the country (ISO 3166, two letters) of a number in E.164, or "" for one of no country."""
+    """Return the country (ISO 3166, two letters) of an E.164 number, or "" if it belongs to none."""
     return identifiers.country(number)
 
 
 def _is_used(message: Message) -> bool:
-    """Say whether texts to this number's country and range are used often enough to go on with them."""
+    """Return whether enough SMS codes to this number's country and range are redeemed to keep sending there."""
     now = clock.now()
     names = {f"stopped:{country_of(message.to)}", f"stopped:{message.to[:PREFIX]}"}
     if db.session.scalars(_STOPPED, {"names": list(names)} | past(now, settings.sms_breaker_rest)).first():
