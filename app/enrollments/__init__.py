@@ -1,1 +1,1 @@
-"""Which authenticators exist and which a user has enrolled."""
+"""The available sign-in methods, and the ones each user has enrolled."""

@@ -1,4 +1,4 @@
-"""What every layer knows of a sign-in method. The only list of them is ``app.authenticators.registry``."""
+"""Properties of the sign-in methods, for use in every layer. ``app.authenticators.registry`` lists the methods."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from app.enrollments.models import Enrollment
 
 WEAK, STRONG, STRONGEST = 1, 2, 3
-"""What a proof is worth: a code that is sent, or a password; what only a device has; what a device has and asks for."""
+"""Strength of a verification: a sent code or password; possession of a device; a device that also verifies its user."""
 
 MOST_SENDING = 4
-"""Methods that send codes, at most: statements have a parameter for each."""
+"""Maximum number of methods that send codes, since SQL statements have one parameter for each."""
 
 
 class Method(Protocol):
-    """One way to prove who you are, without what it does (``app.authenticators.base.Authenticator``).
+    """Properties of a sign-in method. Its behavior is in ``app.authenticators.base.Authenticator``.
 
-    :ivar name: in settings, requests, answers and rows; at most 16 characters
-    :ivar amr: its name in an authentication method reference (RFC 8176)
-    :ivar strength: what a proof by it is worth: ``WEAK``, ``STRONG`` or ``STRONGEST``
-    :ivar aliases: other names that ``auth_session.amr`` may have for a proof by it
-    :ivar sends: the channel by which it sends a passcode, or "" when it sends nothing
+    :ivar name: name in settings, requests, responses and rows; at most 16 characters
+    :ivar amr: its Authentication Method Reference value (RFC 8176)
+    :ivar strength: strength of a verification by it: ``WEAK``, ``STRONG`` or ``STRONGEST``
+    :ivar aliases: other names that it may have in ``auth_session.amr``
+    :ivar sends: the channel by which it sends passcodes, or "" if it sends none
     :ivar reaches: the kind of identity that it sends to, or ""
     :ivar owns_identity: whether that identity is added and removed together with it
-    :ivar has_link: whether what it sends also holds a link
-    :ivar is_typed: whether it is proved by something that is typed at sign-in
-    :ivar verifies_user: whether a proof by it may say that it has verified its user (``uv``), and is two factors then
-    :ivar is_chosen: whether its owner makes the secret up, so that it can be guessed without a budget of its own
+    :ivar has_link: whether its messages also contain a link
+    :ivar is_typed: whether it is verified by something that people type to sign in
+    :ivar verifies_user: whether it can report user verification (``uv``), and then counts as two factors
+    :ivar is_chosen: whether its owner chooses the secret, so that guesses need a separate limit
     :ivar allows_many: whether one account may have several, each with a name
-    :ivar has_own_pages: whether it has pages and settings of its own, and ``LATCHKEY_METHODS`` does not name it
-    :ivar second_rank: its place among second factors, the strongest first; 0 when it can't be one
-    :ivar second_signs_in: whether it goes on signing in by itself once it is a second factor
+    :ivar has_own_pages: whether it has pages and settings of its own, and isn't listed in ``LATCHKEY_METHODS``
+    :ivar second_rank: its rank among second factors, the strongest first; 0 if it can't be one
+    :ivar second_signs_in: whether it can still be used alone to sign in once it is a second factor
     """
 
     name: str
@@ -58,38 +58,38 @@ class Method(Protocol):
 
     @property
     def is_enabled(self) -> bool:
-        """Whether the operator allows it."""
+        """Whether the settings allow this method."""
         return self.name in settings.methods
 
     @property
     def digits(self) -> int:
-        """Digits of its passcodes."""
+        """Number of digits in its passcodes."""
         return 6
 
     @property
     def code_lifetime(self) -> timedelta:
-        """How long a passcode that it sent works."""
+        """How long the passcodes it sends are valid."""
         return settings.email_code_lifetime
 
     @property
     def resend_wait(self) -> timedelta:
-        """How long nothing more is sent after a passcode was."""
+        """Minimum time between two sends."""
         return settings.mail_resend_wait
 
     def is_pending(self, enrollment: Enrollment) -> bool:
-        """Say whether this enrollment of it waits for something, and opens nothing until then."""
+        """Return whether this enrollment isn't active yet and can't be used to sign in."""
         return False
 
     def is_second_alone(self, enrollment: Enrollment, *, asked: bool) -> bool:
-        """Say whether this enrollment of it is a second factor that signs nobody in by itself.
+        """Return whether this enrollment is only a second factor and can't be used alone to sign in.
 
-        :param asked: whether anybody is asked for a second factor here (``LATCHKEY_SECOND_FACTOR``)
+        :param asked: whether this service uses second factors at all (``LATCHKEY_SECOND_FACTOR``)
         """
         return False
 
 
 class _Unknown(Method):
-    """A method that this release does not know: a later one may have stored its name. It proves nothing."""
+    """A method unknown to this release, whose name a later release may have stored. It verifies nothing."""
 
     amr, strength = "", WEAK
     is_enabled = False
@@ -99,7 +99,7 @@ class _Unknown(Method):
 
 
 def register_methods(app: Flask, methods: Sequence[Method]) -> None:
-    """Let ``app`` know these methods and no others, in their order."""
+    """Register the methods of ``app``, in this order. Replaces any registered before."""
     app.extensions["latchkey.methods"] = {each.name: each for each in methods}
     app.extensions["latchkey.method_aliases"] = {alias: each.name for each in methods for alias in each.aliases}
     if sum(each.sends != "" for each in methods) > MOST_SENDING:
@@ -107,65 +107,65 @@ def register_methods(app: Flask, methods: Sequence[Method]) -> None:
 
 
 def methods() -> Mapping[str, Method]:
-    """Return every method by its name."""
+    """Return all methods, keyed by name."""
     return cast("Mapping[str, Method]", this_app().extensions["latchkey.methods"])
 
 
 def method_of(name: str) -> Method:
-    """Return the method of this name, whether enabled or not; for an unknown name one that proves nothing."""
+    """Return the method with this name, enabled or not; for an unknown name, a method that verifies nothing."""
     return methods().get(name) or _Unknown(name)
 
 
 def method_behind(proof: str) -> str:
-    """Return the name of the method that a proof is by, as ``auth_session.amr`` names proofs."""
+    """Return the name of the method for a name in ``auth_session.amr``, resolving aliases."""
     aliases: Mapping[str, str] = this_app().extensions["latchkey.method_aliases"]
     return aliases.get(proof, proof)
 
 
 def enabled_methods() -> list[str]:
-    """Return the methods that ``LATCHKEY_METHODS`` allows, in its order."""
+    """Return the methods in ``LATCHKEY_METHODS``, in that order."""
     known = methods()
     return [name for name in settings.methods if name in known]
 
 
 def code_methods() -> list[str]:
-    """Return the allowed methods that send a passcode."""
+    """Return the enabled methods that send a passcode."""
     known = methods()
     return [name for name in settings.methods if name in known and known[name].sends]
 
 
 def typed_methods() -> list[str]:
-    """Return the allowed methods that are typed without anything being sent: a password, the code of an app."""
+    """Return the enabled methods that are typed but not sent: a password or the code of an authenticator app."""
     known = methods()
     return [name for name in settings.methods if name in known and known[name].is_typed and not known[name].sends]
 
 
 def methods_reaching(kind: str) -> list[str]:
-    """Return the allowed methods that send to this kind of identity."""
+    """Return the enabled methods that send to this kind of identity."""
     return [name for name in code_methods() if method_of(name).reaches == kind]
 
 
 def second_factor_methods() -> list[str]:
-    """Return every method that can be a second factor, enabled or not, the strongest first."""
+    """Return all methods that can be a second factor, enabled or not, the strongest first."""
     able = [each for each in methods().values() if each.second_rank]
     return [each.name for each in sorted(able, key=lambda each: each.second_rank)]
 
 
 def usable_methods(enrolled: Iterable[Enrollment]) -> list[str]:
-    """Return the names of what proves anything among ``enrolled``, in configured order, each once."""
+    """Return the distinct methods in ``enrolled`` that are enabled and not pending, in configured order."""
     names = {row.method for row in enrolled if not row.is_pending}
     return [name for name in enabled_methods() if name in names]
 
 
 def active_methods(enrolled: Iterable[Enrollment]) -> list[str]:
-    """Return the names of the ways to sign in among ``enrolled``, in configured order, each once."""
+    """Return the distinct methods in ``enrolled`` that can be used to sign in, in configured order."""
     return usable_methods(ways_to_sign_in(enrolled))
 
 
 def ways_to_sign_in(enrolled: Iterable[Enrollment]) -> list[Enrollment]:
-    """Return those among ``enrolled`` that are ways to sign in; of an app that is a second factor alone, nothing.
+    """Return the enrollments that can be used to sign in, without authenticator apps that are only a second factor.
 
-    An app that was made the second factor before the two were told apart stays one where it is the only one (ADR 37).
+    An app that became the second factor before this distinction existed still signs in if nothing else can (ADR 37).
     """
     rows, asked = list(enrolled), settings.second_factor != "off"
     ways = [row for row in rows if not row.is_second_alone(asked=asked)]

@@ -13,29 +13,29 @@ from app.enrollments.catalog import method_of
 from app.extensions import db
 
 SEALED_UNDER = "substr(secret, 4, 8)"
-"""The id of the key under which a row's secret is sealed (``v1.<key>....``), as its index has it."""
+"""SQL for the id of the key that encrypts a row's secret (``v1.<key>....``), as in the index."""
 
 
 IS_SEALED = "secret <> ''"
 
 
 IS_AUTHENTICATOR = sa.text("method = 'authenticator'")
-"""Authenticator apps alone may be several of one user, told apart by name."""
+"""Condition of the unique index: only authenticator apps can be enrolled more than once by a user, with distinct names."""
 
 
 def key_index(name: str) -> sa.Index:
-    """Return the index by which the keys in use are found without reading the rows."""
+    """Return an index for finding the encryption keys in use without reading the rows."""
     sealed = sa.text(IS_SEALED)
     return sa.Index(name, sa.text(SEALED_UNDER), sqlite_where=sealed, postgresql_where=sealed)
 
 
 class Enrollment(db.Model):
-    """A way in that a user has set up. The secret is sealed to this row, user and method.
+    """A sign-in method that a user has set up.
 
-    A user has one row of each method, but a row for each authenticator app (``authenticators/totp_apps``).
+    A user has one row per method, except authenticator apps, which have one row each (``authenticators/totp``).
 
-    ``secret`` opens to a base32 TOTP secret of 160 bits, or for a password to its argon2id hash (or an imported one,
-    until it is first used: ``imported_hashes``).
+    ``secret`` is encrypted, and bound to this row, user and method. It decrypts to a base32 TOTP secret of 160 bits, or
+    for a password to its argon2id hash (or an imported hash until its first use, see ``imported_hashes``).
     """
 
     __tablename__ = "enrolled_method"
@@ -57,41 +57,41 @@ class Enrollment(db.Model):
     method: Mapped[str] = mapped_column(sa.String(16))
     secret: Mapped[str] = mapped_column(sa.Text)
     name: Mapped[str] = mapped_column(sa.String(64), default="")
-    """What its owner calls an authenticator app, "" by default; of a pending password a digest of the browser."""
+    """The user's name for an authenticator app, "" by default. For a pending password, a digest of the browser."""
     last_step: Mapped[int] = mapped_column(sa.BigInteger, default=0)
-    """The newest 30-second step an authenticator has proved; that step and older ones prove nothing more."""
+    """The latest TOTP time step (30 seconds) that was used. Codes of this step and earlier ones are rejected."""
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
     session_id: Mapped[str | None] = mapped_column("family", sa.String(32), key="session_id")
-    """The session that set it up, so that denying that session takes it back; None for what came with the account."""
+    """The session that set it up, so that reporting that session removes it; None if it came with the account."""
     last_used_at: Mapped[datetime | None]
     is_second: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
-    """Whether it is asked for as a second step, after another proof."""
+    """Whether it is required as a second factor."""
     weak_until: Mapped[datetime | None]
-    """Until when it counts no more than a mailed code, because no more than that added it (``cooldown``)."""
+    """End of its cooldown, during which it counts only as much as an emailed code, since it was added with no more."""
     misses: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Wrong codes of this authenticator in a row as a second step."""
+    """Consecutive wrong codes as a second factor."""
     signs_in: Mapped[bool | None]
-    """Whether an authenticator is a way to sign in by itself: False for one that was set up as a second step, True for
-    one that is both because its owner said so, None for one that is while it is not asked for as a second step."""
+    """Whether an authenticator app can be used alone to sign in. False if it was set up as a second factor, True if its
+    owner chose to use it for both, None if it can as long as it isn't required as a second factor."""
 
     @property
     def is_pending(self) -> bool:
-        """Whether this is a password that waits for its browser to prove the address; until then it opens nothing."""
+        """Whether this is a password that can't be used yet, because its browser hasn't verified the address."""
         return method_of(self.method).is_pending(self)
 
     def is_second_alone(self, *, asked: bool) -> bool:
-        """Whether this is an authenticator that signs nobody in by itself.
+        """Return whether this is an authenticator app that can't be used alone to sign in.
 
-        :param asked: whether anybody is asked for a second step here (``LATCHKEY_SECOND_FACTOR``)
+        :param asked: whether this service uses second factors at all (``LATCHKEY_SECOND_FACTOR``)
         """
         return method_of(self.method).is_second_alone(self, asked=asked)
 
     def in_cooldown(self, now: datetime) -> bool:
-        """Whether it counts no more than a mailed code at this time."""
+        """Return whether it currently counts only as much as an emailed code."""
         return self.weak_until is not None and now < self.weak_until
 
 
 def has_second(user_id: sa.ColumnElement[int | None]) -> sa.ColumnElement[bool]:
-    """Return the expression that says whether this user is asked for a second step, for statements to carry along."""
+    """Return an expression for whether the user has a required second factor, to select along with other columns."""
     asked = Enrollment.__table__.alias("asked")
     return sa.exists().where(asked.c.user_id == user_id, asked.c.is_second).label("has_second")
