@@ -20,7 +20,7 @@ IS_SEALED = "secret <> ''"
 
 
 IS_AUTHENTICATOR = sa.text("method = 'authenticator'")
-"""Condition of the unique index: only authenticator apps can be enrolled more than once by a user, with distinct names."""
+"""Condition of the unique index: only authenticator apps can be enrolled repeatedly by a user, with distinct names."""
 
 
 def key_index(name: str) -> sa.Index:

@@ -1,6 +1,6 @@
-"""Sessions: created, found, refreshed and revoked; API tokens, refresh tokens, known and trusted devices.
+"""Sessions: create, look up, refresh and revoke them. API tokens, refresh tokens, known and trusted devices.
 
-Guarantees that a revoked session is rejected from the next request on, and that no token is stored.
+Guarantees that a revoked session is rejected from the next request on, and that no token is stored in plain text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Set the session cookie after each request; register what the worker deletes and what an export holds."""
+    """Set the session cookie after each request; register cleanups for the worker and the contents of an export."""
     from app.db.export import register_export
     from app.db.retention import register_cleanups
     from app.sessions import cleanup, export, store

@@ -1,7 +1,7 @@
-"""API tokens: created by a user for their own programs, with an expiry and scopes.
+"""API tokens: created by users for their own scripts, with an expiry and scopes.
 
-They have a table of their own: a token is never fresh, creates no session and no other token, and what revokes sessions
-need not revoke it. A request with one costs the same as a session, one statement.
+They have their own table, since a token is never fresh, can't create sessions or other tokens, and isn't necessarily
+revoked when sessions are. Authenticating a request costs one statement, as with a session.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from app.sessions.models import ApiToken, AuthSession
 from app.users import User
 
 AMR = "personal_token"
-"""In place of a session's authentication methods."""
+"""Used instead of a session's authentication methods."""
 
 KEPT_FOR = timedelta(days=30)
-"""How long an expired token is still listed, so that its owner can see why a script stopped."""
+"""How long an expired token is still listed, so that its owner can see why a script stopped working."""
 
 MAX_LISTED = 200
-"""Tokens that are listed at once."""
+"""Maximum number of tokens listed."""
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -42,12 +42,12 @@ _BY_DIGEST = CompiledStatement(
 
 
 def is_api_token(token: str) -> bool:
-    """Whether ``token`` has the prefix of an API token."""
+    """Return whether ``token`` has the prefix of an API token."""
     return token.startswith(secrets.API_PREFIX)
 
 
 def find(token: str) -> tuple[ApiToken, User] | None:
-    """Return an active token and its active user. One statement, and none for a token that was cut or mistyped."""
+    """Return an active token and its active user, or None. One statement; none if the checksum is wrong."""
     if not settings.personal_tokens or not secrets.has_prefix(token, secrets.API_PREFIX):
         return None
     found = _BY_DIGEST.first(digest=secrets.digest(token))
@@ -58,7 +58,7 @@ def find(token: str) -> tuple[ApiToken, User] | None:
 
 
 def session_for(api_token: ApiToken) -> AuthSession:
-    """Return what views get as the session of a request with ``api_token``. It isn't stored, and never fresh."""
+    """Return the session that views see for a request with ``api_token``. It's never stored, and never fresh."""
     now = clock.now()
     return detached_from(AuthSession, {
         "session_id": "", "user_id": api_token.user_id, "kind": "personal", "amr": AMR,
@@ -69,7 +69,7 @@ def session_for(api_token: ApiToken) -> AuthSession:
 
 
 def use_statement(api_token: ApiToken, address: str, every: timedelta) -> sa.Update | None:
-    """Return the statement that records a use of ``api_token``; None when one was recorded within ``every``."""
+    """Return the statement that records a use of ``api_token``; None if a use was recorded within ``every``."""
     now = clock.now()
     if api_token.last_used_at is not None and now - api_token.last_used_at <= every:
         return None
@@ -79,9 +79,9 @@ def use_statement(api_token: ApiToken, address: str, every: timedelta) -> sa.Upd
 
 
 def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, session_id: str) -> tuple[ApiToken, str]:
-    """Create a token that is valid for ``life``; return its row, and the token itself, which isn't stored.
+    """Create a token that is valid for ``life``; return its row and the token itself, which isn't stored.
 
-    :param session_id: the session that creates it
+    :param session_id: the session that creates the token
     """
     token = secrets.prefixed_token(secrets.API_PREFIX)
     now = clock.now()
@@ -95,20 +95,20 @@ def issue(user_id: int, name: str, scopes: Collection[str], life: timedelta, ses
 
 
 def tokens_of(user_id: int) -> list[ApiToken]:
-    """Return a user's active and recently expired tokens, newest first, ``MAX_LISTED`` at most."""
+    """Return a user's active and recently expired tokens, newest first, up to ``MAX_LISTED``."""
     mine = (_c.user_id == user_id, _c.revoked_at.is_(None), _c.expires_at > clock.now() - KEPT_FOR)
     newest = _TOKENS.select().where(*mine).order_by(_c.created_at.desc(), _c.id).limit(MAX_LISTED)
     return [_TOKENS.read(row)[0] for row in db.session.execute(newest)]
 
 
 def count_active(user_id: int) -> int:
-    """Return how many active tokens a user has. Exact while the caller holds the user's row."""
+    """Return the number of active tokens of a user. Exact if the caller holds the lock on the user's row."""
     alive = (_c.user_id == user_id, _c.revoked_at.is_(None), _c.expires_at > clock.now())
     return db.session.scalar(sa.select(sa.func.count()).select_from(ApiToken).where(*alive)) or 0
 
 
 def revoke(user_id: int, token_id: str) -> ApiToken | None:
-    """Revoke one token of this user, active or expired; return it as it was, or None when there is none."""
+    """Revoke one token of this user, active or expired; return it as it was, or None if there is none."""
     mine = _TOKENS.select().where(_c.id == token_id, _c.user_id == user_id)
     found = db.session.execute(mine).first()
     if found is None:
@@ -119,11 +119,11 @@ def revoke(user_id: int, token_id: str) -> ApiToken | None:
 
 
 def revoke_all(user_id: int, reason: str = "") -> int:
-    """Revoke every token of a user, at once and on every replica; return how many were active.
+    """Revoke every token of a user, effective immediately on every replica; return how many were active.
 
-    With a reason, what apps may do after sessions end is revoked as well. A caller that suspects an intruder holds the
-    user's row, so that no token is created meanwhile.
-    :param reason: "" when the user asked for the end of API tokens alone
+    With a reason, also revoke app access that outlives sessions. A caller that suspects an intruder must hold the lock
+    on the user's row, so that no token is created in the meantime.
+    :param reason: "" if the user asked to revoke only API tokens
     """
     ended = _revoke((_c.user_id == user_id, _c.expires_at > clock.now()))
     if reason:
@@ -134,7 +134,7 @@ def revoke_all(user_id: int, reason: str = "") -> int:
 
 
 def revoke_with_scope(user_id: int, scope: str) -> int:
-    """Revoke every token of a user that has this scope; return how many were active. The caller records it."""
+    """Revoke a user's tokens with this scope; return how many were active. Recording the event is up to the caller."""
     has_it = ("," + _c.scopes + ",").contains(f",{scope},", autoescape=True)
     return _revoke((_c.user_id == user_id, _c.expires_at > clock.now(), has_it))
 

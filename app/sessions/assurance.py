@@ -1,7 +1,7 @@
-"""The assurance level of a session, and how long two factors count as two.
+"""The assurance level of a session, and how long it keeps the rights of two factors.
 
-Verified factors are named as in ``auth_session.amr``: methods joined by commas, and ``uv`` for a passkey with user
-verification. Figures and reasons: ADR 18.
+Verified factors are given as in ``auth_session.amr``: comma-separated methods, and ``uv`` for a passkey with user
+verification. ADR 18 has the durations and the rationale.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from app.sessions.models import AuthSession
 
 _VERIFIED = "uv"
 HELD = "held"
-"""In ``proved_amr``, a factor by a method in its cooldown, which counts as much as an emailed code."""
+"""Stored in ``proved_amr`` for a method in its cooldown, which counts only as much as an emailed code."""
 
 
 def strength_of(amr: str | Iterable[str]) -> int:
-    """Return the strength of the strongest of these factors, 1 to 3; 0 for none."""
+    """Return the strength of the strongest factor, 1 to 3; 0 without factors."""
     names = _names(amr)
     if _is_user_verified(names):
         return STRONGEST
@@ -30,7 +30,7 @@ def strength_of(amr: str | Iterable[str]) -> int:
 
 
 def is_two_factor(amr: str | Iterable[str]) -> bool:
-    """Whether these are two factors: of two kinds, or a passkey with user verification."""
+    """Return whether these are two factors: two methods, or a passkey with user verification."""
     names = _names(amr)
     kinds = {method_behind(name) for name in names} - {_VERIFIED}
     return len(kinds) > 1 or _is_user_verified(names)
@@ -41,7 +41,7 @@ def _is_user_verified(names: set[str]) -> bool:
 
 
 def two_factors_until(session: AuthSession, now: datetime) -> datetime | None:
-    """Return when the two-factor rights of ``session`` end at the latest; None when it has none."""
+    """Return the latest time at which the two-factor rights of ``session`` end; None if it has none."""
     if session.second_at is None or level(session, now) < 2:
         return None
     return min(session.second_at + settings.two_factor_absolute, session.expires_at)
@@ -50,9 +50,9 @@ def two_factors_until(session: AuthSession, now: datetime) -> datetime | None:
 def level(session: AuthSession, now: datetime) -> int:
     """Return 2 while ``session`` has two-factor rights, else 1 (NIST SP 800-63B, section 2.2.3).
 
-    They end 24 hours after the verification that gave them, and when the session is unused for
-    ``LATCHKEY_TWO_FACTOR_IDLE``; then it has one factor. Once unused for too long they stay ended: that is stored
-    together with ``seen_at``.
+    They end 24 hours after the verification that granted them, or when the session is idle for
+    ``LATCHKEY_TWO_FACTOR_IDLE``. After that the session counts as single-factor. Idle expiry is permanent, since it's
+    stored together with ``seen_at``.
     """
     given = session.second_at
     lasts = given is not None and now < given + settings.two_factor_absolute
@@ -60,28 +60,28 @@ def level(session: AuthSession, now: datetime) -> int:
 
 
 def seen(now: datetime) -> dict[str, Any]:
-    """Return the columns that change when a session is seen: after too long unused, its two-factor rights go."""
+    """Return the columns to update when a session is used. Clears its two-factor rights if it was idle too long."""
     c = AuthSession.__table__.c
     unused = c.seen_at <= now - settings.two_factor_idle
     return {"seen_at": now, "second_at": sa.case((unused, sa.null()), else_=c.second_at)}
 
 
 def opened_with(amr: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
-    """Return the columns of a session that is created with these factors.
+    """Return the columns for a session created with these factors.
 
-    :param held: whether one is by a method in its cooldown, so that they don't count as two
+    :param held: whether one of them is in its cooldown, so that they don't count as two factors
     """
     second_at = now if is_two_factor(amr) and not held else None
     return {"proved_amr": HELD if held else amr, "proved_at": now, "second_at": second_at}
 
 
 def proved_again(session: AuthSession, proof: str, now: datetime, *, held: bool = False) -> dict[str, Any]:
-    """Return the columns of ``session`` that a verification with ``proof`` changes.
+    """Return the columns of ``session`` to update after a verification with ``proof``.
 
-    A weaker factor doesn't replace a stronger one that still counts. Two-factor rights begin when the session gets its
-    second factor, and begin anew with one that is as strong as the strongest of the session.
-    :param proof: names joined by commas, such as ``webauthn,uv``
-    :param held: whether it is by a method in its cooldown
+    A weaker factor doesn't replace a stronger one that is still fresh. Two-factor rights start when the session gets
+    its second factor, and are renewed by a factor at least as strong as the session's strongest.
+    :param proof: comma-separated names, such as ``webauthn,uv``
+    :param held: whether the method is in its cooldown
     """
     amr = ",".join(dict.fromkeys([*session.amr.split(","), *proof.split(",")]))
     changes: dict[str, Any] = {"authenticated_at": now, "seen_at": now, "amr": amr, "second_at": session.second_at}
@@ -97,7 +97,7 @@ def proved_again(session: AuthSession, proof: str, now: datetime, *, held: bool 
 
 
 def is_recent(proved_at: datetime | None, now: datetime) -> bool:
-    """Whether a verification at that time still counts as fresh."""
+    """Return whether a verification at that time still counts as fresh."""
     return proved_at is not None and now < proved_at + settings.freshness
 
 

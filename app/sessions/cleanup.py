@@ -1,4 +1,4 @@
-"""Delete ended sessions and tokens, and known devices that nobody uses any more."""
+"""Delete ended sessions and tokens, and known devices that are no longer used."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def prune_refresh_tokens() -> int:
 
 
 def prune_unused_refresh_tokens() -> int:
-    """Delete a batch of refresh tokens that were unused for too long; return how many."""
+    """Delete a batch of refresh tokens that were idle for too long; return how many."""
     return delete_batch(db.session, RefreshToken, RefreshToken.used_at < clock.now() - settings.refresh_idle - KEPT_FOR)
 
 
 def prune_known_devices() -> int:
-    """Delete a batch of known devices that weren't used for a year, and of failure counters; return how many."""
+    """Delete a batch of known devices unused for a year, and of unneeded failure counters; return how many."""
     now = clock.now()
     return _DEVICES.delete_batch(db.session, sa.or_(is_unneeded(now), KnownDevice.touched_at < now - LIFETIME))

@@ -1,7 +1,7 @@
-"""What ends elsewhere when sessions end, and when all that an account has given to programs is revoked.
+"""Hooks for when sessions end, and when all access that an account granted to apps is revoked.
 
-A feature registers it, since this package knows none. A hook runs in the transaction that ends the sessions, after
-them; what is to leave the service it adds to the outbox.
+Features register hooks here, since this package must not import them. A hook runs after the sessions are ended, in the
+same transaction; to contact other services, it adds messages to the outbox.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EndedSessions:
-    """Which sessions have just ended: one, or those of a user.
+    """The sessions that have just ended: either one session or those of a user.
 
-    :ivar session_id: of the one; "" where they are those of a user
-    :ivar user_id: whose sessions; 0 where it is one
-    :ivar but: id of the one that goes on; "" for none
+    :ivar session_id: id of the session; "" for the sessions of a user
+    :ivar user_id: the user whose sessions ended; 0 for a single session
+    :ivar but: id of the user's session that stays open; "" for none
     """
 
     session_id: str = ""
@@ -38,25 +38,25 @@ _OF_SESSIONS, _OF_ACCESS = "latchkey.session_end_hooks", "latchkey.revocation_ho
 
 
 def register_session_end_hook(app: Flask, hook: EndHook) -> None:
-    """Register what ends with a session, however it ends; it is not told of sessions that run out by themselves."""
+    """Register a hook that is called whenever sessions are revoked, but not when they expire."""
     app.extensions.setdefault(_OF_SESSIONS, []).append(hook)
 
 
 def register_revocation_hook(app: Flask, hook: RevocationHook) -> None:
-    """Register what outlives sessions and is revoked where someone else may have been in an account, or it is closed.
+    """Register a hook that revokes access outliving sessions, when an account may be compromised or is closed.
 
-    API tokens are revoked at the same places. A sign-out, and a person who ends sessions, leave both alone.
+    API tokens are revoked in the same cases. Signing out or ending sessions affects neither.
     """
     app.extensions.setdefault(_OF_ACCESS, []).append(hook)
 
 
 def sessions_ended(which: EndedSessions) -> None:
-    """Run what is registered for the end of sessions."""
+    """Run the hooks for ended sessions."""
     for hook in this_app().extensions.get(_OF_SESSIONS, ()):
         hook(which)
 
 
 def access_revoked(user_id: int) -> None:
-    """Run what is registered for the end of everything that an account has given to programs."""
+    """Run the hooks that revoke the access an account granted to apps."""
     for hook in this_app().extensions.get(_OF_ACCESS, ()):
         hook(user_id)

@@ -1,4 +1,4 @@
-"""What an export holds of sessions, tokens and known devices; never a digest."""
+"""Sessions, tokens and known devices in a data export, without digests."""
 
 from __future__ import annotations
 
@@ -58,4 +58,4 @@ EXCLUDED = {
     "pending_sign_in": "a sign-in between its two steps, over within minutes; that it was stands in the events",
     "refresh_token": "the session that gave it is given; what else there is of it is digests and times",
 }
-"""Tables with rows of a user that give nothing, each with the reason."""
+"""Tables with user rows that are left out of the export, each with the reason."""

@@ -1,11 +1,11 @@
-"""Known devices: browsers in which a user has signed in before; trusted ones skip the second step for a while.
+"""Known devices: browsers in which a user has signed in before. Trusted ones skip the second factor for a while.
 
-A known browser isn't a factor. Each account knows it by a secret of its own, in a cookie, that no other account has
-seen (ADR 10). It has attempts of its own when others have used up the account's (``throttling/by_account``), and a
-sign-in from one causes no notification.
+A known browser isn't a factor. Each account identifies it by a separate secret in a cookie, which is never used for
+another account (ADR 10). A known browser has its own attempt limit, so it isn't locked out when others use up the
+account's (``throttling/by_account``), and signing in from one sends no notification.
 
-Trust is a date on the row by which an account knows a browser, and goes when that row is revoked. It replaces the
-second step alone: the first is taken each time, and the session counts as one of one factor.
+Trust is an expiry date on the row of a known browser, and ends when that row is revoked. It replaces only the second
+factor: the first is required each time, and the session counts as single-factor.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from app.users import subject_of
 from app.web.cookies import sent_known_secrets
 
 KnownDeviceRow = Literal["new", "known", "none"]
-"""Whether a browser was new to an account, or known; ``none`` is an API client without cookies."""
+"""Whether a browser was new to an account or known; ``none`` for an API client without cookies."""
 
 SEEN_EVERY = timedelta(days=1)
-"""``last_seen_at`` moves, and the cookie's year begins again, at most this often."""
+"""Minimum interval between updates of ``last_seen_at``, which also renew the cookie for another year."""
 
 LIFETIME = timedelta(days=365)
-"""How long an unused browser stays known, in its cookie and in our row."""
+"""How long an unused browser stays known, both in its cookie and in our database."""
 
 MAX_LISTED = 100
-"""Browsers that are listed at once."""
+"""Maximum number of browsers listed."""
 
 _ROWS = Detached(KnownDevice)
 _table = KnownDevice.__table__
@@ -49,16 +49,16 @@ _COLUMNS = ("id", "user_id", "browser", "agent", "first_seen_at", "last_seen_at"
 
 
 def _mine(column: Any) -> Any:
-    """Return ``column`` of the account's row for one of the client's secrets; NULL when none is known."""
+    """Return a subquery for ``column`` of the account's row that matches one of the client's secrets, else NULL."""
     known = (_c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     some = _c.id.in_([sa.bindparam(f"known_{place}") for place in range(MAX_KNOWN_ACCOUNTS)])
     return sa.select(column).where(some, *known).order_by(_c.id).limit(1).scalar_subquery()
 
 
 def _success_statement(rows: int, *, here: bool) -> sa.Executable:
-    """Return the statement that records a success in ``rows`` rows, each new or not.
+    """Return the upsert that records a successful sign-in in this many rows.
 
-    :param here: whether the last one is the browser's: the row by which the account knows it, or a new one
+    :param here: whether the last row is for the browser: its known row, or a new one
     """
     current = sa.bindparam("now", type_=_c.touched_at.type)
     now = {"failures": "", "in_a_row": 0, "touched_at": current}
@@ -92,11 +92,11 @@ def note_sign_in(
 ) -> KnownDeviceRow:
     """Record that this user has signed in from the client's browser; return whether it was new to the account.
 
-    One statement: the attempt is refunded, failures in a row are reset, and the browser is known. Its cookie is set
-    when the row is stored. A browser that isn't known, or was revoked, gets a new secret beside those it sent, so that
-    a copy of those isn't known.
+    One statement refunds the attempt, resets consecutive failures, and makes the browser known. The cookie is set only
+    if the row is stored. A browser that is unknown or was revoked gets a new secret in addition to those it sent, so
+    that a copy of the old ones doesn't become known.
     :param seen_at: its ``last_seen_at``, if that was looked up already
-    :param login_attempt: the attempt that was right, if anything was typed
+    :param login_attempt: the attempt that succeeded, if a passcode was typed
     """
     now = clock.now()
     today = seen_at is not None and now < seen_at + SEEN_EVERY
@@ -119,9 +119,9 @@ def note_sign_in(
 
 
 def known_as(user_id: int, digests: Collection[str]) -> str:
-    """Return the digest by which the account knows the browser that sent these secrets; "" for none.
+    """Return which of these digests identifies a known browser of the account; "" if none does.
 
-    One statement, and none where there are none.
+    One statement; none without digests.
     """
     rows = [_row_id(user_id, digest) for digest in digests]
     mine = (_c.id.in_(rows), _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
@@ -129,12 +129,12 @@ def known_as(user_id: int, digests: Collection[str]) -> str:
 
 
 def revoke_browsers(user_id: int, *, but: Collection[str] = ()) -> int:
-    """Forget the known browsers of this account, except one with a digest of ``but``; return how many there were.
+    """Forget the known browsers of this account, except one with a digest in ``but``; return how many were known.
 
-    No browser stays trusted, that one included: the second step is required everywhere.
+    Trust ends in all of them, including the excepted one: the second factor is required everywhere.
 
-    Called when sessions are revoked because the account's security has changed. Signing out forgets nothing: its owner
-    signs in there again.
+    Called when sessions are revoked because the account's security has changed. Signing out doesn't forget the browser,
+    since its owner is expected to sign in there again.
     """
     known = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None), _c.browser.not_in(but))
     trusted = (_c.user_id == user_id, _c.trusted_until.is_not(None))
@@ -143,26 +143,26 @@ def revoke_browsers(user_id: int, *, but: Collection[str] = ()) -> int:
 
 
 def browsers_of(user_id: int) -> list[KnownDevice]:
-    """Return the known browsers of this account, used last first, ``MAX_LISTED`` at most. One statement."""
+    """Return the known browsers of this account, most recently used first, up to ``MAX_LISTED``. One statement."""
     mine = (_c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     newest = _ROWS.select().where(*mine).order_by(_c.last_seen_at.desc(), _c.id).limit(MAX_LISTED)
     return [_ROWS.read(row)[0] for row in db.session.execute(newest)]
 
 
 def forget_browser(user_id: int, row: str) -> int:
-    """Forget one known browser of this account; return 0 when it wasn't known.
+    """Forget one known browser of this account; return 0 if it wasn't known.
 
-    Its cookie stays, since other accounts may know the browser by it. The next sign-in there is from a new browser.
-    :param row: id of its row; that of another account matches nothing
+    Its cookie stays, since other accounts may use it too. The next sign-in there counts as one from a new browser.
+    :param row: id of its row; has no effect if the row belongs to another account
     """
     known = (_c.id == row, _c.user_id == user_id, _c.first_seen_at.is_not(None), _c.revoked_at.is_(None))
     return changed(sa.update(_table).where(*known).values(revoked_at=clock.now()))
 
 
 def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> str:
-    """Set the cookie with the secret by which an account knows this browser, for ``life``; return its digest.
+    """Add the secret by which an account knows this browser to its cookie, for ``life``; return the secret's digest.
 
-    :param instead_of: digest of the secret that it replaces
+    :param instead_of: digest of the secret to replace
     """
     digest = secrets.digest(secret)
     others = [each for each in _known_secrets() if secrets.digest(each) not in (digest, instead_of)]
@@ -171,14 +171,14 @@ def set_known_cookie(secret: str, life: timedelta, *, instead_of: str = "") -> s
 
 
 def keep_known(digest: str, life: timedelta) -> None:
-    """Renew the cookie of the secret with this digest for ``life``."""
+    """Renew the cookie for ``life``, moving the secret with this digest to the front."""
     for secret in _known_secrets():
         if secrets.digest(secret) == digest:
             set_known_cookie(secret, life)
 
 
 def known_digests() -> list[str]:
-    """Return the digests by which accounts know this browser, including what this response sets."""
+    """Return the digests by which accounts know this browser, including one that this response sets."""
     return [secrets.digest(secret) for secret in _known_secrets()]
 
 
@@ -193,10 +193,10 @@ def known_here() -> str:
 
 
 def trust_browser(user_id: int) -> datetime | None:
-    """Trust the browser that signed in with this request; return until when.
+    """Trust the browser that signed in with this request; return when the trust expires.
 
-    It gets a new secret, so that a copy of the old one isn't trusted. None when trust is off (``LATCHKEY_TRUST_FOR=0``)
-    or the client keeps no cookies.
+    The browser gets a new secret, so that a copy of the old one isn't trusted. Return None if trust is disabled
+    (``LATCHKEY_TRUST_FOR=0``) or the client keeps no cookies.
     """
     before = known_here()
     if not settings.trust_for or not before:
@@ -214,7 +214,7 @@ def trust_browser(user_id: int) -> datetime | None:
 
 
 def trust_program(user_id: int, agent: str) -> str:
-    """Trust an API client without cookies; return the token it sends next time. Only its digest is stored."""
+    """Trust an API client without cookies; return the token it has to send next time. Only its digest is stored."""
     token, now = secrets.token(), clock.now()
     digest = secrets.digest(token)
     row: dict[str, Any] = {"id": _row_id(user_id, digest), "user_id": user_id, "browser": digest, "agent": agent}
@@ -224,7 +224,7 @@ def trust_program(user_id: int, agent: str) -> str:
 
 
 def use_trust(user_id: int, digests: Collection[str]) -> bool:
-    """Whether the account trusts a client with one of these digests; its use is recorded. One statement."""
+    """Return whether the account trusts a client with one of these digests, and record its use. One statement."""
     if not settings.trust_for or not digests:
         return False
     now = clock.now()
@@ -234,7 +234,7 @@ def use_trust(user_id: int, digests: Collection[str]) -> bool:
 
 
 def revoke_trust(user_id: int, *, but: Collection[str] = ()) -> int:
-    """End the trust in every browser, except one with a digest of ``but``; return how many were trusted."""
+    """End the trust in every browser, except one with a digest in ``but``; return how many were trusted."""
     trusted = (
         KnownDevice.user_id == user_id,
         KnownDevice.trusted_until.is_not(None),
@@ -244,16 +244,16 @@ def revoke_trust(user_id: int, *, but: Collection[str] = ()) -> int:
 
 
 def revoke_one_trust(user_id: int, row: str) -> int:
-    """End the trust in one browser, which stays known; return 0 when it wasn't trusted.
+    """End the trust in one browser, which stays known; return 0 if it wasn't trusted.
 
-    :param row: id of its row; that of another account matches nothing
+    :param row: id of its row; has no effect if the row belongs to another account
     """
     trusted = (KnownDevice.id == row, KnownDevice.user_id == user_id, KnownDevice.trusted_until.is_not(None))
     return changed(sa.update(KnownDevice).where(*trusted).values(trusted_until=None))
 
 
 def _counters() -> list[bool]:
-    """Return which counters of unknown browsers a success resets: that of codes, and that of passwords."""
+    """Return which counters of unknown browsers a success resets, as ``password`` flags: for codes, for passwords."""
     has_passwords = any(each.is_chosen and each.is_enabled for each in methods().values())
     return [False, *([True] if has_passwords else [])] if settings.limits else []
 
@@ -269,7 +269,7 @@ def _row(
 def _record_success(
     rows: list[dict[str, Any]], user_id: int, client: ClientContext, login_attempt: LoginAttempt, now: datetime
 ) -> str:
-    """Record a success; return the digest by which the browser is known from now on, "" for none."""
+    """Record a successful sign-in; return the digest by which the browser is known from now on, "" for none."""
     values = {f"{name}_{number}": value for number, row in enumerate(rows) for name, value in row.items()}
     if client.keeps_cookies:
         mine = [_row_id(user_id, digest) for digest in client.known_secrets[:MAX_KNOWN_ACCOUNTS]]

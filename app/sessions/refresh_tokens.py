@@ -1,8 +1,8 @@
-"""Refresh tokens: each is exchanged once for an access token and the next refresh token.
+"""Refresh tokens: each can be exchanged once, for an access token and the next refresh token.
 
-One row is for all tokens that replaced one another. An exchange is one conditional UPDATE from the digest of this token
-to that of the next. A token that is used twice was copied, and nobody can tell which of the two clients is the owner's,
-so the session is revoked (RFC 9700, section 4.14.2).
+All tokens in a rotation share one row. An exchange is one conditional UPDATE, from the digest of this token to that of
+the next. If a token is used twice, it was copied, and there's no telling which client is legitimate, so the session is
+revoked (RFC 9700, section 4.14.2).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from app.sessions.store import create_api_session, revoke_session
 from app.users import User
 
 NAME = 22
-"""Letters by which a token names its row: 128 bits."""
+"""Number of characters of a token that identify its row: 128 bits."""
 
 PROOFS = ("amr", "authenticated_at", "proved_amr", "proved_at", "second_at")
-"""Columns of how a session was verified; an access token gets those of when its refresh token was issued."""
+"""Columns that record how a session was verified. An access token gets their values from its refresh token."""
 
 _table = RefreshToken.__table__
 _c = _table.c
@@ -58,7 +58,7 @@ _HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """What a refresh token is exchanged for; neither token is stored.
+    """The result of an exchange. Neither token is stored.
 
     :ivar expires_in: lifetime of ``access`` in seconds
     """
@@ -71,16 +71,16 @@ class Exchanged:
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """A token was used a second time, so its session was revoked."""
+    """The result if a token was used a second time. Its session was revoked."""
 
     user_id: int
     session_id: str
 
 
 def give(session: AuthSession) -> str:
-    """Issue a refresh token for ``session``; return it, since it isn't stored.
+    """Issue and return a refresh token for ``session``. The token itself isn't stored.
 
-    It replaces the one that the session issued before.
+    It replaces the session's previous refresh token.
     """
     name = secrets.letters(16)
     token = secrets.prefixed_token(secrets.REFRESH_PREFIX + name)
@@ -96,9 +96,9 @@ def give(session: AuthSession) -> str:
 
 
 def exchange(token: str) -> Exchanged | Reused | None:
-    """Exchange a refresh token; None when it isn't ours, has expired, or its session was revoked.
+    """Exchange a refresh token; return None if it isn't ours, has expired, or its session was revoked.
 
-    Three statements; of two uses at the same moment one succeeds, on any number of servers.
+    Three statements. Only one of several concurrent uses succeeds, on any number of servers.
     """
     if not settings.refresh_tokens or not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
         return None
@@ -123,17 +123,18 @@ def exchange(token: str) -> Exchanged | Reused | None:
 
 
 def drop(session_id: str) -> None:
-    """Revoke the refresh token of a session; the session goes on.
+    """Revoke the refresh token of a session; the session stays open.
 
-    Call it before its access tokens are revoked: it waits for an exchange under way, whose token is then among them.
+    Call this before revoking the session's access tokens: it waits for any exchange in progress, so that the token it
+    issues is revoked, too.
     """
     changed(sa.delete(RefreshToken).where(RefreshToken.session_id == session_id))
 
 
 def end(token: str) -> int | None:
-    """Revoke the session that issued a refresh token, the newest or an older one.
+    """Revoke the session that issued a refresh token, whether or not the token has been exchanged.
 
-    :return: its user; None when it was revoked before, or the token isn't ours
+    :return: id of the session's user; None if it was already revoked, or the token isn't ours
     """
     if not secrets.has_prefix(token, secrets.REFRESH_PREFIX, NAME):
         return None

@@ -1,6 +1,6 @@
-"""Create, find, list and revoke sessions: the only module that knows their cookie and header.
+"""Create, look up, list and revoke sessions. Only this module handles their cookie and header.
 
-The cookie holds a random token and nothing else; it is set only when its row is stored.
+The cookie contains only a random token, and is set only if its row is stored.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from app.web.cookies import KNOWN, PENDING, renew_browser_secret, sent_cookie, s
 from app.web.csrf import SESSION_COOKIE
 
 SEEN_EVERY = timedelta(minutes=1)
-"""``seen_at`` is written at most this often, so that most requests only read."""
+"""Minimum interval between updates of ``seen_at``, so that most requests only read."""
 
 MAX_LISTED = 200
-"""Sessions and tokens that are listed at once; signing out everywhere includes those that aren't listed."""
+"""Maximum number of sessions and tokens listed. Signing out everywhere includes those not listed."""
 
 _INSERT = CompiledStatement.into(AuthSession.__table__)
 _ROWS = Detached(AuthSession, User)
@@ -52,17 +52,17 @@ _BY_PROGRAM_TOKEN = CompiledStatement(
     .where(_session.c.digest == sa.bindparam("digest"), _session.c.kind == "program")
     .where(_head.c.kind == "browser", _head.c.revoked_at.is_(None))
 )
-"""An access token is valid while its session is, also one that was issued while that session was revoked."""
+"""Checks the browser session, so an access token is invalid even if it was issued while that session was revoked."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
     """A session with the access tokens it issued, which end with it.
 
-    :ivar head: the browser's session; once that has expired, the access token that was used last
+    :ivar head: the browser's session; once that has expired, the most recently used access token
     :ivar programs: access tokens that are still valid
-    :ivar refreshed_at: when its refresh token was last exchanged; None when it has none
-    :ivar refreshes_until: until when it can be exchanged
+    :ivar refreshed_at: when its refresh token was issued or last exchanged; None if it has none
+    :ivar refreshes_until: when the refresh token expires
     """
 
     head: AuthSession
@@ -82,13 +82,13 @@ def create_session(
     is_news: bool = False,
     held: bool = False,
 ) -> AuthSession:
-    """Sign ``user`` in: a new row, a new token, and the cookie once the row is stored (ASVS 7.2.4).
+    """Sign ``user`` in with a new row and token; set the cookie once the row is stored (ASVS 7.2.4).
 
-    The session that the browser had is revoked.
-    :param challenge_id: the challenge that was answered, if there was one
+    Revokes the browser's previous session.
+    :param challenge_id: the challenge that was answered, if any
     :param browser: digest by which the account knows the browser, "" for none
-    :param is_news: whether its owner is notified of it
-    :param held: whether a factor is by a method in its cooldown
+    :param is_news: whether to notify the owner of the sign-in
+    :param held: whether a factor is in its cooldown
     """
     token = secrets.token()
     now = clock.now()
@@ -111,7 +111,7 @@ def create_session(
 
 
 def create_api_session(session: AuthSession) -> str:
-    """Issue an access token for ``session``; return it, since it isn't stored."""
+    """Issue and return an access token for ``session``. The token itself isn't stored."""
     token = secrets.token()
     now = clock.now()
     row = {
@@ -127,20 +127,20 @@ def create_api_session(session: AuthSession) -> str:
 
 
 def renew_token(session: AuthSession) -> None:
-    """Replace the browser's token for ``session``; the old one is invalid with the commit (ASVS 7.2.4)."""
+    """Replace the browser's token for ``session``. The commit invalidates the old one (ASVS 7.2.4)."""
     token = secrets.token()
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(digest=secrets.digest(token)))
     _set_token(token, session)
 
 
 def clear_session_cookie(session_id: str) -> None:
-    """Make the cookie of a session invalid; its access tokens stay valid."""
+    """Invalidate the cookie of a session; its access tokens stay valid."""
     head = (AuthSession.session_id == session_id, AuthSession.kind == "browser")
     changed(sa.update(AuthSession).where(*head).values(digest=secrets.digest(secrets.token())))
 
 
 def revoke_api_clients(session_id: str, *, but: int = 0) -> None:
-    """Revoke the access tokens of a session, except the one in row ``but``; the session goes on."""
+    """Revoke the access tokens of a session, except the one in row ``but``; the session stays open."""
     others = (AuthSession.session_id == session_id, AuthSession.kind == "program", AuthSession.id != but)
     now = clock.now()
     ended = sa.update(AuthSession).where(*others, AuthSession.revoked_at.is_(None))
@@ -159,15 +159,15 @@ def revoke_current_session() -> AuthSession | None:
 
 
 def find_session(session_id: str) -> AuthSession | None:
-    """Return the browser's session with this id, revoked or not; None when it was deleted."""
+    """Return the browser's session with this id, revoked or not; None if it was deleted."""
     found = sa.select(AuthSession).where(AuthSession.session_id == session_id, AuthSession.kind == "browser")
     return db.session.scalars(found).first()
 
 
 def revoke_session(session_id: str, *, of: int | None = None) -> int:
-    """Revoke a session and its tokens, at once and on every replica; return how many were open.
+    """Revoke a session and its tokens, effective immediately on every replica; return how many were open.
 
-    :param of: its user; the session of another user stays open
+    :param of: id of its user; has no effect if the session belongs to another user
     """
     alive = [AuthSession.session_id == session_id, AuthSession.revoked_at.is_(None)]
     alive += [] if of is None else [AuthSession.user_id == of]
@@ -179,13 +179,13 @@ def revoke_session(session_id: str, *, of: int | None = None) -> int:
 
 
 def report_session(session_id: str) -> bool:
-    """Mark a session as reported, revoked or not; False when it was before."""
+    """Mark a session as reported, revoked or not; return False if it was already reported."""
     unreported = (AuthSession.session_id == session_id, AuthSession.kind == "browser", AuthSession.denied_at.is_(None))
     return changed(sa.update(AuthSession).where(*unreported).values(denied_at=clock.now())) == 1
 
 
 def opened_by(challenge_id: str, since: datetime) -> list[str]:
-    """Return the ids of the sessions that were created with a challenge ``since`` then, revoked or not."""
+    """Return the ids of the sessions created with a challenge after ``since``, revoked or not."""
     opened = (AuthSession.challenge_id == challenge_id, AuthSession.created_at > since)
     return list(db.session.scalars(sa.select(AuthSession.session_id).where(*opened)))
 
@@ -193,7 +193,8 @@ def opened_by(challenge_id: str, since: datetime) -> list[str]:
 def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
     """Revoke every session of a user, except the session ``but``; return how many were open.
 
-    Pending sign-ins are ended, too. What hangs on sessions ends also where these had run out before.
+    Also ends pending sign-ins. Session end hooks run even if no session was open, so that what depended on expired
+    sessions ends as well.
     """
     others = (AuthSession.user_id == user_id, AuthSession.revoked_at.is_(None), AuthSession.session_id != but)
     now = clock.now()
@@ -205,9 +206,9 @@ def revoke_all_sessions(user_id: int, *, but: str = "") -> int:
 
 
 def sessions_of(user_id: int, *, first: str = "") -> tuple[list[SessionSummary], bool]:
-    """Return a user's open sessions, used last first, and whether there are more. One statement.
+    """Return a user's open sessions, most recently used first, and whether there are more. One statement.
 
-    :param first: id of the session to list before all others: that of the request
+    :param first: id of the session to list first, usually that of the request
     """
     now = clock.now()
     goes_on = sa.and_(
@@ -248,9 +249,9 @@ def current_session() -> AuthSession | None:
 
 
 def is_signed_out_already() -> bool:
-    """Whether a form's token was refused because its session is over: a button that signs out was pressed twice.
+    """Return whether a CSRF token was rejected because its session has ended: the sign-out button was pressed twice.
 
-    Without a session there is nothing that such a form could change.
+    Without a session, submitting such a form has no effect anyway.
     """
     has_ended = bool(sent_cookie(settings.cookie_prefix + SESSION_COOKIE)) and current_session() is None
     return has_ended and g.get("csrf_fault") in ("csrf_token_invalid", "csrf_session_token_missing")
@@ -263,7 +264,7 @@ def _send_signal(_app: Any, **_more: Any) -> None:
 
 @login_manager.request_loader  # type: ignore[untyped-decorator]
 def load_user(request: Request) -> User | None:
-    """Return the user of the request's token or cookie, for Flask-Login. One statement, on a unique index."""
+    """Return the user of the request's token or cookie, for Flask-Login. One statement, using a unique index."""
     g.auth_session = None
     carried = sent_program_token()
     token = carried or sent_cookie(settings.cookie_prefix + SESSION_COOKIE)
@@ -282,14 +283,14 @@ def load_user(request: Request) -> User | None:
         return None
     note_use(session, now)
     if session.second_at is not None and assurance.level(session, now) == 1:
-        note(session, second_at=None)  # for what this request writes and returns
+        note(session, second_at=None)  # affects only what this request writes and returns
     g.auth_session = session
     g.program_token = token if kind == "program" else ""
     return user
 
 
 def set_binding_cookie(secret: str) -> None:
-    """Set the cookie with the secret that this browser's request is bound to."""
+    """Add the secret of a new challenge to the browser's cookie."""
     g.given_secret = secret
 
 
@@ -299,7 +300,7 @@ def set_pending_cookie(token: str, life: timedelta) -> None:
 
 
 def set_session_cookie(response: Response) -> Response:
-    """Set the cookies of session, known browser and pending sign-in, unless storing failed (``after_request``)."""
+    """Set the session, known-browser and pending sign-in cookies, unless the commit failed (``after_request``)."""
     if g.get("commit_failed") or response.status_code >= 500:
         return response
     for name, kept in ((SESSION_COOKIE, "session_cookie"), (KNOWN, "known_cookie"), (PENDING, "pending_cookie")):
@@ -310,7 +311,7 @@ def set_session_cookie(response: Response) -> Response:
 
 
 def _load_api_token(token: str) -> User | None:
-    """Return the user of an API token. Its scopes are checked before each view."""
+    """Return the user of an API token. Scopes are checked before each view."""
     found = api_tokens.find(token)
     if found is None:
         return None
@@ -326,7 +327,7 @@ def _set_token(token: str, session: AuthSession) -> None:
 
 
 def note_use(session: AuthSession, now: datetime) -> None:
-    """Record that a session is in use, at most once a minute."""
+    """Record the use of a session, at most once a minute."""
     if now - session.seen_at <= SEEN_EVERY:
         return
     due = (AuthSession.id == session.id, AuthSession.seen_at < now - SEEN_EVERY)
@@ -334,20 +335,20 @@ def note_use(session: AuthSession, now: datetime) -> None:
 
 
 def note_use_of_token(row: ApiToken, address: str) -> None:
-    """The same of an API token, with where it was used from."""
+    """Record the use of an API token and the network address, at most once a minute."""
     if (use := api_tokens.use_statement(row, address, SEEN_EVERY)) is not None:
         _run_apart(use)
 
 
 def _run_apart(seen: sa.Update) -> None:
-    """Record a use in a transaction of its own; the request goes on if that fails."""
+    """Record a use in a separate transaction, unless this one has written. The request continues if that fails."""
     if has_written(session_connection()):
         return
     try:
         db.session.execute(seen.execution_options(at_once=True, synchronize_session=False))
     except Exception as error:
         if not unavailable(error) or getattr(error, "connection_invalidated", False):
-            raise  # waiting for an unreachable database again would help nobody
+            raise  # the connection is lost: don't wait for the database again
         db.session.rollback()
 
 
@@ -358,6 +359,6 @@ def _summary(sessions: list[AuthSession], *refreshed: datetime) -> SessionSummar
 
 
 def count_sessions() -> int:
-    """Return how many sessions of browsers have not ended. Reads every session: for a figure now and then."""
+    """Return the number of open browser sessions. Scans the whole table, so call it only occasionally."""
     alive = (AuthSession.kind == "browser", AuthSession.expires_at > clock.now(), AuthSession.revoked_at.is_(None))
     return db.session.scalar(sa.select(sa.func.count()).select_from(AuthSession).where(*alive)) or 0
