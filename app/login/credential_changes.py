@@ -1,4 +1,4 @@
-"""What every change of credentials includes: it is serialized, leaves a way in, and revokes other sessions."""
+"""Steps common to all credential changes: serialize them, keep a sign-in method, and revoke other sessions."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from app.users import User, identities_of, lock_account
 
 
 def lock_credentials(user: User, session: AuthSession) -> None:
-    """Hold the user's row until the commit: two changes of one account come one after the other.
+    """Lock the user's row until the commit, so that changes of one account are serialized.
 
-    :param session: that asks for the change; when it has ended or was denied meanwhile, nothing is changed any more:
-        what ended it came first
-    :raises Rejected: ``api_error`` when it was
+    :param session: the session that requests the change. If it was revoked or reported in the meantime, that takes
+        precedence, and nothing is changed
+    :raises Rejected: ``api_error`` in that case
     """
     lock_account(user.id)
     mine = sa.and_(AuthSession.session_id == session.session_id, AuthSession.kind == "browser")
@@ -37,9 +37,9 @@ def lock_credentials(user: User, session: AuthSession) -> None:
 
 
 def revoke_other_sessions(user: User, session: AuthSession, client: ClientContext) -> None:
-    """End the user's other sessions and what they had begun, and know no other browser (ASVS 7.4.3, 7.2.4).
+    """End the user's other sessions and the changes they started, and forget other browsers (ASVS 7.4.3, 7.2.4).
 
-    Of this one, the token that asked goes on alone: a browser is given another in its place, a program keeps its own.
+    In this session, only the token of the request stays valid: a browser gets a new one, an API client keeps its own.
     """
     revoke_all_sessions(user.id, but=session.session_id)
     end_changes(user.id, but=session.session_id)
@@ -53,11 +53,11 @@ def revoke_other_sessions(user: User, session: AuthSession, client: ClientContex
 
 
 def allow_removal(user: User, names: Collection[str], field: str, *, but: str = "", app: str = "") -> None:
-    """Go on only if the user can still sign in without ``names``. The caller holds the user's row.
+    """Check that the user can still sign in without the methods ``names``. The caller holds the lock on the user's row.
 
-    :param field: of the form, for a refusal
-    :param but: id of a passkey that goes as well
-    :param app: id of an authenticator app that goes as well
+    :param field: form field for the error
+    :param but: id of a passkey that is removed as well
+    :param app: id of an authenticator app that is removed as well
     :raises Rejected: ``last_method`` or ``last_second_factor`` on ``field``
     """
     gone = {method_of(name).reaches for name in names if method_of(name).owns_identity}

@@ -1,4 +1,4 @@
-"""Freshness: how recently, and how strongly, the user behind a session was verified."""
+"""Freshness: how recently, and with how strong a method, the user of a session was verified."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from app.sessions.models import AuthSession
 
 
 def require_fresh(session: AuthSession | None) -> None:
-    """Go on only if the person behind ``session`` proved it of late, and as strongly as they can (ASVS 7.5.1, 7.5.3).
+    """Require that the user of ``session`` was verified recently and strongly enough (ASVS 7.5.1, 7.5.3).
 
-    Of late is ``LATCHKEY_FRESHNESS``; as strongly as they can is by a proof worth as much as the strongest method
-    they have set up, unless ``LATCHKEY_FRESHNESS_STRENGTH`` is ``any``. One statement looks what that is.
-    A fresh request may open a grace (``LATCHKEY_FRESHNESS_GRACE_PERIOD``), reading ones too, so it is written at
-    once; the grace never extends itself.
-    :raises ReauthenticationRequired: when there is no such proof
+    Recently means within ``LATCHKEY_FRESHNESS``. Strongly enough means as strong as the strongest method they have set
+    up, unless ``LATCHKEY_FRESHNESS_STRENGTH`` is ``any``. Looking that up takes one statement.
+
+    A fresh request may start a grace period (``LATCHKEY_FRESHNESS_GRACE_PERIOD``). It's committed immediately, since
+    requests that only read start one, too. A grace period never extends itself.
+    :raises ReauthenticationRequired: if there is no such verification
     """
     now = clock.now()
     if session is None or session.kind == "personal":
@@ -42,10 +43,11 @@ def require_fresh(session: AuthSession | None) -> None:
 
 
 def require_recent(session: AuthSession | None) -> None:
-    """Go on only if the person behind ``session`` has proved it of late, by any of their methods.
+    """Require that the user of ``session`` was verified recently, by any of their methods.
 
-    For what only adds: a method that a weaker proof adds has a cooldown (``cooldown``). It opens no grace.
-    :raises ReauthenticationRequired: when there is no such proof
+    For changes that only add something: a method added after a weaker verification gets a cooldown. Starts no grace
+    period.
+    :raises ReauthenticationRequired: if there is no such verification
     """
     now = clock.now()
     if session is None or session.kind == "personal":
@@ -56,9 +58,10 @@ def require_recent(session: AuthSession | None) -> None:
 
 
 def missing_proof(session: AuthSession, strengths: AssuranceLevels) -> list[str]:
-    """Return by which methods ``session`` has to be proved before a sensitive step; [] where any of them will do.
+    """Return the methods of which one has to be verified before a sensitive change; [] if ``session`` needs no more.
 
-    :param strengths: of what its owner has set up
+    Also [] if any of the user's methods is strong enough.
+    :param strengths: the levels of the methods that the user has set up
     """
     now = clock.now()
     proved = assurance.is_recent(session.proved_at, now) and strengths.satisfied_by(session.proved_amr or "")
@@ -66,10 +69,10 @@ def missing_proof(session: AuthSession, strengths: AssuranceLevels) -> list[str]
 
 
 def freshen(session: AuthSession, proof: str, *, held: bool = False) -> None:
-    """Note that the person behind ``session`` has just proved it.
+    """Record that the user of ``session`` was just verified.
 
-    :param proof: by what, in the manner of ``amr``: ``authenticator``, or ``webauthn,uv``
-    :param held: whether that is in its cooldown, and counts no more than a mailed code
+    :param proof: the method, in the format of ``amr``: ``authenticator``, or ``webauthn,uv``
+    :param held: whether it's in its cooldown, and counts only as much as an emailed code
     """
     changes = assurance.proved_again(session, proof, clock.now(), held=held)
     changed(sa.update(AuthSession).where(AuthSession.id == session.id).values(**changes))

@@ -1,8 +1,7 @@
-"""The first proof of an address: what it revokes, and the account that it opens.
+"""The first verification of an address: what it revokes, and the account that it creates.
 
-A challenge that goes to an unknown email or number is the same row that anybody unknown gets, a decoy: neither asking
-nor its row tells who has an account. Where people can open accounts themselves its code and link leave in a message,
-and answering it is the confirmation.
+A challenge for an unknown email or phone number is a decoy, so neither the response nor the row reveals who has an
+account. If people can register themselves, its code and link are sent, and answering them verifies the address.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from app.users import User, confirm, create_user, identities_of
 
 
 def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] = ()) -> bool:
-    """Note that the address ``challenge`` went to is the user's; return whether it is the account's first proof.
+    """Mark the address that ``challenge`` was sent to as verified; return whether it is the account's first.
 
-    With the first proof goes every credential, session and API token from before it, for whoever had it may have been
-    somebody else; all but the password that was given in this very browser.
-    :param browsers: its bindings, none to keep nothing
-    :raises Rejected: ``invitation_...`` when the account was to be created by an invitation that is over
+    The first verification removes all earlier credentials, sessions and API tokens, since someone else may have set
+    them up, except a password chosen in this browser.
+    :param browsers: bindings of this browser; empty to keep no password
+    :raises Rejected: ``invitation_...`` if the account depends on an invitation that is no longer valid
     """
     if user.confirmed_at is None and _confirms_account(user, challenge):
-        accept_waiting(user.id, typed_identity(challenge))  # before anything is written: it may be refused
+        accept_waiting(user.id, typed_identity(challenge))  # first, before anything is written: it may be rejected
     first = confirm(user, method_of(challenge.method).reaches, challenge.destination)
     if first:
         _sweep(user.id, browsers)
@@ -49,9 +48,9 @@ def verify_address(user: User, challenge: Challenge, *, browsers: Sequence[str] 
 
 
 def open_account(challenge: Challenge) -> User:
-    """Open the account of whom the challenge's message went to. It was just spent; that it is theirs is proved by it.
+    """Create an account for the address of ``challenge``, which was just spent and so verifies that address.
 
-    :raises Rejected: ``generic_authn_failed`` when the address has got an account meanwhile
+    :raises Rejected: ``generic_authn_failed`` if the address has an account by now
     """
     try:
         user = create_user(typed_identity(challenge), confirmed=True)
@@ -67,12 +66,12 @@ def open_account(challenge: Challenge) -> User:
 
 
 def _confirms_account(user: User, challenge: Challenge) -> bool:
-    """Say whether this proof confirms the account: a number does where no email is waited for (``confirm``)."""
+    """Return whether this confirms the account: an email does, a phone number only without an email (``confirm``)."""
     return method_of(challenge.method).reaches == "email" or "email" not in identities_of(user.id)
 
 
 def _sweep(user_id: int, browsers: Sequence[str]) -> None:
-    """Remove what was set up that reaches no address, but a password that was given in one of these browsers."""
+    """Remove enrollments that don't verify an address, and passkeys, but not a password chosen in this browser."""
     prove_no_address = [each for each in methods().values() if not each.reaches]
     mine = (Enrollment.user_id == user_id, Enrollment.method.in_([each.name for each in prove_no_address]))
     is_chosen = Enrollment.method.in_([each.name for each in prove_no_address if each.is_chosen])

@@ -1,7 +1,8 @@
 """Look up the account behind an identity, and where a passcode for it can be sent.
 
-An identity that nobody has is looked up as the oldest account's: the same rows are found, sent and made into objects,
-which takes a measurable time, and then dropped here. ``Plain`` and the joins know nothing of it; ``_FOUND`` decides.
+An unknown identity is looked up as if it were the oldest account's: finding rows, transferring them and building
+objects takes measurable time, so the same is done and then discarded here. The joins treat both alike; the column at
+``_FOUND`` tells whether the identity exists.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ _ROWS = Detached(User, Enrollment)
 _user, _enrolled, _at = User.__table__, Enrollment.__table__, Identity.__table__
 _named, _browser = _at.alias("named"), KnownDevice.__table__
 _has = sa.and_(_enrolled.c.user_id == _user.c.id, _enrolled.c.method.in_([sa.bindparam("method")]))
-"""IN, because an index of authenticators alone makes SQLite prepare a statement with ``method = ?`` for each value."""
+"""IN, since the partial index on authenticator apps makes SQLite prepare ``method = ?`` again for each value."""
 
 _typed = sa.and_(_named.c.kind == sa.bindparam("kind"), _named.c.value == sa.bindparam("value"))
 _anyone = _user.alias("anyone")
 _oldest = sa.select(sa.func.min(_anyone.c.id)).scalar_subquery()
 _always = sa.select(sa.literal_column("1").label("one")).subquery("always")
 _whom = _always.outerjoin(_named, _typed).join(_user, _user.c.id == sa.func.coalesce(_named.c.user_id, _oldest))
-"""Whom the typed identity names, or else the oldest account."""
+"""The account of the typed identity, or else the oldest account."""
 
 _own = sa.and_(_at.c.user_id == _user.c.id, _at.c.kind == sa.bindparam("reaches"))
 _primary = sa.and_(_own, _at.c.is_primary)
 _there = sa.and_(
     _own, sa.case((_named.c.kind == sa.bindparam("reaches"), _at.c.id == _named.c.id), else_=_at.c.is_primary)
 )
-"""Where the method sends to: the identity that was typed if it is of that kind, or else the primary one."""
+"""The destination of the method: the typed identity if it is of that kind, or else the primary one."""
 
 _here = sa.and_(
     _browser.c.user_id == _user.c.id,
@@ -51,10 +52,10 @@ _here = sa.and_(
 _held = sa.select(Penalty.__table__.c.until).where(
     Penalty.__table__.c.id == sa.bindparam("bucket"), Penalty.__table__.c.until > sa.bindparam("now")
 )
-"""Until when the client's network may ask nothing: found along the way, where it costs no statement."""
+"""When the penalty on the client's network ends. Selected along with the rest, to save a statement."""
 
 _FOUND = sum(len(table.columns) for table in _ROWS.tables)
-"""Where it stands in a row whom the identity names: None for nobody, whatever else the row holds."""
+"""Index of the column with the user id of the identity: None if it is unknown, whatever else the row contains."""
 
 _BY_USER = CompiledStatement(
     _ROWS.select()
@@ -79,7 +80,7 @@ _KNOWN = CompiledStatement(
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A user, the method asked for if they have it, and the address it sends to if there is one.
+    """A user, the requested method if they have it, and the address it sends to, if any.
 
     :ivar is_known: whether they have signed in from this browser before
     """
@@ -92,9 +93,9 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class LoginCandidate:
-    """A user, everything they have set up, and when they last signed in from this browser, to the day.
+    """A user, all their enrollments, and the day they last signed in from this browser.
 
-    :ivar browser: the digest by which they know it, or ""
+    :ivar browser: the digest by which the account knows the browser, or ""
     """
 
     user: User | None
@@ -107,9 +108,9 @@ NOBODY = LoginCandidate(None, [], None)
 
 
 def look_up_destination(typed: TypedIdentity | None, method: str, browser: Sequence[str] = ()) -> Destination | None:
-    """Find whom ``typed`` names and how ``method`` reaches them. One statement, whoever it is.
+    """Look up the user of an identity, and how ``method`` reaches them. One statement, for unknown identities as well.
 
-    :param browser: the digests by which accounts know it
+    :param browser: the digests by which accounts know the browser
     """
     return look_up_method(typed, method, browser, "")[0]
 
@@ -117,9 +118,9 @@ def look_up_destination(typed: TypedIdentity | None, method: str, browser: Seque
 def look_up_method(
     typed: TypedIdentity | None, method: str, browser: Sequence[str], bucket: str
 ) -> tuple[Destination | None, datetime | None]:
-    """Do as ``look_up_destination``, and find until when the client may ask nothing; None when it may.
+    """Like ``look_up_destination``, but also return when the client's penalty ends; None without one.
 
-    :param bucket: of the client's network address (``limits.bucket_of``)
+    :param bucket: bucket of the client's network address (``throttling.bucket_of``)
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
     client: dict[str, Any] = browser_meant(browser) | {"bucket": bucket, "now": clock.now()}
@@ -127,7 +128,7 @@ def look_up_method(
 
 
 def destination_of_user(user_id: int, method: str) -> Destination | None:
-    """Find how ``method`` reaches a user who is known already."""
+    """Look up how ``method`` reaches a known user."""
     return _first(_BY_USER, method, user_id=user_id)[0]
 
 
@@ -142,17 +143,17 @@ def _first(rows: CompiledStatement, method: str, **whom: Any) -> tuple[Destinati
 
 
 def look_up(typed: TypedIdentity | None, browser: Sequence[str]) -> LoginCandidate:
-    """Find whom ``typed`` names, all they have set up, and whether they have signed in from this browser.
+    """Look up the user of an identity, all their enrollments, and whether they have signed in from this browser.
 
-    One statement, whoever it is.
-    :param browser: the digests by which accounts know it
+    One statement, for unknown identities as well.
+    :param browser: the digests by which accounts know the browser
     """
     kind, value = (typed.kind, typed.value) if typed else ("", "")
     rows = _KNOWN.all(kind=kind, value=value, **browser_meant(browser))
     if not rows:
         return NOBODY
     read = [_ROWS.read(row) for row in rows]
-    enrolled = {each.id: each for _, each in read if each is not None}  # once, by however many secrets it is known
+    enrolled = {each.id: each for _, each in read if each is not None}  # rows repeat if several secrets are known
     seen_at, here = rows[0][-2:]
     known = LoginCandidate(read[0][0], list(enrolled.values()), seen_at, here or "")
     return known if known.user and known.user.id == rows[0][_FOUND] else NOBODY

@@ -1,7 +1,7 @@
-"""Pending sign-ins: started, found, counted and used up while they wait for the second factor.
+"""Pending sign-ins, which wait for their second factor: start, look up, count tries and use them up.
 
-The browser holds a random token in a cookie of its own, a program hands it back. It opens the next step and sign-out,
-nothing else, and dies in ``LATCHKEY_SECOND_FACTOR_WITHIN``.
+A browser keeps the random token in a separate cookie, an API client sends it back. It grants access only to the second
+factor and to signing out, and expires after ``LATCHKEY_SECOND_FACTOR_WITHIN``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.sessions.store import set_pending_cookie
 from app.users import User
 
 TRIES = 5
-"""Wrong codes after which it ends (ASVS 6.3.3 and NIST SP 800-63B 3.2.2 leave the figure to us)."""
+"""Maximum number of wrong codes (ASVS 6.3.3 and NIST SP 800-63B 3.2.2 leave the limit to us)."""
 
 _ROWS = Detached(PendingSignIn, User)
 _table, _user = PendingSignIn.__table__, User.__table__
@@ -48,9 +48,9 @@ _USE_UP = sa.update(_table).where(_c.id == sa.bindparam("waiting"), *_open).valu
 
 @dataclass(frozen=True, slots=True)
 class PendingState:
-    """A sign-in that waits for its second step, as the answer to the first one tells of it.
+    """A pending sign-in, as the response to the first factor describes it.
 
-    :ivar handle: its token, for a program that keeps no cookies; "" for a browser
+    :ivar handle: its token, for an API client without cookies; "" for a browser
     """
 
     row: PendingSignIn
@@ -59,14 +59,14 @@ class PendingState:
 
 @dataclass(frozen=True, slots=True)
 class StartedPending:
-    """A sign-in that waits for its second step, and whose it is. Nobody is signed in by it."""
+    """A pending sign-in and its user, who isn't signed in yet."""
 
     row: PendingSignIn
     user: User
 
     @property
     def choices(self) -> list[str]:
-        """The methods that will do."""
+        """The accepted methods."""
         return [name for name in self.row.choices.split(",") if name]
 
 
@@ -74,7 +74,7 @@ def start(
     user: User, amr: str, state: str, choices: Sequence[str], client: ClientContext, *, answered_id: str | None,
     remember: bool, next_page: str,
 ) -> PendingState:  # fmt: skip
-    """Let a sign-in wait for its second step; the browser's earlier one ends. Its cookie goes out once it is stored."""
+    """Start a pending sign-in; end the browser's earlier one. The cookie is set once the row is stored."""
     end(client)
     token, now = secrets.token(), clock.now()
     row = {
@@ -90,7 +90,7 @@ def start(
 
 
 def current(client: ClientContext) -> StartedPending | None:
-    """Return the sign-in under way that ``client`` brought, while its second step can be taken. One statement."""
+    """Return the client's pending sign-in if it is still open and its user active, else None. One statement."""
     if not client.pending_secret:
         return None
     found = db.session.execute(_CURRENT, {"digest": client.pending_secret, "now": clock.now()}).first()
@@ -101,9 +101,9 @@ def current(client: ClientContext) -> StartedPending | None:
 
 
 def get(client: ClientContext) -> StartedPending:
-    """Return what ``current`` does.
+    """Return the client's pending sign-in.
 
-    :raises Rejected: ``two_factor_permission_denied`` when there is none
+    :raises Rejected: ``two_factor_permission_denied`` if there is none
     """
     pending_sign_in = current(client)
     if pending_sign_in is None:
@@ -112,16 +112,16 @@ def get(client: ClientContext) -> StartedPending:
 
 
 def count_try(pending_sign_in: StartedPending) -> int:
-    """Count one code before it is looked at; return how many there were with it, 0 when none is left.
+    """Count a code before checking it; return the number of codes so far, or 0 if no try is left.
 
-    Committed at once, and exact however many are typed at the same moment.
+    Committed immediately, and exact under concurrency.
     """
     now = clock.now()
     return int(db.session.execute(_COUNT, {"waiting": pending_sign_in.row.id, "now": now}).scalar() or 0)
 
 
 def note_question(pending_sign_in: StartedPending, method: str, question_id: str | None, state: str) -> None:
-    """Note by which method, and by which challenge, the second step is asked for now."""
+    """Record the method and challenge now in use for the second factor."""
     values: dict[str, Any] = {"method": method, "question_id": question_id, "state": state}
     still = (PendingSignIn.id == pending_sign_in.row.id, PendingSignIn.ended_at.is_(None))
     changed(sa.update(PendingSignIn).where(*still).values(**values))
@@ -129,21 +129,21 @@ def note_question(pending_sign_in: StartedPending, method: str, question_id: str
 
 
 def hold(pending_sign_in: StartedPending) -> bool:
-    """Let nobody else end or use it until the commit; False when somebody has, or its time is over.
+    """Lock a pending sign-in until the commit; return False if it has been used, ended or expired.
 
-    For what must not be done, or used up, for a sign-in that becomes no session.
+    For work that must not be done, and codes that must not be used up, unless the sign-in becomes a session.
     """
     return changed(_HOLD, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
 def use_up(pending_sign_in: StartedPending) -> bool:
-    """End it for the session that it becomes; False when another request was first, or its time is over."""
+    """End a pending sign-in that becomes a session; return False if it has been used, ended or expired."""
     set_pending_cookie("", settings.second_factor_within)
     return changed(_USE_UP, {"waiting": pending_sign_in.row.id, "now": clock.now()}) == 1
 
 
 def end(client: ClientContext) -> None:
-    """End the sign-in under way that ``client`` brought, if any, and take its cookie back."""
+    """End the client's pending sign-in, if any, and clear its cookie."""
     if not client.pending_secret:
         return
     mine = (PendingSignIn.digest == client.pending_secret, PendingSignIn.ended_at.is_(None))
@@ -152,12 +152,12 @@ def end(client: ClientContext) -> None:
 
 
 def drop(client: ClientContext) -> None:
-    """Take the cookie of a sign-in under way back, and change nothing else: for pages that are only looked at."""
+    """Clear the cookie of a pending sign-in and change nothing else, for GET requests."""
     if client.pending_secret:
         set_pending_cookie("", settings.second_factor_within)
 
 
 def end_answering(challenge_id: str) -> int:
-    """End the sign-ins that this challenge's answer has begun; return how many were open."""
+    """End the pending sign-ins started by answering this challenge; return how many were open."""
     begun = (PendingSignIn.answered_id == challenge_id, PendingSignIn.ended_at.is_(None))
     return changed(sa.update(PendingSignIn).where(*begun).values(ended_at=clock.now()))

@@ -1,6 +1,6 @@
 """The pipeline that every sign-in goes through: look up, verify, require a second factor, open a session.
 
-Each stage takes a ``SignIn`` and returns it with more known, or ends it with ``Rejected``.
+Each stage takes a ``SignIn`` and returns it with more fields filled in, or ends it with ``Rejected``.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from app.throttling import by_account
 from app.users import TypedIdentity, User, get_identity
 
 PURPOSE = "sign_in"
-"""Of the challenge by which a passcode is sent to sign in."""
+"""Purpose of challenges that sign in."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """What is known of one sign-in under way.
+    """The state of a sign-in in progress.
 
-    :ivar remember: whether the session outlives the browser
-    :ivar next_page: where the person was going, "" for nowhere
-    :ivar identity: what was typed; None where something else names the user, as a link or a passkey does
-    :ivar user: whose account it is; None until that is known, and for nobody's identity
-    :ivar enrolled: all that the user has set up; None where no statement has found it yet
-    :ivar has_second: whether the user may be asked for a second factor
-    :ivar browser: digest by which the user knows this browser, ""  for a new one
-    :ivar seen_at: when they last signed in from it; None where that was not looked up
-    :ivar factors: what was proved, in this order; the last one may be the second factor
-    :ivar pending: the sign-in that waited for its second factor, once that was proved
+    :ivar remember: whether the session persists after the browser is closed
+    :ivar next_page: URL to continue to, "" for none
+    :ivar identity: the typed identity; None if a link or a passkey identifies the user
+    :ivar user: None until the user is known, and for an unknown identity
+    :ivar enrolled: all enrollments of the user; None until they are looked up
+    :ivar has_second: whether the user may have to provide a second factor
+    :ivar browser: digest by which the account knows this browser, "" for a new one
+    :ivar seen_at: when they last signed in from it; None if that wasn't looked up
+    :ivar factors: verified factors in order; the last one may be the second factor
+    :ivar pending: the pending sign-in, once its second factor is verified
     """
 
     client: ClientContext
@@ -70,9 +70,9 @@ class SignIn:
 def sign_in(
     identity: str, passcode: str | int | None, client: ClientContext, *, remember: bool, next_page: str = ""
 ) -> AuthSession | PendingState:
-    """Sign in whom ``identity`` names, if ``passcode`` answers one of their methods.
+    """Sign in the user of ``identity`` if ``passcode`` is valid for one of their methods.
 
-    :raises Rejected: ``identity_invalid``; ``generic_authn_failed``, or in explicit mode what was wrong;
+    :raises Rejected: ``identity_invalid``; ``generic_authn_failed``, or in explicit mode the actual error;
         ``too_many_requests``; as ``finish``
     """
     throttling.allow("failures", client.ip_address)
@@ -81,24 +81,24 @@ def sign_in(
 
 
 def finish(under_way: SignIn) -> AuthSession | PendingState:
-    """Open the session that a verified factor earns, or let the sign-in wait for its second factor.
+    """Open a session after the first factor is verified, or wait for the second factor.
 
-    Links, passkeys and recovery begin here, with the factor that they have verified.
-    :raises Rejected: as ``conclude``; ``generic_authn_failed`` when a new account's address has got one meanwhile
+    Links, passkeys and recovery enter the pipeline here, with the factor that they have verified.
+    :raises Rejected: as ``conclude``; ``generic_authn_failed`` if a new account's address has an account by now
     """
     return conclude(prove_address(under_way))
 
 
 def conclude(under_way: SignIn) -> AuthSession | PendingState:
-    """Do as ``finish`` where the address was noted as proved already.
+    """Like ``finish``, but for an address that was already marked as verified.
 
-    :raises Rejected: ``confirmation_required`` when a second factor must be set up and no address was proved
+    :raises Rejected: ``confirmation_required`` if a second factor must be set up and the user has no verified address
     """
     return require_second_factor(under_way) or open_session(under_way)
 
 
 def look_up(under_way: SignIn, identity: str) -> SignIn:
-    """Find whose ``identity`` it is, all they have set up, and whether they know this browser. One statement.
+    """Look up the user of ``identity``, their enrollments, and whether they know this browser. One statement.
 
     :raises Rejected: ``identity_invalid``
     """
@@ -111,9 +111,9 @@ def look_up(under_way: SignIn, identity: str) -> SignIn:
 
 
 def verify(under_way: SignIn, passcode: str | int | None) -> SignIn:
-    """Verify ``passcode``, and that its owner may sign in. Known and unknown people cost the same.
+    """Verify ``passcode``, and that the user may sign in. Known and unknown people cost the same work.
 
-    :raises Rejected: ``generic_authn_failed``, or in explicit mode what was wrong; ``too_many_requests``
+    :raises Rejected: ``generic_authn_failed``, or in explicit mode the actual error; ``too_many_requests``
     """
     user, client = under_way.user, under_way.client
     identity_value = under_way.identity.value if under_way.identity else ""
@@ -137,9 +137,9 @@ def verify(under_way: SignIn, passcode: str | int | None) -> SignIn:
 
 
 def prove_address(under_way: SignIn) -> SignIn:
-    """Note that the address is theirs to which a code or link was sent; open the account where there was none.
+    """Mark the address that the code or link was sent to as verified; create the account if there is none.
 
-    :raises Rejected: ``generic_authn_failed`` when the address has got an account meanwhile
+    :raises Rejected: ``generic_authn_failed`` if the address has an account by now
     """
     factor = under_way.factors[0]
     if factor.challenge is None:
@@ -152,15 +152,15 @@ def prove_address(under_way: SignIn) -> SignIn:
             under_way, user=user, factors=(VerifiedFactor(confirmed_by(factor.challenge), factor.challenge),)
         )
     if verify_address(under_way.user, factor.challenge):
-        return replace(under_way, enrolled=None)  # the first proof has swept some of it away
+        return replace(under_way, enrolled=None)  # the first verification removed some of them
     return under_way
 
 
 def require_second_factor(under_way: SignIn) -> PendingState | None:
-    """Let the sign-in wait for its second factor where one is due; None where it may go on.
+    """Start a pending sign-in if a second factor is required; return None if not.
 
-    What was set up is looked up only where one may be due. A trusted browser skips it.
-    :raises Rejected: ``confirmation_required`` when one must be set up and no address was proved
+    Enrollments are looked up only if one may be required. A trusted browser skips the second factor.
+    :raises Rejected: ``confirmation_required`` if one must be set up and the user has no verified address
     """
     user, factor, client = _user_of(under_way), under_way.factors[0], under_way.client
     if not (under_way.has_second or settings.second_factor == "required"):
@@ -190,10 +190,10 @@ def require_second_factor(under_way: SignIn) -> PendingState | None:
 
 
 def open_session(under_way: SignIn) -> AuthSession:
-    """Open the session, the one place where a sign-in does; of two requests at once one gets it.
+    """Open the session. All sign-ins end here. Of two concurrent requests, only one gets a session.
 
-    The browser is known to the account from now on; that it was new is told the owner by mail.
-    :raises Rejected: ``two_factor_permission_denied`` when the sign-in that waited has ended meanwhile
+    The browser becomes known to the account. If it was new, the owner is notified by email.
+    :raises Rejected: ``two_factor_permission_denied`` if the pending sign-in has ended in the meantime
     """
     user, client, pending_sign_in = _user_of(under_way), under_way.client, under_way.pending
     last = under_way.factors[-1]
@@ -226,7 +226,7 @@ def open_session(under_way: SignIn) -> AuthSession:
 
 
 def finish_second(pending_sign_in: StartedPending, factor: VerifiedFactor, client: ClientContext) -> AuthSession:
-    """Open the session of a sign-in whose second factor is verified.
+    """Open the session of a pending sign-in whose second factor is verified.
 
     :raises Rejected: as ``open_session``
     """
@@ -237,9 +237,9 @@ def finish_second(pending_sign_in: StartedPending, factor: VerifiedFactor, clien
 
 
 def ask_for_second_factor(pending_sign_in: StartedPending, method: str, client: ClientContext) -> None:
-    """Ask for the second factor by ``method``: send its code, where it sends one.
+    """Request the second factor by ``method``, and send its code if it sends one.
 
-    :raises Rejected: ``two_factor_method_not_available`` on ``which`` when the account has it no more
+    :raises Rejected: ``two_factor_method_not_available`` on ``which`` if the account no longer has it
     """
     challenge_id = None
     if method_of(method).sends:
@@ -256,12 +256,12 @@ def ask_for_second_factor(pending_sign_in: StartedPending, method: str, client: 
 
 
 def _user_of(under_way: SignIn) -> User:
-    assert under_way.user is not None  # each stage before has seen to it
+    assert under_way.user is not None  # guaranteed by the earlier stages
     return under_way.user
 
 
 def _refuse(under_way: SignIn, why: str, failure: VerificationFailure) -> NoReturn:
-    """Count and record a failed sign-in, and refuse it."""
+    """Count, record and reject a failed sign-in."""
     user, client = under_way.user, under_way.client
     throttling.take("failures", client.ip_address)
     record(

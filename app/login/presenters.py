@@ -1,4 +1,4 @@
-"""The signed-in user as pages and JSON show them."""
+"""Present the signed-in user, and the second factor that is still required, in pages and JSON."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from app.users import User
 
 
 def label_of(identities: dict[str, str]) -> str:
-    """Return by which of their identities a page calls somebody: the address, else the first there is."""
+    """Return the identity that pages display for a user: the email, or else the first one."""
     return identities.get("email") or next(iter(identities.values()), "")
 
 
 STEPS = {"ready": "/tf-validate", "select": "/tf-select", "setup_from_login": "/tf-setup"}
-"""Where a browser takes its second step, by the state of its sign-in."""
+"""Paths for the second factor, by state of the pending sign-in."""
 
 
 def second_step(pending_state: PendingState) -> dict[str, Any]:
-    """Return what the answer to a first proof tells of the second step that is due: ``go`` and facts for a program."""
+    """Return the response to a verified first factor if a second is required: ``go``, and fields for API clients."""
     row, facts = pending_state.row, dict[str, Any](tf_required=True)
     path = STEPS[row.state]
     if row.state == "select":
@@ -49,9 +49,9 @@ def second_step(pending_state: PendingState) -> dict[str, Any]:
 
 
 def needed_for_changes(session: AuthSession | None, enrolled: Sequence[Enrollment] | None = None) -> Needed | None:
-    """Return what a change of the account needs that ``session`` was not confirmed with; None when nothing more.
+    """Return the verification that ``session`` still needs for changes to the account; None if it needs none.
 
-    :param enrolled: what its owner has set up, where that was looked up already
+    :param enrolled: the user's enrollments, if already looked up
     """
     if session is None:
         return None
@@ -63,10 +63,10 @@ def needed_for_changes(session: AuthSession | None, enrolled: Sequence[Enrollmen
 def user_facts(
     user: User, session: AuthSession | None = None, *, with_token: str = "", instead: bool = False
 ) -> dict[str, Any]:
-    """Return ``user`` for a program.
+    """Return ``user`` for an API client.
 
-    :param with_token: give it a token of its own beside ``session``; ``refresh`` also one to exchange later
-    :param instead: whether that takes the place of the access tokens that the session gave before
+    :param with_token: issue an access token for ``session``; ``refresh`` also issues a refresh token
+    :param instead: whether to revoke the access tokens that the session issued before
     """
     facts: dict[str, Any] = {"id": user.handle}
     if session is not None and with_token:

@@ -1,4 +1,4 @@
-"""Roll back what a session has set up and changed, so that an intruder can't come back by it."""
+"""Undo what a reported session has set up and changed, so that an intruder can't get back in."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ from app.users.accounts import changes_since, first_change_by, revert
 
 
 def roll_back(user_id: int, session_ids: Collection[str], agent: str) -> int:
-    """Remove the ways to sign in that these sessions have set up lately; return how many went.
+    """Remove the sign-in methods that these sessions recently set up; return how many were removed.
 
-    Lately is less than ``LATCHKEY_NEW_METHOD_WAIT`` ago: a mailbox alone takes no way from its owner that is older.
+    Recently means less than ``LATCHKEY_NEW_METHOD_WAIT`` ago: access to the mailbox alone must not be enough to remove
+    an owner's older methods.
 
-    With them go those that sessions opened by them have set up, what was done to the addresses since one of them
-    first touched these, and all sessions of the account. Mail stays while the account has an address, and so does
-    what would leave it without any way in. What stays is told. The caller holds the user's row.
-    :param agent: browser of the sign-in that is reported, for the mails about it
+    Also removes methods set up in sessions that were opened with them, reverts all address changes since the first one
+    by these sessions (which counts as one more in the result), and ends all sessions of the account. Keeps email codes
+    while the account has an address, and any method without which nobody could sign in. The owner is notified of
+    methods that stay. The caller holds the lock on the user's row.
+    :param agent: browser of the reported sign-in, for the notices
     """
     user = db.session.get(User, user_id)
     if user is None:
@@ -59,12 +61,12 @@ def roll_back(user_id: int, session_ids: Collection[str], agent: str) -> int:
 
 
 def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly: bool = False) -> bool:
-    """Take back ``first`` and whatever was done to the addresses of this account after it; return whether that was.
+    """Revert the address change ``first`` and all later ones of this account; return whether that was possible.
 
-    Every address that was there before and each that goes is told. The caller holds the user's row.
-    :param strictly: raise what stands in the way, rather than leave the addresses as they are
-    :raises Rejected: ``undo_taken`` when an address that went is another account's by now, ``last_address`` when
-        nothing would be left to reach the account by
+    Notifies the restored addresses and the removed ones. The caller holds the lock on the user's row.
+    :param strictly: raise an error if that isn't possible, instead of leaving the addresses as they are
+    :raises Rejected: ``undo_taken`` if a removed address belongs to another account by now, ``last_address`` if
+        the account couldn't be reached any more
     """
     changes = changes_since(user.id, first.created_at)
     try:
@@ -81,10 +83,11 @@ def restore_addresses(user: User, first: AddressChange, agent: str, *, strictly:
 
 
 def give_mail_back(user: User, session_id: str) -> None:
-    """Let codes go to the account's address again when nothing is left to sign in by but what this session set up.
+    """Enable email codes again if the only sign-in methods left are those that this session set up.
 
-    Whoever came in may have removed mail before they changed the address; what is theirs would be the last way in,
-    and stay. The caller has seen that the address is the owner's, and holds the user's row.
+    An intruder may have removed email codes before changing the address. Their own method would then be the last one,
+    and couldn't be removed. The caller has checked that the address is the owner's, and holds the lock on the user's
+    row.
     """
     theirs = _set_up_by(user.id, {session_id})
     rows = [row for row in enrollments.enrolled_of(user.id) if row not in theirs]
@@ -95,9 +98,9 @@ def give_mail_back(user: User, session_id: str) -> None:
 
 
 def _keep_reachable(user: User) -> None:
-    """Let mail go with the last address, when that leaves another way in and another address.
+    """Remove email codes if no email is left, provided that the user has another sign-in method and a phone number.
 
-    :raises Rejected: ``last_address``
+    :raises Rejected: ``last_address`` if not
     """
     if emails_of(user.id):
         return
@@ -117,12 +120,12 @@ def _tell_of_addresses(user: User, changes: Sequence[AddressChange], agent: str)
 
 
 def _lately() -> timedelta:
-    """Return how long what was set up can be taken back; where nothing new has to wait, as long as it can be denied."""
+    """Return how long reports remove new methods. Without a cooldown, that's as long as sessions can be reported."""
     return settings.new_method_wait or notice_links.REPORTED_WITHIN
 
 
 def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = None) -> list[Credential]:
-    """Return what these sessions have set up ``since``, and what was set up by way of that; passkeys first."""
+    """Return what these sessions set up after ``since``, and sessions opened with those methods; passkeys first."""
     rows = enrollments.enrolled_of(user_id)
     ways = [
         way
@@ -143,7 +146,7 @@ def _set_up_by(user_id: int, session_ids: set[str], since: datetime | None = Non
 
 
 def _remove(user: User, way: Credential) -> bool:
-    """Remove a way, a phone with its number, unless no other would be left, or a second step that none can answer."""
+    """Remove a credential, and with a phone its number, unless the user could then no longer sign in."""
     authenticator = authenticator_of(way.method)
     if isinstance(way, RecoveryCode):
         return authenticator.remove(user, way)

@@ -1,7 +1,7 @@
 """Second factors: what counts as one, when one is required, and verifying it.
 
-A second factor is of another kind than what was proved first. Mail is none: it is where most first proofs come from,
-and no standard takes it for a factor of its own (ASVS 6.3.6, NIST SP 800-63B 3.1.3.1).
+A second factor is of another kind than the first. Email doesn't qualify: most first factors are sent there, and no
+standard accepts it as a factor of its own (ASVS 6.3.6, NIST SP 800-63B 3.1.3.1).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from app.sessions.known_devices import known_as
 from app.throttling import by_account
 
 PURPOSE = "second"
-"""Of the challenge by which a second step's code is sent."""
+"""Purpose of challenges that send the code of a second factor."""
 
 SETUP_PURPOSE = "second_setup"
-"""Of the challenge by which a second factor is set up."""
+"""Purpose of challenges that set up a second factor."""
 
 READY, SELECT, SETUP = "ready", "select", "setup_from_login"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The second step that is due.
+    """The second factor that is required.
 
-    :ivar choices: methods that will do; none where the account has none of another kind than what was proved
+    :ivar choices: accepted methods; empty if the account has none of another kind than the first factor
     """
 
     state: str
@@ -50,9 +50,9 @@ class Step:
 
 
 def is_due_after(proof: VerifiedFactor) -> bool:
-    """Say whether the first factor calls for a second step, for any account.
+    """Return whether the first factor requires a second one, if the account uses them.
 
-    A passkey in its cooldown does: it opens no account that asks for two.
+    A passkey in its cooldown does: it can't be used alone if the account requires two factors.
     """
     if settings.second_factor == "off":
         return False
@@ -62,10 +62,10 @@ def is_due_after(proof: VerifiedFactor) -> bool:
 
 
 def step_after(proof: VerifiedFactor, enrolled: Sequence[Enrollment]) -> Step | None:
-    """Return the second step that is due after ``proof`` of somebody who has set ``enrolled`` up, or None.
+    """Return the second factor required after ``proof`` for a user with these enrollments, or None.
 
-    Where everybody must take one, whatever they have set up will do; only who has nothing that could is asked to set
-    one up on the way in.
+    If the service requires one from everyone, any enrolled method that can be a second factor is accepted. Only users
+    without one have to set one up to sign in.
     """
     marked = [row for row in enrolled if row.is_second]
     is_required = settings.second_factor == "required"
@@ -82,17 +82,17 @@ def step_after(proof: VerifiedFactor, enrolled: Sequence[Enrollment]) -> Step | 
 
 
 def seconds_enabled() -> list[str]:
-    """Return the second factors that the operator allows, the strongest first."""
+    """Return the enabled methods that can be a second factor, the strongest first."""
     return [name for name in second_factor_methods() if method_of(name).is_enabled]
 
 
 def can_be_second(method: str) -> bool:
-    """Say whether this method can be a second factor."""
+    """Return whether this method can be a second factor."""
     return method_of(method).second_rank > 0
 
 
 def leaves_a_way_in(enrolled: Sequence[Enrollment], seconds: Sequence[str], *, adding: str = "") -> bool:
-    """Say whether who has ``enrolled``, and ``adding``, could come in if they were asked for one of ``seconds``."""
+    """Return whether a user with ``enrolled`` and ``adding`` can still sign in if one of ``seconds`` is required."""
     firsts = [name for name in enabled_methods() if name in {*active_methods(enrolled), adding}]
     needy = [name for name in firsts if name in settings.second_factor_for]
     return len(needy) < len(firsts) or any(second != first for first in needy for second in seconds)
@@ -106,11 +106,11 @@ def verify_second_factor(
     code: str | int,
     client: ClientContext,
 ) -> VerifiedFactor | VerificationFailure:
-    """Return what ``code`` proves as a second factor by ``method``, or why it proves nothing.
+    """Verify ``code`` as a second factor by ``method``; return the factor, or why it failed.
 
-    The attempt is counted before it is looked at: of the account's second factors, apart from its first proofs.
-    However many the account has of the method, it is one attempt.
-    :param challenge_id: the challenge by which the code was sent, if it was; no other will do
+    The attempt is counted before it is verified, against the account's limit for second factors, which is separate from
+    that for first factors. It counts once, even if the account has several enrollments of the method.
+    :param challenge_id: the challenge that sent the code, if any; no other is accepted
     """
     browser = known_as(user_id, client.known_secrets)
     login_attempt = by_account.reserve(user_id, "", browser=browser, second=True)
@@ -127,9 +127,9 @@ def verify_second_factor(
 
 
 def forget_misses(user_id: int) -> int:
-    """Let authenticators of this user go on that had stopped, or were about to; return how many.
+    """Reset the counters of wrong codes of the user's authenticators, unblocking them; return how many had any.
 
-    When a second factor of theirs was proved, or the operator says so.
+    Called when the user has verified a second factor, or on an administrator's request.
     """
     missed = (Enrollment.user_id == user_id, Enrollment.misses > 0)
     return changed(sa.update(Enrollment).where(*missed).values(misses=0))

@@ -1,4 +1,4 @@
-"""Verify a passcode against a user's authenticators. The attempt is counted before it is compared."""
+"""Verify a passcode against a user's authenticators. The attempt is counted before the passcode is compared."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ def verify_passcode(
     browser: str = "",
     session_id: str = "",
 ) -> VerifiedFactor | VerificationFailure:
-    """Return what ``passcode`` proves for this user, or why it proves nothing.
+    """Verify ``passcode`` for this user; return the factor, or why it failed.
 
-    Asks each authenticator whose passcodes look like it, those that send first. An identity that nobody has costs the
-    same work; so does an account whose budget is spent, of which nothing is proved.
-    :param sent_only: only a passcode that was sent will do
-    :param browser: digest of the client's browser, if the user knows it
-    :param session_id: of the session that proves itself again; there an app will do that signs nobody in by itself
+    Tries each authenticator whose passcodes have its format, those that send codes first. An unknown identity costs the
+    same work. So does an account that has used up its attempts, for which verification always fails.
+    :param sent_only: accept only a passcode that was sent
+    :param browser: digest of the client's browser, if the account knows it
+    :param session_id: the session to reauthenticate, if any. Authenticator apps that are only a second factor are then
+        accepted as well
     """
     possible = [each for each in recognize(passcode) if each.sends or not sent_only]
     if not possible:
-        return VerificationFailure()  # it cannot be right, so it is no attempt
+        return VerificationFailure()  # it can't be right, so it doesn't count as an attempt
     sending = [each.name for each in possible if each.sends]
     is_chosen = any(each.is_chosen for each in possible)
     login_attempt = by_account.reserve(user_id, identity, browser=browser, session_id=session_id, password=is_chosen)
     subject = subject_of(user_id, identity)
     open_challenges = challenges.count_try(purpose, sending, subject, client) if sending else []
     by_id = {row.id: row for row in enrolled}
-    usable = enrolled if session_id else ways_to_sign_in(enrolled)  # not an app that is a second factor alone
+    usable = enrolled if session_id else ways_to_sign_in(enrolled)  # no apps that are only a second factor
     attempt = PasscodeAttempt(passcode, usable, by_id, open_challenges, login_attempt is not None)
     lost = []
     for authenticator in possible:
